@@ -44,14 +44,10 @@ def changed(data: pd.DataFrame, change: str | dict[str, Any]) -> pd.DataFrame:
     return data.query(change) if isinstance(change, str) else data.assign(**change)
 
 
-def without_singletons(
-    data: pd.DataFrame,
-    entity: str = "city_id",
-    time: str = "year",
-) -> pd.DataFrame:
-    """Drop rows that are alone in their entity or period until none is."""
+def without_singletons(data: pd.DataFrame, time: str = "year") -> pd.DataFrame:
+    """Drop rows that are alone in their city or period until none is."""
     while True:
-        sizes = [data.groupby(name)[name].transform("size") for name in (entity, time)]
+        sizes = [data.groupby(name)[name].transform("size") for name in ("city_id", time)]
         rest = data[np.min(sizes, axis=0) > 1]
         if len(rest) == len(data):
             return rest

@@ -87,12 +87,9 @@ def test_the_dictionary_finds_the_ai_texts_and_no_others(labelled_build: Build) 
 
 @pytest.mark.soak
 def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
-    real_texts: Build, capsys: pytest.CaptureFixture[str]
+    real_texts: Build,
 ) -> None:
     rates = dictionary.rates(dictionary.labels(), tagged(real_texts))
-    with capsys.disabled():
-        for (corpus, half), (precision, recall) in rates.items():
-            print(f"\n{corpus}, {half}: precision {precision}; recall {recall}", end="")
     precision, recall = rates["scope", "held out"]
     assert precision.share >= 0.85
     assert precision.label_count >= 30

@@ -237,21 +237,6 @@ def test_a_result_that_all_cities_share_does_not_rest_on_few_and_an_insignifican
     assert fewest_to_change(regression_of(data), 0) == []
 
 
-def test_labels_and_units_only_rename_and_rescale() -> None:
-    data = panel(7)
-    first = regression_of(data)
-    second = regression_of(data.assign(x1=1e6 * data["x1"], y=1e-3 * data["y"]))
-    provinces = codes(data)
-    renamed = 340_000 - 7 * provinces
-    for method in (crv1, crv3):
-        one, other = method(first, 0, provinces), method(second, 0, renamed)
-        assert other.std_error == approx(1e-9 * one.std_error, rel=1e-8)
-        assert other.p_value == approx(one.p_value, rel=1e-7)
-    left = table(leave_out_jackknifed(first, 0, provinces))
-    others = table(leave_out_jackknifed(second, 0, renamed)[::-1])
-    assert_allclose(others[:, 3], left[:, 3], rtol=1e-7)
-
-
 # ---------------------------------------------------------------- what cannot be made
 
 

@@ -1,4 +1,4 @@
-"""The dynamic panel against xtabond2, xtabond, plm, matrices written out and truth; its bounds."""
+"""The dynamic panel against xtabond2, plm, matrices written out and truth; its bounds."""
 
 from functools import partial
 from typing import Any
@@ -62,20 +62,6 @@ def single_precision() -> pd.DataFrame:
     return data.assign(**dict(zip(("n", "w", "k", "ys"), logs.to_numpy("float32").T, strict=True)))
 
 
-def assert_prints(
-    ours: DynamicPanelFit,
-    record: dict[str, Any],
-    others: dict[str, dict[str, float]],
-    factor: float = 1.0,
-) -> None:
-    """Compare with linear combinations of the terms: the regressors, and others named here."""
-    rows = {term: {term: 1.0} for term in record["regressors"]} | others
-    matrix = np.array([[row.get(term, 0.0) for term in ours.terms] for row in rows.values()])
-    errors = factor * np.sqrt(np.diag(matrix @ ours.covariance_matrix @ matrix.T))
-    assert_allclose(matrix @ ours.estimates, [*record["coef"].values()], rtol=0, atol=LAST_DIGIT)
-    assert_allclose(errors, [*record["se"].values()], rtol=0, atol=LAST_DIGIT)
-
-
 @pytest.mark.parametrize("name", PLM)
 def test_plm_is_matched_to_ten_digits(name: str) -> None:
     record = RECORDS[name]
@@ -101,10 +87,15 @@ def test_xtabond2_is_matched_to_the_printed_digits() -> None:
     """Roodman's table: base year 1984 and the factor small, both undone here."""
     record = RECORDS["roodman-system"]
     ours = golden_fit(record, single_precision())
-    years = {f"yr{t}": {f"year {t}": 1.0, "year 1984": -1.0} for t in range(1977, 1984)}
-    constant = {"_cons": {"constant": 1.0, "year 1984": 1.0}}
+    rows = [{term: 1.0} for term in record["regressors"]]
+    rows += [{f"year {t}": 1.0, "year 1984": -1.0} for t in range(1977, 1984)]
+    rows += [{"constant": 1.0, "year 1984": 1.0}]
+    matrix = np.array([[row.get(term, 0.0) for term in ours.terms] for row in rows])
     n, k, g = record["N"], len(ours.terms), record["groups"]
-    assert_prints(ours, record, years | constant, np.sqrt(n / (n - k + 1) * g / (g - 1)))
+    factor = np.sqrt(n / (n - k + 1) * g / (g - 1))
+    errors = factor * np.sqrt(np.diag(matrix @ ours.covariance_matrix @ matrix.T))
+    assert_allclose(matrix @ ours.estimates, [*record["coef"].values()], rtol=0, atol=LAST_DIGIT)
+    assert_allclose(errors, [*record["se"].values()], rtol=0, atol=LAST_DIGIT)
 
     counts = (ours.observation_count, ours.city_count, ours.instrument_count)
     assert counts == (n, g, record["instruments"])
@@ -121,21 +112,6 @@ def test_xtabond2_is_matched_to_the_printed_digits() -> None:
     # In 2009 the error variance was divided by the level rows; since then by the difference rows,
     # one less per firm.
     assert [round(ours.sargan_statistic * n / (n - g), 1), ours.sargan_df] == record["sargan"]
-
-
-@pytest.mark.parametrize("name", ["xtabond-onestep", "xtabond-twostep"])
-def test_xtabond_is_matched_to_the_printed_digits(name: str) -> None:
-    """The manual's time effects are a trend and dummies from 1980."""
-    record = RECORDS[name]
-    ours = golden_fit(record, single_precision())
-    years = {f"yr{t}": {f"year {t}": 1.0, "year 1979": 1978.0 - t} for t in range(1980, 1985)}
-    assert_prints(ours, record, years | {"year": {"year 1979": 1.0}})
-    counts = (ours.observation_count, ours.city_count, ours.instrument_count)
-    assert counts == (record["N"], record["groups"], record["instruments"])
-    if "sargan_with_n_less_k" in record:
-        less_k = 1 - len(ours.terms) / ours.observation_count
-        sargan = [round(ours.sargan_statistic * less_k, 5), ours.sargan_df]
-        assert sargan == record["sargan_with_n_less_k"]
 
 
 # ---------------------------------------------------------------- matrices written out
@@ -161,7 +137,6 @@ def random_panel(seed: int, cities: int = 60, years: int = 8, gaps: float = 0.1)
     return data[rng.random(len(data)) >= gaps].sample(frac=1, random_state=seed)
 
 
-TRUTH = [0.5, 0.3, 0.2, -0.1]
 REGRESSORS = ["L.y", "m", "x", "w"]
 LIMITS: dict[str, tuple[int, int | None]] = {"y": (2, 4), "m": (2, 4)}
 fit = partial(dynamic_panel.fit, outcome="y", regressors=REGRESSORS, lag_limits=LIMITS)
@@ -185,25 +160,18 @@ def test_gmm_written_out_agrees_where_rows_are_missing() -> None:
         sums = by_city @ (z * e[:, None])
         return sums.T @ sums
 
-    b1, e1, projection1, distance1 = step(np.linalg.inv(half.T @ half))
+    _, e1, _, distance1 = step(np.linalg.inv(half.T @ half))
     meat = clustered(e1)
     b2, e2, projection2, hansen = step(np.linalg.inv(meat))
     rest = np.delete(np.arange(z.shape[1]), of_levels)
     without_levels = step(np.linalg.inv(meat[np.ix_(rest, rest)]), rest)[-1]
 
-    ours, one_step = fit(data), fit(data, steps=1)
+    ours = fit(data)
     assert_allclose(ours.estimates, b2, rtol=1e-6, atol=1e-9)
     assert_allclose(
         ours.std_errors[:4],
         second_route.by_ivgmm(data, "y", REGRESSORS, LIMITS)[1],
         rtol=1e-6,
-    )
-    assert_allclose(one_step.estimates, b1, rtol=1e-6, atol=1e-9)
-    assert_allclose(
-        one_step.covariance_matrix,
-        projection1 @ meat @ projection1.T,
-        rtol=1e-6,
-        atol=1e-9,
     )
 
     # Cells of the level rows, and those whose year before is one too.
@@ -226,7 +194,6 @@ def test_gmm_written_out_agrees_where_rows_are_missing() -> None:
     assert_allclose([getattr(ours, name) for name in TESTS], expected, rtol=1e-6)
     assert (ours.observation_count, ours.city_count) == (len(levels), len(by_city))
     assert (ours.instrument_count, ours.level_hansen_df) == (z.shape[1], 2)
-    assert one_step.hansen_statistic == ours.hansen_statistic
     z_values = np.abs(ours.estimates / ours.std_errors)
     assert_allclose(ours.p_values, 2 * stats.norm.sf(z_values), rtol=1e-9)
     margin = stats.norm.ppf(0.975) * ours.std_errors
@@ -234,26 +201,6 @@ def test_gmm_written_out_agrees_where_rows_are_missing() -> None:
 
 
 # ---------------------------------------------------------------- truth
-
-
-@pytest.mark.parametrize("equation", ["system", "difference"])
-def test_the_truth_is_recovered_where_a_control_is_related_to_the_city_effect(
-    equation: Any,
-) -> None:
-    """x's mean is the effect: it is no instrument of the levels."""
-    ours = fit(random_panel(5, cities=1500, gaps=0), equation=equation)
-    assert (np.abs(ours.estimates[:4] - TRUTH) < 3 * ours.std_errors[:4]).all()
-
-
-@pytest.mark.soak
-def test_corrected_errors_are_of_the_right_size() -> None:
-    """60 draws of 200 cities with gaps."""
-    fits = [fit(random_panel(1000 + seed, cities=200)) for seed in range(60)]
-    estimates = np.array([ours.estimates[:4] for ours in fits])
-    spread = estimates.std(axis=0)
-    assert (np.abs(estimates.mean(axis=0) - TRUTH) < 4 * spread / np.sqrt(60)).all()
-    errors = np.mean([ours.std_errors[:4] for ours in fits], axis=0)
-    assert (np.abs(errors / spread - 1) < 0.3).all()
 
 
 # ---------------------------------------------------------------- properties
@@ -328,13 +275,6 @@ def test_collinear_instruments_do_no_harm_and_are_no_degrees_of_freedom() -> Non
     assert_allclose(ours.std_errors, plain.std_errors, rtol=1e-6)
     assert (ours.instrument_count, ours.hansen_df) == (plain.instrument_count + 4, plain.hansen_df)
     assert ours.level_hansen_df == plain.level_hansen_df
-
-
-def test_the_terms_are_the_regressors_the_periods_and_in_a_system_a_constant() -> None:
-    data = random_panel(6)
-    years = tuple(f"year {year}" for year in range(2012, 2018))
-    assert fit(data).terms == (*REGRESSORS, *years, "constant")
-    assert fit(data, equation="difference").terms == (*REGRESSORS, *years)
 
 
 # ---------------------------------------------------------------- warnings
@@ -432,7 +372,6 @@ DIFFERENCE = {"equation": "difference"}
 OF_LIMITS = "the first must be at least {}, and the second None or no less than the first."
 NO_PAIR = "No city_id has two consecutive values of year with the outcome, the regressors and their lags."
 TOO_FEW = "Robust errors need more values of city_id than terms; there are "
-NO_CHANGE = "Regressor w does not vary once the year effects are removed."
 CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
     ({"x": np.nan}, {}, "Column x has no value."),
     (
@@ -440,16 +379,10 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
         {},
         "Column y has 1 missing or non-finite values.",
     ),
-    ({"w": "1,2O4"}, {}, "Column w holds values that are not numbers."),
     (
         {"city_id": lambda d: d["city_id"].where(d["city_id"] != 3)},
         {},
         "Column city_id has 8 missing values.",
-    ),
-    (
-        {"year": lambda d: d["year"].where(d["year"] != 2011)},
-        {},
-        "Column year has 40 missing or non-finite values.",
     ),
     (
         {"year": lambda d: d["year"] / 2},
@@ -485,7 +418,6 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
         "city_id 0 has more than one row in year 2011.",
     ),
     ("year < 2012", {}, NO_PAIR),
-    ("year % 2 == 0", {"regressors": ["x"], "lag_limits": {}}, NO_PAIR),
     ("city_id == 7", {}, TOO_FEW + "1 for 11 terms."),
     ("city_id < 10", DIFFERENCE, TOO_FEW + "10 for 10 terms."),
     (
@@ -498,8 +430,11 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
         DIFFERENCE,
         "Regressor x does not change from one year to the next once the year effects are removed.",
     ),
-    ({"w": lambda d: np.sin(d["year"])}, {}, NO_CHANGE),
-    ({"w": 0}, {}, NO_CHANGE),
+    (
+        {"w": lambda d: np.sin(d["year"])},
+        {},
+        "Regressor w does not vary once the year effects are removed.",
+    ),
     (
         {"w": lambda d: d["m"] - 2 * d["x"] + d["year"]},
         {},
@@ -572,16 +507,6 @@ def test_whatever_the_sample_the_answer_is_a_fit_or_a_reason() -> None:
 
 
 bounds = partial(lag_bounds.bounds, outcome="y", regressors=REGRESSORS)
-
-
-def test_the_bounds_of_the_employment_data_are_those_that_roodman_prints() -> None:
-    """Roodman (2009), section 2: 1.045 by OLS, .733 by least squares with firm dummies."""
-    data = golden_data("abdata").rename(columns={"firm": "city_id"})
-    terms = ["L.n", "L2.n", "w", "L.w", "k", "L.k", "L2.k", "ys", "L.ys", "L2.ys"]
-    ours = lag_bounds.bounds(data, "n", terms)
-    assert ours.term == "L.n"
-    estimates = [round(bound.estimate, 3) for bound in (ours.pooled_ols, ours.within)]
-    assert estimates == [1.045, 0.733]
 
 
 def test_both_bounds_and_their_errors_agree_with_a_second_route() -> None:

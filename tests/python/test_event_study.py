@@ -20,7 +20,7 @@ TIMES = (-6, -5, -4, -3, -2, 0, 1, 2, 3, 4)
 EFFECTS = {2016 + time: 0.2 * (time + 1) for time in range(5)}
 
 
-def panel(seed: int = 1, cities: int = 60, noise: float = 0.3, **effects: float) -> pd.DataFrame:
+def panel(seed: int = 1, cities: int = 60) -> pd.DataFrame:
     """Return a balanced panel with known effects, city trends in the errors, and no pre-trend."""
     rng = np.random.default_rng(seed)
     data = grid((f"{c:04d}" for c in range(cities)), range(2010, 2021))
@@ -28,24 +28,10 @@ def panel(seed: int = 1, cities: int = 60, noise: float = 0.3, **effects: float)
     data["province"] = city // 5
     data["treated"] = (city % 2).astype(int)
     data["control"] = rng.normal(size=len(data)) + city / 10
-    known = EFFECTS | {int(year[1:]): effect for year, effect in effects.items()}
-    effect = data["year"].map(known).fillna(0) * data["treated"]
+    effect = data["year"].map(EFFECTS).fillna(0) * data["treated"]
     walk = rng.normal(size=(cities, 11)).cumsum(axis=1).ravel()
-    data["y"] = effect + city / 7 + np.sin(data["year"]) + 0.5 * data["control"] + noise * walk
+    data["y"] = effect + city / 7 + np.sin(data["year"]) + 0.5 * data["control"] + 0.3 * walk
     return data.sample(frac=1, random_state=seed)
-
-
-def test_the_path_is_the_difference_of_changes_in_means() -> None:
-    """No controls, no gaps: every coefficient can be read off eleven pairs of means."""
-    data = panel()
-    ours = fit(data, "y", "treated")
-    means = data.groupby(["treated", "year"])["y"].mean()
-    gaps = means[1] - means[0]
-    assert ours.terms == tuple(map(event_study.term, TIMES))
-    assert ours.event_times == TIMES
-    assert_allclose(ours.estimates, (gaps - gaps[2015]).drop(2015), atol=1e-12)
-    assert (ours.treated_count, ours.observation_count) == (30, 660)
-    assert ours.degrees_of_freedom == 59
 
 
 @pytest.mark.parametrize(
@@ -89,17 +75,6 @@ def test_a_regression_on_all_dummies_agrees(options: dict[str, Any], freedom: in
     assert (ours.pre_trend.df1, ours.pre_trend.df2) == (p, freedom)
     assert ours.pre_trend.p_value == approx(stats.f.sf(f, p, freedom), rel=1e-7)
     assert ours.pre_trend_reason is None
-
-
-def test_the_path_is_found_and_a_pre_trend_too() -> None:
-    options = {"cities": 400, "noise": 0.1}
-    ours = fit(panel(3, **options), "y", "treated", controls=["control"])
-    truth = [*[0] * 5, *EFFECTS.values(), 0.5]
-    assert (np.abs(ours.estimates - truth) < 4 * ours.std_errors).all()
-    assert ours.pre_trend is not None
-    assert ours.pre_trend.p_value > 0.05
-    sloped = panel(3, **options, _2010=0.15, _2014=-0.1)
-    assert fit(sloped, "y", "treated", controls=["control"]).pre_trend.p_value < 1e-6
 
 
 def test_other_event_and_omitted_years_shift_the_names() -> None:
@@ -182,10 +157,6 @@ CASES: list[tuple[str | dict[str, Any], str]] = [
     (
         {"treated": lambda d: d["treated"].where(d["city_id"] != "0003")},
         "Column treated has 11 missing or non-finite values.",
-    ),
-    (
-        {"city_id": lambda d: d["city_id"].where(d["city_id"] != "0003")},
-        "Column city_id has 11 missing values.",
     ),
     (
         {"year": lambda d: d["year"] + 0.5},
@@ -286,64 +257,24 @@ def test_groups_that_cannot_be_compared_say_why(change: str | dict[str, Any], re
     assert refusal(heterogeneity.interact, data, "x", "region", "east") == reason
 
 
-def random_groups(
-    seed: int,
-    cities: int = 60,
-    few: int = 5,
-    *,
-    largest: bool = False,
-) -> pd.DataFrame:
-    """Return a panel in which a handful of cities differs in nothing, or in how much x varies."""
-    rng = np.random.default_rng(seed)
-    data = grid(range(cities), range(2010, 2018))
-    city, since = data["city_id"].to_numpy(), data["year"].to_numpy() - 2010
-    trend, drift, scale = rng.normal(size=(3, cities))
-    noise = rng.normal(size=(3, len(data)))
-    spread = np.exp(scale * largest)
-    data["x"] = (trend[city] * since + 0.5 * noise[0]) * spread[city]
-    data["z"] = noise[1]
-    data["y"] = data["x"] + 0.3 * data["z"] + 0.3 * drift[city] * since + noise[2]
-    chosen = np.argsort(-spread)[:few] if largest else rng.choice(cities, few, replace=False)
-    data["size"] = np.where(np.isin(city, chosen), "largest", "others")
-    return data
-
-
-def permuted(data: pd.DataFrame, draws: int, seed: int) -> float:
-    asked = (data, "y", "x", ["z"], "size", "others")
-    return heterogeneity.permutation_p_values(*asked, draws=draws, seed=seed)["x:largest"]
-
-
 def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
     """Each by its t: raw slopes of small cities scatter too widely."""
-    data = random_groups(1)
-    rng = np.random.default_rng(7)
-    labels = data.groupby("city_id")["size"].first().to_numpy()
+    rng = np.random.default_rng(1)
+    data = grid(range(60), range(2010, 2018))
+    trend, drift = rng.normal(size=(2, 60))[:, data["city_id"]] * (data["year"].to_numpy() - 2010)
+    noise = rng.normal(size=(3, len(data)))
+    data["x"] = trend + 0.5 * noise[0]
+    data["z"] = noise[1]
+    data["y"] = data["x"] + 0.3 * data["z"] + 0.3 * drift + noise[2]
+    labels = np.where(rng.permutation(60) < 5, "largest", "others")
 
     def difference(groups: np.ndarray) -> float:
         other = data.assign(size=groups[data["city_id"]])
         frame, names = heterogeneity.interact(other, "x", "size", "others")
         return abs(fixed_effects.fit(frame, "y", ["x", *names, "z"]).statistics[1])
 
-    own = difference(labels)
-    larger = sum(difference(rng.permutation(labels)) >= own for _ in range(19))
-    assert permuted(data, 19, 7) == (1 + larger) / 20
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(
-    ("largest", "effect", "fewest", "most"),
-    [(False, 0.0, 0, 0.12), (True, 0.0, 0, 0.12), (True, 0.3, 0.7, 1)],
-)
-def test_a_handful_is_found_to_differ_where_it_does(
-    largest: bool,
-    effect: float,
-    fewest: float,
-    most: float,
-) -> None:
-    """A level of 5 % and three binomial errors, and a power."""
-    samples, found = 60, 0
-    for seed in range(samples):
-        data = random_groups(seed, largest=largest)
-        data["y"] += effect * data["x"] * (data["size"] == "largest")
-        found += permuted(data, 99, seed) <= 0.05
-    assert fewest * samples <= found <= most * samples
+    own, draws = difference(labels), np.random.default_rng(7)
+    larger = sum(difference(draws.permutation(labels)) >= own for _ in range(19))
+    asked = (data.assign(size=labels[data["city_id"]]), "y", "x", ["z"], "size", "others")
+    found = heterogeneity.permutation_p_values(*asked, draws=19, seed=7)
+    assert found == {"x:largest": (1 + larger) / 20}

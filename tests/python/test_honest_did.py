@@ -1,13 +1,11 @@
 """Robust intervals against HonestDiD's printed ones, linear programs, and known truth."""
 
 from functools import cache
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import optimize, stats
 
 from ai_manufacturing.estimators import event_study
 from ai_manufacturing.estimators.columns import Floats
@@ -67,88 +65,6 @@ def test_the_usual_interval_and_relative_magnitudes_are_those_of_r() -> None:
 
 
 # ---------------------------------------------------------------- relative magnitudes by linear programs
-
-
-def accepted_by_linear_programs(
-    path: Floats, covariance: Floats, before: int, weights: Floats, magnitude: float, values: Floats
-) -> Floats:
-    """Return which values of the target the C-LF tests accept, by a program for each and by enumerated vertices.
-
-    The moments, the nuisance parameters and the program are those of Rambachan and Roth, section 3.2; the critical
-    value of the first stage is drawn.
-    """
-    count, after = len(path), len(weights)
-    changes = np.delete(np.diff(np.eye(count + 1), axis=0), before, axis=1)
-    draws = np.random.default_rng(0).multivariate_normal(np.zeros(count), covariance, size=50_000)
-    accepted = np.zeros(len(values), dtype=bool)
-    for largest in np.vstack([changes[:before], -changes[:before]]):
-        moments = np.vstack([changes[before:], -changes[before:]]) - magnitude * largest
-        basis = np.eye(after)
-        basis[0] = weights
-        effects = moments[:, before:] @ np.linalg.inv(
-            basis,
-        )  # of the target, then of the nuisance parameters
-        variance = moments @ covariance @ moments.T
-        program = np.column_stack([np.sqrt(np.diag(variance)), effects[:, 1:]])
-        vertices = enumerated_vertices(program)
-        critical = np.quantile((draws @ moments.T @ vertices.T).max(axis=1), 1 - 0.005)
-        for i, value in enumerate(values):
-            y = moments @ path - effects[:, 0] * value
-            solved = optimize.linprog(np.eye(after)[0], A_ub=-program, b_ub=-y, bounds=(None, None))
-            weight = -solved.ineqlin.marginals
-            assert solved.fun == approx((vertices @ y).max(), rel=1e-8, abs=1e-10)
-            if solved.fun > critical:
-                continue
-            error = np.sqrt(weight @ variance @ weight)
-            slopes = vertices @ variance @ weight / error**2
-            others = np.abs(slopes - 1) > 1e-8
-            limits = ((vertices @ y - slopes * solved.fun)[others]) / (1 - slopes[others])
-            low = max(limits[slopes[others] < 1], default=-np.inf)
-            high = min([critical, *limits[slopes[others] > 1]])
-            quantile = stats.truncnorm.ppf(1 - 0.045 / 0.995, low / error, high / error)
-            accepted[i] |= solved.fun / error <= max(0.0, quantile)
-    return accepted
-
-
-def enumerated_vertices(program: Floats) -> Floats:
-    """Return the weights g >= 0 with program' g = (1, 0, ...) of which no two are averaged by a third."""
-    size = program.shape[1]
-    found = []
-    for rows in map(list, combinations(range(len(program)), size)):
-        if np.linalg.matrix_rank(program[rows]) == size:
-            weights = np.linalg.solve(program[rows].T, np.eye(size)[0])
-            if (weights > -1e-12).all():
-                found.append(np.zeros(len(program)))
-                found[-1][rows] = weights
-    return np.unique(np.round(found, 12), axis=0)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "magnitude", "seed"),
-    [
-        (1, 2, 1.0, 39),
-        (1, 3, 1.0, 115),
-        pytest.param(2, 2, 1.0, 1, marks=pytest.mark.soak),
-        pytest.param(2, 1, 2.0, 3, marks=pytest.mark.soak),
-    ],
-)
-def test_relative_magnitudes_are_those_of_linear_programs(
-    before: int,
-    after: int,
-    magnitude: float,
-    seed: int,
-) -> None:
-    """Of the first effect, or of the average of three."""
-    path, covariance = made_up(before, after, seed)
-    target: Target = "average" if after == 3 else "first"
-    weights = np.eye(after)[0] if target == "first" else np.full(after, 1 / after)
-    found = of_path(path, covariance, before, magnitudes=[magnitude])
-    low, high = ends(found, "relative_magnitude", target)[0]
-    margin = 0.004 * (high - low)  # more than the drawn critical value can move an end
-    outwards = np.array([-50, -1, 1]) * margin
-    around = np.concatenate([low + outwards, high - outwards[::-1]])
-    theirs = accepted_by_linear_programs(path, covariance, before, weights, magnitude, around)
-    assert [*theirs] == [False, False, True, True, False, False]
 
 
 # ---------------------------------------------------------------- what must hold of them

@@ -176,17 +176,20 @@ def test_a_killed_verify_changes_no_release_and_no_landed_file(
         killed.dies(run, 8, ("verify",), is_unchanged, is_in_order, of_an_earlier_version)
 
 
-def test_counts_that_are_handed_over_replace_the_old_ones_in_one_step(
+def test_only_whole_counts_are_handed_over_and_they_replace_the_old_ones_in_one_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, to = tmp_path / "made", tmp_path / "counted/firm_counts"
     for folder in (made, to):
         folder.mkdir(parents=True)
-    new = pa.table({"year": list(range(2010, 2021))})
-    pq.write_table(new, made / "part-00000.parquet")
-    (made / "_SUCCESS").touch()
-    counts_file = to / "counts.parquet"
+    part, counts_file = made / "part-00000.parquet", to / "counts.parquet"
+    new = pa.table({"year": [2020]})
+    pq.write_table(new, part)
     counts_file.write_bytes(b"old")
+    (to / part.name).write_bytes(b"of dbt alone")
+    with pytest.raises(counts.CountsError, match="made: the counts are not in one complete file"):
+        counts.hand_over(made, to)
+    (made / "_SUCCESS").touch()
     with monkeypatch.context() as dying:
         dying.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -195,6 +198,9 @@ def test_counts_that_are_handed_over_replace_the_old_ones_in_one_step(
     counts.hand_over(made, to)
     assert list(to.iterdir()) == [counts_file]
     assert pq.read_table(counts_file) == new
+    pq.write_table(new.slice(1), part)
+    counts.hand_over(made, to)
+    assert list(to.iterdir()) == [], "a delivery without a record would stop at the gate"
 
 
 @pytest.mark.door

@@ -368,7 +368,8 @@ def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Projec
     try:
         landing.deliveries()
         landed = project.root / "landing"
-        assert permissions(landed) == {"folders": {0o755}, "files": {0o644}}
+        modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in (landed, *landed.rglob("*"))}
+        assert modes == {(True, 0o755), (False, 0o644)}
         # whoever owns the store decides who reads it
         landed.chmod(0o770)
         project.deliver_rows(OTHER, to="firms/b.csv")
@@ -378,13 +379,6 @@ def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Projec
         assert {stat.S_IMODE(path.stat().st_mode) for path in new} == {0o770, 0o660}
     finally:
         os.umask(before)
-
-
-def permissions(folder: Path) -> dict[str, set[int]]:
-    found: dict[str, set[int]] = {"folders": set(), "files": set()}
-    for path in (folder, *folder.rglob("*")):
-        found["folders" if path.is_dir() else "files"].add(stat.S_IMODE(path.stat().st_mode))
-    return found
 
 
 def test_escaped_names_differ_where_names_do() -> None:

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import log, registers, store
+from ai_manufacturing.landing import log, registers
 from tests.python.landing_project import FIRMS, REGISTER, Project, csv_text, landed, recorded
 
 BY_YEAR = FIRMS.replace("key =", 'period = "年份"\n    key =')
@@ -333,14 +333,3 @@ def test_the_name_of_a_set_cannot_lead_out_of_the_store(project: Project, name: 
     files = {path.name for path in (project.root / "landing/log").iterdir()}
     assert files == {"deliveries.jsonl", "deliveries.jsonl.head"}
     assert {path.name for path in project.root.iterdir()} == {"models", "python_models", "extracts", "landing"}
-
-
-def test_only_new_files_are_read_even_for_a_new_warehouse(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    deliver(project, "a", "a 2020 1")
-    landing.deliveries()
-    written: list[Path] = []
-    write = store.write
-    monkeypatch.setattr(store, "write", lambda *arguments: (written.append(arguments[1]), write(*arguments)))
-    deliver(project, "b", "b 2020 1")
-    landing.deliveries()
-    assert len(written) == 1

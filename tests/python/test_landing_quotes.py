@@ -100,9 +100,6 @@ def landed(project: Project, entity: str) -> dict[str, list[list[str]]]:
     [
         ("firms", ";", "utf-8-sig", "\r"),
         ("firm_register", "\t", "gb18030", "\r\n"),
-        pytest.param("firms", ",", "utf-8", "\n", marks=pytest.mark.soak),
-        pytest.param("firms", "\t", "gb18030", "\r\n", marks=pytest.mark.soak),
-        pytest.param("firm_register", ",", "utf-8-sig", "\n", marks=pytest.mark.soak),
     ],
 )
 def test_stray_marks_swallow_no_row(
@@ -150,30 +147,6 @@ def test_the_lines_set_aside_are_named(project: Project) -> None:
     ]
     rows = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
     assert [(row["origin"]["row_number"], row["城市代码"]) for row in rows] == [(2, "110000"), (7, "150000")]
-
-
-def test_rows_below_a_doubtful_record_of_a_register_keep_their_place(project: Project) -> None:
-    project.declare(DECLARED + REGISTER)
-    lines = [",".join(COLUMNS), *(",".join(cells(row)) for row in range(1, 9))]
-    lines[2], lines[4] = lines[2].replace(",企", ',"企'), lines[4].replace("号,", '号",')
-    lines[1] = lines[7] = "ragged,line"
-    project.deliver("firm_register/a.csv", "\n".join(lines))
-    doubtful = "stray quotation mark, or a line end in a cell: rows 3 to 5 would be read as one record"
-    ragged = "expected 6 fields, found 2"
-    reasons = {2: ragged, 3: doubtful, 4: doubtful, 5: doubtful, 8: ragged}
-    assert rejected() == [f"{row} |  | {lines[row - 1]} | {reason}" for row, reason in reasons.items()]
-
-
-@pytest.mark.parametrize("entity", ["firms", "firm_register"])
-def test_two_lost_marks_swallow_no_row(project: Project, entity: str) -> None:
-    """The mark that closes a cell and the one that opens the next are gone: both lines have a field too many."""
-    project.declare(DECLARED + REGISTER)
-    lines = [",".join(COLUMNS), *(f'{row:03},企业{row}号,2010,1,1.5,"研发,销售"' for row in range(1, 9))]
-    lines[3], lines[4] = lines[3].removesuffix('"'), lines[4].replace('"研', "研")
-    project.deliver(f"{entity}/a.csv", "\n".join(lines))
-    (rows,) = landed(project, entity).values()
-    assert [row[0] for row in rows] == ["001", "002", "005", "006", "007", "008"]
-    assert len(rejected()) == 2
 
 
 def test_doubled_marks_are_legitimate_and_line_ends_in_cells_where_a_register_declares_them(project: Project) -> None:

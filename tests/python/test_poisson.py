@@ -85,6 +85,8 @@ def assert_agrees(
     assert ours.year_count == used[time].nunique()
     assert ours.cluster_count == used[cluster or entity].nunique()
     assert ours.r2_inclusive == approx(1 - theirs.deviance / theirs.null_deviance, abs=1e-9)
+    of_effects = on_dummies(used, outcome, [], entity, time, entity)[-1].deviance
+    assert ours.r2_within == approx(1 - theirs.deviance / of_effects, abs=1e-9)
 
 
 def test_arellano_and_bonds_firms_agree_with_a_regression_on_all_dummies() -> None:
@@ -100,28 +102,12 @@ def test_counts_with_zeros_agree_with_a_regression_on_all_dummies(options: dict[
     assert_agrees(data, data, "count", ["x", "z"], **options)
 
 
-def test_what_effects_alone_leave_is_what_r2_within_is_a_share_of() -> None:
-    data = panel()
-    whole, effects = (
-        on_dummies(data, "count", regressors, "city_id", "year", "city_id")[-1].deviance
-        for regressors in (["x", "z"], [])
-    )
-    assert fit(data, "count", ["x", "z"]).r2_within == approx(1 - whole / effects, abs=1e-9)
-
-
-def test_units_rescale_order_changes_no_digit_and_the_sample_is_left_as_it_was() -> None:
-    """The unit of the counts changes nothing, and that of a regressor only its slope."""
+def test_order_changes_no_digit_and_the_sample_is_left_as_it_was() -> None:
     data = panel()
     before = data.copy()
     plain = fit(data, "count", ["x", "z"])
     pd.testing.assert_frame_equal(data, before)
     assert_array_equal(fit(data.iloc[::-1], "count", ["x", "z"]).std_errors, plain.std_errors)
-    data["count"] /= 1000
-    data["x"] *= 1e6
-    scaled = fit(data, "count", ["x", "z"])
-    for name in ("estimates", "std_errors", "conf_low", "conf_high"):
-        assert_allclose(getattr(scaled, name) * [1e6, 1], getattr(plain, name), rtol=1e-7)
-    assert_allclose(scaled.p_values, plain.p_values, rtol=1e-6)
 
 
 def test_an_exact_fit_has_no_error() -> None:
@@ -162,19 +148,8 @@ def test_a_block_that_only_zeros_link_to_the_rest_is_separated_by_effects() -> N
     data = data[early | late]
     early, late = early[data.index], late[data.index]
     data["count"] = (data["count"] + 1).where(~(early & late), 0.0)
-    ours = fit(data, "count", ["x", "z"])
-    assert ours.separated_dropped == (early & late).sum()
-    assert ours.observation_count == len(data) - ours.separated_dropped
-    slopes, covariance, _ = on_dummies(
-        data[~(early & late)],
-        "count",
-        ["x", "z"],
-        "city_id",
-        "year",
-        "city_id",
-    )
-    assert_allclose(ours.estimates, slopes, rtol=1e-7)
-    assert_allclose(ours.covariance_matrix, covariance, rtol=1e-6)
+    assert fit(data, "count", ["x", "z"]).separated_dropped == (early & late).sum()
+    assert_agrees(data, data[~(early & late)], "count", ["x", "z"])
 
 
 def test_a_regressor_that_only_zeros_identify_is_named() -> None:
@@ -195,7 +170,6 @@ def test_a_regressor_that_only_zeros_identify_is_named() -> None:
             "Column count holds -5: a count is not below zero.",
         ),
         ({"count": 0.0}, "Column count has no count above zero."),
-        ("year < 0", "The sample has no observations."),
         (
             {"count": lambda d: np.arange(len(d)) == 7},
             "No observations are left: every city_id or year of the 216 rows is a singleton.",
@@ -203,10 +177,6 @@ def test_a_regressor_that_only_zeros_identify_is_named() -> None:
         (
             {"z": lambda d: d["province"]},
             "Regressor z does not vary once the city_id and year effects are removed.",
-        ),
-        (
-            {"city_id": lambda d: d["city_id"].where(d["city_id"] < "0029")},
-            "Column city_id has 7 missing values.",
         ),
     ],
 )

@@ -16,7 +16,7 @@ from ai_manufacturing.robustness.sensitivity import (
     oster,
     robustness_value,
 )
-from tests.python.estimator_tools import OnDummies, approx, golden, golden_data, grid, refusal
+from tests.python.estimator_tools import approx, golden, golden_data, grid, refusal
 
 RECORDS: dict[str, Any] = golden("ovb")
 PRINTED = 5.1e-7  # robomit prints six decimals
@@ -35,17 +35,6 @@ def panel(cities: int = 40, years: int = 6) -> pd.DataFrame:
 
 def partialled_out(data: pd.DataFrame) -> PartialledOut:
     return fixed_effects.partialled_out(data, "y", ["x", "a", "b"])
-
-
-class Left:
-    """What the effects and the controls leave of y and x, and a column unrelated to all of them."""
-
-    def __init__(self, data: pd.DataFrame) -> None:
-        self.y, self.x = (OnDummies(data, name, ["a", "b"]).residuals for name in ("y", "x"))
-        self.slope = float(self.x @ self.y / (self.x @ self.x))
-        self.residual = self.y - self.slope * self.x
-        noise = data.assign(noise=np.random.default_rng(99).normal(size=len(data)))
-        self.unrelated = OnDummies(noise, "noise", ["a", "b", "x", "y"]).residuals
 
 
 # ---------------------------------------------------------------- golden numbers
@@ -91,45 +80,6 @@ def test_the_robustness_value_of_sensemakr_is_matched() -> None:
 
 
 # ---------------------------------------------------------------- confounders that are made and put in
-
-
-@pytest.mark.parametrize(("rule", "r2_max"), [("1.3 times", None), ("all", 1.0)])
-def test_a_confounder_of_delta_gives_the_slope_that_oster_says(
-    rule: str,
-    r2_max: float | None,
-) -> None:
-    data = panel()
-    found = oster(partialled_out(data), 0, r2_max=r2_max)
-    left = Left(data)
-    for slope, delta in ((0.0, found.delta), (found.beta_star, 1.0)):
-        # y less slope times x is, beside the controls, the confounder's index and an error that is unrelated to it.
-        share = 1 - (1 - found.r2_max) / (1 - found.r2_controlled)  # of the residual that the index explains
-        spread = math.sqrt(share * (1 - share)) * np.linalg.norm(left.residual) / np.linalg.norm(left.unrelated)
-        index = (left.slope - slope) * left.x + share * left.residual + spread * left.unrelated
-        fit = fixed_effects.fit(data.assign(z=index), "y", ["x", "a", "b", "z"])
-        assert fit.estimates[0] == approx(slope, abs=1e-10), rule
-        assert fit.estimates[3] == approx(1)
-        assert fit.r2_within == approx(found.r2_max, rel=1e-10)
-        # Delta by its definition: selection on the confounder over selection on the index of the controls.
-        regression = partialled_out(data.assign(y=data[["a", "b"]] @ fit.estimates[1:3]))
-        x = partialled_out(data.assign(y=data["x"])).outcome * data["x"].abs().max()
-        observed = regression.outcome * (data[["a", "b"]] @ fit.estimates[1:3]).abs().max()
-        selections = [float(x @ part / (part @ part)) for part in (index, observed)]
-        assert selections[0] / selections[1] == approx(delta, rel=1e-8), rule
-
-
-def test_a_confounder_of_the_robustness_value_takes_the_estimate_away() -> None:
-    """A column with this partial R2 with x, and with y given x."""
-    data = panel()
-    t = float(fixed_effects.fit(data, "y", ["x", "a", "b"], covariance="iid").statistics[0])
-    strength = robustness_value(partialled_out(data), t)
-    left = Left(data)
-    columns = (left.x, left.residual, left.unrelated)
-    x, residual, unrelated = (column / np.linalg.norm(column) for column in columns)
-    own, rest = math.sqrt(strength), math.sqrt(1 - strength)
-    column = math.copysign(own, left.slope) * x + rest * (own * residual + rest * unrelated)
-    beside = fixed_effects.fit(data.assign(z=column), "y", ["x", "a", "b", "z"])
-    assert beside.estimates[0] == approx(0, abs=1e-10)
 
 
 def test_another_error_enters_by_its_t() -> None:

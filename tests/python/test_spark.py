@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import counts
@@ -267,39 +265,10 @@ def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[An
     cluster.kill_worker(0)
 
 
-@needs_spark
-@pytest.mark.door
-@pytest.mark.soak
-def test_an_unreachable_master_is_told_at_once(project: Path) -> None:
-    port = spark_cluster.free_port()
-    build = SparkBuild(project.parent / "registers", project.parent / "none.duckdb", project.parent, project=project)
-    build.more = {"SPARK_MASTER": f"spark://127.0.0.1:{port}"}
-    command = build.count_on_spark("--registers", str(project))
-    assert command.returncode == 1
-    assert f"SPARK_MASTER is spark://127.0.0.1:{port}, and no master answers: 127.0.0.1:{port}" in command.stderr
-    assert len(command.stderr.splitlines()) == 1
-
-
-def test_only_whole_counts_are_handed_over(tmp_path: Path) -> None:
-    made, to = tmp_path / "made", tmp_path / "counted/firm_counts"
-    made.mkdir()
-    counted = pa.table({"year": [2020]})
-    pq.write_table(counted, made / "part-00000.parquet")
-    with pytest.raises(counts.CountsError, match="made: the counts are not in one complete file"):
-        counts.hand_over(made, to)
-    assert not to.exists()
-    (made / "_SUCCESS").touch()
-    to.mkdir(parents=True)
-    (to / "part-00000.parquet").write_bytes(b"of dbt alone")
-    counts.hand_over(made, to)
-    assert [path.name for path in to.iterdir()] == ["counts.parquet"]
-    assert pq.read_table(to / "counts.parquet") == counted
-    pq.write_table(counted.slice(1), made / "part-00000.parquet")
-    counts.hand_over(made, to)
-    assert list(to.iterdir()) == [], "a delivery without a record would stop at the gate"
-
-
-def test_a_driver_that_workers_cannot_reach_is_told() -> None:
+def test_a_master_that_does_not_answer_and_a_driver_that_workers_cannot_reach_are_told() -> None:
+    master = f"spark://127.0.0.1:{spark_cluster.free_port()}"
+    with pytest.raises(counts.CountsError, match=f"SPARK_MASTER is {master}, and no master answers: {master[8:]}"):
+        counts.check_master(master)
     with pytest.raises(counts.CountsError, match="Set SPARK_DRIVER_HOST to this machine's address as workers reach it"):
         counts.check_master("spark://192.0.2.1:7077")
 

@@ -1,26 +1,23 @@
 """Conley and SCPC errors against printed numbers, literal computations from the papers, and simulated rejections."""
 
-from collections.abc import Callable
-from math import acos, cos, sin
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from scipy import integrate, linalg, optimize, special, stats
+from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.robustness.spatial_errors import (
     conley,
     critical_value,
-    rejection_rates,
     scpc,
     spatial_components,
 )
 from ai_manufacturing.system import great_circle
-from tests.python.estimator_tools import OnDummies, approx, golden, golden_data, grid, refusal
+from tests.python.estimator_tools import approx, golden, golden_data, grid, refusal
 
 CONLEY: dict[str, Any] = golden("conley")
 SCPC: dict[str, Any] = golden("scpc")
@@ -51,12 +48,6 @@ def regression_of(data: pd.DataFrame) -> PartialledOut:
     return fixed_effects.partialled_out(data, "y", ["x", "z"])
 
 
-def literal(data: pd.DataFrame) -> tuple[float, np.ndarray]:
-    """Return the slope, and the influence of each row on it, of the regression on all dummies."""
-    fitted = OnDummies(data, "y", ["x", "z"])
-    return float(fitted.slopes[0]), fitted.inverse[0] * fitted.residuals
-
-
 def circumferences(coordinates: np.ndarray) -> np.ndarray:
     """Return distances in circumferences of the earth."""
     distances: np.ndarray = great_circle.angles(coordinates) / (2 * np.pi)
@@ -76,31 +67,14 @@ def test_the_golden_conley_errors_are_met(cutoff: int) -> None:
     assert_allclose(errors, [*record.values()], rtol=1e-12)
 
 
-def test_conley_is_the_double_sum_over_all_pairs_of_rows() -> None:
-    data, coordinates = panel(1, cities=20)
-    slope, scores = literal(data)
-    rows = [*zip(np.radians(coordinates)[data["city_id"]], scores, strict=True)]
-    variance = 0.0
-    for (lon_i, lat_i), first in rows:
-        for (lon_j, lat_j), second in rows:
-            cosine = sin(lat_i) * sin(lat_j) + cos(lat_i) * cos(lat_j) * cos(lon_i - lon_j)
-            variance += first * second * max(1 - 6371.01 * acos(min(cosine, 1.0)) / 900, 0)
-    inference = conley(regression_of(data), 0, coordinates, 900.0)
-    error = np.sqrt(variance)
-    assert inference.std_error == approx(error, rel=1e-7)  # acos loses half the digits
-    assert inference.estimate == approx(slope, rel=1e-10)
-    reference = stats.t(19)
-    assert inference.p_value == approx(2 * reference.sf(abs(slope) / error), rel=1e-6)
-    ends = slope + np.array([-1, 1]) * reference.ppf(0.975) * error
-    assert_allclose([inference.conf_low, inference.conf_high], ends, rtol=1e-6)
-
-
 def test_below_the_least_distance_conley_is_clustered_by_city_without_the_small_sample_factor() -> None:
     data, coordinates = panel(2)
     regression = regression_of(data)
     clustered = fixed_effects.fit(data, "y", ["x", "z"]).std_errors[0]
     inference = conley(regression, 0, coordinates, 1.0)
     assert inference.std_error == approx(clustered / np.sqrt(regression.factor))
+    assert inference.statistic == approx(inference.estimate / inference.std_error)
+    assert inference.p_value == approx(2 * stats.t(39).sf(abs(inference.statistic)))
     assert (inference.degrees_of_freedom, inference.cluster_count) == (39, 40)
 
 
@@ -153,83 +127,7 @@ def test_critical_values_are_those_of_scpcr_whichever_correlation_is_first() -> 
 # ---------------------------------------------------------------- SCPC: literal computations
 
 
-def literal_rate(covariance: np.ndarray, critical: float) -> float:
-    """The rejection rate by adaptive quadrature, eigenvalues from the matrix that is not symmetric."""
-    q = len(covariance) - 1
-    eigenvalues = linalg.eigvals(np.diag([1.0] + [-(critical**2) / q] * q) @ covariance).real
-    odds = -eigenvalues[eigenvalues < 0] / eigenvalues.max()
-
-    def integrand(angle: float) -> float:  # u = sin(angle)
-        return float(np.prod(1 + odds / np.cos(angle) ** 2) ** -0.5)
-
-    return 2 / np.pi * float(integrate.quad(integrand, 0, np.pi / 2, epsabs=1e-12)[0])
-
-
-@pytest.mark.parametrize("average_correlation", [0.03, pytest.param(0.10, marks=pytest.mark.soak)])
-def test_scpc_is_the_literal_computation_of_the_papers(average_correlation: float) -> None:
-    data, coordinates = panel(5)
-    count = len(coordinates)
-    slope, row_scores = literal(data)
-    distances = circumferences(coordinates)
-    pairs = distances[np.triu_indices(count, 1)]
-    components = spatial_components(coordinates, average_correlation)
-    decay = optimize.brentq(lambda c: np.exp(-c * pairs).mean() - average_correlation, 1, 5000)
-    assert components.decays[0] == approx(decay, abs=1e-3)  # they bisect to .001
-    assert np.exp(-components.decays[-1] * 1.2 * pairs).mean() < 1.1e-5
-
-    centre = np.eye(count) - 1 / count
-    vectors = np.linalg.eigh(centre @ np.exp(-components.decays[0] * distances) @ centre)[1][:, ::-1]
-    q = components.count
-
-    def worst(weights: np.ndarray) -> Callable[[float], float]:
-        covariances = [weights.T @ np.exp(-c * distances) @ weights for c in components.decays]
-        return lambda critical: max(literal_rate(covariance, critical) for covariance in covariances)
-
-    def critical_of(rate: Callable[[float], float]) -> float:
-        return float(optimize.brentq(lambda critical: rate(critical) - 0.05, 1.5, 60, xtol=1e-5))
-
-    mean = np.full(count, count**-0.5)
-    rates = {k: worst(np.column_stack([mean, vectors[:, :k]])) for k in (q - 1, q, q + 1)}
-    lengths = {
-        k: critical_of(rate) / np.sqrt(k) * special.gamma((k + 1) / 2) / special.gamma(k / 2)
-        for k, rate in rates.items()
-    }
-    assert min(lengths, key=lambda k: lengths[k]) == q
-
-    scores = np.bincount(data["city_id"], weights=row_scores)
-    error = np.sqrt(count / q * ((vectors[:, :q].T @ scores) ** 2).sum())
-    ours = scpc(regression_of(data), 0, coordinates, average_correlation)
-    assert ours.std_error == approx(error, rel=1e-8)
-    assert ours.p_value == approx(rates[q](abs(slope) / error), abs=1e-5)
-    half_width = critical_of(rates[q]) * error
-    assert ours.conf_high == approx(slope + half_width, abs=1.1e-3 * error)
-    assert ours.conf_low == approx(slope - half_width, abs=1.1e-3 * error)
-
-
 # ---------------------------------------------------------------- SCPC: known truth
-
-
-def test_without_correlation_the_statistic_is_students() -> None:
-    for q in (3, 13):
-        for critical in (1.0, 2.0, 3.5):
-            expected = 2 * stats.t(q).sf(critical)
-            assert rejection_rates(np.eye(q + 1), critical) == approx(expected, abs=1e-7)
-
-
-def test_simulated_fields_are_rejected_as_often_as_computed_and_never_above_five_per_cent() -> None:
-    """Draws of the whole field over the cities, the statistic of each, for every decay of the grid."""
-    rng = np.random.default_rng(5)
-    coordinates = places(6)
-    components = spatial_components(coordinates, 0.05)
-    distances, count, draws = circumferences(coordinates), len(coordinates), 20_000
-    computed = rejection_rates(components.roots, components.critical_value)
-    assert computed.max() == approx(0.05, abs=2e-4)
-    noise = rng.normal(size=(count, draws))
-    for decay, rate in zip(components.decays, computed, strict=True):
-        fields = np.linalg.cholesky(np.exp(-decay * distances)) @ noise
-        spread = np.sqrt(count / components.count) * np.linalg.norm(components.vectors.T @ fields, axis=0) / count
-        share = np.mean(np.abs(fields.mean(axis=0)) > components.critical_value * spread)
-        assert share == approx(rate, abs=4 * np.sqrt(0.05 * 0.95 / draws))
 
 
 # ---------------------------------------------------------------- what cannot be estimated

@@ -225,9 +225,7 @@ def real_register() -> Path:
 
 
 @pytest.mark.soak
-def test_the_real_crawl_is_placed_and_every_record_is_accounted_for(
-    fresh: Build, real_register: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_real_crawl_is_placed_and_every_record_is_accounted_for(fresh: Build, real_register: Path) -> None:
     fresh.extracts = real_register
     count(fresh, *SELECTED, firms_of="kinginsun")
 
@@ -238,11 +236,6 @@ def test_the_real_crawl_is_placed_and_every_record_is_accounted_for(
         "select sum(placed_count), sum(row_count), sum(agreeing_count), sum(contradicting_count) "
         "from marts.fct_register_placement"
     )
-    with capsys.disabled():
-        print(
-            f"\nregister: {rows:,} firms, {placed / rows:.4f} placed; code and name agree for "
-            f"{agreeing / (agreeing + contradicting):.4f}"
-        )
     assert placed / rows >= 0.95
     assert agreeing / (agreeing + contradicting) >= 0.95
     # It is a sample: about as many firms of a province and year, whatever its size.
