@@ -176,19 +176,6 @@ def test_a_named_provider_feeds_the_measure_and_the_default_one_is_the_plain_ser
     assert ANOTHER not in plain["substitutions"]
 
 
-def test_two_vendors_are_instruments_for_each_other(two_vendors: Tables) -> None:
-    rows = rows_of("table_1_col_1_observed", estimator="iv_fixed_effects")
-    by_second = estimated(rows.assign(options="instrument=ai_firms@ciciliujx"), two_vendors)
-    by_first = estimated(
-        rows.assign(options="instrument=ai_firms@vendor", providers="ai_firm_count=ciciliujx"),
-        two_vendors,
-    )
-    found = pd.concat([by_second, by_first]).query("term == 'ai_firms'")
-    assert set(found["status"]) == {"estimated"}
-    assert (found["first_stage_f"] > 10).all()
-    assert found["warnings"].str.contains("Consistent only if the errors of the two measurements are unrelated").all()
-
-
 def test_a_source_that_was_not_delivered_is_named_with_its_provider(
     two_vendors: Tables,
     sample_build: Build,
