@@ -1,6 +1,5 @@
 """The pages of docs/how_to, followed to the letter in one copy of the project and one build."""
 
-import csv
 import json
 import os
 import re
@@ -10,14 +9,15 @@ import sys
 import zipfile
 from pathlib import Path
 
-import duckdb
 import numpy as np
+import pandas as pd
 import pytest
 
 from ai_manufacturing.releases.store import Store
 from tests.planted_faults import copy_of_the_project
+from tests.python import test_gate
 from tests.python.conftest import PROJECT, Build, built_once
-from tests.python.release_store import release
+from tests.python.release_store import read, release
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 PAGES = PROJECT / "docs/how_to"
@@ -68,25 +68,22 @@ def deliver(sample_build: Build, extracts: Path) -> None:
     """Add the deliveries of the pages to a copy of the sample: a gazette, and one more column of the yearbook."""
     (extracts / "gazette").mkdir()
     population = (
-        "select city_id, year, cast(round(registered_population_10k * 10000) as bigint) + 7 "
+        'select city_id as "区划代码", year as "年份", '
+        'cast(round(registered_population_10k * 10000) as bigint) + 7 as "{}" '
         "from marts.fct_city_year_panel where registered_population_10k is not null and {} order by all"
     )
     for name, heading, years in (
         ("population_to_2015", "年末户籍人口(人)", "year <= 2015"),
         ("population", "户籍人口(人)", "year > 2015"),
     ):
-        with (extracts / f"gazette/{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["区划代码", "年份", heading])
-            writer.writerows(sample_build.rows(population.format(years)))
+        rows = sample_build.frame(population.format(heading, years))
+        rows.to_csv(extracts / f"gazette/{name}.csv", index=False)
     for path in (extracts / "city_yearbook").glob("*.csv"):
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
-        code, year = header.index("城市代码"), header.index("年份")
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow([*header, ELECTRICITY])
-            writer.writerows([*row, electricity(row[code], int(row[year]))] for row in rows)
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        delivered = [
+            electricity(*row) for row in zip(rows[test_gate.CITY], rows[test_gate.YEAR].astype(int), strict=True)
+        ]
+        rows.assign(**{ELECTRICITY: delivered}).to_csv(path, index=False)
 
 
 def deliver_register(extracts: Path) -> None:
@@ -311,18 +308,12 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
     words = (PAGES / YEARLY).read_text(encoding="utf-8")
     (row,) = [block["text"] for block in BLOCK.finditer(words) if block["path"] == "seeds/non_prefectures.csv"]
     zone = row.partition(",")[0]
-    with next(build.extracts.glob("firm_survival/*2021.csv")).open("a", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerow(
-            ["329901", zone, "06", "煤炭开采和洗选业", 2021, 12, 3, 1, 0, 0, 0, "合成样本（synthetic sample）"]
-        )
-    revised = next(build.extracts.glob("city_yearbook/*2018.csv"))
-    with revised.open(encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file)
-    column = header.index("地区生产总值(亿元)")
-    for row in rows:
-        row[column] = f"{float(row[column]) * 1.02:.2f}"
-    with revised.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    with next(build.extracts.glob("firm_survival/*2021.csv")).open("a", encoding="utf-8") as file:
+        file.write(f"329901,{zone},06,煤炭开采和洗选业,2021,12,3,1,0,0,0,合成样本（synthetic sample）\n")
+    test_gate.edit(
+        next(build.extracts.glob("city_yearbook/*2018.csv")),
+        test_gate.each(lambda row: {test_gate.GDP: f"{float(row[test_gate.GDP]) * 1.02:.2f}"}),
+    )
 
     # 2: the period, and the name that stays
     assert "period: {first_year: 2010, last_year: 2021}" in words
@@ -345,12 +336,7 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
     manifest = store.current()
     assert manifest is not None
     assert "fourth economic census" in manifest.reason
-    with duckdb.connect(str(store.published), read_only=True) as connection:
-        years = connection.execute(
-            "select year, count(ln_gdp) from marts.fct_city_year_panel where year >= 2020 group by year order by year"
-        ).fetchall()
-        aside = connection.execute(
-            "select count(*) from marts.fct_rows_set_aside where file_path like '%企业存续_2021.csv'"
-        ).fetchall()
-    assert [year for year, count in years if count > 200] == [2020, 2021]
-    assert aside == [(1,)]
+    years = "select year from marts.fct_city_year_panel group by year having count(ln_gdp) > 200 order by year desc"
+    assert read(store.published, years)[:2] == [(2021,), (2020,)]
+    aside = "select count(*) from marts.fct_rows_set_aside where file_path like '%企业存续_2021.csv'"
+    assert read(store.published, aside) == [(1,)]
