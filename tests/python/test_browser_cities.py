@@ -160,7 +160,7 @@ def test_the_map_follows_its_slider_and_names_a_city_under_the_pointer(
 
 
 def test_a_link_to_a_map_opens_the_quantity_and_the_classes_that_were_chosen(
-    reader: Reader, sample_site: Path, public_site: Path, sample_build: Build, public_build: Build
+    reader: Reader, sample_site: Path, sample_build: Build
 ) -> None:
     address = "?year=2015&measure=ai_patent_grants&shown=m_ai&classes=thirds&language=zh-CN"
     page = reader.open(sample_site, "maps", address)
@@ -189,16 +189,3 @@ def test_a_link_to_a_map_opens_the_quantity_and_the_classes_that_were_chosen(
     page = reader.open(sample_site, "maps", "?year=1066&measure=nothing&language=en")
     expect(page.get_by_role("slider", name="Year")).to_have_value("2020")
     assert legend.all_text_contents()[:4] == ["0", "1–99", "100–200", "> 200"]
-    # The classes are the paper's for the paper's counts only; sizes of circles are explained too.
-    page = reader.open(public_site, "maps", "?cluster_year=2016")
-    low, high = public_build.value(
-        "select quantile_disc(measure_count, [1.0 / 3, 2.0 / 3]) "
-        "from marts.fct_spatial_distribution "
-        "where measure = 'ai_firms' and year = 2020 and measure_count > 0"
-    )
-    classes = ["0", f"1–{low}", f"{low + 1}–{high}", f"> {high}"]
-    assert legend.all_text_contents()[:4] == classes
-    assert {*legend.all_text_contents()[4:]} >= {"10,000", "20,000"}
-    expect(page.locator("#figure-clusters select[name=cluster_year]")).to_have_value("2016")
-    view = page.locator("#figure-clusters .view")
-    expect(view).to_have_attribute("aria-label", re.compile(r"2020: \d+ cities"))

@@ -100,10 +100,6 @@ def test_specifications_and_dictionary_fold_and_open_by_address_and_by_search(
 ) -> None:
     page = reader.open(sample_site, "readings")
     assert page.locator("details.specification[open]").count() == 0
-    page = reader.open(sample_site, "tables")
-    page.locator("#table_1").get_by_role("link", name="***").first.click()
-    expect(page).to_have_url(re.compile(rf"readings\.html#{PAPER}$"))
-    expect(page.locator(f"#{PAPER}")).to_be_in_viewport()
     page = reader.open(sample_site, "readings", f"#trace-{PAPER}")
     page.reload()
     expect(page.locator(f"#{PAPER}")).to_have_attribute("open", "")

@@ -80,10 +80,8 @@ def deliver(sample_build: Build, extracts: Path) -> None:
         rows.to_csv(extracts / f"gazette/{name}.csv", index=False)
     for path in (extracts / "city_yearbook").glob("*.csv"):
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        delivered = [
-            electricity(*row) for row in zip(rows[test_gate.CITY], rows[test_gate.YEAR].astype(int), strict=True)
-        ]
-        rows.assign(**{ELECTRICITY: delivered}).to_csv(path, index=False)
+        delivered = map(electricity, rows[test_gate.CITY], rows[test_gate.YEAR].astype(int))
+        rows.assign(**{ELECTRICITY: [*delivered]}).to_csv(path, index=False)
 
 
 def deliver_register(extracts: Path) -> None:
@@ -170,11 +168,6 @@ def test_a_new_series_and_its_control_are_four_files(followed: Build, sample_bui
     )
     assert terms[0] == ("ai_firms", "estimated", True)
     assert terms[-1] == ("ln_industrial_electricity", "estimated", True)
-    assert followed.rows("from marts.dim_series where series = 'industrial_electricity_100m_kwh' and is_delivered")
-    assert (
-        followed.value("select label_zh from marts.dim_variable where variable = 'ln_industrial_electricity'")
-        == "工业用电量(对数)"
-    )
     traced = followed.command(
         *("trace", "--specification", "table_1_col_1_electricity", "--city", "440300", "--year", "2020")
     )
@@ -194,15 +187,11 @@ def test_a_new_column_of_a_table_is_three_files_and_every_table_shows_it(followe
     assert printed[0].rstrip("*‡") == f"{estimate:.3f}"
     assert printed[1] == f"({std_error:.3f})"
     assert {"Log GDP", "city and year"} <= {*printed}
-    for language, heading in (("en", "(5) Cities of the east"), ("zh", "(5) 东部城市")):
-        out = followed.scratch / f"table_4_{language}.md"
-        choice = ("--format", "markdown", "--language", language, "--out", str(out))
-        written = followed.command("table", "table_4", "--database", str(followed.warehouse), *choice)
-        assert written.returncode == 0, written.stderr
-        text = out.read_text(encoding="utf-8")
-        assert f"| {heading} |" in text
-        *_, last, _ = text.splitlines()[4].split("|")
-        assert f"{estimate:.3f}" in last
+    choice = ("--format", "markdown", "--language", "zh", "--database", str(followed.warehouse))
+    written = followed.command("table", "table_4", *choice)
+    assert written.returncode == 0, written.stderr
+    assert "| (5) 东部城市 |" in written.stdout
+    assert re.search(rf"\| {estimate:.3f}[^|]*\|$", written.stdout, re.MULTILINE)
 
 
 def test_a_new_estimator_is_five_files_and_gives_the_slope_of_changes_on_changes(followed: Build) -> None:
@@ -273,7 +262,7 @@ def test_a_new_page_of_the_site_shows_the_release(followed: Build, tmp_path: Pat
 
 
 def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_path: Path) -> None:
-    """Four refreshes: the year before; stopped at the gate; held; published. The page's rows go between them."""
+    """The year before; stopped at the gate; held; published. The page's rows go between the refreshes."""
     build = Build(
         tmp_path / "drawn", tmp_path / "warehouse.duckdb", tmp_path, tmp_path / "project", excluded="unit_test"
     )
@@ -315,10 +304,8 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
         test_gate.each(lambda row: {test_gate.GDP: f"{float(row[test_gate.GDP]) * 1.02:.2f}"}),
     )
 
-    # 2: the period, and the name that stays
+    # 2: the period
     assert "period: {first_year: 2010, last_year: 2021}" in words
-    description.write_text(before.replace("name: sample", "name: city statistics"), encoding="utf-8")
-    assert "Nothing was published" in refreshed(2)
     description.write_text(before.replace("last_year: 2020", "last_year: 2021"), encoding="utf-8")
 
     # 3 and 4: the gate names the record; a row of the page lets it be
