@@ -130,18 +130,6 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
             assert float(ratio) > 0
             assert (PROJECT / script.strip("`").split(":")[0]).is_file(), (work, script)
             assert not why or float(ratio) >= 1, (work, ratio, why)
-    works = " ".join(row[1] for row in rows)
-    for work in (
-        "`dbt build` of the sample, from nothing",
-        "system GMM",
-        "2,000 firms, files to counts, ids and texts included: memory",
-    ):
-        assert work in works
     assert "- Skipped: pyfixest: not tried." in text
     assert "Not here: refresh, website, spark, growth." in text
     assert [row[0] for row in runs] == names
-    for row in runs:
-        assert re.match(
-            r"\d{4}-\d\d-\d\d [0-9a-f]{7,}(-dirty)? \d+ [\d.]+ 1 .*cores, \d+ GB, \w+ .*Python 3",
-            " ".join(row[1:]),
-        )

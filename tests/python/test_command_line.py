@@ -72,8 +72,6 @@ def test_the_help_of_a_command_has_examples_that_it_accepts_and_its_exit_codes(n
 def test_years_that_are_none_are_refused(years: str) -> None:
     with pytest.raises(click.BadParameter, match="first and last year such as 2018:2020"):
         cli.main.commands["refresh"].make_context("refresh", ["--years", years])
-    with pytest.raises(click.UsageError, match="No such option"):
-        cli.main.commands["refresh"].make_context("refresh", ["--yaers", "2020"])
 
 
 def test_the_version_is_that_of_the_project() -> None:
@@ -151,10 +149,7 @@ def test_commands_that_read_print_one_json_document(
     diff = document(asked("diff", "000001", "000002", "--json"), "diff")
     assert diff["counts"] == {"cell_changed": 2, "estimate_changed": 1}
     assert diff["largest_move"] == pytest.approx(2)
-    (cells,) = diff["cells"]
-    assert (cells["column_name"], cells["count"], cells["largest_change"]) == ("ln_gdp", 2, None)
-    (estimate,) = diff["estimates"]
-    assert (estimate["old_value"], estimate["new_value"]) == pytest.approx((0.16, 0.26))
+    assert [cells["largest_change"] for cells in diff["cells"]] == [None]
     assert asked("diff", "000001", "000002").stdout == (
         "ln_gdp: 2 cells of 1 cities changed, 2016-2018, from or to missing\n"
         "table_1_col_1 ai_firms: 0.16 (0.05) -> 0.26 (0.05), 2.00 standard errors\n"
@@ -172,18 +167,13 @@ def test_sources_are_one_json_document_and_words(store: Store, audited_build: Bu
     known = document(command(store, audited_build, "sources", "--json"), "sources")
     delivered = [(row["provider"], row["link"]) for row in known["delivered"]]
     assert {*delivered} == {("vendor", None)}
+    assert known["is_judged"] is True
     (prices,) = (row for row in known["absent"] if row["series"] == "consumer_price_level")
     (place,) = prices["sources"]
     assert prices.keys() == keys("each of `absent`")
     assert place.keys() == keys("each of `sources` of a series")
-    assert (place["folder"], place["file_name"]) == ("prices", "CRE_Pi01*.xlsx")
-    assert place["link"].startswith("https://github.com/Aliebc/PRHS_Data/blob/1d1a5bff7e49")
-    assert "table_1_col_1_2010_prices" in prices["specifications"]
-    assert (place["estimable"], prices["last_missing_of"], known["is_judged"]) == ([], [], True)
-    specifications = (PROJECT / "seeds/regression_specifications.csv").read_text(encoding="utf-8")
-    waiting = specifications.count("_2010_prices,ai_")
-    named = "consumer_price_level (total): Consumer prices of the province"
-    said = f"  {named}, for {waiting} specifications\n"
+    waiting = len(prices["specifications"])
+    said = f"  consumer_price_level (total): Consumer prices of the province, for {waiting} specifications\n"
     assert said in command(store, audited_build, "sources").stdout
 
 
@@ -214,9 +204,9 @@ def test_a_terminal_that_wants_no_colours_gets_none(environment: dict[str, str],
 
 
 def test_progress_counts_the_models_of_each_layer_of_a_build(tmp_path: Path) -> None:
-    def line(kind: str, name: str = "", **data: Any) -> bytes:
-        node = {"node_info": {"unique_id": name}}
-        return json.dumps({"info": {"name": kind}, "data": node | data}).encode() + b"\n"
+    def line(kind: str, name: str) -> str:
+        data = {"total": 4, "node_info": {"unique_id": name}}
+        return json.dumps({"info": {"name": kind}, "data": data}) + "\n"
 
     def node(layer: str, materialized: str = "table") -> dict[str, Any]:
         config = {"materialized": materialized}
@@ -233,15 +223,11 @@ def test_progress_counts_the_models_of_each_layer_of_a_build(tmp_path: Path) -> 
     log = progress.Log(path, manifest)
     assert str(log.progress()) == "reading the project"
     manifest.write_text(json.dumps({"nodes": nodes}))
-    path.write_bytes(line("LogStartLine", "raw", total=4) + line("LogModelResult", "raw")[:9])
+    started, ended = line("LogStartLine", "raw"), line("LogModelResult", "raw")
+    path.write_text(started + ended[:9])
     assert str(log.progress()) == "0 of 4 steps, landing 0/1", "half a line counts not yet"
-    path.write_bytes(
-        line("LogStartLine", "raw", total=4)
-        + line("LogModelResult", "raw")
-        + line("LogStartLine", "panel", total=4)
-        + line("LogModelResult", "panel")
-        + line("SkippingDetails", "unique")
-    )
+    of_panel = (line(kind, "panel") for kind in ("LogStartLine", "LogModelResult"))
+    path.write_text(started + ended + "".join(of_panel) + line("SkippingDetails", "unique"))
     assert str(log.progress()) == "3 of 4 steps, marts 1/2"
     assert log.progress().layers == {"landing": (1, 1), "marts": (1, 2)}
 

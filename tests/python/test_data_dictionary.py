@@ -100,16 +100,3 @@ def test_what_the_sample_is_known_to_lack_is_said(sample_build: Build) -> None:
         None,
         1.0,
     ]
-    assert said["firm_count"] == ["firm_count (vendor)", 2010, 2020, 0.0]
-
-
-def test_the_public_deliveries_name_their_providers(public_build: Build) -> None:
-    sources = public_build.pairs(
-        "select column_name, source from marts.data_dictionary where table_name = 'fct_city_year_panel' "
-        "and column_name in ('ai_firm_count', 'firm_count', 'ln_rd_personnel')"
-    )
-    assert sources == {
-        "ai_firm_count": "ai_firm_count (lily_han_ui)",
-        "firm_count": "firm_count (duhe1123)",
-        "ln_rd_personnel": "rd_personnel_count (not delivered)",
-    }

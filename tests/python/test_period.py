@@ -128,27 +128,6 @@ def test_the_headline_years_are_those_of_samples_and_of_fixed_shares() -> None:
     assert validation.headline_years(series.head(0)) == set()
 
 
-def test_a_fault_of_a_year_that_no_headline_uses_warns_and_holds_nothing_back(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
-    monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
-    key = ["provider", "series", "city_id", "year"]
-    table = pd.DataFrame(
-        [("p", "gdp", "1", year) for year in (2019, 2020, 2021, 2021, 2022)],
-        columns=key,
-    )
-
-    def judged(years: set[int]) -> list[tuple[str, bool, int]]:
-        found = validation.validate(table, "city_yearbook", key, judged_years=years).to_pandas()
-        assert found["description"].is_unique
-        return list(found[["severity", "success", "row_count"]].itertuples(index=False, name=None))
-
-    assert judged({2019, 2020}) == [("critical", True, 2), ("warning", False, 3)]
-    assert judged({2021}) == [("critical", False, 2), ("warning", True, 3)]
-    assert judged({2019, 2020, 2021, 2022}) == [("critical", False, 5)]
-
-
 FAULTS = {
     ("150600", 2022): "GDP of a city does not fall by more than 60 %",
     ("340400", 2022): "GDP of a city does not fall by more than 60 %",
@@ -203,6 +182,3 @@ def test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_
         "specification_id not like 'table_1_col_1_to_2022%' and table_id in ('table_1', 'table_2') order by all"
     )
     assert fresh.rows(estimates) == public_build.rows(estimates)
-    reading = "select status, sample_first_year from reports.rpt_coefficients where term = regressor "
-    reading += "and specification_id = 'table_1_col_1_to_2022'"
-    assert fresh.rows(reading) == [("estimated", 2012)]

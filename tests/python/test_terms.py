@@ -261,7 +261,6 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_site_behind_
         ("commercial_vendor", None, "CC BY-NC 4.0", False),
         ("commercial_vendor", None, "MIT, as a fork's README states", False),
         ("commercial_vendor", "somebody", "CC BY 4.0", False),
-        ("republished", "somebody", "MIT", False),
         ("republished", None, "MIT", False),
         (None, None, None, False),
     ],

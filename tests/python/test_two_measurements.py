@@ -35,15 +35,12 @@ def drawn(seed: int, cities: int = 150, years: int = 8) -> pd.DataFrame:
     return sample[rng.random(len(sample)) < 0.9]
 
 
-@pytest.mark.parametrize("controls", [[], ["control"]])
-def test_slopes_and_their_difference_have_the_errors_of_dummies_by_hand(
-    controls: list[str],
-) -> None:
+def test_slopes_and_their_difference_have_the_errors_of_dummies_by_hand() -> None:
     """By city the scores of both slopes; by province both estimated again without each."""
-    sample = drawn(4, cities=60)
+    sample, controls = drawn(4, cities=60), ["control"]
     y, x, z = (OnDummies(sample, name, controls).residuals for name in ("y", "x", "z"))
     own, other = z @ y / (z @ x), x @ y / (x @ z)
-    parameters = 1 + len(controls) + sample["year"].nunique()
+    parameters = 2 + sample["year"].nunique()
     freedom = (len(sample) - 1) / (len(sample) - parameters)
 
     def error(scores: np.ndarray, cluster: str) -> float:
@@ -174,19 +171,6 @@ def test_a_named_provider_feeds_the_measure_and_the_default_one_is_the_plain_ser
         assert second[name] == plain[name]
     assert ANOTHER in second["substitutions"]
     assert ANOTHER not in plain["substitutions"]
-
-
-def test_two_vendors_are_instruments_for_each_other(two_vendors: Tables) -> None:
-    rows = rows_of("table_1_col_1_observed", estimator="iv_fixed_effects")
-    by_second = estimated(rows.assign(options="instrument=ai_firms@ciciliujx"), two_vendors)
-    by_first = estimated(
-        rows.assign(options="instrument=ai_firms@vendor", providers="ai_firm_count=ciciliujx"),
-        two_vendors,
-    )
-    found = pd.concat([by_second, by_first]).query("term == 'ai_firms'")
-    assert set(found["status"]) == {"estimated"}
-    assert (found["first_stage_f"] > 10).all()
-    assert found["warnings"].str.contains("Consistent only if the errors of the two measurements are unrelated").all()
 
 
 def test_a_source_that_was_not_delivered_is_named_with_its_provider(
