@@ -14,6 +14,7 @@ from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site import catalogue
 from tests.python.conftest import Build
 from tests.python.site_reader import (
+    DESK,
     SCREENSHOTS,
     Page,
     Reader,
