@@ -179,8 +179,6 @@ LONGEST = (
     "test_a_killed_count_leaves_the_warehouse_to_the_next",
     "test_a_set_of_other_years_builds_by_the_period_that_it_names",
     "test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back",
-    "test_the_register_benchmark_runs_on_any_size",
-    "test_a_refresh_that_one_suite_holds_back_ends_as_documented",
 )
 """The soak begins with these, of a minute or more; what one of them makes for others, it makes before they ask."""
 
