@@ -25,9 +25,8 @@ def search(page: Page, words: str) -> None:
 def test_a_city_is_found_by_name_pinyin_and_code_and_stays_in_the_address(
     reader: Reader, sample_site: Path, sample_build: Build
 ) -> None:
-    page = reader.open(sample_site, "cities", "#110000")  # as older addresses had it
+    page = reader.open(sample_site, "cities")
     name = page.locator("#city-name")
-    expect(name).to_have_text("Beijing 110000, east")
     for words in ("苏州", "苏州市", "320500", "Suzhou 320500", "suzhou320500"):
         search(page, "Beijing")
         expect(name).to_have_text("Beijing 110000, east")

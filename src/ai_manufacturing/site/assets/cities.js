@@ -251,8 +251,5 @@ document.addEventListener("spoken", () => {
   corrections();
 });
 names();
-// An older address has the city after the #; what skips the menu stands there too, and is no city.
-const addressed = () => find(decodeURIComponent(location.hash.slice(1).replace(/%(?![0-9a-f]{2})/gi, "")));
-window.addEventListener("hashchange", () => addressed().length === 1 && show(addressed()));
-const asked = (address.get("city") ?? (addressed().join(",") || "440300")).split(",").filter((id) => Object.hasOwn(cities, id));
+const asked = (address.get("city") ?? "440300").split(",").filter((id) => Object.hasOwn(cities, id));
 loading.push(show([...new Set(asked)]));
