@@ -49,7 +49,7 @@ from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.system.integrity import Chain, Line
 from ai_manufacturing.system.sql_text import literal
 from tests.python import killed, test_gate
-from tests.python.conftest import PROJECT, Build
+from tests.python.conftest import PROJECT, WAREHOUSE, Build
 from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text, fault
 from tests.python.release_reader import read_in_a_loop
 from tests.python.release_store import (
@@ -812,7 +812,7 @@ def copies_in_place_of_dbt(warehouse: Path) -> None:
     """Let the refreshes of this process copy a warehouse that dbt built; to each process it is something new."""
 
     def copied(store: Store, work: Path, *arguments: str, **options: Any) -> bool:
-        shutil.copyfile(warehouse, work / warehouse.name)
+        shutil.copyfile(warehouse, work / WAREHOUSE)
         return False
 
     build.dbt = copied
