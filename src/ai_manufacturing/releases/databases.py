@@ -109,9 +109,10 @@ def read(path: Path) -> Database:
 def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -> Database:
     """Return the file that a command reads: what the user named goes before any default.
 
-    In this order: the command's option; WAREHOUSE_PATH; RELEASE_PATH or RELEASE_DIR; the published release; the default
-    warehouse. A file that the command cannot read is passed over, but only for one of the same extract set. What
-    nothing but a default names must be of the extract set of EXTRACTS_DIR, if that is set.
+    In this order: the command's option; WAREHOUSE_PATH; RELEASE_PATH or RELEASE_DIR, of both the first that is there;
+    the published release; the default warehouse. A file that the command cannot read is passed over, but only for one
+    of the same extract set. What nothing but a default names must be of the extract set of EXTRACTS_DIR, if that is
+    set.
 
     Parameters
     ----------
@@ -132,8 +133,12 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
     """
     if option is not None:
         return read(option)
-    places = [*_set_by_the_user(), *_defaults()]
-    at = next(number for number, place in enumerate(places) if place.kind in reads)
+    named = _set_by_the_user()
+    places = [*named, *_defaults()]
+    readable = [number for number, place in enumerate(places) if place.kind in reads]
+    # a default takes the place of nothing that the user named
+    there = (number for number in readable if number < len(named) and places[number].path.exists())
+    at = next(there, readable[0])
     database = read(places[at].path)
     for place in places[:at]:
         if place.path.exists() and (other := read(place.path)).origin != database.origin:
@@ -142,7 +147,7 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
                 f"{' or a '.join(reads)}. The next file, {database.path}, holds {database.origin}. Name the file with "
                 "--database."
             )
-    if not _set_by_the_user() and os.environ.get("EXTRACTS_DIR"):
+    if not named and os.environ.get("EXTRACTS_DIR"):
         try:
             name = landing.extract_set(settings.extracts_dir()).name
         except landing.LandingError as error:
