@@ -150,7 +150,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
         with measuring.scratch() as scratch:
             extracts = scratch / "extracts"
             registers.write(extracts, firms, 0, seed=1, patent_years=range(0))
-            measuring.Scratch(scratch, extracts).dbt("run", "--select", "raw_deliveries")
+            measuring.Scratch(scratch, extracts).dbt("run", "--select", "+raw_deliveries", "raw_declared_sources")
             found = {engine: run(engine, scratch, extracts) for engine in engines}
         for engine, figures in found.items():
             if engine == "duckdb":

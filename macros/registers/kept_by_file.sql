@@ -22,10 +22,11 @@ On DuckDB the rows are deleted and appended. On Spark a file is a partition (spa
 {%- endmacro %}
 
 {% macro rules_key() -%}
+    {%- set years = period('first_year') ~ ' ' ~ period('last_year') -%}
     {%- if execute -%}
         {%- set upstream = [model.unique_id] -%}
         {%- set macros = [] -%}
-        {%- set parts = [period('first_year') ~ '', period('last_year') ~ ''] -%}
+        {%- set parts = [years] -%}
         {%- for node in upstream -%}
             {%- do macros.extend(graph.nodes[node].depends_on.macros) -%}
             {%- do upstream.extend(graph.nodes[node].depends_on.get('nodes', []) | select('in', graph.nodes) | reject('in', upstream)) -%}

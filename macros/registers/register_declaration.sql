@@ -1,17 +1,15 @@
 {#
 What a provider's TOML file says of its register: what it `lacks`, and the columns of `place` by rule, in order. It is
-looked up when a model compiles, so that the declaration is its one home.
+looked up in raw.declared_sources when a model compiles, so that the declaration is its one home.
 #}
 {% macro register_declaration(provider, entity) -%}
-    {%- if execute -%}
-        {{ return(adapter.dispatch('register_declaration')(provider, entity)) }}
-    {%- endif -%}
-    {{ return({'lacks': [], 'place': {}}) }}
-{%- endmacro %}
-
-{% macro default__register_declaration(provider, entity) -%}
-    {%- set query = "select declared_register('" ~ provider ~ "', '" ~ entity ~ "')" -%}
-    {{ return(fromjson(value_of(query))) }}
+    {%- set relation = ref('raw_declared_sources') -%}
+    {%- set landed = load_relation(relation) if execute -%}
+    {%- set found = column_of(
+        'select max(register_declaration) from ' ~ landed ~ ' where provider = ' ~ literal(provider)
+        ~ ' and entity = ' ~ literal(entity)
+    ) if landed else [none] -%}
+    {{ return(fromjson(found[0]) if found[0] else {'lacks': [], 'place': {}}) }}
 {%- endmacro %}
 
 {# Those of a register's providers that have files in force; the first where none has, for the columns. #}

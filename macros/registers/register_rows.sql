@@ -1,6 +1,6 @@
 {#
 All rows of a provider's register as landed, with the columns of all declarations. Parquet paths are literals in SQL, so
-a view of it lists the files that raw_register_files had when it was made.
+a view of it lists the files that raw_register_paths had when it was made.
 #}
 {% macro register_rows(provider, entity) -%}
     {{ return(adapter.dispatch('register_rows')(provider, entity)) }}
@@ -8,20 +8,16 @@ a view of it lists the files that raw_register_files had when it was made.
 
 {% macro default__register_rows(provider, entity) -%}
     {#- The declared columns come first, in a file without rows. #}
-    {%- set listed = ref('raw_register_files') -%}
+    {%- set listed = ref('raw_register_paths') -%}
     {%- set relation = load_relation(listed) if execute -%}
     {%- set query -%}
-        select 0 as file_number, declared_register_path('{{ entity }}') as path
-        {%- if relation %}
-        union all
-        select file_number, landed_register_path(store_key) from {{ relation }}
-        where provider = {{ literal(provider) }} and entity = '{{ entity }}'
-        {%- endif %}
+        select file_number, rows_path from {{ relation }}
+        where entity = '{{ entity }}' and (file_number = 0 or provider = {{ literal(provider) }})
         order by file_number
     {%- endset -%}
-    {%- set files = run_query(query).rows if execute else [] -%}
+    {%- set files = run_query(query).rows if relation else [] -%}
     {%- set paths = [] -%}
-    {%- for file in files -%}{%- do paths.append(literal(file['path'])) -%}{%- endfor -%}
+    {%- for file in files -%}{%- do paths.append(literal(file['rows_path'])) -%}{%- endfor -%}
     select
         {#- Those of a provider follow each other. #}
         cast(file_index as integer) + {{ files[1]['file_number'] - 1 if files | length > 1 else 0 }} as file_number,

@@ -36,7 +36,7 @@ compared as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         *,
         -- An error that the first route does not claim, for a handful of cities, is not compared.
         estimate is not null

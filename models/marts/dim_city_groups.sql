@@ -116,7 +116,7 @@ grouped as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         grouped.* exclude (reference_group),  -- noqa: RF02
         cities.name_zh,
         cities.name_en,

@@ -72,7 +72,7 @@ here as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         *
     from here
 )

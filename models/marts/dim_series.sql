@@ -156,7 +156,7 @@ provenance as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         scopes.*,
         series.unit,
         coalesce(substituted_labels.label_en, series.label_en)

@@ -268,7 +268,7 @@ final as (
         series.substitution,
         series.absence_reason,
         series.absence_reason_zh,
-        current_extract_set() as extract_set
+        {{ extract_set() }} as extract_set
     from resolved
     inner join specifications using (specification_id)
     left join variables_used

@@ -47,7 +47,7 @@ evaluated as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         * replace (cast(entry_year as integer) as entry_year),
         tagged_text_count / nullif(text_count, 0) as tagged_share,
         tagged_class_text_count / nullif(tagged_text_count, 0) as precision_share,

@@ -220,7 +220,7 @@ cells as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         cells.* exclude (share_year),  -- noqa: RF02
         cities.name_zh,
         cities.name_en,

@@ -2,7 +2,7 @@ with
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         tags.entity,
         tags.record_id as id,
         tags.element,

@@ -64,7 +64,7 @@ evaluated as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         evaluated.* replace (cast(evaluated.entry_year as integer) as entry_year),
         keywords.searched_in,
         keywords.source,

@@ -40,7 +40,7 @@ summed as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         summed.*,
         cities.name_zh,
         cities.name_en,

@@ -71,7 +71,7 @@ wide as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         measures.city_id,
         measures.year,
         cities.name_zh,

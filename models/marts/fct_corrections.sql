@@ -15,7 +15,7 @@ cities as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         corrected.* replace (cast(corrected.year as integer) as year),
         cities.name_zh,
         cities.name_en,

@@ -140,7 +140,7 @@ outcomes as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         delivery_number,
         file_path,
         provider,

@@ -13,7 +13,7 @@ cities as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         files.provider,
         files.source_name,
         cells.city_id,

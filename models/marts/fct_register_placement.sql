@@ -15,7 +15,7 @@ months as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         files.provider,
         files.source_name,
         files.entity,

@@ -153,7 +153,7 @@ counted as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         deliveries.provider,
         deliveries.source_name,
         deliveries.entity,

@@ -11,7 +11,7 @@ corrections as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         records.provider,
         records.source_name,
         records.origin.delivery_number,

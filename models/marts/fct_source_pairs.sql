@@ -27,7 +27,7 @@ cities as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         firsts.quantity as series,
         firsts.scope,
         firsts.provider as first_provider,

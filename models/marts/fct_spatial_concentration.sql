@@ -55,7 +55,7 @@ terms as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         measure,
         'observed' as weighting,
         year,

@@ -41,7 +41,7 @@ ranked as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         ranked.measure,
         'observed' as weighting,
         ranked.city_id,

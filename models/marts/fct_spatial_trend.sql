@@ -42,7 +42,7 @@ growth as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         'observed' as weighting,
         *,
         growth_per_year - lag(growth_per_year) over (partition by measure order by last_year) as growth_change

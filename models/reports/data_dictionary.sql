@@ -102,7 +102,7 @@ final as (
         coalesce(panel_sources.source, documented.parents) as source,
         panel_sources.* exclude (table_name, column_name, source),
         measured.* exclude (table_name, column_number),
-        current_extract_set() as extract_set
+        {{ extract_set() }} as extract_set
     from documented
     left join measured using (table_name, column_number)
     left join panel_sources using (table_name, column_name)

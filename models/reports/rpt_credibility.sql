@@ -244,7 +244,7 @@ worded as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         * exclude (
             estimator, regressor, weighting, reason, reason_zh, is_sound, tables, asked_if, comparison, source, method,
             setting, term, figure, value, why, why_zh, texts, passes_en, fails_en, passes_zh, fails_zh

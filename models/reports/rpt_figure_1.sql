@@ -60,7 +60,7 @@ points as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         points.* exclude (column_number, term),  -- noqa: RF02
         labels.label_en,
         labels.label_zh,

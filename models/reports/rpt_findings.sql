@@ -235,7 +235,7 @@ begun as (
 {% endfor %}
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         finding,
         finding_order,
         specification_id,

@@ -122,7 +122,7 @@ compared as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         years.*,
         years.national_share / nullif(base_years.national_share, 0) as national_share_relative_to_base_year,
         compared.* exclude (measure, controls, preference),  -- noqa: RF02

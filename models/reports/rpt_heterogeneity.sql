@@ -60,7 +60,7 @@ split as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         pooled.specification_id,
         pooled.reading,
         pooled.grouping,

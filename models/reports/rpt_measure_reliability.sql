@@ -70,7 +70,7 @@ compared as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         compared.* exclude (series, difference_sd),  -- noqa: RF02
         within.within_correlation,
         within.within_correlation as equal_errors_reliability,

@@ -23,7 +23,7 @@ labels as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         coefficients.regressor,
         labels.label_en,
         labels.label_zh

@@ -239,7 +239,7 @@ answered as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         found.remark_number,
         remarks.remark,
         remarks.question_en,

@@ -275,12 +275,12 @@ fact_rows as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         *
     from coefficient_rows
     union all by name
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         *
     from fact_rows
 )

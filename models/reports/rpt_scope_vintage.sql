@@ -55,7 +55,7 @@ shares as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         provider,
         source_name,
         entry_year,

@@ -70,7 +70,7 @@ steady as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         compared.* exclude (correlation, mean_difference, difference_sd),  -- noqa: RF02
         compared.correlation as log_correlation,
         compared.mean_difference as mean_log_difference,

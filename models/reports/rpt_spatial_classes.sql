@@ -107,7 +107,7 @@ final as (
         cumulative_shares.value / 100 as printed_cumulative_share,
         shares.substitutions,
         shares.substitutions_zh,
-        current_extract_set() as extract_set
+        {{ extract_set() }} as extract_set
     from shares
     left join facts as units on shares.unit_fact_id = units.fact_id
     left join facts as cumulative_shares on shares.cumulative_share_fact_id = cumulative_shares.fact_id

@@ -113,7 +113,7 @@ of_axis as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         by_value.* exclude (between_sum_of_squares, sum_of_squares),  -- noqa: RF02
         cast(axis_values.value_order as bigint) as value_order,
         axis_values.standing,

@@ -42,7 +42,7 @@ estimated as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         specifications.* exclude (is_headline, substitutions),  -- noqa: RF02
         coalesce(count_outcomes.label_en, panel_outcomes.label_en) as outcome_label_en,
         coalesce(count_outcomes.label_zh, panel_outcomes.label_zh) as outcome_label_zh,

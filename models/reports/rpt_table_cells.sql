@@ -219,7 +219,7 @@ printed as (
 
 final as (
     select
-        current_extract_set() as extract_set,
+        {{ extract_set() }} as extract_set,
         specifications.table_id,
         specifications.column_number,
         specifications.specification_id,
@@ -238,6 +238,8 @@ final as (
         coalesce(printed.label_zh, printed.line_label_zh, '') as label_zh,
         printed.cell,
         printed.words_zh as cell_zh,
+        specifications.reading = 'default' and printed.line_kind <> 'wild_p_value' and printed.cell is not null
+            as is_in_table,
         cast(printed.value as double) as value,
         printed.is_rounded,
         printed.is_p_value,

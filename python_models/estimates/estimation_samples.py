@@ -9,5 +9,7 @@ def model(dbt, session):
     specifications = dbt.ref("int_specifications_sampled").project("specification_id, sample_id")
     samples = dbt.ref("int_specification_samples").filter("is_observation")
     cities = dbt.ref("dim_city").project(NAMES)
-    columns = f"specification_id, {NAMES}, year, current_extract_set() as extract_set"
-    return specifications.join(samples, "sample_id").join(cities, "city_id").project(columns)
+    columns = f"specification_id, {NAMES}, year, extract_set"
+    extract_set = dbt.ref("raw_extract_set").project("extract_set")
+    joined = specifications.join(samples, "sample_id").join(cities, "city_id").cross(extract_set)
+    return joined.project(columns)

@@ -79,7 +79,7 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
                 "--registers and --out need --engine spark. DuckDB counts the registers in EXTRACTS_DIR and keeps the "
                 "counts in the warehouse."
             )
-        _dbt(["run", "--select", "raw_deliveries"], {}, echo)
+        _dbt(["run", "--select", "raw_declared_sources", "+raw_deliveries"], {}, echo)
         _dbt(["build", *SELECTION], {}, echo)
         return
     read_by_duckdb = settings.extracts_dir() / "register_counts"

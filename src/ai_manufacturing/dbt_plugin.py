@@ -1,4 +1,4 @@
-"""The dbt-duckdb plugin of profiles.yml: the folder of the warehouse, and the extract set that a run reads."""
+"""The dbt-duckdb plugin of profiles.yml: the folder of the warehouse, and how its file is opened."""
 
 import gc
 import json
@@ -13,15 +13,14 @@ from dbt.task.retry import RETRYABLE_STATUSES
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import landing, settings
-from ai_manufacturing.landing import provenance, registers
-from ai_manufacturing.system import duckdb_client, repeated_hashes, workers
+from ai_manufacturing import settings
+from ai_manufacturing.system import duckdb_client, workers
 
 UNESCAPED = "'\";"
 
 
 class Plugin(BasePlugin):
-    """Places and opens the DuckDB file, and registers what SQL asks of the extract set: its name, period and paths."""
+    """Places and opens the DuckDB file, and starts the workers."""
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Make the folder that DuckDB does not make by itself, just before it connects, and set how the file is opened.
@@ -65,13 +64,6 @@ class Plugin(BasePlugin):
 
 def add_functions(connection: DuckDBPyConnection) -> None:
     """Register what SQL asks of the extract set."""
-    connection.create_function("current_extract_set", current_extract_set, [], "VARCHAR")
-    connection.create_function("declared_sources", declared_sources, [], "VARCHAR[]")
-    connection.create_function("declared_year", declared_year, ["VARCHAR"], "INTEGER[]")
-    connection.create_function("declared_register_path", registers.declared_path, ["VARCHAR"], "VARCHAR")
-    connection.create_function("declared_register", registers.declaration, ["VARCHAR", "VARCHAR"], "VARCHAR")
-    connection.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
-    repeated_hashes.add_function(connection, settings.landing_dir())
     connection.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
 
 
@@ -81,23 +73,3 @@ def nodes_to_retry() -> list[str]:
     folder = settings.project_root() / (flags.STATE or flags.TARGET_PATH or "target")
     results = json.loads((folder / "run_results.json").read_text(encoding="utf-8"))["results"]
     return [result["unique_id"] for result in results if result["status"] in RETRYABLE_STATUSES]
-
-
-def current_extract_set() -> str:
-    """Return the name of the extract set that EXTRACTS_DIR holds."""
-    return landing.extract_set(settings.extracts_dir()).name
-
-
-def declared_sources() -> list[str]:
-    """Return the sources and registers that providers declare, each as provider.source."""
-    return [".".join(key) for key in provenance.read()]
-
-
-def declared_year(name: str) -> list[int]:
-    """Return a year of the period that the extract set names: first_year, last_year or base_year.
-
-    Nothing if it names no period, or if there is no set, as where dbt only compiles.
-    """
-    folder = settings.extracts_dir()
-    period = landing.extract_set(folder).period if folder.is_dir() else None
-    return [] if period is None else [int(getattr(period, name))]

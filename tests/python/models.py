@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import dbt_plugin, settings
+from ai_manufacturing import settings
 from ai_manufacturing.system import duckdb_client
 
 Node = dict[str, Any]
@@ -131,6 +131,7 @@ class Run:
         dbt = SimpleNamespace(
             ref=lambda name: self.connection.query(f"from {relations[name]}"),
             config=Config(node["config"]["meta"]),
+            this=This(node["database"], node["schema"], node["alias"]),
         )
         path = settings.project_root() / node["original_file_path"]
         model = runpy.run_path(str(path))["model"]
@@ -167,6 +168,18 @@ class Run:
         return self.connection.execute(f"select count(*), sum(hash(r)) from {relation} as r").fetchone()
 
 
+@dataclass
+class This:
+    """The relation that a Python model makes."""
+
+    database: str
+    schema: str
+    identifier: str
+
+    def __str__(self) -> str:
+        return f'"{self.database}"."{self.schema}"."{self.identifier}"'
+
+
 class Config:
     """The config of a Python model, as far as models read it."""
 
@@ -192,7 +205,6 @@ def run(warehouse: Path, manifest: Path, targets: Iterable[str], edited: Iterabl
         Names of models and seeds whose relations were changed by hand.
     """
     with duckdb_client.connect(str(warehouse), reads_files=True) as connection:
-        dbt_plugin.add_functions(connection)
         made = Run(nodes_of(manifest), connection)
         made.models(targets, edited)
     return made

@@ -247,7 +247,7 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(delivery: Build, 
     assert delivery.rows("from reports.rpt_coefficients order by all") == before
 
     delivery.warehouse.unlink()
-    delivery.dbt("run", "--select", "raw_deliveries")
+    delivery.dbt("run", "--select", "+raw_deliveries")
     assert "Extract set other is SYNTHETIC" in delivery.output, "its files say so"
 
 
@@ -458,7 +458,6 @@ def test_a_source_of_which_no_series_is_listed_says_what_to_add(sample_build: Bu
     compiled = sample_build.compiled("fct_deliveries")
     outcomes = f"select distinct source_name, outcome, remedy from ({compiled}) order by all"
     with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
-        connection.create_function("current_extract_set", lambda: "sample", [], "VARCHAR")
         assert {outcome for _, outcome, _ in connection.execute(outcomes).fetchall()} == {"used"}
         connection.execute(
             "delete from intermediate.int_series_sources where series like '%patent%' or series like '%invention%'"

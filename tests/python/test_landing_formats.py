@@ -12,6 +12,7 @@ import duckdb
 import openpyxl
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -136,9 +137,14 @@ def test_a_name_that_looks_like_a_pattern_is_one_file(
     assert sorted(until is None for entity, _, until, _ in table if entity == "firms") == [False, True]
     assert {row["landed_type"] for row in registers.landed_columns(landing.deliveries()).to_pylist()} == {"string"}
     shutil.copytree(project.root / name, project.root / "a1b")
-    for key in (key for entity, *_, key in table if entity == "firm_register"):
-        read = duckdb.execute("from read_parquet($1)", [registers.landed_path(key)])
-        assert len(read.fetchall()) == 1
+    keys = [key for entity, *_, key in table if entity == "firm_register"]
+    numbered = [
+        {"entity": "firm_register", "provider": "vendor", "file_number": number, "store_key": key}
+        for number, key in enumerate(keys, start=1)
+    ]
+    paths = registers.paths(pa.Table.from_pylist(numbered)).filter(pc.field("file_number") > 0)
+    for path in paths["rows_path"].to_pylist():
+        assert len(duckdb.execute("from read_parquet($1)", [path]).fetchall()) == 1
 
 
 def test_a_register_that_cannot_be_read_says_why_and_leaves_nothing(project: Project) -> None:

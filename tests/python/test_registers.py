@@ -256,14 +256,14 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
         assert fresh.rows(f"{table} order by all") == register_build.rows(f"{table} order by all"), table
 
     past = replace(fresh, warehouse=tmp_path / "past.duckdb")
-    of_the_past = ("raw_deliveries", "raw_register_files", "int_register_delivered")
+    of_the_past = ("+raw_deliveries", "raw_declared_sources", "raw_register_files", "raw_register_paths", "int_register_delivered")
     past.dbt("run", "--select", *of_the_past, "--vars", f"{{as_of_delivery: {first_count}}}")
     assert past.exit_code == 0, past.output
     assert past.rows(landed) == at_first
 
     for path in growing.glob("patent_register/*.parquet"):
         pq.write_table(pq.read_table(path).filter(pc.field("专利类型") != "发明"), path)
-    fresh.dbt("run", "--select", "raw_deliveries")
+    fresh.dbt("run", "--select", "+raw_deliveries", "raw_declared_sources")
     counted("--exclude", "raw_deliveries")
     assert fresh.value("select count(*) from intermediate.int_register_cells where entity = 'patent_register'") > 0
     assert fresh.rows("from intermediate.int_patent_register_counts") == []
@@ -449,8 +449,8 @@ def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parqu
 
 
 DISPATCHED = {"regexp_matches", "regexp_extract_all", "regexp_replace", "unnest", "string_agg"}
-DISPATCHED |= {"hash", "repeated_hashes"}
-"""DuckDB functions of dispatched macros (ai_terms.sql, repeated_hashes.sql); register_rows reads Parquet."""
+DISPATCHED |= {"hash"}
+"""DuckDB functions of dispatched macros (ai_terms.sql, register_rows.sql); register_rows reads Parquet."""
 
 
 def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(sample_build: Build) -> None:

@@ -333,7 +333,6 @@ def remade(build: Build, model: str, changes: list[str], *tables: str) -> duckdb
     """Make a report again by its SQL, from copies of tables of a build after changes by hand."""
     connection = duckdb.connect()
     connection.execute(f"attach {literal(str(build.warehouse))} as built (read_only)")
-    connection.execute("create macro current_extract_set() as 'in memory'")
     for table in tables:
         connection.execute(f"create table {table.partition('.')[2]} as from built.{table}")
     for change in changes:

@@ -108,7 +108,7 @@ def draw(project: Path, firms: int, patents: int) -> SparkBuild:
 
 def count_on_duckdb(build: SparkBuild, *command: str) -> None:
     """Land the registers and count them, with the seeds unless another command of dbt is given."""
-    build.dbt("run", "--select", "raw_deliveries")
+    build.dbt("run", "--select", "+raw_deliveries", "raw_declared_sources")
     assert build.exit_code == 0, build.output
     kinds = ("test", "unit_test")
     command = command or ("build", *(f"--exclude-resource-type={kind}" for kind in kinds))

@@ -26,7 +26,7 @@ from ai_manufacturing.refresh import by_hand
 from ai_manufacturing.releases import databases, lock
 from ai_manufacturing.releases.errors import LockedError, RefreshError
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.system import integrity
+from ai_manufacturing.system import contracts, integrity
 from ai_manufacturing.system.integrity import Chain
 from tests.python import killed
 from tests.python.conftest import PROJECT, Build
@@ -66,8 +66,7 @@ def read_landed() -> Numbers:
     """Read what a build reads of the sample, as a new process does."""
     landed._found_whole.clear()
     deliveries = landing.deliveries()
-    for entity in ("firm_register", "patent_register"):
-        registers.declared_path(entity)
+    registers.paths(contracts.schema("raw_register_paths").empty_table())
     return (deliveries, *(landing.rows(entity, deliveries).read_all() for entity in ENTITIES))
 
 

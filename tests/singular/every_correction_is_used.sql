@@ -1,6 +1,5 @@
 -- A correction of a source that delivered here, for a year of the period, must change a value or judge a record. One of
 -- a source that nobody declares can do neither; one for a year that the source has not delivered yet waits for it.
-{%- set declared = run_query('select unnest(declared_sources())').columns[0].values() if execute else [] %}
 select corrections.*
 from {{ ref('corrections') }} as corrections
 where
@@ -10,8 +9,9 @@ where
             corrections.provider = d.provider
             and (
                 corrections.source_name in (d.source_name, '*')
-                or corrections.provider || '.' || corrections.source_name
-                not in ('{{ declared | join("', '") }}')
+                or (corrections.provider, corrections.source_name) not in (
+                    select (s.provider, s.source_name) from {{ ref('raw_declared_sources') }} as s
+                )
             )
     )
     and (

@@ -87,20 +87,6 @@ inner join {{ ref('raw_register_files') }} as files on landed.store_key = files.
     {%- endfor -%}
 {%- endmacro %}
 
-{# As landing wrote it down. #}
-{% macro spark__register_declaration(provider, entity) -%}
-    {%- set query = 'select declaration from parquet.`' ~ landed_tables() ~ '/register_declarations.parquet`'
-        ~ " where provider = '" ~ provider ~ "' and entity = '" ~ entity ~ "'" -%}
-    {{ return(fromjson(value_of(query))) }}
-{%- endmacro %}
-
 {% macro spark__id_hash(id) -%}
 xxhash64({{ id }})
-{%- endmacro %}
-
-{% macro spark__repeated_hashes(hashes) -%}
-    select id_hash
-    from ({{ hashes }}) as hashes
-    group by id_hash
-    having count(*) > 1
 {%- endmacro %}

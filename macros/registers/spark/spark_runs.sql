@@ -1,42 +1,31 @@
-{# The log of deliveries as landing wrote it down. #}
+{# What landing wrote down, under the names that it has on DuckDB, where Python models make it. #}
 {% macro spark__receive_deliveries() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
-        {%- set deliveries = api.Relation.create(schema='raw', identifier='deliveries', type='view') -%}
         {%- do run_query('create schema if not exists raw') -%}
-        {%- do run_query(
-            'create or replace view ' ~ deliveries ~ ' as select * from parquet.`' ~ landed_tables() ~ '/deliveries.parquet`'
-        ) -%}
-        {%- do adapter.cache_added(deliveries) -%}
+        {%- for name in ('deliveries', 'extract_set', 'declared_sources') -%}
+            {%- set view = api.Relation.create(schema='raw', identifier=name, type='view') -%}
+            {%- do run_query(
+                'create or replace view ' ~ view ~ ' as select * from parquet.`' ~ landed_tables() ~ '/' ~ name ~ '.parquet`'
+            ) -%}
+            {%- do adapter.cache_added(view) -%}
+        {%- endfor -%}
+        {%- do refuse_another_extract_set() -%}
         {%- if not (env_var('SPARK_MASTER', '') or 'local[*]').startswith('local') -%}{%- do refuse_storage_of_one_machine() -%}{%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro spark__declared_year(name) -%}
-    {%- set query = 'select max(year) from parquet.`' ~ landed_tables() ~ "/period.parquet` where name = '" ~ name ~ "'" -%}
-    {%- set year = value_of(query) -%}
-    {{ return(year | int if year is not none) }}
-{%- endmacro %}
-
-{# The gates are on DuckDB. #}
-{% macro spark__drop_gated_relations() -%}
-{%- endmacro %}
-
-{% macro spark__drop_what_is_held_back() -%}
-{%- endmacro %}
-
-{% macro spark__refuse_another_extract_set() -%}
-    {%- if execute and flags.WHICH in ('build', 'run') -%}
-        {%- set files = adapter.get_relation(none, 'raw', 'raw_register_files') -%}
-        {%- set others = column_of(
-            'select extract_set from ' ~ files ~ ' where extract_set not in (select extract_set from raw.deliveries) limit 1'
-        ) if files else [] -%}
-        {%- if others -%}
-            {{ exceptions.raise_compiler_error(
-                (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ' holds counts of the extract set "' ~ others[0]
-                ~ '", and EXTRACTS_DIR now holds another. Nothing was changed. Set SPARK_STORAGE to another folder, or '
-                ~ 'delete this one.'
-            ) }}
-        {%- endif -%}
+{# On DuckDB raw_extract_set does. #}
+{% macro refuse_another_extract_set() -%}
+    {%- set files = adapter.get_relation(none, 'raw', 'raw_register_files') -%}
+    {%- set others = column_of(
+        'select extract_set from ' ~ files ~ ' where extract_set not in (select extract_set from raw.extract_set) limit 1'
+    ) if files else [] -%}
+    {%- if others -%}
+        {{ exceptions.raise_compiler_error(
+            (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ' holds counts of the extract set "' ~ others[0]
+            ~ '", and EXTRACTS_DIR now holds another. Nothing was changed. Set SPARK_STORAGE to another folder, or '
+            ~ 'delete this one.'
+        ) }}
     {%- endif -%}
 {%- endmacro %}
 

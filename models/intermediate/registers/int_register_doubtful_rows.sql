@@ -33,7 +33,10 @@
 with
 
 repeated as {{ 'materialized ' if is_incremental() }}(
-    {{ repeated_hashes(hashes) }}
+    select id_hash
+    from ({{ hashes }}) as hashes
+    group by id_hash
+    having count(*) > 1
 ),
 
 suspects as (

@@ -64,7 +64,6 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
         As models/specifications derives it; the other seeds are those of the project.
     """
     with duckdb_client.connect(reads_files=True) as connection:
-        connection.execute("create macro current_extract_set() as 'in memory'")
         for name in SEEDS:
             path = settings.project_root() / "seeds" / f"{name}.csv"
             connection.execute(f"create table {name} as from read_csv({sql_text.literal(str(path))})")
@@ -136,7 +135,7 @@ def _sql(model: str) -> str:
     parts = (*(f"macros/{name}.sql" for name in MACROS), f"models/{model}.sql")
     text = "".join((settings.project_root() / part).read_text(encoding="utf-8") for part in parts)
     years = _variables().__getitem__
-    return jinja2.Template(text).render(ref=_Relation, var=years, period=years)
+    return jinja2.Template(text).render(ref=_Relation, var=years, period=years, extract_set=lambda: "'in memory'")
 
 
 @cache

@@ -12,7 +12,7 @@ from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import ExtractSet, Period, extract_set
 
 if TYPE_CHECKING:
-    from ai_manufacturing.landing.delivered import deliveries
+    from ai_manufacturing.landing.delivered import deliveries, same_extract_set
     from ai_manufacturing.landing.land import clean_up, land_again
     from ai_manufacturing.landing.reading import rejected_rows, rows
 
@@ -27,6 +27,7 @@ __all__ = [
     "land_again",
     "rejected_rows",
     "rows",
+    "same_extract_set",
 ]
 
 IMPORTED_WHEN_ASKED_FOR = {
@@ -35,6 +36,7 @@ IMPORTED_WHEN_ASKED_FOR = {
     "land_again": "land",
     "rejected_rows": "reading",
     "rows": "reading",
+    "same_extract_set": "delivered",
 }
 """Names by their module: pyarrow takes longer than a refresh that finds nothing new."""
 

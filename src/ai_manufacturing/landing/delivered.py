@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,13 +25,15 @@ from ai_manufacturing.landing.reading import by_path
 from ai_manufacturing.system import contracts
 
 
-def deliveries(as_of: int | None = None) -> pa.Table:
+def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Table:
     """Land the files of the extracts folder that are not in the store yet, and record what changed in the log.
 
     Parameters
     ----------
     as_of : int, optional
         Nothing is landed, and the log is read up to this delivery only.
+    held : Table, optional
+        The row of raw_extract_set; files of another set are refused.
 
     Returns
     -------
@@ -48,6 +51,7 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     sources = [*declarations.read(), *registers.declared()]
     origins = provenance.read()
     described = extract_set(settings.extracts_dir())
+    _refuse_another(described.name, held)
     folder = settings.landing_dir()
     if not is_utf_8(str(folder)):
         raise LandingError(f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to another.")
@@ -102,18 +106,61 @@ def _deliveries(
         written = {
             "deliveries.parquet": table,
             "register_columns.parquet": registers.landed_columns(table),
-            "period.parquet": _declared_years(described),
-            "register_declarations.parquet": registers.declarations_table(),
+            "extract_set.parquet": _extract_set_table(described),
+            "declared_sources.parquet": declared_sources(),
         }
         with _writing("the tables of deliveries"):
             store.replace(tables, written, folder)
     return table
 
 
-def _declared_years(described: ExtractSet) -> pa.Table:
-    """Return the period that the set names, as rows; none if it names none."""
-    years = asdict(described.period) if described.period else {}
-    return pa.table({"name": pa.array(years, pa.string()), "year": pa.array(years.values(), pa.int32())})
+def same_extract_set(held: pa.Table | None) -> pa.Table:
+    """Return the name of the extract set and the period that it names, the one row of raw_extract_set.
+
+    Parameters
+    ----------
+    held : Table, optional
+        The row that the warehouse has.
+
+    Raises
+    ------
+    LandingError
+        If that row is of another set: tables and estimates of two sets must not be mixed in a file.
+    """
+    described = extract_set(settings.extracts_dir())
+    _refuse_another(described.name, held)
+    return _extract_set_table(described)
+
+
+def _refuse_another(name: str, held: pa.Table | None) -> None:
+    for other in set(held["extract_set"].to_pylist() if held else []) - {name}:
+        raise LandingError(
+            f"{os.environ.get('WAREHOUSE_PATH') or 'build/warehouse.duckdb'} holds the extract set "
+            f'"{other}", and EXTRACTS_DIR now holds "{name}". Nothing has landed. If these files continue that set, '
+            f'write name: "{other}" into their {DESCRIPTION}. Otherwise set WAREHOUSE_PATH to another file, or delete '
+            "this one."
+        )
+
+
+def _extract_set_table(described: ExtractSet) -> pa.Table:
+    period = asdict(described.period) if described.period else {}
+    return pa.Table.from_pylist(
+        [{"extract_set": described.name} | period], schema=contracts.schema("raw_extract_set")
+    )
+
+
+def declared_sources() -> pa.Table:
+    """Return the sources and registers that providers declare, the columns of raw_declared_sources."""
+    rows = [
+        {
+            "provider": source.provider,
+            "source_name": source.name,
+            "entity": source.entity,
+            "register_declaration": source.in_sql if isinstance(source, registers.Register) else None,
+        }
+        for source in (*declarations.read(), *registers.declared())
+    ]
+    return pa.Table.from_pylist(rows, schema=contracts.schema("raw_declared_sources"))
 
 
 def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:

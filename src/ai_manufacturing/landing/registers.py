@@ -26,12 +26,12 @@ from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
 from ai_manufacturing.landing.readers import containers, formats, quotation
+from ai_manufacturing.system import contracts
 from ai_manufacturing.system.sql_text import identifier, literal, one_file
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
 LANDED_COLUMNS = ("entity", "position", "column_name", "store_key", "landed_type")
 LANDED_COLUMNS_SCHEMA = pa.schema({name: pa.string() for name in LANDED_COLUMNS} | {"position": pa.int64()})
-DECLARATION_COLUMNS = ("provider", "entity", "declaration")
 DOUBTFUL = {"record": pa.int64(), "row_number": pa.int64(), "value": pa.string(), "reason": pa.string()}
 REQUIRED = {"name", "entity", "files", "columns", "covers"}
 OPTIONAL = {"optional", "personal", "lacks", "place", "multiline", "provenance"}
@@ -70,6 +70,15 @@ class Register(Source):
         del declared["covers"]
         return {name: value for name, value in declared.items() if value or name not in added}
 
+    @property
+    def in_sql(self) -> str:
+        """What SQL must know of it when it compiles, as JSON.
+
+        `lacks` is what it does not say, counts among it if it is a sample; `place` has the columns of places by rule.
+        """
+        lacks = [*self.lacks, *(["counts"] if self.covers == "sample" else [])]
+        return json.dumps({"lacks": lacks, "place": dict(self.place)}, ensure_ascii=False)
+
 
 def declared() -> list[Register]:
     """Read the `[[registers]]` of all providers.
@@ -107,42 +116,6 @@ def declared() -> list[Register]:
     if faults:
         raise LandingError(*faults)
     return registers
-
-
-def _in_sql() -> dict[tuple[str, str], str]:
-    """Return the JSON of `declaration` by provider and entity."""
-    return {
-        (register.provider, register.entity): json.dumps(
-            {
-                "lacks": [*register.lacks, *(["counts"] if register.covers == "sample" else [])],
-                "place": dict(register.place),
-            },
-            ensure_ascii=False,
-        )
-        for register in declared()
-    }
-
-
-def declarations_table() -> pa.Table:
-    """Return provider, entity and `declaration` of each provider's register."""
-    rows = [dict(zip(DECLARATION_COLUMNS, (*of, text), strict=True)) for of, text in _in_sql().items()]
-    return pa.Table.from_pylist(rows, schema=pa.schema(dict.fromkeys(DECLARATION_COLUMNS, pa.string())))
-
-
-def declaration(provider: str, entity: str) -> str:
-    """Return what SQL must know of a register, as JSON, for SQL that compiles.
-
-    `lacks` is what it does not say, counts among it if it is a sample; `place` has the columns of places by rule.
-
-    Raises
-    ------
-    LandingError
-        If the provider declares no such register.
-    """
-    try:
-        return _in_sql()[provider, entity]
-    except KeyError:
-        raise LandingError(f"{provider}/{provider}.toml: no [[registers]] of entity {entity}. Declare it.") from None
 
 
 def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any] | str:
@@ -191,21 +164,45 @@ def _refuse_another(path: Path, version: tuple[int, int, int]) -> None:
         raise FileFault("the file changed while it was read. Build again when its delivery is complete.")
 
 
-def declared_path(entity: str) -> str:
-    """Return, as DuckDB reads it, a Parquet file without rows that has all columns declared for an entity.
+def paths(files: pa.Table) -> pa.Table:
+    """Return where SQL reads the rows of each register, the columns of raw_register_paths.
 
-    Read first, it gives SQL the columns that no file has, and an empty table where no file was delivered. It lies in
-    the store as if it had been delivered.
+    Number 0 of an entity is a Parquet file without rows that has all columns declared for it. Read first, it gives SQL
+    the columns that no file has, and an empty table where no file was delivered. It lies in the store as if it had been
+    delivered.
+
+    Parameters
+    ----------
+    files : Table
+        raw.raw_register_files.
+
+    Raises
+    ------
+    LandingError
+        If the bytes of a landed file are not those that landed.
     """
+    folder = settings.landing_dir()
+    columns = ["entity", "provider", "file_number", "store_key"]
+    listed = [
+        {"entity": entity, "provider": None, "file_number": 0, "store_key": _without_rows(entity, folder)}
+        for entity in dict.fromkeys(register.entity for register in declared())
+    ] + files.select(columns).to_pylist()
+    landed.require(folder, [row["store_key"] for row in listed])
+    return pa.Table.from_pylist(
+        [row | {"rows_path": one_file(store.rows_path(folder, row["store_key"]))} for row in listed],
+        schema=contracts.schema("raw_register_paths"),
+    )
+
+
+def _without_rows(entity: str, folder: Path) -> str:
+    """Return the store key of the file without rows of an entity; it is written where it is not there."""
     columns = declarations.entity_columns(declared(), entity)
     schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
-    folder = settings.landing_dir()
     store_key = hashlib.sha256(json.dumps([entity, *columns.items()], ensure_ascii=False).encode()).hexdigest()
     if not (folder / store_key).is_dir():
         with store.held(folder):
             store.write_alone(folder, store_key, schema.empty_table())
-    landed.require(folder, [store_key])
-    return one_file(store.rows_path(folder, store_key))
+    return store_key
 
 
 def landed_columns(deliveries: pa.Table) -> pa.Table:
@@ -234,13 +231,6 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
                 for position, name in enumerate(kinds)
             ]
     return pa.Table.from_pylist(rows, schema=LANDED_COLUMNS_SCHEMA)
-
-
-def landed_path(store_key: str) -> str:
-    """Return the Parquet file of a landed register file, as DuckDB reads it, once its bytes are those that landed."""
-    folder = settings.landing_dir()
-    landed.require(folder, [store_key])
-    return one_file(store.rows_path(folder, store_key))
 
 
 def _fault(entry: dict[str, Any]) -> str | None:

@@ -1,0 +1,6 @@
+from ai_manufacturing.landing import delivered
+
+
+def model(dbt, session):
+    dbt.config(materialized="table", alias="declared_sources")
+    return delivered.declared_sources()
