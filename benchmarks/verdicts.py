@@ -154,7 +154,6 @@ def judged(inputs: Inputs, rows: pd.DataFrame) -> pd.DataFrame:
         .min()
     )
     with duckdb_client.connect(reads_files=True) as connection:
-        connection.execute("create macro current_extract_set() as 'in memory'")
         for name, frame in (
             ("rpt_column_specifications", shown),
             ("int_specifications_resolved", rows),

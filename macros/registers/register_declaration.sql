@@ -3,13 +3,11 @@ What a provider's TOML file says of its register: what it `lacks`, and the colum
 looked up in raw.declared_sources when a model compiles, so that the declaration is its one home.
 #}
 {% macro register_declaration(provider, entity) -%}
-    {%- set relation = ref('raw_declared_sources') -%}
-    {%- set landed = load_relation(relation) if execute -%}
-    {%- set found = column_of(
-        'select max(register_declaration) from ' ~ landed ~ ' where provider = ' ~ literal(provider)
-        ~ ' and entity = ' ~ literal(entity)
-    ) if landed else [none] -%}
-    {{ return(fromjson(found[0]) if found[0] else {'lacks': [], 'place': {}}) }}
+    {%- set relation = ref('raw_declared_sources') if not execute or model.resource_type != 'unit_test' -%}
+    {%- set landed = load_relation(relation) if execute and relation -%}
+    {%- set query = 'select max(lacks) as lacks, max(place) as place from {} where provider = {} and entity = {}' -%}
+    {%- set found = run_query(query.format(landed, literal(provider), literal(entity))).rows[0] if landed else {} -%}
+    {{ return({'lacks': (found['lacks'] or '').split(), 'place': fromjson(found['place'] or '{}')}) }}
 {%- endmacro %}
 
 {# Those of a register's providers that have files in force; the first where none has, for the columns. #}
@@ -23,15 +21,4 @@ looked up in raw.declared_sources when a model compiles, so that the declaration
     {%- set query = "select distinct provider from " ~ relation ~ " where entity = '" ~ entity ~ "'" -%}
     {%- set at_hand = column_of(query) -%}
     {{ return(listed | select('in', at_hand) | list or listed[:1]) }}
-{%- endmacro %}
-
-{# The providers whose register of firms lacks something, `exit`, `industry` or `counts` (a sample), as a list for `in`. #}
-{% macro providers_lacking(what) -%}
-    {%- set names = ["''"] -%}
-    {%- for provider in var('register_providers')['firm_register'] -%}
-        {%- if what in register_declaration(provider, 'firm_register').lacks -%}
-            {%- do names.append(literal(provider)) -%}
-        {%- endif -%}
-    {%- endfor -%}
-    {{ return('(' ~ names | join(', ') ~ ')') }}
 {%- endmacro %}

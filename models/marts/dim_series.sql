@@ -50,11 +50,11 @@ coverage as (
 registers as (
     select distinct
         provider,
-        provider in {{ providers_lacking('counts') }} as is_sample
+        is_sample
     from {{ ref('raw_register_files') }}
     where
         entity = 'firm_register'
-        and (provider in {{ providers_lacking('counts') }} or provider in {{ providers_lacking('exit') }})
+        and (is_sample or lacks_exit)
 ),
 
 register_counts as (

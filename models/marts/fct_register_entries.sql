@@ -23,8 +23,7 @@ final as (
         cities.province_name_en,
         cast(cells.start_year as integer) as entry_year,
         cells.start_year < {{ period('first_year') }} as is_before_period,
-        cells.start_year < {{ period('first_year') }} and files.provider not in {{ providers_lacking('exit') }}
-            as is_sum_of_years,
+        cells.start_year < {{ period('first_year') }} and not bool_or(files.lacks_exit) as is_sum_of_years,
         cast(sum(cells.row_count) as bigint) as firm_count,
         cast(sum(cells.ai_row_count) as bigint) as ai_firm_count
     from cells

@@ -56,12 +56,12 @@ registers as (
             -- Firms whose exits nobody knows are of the year in which they came.
             when
                 cells.entity = 'firm_register'
-                and files.provider in {{ providers_lacking('exit') }}
+                and files.lacks_exit
                 and cells.start_year < {{ period('first_year') }}
                 then 'out of period'
             -- A sample gives shares of its firms.
-            when cells.entity = 'firm_register' and files.provider in {{ providers_lacking('counts') }} then 'used'
-            when cells.entity = 'firm_register' and files.provider in {{ providers_lacking('exit') }}
+            when cells.entity = 'firm_register' and files.is_sample then 'used'
+            when cells.entity = 'firm_register' and files.lacks_exit
                 then case when covered.province_id is not null then 'used' else 'in no series' end
             when sections_in_scope.section is null then 'in no series'
             when cells.entity = 'firm_register' and cells.end_year >= {{ period('first_year') }} then 'used'

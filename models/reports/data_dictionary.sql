@@ -7,7 +7,7 @@
     'fct_city_year_panel', 'fct_city_year_values', 'fct_corrections', 'fct_deliveries', 'fct_delivered_values', 'fct_register_entries',
     'fct_register_placement', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside', 'fct_source_pairs',
     'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
-    'gate_results', 'gate_sources', 'gate_series', 'gate_second_route',
+    'gate_results', 'gate_sources', 'gate_series', 'gate_second_route', 'judged_relations',
     'est_coefficients', 'est_placebo', 'est_second_route', 'est_route_differences', 'est_source_agreement', 'est_spatial_autocorrelation',
     'est_local_spatial_autocorrelation', 'est_inference', 'est_influence', 'est_sensitivity',
     'est_permuted_weights', 'est_specification_curve', 'est_specification_curve_joint',
@@ -18,16 +18,61 @@
     'rpt_source_agreement', 'rpt_measure_reliability', 'rpt_specification_axes', 'rpt_table_cells'
 ] %}
 
+{#- What the property files say of columns, from dbt's graph, which is empty while dbt parses. -#}
+{%- set described, counts, years = [], {}, {} %}
+{%- for node in graph.get('nodes', {}).values() if node.resource_type == 'model' and node.name in released + [this.name] %}
+    {%- set parents = [] %}
+    {%- for parent in node.depends_on.nodes %}{% do parents.append(parent.split('.')[-1]) %}{% endfor %}
+    {%- do counts.update({node.name: []}) %}
+    {%- for column in node.columns.values() %}
+        {%- do counts[node.name].append('count(' ~ adapter.quote(column.name) ~ ')') %}
+        {%- if column.name == 'year' %}{% do years.update({node.name: true}) %}{% endif %}
+        {#- A description is English and, after a blank line, Chinese. #}
+        {%- set texts = column.description.strip().split('\n\n') %}
+        {%- do described.append({
+            'table_schema': node.schema,
+            'table_name': node.name,
+            'column_number': loop.index,
+            'column_name': column.name,
+            'declared_type': column.data_type,
+            'unit': column.meta.get('unit'),
+            'description_en': texts[0] or none,
+            'description_zh': texts[1] or none,
+            'parents': parents | join(', ')
+        }) %}
+    {%- endfor %}
+{%- endfor %}
+
 with
 
 documented as (
-    {{ documented_columns(released + [this.name]) }}
+    select
+        unnest(
+            from_json(
+                {{ literal(tojson(described)) }},
+                '[{
+                    "table_schema": "varchar", "table_name": "varchar", "column_number": "integer",
+                    "column_name": "varchar", "declared_type": "varchar", "unit": "varchar",
+                    "description_en": "varchar", "description_zh": "varchar", "parents": "varchar"
+                }]'
+            ),
+            recursive := true
+        )
 ),
 
--- All but a view that would read the registers, of any size, once more.
+-- The rows of a table, by year where it has years, and how many have a value in each column. All but a view that would
+-- read the registers, of any size, once more.
 counted as (
     {%- for name in released if name != 'fct_register_rows_set_aside' %}
-    {{ counted_values(name, ref(name)) }}
+    select
+        '{{ name }}' as table_name,
+        {{ 'year' if years[name] else 'cast(null as integer) as year' }},
+        count(*) as row_count,
+        [{{ counts[name] | join(', ') }}] as value_counts
+    from {{ ref(name) }}
+    {%- if years[name] %}
+    group by year
+    {%- endif %}
     {%- if not loop.last %}
     union all
     {%- endif %}

@@ -17,6 +17,7 @@ def model(dbt, session):
         samples=dbt.ref("int_specification_samples"),
         losses=dbt.ref("int_specification_losses"),
         gate_results=dbt.ref("gate_results"),
+        judged=dbt.ref("judged_relations"),
         published=dbt.ref("published_estimates"),
         substitution_labels=dbt.ref("substitutions"),
         event_year=dbt.config.meta_get("event_year"),

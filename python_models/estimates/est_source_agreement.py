@@ -7,5 +7,6 @@ def model(dbt, session):
     from ai_manufacturing.robustness import agreement
 
     dbt.config(materialized="table")
-    validation.require(dbt.ref("gate_results").df())
-    return agreement.within_city_and_year(dbt.ref("int_source_pairs_grouped").df())
+    pairs = dbt.ref("int_source_pairs_grouped")
+    validation.require(dbt.ref("gate_results").df(), dbt.ref("judged_relations").df(), int_source_pairs_grouped=pairs)
+    return agreement.within_city_and_year(pairs.df())

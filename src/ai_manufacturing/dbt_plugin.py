@@ -1,7 +1,6 @@
 """The dbt-duckdb plugin of profiles.yml: the folder of the warehouse, and how its file is opened."""
 
 import gc
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
-from dbt.task.retry import RETRYABLE_STATUSES
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
@@ -54,22 +52,8 @@ class Plugin(BasePlugin):
         config.update(duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
-        """Add the functions to a new connection, and start the workers of a run of everything."""
+        """Start the workers of a run of everything."""
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
         if flags.WHICH in ("build", "run") and not flags.SELECT:
             workers.pool()
         gc.freeze()  # what dbt has parsed stays for the run: garbage collection need not walk it again and again
-        add_functions(conn)
-
-
-def add_functions(connection: DuckDBPyConnection) -> None:
-    """Register what SQL asks of the extract set."""
-    connection.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
-
-
-def nodes_to_retry() -> list[str]:
-    """Return what `dbt retry` repeats: the nodes of the last run that failed or were skipped."""
-    flags: Any = get_flags()  # type: ignore[no-untyped-call]
-    folder = settings.project_root() / (flags.STATE or flags.TARGET_PATH or "target")
-    results = json.loads((folder / "run_results.json").read_text(encoding="utf-8"))["results"]
-    return [result["unique_id"] for result in results if result["status"] in RETRYABLE_STATUSES]

@@ -81,7 +81,7 @@ class Run:
     def _is_due(self, node: Node) -> bool:
         """Whether a model reads files, an input of it changed, or it is not there."""
         parents = self.nodes.keys() & node["depends_on"]["nodes"]
-        if not parents or parents & self._changed:
+        if parents <= {"model.ai_manufacturing.raw_extract_set"} or parents & self._changed:
             return True
         relation = node["relation_name"]
         return relation is not None and not self._columns(relation)

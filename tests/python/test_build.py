@@ -18,6 +18,7 @@ import pytest
 from ai_manufacturing.auditing import trace
 from ai_manufacturing.estimation import in_memory
 from ai_manufacturing.system import duckdb_client
+from tests.python import models
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import plain
 
@@ -30,7 +31,23 @@ def test_every_table_made_of_extracts_names_its_extract_set(sample_build: Build)
         "where table_schema in ('marts', 'gates', 'estimates', 'reports') except "
         "select table_schema || '.' || table_name from information_schema.columns where column_name = 'extract_set'"
     )
-    assert set(unnamed) == {("marts.dim_city",), ("marts.dim_variable",)}  # of seeds alone
+    of_seeds_alone = {("marts.dim_city",), ("marts.dim_variable",)}
+    assert set(unnamed) == of_seeds_alone | {("gates.judged_relations",)}
+
+
+def test_compiled_sql_runs_in_a_stock_duckdb(sample_build: Build) -> None:
+    """It calls nothing that only this project's process has."""
+    assert sample_build.manifest is not None
+    compiled = [
+        node["compiled_code"]
+        for node in models.nodes_of(sample_build.manifest).values()
+        if node["resource_type"] == "model" and node["language"] == "sql"
+    ]
+    assert len(compiled) > 100
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{sample_build.warehouse}' as {sample_build.warehouse.stem} (read_only)")
+        for sql in compiled:
+            connection.execute(f"explain {sql}")
 
 
 def test_every_table_and_column_carries_its_comment(sample_build: Build) -> None:
@@ -39,8 +56,8 @@ def test_every_table_and_column_carries_its_comment(sample_build: Build) -> None
         "select table_name, null from duckdb_tables() where comment is null union all "
         "select view_name, null from duckdb_views() where not internal and comment is null"
     )
-    # The columns of the one are made from the seeds at each run, those of the other are named by the IPC classes.
-    own = {"int_city_year_variables", "raw_industry_concordance"}
+    # Columns made from the seeds at each run, and of the IPC classes; and of what a hook fills.
+    own = {"int_city_year_variables", "raw_industry_concordance", "built_relations"}
     assert [column for column in without if column[0] not in own] == []
 
 

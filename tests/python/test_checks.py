@@ -402,6 +402,7 @@ def judged(sample_build: Build, tmp_path: Path) -> Iterator[Callable[[str], dict
     """Return a function that gives the verdict on each printed column after a change, by the SQL of the build."""
     warehouse = shutil.copy(sample_build.warehouse, tmp_path)
     with duckdb.connect(str(warehouse)) as connection:
+
         def after(change: str) -> dict[str, str]:
             connection.begin()
             connection.execute(change)

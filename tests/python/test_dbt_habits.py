@@ -53,18 +53,14 @@ class Habits:
         self.edit("checkpoint")
         return self.build.warehouse.read_bytes()
 
-    @property
-    def estimates(self) -> set[str]:
-        """What depends on the gate, some of it in other schemas."""
-        below = self.build.tables("estimates") | self.build.tables("reports")
-        return below | {"gate_second_route", "data_dictionary"} & (
-            self.build.tables("gates") | self.build.tables("marts")
-        )
+    def relations(self) -> set[tuple[str, str]]:
+        """Return the tables and views that stand."""
+        return {*self.build.rows("select table_schema, table_name from information_schema.tables")}
 
     @property
-    def gates(self) -> set[str]:
-        """The gates that stand; what they judged stands too."""
-        return self.build.tables("gates") - {"gate_second_route"}
+    def estimates(self) -> set[str]:
+        """Estimates and reports; the gate that judges estimates is none."""
+        return self.build.tables("estimates") | self.build.tables("reports")
 
 
 @pytest.fixture
@@ -72,132 +68,113 @@ def habits(delivery: Build) -> Habits:
     return Habits(delivery)
 
 
-UNJUDGED = "no gate has judged all of their inputs. Nothing was changed. Run dbt build"
-
-
-def assert_refused(habits: Habits, command: str, names: str) -> None:
-    """Assert that a selection is refused before anything is changed."""
-    before = habits.content()
-    assert habits.dbt(command) == 2
-    assert names in habits.build.output, habits.build.output
-    assert "Nothing was changed. Run dbt build" in habits.build.output
-    assert habits.content() == before
-
-
-def assert_dropped(habits: Habits, command: str, *names: str) -> None:
-    """Assert that a selection drops what lies below it, which nothing brings back but all of the gates."""
-    selected = {*command.split()}
-    gates, estimates = len(habits.gates - selected), len(habits.estimates)
-    dropped = f"So {gates} gates and {estimates} estimates and reports of the older tables were dropped."
-    assert habits.dbt(command) == 0, habits.build.output
-    assert dropped in habits.build.output
-    assert all(name in habits.build.output for name in names)
-    assert (habits.estimates, habits.gates) == (set(), {"gate_series"} & selected)
-
-
 @pytest.mark.soak
-def test_unit_tests_pass_and_a_partial_selection_is_harmless_refused_or_drops_what_is_not_judged(
-    habits: Habits,
-) -> None:
-    before = habits.estimates, habits.gates
+def test_no_command_drops_what_it_does_not_rebuild(habits: Habits) -> None:
+    before = habits.relations()
     unit_tests = habits.dbt("test --select test_type:unit", DBT_EXCLUDE_RESOURCE_TYPES="")
     assert unit_tests == 0, habits.build.output
     assert habits.build.manifest is not None
     declared = json.loads(habits.build.manifest.read_text(encoding="utf-8"))["unit_tests"]
     assert {test["name"] for test in declared.values()} <= {*re.findall(r"\w+", habits.build.output)}
-
-    assert habits.dbt("run --select rpt_figure_1") == 0, habits.build.output
-    assert "older tables were dropped" not in habits.build.output
-    assert (habits.estimates, habits.gates) == before
-    assert_refused(habits, "build --exclude gates", ", but not gate_sources, ")
-    names = ("fct_city_year_panel", "int_panel_consistency")
-    assert_dropped(habits, "run --select fct_city_year_panel", *names)
-    assert habits.dbt("build --select est_spatial_autocorrelation") == 2
-    assert UNJUDGED in habits.build.output
-
-
-@pytest.mark.soak
-def test_other_selections_leave_refuse_or_drop_by_the_same_rule(habits: Habits, sample_build: Build) -> None:
-    before = habits.estimates, habits.gates
-    assert habits.dbt("seed --select published_estimates") == 0, habits.build.output
-    assert (habits.estimates, habits.gates) == before
-    content = habits.content()
-    assert habits.dbt("test --select gate_results dim_city") == 0, habits.build.output
-    assert habits.content() == content
-    for command, names in (
-        ("run --select dim_series rpt_table_1", "builds dim_series, which the gates judge, and rpt_table_1"),
-        ("run --select fct_city_year_panel gate_results+", ", but not int_panel_consistency, "),
+    for command in (
+        "test --select gate_results dim_city",
+        "compile --select rpt_table_1",
+        "run --select rpt_figure_1 raw_deliveries",
+        "seed --select required_cities",
+        "run --select gate_series gate_results",
+        "run --select est_spatial_autocorrelation",
+        "build --select +rpt_table_1",
+        "build --exclude path:models/intermediate path:python_models/gates",
     ):
-        assert_refused(habits, command, names)
-    for command, *others in (
-        ("seed --select required_cities", "required_cities", "int_headline_samples"),
-        ("run --select raw_deliveries", "raw_deliveries", "gate_sources"),
-        ("run --select gate_series", "gate_series", "gate_results"),
-    ):
-        shutil.copy(sample_build.warehouse, habits.build.warehouse)
-        assert_dropped(habits, command, *others)
-    # not its bytes: a run that only opens it may write what the one before left in its log
-    tables = "select schema_name, table_name, estimated_size from duckdb_tables() order by all"
-    found = habits.build.rows(tables)
-    for refused in ("build --select gates+", "run --select gate_results"):
-        assert habits.dbt(refused) == 2
-        assert UNJUDGED in habits.build.output
-    assert habits.build.rows(tables) == found
+        assert habits.dbt(command) == 0, habits.build.output
+        assert habits.relations() == before, command
     assert habits.dbt(["show", "--inline", NEEDS_AN_EXTENSION]) != 0
     assert "httpfs" in habits.build.output, "nothing is loaded from the network"
 
 
 @pytest.mark.soak
-def test_what_is_judged_anew_takes_the_estimates_along_that_are_not_rebuilt(habits: Habits) -> None:
-    gates, dropped = habits.gates, len(habits.estimates)
-    assert habits.dbt("build --select int_record_checks gate_series gate_results") == 0, habits.build.output
-    assert f"So 0 gates and {dropped} estimates and reports of the older tables" in habits.build.output
-    assert (habits.estimates, habits.gates) == (set(), gates)
-    assert habits.dbt("run --select est_spatial_autocorrelation") == 0, habits.build.output
-    assert habits.estimates == {"est_spatial_autocorrelation"}
+def test_no_estimate_is_made_of_what_was_not_judged(habits: Habits) -> None:
+    """After a selection, a run that died, and a seed that changed between; what stands stays as it was."""
+    before = habits.build.rows("from estimates.est_spatial_autocorrelation order by all")
+    moved = "update intermediate.int_series_conformed set value = value * 2 where city_id = '430100' and year = 2013"
+    habits.edit(moved)
+    killed = habits.dbt("run --threads 1 --select fct_ai_measure dim_city_groups", dies_at="dim_city_groups.sql")
+    assert killed == -signal.SIGKILL, habits.build.output
+    habits.edit("update seeds.city_groupings set year = 2015 where grouping = 'large_gdp'")
+    for command, *changed in (
+        ("run --select est_spatial_autocorrelation", "fct_ai_measure"),
+        ("run --select fct_ai_measure est_local_spatial_autocorrelation", "fct_ai_measure"),
+        ("run --select dim_city_groups est_placebo", "fct_ai_measure", "dim_city_groups"),
+    ):
+        assert habits.dbt(command) == 1, habits.build.output
+        named = re.search(r"(\S+(?:, \S+)*): not as the gate judged it.+dbt build --select (.+)", habits.build.output)
+        assert named is not None, habits.build.output
+        assert {*named[1].split(", ")} == {*changed}
+        assert {*named[2].split()} == {f"{name}+" for name in changed}
+    assert habits.build.rows("from estimates.est_spatial_autocorrelation order by all") == before
+    assert habits.dbt("run --select est_source_agreement") == 0, "what it reads is as it was"
 
 
 @pytest.mark.soak
-def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_and_retry_says_what_to_run(habits: Habits) -> None:
+def test_what_is_older_than_its_inputs_is_named_and_not_judged(habits: Habits) -> None:
+    stale = "select node, input_node from intermediate.int_stale_relations where is_judged order by all"
+    assert habits.build.rows(stale) == []
+    assert habits.dbt("run --select fct_city_year_panel") == 0, habits.build.output
+    followers = [
+        "dim_city_groups",
+        "gate_results",
+        "int_city_year_variables",
+        "int_panel_consistency",
+        "int_specification_city_years",
+    ]
+    assert habits.build.rows(stale) == [(name, "fct_city_year_panel") for name in followers]
+    status = habits.build.command("status")
+    older = "int_city_year_variables is older than marts.fct_city_year_panel"
+    assert f"{habits.build.warehouse}: intermediate.{older}" in status.stdout
+    assert habits.dbt("run --select judged_relations") == 1
+    assert f"intermediate.{older}." in habits.build.output
+    assert "Run dbt build, or dbt build --select fct_city_year_panel+" in habits.build.output
+
+    assert habits.dbt("build --select fct_city_year_panel+") == 0, habits.build.output
+    assert habits.build.rows(stale) == []
+
+
+@pytest.mark.soak
+def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_nor_does_retry(habits: Habits) -> None:
     habits.is_retried = True
+    others = {name for name in habits.relations() if name[0] not in ("estimates", "reports")}
     habits.edit(
         "update intermediate.int_record_checks set ai_above_all_count = 1 "
         "where entity = 'patents' and city_id = '440300'"
     )
-    assert habits.dbt("build --select gate_series gate_results rpt_figure_1") == 1
+    assert habits.dbt("build --select gate_series gate_results+") == 1
     assert habits.estimates == set()
+    assert habits.relations() == others
+    assert "gate critical: patents: " in habits.build.output
+    assert "The gate holds the estimates back" in habits.build.output
 
-    assert habits.dbt("retry") == 2, habits.build.output
-    assert "The gate holds these estimates back" in habits.build.output
-    assert "dbt retry and partial selections do not" in habits.build.output
+    assert habits.dbt("retry") == 1, habits.build.output
+    assert habits.estimates == set()
+    assert habits.dbt("run --select est_spatial_autocorrelation") == 1
+    assert "The gate holds these estimates back; see gates.gate_results" in habits.build.output
     assert habits.estimates == set()
 
 
 @pytest.mark.soak
 def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habits: Habits) -> None:
-    habits.is_retried = True
     habits.edit(
         "update estimates.est_second_route set std_error = std_error * (1 + 1e-7) "
         "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
     )
     assert habits.dbt("build --select est_route_differences+") == 1
     assert "gate critical: second_route: Clustered errors of the printed columns" in habits.build.output
-    assert habits.estimates == {"gate_second_route"}
+    assert habits.estimates == set()
     assert habits.build.value("select count(*) from gates.gate_second_route where not success") == 1
-    assert habits.dbt("retry") == 2, habits.build.output
-    assert "The gate holds these estimates back" in habits.build.output
 
     routes = "est_coefficients est_second_route est_route_differences gate_second_route"
     assert habits.dbt(f"run --select {routes}") == 0, habits.build.output
     assert habits.build.value("select count(*) from gates.gate_second_route where not success") == 0
     assert "est_coefficients" in habits.estimates
-
-
-@pytest.mark.soak
-def test_a_run_that_died_leaves_no_estimate_of_an_older_table(habits: Habits) -> None:
-    command = "run --threads 1 --select fct_city_year_panel int_panel_consistency"
-    assert habits.dbt(command, dies_at="int_panel_consistency.sql") == -signal.SIGKILL, habits.build.output
-    assert (habits.estimates, habits.gates) == (set(), set())
 
 
 @pytest.fixture
@@ -258,15 +235,6 @@ def test_dev_builds_beside_a_release_and_reads_from_it_what_it_leaves_out(
             difference = f"from dev_{table} except from release.{table}"
             assert connection.execute(f"select count(*) from ({difference})").fetchone() == (0,)
     assert release.read_bytes() == before
-
-
-@pytest.mark.soak
-def test_a_run_in_a_new_file_names_the_seeds_that_it_lacks(habits: Habits) -> None:
-    habits.edit("drop table seeds.industry_scopes; drop table seeds.industries")
-    assert habits.dbt("run --empty --select int_series_corrected dim_city") == 2
-    assert "the selection reads industries, industry_scopes. Nothing was changed. Run dbt seed" in habits.build.output
-    assert habits.dbt("seed --select industries industry_scopes") == 0, habits.build.output
-    assert habits.dbt("run --empty --select int_series_corrected dim_city") == 0, habits.build.output
 
 
 @pytest.mark.soak

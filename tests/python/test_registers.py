@@ -256,7 +256,13 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
         assert fresh.rows(f"{table} order by all") == register_build.rows(f"{table} order by all"), table
 
     past = replace(fresh, warehouse=tmp_path / "past.duckdb")
-    of_the_past = ("+raw_deliveries", "raw_declared_sources", "raw_register_files", "raw_register_paths", "int_register_delivered")
+    of_the_past = (
+        "+raw_deliveries",
+        "raw_declared_sources",
+        "raw_register_files",
+        "raw_register_paths",
+        "int_register_delivered",
+    )
     past.dbt("run", "--select", *of_the_past, "--vars", f"{{as_of_delivery: {first_count}}}")
     assert past.exit_code == 0, past.output
     assert past.rows(landed) == at_first

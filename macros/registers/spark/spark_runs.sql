@@ -1,5 +1,5 @@
 {# What landing wrote down, under the names that it has on DuckDB, where Python models make it. #}
-{% macro spark__receive_deliveries() -%}
+{% macro receive_deliveries() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- do run_query('create schema if not exists raw') -%}
         {%- for name in ('deliveries', 'extract_set', 'declared_sources') -%}
@@ -33,8 +33,8 @@
 The counts, for the DuckDB build: one file each below COUNTS_DIR, written last and only if nothing failed. Spark sets
 _SUCCESS when a folder is whole, and landing refuses one without it.
 #}
-{% macro spark__hand_over_counts(results) -%}
-    {%- set registers = ['firm', 'patent'] -%}
+{% macro hand_over_counts(results) -%}
+    {%- set registers = ['firm', 'patent'] if execute and flags.WHICH in ('build', 'run') else [] -%}
     {%- set counted = results | map(attribute='node.name') | list -%}
     {%- set failed = results | rejectattr('status', 'in', ['success', 'pass', 'warn', 'no-op']) | list -%}
     {%- for register in registers if 'int_' ~ register ~ '_register_counts' in counted -%}

@@ -14,9 +14,9 @@ files as (
         store_key,
         provider,
         source_name,
-        provider in {{ providers_lacking('exit') }} as lacks_exit,
-        provider in {{ providers_lacking('counts') }} as lacks_counts,
-        provider in {{ providers_lacking('industry') }} as lacks_industry
+        lacks_exit,
+        is_sample,
+        lacks_industry
     from {{ ref('raw_register_files') }}
 ),
 
@@ -41,7 +41,7 @@ named as (
             as source_name,
         files.provider as register_provider,
         coalesce(files.lacks_exit, false) as lacks_exit,
-        coalesce(files.lacks_counts, false) as lacks_counts
+        coalesce(files.is_sample, false) as is_sample
     from cells
     left join files on cells.store_key = files.store_key
 ),
@@ -60,7 +60,7 @@ cohorts as (
     inner join industry_scopes on cells.section = industry_scopes.section
     where
         not cells.lacks_exit
-        and not cells.lacks_counts
+        and not cells.is_sample
     group by cells.provider, cells.source_name, cells.city_id, industry_scopes.scope, cells.start_year, cells.end_year
 ),
 

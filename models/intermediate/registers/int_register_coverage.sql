@@ -43,7 +43,7 @@ final as (
         cells.row_count,
         months.month_count,
         -- A sample covers no province, however many of its firms it has.
-        files.provider not in {{ providers_lacking('counts') }}
+        not files.is_sample
         and months.month_count = 12
         and cells.row_count >= {{ smallest_share }} * sum(cells.row_count) over (
             partition by cells.store_key, cells.entry_year

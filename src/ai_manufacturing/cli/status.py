@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ai_manufacturing import settings
 from ai_manufacturing.cli.console import JSON, command, print_event, print_json, refresh_errors
 from ai_manufacturing.system.exit_codes import ExitCode
 
@@ -21,7 +22,10 @@ OUTCOME = ("release_id", "at", "outcome", "message", "reason", "instead_of")  # 
 @command(examples=["status", "status --json"])
 @JSON
 def status(as_json: bool) -> None:
-    """Show the published release, its deliveries, late providers, the last attempt, and whether one runs."""
+    """Show the published release, its deliveries, late providers, the last attempt, and whether one runs.
+
+    And, of the warehouse, what is older than the tables that it is made of.
+    """
     from ai_manufacturing.releases import configured, lock
     from ai_manufacturing.releases.errors import RefreshError
 
@@ -71,6 +75,7 @@ def _document(store: "Store", manifest: "Manifest | None", running: dict[str, An
         "last_attempt": attempt and asdict(attempt),
         "last_publication": publication and {name: publication.get(name) for name in OUTCOME[:3]},
         "running": running,
+        "stale_relations": _stale_relations(),
     }
     if manifest is not None:
         with reading(store.published) as release:
@@ -110,6 +115,22 @@ def _lines(
     refresh, publication = _last_refresh_and_publication(store)
     yield f"last publication: {_refresh_in_words(publication)}", None
     yield f"last refresh: {_refresh_in_words(refresh)}", None
+    for stale in _stale_relations():
+        yield f"{settings.warehouse_path()}: {stale['relation']} is older than {stale['input_relation']}", "yellow"
+
+
+def _stale_relations() -> list[dict[str, Any]]:
+    """Return what is older in the warehouse than its inputs; nothing where there is none, or a run writes to it."""
+    import duckdb
+
+    from ai_manufacturing.system import duckdb_client
+
+    query = "select relation, input_relation from intermediate.int_stale_relations order by all"
+    try:
+        with duckdb_client.reading(settings.warehouse_path()) as warehouse:
+            return duckdb_client.rows(warehouse, query)
+    except duckdb.Error:
+        return []
 
 
 def _last_refresh_and_publication(store: "Store") -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

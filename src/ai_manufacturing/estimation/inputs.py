@@ -524,28 +524,29 @@ _READING = threading.Lock()
 
 
 def read_inputs(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRelation) -> Inputs:
-    """Read the tables of Inputs, by the names of its attributes; once, while their content is the same.
+    """Read the tables of Inputs, by the names of its attributes, and judged_relations; once, while they are the same.
 
     Raises
     ------
     GateFailedError
-        If the gate holds the panel back.
+        If the gate holds the estimates back, or judged other tables.
     """
     first, last = event_window
+    judged = {
+        model: tables[name]
+        for name, relation in RELATIONS.items()
+        for schema, _, model in (relation.partition("."),)
+        if schema in ("intermediate", "marts")
+    }
+    validation.require(tables["gate_results"].df(), tables.pop("judged").df(), **judged)
     tables["measures"] = tables["measures"].select(*OF_MEASURES)
     tables["specifications"] = tables["specifications"].project("* exclude (design)")
     tables["gate_results"] = tables["gate_results"].filter(result_tables.READ_BY_ESTIMATES)
     with _READING:
-        content = (event_year, first, last, *((name, *_content(relation)) for name, relation in tables.items()))
+        read = ((name, *validation.fingerprint(relation)) for name, relation in tables.items())
+        content = (event_year, first, last, *read)
         if content not in _LAST_READ:
             frames = {name: relation.df() for name, relation in tables.items()}
-            validation.require(frames["gate_results"])
             _LAST_READ.clear()
             _LAST_READ[content] = Inputs(event_year=event_year, event_window=(first, last), **frames)
         return _LAST_READ[content]
-
-
-def _content(relation: duckdb.DuckDBPyRelation) -> tuple[Any, ...]:
-    """Return what tells a table from another: its columns, how many rows it has, and the sum of their hashes."""
-    (counted,) = relation.set_alias("counted").aggregate("count(*), sum(hash(counted))").fetchall()
-    return (*relation.columns, *counted)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 
@@ -187,21 +188,69 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def require(results: pd.DataFrame) -> None:
-    """Let estimates through only if no critical expectation failed, however dbt was called.
+def fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
+    """Return what tells a table from another of its name: its number of rows, and the sum of their hashes."""
+    (counted,) = relation.set_alias("counted").aggregate("count(*), coalesce(sum(hash(counted)), 0)").fetchall()
+    return int(counted[0]), str(counted[1])
 
-    Publishing a held build by hand sets ACCEPTED_GATE_FAILURES to the reason, which its release keeps.
+
+def fingerprints(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
+    """Return the fingerprint of each relation that estimates read, the columns of judged_relations."""
+    rows = [
+        dict(zip(("relation", "row_count", "content"), (name, *fingerprint(relation)), strict=True))
+        for name, relation in relations.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=contracts.schema("judged_relations"))
+
+
+def require_order(stale: pd.DataFrame) -> None:
+    """Refuse relations that are older than what they are made of: the gate would have judged another state.
+
+    Parameters
+    ----------
+    stale : DataFrame
+        The judged rows of intermediate.int_stale_relations.
+
+    Raises
+    ------
+    GateFailedError
+        Naming each such relation, and the command that rebuilds it.
+    """
+    if stale.empty:
+        return
+    lines = [f"{row.relation} is older than {row.input_relation}." for row in stale.itertuples()]
+    command = " ".join(f"{name}+" for name in sorted({*stale["input_node"]}))
+    raise GateFailedError("\n".join([*lines, f"Run dbt build, or dbt build --select {command}"]))
+
+
+def require(results: pd.DataFrame, judged: pd.DataFrame, **relations: duckdb.DuckDBPyRelation) -> None:
+    """Let estimates through only on relations that were judged, if no critical expectation failed.
+
+    However dbt was called. Publishing a held build by hand sets ACCEPTED_GATE_FAILURES to the reason, which its release
+    keeps.
 
     Parameters
     ----------
     results : DataFrame
         gates.gate_results.
+    judged : DataFrame
+        gates.judged_relations.
+    **relations : DuckDBPyRelation
+        What the estimates read, by name.
 
     Raises
     ------
     GateFailedError
-        Naming the critical expectations that failed.
+        Naming the critical expectations that failed, or the relations that are not as they were when they were judged.
     """
+    known = {row.relation: (row.row_count, row.content) for row in judged.itertuples()}
+    others = [name for name, relation in relations.items() if fingerprint(relation) != known.get(name)]
+    if others:
+        command = " ".join(f"{name}+" for name in others)
+        raise GateFailedError(
+            f"{', '.join(others)}: not as the gate judged it; it was rebuilt or changed since. No estimate is made of "
+            f"it. Run dbt build, or dbt build --select {command}"
+        )
     failed = results[(results["severity"] == "critical") & ~results["success"].astype(bool)]
     if len(failed) and not os.environ.get("ACCEPTED_GATE_FAILURES"):
         expectations = "\n".join(f"{row.suite}: {row.description}" for row in failed.itertuples())

@@ -144,20 +144,14 @@ def _refuse_another(name: str, held: pa.Table | None) -> None:
 
 def _extract_set_table(described: ExtractSet) -> pa.Table:
     period = asdict(described.period) if described.period else {}
-    return pa.Table.from_pylist(
-        [{"extract_set": described.name} | period], schema=contracts.schema("raw_extract_set")
-    )
+    return pa.Table.from_pylist([{"extract_set": described.name} | period], schema=contracts.schema("raw_extract_set"))
 
 
 def declared_sources() -> pa.Table:
     """Return the sources and registers that providers declare, the columns of raw_declared_sources."""
     rows = [
-        {
-            "provider": source.provider,
-            "source_name": source.name,
-            "entity": source.entity,
-            "register_declaration": source.in_sql if isinstance(source, registers.Register) else None,
-        }
+        {"provider": source.provider, "source_name": source.name, "entity": source.entity}
+        | (source.in_sql if isinstance(source, registers.Register) else {})
         for source in (*declarations.read(), *registers.declared())
     ]
     return pa.Table.from_pylist(rows, schema=contracts.schema("raw_declared_sources"))

@@ -71,13 +71,10 @@ class Register(Source):
         return {name: value for name, value in declared.items() if value or name not in added}
 
     @property
-    def in_sql(self) -> str:
-        """What SQL must know of it when it compiles, as JSON.
-
-        `lacks` is what it does not say, counts among it if it is a sample; `place` has the columns of places by rule.
-        """
+    def in_sql(self) -> dict[str, str]:
+        """What SQL must know of it: what it does not say, counts too if it is a sample, and columns of places."""
         lacks = [*self.lacks, *(["counts"] if self.covers == "sample" else [])]
-        return json.dumps({"lacks": lacks, "place": dict(self.place)}, ensure_ascii=False)
+        return {"lacks": " ".join(lacks), "place": json.dumps(dict(self.place), ensure_ascii=False)}
 
 
 def declared() -> list[Register]:

@@ -1,0 +1,42 @@
+{# When each relation of this file was built, and of what: one row per build, which intermediate.int_stale_relations compares. #}
+{% macro built_relations() -%}
+    {{ adapter.quote(target.database) }}.{{ generate_schema_name('raw', none) }}.built_relations
+{%- endmacro %}
+
+{# Before a run: the table, with the last build of each relation only. #}
+{% macro keep_last_builds() -%}
+    {%- if execute and target.type == 'duckdb' and flags.WHICH in ('build', 'run', 'seed') -%}
+        create schema if not exists {{ adapter.quote(target.database) }}.{{ generate_schema_name('raw', none) }};
+        create table if not exists {{ built_relations() }} (
+            node varchar, relation varchar, built_at timestamp, inputs varchar[]
+        );
+        comment on table {{ built_relations() }} is 'One row per build of a model or seed: when, UTC, and of what.';
+        delete from {{ built_relations() }} as earlier
+        where exists (
+            select 1 from {{ built_relations() }} as later
+            where earlier.relation = later.relation and earlier.built_at < later.built_at
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+{# After a model or a seed, in its transaction. #}
+{% macro record_built() -%}
+    {%- if execute and target.type == 'duckdb' -%}
+        insert into {{ built_relations() }}
+        values (
+            '{{ model.name }}', '{{ this.schema }}.{{ this.identifier }}', make_timestamp(epoch_us(now())),
+            {{ inputs_of(graph.nodes[model.unique_id]) | string }}
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+{# What a node is made of: a model that is a part of what reads it, or a view, stands for its own inputs. #}
+{% macro inputs_of(node) -%}
+    {%- set names = [] -%}
+    {%- for id in node.depends_on.get('nodes', []) if id in graph.nodes -%}
+        {%- set parent = graph.nodes[id] -%}
+        {%- if parent.config.materialized != 'ephemeral' -%}{%- do names.append(parent.name) -%}{%- endif -%}
+        {%- if parent.config.materialized in ('ephemeral', 'view') -%}{%- do names.extend(inputs_of(parent)) -%}{%- endif -%}
+    {%- endfor -%}
+    {{ return(names | unique | list) }}
+{%- endmacro %}
