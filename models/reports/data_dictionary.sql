@@ -22,7 +22,10 @@
 {%- set described, counts, years = [], {}, {} %}
 {%- for node in graph.get('nodes', {}).values() if node.resource_type == 'model' and node.name in released + [this.name] %}
     {%- set parents = [] %}
-    {%- for parent in node.depends_on.nodes %}{% do parents.append(parent.split('.')[-1]) %}{% endfor %}
+    {#- All name the extract set. #}
+    {%- for parent in node.depends_on.nodes if not parent.endswith('.raw_extract_set') %}
+        {%- do parents.append(parent.split('.')[-1]) %}
+    {%- endfor %}
     {%- do counts.update({node.name: []}) %}
     {%- for column in node.columns.values() %}
         {%- do counts[node.name].append('count(' ~ adapter.quote(column.name) ~ ')') %}

@@ -20,6 +20,11 @@ from ai_manufacturing import settings
 from ai_manufacturing.system import duckdb_client
 
 Node = dict[str, Any]
+BUILT_RELATIONS = (
+    "create table if not exists raw.built_relations "
+    "(node varchar, relation varchar, built_at timestamp, inputs varchar[])"
+)
+"""What the hooks of a run fill; here nothing is older than its inputs."""
 
 
 @cache
@@ -205,6 +210,8 @@ def run(warehouse: Path, manifest: Path, targets: Iterable[str], edited: Iterabl
         Names of models and seeds whose relations were changed by hand.
     """
     with duckdb_client.connect(str(warehouse), reads_files=True) as connection:
+        connection.execute("create schema if not exists raw")
+        connection.execute(BUILT_RELATIONS)
         made = Run(nodes_of(manifest), connection)
         made.models(targets, edited)
     return made

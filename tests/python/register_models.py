@@ -27,7 +27,7 @@ def count(build: Build, *targets: str, firms_of: str = "vendor") -> models.Run:
     firms_of : str
         The provider whose firms the folder holds.
     """
-    build.models("raw_register_files")
+    build.models("raw_register_files", "raw_register_paths")
     query = rows_of(build, firms_of)
     with duckdb.connect(str(build.warehouse)) as connection:
         connection.execute("create schema if not exists intermediate")

@@ -107,7 +107,11 @@ def test_with_nothing_published_the_documents_are_there_and_the_codes_are_not_ze
     asked: Callable[..., Any], store: Store
 ) -> None:
     run = asked("status", "--json")
-    nothing = dict.fromkeys(keys("`status`")) | {"path": str(store.published), "providers": []}
+    nothing = dict.fromkeys(keys("`status`")) | {
+        "path": str(store.published),
+        "providers": [],
+        "stale_relations": [],
+    }
     assert document(run, "status", 1) == nothing
     assert "nothing is published yet. `ai-manufacturing refresh`" in run.stderr
     run = asked("releases", "--json")

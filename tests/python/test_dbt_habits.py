@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,9 +17,12 @@ import duckdb
 import pytest
 import yaml
 
+from ai_manufacturing.releases import contents
+from ai_manufacturing.releases.store import Store
 from tests.planted_faults import copy_of_the_project
-from tests.python import dbt_process
+from tests.python import dbt_process, models
 from tests.python.conftest import PROJECT, Build
+from tests.python.release_store import past_release
 from tests.python.test_build import NEEDS_AN_EXTENSION
 
 pytestmark = pytest.mark.door
@@ -213,28 +216,70 @@ def test_a_change_of_the_package_modifies_every_python_model(
 
 
 @pytest.mark.soak
-def test_dev_builds_beside_a_release_and_reads_from_it_what_it_leaves_out(
+def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_out(
     state: Path, habits: Habits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release = Path(shutil.copy(habits.build.warehouse, tmp_path / "release.duckdb"))
-    before = release.read_bytes()
+    store = Store(tmp_path / "releases", tmp_path / "releases/ai_manufacturing.duckdb", kept=3)
+    store.prepare()
+    past_release(store, habits.build.warehouse)
+    store.publish("000001")
+    before = store.published.read_bytes()
     dev = tmp_path / "dev.duckdb"
     monkeypatch.setenv("DEV_WAREHOUSE_PATH", str(dev))
-    selected = ("run", "--target", "dev", "--select", "fct_spatial_trend", "rpt_figure_1")
+    monkeypatch.setenv("DEFER_TO", str(store.published))
     build = replace(habits.build, shell=None)
-    assert build.dbt(*selected).exit_code == 2
-    assert "the selection reads published_estimates. Nothing was changed." in build.output
 
-    monkeypatch.setenv("DEFER_TO", str(release))
-    assert build.dbt(*selected, "--defer", "--state", str(state)).exit_code == 0, build.output
+    def run(*selected: str) -> int:
+        return build.dbt("run", "--target", "dev", "--select", *selected, "--defer", "--state", str(state)).exit_code
+
+    estimates = ["est_placebo", "est_spatial_autocorrelation"]
+    chosen = ["dim_series", "fct_ai_measure", "fct_spatial_trend", "rpt_figure_1", "rpt_table_1", *estimates]
+    assert run(*chosen) == 0, build.output
     with duckdb.connect(str(dev)) as connection:
-        connection.execute(f"attach '{release}' as release (read_only)")
-        tables = connection.execute("select schema_name || '.' || table_name from duckdb_tables()").fetchall()
-        assert {("dev_marts.fct_spatial_trend",), ("dev_reports.rpt_figure_1",)} <= {*tables}
-        for table in ("marts.fct_spatial_trend", "reports.rpt_figure_1"):
+        connection.execute(f"attach '{store.published}' as release (read_only)")
+        made = connection.execute(
+            "select schema_name[5:] || '.' || table_name from duckdb_tables() "
+            "where database_name = 'dev' and schema_name <> 'dev_raw'"
+        ).fetchall()
+        assert {name.partition(".")[2] for (name,) in made} == {*chosen}
+        for (table,) in made:
             difference = f"from dev_{table} except from release.{table}"
-            assert connection.execute(f"select count(*) from ({difference})").fetchone() == (0,)
-    assert release.read_bytes() == before
+            assert connection.execute(f"select count(*) from ({difference})").fetchone() == (0,), table
+        connection.execute("delete from dev_marts.fct_ai_measure where year = 2015")
+    assert run("est_spatial_autocorrelation") == 1
+    assert "fct_ai_measure: not as the gate judged it" in build.output
+    assert store.published.read_bytes() == before
+
+
+def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_records(sample_build: Build) -> None:
+    """And for tables of registers, of any size."""
+    assert sample_build.manifest is not None
+    nodes = models.nodes_of(sample_build.manifest)
+    tables = [pattern for pattern in contents.INPUTS if not pattern.endswith("*")]
+    released = {*contents.SCHEMAS, *(pattern[:-2] for pattern in contents.INPUTS if pattern.endswith("*"))}
+
+    def inputs(node: models.Node) -> Iterator[models.Node]:
+        for parent in (nodes[name] for name in node["depends_on"].get("nodes", []) if name in nodes):
+            is_ephemeral = parent["config"]["materialized"] == "ephemeral"
+            yield from inputs(parent) if is_ephemeral else [parent]
+
+    lacking = {
+        node["name"]: absent
+        for node in nodes.values()
+        if node["resource_type"] == "model" and node["fqn"][1] in ("marts", "estimates", "reports")
+        if (
+            absent := {
+                parent["name"]
+                for parent in inputs(node)
+                if parent["schema"] not in released and f"{parent['schema']}.{parent['alias']}" not in tables
+            }
+        )
+    }
+    assert {*lacking} == {
+        "fct_ai_dictionary_evaluation", "fct_ai_tags", "fct_ai_term_evaluation", "fct_city_sector_years",
+        "fct_delivered_values", "fct_deliveries", "fct_register_entries", "fct_register_placement",
+        "fct_register_rows_set_aside", "fct_row_accounting", "fct_rows_set_aside",
+    }  # fmt: skip
 
 
 @pytest.mark.soak

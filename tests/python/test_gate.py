@@ -513,12 +513,13 @@ SUITES = sorted(path.stem for path in (PROJECT / "expectations").glob("*.json"))
 def test_one_critical_failure_of_any_suite_holds_the_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ACCEPTED_GATE_FAILURES", raising=False)
     results = pd.DataFrame({"suite": SUITES, "severity": "critical", "success": True, "description": "d"})
-    validation.require(results)
+    judged = pd.DataFrame({"relation": [], "row_count": [], "content": []})
+    validation.require(results, judged)
     for suite in SUITES:
         failed = results.assign(success=results["suite"] != suite)
         with pytest.raises(validation.GateFailedError, match=f"\n{suite}: d$"):
-            validation.require(failed)
-        validation.require(failed.assign(severity="warning"))
+            validation.require(failed, judged)
+        validation.require(failed.assign(severity="warning"), judged)
 
 
 def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[[str], None]) -> None:

@@ -12,7 +12,7 @@ import duckdb
 from ai_manufacturing.auditing import changes, revisions
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases import fingerprint
-from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS, TRACED, copy_comments
+from ai_manufacturing.releases.contents import HEADLINE, INPUTS, SCHEMAS, copy_comments
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.manifest import (
     JSON_COLUMNS,
@@ -191,7 +191,7 @@ def _relations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
         "select table_schema, table_name from information_schema.tables "
         "where table_catalog = 'built' and (list_contains(?, table_schema) "
         "or list_has_any(?, [table_schema || '.*', table_schema || '.' || table_name])) order by all",
-        [list(SCHEMAS), list(TRACED)],
+        [list(SCHEMAS), list(INPUTS)],
     ).fetchall()
 
 
