@@ -24,11 +24,8 @@ from ai_manufacturing.system import duckdb_client
 from benchmarks import replication
 
 FIRST_SEED = 600_000
-SUITES = {
-    "series_shapes": ["series", "scope", "provider", "year"],
-    "series_pairs": ["series", "other_series", "scope", "other_scope", "year"],
-}
-"""Suites of the check models of the same names, and the columns that identify a row."""
+SUITES = ("series_shapes", "series_pairs")
+"""Suites of the check models of the same names."""
 
 SEEDS = ("regression_specifications", "series_pairs", "series", "series_sources")
 LOGS = ["first_ln", "second_ln"]
@@ -119,10 +116,7 @@ def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
         As gates.gate_results.
     """
     years = validation.headline_years(used)
-    return pd.concat(
-        validation.validate(found[suite], suite, key, judged_years=years, judged_rows="is_shown").to_pandas()
-        for suite, key in SUITES.items()
-    )
+    return pd.concat(validation.validate(found[suite], suite, years).to_pandas() for suite in SUITES)
 
 
 @cache

@@ -6,4 +6,4 @@ def model(dbt, session):
     from ai_manufacturing.gate import validation
 
     dbt.config(materialized="table")
-    return validation.validate(dbt.ref("est_route_differences").df(), "second_route", key=["specification_id", "term"])
+    return validation.judge({"est_route_differences": dbt.ref("est_route_differences")})

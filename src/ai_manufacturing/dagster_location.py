@@ -33,15 +33,16 @@ project.prepare_if_dev()
 
 def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
     """Return one check per expectation, on the table of its results, by suite and description."""
+    paths = sorted((settings.project_root() / "expectations").glob("*.json"))
     return {
-        (path.stem, expectation["description"]): dg.AssetCheckSpec(
-            name=f"{path.stem}_{number:02d}",
-            asset=["gates", "gate_second_route" if path.stem == "second_route" else "gate_results"],
+        (suite.name, expectation["description"]): dg.AssetCheckSpec(
+            name=f"{suite.name}_{number:02d}",
+            asset=["gates", "gate_second_route" if suite.table.startswith("est_") else "gate_results"],
             description=expectation["description"],
             metadata={"expectation": expectation["type"], "severity": expectation["severity"]},
         )
-        for path in sorted((settings.project_root() / "expectations").glob("*.json"))
-        for number, expectation in enumerate(suites.read(path.stem), start=1)
+        for suite in (suites.read(path.stem) for path in paths)
+        for number, expectation in enumerate(suite.expectations, start=1)
     }
 
 

@@ -317,7 +317,11 @@ def test_expectations_about_cities_and_years_name_series_that_there_are() -> Non
     with (PROJECT / "seeds/series.csv").open(encoding="utf-8") as file:
         series = {row["series"] for row in csv.DictReader(file)}
     named = {
-        path.stem: {name for expectation in suites.read(path.stem) for name in expectation["meta"].get("series", ())}
+        path.stem: {
+            name
+            for expectation in suites.read(path.stem).expectations
+            for name in expectation["meta"].get("series", ())
+        }
         for path in (PROJECT / "expectations").glob("*.json")
     }
     assert set().union(*named.values()) <= series
@@ -325,7 +329,7 @@ def test_expectations_about_cities_and_years_name_series_that_there_are() -> Non
 
 
 @pytest.fixture
-def odd_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def odd_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that writes the suite `odd` of a project of its own."""
     (tmp_path / "expectations").mkdir()
     for name in ("dbt_project.yml", "macros", "models", "python_models", "seeds"):
@@ -333,8 +337,9 @@ def odd_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
     monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
 
-    def write(expectations: str) -> None:
-        text = f'{{"name": "odd", "expectations": [\n{expectations}\n]}}\n'
+    def write(expectations: str, **judges: object) -> None:
+        meta = {"judges": {"table": "fct_city_year_panel", "key": ["city_id", "year"]} | judges}
+        text = f'{{"name": "odd", "meta": {json.dumps(meta)}, "expectations": [\n{expectations}\n]}}\n'
         (tmp_path / "expectations/odd.json").write_text(text, encoding="utf-8")
 
     return write
@@ -381,16 +386,16 @@ MEAN = {
     ],
 )
 def test_a_fault_of_a_suite_is_named_by_its_line(
-    changed: dict[str, object], message: str, odd_suite: Callable[[str], None]
+    changed: dict[str, object], message: str, odd_suite: Callable[..., None]
 ) -> None:
     first = json.dumps(MEAN | {"description": "first"}, indent=1)
     odd_suite(f"{first},\n\n{json.dumps(MEAN | changed)}")
     line = 2 + len(first.splitlines()) + 1
     with pytest.raises(suites.SuiteError, match=rf"^expectations/odd\.json, line {line}: .*{message}"):
-        validation.validate(pd.DataFrame(), "odd", key=["city_id", "year"])
+        suites.read("odd")
 
 
-def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(odd_suite: Callable[[str], None]) -> None:
+def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(odd_suite: Callable[..., None]) -> None:
     odd_suite(
         '{"type": "expect_column_mean_to_be_between", "description": "d",\n'
         '\t"kwargs": {"column": "x",\n'
@@ -406,6 +411,13 @@ def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(odd_
         "line 4: expect_column_mean_to_be_between has no argument 'min_valu'. Did you mean 'min_value'?",
         "line 1: 2 expectations have the description 'd', which names one.",
     ]
+    for judges, message in (
+        ({"table": "fct_city_year_pane"}, "no gate reads the table 'fct_city_year_pane'.+'fct_city_year_panel'"),
+        ({"keys": ["year"]}, "`meta.judges` must be an object with `table` and `key`"),
+    ):
+        odd_suite(json.dumps(MEAN), **judges)
+        with pytest.raises(suites.SuiteError, match=rf"^expectations/odd\.json, line 1: {message}"):
+            suites.read("odd")
     odd_suite('{"type" "expect_column_to_exist"}')
     with pytest.raises(
         suites.SuiteError, match=r"^expectations/odd\.json, line 2: no JSON: Expecting ':' delimiter\.$"
@@ -455,13 +467,15 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
     arguments: dict[str, object],
     judged: tuple[object, int | None, int | None, str],
     others: tuple[object, int | None, int | None, str] | None,
-    odd_suite: Callable[[str], None],
+    odd_suite: Callable[..., None],
 ) -> None:
     declared = MEAN | {"type": expectation, "kwargs": arguments}
     odd_suite(
-        ",\n".join(json.dumps(declared | {"severity": name, "description": name}) for name in ("critical", "warning"))
+        ",\n".join(json.dumps(declared | {"severity": name, "description": name}) for name in ("critical", "warning")),
+        key=["city"],
+        critical_where=["headline_years"],
     )
-    results = validation.validate(ANSWERS, "odd", key=["city"], judged_years=[2019, 2020]).to_pylist()
+    results = validation.validate(ANSWERS, "odd", [2019, 2020]).to_pylist()
 
     def found(row: dict[str, object]) -> tuple[object, object, object, str]:
         failing = "".join(failed["city"] for failed in json.loads(str(row["failing_rows"] or "[]")))
@@ -485,9 +499,9 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
         assert written["expectation_config"]["severity"] == row["severity"]
 
 
-def test_what_cannot_be_evaluated_has_failed_with_the_reason(odd_suite: Callable[[str], None]) -> None:
-    odd_suite(json.dumps(MEAN | {"kwargs": {"column": "z", "max_value": 1}}))
-    (found,) = validation.validate(ANSWERS, "odd", key=["city"]).to_pylist()
+def test_what_cannot_be_evaluated_has_failed_with_the_reason(odd_suite: Callable[..., None]) -> None:
+    odd_suite(json.dumps(MEAN | {"kwargs": {"column": "z", "max_value": 1}}), key=["city"])
+    (found,) = validation.validate(ANSWERS, "odd").to_pylist()
     assert found["observed_value"] == 'could not be evaluated: Error: The column "z" in BatchData does not exist.'
     assert found["success"] is False
     assert {found[name] for name in ("checked_count", "failing_row_count", "failing_rows")} == {None}
@@ -522,11 +536,11 @@ def test_one_critical_failure_of_any_suite_holds_the_estimates(monkeypatch: pyte
         validation.require(failed.assign(severity="warning"), judged)
 
 
-def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[[str], None]) -> None:
+def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[..., None]) -> None:
     """Not NaN, which is no JSON, and stood as `nan` in the message."""
     limits = {"column": "y", "max_value": 1}
-    odd_suite(json.dumps(MEAN | {"type": "expect_column_values_to_be_between", "kwargs": limits}))
-    (found,) = validation.validate(ANSWERS, "odd", key=["name"]).to_pylist()
+    odd_suite(json.dumps(MEAN | {"type": "expect_column_values_to_be_between", "kwargs": limits}), key=["name"])
+    (found,) = validation.validate(ANSWERS, "odd").to_pylist()
     failing = json.loads(found["failing_rows"], parse_constant=pytest.fail)
     assert [row["name"] for row in failing] == [*"ppqqr", None]
 

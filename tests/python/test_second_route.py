@@ -60,11 +60,7 @@ def judged(inputs: Inputs) -> dict[str, bool]:
             connection.register(name, table)
         sql = (PROJECT / "models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
         compared = connection.execute(jinja2.Template(sql).render(ref=str, extract_set=lambda: "'in memory'")).df()
-    found = validation.validate(
-        compared,
-        "second_route",
-        key=["specification_id", "term"],
-    ).to_pandas()
+    found = validation.validate(compared, "second_route").to_pandas()
     return {json.loads(row.arguments)["column"]: row.success for row in found.itertuples()}
 
 

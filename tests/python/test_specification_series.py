@@ -94,7 +94,7 @@ def test_a_headline_sample_may_lack_a_required_city_only_where_a_gap_of_it_is_de
         connection.execute("delete from expected_coverage where city_id is not null")
         in_memory.run(connection, "gate/int_headline_samples")
         found = connection.execute("select *, 'public' as extract_set from int_headline_samples").df()
-    [judged] = validation.validate(found, "headline_samples", key=["specification_id", "city_id"]).to_pylist()
+    [judged] = validation.validate(found, "headline_samples").to_pylist()
     assert (judged["success"], judged["severity"]) == (False, "critical")
     [failing] = json.loads(judged["failing_rows"])
     assert (

@@ -5,8 +5,10 @@ import difflib
 import inspect
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -14,8 +16,11 @@ import yaml
 
 from ai_manufacturing import settings
 
+HEADLINE_YEARS = "headline_years"
+"""In `critical_where`: only in years that a headline rests on."""
 REQUIRED = {"type": str, "kwargs": dict, "severity": str, "description": str, "meta": dict}
 SEVERITIES = ("critical", "warning")
+JUDGES = ("table", "key", "where", "critical_where")
 
 Fault = tuple[tuple[str | int, ...], str]
 """Keys and positions that lead to a part of a suite, and what is wrong there."""
@@ -23,6 +28,35 @@ Fault = tuple[tuple[str | int, ...], str]
 
 class SuiteError(Exception):
     """A suite that Great Expectations cannot read, or that lacks what the gate needs."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite, and what it judges: `meta.judges` of its file.
+
+    Attributes
+    ----------
+    name : str
+        Its file is expectations/<name>.json.
+    expectations : list of dict
+        Type, kwargs, severity, description and meta of each. `meta.zh` is the description in Chinese, `meta.series` the
+        series of series.csv that it is about.
+    table : str
+        The model that it judges.
+    key : list of str
+        Columns that identify a row; failing rows are reported by them, in their order.
+    where : str or None
+        SQL condition: the rows that it is asked of.
+    critical_where : list of str
+        Boolean columns, or HEADLINE_YEARS: where one is false, a critical expectation only warns.
+    """
+
+    name: str
+    expectations: list[dict[str, Any]]
+    table: str
+    key: list[str]
+    where: str | None = None
+    critical_where: tuple[str, ...] = ()
 
 
 def great_expectations() -> ModuleType:
@@ -33,21 +67,29 @@ def great_expectations() -> ModuleType:
     return great_expectations
 
 
-def read(suite: str, needs_series: bool = False) -> list[dict[str, Any]]:
-    """Return the expectations of the suite expectations/<suite>.json, as it declares them.
+def judging(tables: Collection[str]) -> list[Suite]:
+    """Return the suites that judge some of these models, by name.
 
-    Parameters
-    ----------
-    suite : str
-        Name of the suite.
-    needs_series : bool
-        Whether each expectation must list its series, because failing rows do not name theirs.
+    Raises
+    ------
+    SuiteError
+        As `read`, of these suites and of those whose file cannot be understood.
+    """
+    paths = sorted((settings.project_root() / "expectations").glob("*.json"))
+    suites = [read(path.stem) for path in paths if _table(path.read_text(encoding="utf-8")) in {None, *tables}]
+    return [suite for suite in suites if suite.table in tables]
 
-    Returns
-    -------
-    list of dict
-        Type, kwargs, severity, description and meta of each. `meta.zh` is the description in Chinese, `meta.series` the
-        series of series.csv that it is about.
+
+def _table(text: str) -> Any:
+    """Return the model that the text of a suite says it judges, or None."""
+    try:
+        return json.loads(text)["meta"]["judges"]["table"]
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def read(suite: str) -> Suite:
+    """Return the suite expectations/<suite>.json.
 
     Raises
     ------
@@ -55,7 +97,7 @@ def read(suite: str, needs_series: bool = False) -> list[dict[str, Any]]:
         With each fault of the suite by file and line: no JSON, a type or an argument that Great Expectations does not
         have (with the nearest that it has), a type that asks a database, a minimum above its maximum, a field or a
         severity that there is not, a description that is missing in one of the languages or occurs twice, series that
-        are missing or that series.csv does not have.
+        are missing or that series.csv does not have, nothing that it judges, or a table that no gate reads.
     """
     path = settings.project_root() / "expectations" / f"{suite}.json"
     text = path.read_text(encoding="utf-8")
@@ -64,16 +106,14 @@ def read(suite: str, needs_series: bool = False) -> list[dict[str, Any]]:
     except json.JSONDecodeError as error:
         raise SuiteError(f"expectations/{path.name}, line {error.lineno}: no JSON: {error.msg}.") from error
     faults = [
-        f"expectations/{path.name}, line {_line(text, place)}: {message}"
-        for place, message in _faults(suite, declared, needs_series)
+        f"expectations/{path.name}, line {_line(text, place)}: {message}" for place, message in _faults(suite, declared)
     ]
     if faults:
         raise SuiteError("\n".join(faults))
-    expectations: list[dict[str, Any]] = declared["expectations"]
-    return expectations
+    return Suite(suite, declared["expectations"], **declared["meta"]["judges"])
 
 
-def _faults(suite: str, declared: Any, needs_series: bool) -> Iterator[Fault]:
+def _faults(suite: str, declared: Any) -> Iterator[Fault]:
     expectations = declared.get("expectations") if isinstance(declared, dict) else None
     if not isinstance(expectations, list) or not all(isinstance(one, dict) for one in expectations):
         yield (), f'a suite is {{"name": "{suite}", "expectations": [...]}}, with an object for each expectation.'
@@ -81,6 +121,18 @@ def _faults(suite: str, declared: Any, needs_series: bool) -> Iterator[Fault]:
     if declared.get("name") != suite:
         yield ("name",), f"the suite is named {declared.get('name')!r}, its file {suite!r}."
     yield from _unknown(declared, great_expectations().ExpectationSuite)
+    judges = (declared.get("meta") or {}).get("judges")
+    if not isinstance(judges, dict) or not judges.keys() >= {"table", "key"} or judges.keys() - JUDGES:
+        yield ("meta",), f"`meta.judges` must be an object with `table` and `key`, at most {', '.join(JUDGES)}."
+        judges = {"key": []}
+    elif judges["table"] not in (read_by_gates := _read_by_gates()):
+        yield (
+            ("meta",),
+            f"no gate reads the table {judges['table']!r}: name it in a model of python_models/gates."
+            f"{_nearest(judges['table'], read_by_gates)}",
+        )
+    # the failing rows do not name their series
+    needs_series = {"city_id", "year"} <= {*judges["key"]} and "series" not in judges["key"]
     for number, expectation in enumerate(expectations):
         for place, message in _faults_of(expectation, needs_series):
             yield ("expectations", number, *place), message
@@ -115,6 +167,12 @@ def _faults_of(expectation: dict[str, Any], needs_series: bool) -> Iterator[Faul
             if series not in known:
                 yield ("meta", "series"), f"series.csv has no series {series!r}.{_nearest(series, known)}"
     yield from _faults_of_type(expectation["type"], expectation["kwargs"])
+
+
+def _read_by_gates() -> list[str]:
+    """Return the models that the Python models of the gates read."""
+    models = (settings.project_root() / "python_models").glob("*/gate_*.py")
+    return [name for path in models for name in re.findall(r'dbt\.ref\("(\w+)"\)', path.read_text(encoding="utf-8"))]
 
 
 def _series() -> list[str]:

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import duckdb
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ai_manufacturing import landing, settings
 from ai_manufacturing.gate import suites
+from ai_manufacturing.gate.suites import HEADLINE_YEARS
 from ai_manufacturing.system import contracts
 
 OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用的年份：")
@@ -42,28 +43,38 @@ def headline_years(specification_series: pd.DataFrame) -> set[int]:
     return sampled | set(headline["fixed_year"].dropna().astype(int))
 
 
-def validate(
-    table: pd.DataFrame,
-    suite: str,
-    key: list[str],
-    judged_years: Collection[int] | None = None,
-    judged_rows: str | None = None,
-) -> pa.Table:
-    """Check a table against the suite expectations/<suite>.json.
+def judge(tables: Mapping[str, duckdb.DuckDBPyRelation], headline_years: Collection[int] = ()) -> pa.Table:
+    """Judge tables by all suites that judge one of them.
+
+    Parameters
+    ----------
+    tables : mapping of str to DuckDBPyRelation
+        The tables by the names of their models.
+    headline_years : collection of int
+        As returned by headline_years.
+
+    Returns
+    -------
+    Table
+        As `validate`, of one suite after the other.
+    """
+    return pa.concat_tables(
+        validate(tables[suite.table].filter(suite.where or "true").df(), suite.name, headline_years)
+        for suite in suites.judging(tables)
+    )
+
+
+def validate(table: pd.DataFrame, suite_name: str, headline_years: Collection[int] = ()) -> pa.Table:
+    """Check rows of a table against the suite expectations/<suite_name>.json.
 
     Parameters
     ----------
     table : DataFrame
-        The table.
-    suite : str
+        The rows that the suite is asked of.
+    suite_name : str
         Name of the suite.
-    key : list of str
-        Columns that identify a row; failing rows are reported by them, in their order. Where they are cities and years
-        without a series, each expectation lists its series, or no estimate could be warned of it.
-    judged_years : collection of int, optional
-        Years, of the column `year`, whose failures may be critical. Unless given, all rows are judged alike.
-    judged_rows : str, optional
-        Boolean column: rows where it is false are treated as years that are not judged.
+    headline_years : collection of int
+        Years, of the column `year`, whose failures may be critical, if the suite says so.
 
     Returns
     -------
@@ -78,7 +89,8 @@ def validate(
     SuiteError
         If the suite has a fault.
     """
-    expectations = suites.read(suite, needs_series={"city_id", "year"} <= set(key) and "series" not in key)
+    suite = suites.read(suite_name)
+    expectations = suite.expectations
     gx = suites.great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -87,11 +99,13 @@ def validate(
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batches = (
-        context.data_sources.add_pandas(suite).add_dataframe_asset(suite).add_batch_definition_whole_dataframe(suite)
+        context.data_sources.add_pandas(suite_name)
+        .add_dataframe_asset(suite_name)
+        .add_batch_definition_whole_dataframe(suite_name)
     )
     result_format = {
         "result_format": "COMPLETE",
-        "unexpected_index_column_names": key,
+        "unexpected_index_column_names": suite.key,
         "return_unexpected_index_query": False,  # of a DataFrame that is gone
     }
     extract_set = landing.extract_set(settings.extracts_dir()).name
@@ -102,29 +116,27 @@ def validate(
             return []
         # All of a part at once: what one expectation computes, the others need not.
         answers = batches.get_batch({"dataframe": part.reset_index(drop=True)}).validate(
-            gx.ExpectationSuite(name=suite, expectations=asked), result_format=result_format
+            gx.ExpectationSuite(name=suite_name, expectations=asked), result_format=result_format
         )
         results = [json.loads(json.dumps(answer.to_json_dict(), default=_plain)) for answer in answers.results]
         # In the order in which they could be evaluated, which is not that of the suite.
         by_description = {result["expectation_config"]["description"]: result for result in results}
         return [(declared, by_description[declared["description"]], len(part)) for declared in asked]
 
-    table = table.sort_values(key, ignore_index=True)
+    table = table.sort_values(suite.key, ignore_index=True)
     is_judged = pd.Series(True, index=table.index)
-    if judged_years is not None:
-        is_judged &= table["year"].isin(judged_years)
-    if judged_rows is not None:
-        is_judged &= table[judged_rows].astype(bool)
+    for column in suite.critical_where:
+        is_judged &= table["year"].isin(headline_years) if column == HEADLINE_YEARS else table[column].astype(bool)
     if is_judged.all():
         answered = ask(table, expectations)
     else:
         answered = ask(table[is_judged], [one for one in expectations if one["severity"] == "critical"])
-        prefixes = OTHER_YEARS if judged_rows is None else OTHER_SERIES
+        prefixes = OTHER_YEARS if {*suite.critical_where} == {HEADLINE_YEARS} else OTHER_SERIES
         by_row = [declared for declared, result, _ in answered if _counts_rows(result) or _exception(result)]
         answered += ask(table[~is_judged], [_as_warning(declared, prefixes) for declared in by_row])
         answered += ask(table, [one for one in expectations if one["severity"] != "critical"])
     rows = [
-        {"extract_set": extract_set, "suite": suite, "row_count": row_count} | _row(declared, result)
+        {"extract_set": extract_set, "suite": suite_name, "row_count": row_count} | _row(declared, result)
         for declared, result, row_count in answered
     ]
     return pa.Table.from_pylist(rows, schema=contracts.schema("gate_results"))
