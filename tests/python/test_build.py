@@ -2,7 +2,9 @@
 
 import csv
 import gzip
+import io
 import json
+import math
 import re
 import shutil
 from collections import defaultdict
@@ -17,9 +19,11 @@ import pytest
 
 from ai_manufacturing.auditing import trace
 from ai_manufacturing.estimation import in_memory
+from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import duckdb_client
 from tests.python import models
 from tests.python.conftest import PROJECT, Build
+from tests.python.release_store import changed, command, past_release
 from tests.python.test_estimates import plain
 
 SHENZHEN = "440300"
@@ -353,6 +357,35 @@ def test_trace_of_a_cell_ends_at_file_hash_and_row(sample_build: Build) -> None:
     assert "ai_firm_count 2020 = 643, provider vendor" in traced.stdout
     assert "in the sample" in traced.stdout
     assert "SYNTHETIC" in traced.stdout
+
+
+@pytest.mark.soak
+def test_a_trace_agrees_with_the_panel_of_the_release_after_publish_and_rollback(
+    sample_build: Build, store: Store, tmp_path: Path
+) -> None:
+    """In a hundred cells each; the second release has another GDP in each of them."""
+    doubled = [
+        "update marts.fct_city_year_panel set ln_gdp = ln_gdp + ln(2.0)",
+        "update marts.fct_city_year_values set value = value + ln(2.0) where variable = 'ln_gdp'",
+    ]
+    later = changed(sample_build.warehouse, tmp_path / "later.duckdb", *doubled)
+    for number, warehouse in (("000001", sample_build.warehouse), ("000002", later)):
+        past_release(store, warehouse, number)
+        store.publish(number)
+
+    def agree() -> float:
+        panel = pd.read_csv(io.StringIO(command(store, sample_build, "panel", "--format", "csv").stdout))
+        cells = panel.sample(100, random_state=7)
+        for cell in cells.itertuples():
+            lines = trace.trace(store.published, SPECIFICATION, f"{cell.city_id:06d}", cell.year)
+            (traced,) = [line for line in lines if line.startswith("ln_gdp = ")]
+            value = "missing" if pd.isna(cell.ln_gdp) else f"{cell.ln_gdp:.10g}"
+            assert traced.startswith(f"ln_gdp = {value}, from "), traced
+        return float(cells["ln_gdp"].sum())
+
+    published = agree()
+    assert command(store, sample_build, "rollback", "000001").returncode == 0
+    assert published - agree() == pytest.approx(math.log(2) * 100, rel=0.2)
 
 
 def asked_of(line: str) -> list[Any]:
