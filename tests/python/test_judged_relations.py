@@ -1,0 +1,61 @@
+"""No estimate is made of a table that was not judged, and what is older than its inputs is named."""
+
+import datetime
+
+import duckdb
+import pandas as pd
+import pytest
+
+from ai_manufacturing.gate import validation
+from tests.python.conftest import Build
+
+PASSED = pd.DataFrame({"suite": ["s"], "severity": ["critical"], "success": [True], "description": ["d"]})
+
+
+@pytest.mark.parametrize(
+    "change", ["update judged set x = 3 where x = 2", "insert into judged values (4)", "delete from judged where x = 1"]
+)
+def test_a_table_that_changed_since_it_was_judged_is_refused_with_the_way_out(change: str) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("create table judged as from (values (1), (2)) as t (x)")
+        kept = validation.fingerprints(judged=connection.table("judged")).to_pandas()
+        connection.execute("create or replace table judged as from (values (2), (1)) as t (x)")
+        validation.require(PASSED, kept, judged=connection.table("judged"))
+        connection.execute(change)
+        refused = r"^judged, other: not as the gate judged it.+Run dbt build, or dbt build --select judged\+ other\+$"
+        with pytest.raises(validation.GateFailedError, match=refused):
+            validation.require(PASSED, kept, judged=connection.table("judged"), other=connection.table("judged"))
+
+
+def test_what_is_older_than_its_inputs_is_named_and_not_judged(sample_build: Build) -> None:
+    built = [
+        ("fct_ai_measure", "marts", 2, ["int_series_conformed"]),
+        ("int_series_conformed", "intermediate", 1, ["int_series_sourced"]),
+        ("int_series_conformed", "intermediate", 3, ["int_series_sourced"]),
+        ("int_series_sourced", "intermediate", 1, []),
+        ("fct_spatial_trend", "marts", 2, ["int_series_conformed", "gone"]),
+        ("gone", "marts", 4, []),
+    ]
+    with duckdb.connect() as connection:
+        connection.execute("create schema raw")
+        connection.execute(
+            "create table raw.built_relations (node text, relation text, built_at timestamp, inputs text[])"
+        )
+        for name, schema, day, inputs in built:
+            row = [name, f"{schema}.{name}", datetime.datetime(2026, 1, day), inputs]
+            connection.execute("insert into raw.built_relations values (?, ?, ?, ?)", row)
+            connection.execute(f"create schema if not exists {schema}")
+            connection.execute(f"create table if not exists {schema}.{name} (x integer)")
+        connection.execute("drop table marts.gone")
+        stale = connection.execute(sample_build.compiled("int_stale_relations")).df().sort_values("node")
+    named = stale[["node", "input_node", "is_judged"]].values.tolist()
+    assert named == [
+        ["fct_ai_measure", "int_series_conformed", True],
+        ["fct_spatial_trend", "int_series_conformed", False],
+    ]
+    refused = (
+        r"^marts\.fct_ai_measure is older than intermediate\.int_series_conformed\.\n"
+        r"Run dbt build, or dbt build --select int_series_conformed\+$"
+    )
+    with pytest.raises(validation.GateFailedError, match=refused):
+        validation.require_order(stale[stale["is_judged"]])
