@@ -401,7 +401,8 @@ def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(odd_
         '\t"kwargs": {"column": "x",\n'
         '\t\t"min_valu": 1},\n'
         ' "severity": "fatal", "meta": {"zh": "述"}},\n'
-        f"{json.dumps(MEAN)}"
+        f"{json.dumps(MEAN)}",
+        key=["city"],
     )
     with pytest.raises(suites.SuiteError) as refused:
         suites.read("odd")

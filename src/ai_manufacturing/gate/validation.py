@@ -235,7 +235,7 @@ def require_order(stale: pd.DataFrame) -> None:
     raise GateFailedError("\n".join([*lines, f"Run dbt build, or dbt build --select {command}"]))
 
 
-def require(results: pd.DataFrame, judged: pd.DataFrame, **relations: duckdb.DuckDBPyRelation) -> None:
+def require(results: pd.DataFrame, judged: pd.DataFrame, /, **relations: duckdb.DuckDBPyRelation) -> None:
     """Let estimates through only on relations that were judged, if no critical expectation failed.
 
     However dbt was called. Publishing a held build by hand sets ACCEPTED_GATE_FAILURES to the reason, which its release
