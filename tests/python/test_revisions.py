@@ -441,8 +441,9 @@ def without_years(folder: Path, years: set[str]) -> None:
     """Cut years from ai.csv and the yearbook files of the public set."""
 
     def kept(rows: pd.DataFrame) -> pd.DataFrame:
-        year = rows.iloc[0].isin(["year", "年份", "年度标识", "Sgnyea"])
-        return rows[~rows.loc[:, year].iloc[:, 0].astype(str).str[:4].isin(years)]
+        year = rows.iloc[:1].isin(["year", "年份", "年度标识", "Sgnyea"]).any()
+        # a sheet of prose has no years
+        return rows[~rows.loc[:, year].astype(str).apply(lambda column: column.str[:4].isin(years)).any(axis=1)]
 
     for path in [folder / "ai_firms/ai.csv", *(folder / "city_yearbook").glob("*.csv")]:
         encoding = "gb18030" if path.name == "job_data.csv" else "utf-8-sig"
