@@ -1,19 +1,16 @@
-"""Bands of event studies, and the trends that they find, against R, one-dimensional integrals, simulation and scipy."""
+"""The trends that event studies find, against R and scipy."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose
-from scipy import integrate, special, stats
+from scipy import special, stats
 
 from ai_manufacturing.estimators import event_study
 from ai_manufacturing.estimators.event_study import EventStudyFit
 from ai_manufacturing.robustness.event_paths import (
     rectangle,
-    simultaneous_band,
-    sup_t,
     trend_found,
 )
 from tests.python.estimator_tools import approx, golden, grid, refusal
@@ -24,53 +21,10 @@ GOLDEN: dict[str, Any] = golden("event_paths")
 SIGMA = np.array(GOLDEN["sigma"])
 TIMES: list[int] = GOLDEN["event_times"]
 OMITTED: int = GOLDEN["omitted_time"]
-TERMS = {"all": slice(0, 7), "before": slice(0, 5), "after": slice(5, 7)}
 
 
 def equicorrelated(count: int, correlation: float) -> np.ndarray:
     return np.full((count, count), correlation) + (1 - correlation) * np.eye(count)
-
-
-def inside(critical_value: float, count: int, correlation: float) -> float:
-    """Probability that equicorrelated normal variables lie in a cube: one integral over what they share."""
-    own = np.sqrt(1 - correlation)
-
-    def given(shared: float) -> float:
-        centre = np.sqrt(correlation) * shared
-        below, above = (special.ndtr((side * critical_value - centre) / own) for side in (-1, 1))
-        return float(np.exp(-(shared**2) / 2) / np.sqrt(2 * np.pi) * (above - below) ** count)
-
-    return float(integrate.quad(given, -12, 12, epsabs=1e-12, points=(-3, 0, 3))[0])
-
-
-# ---------------------------------------------------------------- bands
-
-
-@pytest.mark.parametrize("which", TERMS)
-def test_r_prints_the_same_critical_values(which: str) -> None:
-    block = SIGMA[TERMS[which], TERMS[which]]
-    assert sup_t(block) == approx(GOLDEN["sup_t"][which], abs=1e-5)
-
-
-def test_a_critical_value_is_the_same_in_every_run_and_unit() -> None:
-    block = SIGMA[:5, :5]
-    units = np.array([1.0, 1e3, 1e-6, 1e9, 0.1])
-    value = sup_t(block)
-    assert sup_t(block) == value
-    assert sup_t(block * np.outer(units, units)) == approx(value, abs=1e-9)
-
-
-def test_t_in_place_of_the_normal_distribution_agrees_with_two_integrals() -> None:
-    degrees = 12
-    root = np.sqrt(degrees)
-    ours = sup_t(equicorrelated(4, 0.6), degrees_of_freedom=degrees)
-    covered = integrate.quad(
-        lambda scale: inside(ours * scale, 4, 0.6) * stats.chi.pdf(scale * root, degrees) * root,
-        0,
-        3,
-        epsabs=1e-8,
-    )[0]
-    assert covered == approx(0.95, abs=2e-6)
 
 
 def panel(seed: int = 4) -> pd.DataFrame:
@@ -86,19 +40,6 @@ def panel(seed: int = 4) -> pd.DataFrame:
 def fitted(data: pd.DataFrame, **options: Any) -> EventStudyFit:
     years = {"event_year": 2016, "omitted_year": 2015, "window": (-6, 3)}
     return event_study.fit(data, "y", "treated", **years, **options)
-
-
-def test_the_band_of_one_term_is_its_interval_and_that_of_a_path_is_wider() -> None:
-    fit = fitted(panel())
-    one = simultaneous_band(fit, ["after2"])
-    j = fit.terms.index("after2")
-    ends = [one.conf_low[0], one.conf_high[0]]
-    assert ends == approx([fit.conf_low[j], fit.conf_high[j]], rel=1e-4)
-
-    path = simultaneous_band(fit, fit.terms)
-    assert path.terms == fit.terms
-    assert (path.conf_low < fit.conf_low).all()
-    assert_allclose((path.conf_high - fit.estimates) / fit.std_errors, path.critical_value)
 
 
 # ---------------------------------------------------------------- the integral
@@ -164,20 +105,17 @@ def trend_of(fit: EventStudyFit, power: float = 0.5) -> float:
 # ---------------------------------------------------------------- what cannot be said
 
 
-def test_what_has_no_band_and_no_power_says_why() -> None:
-    """An exact fit; fewer clusters than terms; no year before the event; no term."""
+def test_what_has_no_power_says_why() -> None:
+    """An exact fit; fewer clusters than terms; no year before the event."""
     data = panel()
     exact = fitted(data.assign(y=data["treated"] * (data["year"] > 2015) + data["city_id"]))
     few = fitted(data, cluster="region")
     late = fitted(data.query("year >= 2015"))
     fitted_exactly = "an error is zero because the outcome is fitted exactly"
     for reason, part in (
-        (refusal(simultaneous_band, exact, exact.terms), fitted_exactly),
         (refusal(trend_of, exact), fitted_exactly),
-        (refusal(simultaneous_band, few, few.terms), "the covariance of the 9 terms has rank 3"),
         (refusal(trend_of, few), "the covariance of the 5 terms has rank 3"),
         (refusal(trend_of, late), "No pre-trend test: no year before the event has a term"),
-        (refusal(simultaneous_band, late, []), "needs at least one term"),
     ):
         assert part in reason
 

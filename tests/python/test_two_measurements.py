@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from ai_manufacturing.estimation.in_memory import Tables
 from ai_manufacturing.estimation.specifications import SpecificationError
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.two_measurements import equality, instrumented
+from ai_manufacturing.estimators.two_measurements import instrumented
 from tests.python.conftest import Build
 from tests.python.estimator_tools import OnDummies, approx, golden_data, grid, refusal
 from tests.python.test_estimates import estimated, read_tables, rows_of
@@ -35,11 +35,10 @@ def drawn(seed: int, cities: int = 150, years: int = 8) -> pd.DataFrame:
     return sample[rng.random(len(sample)) < 0.9]
 
 
-def test_slopes_and_their_difference_have_the_errors_of_dummies_by_hand() -> None:
-    """By city the scores of both slopes; by province both estimated again without each."""
+def test_the_slope_has_the_errors_of_dummies_by_hand() -> None:
     sample, controls = drawn(4, cities=60), ["control"]
     y, x, z = (OnDummies(sample, name, controls).residuals for name in ("y", "x", "z"))
-    own, other = z @ y / (z @ x), x @ y / (x @ z)
+    own = z @ y / (z @ x)
     parameters = 2 + sample["year"].nunique()
     freedom = (len(sample) - 1) / (len(sample) - parameters)
 
@@ -52,22 +51,6 @@ def test_slopes_and_their_difference_have_the_errors_of_dummies_by_hand() -> Non
         assert fit.estimates[0] == approx(own, rel=1e-9)
         assert fit.std_errors[0] == approx(error(z * (y - own * x), cluster), rel=1e-9)
         assert fit.degrees_of_freedom == count - 1
-
-    by_city = equality(sample, "y", "x", "z", controls, cluster="city")
-    assert by_city.estimate == approx(own - other, rel=1e-9)
-    scores = z * (y - own * x) - x * (y - other * z)
-    assert by_city.std_error == approx(error(scores, "city_id"), rel=1e-9)
-    assert (by_city.degrees_of_freedom, by_city.warnings) == (59, ())
-
-    by_province = equality(sample, "y", "x", "z", controls, cluster="province")
-    squares = 0.0
-    for province in range(12):
-        rest = sample[sample["province_id"] != province]
-        pairs = (("x", "z"), ("z", "x"))
-        first, second = (instrumented(rest, "y", *pair, controls).estimates[0] for pair in pairs)
-        squares += (first - second - (own - other)) ** 2
-    assert by_province.std_error == approx(np.sqrt(11 / 12 * squares), rel=1e-9)
-    assert by_province.degrees_of_freedom == 11
 
 
 def test_two_stages_are_those_of_pyfixest() -> None:
@@ -104,23 +87,6 @@ def test_the_slope_that_errors_hide_is_found() -> None:
 def test_what_two_measurements_cannot_tell_is_a_reason() -> None:
     sample = drawn(6).assign(z=lambda rows: rows["x"])
     assert "linear combination" in refusal(instrumented, sample, "y", "x", "z", ["control"])
-
-
-def test_classical_errors_are_rarely_rejected_and_one_that_moves_with_the_truth_always() -> None:
-    """An error that takes half of the truth off doubles the slope on that measurement."""
-    rejected = 0
-    for seed in range(5):
-        sample = drawn(seed, cities=60)
-        found, shrunk = (
-            equality(rows, "y", "x", "z", ["control"], cluster="province")
-            for rows in (sample, sample.assign(z=0.5 * sample["z"]))
-        )
-        rejected += found.p_value < 0.05
-        assert ("equality is rejected" in found.warnings[0].en) == (found.p_value < 0.05)
-        assert shrunk.p_value < 0.05
-        assert "equality is rejected" in shrunk.warnings[0].en
-        assert "拒绝两者相等" in shrunk.warnings[0].zh
-    assert rejected <= 1
 
 
 @pytest.fixture(scope="module")

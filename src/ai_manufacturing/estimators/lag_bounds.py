@@ -8,7 +8,6 @@ import pandas as pd
 
 from ai_manufacturing.estimators import dynamic_panel, fixed_effects
 from ai_manufacturing.estimators.columns import groups_in, sums_by
-from ai_manufacturing.estimators.inference import Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
@@ -21,23 +20,23 @@ class LagBounds:
     ----------
     term : str
         The lag of the outcome.
-    within : Inference
+    within : float
         Both effects removed: too low in a short panel, as the lag is related to the mean of the errors (Nickell 1981).
-    pooled_ols : Inference
+    pooled_ols : float
         Period effects alone removed: too high, as the lag is related to the entity effect.
     """
 
     term: str
-    within: Inference
-    pooled_ols: Inference
+    within: float
+    pooled_ols: float
 
     def warnings(self, fit: dynamic_panel.DynamicPanelFit) -> tuple[Sentence, ...]:
         """Return what a reader must know of a fit whose estimate lies outside the bounds."""
         estimate = float(fit.estimates[fit.terms.index(self.term)])
-        low, high = self.within.estimate, self.pooled_ols.estimate
-        if low <= estimate <= high:
+        if self.within <= estimate <= self.pooled_ols:
             return ()
-        return (sentence("outside_bounds", name=self.term, estimate=estimate, low=low, high=high),)
+        bounds = {"low": self.within, "high": self.pooled_ols}
+        return (sentence("outside_bounds", name=self.term, estimate=estimate, **bounds),)
 
 
 def bounds(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> LagBounds:
@@ -52,8 +51,7 @@ def bounds(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> Lag
     Returns
     -------
     LagBounds
-        The two estimates, both with period effects, errors clustered by entity with the factor of cluster_factor, and
-        t(G-1). The within estimate drops singletons, which carry nothing.
+        The two estimates, both with period effects. The within estimate drops singletons, which carry nothing.
 
     Raises
     ------
@@ -75,8 +73,8 @@ def bounds(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> Lag
         raise NotEstimable("no_lagged_outcome", name=outcome)
     position = list(regressors).index(lags[0])
     rows = _level_rows(sample, outcome, regressors)
-    fit = fixed_effects.fit(rows, outcome, regressors)
-    return LagBounds(lags[0], fit.inference(position), _pooled_ols(rows, outcome, regressors, position))
+    within = fixed_effects.fit(rows, outcome, regressors).estimates[position]
+    return LagBounds(lags[0], float(within), _pooled_ols(rows, outcome, regressors, position))
 
 
 def _level_rows(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> pd.DataFrame:
@@ -94,20 +92,13 @@ def _level_rows(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -
     return pd.DataFrame(cells | {name: grid[cities, years] for name, grid in columns.items()})
 
 
-def _pooled_ols(rows: pd.DataFrame, outcome: str, regressors: Sequence[str], position: int) -> Inference:
+def _pooled_ols(rows: pd.DataFrame, outcome: str, regressors: Sequence[str], position: int) -> float:
     """Regress on regressors and period effects; what the within estimate identifies this one does too."""
-    cities, years = groups_in(rows, "city_id"), groups_in(rows, "year")
+    years = groups_in(rows, "year")
     values = rows[[outcome, *regressors]].to_numpy(dtype=float)
     scale = np.abs(values).max(axis=0)
     values = values / scale
     sums = sums_by(years, values)
     values -= (sums / np.bincount(years)[:, None])[years]
-    y, x = values[:, 0], values[:, 1:]
-    bread = np.linalg.inv(x.T @ x)
-    slopes = bread @ x.T @ y
-    scores = sums_by(cities, x * (y - x @ slopes)[:, None])
-    factor = fixed_effects.cluster_factor(len(y), len(scores), x.shape[1], len(sums))
-    unit = scale[0] / scale[1 + position]
-    estimate = float(slopes[position] * unit)
-    std_error = float(np.sqrt(factor) * np.linalg.norm(scores @ bread[:, position]) * unit)
-    return by_t(estimate, std_error, len(scores) - 1, cluster_count=len(scores))
+    slopes = np.linalg.lstsq(values[:, 1:], values[:, 0])[0]
+    return float(slopes[position] * scale[0] / scale[1 + position])

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.inference import Fit, Inference, by_t, quantile
-from ai_manufacturing.estimators.sentences import sentence
+from ai_manufacturing.estimators.inference import Fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,90 +97,3 @@ def instrumented(
         first_stage_estimate=float(first.estimates[0]),
         first_stage_f=float(first.statistics[0] ** 2),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Slopes:
-    """Slopes of two measurements, each instrumented by the other, and what each row adds to their difference."""
-
-    slopes: Floats  # (2,)
-    scores: Floats  # (n,)
-    regression: fixed_effects.PartialledOut
-
-    @property
-    def difference(self) -> float:
-        return float(self.slopes[0] - self.slopes[1])
-
-
-def equality(
-    sample: pd.DataFrame,
-    outcome: str,
-    regressor: str,
-    instrument: str,
-    controls: Sequence[str],
-    *,
-    cluster: Literal["city", "province"],
-) -> Inference:
-    """Test that two measurements have one slope when each is the instrument of the other.
-
-    Parameters
-    ----------
-    sample, outcome, regressor, instrument, controls
-        As in instrumented.
-    cluster : {"city", "province"}
-        By city the sandwich of the difference's scores, by province the jackknife on which conclusions rest; both with
-        t(G-1).
-
-    Returns
-    -------
-    Inference
-        The slope of the regressor less that of the instrument; by province with the sentence that says what the
-        test found.
-
-    Raises
-    ------
-    NotEstimable
-        For any reason of instrumented, of the sample or of it without one province.
-
-    Notes
-    -----
-    With x and z the measurements less effects and controls, the slopes are z'y/z'x and x'y/x'z. If the errors of x and
-    z are unrelated to the truth, to the outcome's error and to each other, both are the slope on the truth.
-    """
-    whole = _both_slopes(sample, outcome, regressor, instrument, controls, cluster)
-    count = whole.regression.cluster_count
-    if cluster == "city":
-        observations, columns = whole.regression.design.shape
-        factor = fixed_effects.cluster_factor(observations, count, columns - 1, whole.regression.time_count)
-        variance = factor * np.square(np.bincount(whole.regression.clusters, whole.scores)).sum()
-        return by_t(whole.difference, float(np.sqrt(variance)), count - 1, cluster_count=count)
-    clusters = sample[f"{cluster}_id"]
-    without = [
-        _both_slopes(sample[clusters != name], outcome, regressor, instrument, controls, cluster).difference
-        for name in clusters.loc[whole.regression.index].unique()
-    ]
-    deviations = np.array(without) - whole.difference
-    std_error = float(np.sqrt((count - 1) / count * deviations @ deviations))
-    half_width = quantile(count - 1) * std_error
-    low, high = whole.difference - half_width, whole.difference + half_width
-    conclusion = sentence(
-        "slopes_equal" if low <= 0 <= high else "slopes_differ",
-        own=float(whole.slopes[0]),
-        other=float(whole.slopes[1]),
-        low=low,
-        high=high,
-    )
-    return by_t(whole.difference, std_error, count - 1, cluster_count=count, warnings=(conclusion,))
-
-
-def _both_slopes(
-    sample: pd.DataFrame, outcome: str, regressor: str, instrument: str, controls: Sequence[str], cluster: str
-) -> _Slopes:
-    regression = fixed_effects.partialled_out(
-        sample, outcome, (regressor, instrument, *controls), cluster=f"{cluster}_id"
-    )
-    columns = np.column_stack([regression.outcome, regression.design[:, :2] / regression.units[:2]])
-    of_controls = regression.design[:, 2:]
-    y, x, z = (columns - of_controls @ np.linalg.lstsq(of_controls, columns)[0]).T
-    slopes = np.array([z @ y, x @ y]) / (z @ x)
-    return _Slopes(slopes, (z * (y - slopes[0] * x) - x * (y - slopes[1] * z)) / (z @ x), regression)

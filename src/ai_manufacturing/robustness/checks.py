@@ -4,13 +4,11 @@ import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
-from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
 
-from ai_manufacturing.estimation import tables
-from ai_manufacturing.estimation.inputs import SECOND, Inputs
+from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.rows import Row, answered, of_each, reason_row
 from ai_manufacturing.estimation.specifications import (
     DynamicPanelOptions,
@@ -18,12 +16,11 @@ from ai_manufacturing.estimation.specifications import (
     Specification,
     SpecificationError,
 )
-from ai_manufacturing.estimators import cluster_errors, lag_bounds, two_measurements, wild_bootstrap
+from ai_manufacturing.estimators import cluster_errors, wild_bootstrap
 from ai_manufacturing.estimators.inference import Inference
-from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
+from ai_manufacturing.estimators.not_estimable import attempted
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness import (
-    dose_event_study,
     event_paths,
     honest_did,
     influence,
@@ -51,30 +48,6 @@ def _average(case: Case, cluster: str) -> Iterator[Row]:
     yield {"term": AVERAGE, **vars(cluster_errors.crv3(regression, position, case.codes(cluster)))}
 
 
-def _equal_slopes(case: Case, cluster: Literal["city", "province"]) -> Iterator[Row]:
-    specification = case.specification
-    if not isinstance(specification.options, InstrumentOptions):
-        raise NotEstimable("no_two_measurements", estimator=specification.estimator)
-    difference = two_measurements.equality(
-        case.sample.rows,
-        specification.outcome,
-        specification.regressor,
-        SECOND,
-        specification.controls,
-        cluster=cluster,
-    )
-    yield {"term": specification.regressor, **vars(difference)}
-
-
-def _lag_bounds(case: Case, estimate: Literal["within", "pooled_ols"]) -> Iterator[Row]:
-    options = case.specification.options
-    if not isinstance(options, DynamicPanelOptions):
-        raise NotEstimable("no_dynamic_panel", estimator=case.specification.estimator)
-    regressors, _ = tables.lagged(case.specification, options)
-    bounds = lag_bounds.bounds(case.sample.rows, case.specification.outcome, regressors)
-    yield {"term": regressors[0], **vars({"within": bounds.within, "pooled_ols": bounds.pooled_ols}[estimate])}
-
-
 CHECKS: dict[str, dict[str, Check]] = {
     "inference": {
         "crv3": each_term(_crv3),
@@ -85,11 +58,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "given_scaled_series": scaled_series.given_scaled_series,
         "average": _average,
         "randomisation": randomisation.permuted_weights_test,
-        "sup_t": event_paths.band,
         "poisson": poisson.event_study_of_counts,
-        "dose": dose_event_study.by_year,
-        "equal_slopes": _equal_slopes,
-        "lag_bounds": _lag_bounds,
     },
     "influence": {"leave_out": influence.leave_out, "leave_out_flagged": influence.leave_out_flagged},
     "sensitivity": {
@@ -108,7 +77,7 @@ FAMILIES: dict[str, dict[str, Callable[[list[Case]], Iterator[tuple[Case, Row]]]
     "influence": {},
     "sensitivity": {},
 }
-REASON_TERMS = {"honest_did": AVERAGE, "pre_test_power": "path", "dose": "dose"}
+REASON_TERMS = {"honest_did": AVERAGE, "pre_test_power": "path"}
 
 
 def checked(

@@ -1,43 +1,23 @@
-"""Reading the path of an event study: a band for all its years at once, and the trend that early years can miss."""
+"""The trend before an event that single years of its path find with a given probability."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special
-from scipy.interpolate import CubicSpline
 from scipy.stats import qmc
 
 from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import SINGULAR
-from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
-from ai_manufacturing.estimators.inference import quantile, two_sided
+from ai_manufacturing.estimators.inference import quantile
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
 
-LEVEL = 0.95  # of bands; the size of the test of one term is one less it
 COARSE, MIDDLE, FINE = 10, 13, 17  # binary logarithms of the points of an integral
 BLOCK = 2**14  # points that fit the cache of a core
 SEED = 2020  # of the scrambled Sobol points: the same integral is the same number in every run
-
-
-def band(case: Case, cluster: str) -> Iterator[Row]:
-    """Give the terms of an event study their simultaneous band, by the errors of the study."""
-    study, terms = case.event_study, [*case.terms]
-    simultaneous = simultaneous_band(study, terms)
-    for j, term in enumerate(terms):
-        yield {
-            "term": term,
-            "estimate": study.estimates[j],
-            "std_error": study.std_errors[j],
-            "statistic": simultaneous.critical_value,
-            "conf_low": simultaneous.conf_low[j],
-            "conf_high": simultaneous.conf_high[j],
-            "cluster_count": study.cluster_count,
-        }
 
 
 def detectable_trend(case: Case, power: str) -> Iterator[Row]:
@@ -53,93 +33,6 @@ def detectable_trend(case: Case, power: str) -> Iterator[Row]:
         degrees_of_freedom=study.degrees_of_freedom,
     )
     yield {"term": "path", "value": slope}
-
-
-@dataclass(frozen=True, eq=False)
-class SimultaneousBand:
-    """Intervals that hold all coefficients of a path together in 95 % of samples.
-
-    Attributes
-    ----------
-    terms : tuple of str, length k
-    critical_value : float
-        What the errors are multiplied by, where an interval of one coefficient has a quantile of t.
-    conf_low, conf_high : ndarray, shape (k,)
-    """
-
-    terms: tuple[str, ...]
-    critical_value: float
-    conf_low: Floats
-    conf_high: Floats
-
-
-def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: float = math.inf) -> float:
-    """Return the critical value of a simultaneous band: the quantile of the largest |t| among estimates.
-
-    Parameters
-    ----------
-    covariance : ndarray, shape (k, k)
-        Covariance of the estimates.
-    level : float
-        Coverage of the band.
-    degrees_of_freedom : float
-        Those of a multivariate t, whose terms share one draw of the variance; the default is the normal distribution.
-
-    Returns
-    -------
-    float
-        To 1e-5; the same in every run.
-
-    Raises
-    ------
-    NotEstimable
-        If an error is zero, or the covariance singular (fewer clusters than terms).
-
-    References
-    ----------
-    Montiel Olea and Plagborg-Møller (2019), "Simultaneous confidence bands: theory, implementation, and an
-    application to SVARs", Journal of Applied Econometrics 34(1).
-    """
-    correlations = _correlations(covariance)
-
-    def excess(critical_value: float, fineness: int) -> float:
-        return 1 - level - _exceeded(critical_value, correlations, degrees_of_freedom, fineness)
-
-    # Between the value for one term and Bonferroni's, with a margin for the error of a coarse integral.
-    one, all_ = (quantile(degrees_of_freedom, (1 - level) / terms) for terms in (1, len(correlations)))
-    return _root(excess, 0.99 * one, 1.01 * all_, MIDDLE)
-
-
-def simultaneous_band(fit: FixedEffectsFit, terms: Sequence[str]) -> SimultaneousBand:
-    """Return the 95 % band of some coefficients of a fit, which holds all of them together.
-
-    t has the fit's degrees of freedom, so that the band of one term is its interval in the fit, and no band is
-    narrower than the intervals.
-
-    Parameters
-    ----------
-    fit : FixedEffectsFit
-    terms : sequence of str
-        Some of fit.terms.
-
-    Raises
-    ------
-    NotEstimable
-        For any reason of sup_t, or if there are no terms.
-    """
-    positions = [fit.terms.index(name) for name in terms]
-    if not positions:
-        raise NotEstimable("nothing_to_test")
-    critical_value = sup_t(
-        fit.covariance_matrix[np.ix_(positions, positions)], degrees_of_freedom=fit.degrees_of_freedom
-    )
-    half_width = critical_value * fit.std_errors[positions]
-    return SimultaneousBand(
-        terms=tuple(terms),
-        critical_value=critical_value,
-        conf_low=fit.estimates[positions] - half_width,
-        conf_high=fit.estimates[positions] + half_width,
-    )
 
 
 def trend_found(
@@ -232,39 +125,12 @@ def rectangle(low: Floats, high: Floats, correlations: Floats, *, fineness: int 
     return _inside(low[order, None], high[order, None], factor, points)
 
 
-def _exceeded(critical_value: float, correlations: Floats, degrees_of_freedom: float, fineness: int) -> float:
-    """Return the probability that any of correlated normal (or t) variables is beyond a value in size.
-
-    It is the sum over the variables of the probability that this one is beyond and none of those before it. Each
-    integral has the small probability of one variable as a factor, and so has its error: a hundredth of rectangle's.
-    """
-    order = _ordered_cholesky(correlations)[0][::-1]
-    tail = two_sided(critical_value, degrees_of_freedom) / 2
-    total = 1.0
-    for position in range(1, len(order)):
-        beyond, earlier = order[position], order[:position]
-        points = _points(position + 1, fineness)
-        value, scale = -special.ndtri(points[0].clip(1e-12) * tail), np.ones(points.shape[1])
-        if not math.isinf(degrees_of_freedom):
-            # Given t, chi-squared of one degree more divides by what makes a normal value of it.
-            t = np.exp(_log_t_quantiles(degrees_of_freedom)(value))
-            chi = _chi_quantiles(degrees_of_freedom + 1)(special.ndtri(points[-1]).clip(-8, 8))
-            scale = chi * np.sqrt((degrees_of_freedom + 1) / (degrees_of_freedom + t**2))
-            value = t * scale
-        loadings = correlations[earlier, beyond]
-        inner, factor = _ordered_cholesky(correlations[np.ix_(earlier, earlier)] - np.outer(loadings, loadings))
-        centres = loadings[inner, None] * value
-        bounds = critical_value * scale
-        total += _inside(-bounds - centres, bounds - centres, factor, points[1:])
-    return 2 * float(tail) * total  # beyond below is as likely as beyond above
-
-
 def _inside(low: Floats, high: Floats, factor: Floats, points: Floats) -> float:
-    """Return the probability that variables lie between bounds, or its mean over bounds that differ by point.
+    """Return the probability that variables lie between bounds.
 
     Parameters
     ----------
-    low, high : ndarray, shape (k, n) or (k, 1)
+    low, high : ndarray, shape (k, 1)
         Bounds.
     factor : ndarray, shape (k, k)
         Lower Cholesky factor of the covariance of the variables.
@@ -338,21 +204,3 @@ def _points(dimension: int, fineness: int) -> Floats:
     if dimension == 0:
         return np.empty((0, 1))
     return np.ascontiguousarray(qmc.Sobol(dimension, scramble=True, rng=SEED).random_base2(fineness).T)
-
-
-@lru_cache(maxsize=8)
-def _chi_quantiles(degrees_of_freedom: float) -> CubicSpline:
-    """Return the quantile of chi over the root of its degrees of freedom, as a function of the normal quantile.
-
-    The inverse of chi-squared is slow; a spline through 513 of its values is exact to 1e-8.
-    """
-    normal = np.linspace(-8, 8, 513)
-    squares = 2 * special.gammaincinv(degrees_of_freedom / 2, special.ndtr(normal))
-    return CubicSpline(normal, np.sqrt(squares / degrees_of_freedom))
-
-
-@lru_cache(maxsize=8)
-def _log_t_quantiles(degrees_of_freedom: float) -> CubicSpline:
-    """Return the log of the quantile of t as a function of the normal quantile, both in the upper tail."""
-    normal = np.linspace(0.5, 12, 513)
-    return CubicSpline(normal, np.log(-special.stdtrit(degrees_of_freedom, special.ndtr(-normal))))
