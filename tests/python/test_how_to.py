@@ -187,11 +187,13 @@ def test_a_new_column_of_a_table_is_three_files_and_every_table_shows_it(followe
     assert printed[0].rstrip("*‡") == f"{estimate:.3f}"
     assert printed[1] == f"({std_error:.3f})"
     assert {"Log GDP", "city and year"} <= {*printed}
-    choice = ("--format", "markdown", "--language", "zh", "--database", str(followed.warehouse))
+    path = followed.scratch / "table_4.md"
+    choice = ("--format", "markdown", "--language", "zh", "--database", str(followed.warehouse), "--out", str(path))
     written = followed.command("table", "table_4", *choice)
     assert written.returncode == 0, written.stderr
-    assert "| (5) 东部城市 |" in written.stdout
-    assert re.search(rf"\| {estimate:.3f}[^|]*\|$", written.stdout, re.MULTILINE)
+    table = path.read_text(encoding="utf-8")
+    assert "| (5) 东部城市 |" in table
+    assert re.search(rf"\| {estimate:.3f}[^|]*\|$", table, re.MULTILINE)
 
 
 def test_a_new_estimator_is_five_files_and_gives_the_slope_of_changes_on_changes(followed: Build) -> None:
