@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,8 @@ import duckdb
 import pytest
 import yaml
 
+from ai_manufacturing import landing
+from ai_manufacturing.landing.declarations import AllowedAge
 from ai_manufacturing.releases import contents
 from ai_manufacturing.releases.store import Store
 from tests.planted_faults import copy_of_the_project
@@ -191,19 +192,30 @@ def state(delivery: Build, tmp_path: Path) -> Path:
     return folder
 
 
+def test_dbt_has_the_days_of_each_provider_that_declares_them(sample_build: Build) -> None:
+    assert sample_build.manifest is not None
+    sources = json.loads(sample_build.manifest.read_text(encoding="utf-8"))["sources"].values()
+    days = {
+        source["name"]: AllowedAge(*(source["freshness"][limit]["count"] for limit in ("warn_after", "error_after")))
+        for source in sources
+    }
+    assert {provider: age for provider, age in days.items() if age != AllowedAge()} == landing.allowed_ages()
+
+
 @pytest.mark.soak
-def test_a_late_provider_is_found_by_source_freshness(habits: Habits) -> None:
-    """By the days that its declaration has too."""
-    days = tomllib.loads((PROJECT / "models/staging/vendor/vendor.toml").read_text(encoding="utf-8"))["freshness"]
+def test_a_late_provider_is_found_by_source_freshness_and_one_that_never_delivered_is_not(habits: Habits) -> None:
+    days = landing.allowed_ages()["vendor"]
+    assert days.warn_after_days is not None and days.fail_after_days is not None
     for late, outcome, exit_code in (
-        (days["warn_after_days"] - 1, "PASS", 0),
-        (days["warn_after_days"] + 1, "WARN", 0),
-        (days["fail_after_days"] - 1, "WARN", 0),
-        (days["fail_after_days"] + 1, "ERROR STALE", 1),
+        (days.warn_after_days - 1, "PASS", 0),
+        (days.warn_after_days + 1, "WARN", 0),
+        (days.fail_after_days - 1, "WARN", 0),
+        (days.fail_after_days + 1, "ERROR STALE", 1),
     ):
         habits.edit(f"update raw.deliveries set landed_at = current_timestamp at time zone 'UTC' - interval {late} day")
         assert habits.dbt("source freshness") == exit_code, habits.build.output
         assert f"{outcome} freshness of delivered.vendor" in habits.build.output
+        assert "PASS freshness of delivered.csmar" in habits.build.output
 
 
 @pytest.mark.soak
