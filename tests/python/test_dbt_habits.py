@@ -183,6 +183,16 @@ def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habi
     assert "est_coefficients" in habits.estimates
 
 
+@pytest.mark.soak
+def test_a_sample_of_years_reads_these_years_and_changes_none(habits: Habits) -> None:
+    tables = ["fct_city_year_values", "fct_city_year_panel", "fct_spatial_distribution", "fct_spatial_concentration"]
+    of_the_years = "from marts.{} where year between 2014 and 2016 order by all"
+    before = [habits.build.rows(of_the_years.format(table)) for table in tables]
+    sample = "{'start': '2014-01-01', 'end': '2017-01-01'}"
+    assert habits.dbt(["run", "--select", *tables, "--sample", sample]) == 0, habits.build.output
+    assert [habits.build.rows(f"from marts.{table} order by all") for table in tables] == before
+
+
 @pytest.fixture
 def state(delivery: Build, tmp_path: Path) -> Path:
     """Parse as it is, without a hash of the package, for runs that compare with it or defer to it."""
@@ -205,7 +215,8 @@ def test_dbt_has_the_days_of_each_provider_that_declares_them(sample_build: Buil
 @pytest.mark.soak
 def test_a_late_provider_is_found_by_source_freshness_and_one_that_never_delivered_is_not(habits: Habits) -> None:
     days = landing.allowed_ages()["vendor"]
-    assert days.warn_after_days is not None and days.fail_after_days is not None
+    assert days.warn_after_days is not None
+    assert days.fail_after_days is not None
     for late, outcome, exit_code in (
         (days.warn_after_days - 1, "PASS", 0),
         (days.warn_after_days + 1, "WARN", 0),
