@@ -272,8 +272,10 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
             difference = f"from dev_{table} except from release.{table}"
             assert connection.execute(f"select count(*) from ({difference})").fetchone() == (0,), table
         connection.execute("delete from dev_marts.fct_ai_measure where year = 2015")
+    monkeypatch.setenv("DEFER_TO", str(shutil.copy(store.published, tmp_path / "another.duckdb")))
     assert run("est_spatial_autocorrelation") == 1
     assert "fct_ai_measure: not as the gate judged it" in build.output
+    assert "Unable to do partial parsing" not in build.output, "another DEFER_TO parses nothing anew"
     assert store.published.read_bytes() == before
 
 
