@@ -13,6 +13,7 @@ from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import settings
 from ai_manufacturing.system import duckdb_client, workers
+from ai_manufacturing.system.sql_text import literal
 
 UNESCAPED = "'\";"
 
@@ -52,7 +53,11 @@ class Plugin(BasePlugin):
         config.update(duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
-        """Start the workers of a run of everything."""
+        """Attach what dev defers to, under the name that a state has, and start the workers of a run of everything."""
+        deferred = os.environ.get("DEFER_TO")
+        # the profile does not name the file, because dbt parses the whole project again for another
+        if deferred and self.creds and self.creds.schema == "dev":
+            conn.execute(f"attach {literal(settings.project_root() / deferred)} as warehouse (read_only)")
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
         if flags.WHICH in ("build", "run") and not flags.SELECT:
             workers.pool()

@@ -68,6 +68,18 @@ def test_every_table_and_column_carries_its_comment(sample_build: Build) -> None
 NEEDS_AN_EXTENSION = "select * from read_json_auto('https://example.invalid/a.json')"
 
 
+def test_a_model_that_reads_more_than_six_tables_says_why(sample_build: Build) -> None:
+    """In its description; the extract set, which nearly all read, does not count."""
+    assert sample_build.manifest is not None
+    silent = [
+        node["name"]
+        for node in models.nodes_of(sample_build.manifest).values()
+        if node["resource_type"] == "model" and "It reads " not in node["description"]
+        if len({*node["depends_on"]["nodes"]} - {"model.ai_manufacturing.raw_extract_set"}) > 6
+    ]
+    assert silent == []
+
+
 def test_the_warehouse_is_written_for_clients_since_1_2_and_loads_nothing_from_the_network(
     sample_build: Build,
 ) -> None:

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,8 @@ import duckdb
 import pytest
 import yaml
 
+from ai_manufacturing import landing
+from ai_manufacturing.landing.declarations import AllowedAge
 from ai_manufacturing.releases import contents
 from ai_manufacturing.releases.store import Store
 from tests.planted_faults import copy_of_the_project
@@ -182,6 +183,16 @@ def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habi
     assert "est_coefficients" in habits.estimates
 
 
+@pytest.mark.soak
+def test_a_sample_of_years_reads_these_years_and_changes_none(habits: Habits) -> None:
+    tables = ["fct_city_year_values", "fct_city_year_panel", "fct_spatial_distribution", "fct_spatial_concentration"]
+    of_the_years = "from marts.{} where year between 2014 and 2016 order by all"
+    before = [habits.build.rows(of_the_years.format(table)) for table in tables]
+    sample = "{'start': '2014-01-01', 'end': '2017-01-01'}"
+    assert habits.dbt(["run", "--select", *tables, "--sample", sample]) == 0, habits.build.output
+    assert [habits.build.rows(f"from marts.{table} order by all") for table in tables] == before
+
+
 @pytest.fixture
 def state(delivery: Build, tmp_path: Path) -> Path:
     """Parse as it is, without a hash of the package, for runs that compare with it or defer to it."""
@@ -191,19 +202,31 @@ def state(delivery: Build, tmp_path: Path) -> Path:
     return folder
 
 
+def test_dbt_has_the_days_of_each_provider_that_declares_them(sample_build: Build) -> None:
+    assert sample_build.manifest is not None
+    sources = json.loads(sample_build.manifest.read_text(encoding="utf-8"))["sources"].values()
+    days = {
+        source["name"]: AllowedAge(*(source["freshness"][limit]["count"] for limit in ("warn_after", "error_after")))
+        for source in sources
+    }
+    assert {provider: age for provider, age in days.items() if age != AllowedAge()} == landing.allowed_ages()
+
+
 @pytest.mark.soak
-def test_a_late_provider_is_found_by_source_freshness(habits: Habits) -> None:
-    """By the days that its declaration has too."""
-    days = tomllib.loads((PROJECT / "models/staging/vendor/vendor.toml").read_text(encoding="utf-8"))["freshness"]
+def test_a_late_provider_is_found_by_source_freshness_and_one_that_never_delivered_is_not(habits: Habits) -> None:
+    days = landing.allowed_ages()["vendor"]
+    assert days.warn_after_days is not None
+    assert days.fail_after_days is not None
     for late, outcome, exit_code in (
-        (days["warn_after_days"] - 1, "PASS", 0),
-        (days["warn_after_days"] + 1, "WARN", 0),
-        (days["fail_after_days"] - 1, "WARN", 0),
-        (days["fail_after_days"] + 1, "ERROR STALE", 1),
+        (days.warn_after_days - 1, "PASS", 0),
+        (days.warn_after_days + 1, "WARN", 0),
+        (days.fail_after_days - 1, "WARN", 0),
+        (days.fail_after_days + 1, "ERROR STALE", 1),
     ):
         habits.edit(f"update raw.deliveries set landed_at = current_timestamp at time zone 'UTC' - interval {late} day")
         assert habits.dbt("source freshness") == exit_code, habits.build.output
         assert f"{outcome} freshness of delivered.vendor" in habits.build.output
+        assert "PASS freshness of delivered.csmar" in habits.build.output
 
 
 @pytest.mark.soak
@@ -249,8 +272,10 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
             difference = f"from dev_{table} except from release.{table}"
             assert connection.execute(f"select count(*) from ({difference})").fetchone() == (0,), table
         connection.execute("delete from dev_marts.fct_ai_measure where year = 2015")
+    monkeypatch.setenv("DEFER_TO", str(shutil.copy(store.published, tmp_path / "another.duckdb")))
     assert run("est_spatial_autocorrelation") == 1
     assert "fct_ai_measure: not as the gate judged it" in build.output
+    assert "Unable to do partial parsing" not in build.output, "another DEFER_TO parses nothing anew"
     assert store.published.read_bytes() == before
 
 

@@ -187,13 +187,36 @@ def test_a_new_column_of_a_table_is_three_files_and_every_table_shows_it(followe
     assert printed[0].rstrip("*‡") == f"{estimate:.3f}"
     assert printed[1] == f"({std_error:.3f})"
     assert {"Log GDP", "city and year"} <= {*printed}
-    path = followed.scratch / "table_4.md"
-    choice = ("--format", "markdown", "--language", "zh", "--database", str(followed.warehouse), "--out", str(path))
+    choice = ("--format", "markdown", "--language", "zh", "--database", str(followed.warehouse))
     written = followed.command("table", "table_4", *choice)
     assert written.returncode == 0, written.stderr
-    table = path.read_text(encoding="utf-8")
+    table = (followed.project / "build/exports/table_4.md").read_text(encoding="utf-8")
     assert "| (5) 东部城市 |" in table
     assert re.search(rf"\| {estimate:.3f}[^|]*\|$", table, re.MULTILINE)
+
+
+def test_new_tables_in_sql_and_in_python_are_made_and_refused_without_properties(followed: Build) -> None:
+    counted = "select sum(ai_firm_count), {} from marts.{} where year = 2020"
+    of_provinces = followed.rows(counted.format("sum(city_count)", "fct_province_years"))
+    assert of_provinces == followed.rows(counted.format("count(*)", "fct_city_year_panel"))
+    ranked = (
+        "select year, measure_count, row_number() over (partition by year order by measure_count desc) as place "
+        "from marts.fct_ai_measure where measure = 'ai_firms' and weighting = 'observed' and scope = 'industry' "
+        "and measure_count > 0"
+    )
+    slope = f"select year, regr_slope(ln(place - 0.5), ln(measure_count)) from ({ranked}) group by year"
+    assert followed.pairs("select year, slope from estimates.est_rank_size") == pytest.approx(followed.pairs(slope))
+    for properties, model in (
+        ("models/marts/_provinces__models.yml", "fct_province_years"),
+        ("python_models/estimates/_rank_size__models.yml", "est_rank_size"),
+    ):
+        path = followed.project / properties
+        text = path.read_text(encoding="utf-8")
+        path.unlink()
+        refused = run(followed, str(Path(sys.executable).parent / "dbt"), "run", "--select", model)
+        path.write_text(text, encoding="utf-8")
+        assert refused.returncode != 0
+        assert f"the columns of {model}. Describe them as in docs/how_to/add_a_table.md" in refused.stdout
 
 
 def test_a_new_estimator_is_five_files_and_gives_the_slope_of_changes_on_changes(followed: Build) -> None:

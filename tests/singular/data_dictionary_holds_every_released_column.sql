@@ -9,7 +9,7 @@ released as (
         column_name
     from duckdb_columns()
     where
-        schema_name in ('marts', 'gates', 'estimates', 'reports')
+        replace(schema_name, 'dev_', '') in ('marts', 'gates', 'estimates', 'reports')
         and database_name = current_database()
 ),
 
