@@ -3,19 +3,14 @@
     {{ adapter.quote(target.database) }}.{{ generate_schema_name('raw', none) }}.built_relations
 {%- endmacro %}
 
-{# Before a run: the table, with the last build of each relation only. #}
-{% macro keep_last_builds() -%}
+{# Before a run. #}
+{% macro make_built_relations() -%}
     {%- if execute and target.type == 'duckdb' and flags.WHICH in ('build', 'run', 'seed') -%}
         create schema if not exists {{ adapter.quote(target.database) }}.{{ generate_schema_name('raw', none) }};
         create table if not exists {{ built_relations() }} (
             node varchar, relation varchar, built_at timestamp, inputs varchar[]
         );
         comment on table {{ built_relations() }} is 'One row per build of a model or seed: when, UTC, and of what.';
-        delete from {{ built_relations() }} as earlier
-        where exists (
-            select 1 from {{ built_relations() }} as later
-            where earlier.relation = later.relation and earlier.built_at < later.built_at
-        )
     {%- endif -%}
 {%- endmacro %}
 
