@@ -497,6 +497,9 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
     assert ended.returncode == 0, ended.stderr
     with zipfile.ZipFile(written) as opened:
         log = opened.read("logs/run.log").decode()
+        programs = [name for name in opened.namelist() if name.endswith((".py", ".pyc"))]
+    assert {name.split("/")[1] for name in programs} == {"src", "python_models", "docs"}
+    assert not [name for name in programs if name.endswith(".pyc")]
     assert "Completed successfully" in log
     assert str(tmp_path) not in log
     ended = sample_build.command("replication-package", "--check", str(written), "--yes")

@@ -34,6 +34,8 @@ PANEL = "data/panel.csv"
 CHECKS, CRATE = "CHECKS.csv", "ro-crate-metadata.json"
 CODE = programs.CODE
 LOCK = f"{CODE}/requirements/run.txt"
+NEEDED_BY_A_RUN = (".", ":!tests/python", ":!tests/fixtures", ":!tests/*.py", ":!benchmarks")
+"""Of the repository, as git names files: what a run needs. The data tests of dbt are among it."""
 
 
 class Exhibit(NamedTuple):
@@ -285,7 +287,9 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
         is_known
         and not subprocess.run([*git, "cat-file", "-e", f"{manifest.git_commit}^{{commit}}"], check=False).returncode
     ):
-        archive = subprocess.run([*git, "archive", manifest.git_commit], capture_output=True, check=True)
+        archive = subprocess.run(
+            [*git, "archive", manifest.git_commit, "--", *NEEDED_BY_A_RUN], capture_output=True, check=True
+        )
         subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
         return
     if manifest.fingerprint != fingerprint.of(manifest.delivery_hashes):
@@ -294,9 +298,8 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
             "which is not in this clone and differs from the code here. Check the commit out and install its locks, "
             "or refresh."
         )
-    listed = subprocess.run(
-        [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=False
-    )
+    files = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *NEEDED_BY_A_RUN]
+    listed = subprocess.run([*git, *files], capture_output=True, check=False)
     if listed.returncode:
         raise ReplicationError(f"{root}: no clone of the project, from which the code could be packed.")
     for name in listed.stdout.decode().split("\0"):

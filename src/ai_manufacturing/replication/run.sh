@@ -12,7 +12,8 @@ if [ -z "${ENVIRONMENT:-}" ]; then
     # an installed package would be found before the code, if it were not the code
     "$ENVIRONMENT/bin/python" -m pip install --quiet --no-deps --no-build-isolation ./code
 fi
-export PATH="$ENVIRONMENT/bin:$PATH" PYTHONPATH="$here/code/src" OPENBLAS_NUM_THREADS=1 GX_ANALYTICS_ENABLED=false
+export PATH="$ENVIRONMENT/bin:$PATH" PYTHONPATH="$here/code/src" PYTHONDONTWRITEBYTECODE=1
+export OPENBLAS_NUM_THREADS=1 GX_ANALYTICS_ENABLED=false
 export DBT_PROJECT_DIR="$here/code" DBT_PROFILES_DIR="$here/code"
 export DBT_TARGET_PATH="$here/rerun/target" DBT_LOG_PATH="$here/rerun/logs"
 export EXTRACTS_DIR="$here/data/raw/"{{ folder }} LANDING_DIR="$here/rerun/landing"
