@@ -252,8 +252,10 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
     before = store.published.read_bytes()
     dev = tmp_path / "dev.duckdb"
     monkeypatch.setenv("DEV_WAREHOUSE_PATH", str(dev))
-    monkeypatch.setenv("DEFER_TO", str(store.published))
     build = replace(habits.build, shell=None)
+    assert build.dbt("run", "--target", "dev", "--select", "rpt_figure_1").exit_code == 1
+    assert "published_estimates does not exist" in build.output, "dbt run loads no seeds"
+    monkeypatch.setenv("DEFER_TO", str(store.published))
 
     def run(*selected: str) -> int:
         return build.dbt("run", "--target", "dev", "--select", *selected, "--defer", "--state", str(state)).exit_code
