@@ -35,7 +35,7 @@ def at_work(store: Store, on_event: OnEvent) -> Iterator[None]:
     with lock.held(store.lock):
         store.prepare()
         with _errors_in_words(store):
-            for line in store.adopt():
+            for line in store.record_anew():
                 on_event("warning", {"message": f"{line}."})
             _warn_of_log(store.move_log_aside(), on_event)
             yield

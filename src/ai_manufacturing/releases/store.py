@@ -29,7 +29,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
-from ai_manufacturing.releases.manifest import RESTORE, Manifest, check, opened, read_manifest, require_whole
+from ai_manufacturing.releases.manifest import RESTORE, Manifest, opened, read_manifest, require_whole
 from ai_manufacturing.system import integrity
 from ai_manufacturing.system.disk import copy, make_folder, open_to_readers, sync
 from ai_manufacturing.system.integrity import Chain
@@ -135,8 +135,8 @@ class Store:
                     done.append(f"{integrity.beside(self.published)}: missing; written again")
         return done
 
-    def adopt(self) -> list[str]:
-        """Take over what an earlier version wrote, once; from then on, a SHA-256 that is gone is damage.
+    def record_anew(self) -> list[str]:
+        """Record the releases in a log that a person has emptied, as RESTORE_LOG says.
 
         Only the holder of the lock may call this.
 
@@ -148,42 +148,20 @@ class Store:
         Raises
         ------
         RefreshError
-            If there are releases and no log.
+            If there are releases and no log, or the log is damaged.
         """
-        log = self._chain.read()
         ids = self.release_ids()
-        if log.is_marked:
+        if not ids or self._chain.read().lines:
             return []
-        if ids and not self._chain.path.exists():
+        if not self._chain.path.exists():
             raise RefreshError(f"{self._chain.path}: missing, and {self.folder / 'past'} has releases. {RESTORE_LOG}")
-        done = []
-        releases: dict[str, dict[str, Any]] = {}
-        has_none = bool(log.lines) and not log.is_sealed  # a version that sealed the log wrote all other hashes too
+        releases = {}
         for path in map(self.past, ids):
-            if self.published.exists() and path.samefile(self.published):
-                incoming = self.work / path.name
-                copy(path, incoming)
-                incoming.chmod(0o444)
-                sync(incoming)
-                incoming.replace(path)
-                done.append(f"{path}: was one file with the published one; now a copy")
-            with suppress(RefreshError, integrity.DamagedError):  # one without a line is damage
-                if has_none and not integrity.beside(path).exists():
-                    check(path)
-                    integrity.record(path, integrity.sha256(path))
-                if digest := integrity.recorded(path):
-                    releases[path.stem] = {"file_sha256": digest}
-                    releases[path.stem] |= read_manifest(path).listed
-        for folder in map(self.held, self.held_ids() if has_none else []):
-            if (folder / "report.json").exists() and not (folder / integrity.SUMS).exists():
-                integrity.record_folder(folder)
+            with suppress(RefreshError):  # one without a line is damage
+                if digest := require_whole(path):
+                    releases[path.stem] = {"file_sha256": digest} | read_manifest(path).listed
         self.record({"releases": releases})
-        if ids or self.held_ids() or log.lines:
-            done.append(
-                f"{self.folder}: written by an earlier version. The SHA-256 of {len(releases)} releases are now in "
-                f"{self._chain.path}; from now on one that is missing is damage"
-            )
-        return [*done, *self._settle()]
+        return [f"{self._chain.path}: was empty; the SHA-256 of {len(releases)} releases are in it again"]
 
     def move_log_aside(self) -> Path | None:
         """Move away a write-ahead log that somebody left beside the published file.
@@ -306,8 +284,6 @@ class Store:
         RefreshError
             Naming the file and what is missing or differs.
         """
-        if not self._chain.read().is_marked:
-            return
         named = self.releases_in_log()
         in_log = named.get(release_id, {}).get("file_sha256")
         if path == self.published:
@@ -426,15 +402,7 @@ class Store:
             Naming the file that differs.
         """
         folder = self.held(release_id)
-        try:
-            wrong = integrity.check_folder(folder)
-        except FileNotFoundError:
-            if not (folder / "report.json").exists():  # no build
-                return
-            wrong = [f"{folder / integrity.SUMS}: missing"]
-        except integrity.DamagedError as error:
-            wrong = [str(error)]
-        if wrong:
+        if wrong := integrity.check_folder(folder):
             raise RefreshError(f"{wrong[0]}. Nothing was published. Delete {folder}, and refresh, to build it again.")
 
     def prune(self, *anchors: str) -> list[str]:
