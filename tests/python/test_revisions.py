@@ -26,7 +26,7 @@ from ai_manufacturing.auditing import (
 from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import Revisions
-from ai_manufacturing.refresh import build, by_hand, writer
+from ai_manufacturing.refresh import build, by_hand
 from ai_manufacturing.releases import configured, fingerprint
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import BadConfigurationError, HeldError
@@ -38,7 +38,7 @@ from ai_manufacturing.system.duckdb_client import attached, reading
 from ai_manufacturing.system.sql_text import literal
 from benchmarks import gate
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import Refreshes, changed, command, described, quiet, read
+from tests.python.release_store import Refreshes, command, described, quiet, read, write
 
 HEADER = "provider,series,scope,first_year,last_year,reason,declared_on,after_release\n"
 CONFORMED = "intermediate.int_series_conformed"
@@ -256,7 +256,7 @@ def first_release(small_build: Build, tmp_path_factory: pytest.TempPathFactory) 
     path = tmp_path_factory.mktemp("first") / "unpublished.duckdb"
     hashes = fingerprint.delivery_hashes(small_build.extracts)
     manifest = described("000001") | {"delivery_hashes": hashes}
-    writer.write(small_build.warehouse, path, manifest, None)
+    write(small_build.warehouse, path, manifest)
     return path
 
 
@@ -341,29 +341,6 @@ def test_of_estimates_only_shown_columns_hold_a_release(published: Refreshes) ->
     published.of(moved.format("null", shown))
     with pytest.raises(HeldError, match=r"1 are lost, .*: table_1_col_1 ai_firms: 0\.\d+ \(.*\) -> none"):
         published.run()
-
-
-@pytest.mark.soak
-def test_a_release_of_earlier_code_is_compared_by_its_estimates_and_it_is_said(
-    published: Refreshes, tmp_path: Path
-) -> None:
-    store = published.store
-    earlier = changed(
-        store.published,
-        tmp_path / "earlier.duckdb",
-        "drop table release.series_values",
-        "drop table reports.rpt_column_specifications",
-    )
-    store.past("000001").unlink()
-    store.add(earlier, "000001")
-    store.publish("000001")
-    shown = "specification_id = 'table_1_col_1' and term = 'ai_firms'"
-    published.of(f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error where {shown}")
-    with pytest.raises(HeldError, match=r"An estimate moved by 2\.00"):
-        published.run()
-    published.of(revised("2017, 2018", 1.05))
-    published.run()
-    assert any("Release 000001 was written before releases kept their series" in line for line in published.warnings)
 
 
 # ---------------------------------------------------------------- a new year

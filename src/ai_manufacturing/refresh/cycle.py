@@ -241,11 +241,6 @@ def _compare(run: Run, built: Built, connection: duckdb.DuckDBPyConnection) -> C
     if run.years is not None:
         again = ReadAgain(run.years, judgement.unchanged(built.paths_read_again, run.hashes, published))
     comparison = judgement.compare(connection, run.declared, again)
-    if comparison.rewritten is None:
-        run.warn(
-            f"Release {published.release_id} was written before releases kept their series. This once, only "
-            "estimates that move hold a release, and no values."
-        )
     if declarations := [*map(str, comparison.declarations)]:
         run.on_event("declared", {"revisions": declarations})
         built.described["reason"] = "; ".join(filter(None, [built.described["reason"], *declarations]))
@@ -274,7 +269,7 @@ def _held_by_judgement(
     run: Run, built: Built, comparison: Comparison | None, judged: Judgement, changed: Sequence[str]
 ) -> HeldError:
     """Hold a build that rewrites what was published, and return the error that says why."""
-    rewritten = comparison.rewritten.record() if comparison and comparison.rewritten else {}
+    rewritten = comparison.rewritten.record() if comparison else {}
     _hold(run, built, HeldError, [*judged.why, *changed], rewritten)
     first = f"Release {run.release_id} is held: it rewrites what was published. The published release is unchanged."
     causes = built.delivery.causes if built.delivery.has_changed else []
