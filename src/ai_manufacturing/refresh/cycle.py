@@ -100,8 +100,7 @@ def refresh(
             held_build=held,
         )
         on_event("started", {"release_id": release_id, "deliveries": len(fingerprint.delivered(hashes))})
-        with publishing.recorded(store, release_id):
-            manifest = _build_and_publish(run)
+        manifest = _build_and_publish(run)
         freshness.require_fresh(store.published, f"Release {release_id} is published.", True, on_event)
         return manifest
 

@@ -42,19 +42,6 @@ def at_work(store: Store, on_event: OnEvent) -> Iterator[None]:
 
 
 @contextmanager
-def recorded(store: Store, release_id: str) -> Iterator[None]:
-    """Add a line to the log for a refresh that fails, whatever it fails of."""
-    try:
-        with _errors_in_words(store):
-            yield
-    except RefreshError as error:
-        line = {"release_id": release_id, "at": clock.now(), "outcome": type(error).__name__, "message": str(error)}
-        with suppress(OSError):  # the disk that refuses the line has refused the release, which is what the error says
-            store.record(line)
-        raise
-
-
-@contextmanager
 def _errors_in_words(store: Store) -> Iterator[None]:
     """Report an error of the disk, DuckDB or the code, and the release that readers see."""
     before = _file_number(store.published)

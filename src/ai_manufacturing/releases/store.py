@@ -5,9 +5,8 @@
         past/000012.duckdb      releases by number; the published file is a copy of one
         held/000013/            a build that was not published: warehouse.duckdb and report.json
         work/                   the private build of a running refresh; whatever is left there is of a dead one
-        refreshes.jsonl         one line per refresh that built, and per rollback; what was added and pruned (integrity)
-        attempts.json           when each refresh began, and how it ended (attempts.py)
-        refresh.log             what refreshes reported, with times (refresh_log.py)
+        refreshes.jsonl         what was added, published, rolled back, accepted and pruned (integrity)
+        refresh.log             when each refresh began, what it reported and how it ended (refresh_log.py)
         partial_parse.msgpack   the project as dbt parsed it, for the next build; may be deleted
         traceback.txt           where the code failed the last time that neither a delivery nor the disk was the cause
         refresh.lock
@@ -319,16 +318,11 @@ class Store:
         return (self.releases_in_log().keys() & seen) - pruned
 
     def next_id(self) -> str:
-        """Return a number above all releases and builds that are kept, or that the log of refreshes names."""
+        """Return a number above all releases and builds that are kept, or releases that the log names."""
         published = self.current()
-        named = (str(line.get("release_id")) for line in self.refreshes())
-        numbers = [
-            *self.release_ids(),
-            *self.held_ids(),
-            *(number for number in named if ID.fullmatch(number)),
-            published.release_id if published else "0",
-        ]
-        return f"{max(int(number) for number in numbers) + 1:0{DIGITS}d}"
+        number = published.release_id if published else "0"
+        newest = max(number, *self.release_ids(), *self.held_ids(), *self.releases_in_log(), key=int)
+        return f"{int(newest) + 1:0{DIGITS}d}"
 
     def releases_in_log(self) -> dict[str, dict[str, Any]]:
         """Return what the log says of each release by its number: `file_sha256`, and what `releases` lists.
