@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, delivered, landed, log, registers, store
+from ai_manufacturing.landing import declarations, delivered, landed, log, store
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.releases import configured, lock
 from ai_manufacturing.releases.errors import RefreshError
@@ -92,7 +92,7 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
             for path in sorted(folders):
                 outcome.damaged += landed.faults(folder, path.name, expected.get(path.name, {}))
                 outcome.count("landed files")
-        declared = {(source.provider, source.name): source for source in (*declarations.read(), *registers.declared())}
+        declared = declarations.by_name()
         for name in log.sets(folder):
             with outcome.damage():
                 events = log.read(folder, name)
