@@ -193,7 +193,7 @@ def test_a_declaration_covers_its_provider_series_scope_and_years_only(tmp_path:
         ("too_few", declaration(2015, 2015), []),
     ):
         old |= {(series, *key[1:]): value for key, value in gdp_of(30, range(2014, 2018)).items()}
-        declared.append(replace(row, series=series) if row.series == "gdp" else row)
+        declared.append(row.model_copy(update={"series": series}) if row.series == "gdp" else row)
         expected[series] = held
     new = {key: value * 2 if key[3] in (2015, 2016) else value for key, value in old.items()}
     for city in range(1, 30):
@@ -220,19 +220,19 @@ def seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_declaration_that_is_none_ends_a_refresh_before_it_builds(seed: Path, refreshes: Refreshes) -> None:
     right = "vendor,gdp_100m_cny,total,2015,2016,census,2026-11-26,000001"
     for good, bad, message in (
-        ("gdp_100m_cny", "gdp", "series: 'gdp' is not a series of series.csv"),
-        ("2015,2016", "2016,2015", "last_year: '2015' is not a year from"),
-        ("2015", "15", "first_year: '15' is not a year"),
-        ("census", "", "reason: '' is not a reason in words"),
-        ("2026-11-26", "26.11.2026", "declared_on: '26.11.2026' is not a date"),
-        (",000001", ",1", "after_release: '1' is not the number"),
-        (",000001", "", "after_release: None is not the number"),
-        ("vendor", "", "provider: '' is not a name"),
+        ("gdp_100m_cny", "gdp", "series is 'gdp', not a series of series.csv"),
+        ("2015,2016", "2016,2015", "last_year 2015 is before first_year 2016"),
+        ("2015", "15", "first_year is '15', not greater than or equal to 1000"),
+        ("census", "", "reason is '', not a text"),
+        ("2026-11-26", "26.11.2026", "declared_on is '26.11.2026', not a date such as 2026-11-26"),
+        (",000001", ",1", "after_release is '1', not the number of a release"),
+        (",000001", "", "after_release is missing"),
+        ("vendor", "", "provider is '', not a text"),
     ):
         seed.write_text(f"{HEADER}{right.replace(good, bad)}\n", encoding="utf-8")
         with pytest.raises(BadConfigurationError) as raised:
             refreshes.run()
-        assert f"declared_revisions.csv, row 2, column {message}" in str(raised.value)
+        assert f"declared_revisions.csv, row 2: {message}" in str(raised.value)
     assert refreshes.store.refreshes() == []
     seed.write_text(f"{HEADER}{right}\n", encoding="utf-8")
     assert [row.reason for row in declared_revisions.read()] == ["census"]
