@@ -33,7 +33,6 @@ from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
 from ai_manufacturing.releases.store import WAREHOUSE, Store
 from ai_manufacturing.system import clock, duckdb_client
-from ai_manufacturing.system.disk import copy
 
 
 def refresh(
@@ -150,7 +149,7 @@ def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
     run.on_event("delivery", delivery.facts())
     paths_read_again = _prepare_landing(run)
     if run.held_build is not None:
-        copy(run.store.held(run.held_build) / WAREHOUSE, run.warehouse)
+        shutil.copyfile(run.store.held(run.held_build) / WAREHOUSE, run.warehouse)
         is_failed = False
         run.on_event("judged again", {"held": run.held_build})
     else:

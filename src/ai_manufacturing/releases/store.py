@@ -30,7 +30,7 @@ import duckdb
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import RESTORE, Manifest, opened, read_manifest, require_whole
 from ai_manufacturing.system import integrity
-from ai_manufacturing.system.disk import copy, make_folder, open_to_readers, sync
+from ai_manufacturing.system.disk import make_folder, open_to_readers, sync
 from ai_manufacturing.system.integrity import Chain
 
 DIGITS = 6
@@ -367,7 +367,7 @@ class Store:
         source = self.past(release_id)
         incoming = self.published.with_name(f".{self.published.name}.{release_id}")
         incoming.unlink(missing_ok=True)
-        copy(source, incoming)
+        shutil.copyfile(source, incoming)
         incoming.chmod(0o444)
         sync(incoming)
         digest, copied = require_whole(source, integrity.recorded), integrity.sha256(incoming)
