@@ -11,6 +11,7 @@ import duckdb
 from pydantic import Field, ValidationError, model_validator
 
 from ai_manufacturing import settings
+from ai_manufacturing.landing import declarations
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.releases.store import ID, Store
@@ -80,17 +81,16 @@ def read() -> list[Declaration]:
     """
     path = settings.project_root() / SEED
     names = [*Declaration.model_fields]
-    with path.with_name("series.csv").open(encoding="utf-8-sig", newline="") as file:
-        known = {ANY, *(row["series"] for row in csv.DictReader(file))}
+    known = {ANY, *declarations.series()}
     with path.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = csv.reader(file)
     if header != names:
         raise BadConfigurationError(f"{SEED}: the columns are {', '.join(header)}. Write {','.join(names)}.")
-    declarations, wrong = [], []
+    found, wrong = [], []
     for number, cells in enumerate(rows, start=2):
         row, where = dict(zip(names, cells, strict=False)), f"{SEED}, row {number}"
         try:
-            declarations.append(Declaration.model_validate(row))
+            found.append(Declaration.model_validate(row))
         except ValidationError as error:
             wrong += faults(error, row, where, "Correct it.")
         if row.get("series", ANY) not in known:
@@ -98,11 +98,11 @@ def read() -> list[Declaration]:
             wrong.append(f"{where}: series is {row['series']!r}, not {series}. Correct it.")
     if wrong:
         raise BadConfigurationError("\n".join(wrong))
-    return declarations
+    return found
 
 
 def standing(
-    declarations: Sequence[Declaration],
+    declared: Sequence[Declaration],
     published: Manifest | None,
     store: Store,
 ) -> list[Declaration]:
@@ -110,7 +110,7 @@ def standing(
 
     After a rollback a later release may have used a row that names the release published now.
     """
-    if published is None or not declarations:
+    if published is None or not declared:
         return []
     reasons = []
     for number in store.release_ids():
@@ -119,7 +119,7 @@ def standing(
                 reasons.append(read_manifest(store.past(number)).reason)
     return [
         row
-        for row in declarations
+        for row in declared
         if row.after_release == published.release_id and not any(str(row) in reason for reason in reasons)
     ]
 
@@ -127,13 +127,13 @@ def standing(
 # ---------------------------------------------------------------- in SQL
 
 
-def write(connection: duckdb.DuckDBPyConnection, declarations: Sequence[Declaration]) -> None:
+def write(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
     """Write the temporary table `declared`: what each declaration covers, by its place in the sequence."""
     connection.execute(
         "create temp table declared (number integer, provider varchar, series varchar, scope varchar, "
         "first_year integer, last_year integer)"
     )
-    for number, row in enumerate(declarations):
+    for number, row in enumerate(declared):
         covers = [number, row.provider, row.series, row.scope, row.first_year, row.last_year]
         connection.execute("insert into declared values (?, ?, ?, ?, ?, ?)", covers)
 

@@ -19,7 +19,6 @@ from ai_manufacturing.landing.provenance import Provenance
 from ai_manufacturing.system.declared import Declared, Many, Names, Text, faults, matching
 
 WAY_OUT = "Correct the declaration; docs/how_to/add_a_provider.md and add_a_register.md say what it holds."
-LACKS = {"firm_register": ("industry", "exit")}
 COVERS = {
     "complete": "all firms, those that are gone too",
     "survivors": "all firms that were alive on one day, without exits",
@@ -129,7 +128,7 @@ class Register(Source):
     covers: str = Field(default="", validate_default=True)
     optional: Many[str] = ()
     personal: Many[str] = ()
-    lacks: Many[str] = ()
+    lacks: Many[Literal["industry", "exit"]] = ()
     place: dict[Literal["code", "credit_code", "name", "province"], str] = Field({})
     multiline: bool = False
 
@@ -154,12 +153,8 @@ class Register(Source):
         self._require_columns(self.optional, "optional names")
         if both := sorted({*self.personal} & self.columns.keys()):
             raise ValueError(f"{', '.join(both)} is personal and stands in columns too. A personal column never lands")
-        allowed = LACKS.get(self.entity, ())
-        if others := sorted({*self.lacks} - {*allowed}):
-            may = ", ".join(allowed) or "nothing"
-            raise ValueError(f"lacks names {', '.join(others)}; a {self.entity} may lack {may}")
-        if self.covers != "complete" and self.entity != "firm_register":
-            raise ValueError(f'covers is "{self.covers}"; a {self.entity} is counted, so it must be complete')
+        if self.entity != "firm_register" and (self.lacks or self.covers != "complete"):
+            raise ValueError(f"a {self.entity} is counted, so it must be complete and lack nothing")
         lacks_exit = "exit" in self.lacks
         if self.covers != "sample" and (self.covers == "survivors") != lacks_exit:
             raise ValueError(
@@ -249,6 +244,15 @@ def allowed_ages() -> dict[str, AllowedAge]:
     return {name: provider.freshness for name, provider in providers().items()}
 
 
+def series() -> set[str]:
+    """Return the names of series.csv."""
+    path = settings.project_root() / "seeds" / "series.csv"
+    if not path.is_file():  # a project of sources alone
+        return set()
+    with path.open(encoding="utf-8-sig", newline="") as rows:
+        return {row["series"] for row in csv.DictReader(rows)}
+
+
 def entity_columns(sources: Iterable[Source], entity: str) -> dict[str, str]:
     """Return the columns of an entity and their types: the union over its sources, in declaration order."""
     return {
@@ -336,13 +340,9 @@ def _contradictions(found: dict[str, Provider]) -> Iterator[str]:
 
 def _unknown_series(found: dict[str, Provider]) -> Iterator[str]:
     """Yield the sources whose provenance names series that there are not."""
-    path = settings.project_root() / "seeds" / "series.csv"
-    series = set()
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as rows:
-            series = {row["series"] for row in csv.DictReader(rows)}
+    known = series()
     for source in (source for provider in found.values() for source in (*provider.sources, *provider.registers)):
-        if unknown := sorted({*source.provenance.interpolated} - series):
+        if unknown := sorted({*source.provenance.interpolated} - known):
             yield (
                 f"{source.provider}/{source.provider}.toml, source {source.name}: provenance.interpolated names "
                 f"{', '.join(unknown)}, no row of seeds/series.csv. {WAY_OUT}"
