@@ -325,6 +325,7 @@ def test_what_cannot_be_estimated_is_a_row_with_the_reason(
         ({"fixed_effects": "city group-year"}, "year effects by group need a grouping"),
         ({"options": "endpoints=binned"}, r"endpoints is unknown \(known: placebo, complete, shared\)"),
         ({"estimator": "dynamic_panel", "options": "lags=2"}, "lags is '2', not first-last"),
+        ({"estimator": "dynamic_panel", "options": "lags=a-3"}, "lags.0 is 'a', not a valid integer"),
         ({"subsample": "five_largest"}, "subsample is 'five_largest', not name=value"),
         ({"options": "placebo=-3"}, "placebo is '-3', not greater than 0"),
         ({"options": "placbo=3"}, r"placbo is unknown \(did you mean placebo\?\)"),

@@ -209,11 +209,11 @@ def providers() -> dict[str, Provider]:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             wrong.append(f"{file}: not TOML: {error}. Correct the declaration.")
             continue
-        for entry in [*declared.get("sources", []), *declared.get("registers", [])]:
-            if isinstance(entry, dict):
-                entry["provider"] = provider
-                if origin := declared.get("provenance", {}) | entry.get("provenance", {}):
-                    entry["provenance"] = origin
+        tables = [entries for name in ("sources", "registers") if isinstance(entries := declared.get(name), list)]
+        for entry in (entry for entries in tables for entry in entries if isinstance(entry, dict)):
+            entry["provider"] = provider
+            if origin := declared.get("provenance", {}) | entry.get("provenance", {}):
+                entry["provenance"] = origin
         try:
             found[provider] = Provider.model_validate(declared)
         except ValidationError as error:

@@ -77,7 +77,8 @@ def faults(error: ValidationError, values: Mapping[str, Any], file: str, way_out
     for one in error.errors():
         place: list[Any] = [part for part in one["loc"] if part != "[key]"]
         where = file
-        if len(place) > 1 and isinstance(entry := values[place[0]][place[1]], Mapping):  # a table of a list
+        entries = values.get(place[0]) if place[1:] else None
+        if isinstance(entries, list) and isinstance(entry := entries[place[1]], Mapping):  # a table of a list
             where += f", {place[0].removesuffix('s')} {entry.get('name', '?')}"
             place = place[2:]
         found.setdefault(where, []).append(_in_words(".".join(map(str, place)), one))
