@@ -16,30 +16,15 @@ class NoSuchCityError(Exception):
     """A name that is of no city, or of several; the message says what to ask instead."""
 
 
-def column(connection: duckdb.DuckDBPyConnection, cities: str = CITIES) -> str:
-    """Return the column of a table of cities that has the names in the reader's language.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        To a release or a warehouse.
-    cities : str
-        The table; of an earlier version, it has the Chinese names only.
-
-    Raises
-    ------
-    duckdb.CatalogException
-        If there is no such table.
-    """
-    names = [described[0] for described in connection.execute(f"from {cities} limit 0").description or ()]
-    name = f"name_{settings.language()}"
-    return name if name in names else "name_zh"
+def column() -> str:
+    """Return the column of dim_city that has the names in the reader's language."""
+    return f"name_{settings.language()}"
 
 
 def by_id(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Return the names in the reader's language by city_id; none where the cities were not built."""
     try:
-        return dict(connection.execute(f"select city_id, {column(connection)} from {CITIES}").fetchall())
+        return dict(connection.execute(f"select city_id, {column()} from {CITIES}").fetchall())
     except duckdb.CatalogException:
         return {}
 

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, provenance
+from ai_manufacturing.landing import declarations
 from ai_manufacturing.system import duckdb_client
 
 Row = dict[str, Any]
@@ -71,19 +71,22 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 def _places(delivered: set[tuple[str, str]]) -> list[tuple[Row, set[Series]]]:
     """Return the declared sources that have an address and no file here, with the series that they may feed."""
     scopes = _scopes()
-    origins = provenance.read()
     places = []
     for source in declarations.read():
-        origin = origins[source.provider, source.name]
+        origin = source.provenance
         if (source.provider, source.name) in delivered or not origin.source_link:
             continue
         star = scopes[source.provider, "*"]
         fed = {(name, scope) for name in source.feeds for scope in scopes[source.provider, name] or star}
         folder, _, file_name = source.files.rpartition("/")
         place = {
-            **{"provider": source.provider, "source_name": source.name, "licence": origin.licence},
-            **{"link": origin.source_link, "looked_up_on": str(origin.looked_up_on)},
-            **{"folder": folder, "file_name": file_name},
+            "provider": source.provider,
+            "source_name": source.name,
+            "licence": origin.licence,
+            "link": origin.source_link,
+            "looked_up_on": str(origin.looked_up_on),
+            "folder": folder,
+            "file_name": file_name,
         }
         places.append((place, fed))
     return places

@@ -9,11 +9,14 @@ from typing import Any
 import duckdb
 import pytest
 
+from ai_manufacturing.auditing import anchors
+from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.refresh import build, cycle, writer
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.configured import Limits
-from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.manifest import Manifest, read_manifest, require_whole
 from ai_manufacturing.releases.store import Store
+from ai_manufacturing.system import duckdb_client
 from tests.python.conftest import PROJECT, WAREHOUSE, Build
 
 
@@ -45,15 +48,33 @@ def described(release_id: str) -> dict[str, Any]:
     }
 
 
+def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None = None) -> Manifest:
+    """Write a release that is its own anchor, as the first of a set is."""
+    with writer.writing(warehouse, target, manifest, previous) as new:
+        release = duckdb_client.at(new.connection, "new")
+        shown = anchors.shown_estimates(release)
+        anchors.write(release, Anchor(manifest["release_id"], "", "", shown), shown)
+        return new.manifest
+
+
 def release(store: Store, warehouse: Path) -> Manifest:
     """Write a release of a built warehouse and publish it."""
     release_id = store.next_id()
     target = store.work / "unpublished.duckdb"
     previous = store.published if store.published.exists() else None
-    manifest = writer.write(warehouse, target, described(release_id), previous)
+    manifest = write(warehouse, target, described(release_id), previous)
     store.add(target, release_id)
     store.publish(release_id)
     store.prune()
+    return manifest
+
+
+def check(path: Path) -> Manifest:
+    """Return the manifest of a release that has the SHA-256 beside it, and tables with the rows that it says."""
+    require_whole(path)
+    counts = "select concat(schema_name, '.', table_name), estimated_size from duckdb_tables()"
+    manifest = read_manifest(path)
+    assert dict(read(path, f"{counts} where schema_name <> 'release'")) == manifest.row_counts
     return manifest
 
 
@@ -69,7 +90,7 @@ def published_as_built(store: Store, warehouse: Path, extracts: Path, monkeypatc
 def past_release(store: Store, warehouse: Path, release_id: str = "000001", **fields: Any) -> None:
     """Write a release with some fields of its manifest, and do not publish it."""
     target = store.work / "unpublished.duckdb"
-    writer.write(warehouse, target, described(release_id) | fields, None)
+    write(warehouse, target, described(release_id) | fields)
     store.add(target, release_id)
 
 

@@ -147,8 +147,8 @@ def test_commands_that_read_print_one_json_document(
     (vendor,) = status["providers"]
     assert vendor.keys() == keys("each of `providers`")
     assert (vendor["provider"], vendor["warn_after_days"], vendor["is_stale"]) == ("vendor", 400, False)
-    assert status["last_refresh"].keys() == keys("`last_refresh`")
-    assert last.items() <= status["last_refresh"].items()
+    assert status["last_publication"].keys() == keys("`last_publication`")
+    assert last.items() <= status["last_publication"].items()
 
     diff = document(asked("diff", "000001", "000002", "--json"), "diff")
     assert diff["counts"] == {"cell_changed": 2, "estimate_changed": 1}
@@ -239,17 +239,12 @@ def test_progress_counts_the_models_of_each_layer_of_a_build(tmp_path: Path) -> 
 # ---------------------------------------------------------------- names of cities
 
 
-def test_a_release_without_english_names_has_the_chinese_ones(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_names_of_cities_are_in_the_language_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
-    city = "create or replace table marts.dim_city as select '440300' as city_id, '深圳市' as name_zh"
+    city = "select '440300' as city_id, '深圳市' as name_zh, 'Shenzhen' as name_en"
     with duckdb.connect() as connection:
         assert city_names.by_id(connection) == {}
-        connection.execute("create schema marts")
-        connection.execute(city)
-        assert city_names.by_id(connection) == {"440300": "深圳市"}
-        connection.execute(f"{city}, 'Shenzhen' as name_en")
+        connection.execute(f"create schema marts; create table marts.dim_city as {city}")
         assert city_names.by_id(connection) == {"440300": "Shenzhen"}
         for name, value in (("LC_ALL", ""), ("LC_MESSAGES", ""), ("LANG", "zh_CN.UTF-8")):
             monkeypatch.setenv(name, value)

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from ai_manufacturing.releases.manifest import check
 from tests.python.conftest import PROJECT, Build, environment_of_its_own, made_once
+from tests.python.release_store import check
 from tests.python.test_gate import unit_slip_of_a_year
 from tests.python.waiting import LAST_RESORT, wait_for
 

@@ -319,28 +319,30 @@ def test_what_cannot_be_estimated_is_a_row_with_the_reason(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"estimator": "ols"}, "column estimator: 'ols' is not one of fixed_effects"),
-        ({"transform": "log"}, "column transform: 'log' is not one of level, ln, ln1p, asinh"),
-        ({"covariance": "region"}, "column covariance: 'region'"),
+        ({"estimator": "ols"}, "estimator is 'ols', not one of fixed_effects"),
+        ({"transform": "log"}, "transform is 'log', not one of level, ln, ln1p, asinh"),
+        ({"covariance": "region"}, "covariance is 'region', not one of city"),
         ({"fixed_effects": "city group-year"}, "year effects by group need a grouping"),
-        ({"options": "endpoints=binned"}, "'endpoints=binned' is not an option of fixed_effects. Options: placebo"),
-        ({"estimator": "dynamic_panel", "options": "lags=2"}, "'lags=2' is not an option of dynamic_panel"),
-        ({"subsample": "five_largest"}, "'five_largest' is not grouping=group"),
-        ({"options": "placebo=-3"}, "'placebo=-3'"),
-        ({"options": "placebo=99", "covariance": "province"}, "column options: 'placebo=99' is not supported"),
+        ({"options": "endpoints=binned"}, r"endpoints is unknown \(known: placebo, complete, shared\)"),
+        ({"estimator": "dynamic_panel", "options": "lags=2"}, "lags is '2', not first-last"),
+        ({"estimator": "dynamic_panel", "options": "lags=a-3"}, "lags.0 is 'a', not a valid integer"),
+        ({"subsample": "five_largest"}, "subsample is 'five_largest', not name=value"),
+        ({"options": "placebo=-3"}, "placebo is '-3', not greater than 0"),
+        ({"options": "placbo=3"}, r"placbo is unknown \(did you mean placebo\?\)"),
+        ({"options": "placebo=99", "covariance": "province"}, "placebo 99 is not supported"),
         (
             {"estimator": "dynamic_panel", "options": "", "covariance": "iid"},
-            "column covariance: 'iid' is not supported for",
+            "covariance 'iid' is not supported for",
         ),
         (
             {"estimator": "event_study", "options": "", "fixed_effects": "city group-year", "grouping": "region"},
-            "column fixed_effects: 'city group-year' is not supported",
+            "fixed_effects 'city group-year' is not supported",
         ),
         (
             {"estimator": "dynamic_panel", "options": "", "fixed_effects": "city province-year"},
-            "column fixed_effects: 'city province-year' is not supported",
+            "fixed_effects 'city province-year' is not supported",
         ),
-        ({"fixed_effects": "city province-year"}, "column options: 'placebo=999' is not supported"),
+        ({"fixed_effects": "city province-year"}, "placebo 999 is not supported"),
     ],
 )
 def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message: str) -> None:

@@ -19,7 +19,6 @@ import pytest
 from ai_manufacturing import counts, site
 from ai_manufacturing.landing import landed, log
 from ai_manufacturing.releases import lock
-from ai_manufacturing.releases.manifest import check
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import catalogue
@@ -27,7 +26,7 @@ from ai_manufacturing.synthetic import registers
 from ai_manufacturing.system import duckdb_client, integrity
 from tests.python import killed
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import release, released_to
+from tests.python.release_store import check, release, released_to
 from tests.python.site_reader import ONE_FORMAT, ONE_PAGE
 
 # ---------------------------------------------------------------- DuckDB
@@ -136,7 +135,7 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_
 def test_a_killed_verify_changes_no_release_and_no_landed_file(
     store: Store, delivery: Build, small_build: Build, tmp_path: Path
 ) -> None:
-    """The releases are of an earlier version, so that there are hashes to write."""
+    """A person has emptied the log of refreshes, so that there are lines and a hash to write."""
     release(store, small_build.warehouse)
     landing = delivery.landing
     folders = [path for path in landing.iterdir() if landed.is_landed_folder(path)]
@@ -148,10 +147,10 @@ def test_a_killed_verify_changes_no_release_and_no_landed_file(
     refreshes = store.folder / "refreshes.jsonl"
     litter = [store.work / "000009", tmp_path / ".site.4194304999", landing / f".{'0' * 32}"]
 
-    def of_an_earlier_version() -> None:
-        for sums in (*store.folder.rglob("*.sha256"), Path(f"{refreshes}.head")):
-            sums.unlink()
-        refreshes.write_text('{"release_id": "000001", "outcome": "published"}\n')
+    def emptied_log() -> None:
+        for path in (integrity.beside(store.published), Path(f"{refreshes}.head")):
+            path.unlink(missing_ok=True)
+        refreshes.write_text("")
         for folder in litter:
             folder.mkdir()
 
@@ -173,7 +172,7 @@ def test_a_killed_verify_changes_no_release_and_no_landed_file(
     imported = ("ai_manufacturing.auditing.verify", "ai_manufacturing.releases.configured")
     within = ("/ai_manufacturing/",)
     with killed.command(PROJECT, environment, within, "_landing", imported) as run:
-        killed.dies(run, 8, ("verify",), is_unchanged, is_in_order, of_an_earlier_version)
+        killed.dies(run, 8, ("verify",), is_unchanged, is_in_order, emptied_log)
 
 
 def test_only_whole_counts_are_handed_over_and_they_replace_the_old_ones_in_one_step(

@@ -210,7 +210,7 @@ def test_a_description_that_names_no_set_is_refused_in_one_line(project: Project
     described += [
         (aliases(9), "row 2: holds an alias (*). Write the value out."),
         ("name: a\nname: b", "row 2: name stands twice. Keep the right one."),
-        ("name: " + "秋" * 40, "the name is longer than 255 bytes"),
+        ("name: " + "秋" * 40, f"name is '{'秋' * 40}', longer than 255 bytes as a folder's name"),
         ("name: 1" + ":1" * 5000, too_long),
         ("name: 0x" + "f" * 5000, too_long),
         ("[" * 3000, "nested too deeply. Keep name and kind, or delete it."),

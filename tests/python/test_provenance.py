@@ -7,7 +7,7 @@ import jinja2
 import pytest
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, provenance
+from ai_manufacturing.landing import declarations
 from tests.python.conftest import Build
 from tests.python.landing_project import FIRMS, GOOD, PROVENANCE, Project, fault, recorded
 
@@ -22,9 +22,9 @@ OF_THE_SOURCE = """
 def test_a_missing_provenance_is_one_message_for_each_source(project: Project) -> None:
     project.declare(FIRMS, provenance="")
     project.declare(FIRMS, provider="another", provenance="")
-    assert [line.split(". Add")[0] for line in fault().splitlines()] == [
-        "another/another.toml, source firms: no provenance",
-        "vendor/vendor.toml, source firms: no provenance",
+    assert [line.split(". ")[0] for line in fault().splitlines()] == [
+        "another/another.toml, source firms: provenance is missing",
+        "vendor/vendor.toml, source firms: provenance is missing",
     ]
 
 
@@ -50,11 +50,11 @@ def test_another_provenance_lands_nothing_anew(project: Project) -> None:
 
 def test_every_source_of_the_project_declares_its_provenance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DBT_PROJECT_DIR", raising=False)
-    found = provenance.read()
+    found = {name: source.provenance for name, source in declarations.by_name().items()}
     assert found["csmar", "gdp"].provenance_class == "commercial_vendor"
     assert found["csmar", "gdp"].republished_by == "eileenCHEN-9/PhD_2022_2025 (GitHub)"
     population = found["biechouwo", "population_density"]
-    assert population.interpolated_series == "resident_population_interpolated_10k"
+    assert population.columns["interpolated_series"] == "resident_population_interpolated_10k"
     of_file = f"blob/{population.source_commit}/%E5%8E%9F%E5%A7%8B%E6%95%B0%E6%8D%AE/298%E4%B8%AA"
     assert (population.source_link or "").startswith(f"https://github.com/biechouwo-coder/G-P/{of_file}")
     assert found["koishi0425", "job_data"].source_link == "https://github.com/Koishi0425/data-analysis-project"
@@ -83,8 +83,8 @@ def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
 
 
 def test_a_source_that_can_be_looked_up_names_the_series_that_its_staging_model_makes() -> None:
-    sources, origins = declarations.read(), provenance.read()
-    known = [source for source in sources if origins[source.provider, source.name].source_link]
+    sources = [source for provider in declarations.providers().values() for source in provider.sources]
+    known = [source for source in sources if source.provenance.source_link]
     assert {source.provider for source in known} >= {"axcelchan583", "csmar", "duhe1123"}
     for source in known:
         of_entity = declarations.entity_columns(sources, source.entity)

@@ -340,14 +340,6 @@ def test_a_choice_that_does_not_exist_is_named_with_those_that_do(
         sample_tables["table_1"].chosen(**choice)
 
 
-def test_a_file_of_an_earlier_version_says_what_to_do() -> None:
-    with (
-        duckdb.connect() as connection,
-        pytest.raises(TableError, match=r"reports\.rpt_table_cells.+Build it again"),
-    ):
-        cells.read(connection, Catalogue.read())
-
-
 # ---------------------------------------------------------------- the page
 
 

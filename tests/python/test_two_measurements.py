@@ -167,15 +167,15 @@ def test_a_source_that_was_not_delivered_is_named_with_its_provider(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"providers": "gdp_100m_cny"}, "column providers: 'gdp_100m_cny' is not series=provider"),
+        ({"providers": "gdp_100m_cny"}, "providers.0 is 'gdp_100m_cny', not name=value"),
         ({"providers": "fdi_1m_usd=vendor"}, "does not use 'fdi_1m_usd'. It uses gdp_100m_cny"),
         (
             {"estimator": "iv_fixed_effects", "options": "instrument=ai_firms"},
-            "'instrument=ai_firms' is not an option",
+            "instrument is 'ai_firms', not measure@provider",
         ),
         (
             {"estimator": "iv_fixed_effects", "options": ""},
-            "iv_fixed_effects needs instrument=measure@provider",
+            "instrument is missing",
         ),
         (
             {
@@ -183,7 +183,7 @@ def test_a_source_that_was_not_delivered_is_named_with_its_provider(
                 "options": "instrument=ai_firms@ciciliujx",
                 "covariance": "robust",
             },
-            "column covariance: 'robust' is not supported",
+            "covariance 'robust' is not supported",
         ),
     ],
 )

@@ -116,12 +116,12 @@ class Anchor:
 
 def shown_estimates(release: duckdb.DuckDBPyConnection) -> Estimates:
     """Return estimate and standard error of each term of the shown columns of an open release."""
-    rows = release.execute(
-        f"select specification_id, term, estimate, std_error from {changes.COEFFICIENTS} "
-        "where estimate is not null and std_error is not null "
-        "and list_contains(?, specification_id)",
-        [sorted(moves.shown(release))],
-    ).fetchall()
+    of_shown = "estimate is not null and std_error is not null and list_contains(?, specification_id)"
+    return _estimates(release, f"{changes.COEFFICIENTS} where {of_shown}", sorted(moves.shown(release)))
+
+
+def _estimates(release: duckdb.DuckDBPyConnection, table: str, *values: Any) -> Estimates:
+    rows = release.execute(f"select specification_id, term, estimate, std_error from {table}", values).fetchall()
     return {(name, term): (estimate, error) for name, term, estimate, error in rows}
 
 
@@ -140,17 +140,8 @@ def of(store: Store, release: duckdb.DuckDBPyConnection, manifest: Manifest) -> 
     for line in reversed(store.refreshes()):
         if line["outcome"] == ACCEPTED and line["release_id"] == manifest.release_id:
             return Anchor(manifest.release_id, line["at"], line["reason"], shown_estimates(release))
-    try:
-        ((release_id, accepted_at, reason),) = release.execute("from release.anchor").fetchall()
-        rows = release.execute(
-            "select specification_id, term, estimate, std_error from release.anchor_estimates"
-        ).fetchall()
-    except duckdb.CatalogException:  # written by earlier code: drift is measured from here on
-        by_hand = (manifest.published_at, manifest.reason) if manifest.published_by == "hand" else ("", "")
-        return Anchor(manifest.release_id, *by_hand, shown_estimates(release))
-    return Anchor(
-        release_id, accepted_at, reason, {(name, term): (estimate, error) for name, term, estimate, error in rows}
-    )
+    ((release_id, accepted_at, reason),) = release.execute("from release.anchor").fetchall()
+    return Anchor(release_id, accepted_at, reason, _estimates(release, "release.anchor_estimates"))
 
 
 def write(release: duckdb.DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None:

@@ -1,26 +1,28 @@
 """Declared revisions: rows of a seed by which a person lets rewritten values of a published release pass."""
 
 import csv
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Self
 
 import duckdb
+from pydantic import Field, ValidationError, model_validator
 
 from ai_manufacturing import settings
+from ai_manufacturing.landing import declarations
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.releases.store import ID, Store
+from ai_manufacturing.system.declared import Row, Text, faults, matching
 
 ANY = "*"
+Year = Annotated[int, Field(ge=1000, le=9999)]
 SEED = Path("seeds/declared_revisions.csv")
 
 
-@dataclass(frozen=True)
-class Declaration:
+class Declaration(Row):
     """A row of the seed: a revision of published values that somebody knows of.
 
     Attributes
@@ -31,20 +33,26 @@ class Declaration:
         Years that it covers, both included.
     reason : str
         Why the values are other ones.
-    declared_on : str
+    declared_on : date
         Date on which the row was written.
     after_release : str
         Number of the published release that is revised.
     """
 
-    provider: str
-    series: str
-    scope: str
-    first_year: int
-    last_year: int
-    reason: str
-    declared_on: str
-    after_release: str
+    provider: Text
+    series: Text
+    scope: Text
+    first_year: Year
+    last_year: Year
+    reason: Text
+    declared_on: date
+    after_release: Annotated[str, matching(ID.pattern, "the number of a release, six digits")]
+
+    @model_validator(mode="after")
+    def _is_a_span(self) -> Self:
+        if self.last_year < self.first_year:
+            raise ValueError(f"last_year {self.last_year} is before first_year {self.first_year}")
+        return self
 
     def __str__(self) -> str:
         return (
@@ -62,15 +70,6 @@ def row_to_declare(
 
 # ---------------------------------------------------------------- the seed
 
-_EXPECTED = {
-    "first_year": "a year",
-    "last_year": "a year from first_year on",
-    "reason": "a reason in words",
-    "declared_on": "a date such as 2026-11-26",
-    "after_release": "the number of a release, six digits",
-    "series": "a series of series.csv (without @provider), or * for all",
-}
-
 
 def read() -> list[Declaration]:
     """Return the rows of the seed.
@@ -78,50 +77,32 @@ def read() -> list[Declaration]:
     Raises
     ------
     BadConfigurationError
-        With one line for each cell that is not what its column says.
+        With one line for each row that is not what its columns say.
     """
     path = settings.project_root() / SEED
-    names = [*Declaration.__dataclass_fields__]
-    with path.with_name("series.csv").open(encoding="utf-8-sig", newline="") as file:
-        known = {ANY, *(row["series"] for row in csv.DictReader(file))}
+    names = [*Declaration.model_fields]
+    known = {ANY, *declarations.series()}
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != names:
-            raise BadConfigurationError(
-                f"{SEED}: the columns are {', '.join(reader.fieldnames or [])}. Write {','.join(names)}."
-            )
-        rows = list(enumerate(reader, start=2))
-    declarations, faults = [], []
-    for number, row in rows:
-        wrong = {name: row[name] for name in names if not _is_right(name, row[name] or "", known)}
-        if not wrong and int(row["first_year"]) > int(row["last_year"]):
-            wrong = {"last_year": row["last_year"]}
-        faults += [
-            f"{SEED}, row {number}, column {name}: {value!r} is not {_EXPECTED.get(name, 'a name')}. Correct it."
-            for name, value in wrong.items()
-        ]
-        if not wrong:
-            values: dict[str, Any] = {**row, "first_year": int(row["first_year"]), "last_year": int(row["last_year"])}
-            declarations.append(Declaration(**values))
-    if faults:
-        raise BadConfigurationError("\n".join(faults))
-    return declarations
-
-
-def _is_right(name: str, text: str, series: Collection[str]) -> bool:
-    if name.endswith("_year"):
-        return text.isascii() and text.isdigit() and len(text) == 4
-    if name == "after_release":
-        return ID.fullmatch(text) is not None
-    if name == "declared_on":
-        with suppress(ValueError):
-            return date.fromisoformat(text).isoformat() == text
-        return False
-    return text in series if name == "series" else bool(text.strip())
+        header, *rows = csv.reader(file)
+    if header != names:
+        raise BadConfigurationError(f"{SEED}: the columns are {', '.join(header)}. Write {','.join(names)}.")
+    found, wrong = [], []
+    for number, cells in enumerate(rows, start=2):
+        row, where = dict(zip(names, cells, strict=False)), f"{SEED}, row {number}"
+        try:
+            found.append(Declaration.model_validate(row))
+        except ValidationError as error:
+            wrong += faults(error, row, where, "Correct it.")
+        if row.get("series", ANY) not in known:
+            series = "a series of series.csv (without @provider), or * for all"
+            wrong.append(f"{where}: series is {row['series']!r}, not {series}. Correct it.")
+    if wrong:
+        raise BadConfigurationError("\n".join(wrong))
+    return found
 
 
 def standing(
-    declarations: Sequence[Declaration],
+    declared: Sequence[Declaration],
     published: Manifest | None,
     store: Store,
 ) -> list[Declaration]:
@@ -129,7 +110,7 @@ def standing(
 
     After a rollback a later release may have used a row that names the release published now.
     """
-    if published is None or not declarations:
+    if published is None or not declared:
         return []
     reasons = []
     for number in store.release_ids():
@@ -138,7 +119,7 @@ def standing(
                 reasons.append(read_manifest(store.past(number)).reason)
     return [
         row
-        for row in declarations
+        for row in declared
         if row.after_release == published.release_id and not any(str(row) in reason for reason in reasons)
     ]
 
@@ -146,13 +127,13 @@ def standing(
 # ---------------------------------------------------------------- in SQL
 
 
-def write(connection: duckdb.DuckDBPyConnection, declarations: Sequence[Declaration]) -> None:
+def write(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
     """Write the temporary table `declared`: what each declaration covers, by its place in the sequence."""
     connection.execute(
         "create temp table declared (number integer, provider varchar, series varchar, scope varchar, "
         "first_year integer, last_year integer)"
     )
-    for number, row in enumerate(declarations):
+    for number, row in enumerate(declared):
         covers = [number, row.provider, row.series, row.scope, row.first_year, row.last_year]
         connection.execute("insert into declared values (?, ?, ?, ?, ?, ?)", covers)
 

@@ -26,20 +26,20 @@ class Comparison:
 
     Attributes
     ----------
-    rewritten : Revisions or None
-        What it rewrites; None where the published release kept no series.
+    rewritten : Revisions
+        What it rewrites.
     odd : tuple of OddYear
         New years that are not like the years before.
     """
 
-    rewritten: Revisions | None
-    odd: tuple[OddYear, ...] = ()
+    rewritten: Revisions
+    odd: tuple[OddYear, ...]
 
     @property
     def declarations(self) -> list[Declaration]:
         """Declarations that let something pass."""
-        rewritten = self.rewritten.declarations if self.rewritten else ()
-        return [*dict.fromkeys([*rewritten, *(row for year in self.odd for row in year.declared_by)])]
+        of_years = (row for year in self.odd for row in year.declared_by)
+        return [*dict.fromkeys([*self.rewritten.declarations, *of_years])]
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,6 @@ def compare(
     """
     declared_revisions.write(connection, declared)
     rewritten = revisions.compare(connection, declared, read_again)
-    if rewritten is None:
-        return Comparison(None)
     return Comparison(rewritten, tuple(new_years.odd(connection, declared)))
 
 
@@ -132,7 +130,7 @@ def judge(
     """
     published = basis.manifest
     old, new, built = (duckdb_client.at(connection, name) for name in ("old", "new", "built"))
-    rewritten = comparison.rewritten or Revisions()
+    rewritten = comparison.rewritten
     undeclared = [year for year in comparison.odd if not year.declared_by]
     doubted = {name for year in undeclared for name in year.specifications}
     moved = moves.between(old, new, built, limit, rewritten.explained, doubted)

@@ -1,7 +1,6 @@
 """Moves of shown estimates against the published release, and which of them new years or declared revisions explain."""
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import duckdb
@@ -62,7 +61,7 @@ def between(
     doubted : collection of str
         Specifications whose new years are not like the years before: the limit judges their whole move.
     """
-    names = (shown(published) or shown(release)) - explained
+    names = shown(published) - explained
     old_years, new_years = _sample_years(published), _sample_years(release)
     columns = f"specification_id, term, estimate, std_error from {changes.COEFFICIENTS}"
     rows = published.execute(f"select {columns} where estimate is not null").fetchall()
@@ -103,11 +102,9 @@ def between(
 
 
 def shown(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Return the shown columns of a release; none of one that was written before it had a table of them."""
-    with suppress(duckdb.CatalogException):
-        rows = connection.execute("select specification_id from reports.rpt_column_specifications").fetchall()
-        return {name for (name,) in rows}
-    return set()
+    """Return the shown columns of a release."""
+    rows = connection.execute("select specification_id from reports.rpt_column_specifications").fetchall()
+    return {name for (name,) in rows}
 
 
 def _sample_years(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:

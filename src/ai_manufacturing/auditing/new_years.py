@@ -59,13 +59,13 @@ def odd(
     Parameters
     ----------
     connection : DuckDBPyConnection
-        With a release that keeps its series attached as `old`, a warehouse of the same extract set
-        as `built`, and `declared` written (declared_revisions.write).
+        With a release attached as `old`, a warehouse of the same extract set as `built`, and `declared` written
+        (declared_revisions.write).
     declarations : sequence of Declaration
         Those that are written.
     """
     connection.execute(_CHANGES.format(values=values("built")))
-    names = city_names.column(connection, "built.marts.dim_city")
+    names = city_names.column()
     return [
         OddYear._make(
             (*place, tuple(specifications), tuple(declarations[number] for number in numbers), _in_words(facts))

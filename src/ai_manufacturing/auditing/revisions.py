@@ -207,7 +207,7 @@ def compare(
     connection: duckdb.DuckDBPyConnection,
     declarations: Sequence[Declaration],
     read_again: ReadAgain | None = None,
-) -> Revisions | None:
+) -> Revisions:
     """Compare the values of a built warehouse with those of the published release.
 
     Parameters
@@ -219,26 +219,18 @@ def compare(
         Those that are written.
     read_again : ReadAgain, optional
         Values of these years that come out of these files count as declared.
-
-    Returns
-    -------
-    Revisions or None
-        None if the release was written before releases kept their series.
     """
 
     def rows(query: str) -> Iterable[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
-    if not rows("from duckdb_tables() where database_name = 'old' and table_name = 'series_values'"):
-        return None
     connection.execute(
         "create temp table read_again (quantity varchar, provider varchar, city_id varchar, year integer)"
     )
     if read_again is not None:
         again = {"paths": sorted(read_again.paths), "first": read_again.years[0], "last": read_again.years[-1]}
         connection.execute(_READ_AGAIN, again)
-    name = city_names.column(connection, "old.marts.dim_city")
-    connection.execute(_COMPARED.format(values=values("built"), name=name))
+    connection.execute(_COMPARED.format(values=values("built"), name=city_names.column()))
     ((city_years, lost_city_years),) = rows(_CITY_YEARS)
     numbers = rows("select distinct unnest(declared_by) as number from compared where is_rewritten order by number")
     return Revisions(

@@ -1,7 +1,6 @@
 """What `ai-manufacturing verify` compares, byte for byte: landing store, logs, releases, held builds and the site.
 
-What a dead run left is removed, under the lock that its writer would hold. Nothing else is changed, but that what an
-earlier version wrote is taken over, once. From then on, a hash or a line that is gone is damage.
+What a dead run left is removed, under the lock that its writer would hold. A hash or a line that is gone is damage.
 """
 
 import shutil
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, delivered, landed, log, registers, store
+from ai_manufacturing.landing import declarations, delivered, landed, log, store
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.releases import configured, lock
 from ai_manufacturing.releases.errors import RefreshError
@@ -60,8 +59,6 @@ class Verified:
             yield
         except (LandingError, RefreshError) as error:
             self.damaged += str(error).splitlines()
-        except integrity.DamagedError as error:
-            self.damaged.append(f"{error}.")
 
 
 def verify() -> Verified:
@@ -95,7 +92,7 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
             for path in sorted(folders):
                 outcome.damaged += landed.faults(folder, path.name, expected.get(path.name, {}))
                 outcome.count("landed files")
-        declared = {(source.provider, source.name): source for source in (*declarations.read(), *registers.declared())}
+        declared = declarations.by_name()
         for name in log.sets(folder):
             with outcome.damage():
                 events = log.read(folder, name)
@@ -128,21 +125,18 @@ def _tables(folder: Path, outcome: Verified) -> None:
     """Look at what every build writes anew where it differs."""
     for tables in sorted(folder.glob("tables/*")):
         with outcome.damage(), suppress(BlockingIOError), locked(tables):  # one that is locked is being written
-            try:
+            if (tables / integrity.SUMS).exists():
                 outcome.damaged += [f"{wrong}. {BUILD_AGAIN}" for wrong in integrity.check_folder(tables)]
                 outcome.count("folders of tables for SQL")
-            except FileNotFoundError:
+            else:
                 shutil.rmtree(tables)
                 outcome.mended.append(f"{tables}: not written to the end; removed. The next build writes it.")
-    for path in folder.glob("*_register_*.parquet"):
-        path.unlink()
-        outcome.mended.append(f"{path}: of an earlier version; removed. Build again what has views on registers.")
 
 
 def _releases(releases: Store, outcome: Verified) -> dict[Path, Manifest]:
     outcome.mended += [f"{what}." for what in releases.prepare()]
     with outcome.damage():
-        outcome.mended += [f"{what}." for what in releases.adopt()]
+        outcome.mended += [f"{what}." for what in releases.record_anew()]
     manifests = {}
     for release_id in releases.release_ids():
         with outcome.damage():
@@ -164,9 +158,5 @@ def _site(folder: Path, outcome: Verified) -> None:
     outcome.mended += [f"{path}: left by a dead run; removed." for path in remove_left(folder)]
     if not (folder / "assets" / "site.js").exists():
         return
-    with outcome.damage():
-        try:
-            outcome.damaged += [f"{wrong}. {SITE_AGAIN}" for wrong in integrity.check_folder(folder, (catalogue.NAME,))]
-            outcome.count("sites")
-        except FileNotFoundError:
-            outcome.mended.append(f"{folder}: built by an earlier version, without SHA-256. {SITE_AGAIN}")
+    outcome.damaged += [f"{wrong}. {SITE_AGAIN}" for wrong in integrity.check_folder(folder, (catalogue.NAME,))]
+    outcome.count("sites")

@@ -1,6 +1,6 @@
 """`ai-manufacturing status`: what is published, what was tried last, and what runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ai_manufacturing.releases.manifest import Manifest
     from ai_manufacturing.releases.store import Store
 
-OUTCOME = ("release_id", "at", "outcome", "message", "reason", "instead_of")  # of a line of the log, in JSON
+PUBLICATION = ("release_id", "at", "outcome", "reason", "instead_of")  # of a line of the log, in JSON
 
 
 @command(examples=["status", "status --json"])
@@ -64,16 +64,14 @@ def _document(store: "Store", manifest: "Manifest | None", running: dict[str, An
     from ai_manufacturing.releases import attempts
     from ai_manufacturing.system.duckdb_client import reading
 
-    refresh, publication = _last_refresh_and_publication(store)
-    attempt = _last(attempts.read(store.folder))
+    publication, attempt = _last_publication(store), attempts.last(store.folder)
     document: dict[str, Any] = {
         "path": str(store.published),
         "release": None,
         "anchor": None,
         "providers": [],
-        "last_refresh": refresh and {name: refresh.get(name) for name in OUTCOME},
         "last_attempt": attempt and asdict(attempt),
-        "last_publication": publication and {name: publication.get(name) for name in OUTCOME[:3]},
+        "last_publication": publication and {name: publication.get(name) for name in PUBLICATION},
         "running": running,
         "stale_relations": _stale_relations(),
     }
@@ -111,10 +109,10 @@ def _lines(
             yield str(provider), "red" if provider.is_stale else "yellow" if provider.is_late else None
     if running:
         yield f"running: {_since(running)}", "yellow"
-    yield _attempt_in_words(_last(attempts.read(store.folder)), running)
-    refresh, publication = _last_refresh_and_publication(store)
-    yield f"last publication: {_refresh_in_words(publication)}", None
-    yield f"last refresh: {_refresh_in_words(refresh)}", None
+    yield _attempt_in_words(attempts.last(store.folder), running)
+    last = _last_publication(store)
+    publication = f"{last['release_id']}, {last['at']}: {last['outcome']}" if last else "none"
+    yield f"last publication: {publication}", None
     for stale in _stale_relations():
         yield f"{settings.warehouse_path()}: {stale['relation']} is older than {stale['input_relation']}", "yellow"
 
@@ -133,16 +131,11 @@ def _stale_relations() -> list[dict[str, Any]]:
         return []
 
 
-def _last_refresh_and_publication(store: "Store") -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the last line of the log of refreshes, and the last one of a publication."""
-    from ai_manufacturing.releases.store import PUBLISHED
+def _last_publication(store: "Store") -> dict[str, Any] | None:
+    """Return the line of the log of refreshes since which readers see a release."""
+    from ai_manufacturing.releases.store import SEEN
 
-    lines = store.refreshes()
-    return _last(lines), _last([line for line in lines if line["outcome"] in PUBLISHED])
-
-
-def _last(items: Sequence[Any]) -> Any:
-    return items[-1] if items else None
+    return next((line for line in reversed(store.refreshes()) if line["outcome"] in SEEN), None)
 
 
 def _attempt_in_words(attempt: "Attempt | None", running: dict[str, Any] | None) -> tuple[str, str | None]:
@@ -168,11 +161,3 @@ def _since(running: dict[str, Any]) -> str:
 
 def _age(at: str) -> timedelta:
     return datetime.now(UTC) - datetime.fromisoformat(at)
-
-
-def _refresh_in_words(line: dict[str, Any] | None) -> str:
-    """Return a line of the log of refreshes: an error by the first line of its message."""
-    if line is None:
-        return "none"
-    first = (line.get("message") or line["outcome"]).splitlines()[0]
-    return f"{line['release_id']}, {line['at']}: {first}"

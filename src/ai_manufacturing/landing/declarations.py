@@ -1,26 +1,33 @@
 """Declarations of what each provider delivers, in TOML beside its staging SQL."""
 
+import csv
 import difflib
 import fnmatch
+import json
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ai_manufacturing import settings
 from ai_manufacturing.landing.errors import FileFault, LandingError
+from ai_manufacturing.landing.provenance import Provenance
+from ai_manufacturing.system.declared import Declared, Many, Names, Text, faults, matching
 
-TYPES = ("text", "integer", "number")
-REQUIRED = {"name", "entity", "files", "key", "columns"}
-AGES = ("warn_after_days", "fail_after_days")
+WAY_OUT = "Correct the declaration; docs/how_to/add_a_provider.md and add_a_register.md say what it holds."
+COVERS = {
+    "complete": "all firms, those that are gone too",
+    "survivors": "all firms that were alive on one day, without exits",
+    "sample": "some firms of each year, so that it gives shares and no counts",
+}
+OF_TABLES = {"file_name", "key", "period", "sheets", "column_sum", "headings", "feeds"}  # and of no register
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Declared):
     """One kind of file that a provider delivers.
 
     `key` names the columns that identify a record, `period` the one of them that holds the statistical year: a later
@@ -30,31 +37,31 @@ class Source:
     staging model makes of it, so that who lacks its file knows what it holds.
     """
 
+    types: ClassVar[tuple[str, ...]] = ("text", "integer", "number")
+
     provider: str
-    name: str
-    entity: str
-    files: str
-    file_name: str | None
-    key: tuple[str, ...]
+    name: Text
+    entity: Text
+    files: Annotated[str, matching("[^/].*", "a pattern below the extracts folder")]
     columns: dict[str, str]
+    key: Names
+    file_name: re.Pattern[str] | None = None
     period: str | None = None
-    sheets: tuple[str, ...] = ()
+    sheets: Names = ()
     column_sum: float | None = None
-    headings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    feeds: tuple[str, ...] = ()
+    headings: dict[str, Names] = Field({})
+    feeds: Names = ()
+    provenance: Provenance
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All that the declaration says of a file, in its order."""
-        # what a declaration does not say leaves the keys of its files in the store as they are
-        added = ("column_sum", "headings")
-        values = {name: value for name, value in asdict(self).items() if name != "feeds"}
-        return {name: value for name, value in values.items() if name not in added or value not in (None, {})}
+        """All that decides how a file lands."""
+        return self.model_dump(mode="json", exclude={"feeds", "provenance", "covers"})
 
     @property
     def file_name_columns(self) -> list[str]:
         """The columns that the file's name holds."""
-        return list(re.compile(self.file_name).groupindex) if self.file_name else []
+        return list(self.file_name.groupindex) if self.file_name else []
 
     @property
     def read_columns(self) -> list[str]:
@@ -71,93 +78,182 @@ class Source:
         """The key columns that the file itself holds."""
         return [column for column in self.key if column in self.read_columns]
 
+    @field_validator("columns")
+    @classmethod
+    def _are_of_known_types(cls, columns: dict[str, str]) -> dict[str, str]:
+        for column, declared in columns.items():
+            if declared not in cls.types:
+                raise ValueError(f'{column} is of type "{declared}", not one of {", ".join(cls.types)}')
+        return columns
 
-@dataclass(frozen=True)
-class AllowedAge:
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        self._require_columns({*self.file_name_columns, *self.key}, "key or file_name uses")
+        if self.period is not None and self.period not in self.key:
+            raise ValueError(f'period is "{self.period}", which is not a column of the key')
+        if self.period is not None and self.columns[self.period] == "number":
+            raise ValueError(f'period {self.period} is of type "number"; declare integer or text')
+        claimed = {column: column for column in self.columns}
+        for column, others in self.headings.items():
+            if column not in self.read_columns:
+                raise ValueError(f"headings: {column} is no column of [sources.columns] that a file holds")
+            for other in others:
+                if other in claimed:
+                    raise ValueError(f"headings.{column}: {other} is a heading of {claimed[other]} already")
+                claimed[other] = column
+        if not self.read_key:
+            raise ValueError(
+                "no key column is read from the file, so landing cannot tell prose from records; declare one"
+            )
+        return self
+
+    def _require_columns(self, names: Iterable[str], which: str) -> None:
+        if undeclared := sorted({*names} - self.columns.keys()):
+            raise ValueError(f"columns lacks {', '.join(undeclared)}, which {which}")
+
+
+class Register(Source):
+    """One kind of register file.
+
+    `optional` names the columns that a file may lack. `personal` names those that say something of persons: they are
+    dropped before the store, and with them whatever else the declaration does not name. `lacks` names what the register
+    does not say of a firm at all, industry or exit. `covers` is one of COVERS; a sample without exits is of survivors.
+    `place` gives the columns that say where a firm is, by rule; the first rule that knows the city decides. `multiline`
+    says that cells of its CSV hold line ends.
+    """
+
+    types: ClassVar[tuple[str, ...]] = ("text", "date")
+
+    key: Names = ()
+    covers: str = Field(default="", validate_default=True)
+    optional: Many[str] = ()
+    personal: Many[str] = ()
+    lacks: Many[Literal["industry", "exit"]] = ()
+    place: dict[Literal["code", "credit_code", "name", "province"], str] = Field({})
+    multiline: bool = False
+
+    @property
+    def in_sql(self) -> dict[str, str]:
+        """What SQL must know of it: what it does not say, counts too if it is a sample, and columns of places."""
+        lacks = [*self.lacks, *(["counts"] if self.covers == "sample" else [])]
+        return {"lacks": " ".join(lacks), "place": json.dumps(self.place, ensure_ascii=False)}
+
+    @field_validator("covers")
+    @classmethod
+    def _is_known(cls, covers: str) -> str:
+        if covers not in COVERS:
+            choice = ", ".join(f'"{name}" ({meaning})' for name, meaning in COVERS.items())
+            raise ValueError(f"not one of {choice}")
+        return covers
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if others := sorted(self.model_fields_set & OF_TABLES):
+            raise ValueError(f"a register has no {', '.join(others)}")
+        self._require_columns(self.optional, "optional names")
+        if both := sorted({*self.personal} & self.columns.keys()):
+            raise ValueError(f"{', '.join(both)} is personal and stands in columns too. A personal column never lands")
+        if self.entity != "firm_register" and (self.lacks or self.covers != "complete"):
+            raise ValueError(f"a {self.entity} is counted, so it must be complete and lack nothing")
+        lacks_exit = "exit" in self.lacks
+        if self.covers != "sample" and (self.covers == "survivors") != lacks_exit:
+            raise ValueError(
+                f'covers is "{self.covers}" and lacks {"names" if lacks_exit else "does not name"} exit. A register '
+                "without exits holds survivors, or a sample; one with exits is complete, or a sample"
+            )
+        self._require_columns(self.place.values(), "place names")
+        for column in self.place.values():
+            roles = [role for role, other in self.place.items() if other == column]
+            if len(roles) > 1:
+                raise ValueError(f"place gives {column} for {' and '.join(roles)}. A column has one role there")
+        if ("name" in self.place) != ("province" in self.place):
+            raise ValueError("place needs name and province together: a name may be of a place in each province")
+        return self
+
+
+class AllowedAge(Declared):
     """Days without a delivery after which a provider is late, then stale; None is never."""
 
     warn_after_days: float | None = None
     fail_after_days: float | None = None
 
 
-def files() -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield each file `<provider>/<provider>.toml` of the project, and what it holds.
+class Provider(Declared):
+    """What `<provider>/<provider>.toml` declares.
+
+    `provenance` is of all sources; a table `provenance` of a source replaces what it names.
+    """
+
+    provenance: dict[str, Any] = Field({})
+    sources: Many[Source] = ()
+    registers: Many[Register] = ()
+    freshness: AllowedAge = AllowedAge()
+
+
+def providers() -> dict[str, Provider]:
+    """Read the declarations of all providers, by the name of their folder.
 
     Raises
     ------
     LandingError
-        If one is not TOML.
+        With one line for each declaration that cannot be understood, for each header that two declarations of one
+        entity give different types, and for each two registers that contradict each other.
     """
+    found: dict[str, Provider] = {}
+    wrong: list[str] = []
     for path in sorted((settings.project_root() / "models" / "staging").glob("*/*.toml")):
+        provider = path.parent.name
+        file = f"{provider}/{path.name}"
         try:
-            yield path, tomllib.loads(path.read_text(encoding="utf-8"))
+            declared = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise LandingError(
-                f"{path.parent.name}/{path.name}: not TOML: {error}. Correct the declaration."
-            ) from error
+            wrong.append(f"{file}: not TOML: {error}. Correct the declaration.")
+            continue
+        tables = [entries for name in ("sources", "registers") if isinstance(entries := declared.get(name), list)]
+        for entry in (entry for entries in tables for entry in entries if isinstance(entry, dict)):
+            entry["provider"] = provider
+            if origin := declared.get("provenance", {}) | entry.get("provenance", {}):
+                entry["provenance"] = origin
+        try:
+            found[provider] = Provider.model_validate(declared)
+        except ValidationError as error:
+            wrong += faults(error, declared, file, WAY_OUT)
+    wrong += [*_conflicts(found), *_contradictions(found), *_unknown_series(found)]
+    if wrong:
+        raise LandingError(*wrong)
+    return found
 
 
 def read() -> list[Source]:
-    """Read the declarations of deliveries.
+    """Return the declared sources and registers of all providers; errors as of providers."""
+    return [source for provider in providers().values() for source in (*provider.sources, *provider.registers)]
 
-    Returns
-    -------
-    list of Source
-        By provider, then in the order of the file.
 
-    Raises
-    ------
-    LandingError
-        With one line for each declaration that cannot be understood, and for each header that two declarations
-        of one entity give different types.
-    """
-    sources: list[Source] = []
-    faults: list[str] = []
-    for path, declared in files():
-        for entry in declared.get("sources", []):
-            if wrong := _fault(entry):
-                where = f"{path.parent.name}/{path.name}, source {entry.get('name', '?')}"
-                faults.append(f"{where}: {wrong}. Correct the declaration.")
-                continue
-            values = {name: entry.get(name) for name in ("file_name", "period", "column_sum")}
-            values |= {name: entry[name] for name in ("name", "entity", "files", "columns")}
-            values |= {"key": tuple(entry["key"])}
-            values |= {name: tuple(entry.get(name, ())) for name in ("sheets", "feeds")}
-            headings = {column: tuple(others) for column, others in entry.get("headings", {}).items()}
-            sources.append(Source(provider=path.parent.name, headings=headings, **values))
-    faults.extend(_conflicts(sources))
-    if faults:
-        raise LandingError(*faults)
-    return sources
+def by_name() -> dict[tuple[str, str], Source]:
+    """Return them by provider and name; errors as of providers."""
+    return {(source.provider, source.name): source for source in read()}
+
+
+def registers() -> list[Register]:
+    """Return the declared registers; errors as of providers."""
+    return [source for source in read() if isinstance(source, Register)]
 
 
 def allowed_ages() -> dict[str, AllowedAge]:
-    """Return for how many days a provider may deliver nothing, by provider; those that declare it.
-
-    Raises
-    ------
-    LandingError
-        With one line for each declaration that cannot be understood.
-    """
-    ages: dict[str, AllowedAge] = {}
-    faults: list[str] = []
-    for path, declared in files():
-        if "freshness" not in declared:
-            continue
-        freshness = declared["freshness"]
-        unknown = sorted(freshness.keys() - set(AGES))
-        wrong = sorted(name for name, days in freshness.items() if type(days) not in (int, float))
-        if unknown or wrong:
-            where = f"{path.parent.name}/{path.name}, freshness"
-            faults.append(f"{where}: unknown: {unknown}, not a number of days: {wrong}. Give {' and '.join(AGES)}.")
-        else:
-            ages[path.parent.name] = AllowedAge(**freshness)
-    if faults:
-        raise LandingError(*faults)
-    return ages
+    """Return for how many days each provider may deliver nothing; errors as of providers."""
+    return {name: provider.freshness for name, provider in providers().items()}
 
 
-def entity_columns(sources: Sequence[Source], entity: str) -> dict[str, str]:
+def series() -> set[str]:
+    """Return the names of series.csv."""
+    path = settings.project_root() / "seeds" / "series.csv"
+    if not path.is_file():  # a project of sources alone
+        return set()
+    with path.open(encoding="utf-8-sig", newline="") as rows:
+        return {row["series"] for row in csv.DictReader(rows)}
+
+
+def entity_columns(sources: Iterable[Source], entity: str) -> dict[str, str]:
     """Return the columns of an entity and their types: the union over its sources, in declaration order."""
     return {
         column: declared for source in sources if source.entity == entity for column, declared in source.columns.items()
@@ -181,10 +277,10 @@ def _file_name_values(names: list[str], source: Source) -> dict[str, str]:
     if not source.file_name:
         return {}
     for name in names:
-        if match := re.fullmatch(source.file_name, name.rsplit("/", 1)[-1]):
+        if match := source.file_name.fullmatch(name.rsplit("/", 1)[-1]):
             return match.groupdict(default="")
     raise FileFault(
-        f"the name does not fit file_name of {source.provider}.{source.name}, {source.file_name}. "
+        f"the name does not fit file_name of {source.provider}.{source.name}, {source.file_name.pattern}. "
         "Rename the file, or correct the declaration."
     )
 
@@ -215,73 +311,42 @@ def nearest(file_path: str, sources: list[Source]) -> str | None:
     )
 
 
-def _fault(entry: dict[str, Any]) -> str | None:
-    missing = sorted(REQUIRED - entry.keys())
-    unknown = sorted(
-        entry.keys() - REQUIRED - {"file_name", "period", "sheets", "provenance", "column_sum", "headings", "feeds"}
-    )
-    if missing or unknown:
-        return f"settings missing: {missing}, unknown: {unknown}"
-    for column, declared in entry["columns"].items():
-        if declared not in TYPES:
-            return f'column {column} is of type "{declared}", not one of {", ".join(TYPES)}'
-    for setting in ("sheets", "feeds"):
-        names = entry.get(setting, ["*"])
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-            return f"{setting} is {names!r}, not a list of names"
-    column_sum = entry.get("column_sum", 1)
-    if isinstance(column_sum, bool) or not isinstance(column_sum, int | float):
-        return f"column_sum is {column_sum!r}, not a number"
-    if not entry["files"] or entry["files"].startswith("/"):
-        return f'files is "{entry["files"]}"; it must be a pattern below the extracts folder'
-    try:
-        file_name_columns = set(re.compile(entry.get("file_name", "")).groupindex)
-    except re.error as error:
-        return f"file_name is not a regular expression: {error}"
-    undeclared = sorted((file_name_columns | set(entry["key"])) - entry["columns"].keys())
-    if undeclared:
-        return f"[sources.columns] lacks {', '.join(undeclared)}, which key or file_name uses"
-    if entry.get("period", entry["key"][0]) not in entry["key"]:
-        return f'period is "{entry["period"]}", which is not a column of the key'
-    if entry["columns"].get(entry.get("period")) == "number":
-        return f'period {entry["period"]} is of type "number"; declare integer or text'
-    if wrong := _headings_fault(entry.get("headings", {}), entry["columns"], file_name_columns):
-        return wrong
-    if not set(entry["key"]) - file_name_columns:
-        return "no key column is read from the file, so landing cannot tell prose from records; declare one"
-    return None
-
-
-def _headings_fault(headings: Any, columns: dict[str, str], file_name_columns: set[str]) -> str | None:
-    """Return what is wrong with the other headings of columns."""
-    if not isinstance(headings, dict):
-        return f"headings is {headings!r}, not a table [sources.headings]"
-    claimed = {column: column for column in columns}
-    for column, others in headings.items():
-        if column not in columns or column in file_name_columns:
-            return f"[sources.headings] has {column}, which is no column of [sources.columns] that a file holds"
-        if not isinstance(others, list) or not others or not all(isinstance(name, str) and name for name in others):
-            return f"[sources.headings] gives {others!r} for {column}, not a list of headings"
-        for other in others:
-            if other in claimed:
-                return f"[sources.headings] gives {other} for {column}, and it is a heading of {claimed[other]} already"
-            claimed[other] = column
-    return None
-
-
-def _conflicts(sources: list[Source]) -> list[str]:
+def _conflicts(found: dict[str, Provider]) -> Iterator[str]:
+    """Yield the headers that two sources of one entity give different types."""
     first: dict[tuple[str, str], Source] = {}
-    faults = []
-    for source in sources:
+    for source in (source for provider in found.values() for source in provider.sources):
         for column, declared in source.columns.items():
             other = first.setdefault((source.entity, column), source)
             if other.columns[column] != declared:
-                faults.append(
+                yield (
                     f"{source.provider}/{source.provider}.toml, source {source.name}, column {column}: {declared} "
                     f"here, {other.columns[column]} in source {other.name} of {other.provider}, and both land in "
                     f"raw_{source.entity}. Declare one type."
                 )
-    return faults
+
+
+def _contradictions(found: dict[str, Provider]) -> Iterator[str]:
+    """Yield the registers of one provider and entity that differ in what its staging model reads."""
+    for name, provider in found.items():
+        first: dict[str, Register] = {}
+        for register in provider.registers:
+            other = first.setdefault(register.entity, register)
+            if (other.covers, other.lacks, other.place) != (register.covers, register.lacks, register.place):
+                yield (
+                    f"{name}/{name}.toml, registers {other.name} and {register.name}: they have one staging model, and "
+                    "differ in covers, lacks or place. Declare the same, or make two providers of them."
+                )
+
+
+def _unknown_series(found: dict[str, Provider]) -> Iterator[str]:
+    """Yield the sources whose provenance names series that there are not."""
+    known = series()
+    for source in (source for provider in found.values() for source in (*provider.sources, *provider.registers)):
+        if unknown := sorted({*source.provenance.interpolated} - known):
+            yield (
+                f"{source.provider}/{source.provider}.toml, source {source.name}: provenance.interpolated names "
+                f"{', '.join(unknown)}, no row of seeds/series.csv. {WAY_OUT}"
+            )
 
 
 def _matches(parts: list[str], patterns: list[str]) -> bool:

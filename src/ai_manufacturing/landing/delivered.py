@@ -6,20 +6,19 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, landed, log, provenance, registers, store, validity
-from ai_manufacturing.landing.declarations import Source
+from ai_manufacturing.landing import declarations, landed, log, registers, store, validity
+from ai_manufacturing.landing.declarations import Register, Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import DESCRIPTION, ExtractSet, escaped, extract_set, is_utf_8
 from ai_manufacturing.landing.land import land_folder
 from ai_manufacturing.landing.log import Delivery
-from ai_manufacturing.landing.provenance import GENERATED, NOT_DECLARED, Provenance
+from ai_manufacturing.landing.provenance import GENERATED, NOT_DECLARED
 from ai_manufacturing.landing.readers import formats
 from ai_manufacturing.landing.reading import by_path
 from ai_manufacturing.system import contracts
@@ -48,8 +47,7 @@ def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Tab
         log. Or if a source does not declare its provenance, the log does not reach `as_of`, or the path of the store
         is not UTF-8, which Parquet's readers need.
     """
-    sources = [*declarations.read(), *registers.declared()]
-    origins = provenance.read()
+    declared = declarations.by_name()
     described = extract_set(settings.extracts_dir())
     _refuse_another(described.name, held)
     folder = settings.landing_dir()
@@ -58,19 +56,18 @@ def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Tab
     with store.held(folder) as removed:
         for line in removed:
             print(line, file=sys.stderr)
-        return _deliveries(sources, origins, described, folder, as_of)
+        return _deliveries(declared, described, folder, as_of)
 
 
 def _deliveries(
-    sources: list[Source],
-    origins: dict[tuple[str, str], Provenance],
+    declared: dict[tuple[str, str], Source],
     described: ExtractSet,
     folder: Path,
     as_of: int | None,
 ) -> pa.Table:
     others: list[dict[str, Any]] = []
     if as_of is None:
-        files, others = land_folder(sources, folder)
+        files, others = land_folder([*declared.values()], folder)
         present = [file | {"is_named_by_folder": described.is_named_by_folder} for file in files]
         if described.is_named_by_folder:
             _refuse_renamed(described.name, present, folder)
@@ -82,7 +79,6 @@ def _deliveries(
             raise LandingError(_no_delivery(as_of, described.name, len(events), folder))
     in_folder_now = {delivery.number for delivery in log.State(events).at_place.values()}
     state = log.State(events[:as_of])
-    declared = {(source.provider, source.name): source for source in sources}
     keys = {
         delivery.number: store_key_of(delivery, declared, delivery.number in in_folder_now, folder)
         for delivery in state.deliveries.values()
@@ -91,8 +87,9 @@ def _deliveries(
     records = [_recorded(delivery, *keys[delivery.number], folder) for delivery in state.deliveries.values()]
     for record in records:
         is_drawn = record["synthetic"] or described.kind == "synthetic"
-        origin = GENERATED if is_drawn else origins.get((record["provider"], record["source_name"]))
-        record.update(asdict(origin) if origin else NOT_DECLARED)
+        source = declared.get((record["provider"], record["source_name"]))
+        origin = GENERATED if is_drawn else source and source.provenance
+        record.update(origin.columns if origin else NOT_DECLARED)
     validity.add(records, declared, folder)
     # one synthetic file makes the whole set synthetic
     synthetic = any(record["synthetic"] for record in records + others if record["valid_until_delivery"] is None)
@@ -143,7 +140,7 @@ def _refuse_another(name: str, held: pa.Table | None) -> None:
 
 
 def _extract_set_table(described: ExtractSet) -> pa.Table:
-    period = asdict(described.period) if described.period else {}
+    period = described.period.model_dump() if described.period else {}
     return pa.Table.from_pylist([{"extract_set": described.name} | period], schema=contracts.schema("raw_extract_set"))
 
 
@@ -151,8 +148,8 @@ def declared_sources() -> pa.Table:
     """Return the sources and registers that providers declare, the columns of raw_declared_sources."""
     rows = [
         {"provider": source.provider, "source_name": source.name, "entity": source.entity}
-        | (source.in_sql if isinstance(source, registers.Register) else {})
-        for source in (*declarations.read(), *registers.declared())
+        | (source.in_sql if isinstance(source, Register) else {})
+        for source in declarations.read()
     ]
     return pa.Table.from_pylist(rows, schema=contracts.schema("raw_declared_sources"))
 

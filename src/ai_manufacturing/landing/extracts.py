@@ -8,11 +8,13 @@ import unicodedata
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 from urllib.parse import quote
+
+from pydantic import ValidationError, field_validator, model_validator
 
 from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations
@@ -20,9 +22,9 @@ from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.readers import containers
 from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER, Archive
+from ai_manufacturing.system.declared import Declared, faults
 
 DESCRIPTION = "extract_set.yml"
-KINDS = ("delivered", "synthetic")
 DESCRIPTION_LIMIT = 2**16
 NAME_LIMIT = 255  # bytes of a file's name, as file systems have it
 VALUE_LIMIT = 1000  # characters
@@ -30,26 +32,51 @@ _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR:
 UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # two names that differ by these alone look the same
 
 
-@dataclass(frozen=True)
-class Period:
+class Period(Declared):
     """The years that a set is built for, and the one whose AI share equation 2 holds fixed."""
 
     first_year: int
     last_year: int
     base_year: int
 
+    @model_validator(mode="after")
+    def _is_plausible(self) -> Self:
+        earliest, latest = settings.variables()["plausible_years"]
+        if not earliest <= self.first_year <= self.base_year <= self.last_year <= latest:
+            raise ValueError(
+                f"first_year is {self.first_year}, base_year {self.base_year} and last_year {self.last_year}. Write "
+                f"years from {earliest} to {latest} in this order; those that you leave out are of dbt_project.yml"
+            )
+        return self
 
-@dataclass(frozen=True)
-class ExtractSet:
+
+class ExtractSet(Declared):
     """The files that were delivered together; the numbers of a synthetic set are not real.
 
     `period` is None where the set names none, and is built for the one of dbt_project.yml.
     """
 
     name: str
-    kind: str
+    kind: Literal["delivered", "synthetic"] = "delivered"
     is_named_by_folder: bool = False
     period: Period | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _is_one_line(cls, name: str) -> str:
+        if not name.strip() or any(unicodedata.category(mark) in UNSEEN for mark in name):
+            raise ValueError("not a text of one line")
+        if len(quote(name)) > NAME_LIMIT:
+            raise ValueError(f"longer than {NAME_LIMIT} bytes as a folder's name")
+        return name
+
+    @field_validator("period", mode="before")
+    @classmethod
+    def _with_years_of_the_project(cls, declared: Any) -> Any:
+        if not isinstance(declared, dict) or not declared:
+            raise ValueError("not a table of years, such as period: {first_year: 2010, last_year: 2022}")
+        of_project = settings.variables()
+        return {name: of_project[name] for name in Period.model_fields} | declared
 
 
 @dataclass(frozen=True)
@@ -127,47 +154,12 @@ def extract_set(folder: Path) -> ExtractSet:
             f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."
         )
     described = _description(folder / DESCRIPTION)
-    name = described.get("name", escaped(folder.name))
-    if not isinstance(name, str) or not name.strip() or any(unicodedata.category(mark) in UNSEEN for mark in name):
-        given = "empty" if name is None or name == "" else repr(name)
-        raise LandingError(f'{DESCRIPTION}: name is {given}. Write a text of one line, name: "…", or delete the line.')
-    if len(quote(name)) > NAME_LIMIT:
-        raise LandingError(
-            f"{DESCRIPTION}: the name is longer than {NAME_LIMIT} bytes as a folder's name. Shorten it: {name}"
-        )
-    kind = described.get("kind", "delivered")
-    if kind not in KINDS:
-        raise LandingError(f'{DESCRIPTION}: kind is "{kind}". Write one of {", ".join(KINDS)}.')
-    period = _period(described["period"]) if "period" in described else None
-    return ExtractSet(name, kind, is_named_by_folder="name" not in described, period=period)
-
-
-def _period(declared: Any) -> Period:
-    """Return the period that a set names; a year that it leaves out is that of dbt_project.yml."""
-    keys = [field.name for field in fields(Period)]
-    if not isinstance(declared, dict) or not declared or set(declared) - set(keys):
-        raise LandingError(
-            f"{DESCRIPTION}: period is {declared!r}. Write years under the names {', '.join(keys)}, such as "
-            "period: {first_year: 2010, last_year: 2022}, or delete the line."
-        )
-    of_project = settings.variables()
-    earliest, latest = of_project["plausible_years"]
-    for key, year in declared.items():
-        if type(year) is not int or not earliest <= year <= latest:
-            raise LandingError(f"{DESCRIPTION}: {key} of period is {year!r}. Write a year from {earliest} to {latest}.")
-    period = Period(**{key: declared.get(key, of_project[key]) for key in keys})
-    first, last, base = (
-        f"{key} {year}" if key in declared else f"{key} {year} (of dbt_project.yml)"
-        for key, year in asdict(period).items()
-    )
-    if period.last_year < period.first_year:
-        raise LandingError(f"{DESCRIPTION}: period has {last} before {first}. Write the earlier year as first_year.")
-    if not period.first_year <= period.base_year <= period.last_year:
-        raise LandingError(
-            f"{DESCRIPTION}: {base} lies outside the period, {period.first_year} to {period.last_year}. Write one "
-            "of its years as base_year of period."
-        )
-    return period
+    values = {"name": escaped(folder.name), "is_named_by_folder": "name" not in described}
+    values |= {name: described[name] for name in ("name", "kind", "period") if name in described}
+    try:
+        return ExtractSet.model_validate(values)
+    except ValidationError as error:
+        raise LandingError(*faults(error, values, DESCRIPTION, "Correct or delete the line.")) from error
 
 
 def _description(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations, records, registers, store
 from ai_manufacturing.landing import landed as landed_bytes
-from ai_manufacturing.landing.declarations import Source
+from ai_manufacturing.landing.declarations import Register, Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, closing_archives, delivered_files
 from ai_manufacturing.landing.readers import containers, formats
@@ -71,7 +71,7 @@ def land_again(years: range) -> list[str]:
         With one line for each file that cannot be read any more.
     """
     folder = settings.landing_dir()
-    files, faults = delivered_files(settings.extracts_dir(), [*declarations.read(), *registers.declared()])
+    files, faults = delivered_files(settings.extracts_dir(), declarations.read())
     again = []
     with store.held(folder), closing_archives(files):
         expected = landed_bytes.by_folder(landed_bytes.recorded(folder))
@@ -103,7 +103,7 @@ def _may_hold(years: range, source: Source, rows: Path) -> bool:
 
 def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
     """Return what is recorded of a file, landed now or earlier, or the line that says what is wrong with it."""
-    if isinstance(file.source, registers.Register):
+    if isinstance(file.source, Register):
         landed = registers.land(file, file.source, folder)
         return landed if isinstance(landed, str) else landed | _facts(file, file.source)
     try:

@@ -43,10 +43,10 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
         If no declaration names the entity or the bytes of a delivery are not those that landed; and from the reader, if
         a delivery is missing from the store or was landed under another declaration.
     """
-    sources = declarations.read()
-    columns = declarations.entity_columns(sources, entity)
+    declared = declarations.by_name()
+    columns = declarations.entity_columns(declared.values(), entity)
     if not columns:
-        known = ", ".join(sorted({source.entity for source in sources})) or "none"
+        known = ", ".join(sorted({source.entity for source in declared.values()})) or "none"
         raise LandingError(
             f'entity "{entity}": no declaration names this entity; declared are {known}. Declare it, or correct '
             "the name."
@@ -54,10 +54,9 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     schema = pa.schema(
         [
             ("origin", ORIGIN),
-            *((column, records.ARROW_TYPES[declared]) for column, declared in columns.items()),
+            *((column, records.ARROW_TYPES[kind]) for column, kind in columns.items()),
         ]
     )
-    declared = {(source.provider, source.name): source for source in sources}
     of_entity = [delivery for delivery in _landed(deliveries) if delivery["entity"] == entity]
     landed.require(settings.landing_dir(), [delivery["store_key"] for delivery in of_entity])
     return pa.RecordBatchReader.from_batches(schema, _batches(of_entity, declared, schema))

@@ -11,8 +11,6 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,8 +20,8 @@ import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations, landed, store
-from ai_manufacturing.landing.declarations import Source
-from ai_manufacturing.landing.errors import FileFault, LandingError
+from ai_manufacturing.landing.declarations import Register
+from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
 from ai_manufacturing.landing.readers import containers, formats, quotation
 from ai_manufacturing.system import contracts
@@ -33,86 +31,6 @@ TYPES = {"text": pa.string(), "date": pa.date32()}
 LANDED_COLUMNS = ("entity", "position", "column_name", "store_key", "landed_type")
 LANDED_COLUMNS_SCHEMA = pa.schema({name: pa.string() for name in LANDED_COLUMNS} | {"position": pa.int64()})
 DOUBTFUL = {"record": pa.int64(), "row_number": pa.int64(), "value": pa.string(), "reason": pa.string()}
-REQUIRED = {"name", "entity", "files", "columns", "covers"}
-OPTIONAL = {"optional", "personal", "lacks", "place", "multiline", "provenance"}
-PLACE_RULES = ("code", "credit_code", "name")
-LACKS = {"firm_register": ("industry", "exit"), "patent_register": ()}
-COVERS = {
-    "complete": "all firms, those that are gone too",
-    "survivors": "all firms that were alive on one day, without exits",
-    "sample": "some firms of each year, so that it gives shares and no counts",
-}
-
-
-@dataclass(frozen=True)
-class Register(Source):
-    """One kind of register file.
-
-    `optional` names the columns that a file may lack. `personal` names those that say something of persons: they are
-    dropped before the store, and with them whatever else the declaration does not name. `lacks` names what the register
-    does not say of a firm at all, industry or exit. `covers` is one of COVERS; a sample without exits is of survivors.
-    `place` gives the columns that say where a firm is, by rule; the first rule that knows the city decides. `multiline`
-    says that cells of its CSV hold line ends.
-    """
-
-    covers: str = "complete"
-    optional: tuple[str, ...] = ()
-    personal: tuple[str, ...] = ()
-    lacks: tuple[str, ...] = ()
-    place: tuple[tuple[str, str], ...] = ()
-    multiline: bool = False
-
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """All that decides how a file lands, in its order; without what is not declared: older stores stay good."""
-        added = ("personal", "lacks", "place", "headings", "multiline")
-        declared = asdict(self)
-        del declared["covers"]
-        return {name: value for name, value in declared.items() if value or name not in added}
-
-    @property
-    def in_sql(self) -> dict[str, str]:
-        """What SQL must know of it: what it does not say, counts too if it is a sample, and columns of places."""
-        lacks = [*self.lacks, *(["counts"] if self.covers == "sample" else [])]
-        return {"lacks": " ".join(lacks), "place": json.dumps(dict(self.place), ensure_ascii=False)}
-
-
-def declared() -> list[Register]:
-    """Read the `[[registers]]` of all providers.
-
-    Returns
-    -------
-    list of Register
-        By provider, then in the order of the file.
-
-    Raises
-    ------
-    LandingError
-        With one line for each declaration that cannot be understood.
-    """
-    registers: list[Register] = []
-    faults: list[str] = []
-    for path, declared in declarations.files():
-        for entry in declared.get("registers", []):
-            if wrong := _fault(entry):
-                faults.append(f"{path.parent.name}/{path.name}, register {entry.get('name', '?')}: {wrong}.")
-                continue
-            values = {name: entry[name] for name in REQUIRED}
-            values |= {name: tuple(entry.get(name, ())) for name in ("optional", "personal", "lacks")}
-            values |= {"place": tuple(entry.get("place", {}).items()), "multiline": entry.get("multiline", False)}
-            registers.append(Register(provider=path.parent.name, file_name=None, key=(), **values))
-    first: dict[tuple[str, str], Register] = {}
-    for register in registers:
-        other = first.setdefault((register.provider, register.entity), register)
-        if (other.covers, other.lacks, other.place) != (register.covers, register.lacks, register.place):
-            faults.append(
-                f"{register.provider}/{register.provider}.toml, registers {other.name} and {register.name}: they have "
-                "one staging model, and differ in covers, lacks or place. Declare the same, or make two providers of "
-                "them."
-            )
-    if faults:
-        raise LandingError(*faults)
-    return registers
 
 
 def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any] | str:
@@ -182,7 +100,7 @@ def paths(files: pa.Table) -> pa.Table:
     columns = ["entity", "provider", "file_number", "store_key"]
     listed = [
         {"entity": entity, "provider": None, "file_number": 0, "store_key": _without_rows(entity, folder)}
-        for entity in dict.fromkeys(register.entity for register in declared())
+        for entity in dict.fromkeys(register.entity for register in declarations.registers())
     ] + files.select(columns).to_pylist()
     landed.require(folder, [row["store_key"] for row in listed])
     return pa.Table.from_pylist(
@@ -193,7 +111,7 @@ def paths(files: pa.Table) -> pa.Table:
 
 def _without_rows(entity: str, folder: Path) -> str:
     """Return the store key of the file without rows of an entity; it is written where it is not there."""
-    columns = declarations.entity_columns(declared(), entity)
+    columns = declarations.entity_columns(declarations.registers(), entity)
     schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
     store_key = hashlib.sha256(json.dumps([entity, *columns.items()], ensure_ascii=False).encode()).hexdigest()
     if not (folder / store_key).is_dir():
@@ -208,7 +126,7 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
     The type is that of the file, null where the file lacks the column; without a file it is the declared one.
     """
     folder = settings.landing_dir()
-    registers = declared()
+    registers = declarations.registers()
     rows = []
     for entity in dict.fromkeys(register.entity for register in registers):
         kinds = declarations.entity_columns(registers, entity)
@@ -228,69 +146,6 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
                 for position, name in enumerate(kinds)
             ]
     return pa.Table.from_pylist(rows, schema=LANDED_COLUMNS_SCHEMA)
-
-
-def _fault(entry: dict[str, Any]) -> str | None:
-    missing, unknown = sorted(REQUIRED - entry.keys()), sorted(entry.keys() - REQUIRED - OPTIONAL)
-    if missing or unknown:
-        return f"settings missing: {missing}, unknown: {unknown}{_covers_choice() if 'covers' in missing else ''}"
-    columns = entry["columns"]
-    wrong = sorted(set(columns.values()) - TYPES.keys())
-    if wrong:
-        return f"columns of type {', '.join(wrong)}, not one of {', '.join(TYPES)}"
-    for name in ("optional", "personal", "lacks"):
-        if not isinstance(entry.get(name, []), list):
-            return f"{name} is {entry[name]!r}, not a list"
-    if not isinstance(entry.get("multiline", False), bool):
-        return f"multiline is {entry['multiline']!r}, not true or false"
-    undeclared = sorted(set(entry.get("optional", ())) - columns.keys())
-    if undeclared:
-        return f"[registers.columns] lacks {', '.join(undeclared)}, which optional names"
-    both = sorted(set(entry.get("personal", ())) & columns.keys())
-    if both:
-        return f"{', '.join(both)} is personal and stands in [registers.columns] too. A personal column never lands"
-    allowed = LACKS.get(entry["entity"], ())
-    others = sorted(set(entry.get("lacks", ())) - set(allowed))
-    if others:
-        return f"lacks names {', '.join(others)}; a {entry['entity']} may lack {', '.join(allowed) or 'nothing'}"
-    lacks_exit = "exit" in entry.get("lacks", ())
-    if entry["covers"] not in COVERS:
-        return f"covers is {entry['covers']!r}{_covers_choice()}"
-    if entry["covers"] != "complete" and entry["entity"] != "firm_register":
-        return f'covers is "{entry["covers"]}"; a {entry["entity"]} is counted, so it must be complete'
-    if entry["covers"] != "sample" and (entry["covers"] == "survivors") != lacks_exit:
-        return (
-            f'covers is "{entry["covers"]}" and lacks {"names" if lacks_exit else "does not name"} exit. A register '
-            "without exits holds survivors, or a sample; one with exits is complete, or a sample"
-        )
-    return _place_fault(entry.get("place", {}), columns)
-
-
-def _covers_choice() -> str:
-    """Return what a declaration may say of the firms that a register covers."""
-    return ". Write covers = one of " + ", ".join(f'"{name}" ({meaning})' for name, meaning in COVERS.items())
-
-
-def _place_fault(place: dict[str, Any], columns: dict[str, str]) -> str | None:
-    """Return what is wrong with the rules by which a register is placed."""
-    if not isinstance(place, dict):
-        return f"place is {place!r}, not a table [registers.place]"
-    known = (*PLACE_RULES, "province")
-    unknown = sorted(place.keys() - set(known))
-    if unknown:
-        return f"[registers.place] has {', '.join(unknown)}, not one of {', '.join(known)}"
-    for role, column in place.items():
-        if not isinstance(column, str):
-            return f"[registers.place] gives two columns for {role}: {column!r}. Name the one that decides"
-        if column not in columns:
-            return f"[registers.columns] lacks {column}, which place names for {role}"
-    shared = sorted(column for column in {*place.values()} if [*place.values()].count(column) > 1)
-    if shared:
-        roles = " and ".join(role for role, column in place.items() if column == shared[0])
-        return f"[registers.place] gives {shared[0]} for {roles}. A column has one role there"
-    if ("name" in place) != ("province" in place):
-        return "[registers.place] needs name and province together: without its province a name may be of two places"
-    return None
 
 
 def _write(file: DeliveredFile, register: Register, folder: Path) -> None:

@@ -165,7 +165,7 @@ def replace(folder: Path, tables: dict[str, pa.Table], store: Path) -> None:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         changed = [name for name in written if _content(folder / name) != written[name]]
-        if not changed and (folder / SUMS).is_file() and not check_folder(folder):
+        if not changed and not check_folder(folder):
             return
         (folder / SUMS).unlink(missing_ok=True)
         for name in changed:

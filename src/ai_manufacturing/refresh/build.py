@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BuildFailedError
 from ai_manufacturing.releases.store import WAREHOUSE, Store
-from ai_manufacturing.system import dbt_process, disk
+from ai_manufacturing.system import dbt_process
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
 
 OUTPUT = "dbt.txt"
@@ -53,7 +54,7 @@ def dbt(store: Store, work: Path, *arguments: str, accepted: str = "", on_progre
     kept, parsed = store.folder / PARSED, work / "target" / PARSED
     if kept.exists():
         parsed.parent.mkdir()
-        disk.copy(kept, parsed)
+        shutil.copyfile(kept, parsed)
     with (work / OUTPUT).open("w", encoding="utf-8") as output:
         process = dbt_process.started(arguments, environment, output)
         if on_progress is None:

@@ -33,7 +33,6 @@ from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
 from ai_manufacturing.releases.store import WAREHOUSE, Store
 from ai_manufacturing.system import clock, duckdb_client
-from ai_manufacturing.system.disk import copy
 
 
 def refresh(
@@ -100,8 +99,7 @@ def refresh(
             held_build=held,
         )
         on_event("started", {"release_id": release_id, "deliveries": len(fingerprint.delivered(hashes))})
-        with publishing.recorded(store, release_id):
-            manifest = _build_and_publish(run)
+        manifest = _build_and_publish(run)
         freshness.require_fresh(store.published, f"Release {release_id} is published.", True, on_event)
         return manifest
 
@@ -151,7 +149,7 @@ def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
     run.on_event("delivery", delivery.facts())
     paths_read_again = _prepare_landing(run)
     if run.held_build is not None:
-        copy(run.store.held(run.held_build) / WAREHOUSE, run.warehouse)
+        shutil.copyfile(run.store.held(run.held_build) / WAREHOUSE, run.warehouse)
         is_failed = False
         run.on_event("judged again", {"held": run.held_build})
     else:
@@ -241,11 +239,6 @@ def _compare(run: Run, built: Built, connection: duckdb.DuckDBPyConnection) -> C
     if run.years is not None:
         again = ReadAgain(run.years, judgement.unchanged(built.paths_read_again, run.hashes, published))
     comparison = judgement.compare(connection, run.declared, again)
-    if comparison.rewritten is None:
-        run.warn(
-            f"Release {published.release_id} was written before releases kept their series. This once, only "
-            "estimates that move hold a release, and no values."
-        )
     if declarations := [*map(str, comparison.declarations)]:
         run.on_event("declared", {"revisions": declarations})
         built.described["reason"] = "; ".join(filter(None, [built.described["reason"], *declarations]))
@@ -274,7 +267,7 @@ def _held_by_judgement(
     run: Run, built: Built, comparison: Comparison | None, judged: Judgement, changed: Sequence[str]
 ) -> HeldError:
     """Hold a build that rewrites what was published, and return the error that says why."""
-    rewritten = comparison.rewritten.record() if comparison and comparison.rewritten else {}
+    rewritten = comparison.rewritten.record() if comparison else {}
     _hold(run, built, HeldError, [*judged.why, *changed], rewritten)
     first = f"Release {run.release_id} is held: it rewrites what was published. The published release is unchanged."
     causes = built.delivery.causes if built.delivery.has_changed else []

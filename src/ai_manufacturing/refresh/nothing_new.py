@@ -71,7 +71,7 @@ def require_new(
             continue
         if report["manifest"]["fingerprint"] != fingerprint:
             continue
-        if report["outcome"] == GateFailedError.__name__ or report.get("judged_by") == judged_by:
+        if report["outcome"] == GateFailedError.__name__ or report["judged_by"] == judged_by:
             message = (
                 f"Nothing new since build {folder.name}, which is held: {SAME}. {folder / 'report.json'} says why. "
                 f"To publish it anyway: ai-manufacturing publish {folder.name} --reason '...'; or delete its folder, "

@@ -35,23 +35,10 @@ def at_work(store: Store, on_event: OnEvent) -> Iterator[None]:
     with lock.held(store.lock):
         store.prepare()
         with _errors_in_words(store):
-            for line in store.adopt():
+            for line in store.record_anew():
                 on_event("warning", {"message": f"{line}."})
             _warn_of_log(store.move_log_aside(), on_event)
             yield
-
-
-@contextmanager
-def recorded(store: Store, release_id: str) -> Iterator[None]:
-    """Add a line to the log for a refresh that fails, whatever it fails of."""
-    try:
-        with _errors_in_words(store):
-            yield
-    except RefreshError as error:
-        line = {"release_id": release_id, "at": clock.now(), "outcome": type(error).__name__, "message": str(error)}
-        with suppress(OSError):  # the disk that refuses the line has refused the release, which is what the error says
-            store.record(line)
-        raise
 
 
 @contextmanager

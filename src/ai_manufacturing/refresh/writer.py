@@ -255,13 +255,7 @@ def _write_history(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *,
         "left join new.reports.rpt_verdicts as v on v.specification_id = c.specification_id",
         [manifest.release_id, manifest.published_at, manifest.git_commit, manifest.fingerprint, HEADLINE],
     )
-    # a release of earlier code keeps none
-    if (
-        follows
-        and connection.execute(
-            "from duckdb_tables() where database_name = 'old' and schema_name = 'release' and table_name = 'history'"
-        ).fetchall()
-    ):
+    if follows:
         connection.execute("insert into new.release.history by name from old.release.history")
     comment = "One row per release of this extract set, each followed by the next."
     connection.execute(comments("new.release.history", comment, HISTORY_COMMENTS))

@@ -1,23 +1,21 @@
 """The heartbeat of refreshes: when each attempt began and how it ended, also one that published nothing.
 
-RELEASE_DIR/attempts.json holds the newest, the last one last. It decides nothing, so it is no part of the chain of
-refreshes.jsonl. An attempt that was killed has begun and not ended.
+They are lines of refresh.log. An attempt decides nothing, so it is no part of the chain of refreshes.jsonl, the witness
+of what was published. One that was killed has begun and not ended.
 """
 
-import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from ai_manufacturing.releases import refresh_log
 from ai_manufacturing.system import clock
-from ai_manufacturing.system.disk import locked, make_folder, replace_bytes
 from ai_manufacturing.system.exit_codes import ExitCode
 
-FILE = "attempts.json"
-KEPT = 50
+EVENT = "attempt"
 PUBLISHED = "published"
 
 
@@ -57,37 +55,27 @@ def recorded(folder: Path) -> Iterator[None]:
     folder : Path
         RELEASE_DIR. Where it cannot be written to, the attempt fails of that and says so itself.
     """
-    began = Attempt(clock.now("milliseconds"), os.getpid(), socket.gethostname())
-    _record(folder, began)
+    attempt = Attempt(clock.now("milliseconds"), os.getpid(), socket.gethostname())
+    _write(folder, attempt)
+    code, outcome, message = int(ExitCode.DONE), PUBLISHED, None
     try:
         yield
     except BaseException as error:
-        code = int(getattr(error, "exit_code", ExitCode.FAILED))
+        code, outcome = int(getattr(error, "exit_code", ExitCode.FAILED)), type(error).__name__
         message = (str(error).splitlines() or [""])[0]
-        _record(
-            folder,
-            replace(
-                began, ended_at=clock.now("milliseconds"), exit_code=code, outcome=type(error).__name__, message=message
-            ),
-        )
         raise
-    _record(folder, replace(began, ended_at=clock.now("milliseconds"), exit_code=int(ExitCode.DONE), outcome=PUBLISHED))
+    finally:
+        at = clock.now("milliseconds")
+        _write(folder, replace(attempt, ended_at=at, exit_code=code, outcome=outcome, message=message))
 
 
-def read(folder: Path) -> list[Attempt]:
-    """Return the attempts that are kept, the last one last; none of a file that somebody else has written."""
-    try:
-        return [Attempt(**attempt) for attempt in json.loads((folder / FILE).read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
-        return []
+def last(folder: Path) -> Attempt | None:
+    """Return what the log says last of an attempt: that it began, or how it ended; None if it says nothing."""
+    for line in refresh_log.newest_first(folder):
+        if line["event"] == EVENT:
+            return Attempt(**{field.name: line[field.name] for field in fields(Attempt)})
+    return None
 
 
-def _record(folder: Path, attempt: Attempt) -> None:
-    """Add an attempt, or what became of it; attempts at the same time wait for each other."""
-    began = (attempt.began_at, attempt.pid, attempt.host)
-    with suppress(OSError):
-        make_folder(folder)
-        with locked(folder, wait=True):
-            others = [other for other in read(folder) if (other.began_at, other.pid, other.host) != began]
-            newest = [asdict(other) for other in (*others, attempt)][-KEPT:]
-            replace_bytes(folder / FILE, json.dumps(newest, ensure_ascii=False, indent=1).encode())
+def _write(folder: Path, attempt: Attempt) -> None:
+    refresh_log.write(folder, refresh_log.line(EVENT, asdict(attempt)))

@@ -14,7 +14,6 @@ from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.system import integrity
 from ai_manufacturing.system.duckdb_client import reading
-from ai_manufacturing.system.sql_text import identifier
 
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")  # of release.manifest
 RESTORE = "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where readers look."
@@ -107,37 +106,3 @@ def require_whole(path: Path, of: Callable[[Path], str | None] = integrity.check
         return of(path)
     except integrity.DamagedError as error:
         raise RefreshError(f"{error}. {RESTORE}") from error
-
-
-def check(path: Path) -> Manifest:
-    """Return the manifest of a release file that has the SHA-256 beside it, and tables with the rows that it says.
-
-    Raises
-    ------
-    RefreshError
-        Naming the file or the table that differs.
-    """
-    require_whole(path)
-    with opened(path) as (manifest, connection):
-        counts = _row_counts(connection)
-    if counts != manifest.row_counts:
-        wrong = sorted(
-            name
-            for name in counts.keys() | manifest.row_counts.keys()
-            if counts.get(name) != manifest.row_counts.get(name)
-        )
-        raise RefreshError(f"{path}: manifest and content differ in {', '.join(wrong)}.")
-    return manifest
-
-
-def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Return the rows of every table but those of the release schema."""
-    tables = connection.execute(
-        "select schema_name, table_name from duckdb_tables() where schema_name <> 'release' "
-        "and database_name = current_database() order by all"
-    ).fetchall()
-    counts = {}
-    for schema, table in tables:
-        ((count,),) = connection.execute(f"select count(*) from {identifier(schema)}.{identifier(table)}").fetchall()
-        counts[f"{schema}.{table}"] = count
-    return counts

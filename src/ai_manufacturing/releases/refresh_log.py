@@ -1,17 +1,20 @@
-"""RELEASE_DIR/refresh.log: what refreshes and publications report, one JSON object a line with its time.
+"""RELEASE_DIR/refresh.log: when refreshes began, what they and publications report, and how they ended.
+
+One JSON object a line, with its time.
 
 The same file under systemd, cron and Dagster, and on a terminal. It rotates by itself.
 """
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
 from ai_manufacturing.system import clock
+from ai_manufacturing.system.disk import make_folder
 
 FILE = "refresh.log"
 LARGEST = 1_000_000  # bytes, some years of nights; then refresh.log.1 and so on
@@ -33,11 +36,10 @@ def line(event: str, facts: dict[str, Any]) -> str:
 
 
 def write(folder: Path, text: str) -> None:
-    """Add a line to the log of a release folder, if there is one that this user may write to."""
-    if not folder.is_dir():
-        return
+    """Add a line to the log of a release folder, if this user may write to it."""
     path = folder / FILE
     with suppress(OSError):
+        make_folder(folder)
         is_new = not path.exists()
         handler = _Handler(path, maxBytes=LARGEST, backupCount=OLDER, encoding="utf-8")
         try:
@@ -46,3 +48,12 @@ def write(folder: Path, text: str) -> None:
             handler.emit(logging.makeLogRecord({"msg": text}))
         finally:
             handler.close()
+
+
+def newest_first(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the log, the last one first, as far back as the file before it; a torn line is none."""
+    for path in (folder / FILE, folder / f"{FILE}.1"):
+        with suppress(OSError):
+            for text in reversed(path.read_text(encoding="utf-8", errors="replace").splitlines()):
+                with suppress(ValueError):
+                    yield json.loads(text)

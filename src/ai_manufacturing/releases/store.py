@@ -5,9 +5,8 @@
         past/000012.duckdb      releases by number; the published file is a copy of one
         held/000013/            a build that was not published: warehouse.duckdb and report.json
         work/                   the private build of a running refresh; whatever is left there is of a dead one
-        refreshes.jsonl         one line per refresh that built, and per rollback; what was added and pruned (integrity)
-        attempts.json           when each refresh began, and how it ended (attempts.py)
-        refresh.log             what refreshes reported, with times (refresh_log.py)
+        refreshes.jsonl         what was added, published, rolled back, accepted and pruned (integrity)
+        refresh.log             when each refresh began, what it reported and how it ended (refresh_log.py)
         partial_parse.msgpack   the project as dbt parsed it, for the next build; may be deleted
         traceback.txt           where the code failed the last time that neither a delivery nor the disk was the cause
         refresh.lock
@@ -29,9 +28,9 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
-from ai_manufacturing.releases.manifest import RESTORE, Manifest, check, opened, read_manifest, require_whole
+from ai_manufacturing.releases.manifest import RESTORE, Manifest, opened, read_manifest, require_whole
 from ai_manufacturing.system import integrity
-from ai_manufacturing.system.disk import copy, make_folder, open_to_readers, sync
+from ai_manufacturing.system.disk import make_folder, open_to_readers, sync
 from ai_manufacturing.system.integrity import Chain
 
 DIGITS = 6
@@ -135,8 +134,8 @@ class Store:
                     done.append(f"{integrity.beside(self.published)}: missing; written again")
         return done
 
-    def adopt(self) -> list[str]:
-        """Take over what an earlier version wrote, once; from then on, a SHA-256 that is gone is damage.
+    def record_anew(self) -> list[str]:
+        """Record the releases in a log that a person has emptied, as RESTORE_LOG says.
 
         Only the holder of the lock may call this.
 
@@ -148,42 +147,20 @@ class Store:
         Raises
         ------
         RefreshError
-            If there are releases and no log.
+            If there are releases and no log, or the log is damaged.
         """
-        log = self._chain.read()
         ids = self.release_ids()
-        if log.is_marked:
+        if not ids or self._chain.read().lines:
             return []
-        if ids and not self._chain.path.exists():
+        if not self._chain.path.exists():
             raise RefreshError(f"{self._chain.path}: missing, and {self.folder / 'past'} has releases. {RESTORE_LOG}")
-        done = []
-        releases: dict[str, dict[str, Any]] = {}
-        has_none = bool(log.lines) and not log.is_sealed  # a version that sealed the log wrote all other hashes too
+        releases = {}
         for path in map(self.past, ids):
-            if self.published.exists() and path.samefile(self.published):
-                incoming = self.work / path.name
-                copy(path, incoming)
-                incoming.chmod(0o444)
-                sync(incoming)
-                incoming.replace(path)
-                done.append(f"{path}: was one file with the published one; now a copy")
-            with suppress(RefreshError, integrity.DamagedError):  # one without a line is damage
-                if has_none and not integrity.beside(path).exists():
-                    check(path)
-                    integrity.record(path, integrity.sha256(path))
-                if digest := integrity.recorded(path):
-                    releases[path.stem] = {"file_sha256": digest}
-                    releases[path.stem] |= read_manifest(path).listed
-        for folder in map(self.held, self.held_ids() if has_none else []):
-            if (folder / "report.json").exists() and not (folder / integrity.SUMS).exists():
-                integrity.record_folder(folder)
+            with suppress(RefreshError):  # one without a line is damage
+                if digest := require_whole(path):
+                    releases[path.stem] = {"file_sha256": digest} | read_manifest(path).listed
         self.record({"releases": releases})
-        if ids or self.held_ids() or log.lines:
-            done.append(
-                f"{self.folder}: written by an earlier version. The SHA-256 of {len(releases)} releases are now in "
-                f"{self._chain.path}; from now on one that is missing is damage"
-            )
-        return [*done, *self._settle()]
+        return [f"{self._chain.path}: was empty; the SHA-256 of {len(releases)} releases are in it again"]
 
     def move_log_aside(self) -> Path | None:
         """Move away a write-ahead log that somebody left beside the published file.
@@ -306,8 +283,6 @@ class Store:
         RefreshError
             Naming the file and what is missing or differs.
         """
-        if not self._chain.read().is_marked:
-            return
         named = self.releases_in_log()
         in_log = named.get(release_id, {}).get("file_sha256")
         if path == self.published:
@@ -343,16 +318,11 @@ class Store:
         return (self.releases_in_log().keys() & seen) - pruned
 
     def next_id(self) -> str:
-        """Return a number above all releases and builds that are kept, or that the log of refreshes names."""
+        """Return a number above all releases and builds that are kept, or releases that the log names."""
         published = self.current()
-        named = (str(line.get("release_id")) for line in self.refreshes())
-        numbers = [
-            *self.release_ids(),
-            *self.held_ids(),
-            *(number for number in named if ID.fullmatch(number)),
-            published.release_id if published else "0",
-        ]
-        return f"{max(int(number) for number in numbers) + 1:0{DIGITS}d}"
+        number = published.release_id if published else "0"
+        newest = max(number, *self.release_ids(), *self.held_ids(), *self.releases_in_log(), key=int)
+        return f"{int(newest) + 1:0{DIGITS}d}"
 
     def releases_in_log(self) -> dict[str, dict[str, Any]]:
         """Return what the log says of each release by its number: `file_sha256`, and what `releases` lists.
@@ -397,7 +367,7 @@ class Store:
         source = self.past(release_id)
         incoming = self.published.with_name(f".{self.published.name}.{release_id}")
         incoming.unlink(missing_ok=True)
-        copy(source, incoming)
+        shutil.copyfile(source, incoming)
         incoming.chmod(0o444)
         sync(incoming)
         digest, copied = require_whole(source, integrity.recorded), integrity.sha256(incoming)
@@ -426,15 +396,7 @@ class Store:
             Naming the file that differs.
         """
         folder = self.held(release_id)
-        try:
-            wrong = integrity.check_folder(folder)
-        except FileNotFoundError:
-            if not (folder / "report.json").exists():  # no build
-                return
-            wrong = [f"{folder / integrity.SUMS}: missing"]
-        except integrity.DamagedError as error:
-            wrong = [str(error)]
-        if wrong:
+        if wrong := integrity.check_folder(folder):
             raise RefreshError(f"{wrong[0]}. Nothing was published. Delete {folder}, and refresh, to build it again.")
 
     def prune(self, *anchors: str) -> list[str]:

@@ -166,11 +166,7 @@ def check(
 
 def _damaged(folder: Path) -> list[str]:
     """Return what differs between the files of a package and its SHA256SUMS."""
-    try:
-        found = integrity.check_folder(folder)
-    except integrity.DamagedError as error:
-        found = [str(error)]
-    return [line.replace(f"{folder}/", "") for line in found]
+    return [line.replace(f"{folder}/", "") for line in integrity.check_folder(folder)]
 
 
 def _complete(folder: Path, extracts: Path | None) -> None:

@@ -108,8 +108,7 @@ def quick_starts(release: Release) -> dict[str, str]:
 
 def history(release: Release) -> list[dict[str, Any]]:
     """Return the releases of this extract set up to this one, the newest first, each with the headline."""
-    is_kept = release.has_table("release.history")
-    return release.rows("select * from release.history order by release_id desc") if is_kept else []
+    return release.rows("select * from release.history order by release_id desc")
 
 
 def _filled(name: str, **values: Any) -> str:

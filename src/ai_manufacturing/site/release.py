@@ -46,10 +46,6 @@ class Release:
         """Return the series that are not delivered, with where they can be had and what waits for them."""
         return sources.known(self._connection)["absent"]
 
-    def has_table(self, name: str) -> bool:
-        """Whether the file has a table: releases of earlier code lack some."""
-        return bool(self.rows("from duckdb_tables() where concat(schema_name, '.', table_name) = ?", name))
-
     def substituted(self) -> list[dict[str, Any]]:
         """Return kind, name, label and substitution of what a substitute feeds here."""
         return self.rows("select * from marts.dim_labels where substitution is not null order by kind, name")

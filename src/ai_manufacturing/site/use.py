@@ -80,7 +80,5 @@ def _changes(release: Release) -> dict[str, Any]:
 
 def _replaced(release: Release) -> Origin | None:
     """Return whose numbers the release before had, if that was another extract set: then there are no changes."""
-    if not release.has_table("release.previous"):
-        return None
     before = release.rows("select extract_set, extract_set_kind as kind from release.previous")
     return next((origin for row in before if (origin := Origin(**row)) != release.manifest.origin), None)

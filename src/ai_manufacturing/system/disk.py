@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-FICLONE = 0x40049409  # of Linux' ioctl: let a file share the blocks of another
-
 
 def reason(error: OSError) -> str:
     """Return why the system refused, in words."""
@@ -42,20 +40,6 @@ def replace_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
         sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy a file into an inode of its own; where the file system can, blocks are shared until one is written to."""
-    try:
-        with source.open("rb") as read, target.open("xb") as written:
-            try:
-                fcntl.ioctl(written, FICLONE, read.fileno())
-            except OSError:  # a file system that shares no blocks
-                shutil.copyfileobj(read, written, 2**20)
-    except OSError as error:
-        if error.filename is None:  # while bytes are written, no name is given
-            error.filename = str(target)
-        raise
 
 
 def make_folder(folder: Path, store: Path | None = None) -> None:

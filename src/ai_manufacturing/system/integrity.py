@@ -6,7 +6,6 @@
 
 A line is on the disk before the head counts it. So the head never leads, and a log with fewer lines was cut. The head
 lags by one line at most, where a writer died between the two: a whole line counts, a torn one is replaced by the next.
-The first line that a head counts is marked: lines before it are of an earlier version, which kept no head.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ SUMS = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 Line = dict[str, Any]
 
-OWN, MARK, VERSION = "sha256", "log_version", 1
+OWN = "sha256"
 
 
 class DamagedError(Exception):
@@ -95,16 +94,14 @@ def record_folder(folder: Path, left_out: tuple[str, ...] = ()) -> None:
 
 
 def check_folder(folder: Path, left_out: tuple[str, ...] = ()) -> list[str]:
-    """Return what differs between a folder and its SHA256SUMS, one text for each file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it has none.
-    DamagedError
-        If SHA256SUMS is not as it was written.
-    """
-    return differences(folder, _read_sums(folder / SUMS), _names(folder, left_out), SUMS)
+    """Return what differs between a folder and its SHA256SUMS, one text for each file."""
+    try:
+        expected = _read_sums(folder / SUMS)
+    except FileNotFoundError:
+        return [f"{folder / SUMS}: missing"]
+    except DamagedError as error:
+        return [str(error)]
+    return differences(folder, expected, _names(folder, left_out), SUMS)
 
 
 def differences(folder: Path, expected: Mapping[str, str], present: Iterable[str], witness: object) -> list[str]:
@@ -160,16 +157,9 @@ class Log:
     ----------
     lines : list of dict
         Without their hashes.
-    is_marked : bool
-        Whether a head counts its lines.
-    is_sealed : bool
-        Whether its last line carries a hash.
     """
 
     lines: list[Line]
-    is_marked: bool
-    is_sealed: bool
-    count: int  # with lines that an earlier version left torn
     own: str | None  # hash of the last line
     size: int  # bytes that count
     so_far: "hashlib._Hash"
@@ -240,7 +230,7 @@ class Chain:
             line = following(log.lines)
             if line is None:
                 return log.lines
-            if log.is_marked:
+            if log.lines:
                 self._count(log)  # or two writers that die leave two lines uncounted
             log = self._added(log, line)
             self._count(log)
@@ -248,26 +238,24 @@ class Chain:
             return log.lines
 
     def _added(self, log: Log, line: Line) -> Log:
-        text = _sealed(line if log.is_marked else line | {MARK: VERSION}, log.so_far)
+        text = _sealed(line, log.so_far) + b"\n"
         is_new = not self.path.exists()
         with self.path.open("ab") as file:
             if is_new:
                 os.fchmod(file.fileno(), self.mode)
-            missing = max(log.size - file.tell(), 0)  # the line break that an earlier version did not write
-            file.truncate(log.size - missing)  # what a dead writer left
-            file.write(missing * b"\n" + text + b"\n")
+            file.truncate(log.size)  # what a dead writer left
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         if is_new:
             sync(self.path.parent)
         so_far = log.so_far.copy()
-        so_far.update(text + b"\n")
-        size = log.size + len(text) + 1
-        return Log([*log.lines, line], True, True, log.count + 1, json.loads(text)[OWN], size, so_far)
+        so_far.update(text)
+        return Log([*log.lines, line], json.loads(text)[OWN], log.size + len(text), so_far)
 
     def _count(self, log: Log) -> None:
         """Write the head of a log, unless it stands there."""
-        head = json.dumps({"lines": log.count, OWN: log.own}).encode() + b"\n"
+        head = json.dumps({"lines": len(log.lines), OWN: log.own}).encode() + b"\n"
         if not self.head.exists() or self.head.read_bytes() != head:
             replace_bytes(self.head, head, self.mode)
 
@@ -278,47 +266,41 @@ class Chain:
     def _checked(self, head: bytes | None, content: bytes) -> Log:
         *ended, rest = content.split(b"\n")
         texts = [*ended, rest] if rest else ended
-        parsed = [_parsed(text) for text in texts]
-        marked = next((number for number, line in enumerate(parsed) if line and MARK in line), len(texts))
-        counted, own = self._counted(head) if head is not None else (marked, None)
+        counted, counted_own = (0, None) if head is None else self._counted(head)
         if len(texts) < counted:
             raise self.damaged(f"{self.path}: was cut: it has {len(texts)} lines, and {self.head} counts {counted}")
         if len(texts) > counted + 1:
-            what = f"counts {counted}" if head is not None else "is missing"
+            what = "is missing" if head is None else f"counts {counted}"
             raise self.damaged(f"{self.path}: has {len(texts)} lines, and {self.head} {what}")
         lines: list[Line] = []
-        so_far, size, count, last = hashlib.sha256(), 0, 0, None
-        for number, (text, line) in enumerate(zip(texts, parsed, strict=True)):
-            seal = line.pop(OWN, None) if line else None
-            is_whole = number < len(ended) and seal is not None and text == _sealed(line or {}, so_far)
-            is_torn = line is None and number == len(ended) and head is None
-            if is_torn or (number >= counted and not is_whole):
-                break  # of a writer that died
-            if (seal or last) and not is_whole:
-                raise self.damaged(f"{self.path}, line {number + 1}: not as it was written")
-            if own is not None and number == counted - 1 and seal != own:
+        own, size, so_far = None, 0, hashlib.sha256()
+        for number, text in enumerate(texts, start=1):
+            line = _parsed(text)
+            seal = line.pop(OWN, None)
+            if number > len(ended) or text != _sealed(line, so_far):
+                if number > counted:
+                    break  # of a writer that died
+                raise self.damaged(f"{self.path}, line {number}: not as it was written")
+            if number == counted and seal != counted_own:
                 raise self.damaged(f"{self.path}, line {counted}: not the one that {self.head} counts")
-            last = seal
+            lines.append(line)
+            own, size = seal, size + len(text) + 1
             so_far.update(text + b"\n")
-            size, count = size + len(text) + 1, number + 1
-            if line is not None:
-                line.pop(MARK, None)
-                lines.append(line)
-        return Log(lines, head is not None or count > marked, last is not None, count, last, size, so_far)
+        return Log(lines, own, size, so_far)
 
-    def _counted(self, head: bytes) -> tuple[int, str]:
-        counted = _parsed(head) or {}
+    def _counted(self, head: bytes) -> tuple[int, str | None]:
+        counted = _parsed(head)
         if head != json.dumps(counted).encode() + b"\n" or counted.keys() != {"lines", OWN}:
             raise self.damaged(f"{self.head}: not as it was written")
         return counted["lines"], counted[OWN]
 
 
-def _parsed(text: bytes) -> Line | None:
+def _parsed(text: bytes) -> Line:
     try:
         line = json.loads(text)
     except ValueError:
-        return None
-    return line if isinstance(line, dict) else None
+        return {}
+    return line if isinstance(line, dict) else {}
 
 
 def _sealed(line: Line, before: "hashlib._Hash") -> bytes:

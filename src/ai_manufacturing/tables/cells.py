@@ -7,7 +7,7 @@ import duckdb
 
 from ai_manufacturing.releases.origin import SYNTHETIC, Origin, origin_of
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable, TableError
+from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
 from ai_manufacturing.text import MARK, Catalogue, Words
 
 # Kinds of lines that are notes below a table.
@@ -28,19 +28,7 @@ def read(connection: duckdb.DuckDBPyConnection, text: Catalogue) -> dict[str, Pa
         Open on a release or a built warehouse.
     text : Catalogue
         Words of the tables, with the labels of the same file.
-
-    Raises
-    ------
-    TableError
-        If the file was built before tables had a choice of readings.
     """
-    if not connection.execute(
-        "select 1 from duckdb_tables() where schema_name = 'reports' and table_name = 'rpt_table_cells'"
-    ).fetchall():
-        raise TableError(
-            "There is no table reports.rpt_table_cells, which has the readings and errors: an earlier version built "
-            "the file, or the build did not get there. Build it again, or name another with --database."
-        )
     cells = duckdb_client.rows(
         connection,
         "select c.*, rtrim(d.description_en, '.') as heading_en, d.description_zh as heading_zh "

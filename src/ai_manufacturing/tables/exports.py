@@ -209,7 +209,7 @@ def export_table(
     DatabaseError
         If the file is not there, or is no release and no warehouse.
     TableError
-        If there is no such table, reading or error, or the file is of an earlier version.
+        If there is no such table, reading or error.
     ExportError
         If the warehouse was not built to the end, or the file cannot be written.
     """
