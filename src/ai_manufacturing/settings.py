@@ -58,11 +58,6 @@ def landed_tables_dir() -> Path:
     return landing_dir() / "tables" / hashlib.md5(os.fsencode(named), usedforsecurity=False).hexdigest()
 
 
-def target_dir() -> Path:
-    """Return the folder of what dbt writes beside the warehouse: DBT_TARGET_PATH, or target."""
-    return (project_root() / (os.environ.get("DBT_TARGET_PATH") or "target")).resolve()
-
-
 def warehouse_path() -> Path:
     """Return the DuckDB file: WAREHOUSE_PATH, or build/warehouse.duckdb."""
     return (project_root() / (os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")).resolve()

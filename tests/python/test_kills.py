@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import counts, site
-from ai_manufacturing.landing import landed, log
 from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.store import Store
@@ -26,7 +25,7 @@ from ai_manufacturing.synthetic import registers
 from ai_manufacturing.system import duckdb_client, integrity
 from tests.python import killed
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import check, release, released_to
+from tests.python.release_store import release
 from tests.python.site_reader import ONE_FORMAT, ONE_PAGE
 
 # ---------------------------------------------------------------- DuckDB
@@ -129,50 +128,6 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_
     place = (PROJECT, light_build.environment, within, "open_to_readers", imported, one_page)
     with killed.command(*place) as run:
         killed.dies(run, 10, arguments, is_whole, is_alone, with_catalogue)
-
-
-@pytest.mark.soak
-def test_a_killed_verify_changes_no_release_and_no_landed_file(
-    store: Store, delivery: Build, small_build: Build, tmp_path: Path
-) -> None:
-    """A person has emptied the log of refreshes, so that there are lines and a hash to write."""
-    release(store, small_build.warehouse)
-    landing = delivery.landing
-    folders = [path for path in landing.iterdir() if landed.is_landed_folder(path)]
-    kept = [path for folder in folders for path in folder.iterdir()]
-    kept += [store.published, store.past("000001")]
-    content = {path: path.read_bytes() for path in kept}
-    (name,) = log.sets(landing)
-    events = log.read(landing, name)
-    refreshes = store.folder / "refreshes.jsonl"
-    litter = [store.work / "000009", tmp_path / ".site.4194304999", landing / f".{'0' * 32}"]
-
-    def emptied_log() -> None:
-        for path in (integrity.beside(store.published), Path(f"{refreshes}.head")):
-            path.unlink(missing_ok=True)
-        refreshes.write_text("")
-        for folder in litter:
-            folder.mkdir()
-
-    def is_unchanged() -> None:
-        assert {path: path.read_bytes() for path in kept} == content
-
-    def is_in_order(printed: str) -> None:
-        is_unchanged()
-        assert "None differ." in printed
-        check(store.published)
-        assert log.read(landing, name) == events
-        assert [row["release_id"] for row in store.listed()[0]] == ["000001"]
-        assert not any(folder.exists() for folder in litter)
-        hidden = (*landing.rglob(".*"), *store.folder.rglob(".*"))
-        assert not any(path.is_file() for path in hidden)
-
-    site = {"SITE_DIR": str(tmp_path / "site")}
-    environment = delivery.environment | released_to(store) | site
-    imported = ("ai_manufacturing.auditing.verify", "ai_manufacturing.releases.configured")
-    within = ("/ai_manufacturing/",)
-    with killed.command(PROJECT, environment, within, "_landing", imported) as run:
-        killed.dies(run, 8, ("verify",), is_unchanged, is_in_order, emptied_log)
 
 
 def test_only_whole_counts_are_handed_over_and_they_replace_the_old_ones_in_one_step(

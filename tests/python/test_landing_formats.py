@@ -409,11 +409,15 @@ def test_a_parquet_bomb_is_refused_without_being_decoded(project: Project, monke
     assert decoded == []
 
 
-def test_a_parquet_file_with_lists_in_its_cells_is_refused(project: Project) -> None:
+def test_a_parquet_file_with_lists_or_bytes_in_its_cells_is_refused(project: Project) -> None:
     project.deliver("firms/a", parquet({name: [[1]] for name in HEADER}))
-    assert fault() == (
-        "firms/a, column 城市代码: its values are of type list<element: int64>. Ask for one value in a cell."
+    text = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\x98"]).buffers())
+    project.deliver("firms/b", parquet(dict.fromkeys(HEADER, text)))
+    lists, foreign = fault().splitlines()
+    assert (
+        lists == "firms/a, column 城市代码: its values are of type list<element: int64>. Ask for one value in a cell."
     )
+    assert foreign.startswith("firms/b: its text is not UTF-8 (")
 
 
 def test_above_the_absolute_limit_a_plausible_ratio_does_not_help(

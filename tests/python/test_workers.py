@@ -204,6 +204,7 @@ def differing(one: Path, other: Path) -> list[str]:
         return found
 
 
+@pytest.mark.door
 @pytest.mark.soak
 @pytest.mark.parametrize("threads", ["1", "4"])
 def test_a_build_gives_the_same_bytes_on_any_number_of_threads(

@@ -463,10 +463,6 @@ class Inputs:
         """Return the group of each city; missing where it is in none."""
         return cities.map(self._of_grouping(grouping)["group_name"])
 
-    def value_of(self, grouping: str, cities: pd.Series) -> pd.Series:
-        """Return the value by which each city is grouped; missing where it is in no group."""
-        return cities.map(self._of_grouping(grouping)["value"])
-
     def strata_of(self, strata: str, cities: pd.Series) -> Codes:
         """Return the stratum of each city, a row of STRATA, as 0, 1, ...; a city in no group is in a stratum too."""
         labels = [self.group_of(name, cities).fillna("none") for name in STRATA[strata]]

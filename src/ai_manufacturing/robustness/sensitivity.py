@@ -5,7 +5,6 @@ nothing of selection on the controls, and inclusive R2, near one with city effec
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -22,7 +21,7 @@ POWER = 0.8
 
 def oster_delta(case: Case, position: int) -> float:
     """Return Oster's delta of a case."""
-    return oster(case.regression, position).delta
+    return oster(case.regression, position)
 
 
 def clustered_robustness_value(case: Case, position: int, cluster: str) -> float:
@@ -41,37 +40,10 @@ def clustered_minimum_detectable_effect(case: Case, position: int, cluster: str)
     return minimum_detectable_effect(error.std_error, error.degrees_of_freedom)
 
 
-@dataclass(frozen=True)
-class Oster:
-    """Selection on unobservables beside selection on the controls.
+def oster(regression: PartialledOut, position: int, *, r2_max: float | None = None) -> float:
+    """Return how strong selection on a confounder must be, beside that on the controls, for a slope of zero.
 
-    Attributes
-    ----------
-    beta_uncontrolled, beta_controlled : float
-        Slopes without and with the controls, both with the effects; outcome per unit of the regressor.
-    r2_uncontrolled, r2_controlled : float
-        Within R2 of the two regressions.
-    r2_max : float
-        Assumed within R2 with the confounder beside the controls.
-    delta : float
-        How many times as strong as selection on the controls selection on the confounder must be for a slope of zero.
-        Above one the result is taken as robust; negative if the controls move the slope away from zero, so that only a
-        confounder of the other direction can undo it; infinite if no confounder can.
-    beta_star : float
-        Slope if selection on the confounder is as strong as on the controls (delta of one).
-    """
-
-    beta_uncontrolled: float
-    beta_controlled: float
-    r2_uncontrolled: float
-    r2_controlled: float
-    r2_max: float
-    delta: float
-    beta_star: float
-
-
-def oster(regression: PartialledOut, position: int, *, r2_max: float | None = None) -> Oster:
-    """Compare the movement of a slope, and of R2, when the controls come in, with what a confounder could still do.
+    The movement of a slope, and of R2, when the controls come in, is compared with what a confounder could still do.
 
     Parameters
     ----------
@@ -83,7 +55,10 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
 
     Returns
     -------
-    Oster
+    float
+        Delta: how many times as strong. Above one the result is taken as robust; negative if the controls move the
+        slope away from zero, so that only a confounder of the other direction can undo it; infinite if no confounder
+        can.
 
     Raises
     ------
@@ -94,13 +69,12 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
 
     Notes
     -----
-    Of the two slopes that a delta of one allows, beta_star is the one nearer to the controlled slope, as in psacalc and
-    robomit. The confounder is what the controls leave of it, as in the source.
+    The confounder is what the controls leave of it, as in the source.
 
     References
     ----------
     Oster (2019), "Unobservable selection and coefficient stability", Journal of Business and Economic Statistics 37(2):
-    proposition 2, and proposition 3 solved for delta; golden numbers in tests/python/golden.
+    proposition 3 solved for delta; golden numbers in tests/python/golden.
     """
     y, x, controls = _parts(regression, position)
     if not controls.shape[1]:
@@ -122,21 +96,7 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
     cubic = long**3 * (tau_x - tau_x**2)
     numerator = long * tau_x * (gained + moved**2) + 2 * long**2 * tau_x * moved + cubic
     denominator = gainable * (moved + long * (1 - tau_x)) + long**2 * tau_x * moved + cubic
-    theta = gainable * (1 - tau_x) - gained * tau_x - tau_x * moved**2
-    constant = gainable * moved
-    # The smaller root of -tau moved v^2 + theta v + constant = 0, v the bias, also where nothing moved.
-    divisor = theta + math.copysign(math.sqrt(theta**2 + 4 * tau_x * moved * constant), theta)
-    bias = -2 * constant / divisor if divisor else 0.0
-    unit = float(regression.units[position])
-    return Oster(
-        beta_uncontrolled=short * unit,
-        beta_controlled=long * unit,
-        r2_uncontrolled=r2_short,
-        r2_controlled=r2_long,
-        r2_max=highest,
-        delta=numerator / denominator if denominator else math.copysign(math.inf, numerator),
-        beta_star=(long - bias) * unit,
-    )
+    return numerator / denominator if denominator else math.copysign(math.inf, numerator)
 
 
 def robustness_value(regression: PartialledOut, t_statistic: float) -> float:

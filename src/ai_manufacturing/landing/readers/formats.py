@@ -531,6 +531,10 @@ def _read_parquet(content: bytes) -> tuple[str | None, list[str], list[pa.Chunke
     for batch in file.iter_batches():
         size += sum(_text_size(column) for column in batch.columns)
         containers.check_expansion(size, len(content), "the Parquet file", "as CSV")
+        try:
+            batch.validate(full=True)  # a writer may have put any bytes into a text
+        except pa.ArrowInvalid as error:
+            raise FileFault(f"its text is not UTF-8 ({error}). Ask the provider for the file again.") from error
         batches.append([_as_text(pa.chunked_array([column])) for column in batch.columns])
     names = file.schema_arrow.names
     columns = [
