@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +167,7 @@ def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -
 def test_what_models_share_is_kept_by_specification_and_by_cities(sample_build: Build) -> None:
     tables = inputs_of(sample_build)
     (headline,) = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
-    in_levels = tables.sample(replace(headline, transform="level")).rows["ai_firms"]
+    in_levels = tables.sample(headline.model_copy(update={"transform": "level"})).rows["ai_firms"]
     assert (in_levels != tables.sample(headline).rows["ai_firms"]).any()
     cities = sample_build.frame("select * from marts.dim_city")
     asked = pd.DataFrame([{"specification_id": HEADLINE, "method": "conley", "setting": "cutoff_km=500"}])

@@ -280,13 +280,6 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
         row = next(row for row in influence if row[0].startswith(f"Most influential {kind}"))
         assert row[0].endswith(f" {name}")
         assert f"{without:.3f}" in row
-    # Two measurements, each the instrument of the other: are the slopes one?
-    inference = f"#{PAPER}_observed_instrumented//details.inference"
-    assert [
-        "less the slope of the other measurement",
-        "clusters: province",
-        *("-0.022", "0.017", "0.209", "[-0.058, 0.013]"),
-    ] in page.rows(f"{inference}//tbody/tr")
 
 
 def test_what_had_nothing_to_check_has_not_passed(public_page: Pages, public_build: Build) -> None:

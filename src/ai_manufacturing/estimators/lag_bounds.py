@@ -35,8 +35,8 @@ class LagBounds:
         estimate = float(fit.estimates[fit.terms.index(self.term)])
         if self.within <= estimate <= self.pooled_ols:
             return ()
-        bounds = {"low": self.within, "high": self.pooled_ols}
-        return (sentence("outside_bounds", name=self.term, estimate=estimate, **bounds),)
+        low, high = self.within, self.pooled_ols
+        return (sentence("outside_bounds", name=self.term, estimate=estimate, low=low, high=high),)
 
 
 def bounds(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> LagBounds:
