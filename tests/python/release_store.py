@@ -48,7 +48,12 @@ def described(release_id: str) -> dict[str, Any]:
     }
 
 
-def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None = None) -> Manifest:
+def write(
+    warehouse: Path,
+    target: Path,
+    manifest: dict[str, Any],
+    previous: Path | None = None,
+) -> Manifest:
     """Write a release that is its own anchor, as the first of a set is."""
     with writer.writing(warehouse, target, manifest, previous) as new:
         release = duckdb_client.at(new.connection, "new")
@@ -70,7 +75,7 @@ def release(store: Store, warehouse: Path) -> Manifest:
 
 
 def check(path: Path) -> Manifest:
-    """Return the manifest of a release that has the SHA-256 beside it, and tables with the rows that it says."""
+    """Return the manifest of a release with its SHA-256 and as many rows of tables as it says."""
     require_whole(path)
     counts = "select concat(schema_name, '.', table_name), estimated_size from duckdb_tables()"
     manifest = read_manifest(path)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import store
+from ai_manufacturing.landing import declarations, store
 from ai_manufacturing.landing.readers import formats
 from tests.python.landing_project import (
     CRAWL,
@@ -605,7 +605,7 @@ def test_a_faulty_declaration_is_one_message(project: Project, of: str) -> None:
         assert line.startswith("vendor/vendor.toml"), line
         assert entry["message"] in line
         if entry["message"] != "not TOML":
-            assert line.endswith("docs/how_to/add_a_provider.md and add_a_register.md say what it holds.")
+            assert line.endswith(declarations.WAY_OUT)
     project.declare(good, provenance="")
     assert firms() == [GOOD]
 
@@ -625,7 +625,8 @@ def test_one_header_with_two_types_in_an_entity_names_both(project: Project) -> 
 def test_an_extract_set_describes_itself(project: Project) -> None:
     project.deliver_rows(GOOD)
     project.deliver("extract_set.yml", "name: autumn\nkind: synthetic\nseed: 1\n")
-    assert landing.extract_set(project.root / "extracts") == landing.ExtractSet(name="autumn", kind="synthetic")
+    described = landing.extract_set(project.root / "extracts")
+    assert (described.name, described.kind, described.period) == ("autumn", "synthetic", None)
     assert recorded("extract_set", "extract_set_kind") == [("autumn", "synthetic")]
 
 

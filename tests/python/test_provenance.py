@@ -83,7 +83,8 @@ def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
 
 
 def test_a_source_that_can_be_looked_up_names_the_series_that_its_staging_model_makes() -> None:
-    sources = [source for provider in declarations.providers().values() for source in provider.sources]
+    providers = declarations.providers().values()
+    sources = [source for provider in providers for source in provider.sources]
     known = [source for source in sources if source.provenance.source_link]
     assert {source.provider for source in known} >= {"axcelchan583", "csmar", "duhe1123"}
     for source in known:

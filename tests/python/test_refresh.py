@@ -618,7 +618,10 @@ def test_a_move_is_said_in_the_digits_that_tell_it_from_its_limit(largest: float
     assert moved == f"An estimate moved by {said} standard errors"
 
 
-def test_whatever_ends_a_refresh_is_a_message(refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_ends_a_refresh_is_a_message(
+    refreshes: Refreshes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A disk that refuses after the move and before it, an error of DuckDB, and a fault of the code."""
     store, unchanged = refreshes.store, "The published release is unchanged"
 

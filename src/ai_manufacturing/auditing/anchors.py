@@ -116,12 +116,14 @@ class Anchor:
 
 def shown_estimates(release: duckdb.DuckDBPyConnection) -> Estimates:
     """Return estimate and standard error of each term of the shown columns of an open release."""
-    of_shown = "estimate is not null and std_error is not null and list_contains(?, specification_id)"
-    return _estimates(release, f"{changes.COEFFICIENTS} where {of_shown}", sorted(moves.shown(release)))
+    is_estimated = "estimate is not null and std_error is not null"
+    of_shown = f"{changes.COEFFICIENTS} where {is_estimated} and list_contains(?, specification_id)"
+    return _estimates(release, of_shown, sorted(moves.shown(release)))
 
 
 def _estimates(release: duckdb.DuckDBPyConnection, table: str, *values: Any) -> Estimates:
-    rows = release.execute(f"select specification_id, term, estimate, std_error from {table}", values).fetchall()
+    query = f"select specification_id, term, estimate, std_error from {table}"
+    rows = release.execute(query, values).fetchall()
     return {(name, term): (estimate, error) for name, term, estimate, error in rows}
 
 

@@ -85,7 +85,8 @@ def read() -> list[Declaration]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = csv.reader(file)
     if header != names:
-        raise BadConfigurationError(f"{SEED}: the columns are {', '.join(header)}. Write {','.join(names)}.")
+        columns = ", ".join(header)
+        raise BadConfigurationError(f"{SEED}: the columns are {columns}. Write {','.join(names)}.")
     found, wrong = [], []
     for number, cells in enumerate(rows, start=2):
         row, where = dict(zip(names, cells, strict=False)), f"{SEED}, row {number}"

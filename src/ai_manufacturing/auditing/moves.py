@@ -103,8 +103,8 @@ def between(
 
 def shown(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """Return the shown columns of a release."""
-    rows = connection.execute("select specification_id from reports.rpt_column_specifications").fetchall()
-    return {name for (name,) in rows}
+    query = "select specification_id from reports.rpt_column_specifications"
+    return {name for (name,) in connection.execute(query).fetchall()}
 
 
 def _sample_years(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:

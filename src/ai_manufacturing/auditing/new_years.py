@@ -59,8 +59,8 @@ def odd(
     Parameters
     ----------
     connection : DuckDBPyConnection
-        With a release attached as `old`, a warehouse of the same extract set as `built`, and `declared` written
-        (declared_revisions.write).
+        With a release attached as `old`, a warehouse of the same extract set as `built`, and
+        `declared` written (declared_revisions.write).
     declarations : sequence of Declaration
         Those that are written.
     """

@@ -1,6 +1,7 @@
 """What `ai-manufacturing verify` compares, byte for byte: landing store, logs, releases, held builds and the site.
 
-What a dead run left is removed, under the lock that its writer would hold. A hash or a line that is gone is damage.
+What a dead run left is removed, under the lock that its writer would hold. A hash or a line that
+is gone is damage.
 """
 
 import shutil
@@ -158,5 +159,6 @@ def _site(folder: Path, outcome: Verified) -> None:
     outcome.mended += [f"{path}: left by a dead run; removed." for path in remove_left(folder)]
     if not (folder / "assets" / "site.js").exists():
         return
-    outcome.damaged += [f"{wrong}. {SITE_AGAIN}" for wrong in integrity.check_folder(folder, (catalogue.NAME,))]
+    wrong = integrity.check_folder(folder, (catalogue.NAME,))
+    outcome.damaged += [f"{line}. {SITE_AGAIN}" for line in wrong]
     outcome.count("sites")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ai_manufacturing.releases.manifest import Manifest
     from ai_manufacturing.releases.store import Store
 
-PUBLICATION = ("release_id", "at", "outcome", "reason", "instead_of")  # of a line of the log, in JSON
+# Of a line of the log, in JSON.
+PUBLICATION = ("release_id", "at", "outcome", "reason", "instead_of")
 
 
 @command(examples=["status", "status --json"])

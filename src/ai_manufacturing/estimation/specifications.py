@@ -54,6 +54,10 @@ def _lag_limits(text: str) -> tuple[str, str | None]:
     return first, last or None
 
 
+def _step_count(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
 Names = Annotated[tuple[str, ...], _separated_by(",")]
 Words = Annotated[tuple[str, ...], _separated_by(None)]
 Pair = Annotated[tuple[str, str], BeforeValidator(_pair)]
@@ -89,7 +93,7 @@ class DynamicPanelOptions(Row):
     lagged: Literal["outcome", "measure"] = "outcome"
     lags: Annotated[tuple[int, int | None], BeforeValidator(_lag_limits)] = (2, 4)
     collapse: bool = True
-    steps: Annotated[Literal[1, 2], BeforeValidator(lambda text: {"1": 1, "2": 2}.get(text, text))] = 2
+    steps: Annotated[Literal[1, 2], BeforeValidator(_step_count)] = 2
     equation: Literal["system", "difference"] = "system"
 
 
@@ -158,17 +162,20 @@ class Specification(Row):
     @model_validator(mode="after")
     def _is_supported(self) -> Self:
         estimator, covariance, effects = self.estimator, self.covariance, self.fixed_effects
+        has_clusters = COVARIANCES[covariance][1] is not None
+        is_panel, is_other = estimator == "dynamic_panel", estimator != "fixed_effects"
         unlike_placebo = self.grouping or covariance != "city" or effects == "city province-year"
         for column, way_out, is_ignored in (
-            ("covariance", "give city", estimator == "dynamic_panel" and covariance != "city"),
-            ("covariance", "give city", estimator == "iv_fixed_effects" and not COVARIANCES[covariance][1]),
-            ("fixed_effects", "give city year", estimator != "fixed_effects" and effects != "city year"),
-            ("grouping", "delete it", estimator != "fixed_effects" and self.grouping),
+            ("covariance", "give city", is_panel and covariance != "city"),
+            ("covariance", "give city", estimator == "iv_fixed_effects" and not has_clusters),
+            ("fixed_effects", "give city year", is_other and effects != "city year"),
+            ("grouping", "delete it", is_other and self.grouping),
             ("placebo", "delete it", getattr(self.options, "placebo", 0) and unlike_placebo),
         ):
             if is_ignored:
                 value = (dict(self) | dict(self.options))[column]
-                raise ValueError(f"{column} {value!r} is not supported for this row (estimator {estimator}); {way_out}")
+                of_row = f"for this row (estimator {estimator})"
+                raise ValueError(f"{column} {value!r} is not supported {of_row}; {way_out}")
         if effects == "city group-year" and not self.grouping:
             raise ValueError("year effects by group need a grouping")
         return self
@@ -190,7 +197,8 @@ def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specificatio
 def _specification(row: dict[str, Any]) -> Specification:
     where = f"regression_specifications.csv, {row['specification_id']}"
     if row["estimator"] not in ESTIMATORS:
-        raise SpecificationError(f"{where}: estimator is {row['estimator']!r}, not one of {', '.join(ESTIMATORS)}.")
+        known = ", ".join(ESTIMATORS)
+        raise SpecificationError(f"{where}: estimator is {row['estimator']!r}, not one of {known}.")
     values = {name: "" if pd.isna(row[name]) else row[name] for name in Specification.model_fields}
     values |= {name: values[name] or None for name in ("subsample", "grouping")}
     pairs = dict(pair.partition("=")[::2] for pair in values["options"].split())

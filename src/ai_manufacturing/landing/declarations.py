@@ -18,13 +18,15 @@ from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.provenance import Provenance
 from ai_manufacturing.system.declared import Declared, Many, Names, Text, faults, matching
 
-WAY_OUT = "Correct the declaration; docs/how_to/add_a_provider.md and add_a_register.md say what it holds."
+GUIDES = "docs/how_to/add_a_provider.md and add_a_register.md"
+WAY_OUT = f"Correct the declaration; {GUIDES} say what it holds."
 COVERS = {
     "complete": "all firms, those that are gone too",
     "survivors": "all firms that were alive on one day, without exits",
     "sample": "some firms of each year, so that it gives shares and no counts",
 }
-OF_TABLES = {"file_name", "key", "period", "sheets", "column_sum", "headings", "feeds"}  # and of no register
+# Fields of a table, and of no register.
+OF_TABLES = {"file_name", "key", "period", "sheets", "column_sum", "headings", "feeds"}
 
 
 class Source(Declared):
@@ -83,7 +85,8 @@ class Source(Declared):
     def _are_of_known_types(cls, columns: dict[str, str]) -> dict[str, str]:
         for column, declared in columns.items():
             if declared not in cls.types:
-                raise ValueError(f'{column} is of type "{declared}", not one of {", ".join(cls.types)}')
+                known = ", ".join(cls.types)
+                raise ValueError(f'{column} is of type "{declared}", not one of {known}')
         return columns
 
     @model_validator(mode="after")
@@ -96,15 +99,15 @@ class Source(Declared):
         claimed = {column: column for column in self.columns}
         for column, others in self.headings.items():
             if column not in self.read_columns:
-                raise ValueError(f"headings: {column} is no column of [sources.columns] that a file holds")
+                raise ValueError(f"headings: {column} is no column that a file holds")
             for other in others:
                 if other in claimed:
-                    raise ValueError(f"headings.{column}: {other} is a heading of {claimed[other]} already")
+                    known = claimed[other]
+                    raise ValueError(f"headings.{column}: {other} is a heading of {known} already")
                 claimed[other] = column
         if not self.read_key:
-            raise ValueError(
-                "no key column is read from the file, so landing cannot tell prose from records; declare one"
-            )
+            why = "so landing cannot tell prose from records"
+            raise ValueError(f"no key column is read from the file, {why}; declare one")
         return self
 
     def _require_columns(self, names: Iterable[str], which: str) -> None:
@@ -115,11 +118,12 @@ class Source(Declared):
 class Register(Source):
     """One kind of register file.
 
-    `optional` names the columns that a file may lack. `personal` names those that say something of persons: they are
-    dropped before the store, and with them whatever else the declaration does not name. `lacks` names what the register
-    does not say of a firm at all, industry or exit. `covers` is one of COVERS; a sample without exits is of survivors.
-    `place` gives the columns that say where a firm is, by rule; the first rule that knows the city decides. `multiline`
-    says that cells of its CSV hold line ends.
+    `optional` names the columns that a file may lack. `personal` names those that say something of
+    persons: they are dropped before the store, and with them whatever else the declaration does not
+    name. `lacks` names what the register does not say of a firm at all, industry or exit. `covers`
+    is one of COVERS; a sample without exits is of survivors. `place` gives the columns that say
+    where a firm is, by rule; the first rule that knows the city decides. `multiline` says that
+    cells of its CSV hold line ends.
     """
 
     types: ClassVar[tuple[str, ...]] = ("text", "date")
@@ -134,7 +138,7 @@ class Register(Source):
 
     @property
     def in_sql(self) -> dict[str, str]:
-        """What SQL must know of it: what it does not say, counts too if it is a sample, and columns of places."""
+        """What SQL must know of it: what it lacks, counts too if it is a sample, and its places."""
         lacks = [*self.lacks, *(["counts"] if self.covers == "sample" else [])]
         return {"lacks": " ".join(lacks), "place": json.dumps(self.place, ensure_ascii=False)}
 
@@ -152,22 +156,23 @@ class Register(Source):
             raise ValueError(f"a register has no {', '.join(others)}")
         self._require_columns(self.optional, "optional names")
         if both := sorted({*self.personal} & self.columns.keys()):
-            raise ValueError(f"{', '.join(both)} is personal and stands in columns too. A personal column never lands")
+            raise ValueError(f"{', '.join(both)} is in columns, and personal, which never lands")
         if self.entity != "firm_register" and (self.lacks or self.covers != "complete"):
             raise ValueError(f"a {self.entity} is counted, so it must be complete and lack nothing")
         lacks_exit = "exit" in self.lacks
         if self.covers != "sample" and (self.covers == "survivors") != lacks_exit:
+            names = "names" if lacks_exit else "does not name"
             raise ValueError(
-                f'covers is "{self.covers}" and lacks {"names" if lacks_exit else "does not name"} exit. A register '
-                "without exits holds survivors, or a sample; one with exits is complete, or a sample"
+                f'covers is "{self.covers}" and lacks {names} exit. A register without exits holds '
+                "survivors, or a sample; one with exits is complete, or a sample"
             )
         self._require_columns(self.place.values(), "place names")
         for column in self.place.values():
             roles = [role for role, other in self.place.items() if other == column]
             if len(roles) > 1:
-                raise ValueError(f"place gives {column} for {' and '.join(roles)}. A column has one role there")
+                raise ValueError(f"place gives {column} for {' and '.join(roles)}, not for one")
         if ("name" in self.place) != ("province" in self.place):
-            raise ValueError("place needs name and province together: a name may be of a place in each province")
+            raise ValueError("place needs name and province together: provinces share names")
         return self
 
 
@@ -189,6 +194,11 @@ class Provider(Declared):
     registers: Many[Register] = ()
     freshness: AllowedAge = AllowedAge()
 
+    @property
+    def all_sources(self) -> tuple[Source, ...]:
+        """Sources and registers."""
+        return (*self.sources, *self.registers)
+
 
 def providers() -> dict[str, Provider]:
     """Read the declarations of all providers, by the name of their folder.
@@ -196,8 +206,9 @@ def providers() -> dict[str, Provider]:
     Raises
     ------
     LandingError
-        With one line for each declaration that cannot be understood, for each header that two declarations of one
-        entity give different types, and for each two registers that contradict each other.
+        With one line for each declaration that cannot be understood, for each header that two
+        declarations of one entity give different types, and for each two registers that contradict
+        each other.
     """
     found: dict[str, Provider] = {}
     wrong: list[str] = []
@@ -209,8 +220,9 @@ def providers() -> dict[str, Provider]:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             wrong.append(f"{file}: not TOML: {error}. Correct the declaration.")
             continue
-        tables = [entries for name in ("sources", "registers") if isinstance(entries := declared.get(name), list)]
-        for entry in (entry for entries in tables for entry in entries if isinstance(entry, dict)):
+        tables = [declared.get(name) for name in ("sources", "registers")]
+        entries = [entry for table in tables if isinstance(table, list) for entry in table]
+        for entry in (entry for entry in entries if isinstance(entry, dict)):
             entry["provider"] = provider
             if origin := declared.get("provenance", {}) | entry.get("provenance", {}):
                 entry["provenance"] = origin
@@ -226,7 +238,7 @@ def providers() -> dict[str, Provider]:
 
 def read() -> list[Source]:
     """Return the declared sources and registers of all providers; errors as of providers."""
-    return [source for provider in providers().values() for source in (*provider.sources, *provider.registers)]
+    return [source for provider in providers().values() for source in provider.all_sources]
 
 
 def by_name() -> dict[tuple[str, str], Source]:
@@ -280,8 +292,8 @@ def _file_name_values(names: list[str], source: Source) -> dict[str, str]:
         if match := source.file_name.fullmatch(name.rsplit("/", 1)[-1]):
             return match.groupdict(default="")
     raise FileFault(
-        f"the name does not fit file_name of {source.provider}.{source.name}, {source.file_name.pattern}. "
-        "Rename the file, or correct the declaration."
+        f"the name does not fit file_name of {source.provider}.{source.name}, "
+        f"{source.file_name.pattern}. Rename the file, or correct the declaration."
     )
 
 
@@ -326,14 +338,15 @@ def _conflicts(found: dict[str, Provider]) -> Iterator[str]:
 
 
 def _contradictions(found: dict[str, Provider]) -> Iterator[str]:
-    """Yield the registers of one provider and entity that differ in what its staging model reads."""
+    """Yield registers of one provider and entity that differ in what its staging model reads."""
     for name, provider in found.items():
         first: dict[str, Register] = {}
         for register in provider.registers:
             other = first.setdefault(register.entity, register)
-            if (other.covers, other.lacks, other.place) != (register.covers, register.lacks, register.place):
+            if other.in_sql != register.in_sql or other.covers != register.covers:
+                both = f"{other.name} and {register.name}"
                 yield (
-                    f"{name}/{name}.toml, registers {other.name} and {register.name}: they have one staging model, and "
+                    f"{name}/{name}.toml, registers {both}: they have one staging model, and "
                     "differ in covers, lacks or place. Declare the same, or make two providers of them."
                 )
 
@@ -341,11 +354,12 @@ def _contradictions(found: dict[str, Provider]) -> Iterator[str]:
 def _unknown_series(found: dict[str, Provider]) -> Iterator[str]:
     """Yield the sources whose provenance names series that there are not."""
     known = series()
-    for source in (source for provider in found.values() for source in (*provider.sources, *provider.registers)):
+    for source in (source for provider in found.values() for source in provider.all_sources):
         if unknown := sorted({*source.provenance.interpolated} - known):
             yield (
-                f"{source.provider}/{source.provider}.toml, source {source.name}: provenance.interpolated names "
-                f"{', '.join(unknown)}, no row of seeds/series.csv. {WAY_OUT}"
+                f"{source.provider}/{source.provider}.toml, source {source.name}: "
+                f"provenance.interpolated names {', '.join(unknown)}, no row of seeds/series.csv. "
+                f"{WAY_OUT}"
             )
 
 

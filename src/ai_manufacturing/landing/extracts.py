@@ -44,8 +44,9 @@ class Period(Declared):
         earliest, latest = settings.variables()["plausible_years"]
         if not earliest <= self.first_year <= self.base_year <= self.last_year <= latest:
             raise ValueError(
-                f"first_year is {self.first_year}, base_year {self.base_year} and last_year {self.last_year}. Write "
-                f"years from {earliest} to {latest} in this order; those that you leave out are of dbt_project.yml"
+                f"first_year is {self.first_year}, base_year {self.base_year} and last_year "
+                f"{self.last_year}. Write years from {earliest} to {latest} in this order; those "
+                "that you leave out are of dbt_project.yml"
             )
         return self
 
@@ -74,7 +75,7 @@ class ExtractSet(Declared):
     @classmethod
     def _with_years_of_the_project(cls, declared: Any) -> Any:
         if not isinstance(declared, dict) or not declared:
-            raise ValueError("not a table of years, such as period: {first_year: 2010, last_year: 2022}")
+            raise ValueError("not a table of years, such as {first_year: 2010, last_year: 2022}")
         of_project = settings.variables()
         return {name: of_project[name] for name in Period.model_fields} | declared
 
@@ -159,7 +160,8 @@ def extract_set(folder: Path) -> ExtractSet:
     try:
         return ExtractSet.model_validate(values)
     except ValidationError as error:
-        raise LandingError(*faults(error, values, DESCRIPTION, "Correct or delete the line.")) from error
+        lines = faults(error, values, DESCRIPTION, "Correct or delete the line.")
+        raise LandingError(*lines) from error
 
 
 def _description(path: Path) -> dict[str, Any]:

@@ -8,9 +8,13 @@ from pydantic import Field, model_validator
 
 from ai_manufacturing.system.declared import Declared, Many, Text, matching
 
+Class = Literal["official", "commercial_vendor", "republished", "generated"]
+Address = Annotated[str, matching(r"https?://\S+", "one that begins with https://")]
+Commit = Annotated[str, matching("[0-9a-f]{40}", "40 hex digits")]
+
 
 class Provenance(Declared):
-    """Where the files of a source come from. What may be passed on follows from it: ai_manufacturing/terms.py.
+    """Where the files of a source come from; what may be passed on follows from it (terms.py).
 
     Attributes
     ----------
@@ -29,24 +33,23 @@ class Provenance(Declared):
     source_address : str or None
         The page of the repository or of the publisher.
     source_commit, source_path : str or None
-        The commit of the repository that has the file, in 40 hex digits, and the path of the file or its folder there.
+        The commit of the repository that has the file, in 40 hex digits, and the path of the file
+        or its folder there.
     looked_up_on : datetime.date or None
         The day on which the address was looked up.
     accessed_on : datetime.date or None
         The day on which the file was fetched from there; None where nobody recorded it.
     """
 
-    provenance_class: Literal["official", "commercial_vendor", "republished", "generated"] = Field(alias="class")
+    provenance_class: Class = Field(alias="class")
     publisher: Text
     republished_by: Text | None = None
     licence: Text
     interpolated: Many[str]
     citation_en: Text
     citation_zh: Text
-    source_address: Annotated[str, matching(r"https?://\S+", "one that begins with https://")] | None = Field(
-        None, alias="address"
-    )
-    source_commit: Annotated[str, matching("[0-9a-f]{40}", "40 hex digits")] | None = Field(None, alias="commit")
+    source_address: Address | None = Field(None, alias="address")
+    source_commit: Commit | None = Field(None, alias="commit")
     source_path: Text | None = Field(None, alias="path")
     looked_up_on: datetime.date | None = Field(None, alias="looked_up")
     accessed_on: datetime.date | None = Field(None, alias="accessed")
@@ -70,11 +73,11 @@ class Provenance(Declared):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.provenance_class == "republished" and not self.republished_by:
-            raise ValueError("class is republished and nothing says by whom. Write republished_by, or another class")
+            raise ValueError("class is republished, nothing says by whom. Write republished_by")
         if self.republished_by and not self.source_address:
             raise ValueError("republished_by does not say where. Write address")
         if self.source_address and not self.looked_up_on:
-            raise ValueError("address has no day. Write looked_up, the day on which it was looked up")
+            raise ValueError("address has no day. Write looked_up, as 2026-11-28")
         return self
 
 

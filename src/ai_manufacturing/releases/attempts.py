@@ -1,7 +1,7 @@
 """The heartbeat of refreshes: when each attempt began and how it ended, also one that published nothing.
 
-They are lines of refresh.log. An attempt decides nothing, so it is no part of the chain of refreshes.jsonl, the witness
-of what was published. One that was killed has begun and not ended.
+They are lines of refresh.log. An attempt decides nothing, so it is no part of the chain of
+refreshes.jsonl, the witness of what was published. One that was killed has begun and not ended.
 """
 
 import os
@@ -65,12 +65,12 @@ def recorded(folder: Path) -> Iterator[None]:
         message = (str(error).splitlines() or [""])[0]
         raise
     finally:
-        at = clock.now("milliseconds")
-        _write(folder, replace(attempt, ended_at=at, exit_code=code, outcome=outcome, message=message))
+        ended = replace(attempt, ended_at=clock.now("milliseconds"), exit_code=code)
+        _write(folder, replace(ended, outcome=outcome, message=message))
 
 
 def last(folder: Path) -> Attempt | None:
-    """Return what the log says last of an attempt: that it began, or how it ended; None if it says nothing."""
+    """Return what the log says last of an attempt: that it began, or how it ended."""
     for line in refresh_log.newest_first(folder):
         if line["event"] == EVENT:
             return Attempt(**{field.name: line[field.name] for field in fields(Attempt)})

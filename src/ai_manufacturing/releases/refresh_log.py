@@ -1,4 +1,4 @@
-"""RELEASE_DIR/refresh.log: when refreshes began, what they and publications report, and how they ended.
+"""RELEASE_DIR/refresh.log: when refreshes began, what they and publications report, how they ended.
 
 One JSON object a line, with its time.
 
@@ -51,7 +51,7 @@ def write(folder: Path, text: str) -> None:
 
 
 def newest_first(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of the log, the last one first, as far back as the file before it; a torn line is none."""
+    """Yield the lines of the log and of the one before it, the last one first, no torn line."""
     for path in (folder / FILE, folder / f"{FILE}.1"):
         with suppress(OSError):
             for text in reversed(path.read_text(encoding="utf-8", errors="replace").splitlines()):

@@ -5,8 +5,8 @@
         past/000012.duckdb      releases by number; the published file is a copy of one
         held/000013/            a build that was not published: warehouse.duckdb and report.json
         work/                   the private build of a running refresh; whatever is left there is of a dead one
-        refreshes.jsonl         what was added, published, rolled back, accepted and pruned (integrity)
-        refresh.log             when each refresh began, what it reported and how it ended (refresh_log.py)
+        refreshes.jsonl         what was added, published, rolled back, accepted, pruned (integrity)
+        refresh.log             when refreshes began, what they reported, how they ended
         partial_parse.msgpack   the project as dbt parsed it, for the next build; may be deleted
         traceback.txt           where the code failed the last time that neither a delivery nor the disk was the cause
         refresh.lock
@@ -28,7 +28,13 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
-from ai_manufacturing.releases.manifest import RESTORE, Manifest, opened, read_manifest, require_whole
+from ai_manufacturing.releases.manifest import (
+    RESTORE,
+    Manifest,
+    opened,
+    read_manifest,
+    require_whole,
+)
 from ai_manufacturing.system import integrity
 from ai_manufacturing.system.disk import make_folder, open_to_readers, sync
 from ai_manufacturing.system.integrity import Chain
@@ -160,7 +166,8 @@ class Store:
                 if digest := require_whole(path):
                     releases[path.stem] = {"file_sha256": digest} | read_manifest(path).listed
         self.record({"releases": releases})
-        return [f"{self._chain.path}: was empty; the SHA-256 of {len(releases)} releases are in it again"]
+        again = f"the SHA-256 of {len(releases)} releases are in it again"
+        return [f"{self._chain.path}: was empty; {again}"]
 
     def move_log_aside(self) -> Path | None:
         """Move away a write-ahead log that somebody left beside the published file.
@@ -318,11 +325,11 @@ class Store:
         return (self.releases_in_log().keys() & seen) - pruned
 
     def next_id(self) -> str:
-        """Return a number above all releases and builds that are kept, or releases that the log names."""
+        """Return a number above all releases and builds that are kept, or that the log names."""
         published = self.current()
         number = published.release_id if published else "0"
-        newest = max(number, *self.release_ids(), *self.held_ids(), *self.releases_in_log(), key=int)
-        return f"{int(newest) + 1:0{DIGITS}d}"
+        numbers = (*self.release_ids(), *self.held_ids(), *self.releases_in_log())
+        return f"{int(max(number, *numbers, key=int)) + 1:0{DIGITS}d}"
 
     def releases_in_log(self) -> dict[str, dict[str, Any]]:
         """Return what the log says of each release by its number: `file_sha256`, and what `releases` lists.

@@ -1,4 +1,4 @@
-"""What people declare in TOML, YAML and seeds, as pydantic models, and what is wrong with it in words."""
+"""What people declare in TOML, YAML and seeds, as pydantic models, and its faults in words."""
 
 import re
 from collections.abc import Mapping
@@ -60,7 +60,9 @@ Names = Annotated[Many[Text], Field(min_length=1)]
 
 
 def faults(error: ValidationError, values: Mapping[str, Any], file: str, way_out: str) -> list[str]:
-    """Return a line for each table of a file that is not as its model says: the place, the value, and the way out.
+    """Return a line for each table of a file that is not as its model says.
+
+    It has the place, the value, and the way out.
 
     Parameters
     ----------
@@ -78,7 +80,8 @@ def faults(error: ValidationError, values: Mapping[str, Any], file: str, way_out
         place: list[Any] = [part for part in one["loc"] if part != "[key]"]
         where = file
         entries = values.get(place[0]) if place[1:] else None
-        if isinstance(entries, list) and isinstance(entry := entries[place[1]], Mapping):  # a table of a list
+        # a table of a list is named
+        if isinstance(entries, list) and isinstance(entry := entries[place[1]], Mapping):
             where += f", {place[0].removesuffix('s')} {entry.get('name', '?')}"
             place = place[2:]
         found.setdefault(where, []).append(_in_words(".".join(map(str, place)), one))

@@ -33,8 +33,8 @@ class ExitCode(IntEnum):
     )
     BAD_CONFIGURATION = (
         2,
-        "bad usage or configuration: an option, a setting, a declaration, a file that is not there or cannot be "
-        "opened, or another extract set than the published one",
+        "bad usage or configuration: an option, a setting, a declaration, a file that is not there "
+        "or cannot be opened, or another extract set than the published one",
         "the message names it",
     )
     NOTHING_NEW = (
