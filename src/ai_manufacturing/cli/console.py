@@ -15,7 +15,7 @@ import click
 from ai_manufacturing.system.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ai_manufacturing.refresh.progress import OnProgress, Progress
+    from ai_manufacturing.refresh.progress import OnProgress
     from ai_manufacturing.releases.databases import Database
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -195,7 +195,7 @@ def progress_line() -> "OnProgress | None":
     if not sys.stderr.isatty() or is_dumb():
         return None
 
-    def show(progress: "Progress | None") -> None:
+    def show(progress: str | None) -> None:
         line = f"building: {progress}"[: shutil.get_terminal_size().columns - 1] if progress else ""
         click.echo(f"\r\x1b[K{line}", nl=False, err=True, color=True)  # color lets the escape pass
 

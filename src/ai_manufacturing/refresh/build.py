@@ -60,8 +60,7 @@ def dbt(store: Store, work: Path, *arguments: str, accepted: str = "", on_progre
         if on_progress is None:
             exit_code = process.wait()
         else:
-            log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
-            exit_code = progress.followed(process, log, on_progress)
+            exit_code = progress.followed(process, progress.Log(work / "logs" / "dbt.log"), on_progress)
     if parsed.exists():
         parsed.replace(kept)
     return exit_code != 0

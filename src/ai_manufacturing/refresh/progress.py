@@ -1,7 +1,6 @@
-"""How far dbt has come in a build, by layer: read from the log and the manifest that it writes while it runs."""
+"""How far dbt has come in a build: read from the log that it writes while it runs."""
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,32 +10,7 @@ from typing import Any
 LOG_FORMAT = {"DBT_LOG_FORMAT_FILE": "json", "DBT_LOG_LEVEL_FILE": "info"}
 SECONDS = 0.2  # between two looks at the log
 
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a build stands.
-
-    Attributes
-    ----------
-    layers : dict of str to (int, int)
-        Models done and models in all by folder of `models` and `python_models`, in the order in which they began.
-    done, total : int
-        Steps of any kind, also seeds and tests; the total is 0 while dbt reads the project.
-    """
-
-    layers: dict[str, tuple[int, int]]
-    done: int
-    total: int
-
-    def __str__(self) -> str:
-        if not self.total:
-            return "reading the project"
-        at_work = {layer: count for layer, count in self.layers.items() if count[0] < count[1]}
-        layers = ", ".join(f"{layer} {done}/{total}" for layer, (done, total) in at_work.items())
-        return f"{self.done} of {self.total} steps, {layers or 'seeds and tests'}"
-
-
-OnProgress = Callable[[Progress | None], None]  # None: it has ended
+OnProgress = Callable[[str | None], None]  # None: it has ended
 
 
 @dataclass
@@ -47,22 +21,16 @@ class Log:
     ----------
     path : Path
         dbt.log, a JSON object a line.
-    manifest : Path
-        manifest.json of the same run, which dbt writes before its first step.
     """
 
     path: Path
-    manifest: Path
     _read: int = 0
-    _models: dict[str, str] = field(default_factory=dict)
-    _begun: dict[str, None] = field(default_factory=dict)
-    _made: set[str] = field(default_factory=set)
-    _skipped: set[str] = field(default_factory=set)
-    _total: int = 0
+    _done: set[str] = field(default_factory=set)
     _ended: int = 0
+    _total: int = 0
 
-    def progress(self) -> Progress:
-        """Read what was added since the last call."""
+    def progress(self) -> str:
+        """Read what was added since the last call, and return how many steps of all are done."""
         if self.path.exists():
             with self.path.open("rb") as log:
                 log.seek(self._read)
@@ -71,30 +39,16 @@ class Log:
             self._read += sum(map(len, whole))
             for line in whole:
                 self._take(json.loads(line))
-        totals = Counter(self._models.values())
-        made = Counter(self._models[name] for name in self._made if name in self._models)
-        layers = {layer: (made[layer], totals[layer]) for layer in self._begun}
-        return Progress(layers, len(self._made | self._skipped), self._total)
+        return f"{len(self._done)} of {self._total} steps" if self._total else "reading the project"
 
     def _take(self, event: dict[str, Any]) -> None:
-        kind, name = event["info"]["name"], event["data"].get("node_info", {}).get("unique_id", "")
+        kind = event["info"]["name"]
         if kind == "MainReportVersion":  # a run of a part begins; those before it have ended
-            self._ended = len(self._made | self._skipped)
+            self._ended = len(self._done)
         elif kind == "LogStartLine":
             self._total = self._ended + event["data"]["total"]
-            if not self._models:
-                nodes = json.loads(self.manifest.read_text(encoding="utf-8"))["nodes"]
-                self._models = {
-                    key: node["fqn"][1]
-                    for key, node in nodes.items()
-                    if node["resource_type"] == "model" and node["config"]["materialized"] != "ephemeral"
-                }
-            if name in self._models:
-                self._begun.setdefault(self._models[name])
-        elif kind == "SkippingDetails":
-            self._skipped.add(name)
-        elif kind.startswith("Log") and kind.endswith("Result"):
-            self._made.add(name)
+        elif kind == "SkippingDetails" or (kind.startswith("Log") and kind.endswith("Result")):
+            self._done.add(event["data"].get("node_info", {}).get("unique_id", ""))
 
 
 def followed(process: Popen[str], log: Log, on_progress: OnProgress) -> int:
@@ -107,7 +61,7 @@ def followed(process: Popen[str], log: Log, on_progress: OnProgress) -> int:
     log : Log
         What it writes.
     on_progress : callable
-        Takes a Progress several times a second, and None at the end.
+        Takes a text several times a second, and None at the end.
     """
     try:
         while True:
