@@ -10,11 +10,11 @@ from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
+from ai_manufacturing.robustness import spatial_errors
 from ai_manufacturing.robustness.spatial_errors import (
     conley,
     critical_value,
     scpc,
-    spatial_components,
 )
 from ai_manufacturing.system import great_circle
 from tests.python.estimator_tools import approx, golden, golden_data, grid, refusal
@@ -23,6 +23,10 @@ CONLEY: dict[str, Any] = golden("conley")
 SCPC: dict[str, Any] = golden("scpc")
 
 pytestmark = pytest.mark.filterwarnings("error")
+
+
+def spatial_components(coordinates: np.ndarray, average_correlation: float) -> spatial_errors.SpatialComponents:
+    return spatial_errors._components(spatial_errors._places(coordinates), average_correlation)
 
 
 def places(seed: int, cities: int = 40) -> np.ndarray:

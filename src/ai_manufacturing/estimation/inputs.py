@@ -529,10 +529,9 @@ def read_inputs(event_year: int, event_window: list[int], **tables: duckdb.DuckD
     """
     first, last = event_window
     judged = {
-        model: tables[name]
+        relation.partition(".")[2]: tables[name]
         for name, relation in RELATIONS.items()
-        for schema, _, model in (relation.partition("."),)
-        if schema in ("intermediate", "marts")
+        if relation.startswith(("intermediate.", "marts."))
     }
     validation.require(tables["gate_results"].df(), tables.pop("judged").df(), **judged)
     tables["measures"] = tables["measures"].select(*OF_MEASURES)

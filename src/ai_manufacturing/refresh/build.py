@@ -21,6 +21,7 @@ OUTPUT = "dbt.txt"
 RESULTS = "run_results.json"  # dbt's own: what became of each step
 PARSED = "partial_parse.msgpack"  # dbt's own: the project as parsed; dbt parses again what has changed since
 CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
+FULL = 2**20  # bytes that are free on a disk that is full: no block of a warehouse is smaller than a quarter of it
 # from dbt's words on a Python model to the exception that it raised
 RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
 GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in result_tables.RESULT_TABLES)
@@ -103,7 +104,9 @@ def why_failed(work: Path) -> str:
     failed = [node for node in _results(work) if node["status"] in ("error", "fail")]
     if not failed:
         printed = (work / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(["dbt failed; the published release is unchanged.", *printed[-PRINTED_LINES:], output])
+        # dbt could not write why either
+        full = ["No space left on its disk."] if shutil.disk_usage(work).free < FULL else []
+        return "\n".join(["dbt failed; the published release is unchanged.", *full, *printed[-PRINTED_LINES:], output])
     reasons = [RAISED.sub("", node["message"] or node["status"]) for node in failed]
     not_landed = f"{landing.LandingError.__module__}.{landing.LandingError.__name__}: "
     if all(reason.startswith(not_landed) for reason in reasons):

@@ -179,22 +179,6 @@ class SpatialComponents:
         return int(self.vectors.shape[1])
 
 
-def spatial_components(coordinates: Floats, average_correlation: float) -> SpatialComponents:
-    """Return the components of locations; what is raised, and the source, are as in scpc.
-
-    Parameters
-    ----------
-    coordinates : ndarray, shape (m, 2)
-        Longitude and latitude in degrees.
-    average_correlation : float
-
-    Returns
-    -------
-    SpatialComponents
-    """
-    return _components(_places(coordinates), average_correlation)
-
-
 def rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
     """Return how often |statistic| exceeds a critical value if mean and components are normal.
 
