@@ -266,8 +266,13 @@ final as (
                     + coalesce(slipped_years.slipped_count, 0) as bigint
                 )
             -- Without exits it is a part of all firms anyway, and the share that is placed is judged.
-            when deliveries.entity = 'firm_register'
-                and deliveries.provider in (select f.provider from {{ ref('raw_register_files') }} as f where f.lacks_exit)
+            when
+                deliveries.entity = 'firm_register'
+                and deliveries.provider in (
+                    select f.provider
+                    from {{ ref('raw_register_files') }} as f
+                    where f.lacks_exit
+                )
                 then cast(0 as bigint)
             -- Of a register's millions of records some are faulty, and the share is judged.
             when deliveries.entity in ('firm_register', 'patent_register')

@@ -20,19 +20,20 @@
 
 {#- What the property files say of columns, from dbt's graph, which is empty while dbt parses. -#}
 {%- set described, counts, years = [], {}, {} %}
-{%- for node in graph.get('nodes', {}).values() if node.resource_type == 'model' and node.name in released + [this.name] %}
-    {%- set parents = [] %}
-    {#- All name the extract set. #}
-    {%- for parent in node.depends_on.nodes if not parent.endswith('.raw_extract_set') %}
-        {%- do parents.append(parent.split('.')[-1]) %}
-    {%- endfor %}
-    {%- do counts.update({node.name: []}) %}
-    {%- for column in node.columns.values() %}
-        {%- do counts[node.name].append('count(' ~ adapter.quote(column.name) ~ ')') %}
-        {%- if column.name == 'year' %}{% do years.update({node.name: true}) %}{% endif %}
-        {#- A description is English and, after a blank line, Chinese. #}
-        {%- set texts = column.description.strip().split('\n\n') %}
-        {%- do described.append({
+{%- set models = graph.get('nodes', {}).values() | selectattr('resource_type', 'equalto', 'model') %}
+{%- for node in models if node.name in released + [this.name] %}
+{%- set parents = [] %}
+{#- All name the extract set. #}
+{%- for parent in node.depends_on.nodes if not parent.endswith('.raw_extract_set') %}
+{%- do parents.append(parent.split('.')[-1]) %}
+{%- endfor %}
+{%- do counts.update({node.name: []}) %}
+{%- for column in node.columns.values() %}
+{%- do counts[node.name].append('count(' ~ adapter.quote(column.name) ~ ')') %}
+{%- if column.name == 'year' %}{% do years.update({node.name: true}) %}{% endif %}
+{#- A description is English and, after a blank line, Chinese. #}
+{%- set texts = column.description.strip().split('\n\n') %}
+{%- do described.append({
             'table_schema': node.schema,
             'table_name': node.name,
             'column_number': loop.index,
@@ -43,7 +44,7 @@
             'description_zh': texts[1] or none,
             'parents': parents | join(', ')
         }) %}
-    {%- endfor %}
+{%- endfor %}
 {%- endfor %}
 
 with

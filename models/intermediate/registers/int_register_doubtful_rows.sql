@@ -32,10 +32,14 @@
 -- DuckDB would keep them all.
 with
 
+hashed as (
+    {{ hashes }}
+),
+
 repeated as {{ 'materialized ' if is_incremental() }}(
-    select id_hash
-    from ({{ hashes }}) as hashes
-    group by id_hash
+    select hashed.id_hash
+    from hashed
+    group by hashed.id_hash
     having count(*) > 1
 ),
 
