@@ -2,7 +2,8 @@
 
 python -m benchmarks [--repeats 3] [--quick] [--only NAME ...] [--out benchmarks/README.md]
 
-Each section is kept in build/benchmarks: `--only` runs some of them anew, and the page has these and the others.
+Each section is kept in build/benchmarks: `--only` runs some of them anew, and the page has these
+and the others.
 """
 
 import argparse
@@ -16,7 +17,16 @@ from benchmarks.measuring import HEADINGS, PROJECT, Section
 
 SPARK = PROJECT / ".venv-spark/bin/python"
 KEPT = PROJECT / "build/benchmarks"
-SECTIONS = ("whole_paper", "refresh", "registers", "landing", "estimation", "website", "spark", "growth")
+SECTIONS = (
+    "whole_paper",
+    "refresh",
+    "registers",
+    "landing",
+    "estimation",
+    "website",
+    "spark",
+    "growth",
+)
 QUALITY = {
     "replication.md": "how often fresh samples reproduce the printed numbers",
     "gate.md": "how often clean deliveries fail the gate",
@@ -45,10 +55,16 @@ def measure(name: str, out: Path, repeats: int, *, quick: bool) -> None:
 
 def page(sections: dict[str, Section]) -> str:
     """Return the page in Markdown."""
-    rows = [(name.replace("_", " "), *row.cells) for name, section in sections.items() for row in section.rows]
+    rows = [
+        (name.replace("_", " "), *row.cells)
+        for name, section in sections.items()
+        for row in section.rows
+    ]
     runs = [(name.replace("_", " "), *section.run) for name, section in sections.items()]
     quality = [
-        f"- [{name}]({name}): {what}" for name, what in QUALITY.items() if (PROJECT / "benchmarks" / name).exists()
+        f"- [{name}]({name}): {what}"
+        for name, what in QUALITY.items()
+        if (PROJECT / "benchmarks" / name).exists()
     ]
     left_out = [name.replace("_", " ") for name in SECTIONS if name not in sections]
     parts = [
@@ -67,9 +83,13 @@ def page(sections: dict[str, Section]) -> str:
 
 def main() -> None:
     """Run the sections, and write the page of all that have been run in this folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     measuring.add_options(parser)
-    parser.add_argument("--only", nargs="*", choices=SECTIONS, default=SECTIONS, help="sections to run (all)")
+    parser.add_argument(
+        "--only", nargs="*", choices=SECTIONS, default=SECTIONS, help="sections to run (all)"
+    )
     parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks/README.md")
     arguments = parser.parse_args()
     failed: list[str] = []

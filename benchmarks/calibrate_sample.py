@@ -1,8 +1,8 @@
 """Check, or solve for, the true parameters of the synthetic sample.
 
-Draws many seeds, runs the default estimators on each and compares the mean estimate with the printed number. With
-`--solve` it changes the solved parameters until the means agree and prints them for
-`src/ai_manufacturing/synthetic/truth.py`. Run from the project's root:
+Draws many seeds, runs the default estimators on each and compares the mean estimate with the
+printed number. With `--solve` it changes the solved parameters until the means agree and prints
+them for `src/ai_manufacturing/synthetic/truth.py`. Run from the project's root:
 
     python benchmarks/calibrate_sample.py --seeds 400
     python benchmarks/calibrate_sample.py --seeds 800 --solve
@@ -61,7 +61,11 @@ LINEAR_BLOCKS: tuple[tuple[tuple[str, ...], tuple[Key, ...]], ...] = (
         ),
     ),
     (
-        ("secondary_share_on_firms", "secondary_share_on_applications", "secondary_share_on_grants"),
+        (
+            "secondary_share_on_firms",
+            "secondary_share_on_applications",
+            "secondary_share_on_grants",
+        ),
         (
             ("table_2", 1, "ai_firms"),
             ("table_2", 2, "ai_patent_applications"),
@@ -69,7 +73,11 @@ LINEAR_BLOCKS: tuple[tuple[tuple[str, ...], tuple[Key, ...]], ...] = (
         ),
     ),
     (
-        ("secondary_employment_on_firms", "secondary_employment_on_applications", "secondary_employment_on_grants"),
+        (
+            "secondary_employment_on_firms",
+            "secondary_employment_on_applications",
+            "secondary_employment_on_grants",
+        ),
         (
             ("table_3", 1, "ai_firms"),
             ("table_3", 2, "ai_patent_applications"),
@@ -116,13 +124,17 @@ def demean(values: Floats, groups: NDArray[np.intp], counts: Floats) -> Floats:
 
 
 def two_way(outcome: Floats, regressors: list[Floats]) -> Fit:
-    """Regress with city and year effects; all arguments are cities by years, non-finite cells are left out."""
+    """Regress with city and year effects; all arguments are cities by years, non-finite cells are
+    left out.
+    """
     complete = np.isfinite(outcome) & np.all([np.isfinite(series) for series in regressors], axis=0)
     city, year = np.nonzero(complete)
     _, city = np.unique(city, return_inverse=True)
     _, year = np.unique(year, return_inverse=True)
     year_count = int(year.max()) + 1
-    design = np.column_stack([*(series[complete] for series in regressors), np.eye(year_count)[year][:, 1:]])
+    design = np.column_stack(
+        [*(series[complete] for series in regressors), np.eye(year_count)[year][:, 1:]]
+    )
     counts = np.bincount(city).astype(float)
     centred = demean(np.column_stack([outcome[complete], design]), city, counts)
     y, x = centred[:, 0], centred[:, 1:]
@@ -144,7 +156,9 @@ def two_way(outcome: Floats, regressors: list[Floats]) -> Fit:
 
 
 def estimate(panel: CityYears) -> dict[Key, tuple[float, float, int, int, float]]:
-    """Return estimate, standard error, observations, cities and inclusive R-squared per printed coefficient."""
+    """Return estimate, standard error, observations, cities and inclusive R-squared per printed
+    coefficient.
+    """
     rows = panel.in_yearbook
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore")
@@ -181,7 +195,12 @@ def estimate(panel: CityYears) -> dict[Key, tuple[float, float, int, int, float]
     per_head = logs["gdp_100m_cny"] - logs["resident_population_10k"]
     record("table_4", 1, "ai_firms", two_way(per_head, [regressors["ai_firms"], *controls]))
     added = [logs[name] for name in ADDED_CONTROLS]
-    record("table_4", 2, "ai_firms", two_way(logs["gdp_100m_cny"], [regressors["ai_firms"], *controls, *added]))
+    record(
+        "table_4",
+        2,
+        "ai_firms",
+        two_way(logs["gdp_100m_cny"], [regressors["ai_firms"], *controls, *added]),
+    )
 
     share = panel.yearbook["secondary_100m_cny"][rows] / panel.yearbook["gdp_100m_cny"][rows]
     share_2015 = share[:, panel.years == OMITTED_YEAR].ravel()
@@ -201,27 +220,37 @@ def log_scaled(patents: Patents) -> Floats:
 
 
 def simulate(truth: Truth, first_seed: int, seeds: int) -> dict[Key, Floats]:
-    """Estimate on many seeds; per printed coefficient an array of seeds by the five numbers of `estimate`."""
-    draws = [estimate(draw(seed, period(), truth)) for seed in range(first_seed, first_seed + seeds)]
+    """Estimate on many seeds; per printed coefficient an array of seeds by the five numbers of
+    `estimate`.
+    """
+    draws = [
+        estimate(draw(seed, period(), truth)) for seed in range(first_seed, first_seed + seeds)
+    ]
     return {key: np.array([found[key] for found in draws]) for key in draws[0]}
 
 
 def means(truth: Truth, seeds: int) -> dict[Key, float]:
     """Return the mean estimate per printed coefficient."""
-    return {key: float(values[:, 0].mean()) for key, values in simulate(truth, SOLUTION_SEEDS_FROM, seeds).items()}
+    return {
+        key: float(values[:, 0].mean())
+        for key, values in simulate(truth, SOLUTION_SEEDS_FROM, seeds).items()
+    }
 
 
 def printed() -> dict[Key, dict[str, str]]:
     """Return the rows of seeds/published_estimates.csv."""
     with (project_root() / "seeds" / "published_estimates.csv").open(encoding="utf-8") as file:
-        return {(row["table_id"], int(row["column_number"]), row["term"]): row for row in csv.DictReader(file)}
+        return {
+            (row["table_id"], int(row["column_number"]), row["term"]): row
+            for row in csv.DictReader(file)
+        }
 
 
 def responses(truth: Truth, seeds: int) -> tuple[list[Floats], dict[str, Floats]]:
     """Return how the means move with the parameters, on common random numbers.
 
-    The equations of Tables 1 to 4 are linear in their parameters and their responses form one matrix per block; the
-    response of an event-year coefficient is to its own shift.
+    The equations of Tables 1 to 4 are linear in their parameters and their responses form one
+    matrix per block; the response of an event-year coefficient is to its own shift.
     """
     base = means(truth, seeds)
     linear: list[Floats] = []
@@ -234,7 +263,10 @@ def responses(truth: Truth, seeds: int) -> tuple[list[Floats], dict[str, Floats]
     events: dict[str, Floats] = {}
     for name, (table, column) in EVENT_SHIFTS.items():
         shift = np.array(getattr(truth, name))
-        up, down = (means(replace(truth, **{name: tuple(shift + step)}), seeds) for step in (EVENT_STEP, -EVENT_STEP))
+        up, down = (
+            means(replace(truth, **{name: tuple(shift + step)}), seeds)
+            for step in (EVENT_STEP, -EVENT_STEP)
+        )
         keys = [(table, column, term) for term in EVENT_TERMS]
         events[name] = np.array([(up[key] - down[key]) / (2 * EVENT_STEP) for key in keys])
     return linear, events
@@ -253,12 +285,15 @@ def solve(truth: Truth, seeds: int) -> Truth:
                 changes[name] = getattr(truth, name) + float(change)
         worst = [0.0, 0.0]
         for name, (table, column) in EVENT_SHIFTS.items():
-            gap = np.array([target[table, column, term] - now[table, column, term] for term in EVENT_TERMS])
+            gap = np.array(
+                [target[table, column, term] - now[table, column, term] for term in EVENT_TERMS]
+            )
             changes[name] = tuple((np.array(getattr(truth, name)) + gap / events[name]).tolist())
             worst[1] = max(worst[1], float(np.abs(gap).max()))
         worst[0] = max(abs(target[key] - now[key]) for _, keys in LINEAR_BLOCKS for key in keys)
         print(
-            f"round {number + 1}, before the step: largest gap {worst[0]:.5f} in Tables 1-4, {worst[1]:.5f} in 5-6",
+            f"round {number + 1}, before the step: largest gap {worst[0]:.5f} in Tables 1-4,"
+            f" {worst[1]:.5f} in 5-6",
             flush=True,
         )
         truth = replace(truth, **changes)
@@ -308,7 +343,11 @@ def main() -> None:
         truth = solve(truth, arguments.seeds)
         for name in (*(name for names, _ in LINEAR_BLOCKS for name in names), *EVENT_SHIFTS):
             value = getattr(truth, name)
-            text = f"({', '.join(f'{item:.4f}' for item in value)})" if isinstance(value, tuple) else f"{value:.4f}"
+            text = (
+                f"({', '.join(f'{item:.4f}' for item in value)})"
+                if isinstance(value, tuple)
+                else f"{value:.4f}"
+            )
             print(f"    {name} = {text}")
     report(truth, arguments.seeds)
 

@@ -38,7 +38,11 @@ TASKS = {
     "gmm": "system GMM of 140 firms, two steps, Windmeijer's errors, collapsed",
 }
 RIVALS = ("linearmodels", "pyfixest", "R")
-PACKAGES = {**dict.fromkeys(("one", "shared", "raw", "permuted"), "fixest"), "wild": "fwildclusterboot", "gmm": "plm"}
+PACKAGES = {
+    **dict.fromkeys(("one", "shared", "raw", "permuted"), "fixest"),
+    "wild": "fwildclusterboot",
+    "gmm": "plm",
+}
 SCRIPTS = {
     "linearmodels": BY_HAND,
     "pyfixest": "benchmarks/peers/estimation_pyfixest.py",
@@ -63,17 +67,28 @@ def panel() -> pd.DataFrame:
     weight = rng.lognormal(-5, 1, CITIES)[city]
     growth = rng.normal(0.1, 0.05, CITIES)[city]
     scaling = np.exp(8 + 0.5 * effect + growth * year + rng.normal(0, 0.2, len(city)))
-    data = pd.DataFrame({"city_id": 110_000 + city, "year": 2010 + year, "province_id": city % PROVINCES})
+    data = pd.DataFrame(
+        {"city_id": 110_000 + city, "year": 2010 + year, "province_id": city % PROVINCES}
+    )
     controls = {name: 0.3 * effect + rng.normal(size=len(city)) for name in CONTROLS}
     x = np.log1p(weight * scaling)
     shock = rng.normal(size=(PROVINCES, YEARS))[city % PROVINCES, year]
-    y = effect + trend + 0.1 * x + 0.2 * controls["population"] + 0.5 * shock + rng.normal(size=len(city))
+    y = (
+        effect
+        + trend
+        + 0.1 * x
+        + 0.2 * controls["population"]
+        + 0.5 * shock
+        + rng.normal(size=len(city))
+    )
     data = data.assign(y=y, x=x, weight=weight, scaling_value=scaling, **controls)
     return data.iloc[np.sort(rng.permutation(len(data))[:ROWS])].reset_index(drop=True)
 
 
 def timed(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Return the median of repeated calls, after one that is not counted, and what the last one gave."""
+    """Return the median of repeated calls, after one that is not counted, and what the last one
+    gave.
+    """
     found, spent = call(), []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -94,7 +109,9 @@ def permuted_columns(data: pd.DataFrame) -> np.ndarray:
     return columns
 
 
-def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats: int) -> dict[str, Measured]:
+def ours(
+    data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats: int
+) -> dict[str, Measured]:
     """Time this package."""
     from ai_manufacturing.estimators import dynamic_panel, fixed_effects
     from ai_manufacturing.estimators import wild_bootstrap as wild
@@ -107,12 +124,16 @@ def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats
         effects = fixed_effects.Effects(city, year)
         columns = effects.removed_from(data[["y", *CONTROLS, *regressors]].to_numpy())
         clusters = {"city": np.arange(CITIES)}
-        return joint_test.slopes(city, columns[:, 0], columns[:, 1:4], columns[:, 4:], clusters, YEARS)
+        return joint_test.slopes(
+            city, columns[:, 0], columns[:, 1:4], columns[:, 4:], clusters, YEARS
+        )
 
     def permuted() -> Any:
         regression = fixed_effects.partialled_out(data, "y", terms)
         weights = data.groupby("city_id")["weight"].first().to_numpy()
-        drawn = randomisation.permutations([str(city) for city in np.unique(data["city_id"])], draws=PERMUTATIONS)
+        drawn = randomisation.permutations(
+            [str(city) for city in np.unique(data["city_id"])], draws=PERMUTATIONS
+        )
         scaling = data["scaling_value"].to_numpy()
         return randomisation.permuted_slopes(regression, 0, weights, scaling, "ln1p", drawn)
 
@@ -124,7 +145,9 @@ def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats
     def gmm() -> Any:
         regressors = ["L.n", "w", "L.w", "k", "L.k"]
         limits = dict.fromkeys("nwk", (2, 99))
-        return dynamic_panel.fit(firms, "n", regressors, limits, equation="system", collapse=True, entity="firm")
+        return dynamic_panel.fit(
+            firms, "n", regressors, limits, equation="system", collapse=True, entity="firm"
+        )
 
     found: dict[str, Measured] = {}
     seconds, fit = timed(lambda: fixed_effects.fit(data, "y", terms), repeats)
@@ -134,7 +157,10 @@ def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats
     found["shared"] = Measured(seconds / len(regressors), [*pairs.ravel()])
     kept = ["city_id", "year", "y", *CONTROLS]
     seconds, fits = timed(
-        lambda: [fixed_effects.fit(data[[*kept, name]], "y", [name, *CONTROLS]) for name in regressors], 1
+        lambda: [
+            fixed_effects.fit(data[[*kept, name]], "y", [name, *CONTROLS]) for name in regressors
+        ],
+        1,
     )
     pairs = np.array([(fit.estimates[0], fit.std_errors[0]) for fit in fits])
     found["raw"] = Measured(seconds / len(regressors), [*pairs.ravel()])
@@ -144,12 +170,16 @@ def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats
     seconds, test = timed(resampled, repeats)
     found["wild"] = Measured(seconds, [test.statistic, test.p_value])
     seconds, dynamic = timed(gmm, repeats)
-    found["gmm"] = Measured(seconds, [*np.column_stack([dynamic.estimates, dynamic.std_errors])[[0, 1, 3]].ravel()])
+    found["gmm"] = Measured(
+        seconds, [*np.column_stack([dynamic.estimates, dynamic.std_errors])[[0, 1, 3]].ravel()]
+    )
     return found
 
 
 def specification() -> tuple[Measured, Measured]:
-    """Time the default rows of Tables 1 to 3 on a draw of the sample, a specification each: ours and PanelOLS."""
+    """Time the default rows of Tables 1 to 3 on a draw of the sample, a specification each: ours
+    and PanelOLS.
+    """
     from ai_manufacturing.estimation import specifications, tables
     from ai_manufacturing.robustness import second_route
     from ai_manufacturing.settings import period
@@ -163,11 +193,17 @@ def specification() -> tuple[Measured, Measured]:
     second_seconds, second = timed(lambda: second_route.second_route(chosen, drawn), 1)
     keys = ["specification_id", "term"]
     both = table.to_pandas().merge(second.to_pandas(), on=keys, suffixes=("", "_second"))
-    values = [[*both[["estimate" + end, "std_error" + end]].to_numpy().ravel()] for end in ("", "_second")]
-    return Measured(seconds / len(chosen), values[0]), Measured(second_seconds / len(chosen), values[1])
+    values = [
+        [*both[["estimate" + end, "std_error" + end]].to_numpy().ravel()] for end in ("", "_second")
+    ]
+    return Measured(seconds / len(chosen), values[0]), Measured(
+        second_seconds / len(chosen), values[1]
+    )
 
 
-def linearmodels(data: pd.DataFrame, regressors: list[str], permuted: list[str], repeats: int) -> dict[str, Measured]:
+def linearmodels(
+    data: pd.DataFrame, regressors: list[str], permuted: list[str], repeats: int
+) -> dict[str, Measured]:
     """Time PanelOLS as the plain script calls it."""
     indexed = data.rename(columns={"city_id": "city"}).set_index(["city", "year"])
 
@@ -177,7 +213,9 @@ def linearmodels(data: pd.DataFrame, regressors: list[str], permuted: list[str],
 
     found: dict[str, Measured] = {}
     for task, names in (("one", ["x"]), ("raw", regressors), ("permuted", permuted)):
-        seconds, pairs = timed(lambda names=names: [one(name) for name in names], repeats if task == "one" else 1)  # type: ignore[misc]
+        seconds, pairs = timed(
+            lambda names=names: [one(name) for name in names], repeats if task == "one" else 1
+        )  # type: ignore[misc]
         found[task] = Measured(seconds / len(names), [value for pair in pairs for value in pair])
     found["shared"] = found["raw"]  # it has no way to share a sample
     return found
@@ -204,8 +242,20 @@ def pyfixest_python(folder: Path) -> Path | None:
     """Make an environment with pyfixest and return its Python; nothing if pip cannot install it."""
     python = folder / "bin/python"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pyfixest", "wildboottest"]
-    return None if subprocess.run([str(python), *install], capture_output=True, check=False).returncode else python
+    install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "pyfixest",
+        "wildboottest",
+    ]
+    return (
+        None
+        if subprocess.run([str(python), *install], capture_output=True, check=False).returncode
+        else python
+    )
 
 
 def check(task: str, rival: str, mine: Measured, other: Measured) -> None:
@@ -213,13 +263,19 @@ def check(task: str, rival: str, mine: Measured, other: Measured) -> None:
     mine_values, values = np.array(mine.numbers[: len(other.numbers)]), np.array(other.numbers)
     if task == "wild":  # other draws: p is within four Monte Carlo errors of two p-values
         p_value = mine_values[1]
-        assert abs(values[1] - p_value) < 4 * math.sqrt(2 * p_value * (1 - p_value) / DRAWS), (task, rival)
-        # n-K of the factor cancels in the bootstrap: ours counts slopes and years, a rival no effects, or all.
+        assert abs(values[1] - p_value) < 4 * math.sqrt(2 * p_value * (1 - p_value) / DRAWS), (
+            task,
+            rival,
+        )
+        # n-K of the factor cancels in the bootstrap: ours counts slopes and years, a rival no
+        # effects, or all.
         slopes = 1 + len(CONTROLS)
         free = [ROWS - slopes - effects for effects in (YEARS, 0, CITIES + YEARS - 1)]
         known = abs(mine_values[0]) * np.sqrt(np.array(free) / free[0])
         mine_values, values = known[[np.abs(known - abs(values[0])).argmin()]], np.abs(values[:1])
-    np.testing.assert_allclose(values, mine_values, rtol=SAME, atol=SAME, err_msg=f"{task}: {rival}")
+    np.testing.assert_allclose(
+        values, mine_values, rtol=SAME, atol=SAME, err_msg=f"{task}: {rival}"
+    )
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
@@ -232,15 +288,19 @@ def measure(repeats: int, *, quick: bool) -> Section:
         [f"{letter}{j}" for j in range(count)] for letter, count in (("r", fits), ("p", rival_fits))
     )
     drawn = pd.DataFrame(rng.normal(size=(len(data), fits)), columns=regressors)
-    data = pd.concat([data, drawn, pd.DataFrame(permuted_columns(data)[:, :rival_fits], columns=permuted)], axis=1)
+    data = pd.concat(
+        [data, drawn, pd.DataFrame(permuted_columns(data)[:, :rival_fits], columns=permuted)],
+        axis=1,
+    )
     firms = pd.read_csv(FIRMS)
     section = Section(
         "Estimation",
-        f"{len(data):,} rows of a synthetic panel, {CITIES} cities, {PROVINCES} provinces, four regressors. Time of "
-        f"one fit where a task has many; peers make {rival_fits} of many. Each round times this package and its peers "
-        f"in turn, by the median of {calls} calls after one. Results agree to {SAME:g}, p-values of the bootstrap "
-        "within Monte Carlo error. linearmodels cannot share a sample. GMM is of Blundell and Bond (1998), table 4. "
-        f"OpenBLAS has {os.environ['OPENBLAS_NUM_THREADS']} thread.",
+        f"{len(data):,} rows of a synthetic panel, {CITIES} cities, {PROVINCES} provinces, four"
+        f" regressors. Time of one fit where a task has many; peers make {rival_fits} of many. Each"
+        f" round times this package and its peers in turn, by the median of {calls} calls after"
+        f" one. Results agree to {SAME:g}, p-values of the bootstrap within Monte Carlo error."
+        " linearmodels cannot share a sample. GMM is of Blundell and Bond (1998), table 4."
+        f" OpenBLAS has {os.environ['OPENBLAS_NUM_THREADS']} thread.",
     )
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     with measuring.scratch() as folder:
@@ -248,20 +308,34 @@ def measure(repeats: int, *, quick: bool) -> Section:
         data[kept].to_csv(folder / "panel.csv", index=False, float_format="%.17g")
         shutil.copy(FIRMS, folder / "firms.csv")
         options = [str(folder), *(str(number) for number in (rival_fits, calls, DRAWS))]
-        programs = {"pyfixest": None if quick else pyfixest_python(folder / "pyfixest"), "R": shutil.which("Rscript")}
-        absent = {"pyfixest": "not tried" if quick else "pip could not install it", "R": "R is not installed"}
-        section.skipped = [f"{rival}: {absent[rival]}." for rival, program in programs.items() if program is None]
+        programs = {
+            "pyfixest": None if quick else pyfixest_python(folder / "pyfixest"),
+            "R": shutil.which("Rscript"),
+        }
+        absent = {
+            "pyfixest": "not tried" if quick else "pip could not install it",
+            "R": "R is not installed",
+        }
+        section.skipped = [
+            f"{rival}: {absent[rival]}." for rival, program in programs.items() if program is None
+        ]
         for last in range(repeats - 1, -1, -1):
             mine = ours(data, firms, regressors, calls)
             others = {"linearmodels": linearmodels(data, regressors[:rival_fits], permuted, calls)}
             mine["specification"], others["linearmodels"]["specification"] = specification()
             for rival, program in programs.items():
                 if program is not None:
-                    others[rival], skipped, versions = said_by([str(program), str(PROJECT / SCRIPTS[rival]), *options])
+                    others[rival], skipped, versions = said_by(
+                        [str(program), str(PROJECT / SCRIPTS[rival]), *options]
+                    )
                     if not last:
                         section.versions += versions
                         for reason in dict.fromkeys(skipped.values()):
-                            tasks = [TASKS[task].format(fits=fits) for task, why in skipped.items() if why == reason]
+                            tasks = [
+                                TASKS[task].format(fits=fits)
+                                for task, why in skipped.items()
+                                if why == reason
+                            ]
                             section.skipped.append(f"{rival}, {reason}: {'; '.join(tasks)}.")
             for task, measured in mine.items():
                 times["ours", task].append(measured.seconds)
@@ -274,7 +348,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
         for rival in rivals:
             script = PANEL_OLS if task == "specification" else SCRIPTS[rival]
             name = PACKAGES[task] if rival == "R" else rival
-            section.add(work.format(fits=fits), times["ours", task], name, times[rival, task], script)
+            section.add(
+                work.format(fits=fits), times["ours", task], name, times[rival, task], script
+            )
         if not rivals:
             section.add(work.format(fits=fits), times["ours", task])
     section.versions += [measuring.version(name) for name in ("numpy", "linearmodels")]

@@ -1,8 +1,10 @@
-"""How often the expectations that know the series fail on clean synthetic samples, and on the public deliveries.
+"""How often the expectations that know the series fail on clean synthetic samples, and on the
+public deliveries.
 
-Draws each seed in memory, makes the check models by their SQL and judges them by their suites. Prints Markdown on
-stdout and progress on stderr, and exits with a message if more than one set is held back. The public deliveries are
-read from a built warehouse, and build/extracts/sample must exist (`make setup`). From the project's root:
+Draws each seed in memory, makes the check models by their SQL and judges them by their suites.
+Prints Markdown on stdout and progress on stderr, and exits with a message if more than one set is
+held back. The public deliveries are read from a built warehouse, and build/extracts/sample must
+exist (`make setup`). From the project's root:
 
     python -m benchmarks.gate --seeds 50 --public build/public.duckdb > benchmarks/gate.md
 """
@@ -56,7 +58,10 @@ def conformed(drawn: CityYears) -> pd.DataFrame:
     frame = cells.to_frame(index=False)
     in_yearbook = np.repeat(drawn.in_yearbook, len(drawn.years))
     rows = [
-        *(frame.assign(series=name, scope="industry", value=values.ravel()) for name, values in counts.items()),
+        *(
+            frame.assign(series=name, scope="industry", value=values.ravel())
+            for name, values in counts.items()
+        ),
         *(
             frame.assign(series=name, scope="total", value=values.ravel())[in_yearbook]
             for name, values in yearbook.items()
@@ -66,7 +71,9 @@ def conformed(drawn: CityYears) -> pd.DataFrame:
     return found.assign(quantity=found["series"], provider="vendor")
 
 
-def checked(series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None = None) -> dict[str, pd.DataFrame]:
+def checked(
+    series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None = None
+) -> dict[str, pd.DataFrame]:
     """Make the check models from series in memory.
 
     Parameters
@@ -84,13 +91,24 @@ def checked(series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None
         The check model of each suite.
     """
     none = pd.DataFrame(
-        columns=["series", "scope", "first_provider", "second_provider", "year", "first_ln", "second_ln"]
+        columns=[
+            "series",
+            "scope",
+            "first_provider",
+            "second_provider",
+            "year",
+            "first_ln",
+            "second_ln",
+        ]
     )
     with duckdb_client.connect(reads_files=True) as connection:
         for name, frame in (
             ("int_series_conformed", series),
             ("dim_specification_series", used),
-            ("fct_source_pairs", none.astype(dict.fromkeys(LOGS, float)) if pairs is None else pairs),
+            (
+                "fct_source_pairs",
+                none.astype(dict.fromkeys(LOGS, float)) if pairs is None else pairs,
+            ),
             *((name, replication.seed_table(name)) for name in SEEDS),
             ("cities", replication.seed_table("cities").astype({"city_id": str})),
         ):
@@ -116,7 +134,9 @@ def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
         As gates.gate_results.
     """
     years = validation.headline_years(used)
-    return pd.concat(validation.validate(found[suite], suite, years).to_pandas() for suite in SUITES)
+    return pd.concat(
+        validation.validate(found[suite], suite, years).to_pandas() for suite in SUITES
+    )
 
 
 @cache
@@ -147,10 +167,16 @@ def of_warehouse(path: str) -> pd.DataFrame:
 
 def rates(results: pd.DataFrame, seeds: int) -> pd.DataFrame:
     """Return how many seeds fail each expectation, where it is critical and where it warns."""
-    results = results.assign(expectation=results["description"].str.removeprefix(validation.OTHER_SERIES[0]))
+    results = results.assign(
+        expectation=results["description"].str.removeprefix(validation.OTHER_SERIES[0])
+    )
     failed = results.assign(failed=~results["success"].astype(bool))
     counted = failed.pivot_table(
-        index=["suite", "expectation"], columns="severity", values="failed", aggfunc="sum", sort=False
+        index=["suite", "expectation"],
+        columns="severity",
+        values="failed",
+        aggfunc="sum",
+        sort=False,
     )
     shares = counted.fillna(0) / seeds
     return shares.reindex(columns=["critical", "warning"], fill_value=0).reset_index()
@@ -158,7 +184,9 @@ def rates(results: pd.DataFrame, seeds: int) -> pd.DataFrame:
 
 def main() -> None:
     """Parse the arguments, judge, report, and fail where too many clean sets are held back."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=50, help="clean draws (50)")
     parser.add_argument("--public", help="a warehouse of the public deliveries")
     arguments = parser.parse_args()

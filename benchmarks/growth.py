@@ -1,7 +1,9 @@
-"""How time, memory and disk grow with firms, cities, years, specifications and files, and what breaks first.
+"""How time, memory and disk grow with firms, cities, years, specifications and files, and what
+breaks first.
 
-Each point is one run in a process of its own, and its inputs are drawn by another. Cities and specifications are rows
-of seeds, so a point of theirs builds a copy of the project whose seeds have more rows.
+Each point is one run in a process of its own, and its inputs are drawn by another. Cities and
+specifications are rows of seeds, so a point of theirs builds a copy of the project whose seeds have
+more rows.
 """
 
 import csv
@@ -41,7 +43,10 @@ from pathlib import Path
 from benchmarks import landing
 landing.build_rows(landing.landing.deliveries(), Path(os.environ["WAREHOUSE_PATH"]))
 """
-FAILED_GATE = "select description from gates.gate_results where severity = 'critical' and not success order by suite"
+FAILED_GATE = (
+    "select description from gates.gate_results where severity = 'critical' and not success order"
+    " by suite"
+)
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,9 @@ class Fit:
     Attributes
     ----------
     kind : str
-        "power" (scale x size ^ exponent), "line" (fixed + slope x size), or "neither": beyond the largest size it goes
-        on with the exponent between the two largest, or stays as it was if that is below zero.
+        "power" (scale x size ^ exponent), "line" (fixed + slope x size), or "neither": beyond the
+        largest size it goes on with the exponent between the two largest, or stays as it was if
+        that is below zero.
     exponent : float
         Least squares of the logs of all points.
     first, last : float
@@ -115,7 +121,11 @@ class Fit:
             return "a power"
         if self.kind == "line":
             # a slope by a number of things that shows digits
-            each = 10 ** max(0, math.ceil(-math.log10(self.slope)) + (6 if unit == "B" else 0)) if self.slope else 1
+            each = (
+                10 ** max(0, math.ceil(-math.log10(self.slope)) + (6 if unit == "B" else 0))
+                if self.slope
+                else 1
+            )
             return f"{shown(self.fixed, unit)} + {shown(self.slope * each, unit)} per {each:,}"
         return f"neither; exponent {self.first:.2f} at first, {self.last:.2f} at last"
 
@@ -131,9 +141,10 @@ def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
     Returns
     -------
     Fit
-        Both by relative deviations: the power by least squares of the logs; the line, whose parts are not negative, by
-        least squares of (fixed + slope x size) / quantity - 1. The closer one holds, if it is within `CLOSE`; of two
-        that are as close, as through two points, the line. A power that falls is noise, and never holds.
+        Both by relative deviations: the power by least squares of the logs; the line, whose parts
+        are not negative, by least squares of (fixed + slope x size) / quantity - 1. The closer one
+        holds, if it is within `CLOSE`; of two that are as close, as through two points, the line. A
+        power that falls is noise, and never holds.
 
     Raises
     ------
@@ -141,15 +152,23 @@ def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
         For fewer than two points, or one that is not above zero.
     """
     if len(sizes) < 2 or min(*sizes, *quantities) <= 0:
-        raise ValueError(f"a law needs two points above zero, and not {[*zip(sizes, quantities, strict=True)]}")
+        raise ValueError(
+            f"a law needs two points above zero, and not {[*zip(sizes, quantities, strict=True)]}"
+        )
     logs = [[math.log(value) for value in values] for values in (sizes, quantities)]
     exponent, intercept = statistics.linear_regression(*logs)
-    steps = [(logs[1][at + 1] - logs[1][at]) / (logs[0][at + 1] - logs[0][at]) for at in (0, len(sizes) - 2)]
+    steps = [
+        (logs[1][at + 1] - logs[1][at]) / (logs[0][at + 1] - logs[0][at])
+        for at in (0, len(sizes) - 2)
+    ]
     fixed, slope = _line(
-        [1 / quantity for quantity in quantities], [x / y for x, y in zip(sizes, quantities, strict=True)]
+        [1 / quantity for quantity in quantities],
+        [x / y for x, y in zip(sizes, quantities, strict=True)],
     )
     laws = {
-        kind: Fit(kind, exponent, *steps, math.exp(intercept), fixed, slope, (sizes[-1], quantities[-1]))
+        kind: Fit(
+            kind, exponent, *steps, math.exp(intercept), fixed, slope, (sizes[-1], quantities[-1])
+        )
         for kind in ("power", "line", "neither")
     }
     misfits = {
@@ -163,11 +182,16 @@ def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
 def _line(fixed: list[float], slope: list[float]) -> tuple[float, float]:
     """Return the two coefficients, not negative, whose sum of both columns is nearest to one."""
     aa, ab, bb = (
-        sum(x * y for x, y in zip(p, q, strict=True)) for p, q in ((fixed, fixed), (fixed, slope), (slope, slope))
+        sum(x * y for x, y in zip(p, q, strict=True))
+        for p, q in ((fixed, fixed), (fixed, slope), (slope, slope))
     )
     a, b = sum(fixed), sum(slope)
     determinant = aa * bb - ab * ab
-    found = ((a * bb - b * ab) / determinant, (b * aa - a * ab) / determinant) if determinant else (0.0, b / bb)
+    found = (
+        ((a * bb - b * ab) / determinant, (b * aa - a * ab) / determinant)
+        if determinant
+        else (0.0, b / bb)
+    )
     if found[0] < 0:
         return 0.0, b / bb
     return found if found[1] >= 0 else (a / aa, 0.0)
@@ -184,13 +208,17 @@ def size_at(law: Fit, limit: float) -> float | None:
     return math.exp(high)
 
 
-def broke(usage: measuring.Usage, seconds: float = HOUR, memory: float = MEMORY) -> tuple[str, bool]:
+def broke(
+    usage: measuring.Usage, seconds: float = HOUR, memory: float = MEMORY
+) -> tuple[str, bool]:
     """Return what failed or passed a limit, empty if nothing did, and whether there was no result."""
     if usage.exit_code:
         if usage.seconds >= seconds:
             return f"killed after {shown(seconds, 's')}", True
         lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in usage.output.splitlines()]
-        said = [line for line in lines if re.search(r"error|exception|killed|fail", line, re.IGNORECASE)] or lines
+        said = [
+            line for line in lines if re.search(r"error|exception|killed|fail", line, re.IGNORECASE)
+        ] or lines
         return f"exit code {usage.exit_code}: {(said or [''])[-1][:200]}".replace("|", "/"), True
     if usage.peak > memory:
         return f"{shown(usage.peak, 'B')} of memory, more than {shown(memory, 'B')}", False
@@ -213,7 +241,9 @@ def years(scratch: Scratch, size: int) -> dict[str, str]:
 def in_a_copy(
     scratch: Scratch, size: int, seeds: dict[str, Callable[[dict[str, str], int], dict[str, str]]]
 ) -> dict[str, str]:
-    """Copy the project with seeds of more rows, each made of a row and a number, and draw its sample."""
+    """Copy the project with seeds of more rows, each made of a row and a number, and draw its
+    sample.
+    """
     copy = scratch.folder / "project"
     copy.mkdir()
     for path in PROJECT.iterdir():
@@ -229,7 +259,11 @@ def in_a_copy(
             writer = csv.DictWriter(file, [*rows[0]], lineterminator="\n")
             writer.writeheader()
             writer.writerows([*rows, *more])
-    environment = {**scratch.environment, "DBT_PROJECT_DIR": str(copy), "DBT_PROFILES_DIR": str(copy)}
+    environment = {
+        **scratch.environment,
+        "DBT_PROJECT_DIR": str(copy),
+        "DBT_PROFILES_DIR": str(copy),
+    }
     measuring.run([BIN / "ai-manufacturing", "synthetic", "--out", scratch.extracts], environment)
     return environment
 
@@ -251,7 +285,11 @@ def specifications(scratch: Scratch, size: int) -> dict[str, str]:
     """Draw the sample, for more regressions: the paper's, under other names."""
 
     def another(row: dict[str, str], number: int) -> dict[str, str]:
-        named = {"specification_id": f"growth_{number}", "table_id": "growth", "column_number": str(number)}
+        named = {
+            "specification_id": f"growth_{number}",
+            "table_id": "growth",
+            "column_number": str(number),
+        }
         return {**row, **named, "is_headline": "false"}
 
     return in_a_copy(scratch, size, {"regression_specifications": another})
@@ -320,21 +358,37 @@ AXES = {
         {"files of fifty countries": 1_650},
     ),
     "specifications": Axis(
-        specifications, BUILD, "specifications, `dbt build`", (200, 1_000, 3_000, 10_000), (144, 150), {}
+        specifications,
+        BUILD,
+        "specifications, `dbt build`",
+        (200, 1_000, 3_000, 10_000),
+        (144, 150),
+        {},
     ),
 }
 
 
-def point(axis: Axis, size: int, *, quick: bool = False, seconds: float = HOUR, memory: float = MEMORY) -> Point:
+def point(
+    axis: Axis, size: int, *, quick: bool = False, seconds: float = HOUR, memory: float = MEMORY
+) -> Point:
     """Draw the inputs of a size, and run once, with the limits of a process."""
     with measuring.scratch() as folder:
         scratch = Scratch(folder, folder / "extracts")
-        environment = {**axis.draw(scratch, size), "ACCEPTED_GATE_FAILURES": "growth", "OPENBLAS_NUM_THREADS": "1"}
+        environment = {
+            **axis.draw(scratch, size),
+            "ACCEPTED_GATE_FAILURES": "growth",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
         command = [*axis.command, *(QUICK if quick and axis.command is BUILD else ())]
         within = ["/bin/sh", "-c", f'ulimit -n {OPEN_FILES} && exec "$@"', "sh"]
         usage = measuring.used([*within, *command], environment, seconds)
         kept = (folder / "landing", folder / "warehouse.duckdb")
-        disk = sum(file.stat().st_size for path in kept for file in (path, *path.rglob("*")) if file.is_file())
+        disk = sum(
+            file.stat().st_size
+            for path in kept
+            for file in (path, *path.rglob("*"))
+            if file.is_file()
+        )
         what, is_end = broke(usage, seconds, memory)
         found = [*([] if is_end else failed_gate(folder / "warehouse.duckdb")), what]
         slowest = slowest_node(folder / "target/run_results.json")
@@ -352,13 +406,17 @@ def slowest_node(results: Path) -> str:
 
 
 def failed_gate(warehouse: Path) -> list[str]:
-    """Return in words what would hold a release back; nothing if nothing does, or nothing was judged."""
+    """Return in words what would hold a release back; nothing if nothing does, or nothing was
+    judged.
+    """
     from ai_manufacturing.system import duckdb_client
 
     if not warehouse.exists():
         return []
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
-        judged = connection.execute("select 1 from duckdb_tables() where table_name = 'gate_results'").fetchall()
+        judged = connection.execute(
+            "select 1 from duckdb_tables() where table_name = 'gate_results'"
+        ).fetchall()
         failed = [text for (text,) in connection.execute(FAILED_GATE).fetchall()] if judged else []
     return [f"the gate holds back: {len(failed)} critical, first: {failed[0]}"] if failed else []
 
@@ -379,7 +437,9 @@ LIMITS = {"seconds": HOUR, "memory": MEMORY}
 
 
 def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[str, ...]], ...]:
-    """Add the largest run to a section; return rows of what was measured, of its laws, and of the sizes asked for."""
+    """Add the largest run to a section; return rows of what was measured, of its laws, and of the
+    sizes asked for.
+    """
     measured = [
         (
             f"{one.size:,} {axis.work}",
@@ -393,19 +453,32 @@ def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[st
     if whole:
         work = f"{whole[-1].size:,} {axis.work}"
         section.add(work, [whole[-1].seconds], limit=f"≤ {HOUR / 3600:.0f} h")
-        section.add(f"{work}: memory", [whole[-1].memory], limit=f"≤ {MEMORY / 1e9:.0f} GB", unit="B")
+        section.add(
+            f"{work}: memory", [whole[-1].memory], limit=f"≤ {MEMORY / 1e9:.0f} GB", unit="B"
+        )
     if len(whole) < 2:
         return measured, [], []
-    laws = {name: fit([one.size for one in whole], [getattr(one, name) for one in whole]) for name in QUANTITIES}
+    laws = {
+        name: fit([one.size for one in whole], [getattr(one, name) for one in whole])
+        for name in QUANTITIES
+    }
     of_laws, asked = [], []
     for name, law in laws.items():
         reached = size_at(law, LIMITS[name]) if name in LIMITS else None
-        limit = f"{shown(LIMITS[name], QUANTITIES[name])} at {float(f'{reached:.3g}'):,.0f}" if reached else ""
+        limit = (
+            f"{shown(LIMITS[name], QUANTITIES[name])} at {float(f'{reached:.3g}'):,.0f}"
+            if reached
+            else ""
+        )
         of_laws.append((axis.work, name, f"{law.exponent:.2f}", law.words(QUANTITIES[name]), limit))
     for what, size in axis.asked.items():
         # a curve that falls at last is noise, and says nothing of larger sizes
         given = (
-            "no law" if law.kind == "neither" and law.last <= 0 else shown(law.at(size), QUANTITIES[name])
+            (
+                "no law"
+                if law.kind == "neither" and law.last <= 0
+                else shown(law.at(size), QUANTITIES[name])
+            )
             for name, law in laws.items()
         )
         asked.append((f"{size:,} {what}", axis.work, *given, f"{size / whole[-1].size:.3g}"))
@@ -416,28 +489,45 @@ def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -
     """Run all sizes of all axes, once each."""
     section = Section(
         "Growth",
-        "One run of each size, with a store and a warehouse from nothing. `dbt build` is of the sample, without unit "
-        "tests; cities and specifications are more rows of its seeds, synthetic or repeated. Its gate judges, and "
-        f"holds nothing back here. A process may open {OPEN_FILES:,} files. Memory is that of the largest process. An "
-        "exponent is the slope of logs over all sizes. A power or a line (fixed part + slope) holds if no run is "
-        f"further from it than {CLOSE:.0%}; else the exponent between the two largest sizes goes on. "
-        "[growth.md](../docs/growth.md) says what larger warehouses would cost by these laws.",
+        "One run of each size, with a store and a warehouse from nothing. `dbt build` is of the"
+        " sample, without unit tests; cities and specifications are more rows of its seeds,"
+        " synthetic or repeated. Its gate judges, and holds nothing back here. A process may open"
+        f" {OPEN_FILES:,} files. Memory is that of the largest process. An exponent is the slope of"
+        " logs over all sizes. A power or a line (fixed part + slope) holds if no run is further"
+        f" from it than {CLOSE:.0%}; else the exponent between the two largest sizes goes on."
+        " [growth.md](../docs/growth.md) says what larger warehouses would cost by these laws.",
     )
     tables: tuple[list[tuple[str, ...]], ...] = ([], [], [])
     for name in chosen:
-        for rows, more in zip(tables, add(section, AXES[name], points(AXES[name], quick=quick)), strict=True):
+        for rows, more in zip(
+            tables, add(section, AXES[name], points(AXES[name], quick=quick)), strict=True
+        ):
             rows.extend(more)
     measured, laws, asked = tables
     parts = [
         measuring.table(
-            ("size", "time", "processor", "memory", "disk", "longest in", "breaks, or passes a limit"), measured
+            (
+                "size",
+                "time",
+                "processor",
+                "memory",
+                "disk",
+                "longest in",
+                "breaks, or passes a limit",
+            ),
+            measured,
         ),
         "Laws, and the size at which they reach a limit:",
         measuring.table(("of", "quantity", "exponent", "law", "limit, extrapolated"), laws),
         "Extrapolated:" if asked else "",
-        measuring.table(("size", "from", "time", "processor", "memory", "disk", "times the largest run"), asked)
-        if asked
-        else "",
+        (
+            measuring.table(
+                ("size", "from", "time", "processor", "memory", "disk", "times the largest run"),
+                asked,
+            )
+            if asked
+            else ""
+        ),
     ]
     section.details = "\n\n".join(part for part in parts if part)
     section.versions = [measuring.version(name) for name in ("dbt-core", "dbt-duckdb", "duckdb")]

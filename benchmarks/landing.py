@@ -1,4 +1,6 @@
-"""Landing of many small files: the first time, unchanged, one of them corrected; beside DuckDB's own reader of CSV."""
+"""Landing of many small files: the first time, unchanged, one of them corrected; beside DuckDB's
+own reader of CSV.
+"""
 
 import csv
 import os
@@ -31,7 +33,9 @@ def write_file(folder: Path, number: int, rows: int, first_count: int = 0) -> No
         writer.writerow(HEADER)
         for row in range(rows):
             counts = [first_count + number + row, row, row // 2, row // 3, row // 4, row // 5]
-            writer.writerow((100000 + number, f"市{number}", row, 2010 + number % 11, *counts, "benchmark"))
+            writer.writerow(
+                (100000 + number, f"市{number}", row, 2010 + number % 11, *counts, "benchmark")
+            )
 
 
 def by_duckdb(folder: Path, warehouse: Path) -> int:
@@ -47,7 +51,9 @@ def by_duckdb(folder: Path, warehouse: Path) -> int:
 
 def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
     """Write the rows as dbt does with what a Python model returns, and count them."""
-    with duckdb_client.connect(str(warehouse), config={"threads": 2, "memory_limit": LIMIT}) as connection:
+    with duckdb_client.connect(
+        str(warehouse), config={"threads": 2, "memory_limit": LIMIT}
+    ) as connection:
         connection.register("landed", landing.rows("firm_survival", deliveries))
         connection.execute("create table raw_firm_survival as from landed")
         (count,) = connection.execute("select count(*) from raw_firm_survival").fetchone() or (0,)
@@ -59,9 +65,10 @@ def measure(repeats: int, *, quick: bool) -> Section:
     files, rows = (50, 20) if quick else (5_000, 300)
     section = Section(
         "Landing many small files",
-        f"{files:,} CSV files of {rows} rows. Landing hashes each file, detects its format, judges each cell, writes "
-        "Parquet, compares keys, and gives typed rows to a warehouse. DuckDB's reader loads all files by one "
-        f"statement, and hashes, judges and keeps nothing. DuckDB has {LIMIT} in both.",
+        f"{files:,} CSV files of {rows} rows. Landing hashes each file, detects its format, judges"
+        " each cell, writes Parquet, compares keys, and gives typed rows to a warehouse. DuckDB's"
+        " reader loads all files by one statement, and hashes, judges and keeps nothing. DuckDB"
+        f" has {LIMIT} in both.",
     )
     os.environ["DBT_PROJECT_DIR"] = str(PROJECT)
     times, peak = Runs(), 0
@@ -74,7 +81,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
             os.environ["LANDING_DIR"] = str(folder / f"landing_{number}")
             table = times.clock("first", landing.deliveries)
             landed = times.clock("rows", build_rows, table, folder / "warehouse.duckdb")
-            peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # before the peer's
+            peak = (
+                peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            )  # before the peer's
             read = times.clock("duckdb", by_duckdb, extracts, folder / "plain.duckdb")
             assert landed == read == files * rows
             (folder / "warehouse.duckdb").unlink()
@@ -84,7 +93,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
             corrected = times.clock("corrected", landing.deliveries)
             assert corrected.num_rows == files + 1
     times["landed"] = [sum(parts) for parts in zip(times["first"], times["rows"], strict=True)]
-    beside = partial(section.add, peer="DuckDB read_csv", theirs=times["duckdb"], script=PEER, why=WHY)
+    beside = partial(
+        section.add, peer="DuckDB read_csv", theirs=times["duckdb"], script=PEER, why=WHY
+    )
     beside(f"{files:,} files landed at first, and their rows in a warehouse", times["landed"])
     beside(f"{files:,} landed files, one of them corrected", times["corrected"])
     beside(f"{files:,} landed files, none of them new", times["unchanged"])

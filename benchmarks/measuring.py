@@ -1,4 +1,6 @@
-"""What the benchmarks of speed share: paired runs, rows of benchmarks/README.md, scratch warehouses, the machine."""
+"""What the benchmarks of speed share: paired runs, rows of benchmarks/README.md, scratch
+warehouses, the machine.
+"""
 
 import argparse
 import dataclasses
@@ -22,7 +24,9 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-PUBLIC_EXTRACTS = (PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")).resolve()
+PUBLIC_EXTRACTS = (
+    PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")
+).resolve()
 BY_HAND = "benchmarks/peers/paper_by_hand.py"
 NO_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
 COUNTS = ("build", "--select", "+int_firm_register_counts", *NO_TESTS)
@@ -80,13 +84,32 @@ class Row:
         )
 
 
-HEADINGS = ("work", "ours", "peer", "ours / peer", "to reach", "the peer's script", "ours takes more, because")
-RUN = ("section", "date", "commit", "minutes", "load at the start", "paired runs", "machine", "versions")
+HEADINGS = (
+    "work",
+    "ours",
+    "peer",
+    "ours / peer",
+    "to reach",
+    "the peer's script",
+    "ours takes more, because",
+)
+RUN = (
+    "section",
+    "date",
+    "commit",
+    "minutes",
+    "load at the start",
+    "paired runs",
+    "machine",
+    "versions",
+)
 
 
 @dataclass
 class Section:
-    """What one benchmark measured; `run` says when, of what and where: the cells of `RUN` but the first."""
+    """What one benchmark measured; `run` says when, of what and where: the cells of `RUN` but the
+    first.
+    """
 
     title: str
     how: str
@@ -111,30 +134,47 @@ class Section:
         beside, ratio = None, None
         if theirs:
             beside = statistics.median(theirs)
-            ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
-        self.rows.append(Row(work, statistics.median(ours), peer, beside, ratio, script, limit, unit, why))
+            ratio = statistics.median(
+                mine / other for mine, other in zip(ours, theirs, strict=True)
+            )
+        self.rows.append(
+            Row(work, statistics.median(ours), peer, beside, ratio, script, limit, unit, why)
+        )
 
     @property
     def text(self) -> str:
         """The section in Markdown, without its rows."""
         skipped = "\n".join(f"- Skipped: {reason}" for reason in self.skipped)
-        return "\n\n".join(part for part in (f"## {self.title}", self.how, self.details, skipped) if part)
+        return "\n\n".join(
+            part for part in (f"## {self.title}", self.how, self.details, skipped) if part
+        )
 
 
 def shown(number: float, unit: str) -> str:
     """Return a number in the unit that suits it, with three digits."""
-    name, factor = next(((name, by) for name, by in STEPS[unit] if number * by >= 1), STEPS[unit][-1])
-    return f"{number * factor:.3g} {name}" if number * factor < 1000 else f"{number * factor:,.0f} {name}"
+    name, factor = next(
+        ((name, by) for name, by in STEPS[unit] if number * by >= 1), STEPS[unit][-1]
+    )
+    return (
+        f"{number * factor:.3g} {name}"
+        if number * factor < 1000
+        else f"{number * factor:,.0f} {name}"
+    )
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return rows as a table in Markdown; None is an empty cell."""
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in ([*headings], ["---"] * len(headings), *cells))
+    return "\n".join(
+        "| " + " | ".join(line) + " |" for line in ([*headings], ["---"] * len(headings), *cells)
+    )
 
 
 class Runs(defaultdict[str, list[float]]):
-    """Seconds of runs by name. Runs that are compared are made in turn: other load meets all of them alike."""
+    """Seconds of runs by name.
+
+    Runs that are compared are made in turn: other load meets all of them alike.
+    """
 
     def __init__(self) -> None:
         super().__init__(list)
@@ -147,8 +187,12 @@ class Runs(defaultdict[str, list[float]]):
         return found
 
 
-def run(command: Sequence[str | Path], environment: dict[str, str] | None = None, *, accepted: int = 0) -> str:
-    """Run a command in the project and return what it printed; stop with its last lines if it ends otherwise."""
+def run(
+    command: Sequence[str | Path], environment: dict[str, str] | None = None, *, accepted: int = 0
+) -> str:
+    """Run a command in the project and return what it printed; stop with its last lines if it ends
+    otherwise.
+    """
     done = subprocess.run(
         [str(part) for part in command],
         cwd=PROJECT,
@@ -159,7 +203,9 @@ def run(command: Sequence[str | Path], environment: dict[str, str] | None = None
         check=False,
     )
     if done.returncode != accepted:
-        raise SystemExit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+        raise SystemExit(
+            f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-3000:]}"
+        )
     return done.stdout
 
 
@@ -211,10 +257,13 @@ with open(out, "w") as file:
 """
 
 
-def used(command: Sequence[str | Path], environment: dict[str, str] | None = None, limit: float = 1e6) -> Usage:
+def used(
+    command: Sequence[str | Path], environment: dict[str, str] | None = None, limit: float = 1e6
+) -> Usage:
     """Run a command in the project and return what it used; after `limit` seconds it is killed.
 
-    A small process starts it, because the peak of a process begins at that of the one that starts it.
+    A small process starts it, because the peak of a process begins at that of the one that starts
+    it.
     """
     with tempfile.TemporaryDirectory(prefix="bench_") as folder:
         found = Path(folder) / "usage.json"
@@ -277,7 +326,9 @@ def public(section: Section) -> list[tuple[str, Path]]:
     """Return the public set with its name, or say in the section that it is not here."""
     if PUBLIC_EXTRACTS.is_dir():
         return [("public set", PUBLIC_EXTRACTS)]
-    section.skipped.append("the public set: its files are not here; PUBLIC_EXTRACTS names their folder.")
+    section.skipped.append(
+        "the public set: its files are not here; PUBLIC_EXTRACTS names their folder."
+    )
     return []
 
 
@@ -308,7 +359,9 @@ def machine() -> str:
 
 
 def checked_out() -> str:
-    """Return the commit of the project, marked if files but the page differ from it; empty outside a checkout."""
+    """Return the commit of the project, marked if files but the page differ from it; empty outside
+    a checkout.
+    """
 
     def git(*command: str) -> str:
         return subprocess.run(
@@ -322,16 +375,25 @@ def checked_out() -> str:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of all benchmarks."""
     parser.add_argument("--repeats", type=int, default=3, help="paired runs of each row (3)")
-    parser.add_argument("--quick", action="store_true", help="small: shows that it runs, measures nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="small: shows that it runs, measures nothing"
+    )
 
 
 def main(measure: Callable[..., Section]) -> None:
-    """Run one benchmark alone: print its section, and write it for `python -m benchmarks` where that asks for it."""
+    """Run one benchmark alone: print its section, and write it for `python -m benchmarks` where
+    that asks for it.
+    """
     parser = argparse.ArgumentParser(description=measure.__doc__)
     add_options(parser)
     parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    began, started, load, commit = datetime.now(UTC), time.monotonic(), os.getloadavg()[0], checked_out()
+    began, started, load, commit = (
+        datetime.now(UTC),
+        time.monotonic(),
+        os.getloadavg()[0],
+        checked_out(),
+    )
     section = measure(arguments.repeats, quick=arguments.quick)
     section.run = [
         f"{began:%Y-%m-%d}",
@@ -343,7 +405,9 @@ def main(measure: Callable[..., Section]) -> None:
         ", ".join([f"Python {platform.python_version()}", *section.versions]),
     ]
     if arguments.json:
-        arguments.json.write_text(json.dumps(dataclasses.asdict(section), ensure_ascii=False), encoding="utf-8")
+        arguments.json.write_text(
+            json.dumps(dataclasses.asdict(section), ensure_ascii=False), encoding="utf-8"
+        )
         return
     print(f"{section.text}\n\n{table(HEADINGS, (row.cells for row in section.rows))}")
 

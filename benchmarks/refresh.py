@@ -1,4 +1,6 @@
-"""What a refresh costs after one corrected cell and with nothing new, beside `dbt build` and a plain script."""
+"""What a refresh costs after one corrected cell and with nothing new, beside `dbt build` and a
+plain script.
+"""
 
 import shutil
 import sys
@@ -27,7 +29,10 @@ class Cell:
         lines = path.read_bytes().decode(self.encoding).split("\n")
         found = [number for number, line in enumerate(lines) if line.startswith(self.line)]
         if len(found) != 1:
-            raise ValueError(f"{path}: {len(found)} lines begin with {self.line!r}, and not one: the layout changed.")
+            raise ValueError(
+                f"{path}: {len(found)} lines begin with {self.line!r}, and not one: the layout"
+                " changed."
+            )
         (number,) = found
         cells = lines[number].split(",")
         value = Decimal(cells[self.place])
@@ -47,9 +52,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
     """Correct a cell again and again, and refresh; then refresh with nothing new."""
     section = Section(
         "A refresh",
-        "From the corrected file to the published release, with its list of changes: `ai-manufacturing refresh`. The "
-        "cell is GDP of Shenzhen in 2015. `dbt build` publishes nothing and makes no permutations of the specification "
-        "curve, where a refresh makes 500.",
+        "From the corrected file to the published release, with its list of changes:"
+        " `ai-manufacturing refresh`. The cell is GDP of Shenzhen in 2015. `dbt build` publishes"
+        " nothing and makes no permutations of the specification curve, where a refresh makes 500.",
     )
     with measuring.scratch() as folder:
         sets = [("sample", measuring.sample(folder / "sample"))]
@@ -94,10 +99,14 @@ def measure(repeats: int, *, quick: bool) -> Section:
                     BY_HAND,
                     why=whole_paper.NO_CHECKS,
                 )
-            section.add(f"refresh of the {name} with nothing new", times["nothing new"], limit="≤ 0.4 s")
+            section.add(
+                f"refresh of the {name} with nothing new", times["nothing new"], limit="≤ 0.4 s"
+            )
             shutil.rmtree(ours.folder)
             shutil.rmtree(plain.folder)
-    section.versions = [measuring.version(name) for name in ("dbt-core", "duckdb", "pandas", "linearmodels")]
+    section.versions = [
+        measuring.version(name) for name in ("dbt-core", "duckdb", "pandas", "linearmodels")
+    ]
     return section
 
 

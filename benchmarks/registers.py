@@ -1,7 +1,8 @@
 """Registers beside a scan of the same columns and beside other tools, from Parquet to counts.
 
-The SQL is what dbt compiles from the project. Each run is a process of its own, on two threads under
-WAREHOUSE_MEMORY_LIMIT (512MB here unless set). polars runs if it can be imported (`pip install polars`).
+The SQL is what dbt compiles from the project. Each run is a process of its own, on two threads
+under WAREHOUSE_MEMORY_LIMIT (512MB here unless set). polars runs if it can be imported (`pip
+install polars`).
 """
 
 import csv
@@ -40,7 +41,12 @@ PATENT_COLUMNS = (
     "grant_date",
 )
 COUNT_MODELS = {
-    register: ["int_register_cohorts", "int_register_places", "int_register_cells", f"int_{register}_counts"]
+    register: [
+        "int_register_cohorts",
+        "int_register_places",
+        "int_register_cells",
+        f"int_{register}_counts",
+    ]
     for register in ("firm_register", "patent_register")
 }
 
@@ -73,7 +79,9 @@ class Warehouse:
         if (target / "compiled").exists():
             shutil.copytree(target / "compiled", self.folder / "compiled", dirs_exist_ok=True)
         results = json.loads((target / "run_results.json").read_text(encoding="utf-8"))
-        seconds = {node["unique_id"].split(".")[-1]: node["execution_time"] for node in results["results"]}
+        seconds = {
+            node["unique_id"].split(".")[-1]: node["execution_time"] for node in results["results"]
+        }
         return {**seconds, "run": results["elapsed_time"]}
 
     def compiled(self, model: str) -> str:
@@ -83,7 +91,10 @@ class Warehouse:
 
     def tables(self, models: list[str]) -> list[str]:
         """Return the statements that make tables of models."""
-        return [f"create or replace table intermediate.{model} as {self.compiled(model)}" for model in models]
+        return [
+            f"create or replace table intermediate.{model} as {self.compiled(model)}"
+            for model in models
+        ]
 
     def scan(self, register: str, columns: tuple[str, ...]) -> list[str]:
         """Return the statement that reads every value of the columns of a register and keeps none."""
@@ -92,8 +103,12 @@ class Warehouse:
 
 
 def worker(path: str, statements: list[str]) -> tuple[float, float]:
-    """Return seconds of statements and the peak of this process's memory in bytes; ru_maxrss begins at the parent's."""
-    with duckdb_client.connect(path, config={"threads": 2, "memory_limit": LIMIT}, reads_files=True) as connection:
+    """Return seconds of statements and the peak of this process's memory in bytes; ru_maxrss begins
+    at the parent's.
+    """
+    with duckdb_client.connect(
+        path, config={"threads": 2, "memory_limit": LIMIT}, reads_files=True
+    ) as connection:
         started = time.perf_counter()
         for statement in statements:
             connection.execute(statement).fetchall()
@@ -104,16 +119,28 @@ def worker(path: str, statements: list[str]) -> tuple[float, float]:
 
 def timed(warehouse: Warehouse, statements: list[str]) -> tuple[float, float]:
     """Run statements on a warehouse in a fresh process."""
-    task = warehouse.folder / "task.json"  # a statement with all terms is too long for a command line
+    task = (
+        warehouse.folder / "task.json"
+    )  # a statement with all terms is too long for a command line
     task.write_text(json.dumps([str(warehouse.path), statements]), encoding="utf-8")
-    seconds, peak = json.loads(measuring.run([sys.executable, "-m", "benchmarks.registers", "--worker", task]))
+    seconds, peak = json.loads(
+        measuring.run([sys.executable, "-m", "benchmarks.registers", "--worker", task])
+    )
     return seconds, peak
 
 
-def against(warehouse: Warehouse, base: list[str], work: list[str], repeats: int) -> tuple[list[float], ...]:
-    """Run two lists of statements in turn; return the seconds of the first, of the second, and the second's memory."""
+def against(
+    warehouse: Warehouse, base: list[str], work: list[str], repeats: int
+) -> tuple[list[float], ...]:
+    """Run two lists of statements in turn; return the seconds of the first, of the second, and the
+    second's memory.
+    """
     runs = [(timed(warehouse, base), timed(warehouse, work)) for _ in range(repeats)]
-    return [first[0] for first, _ in runs], [second[0] for _, second in runs], [second[1] for _, second in runs]
+    return (
+        [first[0] for first, _ in runs],
+        [second[0] for _, second in runs],
+        [second[1] for _, second in runs],
+    )
 
 
 def draw(folder: Path, firms: int, patents: int, years: range) -> Path:
@@ -132,7 +159,9 @@ def first_file(extracts: Path, folder: Path, register: str, files: int) -> Path:
 
 
 def landed(folder: Path, extracts: Path, register: str) -> tuple[Warehouse, dict[str, float]]:
-    """Build a register from landing to counts with dbt, on the seeds that lie beside the folder once they are made."""
+    """Build a register from landing to counts with dbt, on the seeds that lie beside the folder
+    once they are made.
+    """
     seeds = folder.parent / "seeds"
     if not seeds.exists():
         Warehouse(seeds, extracts).dbt("seed")
@@ -140,27 +169,47 @@ def landed(folder: Path, extracts: Path, register: str) -> tuple[Warehouse, dict
     return warehouse, warehouse.dbt("run", "--select", f"+int_{register}_counts")
 
 
-def add_whole(section: Section, extracts: Path, scratch: Path, tools: list[str], repeats: int) -> None:
-    """Files to counts, ids and texts included: dbt with start-up and landing, parsed and not built, and other tools."""
+def add_whole(
+    section: Section, extracts: Path, scratch: Path, tools: list[str], repeats: int
+) -> None:
+    """Files to counts, ids and texts included: dbt with start-up and landing, parsed and not built,
+    and other tools.
+    """
     ours = Scratch(scratch / "whole", extracts)
     ours.emptied()
     ours.dbt("parse")
     runs: dict[str, list[measuring.Usage]] = {}
     for _ in range(repeats):
         ours.unbuilt()
-        runs.setdefault("ours", []).append(measuring.used([BIN / "dbt", "--quiet", *COUNTS], ours.environment))
+        runs.setdefault("ours", []).append(
+            measuring.used([BIN / "dbt", "--quiet", *COUNTS], ours.environment)
+        )
         for tool in tools:
-            command = [sys.executable, "-m", "benchmarks.peers.registers_by_hand", tool, extracts / "firm_register"]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.peers.registers_by_hand",
+                tool,
+                extracts / "firm_register",
+            ]
             found = measuring.used(command, {**os.environ, "POLARS_MAX_THREADS": "2"})
             runs.setdefault(tool, []).append(found)
     for name, taken in runs.items():
         if any(run.exit_code for run in taken):
-            raise SystemExit(f"{name} ended with {taken[-1].exit_code}:\n{taken[-1].output[-3000:]}")
+            raise SystemExit(
+                f"{name} ended with {taken[-1].exit_code}:\n{taken[-1].output[-3000:]}"
+            )
     firms = f"{rows_of(extracts):,} firms, files to counts, ids and texts included"
     for tool in tools:
         for part, work, unit, limit, why in (
             ("seconds", firms, "s", "≤ 22 s at 50 million", WHY_WHOLE),
-            ("peak", f"{firms}: memory", "B", "≤ 1 GB at 50 million", "dbt and its parsed project lie beside DuckDB"),
+            (
+                "peak",
+                f"{firms}: memory",
+                "B",
+                "≤ 1 GB at 50 million",
+                "dbt and its parsed project lie beside DuckDB",
+            ),
         ):
             mine, theirs = ([getattr(run, part) for run in runs[name]] for name in ("ours", tool))
             section.add(work, mine, TOOLS[tool], theirs, BY_HAND, limit, unit, why)
@@ -170,7 +219,9 @@ def rows_of(extracts: Path) -> int:
     """Return the rows of the firm register of an extract set."""
     with duckdb_client.connect(reads_files=True) as connection:
         files = f"{extracts}/firm_register/*.parquet"
-        (count,) = connection.execute("select count(*) from read_parquet(?)", [files]).fetchone() or (0,)
+        (count,) = connection.execute(
+            "select count(*) from read_parquet(?)", [files]
+        ).fetchone() or (0,)
     return int(count)
 
 
@@ -181,35 +232,71 @@ def add_counts(section: Section, scratch: Path, firms: int, repeats: int, *, qui
     small = draw(scratch / "small_firms", firms // 10, 0, range(0))
     grown = []
     for folder, is_large in ((small, False), (extracts, True)):
-        warehouse, built = landed(scratch / ("large" if is_large else "small"), folder, "firm_register")
-        scan, counts = warehouse.scan("firm_register", FIRM_COLUMNS), warehouse.tables(COUNT_MODELS["firm_register"])
+        warehouse, built = landed(
+            scratch / ("large" if is_large else "small"), folder, "firm_register"
+        )
+        scan, counts = (
+            warehouse.scan("firm_register", FIRM_COLUMNS),
+            warehouse.tables(COUNT_MODELS["firm_register"]),
+        )
         base, seconds, peak = against(warehouse, scan, counts, repeats)
         work = f"{rows_of(folder):,} firms, grouping"
-        section.add(work, seconds, "scan of the same columns", base, SCAN, "≤ 1.3 ×" if is_large else "", why=WHY_SCAN)
+        section.add(
+            work,
+            seconds,
+            "scan of the same columns",
+            base,
+            SCAN,
+            "≤ 1.3 ×" if is_large else "",
+            why=WHY_SCAN,
+        )
         section.add(f"{work}: memory", peak, limit="≤ 300 MB", unit="B")
         grown.append((rows_of(folder), seconds, peak))
         if is_large:
             columns = ", ".join(FIRM_COLUMNS)
-            copy = [f"create temp table t as select {columns} from ({warehouse.compiled('stg_vendor__firm_register')})"]
+            copy = [
+                f"create temp table t as select {columns} from"
+                f" ({warehouse.compiled('stg_vendor__firm_register')})"
+            ]
             for peer, statements, limit in (
-                ("scan without the ids", warehouse.scan("firm_register", FIRM_COLUMNS[1:]), "≤ 3.5 ×"),
+                (
+                    "scan without the ids",
+                    warehouse.scan("firm_register", FIRM_COLUMNS[1:]),
+                    "≤ 3.5 ×",
+                ),
                 ("the same columns copied to a table", copy, ""),
             ):
                 base, seconds, _ = against(warehouse, statements, counts, repeats)
                 section.add(work, seconds, peer, base, SCAN, limit, why=WHY_SCAN)
-            for step, what in (("doubtful_rows", "ids checked"), ("ai_candidates", "texts searched")):
+            for step, what in (
+                ("doubtful_rows", "ids checked"),
+                ("ai_candidates", "texts searched"),
+            ):
                 section.add(f"{rows_of(folder):,} firms, {what}", [built[f"int_register_{step}"]])
         shutil.rmtree(warehouse.folder)
         if not (quick and is_large):
-            tools = [tool for tool in TOOLS if importlib.util.find_spec(tool) and not (is_large and tool == "pandas")]
+            tools = [
+                tool
+                for tool in TOOLS
+                if importlib.util.find_spec(tool) and not (is_large and tool == "pandas")
+            ]
             add_whole(section, folder, scratch, tools, repeats)
     if importlib.util.find_spec("polars") is None:
         section.skipped.append("polars is not installed.")
     (few, few_seconds, few_peak), (many, many_seconds, many_peak) = grown
     work, peer = f"{many:,} firms, grouping", f"{few:,} firms"
-    section.add(work, many_seconds, peer, few_seconds, "benchmarks/registers.py", "≤ 11 ×", why=WHY_MORE)
     section.add(
-        f"{work}: memory", many_peak, peer, few_peak, "benchmarks/registers.py", "≤ 1.2 ×", unit="B", why=WHY_MORE
+        work, many_seconds, peer, few_seconds, "benchmarks/registers.py", "≤ 11 ×", why=WHY_MORE
+    )
+    section.add(
+        f"{work}: memory",
+        many_peak,
+        peer,
+        few_peak,
+        "benchmarks/registers.py",
+        "≤ 1.2 ×",
+        unit="B",
+        why=WHY_MORE,
     )
     for folder in (extracts, small):
         shutil.rmtree(folder)
@@ -220,17 +307,28 @@ def add_patents(section: Section, scratch: Path, patents: int, repeats: int) -> 
     extracts = draw(scratch / "patents", 0, patents * 5 // 4, range(2016, 2021))
     older = first_file(extracts, scratch / "older", "patent_register", 4)
     warehouse, _ = landed(scratch / "grown", older, "patent_register")
-    scan, counts = warehouse.scan("patent_register", PATENT_COLUMNS), warehouse.tables(COUNT_MODELS["patent_register"])
+    scan, counts = (
+        warehouse.scan("patent_register", PATENT_COLUMNS),
+        warehouse.tables(COUNT_MODELS["patent_register"]),
+    )
     base, seconds, _ = against(warehouse, scan, counts, repeats)
     section.add(
-        f"{patents:,} patents, grouping", seconds, "scan of the same columns", base, SCAN, "≤ 2 ×", why=WHY_SCAN
+        f"{patents:,} patents, grouping",
+        seconds,
+        "scan of the same columns",
+        base,
+        SCAN,
+        "≤ 2 ×",
+        why=WHY_SCAN,
     )
     last = sorted((extracts / "patent_register").iterdir())[-1]
     shutil.copy(last, older / "patent_register" / last.name)
     more = warehouse.dbt("run", "--select", "+int_patent_register_counts")["run"]
     _, full = landed(scratch / "full", extracts, "patent_register")
     work = f"one more year of {patents // 4:,} patents, landing to counts without start-up"
-    section.add(work, [more], "all years anew", [full["run"]], "benchmarks/registers.py: landed", "≤ 0.25 ×")
+    section.add(
+        work, [more], "all years anew", [full["run"]], "benchmarks/registers.py: landed", "≤ 0.25 ×"
+    )
     shutil.rmtree(extracts)
 
 
@@ -246,12 +344,20 @@ def add_tags(section: Section, scratch: Path, scopes: int, repeats: int) -> None
         terms += invented_terms(size - len(terms), {term[0] for term in terms})
         with duckdb_client.connect(str(warehouse.path), reads_files=True) as connection:
             connection.execute("delete from seeds.ai_keywords where kind = 'include'")
-            connection.executemany("insert into seeds.ai_keywords values (?, ?, ?, ?, ?, ?, ?, ?)", terms)
+            connection.executemany(
+                "insert into seeds.ai_keywords values (?, ?, ?, ?, ?, ?, ?, ?)", terms
+            )
         models = ["int_register_ai_candidates", "int_register_ai_tags"]
         warehouse.dbt("compile", "--full-refresh", "--select", *models)
         base, seconds, _ = against(warehouse, scan, warehouse.tables(models), repeats)
         section.add(
-            f"{scopes:,} scopes tagged, {size:,} terms", seconds, "scan of the text", base, SCAN, limit, why=WHY_TAGS
+            f"{scopes:,} scopes tagged, {size:,} terms",
+            seconds,
+            "scan of the text",
+            base,
+            SCAN,
+            limit,
+            why=WHY_TAGS,
         )
     shutil.rmtree(extracts)
 
@@ -275,10 +381,11 @@ def measure(repeats: int, *, quick: bool) -> Section:
     firms, patents, scopes = QUICK if quick else SIZES
     section = Section(
         "Registers",
-        "Firms and patents from Parquet to counts. Grouping is the project's SQL on landed files; a scan reads every "
-        "value of the same columns. From files to counts is `dbt build` with start-up and landing, parsed before; by "
-        "hand each tool keeps one row per id, tags and counts, and lands nothing, strikes no excluded term and "
-        f"accounts for no row set aside. DuckDB has two threads and {LIMIT}.",
+        "Firms and patents from Parquet to counts. Grouping is the project's SQL on landed files;"
+        " a scan reads every value of the same columns. From files to counts is `dbt build` with"
+        " start-up and landing, parsed before; by hand each tool keeps one row per id, tags and"
+        " counts, and lands nothing, strikes no excluded term and accounts for no row set aside."
+        f" DuckDB has two threads and {LIMIT}.",
     )
     with measuring.scratch() as scratch:
         add_tags(section, scratch, scopes, repeats)

@@ -1,7 +1,8 @@
-"""How often fresh synthetic samples reproduce the paper, by the package's estimators and specification rows.
+"""How often fresh synthetic samples reproduce the paper, by the package's estimators and
+specification rows.
 
-Draws each seed in memory and estimates the default rows of Tables 1 to 6. Prints Markdown on stdout and progress on
-stderr, and exits with a message if a target is missed. From the project's root:
+Draws each seed in memory and estimates the default rows of Tables 1 to 6. Prints Markdown on stdout
+and progress on stderr, and exits with a message if a target is missed. From the project's root:
 
     python -m benchmarks.replication --seeds 100 --monte-carlo 500 > benchmarks/replication.md
 """
@@ -74,7 +75,8 @@ def default_rows() -> pd.DataFrame:
 
 
 def inputs(drawn: CityYears) -> Inputs:
-    """Return what the default specifications read, as the warehouse would compute it from the written files.
+    """Return what the default specifications read, as the warehouse would compute it from the
+    written files.
 
     Parameters
     ----------
@@ -84,21 +86,25 @@ def inputs(drawn: CityYears) -> Inputs:
     Returns
     -------
     Inputs
-        Without what no default specification of Tables 1 to 6 reads; every cell of `missing_reason` is empty, as a
-        measure that is not a number is lost all the same.
+        Without what no default specification of Tables 1 to 6 reads; every cell of `missing_reason`
+        is empty, as a measure that is not a number is lost all the same.
     """
     cells = pd.MultiIndex.from_product([units()["city_id"], drawn.years], names=["city_id", "year"])
     cells = cells.to_frame(index=False)
     logs = {name: _log(drawn.yearbook[series]) for name, series in LOGS.items()}
     panel = cells.assign(
-        extract_set="draw", province_id=np.repeat(units()["province_id"], len(drawn.years)).array, **logs
+        extract_set="draw",
+        province_id=np.repeat(units()["province_id"], len(drawn.years)).array,
+        **logs,
     )
     panel = panel.assign(name_zh="", region="")
 
     ai_firms, gdp = drawn.ai_firms, drawn.yearbook["gdp_100m_cny"]
     counts = {
         ("ai_firms", "fixed_ratio"): _scaled(ai_firms.stock, drawn.firms),
-        ("ai_patent_applications", "fixed_ratio"): _scaled(drawn.applications.ai, drawn.applications.total),
+        ("ai_patent_applications", "fixed_ratio"): _scaled(
+            drawn.applications.ai, drawn.applications.total
+        ),
         ("ai_patent_grants", "fixed_ratio"): _scaled(drawn.grants.ai, drawn.grants.total),
         ("ai_firms", "gdp"): _scaled(ai_firms.stock, gdp),
         ("ai_firms", "observed"): ai_firms.stock,
@@ -127,7 +133,9 @@ def inputs(drawn: CityYears) -> Inputs:
         ]
     ).assign(scope="industry", missing_reason=None)
 
-    share = (drawn.yearbook["secondary_100m_cny"] / gdp)[np.ix_(drawn.in_yearbook, drawn.years == 2015)].ravel()
+    share = (drawn.yearbook["secondary_100m_cny"] / gdp)[
+        np.ix_(drawn.in_yearbook, drawn.years == 2015)
+    ].ravel()
     above = share > np.median(share)
     groups = pd.DataFrame(
         {
@@ -137,8 +145,12 @@ def inputs(drawn: CityYears) -> Inputs:
             "is_reference": ~above,
         }
     )
-    counts = seed_table("series_sources").query("provider == 'vendor' and scope != 'total'")[["series", "scope"]]
-    totals = seed_table("series").loc[lambda rows: ~rows["series"].isin(counts["series"]), ["series"]]
+    counts = seed_table("series_sources").query("provider == 'vendor' and scope != 'total'")[
+        ["series", "scope"]
+    ]
+    totals = seed_table("series").loc[
+        lambda rows: ~rows["series"].isin(counts["series"]), ["series"]
+    ]
     return in_memory.inputs(
         default_rows(),
         Tables(
@@ -165,8 +177,12 @@ def _scaled(counts: Numbers, series: Numbers) -> Numbers:
     return counts[:, -1:] / series[:, -1:] * series
 
 
-def _parts(drawn: CityYears, measure: str, weighting: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the weight of each city and the scaling value of each row; not numbers where equation 2 does not apply."""
+def _parts(
+    drawn: CityYears, measure: str, weighting: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weight of each city and the scaling value of each row; not numbers where equation
+    2 does not apply.
+    """
     ai, of_all = {
         "ai_firms": (drawn.ai_firms.stock, drawn.firms),
         "ai_patent_applications": (drawn.applications.ai, drawn.applications.total),
@@ -186,38 +202,59 @@ def simulate(chosen: list[Specification], seeds: Iterable[int]) -> pd.DataFrame:
     """Return tables.coefficients of each seed, with a column `seed`."""
     found = []
     for number, seed in enumerate(seeds, start=1):
-        found.append(tables.coefficients(chosen, inputs(draw(seed, period()))).to_pandas().assign(seed=seed))
+        found.append(
+            tables.coefficients(chosen, inputs(draw(seed, period()))).to_pandas().assign(seed=seed)
+        )
         if number % 20 == 0:
             print(f"{len(chosen)} regressions on seed {seed}", file=sys.stderr, flush=True)
     return pd.concat(found, ignore_index=True)
 
 
 def against_printed(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the estimates of printed coefficients with `printed`, `printed_error` and whether it is `inside`."""
-    published = seed_table("published_estimates").rename(columns={"estimate": "printed", "std_error": "printed_error"})
+    """Return the estimates of printed coefficients with `printed`, `printed_error` and whether it
+    is `inside`.
+    """
+    published = seed_table("published_estimates").rename(
+        columns={"estimate": "printed", "std_error": "printed_error"}
+    )
     keys = ["table_id", "column_number", "term"]
-    compared = published[[*keys, "printed", "printed_error"]].merge(found, on=keys, validate="one_to_many")
-    return compared.assign(inside=compared["printed"].between(compared["conf_low"], compared["conf_high"]))
+    compared = published[[*keys, "printed", "printed_error"]].merge(
+        found, on=keys, validate="one_to_many"
+    )
+    return compared.assign(
+        inside=compared["printed"].between(compared["conf_low"], compared["conf_high"])
+    )
 
 
 def markdown(table: pd.DataFrame, digits: dict[str, int]) -> str:
     """Return a Markdown table; columns in `digits` are rounded."""
-    shown = table.assign(**{name: table[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()})
+    shown = table.assign(
+        **{name: table[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()}
+    )
     return measuring.table([*shown.columns], shown.itertuples(index=False))
 
 
 def reproduction(compared: pd.DataFrame) -> tuple[str, list[str]]:
-    """Return how many printed coefficients lie in their 95 % intervals as Markdown, and the targets missed."""
+    """Return how many printed coefficients lie in their 95 % intervals as Markdown, and the targets
+    missed.
+    """
     per_seed = compared.groupby("seed")["inside"].sum()
     printed, seeds = len(compared) // len(per_seed), len(per_seed)
     mean, with_many = per_seed.mean(), (per_seed >= MANY_INSIDE).mean()
     missed = []
     if mean < MEAN_INSIDE:
-        missed.append(f"On average {mean:.1f} of {printed} printed coefficients are inside, not {MEAN_INSIDE}.")
+        missed.append(
+            f"On average {mean:.1f} of {printed} printed coefficients are inside, not"
+            f" {MEAN_INSIDE}."
+        )
     if with_many < SHARE_WITH_MANY:
-        missed.append(f"{with_many:.0%} of seeds have {MANY_INSIDE} inside, not {SHARE_WITH_MANY:.0%}.")
+        missed.append(
+            f"{with_many:.0%} of seeds have {MANY_INSIDE} inside, not {SHARE_WITH_MANY:.0%}."
+        )
 
-    distribution = per_seed.value_counts().sort_index().rename_axis("inside").reset_index(name="seeds")
+    distribution = (
+        per_seed.value_counts().sort_index().rename_axis("inside").reset_index(name="seeds")
+    )
     coefficient = ["table_id", "column_number", "term", "printed", "printed_error"]
     by_coefficient = compared.groupby(coefficient, sort=False).agg(
         mean=("estimate", "mean"), mean_error=("std_error", "mean"), share_inside=("inside", "mean")
@@ -240,7 +277,10 @@ def monte_carlo(compared: pd.DataFrame) -> tuple[str, list[str]]:
     """Return bias and coverage of Table 1 as Markdown, and the targets missed."""
     seeds = compared["seed"].nunique()
     table = compared.groupby(["column_number", "printed"]).agg(
-        mean=("estimate", "mean"), sd=("estimate", "std"), mean_error=("std_error", "mean"), coverage=("inside", "mean")
+        mean=("estimate", "mean"),
+        sd=("estimate", "std"),
+        mean_error=("std_error", "mean"),
+        coverage=("inside", "mean"),
     )
     table = table.reset_index()
     table["bias"] = table["mean"] - table["printed"]
@@ -248,14 +288,31 @@ def monte_carlo(compared: pd.DataFrame) -> tuple[str, list[str]]:
     table["bias_in_mc_errors"] = table["bias"] / table["mc_error"]
     table["mean_error_over_sd"] = table["mean_error"] / table["sd"]
     missed = [
-        f"Table 1 column {row.column_number}: the bias is {row.bias_in_mc_errors:.1f} Monte Carlo errors."
+        f"Table 1 column {row.column_number}: the bias is {row.bias_in_mc_errors:.1f} Monte Carlo"
+        " errors."
         for row in table[table["bias_in_mc_errors"].abs() > LARGEST_BIAS].itertuples()
     ] + [
-        f"Table 1 column {row.column_number}: the 95 % interval covers in {row.coverage:.1%} of seeds."
+        f"Table 1 column {row.column_number}: the 95 % interval covers in {row.coverage:.1%} of"
+        " seeds."
         for row in table[~table["coverage"].between(*COVERAGE)].itertuples()
     ]
-    shown = ["column_number", "printed", "mean", "bias", "mc_error", "bias_in_mc_errors", "coverage"]
-    digits = {"mean": 4, "bias": 4, "mc_error": 4, "bias_in_mc_errors": 1, "coverage": 3, "mean_error_over_sd": 2}
+    shown = [
+        "column_number",
+        "printed",
+        "mean",
+        "bias",
+        "mc_error",
+        "bias_in_mc_errors",
+        "coverage",
+    ]
+    digits = {
+        "mean": 4,
+        "bias": 4,
+        "mc_error": 4,
+        "bias_in_mc_errors": 1,
+        "coverage": 3,
+        "mean_error_over_sd": 2,
+    }
     text = f"""\
 ## Table 1 against the known truth, {seeds} seeds
 
@@ -272,7 +329,9 @@ def dynamic_panel(found: pd.DataFrame) -> str:
     """Return the coefficients and the tests of Table 4 column 4 as Markdown."""
     gmm = found[found["specification_id"] == GMM]
     terms = gmm[gmm["term"].isin(["L.ln_gdp", "ai_firms"])].groupby("term", sort=False)
-    table = terms.agg(mean=("estimate", "mean"), sd=("estimate", "std"), mean_error=("std_error", "mean"))
+    table = terms.agg(
+        mean=("estimate", "mean"), sd=("estimate", "std"), mean_error=("std_error", "mean")
+    )
     tests = gmm[gmm["term"] == "ai_firms"]
     hansen, ar2 = ((tests[name] < REJECTED).mean() for name in ("hansen_p_value", "ar2_p_value"))
     return f"""\
@@ -286,9 +345,18 @@ The paper prints .559 for M_AI. At 5 % Hansen's test rejects on {hansen:.0%} of 
 
 def main() -> None:
     """Parse the arguments, simulate, report, and fail where a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=100, help="seeds on which Tables 1 to 6 are estimated")
-    parser.add_argument("--monte-carlo", type=int, default=500, help="seeds on which Table 1 is, the former included")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=100, help="seeds on which Tables 1 to 6 are estimated"
+    )
+    parser.add_argument(
+        "--monte-carlo",
+        type=int,
+        default=500,
+        help="seeds on which Table 1 is, the former included",
+    )
     arguments = parser.parse_args()
     if not 2 <= arguments.seeds < arguments.monte_carlo:
         parser.error("--seeds is at least 2 and less than --monte-carlo.")

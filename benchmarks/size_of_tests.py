@@ -1,7 +1,7 @@
 """How often tests at 5 % reject a true null in synthetic panels whose provinces move together.
 
-Each panel has the provinces of the paper's estimation sample and a regressor without effect. Prints Markdown on stdout,
-and exits with a message if a target is missed. From the project's root:
+Each panel has the provinces of the paper's estimation sample and a regressor without effect. Prints
+Markdown on stdout, and exits with a message if a target is missed. From the project's root:
 
     python benchmarks/size_of_tests.py --panels 500 > benchmarks/size_of_tests.md
 """
@@ -17,7 +17,39 @@ from numpy.typing import NDArray
 from ai_manufacturing.estimators import cluster_errors, fixed_effects, wild_bootstrap
 
 # Cities of each province in the headline sample of the public extracts: 282 cities, 31 provinces.
-CITIES = (1, 1, 1, 1, 1, 1, 2, 2, 4, 5, 6, 8, 9, 9, 10, 11, 11, 11, 11, 12, 12, 12, 13, 13, 14, 14, 15, 16, 17, 18, 21)
+CITIES = (
+    1,
+    1,
+    1,
+    1,
+    1,
+    1,
+    2,
+    2,
+    4,
+    5,
+    6,
+    8,
+    9,
+    9,
+    10,
+    11,
+    11,
+    11,
+    11,
+    12,
+    12,
+    12,
+    13,
+    13,
+    14,
+    14,
+    15,
+    16,
+    17,
+    18,
+    21,
+)
 YEARS = range(2010, 2021)
 PERSISTENCE = 0.8  # of a shock, from one year to the next
 SHARE_OF_PROVINCE = 0.5  # of the variance of regressor, control and error
@@ -31,9 +63,11 @@ Floats = NDArray[np.float64]
 
 
 def panel(seed: int) -> pd.DataFrame:
-    """Draw a panel: y does not depend on x, and x, z and the error of y share shocks within a province and year.
+    """Draw a panel: y does not depend on x, and x, z and the error of y share shocks within a
+    province and year.
 
-    Cities lack up to two of the eleven years, at either end. The error's scale differs between provinces.
+    Cities lack up to two of the eleven years, at either end. The error's scale differs between
+    provinces.
     """
     rng = np.random.default_rng(seed)
     provinces = np.repeat(np.arange(len(CITIES)), CITIES)
@@ -55,7 +89,10 @@ def panel(seed: int) -> pd.DataFrame:
             "y": (0.5 * z + scale * error + city_effects + year_effects).ravel(),
         }
     )
-    first, last = YEARS[0] + rng.integers(0, 2, size=cities), YEARS[-1] - rng.integers(0, 2, size=cities)
+    first, last = (
+        YEARS[0] + rng.integers(0, 2, size=cities),
+        YEARS[-1] - rng.integers(0, 2, size=cities),
+    )
     return data[data["year"].between(np.repeat(first, years), np.repeat(last, years))]
 
 
@@ -63,7 +100,9 @@ def _shocks(rng: np.random.Generator, count: int) -> Floats:
     """Return series of variance 1 that fade by PERSISTENCE a year, shape (count, years)."""
     shocks = rng.normal(size=(count, len(YEARS)))
     for year in range(1, len(YEARS)):
-        shocks[:, year] = PERSISTENCE * shocks[:, year - 1] + np.sqrt(1 - PERSISTENCE**2) * shocks[:, year]
+        shocks[:, year] = (
+            PERSISTENCE * shocks[:, year - 1] + np.sqrt(1 - PERSISTENCE**2) * shocks[:, year]
+        )
     return shocks
 
 
@@ -90,9 +129,13 @@ def rejected(panels: int, draws: int) -> dict[str, float]:
 
 def main() -> None:
     """Parse the arguments, simulate, report, and fail where a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--panels", type=int, default=500)
-    parser.add_argument("--draws", type=int, default=wild_bootstrap.DRAWS, help="of the wild bootstrap")
+    parser.add_argument(
+        "--draws", type=int, default=wild_bootstrap.DRAWS, help="of the wild bootstrap"
+    )
     arguments = parser.parse_args()
     started = time.process_time()
     shares = rejected(arguments.panels, arguments.draws)
@@ -126,7 +169,11 @@ CPU time: {seconds:.0f} s. Seeds start at {FIRST_SEED:,}.
 CRV1 and CRV3 take t(G−1). WCR is the wild cluster bootstrap with the null imposed.
 """
     )
-    missed = [f"{name} rejects {shares[name]:.1%}." for name in TARGETED if not LEAST <= shares[name] <= MOST]
+    missed = [
+        f"{name} rejects {shares[name]:.1%}."
+        for name in TARGETED
+        if not LEAST <= shares[name] <= MOST
+    ]
     if missed:
         sys.exit(" ".join(missed))
 

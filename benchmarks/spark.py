@@ -1,4 +1,5 @@
-"""Firm registers to counts on Spark in one process and on a standalone cluster of this machine, beside DuckDB.
+"""Firm registers to counts on Spark in one process and on a standalone cluster of this machine,
+beside DuckDB.
 
 Runs in the environment of Spark: `.venv-spark/bin/python -m benchmarks.spark`.
 """
@@ -28,7 +29,9 @@ ENGINES = {
     "one_worker": "Spark, a worker of one core",
     "two_workers": "Spark, two workers of one core",
 }
-TARGET = re.compile(r"Arguments: (?:file:\S*/intermediate\.db/|`spark_catalog`\.`intermediate`\.`)(int_\w+)")
+TARGET = re.compile(
+    r"Arguments: (?:file:\S*/intermediate\.db/|`spark_catalog`\.`intermediate`\.`)(int_\w+)"
+)
 MODELS = (
     "--select",
     "+int_firm_register_counts",
@@ -100,7 +103,9 @@ def shuffled(events: list[dict[str, Any]]) -> dict[str, int]:
             stages |= dict.fromkeys(event["Stage IDs"], models.get(execution, "other"))
         elif event["Event"] == "SparkListenerTaskEnd":
             metrics = (event.get("Task Metrics") or {}).get("Shuffle Write Metrics", {})
-            written[stages.get(event["Stage ID"], "other")] += metrics.get("Shuffle Bytes Written", 0)
+            written[stages.get(event["Stage ID"], "other")] += metrics.get(
+                "Shuffle Bytes Written", 0
+            )
     return dict(written)
 
 
@@ -141,27 +146,43 @@ def measure(repeats: int, *, quick: bool) -> Section:
 
     section = Section(
         "Spark",
-        "One `dbt build` of the firm models without tests, from landed files to counts, with start-up; one run of "
-        "each. DuckDB has two threads, Spark two cores, a worker one. Memory is the peak of all processes of the run, "
-        "sampled twice a second.",
+        "One `dbt build` of the firm models without tests, from landed files to counts, with"
+        " start-up; one run of each. DuckDB has two threads, Spark two cores, a worker one. Memory"
+        " is the peak of all processes of the run, sampled twice a second.",
     )
     written: list[tuple[str, ...]] = []
     for firms, engines in ({20_000: ("duckdb", "local")} if quick else SIZES).items():
         with measuring.scratch() as scratch:
             extracts = scratch / "extracts"
             registers.write(extracts, firms, 0, seed=1, patent_years=range(0))
-            measuring.Scratch(scratch, extracts).dbt("run", "--select", "+raw_deliveries", "raw_declared_sources")
+            measuring.Scratch(scratch, extracts).dbt(
+                "run", "--select", "+raw_deliveries", "raw_declared_sources"
+            )
             found = {engine: run(engine, scratch, extracts) for engine in engines}
         for engine, figures in found.items():
             if engine == "duckdb":
                 continue
-            for unit, name, factor, what in (("s", "seconds", 1.0, ""), ("B", "peak_mb", 1e6, ", memory at most")):
+            for unit, name, factor, what in (
+                ("s", "seconds", 1.0, ""),
+                ("B", "peak_mb", 1e6, ", memory at most"),
+            ):
                 ours, theirs = [found["duckdb"][name] * factor], [figures[name] * factor]
                 work = f"{firms:,} landed firms to counts{what}"
-                section.add(work, ours, ENGINES[engine], theirs, "dbt build --target spark", unit=unit)
-            written.append((f"{firms:,}", ENGINES[engine], *(f"{figures[name]:,.1f}" for name in SHUFFLES)))
-    names = ("firms", "engine", *(name.removeprefix("shuffle_mb_of_").replace("_", " ") for name in SHUFFLES))
-    section.details = "What Spark writes to shuffles, in MB, by what it is of:\n\n" + measuring.table(names, written)
+                section.add(
+                    work, ours, ENGINES[engine], theirs, "dbt build --target spark", unit=unit
+                )
+            written.append(
+                (f"{firms:,}", ENGINES[engine], *(f"{figures[name]:,.1f}" for name in SHUFFLES))
+            )
+    names = (
+        "firms",
+        "engine",
+        *(name.removeprefix("shuffle_mb_of_").replace("_", " ") for name in SHUFFLES),
+    )
+    section.details = (
+        "What Spark writes to shuffles, in MB, by what it is of:\n\n"
+        + measuring.table(names, written)
+    )
     section.versions = [measuring.version(name) for name in ("pyspark", "dbt-spark")]
     return section
 

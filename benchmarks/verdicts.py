@@ -1,14 +1,15 @@
 """How often the verdicts on printed claims are right, where the truth is known.
 
-Two designs. Synthetic samples: the effects are none, those printed or twice those; units are independent, share shocks
-with their province, or with their neighbours. A built warehouse (`--warehouse`): the real regressors and controls, the
-outcome with the effect none, as printed or twice it, and the real residuals with one random sign for each province.
-Each draw is estimated, checked by what the rules of a verdict read, and judged by the SQL of rpt_credibility and
+Two designs. Synthetic samples: the effects are none, those printed or twice those; units are
+independent, share shocks with their province, or with their neighbours. A built warehouse
+(`--warehouse`): the real regressors and controls, the outcome with the effect none, as printed or
+twice it, and the real residuals with one random sign for each province. Each draw is estimated,
+checked by what the rules of a verdict read, and judged by the SQL of rpt_credibility and
 rpt_verdicts.
 
-Draws are kept in build/benchmarks/verdicts, and a seed that is there is not drawn again: remove the folder after a
-change of estimators or rules. Prints Markdown on stdout and progress on stderr, and exits with a message if a target is
-missed. From the project's root:
+Draws are kept in build/benchmarks/verdicts, and a seed that is there is not drawn again: remove the
+folder after a change of estimators or rules. Prints Markdown on stdout and progress on stderr, and
+exits with a message if a target is missed. From the project's root:
 
     python -m benchmarks.verdicts --seeds 200 --warehouse public.duckdb > benchmarks/verdicts.md
 """
@@ -71,10 +72,15 @@ SHIFTS = ("entry_shift", "exit_shift", "application_shift", "grant_shift")
 
 
 def truth_of(size: float) -> Truth:
-    """Return the true parameters with every effect `size` times that of the sample, and trends parallel before 2015."""
+    """Return the true parameters with every effect `size` times that of the sample, and trends
+    parallel before 2015.
+    """
     changed: dict[str, Any] = {name: size * getattr(TRUTH, name) for name in EFFECTS}
     before = EVENT_TERMS.index("current")
-    changed |= {name: (*[0.0] * before, *(size * shift for shift in getattr(TRUTH, name)[before:])) for name in SHIFTS}
+    changed |= {
+        name: (*[0.0] * before, *(size * shift for shift in getattr(TRUTH, name)[before:]))
+        for name in SHIFTS
+    }
     return replace(TRUTH, **changed)
 
 
@@ -102,7 +108,12 @@ class World:
         return folder / f"{str(self).replace(', ', '__').replace(' ', '_')}.parquet"
 
 
-WORLDS = {str(world): world for design in (*SHOCKS, REAL) for truth in SIZES for world in [World(truth, design)]}
+WORLDS = {
+    str(world): world
+    for design in (*SHOCKS, REAL)
+    for truth in SIZES
+    for world in [World(truth, design)]
+}
 
 
 # ---------------------------------------------------------------- one draw
@@ -122,9 +133,13 @@ VERDICTS = """
 
 @cache
 def asked() -> pd.DataFrame:
-    """Return estimator, method and setting of the checks that a verdict reads; whether it is AI is another question."""
+    """Return estimator, method and setting of the checks that a verdict reads; whether it is AI is
+    another question.
+    """
     rules = replication.seed_table("verdict_rules")
-    read_by_rules = rules.query("aspect not in ('told', 'identified', 'ai') and source != 'estimate'")
+    read_by_rules = rules.query(
+        "aspect not in ('told', 'identified', 'ai') and source != 'estimate'"
+    )
     made = replication.seed_table("inference_checks")
     needed = made.merge(read_by_rules[["estimator", "method", "setting"]].drop_duplicates())
     # The estimate of an event study itself.
@@ -157,7 +172,10 @@ def judged(inputs: Inputs, rows: pd.DataFrame) -> pd.DataFrame:
         for name, frame in (
             ("rpt_column_specifications", shown),
             ("int_specifications_resolved", rows),
-            *((name, replication.seed_table(name)) for name in ("published_estimates", "verdict_rules", "verdicts")),
+            *(
+                (name, replication.seed_table(name))
+                for name in ("published_estimates", "verdict_rules", "verdicts")
+            ),
         ):
             in_memory.create(connection, name, frame)
         for name, table in {"rpt_coefficients": coefficients, **made}.items():
@@ -186,7 +204,9 @@ def verdicts(seed: int, world: World, warehouse: Path | None = None) -> pd.DataF
 
 @dataclass(frozen=True)
 class Column:
-    """A regression of the real design: its outcome is without_effect + effect x measure + residuals."""
+    """A regression of the real design: its outcome is without_effect + effect x measure +
+    residuals.
+    """
 
     sample: Sample
     without_effect: Floats
@@ -196,7 +216,9 @@ class Column:
 
 @dataclass(frozen=True)
 class FlippedInputs(Inputs):
-    """Inputs whose samples have outcomes of a known effect, and residuals with a sign for each province."""
+    """Inputs whose samples have outcomes of a known effect, and residuals with a sign for each
+    province.
+    """
 
     columns: Mapping[Specification, Column]
     signs: Mapping[str, float]
@@ -233,7 +255,9 @@ class RealDesign:
 
 @cache
 def real_design(warehouse: Path) -> RealDesign:
-    """Read a built warehouse, and fit its default fixed-effects columns of Tables 1 to 4 that are not mechanical."""
+    """Read a built warehouse, and fit its default fixed-effects columns of Tables 1 to 4 that are
+    not mechanical.
+    """
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
         found = of_warehouse(connection)
     default = replication.default_rows()["specification_id"]
@@ -249,20 +273,24 @@ def real_design(warehouse: Path) -> RealDesign:
         fit, _ = tables.fit_fixed_effects(specification, sample, inputs)
         assert fit.regression.index.equals(sample.rows.index)
         outcome, measure = (
-            sample.rows[name].to_numpy(float) for name in (specification.outcome, specification.regressor)
+            sample.rows[name].to_numpy(float)
+            for name in (specification.outcome, specification.regressor)
         )
         # The regression has the outcome in units of its largest value.
         residuals = np.abs(outcome).max() * fixed_effects.least_squares(fit.regression).residuals
         without = outcome - fit.estimates[0] * measure - residuals
         printed = inputs.printed(specification)[specification.regressor]
         columns[specification] = Column(sample, without, residuals, printed)
-    is_estimable = inputs.specifications["specification_id"].isin([found.specification_id for found in columns])
+    is_estimable = inputs.specifications["specification_id"].isin(
+        [found.specification_id for found in columns]
+    )
     return RealDesign(replace(inputs, specifications=inputs.specifications[is_estimable]), columns)
 
 
 # ---------------------------------------------------------------- many draws, and the page
 
-# "holds" asks for significance, alone and in the family, and for required checks, one of which fails by chance in 5 %.
+# "holds" asks for significance, alone and in the family, and for required checks, one of which
+# fails by chance in 5 %.
 POWER = 0.80 / 0.95
 HOLDS_WITH_POWER = 0.80
 HOLDS_WITHOUT_EFFECT, OPPOSITE_WITHOUT_EFFECT = 0.05, 0.025
@@ -283,7 +311,8 @@ def error(share: float, draws: int) -> float:
 
 
 def shares(drawn: pd.DataFrame) -> pd.DataFrame:
-    """Return for each claim of a world the share of each word, what the interval says and how large the estimate is.
+    """Return for each claim of a world the share of each word, what the interval says and how large
+    the estimate is.
 
     Parameters
     ----------
@@ -293,9 +322,10 @@ def shares(drawn: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per claim: draws, estimate and std_error (in times of the printed value; mean and median), power (share
-        of draws that are significant by province, alone and in the family), a column per word of SHARES and `other`,
-        and failed (the required check that most often fails a significant estimate, with its share of the draws).
+        One row per claim: draws, estimate and std_error (in times of the printed value; mean and
+        median), power (share of draws that are significant by province, alone and in the family), a
+        column per word of SHARES and `other`, and failed (the required check that most often fails
+        a significant estimate, with its share of the draws).
     """
     rows = []
     for claim, of_claim in drawn.groupby(CLAIM):
@@ -304,7 +334,9 @@ def shares(drawn: pd.DataFrame) -> pd.DataFrame:
         counted = {name: float(words.get(word, 0.0)) for name, word in SHARES.items()}
         excludes_zero = of_claim["excludes_zero"].fillna(value=False).astype(bool)
         is_significant = excludes_zero & (of_claim["word"] != "family")
-        failed = of_claim.loc[is_significant, "failed"].dropna().str.split().explode().value_counts() / len(of_claim)
+        failed = of_claim.loc[
+            is_significant, "failed"
+        ].dropna().str.split().explode().value_counts() / len(of_claim)
         rows.append(
             {
                 **dict(zip(CLAIM, claim, strict=True)),
@@ -322,7 +354,9 @@ def shares(drawn: pd.DataFrame) -> pd.DataFrame:
 
 
 def missed(world: World, found: pd.DataFrame) -> list[str]:
-    """Return the claims of a world that miss a target by more than chance does for any of them in 5 % of pages."""
+    """Return the claims of a world that miss a target by more than chance does for any of them in 5
+    % of pages.
+    """
     level = 0.05 / len(found)
     sentences = []
     for row in found.to_dict("records"):
@@ -338,20 +372,29 @@ def missed(world: World, found: pd.DataFrame) -> list[str]:
                 for word, limit in limits.items()
                 if exceeds(row[word], limit)
             ]
-        elif row["power"] >= POWER and exceeds(1 - row["holds"] - row["other"], 1 - HOLDS_WITH_POWER):
+        elif row["power"] >= POWER and exceeds(
+            1 - row["holds"] - row["other"], 1 - HOLDS_WITH_POWER
+        ):
             sentences.append(
-                f'{name} reads "holds" in {row["holds"]:.0%}, not in {HOLDS_WITH_POWER:.0%} at least, and is '
-                f"significant in {row['power']:.0%}. The check that fails most often: {row['failed']}."
+                f'{name} reads "holds" in {row["holds"]:.0%}, not in {HOLDS_WITH_POWER:.0%} at'
+                " least, and is "
+                f"significant in {row['power']:.0%}. The check that fails most often:"
+                f" {row['failed']}."
             )
-        elif row["power"] < POWER and row["not robust"] > max(row["imprecise"] + row["one of several"], row["holds"]):
+        elif row["power"] < POWER and row["not robust"] > max(
+            row["imprecise"] + row["one of several"], row["holds"]
+        ):
             sentences.append(
-                f'{name} has a power of {row["power"]:.0%} and reads "not robust" in {row["not robust"]:.0%}, '
-                f'"cannot tell" in {row["imprecise"] + row["one of several"]:.0%}.'
+                f'{name} has a power of {row["power"]:.0%} and reads "not robust" in'
+                f' {row["not robust"]:.0%}, "cannot tell" in'
+                f" {row['imprecise'] + row['one of several']:.0%}."
             )
     return sentences
 
 
-def simulate(world: World, seeds: range, path: Path, warehouse: Path | None, processes: ProcessPoolExecutor) -> None:
+def simulate(
+    world: World, seeds: range, path: Path, warehouse: Path | None, processes: ProcessPoolExecutor
+) -> None:
     """Judge the seeds of a world that the file has not, and add them to it."""
     kept = [pd.read_parquet(path)] if path.exists() else []
     missing = sorted({*seeds}.difference(*(drawn["seed"] for drawn in kept)))
@@ -377,16 +420,23 @@ def shown(found: pd.DataFrame) -> str:
 
 
 def over_claims(drawn: pd.DataFrame, word: str) -> str:
-    """Return the mean share of a word over the claims of a world, with its error over draws, and the largest share."""
+    """Return the mean share of a word over the claims of a world, with its error over draws, and
+    the largest share.
+    """
     is_word = drawn["word"] == word
     of_draws = is_word.groupby(drawn["seed"]).mean()
     mean_error = of_draws.std() / np.sqrt(len(of_draws))
     largest = is_word.groupby([drawn[name] for name in CLAIM]).mean().max()
-    return f"{of_draws.mean():.1%} ± {mean_error:.1%}, {largest:.1%} ± {error(largest, len(of_draws)):.1%}"
+    return (
+        f"{of_draws.mean():.1%} ± {mean_error:.1%}, {largest:.1%} ±"
+        f" {error(largest, len(of_draws)):.1%}"
+    )
 
 
 def summary(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
-    """Return a row per world: its draws, and over its claims the mean and the extreme of what has a target."""
+    """Return a row per world: its draws, and over its claims the mean and the extreme of what has a
+    target.
+    """
     rows = []
     for world, verdicts_drawn in drawn.items():
         table = shares(verdicts_drawn)
@@ -401,11 +451,17 @@ def summary(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
                 "holds": "" if has_effect else over_claims(verdicts_drawn, "holds"),
                 "opposite sign": over_claims(verdicts_drawn, "opposite_sign"),
                 "claims with power": f"{len(able)} of {len(judged)}" if has_effect else "",
-                "they hold": f"{able['holds'].mean():.0%}, {able['holds'].min():.0%}"
-                if has_effect and len(able)
-                else "",
-                "the others: cannot tell": f"{cannot_tell.mean():.0%}" if has_effect and len(unable) else "",
-                "the others: not robust": f"{unable['not robust'].mean():.0%}" if has_effect and len(unable) else "",
+                "they hold": (
+                    f"{able['holds'].mean():.0%}, {able['holds'].min():.0%}"
+                    if has_effect and len(able)
+                    else ""
+                ),
+                "the others: cannot tell": (
+                    f"{cannot_tell.mean():.0%}" if has_effect and len(unable) else ""
+                ),
+                "the others: not robust": (
+                    f"{unable['not robust'].mean():.0%}" if has_effect and len(unable) else ""
+                ),
             }
         )
     return pd.DataFrame(rows)
@@ -440,8 +496,10 @@ in the family, in {POWER:.0%} of draws or more (a required check fails by chance
 {HOLDS_WITH_POWER:.0%}. Where it has not: "not robust" less often than "cannot tell" or than "holds". A target is missed
 by more than its Monte Carlo error where the binomial tail is below 5 % over the number of claims.""",
         "## In short",
-        "Over the claims that can be judged: mean and largest share; of those that hold, mean and smallest.\n"
-        "A share that no draw has is below 3 over the number of draws, at 95 %.",
+        (
+            "Over the claims that can be judged: mean and largest share; of those that hold, mean"
+            " and smallest.\nA share that no draw has is below 3 over the number of draws, at 95 %."
+        ),
         replication.markdown(summary(drawn), {}),
         "## Targets missed",
         "\n".join(f"- {sentence}" for sentence in misses) or "None.",
@@ -460,17 +518,30 @@ their Monte Carlo standard error; an empty cell is none.""",
 
 def main() -> None:
     """Parse the arguments, simulate, and write the page of all worlds whose draws are kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=200, help="draws of each world (200)")
-    parser.add_argument("--only", nargs="*", choices=[*WORLDS], help="worlds to draw; none: write the page again")
     parser.add_argument(
-        "--draws", type=Path, default=DRAWS, help="folder of the draws: what is there is not drawn again"
+        "--only", nargs="*", choices=[*WORLDS], help="worlds to draw; none: write the page again"
+    )
+    parser.add_argument(
+        "--draws",
+        type=Path,
+        default=DRAWS,
+        help="folder of the draws: what is there is not drawn again",
     )
     parser.add_argument("--warehouse", type=Path, help="a built warehouse, for the real design")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="processes (as many as processors)")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count(), help="processes (as many as processors)"
+    )
     arguments = parser.parse_args()
     names = [*WORLDS] if arguments.only is None else arguments.only
-    chosen = [WORLDS[name] for name in names if arguments.warehouse or WORLDS[name].design != REAL or arguments.only]
+    chosen = [
+        WORLDS[name]
+        for name in names
+        if arguments.warehouse or WORLDS[name].design != REAL or arguments.only
+    ]
     if not arguments.warehouse and any(world.design == REAL for world in chosen):
         parser.error("The real design needs --warehouse, a warehouse that was built.")
     arguments.draws.mkdir(parents=True, exist_ok=True)
@@ -479,7 +550,9 @@ def main() -> None:
         for world in chosen:
             simulate(world, seeds, world.path(arguments.draws), arguments.warehouse, processes)
     paths = {world: world.path(arguments.draws) for world in WORLDS.values()}
-    text, misses = page({world: pd.read_parquet(path) for world, path in paths.items() if path.exists()})
+    text, misses = page(
+        {world: pd.read_parquet(path) for world, path in paths.items() if path.exists()}
+    )
     print(text, end="")
     if misses:
         sys.exit(f"{len(misses)} targets are missed; the page names them.")

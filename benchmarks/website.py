@@ -1,4 +1,6 @@
-"""The site and its query page: build time, weight of the first page, time to the first result on a slow line."""
+"""The site and its query page: build time, weight of the first page, time to the first result on a
+slow line.
+"""
 
 import functools
 import gzip
@@ -23,7 +25,9 @@ from tests.python.chromium import ARGUMENTS, CHROMIUM
 # WebPageTest's "4G": 9 Mbit/s, and 170 ms there and back.
 BYTES_PER_SECOND, ROUND_TRIP = 9e6 / 8, 0.17
 CHUNK = 16_384
-QUERY = "select year, sum(ai_firm_count) as firms from fct_city_year_panel group by year order by year"
+QUERY = (
+    "select year, sum(ai_firm_count) as firms from fct_city_year_panel group by year order by year"
+)
 ROWS = 11
 PEER = PROJECT / "benchmarks/peers/observable"
 WHY = "the peer has one page, in one language"
@@ -51,7 +55,11 @@ class Line(serve.Handler):
         if Line.is_slow:
             time.sleep(ROUND_TRIP)
         path = Path(self.translate_path(self.path))
-        if path.suffix == ".wasm" and path.is_file() and "gzip" in self.headers.get("Accept-Encoding", ""):
+        if (
+            path.suffix == ".wasm"
+            and path.is_file()
+            and "gzip" in self.headers.get("Accept-Encoding", "")
+        ):
             return self._send(200, packed(path), path, {"Content-Encoding": "gzip"})
         return super().send_head()
 
@@ -132,13 +140,23 @@ def settle(page: Page) -> None:
 
 
 def observable(folder: Path, warehouse: Path) -> Path | None:
-    """Copy the peer with the panel beside it, and install what it needs; nothing without npm or a network."""
+    """Copy the peer with the panel beside it, and install what it needs; nothing without npm or a
+    network.
+    """
     if shutil.which("npm") is None:
         return None
     shutil.copytree(PEER, folder)
     with duckdb_client.connect(str(warehouse), read_only=True, reads_files=True) as connection:
         connection.table("marts.fct_city_year_panel").to_csv(str(folder / "src/panel.csv"))
-    install: list[str | Path] = ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts"]
+    install: list[str | Path] = [
+        "npm",
+        "install",
+        "--prefix",
+        folder,
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+    ]
     try:
         measuring.run(install)
     except SystemExit as error:
@@ -151,10 +169,11 @@ def measure(repeats: int, *, quick: bool) -> Section:
     """Publish the sample, build its site, and open it."""
     section = Section(
         "Site and query page",
-        "The site of the sample from its published release. The weight is what `make serve` sends until the first page "
-        "rests. Pages are timed with nothing cached, at 9 Mbit/s with 170 ms before each answer: the first until its "
-        "charts are in the other language, the query page until the eleven rows of a sum by year. That loads DuckDB "
-        "and the whole release; the peer, one page of Observable Framework, DuckDB and one table of CSV.",
+        "The site of the sample from its published release. The weight is what `make serve` sends"
+        " until the first page rests. Pages are timed with nothing cached, at 9 Mbit/s with 170 ms"
+        " before each answer: the first until its charts are in the other language, the query page"
+        " until the eleven rows of a sum by year. That loads DuckDB and the whole release; the"
+        " peer, one page of Observable Framework, DuckDB and one table of CSV.",
     )
     times = Runs()
     with measuring.scratch() as folder:
@@ -169,32 +188,59 @@ def measure(repeats: int, *, quick: bool) -> Section:
             times.clock("build", ours.command, "report", "--out", site)
             if peer is not None:
                 in_peer = {**os.environ, "OBSERVABLE_TELEMETRY_DISABLE": "true"}
-                times.clock("peer", measuring.run, ["npm", "run", "build", "--prefix", peer], in_peer)
+                times.clock(
+                    "peer", measuring.run, ["npm", "run", "build", "--prefix", peer], in_peer
+                )
         script = str(PEER.relative_to(PROJECT) / "src/index.md")
         pages = len([*site.glob("*.html")])
         section.add(
-            f"site of the sample, {pages} pages", times["build"], name, times["peer"], script, "≤ 15 s", why=WHY
+            f"site of the sample, {pages} pages",
+            times["build"],
+            name,
+            times["peer"],
+            script,
+            "≤ 15 s",
+            why=WHY,
         )
         if peer is None:
-            section.skipped.append("Observable Framework: npm is not here, or could not install it.")
+            section.skipped.append(
+                "Observable Framework: npm is not here, or could not install it."
+            )
         if CHROMIUM is None:
             section.skipped.append("weight and query page: Chromium is not here.")
             return section
         if not (site / "query.html").exists():
-            section.skipped.append("query page: it is not bundled; `make query-page` does it, with npm.")
-        found: dict[str, list[tuple[float, float]]] = {"first": [], "switched": [], "query": [], "peer": []}
+            section.skipped.append(
+                "query page: it is not bundled; `make query-page` does it, with npm."
+            )
+        found: dict[str, list[tuple[float, float]]] = {
+            "first": [],
+            "switched": [],
+            "query": [],
+            "peer": [],
+        }
         for program in (folder / "observable/dist").rglob("*.wasm"):
             packed(program)
         with served(site) as address, served(folder / "observable/dist") as beside:
             for _ in range(repeats):
                 found["first"].append(browsed(f"{address}/index.html", settle, is_slow=False))
-                found["switched"].append(browsed(f"{address}/index.html", switch_language, is_slow=True))
+                found["switched"].append(
+                    browsed(f"{address}/index.html", switch_language, is_slow=True)
+                )
                 if (site / "query.html").exists():
                     found["query"].append(browsed(f"{address}/query.html", run_query, is_slow=True))
                     if peer is not None:
-                        found["peer"].append(browsed(f"{beside}/index.html", see_rows, is_slow=True))
-    section.add("first page, sent", [size for _, size in found["first"]], limit="≤ 500 kB", unit="B")
-    section.add("first page to its charts, in the other language", [s for s, _ in found["switched"]], limit="≤ 2 s")
+                        found["peer"].append(
+                            browsed(f"{beside}/index.html", see_rows, is_slow=True)
+                        )
+    section.add(
+        "first page, sent", [size for _, size in found["first"]], limit="≤ 500 kB", unit="B"
+    )
+    section.add(
+        "first page to its charts, in the other language",
+        [s for s, _ in found["switched"]],
+        limit="≤ 2 s",
+    )
     if found["query"]:
         for place, unit, work in (
             (0, "s", "query page to the first result"),

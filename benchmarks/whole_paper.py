@@ -1,4 +1,6 @@
-"""From delivered files to the paper's tables: `dbt build` beside the floor of dbt and beside a plain script."""
+"""From delivered files to the paper's tables: `dbt build` beside the floor of dbt and beside a
+plain script.
+"""
 
 import json
 import shutil
@@ -38,9 +40,12 @@ def step(unique_id: str, folders: dict[str, str]) -> str:
 
 
 def by_step(whole: float, run_results: Path, target: Path) -> dict[str, float]:
-    """Return the seconds of a build by layer, summed over its nodes; what no thread spent in a node is the first."""
+    """Return the seconds of a build by layer, summed over its nodes; what no thread spent in a node
+    is the first.
+    """
     results, manifest = (
-        json.loads(path.read_text(encoding="utf-8")) for path in (run_results, target / "manifest.json")
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (run_results, target / "manifest.json")
     )
     folders = {name: node["fqn"][1] for name, node in manifest["nodes"].items()}
     spent: Counter[str] = Counter()
@@ -55,8 +60,8 @@ def where_it_goes(layers: dict[str, dict[str, float]]) -> str:
     rows = [(one, *(f"{layers[run].get(one, 0.0):.1f}" for run in layers)) for one in STEPS]
     rows.append(("sum", *(f"{sum(times.values()):.1f}" for times in layers.values())))
     return (
-        "Where the time goes, in seconds of the last run of each. Two threads run side by side, so the layers sum to "
-        "more than the whole.\n\n" + measuring.table(("layer", *layers), rows)
+        "Where the time goes, in seconds of the last run of each. Two threads run side by side, so"
+        " the layers sum to more than the whole.\n\n" + measuring.table(("layer", *layers), rows)
     )
 
 
@@ -64,10 +69,10 @@ def measure(repeats: int, *, quick: bool) -> Section:
     """Measure builds from nothing and again, in turn with their peers."""
     section = Section(
         "The whole paper",
-        "From nothing: no parse, store or warehouse. Again: all as the last build left it. The floor of dbt is as many "
-        "empty nodes of the same kinds, with the same parents and threads. The plain script goes from the sample's "
-        "files to the 22 printed columns, without gate, check, other reading or release; a test compares its numbers "
-        "with the warehouse's.",
+        "From nothing: no parse, store or warehouse. Again: all as the last build left it. The"
+        " floor of dbt is as many empty nodes of the same kinds, with the same parents and threads."
+        " The plain script goes from the sample's files to the 22 printed columns, without gate,"
+        " check, other reading or release; a test compares its numbers with the warehouse's.",
     )
     selected = QUICK if quick else ()
     layers: dict[str, dict[str, float]] = {}
@@ -84,7 +89,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 ours.emptied()
                 times.clock("from nothing", ours.dbt, "build", *selected)
                 target = ours.folder / "target"
-                layers[f"{name}, from nothing"] = by_step(times["from nothing"][-1], target / RESULTS, target)
+                layers[f"{name}, from nothing"] = by_step(
+                    times["from nothing"][-1], target / RESULTS, target
+                )
                 if not empty.exists():
                     count = dbt_floor.write(empty, ours.folder / "target")
                 floor.emptied()
@@ -118,7 +125,8 @@ def measure(repeats: int, *, quick: bool) -> Section:
             shutil.rmtree(ours.folder)
     section.details = where_it_goes(layers)
     section.versions = [
-        measuring.version(name) for name in ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "linearmodels")
+        measuring.version(name)
+        for name in ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "linearmodels")
     ]
     return section
 

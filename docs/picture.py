@@ -1,4 +1,7 @@
-"""Take the picture of the README: the first page of the site of the synthetic sample, in site/. Needs Chromium."""
+"""Take the picture of the README: the first page of the site of the synthetic sample, in site/.
+
+Needs Chromium.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""Faults planted in the code one at a time, and the tests that find them: `python -m tests.planted_faults`.
+"""Faults planted in the code one at a time, and the tests that find them: `python -m
+tests.planted_faults`.
 
 The list is tests/fixtures/planted_faults.toml. A change of the tests is judged by it: each fault
 must be found, by `make test` unless the list says that only the soak finds it. The code is changed
@@ -74,7 +75,10 @@ def plant(fault: Fault, project: Path) -> None:
     path = project / fault.path
     text = path.read_text(encoding="utf-8")
     if text.count(fault.right) != 1:
-        raise ValueError(f"{fault.path}: {fault.right!r} stands there {text.count(fault.right)} times. Correct {LIST}.")
+        raise ValueError(
+            f"{fault.path}: {fault.right!r} stands there {text.count(fault.right)} times. Correct"
+            f" {LIST}."
+        )
     path.write_text(text.replace(fault.right, fault.wrong), encoding="utf-8")
 
 
@@ -82,12 +86,27 @@ def outcome(project: Path, tests: Sequence[str], soak: bool) -> subprocess.Compl
     """Run tests of a copy of the project on its own code."""
     kinds = "soak or not soak" if soak else "not soak"
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", kinds, *tests],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-n",
+            "0",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            kinds,
+            *tests,
+        ],
         cwd=project,
         env={
             **os.environ,
             "PYTHONPATH": f"{project / 'src'}:{project}",
-            "PUBLIC_EXTRACTS": os.environ.get("PUBLIC_EXTRACTS") or str(PROJECT / "../shared/extracts/public"),
+            "PUBLIC_EXTRACTS": (
+                os.environ.get("PUBLIC_EXTRACTS") or str(PROJECT / "../shared/extracts/public")
+            ),
         },
         capture_output=True,
         text=True,
@@ -101,7 +120,9 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", help="of these only, as the list names them")
     parser.add_argument("--soak", action="store_true", help="also faults that only the soak finds")
     arguments = parser.parse_args()
-    chosen = [fault for fault in faults() if not arguments.modules or fault.module in arguments.modules]
+    chosen = [
+        fault for fault in faults() if not arguments.modules or fault.module in arguments.modules
+    ]
     missed = 0
     for fault in chosen:
         if fault.soak and not arguments.soak:
@@ -113,7 +134,11 @@ def main() -> int:
             run = outcome(project, fault.found_by, fault.soak)
         found = run.returncode == FAILED
         missed += not found
-        print(f"{'found' if found else 'MISSED'}: {fault.module}: {fault.path}: {fault.wrong.strip()}", flush=True)
+        print(
+            f"{'found' if found else 'MISSED'}: {fault.module}: {fault.path}:"
+            f" {fault.wrong.strip()}",
+            flush=True,
+        )
         if not found:
             print(run.stdout[-2000:], run.stderr[-2000:], flush=True)
     print(f"{len(chosen) - missed} found or left to the soak, {missed} missed")

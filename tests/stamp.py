@@ -1,6 +1,8 @@
-"""What the sample that `make build` made was made from: one hash of code, seeds, packages and delivered files.
+"""What the sample that `make build` made was made from: one hash of code, seeds, packages and
+delivered files.
 
-The recipe writes it beside the warehouse. Tests take that warehouse instead of building the same again.
+The recipe writes it beside the warehouse. Tests take that warehouse instead of building the same
+again.
 """
 
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The floor of dbt: a project of empty nodes, as many as a run had, of the same kinds and with the same parents."""
+"""The floor of dbt: a project of empty nodes, as many as a run had, of the same kinds and with the
+same parents.
+"""
 
 import json
 from collections.abc import Iterable
@@ -38,19 +40,26 @@ def write(folder: Path, target: Path) -> int:
         Nodes of the project.
     """
     manifest, results = (
-        json.loads((target / name).read_text(encoding="utf-8")) for name in ("manifest.json", "run_results.json")
+        json.loads((target / name).read_text(encoding="utf-8"))
+        for name in ("manifest.json", "run_results.json")
     )
     known: dict[str, dict[str, Any]] = {**manifest["nodes"], **manifest["unit_tests"]}
     ran = [result["unique_id"] for result in results["results"]]
     # Hooks are no nodes of the graph.
-    nodes = {name: known[name] for name in ran if name in known and not name.startswith("operation.")}
+    nodes = {
+        name: known[name] for name in ran if name in known and not name.startswith("operation.")
+    }
     unit_tests = []
     for name in ("models", "seeds", "tests"):
         (folder / name).mkdir(parents=True)
     (folder / "dbt_project.yml").write_text(PROJECT, encoding="utf-8")
     (folder / "profiles.yml").write_text(PROFILE, encoding="utf-8")
     for number, (unique_id, node) in enumerate(nodes.items()):
-        parents = [nodes[parent]["name"] for parent in node["depends_on"].get("nodes", ()) if parent in nodes]
+        parents = [
+            nodes[parent]["name"]
+            for parent in node["depends_on"].get("nodes", ())
+            if parent in nodes
+        ]
         match node["resource_type"], node.get("language"):
             case "seed", _:
                 (folder / f"seeds/{node['name']}.csv").write_text("a\n1\n", encoding="utf-8")
@@ -59,26 +68,45 @@ def write(folder: Path, target: Path) -> int:
             case "model", _:
                 kind = node["config"]["materialized"]
                 kind = kind if kind in ("view", "table") else "table"
-                (folder / f"models/{node['name']}.sql").write_text(sql(parents, kind=kind), encoding="utf-8")
+                (folder / f"models/{node['name']}.sql").write_text(
+                    sql(parents, kind=kind), encoding="utf-8"
+                )
             case "test", _:
-                (folder / f"tests/test_{number}.sql").write_text(sql(parents, where=" where false"), encoding="utf-8")
+                (folder / f"tests/test_{number}.sql").write_text(
+                    sql(parents, where=" where false"), encoding="utf-8"
+                )
             case "unit_test", _:
                 (model,) = parents
                 read = nodes[node["depends_on"]["nodes"][0]]["depends_on"]["nodes"]
-                given = [{"input": f"ref('{nodes[one]['name']}')", "rows": [{"a": 1}]} for one in read]
+                given = [
+                    {"input": f"ref('{nodes[one]['name']}')", "rows": [{"a": 1}]} for one in read
+                ]
                 unit_tests.append(
-                    {"name": f"unit_{number}", "model": model, "given": given, "expect": {"rows": [{"a": 1}]}}
+                    {
+                        "name": f"unit_{number}",
+                        "model": model,
+                        "given": given,
+                        "expect": {"rows": [{"a": 1}]},
+                    }
                 )
             case kind, _:
-                raise ValueError(f"{unique_id} is a {kind}: the floor has no empty node of this kind.")
-    (folder / "models/_unit_tests.yml").write_text(json.dumps({"unit_tests": unit_tests}), encoding="utf-8")
+                raise ValueError(
+                    f"{unique_id} is a {kind}: the floor has no empty node of this kind."
+                )
+    (folder / "models/_unit_tests.yml").write_text(
+        json.dumps({"unit_tests": unit_tests}), encoding="utf-8"
+    )
     return len(nodes)
 
 
 def sql(parents: Iterable[str], *, kind: str = "", where: str = "") -> str:
     """Return a model or test that reads nothing of its parents."""
     config = f"{{{{ config(materialized='{kind}') }}}}\n" if kind else ""
-    return config + "".join(f"-- depends_on: {{{{ ref('{name}') }}}}\n" for name in parents) + f"select 1 as a{where}\n"
+    return (
+        config
+        + "".join(f"-- depends_on: {{{{ ref('{name}') }}}}\n" for name in parents)
+        + f"select 1 as a{where}\n"
+    )
 
 
 def python(parents: Iterable[str]) -> str:

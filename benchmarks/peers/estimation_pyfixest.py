@@ -1,4 +1,5 @@
-"""Fixed effects and the wild bootstrap by pyfixest: the tasks of benchmarks/estimation.py, without this package.
+"""Fixed effects and the wild bootstrap by pyfixest: the tasks of benchmarks/estimation.py, without
+this package.
 
 python benchmarks/peers/estimation_pyfixest.py FOLDER FITS REPEATS DRAWS
 """
@@ -20,9 +21,15 @@ CLUSTER = {"CRV1": "city_id"}
 
 
 def timed(
-    task: str, call: Callable[[], Any], values: Callable[[Any], Sequence[float]], scale: float = 1, times: int = repeats
+    task: str,
+    call: Callable[[], Any],
+    values: Callable[[Any], Sequence[float]],
+    scale: float = 1,
+    times: int = repeats,
 ) -> None:
-    """Print the median of repeated calls, after one that is not counted, and the numbers that it gave."""
+    """Print the median of repeated calls, after one that is not counted, and the numbers that it
+    gave.
+    """
     try:
         found, spent = call(), []
         for _ in range(times):
@@ -32,7 +39,12 @@ def timed(
         numbers = [repr(float(value)) for value in values(found)]
         print("time", task, statistics.median(spent) * scale, *numbers, sep="\t", flush=True)
     except Exception as error:
-        print("skip", task, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", sep="\t")
+        print(
+            "skip",
+            task,
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            sep="\t",
+        )
 
 
 def one(name: str) -> Any:
@@ -43,7 +55,9 @@ def one(name: str) -> Any:
 
 def several(names: Sequence[str]) -> Any:
     """Fit regressors in turn on one sample."""
-    return pyfixest.feols(f"y ~ sw({', '.join(names)}) + {CONTROLS} | city_id + year", data, vcov=CLUSTER).to_list()
+    return pyfixest.feols(
+        f"y ~ sw({', '.join(names)}) + {CONTROLS} | city_id + year", data, vcov=CLUSTER
+    ).to_list()
 
 
 def of_first(fit: Any) -> tuple[float, float]:
@@ -53,8 +67,15 @@ def of_first(fit: Any) -> tuple[float, float]:
 
 def of_all(found: Sequence[Any]) -> list[float]:
     """Return slopes and errors of the regressors that are named by a letter and a number."""
-    names = [next(name for name in fit.coef().index if name[0] in "rp" and name[1:].isdigit()) for fit in found]
-    return [value for fit, name in zip(found, names, strict=True) for value in (fit.coef()[name], fit.se()[name])]
+    names = [
+        next(name for name in fit.coef().index if name[0] in "rp" and name[1:].isdigit())
+        for fit in found
+    ]
+    return [
+        value
+        for fit, name in zip(found, names, strict=True)
+        for value in (fit.coef()[name], fit.se()[name])
+    ]
 
 
 regressors, permuted = ([f"{letter}{number}" for number in range(fits)] for letter in "rp")

@@ -2,9 +2,10 @@
 
     python benchmarks/peers/paper_by_hand.py build/extracts/sample [coefficients.csv]
 
-What a careful economist writes for one paper and one layout of files: it uses nothing of this project. It has no gate,
-no trace, no corrections, no changes of city boundaries, no second source, no other readings and no release; errors are
-clustered by city alone, and system GMM comes without its specification tests.
+What a careful economist writes for one paper and one layout of files: it uses nothing of this
+project. It has no gate, no trace, no corrections, no changes of city boundaries, no second source,
+no other readings and no release; errors are clustered by city alone, and system GMM comes without
+its specification tests.
 """
 
 import sys
@@ -47,18 +48,28 @@ PATENTS = {
     "人工智能专利授权数": "ai_grants",
 }
 CONTROLS = ["ln_registered_population", "ln_unit_employment", "ln_rd_personnel"]
-MORE_CONTROLS = ["ln_above_scale_firms", "ln_loans", "ln_fdi", "ln_education_spending", "ln_science_spending"]
+MORE_CONTROLS = [
+    "ln_above_scale_firms",
+    "ln_loans",
+    "ln_fdi",
+    "ln_education_spending",
+    "ln_science_spending",
+]
 MEASURES = ["ai_firms", "ai_patent_applications", "ai_patent_grants"]
 
 
 def read(folder: Path, columns: Sequence[str], **types: str) -> pd.DataFrame:
     """Read the yearly files of a folder."""
     files = sorted(folder.glob("*.csv"))
-    return pd.concat([pd.read_csv(path, usecols=[*columns], dtype=types) for path in files], ignore_index=True)
+    return pd.concat(
+        [pd.read_csv(path, usecols=[*columns], dtype=types) for path in files], ignore_index=True
+    )
 
 
 def counts(folder: Path, names: dict[str, str], kinds: Sequence[str] = ()) -> pd.DataFrame:
-    """Sum the counts of industry (GB/T 4754 sections B to E) to city and year; a sum with a missing part is missing."""
+    """Sum the counts of industry (GB/T 4754 sections B to E) to city and year; a sum with a missing
+    part is missing.
+    """
     rows = read(folder, ["城市代码", "行业代码", "年份", *kinds, *names], 行业代码="str")
     rows = rows[rows["行业代码"].between("06", "50")]
     if kinds:
@@ -81,7 +92,11 @@ def of_base_year(values: pd.Series) -> pd.Series:
 
 def panel(folder: Path) -> pd.DataFrame:
     """Return one row per city and year, with the variables of the paper."""
-    yearbook = read(folder / "city_yearbook", [*YEARBOOK]).rename(columns=YEARBOOK).set_index(["city", "year"])
+    yearbook = (
+        read(folder / "city_yearbook", [*YEARBOOK])
+        .rename(columns=YEARBOOK)
+        .set_index(["city", "year"])
+    )
     data = counts(folder / "firm_survival", FIRMS).join(
         [counts(folder / "patents", PATENTS, ["专利类型"]), yearbook], how="outer"
     )
@@ -115,7 +130,9 @@ def panel(folder: Path) -> pd.DataFrame:
 
 
 def two_way(data: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> pd.DataFrame:
-    """Regress with city and year effects; errors are clustered by city, by the factor of fixest and reghdfe."""
+    """Regress with city and year effects; errors are clustered by city, by the factor of fixest and
+    reghdfe.
+    """
     rows = data[[outcome, *regressors]].dropna()
     while True:
         alone = pd.Series(False, index=rows.index)
@@ -133,7 +150,10 @@ def two_way(data: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> pd.D
         auto_df=False,
         count_effects=False,
     )
-    n, cities, years = len(rows), *(rows.index.get_level_values(level).nunique() for level in ("city", "year"))
+    n, cities, years = (
+        len(rows),
+        *(rows.index.get_level_values(level).nunique() for level in ("city", "year")),
+    )
     factor = np.sqrt(cities / (cities - 1) * (n - 1) / (n - len(regressors) - years))
     return pd.DataFrame({"estimate": fit.params, "std_error": fit.std_errors * factor})
 
@@ -151,10 +171,14 @@ def event_study(data: pd.DataFrame, outcome: str, controls: Sequence[str]) -> pd
     return two_way(data.assign(**terms), outcome, [*terms, *controls])
 
 
-def system_gmm(data: pd.DataFrame, outcome: str, endogenous: str, controls: Sequence[str]) -> pd.DataFrame:
-    """Blundell and Bond's estimator as xtabond2 has it: two steps, collapsed lags 2 to 4, Windmeijer's errors.
+def system_gmm(
+    data: pd.DataFrame, outcome: str, endogenous: str, controls: Sequence[str]
+) -> pd.DataFrame:
+    """Blundell and Bond's estimator as xtabond2 has it: two steps, collapsed lags 2 to 4,
+    Windmeijer's errors.
 
-    No package of Python has it. Controls instrument their own differences, year effects the level equation.
+    No package of Python has it. Controls instrument their own differences, year effects the level
+    equation.
     """
     grids = {
         name: data[name].unstack("year").to_numpy()  # noqa: PD010 - the grid of cities and years
@@ -169,12 +193,17 @@ def system_gmm(data: pd.DataFrame, outcome: str, endogenous: str, controls: Sequ
     complete = np.isfinite(np.stack([grids[outcome], *columns])).all(axis=0)
     first = np.flatnonzero(complete.any(axis=0))[0]
     effects = np.eye(periods)[:, first + 1 :]
-    level_x = np.dstack([*columns, *np.broadcast_to(effects.T[:, None], (effects.shape[1], cities, periods))])
+    level_x = np.dstack(
+        [*columns, *np.broadcast_to(effects.T[:, None], (effects.shape[1], cities, periods))]
+    )
     level_x = np.dstack([level_x, np.ones((cities, periods))])
     lags = [lag(grids[name], by) for name in (outcome, endogenous) for by in (2, 3, 4)]
     changes = [lag(grids[name], 1) - lag(grids[name], 2) for name in (outcome, endogenous)]
     own = [grids[name] - lag(grids[name], 1) for name in controls]
-    to_changes, to_levels = np.nan_to_num(np.dstack([*lags, *own])), np.nan_to_num(np.dstack(changes))
+    to_changes, to_levels = (
+        np.nan_to_num(np.dstack([*lags, *own])),
+        np.nan_to_num(np.dstack(changes)),
+    )
 
     zx, zy, independent = [], [], 0.0
     for i in range(cities):
@@ -182,11 +211,16 @@ def system_gmm(data: pd.DataFrame, outcome: str, endogenous: str, controls: Sequ
         after = levels[np.isin(levels - 1, levels)]
         if len(levels) == 0:
             continue
-        y = np.concatenate([grids[outcome][i, after] - grids[outcome][i, after - 1], grids[outcome][i, levels]])
+        y = np.concatenate(
+            [grids[outcome][i, after] - grids[outcome][i, after - 1], grids[outcome][i, levels]]
+        )
         x = np.vstack([level_x[i, after] - level_x[i, after - 1], level_x[i, levels]])
         z = np.block(
             [
-                [to_changes[i, after], np.zeros((len(after), to_levels.shape[2] + effects.shape[1] + 1))],
+                [
+                    to_changes[i, after],
+                    np.zeros((len(after), to_levels.shape[2] + effects.shape[1] + 1)),
+                ],
                 [
                     np.zeros((len(levels), to_changes.shape[2])),
                     to_levels[i, levels],
@@ -215,11 +249,18 @@ def system_gmm(data: pd.DataFrame, outcome: str, endogenous: str, controls: Sequ
     one_step = projected @ clustered @ projected.T
     slopes, bread, weights, of_second = step(clustered)
     weighted = weights @ of_second.sum(axis=0)
-    by_term = np.tensordot(scores @ weighted, each_x, axes=1) + scores.T @ np.tensordot(each_x, weighted, axes=(1, 0))
+    by_term = np.tensordot(scores @ weighted, each_x, axes=1) + scores.T @ np.tensordot(
+        each_x, weighted, axes=(1, 0)
+    )
     derivative = bread @ sum_x.T @ weights @ by_term
-    covariance = bread + derivative @ bread + bread @ derivative.T + derivative @ one_step @ derivative.T
+    covariance = (
+        bread + derivative @ bread + bread @ derivative.T + derivative @ one_step @ derivative.T
+    )
     names = [f"L.{outcome}", endogenous, *controls]
-    found = {"estimate": slopes[: len(names)], "std_error": np.sqrt(np.diag(covariance))[: len(names)]}
+    found = {
+        "estimate": slopes[: len(names)],
+        "std_error": np.sqrt(np.diag(covariance))[: len(names)],
+    }
     return pd.DataFrame(found, index=names)
 
 

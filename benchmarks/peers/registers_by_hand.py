@@ -1,10 +1,12 @@
-"""A firm register from Parquet to city-year counts by hand, ids and texts included: peers of registers.py.
+"""A firm register from Parquet to city-year counts by hand, ids and texts included: peers of
+registers.py.
 
     python -m benchmarks.peers.registers_by_hand duckdb|polars|pandas FOLDER
 
-Keeps one row per id, tags texts that hold an AI term, and counts firms alive, entered and exited by city, section and
-year. It lands nothing, strikes no excluded term and accounts for no row set aside. DuckDB has two threads and
-WAREHOUSE_MEMORY_LIMIT; polars takes its threads from POLARS_MAX_THREADS.
+Keeps one row per id, tags texts that hold an AI term, and counts firms alive, entered and exited by
+city, section and year. It lands nothing, strikes no excluded term and accounts for no row set
+aside. DuckDB has two threads and WAREHOUSE_MEMORY_LIMIT; polars takes its threads from
+POLARS_MAX_THREADS.
 """
 
 import csv
@@ -41,7 +43,9 @@ def in_duckdb(folder: Path, limit: str) -> None:
     from ai_manufacturing.system import duckdb_client
 
     pattern = "(?i)" + "|".join(map(re.escape, terms()))
-    with duckdb_client.connect(config={"threads": 2, "memory_limit": limit}, reads_files=True) as connection:
+    with duckdb_client.connect(
+        config={"threads": 2, "memory_limit": limit}, reads_files=True
+    ) as connection:
         connection.execute(
             f"""
             create table cells as
@@ -59,10 +63,13 @@ def in_duckdb(folder: Path, limit: str) -> None:
             from firms join read_csv($industries, all_varchar = true) on division = industry_code
             group by all
             """,
-            {"pattern": pattern, "files": f"{folder}/*.parquet", "industries": str(PROJECT / "seeds/industries.csv")},
+            {
+                "pattern": pattern,
+                "files": f"{folder}/*.parquet",
+                "industries": str(PROJECT / "seeds/industries.csv"),
+            },
         )
-        connection.execute(
-            f"""
+        connection.execute(f"""
             select
                 city, section, year,
                 sum(firms) filter (entry <= year and exit > year), sum(firms) filter (entry = year),
@@ -70,8 +77,7 @@ def in_duckdb(folder: Path, limit: str) -> None:
                 sum(ai_firms) filter (entry = year), sum(ai_firms) filter (exit = year)
             from cells, range({YEARS.start}, {YEARS.stop}) as years(year)
             group by all
-            """
-        ).fetchall()
+            """).fetchall()
 
 
 def in_polars(folder: Path) -> None:
@@ -113,22 +119,34 @@ def in_pandas(folder: Path) -> None:
 
     import pandas as pd
 
-    firms = pd.read_parquet(folder, columns=[ID, CITY, INDUSTRY, ENTRY, EXIT, SCOPE]).drop_duplicates(ID)
+    firms = pd.read_parquet(
+        folder, columns=[ID, CITY, INDUSTRY, ENTRY, EXIT, SCOPE]
+    ).drop_duplicates(ID)
     entry, left = pd.to_datetime(firms[ENTRY]), pd.to_datetime(firms[EXIT])
     cells = pd.DataFrame(
         {
             "city": firms[CITY],
-            "section": firms[INDUSTRY]
-            .str[:2]
-            .map({row["industry_code"]: row["section"] for row in seed("industries")}),
+            "section": (
+                firms[INDUSTRY]
+                .str[:2]
+                .map({row["industry_code"]: row["section"] for row in seed("industries")})
+            ),
             "entry": entry.dt.year.clip(lower=2009),
             "exit": left.dt.year.clip(2009, 2021).fillna(2021),
             "ai_firms": firms[SCOPE].str.contains("|".join(map(re.escape, terms())), case=False),
         }
     )[entry.dt.year.le(YEARS[-1]) & ~(left < entry)]
-    cells = cells.groupby(["city", "section", "entry", "exit"])["ai_firms"].agg(["size", "sum"]).reset_index()
+    cells = (
+        cells.groupby(["city", "section", "entry", "exit"])["ai_firms"]
+        .agg(["size", "sum"])
+        .reset_index()
+    )
     for year in YEARS:
-        for flag in (cells.entry.le(year) & cells.exit.gt(year), cells.entry.eq(year), cells.exit.eq(year)):
+        for flag in (
+            cells.entry.le(year) & cells.exit.gt(year),
+            cells.entry.eq(year),
+            cells.exit.eq(year),
+        ):
             cells[flag].groupby(["city", "section"])[["size", "sum"]].sum()
 
 

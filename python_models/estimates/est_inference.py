@@ -24,4 +24,6 @@ def model(dbt, session):
         event_window=dbt.config.meta_get("event_window"),
     )
     asked, cities = dbt.ref("int_specification_checks").df(), dbt.ref("dim_city").df()
-    return checks.checked("inference", specifications.read(inputs.specifications), asked, inputs, cities)
+    return checks.checked(
+        "inference", specifications.read(inputs.specifications), asked, inputs, cities
+    )

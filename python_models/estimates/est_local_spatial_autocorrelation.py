@@ -8,7 +8,9 @@ def model(dbt, session):
 
     dbt.config(materialized="table")
     measures = dbt.ref("fct_ai_measure")
-    validation.require(dbt.ref("gate_results").df(), dbt.ref("judged_relations").df(), fct_ai_measure=measures)
+    validation.require(
+        dbt.ref("gate_results").df(), dbt.ref("judged_relations").df(), fct_ai_measure=measures
+    )
     names = "name_zh, name_en, province_name_zh, province_name_en"
     tables = spatial.Tables(
         measures=measures.filter("weighting = 'observed' and scope = 'industry'").df(),

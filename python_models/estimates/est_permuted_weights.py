@@ -25,4 +25,6 @@ def model(dbt, session):
     )
     is_one = inputs.specifications["specification_id"] == dbt.config.meta_get("specification_id")
     asked, cities = dbt.ref("int_specification_checks").df(), dbt.ref("dim_city").df()
-    return randomisation.permuted_weights(specifications.read(inputs.specifications[is_one]), asked, inputs, cities)
+    return randomisation.permuted_weights(
+        specifications.read(inputs.specifications[is_one]), asked, inputs, cities
+    )

@@ -24,5 +24,7 @@ def model(dbt, session):
         event_window=dbt.config.meta_get("event_window"),
     )
     estimators = ("fixed_effects", "event_study", "dynamic_panel")
-    columns = [one for name in estimators for one in specifications.read(inputs.specifications, name)]
+    columns = [
+        one for name in estimators for one in specifications.read(inputs.specifications, name)
+    ]
     return second_route.second_route(columns, inputs)

@@ -8,5 +8,9 @@ def model(dbt, session):
 
     dbt.config(materialized="table")
     pairs = dbt.ref("int_source_pairs_grouped")
-    validation.require(dbt.ref("gate_results").df(), dbt.ref("judged_relations").df(), int_source_pairs_grouped=pairs)
+    validation.require(
+        dbt.ref("gate_results").df(),
+        dbt.ref("judged_relations").df(),
+        int_source_pairs_grouped=pairs,
+    )
     return agreement.within_city_and_year(pairs.df())

@@ -28,4 +28,6 @@ def model(dbt, session):
     draws = int(dbt.config.meta_get("permutations"))
     axes = dbt.ref("curve_axes").df()
     errors = axes.loc[(axes["axis"] == "errors") & (axes["standing"] != "dominated"), "value"]
-    return specification_curve.joint(chosen, dbt.ref("int_specification_curve").df(), [*errors], inputs, draws)
+    return specification_curve.joint(
+        chosen, dbt.ref("int_specification_curve").df(), [*errors], inputs, draws
+    )

@@ -7,12 +7,16 @@ def model(dbt, session):
     dbt.config(materialized="table")
     sampled, samples = dbt.ref("int_specifications_sampled"), dbt.ref("int_specification_samples")
     results, judged = dbt.ref("gate_results").df(), dbt.ref("judged_relations").df()
-    validation.require(results, judged, int_specifications_sampled=sampled, int_specification_samples=samples)
+    validation.require(
+        results, judged, int_specifications_sampled=sampled, int_specification_samples=samples
+    )
     specifications = sampled.project("specification_id, sample_id")
     cities = dbt.ref("dim_city").project(NAMES)
     columns = f"specification_id, {NAMES}, year, extract_set"
     extract_set = dbt.ref("raw_extract_set").project("extract_set")
     joined = (
-        specifications.join(samples.filter("is_observation"), "sample_id").join(cities, "city_id").cross(extract_set)
+        specifications.join(samples.filter("is_observation"), "sample_id")
+        .join(cities, "city_id")
+        .cross(extract_set)
     )
     return joined.project(columns)

@@ -13,4 +13,6 @@ def model(dbt, session):
         "int_series_shapes": dbt.ref("int_series_shapes"),
         "int_series_years": dbt.ref("int_series_years"),
     }
-    return validation.judge(tables, validation.headline_years(dbt.ref("dim_specification_series").df()))
+    return validation.judge(
+        tables, validation.headline_years(dbt.ref("dim_specification_series").df())
+    )

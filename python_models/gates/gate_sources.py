@@ -7,5 +7,8 @@ def model(dbt, session):
 
     dbt.config(materialized="table")
     return validation.judge(
-        {"fct_deliveries": dbt.ref("fct_deliveries"), "int_source_checks": dbt.ref("int_source_checks")}
+        {
+            "fct_deliveries": dbt.ref("fct_deliveries"),
+            "int_source_checks": dbt.ref("int_source_checks"),
+        }
     )

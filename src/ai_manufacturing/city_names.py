@@ -40,7 +40,8 @@ def resolve(connection: duckdb.DuckDBPyConnection, city: str) -> str:
         If no city or several have the name.
     """
     rows = connection.execute(
-        f"select city_id, name_en, name_zh, short_name_zh, province_name_en from {CITIES} order by city_id"
+        f"select city_id, name_en, name_zh, short_name_zh, province_name_en from {CITIES} order by"
+        " city_id"
     ).fetchall()
     known = {
         city_id: (f"{english} {chinese} ({city_id}, {province})", _plain(english))
@@ -52,14 +53,17 @@ def resolve(connection: duckdb.DuckDBPyConnection, city: str) -> str:
         return str(same[0])
     if same:
         listed = ", ".join(known[city_id][0] for city_id in same)
-        raise NoSuchCityError(f"{city!r} is the name of {len(same)} cities: {listed}. Give the code.")
+        raise NoSuchCityError(
+            f"{city!r} is the name of {len(same)} cities: {listed}. Give the code."
+        )
     plain = [name for _, name in known.values()]
     begins = [name for name in plain if len(asked) >= LONG_ENOUGH and name.startswith(asked)]
     near = dict.fromkeys([*begins, *get_close_matches(asked, plain, n=SUGGESTED, cutoff=NEAR)])
     meant = [label for name in near for label, other in known.values() if other == name][:SUGGESTED]
     hint = f"Close to it: {', '.join(meant)}." if meant else "marts.dim_city has all names."
     raise NoSuchCityError(
-        f"No city {city!r} in marts.dim_city: give its six-digit code, or its Chinese or English name. {hint}"
+        f"No city {city!r} in marts.dim_city: give its six-digit code, or its Chinese or English"
+        f" name. {hint}"
     )
 
 

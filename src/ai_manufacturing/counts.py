@@ -1,7 +1,10 @@
-"""City-year counts of the registers, by the engine that one asks for: what `ai-manufacturing counts` runs.
+"""City-year counts of the registers, by the engine that one asks for.
 
-On DuckDB the counts stay in the warehouse. On Spark they are handed over as Parquet among the deliveries, and the next
-build of the warehouse reads them like counts that a vendor delivers (docs/spark.md).
+What `ai-manufacturing counts` runs.
+
+On DuckDB the counts stay in the warehouse. On Spark they are handed over as Parquet among the
+deliveries, and the next build of the warehouse reads them like counts that a vendor delivers
+(docs/spark.md).
 """
 
 import importlib.util
@@ -26,16 +29,22 @@ SELECTION = ("--selector", "register_counts")
 WAITING = "Initial job has not accepted any resources"
 KNOWN_FAULTS = {
     r"All masters are unresponsive|Cannot call methods on a stopped SparkContext": (
-        "SPARK_MASTER is {master}: the master stopped answering. Look at its log, and run the command again."
+        "SPARK_MASTER is {master}: the master stopped answering. Look at its log, and run the"
+        " command again."
     ),
     r"FILE_NOT_EXIST|FileNotFoundException|Mkdirs failed|Failed to rename": (
-        "SPARK_STORAGE is {storage}, LANDING_DIR {landing}: a worker does not see what the driver sees there. Mount "
-        "both at the same path on all machines, writable by the user of the workers."
+        "SPARK_STORAGE is {storage}, LANDING_DIR {landing}: a worker does not see what the driver"
+        " sees there. Mount both at the same path on all machines, writable by the user of the"
+        " workers."
     ),
     r"another instance of Derby may have already booted|XSDB6": (
-        "SPARK_STORAGE is {storage}: another run is writing there. Wait for it, or set SPARK_STORAGE to another folder."
+        "SPARK_STORAGE is {storage}: another run is writing there. Wait for it, or set"
+        " SPARK_STORAGE to another folder."
     ),
-    WAITING: "SPARK_MASTER is {master}: it has no worker with a free core and enough memory. Start a worker.",
+    WAITING: (
+        "SPARK_MASTER is {master}: it has no worker with a free core and enough memory. Start a"
+        " worker."
+    ),
 }
 """Patterns of Spark's messages, and the way out of each."""
 LONGEST_WAIT = 20
@@ -50,7 +59,9 @@ class CountsError(Exception):
     """The registers cannot be counted; says why, and the way out."""
 
 
-def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[[str], None]) -> None:
+def count(
+    engine: str, registers: Path | None, out: Path | None, echo: Callable[[str], None]
+) -> None:
     """Land the registers, and count them.
 
     Parameters
@@ -60,7 +71,8 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
     registers : Path, optional
         The extract set with the registers; EXTRACTS_DIR unless given.
     out : Path, optional
-        Folder for the counts that Spark hands over; COUNTS_DIR, or `register_counts` in EXTRACTS_DIR unless given.
+        Folder for the counts that Spark hands over; COUNTS_DIR, or `register_counts` in
+        EXTRACTS_DIR unless given.
     echo : callable
         Takes each line that is printed.
 
@@ -76,14 +88,16 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
     if engine == "duckdb":
         if registers or out:
             raise CountsError(
-                "--registers and --out need --engine spark. DuckDB counts the registers in EXTRACTS_DIR and keeps the "
-                "counts in the warehouse."
+                "--registers and --out need --engine spark. DuckDB counts the registers in"
+                " EXTRACTS_DIR and keeps the counts in the warehouse."
             )
         _dbt(["run", "--select", "raw_declared_sources", "+raw_deliveries"], {}, echo)
         _dbt(["build", *SELECTION], {}, echo)
         return
     read_by_duckdb = settings.extracts_dir() / "register_counts"
-    counts = settings.project_root() / (out.resolve() if out else os.environ.get("COUNTS_DIR") or read_by_duckdb)
+    counts = settings.project_root() / (
+        out.resolve() if out else os.environ.get("COUNTS_DIR") or read_by_duckdb
+    )
     storage = settings.spark_storage_dir()
     made = storage / "register_counts"
     if registers:
@@ -93,7 +107,10 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
     master = os.environ.get("SPARK_MASTER") or "local[*]"
     check_master(master)
     check_folders()
-    echo(f"Spark {master}, Java {java}: counting the registers of {settings.extracts_dir()} into {counts}.")
+    echo(
+        f"Spark {master}, Java {java}: counting the registers of {settings.extracts_dir()} into"
+        f" {counts}."
+    )
     landing.deliveries()
     storage.mkdir(parents=True, exist_ok=True)
     _dbt(["build", "--target", "spark", *SELECTION], {"COUNTS_DIR": str(made)}, echo)
@@ -119,7 +136,8 @@ def hand_over(made: Path, to: Path) -> None:
     parts = sorted(made.glob("part-*"))
     if len(parts) > 1 or not (made / SUCCESS_MARKER).exists():
         raise CountsError(
-            f"{made}: the counts are not in one complete file. Delete this folder, and run the command again."
+            f"{made}: the counts are not in one complete file. Delete this folder, and run the"
+            " command again."
         )
     to.mkdir(parents=True, exist_ok=True)
     with private_folder(to / "counts.parquet") as folder:
@@ -143,10 +161,14 @@ def check_packages() -> None:
     CountsError
         If pyspark or dbt-spark is missing.
     """
-    if importlib.util.find_spec("pyspark") is None or importlib.util.find_spec("dbt.adapters.spark") is None:
+    if (
+        importlib.util.find_spec("pyspark") is None
+        or importlib.util.find_spec("dbt.adapters.spark") is None
+    ):
         raise CountsError(
-            f"{sys.prefix} has no pyspark and dbt-spark. `make spark` makes an environment that has them, and the "
-            "command is .venv-spark/bin/ai-manufacturing; or install the extra `spark` of the package."
+            f"{sys.prefix} has no pyspark and dbt-spark. `make spark` makes an environment that has"
+            " them, and the command is .venv-spark/bin/ai-manufacturing; or install the extra"
+            " `spark` of the package."
         )
 
 
@@ -158,22 +180,35 @@ def check_java() -> str:
     CountsError
         If Java is missing or too old.
     """
-    install = f"Install Java {OLDEST_JAVA} or later, on Debian `apt-get install openjdk-{OLDEST_JAVA}-jre-headless`"
+    install = (
+        f"Install Java {OLDEST_JAVA} or later, on Debian `apt-get install"
+        f" openjdk-{OLDEST_JAVA}-jre-headless`"
+    )
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin/java") if home else "java"
     path = shutil.which(java)
     if path is None:
-        where = f"JAVA_HOME is {home}, which has no bin/java" if home else "there is no `java` on the PATH"
-        raise CountsError(f"Spark needs Java, and {where}. {install} or a later one, or set JAVA_HOME.")
+        where = (
+            f"JAVA_HOME is {home}, which has no bin/java"
+            if home
+            else "there is no `java` on the PATH"
+        )
+        raise CountsError(
+            f"Spark needs Java, and {where}. {install} or a later one, or set JAVA_HOME."
+        )
     printed = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)(?:\.(\d+))?', printed)
     if version is None:
         raise CountsError(
-            f"{path}: `java -version` printed no version ({printed.strip()[:200]!r}). {install}, or set JAVA_HOME."
+            f"{path}: `java -version` printed no version ({printed.strip()[:200]!r}). {install}, or"
+            " set JAVA_HOME."
         )
     major = int(version[2] or 0) if version[1] == "1" else int(version[1])
     if major < OLDEST_JAVA:
-        raise CountsError(f"{path}: Java {major}, and Spark needs {OLDEST_JAVA} or later. {install}, or set JAVA_HOME.")
+        raise CountsError(
+            f"{path}: Java {major}, and Spark needs {OLDEST_JAVA} or later. {install}, or set"
+            " JAVA_HOME."
+        )
     return str(major)
 
 
@@ -185,11 +220,15 @@ def check_folders() -> None:
     CountsError
         If LANDING_DIR or SPARK_STORAGE has such a name.
     """
-    for variable, folder in (("LANDING_DIR", settings.landing_dir()), ("SPARK_STORAGE", settings.spark_storage_dir())):
+    for variable, folder in (
+        ("LANDING_DIR", settings.landing_dir()),
+        ("SPARK_STORAGE", settings.spark_storage_dir()),
+    ):
         marks = sorted(set(str(folder)) & set('`*?[]{}"\\;'))
         if marks:
             raise CountsError(
-                f"{variable} is {folder}: Spark cannot read {' '.join(marks)} in a path. Rename the folder."
+                f"{variable} is {folder}: Spark cannot read {' '.join(marks)} in a path. Rename the"
+                " folder."
             )
 
 
@@ -211,8 +250,9 @@ def check_master(master: str) -> None:
     ]
     if elsewhere and driver.startswith(("127.", "localhost")):
         raise CountsError(
-            f"SPARK_MASTER is {master}, and SPARK_DRIVER_HOST is {driver}, which workers on other machines "
-            "cannot reach. Set SPARK_DRIVER_HOST to this machine's address as workers reach it."
+            f"SPARK_MASTER is {master}, and SPARK_DRIVER_HOST is {driver}, which workers on other"
+            " machines cannot reach. Set SPARK_DRIVER_HOST to this machine's address as workers"
+            " reach it."
         )
     faults = []
     for address in master.removeprefix("spark://").split(","):
@@ -224,8 +264,8 @@ def check_master(master: str) -> None:
         else:
             return
     raise CountsError(
-        f"SPARK_MASTER is {master}, and no master answers: {', '.join(faults)}. Start it, or correct SPARK_MASTER; "
-        "without a cluster, local[*] runs Spark on this machine."
+        f"SPARK_MASTER is {master}, and no master answers: {', '.join(faults)}. Start it, or"
+        " correct SPARK_MASTER; without a cluster, local[*] runs Spark on this machine."
     )
 
 
@@ -253,5 +293,13 @@ def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str]
             "storage": settings.spark_storage_dir(),
             "landing": settings.landing_dir(),
         }
-        meant = [words.format(**names) for pattern, words in KNOWN_FAULTS.items() if re.search(pattern, output, re.I)]
-        raise CountsError("\n".join([*meant, f"dbt ended with code {process.returncode}. No counts were delivered."]))
+        meant = [
+            words.format(**names)
+            for pattern, words in KNOWN_FAULTS.items()
+            if re.search(pattern, output, re.I)
+        ]
+        raise CountsError(
+            "\n".join(
+                [*meant, f"dbt ended with code {process.returncode}. No counts were delivered."]
+            )
+        )

@@ -1,7 +1,8 @@
 """The Dagster code location: the refresh as one step that makes all assets of the dbt manifest.
 
-dagster-dbt gives the assets and their lineage, the suites in expectations/ the asset checks. The step calls the same
-function as `ai-manufacturing refresh`, so that what a run publishes, holds or refuses is the same.
+dagster-dbt gives the assets and their lineage, the suites in expectations/ the asset checks. The
+step calls the same function as `ai-manufacturing refresh`, so that what a run publishes, holds or
+refuses is the same.
 """
 
 import json
@@ -18,7 +19,12 @@ from ai_manufacturing.auditing import findings
 from ai_manufacturing.gate import result_tables, suites, validation
 from ai_manufacturing.refresh import cycle
 from ai_manufacturing.releases import attempts, configured, refresh_log
-from ai_manufacturing.releases.errors import GateFailedError, NothingNewError, RefreshError, StaleError
+from ai_manufacturing.releases.errors import (
+    GateFailedError,
+    NothingNewError,
+    RefreshError,
+    StaleError,
+)
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.system.duckdb_client import reading
 
@@ -37,7 +43,10 @@ def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
     return {
         (suite.name, expectation["description"]): dg.AssetCheckSpec(
             name=f"{suite.name}_{number:02d}",
-            asset=["gates", "gate_second_route" if suite.table.startswith("est_") else "gate_results"],
+            asset=[
+                "gates",
+                "gate_second_route" if suite.table.startswith("est_") else "gate_results",
+            ],
             description=expectation["description"],
             metadata={"expectation": expectation["type"], "severity": expectation["severity"]},
         )
@@ -51,7 +60,11 @@ def _assets() -> list[dg.AssetSpec]:
     specs = {spec.key: spec for spec in build_dbt_asset_specs(manifest=project.manifest_path)}
     parents = {key: {parent.asset_key for parent in spec.deps} for key, spec in specs.items()}
     order = TopologicalSorter(parents).static_order()
-    return [specs[key].replace_attributes(skippable=True, group_name=key.path[0]) for key in order if key in specs]
+    return [
+        specs[key].replace_attributes(skippable=True, group_name=key.path[0])
+        for key in order
+        if key in specs
+    ]
 
 
 assets = _assets()
@@ -59,7 +72,9 @@ checks = _checks()
 
 
 @dg.multi_asset(name="refresh", specs=assets, check_specs=[*checks.values()])
-def warehouse(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+def warehouse(
+    context: dg.AssetExecutionContext,
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Refresh, and tell Dagster what was made, which is nothing where nothing is new, and what the gate found."""
 
     def on_event(event: str, facts: dict[str, Any]) -> None:
@@ -87,9 +102,14 @@ def warehouse(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResul
     yield from _made(manifest, store.published)
 
 
-def _made(manifest: Manifest, release: Path) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+def _made(
+    manifest: Manifest, release: Path
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     for spec in assets:
-        metadata: dict[str, Any] = {"release": manifest.release_id, "extract_set": manifest.extract_set}
+        metadata: dict[str, Any] = {
+            "release": manifest.release_id,
+            "extract_set": manifest.extract_set,
+        }
         rows = manifest.row_counts.get(".".join(spec.key.path))
         if rows is not None:
             metadata["dagster/row_count"] = rows
@@ -98,11 +118,14 @@ def _made(manifest: Manifest, release: Path) -> Iterator[dg.MaterializeResult | 
 
 
 def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
-    """Read what the gates of a release or a held build found; of an expectation that two parts meet, the worse."""
+    """Read what the gates of a release or a held build found.
+
+    Of an expectation that two parts meet, the worse.
+    """
     with reading(database) as connection:
         rows = connection.execute(
-            "select suite, description, severity, success, observed_value, failing_rows "
-            f"from {result_tables.all_results(connection)} order by success desc, severity = 'critical'"
+            "select suite, description, severity, success, observed_value, failing_rows from"
+            f" {result_tables.all_results(connection)} order by success desc, severity = 'critical'"
         ).fetchall()
     worst = {(row[0], validation.declared_description(row[1])): row[2:] for row in rows}
     for declared, (severity, success, observed, failing) in worst.items():
@@ -112,12 +135,17 @@ def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
             asset_key=spec.asset_key,
             check_name=spec.name,
             severity=SEVERITIES[severity],
-            metadata={"observed": observed or "", "failing_rows": (failing or "")[: findings.PRINTED]},
+            metadata={
+                "observed": observed or "",
+                "failing_rows": (failing or "")[: findings.PRINTED],
+            },
         )
 
 
 def _failure(error: RefreshError) -> dg.Failure:
-    refresh_log.write(settings.release_dir(), refresh_log.line(type(error).__name__, {"message": str(error)}))
+    refresh_log.write(
+        settings.release_dir(), refresh_log.line(type(error).__name__, {"message": str(error)})
+    )
     return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False)
 
 
@@ -141,8 +169,12 @@ def new_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
         return dg.SkipReason(f"{folder}: no new delivery.")
     if listing != cursor["seen"]:
         context.update_cursor(json.dumps({**cursor, "seen": listing}))
-        return dg.SkipReason(f"{folder}: a delivery is arriving or has just arrived; the sensor waits.")
-    return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=json.dumps({"seen": listing, "asked": listing}))
+        return dg.SkipReason(
+            f"{folder}: a delivery is arriving or has just arrived; the sensor waits."
+        )
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest()], cursor=json.dumps({"seen": listing, "asked": listing})
+    )
 
 
 defs = dg.Definitions(

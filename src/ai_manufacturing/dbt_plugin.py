@@ -24,40 +24,48 @@ class Plugin(BasePlugin):
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Make the folder that DuckDB does not make by itself, just before it connects, and set how the file is opened.
 
-        Paths are relative to the project, as in `ai-manufacturing`, also where --project-dir names it from elsewhere.
+        Paths are relative to the project, as in `ai-manufacturing`, also where --project-dir names
+        it from elsewhere.
 
         Raises
         ------
         DbtRuntimeError
-            If the file has a name that dbt-duckdb, which names the catalog after it, would not escape, or the project
-            lies in a folder of which it would not escape the path of a seed.
+            If the file has a name that dbt-duckdb, which names the catalog after it, would not
+            escape, or the project lies in a folder of which it would not escape the path of a seed.
         """
         root = str(settings.project_root())
         os.environ["DBT_PROJECT_DIR"] = root
         if "'" in root:
             raise DbtRuntimeError(
-                f"{root}: dbt loads no seed from a path with a quotation mark ('). Rename the folder, or move the "
-                "project to another. Folders that settings name may have one."
+                f"{root}: dbt loads no seed from a path with a quotation mark ('). Rename the"
+                " folder, or move the project to another. Folders that settings name may have one."
             )
-        # the profile has the name alone, because dbt parses the whole project again for another path
+        # the profile has the name alone, because dbt parses the whole project again for another
+        # path
         configured = Path(os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
-        path = settings.project_root() / (configured if creds.path == configured.name else creds.path)
+        path = settings.project_root() / (
+            configured if creds.path == configured.name else creds.path
+        )
         if set(path.name) & set(UNESCAPED):
             raise DbtRuntimeError(
-                f"WAREHOUSE_PATH: dbt cannot use the file name {path.name}, because of one of {UNESCAPED}. "
-                "Rename the file; folder names are not limited."
+                f"WAREHOUSE_PATH: dbt cannot use the file name {path.name}, because of one of"
+                f" {UNESCAPED}. Rename the file; folder names are not limited."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         creds.path = str(path)
         # dbt's connection may read files: landed tables and registers lie in Parquet
-        config.update(duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION)
+        config.update(
+            duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION
+        )
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Attach what dev defers to, under the name that a state has, and start the workers of a run of everything."""
         deferred = os.environ.get("DEFER_TO")
         # the profile does not name the file, because dbt parses the whole project again for another
         if deferred and self.creds and self.creds.schema == "dev":
-            conn.execute(f"attach {literal(settings.project_root() / deferred)} as warehouse (read_only)")
+            conn.execute(
+                f"attach {literal(settings.project_root() / deferred)} as warehouse (read_only)"
+            )
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
         if flags.WHICH in ("build", "run") and not flags.SELECT:
             workers.pool()

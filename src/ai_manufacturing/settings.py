@@ -9,7 +9,10 @@ from typing import Any
 
 
 def project_root() -> Path:
-    """Return the folder of dbt_project.yml: that of the running dbt, DBT_PROJECT_DIR, or the working directory."""
+    """Return the folder of dbt_project.yml.
+
+    That of the running dbt, DBT_PROJECT_DIR, or the working directory.
+    """
     dbt = sys.modules.get("dbt.flags")
     # `dbt --project-dir` does not set the variable
     of_dbt = getattr(dbt.get_flags(), "PROJECT_DIR", None) if dbt else None
@@ -36,15 +39,25 @@ def _variables(project: str) -> dict[str, Any]:
 
 
 def period() -> range:
-    """Return the years from first_year to last_year of dbt_project.yml: those of a set that names none."""
+    """Return the years from first_year to last_year of dbt_project.yml.
+
+    Those of a set that names none.
+    """
     declared = variables()
     return range(declared["first_year"], declared["last_year"] + 1)
 
 
 def extracts_dir() -> Path:
-    """Return the folder of the delivered files: EXTRACTS_DIR, or the sample that `make setup` wrote."""
+    """Return the folder of the delivered files.
+
+    EXTRACTS_DIR, or the sample that `make setup` wrote.
+    """
     # as it was named: a link to the folder is not another extract set
-    return Path(os.path.normpath(project_root() / (os.environ.get("EXTRACTS_DIR") or "build/extracts/sample")))
+    return Path(
+        os.path.normpath(
+            project_root() / (os.environ.get("EXTRACTS_DIR") or "build/extracts/sample")
+        )
+    )
 
 
 def landing_dir() -> Path:
@@ -53,14 +66,23 @@ def landing_dir() -> Path:
 
 
 def landed_tables_dir() -> Path:
-    """Return the folder of the tables that SQL reads where no Python runs: one for each value of EXTRACTS_DIR."""
+    """Return the folder of the tables that SQL reads where no Python runs.
+
+    One for each value of EXTRACTS_DIR.
+    """
     named = os.environ.get("EXTRACTS_DIR") or "build/extracts/sample"
-    return landing_dir() / "tables" / hashlib.md5(os.fsencode(named), usedforsecurity=False).hexdigest()
+    return (
+        landing_dir()
+        / "tables"
+        / hashlib.md5(os.fsencode(named), usedforsecurity=False).hexdigest()
+    )
 
 
 def warehouse_path() -> Path:
     """Return the DuckDB file: WAREHOUSE_PATH, or build/warehouse.duckdb."""
-    return (project_root() / (os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")).resolve()
+    return (
+        project_root() / (os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
+    ).resolve()
 
 
 def spark_storage_dir() -> Path:
@@ -74,12 +96,20 @@ def release_dir() -> Path:
 
 
 def site_dir() -> Path | None:
-    """Return the folder of the site that a refresh builds: SITE_DIR; None, for no site, where it is not set."""
+    """Return the folder of the site that a refresh builds: SITE_DIR.
+
+    None, for no site, where it is not set.
+    """
     named = os.environ.get("SITE_DIR")
     return (project_root() / named).resolve() if named else None
 
 
 def release_path() -> Path:
-    """Return the file that readers open: RELEASE_PATH, links resolved, or ai_manufacturing.duckdb in RELEASE_DIR."""
+    """Return the file that readers open.
+
+    RELEASE_PATH, links resolved, or ai_manufacturing.duckdb in RELEASE_DIR.
+    """
     named = os.environ.get("RELEASE_PATH")
-    return (project_root() / named).resolve() if named else release_dir() / "ai_manufacturing.duckdb"
+    return (
+        (project_root() / named).resolve() if named else release_dir() / "ai_manufacturing.duckdb"
+    )

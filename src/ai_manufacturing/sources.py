@@ -20,12 +20,13 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     Returns
     -------
     dict
-        `is_judged`: whether there are estimates, so that a column can be told to be estimable; a build that the gate
-        held has none. `delivered`: a row for each source with a file, with its provenance and link. `absent`: a row for
-        each series and scope that is not delivered, with the specifications that wait for it, those of printed columns
-        that lack nothing else (`last_missing_of`) and, in `sources`, where its files are known to be, the folder of the
-        extracts and the pattern of the name under which they land, and the printed columns for which they hold all that
-        is missing (`estimable`).
+        `is_judged`: whether there are estimates, so that a column can be told to be estimable; a
+        build that the gate held has none. `delivered`: a row for each source with a file, with its
+        provenance and link. `absent`: a row for each series and scope that is not delivered, with
+        the specifications that wait for it, those of printed columns that lack nothing else
+        (`last_missing_of`) and, in `sources`, where its files are known to be, the folder of the
+        extracts and the pattern of the name under which they land, and the printed columns for
+        which they hold all that is missing (`estimable`).
 
     Raises
     ------
@@ -34,10 +35,10 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """
     delivered = duckdb_client.rows(
         release,
-        "select provider, source_name, provenance_class, publisher, republished_by, licence, source_link as link, "
-        "cast(looked_up_on as varchar) as looked_up_on, count(distinct file_path) as file_count "
-        "from marts.fct_deliveries where provider is not null and outcome not in ('superseded', 'withdrawn') "
-        "group by all order by all",
+        "select provider, source_name, provenance_class, publisher, republished_by, licence,"
+        " source_link as link, cast(looked_up_on as varchar) as looked_up_on, count(distinct"
+        " file_path) as file_count from marts.fct_deliveries where provider is not null and outcome"
+        " not in ('superseded', 'withdrawn') group by all order by all",
     )
     absent = duckdb_client.rows(
         release,
@@ -52,16 +53,27 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     ):
         missing[row["specification_id"]].add((row["quantity"], row["scope"]))
     of_columns = "select specification_id from reports.rpt_column_specifications"
-    is_judged = bool(release.execute("from duckdb_tables() where table_name = 'rpt_column_specifications'").fetchall())
+    is_judged = bool(
+        release.execute(
+            "from duckdb_tables() where table_name = 'rpt_column_specifications'"
+        ).fetchall()
+    )
     printed = {name for (name,) in release.execute(of_columns).fetchall()} if is_judged else set()
     places = _places({(row["provider"], row["source_name"]) for row in delivered})
     for row in absent:
         series = row["series"], row["scope"]
         waiting = {name: needs for name, needs in missing.items() if series in needs}
         row["specifications"] = sorted(waiting)
-        row["last_missing_of"] = sorted(printed & {name for name, needs in waiting.items() if len(needs) == 1})
+        row["last_missing_of"] = sorted(
+            printed & {name for name, needs in waiting.items() if len(needs) == 1}
+        )
         row["sources"] = [
-            {**place, "estimable": sorted(printed & {name for name, needs in waiting.items() if needs <= fed})}
+            {
+                **place,
+                "estimable": sorted(
+                    printed & {name for name, needs in waiting.items() if needs <= fed}
+                ),
+            }
             for place, fed in places
             if series in fed
         ]
@@ -77,7 +89,11 @@ def _places(delivered: set[tuple[str, str]]) -> list[tuple[Row, set[Series]]]:
         if (source.provider, source.name) in delivered or not origin.source_link:
             continue
         star = scopes[source.provider, "*"]
-        fed = {(name, scope) for name in source.feeds for scope in scopes[source.provider, name] or star}
+        fed = {
+            (name, scope)
+            for name in source.feeds
+            for scope in scopes[source.provider, name] or star
+        }
         folder, _, file_name = source.files.rpartition("/")
         place = {
             "provider": source.provider,
@@ -93,7 +109,10 @@ def _places(delivered: set[tuple[str, str]]) -> list[tuple[Row, set[Series]]]:
 
 
 def _scopes() -> defaultdict[tuple[str, str], set[str]]:
-    """Return in which scopes a provider may feed a series, or star: seeds/series_sources.csv, which no release has."""
+    """Return in which scopes a provider may feed a series, or star.
+
+    Seeds/series_sources.csv, which no release has.
+    """
     scopes: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     path = settings.project_root() / "seeds/series_sources.csv"
     with path.open(encoding="utf-8", newline="") as rows:

@@ -1,7 +1,9 @@
-"""What may be passed on, by the terms that each provider declares: one rule for site, downloads and packages.
+"""What may be passed on, by the terms that each provider declares.
 
-A delivered file of a restricted provider stays at home, and so does every value of a single city, firm or record that
-comes from one. Estimates and sums over cities do not.
+One rule for site, downloads and packages.
+
+A delivered file of a restricted provider stays at home, and so does every value of a single city,
+firm or record that comes from one. Estimates and sums over cities do not.
 """
 
 import shutil
@@ -16,29 +18,65 @@ from ai_manufacturing.system.duckdb_client import STORAGE
 from ai_manufacturing.system.sql_text import comments, identifier, literal
 
 EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
-# Numbers of an office of statistics, and what a program drew, may be passed on; what a provider itself publishes, on
-# its licence. Nobody can license what is another's, so the licence that a republisher names does not count.
+# Numbers of an office of statistics, and what a program drew, may be passed on; what a provider
+# itself publishes, on its licence. Nobody can license what is another's, so the licence that a
+# republisher names does not count.
 OPEN_LICENCE = r"(CC0|CC[- ]BY([- ]SA)?|ODC-By|ODbL|PDDL|MIT|public domain)([- ]v?\d+(\.\d+)*)?"
 MAY_BE_PASSED_ON = (
-    "coalesce(provenance_class in ('official', 'generated') or (republished_by is null "
-    f"and provenance_class <> 'republished' and regexp_full_match(licence, {literal(OPEN_LICENCE)}, 'i')), false)"
+    "coalesce(provenance_class in ('official', 'generated') or (republished_by is null and"
+    f" provenance_class <> 'republished' and regexp_full_match(licence, {literal(OPEN_LICENCE)},"
+    " 'i')), false)"
 )
 """SQL on a row of marts.fct_deliveries; false of a file that nobody declared."""
 
-# A table with a row per city, firm or delivered record holds values of the sources or figures for each city.
+# A table with a row per city, firm or delivered record holds values of the sources or figures for
+# each city.
 OF_ONE_UNIT = ("city_id", "city_code", "id")
 WITHOUT_VALUES = ("marts.dim_city", "marts.fct_rows_set_aside", "estimates.estimation_samples")
 NAMES = ("name_zh", "name_en", "province_name_zh", "province_name_en")
-# Tables whose rows stay, as who reads them needs to see what there is: these columns do, and the others are blank.
+# Tables whose rows stay, as who reads them needs to see what there is: these columns do, and the
+# others are blank.
 KEYS = {
-    "marts.dim_city_groups": ("extract_set", "grouping", "city_id", *NAMES, "group_name", "is_reference"),
+    "marts.dim_city_groups": (
+        "extract_set",
+        "grouping",
+        "city_id",
+        *NAMES,
+        "group_name",
+        "is_reference",
+    ),
     "marts.fct_ai_measure": (
-        *("extract_set", "measure", "weighting", "scope", "city_id", *NAMES, "year", "base_year", "is_mechanical"),
+        *(
+            "extract_set",
+            "measure",
+            "weighting",
+            "scope",
+            "city_id",
+            *NAMES,
+            "year",
+            "base_year",
+            "is_mechanical",
+        ),
         "missing_reason",
     ),
-    "marts.fct_city_year_panel": ("extract_set", "city_id", "year", *NAMES, "province_id", "region"),
+    "marts.fct_city_year_panel": (
+        "extract_set",
+        "city_id",
+        "year",
+        *NAMES,
+        "province_id",
+        "region",
+    ),
     "marts.fct_corrections": (
-        *("extract_set", "correction_id", "provider", "source_name", "series", "scope", "delivered_city_id"),
+        *(
+            "extract_set",
+            "correction_id",
+            "provider",
+            "source_name",
+            "series",
+            "scope",
+            "delivered_city_id",
+        ),
         *("city_id", *NAMES, "year", "action", "reason", "reason_zh", "source"),
     ),
     "estimates.est_local_spatial_autocorrelation": (
@@ -65,7 +103,9 @@ WITHHELD = "withheld"
 DATA_LICENCE = "LICENSE_DATA.md"  # beside the data, wherever they are given away
 WITHHELD_COMMENTS = {
     "table_name": "Schema and name of a table of this file.",
-    "column_name": "Column that is blank in the rows of restricted providers; null if those rows are not here.",
+    "column_name": (
+        "Column that is blank in the rows of restricted providers; null if those rows are not here."
+    ),
     "row_count": "Rows without their value, or that are not here.",
     "providers": "Whose values may not be passed on; marts.fct_deliveries has their terms.",
 }
@@ -81,28 +121,37 @@ def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """
     names = {"licence": "licence", "whence": "coalesce(republished_by, publisher)"}
     names |= {name: name for name in ("citation_en", "citation_zh")}
-    listed = ", ".join(f"string_agg(distinct {what}, '; ' order by {what}) as {name}" for name, what in names.items())
+    listed = ", ".join(
+        f"string_agg(distinct {what}, '; ' order by {what}) as {name}"
+        for name, what in names.items()
+    )
     return duckdb_client.rows(
         release,
         f"select provider, {listed} from marts.fct_deliveries "
-        f"where provider is not null and not {MAY_BE_PASSED_ON} group by provider order by provider",
+        f"where provider is not null and not {MAY_BE_PASSED_ON} group by provider order by"
+        " provider",
     )
 
 
 def data_licence(release: duckdb.DuckDBPyConnection) -> str:
-    """Return the terms of the data of an open release or warehouse as Markdown: they are not those of the code."""
+    """Return the terms of the data of an open release or warehouse as Markdown.
+
+    They are not those of the code.
+    """
     sources = duckdb_client.rows(
         release,
-        "select provider, provenance_class, publisher, republished_by, licence, source_link as address, "
-        f"{MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries where provider is not null "
-        "group by all order by all",
+        "select provider, provenance_class, publisher, republished_by, licence, source_link as"
+        f" address, {MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries where provider"
+        " is not null group by all order by all",
     )
     lines = [
         "# Licence of the data",
         "",
-        "Code and text are under the MIT licence. The data are not: each delivered file keeps the terms of its "
-        "publisher, and so do the values of single cities that come from it. Estimates and sums over cities are no "
-        "data of a provider.",
+        (
+            "Code and text are under the MIT licence. The data are not: each delivered file keeps"
+            " the terms of its publisher, and so do the values of single cities that come from it."
+            " Estimates and sums over cities are no data of a provider."
+        ),
         "",
         f"| {' | '.join(name.replace('_', ' ') for name in (sources or [{}])[0])} |",
         f"|{'---|' * len((sources or [{}])[0])}",
@@ -120,14 +169,17 @@ def withheld(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
         f"and table_name = '{WITHHELD}'"
     ).fetchall():
         return []
-    return duckdb_client.rows(release, f"select {', '.join(WITHHELD_COMMENTS)} from release.{WITHHELD}")
+    return duckdb_client.rows(
+        release, f"select {', '.join(WITHHELD_COMMENTS)} from release.{WITHHELD}"
+    )
 
 
 def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
     """Copy a release, or the released tables of a warehouse, with nothing in it that may not be passed on.
 
-    Every table and column stays. Rows of restricted providers are left out, or keep their keys alone; the table
-    release.withheld and the comments say where. Where no provider is restricted, the copy is the same file.
+    Every table and column stays. Rows of restricted providers are left out, or keep their keys
+    alone; the table release.withheld and the comments say where. Where no provider is restricted,
+    the copy is the same file.
 
     Parameters
     ----------
@@ -166,27 +218,39 @@ def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
         ).fetchall():
             _record(connection, lost)
         marked = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. "
-        copy_comments(connection, tables, dict.fromkeys((row["table_name"] for row in lost), marked))
+        copy_comments(
+            connection, tables, dict.fromkeys((row["table_name"] for row in lost), marked)
+        )
         connection.execute("detach new")
     return lost
 
 
 def _list_restricted(connection: duckdb.DuckDBPyConnection, providers: list[str]) -> None:
-    """Make temporary tables of what is restricted: providers, with what is counted from them, and variables."""
-    connection.execute("create temp table restricted_providers as select unnest(?::varchar[]) as provider", [providers])
+    """Make temporary tables of what is restricted.
+
+    Providers, with what is counted from them, and variables.
+    """
+    connection.execute(
+        "create temp table restricted_providers as select unnest(?::varchar[]) as provider",
+        [providers],
+    )
     # counts that are made here of a register have a provider that delivers nothing
     connection.execute(
-        "insert into restricted_providers select distinct provider from built.marts.dim_series "
-        "where provider not in (select provider from built.marts.fct_deliveries where provider is not null)"
+        "insert into restricted_providers select distinct provider from built.marts.dim_series"
+        " where provider not in (select provider from built.marts.fct_deliveries where provider is"
+        " not null)"
     )
     connection.execute(
-        "create temp table restricted_variables as select distinct variable "
-        "from (select variable, unnest(string_split(series, ' ')) as series from built.marts.dim_variable) "
-        "where series in (select series from built.marts.dim_series where provider in (from restricted_providers))"
+        "create temp table restricted_variables as select distinct variable from (select variable,"
+        " unnest(string_split(series, ' ')) as series from built.marts.dim_variable) where series"
+        " in (select series from built.marts.dim_series where provider in (from"
+        " restricted_providers))"
     )
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, name: str, providers: list[str]) -> list[dict[str, Any]]:
+def _copy(
+    connection: duckdb.DuckDBPyConnection, name: str, providers: list[str]
+) -> list[dict[str, Any]]:
     """Copy a table, and return what is withheld of it."""
     columns = [column for column, *_ in connection.execute(f"describe built.{name}").fetchall()]
     units = [column for column in columns if column in OF_ONE_UNIT]
@@ -194,16 +258,20 @@ def _copy(connection: duckdb.DuckDBPyConnection, name: str, providers: list[str]
         connection.execute(f"create table new.{name} as from built.{name}")
         return []
     if not units:
-        # a failing row of a delivered file names it; another has values, and a median is that of one city
+        # a failing row of a delivered file names it; another has values, and a median is that of
+        # one city
         keys = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
         keys += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT]
         reported = [column for column in (FAILING_ROWS, VALIDATION_RESULT) if column in columns]
         shown = dict.fromkeys(reported, f"coalesce({' and '.join(keys)}, false)")
     elif name in KEYS:
-        shown = {column: _open_rows(columns, units) for column in columns if column not in KEYS[name]}
+        shown = {
+            column: _open_rows(columns, units) for column in columns if column not in KEYS[name]
+        }
         if name == WIDE:
             variables = connection.execute(
-                "select variable from built.marts.dim_variable where variable not in (from restricted_variables)"
+                "select variable from built.marts.dim_variable where variable not in (from"
+                " restricted_variables)"
             ).fetchall()
             shown = {column: "false" for column in shown if (column,) not in variables}
     else:
@@ -215,15 +283,23 @@ def _copy(connection: duckdb.DuckDBPyConnection, name: str, providers: list[str]
         for column, condition in shown.items()
     )
     connection.execute(f"create table new.{name} as select * replace ({blanked}) from built.{name}")
-    lost = {column: f"{identifier(column)} is not null and not ({condition})" for column, condition in shown.items()}
+    lost = {
+        column: f"{identifier(column)} is not null and not ({condition})"
+        for column, condition in shown.items()
+    }
     return _withheld(connection, name, lost, providers)
 
 
 def _open_rows(columns: list[str], units: list[str]) -> str:
-    """Return SQL of the rows of a table that come from no restricted provider: those of no unit, where none says."""
+    """Return SQL of the rows of a table that come from no restricted provider.
+
+    Those of no unit, where none says.
+    """
     pair = [column for column in ("first_provider", "second_provider") if column in columns]
     if by := pair or [column for column in columns if column == "provider"]:
-        conditions = [f"coalesce({column} not in (from restricted_providers), false)" for column in by]
+        conditions = [
+            f"coalesce({column} not in (from restricted_providers), false)" for column in by
+        ]
     elif "variable" in columns:
         conditions = ["variable not in (from restricted_variables)"]
     else:
@@ -232,7 +308,10 @@ def _open_rows(columns: list[str], units: list[str]) -> str:
 
 
 def _withheld(
-    connection: duckdb.DuckDBPyConnection, name: str, lost: dict[str, str] | dict[None, str], providers: list[str]
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    lost: dict[str, str] | dict[None, str],
+    providers: list[str],
 ) -> list[dict[str, Any]]:
     """Count what a table loses, by column; None is whole rows."""
     counted = ", ".join(f"count(case when {condition} then 1 end)" for condition in lost.values())
@@ -248,12 +327,14 @@ def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]
     columns = "table_name varchar, column_name varchar, row_count bigint, providers varchar"
     connection.execute(f"create table new.release.{WITHHELD} ({columns})")
     for row in withheld:
-        connection.execute(f"insert into new.release.{WITHHELD} values (?, ?, ?, ?)", [*row.values()])
+        connection.execute(
+            f"insert into new.release.{WITHHELD} values (?, ?, ?, ?)", [*row.values()]
+        )
     # the codebook says it beside each column, with provider, licence and citation
     connection.execute(
-        f"update new.marts.data_dictionary as d set source = concat_ws('; ', source, 'withheld here') "
-        f"from new.release.{WITHHELD} as w where concat(d.table_schema, '.', d.table_name) = w.table_name "
-        "and coalesce(w.column_name, d.column_name) = d.column_name"
+        "update new.marts.data_dictionary as d set source = concat_ws('; ', source, 'withheld"
+        f" here') from new.release.{WITHHELD} as w where concat(d.table_schema, '.', d.table_name)"
+        " = w.table_name and coalesce(w.column_name, d.column_name) = d.column_name"
     )
     comment = "One row per table or column whose values may not be passed on."
     connection.execute(comments(f"new.release.{WITHHELD}", comment, WITHHELD_COMMENTS))

@@ -21,13 +21,16 @@ Words = tuple[str, str]  # in each of LANGUAGES
 MARK = "†"
 # Between two values that make up a third: a term of two factors, a chosen value.
 JOINTS = {":": " × ", "=": ": "}
-# A name of the data within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the scope of a series.
+# A name of the data within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the scope of
+# a series.
 NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?:@[\w/]+)?(?::\w+)?)(?: \((\w+)\))?", re.ASCII)
 
 
 def pair(en: object, zh: object) -> Markup:
     """Return markup that shows one of two texts, by the language of the page."""
-    return Markup('<span class="en" lang="en">{}</span><span class="zh" lang="zh-CN">{}</span>').format(en, zh)
+    return Markup(
+        '<span class="en" lang="en">{}</span><span class="zh" lang="zh-CN">{}</span>'
+    ).format(en, zh)
 
 
 @cache
@@ -69,22 +72,33 @@ class Catalogue:
     def with_labels_of(self, connection: duckdb.DuckDBPyConnection) -> "Catalogue":
         """Return a catalogue that has the labels of an open release or warehouse too.
 
-        Of a name of two kinds the label is the measure's, and of a series that of a scope that no substitute feeds.
+        Of a name of two kinds the label is the measure's, and of a series that of a scope that no
+        substitute feeds.
         """
         named = connection.execute(
-            "select name, label_en, label_zh from marts.dim_labels where kind not in ('series', 'fact') "
-            "order by list_position(['term', 'column', 'measure'], kind)"
+            "select name, label_en, label_zh from marts.dim_labels where kind not in ('series',"
+            " 'fact') order by list_position(['term', 'column', 'measure'], kind)"
         ).fetchall()
         named += connection.execute(
-            "select series, label_en, label_zh from marts.dim_series order by substitution is not null desc, scope"
+            "select series, label_en, label_zh from marts.dim_series order by substitution is not"
+            " null desc, scope"
         ).fetchall()
         substituted = duckdb_client.rows(
-            connection, "select kind, name, label_en, label_zh from marts.dim_labels where substitution is not null"
+            connection,
+            "select kind, name, label_en, label_zh from marts.dim_labels where substitution is not"
+            " null",
         )
-        return self.with_labels({name: (english, chinese) for name, english, chinese in named}, substituted)
+        return self.with_labels(
+            {name: (english, chinese) for name, english, chinese in named}, substituted
+        )
 
-    def with_labels(self, labels: Mapping[str, Words], substituted: Sequence[Mapping[str, str]] = ()) -> "Catalogue":
-        """Return a catalogue that has the labels of a release too: those of substitutes come first, then its own."""
+    def with_labels(
+        self, labels: Mapping[str, Words], substituted: Sequence[Mapping[str, str]] = ()
+    ) -> "Catalogue":
+        """Return a catalogue that has the labels of a release too.
+
+        Those of substitutes come first, then its own.
+        """
         return replace(
             self,
             labels={**labels, **self.labels},
@@ -110,7 +124,9 @@ class Catalogue:
 
     def both(self, key: str, **values: object) -> Markup:
         """Return markup of both languages' text; the values are escaped."""
-        return pair(*map(Markup, self.words(key, **{name: escape(value) for name, value in values.items()})))
+        return pair(
+            *map(Markup, self.words(key, **{name: escape(value) for name, value in values.items()}))
+        )
 
     def label(self, value: Any) -> Markup | str:
         """Return what a value of the data is called, or the value itself if the catalogue has no name for it."""
@@ -121,34 +137,49 @@ class Catalogue:
         return self.plain_label(value, "en"), self.plain_label(value, "zh")
 
     def plain_label(self, value: Any, language: str) -> str:
-        """Return what a value of the data is called in one language; of several in one, what each is called."""
+        """Return what a value of the data is called in one language.
+
+        Of several in one, what each is called.
+        """
         text = str(value)
         if text in self.substituted:
             return self.substituted[text][LANGUAGES.index(language)]
         if text in self.labels:
             return self.labels[text][LANGUAGES.index(language)]
         if ", " in text:
-            return COMMAS[language].join(self.plain_label(part, language) for part in text.split(", "))
+            return COMMAS[language].join(
+                self.plain_label(part, language) for part in text.split(", ")
+            )
         for mark, joint in JOINTS.items():
             if mark in text:
                 return joint.join(self.plain_label(part, language) for part in text.split(mark))
         if text.startswith("L."):
-            return self.plain("lagged", language, name=self.plain_label(text.removeprefix("L."), language))
+            return self.plain(
+                "lagged", language, name=self.plain_label(text.removeprefix("L."), language)
+            )
         if "@" in text:
             name, _, providers = text.partition("@")
-            # A slash stands between the providers of two series; nothing stands for the one used by default.
+            # A slash stands between the providers of two series; nothing stands for the one used by
+            # default.
             named = COMMAS[language].join(filter(None, providers.split("/")))
-            return self.plain("of_provider", language, name=self.plain_label(name, language), provider=named)
+            return self.plain(
+                "of_provider", language, name=self.plain_label(name, language), provider=named
+            )
         return text
 
     def label_within(self, kind: str, value: str, language: str) -> str:
-        """Return what a value of a kind is called: by both where its name alone has another meaning elsewhere."""
+        """Return what a value of a kind is called.
+
+        By both where its name alone has another meaning elsewhere.
+        """
         both = f"{kind}={value}"
         return self.plain_label(both if both in self.labels else value, language)
 
     def said(self, en: str | None, zh: str | None) -> Markup | str:
         """Return sentences of the database, with the names in them by their labels."""
-        return pair(self.with_labels_in(en, "en"), self.with_labels_in(zh or "", "zh")) if en else ""
+        return (
+            pair(self.with_labels_in(en, "en"), self.with_labels_in(zh or "", "zh")) if en else ""
+        )
 
     def with_labels_in(self, sentences: str, language: str) -> str:
         """Return sentences of the database in one language, with the names in them by their labels."""
@@ -157,7 +188,9 @@ class Catalogue:
             if name[2] is None:
                 return self.plain_label(name[1], language)
             # A scope is named where it was not delivered, and then nothing substitutes for it.
-            series, scope = (replace(self, substituted={}).plain_label(part, language) for part in name.groups())
+            series, scope = (
+                replace(self, substituted={}).plain_label(part, language) for part in name.groups()
+            )
             return self.plain("scoped", language, series=series, scope=scope)
 
         return NAME.sub(label, sentences)

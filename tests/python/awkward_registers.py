@@ -1,4 +1,6 @@
-"""Registers with every awkward case: ordinary firms and patents, and rows drawn from all combinations of odd values."""
+"""Registers with every awkward case: ordinary firms and patents, and rows drawn from all
+combinations of odd values.
+"""
 
 import json
 from pathlib import Path
@@ -9,7 +11,9 @@ from ai_manufacturing.synthetic import registers
 from ai_manufacturing.synthetic.files import SYNTHETIC_MARK
 from ai_manufacturing.system.sql_text import literal
 
-VALUES = json.loads((Path(__file__).parents[1] / "fixtures/awkward_registers.json").read_text(encoding="utf-8"))
+VALUES = json.loads(
+    (Path(__file__).parents[1] / "fixtures/awkward_registers.json").read_text(encoding="utf-8")
+)
 """Odd values by kind. 10 October 1582 is no day of the Gregorian calendar; keywords have the special characters of
 regular expressions and of SQL, and their language."""
 DATES = VALUES["dates"]
@@ -20,17 +24,25 @@ CITIES, INDUSTRIES, IPC, TYPES, KEYWORDS, TEXTS = (
 
 
 def write(folder: Path, firms: int, patents: int) -> None:
-    """Write registers of so many rows; one in five is of odd values, and of those of firms one in ten lies in CSV."""
-    registers.write(folder, firms - firms // 5, patents - patents // 5, seed=7, patent_years=range(2014, 2016))
+    """Write registers of so many rows; one in five is of odd values, and of those of firms one in
+    ten lies in CSV.
+    """
+    registers.write(
+        folder, firms - firms // 5, patents - patents // 5, seed=7, patent_years=range(2014, 2016)
+    )
     odd, texts = firms // 5, firms // 50
     with duckdb.connect() as connection:
         connection.execute(
-            f"copy ({_firms(odd - texts, DATES, 'date')}) to {literal(folder / 'firm_register/odd.parquet')}"
+            f"copy ({_firms(odd - texts, DATES, 'date')}) to"
+            f" {literal(folder / 'firm_register/odd.parquet')}"
         )
         connection.execute(
-            f"copy ({_firms(texts, DATE_TEXTS, 'varchar')}) to {literal(folder / 'firm_register/texts.csv')}"
+            f"copy ({_firms(texts, DATE_TEXTS, 'varchar')}) to"
+            f" {literal(folder / 'firm_register/texts.csv')}"
         )
-        connection.execute(f"copy ({_patents(patents // 5)}) to {literal(folder / 'patent_register/odd.parquet')}")
+        connection.execute(
+            f"copy ({_patents(patents // 5)}) to {literal(folder / 'patent_register/odd.parquet')}"
+        )
 
 
 def _one(values: list[str | None], part: int) -> str:
@@ -40,7 +52,9 @@ def _one(values: list[str | None], part: int) -> str:
 
 
 def _id(kind: str) -> str:
-    """Return SQL for ids of which some repeat, in this file and elsewhere, and some are missing or odd."""
+    """Return SQL for ids of which some repeat, in this file and elsewhere, and some are missing or
+    odd.
+    """
     return f"""case hash(i * 64 + 1) % 40
         when 0 then null when 1 then '' when 2 then ' ' when 3 then '{kind}' || i // 2
         when 4 then lower('{kind}' || i) when 5 then '{kind}' || i % 10 else '{kind}' || i end"""

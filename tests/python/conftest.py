@@ -1,4 +1,6 @@
-"""Real builds for the tests: a sample, the public deliveries where they exist, and broken deliveries."""
+"""Real builds for the tests: a sample, the public deliveries where they exist, and broken
+deliveries.
+"""
 
 import fcntl
 import importlib.util
@@ -52,7 +54,8 @@ class Build:
     def environment(self) -> dict[str, str]:
         """The variables of the README, and a target folder that no other run writes to.
 
-        A copy of the project parses into itself: what dbt keeps of a parse names the folder of its seeds.
+        A copy of the project parses into itself: what dbt keeps of a parse names the folder of its
+        seeds.
         """
         target = self.scratch if self.project == PROJECT else self.project
         return {
@@ -76,11 +79,17 @@ class Build:
         flags = ["--no-use-colors", *([] if self.artifacts else ["--no-write-json"])]
         arguments = (*flags, *arguments)
         # dbt parses anew for a copy of the project, another name of the file, and for variables
-        is_parsed = self.project == PROJECT and self.warehouse.name == WAREHOUSE and "--vars" not in arguments
+        is_parsed = (
+            self.project == PROJECT
+            and self.warehouse.name == WAREHOUSE
+            and "--vars" not in arguments
+        )
         if self.shell is not None and is_parsed:
             self.exit_code, self.output = self.shell.dbt(*arguments, environment=self.environment)
         else:
-            self.exit_code, self.output = dbt_process.run([*arguments], self.project, self.environment)
+            self.exit_code, self.output = dbt_process.run(
+                [*arguments], self.project, self.environment
+            )
         return self
 
     def models(self, *targets: str, edited: Iterable[str] = ()) -> models.Run:
@@ -103,7 +112,9 @@ class Build:
         """Return the SQL that dbt compiled for a model or a test, in a warehouse of this name."""
         assert self.manifest is not None
         nodes = models.nodes_of(self.manifest).values()
-        ((sql, database),) = [(node["compiled_code"], node["database"]) for node in nodes if node["name"] == name]
+        ((sql, database),) = [
+            (node["compiled_code"], node["database"]) for node in nodes if node["name"] == name
+        ]
         return str(sql).replace(f'"{database}".', "")
 
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -145,12 +156,16 @@ class Build:
 
     def tables(self, schema: str) -> set[str]:
         """Return the names of the tables and views in a schema."""
-        found = self.rows("select table_name from information_schema.tables where table_schema = ?", schema)
+        found = self.rows(
+            "select table_name from information_schema.tables where table_schema = ?", schema
+        )
         return {name for (name,) in found}
 
 
 def environment_of_its_own(folder: Path, *packages: str) -> Path:
-    """Make a virtual environment with these packages and return its Python; skip where none can be installed."""
+    """Make a virtual environment with these packages and return its Python; skip where none can be
+    installed.
+    """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
     # compiled is what is imported, when it is: of a large environment the least
@@ -162,7 +177,9 @@ def environment_of_its_own(folder: Path, *packages: str) -> Path:
         check=False,
     )
     if installed.returncode:
-        pytest.skip(f"cannot be installed here, perhaps for want of a network: {installed.stderr[-300:]}")
+        pytest.skip(
+            f"cannot be installed here, perhaps for want of a network: {installed.stderr[-300:]}"
+        )
     return python
 
 
@@ -207,18 +224,26 @@ def asks_for_public(item: pytest.Item) -> bool:
 
 
 def rank(item: pytest.Item) -> int:
-    """Return when a test comes: what takes long begins, and the public set is read when it has been built."""
+    """Return when a test comes: what takes long begins, and the public set is read when it has been
+    built.
+    """
     order = ("door", "faults", "functions", "warehouse")
     return len(order) if asks_for_public(item) else order.index(tier_of(item))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option by which a machine that is too small for the whole soak takes a part of it."""
-    parser.addoption("--share", default="1/1", help="the part of the soak to run: 2/4 is the second of four (1/1, all)")
+    parser.addoption(
+        "--share",
+        default="1/1",
+        help="the part of the soak to run: 2/4 is the second of four (1/1, all)",
+    )
 
 
 def outside(soak: list[pytest.Item], share: str) -> list[pytest.Item]:
-    """Return the soak tests that another share has; each is in one, and the longest are dealt out first."""
+    """Return the soak tests that another share has; each is in one, and the longest are dealt out
+    first.
+    """
     found = re.fullmatch(r"(\d+)/(\d+)", share)
     number, of = map(int, found.groups()) if found else (0, 0)
     if not 1 <= number <= of:
@@ -227,20 +252,26 @@ def outside(soak: list[pytest.Item], share: str) -> list[pytest.Item]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with its tier, and begin with what takes longest, so that the workers end together."""
+    """Mark each test with its tier, and begin with what takes longest, so that the workers end
+    together.
+    """
     for item in items:
         item.add_marker(tier_of(item))
     soak = [item for item in items if item.get_closest_marker("soak")]
     doors = [item.nodeid for item in items if tier_of(item) == "door" and item not in soak]
     if len(doors) > DOORS:
-        raise pytest.UsageError(f"{len(doors)} doors are open in `make test`, at most {DOORS}: {', '.join(doors)}")
+        raise pytest.UsageError(
+            f"{len(doors)} doors are open in `make test`, at most {DOORS}: {', '.join(doors)}"
+        )
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=rank)
     # One worker builds the public set meanwhile.
     builder = next(filter(asks_for_public, items), None)
     items.sort(key=lambda item: item is not builder)
     items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
-    left = outside([item for item in items if item.get_closest_marker("soak")], config.getoption("share"))
+    left = outside(
+        [item for item in items if item.get_closest_marker("soak")], config.getoption("share")
+    )
     items[:] = [item for item in items if item not in left]
     config.hook.pytest_deselected(items=left)
 
@@ -253,7 +284,9 @@ def behind_a_door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of one worker, for dbt's own files and for the warehouses that its tests build in turn."""
+    """Return a folder of one worker, for dbt's own files and for the warehouses that its tests
+    build in turn.
+    """
     return tmp_path_factory.mktemp("scratch")
 
 
@@ -319,7 +352,9 @@ def is_of_this_code(made: Path) -> bool:
 def with_manifest(build: Build) -> Build:
     """Build the whole by dbt, and keep what it compiled."""
     assert build.manifest is not None
-    build.exit_code, build.output = dbt_process.run(["--no-use-colors", "build"], PROJECT, build.environment)
+    build.exit_code, build.output = dbt_process.run(
+        ["--no-use-colors", "build"], PROJECT, build.environment
+    )
     shutil.copyfile(build.scratch / "target/manifest.json", build.manifest)
     return build
 
@@ -354,7 +389,9 @@ def sample_build(shared: Path) -> Build:
 
 @pytest.fixture(scope="session")
 def public_extracts() -> Path:
-    """Return the real public deliveries, which may not be redistributed and so are not in every clone."""
+    """Return the real public deliveries, which may not be redistributed and so are not in every
+    clone.
+    """
     if not PUBLIC_EXTRACTS.is_dir():
         pytest.skip("the real public deliveries are not here; set PUBLIC_EXTRACTS to their folder")
     return PUBLIC_EXTRACTS.resolve()
@@ -381,17 +418,22 @@ def public_build(public_extracts: Path, sample_build: Build, shared: Path) -> Bu
 @pytest.fixture(scope="session")
 def shell(scratch: Path) -> Iterator[dbt_process.Shell]:
     """Return a process that has parsed the project once for the tests of a worker."""
-    with dbt_process.shell(PROJECT, Build(scratch / "extracts", scratch / WAREHOUSE, scratch).environment) as parsed:
+    with dbt_process.shell(
+        PROJECT, Build(scratch / "extracts", scratch / WAREHOUSE, scratch).environment
+    ) as parsed:
         yield parsed
 
 
 @pytest.fixture
-def fresh(scratch: Path, sample_build: Build, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
+def fresh(
+    scratch: Path, sample_build: Build, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Build]:
     """Return a build of nothing yet but seeds, from a folder of extracts to fill.
 
-    The warehouse is at one path in all tests of a worker, which has parsed the project for it, if the test is a door.
-    Unit tests bring rows of their own and see no delivery. The manifest and the results of a run, which are a quarter
-    of a small run, are written for the test that asks for them.
+    The warehouse is at one path in all tests of a worker, which has parsed the project for it, if
+    the test is a door. Unit tests bring rows of their own and see no delivery. The manifest and the
+    results of a run, which are a quarter of a small run, are written for the test that asks for
+    them.
     """
     is_door = request.node.get_closest_marker("door") is not None
     build = Build(
@@ -429,7 +471,9 @@ def seeded(fresh: Build, sample_build: Build) -> None:
 
 @pytest.fixture
 def delivery(fresh: Build, sample_build: Build, tmp_path: Path) -> Build:
-    """Return a copy of the sample to break, and of the good warehouse that the broken delivery is built into."""
+    """Return a copy of the sample to break, and of the good warehouse that the broken delivery is
+    built into.
+    """
     fresh.extracts = Path(shutil.copytree(sample_build.extracts, tmp_path / "sample"))
     shutil.copyfile(sample_build.warehouse, fresh.warehouse)
     # a store of its own, because the log would remember what other tests delivered

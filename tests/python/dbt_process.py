@@ -1,4 +1,6 @@
-"""dbt in a process of its own that has its imports behind it: they are half of the processor time of a small run."""
+"""dbt in a process of its own that has its imports behind it: they are half of the processor time
+of a small run.
+"""
 
 import gc
 import os
@@ -29,7 +31,8 @@ IMPORTED = [
 
 processes = get_context("forkserver")
 processes.set_forkserver_preload(IMPORTED)
-# Read at import, thus before a run has its own environment; a process with threads cannot be forked.
+# Read at import, thus before a run has its own environment; a process with threads cannot be
+# forked.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -37,7 +40,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
     """Run dbt in a folder, and return its exit code and what it printed."""
     with tempfile.NamedTemporaryFile() as printed:
-        process = processes.Process(target=_dbt, args=(arguments, folder, environment, printed.name))
+        process = processes.Process(
+            target=_dbt, args=(arguments, folder, environment, printed.name)
+        )
         process.start()
         process.join()
         return process.exitcode or 0, printed.read().decode("utf-8")
@@ -45,15 +50,20 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tupl
 
 @dataclass
 class Shell:
-    """A process that has parsed the project, and is forked for each run, without workers of its own."""
+    """A process that has parsed the project, and is forked for each run, without workers of its
+    own.
+    """
 
     asked: Connection
     printed: Path
 
-    def dbt(self, *arguments: str, environment: dict[str, str] | None = None, dies_at: str = "") -> tuple[int, str]:
+    def dbt(
+        self, *arguments: str, environment: dict[str, str] | None = None, dies_at: str = ""
+    ) -> tuple[int, str]:
         """Run dbt; with `dies_at`, the run is killed when it opens a file whose path ends so.
 
-        Its environment may add to that of the parse, or change, what dbt does not read when it parses.
+        Its environment may add to that of the parse, or change, what dbt does not read when it
+        parses.
         """
         before = self.printed.stat().st_size
         self.asked.send((arguments, environment or {}, dies_at))
@@ -74,7 +84,9 @@ def shell(folder: Path, environment: dict[str, str]) -> Iterator[Shell]:
 
 
 def refuse_ports(event: str, arguments: tuple[Any, ...]) -> None:
-    """Let a process fail that listens on the network; an audit hook, which cannot be taken away again."""
+    """Let a process fail that listens on the network; an audit hook, which cannot be taken away
+    again.
+    """
     if event == "socket.bind" and isinstance(arguments[1], tuple):
         raise PermissionError(f"listens on {arguments[1]}")
 
@@ -83,7 +95,9 @@ def _serve(asked: Connection, folder: Path, environment: dict[str, str], printed
     from dbt.cli.main import dbtRunner
 
     settle_in(folder, environment, printed)
-    os.environ.setdefault("WAREHOUSE_THREADS", "1")  # workers would import anew what is imported here
+    os.environ.setdefault(
+        "WAREHOUSE_THREADS", "1"
+    )  # workers would import anew what is imported here
     manifest = dbtRunner().invoke(["--quiet", "parse"]).result
     gc.freeze()  # so that a fork shares what was parsed
     while True:
@@ -118,7 +132,9 @@ def _invoke(manifest: Any, arguments: tuple[str, ...], dies_at: str) -> int:
 
 
 def settle_in(folder: Path, environment: dict[str, str], printed: str) -> None:
-    """Give a forked process its folder, its environment and a file to print to, and no port to listen on."""
+    """Give a forked process its folder, its environment and a file to print to, and no port to
+    listen on.
+    """
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

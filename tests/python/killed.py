@@ -1,7 +1,7 @@
 """A command that kills itself at one place of its own code, in a process of its own.
 
-Places are the lines of some modules in the order in which they are reached first, so that no loop has more than its
-share.
+Places are the lines of some modules in the order in which they are reached first, so that no loop
+has more than its share.
 """
 
 import importlib
@@ -38,7 +38,9 @@ class Places:
         self._not_reached: dict[CodeType, set[int]] = {}
 
     def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        """Count the places, and die at the last one; code whose lines are all reached runs at its own speed."""
+        """Count the places, and die at the last one; code whose lines are all reached runs at its
+        own speed.
+        """
         code = frame.f_code
         lines = self._not_reached.get(code)
         if lines is None:
@@ -57,7 +59,8 @@ class Places:
 
 @contextmanager
 def at_place(within: Sequence[str], last: int, mark: str = "") -> Iterator[None]:
-    """Kill this process at a place, 0 for never; then print how many places there are, and how many before the mark.
+    """Kill this process at a place, 0 for never; then print how many places there are, and how many
+    before the mark.
 
     Parameters
     ----------
@@ -97,7 +100,8 @@ def command(
     imported: Sequence[str],
     prepare: Callable[[], None] | None = None,
 ) -> Iterator[Command]:
-    """Start a process that has imported what `ai-manufacturing` needs, and is forked for each run of it.
+    """Start a process that has imported what `ai-manufacturing` needs, and is forked for each run
+    of it.
 
     Parameters
     ----------
@@ -142,7 +146,9 @@ def dies(
     after_success: Callable[[str], None],
     before_death: Callable[[], None] = lambda: None,
 ) -> None:
-    """Kill a command at points over its code; after each death, nothing is half-written, and the next run succeeds."""
+    """Kill a command at points over its code; after each death, nothing is half-written, and the
+    next run succeeds.
+    """
     before_death()
     exit_code, printed = run(*arguments)
     assert exit_code == 0, printed

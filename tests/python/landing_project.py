@@ -89,7 +89,9 @@ class Project:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def deliver_rows(self, *rows: Sequence[Any], to: str = "firms/a.csv", header: Sequence[str] = HEADER) -> Path:
+    def deliver_rows(
+        self, *rows: Sequence[Any], to: str = "firms/a.csv", header: Sequence[str] = HEADER
+    ) -> Path:
         """Deliver a CSV file with these rows below its header."""
         return self.deliver(to, csv_text(*rows, header=header))
 
@@ -114,7 +116,9 @@ def made_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("DBT_PROJECT_DIR", str(folder))
     monkeypatch.setenv("EXTRACTS_DIR", "extracts")
     monkeypatch.setenv("LANDING_DIR", "landing")
-    (folder / "python_models").symlink_to(PROJECT / "python_models")  # has the columns of raw_deliveries
+    (folder / "python_models").symlink_to(
+        PROJECT / "python_models"
+    )  # has the columns of raw_deliveries
     made = Project(folder)
     made.declare(FIRMS)
     return made

@@ -1,7 +1,9 @@
-"""Models run in one process, without dbt: what follows from a changed delivery, as far as a test asks.
+"""Models run in one process, without dbt: what follows from a changed delivery, as far as a test
+asks.
 
-SQL is the text that dbt compiled when it built the warehouse; Python models are their files. A model whose inputs are
-as they were is not run, and a data test that fails stops what follows it, as in `dbt build`.
+SQL is the text that dbt compiled when it built the warehouse; Python models are their files. A
+model whose inputs are as they were is not run, and a data test that fails stops what follows it, as
+in `dbt build`.
 """
 
 import inspect
@@ -143,7 +145,9 @@ class Run:
         return inspect.unwrap(model)(dbt, self.connection)
 
     def _tests_after(self, order: list[str]) -> dict[str, list[Node]]:
-        """Return the data tests that stop a build by the last model of their inputs; those of other models run not."""
+        """Return the data tests that stop a build by the last model of their inputs; those of other
+        models run not.
+        """
         places = {name: place for place, name in enumerate(order)}
         tests: dict[str, list[Node]] = {name: [] for name in order}
         for node in self.nodes.values():
@@ -170,7 +174,9 @@ class Run:
         return [column[:2] for column in described]
 
     def _content(self, relation: str) -> Any:
-        return self.connection.execute(f"select count(*), sum(hash(r)) from {relation} as r").fetchone()
+        return self.connection.execute(
+            f"select count(*), sum(hash(r)) from {relation} as r"
+        ).fetchone()
 
 
 @dataclass

@@ -1,7 +1,8 @@
-"""Registers counted without dbt: the files of a folder are landed, and the models that follow from them are run.
+"""Registers counted without dbt: the files of a folder are landed, and the models that follow from
+them are run.
 
-dbt writes the paths of landed files into the staging models when it compiles them. Here they are written into what dbt
-compiled for the sample, which has no register.
+dbt writes the paths of landed files into the staging models when it compiles them. Here they are
+written into what dbt compiled for the sample, which has no register.
 """
 
 import re
@@ -36,7 +37,9 @@ def count(build: Build, *targets: str, firms_of: str = "vendor") -> models.Run:
 
 
 def rows_of(build: Build, firms_of: str) -> str:
-    """Return the query of all rows of the registers, as dbt would compile it for the files that have landed."""
+    """Return the query of all rows of the registers, as dbt would compile it for the files that
+    have landed.
+    """
     final = build.compiled(DELIVERED).partition("final as (")[2]
     if firms_of != "vendor":
         # what the declaration says that the crawl lacks
@@ -52,13 +55,19 @@ def rows_of(build: Build, firms_of: str) -> str:
 def staged(build: Build, provider: str, entity: str) -> str:
     """Return the staging query of a provider's register, of the files that have landed."""
     files = build.rows(
-        "select file_number, store_key from raw.raw_register_files where provider = ? and entity = ? order by 1",
+        "select file_number, store_key from raw.raw_register_files where provider = ? and entity ="
+        " ? order by 1",
         provider,
         entity,
     )
     query = build.compiled(f"stg_{provider}__{entity}")
     (declared,) = re.findall(r"read_parquet\(\['([^']*)'", query)
-    paths = [declared, *(f"{build.environment['LANDING_DIR']}/{key}/rows.parquet" for _, key in files)]
+    paths = [
+        declared,
+        *(f"{build.environment['LANDING_DIR']}/{key}/rows.parquet" for _, key in files),
+    ]
     query = re.sub(r"read_parquet\(\[.*?\]", lambda _: f"read_parquet({paths}", query)
     first = files[0][0] - 1 if files else 0
-    return query.replace("cast(file_index as integer) + 0", f"cast(file_index as integer) + {first}")
+    return query.replace(
+        "cast(file_index as integer) + 0", f"cast(file_index as integer) + {first}"
+    )

@@ -1,4 +1,6 @@
-"""A reader of the published file, in a process of its own that imports little: twenty of them start at once."""
+"""A reader of the published file, in a process of its own that imports little: twenty of them start
+at once.
+"""
 
 import json
 import time
@@ -13,10 +15,13 @@ from tests.python.waiting import LAST_RESORT
 PAUSE = 0.5  # seconds, so that twenty readers leave the refresh a processor
 
 
-def read_in_a_loop(path: str, begun: Barrier, published: "Synchronized[int]", stop: Event, found: Any) -> None:
+def read_in_a_loop(
+    path: str, begun: Barrier, published: "Synchronized[int]", stop: Event, found: Any
+) -> None:
     """Open the published file again and again, and compare what is read with its manifest.
 
-    `published` is the number of the newest release that is surely in place: nothing older may be read after it.
+    `published` is the number of the newest release that is surely in place: nothing older may be
+    read after it.
     """
     seen: list[str] = []
     reads, last = 0, False

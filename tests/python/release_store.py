@@ -1,4 +1,6 @@
-"""Release folders to refresh into, and a refresh whose dbt run is a copy of a warehouse that dbt built."""
+"""Release folders to refresh into, and a refresh whose dbt run is a copy of a warehouse that dbt
+built.
+"""
 
 import shutil
 import subprocess
@@ -83,8 +85,12 @@ def check(path: Path) -> Manifest:
     return manifest
 
 
-def published_as_built(store: Store, warehouse: Path, extracts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Publish a warehouse as what the present code makes of these extracts: a refresh finds nothing new."""
+def published_as_built(
+    store: Store, warehouse: Path, extracts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Publish a warehouse as what the present code makes of these extracts: a refresh finds nothing
+    new.
+    """
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     hashes = fingerprint.delivery_hashes(extracts)
@@ -128,14 +134,16 @@ def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -
     warehouse = changed(
         sample_build.warehouse,
         tmp_path_factory.mktemp("light") / "sample.duckdb",
-        "create temp table kept as from marts.fct_delivered_values where year = 2015 and city_id < '2'",
+        "create temp table kept as from marts.fct_delivered_values where year = 2015 and city_id"
+        " < '2'",
         "drop view marts.fct_delivered_values",
         "create table marts.fct_delivered_values as from kept",
     )
     return replace(sample_build, warehouse=warehouse)
 
 
-# What a refresh reads of a build, and what its tests change there: of these, a release is soon written.
+# What a refresh reads of a build, and what its tests change there: of these, a release is soon
+# written.
 SHOWN = "specification_id in (select specification_id from whole.reports.rpt_column_specifications)"
 SAMPLES = f"select sample_id from whole.intermediate.int_specifications_sampled where {SHOWN}"
 SOME = {
@@ -189,7 +197,8 @@ def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory)
 
 @dataclass
 class Refreshes:
-    """Refreshes whose dbt run is a copy of a warehouse that dbt built earlier: of the sample, unless changed.
+    """Refreshes whose dbt run is a copy of a warehouse that dbt built earlier: of the sample,
+    unless changed.
 
     Attributes
     ----------
@@ -209,13 +218,17 @@ class Refreshes:
     def of(self, *statements: str) -> Path:
         """Let the next refresh build the sample, changed by statements, and return its warehouse."""
         number = len(list(self.folder.glob("*.duckdb")))
-        self.warehouse = changed(self.build.warehouse, self.folder / f"{number}.duckdb", *statements)
+        self.warehouse = changed(
+            self.build.warehouse, self.folder / f"{number}.duckdb", *statements
+        )
         return self.warehouse
 
     def run(self, limits: Limits | None = None, **options: Any) -> Manifest:
         """Refresh."""
         self.events.clear()
-        return cycle.refresh(self.store, limits or self.limits, lambda *event: self.events.append(event), **options)
+        return cycle.refresh(
+            self.store, limits or self.limits, lambda *event: self.events.append(event), **options
+        )
 
     @property
     def names(self) -> list[str]:
@@ -242,18 +255,24 @@ def small_build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 
 @pytest.fixture
-def refreshes(store: Store, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refreshes:
+def refreshes(
+    store: Store, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Refreshes:
     """Return refreshes of a few invented rows."""
     return refreshes_of(small_build, store, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def sample_refreshes(store: Store, audited_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refreshes:
+def sample_refreshes(
+    store: Store, audited_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Refreshes:
     """Return refreshes of the sample."""
     return refreshes_of(audited_build, store, tmp_path, monkeypatch)
 
 
-def refreshes_of(built: Build, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refreshes:
+def refreshes_of(
+    built: Build, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Refreshes:
     (tmp_path / "warehouses").mkdir()
     refreshes = Refreshes(store, built, tmp_path / "warehouses", built.warehouse)
 
@@ -275,6 +294,8 @@ def released_to(store: Store) -> dict[str, str]:
     return {"RELEASE_DIR": str(store.folder), "RELEASE_PATH": str(store.published)}
 
 
-def command(store: Store, build: Build, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def command(
+    store: Store, build: Build, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run `ai-manufacturing` on a release folder."""
     return build.command(*arguments, **released_to(store), **environment)

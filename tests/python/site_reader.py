@@ -26,7 +26,8 @@ if TYPE_CHECKING:  # the soak's environment has them
     from playwright.sync_api import Page as OpenPage
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 380, "height": 800}
-# What has no place on a Chinese page: English sentences outside code, what is marked as English, values of programs.
+# What has no place on a Chinese page: English sentences outside code, what is marked as English,
+# values of programs.
 STRAY = """() => {
   const found = [];
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -54,7 +55,9 @@ def release(build: Build, folder: Path, kind: str) -> Path:
         "published_at": "2026-01-02T03:04:05+00:00",
         "extract_set": build.value("select max(extract_set) from raw.deliveries"),
         "extract_set_kind": kind,
-        "delivery_hashes": dict(build.rows("select distinct file_path, delivery_id from raw.deliveries")),
+        "delivery_hashes": dict(
+            build.rows("select distinct file_path, delivery_id from raw.deliveries")
+        ),
         "gate_summary": dict(zip(("expectations", "critical", "warnings"), checked, strict=True)),
     }
     writer.write(build.warehouse, path, manifest, None)
@@ -169,7 +172,9 @@ def sample_page(sample_release: Path) -> Callable[..., Page]:
 
 @pytest.fixture(scope="session")
 def public_page(public_release: Path) -> Callable[..., Page]:
-    """Return the pages of the public set as behind a door: with the values that may not be passed on."""
+    """Return the pages of the public set as behind a door: with the values that may not be passed
+    on.
+    """
     return pages_of(public_release, with_restricted=True)
 
 
@@ -211,7 +216,10 @@ def browser() -> Iterator["Browser"]:
 
     expect.set_options(timeout=LAST_RESORT * 1000)
     if CHROMIUM is None:
-        pytest.skip("Chromium is not here; install the package chromium to test the site as a reader meets it")
+        pytest.skip(
+            "Chromium is not here; install the package chromium to test the site as a reader"
+            " meets it"
+        )
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield running
@@ -230,8 +238,13 @@ def axe() -> str:
 
 
 def first_rows_only(page: "OpenPage") -> None:
-    """Leave of rows and sections that are alike the first ones: with all of them axe takes half a minute."""
-    page.evaluate("document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one => one.remove())")
+    """Leave of rows and sections that are alike the first ones: with all of them axe takes half a
+    minute.
+    """
+    page.evaluate(
+        "document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one =>"
+        " one.remove())"
+    )
 
 
 def serious_faults(page: "OpenPage") -> list[tuple[str, list[Any]]]:
@@ -273,7 +286,9 @@ class Reader:
         return {folder / url.removeprefix(own) for url in asked}
 
     def open_everywhere(self, folder: Path, name: str) -> set[Path]:
-        """Open a page at a desk and on a phone, in both languages, find no fault, and return the files it loaded."""
+        """Open a page at a desk and on a phone, in both languages, find no fault, and return the
+        files it loaded.
+        """
         for size in (DESK, PHONE):
             self.page.set_viewport_size(size)
             for language in ("en", "zh-CN"):
@@ -294,7 +309,9 @@ class Reader:
 
     def reaches_nothing(self) -> None:
         """See that the open page may fetch nothing of another address."""
-        reached = self.page.evaluate("fetch('http://127.0.0.1:9/').then(() => true, (error) => String(error))")
+        reached = self.page.evaluate(
+            "fetch('http://127.0.0.1:9/').then(() => true, (error) => String(error))"
+        )
         assert "Failed to fetch" in str(reached)
         assert any(re.search("connect-src|default-src", words) for words in self.complaints)
 

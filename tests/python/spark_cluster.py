@@ -1,4 +1,6 @@
-"""A standalone Spark cluster of this machine, on loopback: a master and workers, each a process of pyspark's own."""
+"""A standalone Spark cluster of this machine, on loopback: a master and workers, each a process of
+pyspark's own.
+"""
 
 import contextlib
 import json
@@ -81,7 +83,9 @@ def write_conf(folder: Path, **settings: str) -> Path:
 
 
 @contextlib.contextmanager
-def running(folder: Path, workers: int, below: Sequence[str] = (), **settings: str) -> Iterator[Cluster]:
+def running(
+    folder: Path, workers: int, below: Sequence[str] = (), **settings: str
+) -> Iterator[Cluster]:
     """Start a master and workers of one core each; all end with the block, whatever happens in it.
 
     Parameters
@@ -119,7 +123,9 @@ def running(folder: Path, workers: int, below: Sequence[str] = (), **settings: s
         ]
         with (folder / f"{name}.log").open("wb") as log:
             # a group of its own, to end a worker with its executor
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
         cluster.started.append(process)
         return process
 
@@ -128,15 +134,26 @@ def running(folder: Path, workers: int, below: Sequence[str] = (), **settings: s
         return f"{ended} ended; see the logs in {folder}" if ended else ""
 
     def registered() -> bool:
-        return (folder / "master.log").read_text(errors="replace").count("Registering worker") == workers
+        return (folder / "master.log").read_text(errors="replace").count(
+            "Registering worker"
+        ) == workers
 
     try:
         port = cluster.master.rpartition(":")[2]
         start("master", "master.Master", "--port", port)
         wait_for(lambda: answers(int(port)), whoever_ended, cluster.written)
         for number in range(workers):
-            options = ("--cores", "1", "--memory", "2g", "--work-dir", str(folder / f"work_{number}"))
-            cluster.workers.append(start(f"worker_{number}", "worker.Worker", *options, cluster.master))
+            options = (
+                "--cores",
+                "1",
+                "--memory",
+                "2g",
+                "--work-dir",
+                str(folder / f"work_{number}"),
+            )
+            cluster.workers.append(
+                start(f"worker_{number}", "worker.Worker", *options, cluster.master)
+            )
         wait_for(registered, whoever_ended, cluster.written)
         yield cluster
     finally:

@@ -14,7 +14,8 @@ from tests.python.conftest import Build
 def on_terminal(
     build: Build, *arguments: str, both: bool = False, typed: str = "", **environment: str
 ) -> tuple[int, str, str]:
-    """Run a command whose stderr is a terminal, and its stdout too if both are to be, and its stdin if one types.
+    """Run a command whose stderr is a terminal, and its stdout too if both are to be, and its stdin
+    if one types.
 
     Returns
     -------

@@ -1,4 +1,6 @@
-"""The server of `make serve`: texts packed, and files in parts, so that a column comes without the others."""
+"""The server of `make serve`: texts packed, and files in parts, so that a column comes without the
+others.
+"""
 
 import gzip
 import threading
@@ -72,14 +74,18 @@ def test_a_part_of_a_file_is_sent_alone(served: str, part: str, first: int, last
         ("/../../etc/passwd", "bytes=0-1", 404),
     ],
 )
-def test_a_part_that_is_not_there_is_refused(served: str, path: str, part: str, status: int) -> None:
+def test_a_part_that_is_not_there_is_refused(
+    served: str, path: str, part: str, status: int
+) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         asked(served + path, Range=part)
     with refused.value as answer:
         assert answer.code == status
 
 
-def test_a_file_that_was_replaced_has_another_version_and_gives_no_part_of_it(served: str, tmp_path: Path) -> None:
+def test_a_file_that_was_replaced_has_another_version_and_gives_no_part_of_it(
+    served: str, tmp_path: Path
+) -> None:
     url = f"{served}/release.duckdb"
     _, headers, _ = asked(url)
     version = headers["ETag"]

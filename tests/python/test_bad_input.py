@@ -1,4 +1,6 @@
-"""Bad deliveries up to the panel: a record set aside with its reason, and what became of every file."""
+"""Bad deliveries up to the panel: a record set aside with its reason, and what became of every
+file.
+"""
 
 import json
 
@@ -26,7 +28,11 @@ EMPLOYMENT = "单位从业人员(万人)"
 
 def emptied(rows: list[Row]) -> list[Row]:
     """Deliver one count of a city without its number: it is missing, and no zero."""
-    row = next(row for row in rows if row[CITY] == HANGZHOU and row["专利类型"] == "发明" and row["行业代码"] == "39")
+    row = next(
+        row
+        for row in rows
+        if row[CITY] == HANGZHOU and row["专利类型"] == "发明" and row["行业代码"] == "39"
+    )
     row["人工智能专利申请数"] = "-"
     return rows
 
@@ -38,10 +44,14 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
 
     delivery.models("fct_city_year_panel", "raw_rejected_rows")
 
-    rejected = delivery.rows("select file_path, row_number, column_name, value, reason from raw.rejected_rows")
+    rejected = delivery.rows(
+        "select file_path, row_number, column_name, value, reason from raw.rejected_rows"
+    )
     row_number = next(
         number
-        for number, line in enumerate(yearbook(delivery, 2015).read_text(encoding="utf-8").splitlines(), start=1)
+        for number, line in enumerate(
+            yearbook(delivery, 2015).read_text(encoding="utf-8").splitlines(), start=1
+        )
         if line.startswith(CHANGSHA)
     )
     assert rejected == [(path, row_number, EMPLOYMENT, "12O.4", "not a number (a letter O?)")]
@@ -67,7 +77,10 @@ def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
         later.write_bytes(firm_survival(delivery, 2020).read_bytes())
         edit(later, each(set_to(YEAR, str(year))))
     edit(yearbook(delivery, 2011), lambda rows: rows[:200])
-    lines = [yearbook(delivery, year).read_text(encoding="utf-8").splitlines() for year in range(2010, 2021)]
+    lines = [
+        yearbook(delivery, year).read_text(encoding="utf-8").splitlines()
+        for year in range(2010, 2021)
+    ]
     unknown = [",".join(["", "某市", *line.split(",")[2:]]) for line in lines[3][1:]]
     # a second sheet in wide layout is named
     book = openpyxl.Workbook()
@@ -86,22 +99,37 @@ def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
             sheet.append(row)
     del book["Sheet"]
     book.save(delivery.extracts / "city_yearbook/外商直接投资FDI.xlsx")
-    whole = [lines[0][0], *(line for year, rows in enumerate(lines) if year != 3 for line in rows[1:]), *unknown]
-    (delivery.extracts / "city_yearbook/城市统计年鉴_全.csv").write_text("\n".join(whole), encoding="utf-8")
+    whole = [
+        lines[0][0],
+        *(line for year, rows in enumerate(lines) if year != 3 for line in rows[1:]),
+        *unknown,
+    ]
+    (delivery.extracts / "city_yearbook/城市统计年鉴_全.csv").write_text(
+        "\n".join(whole), encoding="utf-8"
+    )
     (delivery.extracts / "city_yearbook/备份.csv").write_text("a,b\n1,2\n", encoding="utf-8")
 
     run = delivery.models("gate_sources", "int_series_years")
 
     assert run.failed == {}
     values = (
-        "select series, scope, city_id, year, value from intermediate.int_series_conformed where scope <> 'total' "
-        "and not (city_id = '430100' and year = 2015) order by all"
+        "select series, scope, city_id, year, value from intermediate.int_series_conformed where"
+        " scope <> 'total' and not (city_id = '430100' and year = 2015) order by all"
     )
     assert delivery.rows(values) == sample_build.rows(values)
 
-    absent = "select series, value from intermediate.int_series_conformed where city_id = '430100' and year = 2015 "
-    absent += "and scope = 'industry' and (series like '%firm_count' or series like '%application_count') order by all"
-    before = "select series, value from intermediate.int_series_conformed where city_id = '430100' and year = 2014 "
+    absent = (
+        "select series, value from intermediate.int_series_conformed where city_id = '430100' and"
+        " year = 2015 "
+    )
+    absent += (
+        "and scope = 'industry' and (series like '%firm_count' or series like '%application_count')"
+        " order by all"
+    )
+    before = (
+        "select series, value from intermediate.int_series_conformed where city_id = '430100' and"
+        " year = 2014 "
+    )
     before += "and scope = 'industry' and series like '%application_count' order by all"
     flows = {series: None if value > 20 else 0 for series, value in sample_build.rows(before)}
     assert set(flows.values()) == {None, 0}
@@ -111,7 +139,10 @@ def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
     critical += "where suite = 'landed_sources' and severity = 'critical' and not success"
     failing = [row for (rows,) in delivery.rows(critical) for row in json.loads(rows)]
     found = {
-        (row["file_path"], name): row[name] for row in failing for name in row if name.endswith(("share", "records"))
+        (row["file_path"], name): row[name]
+        for row in failing
+        for name in row
+        if name.endswith(("share", "records"))
     }
     # the panel of all years has 200 of the 260 cities of 2011, which another file had
     assert found == {
@@ -125,22 +156,42 @@ def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
     assert hint.startswith("Sheet 宽表 lacks the declared header (no year or 外商直接投资 or 单位)")
     assert 'in biechouwo.toml, source foreign_direct_investment: sheets = ["面板"].' in hint
 
-    told = "select outcome, remedy, record_count, used_count, out_of_period_count, no_city_count, lost_count_records "
-    told += "from marts.fct_deliveries where file_path = ? and outcome not in ('superseded', 'withdrawn')"
-    after = "Its years lie outside 2010 to 2020 (period in extract_set.yml, or else first_year and last_year "
+    told = (
+        "select outcome, remedy, record_count, used_count, out_of_period_count, no_city_count,"
+        " lost_count_records "
+    )
+    told += (
+        "from marts.fct_deliveries where file_path = ? and outcome not in ('superseded',"
+        " 'withdrawn')"
+    )
+    after = (
+        "Its years lie outside 2010 to 2020 (period in extract_set.yml, or else first_year and"
+        " last_year "
+    )
     after += "in dbt_project.yml)."
     for year in (2021, 2022):
         path = f"firm_survival/企业存续_{year}.csv"
         assert delivery.rows(told, path) == [("nothing used", after, 17125, 0, 17125, 0, 0)]
-    assert delivery.rows(told, "city_yearbook/城市统计年鉴_全.csv") == [("used", None, 2800, 2540, 0, 260, None)]
+    assert delivery.rows(told, "city_yearbook/城市统计年鉴_全.csv") == [
+        ("used", None, 2800, 2540, 0, 260, None)
+    ]
     assert delivery.rows(told, "city_yearbook/备份.csv")[0][0] == "unclaimed"
-    shrunk = "select replaced_record_count, record_count, record_count_change_share from marts.fct_deliveries "
-    shrunk += "where file_path = 'city_yearbook/城市统计年鉴_2011.csv' and replaced_delivery_number is not null"
+    shrunk = (
+        "select replaced_record_count, record_count, record_count_change_share from"
+        " marts.fct_deliveries "
+    )
+    shrunk += (
+        "where file_path = 'city_yearbook/城市统计年鉴_2011.csv' and replaced_delivery_number is"
+        " not null"
+    )
     assert delivery.rows(shrunk) == [(260, 200, pytest.approx(-60 / 260))]
     warned = "select description, failing_rows from gates.gate_sources "
     warned += "where suite = 'deliveries' and not success order by all"
     assert [
-        (told, path) for told, rows in delivery.rows(warned) for path in ("2021", "2022", "备份") if path in rows
+        (told, path)
+        for told, rows in delivery.rows(warned)
+        for path in ("2021", "2022", "备份")
+        if path in rows
     ] == [
         ("Every delivered file belongs to a declared source.", "备份"),
         ("Some records of every delivered file are used.", "2021"),

@@ -1,4 +1,6 @@
-"""The benchmarks of speed, and the plain script that is their peer: a third route to the paper's numbers."""
+"""The benchmarks of speed, and the plain script that is their peer: a third route to the paper's
+numbers.
+"""
 
 import re
 import subprocess
@@ -29,14 +31,16 @@ def test_a_plain_script_goes_from_the_same_files_to_the_same_columns(sample_buil
     ours = {
         (column, term): (estimate, error)
         for column, term, estimate, error in sample_build.rows(
-            "select specification_id, coefficients.term, estimate, std_error from reports.rpt_column_specifications "
-            "inner join reports.rpt_coefficients as coefficients using (specification_id) "
-            "where coefficients.table_id similar to 'table_[1-6]'"
+            "select specification_id, coefficients.term, estimate, std_error from"
+            " reports.rpt_column_specifications inner join reports.rpt_coefficients as coefficients"
+            " using (specification_id) where coefficients.table_id similar to 'table_[1-6]'"
         )
     }
     assert len({column for column, _ in ours}) == 22
     assert by_hand.keys() == ours.keys()
-    np.testing.assert_allclose([by_hand[key] for key in ours], [*ours.values()], rtol=0, atol=AGREES)
+    np.testing.assert_allclose(
+        [by_hand[key] for key in ours], [*ours.values()], rtol=0, atol=AGREES
+    )
     # One cell that either route alone reads otherwise, by a tenth, is seen.
     panel.loc[(440300, 2015), "ln_gdp"] += 0.1
     moved = paper_by_hand.two_way(panel, "ln_gdp", ["m_ai_firms", *paper_by_hand.CONTROLS])
@@ -53,7 +57,9 @@ def test_a_ratio_is_the_median_of_pairs_and_not_the_ratio_of_medians() -> None:
         section.add("work", [1.0, 2.0], "peer", [2.0], "script")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody waits for what a command leaves")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere nobody waits for what a command leaves"
+)
 def test_a_command_used_what_the_processes_that_outlive_it_used() -> None:
     works = "import time\nwhile time.process_time() < 0.5: kept = b'x' * 100_000_000"
     leaves = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {works!r}])"

@@ -1,8 +1,10 @@
-"""City names, mergers, splits and transfers against a list that others made: every difference has an answer.
+"""City names, mergers, splits and transfers against a list that others made: every difference has
+an answer.
 
-The list is FIERsity/china-prefecture-crosswalk (CC BY 4.0): names of prefecture-level units with the years in which
-each was valid, acts of the State Council, and whether a whole city's boundary broke in a year. The answers are
-tests/fixtures/boundary_differences.csv: a row per difference, with the reason why it stands.
+The list is FIERsity/china-prefecture-crosswalk (CC BY 4.0): names of prefecture-level units with
+the years in which each was valid, acts of the State Council, and whether a whole city's boundary
+broke in a year. The answers are tests/fixtures/boundary_differences.csv: a row per difference, with
+the reason why it stands.
 """
 
 import csv
@@ -37,7 +39,9 @@ class Ours:
     former: dict[str, str]  # name of a unit that is gone, city
     changes: dict[str, dict[str, int]]  # unit that is gone, heir, first year
     breaks: dict[str, set[int]]  # city, first years on a new boundary
-    aliases: dict[str, str] = field(default_factory=dict)  # another name of a prefecture-level unit, city
+    aliases: dict[str, str] = field(
+        default_factory=dict
+    )  # another name of a prefecture-level unit, city
 
 
 def ours(build: Build) -> Ours:
@@ -106,10 +110,15 @@ def cities_of(names: list[dict[str, str]], here: Ours) -> dict[str, str]:
 
 
 def differences(folder: Path, here: Ours) -> Differences:
-    """Return where the list and this project differ: by what is compared, its id and name, what each says."""
+    """Return where the list and this project differ: by what is compared, its id and name, what
+    each says.
+    """
     names = read(folder, NAMES)
     cities = cities_of(names, here)
-    latest = {row["entity_id"]: row["name_zh"] for row in sorted(names, key=lambda row: int(row["end_year"]))}
+    latest = {
+        row["entity_id"]: row["name_zh"]
+        for row in sorted(names, key=lambda row: int(row["end_year"]))
+    }
     found: Differences = {}
     heirs: dict[str, set[str]] = defaultdict(set)
 
@@ -127,8 +136,14 @@ def differences(folder: Path, here: Ours) -> Differences:
         of_list = {year for year in YEARS if int(row["start_year"]) <= year <= int(row["end_year"])}
         meant = here.names.get(row["name_zh"], {})
         own = in_words(meant.get(city, ()))
-        others = [f"{other} in {in_words(years)}" for other, years in meant.items() if other != city and years]
-        compare("names", row["entity_id"], row["name_zh"], in_words(of_list), ", ".join([own, *others]))
+        others = [
+            f"{other} in {in_words(years)}"
+            for other, years in meant.items()
+            if other != city and years
+        ]
+        compare(
+            "names", row["entity_id"], row["name_zh"], in_words(of_list), ", ".join([own, *others])
+        )
 
     broken: dict[str, set[int]] = defaultdict(set)
     entered: dict[str, set[int]] = defaultdict(set)
@@ -157,14 +172,19 @@ def differences(folder: Path, here: Ours) -> Differences:
             their_changes = {cities[heir]: int(row["year"]) for heir in heirs[row["entity_id"]]}
             own_changes = here.changes.get(city, {})
             for heir in sorted(their_changes.keys() | own_changes.keys()):
-                said = [in_words([says[heir]] if heir in says else []) for says in (their_changes, own_changes)]
+                said = [
+                    in_words([says[heir]] if heir in says else [])
+                    for says in (their_changes, own_changes)
+                ]
                 compare("events", event[0], f"{event[1]} {heir}", *said)
         elif row["event_type"] == "establish":
             compare("events", *event, row["year"], in_words([]))
         else:
             # upgraded or renamed: the same land under both names
             old = row["old_prefecture_name"] or row["new_prefecture_name"]
-            continues = city not in here.changes and int(row["year"]) in here.names.get(old, {}).get(city, set())
+            continues = city not in here.changes and int(row["year"]) in here.names.get(
+                old, {}
+            ).get(city, set())
             compare("events", *event, "continues", "continues" if continues else "ends")
     for gone in here.changes.keys() - in_list:
         compare("events", "", gone, "none", in_words(here.changes[gone].values()))
@@ -173,7 +193,8 @@ def differences(folder: Path, here: Ours) -> Differences:
 
 def answers(rows: list[dict[str, str]]) -> Differences:
     return {
-        (row["comparison"], row["outside_id"], row["name_zh"]): (row["outside_says"], row["we_say"]) for row in rows
+        (row["comparison"], row["outside_id"], row["name_zh"]): (row["outside_says"], row["we_say"])
+        for row in rows
     }
 
 
@@ -198,7 +219,9 @@ def test_the_outside_list_covers_the_prefectures_of_2020_in_every_year_and_knows
 ) -> None:
     here, names, flags = ours(sample_build), read(boundaries, NAMES), read(boundaries, FLAGS)
     cities = cities_of(names, here)
-    assert len({(row["prefecture_entity_id"], row["year"]) for row in flags}) == len(flags) == 337 * 22
+    assert (
+        len({(row["prefecture_entity_id"], row["year"]) for row in flags}) == len(flags) == 337 * 22
+    )
     assert {cities[row["prefecture_entity_id"]] for row in flags} == {*here.current.values()}
     assert len(here.current) == 337
 
@@ -206,8 +229,12 @@ def test_the_outside_list_covers_the_prefectures_of_2020_in_every_year_and_knows
     for row in names:
         of_list[cities.get(row["entity_id"], "")].add(row["name_zh"])
     for alias, city in here.aliases.items():
-        stem = next((alias.removesuffix(suffix) for suffix in SUFFIXES if alias.endswith(suffix)), alias)
-        assert any(name.startswith(stem) for name in of_list[city]), f"{alias} is no name of {city}, {of_list[city]}"
+        stem = next(
+            (alias.removesuffix(suffix) for suffix in SUFFIXES if alias.endswith(suffix)), alias
+        )
+        assert any(name.startswith(stem) for name in of_list[city]), (
+            f"{alias} is no name of {city}, {of_list[city]}"
+        )
 
 
 def test_the_years_of_old_names_in_the_notes_are_those_of_the_outside_list(
@@ -215,11 +242,13 @@ def test_the_years_of_old_names_in_the_notes_are_those_of_the_outside_list(
 ) -> None:
     here, names = ours(sample_build), read(boundaries, NAMES)
     cities = cities_of(names, here)
-    starts = {cities[row["entity_id"]]: row["start_year"] for row in names if row["end_year"] == "2026"}
+    starts = {
+        cities[row["entity_id"]]: row["start_year"] for row in names if row["end_year"] == "2026"
+    }
     noted = sample_build.rows(
-        "select identifier, city_id, regexp_extract(note, 'before ([0-9]{4})', 1) as year from seeds.city_aliases "
-        "where regexp_matches(note, 'before [0-9]{4}') and city_id in "
-        "(select city_id from seeds.cities where unit_kind <> 'county_level')"
+        "select identifier, city_id, regexp_extract(note, 'before ([0-9]{4})', 1) as year from"
+        " seeds.city_aliases where regexp_matches(note, 'before [0-9]{4}') and city_id in (select"
+        " city_id from seeds.cities where unit_kind <> 'county_level')"
     )
     assert len(noted) == 24
     assert [(name, year) for name, city, year in noted if starts[city] != year] == []

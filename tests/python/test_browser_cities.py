@@ -36,7 +36,8 @@ def test_a_city_is_found_by_name_pinyin_and_code_and_stays_in_the_address(
     gdp = page.locator("#figure-gdp_100m_cny")
     gdp.locator("summary").click()
     value = sample_build.value(
-        "select gdp_100m_cny from marts.fct_city_year_panel where city_id = '320500' and year = 2020"
+        "select gdp_100m_cny from marts.fct_city_year_panel where city_id = '320500' and year ="
+        " 2020"
     )
     last = gdp.locator("tbody tr", has_text="320500").last
     for words in ("2020", f"{value:.10g}"):
@@ -76,7 +77,11 @@ def test_cities_are_compared_in_one_chart_in_either_language_and_leave_with_thei
     content, name = reader.downloaded(chart, "CSV")
     assert name == "ai_firm_count_440300_330100_sample.csv"
     rows = [*csv.DictReader(content.splitlines())]
-    names = {(row["name_en"], row["name_zh"], row["is_synthetic"]) for row in rows if row["city_id"] == "330100"}
+    names = {
+        (row["name_en"], row["name_zh"], row["is_synthetic"])
+        for row in rows
+        if row["city_id"] == "330100"
+    }
     assert names == {("Hangzhou 330100", "杭州市 330100", "true")}
     page.get_by_role("button", name="移除深圳市 440300").click()
     expect(page.locator("#city-name")).to_have_text("杭州市 330100, 东部")
@@ -96,7 +101,9 @@ def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
     expect(traced.locator("p").first).to_have_text(
         "Shenzhen 440300, 2012, Secondary value added: missing, Provider biechouwo"
     )
-    expect(reason).to_contain_text("Correction c011: the three sectors differ from GDP by more than 2 %")
+    expect(reason).to_contain_text(
+        "Correction c011: the three sectors differ from GDP by more than 2 %"
+    )
     ((file, sheet, number, value, sha),) = public_build.rows(
         "select file_path, sheet_name, row_number, delivered_value, delivery_id "
         "from marts.fct_delivered_values where series = 'secondary_value_added_100m_cny' "

@@ -79,14 +79,18 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
     headings = re.findall(r"^## (.+)$", book, re.M)
     assert questions.locator("option").all_text_contents() == headings
     expect(sql).to_have_value(re.compile("from (marts|reports)"))
-    sql.fill("select year, sum(ai_firm_count) as firms from fct_city_year_panel group by all order by 1")
+    sql.fill(
+        "select year, sum(ai_firm_count) as firms from fct_city_year_panel group by all order by 1"
+    )
     run.click()
     expect(status).to_have_text("11 rows")
     # What is large comes packed, and the page said how much of it had come.
     loaded = {url.rsplit("/", 1)[-1] for url in reader.requests if "query_page/" in url}
     assert {"duckdb.wasm.gz", "ai_manufacturing.duckdb.gz"} <= loaded
     assert loaded.isdisjoint({"duckdb.wasm", "ai_manufacturing.duckdb"})
-    total = sample_build.value("select sum(ai_firm_count) from marts.fct_city_year_panel where year = 2020")
+    total = sample_build.value(
+        "select sum(ai_firm_count) from marts.fct_city_year_panel where year = 2020"
+    )
     expect(page.locator("#result tbody tr").last).to_have_text(f"2020{total}")
     expect(chart.locator("svg")).to_be_visible()
     page.get_by_label("Draw").select_option("firms")

@@ -47,11 +47,15 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
     assert page.locator("nav").bounding_box()["height"] < 60, "the menu has one row"
     # Whatever numbers are in sight, so is the mark.
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    mark = page.locator({"sample_site": "#synthetic-mark", "public_site": "#restricted-mark"}[folder])
+    mark = page.locator(
+        {"sample_site": "#synthetic-mark", "public_site": "#restricted-mark"}[folder]
+    )
     expect(mark).to_be_in_viewport()
 
 
-def test_the_language_switches_and_is_remembered_on_the_next_page(reader: Reader, sample_site: Path) -> None:
+def test_the_language_switches_and_is_remembered_on_the_next_page(
+    reader: Reader, sample_site: Path
+) -> None:
     page = reader.open(sample_site, "index")
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_have_text("Findings", use_inner_text=True)
@@ -83,12 +87,15 @@ def test_a_chart_shows_its_values_and_downloads_as_svg_and_csv(
     lines = rows.splitlines()
     assert lines[0] == "measure,year,gini,figure,extract_set,is_synthetic"
     gini = sample_build.value(
-        "select gini from marts.fct_spatial_concentration where measure = 'ai_firms' and year = 2020"
+        "select gini from marts.fct_spatial_concentration where measure = 'ai_firms' and year ="
+        " 2020"
     )
     assert f"ai_firms,2020,{gini},Gini,sample,true" in lines
     figure = reader.open(public_site, "event_studies").locator("figure.chart").first
     image, _ = reader.downloaded(figure, "SVG")
-    words = "† AI firms of all industries, by keyword, entered: AI firms of all industries by keyword"
+    words = (
+        "† AI firms of all industries, by keyword, entered: AI firms of all industries by keyword"
+    )
     assert words in image
     assert "SYNTHETIC" not in image
     page = reader.open(sample_site, "index")
@@ -128,7 +135,9 @@ def test_specifications_and_dictionary_fold_and_open_by_address_and_by_search(
     expect(page.locator("details.group[open]")).to_have_count(1)
 
 
-def test_on_paper_the_widest_table_fits_and_folded_answers_are_open(reader: Reader, sample_site: Path) -> None:
+def test_on_paper_the_widest_table_fits_and_folded_answers_are_open(
+    reader: Reader, sample_site: Path
+) -> None:
     reader.page.set_viewport_size({"width": 680, "height": 960})  # A4 less its margins
     page = reader.open(sample_site, "tables")
     page.emulate_media(media="print")
@@ -141,11 +150,15 @@ def test_on_paper_the_widest_table_fits_and_folded_answers_are_open(reader: Read
         expect(page.locator(place).first).to_be_visible()
 
 
-def test_event_studies_have_one_axis_and_a_choice_of_readings(reader: Reader, sample_site: Path) -> None:
+def test_event_studies_have_one_axis_and_a_choice_of_readings(
+    reader: Reader, sample_site: Path
+) -> None:
     page = reader.open(sample_site, "event_studies")
     assert page.locator("figure.chart").count() == 6
     axes = {
-        page.locator(f"#figure-event_study_table_5_{column} svg .role-axis-label").nth(1).text_content()
+        page.locator(f"#figure-event_study_table_5_{column} svg .role-axis-label")
+        .nth(1)
+        .text_content()
         for column in (1, 2, 3)
     }
     assert len(axes) == 1

@@ -31,9 +31,9 @@ SHENZHEN = "440300"
 
 def test_every_table_made_of_extracts_names_its_extract_set(sample_build: Build) -> None:
     unnamed = sample_build.rows(
-        "select table_schema || '.' || table_name from information_schema.tables "
-        "where table_schema in ('marts', 'gates', 'estimates', 'reports') except "
-        "select table_schema || '.' || table_name from information_schema.columns where column_name = 'extract_set'"
+        "select table_schema || '.' || table_name from information_schema.tables where table_schema"
+        " in ('marts', 'gates', 'estimates', 'reports') except select table_schema || '.' ||"
+        " table_name from information_schema.columns where column_name = 'extract_set'"
     )
     of_seeds_alone = {("marts.dim_city",), ("marts.dim_variable",)}
     assert set(unnamed) == of_seeds_alone | {("gates.judged_relations",)}
@@ -49,16 +49,18 @@ def test_compiled_sql_runs_in_a_stock_duckdb(sample_build: Build) -> None:
     ]
     assert len(compiled) > 100
     with duckdb.connect() as connection:
-        connection.execute(f"attach '{sample_build.warehouse}' as {sample_build.warehouse.stem} (read_only)")
+        connection.execute(
+            f"attach '{sample_build.warehouse}' as {sample_build.warehouse.stem} (read_only)"
+        )
         for sql in compiled:
             connection.execute(f"explain {sql}")
 
 
 def test_every_table_and_column_carries_its_comment(sample_build: Build) -> None:
     without = sample_build.rows(
-        "select table_name, column_name from duckdb_columns() where not internal and comment is null union all "
-        "select table_name, null from duckdb_tables() where comment is null union all "
-        "select view_name, null from duckdb_views() where not internal and comment is null"
+        "select table_name, column_name from duckdb_columns() where not internal and comment is"
+        " null union all select table_name, null from duckdb_tables() where comment is null union"
+        " all select view_name, null from duckdb_views() where not internal and comment is null"
     )
     # Columns made from the seeds at each run, and of the IPC classes; and of what a hook fills.
     own = {"int_city_year_variables", "raw_industry_concordance", "built_relations"}
@@ -83,9 +85,14 @@ def test_a_model_that_reads_more_than_six_tables_says_why(sample_build: Build) -
 def test_the_warehouse_is_written_for_clients_since_1_2_and_loads_nothing_from_the_network(
     sample_build: Build,
 ) -> None:
-    tags = sample_build.value("select tags from duckdb_databases() where database_name = current_database()")
+    tags = sample_build.value(
+        "select tags from duckdb_databases() where database_name = current_database()"
+    )
     assert tags == {"storage_version": "v1.2.0+"}
-    with duckdb_client.connect(reads_files=True) as connection, pytest.raises(duckdb.Error, match="httpfs"):
+    with (
+        duckdb_client.connect(reads_files=True) as connection,
+        pytest.raises(duckdb.Error, match="httpfs"),
+    ):
         connection.execute(NEEDS_AN_EXTENSION)
 
 
@@ -99,21 +106,27 @@ def test_no_number_is_nan_or_infinite(sample_build: Build) -> None:
     for schema, table, column in columns:
         by_table[f"{schema}.{table}"].append(f"not isfinite({column})")
     for table, conditions in by_table.items():
-        assert sample_build.value(f"select count(*) from {table} where {' or '.join(conditions)}") == 0, table
+        assert (
+            sample_build.value(f"select count(*) from {table} where {' or '.join(conditions)}") == 0
+        ), table
 
 
 def test_table_1_is_the_same_from_the_files_by_another_route(sample_build: Build) -> None:
     """Read the files with pandas and regress with numpy: no code of the project is used."""
     folder = sample_build.extracts
     with (PROJECT / "seeds/industries.csv").open(encoding="utf-8") as file:
-        in_scope = {row["industry_code"] for row in csv.DictReader(file) if row["section"] in "BCDE"}
+        in_scope = {
+            row["industry_code"] for row in csv.DictReader(file) if row["section"] in "BCDE"
+        }
 
     def read(pattern: str) -> pd.DataFrame:
         text = {"城市代码": str, "行业代码": str}
         return pd.concat([pd.read_csv(path, dtype=text) for path in sorted(folder.glob(pattern))])
 
     firms = read("firm_survival/*.csv")
-    firms = firms[firms["行业代码"].isin(in_scope)].groupby(["城市代码", "年份"]).sum(numeric_only=True)
+    firms = (
+        firms[firms["行业代码"].isin(in_scope)].groupby(["城市代码", "年份"]).sum(numeric_only=True)
+    )
     patents = read("patents/*.csv")
     patents = patents[patents["行业代码"].isin(in_scope) & (patents["专利类型"] == "发明")]
     patents = patents.groupby(["城市代码", "年份"]).sum(numeric_only=True)
@@ -126,14 +139,18 @@ def test_table_1_is_the_same_from_the_files_by_another_route(sample_build: Build
     ):
         base = counts.xs(2020, level="年份")
         weight = base[ai] / base[everything]
-        measure = (counts[everything] * weight.reindex(counts.index.get_level_values(0)).to_numpy()).rename("measure")
+        measure = (
+            counts[everything] * weight.reindex(counts.index.get_level_values(0)).to_numpy()
+        ).rename("measure")
         rows = yearbook[columns].join(measure).dropna()
         rows = rows[(rows["measure"] > 0) | (log is np.log1p)].reset_index()
         rows = rows.assign(measure=log(rows["measure"]), **np.log(rows[columns]))
-        fit, _ = plain(rows, columns[0], ["measure", *columns[1:]], ["城市代码", "年份"], "城市代码", "年份")
+        fit, _ = plain(
+            rows, columns[0], ["measure", *columns[1:]], ["城市代码", "年份"], "城市代码", "年份"
+        )
         ((*found, observations, cities),) = sample_build.rows(
-            "select estimate, std_error, observation_count, city_count from reports.rpt_coefficients "
-            "where specification_id = ? and term = regressor",
+            "select estimate, std_error, observation_count, city_count from"
+            " reports.rpt_coefficients where specification_id = ? and term = regressor",
             specification,
         )
         assert (observations, cities) == (len(rows), rows["城市代码"].nunique())
@@ -146,9 +163,12 @@ def test_losses_and_samples_add_up_to_the_panel(sample_build: Build) -> None:
         "where status <> 'not_estimable' group by specification_id"
     )
     lost = sample_build.pairs(
-        "select specification_id, sum(observation_count) from estimates.observation_losses group by all"
+        "select specification_id, sum(observation_count) from estimates.observation_losses group"
+        " by all"
     )
-    sampled = sample_build.pairs("select specification_id, count(*) from estimates.estimation_samples group by all")
+    sampled = sample_build.pairs(
+        "select specification_id, count(*) from estimates.estimation_samples group by all"
+    )
     assert len(observed) >= 130
     for specification, observation_count in observed.items():
         assert sampled[specification] == observation_count
@@ -156,7 +176,9 @@ def test_losses_and_samples_add_up_to_the_panel(sample_build: Build) -> None:
 
 
 def test_every_delivered_record_is_used_or_set_aside(sample_build: Build) -> None:
-    accounted = sample_build.pairs("select file_path, sum(row_count) from marts.fct_row_accounting group by all")
+    accounted = sample_build.pairs(
+        "select file_path, sum(row_count) from marts.fct_row_accounting group by all"
+    )
     counted = {}
     for path in sample_build.extracts.rglob("*.csv"):
         with path.open(encoding="utf-8") as lines:
@@ -165,7 +187,12 @@ def test_every_delivered_record_is_used_or_set_aside(sample_build: Build) -> Non
 
 
 ROW = ["provider", "source_name", "city_id", "year", "series", "value"]
-CELLS = [("110000", 2015, "gdp"), ("110000", 2016, "gdp"), ("110000", 2015, "loans"), ("120000", 2015, "gdp")]
+CELLS = [
+    ("110000", 2015, "gdp"),
+    ("110000", 2016, "gdp"),
+    ("110000", 2015, "loans"),
+    ("120000", 2015, "gdp"),
+]
 
 
 @pytest.mark.parametrize(
@@ -173,15 +200,30 @@ CELLS = [("110000", 2015, "gdp"), ("110000", 2016, "gdp"), ("110000", 2015, "loa
     [
         (("110000", "2015", "gdp"), "multiply", 10, {CELLS[0]: (*CELLS[0], 20)}),
         (("110000", "2015", "gdp"), "replace", 10, {CELLS[0]: (*CELLS[0], 10)}),
-        (("110000", "*", "gdp"), "reassign_city", 13, {cell: ("13", *cell[1:], 2) for cell in CELLS[:2]}),
-        (("*", "2015", "*"), "set_missing", 0, {cell: (*cell, None) for cell in CELLS if cell[1] == 2015}),
+        (
+            ("110000", "*", "gdp"),
+            "reassign_city",
+            13,
+            {cell: ("13", *cell[1:], 2) for cell in CELLS[:2]},
+        ),
+        (
+            ("*", "2015", "*"),
+            "set_missing",
+            0,
+            {cell: (*cell, None) for cell in CELLS if cell[1] == 2015},
+        ),
     ],
 )
 def test_a_correction_changes_what_it_names_and_nothing_else(
-    place: tuple[str, ...], action: str, number: float, changed: dict[tuple[str, int, str], tuple[Any, ...]]
+    place: tuple[str, ...],
+    action: str,
+    number: float,
+    changed: dict[tuple[str, int, str], tuple[Any, ...]],
 ) -> None:
     sources = [("vendor", "yearbook"), ("vendor", "other"), ("other", "yearbook")]
-    delivered = pd.DataFrame([(*source, *cell, 2.0) for source in sources for cell in CELLS], columns=ROW)
+    delivered = pd.DataFrame(
+        [(*source, *cell, 2.0) for source in sources for cell in CELLS], columns=ROW
+    )
     columns = ["correction_id", *ROW[:5], "action", "value"]
     correction = pd.DataFrame([("c", *sources[0], *place, action, number)], columns=columns)
     with duckdb_client.connect(reads_files=True) as connection:
@@ -203,12 +245,17 @@ def test_a_set_of_other_years_builds_by_the_period_that_it_names(fresh: Build) -
     fresh.command("synthetic", "--out", str(fresh.extracts), "--years", "2008:2022")
     built = replace(fresh, excluded="").dbt("build")
     assert built.exit_code == 0, built.output
-    panel = "select min(year), max(year), count(*), count(ai_firm_count) from marts.fct_city_year_panel"
+    panel = (
+        "select min(year), max(year), count(*), count(ai_firm_count) from marts.fct_city_year_panel"
+    )
     assert fresh.rows(panel) == [(2008, 2022, 367 * 15, 367 * 15)]
     local = "select distinct year from estimates.est_local_spatial_autocorrelation order by year"
     assert fresh.rows(local) == [(2008,), (2016,), (2022,)]
     # the years of a regression are the paper's, not the period's
-    years = "select first_year, last_year from reports.rpt_specifications where specification_id = 'table_1_col_1'"
+    years = (
+        "select first_year, last_year from reports.rpt_specifications where specification_id ="
+        " 'table_1_col_1'"
+    )
     assert fresh.rows(years) == [(2010, 2020)]
 
 
@@ -220,13 +267,18 @@ def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for
     original = "city_yearbook/城市统计年鉴_2015.csv"
     lines = (delivery.extracts / original).read_text(encoding="utf-8").splitlines()
     (gdp,) = sample_build.rows(
-        "select delivered_value from marts.fct_delivered_values where series = 'gdp_100m_cny' and city_id = ? "
-        "and year = 2015",
+        "select delivered_value from marts.fct_delivered_values where series = 'gdp_100m_cny' and"
+        " city_id = ? and year = 2015",
         SHENZHEN,
     )[0]
-    corrected = [line.replace(f",{gdp},", f",{gdp + 1},") if line.startswith(SHENZHEN) else line for line in lines]
+    corrected = [
+        line.replace(f",{gdp},", f",{gdp + 1},") if line.startswith(SHENZHEN) else line
+        for line in lines
+    ]
     revised = delivery.extracts / "city_yearbook/城市统计年鉴_2015_修订.csv.gz"
-    revised.write_bytes(gzip.compress("\n".join(line for line in corrected if "长沙" not in line).encode("gb18030")))
+    revised.write_bytes(
+        gzip.compress("\n".join(line for line in corrected if "长沙" not in line).encode("gb18030"))
+    )
     numbers = sample_build.value("select max(delivery_number) from raw.deliveries")
 
     delivery.dbt("build", "--select", *PANEL)
@@ -236,14 +288,17 @@ def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for
     assert delivery.value(panel, SHENZHEN) == gdp + 1
     assert delivery.value(panel, "430100") is None  # 长沙 is left out of the correction
     told = delivery.rows(
-        "select delivered_value, valid_from_delivery, valid_until_delivery from marts.fct_delivered_values "
-        "where series = 'gdp_100m_cny' and city_id = ? and year = 2015 order by valid_from_delivery",
+        "select delivered_value, valid_from_delivery, valid_until_delivery from"
+        " marts.fct_delivered_values where series = 'gdp_100m_cny' and city_id = ? and year = 2015"
+        " order by valid_from_delivery",
         SHENZHEN,
     )
     assert [(told[0][0], told[0][2]), told[1]] == [(gdp, numbers + 1), (gdp + 1, numbers + 1, None)]
     accounted = "select disposition, row_count from marts.fct_row_accounting where file_path = ?"
     assert delivery.rows(accounted, original) == [("superseded", len(lines) - 1)]
-    assert delivery.rows(accounted, str(revised.relative_to(delivery.extracts))) == [("used", len(lines) - 2)]
+    assert delivery.rows(accounted, str(revised.relative_to(delivery.extracts))) == [
+        ("used", len(lines) - 2)
+    ]
 
     spatial = ("+est_spatial_autocorrelation", "+est_local_spatial_autocorrelation")
     delivery.dbt("build", "--select", *PANEL, *spatial, "--vars", f"{{as_of_delivery: {numbers}}}")
@@ -265,7 +320,9 @@ def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for
 
 @pytest.mark.door
 @pytest.mark.soak
-def test_another_extract_set_is_refused_and_nothing_is_changed(delivery: Build, tmp_path: Path) -> None:
+def test_another_extract_set_is_refused_and_nothing_is_changed(
+    delivery: Build, tmp_path: Path
+) -> None:
     delivery.extracts = shutil.copytree(delivery.extracts, tmp_path / "other")
     (delivery.extracts / "extract_set.yml").unlink()
     before = delivery.rows("from reports.rpt_coefficients order by all")
@@ -275,7 +332,10 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(delivery: Build, 
     assert delivery.exit_code != 0
     assert 'holds the extract set "sample", and EXTRACTS_DIR now holds "other"' in delivery.output
     # a set that goes on under another name is offered its name first
-    way_out = 'If these files continue that set, write name: "sample" into their extract_set.yml. Otherwise set '
+    way_out = (
+        'If these files continue that set, write name: "sample" into their extract_set.yml.'
+        " Otherwise set "
+    )
     assert f"{way_out}WAREHOUSE_PATH to another file, or delete this one." in delivery.output
     assert delivery.rows("from reports.rpt_coefficients order by all") == before
 
@@ -292,7 +352,10 @@ def test_an_empty_run_gives_empty_tables(delivery: Build) -> None:
 
     assert delivery.exit_code == 0, delivery.output
     for table in ("marts.fct_city_year_panel", "gates.gate_results", "reports.rpt_coefficients"):
-        columns, rows = delivery.rows(f"select count(columns(*)) from {table}")[0], delivery.rows(f"from {table}")
+        columns, rows = (
+            delivery.rows(f"select count(columns(*)) from {table}")[0],
+            delivery.rows(f"from {table}"),
+        )
         assert len(columns) > 5
         assert rows == [] or table == "gates.gate_results"
 
@@ -303,7 +366,10 @@ def test_docs_are_generated(delivery: Build) -> None:
     docs = replace(delivery, artifacts=True).dbt("docs", "generate")
     assert docs.exit_code == 0, docs.output
     catalog = json.loads((delivery.scratch / "target/catalog.json").read_text(encoding="utf-8"))
-    assert catalog["nodes"]["model.ai_manufacturing.fct_city_year_panel"]["columns"]["ln_gdp"]["type"] == "DOUBLE"
+    assert (
+        catalog["nodes"]["model.ai_manufacturing.fct_city_year_panel"]["columns"]["ln_gdp"]["type"]
+        == "DOUBLE"
+    )
 
 
 SPECIFICATION = "table_1_col_1"
@@ -344,9 +410,9 @@ def test_trace_gives_estimate_losses_diagnostics_and_years_and_of_a_cell_groups_
     specification: str, of_specification: list[str], of_cell: list[str], sample_build: Build
 ) -> None:
     whole = "\n".join(trace.trace(sample_build.warehouse, specification))
-    (first, *_) = sample_build.rows(
-        "select estimate from reports.rpt_coefficients where specification_id = ? and term = regressor "
-        "and status <> 'not_estimable'",
+    first, *_ = sample_build.rows(
+        "select estimate from reports.rpt_coefficients where specification_id = ? and term ="
+        " regressor and status <> 'not_estimable'",
         specification,
     ) or [(None,)]
     assert first[0] is None or f"{first[0]:.6f}" in whole
@@ -356,12 +422,16 @@ def test_trace_gives_estimate_losses_diagnostics_and_years_and_of_a_cell_groups_
 
 
 def test_trace_of_a_cell_ends_at_file_hash_and_row(sample_build: Build) -> None:
-    traced = sample_build.command("trace", "--specification", SPECIFICATION, "--city", "深圳", "--year", "2015")
+    traced = sample_build.command(
+        "trace", "--specification", SPECIFICATION, "--city", "深圳", "--year", "2015"
+    )
     assert traced.returncode == 0, traced.stderr
     path = "city_yearbook/城市统计年鉴_2015.csv"
     with (sample_build.extracts / path).open(encoding="utf-8", newline="") as file:
         number, row = next(
-            (number, row) for number, row in enumerate(csv.DictReader(file), start=2) if row["城市代码"] == SHENZHEN
+            (number, row)
+            for number, row in enumerate(csv.DictReader(file), start=2)
+            if row["城市代码"] == SHENZHEN
         )
     sha256 = sample_build.value("select delivery_id from raw.deliveries where file_path = ?", path)
     gdp = float(row["地区生产总值(亿元)"])
@@ -386,7 +456,9 @@ def test_a_trace_agrees_with_the_panel_of_the_release_after_publish_and_rollback
         store.publish(number)
 
     def agree() -> pd.Series:
-        written = sample_build.command("panel", "--format", "csv", "--database", str(store.published)).stdout
+        written = sample_build.command(
+            "panel", "--format", "csv", "--database", str(store.published)
+        ).stdout
         panel = pd.read_csv(io.StringIO(written))
         cells = panel.sample(100, random_state=7)
         for cell in cells.itertuples():
@@ -427,20 +499,28 @@ def test_a_trace_of_what_is_not_in_the_sample_says_why_and_what_is(
     assert years == list(range(2011, 2021))
     asked = "ai-manufacturing trace --specification table_1_col_1 --city 321000 --year 2011"
     assert instead == f"in the sample: 2011-2020; {asked}"
-    assert trace.trace(sample_build.warehouse, *asked_of(asked))[0].endswith(", 2011: in the sample")
+    assert trace.trace(sample_build.warehouse, *asked_of(asked))[0].endswith(
+        ", 2011: in the sample"
+    )
 
     _, why, instead, _ = second_lines(SPECIFICATION, "Qionghai", 2020)
     assert why.startswith("why not: missing ln_gdp, ")
-    assert instead.startswith("in no year in this sample, and in 2020 in none of table_1; ai-manufacturing trace ")
+    assert instead.startswith(
+        "in no year in this sample, and in 2020 in none of table_1; ai-manufacturing trace "
+    )
 
     _, why, instead, _ = second_lines("heterogeneity_five_largest_others", "Shenzhen", 2015)
     assert why.startswith("why not: its subsample")
     assert re.match(r"in the sample of: heterogeneity_income_median, .*five_largest; ", instead)
     asked = instead.rpartition("; ")[2]
-    assert trace.trace(sample_build.warehouse, *asked_of(asked))[0].endswith(", 2015: in the sample")
+    assert trace.trace(sample_build.warehouse, *asked_of(asked))[0].endswith(
+        ", 2015: in the sample"
+    )
 
     _, why, can, how = second_lines("table_1_col_2_fraunhofer", "Shenzhen", 2015)
-    assert why.startswith("not_estimable: Not delivered: invention_application_count@fraunhofer (industry)")
+    assert why.startswith(
+        "not_estimable: Not delivered: invention_application_count@fraunhofer (industry)"
+    )
     assert can.startswith("can be estimated: readings of table_1 column 2: table_1_col_2, ")
     assert how == "to trace one: ai-manufacturing trace --specification table_1_col_2"
     assert trace.trace(sample_build.warehouse, *asked_of(how))[-1].startswith("  2020  ")
@@ -448,15 +528,19 @@ def test_a_trace_of_what_is_not_in_the_sample_says_why_and_what_is(
 
 def test_trace_tells_what_was_delivered_blank_from_a_count_of_zero(sample_build: Build) -> None:
     city_id, year = sample_build.rows(
-        "select city_id, year from intermediate.int_series_conformed where series = 'rd_personnel_count' "
-        "and value is null order by all limit 1"
+        "select city_id, year from intermediate.int_series_conformed where series ="
+        " 'rd_personnel_count' and value is null order by all limit 1"
     )[0]
-    traced = sample_build.command("trace", "--specification", SPECIFICATION, "--city", city_id, "--year", str(year))
+    traced = sample_build.command(
+        "trace", "--specification", SPECIFICATION, "--city", city_id, "--year", str(year)
+    )
     blank = f"rd_personnel_count {year} = missing, provider vendor\n    no number was delivered\n"
     assert blank in traced.stdout, traced.stdout + traced.stderr
 
 
-def test_a_trace_of_a_file_that_is_no_warehouse_names_it(sample_build: Build, tmp_path: Path) -> None:
+def test_a_trace_of_a_file_that_is_no_warehouse_names_it(
+    sample_build: Build, tmp_path: Path
+) -> None:
     (tmp_path / "text.duckdb").write_text("no database", encoding="utf-8")
     other = replace(sample_build, warehouse=tmp_path / "text.duckdb")
     traced = other.command("trace", "--specification", SPECIFICATION)
@@ -468,16 +552,25 @@ def test_a_trace_of_a_file_that_is_no_warehouse_names_it(sample_build: Build, tm
     ("arguments", "message"),
     [
         (["--specification", "table_9"], "No specification 'table_9'. Close to it: table_"),
-        (["--specification", SPECIFICATION, "--city", "纽约", "--year", "2015"], "No city '纽约' in marts.dim_city"),
+        (
+            ["--specification", SPECIFICATION, "--city", "纽约", "--year", "2015"],
+            "No city '纽约' in marts.dim_city",
+        ),
         (
             ["--specification", SPECIFICATION, "--city", "shenzen", "--year", "2015"],
             "Close to it: Shenzhen 深圳市 (440300, Guangdong).",
         ),
         (
             ["--specification", SPECIFICATION, "--city", "suzhou", "--year", "2015"],
-            "'suzhou' is the name of 2 cities: Suzhou 苏州市 (320500, Jiangsu), Suzhou 宿州市 (341300, Anhui). Give",
+            (
+                "'suzhou' is the name of 2 cities: Suzhou 苏州市 (320500, Jiangsu), Suzhou 宿州市"
+                " (341300, Anhui). Give"
+            ),
         ),
-        (["--specification", SPECIFICATION, "--city", "深圳"], "A cell needs both --city and --year."),
+        (
+            ["--specification", SPECIFICATION, "--city", "深圳"],
+            "A cell needs both --city and --year.",
+        ),
         (
             ["--specification", SPECIFICATION, "--city", "深圳", "--year", "1999"],
             "440300 in 1999; its years are 2010 to 2020.",
@@ -493,7 +586,9 @@ def test_a_trace_that_cannot_be_answered_says_what_to_ask(
 
 
 def test_a_county_code_means_the_city_that_holds_it_in_2020(sample_build: Build) -> None:
-    """Registers, too, look codes up here; the answers are those of the published lists of GB/T 2260."""
+    """Registers, too, look codes up here; the answers are those of the published lists of GB/T
+    2260.
+    """
     held = {
         "440305": "440300",
         "110108": "110000",
@@ -519,27 +614,41 @@ def test_a_county_code_means_the_city_that_holds_it_in_2020(sample_build: Build)
     assert found == held
 
 
-def test_a_source_of_which_no_series_is_listed_says_what_to_add(sample_build: Build, tmp_path: Path) -> None:
+def test_a_source_of_which_no_series_is_listed_says_what_to_add(
+    sample_build: Build, tmp_path: Path
+) -> None:
     compiled = sample_build.compiled("fct_deliveries")
     outcomes = f"select distinct source_name, outcome, remedy from ({compiled}) order by all"
     with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
         assert {outcome for _, outcome, _ in connection.execute(outcomes).fetchall()} == {"used"}
         connection.execute(
-            "delete from intermediate.int_series_sources where series like '%patent%' or series like '%invention%'"
+            "delete from intermediate.int_series_sources where series like '%patent%' or series"
+            " like '%invention%'"
         )
         assert connection.execute(outcomes).fetchall() == [
             ("city_yearbook", "used", None),
             ("firm_survival", "used", None),
-            ("patents", "feeds no series", "Add the series of vendor.patents to seeds/series_sources.csv."),
+            (
+                "patents",
+                "feeds no series",
+                "Add the series of vendor.patents to seeds/series_sources.csv.",
+            ),
         ]
 
 
 @pytest.mark.door
 @pytest.mark.soak
-def test_a_provider_that_no_list_names_is_accounted_for_and_says_what_to_add(delivery: Build) -> None:
+def test_a_provider_that_no_list_names_is_accounted_for_and_says_what_to_add(
+    delivery: Build,
+) -> None:
     providers = "{firm_survival: [vendor], patents: [vendor], city_yearbook: [biechouwo]}"
-    skipped = ("--exclude", "every_value_has_at_most_one_correction")  # of models that are not built here
-    delivery.dbt("build", "--select", "+gate_sources", *skipped, "--vars", f"{{providers: {providers}}}")
+    skipped = (
+        "--exclude",
+        "every_value_has_at_most_one_correction",
+    )  # of models that are not built here
+    delivery.dbt(
+        "build", "--select", "+gate_sources", *skipped, "--vars", f"{{providers: {providers}}}"
+    )
     assert delivery.exit_code == 0, delivery.output
     assert delivery.rows(
         "select distinct outcome, remedy, used_count, in_no_series_count from marts.fct_deliveries "

@@ -1,4 +1,6 @@
-"""The checks of estimates as rows: figures that a referee computed by another route, and what cannot be checked."""
+"""The checks of estimates as rows: figures that a referee computed by another route, and what
+cannot be checked.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,7 +23,9 @@ HEADLINE = "table_1_col_1"
 CONTROLS = ["ln_registered_population", "ln_unit_employment", "ln_science_spending"]
 
 
-def answer(build: Build, columns: str, method: str, setting: str, table: str = "est_inference") -> Any:
+def answer(
+    build: Build, columns: str, method: str, setting: str, table: str = "est_inference"
+) -> Any:
     """Return columns of the one row of a method and setting of the headline."""
     (row,) = build.rows(
         f"select {columns} from estimates.{table} "
@@ -33,33 +37,43 @@ def answer(build: Build, columns: str, method: str, setting: str, table: str = "
     return row
 
 
-def test_errors_of_the_public_headline_are_a_referees_but_for_the_draws(public_build: Build) -> None:
+def test_errors_of_the_public_headline_are_a_referees_but_for_the_draws(
+    public_build: Build,
+) -> None:
     by_province = "cluster=province"
     error, p_value = answer(public_build, "std_error, p_value", "crv3", by_province)
     assert (round(error, 4), round(p_value, 3)) == (0.1013, 0.126)
     assert round(answer(public_build, "std_error", "conley", "cutoff_km=500")[0], 3) == 0.076
-    bootstrap = answer(public_build, "p_value, draws, monte_carlo_error", "wild_restricted", by_province)
+    bootstrap = answer(
+        public_build, "p_value, draws, monte_carlo_error", "wild_restricted", by_province
+    )
     assert bootstrap[1] == 9999
     assert bootstrap[0] == pytest.approx(0.1149, abs=3 * bootstrap[2])
 
 
 def test_next_years_measure_explains_this_years_gdp_as_a_referee_found(public_build: Build) -> None:
-    """The referee's error is CRV1 by province; numpy gives it from the panel, and CRV3 stands in the table."""
+    """The referee's error is CRV1 by province; numpy gives it from the panel, and CRV3 stands in
+    the table.
+    """
     found = public_build.rows(
-        "select estimate, warnings from estimates.est_inference "
-        "where specification_id = ? and method = 'next_year' and setting = 'last_year=yes' order by term desc",
+        "select estimate, warnings from estimates.est_inference where specification_id = ? and"
+        " method = 'next_year' and setting = 'last_year=yes' order by term desc",
         HEADLINE,
     )
     assert [round(estimate, 3) for estimate, _ in found] == [0.321, 0.013, -0.119]
-    assert all(warnings.startswith("On 1,954 of the column's 2,230 city-years") for _, warnings in found)
+    assert all(
+        warnings.startswith("On 1,954 of the column's 2,230 city-years") for _, warnings in found
+    )
 
     panel = public_build.frame(
-        "select p.city_id, p.year, p.province_id, p.ln_gdp, p.ln_registered_population, p.ln_unit_employment, "
-        "p.ln_science_spending, m.ln1p_measure as ai_firms, n.ln1p_measure as ai_firms_next_year, "
-        "l.ln1p_measure as ai_firms_last_year from intermediate.int_city_year_variables as p "
+        "select p.city_id, p.year, p.province_id, p.ln_gdp, p.ln_registered_population,"
+        " p.ln_unit_employment, p.ln_science_spending, m.ln1p_measure as ai_firms, n.ln1p_measure"
+        " as ai_firms_next_year, l.ln1p_measure as ai_firms_last_year from"
+        " intermediate.int_city_year_variables as p "
         + "".join(
-            f"left join marts.fct_ai_measure as {name} on p.city_id = {name}.city_id and {name}.year = p.year + {by} "
-            f"and {name}.measure = 'ai_firms' and {name}.weighting = 'fixed_ratio' and {name}.scope = 'industry' "
+            f"left join marts.fct_ai_measure as {name} on p.city_id = {name}.city_id and"
+            f" {name}.year = p.year + {by} and {name}.measure = 'ai_firms' and {name}.weighting ="
+            f" 'fixed_ratio' and {name}.scope = 'industry' "
             for name, by in (("m", 0), ("n", 1), ("l", -1))
         )
     )
@@ -74,14 +88,18 @@ def test_next_years_measure_explains_this_years_gdp_as_a_referee_found(public_bu
 def test_the_ai_content_of_the_public_headline_is_not_identified(public_build: Build) -> None:
     """A referee: .19 % of the variation is not the growth of firms, and 20 cities hold 61 % of it."""
     share = answer(public_build, "value", "share_of_variation", "cities=all", "est_sensitivity")[0]
-    in_cities = answer(public_build, "value", "share_of_variation", "cities=20", "est_sensitivity")[0]
+    in_cities = answer(public_build, "value", "share_of_variation", "cities=20", "est_sensitivity")[
+        0
+    ]
     assert (round(100 * share, 2), round(100 * in_cities)) == (0.19, 61)
     error = answer(public_build, "std_error", "given_scaled_series", "cluster=province")[0]
     assert error > 10 * 0.125  # the printed effect
 
 
 def test_what_the_public_headline_rests_on_is_what_a_referee_found(public_build: Build) -> None:
-    effective = answer(public_build, "effective_cluster_count, cluster_count", "crv3", "cluster=province")
+    effective = answer(
+        public_build, "effective_cluster_count, cluster_count", "crv3", "cluster=province"
+    )
     assert (round(effective[0], 1), effective[1]) == (17.3, 31)
     without = public_build.pairs(
         "select unit_id, round(estimate_without, 3) from estimates.est_influence "
@@ -91,28 +109,39 @@ def test_what_the_public_headline_rests_on_is_what_a_referee_found(public_build:
     assert without["210000"] == min(without.values()) == 0.103
     assert without["320000"] == max(without.values()) == 0.215
     assert public_build.rows(
-        "select round(min(estimate_without), 3), round(max(estimate_without), 3) from estimates.est_influence "
-        "where specification_id = ? and unit_kind = 'city'",
+        "select round(min(estimate_without), 3), round(max(estimate_without), 3) from"
+        " estimates.est_influence where specification_id = ? and unit_kind = 'city'",
         HEADLINE,
     ) == [(0.147, 0.172)]
     assert public_build.rows(
-        "select city_count, round(estimate_without, 4), round(std_error_without, 4) from estimates.est_influence "
-        "where specification_id = ? and unit_id like 'GDP of a city grows%' order by setting",
+        "select city_count, round(estimate_without, 4), round(std_error_without, 4) from"
+        " estimates.est_influence where specification_id = ? and unit_id like 'GDP of a city"
+        " grows%' order by setting",
         HEADLINE,
-    ) == [(37, 0.0753, 0.0360), (37, 0.0753, 0.0823)]  # by province: PanelOLS without each of 30
-    (detectable,) = answer(public_build, "value", "minimum_detectable_effect", "cluster=province", "est_sensitivity")
+    ) == [
+        (37, 0.0753, 0.0360),
+        (37, 0.0753, 0.0823),
+    ]  # by province: PanelOLS without each of 30
+    (detectable,) = answer(
+        public_build, "value", "minimum_detectable_effect", "cluster=province", "est_sensitivity"
+    )
     # 2.80 errors of the normal distribution, a little more of t(30).
     assert detectable == pytest.approx(2.90 * 0.1013, rel=0.01)
-    robustness = answer(public_build, "value", "robustness_value", "cluster=province", "est_sensitivity")
+    robustness = answer(
+        public_build, "value", "robustness_value", "cluster=province", "est_sensitivity"
+    )
     # Cinelli and Hazlett (2020), of t = 0.1596 / 0.1013 and 1,922 degrees of freedom.
     assert round(robustness[0], 3) == 0.035
 
 
-def test_trends_before_the_event_are_not_read_from_years_that_the_gate_voids(public_build: Build) -> None:
+def test_trends_before_the_event_are_not_read_from_years_that_the_gate_voids(
+    public_build: Build,
+) -> None:
     """Exits come from a register that forgets its dead in its early years."""
     found = public_build.rows(
-        "select distinct status, starts_with(reason, 'The gate voids the years 2010, 2011') "
-        "from estimates.est_sensitivity where specification_id = 'table_5_col_2' and method = 'honest_did'"
+        "select distinct status, starts_with(reason, 'The gate voids the years 2010, 2011') from"
+        " estimates.est_sensitivity where specification_id = 'table_5_col_2' and method ="
+        " 'honest_did'"
     )
     assert found == [("not_estimable", True)]
 
@@ -141,7 +170,9 @@ def test_every_row_of_the_seed_is_a_check_of_something(sample_build: Build) -> N
             for table in ("est_inference", "est_influence", "est_sensitivity")
         )
     )
-    asked = sample_build.rows("select distinct method, coalesce(setting, '') from seeds.inference_checks")
+    asked = sample_build.rows(
+        "select distinct method, coalesce(setting, '') from seeds.inference_checks"
+    )
     assert set(made) == set(asked)
 
 
@@ -153,11 +184,21 @@ def inputs_of(build: Build) -> inputs.Inputs:
 
 def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -> None:
     tables = inputs_of(sample_build)
-    headline = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
+    headline = specifications.read(
+        tables.specifications[tables.specifications["specification_id"] == HEADLINE]
+    )
     cities = sample_build.frame("select * from marts.dim_city")
     for method, setting, said in (
-        ("crv9", "cluster=city", r"inference_checks.csv, column method: 'crv9' is not one of crv3, wild_restricted"),
-        ("crv3", "clusters=city", r"method crv3, column setting: 'clusters=city'; it takes cluster="),
+        (
+            "crv9",
+            "cluster=city",
+            r"inference_checks.csv, column method: 'crv9' is not one of crv3, wild_restricted",
+        ),
+        (
+            "crv3",
+            "clusters=city",
+            r"method crv3, column setting: 'clusters=city'; it takes cluster=",
+        ),
     ):
         asked = pd.DataFrame([{"specification_id": HEADLINE, "method": method, "setting": setting}])
         with pytest.raises(SpecificationError, match=said):
@@ -166,11 +207,15 @@ def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -
 
 def test_what_models_share_is_kept_by_specification_and_by_cities(sample_build: Build) -> None:
     tables = inputs_of(sample_build)
-    (headline,) = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
+    (headline,) = specifications.read(
+        tables.specifications[tables.specifications["specification_id"] == HEADLINE]
+    )
     in_levels = tables.sample(headline.model_copy(update={"transform": "level"})).rows["ai_firms"]
     assert (in_levels != tables.sample(headline).rows["ai_firms"]).any()
     cities = sample_build.frame("select * from marts.dim_city")
-    asked = pd.DataFrame([{"specification_id": HEADLINE, "method": "conley", "setting": "cutoff_km=500"}])
+    asked = pd.DataFrame(
+        [{"specification_id": HEADLINE, "method": "conley", "setting": "cutoff_km=500"}]
+    )
     nearer = cities.assign(longitude=100 + (cities["longitude"] - 100) / 10)
     of_map, of_nearer, again = (
         checks.checked("inference", [headline], asked, tables, where)["std_error"].to_pylist()
@@ -179,16 +224,23 @@ def test_what_models_share_is_kept_by_specification_and_by_cities(sample_build: 
     assert of_map == again != of_nearer
 
 
-def test_the_curve_holds_the_column_itself_and_its_readings(sample_build: Build, public_build: Build) -> None:
+def test_the_curve_holds_the_column_itself_and_its_readings(
+    sample_build: Build, public_build: Build
+) -> None:
     choice = (
-        "transform = 'ln1p' and weighting = 'fixed_ratio' and scope = 'industry' and provider = 'default' "
-        "and population = 'registered' and period = '2010-2020' and city_sample = 'all' and dynamics = 'levels'"
+        "transform = 'ln1p' and weighting = 'fixed_ratio' and scope = 'industry' and provider ="
+        " 'default' and population = 'registered' and period = '2010-2020' and city_sample = 'all'"
+        " and dynamics = 'levels'"
     )
     for build, controls in ((sample_build, "research"), (public_build, "science")):
-        for fixed_effects, reading in (("city year", ""), ("city province-year", "_province_years")):
+        for fixed_effects, reading in (
+            ("city year", ""),
+            ("city province-year", "_province_years"),
+        ):
             [of_curve] = build.rows(
-                "select estimate, std_error, observation_count from estimates.est_specification_curve "
-                f"where {choice} and controls = ? and fixed_effects = ? and errors = 'city'",
+                "select estimate, std_error, observation_count from"
+                f" estimates.est_specification_curve where {choice} and controls = ? and"
+                " fixed_effects = ? and errors = 'city'",
                 controls,
                 fixed_effects,
             )
@@ -208,20 +260,22 @@ def test_trends_and_differences_of_the_headline_are_those_of_numpy(public_build:
     names = ["x", *CONTROLS]
     columns = ["ln_gdp", *names]
     rows = public_build.frame(
-        "select v.city_id, v.year, v.province_id, ln_gdp, m.ln1p_measure as x, ln_registered_population, "
-        "ln_unit_employment, ln_science_spending from estimates.estimation_samples as s "
-        "inner join intermediate.int_city_year_variables as v on s.city_id = v.city_id and s.year = v.year "
-        "inner join marts.fct_ai_measure as m on s.city_id = m.city_id and s.year = m.year "
-        f"where s.specification_id = '{HEADLINE}' and m.measure = 'ai_firms' and m.weighting = 'fixed_ratio' "
-        "and m.scope = 'industry' order by v.city_id, v.year"
+        "select v.city_id, v.year, v.province_id, ln_gdp, m.ln1p_measure as x,"
+        " ln_registered_population, ln_unit_employment, ln_science_spending from"
+        " estimates.estimation_samples as s inner join intermediate.int_city_year_variables as v"
+        " on s.city_id = v.city_id and s.year = v.year inner join marts.fct_ai_measure as m on"
+        f" s.city_id = m.city_id and s.year = m.year where s.specification_id = '{HEADLINE}' and"
+        " m.measure = 'ai_firms' and m.weighting = 'fixed_ratio' and m.scope = 'industry' order by"
+        " v.city_id, v.year"
     ).astype(dict.fromkeys(columns, float))
     of_curve = {
         dynamics: numbers
         for dynamics, *numbers in public_build.rows(
-            "select dynamics, estimate, std_error, observation_count from estimates.est_specification_curve "
-            "where transform = 'ln1p' and weighting = 'fixed_ratio' and scope = 'industry' and provider = 'default' "
-            "and population = 'registered' and controls = 'science' and fixed_effects = 'city year' "
-            "and period = '2010-2020' and city_sample = 'all' and errors = 'province'"
+            "select dynamics, estimate, std_error, observation_count from"
+            " estimates.est_specification_curve where transform = 'ln1p' and weighting ="
+            " 'fixed_ratio' and scope = 'industry' and provider = 'default' and population ="
+            " 'registered' and controls = 'science' and fixed_effects = 'city year' and period ="
+            " '2010-2020' and city_sample = 'all' and errors = 'province'"
         )
     }
     assert of_curve.keys() == {"levels", "city_trends", *DIFFERENCES}
@@ -229,12 +283,22 @@ def test_trends_and_differences_of_the_headline_are_those_of_numpy(public_build:
         data, effects = rows, ["city_id", "year"]
         if dynamics.startswith("difference"):
             lag, effects = int(dynamics.removeprefix("difference_")), ["year"]
-            pairs = rows.merge(rows.assign(year=rows["year"] + lag), on=["city_id", "year"], suffixes=("", "_before"))
+            pairs = rows.merge(
+                rows.assign(year=rows["year"] + lag),
+                on=["city_id", "year"],
+                suffixes=("", "_before"),
+            )
             data = pairs[["city_id", "year", "province_id"]].copy()
-            data[columns] = pairs[columns].to_numpy() - pairs[[f"{name}_before" for name in columns]].to_numpy()
+            data[columns] = (
+                pairs[columns].to_numpy() - pairs[[f"{name}_before" for name in columns]].to_numpy()
+            )
         elif dynamics == "city_trends":
-            cities, years = (pd.get_dummies(rows[name], dtype=float).to_numpy() for name in ("city_id", "year"))
-            trends = np.column_stack([cities, cities * (rows["year"].to_numpy() - 2015.0)[:, None], years])
+            cities, years = (
+                pd.get_dummies(rows[name], dtype=float).to_numpy() for name in ("city_id", "year")
+            )
+            trends = np.column_stack(
+                [cities, cities * (rows["year"].to_numpy() - 2015.0)[:, None], years]
+            )
             values = rows[columns].to_numpy()
             data, effects = rows.copy(), []
             data[columns] = values - trends @ np.linalg.lstsq(trends, values)[0]
@@ -245,7 +309,9 @@ def test_trends_and_differences_of_the_headline_are_those_of_numpy(public_build:
 def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
     """Return the joint test of the headline for some choices of the curve."""
     tables = inputs_of(build)
-    headline = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
+    headline = specifications.read(
+        tables.specifications[tables.specifications["specification_id"] == HEADLINE]
+    )
 
     def joint(choices: pd.DataFrame, draws: int = 19) -> pd.DataFrame:
         return specification_curve.joint(headline, choices, ["province"], tables, draws).to_pandas()
@@ -254,19 +320,24 @@ def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
 
 
 def test_on_two_years_a_permuted_difference_is_the_permuted_level(sample_build: Build) -> None:
-    """City effects and differences are then one regression, with the own weights and with those of others."""
+    """City effects and differences are then one regression, with the own weights and with those of
+    others.
+    """
     joint = joint_of(sample_build)
     medians = []
     for dynamics in ("levels", "difference_1"):
         choices = sample_build.frame(
-            "select * from intermediate.int_specification_curve where transform = 'ln1p' and scope = 'industry' "
-            "and provider = 'default' and controls = 'research' and population = 'registered' "
-            "and fixed_effects = 'city year' and period = '2010-2020' and city_sample = 'all' "
-            f"and weighting = 'observed' and dynamics = '{dynamics}'"
+            "select * from intermediate.int_specification_curve where transform = 'ln1p' and scope"
+            " = 'industry' and provider = 'default' and controls = 'research' and population ="
+            " 'registered' and fixed_effects = 'city year' and period = '2010-2020' and"
+            f" city_sample = 'all' and weighting = 'observed' and dynamics = '{dynamics}'"
         )
         found = joint(choices.assign(first_year=2018, last_year=2019))
         medians.append(
-            found.loc[found["statistic"] == "median_estimate", ["observed", "permuted_low", "permuted_high"]]
+            found.loc[
+                found["statistic"] == "median_estimate",
+                ["observed", "permuted_low", "permuted_high"],
+            ]
         )
     assert np.ptp(medians[0].iloc[0]) > 0
     longer = joint(choices.assign(first_year=2018, last_year=2019, difference_years=3))
@@ -276,11 +347,13 @@ def test_on_two_years_a_permuted_difference_is_the_permuted_level(sample_build: 
 
 
 def test_trends_and_differences_cross_measure_and_controls_only(sample_build: Build) -> None:
-    """4 transforms x 2 weightings less ln of observed counts, 2 scopes and 5 sets of controls: 70 each."""
+    """4 transforms x 2 weightings less ln of observed counts, 2 scopes and 5 sets of controls: 70
+    each.
+    """
     counts = sample_build.rows(
-        "select dynamics, count(*), count(distinct (provider, population, fixed_effects, period, city_sample)), "
-        "count(*) filter (contains(curve_id, 'dynamics')) from intermediate.int_specification_curve "
-        "group by dynamics order by count(*) desc, dynamics"
+        "select dynamics, count(*), count(distinct (provider, population, fixed_effects, period,"
+        " city_sample)), count(*) filter (contains(curve_id, 'dynamics')) from"
+        " intermediate.int_specification_curve group by dynamics order by count(*) desc, dynamics"
     )
     assert counts == [
         ("levels", 3024, 64, 0),  # as many as before there were others, by the same ids
@@ -292,23 +365,31 @@ def test_a_standing_that_there_is_not_is_named(sample_build: Build, tmp_path: Pa
     sql = sample_build.compiled("int_specification_curve")
     with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
         connection.execute("update seeds.curve_axes set standing = 'fine' where value = 'asinh'")
-        with pytest.raises(duckdb.InvalidInputException, match="transform=asinh, column standing: 'fine' is not arb"):
+        with pytest.raises(
+            duckdb.InvalidInputException,
+            match="transform=asinh, column standing: 'fine' is not arb",
+        ):
             connection.execute(sql)
 
 
 def test_the_same_permutation_runs_through_all_specifications(sample_build: Build) -> None:
-    """On the sample AI content has an effect: permuted weights give smaller slopes in nearly all draws."""
+    """On the sample AI content has an effect: permuted weights give smaller slopes in nearly all
+    draws.
+    """
     joint = joint_of(sample_build)
     choices = sample_build.frame(
-        "select * from intermediate.int_specification_curve where transform in ('ln1p', 'asinh') "
-        "and scope = 'industry' and provider = 'default' and controls in ('none', 'research') "
-        "and population = 'registered' and fixed_effects = 'city year' and period = '2010-2020' "
-        "and city_sample = 'all' and weighting = 'fixed_ratio' and dynamics in ('levels', 'difference_3')"
+        "select * from intermediate.int_specification_curve where transform in ('ln1p', 'asinh')"
+        " and scope = 'industry' and provider = 'default' and controls in ('none', 'research') and"
+        " population = 'registered' and fixed_effects = 'city year' and period = '2010-2020' and"
+        " city_sample = 'all' and weighting = 'fixed_ratio' and dynamics in ('levels',"
+        " 'difference_3')"
     )
     found = joint(choices)
     median = found[found["statistic"] == "median_estimate"]
     # Without controls is dominated, and so are errors by city.
-    assert [*median[["choices", "errors", "specification_count"]].itertuples(index=False, name=None)] == [
+    assert [
+        *median[["choices", "errors", "specification_count"]].itertuples(index=False, name=None)
+    ] == [
         ("all", "city", 8),
         ("all", "province", 8),
         ("without_dominated", "province", 4),
@@ -322,7 +403,9 @@ def test_the_same_permutation_runs_through_all_specifications(sample_build: Buil
     columns = ["statistic", "observed", "permuted_mean", "permuted_low", "permuted_high", "p_value"]
     pd.testing.assert_frame_equal(
         *(
-            frame.loc[(frame["choices"] == name) & (frame["errors"] == "province"), columns].reset_index(drop=True)
+            frame.loc[
+                (frame["choices"] == name) & (frame["errors"] == "province"), columns
+            ].reset_index(drop=True)
             for frame, name in ((found, "without_dominated"), (alone, "all"))
         ),
         rtol=1e-9,
@@ -355,7 +438,9 @@ def test_permutations_are_made_in_rounds_until_each_statistic_has_enough(
 
 
 def test_verdicts_are_right_where_the_truth_is_known(sample_build: Build) -> None:
-    """The sample's GDP answers to AI firms by their AI share, and to all patents whatever their AI share."""
+    """The sample's GDP answers to AI firms by their AI share, and to all patents whatever their AI
+    share.
+    """
     verdicts = {
         (table, column): row
         for table, column, *row in sample_build.rows(
@@ -364,31 +449,47 @@ def test_verdicts_are_right_where_the_truth_is_known(sample_build: Build) -> Non
     }
     assert len(verdicts) == 21
     assert [verdicts[table, 1][0] for table in ("table_1", "table_2")] == ["holds", "holds"]
-    in_logs = [("table_1", 2), ("table_1", 3), ("table_2", 2), ("table_2", 3), ("table_3", 2), ("table_3", 3)]
+    in_logs = [
+        ("table_1", 2),
+        ("table_1", 3),
+        ("table_2", 2),
+        ("table_2", 3),
+        ("table_3", 2),
+        ("table_3", 3),
+    ]
     assert {verdicts[column][2] for column in in_logs} == {"cannot_tell"}  # by algebra
     assert verdicts["table_4", 3][:2] == ["cannot_tell", "mechanical"]
     # Its own tests pass, and its interval holds zero and not the printed .559 (synthetic/truth.py).
     assert verdicts["table_4", 4][:2] == ["not_found", None]
     assert verdicts["table_1", 1][2] == verdicts["table_2", 1][2] == "yes"
-    assert {row[2] for (table, _), row in verdicts.items() if table in ("table_5", "table_6")} == {None}
+    assert {row[2] for (table, _), row in verdicts.items() if table in ("table_5", "table_6")} == {
+        None
+    }
 
 
 def test_verdicts_on_the_public_set_follow_from_its_checks(public_build: Build) -> None:
     checks_of_claim = public_build.pairs(
-        "select check_id, sentence from reports.rpt_credibility where specification_id = ?", HEADLINE
+        "select check_id, sentence from reports.rpt_credibility where specification_id = ?",
+        HEADLINE,
     )
-    assert checks_of_claim["by_province"] == (
-        "By province its 95 % interval, -0.047 to 0.366, contains zero (p = 0.126)."
+    assert (
+        checks_of_claim["by_province"]
+        == "By province its 95 % interval, -0.047 to 0.366, contains zero (p = 0.126)."
     )
-    assert "without_a_province" not in checks_of_claim  # asked only of an estimate that is significant by province
+    assert (
+        "without_a_province" not in checks_of_claim
+    )  # asked only of an estimate that is significant by province
     delivered = public_build.rows(
-        "select distinct (cause is not distinct from 'no_data') = (status = 'not_estimable') "
-        "from reports.rpt_verdicts inner join reports.rpt_column_specifications using (table_id, column_number)"
+        "select distinct (cause is not distinct from 'no_data') = (status = 'not_estimable') from"
+        " reports.rpt_verdicts inner join reports.rpt_column_specifications using (table_id,"
+        " column_number)"
     )
     assert delivered == [(True,)]
 
 
-def test_no_p_value_in_a_sentence_is_zero_or_has_an_exponent(sample_build: Build, public_build: Build) -> None:
+def test_no_p_value_in_a_sentence_is_zero_or_has_an_exponent(
+    sample_build: Build, public_build: Build
+) -> None:
     odd = """
         select sentence from reports.rpt_credibility
         where regexp_matches(sentence, 'p = 0[^.]|p = 0.000|[0-9]e-[0-9]')
@@ -398,7 +499,9 @@ def test_no_p_value_in_a_sentence_is_zero_or_has_an_exponent(sample_build: Build
 
 @pytest.fixture
 def judged(sample_build: Build, tmp_path: Path) -> Iterator[Callable[[str], dict[str, str]]]:
-    """Return a function that gives the verdict on each printed column after a change, by the SQL of the build."""
+    """Return a function that gives the verdict on each printed column after a change, by the SQL of
+    the build.
+    """
     warehouse = shutil.copy(sample_build.warehouse, tmp_path)
     with duckdb.connect(str(warehouse)) as connection:
 
@@ -406,8 +509,12 @@ def judged(sample_build: Build, tmp_path: Path) -> Iterator[Callable[[str], dict
             connection.begin()
             connection.execute(change)
             for name in ("rpt_credibility", "rpt_verdicts"):
-                connection.execute(f"create or replace table reports.{name} as {sample_build.compiled(name)}")
-            found = connection.execute("select specification_id, verdict from reports.rpt_verdicts").fetchall()
+                connection.execute(
+                    f"create or replace table reports.{name} as {sample_build.compiled(name)}"
+                )
+            found = connection.execute(
+                "select specification_id, verdict from reports.rpt_verdicts"
+            ).fetchall()
             connection.rollback()
             return dict(found)
 
@@ -418,19 +525,28 @@ def test_a_check_that_was_not_made_never_makes_a_stronger_word(
     sample_build: Build, judged: Callable[[str], dict[str, str]]
 ) -> None:
     """Delete the rows of each check in turn: what is not known lets no claim hold."""
-    place = sample_build.pairs("select verdict, max(place) from seeds.verdicts where question = 'claim' group by 1")
+    place = sample_build.pairs(
+        "select verdict, max(place) from seeds.verdicts where question = 'claim' group by 1"
+    )
     before = sample_build.pairs("select specification_id, verdict from reports.rpt_verdicts")
     holding = {name for name, verdict in before.items() if verdict == "holds"}
     assert holding
     rules = sample_build.rows(
-        "select distinct aspect, source, method, setting from seeds.verdict_rules where source <> 'estimate'"
+        "select distinct aspect, source, method, setting from seeds.verdict_rules where source <>"
+        " 'estimate'"
     )
     for aspect, source, method, setting in rules:
-        change = f"delete from estimates.est_{source} where method = '{method}' and setting = '{setting or ''}'"
+        change = (
+            f"delete from estimates.est_{source} where method = '{method}' and setting ="
+            f" '{setting or ''}'"
+        )
         after = judged(change)
         assert all(place[after[name]] <= place[before[name]] for name in before), (method, setting)
         if aspect in ("family", "required"):
-            assert any(after[name] == "cannot_tell" for name in holding) or method in ("crv3", "romano_wolf")
+            assert any(after[name] == "cannot_tell" for name in holding) or method in (
+                "crv3",
+                "romano_wolf",
+            )
 
 
 def test_another_rule_makes_another_verdict(judged: Callable[[str], dict[str, str]]) -> None:
@@ -441,20 +557,22 @@ def test_another_rule_makes_another_verdict(judged: Callable[[str], dict[str, st
 def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
     sample_build: Build, judged: Callable[[str], dict[str, str]]
 ) -> None:
-    """An estimate that is significant alone, and not among the claims, was not precise enough to be robust."""
+    """An estimate that is significant alone, and not among the claims, was not precise enough to be
+    robust.
+    """
     before = sample_build.pairs("select specification_id, verdict from reports.rpt_verdicts")
     alone = {
         name
         for (name,) in sample_build.rows(
-            "select specification_id from reports.rpt_verdicts where excludes_zero and cause is null "
-            "and table_id <> 'table_4'"
+            "select specification_id from reports.rpt_verdicts where excludes_zero and cause is"
+            " null and table_id <> 'table_4'"
         )
     }
     assert {before[name] for name in alone} >= {"holds"}
     # Whatever else fails: next year's measure does too.
     after = judged(
-        "update estimates.est_inference set p_value = case method when 'romano_wolf' then 0.2 else 0.001 end "
-        "where method in ('romano_wolf', 'next_year')"
+        "update estimates.est_inference set p_value = case method when 'romano_wolf' then 0.2 else"
+        " 0.001 end where method in ('romano_wolf', 'next_year')"
     )
     assert {after[name] for name in alone} == {"cannot_tell"}
     assert after["table_4_col_1"] == "not_robust"  # of no family

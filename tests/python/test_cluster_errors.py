@@ -37,7 +37,9 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def panel(seed: int, *, time: str = "year") -> pd.DataFrame:
-    """Sorted, unbalanced, without singletons; cities and provinces differ in size, and share their shocks."""
+    """Sorted, unbalanced, without singletons; cities and provinces differ in size, and share their
+    shocks.
+    """
     rng = np.random.default_rng(seed)
     data = grid(range(24), range(2012, 2020))
     data = data[rng.random(len(data)) < rng.uniform(0.5, 0.95)]
@@ -176,7 +178,9 @@ def test_more_columns_than_rows_in_a_group_changes_nothing() -> None:
 
 
 def test_without_some_rows_is_the_regression_of_the_others() -> None:
-    """Two cities have 2019: without one the other's row falls too, as city 99's only one has before."""
+    """Two cities have 2019: without one the other's row falls too, as city 99's only one has
+    before.
+    """
     data = panel(2)
     pair = data.loc[data["year"] == 2019, "city_id"].iloc[:2]
     data = without_singletons(data[(data["year"] < 2019) | data["city_id"].isin(pair)])
@@ -228,7 +232,9 @@ def test_the_cities_that_carry_a_result_are_found(sign: int) -> None:
         assert (left.p_values[0] > 0.05) == (size == len(removed))
 
 
-def test_a_result_that_all_cities_share_does_not_rest_on_few_and_an_insignificant_one_on_none() -> None:
+def test_a_result_that_all_cities_share_does_not_rest_on_few_and_an_insignificant_one_on_none() -> (
+    None
+):
     noise = np.random.default_rng(2).normal(size=(2, 500))
     data = panel(0)
     data["y"] = 5 * data["x1"] + 0.1 * noise[0, : len(data)]

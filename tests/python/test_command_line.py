@@ -1,4 +1,6 @@
-"""What all commands have in common: help, version, exit codes, JSON, colours, and progress on a terminal."""
+"""What all commands have in common: help, version, exit codes, JSON, colours, and progress on a
+terminal.
+"""
 
 import json
 import re
@@ -31,7 +33,10 @@ def table(heading: str) -> list[list[str]]:
     """Return the rows of a table in docs/refresh.md, links as their text."""
     _, _, rest = DOCUMENTED.partition(f"| {heading} |")
     lines = rest.partition("\n\n")[0].splitlines()[2:]
-    return [[re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cell.strip()) for cell in line.split("|")[1:-1]] for line in lines]
+    return [
+        [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cell.strip()) for cell in line.split("|")[1:-1]]
+        for line in lines
+    ]
 
 
 # ---------------------------------------------------------------- help, version, exit codes
@@ -39,14 +44,20 @@ def table(heading: str) -> list[list[str]]:
 
 def test_help_and_documentation_print_the_exit_codes_of_the_code() -> None:
     assert table("exit code") == [[str(int(code)), code.meaning, code.remedy] for code in ExitCode]
-    help_text = " ".join(CliRunner().invoke(cli.main, ["-h"]).output.partition("Exit codes:")[2].split())
+    help_text = " ".join(
+        CliRunner().invoke(cli.main, ["-h"]).output.partition("Exit codes:")[2].split()
+    )
     said = (" - ".join(filter(None, (code.meaning, code.remedy))) for code in ExitCode)
-    assert help_text == " ".join(f"{int(code)} {text}" for code, text in zip(ExitCode, said, strict=True))
+    assert help_text == " ".join(
+        f"{int(code)} {text}" for code, text in zip(ExitCode, said, strict=True)
+    )
 
 
 def test_each_error_of_a_refresh_has_an_exit_code_of_its_own() -> None:
     raised = [
-        error.exit_code for error in vars(errors).values() if isinstance(error, type) and issubclass(error, Exception)
+        error.exit_code
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, Exception)
     ]
     assert sorted(raised) == sorted({*ExitCode} - {ExitCode.DONE})
     assert {*cli.main.commands["refresh"].ends_with} == {*ExitCode}
@@ -55,7 +66,9 @@ def test_each_error_of_a_refresh_has_an_exit_code_of_its_own() -> None:
 @pytest.mark.parametrize("name", sorted(cli.main.commands))
 def test_the_help_of_a_command_has_examples_that_it_accepts_and_its_exit_codes(name: str) -> None:
     entry = cli.main.commands[name]
-    help_text, short = (CliRunner().invoke(cli.main, [name, flag]).output for flag in ("--help", "-h"))
+    help_text, short = (
+        CliRunner().invoke(cli.main, [name, flag]).output for flag in ("--help", "-h")
+    )
     assert help_text == short
     assert entry.examples
     for example in entry.examples:
@@ -96,7 +109,9 @@ def asked(store: Store, small_build: Build) -> Callable[..., subprocess.Complete
 
 
 def document(run: subprocess.CompletedProcess[str], name: str, code: int = 0) -> dict[str, Any]:
-    """Return the one document that a command printed, which has the documented keys, and nothing else."""
+    """Return the one document that a command printed, which has the documented keys, and nothing
+    else.
+    """
     assert run.returncode == code, run.stdout + run.stderr
     found: dict[str, Any] = json.loads(run.stdout)
     assert found.keys() == keys(f"`{name}`")
@@ -128,7 +143,8 @@ def test_commands_that_read_print_one_json_document(
         tmp_path / "moved.duckdb",
         "update reports.rpt_coefficients set estimate = estimate + 2 * std_error "
         "where specification_id = 'table_1_col_1' and term = 'ai_firms'",
-        "update marts.fct_city_year_panel set ln_gdp = null where city_id = '440300' and year in (2016, 2018)",
+        "update marts.fct_city_year_panel set ln_gdp = null where city_id = '440300' and year in"
+        " (2016, 2018)",
     )
     release(store, moved)
     last = {"release_id": "000002", "at": "2026-11-24T00:00:00+00:00", "outcome": "published"}
@@ -146,7 +162,11 @@ def test_commands_that_read_print_one_json_document(
     assert status["anchor"].keys() == keys("`anchor`")
     (vendor,) = status["providers"]
     assert vendor.keys() == keys("each of `providers`")
-    assert (vendor["provider"], vendor["warn_after_days"], vendor["is_stale"]) == ("vendor", 400, False)
+    assert (vendor["provider"], vendor["warn_after_days"], vendor["is_stale"]) == (
+        "vendor",
+        400,
+        False,
+    )
     assert status["last_publication"].keys() == keys("`last_publication`")
     assert last.items() <= status["last_publication"].items()
 
@@ -154,8 +174,9 @@ def test_commands_that_read_print_one_json_document(
     assert diff["counts"] == {"cell_changed": 2, "estimate_changed": 1}
     assert diff["largest_move"] == pytest.approx(2)
     assert [cells["largest_change"] for cells in diff["cells"]] == [None]
-    assert asked("diff", "000001", "000002").stdout == (
-        "ln_gdp: 2 cells of 1 cities changed, 2016-2018, from or to missing\n"
+    assert (
+        asked("diff", "000001", "000002").stdout
+        == "ln_gdp: 2 cells of 1 cities changed, 2016-2018, from or to missing\n"
         "table_1_col_1 ai_firms: 0.16 (0.05) -> 0.26 (0.05), 2.00 standard errors\n"
     )
     for arguments, said in (
@@ -177,7 +198,10 @@ def test_sources_are_one_json_document_and_words(store: Store, audited_build: Bu
     assert prices.keys() == keys("each of `absent`")
     assert place.keys() == keys("each of `sources` of a series")
     waiting = len(prices["specifications"])
-    said = f"  consumer_price_level (total): Consumer prices of the province, for {waiting} specifications\n"
+    said = (
+        f"  consumer_price_level (total): Consumer prices of the province, for {waiting}"
+        " specifications\n"
+    )
     assert said in command(store, audited_build, "sources").stdout
 
 
@@ -196,8 +220,12 @@ def test_colours_are_for_a_terminal_that_wants_them(light_build: Build) -> None:
     assert (code, printed.startswith("sample (SYNTHETIC: "), "\x1b" in printed) == (2, True, False)
 
 
-@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, pytest.param({"TERM": "dumb"}, marks=pytest.mark.soak)])
-def test_a_terminal_that_wants_no_colours_gets_none(environment: dict[str, str], small_build: Build) -> None:
+@pytest.mark.parametrize(
+    "environment", [{"NO_COLOR": "1"}, pytest.param({"TERM": "dumb"}, marks=pytest.mark.soak)]
+)
+def test_a_terminal_that_wants_no_colours_gets_none(
+    environment: dict[str, str], small_build: Build
+) -> None:
     code, _, seen = on_terminal(small_build, "rollback", "1", both=True, **environment)
     assert code == 2
     assert seen.startswith("Error: '1' is not a release number.")
@@ -218,7 +246,9 @@ def test_progress_counts_the_steps_of_a_build(tmp_path: Path) -> None:
     started, ended = line("LogStartLine", "raw"), line("LogModelResult", "raw")
     path.write_text(started + ended[:9])
     assert log.progress() == "0 of 4 steps", "half a line counts not yet"
-    path.write_text(started + ended + line("LogStartLine", "panel") + line("SkippingDetails", "unique"))
+    path.write_text(
+        started + ended + line("LogStartLine", "panel") + line("SkippingDetails", "unique")
+    )
     assert log.progress() == "2 of 4 steps"
 
 

@@ -1,4 +1,6 @@
-"""The comparison of two warehouse or release files, on copies of a real one that were changed in known places."""
+"""The comparison of two warehouse or release files, on copies of a real one that were changed in
+known places.
+"""
 
 import json
 from collections.abc import Callable
@@ -33,7 +35,9 @@ def of(sections: list[Section]) -> dict[str, list[tuple]]:
     return {section.title: section.rows for section in sections}
 
 
-def test_every_kind_of_difference_is_found_where_it_was_made(light_build: Build, changed: Callable[..., Path]) -> None:
+def test_every_kind_of_difference_is_found_where_it_was_made(
+    light_build: Build, changed: Callable[..., Path]
+) -> None:
     estimates = "update reports.rpt_coefficients set estimate ="
     column = "where specification_id = 'table_1_col_"
     panel, shenzhen = "marts.fct_city_year_panel", "where city_id = '440300' and year ="
@@ -67,7 +71,7 @@ def test_every_kind_of_difference_is_found_where_it_was_made(light_build: Build,
     assert rows[panel] == ["city_id, year", 4037, 4036, 1, 0, 1]
     cells = [row[1:3] for row in found["Cells"] if row[0] == panel]
     assert cells == [("ln_gdp", 1)]
-    (lost, farthest, next_) = found["Estimates"][:3]
+    lost, farthest, next_ = found["Estimates"][:3]
     assert (*lost[:2], lost[4]) == ("table_1_col_3", "ai_patent_grants", None)
     assert farthest[:2] == ("table_1_col_1", "ai_firms")
     ((estimate, error),) = light_build.rows(
@@ -81,13 +85,18 @@ def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> 
     """A warehouse whose landing store is gone is refused by the name of the file."""
     landed = tmp_path / "rows.parquet"
     old, new = tmp_path / "old.duckdb", tmp_path / "new.duckdb"
-    for path, rows in ((old, "(1, 0.5), (1, 0.5), (2, 0.1)"), (new, "(1, 0.5), (2, 0.1), (2, 0.2)")):
+    for path, rows in (
+        (old, "(1, 0.5), (1, 0.5), (2, 0.1)"),
+        (new, "(1, 0.5), (2, 0.1), (2, 0.2)"),
+    ):
         with duckdb.connect(str(path)) as connection:
             connection.execute(f"copy (select 1 as value) to '{landed}'")
             connection.execute("create schema raw; create schema marts")
             described = "'a' as extract_set, 'delivered' as extract_set_kind"
             connection.execute(f"create table raw.deliveries as select {described}")
-            connection.execute(f"create table marts.counts as from (values {rows}) as t (place, value)")
+            connection.execute(
+                f"create table marts.counts as from (values {rows}) as t (place, value)"
+            )
             connection.execute(f"create view marts.delivered as from read_parquet('{landed}')")
     assert of(compared(old, new)) == {"Rows": [("marts.counts", "the whole row", 3, 3, 1, 1, 0)]}
     assert compared(old, old) == []
@@ -97,7 +106,9 @@ def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> 
 
 
 @pytest.mark.soak
-def test_the_command_ends_as_diff_does(light_build: Build, changed: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_command_ends_as_diff_does(
+    light_build: Build, changed: Callable[..., Path], tmp_path: Path
+) -> None:
     def run(code: int, *arguments: object) -> str:
         ended = light_build.command("compare", *map(str, arguments))
         assert ended.returncode == code, ended.stderr
@@ -107,7 +118,10 @@ def test_the_command_ends_as_diff_does(light_build: Build, changed: Callable[...
     printed = run(0, old, changed())
     assert printed.endswith("No difference.\n")
     assert printed.startswith("sample (SYNTHETIC: its numbers are not real), warehouse, ")
-    other = changed("update reports.rpt_coefficients set warnings = 'a | b' where specification_id = 'table_4_col_1'")
+    other = changed(
+        "update reports.rpt_coefficients set warnings = 'a | b' where specification_id ="
+        " 'table_4_col_1'"
+    )
     printed = run(1, "--markdown", old, other)
     head = "|table|column|cells changed|largest relative change|at|before|after|\n|---|"
     assert head in printed
@@ -117,7 +131,10 @@ def test_the_command_ends_as_diff_does(light_build: Build, changed: Callable[...
     for bad, why in (
         (tmp_path / "text.duckdb", "text.duckdb: cannot be opened as a release"),
         (tmp_path / "absent.duckdb", "absent.duckdb: there is no such file"),
-        (another, "of another (SYNTHETIC: its numbers are not real). Both must be of one extract set."),
+        (
+            another,
+            "of another (SYNTHETIC: its numbers are not real). Both must be of one extract set.",
+        ),
     ):
         assert why in run(2, old, bad)
     document = json.loads(run(1, "--json", old, other))

@@ -1,4 +1,6 @@
-"""Patents to industries by the probabilities of another concordance: its table, and the counts that follow from it."""
+"""Patents to industries by the probabilities of another concordance: its table, and the counts that
+follow from it.
+"""
 
 import os
 import shutil
@@ -17,7 +19,9 @@ from tests.python.landing_project import Project, fault, recorded
 from tests.python.test_registers import seed, tagged, usable_patents
 
 register_build = test_registers.register_build
-REAL = PROJECT / os.environ.get("CONCORDANCE", str(PUBLIC_EXTRACTS.parent / "concordance/nace_ipc.xlsx"))
+REAL = PROJECT / os.environ.get(
+    "CONCORDANCE", str(PUBLIC_EXTRACTS.parent / "concordance/nace_ipc.xlsx")
+)
 DECLARATION = PROJECT / "models/staging/fraunhofer/fraunhofer.toml"
 DELIVERED = "concordance/nace_ipc.xlsx"
 # Sections B to E of GB/T 4754 as divisions of NACE Rev. 2: mining to sewerage, and construction.
@@ -75,7 +79,12 @@ def weighted(register: Path, of_class: dict[str, dict[str, float]]) -> pd.DataFr
             flags |= {f"ai_{name}": flag & is_ai for name, flag in flags.items()}
             parts = pd.DataFrame({name: flag * weight for name, flag in flags.items()})
             counts.append(parts.groupby(patents["城市代码"]).sum().assign(scope=scope, year=year))
-    return pd.concat(counts).rename_axis("city_id").set_index(["scope", "year"], append=True).sort_index()
+    return (
+        pd.concat(counts)
+        .rename_axis("city_id")
+        .set_index(["scope", "year"], append=True)
+        .sort_index()
+    )
 
 
 @pytest.mark.parametrize("deliver", [invented, pytest.param(real, marks=pytest.mark.soak)])
@@ -89,7 +98,10 @@ def test_weighted_counts_of_a_register_equal_those_of_another_route(
     expected = weighted(register_build.extracts, shares(fresh.extracts / DELIVERED))
 
     assert fresh.models("int_series_corrected", "fct_row_accounting").failed == {}
-    delivered = "select city_id, scope, year, series, delivered_value from intermediate.int_series_corrected "
+    delivered = (
+        "select city_id, scope, year, series, delivered_value from"
+        " intermediate.int_series_corrected "
+    )
     delivered += "where provider = 'fraunhofer'"
     found = fresh.frame(f"pivot ({delivered}) on series using sum(delivered_value)")
     found = found.set_index(["city_id", "scope", "year"]).sort_index()
@@ -102,13 +114,18 @@ def test_weighted_counts_of_a_register_equal_those_of_another_route(
         rtol=1e-9,
     )
     assert found["ai_invention_application_count"].sum() > 1
-    others = "select distinct provider from intermediate.int_series_corrected where provider <> 'register'"
+    others = (
+        "select distinct provider from intermediate.int_series_corrected where provider <>"
+        " 'register'"
+    )
     assert fresh.rows(others) == [("fraunhofer",)]
     accounted = "select disposition, row_count from marts.fct_row_accounting where file_path = ?"
     assert fresh.rows(accounted, DELIVERED) == [("used", 88)]
 
 
-def test_the_real_table_sends_computing_to_manufacturing_and_the_divisions_of_today_do_not(tmp_path: Path) -> None:
+def test_the_real_table_sends_computing_to_manufacturing_and_the_divisions_of_today_do_not(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / DELIVERED
     real(path)
     of_class = shares(path)
@@ -121,15 +138,24 @@ def test_the_real_table_sends_computing_to_manufacturing_and_the_divisions_of_to
 
 def test_without_a_concordance_no_patent_is_weighted(sample_build: Build) -> None:
     assert sample_build.rows("from raw.raw_industry_concordance") == []
-    assert sample_build.rows("from intermediate.int_series_corrected where provider = 'fraunhofer'") == []
+    assert (
+        sample_build.rows("from intermediate.int_series_corrected where provider = 'fraunhofer'")
+        == []
+    )
 
 
 def test_every_division_of_nace_has_a_section_and_the_scopes_are_those_of_the_paper() -> None:
     rows = {int(row["nace_division"]): row["section"] for row in seed("nace_sections")}
     # NACE Rev. 2 has 88 divisions; 4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89 are not used
-    assert [*rows] == [n for n in range(1, 100) if n not in {4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89}]
+    assert [*rows] == [
+        n for n in range(1, 100) if n not in {4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89}
+    ]
     of_scope = {
-        scope: {n for n, section in rows.items() if {"scope": scope, "section": section} in seed("industry_scopes")}
+        scope: {
+            n
+            for n, section in rows.items()
+            if {"scope": scope, "section": section} in seed("industry_scopes")
+        }
         for scope in SCOPES
     }
     assert of_scope == {scope: divisions & rows.keys() for scope, divisions in SCOPES.items()}
@@ -149,14 +175,17 @@ SHARES = """
 """
 
 
-def test_a_column_that_does_not_add_to_one_is_refused_with_its_file_name_and_sum(project: Project) -> None:
+def test_a_column_that_does_not_add_to_one_is_refused_with_its_file_name_and_sum(
+    project: Project,
+) -> None:
     project.declare(SHARES, "fraunhofer")
     good = [("NACE", "A01", "G06"), (1, 0.25, 0.1), (26, 0.25, 0.7), (62, 0.5, 0.2)]
     project.deliver_workbook("shares/good.xlsx", invented=good)
     assert recorded("record_count") == [(3,)]
 
     project.deliver_workbook("shares/bad.xlsx", invented=[*good[:3], (62, 0.5, 0.3)])
-    assert fault() == (
-        "shares/bad.xlsx, column G06: its 3 numbers add to 1.1, not to 1, which column_sum in fraunhofer.toml "
-        "declares. Ask the provider for the file again."
+    assert (
+        fault()
+        == "shares/bad.xlsx, column G06: its 3 numbers add to 1.1, not to 1, which column_sum in"
+        " fraunhofer.toml declares. Ask the provider for the file again."
     )

@@ -1,4 +1,6 @@
-"""The Dagster code location, in an environment of its own: it loads, publishes as the command does, shows lineage."""
+"""The Dagster code location, in an environment of its own: it loads, publishes as the command does,
+shows lineage.
+"""
 
 import json
 import os
@@ -120,7 +122,14 @@ def web_server(dagster: Dagster) -> Iterator[WebServer]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [str(dagster.binaries / "dagster-webserver"), *LOCATION, "--host", "127.0.0.1", "--port", str(port)],
+        [
+            str(dagster.binaries / "dagster-webserver"),
+            *LOCATION,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ],
         cwd=PROJECT,
         env=dagster.environment,
         stdout=subprocess.DEVNULL,
@@ -153,7 +162,12 @@ def test_a_run_publishes_what_the_command_would_a_bad_delivery_fails_its_check_a
     before = check(dagster.published)
     assert before.published_by == "refresh"
     assets = web_server.assets()
-    shown = {"raw/raw_deliveries", "marts/fct_city_year_panel", "reports/rpt_table_1", "seeds/cities"}
+    shown = {
+        "raw/raw_deliveries",
+        "marts/fct_city_year_panel",
+        "reports/rpt_table_1",
+        "seeds/cities",
+    }
     assert shown <= assets.keys()
     # The graph begins with providers, which a refresh reads and does not make.
     not_made = {key for key, node in assets.items() if not node["assetMaterializations"]}
@@ -161,11 +175,14 @@ def test_a_run_publishes_what_the_command_would_a_bad_delivery_fails_its_check_a
     assert "delivered/vendor" in not_made
     parents = [key["path"] for key in assets["gates/gate_results"]["dependencyKeys"]]
     assert ["marts", "fct_city_year_panel"] in parents
-    suites = [path for path in (PROJECT / "expectations").glob("*.json") if path.stem != "second_route"]
+    suites = [
+        path for path in (PROJECT / "expectations").glob("*.json") if path.stem != "second_route"
+    ]
     asked = [len(json.loads(path.read_text(encoding="utf-8"))["expectations"]) for path in suites]
     assert statuses() == sum(asked) * ["SUCCEEDED"]
     (instigators,) = web_server.query(
-        "{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name } sensors { name } } } } }"
+        "{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name } sensors {"
+        " name } } } } }"
     )["repositoriesOrError"]["nodes"]
     assert instigators["schedules"] == [{"name": "nightly"}]
     assert {"name": "new_deliveries"} in instigators["sensors"]
@@ -184,15 +201,12 @@ def test_a_run_publishes_what_the_command_would_a_bad_delivery_fails_its_check_a
 
 def test_the_sensor_asks_once_for_a_delivery_that_is_at_rest(dagster: Dagster) -> None:
     looks = (
-        "import pathlib, dagster as dg; from ai_manufacturing import dagster_location as location, settings\n"
-        "cursor = None\n"
-        "for number in range(6):\n"
-        "    if number == 3: (settings.extracts_dir() / 'README_late').write_text('x')\n"
-        "    context = dg.build_sensor_context(cursor=cursor)\n"
-        "    found = location.new_deliveries(context)\n"
-        "    asked = isinstance(found, dg.SensorResult)\n"
-        "    cursor = found.cursor if asked else context.cursor\n"
-        "    print('asks' if asked else found.skip_message.split(': ')[-1])\n"
+        "import pathlib, dagster as dg; from ai_manufacturing import dagster_location as location,"
+        " settings\ncursor = None\nfor number in range(6):\n    if number == 3:"
+        " (settings.extracts_dir() / 'README_late').write_text('x')\n    context ="
+        " dg.build_sensor_context(cursor=cursor)\n    found = location.new_deliveries(context)\n   "
+        " asked = isinstance(found, dg.SensorResult)\n    cursor = found.cursor if asked else"
+        " context.cursor\n    print('asks' if asked else found.skip_message.split(': ')[-1])\n"
     )
     run = subprocess.run(
         [str(dagster.binaries / "python"), "-c", looks],

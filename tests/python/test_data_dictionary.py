@@ -10,10 +10,12 @@ from tests.python.conftest import PROJECT, Build
 NUMBERS = {"integer", "bigint", "double"}
 
 
-def test_every_released_column_is_described_in_both_languages_and_every_number_has_a_unit(sample_build: Build) -> None:
+def test_every_released_column_is_described_in_both_languages_and_every_number_has_a_unit(
+    sample_build: Build,
+) -> None:
     rows = sample_build.rows(
-        "select table_name || '.' || column_name, data_type, unit, description_en, description_zh, source "
-        "from marts.data_dictionary"
+        "select table_name || '.' || column_name, data_type, unit, description_en, description_zh,"
+        " source from marts.data_dictionary"
     )
     released = sample_build.value(
         "select count(*) from information_schema.columns "
@@ -29,10 +31,10 @@ def test_every_released_column_is_described_in_both_languages_and_every_number_h
 
 def test_the_descriptions_are_the_comments_of_the_database(sample_build: Build) -> None:
     different = sample_build.rows(
-        "select d.table_name, d.column_name from marts.data_dictionary as d inner join duckdb_columns() as c "
-        "on d.table_schema = c.schema_name and d.table_name = c.table_name and d.column_name = c.column_name "
-        "where concat_ws(e'\\n\\n', d.description_en, d.description_zh) is distinct from trim(c.comment) "
-        "or d.data_type <> lower(c.data_type)"
+        "select d.table_name, d.column_name from marts.data_dictionary as d inner join"
+        " duckdb_columns() as c on d.table_schema = c.schema_name and d.table_name = c.table_name"
+        " and d.column_name = c.column_name where concat_ws(e'\\n\\n', d.description_en,"
+        " d.description_zh) is distinct from trim(c.comment) or d.data_type <> lower(c.data_type)"
     )
     assert different == []
 
@@ -50,7 +52,12 @@ def test_units_and_chinese_names_of_the_panel_are_those_of_the_series(sample_bui
     # the panel keeps the paper's columns; fct_city_year_values has all series
     others = {row["series"] for row in series} - described.keys()
     assert others == {
-        *("robot_installation_density", "robot_stock_density", "research_employment_10k", "rd_person_count"),
+        *(
+            "robot_installation_density",
+            "robot_stock_density",
+            "research_employment_10k",
+            "rd_person_count",
+        ),
         *("all_patent_application_count", "all_patent_grant_count", "all_invention_grant_count"),
         "consumer_price_level",
     }
@@ -63,19 +70,25 @@ def test_units_and_chinese_names_of_the_panel_are_those_of_the_series(sample_bui
 
 def test_years_and_missing_shares_are_those_of_the_tables(sample_build: Build) -> None:
     counted = 0
-    for table in ("marts.fct_city_year_panel", "marts.fct_spatial_distribution", "reports.rpt_figure_1"):
+    for table in (
+        "marts.fct_city_year_panel",
+        "marts.fct_spatial_distribution",
+        "reports.rpt_figure_1",
+    ):
         frame = sample_build.frame(f"from {table}")
         schema, name = table.split(".")
         rows = sample_build.rows(
-            "select column_name, first_year, last_year, missing_share, row_count from marts.data_dictionary "
-            "where table_schema = ? and table_name = ?",
+            "select column_name, first_year, last_year, missing_share, row_count from"
+            " marts.data_dictionary where table_schema = ? and table_name = ?",
             schema,
             name,
         )
         assert len(rows) == frame.shape[1]
         for column, first, last, share, row_count in rows:
             years = frame.loc[frame[column].notna(), "year"]
-            assert (first, last) == ((None, None) if years.empty else (years.min(), years.max())), column
+            assert (first, last) == ((None, None) if years.empty else (years.min(), years.max())), (
+                column
+            )
             assert share == pytest.approx(frame[column].isna().mean(), abs=1e-12), column
             assert row_count == len(frame)
             counted += 1
@@ -86,8 +99,8 @@ def test_what_the_sample_is_known_to_lack_is_said(sample_build: Build) -> None:
     said = {
         name: facts
         for name, *facts in sample_build.rows(
-            "select column_name, source, first_year, last_year, round(missing_share, 2) from marts.data_dictionary "
-            "where table_name = 'fct_city_year_panel'"
+            "select column_name, source, first_year, last_year, round(missing_share, 2) from"
+            " marts.data_dictionary where table_name = 'fct_city_year_panel'"
         )
     }
     # The added controls of Table 4 cover seven years, 2014 to 2020, of 260 cities or fewer of 367.

@@ -1,6 +1,8 @@
-"""What people type every day, on one built copy: the last table of docs/for_dbt_users.md, row by row.
+"""What people type every day, on one built copy: the last table of docs/for_dbt_users.md, row by
+row.
 
-"Changed" is a table of the copy that was edited by hand before: the run brings back what the files give, which differs.
+"Changed" is a table of the copy that was edited by hand before: the run brings back what the files
+give, which differs.
 """
 
 import json
@@ -78,7 +80,9 @@ def test_no_command_drops_what_it_does_not_rebuild(habits: Habits) -> None:
     assert unit_tests == 0, habits.build.output
     assert habits.build.manifest is not None
     declared = json.loads(habits.build.manifest.read_text(encoding="utf-8"))["unit_tests"]
-    assert {test["name"] for test in declared.values()} <= {*re.findall(r"\w+", habits.build.output)}
+    assert {test["name"] for test in declared.values()} <= {
+        *re.findall(r"\w+", habits.build.output)
+    }
     for command in (
         "test --select gate_results dim_city",
         "compile --select rpt_table_1",
@@ -97,11 +101,18 @@ def test_no_command_drops_what_it_does_not_rebuild(habits: Habits) -> None:
 
 @pytest.mark.soak
 def test_no_estimate_is_made_of_what_was_not_judged(habits: Habits) -> None:
-    """After a selection, a run that died, and a seed that changed between; what stands stays as it was."""
+    """After a selection, a run that died, and a seed that changed between; what stands stays as it
+    was.
+    """
     before = habits.build.rows("from estimates.est_spatial_autocorrelation order by all")
-    moved = "update intermediate.int_series_conformed set value = value * 2 where city_id = '430100' and year = 2013"
+    moved = (
+        "update intermediate.int_series_conformed set value = value * 2 where city_id = '430100'"
+        " and year = 2013"
+    )
     habits.edit(moved)
-    killed = habits.dbt("run --threads 1 --select fct_ai_measure dim_city_groups", dies_at="dim_city_groups.sql")
+    killed = habits.dbt(
+        "run --threads 1 --select fct_ai_measure dim_city_groups", dies_at="dim_city_groups.sql"
+    )
     assert killed == -signal.SIGKILL, habits.build.output
     habits.edit("update seeds.city_groupings set year = 2015 where grouping = 'large_gdp'")
     for command, *changed in (
@@ -110,7 +121,10 @@ def test_no_estimate_is_made_of_what_was_not_judged(habits: Habits) -> None:
         ("run --select dim_city_groups est_placebo", "fct_ai_measure", "dim_city_groups"),
     ):
         assert habits.dbt(command) == 1, habits.build.output
-        named = re.search(r"(\S+(?:, \S+)*): not as the gate judged it.+dbt build --select (.+)", habits.build.output)
+        named = re.search(
+            r"(\S+(?:, \S+)*): not as the gate judged it.+dbt build --select (.+)",
+            habits.build.output,
+        )
         assert named is not None, habits.build.output
         assert {*named[1].split(", ")} == {*changed}
         assert {*named[2].split()} == {f"{name}+" for name in changed}
@@ -120,7 +134,9 @@ def test_no_estimate_is_made_of_what_was_not_judged(habits: Habits) -> None:
 
 @pytest.mark.soak
 def test_what_is_older_than_its_inputs_is_named_and_not_judged(habits: Habits) -> None:
-    stale = "select node, input_node from intermediate.int_stale_relations where is_judged order by all"
+    stale = (
+        "select node, input_node from intermediate.int_stale_relations where is_judged order by all"
+    )
     assert habits.build.rows(stale) == []
     assert habits.dbt("run --select fct_city_year_panel") == 0, habits.build.output
     followers = [
@@ -143,7 +159,9 @@ def test_what_is_older_than_its_inputs_is_named_and_not_judged(habits: Habits) -
 
 
 @pytest.mark.soak
-def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_nor_does_retry(habits: Habits) -> None:
+def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_nor_does_retry(
+    habits: Habits,
+) -> None:
     habits.is_retried = True
     others = {name for name in habits.relations() if name[0] not in ("estimates", "reports")}
     habits.edit(
@@ -172,7 +190,10 @@ def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habi
         "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
     )
     assert habits.dbt("build --select est_route_differences+") == 1
-    assert "gate critical: second_route: Clustered errors of the printed columns" in habits.build.output
+    assert (
+        "gate critical: second_route: Clustered errors of the printed columns"
+        in habits.build.output
+    )
     assert habits.estimates == set()
     assert habits.build.value("select count(*) from gates.gate_second_route where not success") == 1
 
@@ -184,7 +205,12 @@ def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habi
 
 @pytest.mark.soak
 def test_a_sample_of_years_reads_these_years_and_changes_none(habits: Habits) -> None:
-    tables = ["fct_city_year_values", "fct_city_year_panel", "fct_spatial_distribution", "fct_spatial_concentration"]
+    tables = [
+        "fct_city_year_values",
+        "fct_city_year_panel",
+        "fct_spatial_distribution",
+        "fct_spatial_concentration",
+    ]
     of_the_years = "from marts.{} where year between 2014 and 2016 order by all"
     before = [habits.build.rows(of_the_years.format(table)) for table in tables]
     sample = "{'start': '2014-01-01', 'end': '2017-01-01'}"
@@ -196,7 +222,9 @@ def test_a_sample_of_years_reads_these_years_and_changes_none(habits: Habits) ->
 def state(delivery: Build, tmp_path: Path) -> Path:
     """Parse as it is, without a hash of the package, for runs that compare with it or defer to it."""
     folder = tmp_path / "state"
-    parsed = replace(delivery, shell=None, artifacts=True).dbt("parse", "--target-path", str(folder))
+    parsed = replace(delivery, shell=None, artifacts=True).dbt(
+        "parse", "--target-path", str(folder)
+    )
     assert parsed.exit_code == 0, parsed.output
     return folder
 
@@ -205,15 +233,22 @@ def test_dbt_has_the_days_of_each_provider_that_declares_them(sample_build: Buil
     assert sample_build.manifest is not None
     sources = json.loads(sample_build.manifest.read_text(encoding="utf-8"))["sources"].values()
     days = {
-        source["name"]: tuple(source["freshness"][limit]["count"] for limit in ("warn_after", "error_after"))
+        source["name"]: tuple(
+            source["freshness"][limit]["count"] for limit in ("warn_after", "error_after")
+        )
         for source in sources
     }
-    allowed = {name: (age.warn_after_days, age.fail_after_days) for name, age in landing.allowed_ages().items()}
+    allowed = {
+        name: (age.warn_after_days, age.fail_after_days)
+        for name, age in landing.allowed_ages().items()
+    }
     assert days == allowed
 
 
 @pytest.mark.soak
-def test_a_late_provider_is_found_by_source_freshness_and_one_that_never_delivered_is_not(habits: Habits) -> None:
+def test_a_late_provider_is_found_by_source_freshness_and_one_that_never_delivered_is_not(
+    habits: Habits,
+) -> None:
     days = landing.allowed_ages()["vendor"]
     assert days.warn_after_days is not None
     assert days.fail_after_days is not None
@@ -223,7 +258,10 @@ def test_a_late_provider_is_found_by_source_freshness_and_one_that_never_deliver
         (days.fail_after_days - 1, "WARN", 0),
         (days.fail_after_days + 1, "ERROR STALE", 1),
     ):
-        habits.edit(f"update raw.deliveries set landed_at = current_timestamp at time zone 'UTC' - interval {late} day")
+        habits.edit(
+            "update raw.deliveries set landed_at = current_timestamp at time zone 'UTC' - interval"
+            f" {late} day"
+        )
         assert habits.dbt("source freshness") == exit_code, habits.build.output
         assert f"{outcome} freshness of delivered.vendor" in habits.build.output
         assert "PASS freshness of delivered.csmar" in habits.build.output
@@ -237,7 +275,9 @@ def test_a_change_of_the_package_modifies_every_python_model(
     build = replace(habits.build, shell=None)
     for code, expected in (("another", models), ("", set())):
         monkeypatch.setenv("PACKAGE_CODE", code)
-        build.dbt("--quiet", "ls", "--select", "state:modified", "--state", str(state), "--output", "name")
+        build.dbt(
+            "--quiet", "ls", "--select", "state:modified", "--state", str(state), "--output", "name"
+        )
         assert {*build.output.split()} & models == expected, build.output
 
 
@@ -258,10 +298,19 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
     monkeypatch.setenv("DEFER_TO", str(store.published))
 
     def run(*selected: str) -> int:
-        return build.dbt("run", "--target", "dev", "--select", *selected, "--defer", "--state", str(state)).exit_code
+        return build.dbt(
+            "run", "--target", "dev", "--select", *selected, "--defer", "--state", str(state)
+        ).exit_code
 
     estimates = ["est_placebo", "est_spatial_autocorrelation"]
-    chosen = ["dim_series", "fct_ai_measure", "fct_spatial_trend", "rpt_figure_1", "rpt_table_1", *estimates]
+    chosen = [
+        "dim_series",
+        "fct_ai_measure",
+        "fct_spatial_trend",
+        "rpt_figure_1",
+        "rpt_table_1",
+        *estimates,
+    ]
     assert run(*chosen) == 0, build.output
     with duckdb.connect(str(dev)) as connection:
         connection.execute(f"attach '{store.published}' as release (read_only)")
@@ -272,24 +321,35 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
         assert {name.partition(".")[2] for (name,) in made} == {*chosen}
         for (table,) in made:
             difference = f"from dev_{table} except from release.{table}"
-            assert connection.execute(f"select count(*) from ({difference})").fetchone() == (0,), table
+            assert connection.execute(f"select count(*) from ({difference})").fetchone() == (0,), (
+                table
+            )
         connection.execute("delete from dev_marts.fct_ai_measure where year = 2015")
     monkeypatch.setenv("DEFER_TO", str(shutil.copy(store.published, tmp_path / "another.duckdb")))
     assert run("est_spatial_autocorrelation") == 1
     assert "fct_ai_measure: not as the gate judged it" in build.output
-    assert "Unable to do partial parsing" not in build.output, "another DEFER_TO parses nothing anew"
+    assert "Unable to do partial parsing" not in build.output, (
+        "another DEFER_TO parses nothing anew"
+    )
     assert store.published.read_bytes() == before
 
 
-def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_records(sample_build: Build) -> None:
+def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_records(
+    sample_build: Build,
+) -> None:
     """And for tables of registers, of any size."""
     assert sample_build.manifest is not None
     nodes = models.nodes_of(sample_build.manifest)
     tables = [pattern for pattern in contents.INPUTS if not pattern.endswith("*")]
-    released = {*contents.SCHEMAS, *(pattern[:-2] for pattern in contents.INPUTS if pattern.endswith("*"))}
+    released = {
+        *contents.SCHEMAS,
+        *(pattern[:-2] for pattern in contents.INPUTS if pattern.endswith("*")),
+    }
 
     def inputs(node: models.Node) -> Iterator[models.Node]:
-        for parent in (nodes[name] for name in node["depends_on"].get("nodes", []) if name in nodes):
+        for parent in (
+            nodes[name] for name in node["depends_on"].get("nodes", []) if name in nodes
+        ):
             is_ephemeral = parent["config"]["materialized"] == "ephemeral"
             yield from inputs(parent) if is_ephemeral else [parent]
 
@@ -301,7 +361,8 @@ def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_rec
             absent := {
                 parent["name"]
                 for parent in inputs(node)
-                if parent["schema"] not in released and f"{parent['schema']}.{parent['alias']}" not in tables
+                if parent["schema"] not in released
+                and f"{parent['schema']}.{parent['alias']}" not in tables
             }
         )
     }
@@ -313,16 +374,24 @@ def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_rec
 
 
 @pytest.mark.soak
-def test_a_second_row_of_a_key_is_named_and_stops_what_follows(sample_build: Build, tmp_path: Path) -> None:
+def test_a_second_row_of_a_key_is_named_and_stops_what_follows(
+    sample_build: Build, tmp_path: Path
+) -> None:
     """Of a table that has its key in `meta`, and of one under contract."""
     project = copy_of_the_project(tmp_path / "project")
     for path in ("models/gate/int_panel_consistency.sql", "models/marts/dim_city.sql"):
-        beijing_twice = "select * from final union all (select * from final where city_id = '110000')"
+        beijing_twice = (
+            "select * from final union all (select * from final where city_id = '110000')"
+        )
         sql = (project / path).read_text(encoding="utf-8")
-        (project / path).write_text(sql.replace("select * from final", beijing_twice), encoding="utf-8")
+        (project / path).write_text(
+            sql.replace("select * from final", beijing_twice), encoding="utf-8"
+        )
     warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path / "warehouse.duckdb"))
     landing = sample_build.scratch / "landing"
-    build = Build(sample_build.extracts, warehouse, tmp_path, project, landing, "unit_test", artifacts=False)
+    build = Build(
+        sample_build.extracts, warehouse, tmp_path, project, landing, "unit_test", artifacts=False
+    )
 
     assert build.dbt("build", "--select", "int_panel_consistency+").exit_code == 1
     key = "city_id 110000, year 2010, row_count 2"
@@ -344,20 +413,42 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
     for statement in (
         "insert into seeds.cities select * from seeds.cities where city_id = '110000'",
         "update seeds.series set cell_min = null where series = 'gdp_100m_cny'",
-        "update seeds.series_sources set absent_row = 'none' "
-        "where (series, scope, provider) = ('firm_count', 'industry', 'vendor')",
-        "update seeds.series_sources set limits = 'straight_share_min=1' where series = 'above_scale_firm_count'",
-        "update seeds.series_pairs set provider = 'nobody' where provider is not null and series like 'above%'",
-        "update seeds.regression_specifications set outcome = 'nonsense' where specification_id = 'table_1_col_1'",
+        (
+            "update seeds.series_sources set absent_row = 'none' "
+            "where (series, scope, provider) = ('firm_count', 'industry', 'vendor')"
+        ),
+        (
+            "update seeds.series_sources set limits = 'straight_share_min=1' where series ="
+            " 'above_scale_firm_count'"
+        ),
+        (
+            "update seeds.series_pairs set provider = 'nobody' where provider is not null and"
+            " series like 'above%'"
+        ),
+        (
+            "update seeds.regression_specifications set outcome = 'nonsense' where specification_id"
+            " = 'table_1_col_1'"
+        ),
         "update seeds.ai_keywords set reason = null where kind = 'set_aside' and term = '智能传感器'",
-        "update seeds.derived_variables set series = 'nonsense' where variable = 'ln_secondary_productivity'",
+        (
+            "update seeds.derived_variables set series = 'nonsense' where variable ="
+            " 'ln_secondary_productivity'"
+        ),
         "update seeds.city_groupings set series = 'nonsense' where grouping = 'large_gdp'",
-        "delete from seeds.substituted_labels where (kind, name, provider) = ('series', 'firm_count', 'duhe1123')",
-        "insert into seeds.labels select * from seeds.labels where (kind, name) = ('measure', 'ai_firms')",
+        (
+            "delete from seeds.substituted_labels where (kind, name, provider) = ('series',"
+            " 'firm_count', 'duhe1123')"
+        ),
+        (
+            "insert into seeds.labels select * from seeds.labels where (kind, name) = ('measure',"
+            " 'ai_firms')"
+        ),
     ):
         habits.edit(statement)
     assert habits.dbt("test --select seeds_*_keep_their_rules") == 1
-    printed = re.findall(r"seeds_\w+_keep_their_rules fails: seed (.+), rule (.+), record (.+)", habits.build.output)
+    printed = re.findall(
+        r"seeds_\w+_keep_their_rules fails: seed (.+), rule (.+), record (.+)", habits.build.output
+    )
     rules = (PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8")
     (of_limits,) = re.findall(r"regexp_full_match\(limits.*", rules)
     (of_labels,) = re.findall(r"substitution is null or \(series.*", rules)
@@ -389,9 +480,16 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
 
 def test_the_rules_of_each_seed_are_tested() -> None:
     seeds = yaml.safe_load((PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8"))["seeds"]
-    with_rules = {seed["name"] for seed in seeds if "rules" in seed.get("config", {}).get("meta", {})}
-    tests = [path.read_text(encoding="utf-8") for path in (PROJECT / "tests/singular").glob("seeds_*.sql")]
-    tested = [name for sql in tests for name in re.findall(r"'(\w+)',", sql.partition("others=")[0])]
+    with_rules = {
+        seed["name"] for seed in seeds if "rules" in seed.get("config", {}).get("meta", {})
+    }
+    tests = [
+        path.read_text(encoding="utf-8")
+        for path in (PROJECT / "tests/singular").glob("seeds_*.sql")
+    ]
+    tested = [
+        name for sql in tests for name in re.findall(r"'(\w+)',", sql.partition("others=")[0])
+    ]
     assert sorted(tested) == sorted(with_rules)
 
 
@@ -408,13 +506,25 @@ def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Pat
     }
     for name in ("DBT_PROJECT_DIR", "DBT_PROFILES_DIR"):
         del environment[name]
-    arguments = ["run", "--project-dir", str(project), "--profiles-dir", str(project), "--select", "raw_deliveries"]
+    arguments = [
+        "run",
+        "--project-dir",
+        str(project),
+        "--profiles-dir",
+        str(project),
+        "--select",
+        "raw_deliveries",
+    ]
     exit_code, printed = dbt_process.run(arguments, elsewhere, environment)
     assert exit_code == 0, printed
     assert list(elsewhere.iterdir()) == []
     with duckdb.connect(str(project / "build/warehouse.duckdb"), read_only=True) as connection:
-        found = connection.execute("select count(*) from raw.deliveries where source_name is not null").fetchone()
-    assert found == (sample_build.value("select count(*) from raw.deliveries where source_name is not null"),)
+        found = connection.execute(
+            "select count(*) from raw.deliveries where source_name is not null"
+        ).fetchone()
+    assert found == (
+        sample_build.value("select count(*) from raw.deliveries where source_name is not null"),
+    )
 
 
 @pytest.mark.soak
@@ -422,17 +532,27 @@ def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Pat
 def test_clients_of_other_versions_read_the_warehouse(
     version: str, client: Callable[[str], Path], sample_build: Build, tmp_path: Path
 ) -> None:
-    """All its tables and views; those on register files need a client that counts files, 1.5 or later."""
+    """All its tables and views; those on register files need a client that counts files, 1.5 or
+    later.
+    """
     python = client(version)
     read = (
-        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True)\n"
-        "for s, t in c.execute('select table_schema, table_name from information_schema.tables').fetchall():\n"
-        "    try: c.execute(f'from {s}.{t} limit 1').fetchall(); print(t)\n"
-        "    except duckdb.BinderException as e: assert 'file_index' in str(e), e\n"
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True)\nfor s, t in"
+        " c.execute('select table_schema, table_name from information_schema.tables').fetchall():\n"
+        "    try: c.execute(f'from {s}.{t} limit 1').fetchall(); print(t)\n    except"
+        " duckdb.BinderException as e: assert 'file_index' in str(e), e\n"
     )
     renamed = shutil.copy(sample_build.warehouse, tmp_path / "renamed.duckdb")
-    run = subprocess.run([str(python), "-c", read, str(renamed)], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [str(python), "-c", read, str(renamed)], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
-    on_registers = {"int_register_delivered", "int_register_conformed", "fct_register_rows_set_aside"}
-    everything = {name for (name,) in sample_build.rows("select table_name from information_schema.tables")}
+    on_registers = {
+        "int_register_delivered",
+        "int_register_conformed",
+        "fct_register_rows_set_aside",
+    }
+    everything = {
+        name for (name,) in sample_build.rows("select table_name from information_schema.tables")
+    }
     assert set(run.stdout.split()) == everything - (on_registers if version == "1.2.2" else set())

@@ -370,7 +370,9 @@ def test_regressors_that_the_instruments_cannot_tell_apart_are_named() -> None:
 
 DIFFERENCE = {"equation": "difference"}
 OF_LIMITS = "the first must be at least {}, and the second None or no less than the first."
-NO_PAIR = "No city_id has two consecutive values of year with the outcome, the regressors and their lags."
+NO_PAIR = (
+    "No city_id has two consecutive values of year with the outcome, the regressors and their lags."
+)
 TOO_FEW = "Robust errors need more values of city_id than terms; there are "
 CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
     ({"x": np.nan}, {}, "Column x has no value."),

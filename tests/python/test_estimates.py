@@ -45,7 +45,10 @@ def _tables_of(warehouse: Path) -> Tables:
 def test_a_second_row_of_the_key_of_an_estimate_is_named() -> None:
     rows = [{"specification_id": name, "term": None} for name in ("first", "second", "second")]
     assert contracts.table("est_coefficients", rows[:2]).num_rows == 2
-    expected = "est_coefficients has several rows of one key: specification_id second, term None, row_count 2"
+    expected = (
+        "est_coefficients has several rows of one key: specification_id second, term None,"
+        " row_count 2"
+    )
     with pytest.raises(ValueError, match=expected):
         contracts.table("est_coefficients", rows)
 
@@ -67,7 +70,9 @@ def estimated(rows: pd.DataFrame, tables: Tables) -> pd.DataFrame:
 
 
 def demeaned(values: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
-    """Sweep out the means of the first groups, or of all, and within them the dummies of the others."""
+    """Sweep out the means of the first groups, or of all, and within them the dummies of the
+    others.
+    """
     first, *others = groups or [np.zeros(len(values))]
     dummies = [np.ones(len(values)), *(np.eye(codes.max() + 1)[codes] for codes in others)]
     columns = pd.DataFrame(np.column_stack([values, *dummies]))
@@ -77,11 +82,17 @@ def demeaned(values: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
 
 
 def plain(
-    frame: pd.DataFrame, outcome: str, regressors: list[str], effects: list[str], cluster: str, period: str = "year"
+    frame: pd.DataFrame,
+    outcome: str,
+    regressors: list[str],
+    effects: list[str],
+    cluster: str,
+    period: str = "year",
 ) -> tuple[pd.DataFrame, int]:
     """Return slopes and clustered errors under effects, and the clusters, by numpy alone.
 
-    The factor of the errors counts slopes and years; cities are nested in clusters, or count not at all.
+    The factor of the errors counts slopes and years; cities are nested in clusters, or count not at
+    all.
     """
     codes = [pd.factorize(frame[name])[0] for name in effects]
     group = pd.factorize(frame[cluster])[0]
@@ -97,10 +108,14 @@ def plain(
 
 
 def agree_by_plain_numpy(build: Build) -> int:
-    """Compare every clustered two-way estimate of a warehouse with plain numpy; return how many were compared."""
+    """Compare every clustered two-way estimate of a warehouse with plain numpy; return how many
+    were compared.
+    """
     seed = pd.read_csv(SEED)
     inputs = in_memory.inputs(seed, read_tables(build))
-    found = build.frame("from reports.rpt_coefficients where status <> 'not_estimable'").set_index("specification_id")
+    found = build.frame("from reports.rpt_coefficients where status <> 'not_estimable'").set_index(
+        "specification_id"
+    )
     compared = 0
     for specification in specifications.read(inputs.specifications):
         name = specification.specification_id
@@ -122,41 +137,59 @@ def agree_by_plain_numpy(build: Build) -> int:
                 years = frame["year"]
                 if "binned" in name:
                     years = years.clip(2011, 2019)
-                frame[term] = ((frame[specification.regressor] != reference) & (years == event)).astype(float)
+                frame[term] = (
+                    (frame[specification.regressor] != reference) & (years == event)
+                ).astype(float)
         time, terms = specification.period, list(here["term"])
         effects, cluster = ["city_id", time], f"{specification.covariance}_id"
         by_numpy, clusters = plain(frame, specification.outcome, terms, effects, cluster, time)
         slopes = by_numpy["slope"].to_numpy()
         assert here["estimate"].to_numpy() == pytest.approx(slopes, rel=1e-8, abs=1e-12), name
-        few = here["warnings"].str.contains("Too few cities", na=False).to_numpy()  # no error is claimed there
+        few = (
+            here["warnings"].str.contains("Too few cities", na=False).to_numpy()
+        )  # no error is claimed there
         errors = here["std_error"].to_numpy()[~few]
-        assert errors == pytest.approx(by_numpy["error"].to_numpy()[~few], rel=1e-8, abs=1e-12), name
+        assert errors == pytest.approx(by_numpy["error"].to_numpy()[~few], rel=1e-8, abs=1e-12), (
+            name
+        )
         assert set(here["cluster_count"]) == {clusters}, name
         assert set(here["degrees_of_freedom"][~few]) <= {clusters - 1}, name
-        used = {(int(row.sample_first_year), int(row.sample_last_year)) for row in here.itertuples()}
+        used = {
+            (int(row.sample_first_year), int(row.sample_last_year)) for row in here.itertuples()
+        }
         assert used == {(frame["year"].min(), frame["year"].max())}, name
         compared += 1
     return compared
 
 
 @pytest.mark.parametrize(("extracts", "at_least"), [("sample_build", 120), ("public_build", 41)])
-def test_plain_numpy_gives_the_estimates(extracts: str, at_least: int, request: pytest.FixtureRequest) -> None:
+def test_plain_numpy_gives_the_estimates(
+    extracts: str, at_least: int, request: pytest.FixtureRequest
+) -> None:
     assert agree_by_plain_numpy(request.getfixturevalue(extracts)) >= at_least
 
 
 def measured(tables: Tables, measure: str, weighting: str) -> pd.DataFrame:
     cells = tables.measures
-    of_measure = (cells["measure"] == measure) & (cells["weighting"] == weighting) & (cells["scope"] == "industry")
+    of_measure = (
+        (cells["measure"] == measure)
+        & (cells["weighting"] == weighting)
+        & (cells["scope"] == "industry")
+    )
     return cells[of_measure]
 
 
-def test_net_entries_below_zero_are_dropped_by_the_log_and_counted(sample_build: Build, tables: Tables) -> None:
+def test_net_entries_below_zero_are_dropped_by_the_log_and_counted(
+    sample_build: Build, tables: Tables
+) -> None:
     lost = sample_build.value(
-        "select observation_count from estimates.observation_losses "
-        "where specification_id = 'table_5_col_3' and reason = 'log of one plus a value of -1 or less'"
+        "select observation_count from estimates.observation_losses where specification_id ="
+        " 'table_5_col_3' and reason = 'log of one plus a value of -1 or less'"
     )
     net = measured(tables, "ai_firm_net_entries", "observed")
-    placed = net["city_id"].isin(tables.groups.loc[tables.groups["grouping"] == "secondary_dominant", "city_id"])
+    placed = net["city_id"].isin(
+        tables.groups.loc[tables.groups["grouping"] == "secondary_dominant", "city_id"]
+    )
     assert lost == int((net.loc[placed, "measure_count"] <= -1).sum()) > 0
 
 
@@ -181,7 +214,9 @@ A_FEW = (
         ("999999", "No city-year has all of"),
     ],
 )
-def test_a_sample_of_one_city_or_none_is_a_row_with_the_reason(city_id: str, reason: str, tables: Tables) -> None:
+def test_a_sample_of_one_city_or_none_is_a_row_with_the_reason(
+    city_id: str, reason: str, tables: Tables
+) -> None:
     left = replace(tables, panel=tables.panel[tables.panel["city_id"] == city_id])
     found = estimated(rows_of(*A_FEW), left)
     assert list(found["status"]) == ["not_estimable"] * len(A_FEW)
@@ -192,14 +227,20 @@ def test_a_sample_of_one_city_or_none_is_a_row_with_the_reason(city_id: str, rea
 def test_a_treated_handful_has_estimates_and_no_error_or_test(tables: Tables) -> None:
     found = estimated(rows_of("table_5_col_1", regressor="five_largest"), tables)
     assert found["estimate"].notna().all()
-    assert found[["std_error", "p_value", "conf_low", "p_value_robust", "joint_p_value"]].isna().all(axis=None)
+    assert (
+        found[["std_error", "p_value", "conf_low", "p_value_robust", "joint_p_value"]]
+        .isna()
+        .all(axis=None)
+    )
     warning = "Too few cities for an error or a test (largest 5)."
     assert set(found["joint_test"]) == {warning}
     assert found["warnings"].str.contains(warning, regex=False).all()
 
 
 def test_warnings_are_of_all_years_that_an_estimate_rests_on(tables: Tables) -> None:
-    """Lags and instruments before the sample, and the year of a grouping, beside the years of the sample."""
+    """Lags and instruments before the sample, and the year of a grouping, beside the years of the
+    sample.
+    """
     rows = [{"series": "gdp_100m_cny", "scope": "total", "year": 2010}]
     rows += [{"series": "gdp_per_capita_cny", "scope": "total", "year": 2010}]
     warned = city_years_that_fail(tables, "", rows)
@@ -214,28 +255,38 @@ def test_warnings_are_of_all_years_that_an_estimate_rests_on(tables: Tables) -> 
 def city_years_that_fail(tables: Tables, series: str, rows: list[dict[str, object]]) -> Tables:
     """Return the tables with one failed expectation about cities and years."""
     failing = tables.gate_results.iloc[[0]].assign(
-        suite="panel_consistency", success=False, description="odd.", series=series, failing_rows=json.dumps(rows)
+        suite="panel_consistency",
+        success=False,
+        description="odd.",
+        series=series,
+        failing_rows=json.dumps(rows),
     )
     return replace(tables, gate_results=failing)
 
 
 def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: Tables) -> None:
-    """By series, sample, the base year of a measure, the year of a grouping, and the lags of a dynamic panel."""
+    """By series, sample, the base year of a measure, the year of a grouping, and the lags of a
+    dynamic panel.
+    """
 
     def warned(series: str, city_years: list[tuple[str, int]], name: str, **changed: object) -> str:
         rows = [{"growth": 9.0, "city_id": city_id, "year": year} for city_id, year in city_years]
-        found = estimated(rows_of(name, **changed), city_years_that_fail(tables, series, rows))["warnings"]
+        found = estimated(rows_of(name, **changed), city_years_that_fail(tables, series, rows))[
+            "warnings"
+        ]
         return str(found.fillna("").iloc[0])
 
     three = [("440300", 2015), ("440300", 2016), ("110000", 2015)]
-    assert warned("gdp_100m_cny", three, "table_1_col_1") == (
-        "The estimate rests on 3 of the 3 city-years (cities: 2) that break: odd."
+    assert (
+        warned("gdp_100m_cny", three, "table_1_col_1")
+        == "The estimate rests on 3 of the 3 city-years (cities: 2) that break: odd."
     )
     # The specification holds GDP in its treatment only, which is of 2015.
     assert "on 2 of the 3 city-years (cities: 2)" in warned("gdp_100m_cny", three, "table_5_col_1")
     assert warned("gdp_100m_cny", three, "controls_as_outcomes_1") == ""
     assert "on 1 of the 3 " in warned("gdp_100m_cny", three, "table_1_col_1", first_year=2016)
-    # Firms of the base year make the measure of every year; employment of that year is no part of it.
+    # Firms of the base year make the measure of every year; employment of that year is no part of
+    # it.
     base = [("440300", 2020)]
     assert "on 1 of the 1 " in warned("firm_count", base, "table_1_col_1", last_year=2016)
     assert warned("unit_employment_10k", base, "table_1_col_1", last_year=2016) == ""
@@ -254,38 +305,61 @@ def test_a_series_that_fails_as_a_whole_warns_of_the_estimates_that_use_it(table
     warnings = found.groupby("specification_id")[["warnings", "warnings_zh"]].first()
     both = "gdp_100m_cny, unit_employment_10k as a whole breaks: odd."
     assert warnings.loc["table_1_col_1", "warnings"] == both
-    assert warnings.loc["table_1_col_1", "warnings_zh"].startswith("gdp_100m_cny、unit_employment_10k整体未通过检验：")
+    assert warnings.loc["table_1_col_1", "warnings_zh"].startswith(
+        "gdp_100m_cny、unit_employment_10k整体未通过检验："
+    )
     assert "gdp_100m_cny" not in str(warnings.loc["controls_as_outcomes_1", "warnings"])
 
 
-def test_an_accepted_critical_failure_warns_and_in_no_words_about_what_no_estimate_uses(tables: Tables) -> None:
+def test_an_accepted_critical_failure_warns_and_in_no_words_about_what_no_estimate_uses(
+    tables: Tables,
+) -> None:
     failed = city_years_that_fail(tables, "gdp_100m_cny", [{"city_id": "440300", "year": 2015}])
     for english, chinese in (("", ""), validation.OTHER_YEARS, validation.OTHER_SERIES):
-        words = {"description": f"{english}odd.", "description_zh": f"{chinese}异常。", "severity": "critical"}
-        found = estimated(rows_of("table_1_col_1"), replace(failed, gate_results=failed.gate_results.assign(**words)))
-        assert found["warnings"].str.endswith("on 1 of the 1 city-years (cities: 1) that break: odd.").all()
+        words = {
+            "description": f"{english}odd.",
+            "description_zh": f"{chinese}异常。",
+            "severity": "critical",
+        }
+        found = estimated(
+            rows_of("table_1_col_1"),
+            replace(failed, gate_results=failed.gate_results.assign(**words)),
+        )
+        assert (
+            found["warnings"]
+            .str.endswith("on 1 of the 1 city-years (cities: 1) that break: odd.")
+            .all()
+        )
         assert found["warnings_zh"].str.endswith("异常。").all()
         assert not found["warnings_zh"].str.contains("估计使用的").any()
 
 
 def test_a_shared_sample_passes_over_outcomes_that_are_not_delivered(tables: Tables) -> None:
-    names = ("mechanism_gdp_1", "mechanism_secondary_value_added_1", "mechanism_share_1", "table_1_col_1")
-    absent = tables.series["series"].isin(["secondary_employment_10k", "manufacturing_employment_10k"])
+    names = (
+        "mechanism_gdp_1",
+        "mechanism_secondary_value_added_1",
+        "mechanism_share_1",
+        "table_1_col_1",
+    )
+    absent = tables.series["series"].isin(
+        ["secondary_employment_10k", "manufacturing_employment_10k"]
+    )
     series = tables.series.assign(is_delivered=tables.series["is_delivered"] & ~absent)
     found = estimated(rows_of(*names), replace(tables, series=series))
     slopes = found[found["term"] == "ai_firms"].set_index("specification_id")
     panel = tables.panel.dropna(subset=["ln_gdp", "ln_secondary_value_added"])
     measure = measured(tables, "ai_firms", "fixed_ratio").dropna(subset="ln1p_measure")
-    complete = panel.dropna(subset=["ln_registered_population", "ln_unit_employment", "ln_rd_personnel"]).merge(
-        measure, on=["city_id", "year"]
-    )
+    complete = panel.dropna(
+        subset=["ln_registered_population", "ln_unit_employment", "ln_rd_personnel"]
+    ).merge(measure, on=["city_id", "year"])
     assert set(slopes["observation_count"]) == {len(complete)} == {2858}
 
 
 def test_collinear_controls_are_a_row_that_names_them(tables: Tables) -> None:
 
     doubled = replace(
-        tables, panel=tables.panel.assign(ln_unit_employment=2 * tables.panel["ln_registered_population"])
+        tables,
+        panel=tables.panel.assign(ln_unit_employment=2 * tables.panel["ln_registered_population"]),
     )
     found = estimated(rows_of("table_1_col_1", "table_4_col_4", "table_5_col_1"), doubled)
     assert list(found["status"]) == ["not_estimable"] * 3
@@ -335,7 +409,12 @@ def test_what_cannot_be_estimated_is_a_row_with_the_reason(
             "covariance 'iid' is not supported for",
         ),
         (
-            {"estimator": "event_study", "options": "", "fixed_effects": "city group-year", "grouping": "region"},
+            {
+                "estimator": "event_study",
+                "options": "",
+                "fixed_effects": "city group-year",
+                "grouping": "region",
+            },
             "fixed_effects 'city group-year' is not supported",
         ),
         (
@@ -368,11 +447,18 @@ def test_a_row_that_names_what_the_seeds_do_not_list_names_itself(
 
 def test_the_paper_is_whole(sample_build: Build) -> None:
     """Footnote 1, column 3 of Table 5, and what Tables 1 to 3 are read by."""
-    rows = sample_build.frame("select * from reports.rpt_specifications where table_id like 'table_%'")
-    readings = {column: set(group["reading"]) for column, group in rows.groupby(["table_id", "column_number"])}
+    rows = sample_build.frame(
+        "select * from reports.rpt_specifications where table_id like 'table_%'"
+    )
+    readings = {
+        column: set(group["reading"])
+        for column, group in rows.groupby(["table_id", "column_number"])
+    }
     for table, count in (("table_1", 3), ("table_2", 3), ("table_3", 6)):
         for column in range(1, count + 1):
-            assert {"default", "manufacturing only", "shares of the first year"} <= readings[table, column]
+            assert {"default", "manufacturing only", "shares of the first year"} <= readings[
+                table, column
+            ]
     assert readings["table_5", 1] == readings["table_5", 2] == readings["table_5", 3]
     for column in range(1, 5):
         assert {"patent applications", "patent grants"} <= readings["table_4", column]

@@ -132,7 +132,10 @@ def test_no_joint_test_says_why() -> None:
     reasons = [one.pre_trend_reason.en for one in (few, exact, late)]
     names = "before6, before5, before4, before3, before2"
     assert reasons == [
-        f"No joint test of {names}: their covariance has rank 3 for 5 restrictions (3 degrees of freedom).",
+        (
+            f"No joint test of {names}: their covariance has rank 3 for 5 restrictions (3 degrees"
+            " of freedom)."
+        ),
         f"No joint test of {names}: an error is zero because the outcome is fitted exactly.",
         "No pre-trend test: no year before the event has a term.",
     ]
@@ -151,7 +154,10 @@ CASES: list[tuple[str | dict[str, Any], str]] = [
     ({"treated": lambda d: (d["city_id"] != "0007").astype(int)}, IS_7.format("untreated")),
     (
         {"treated": lambda d: d["treated"].where((d["city_id"] != "0003") | (d["year"] < 2016), 0)},
-        "city_id 0003 is treated in some years and not in others: column treated must be fixed over time.",
+        (
+            "city_id 0003 is treated in some years and not in others: column treated must be fixed"
+            " over time."
+        ),
     ),
     ({"treated": lambda d: 0.5 * d["treated"]}, "Column treated holds 0.5: a treatment is 0 or 1."),
     (
@@ -177,8 +183,9 @@ def test_what_cannot_be_estimated_says_why(change: str | dict[str, Any], reason:
 
 def test_cities_of_one_cluster_are_too_few() -> None:
     data = panel().assign(treated=lambda d: (d["province"] == 3).astype(int))
-    assert refusal(fit, data, "y", "treated", cluster="province") == (
-        "Only province 3 has treated cities; errors need two such clusters."
+    assert (
+        refusal(fit, data, "y", "treated", cluster="province")
+        == "Only province 3 has treated cities; errors need two such clusters."
     )
     data["province"] = data["province"].where(data["province"] != 3)
     reason = "Column province has 55 missing values."
@@ -235,7 +242,10 @@ def test_interactions_are_differences_of_split_sample_slopes() -> None:
         ),
         (
             "region != 'east'",
-            "No comparison of region: the sample lacks the reference group east; it has central, west.",
+            (
+                "No comparison of region: the sample lacks the reference group east; it has"
+                " central, west."
+            ),
         ),
         (
             {"region": lambda d: d["region"].where(d["year"] > 2010)},
@@ -243,9 +253,11 @@ def test_interactions_are_differences_of_split_sample_slopes() -> None:
         ),
         (
             {
-                "region": lambda d: d["region"].where(
-                    (d["city_id"] != "0003") | (d["year"] < 2016),
-                    "west",
+                "region": (
+                    lambda d: d["region"].where(
+                        (d["city_id"] != "0003") | (d["year"] < 2016),
+                        "west",
+                    )
                 )
             },
             "city_id 0003 changes its region: a group must be fixed over time.",

@@ -1,4 +1,6 @@
-"""Exports, read back by what their readers use: Stata's format, Excel's, DuckDB and a LaTeX table as text."""
+"""Exports, read back by what their readers use: Stata's format, Excel's, DuckDB and a LaTeX table
+as text.
+"""
 
 import math
 import re
@@ -44,12 +46,18 @@ def same(exported: pd.DataFrame, expected: pd.DataFrame, digits: float = 0) -> N
         if right.dtype.kind in "ifb":
             left, right = left.astype("Float64"), right.astype("Float64")
         else:
-            left, right = (text.astype("object").where(text.notna(), "").map(str) for text in (left, right))
-        pd.testing.assert_series_equal(left, right, check_exact=not digits, rtol=digits or 1e-5, obj=name)
+            left, right = (
+                text.astype("object").where(text.notna(), "").map(str) for text in (left, right)
+            )
+        pd.testing.assert_series_equal(
+            left, right, check_exact=not digits, rtol=digits or 1e-5, obj=name
+        )
 
 
 @pytest.mark.parametrize(("name", "query"), QUERIES)
-def test_parquet_and_csv_hold_every_value_as_it_is(name: str, query: str, folder: Path, few: Build) -> None:
+def test_parquet_and_csv_hold_every_value_as_it_is(
+    name: str, query: str, folder: Path, few: Build
+) -> None:
     expected = few.frame(query)
     parquet = pd.read_parquet(folder / f"{name}.parquet")
     csv = pd.read_csv(folder / f"{name}.csv", dtype=CODES)
@@ -99,7 +107,10 @@ def test_stata_has_the_cities_as_labelled_numbers(folder: Path) -> None:
     assert shenzhen["name_zh"].item() == value_labels["city_id"][440300] == "深圳市"
     assert value_labels["province_id"][440000] == "广东省"
     dictionary = pd.read_stata(folder / "data_dictionary.dta").set_index("stata_name")
-    assert dictionary.loc["resident_population_interpolated", "column_name"] == "resident_population_interpolated_10k"
+    assert (
+        dictionary.loc["resident_population_interpolated", "column_name"]
+        == "resident_population_interpolated_10k"
+    )
     assert dictionary.loc["gdp_100m_cny", "description_zh"] == "地区生产总值，亿元，当年价"
 
 
@@ -162,7 +173,9 @@ def test_a_terminal_is_sent_no_panel_of_stata(few: Build) -> None:
     assert (code, "dta is no text for a terminal. Name a file with --out" in seen) == (2, True)
 
 
-def hostile(texts: list[str | None], numbers: list[int | None], flags: list[bool | None]) -> exports.Source:
+def hostile(
+    texts: list[str | None], numbers: list[int | None], flags: list[bool | None]
+) -> exports.Source:
     columns = {
         "city_id": ["440300"] * len(texts),
         "note": texts,
@@ -214,7 +227,9 @@ def test_two_columns_of_one_name_in_stata_are_refused(tmp_path: Path) -> None:
         list(exports.FORMATS["dta"](source, tmp_path))
 
 
-def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_they_are(folder: Path, few: Build) -> None:
+def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_they_are(
+    folder: Path, few: Build
+) -> None:
     with duckdb.connect(str(few.warehouse), read_only=True) as connection:
         tables = cells.read(connection, Catalogue.read().with_labels_of(connection))
     for name, table in tables.items():
@@ -222,7 +237,9 @@ def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_the
         assert text == formats.latex(table.chosen())
         assert not re.search(r"(?<!\\)[_#]", re.sub(r"^%.*", "", text, flags=re.M))
         assert r"\item {}Extract set sample: SYNTHETIC" in text
-        assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), "a caption travels without its notes"
+        assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), (
+            "a caption travels without its notes"
+        )
 
 
 def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:
@@ -241,9 +258,20 @@ def files_of(file_format: str) -> list[str]:
 
 
 @pytest.mark.soak
-def test_two_exports_at_once_leave_each_city_year_once(few: Build, folder: Path, tmp_path: Path) -> None:
+def test_two_exports_at_once_leave_each_city_year_once(
+    few: Build, folder: Path, tmp_path: Path
+) -> None:
     program = str(Path(sys.executable).parent / "ai-manufacturing")
-    command = [program, "export", "--format", "csv", "--out", str(tmp_path), "--release", str(few.warehouse)]
+    command = [
+        program,
+        "export",
+        "--format",
+        "csv",
+        "--out",
+        str(tmp_path),
+        "--release",
+        str(few.warehouse),
+    ]
     both = [subprocess.Popen(command, cwd=few.project, env=few.environment) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert visible(tmp_path) == files_of("csv")
@@ -262,11 +290,14 @@ def test_a_full_disk_is_one_message_that_names_the_file(
     mounted(small, "20k")
     try:
         (small / name).write_bytes(b"earlier")
-        run = few.command("export", "--format", file_format, "--out", str(small), "--release", str(few.warehouse))
+        run = few.command(
+            "export", "--format", file_format, "--out", str(small), "--release", str(few.warehouse)
+        )
         assert run.returncode == 1
-        assert run.stderr.splitlines()[-1] == (
-            f"Error: {small / name}: the disk is full; the files of the earlier export are unchanged. "
-            "Make room, or name another folder with --out."
+        assert (
+            run.stderr.splitlines()[-1]
+            == f"Error: {small / name}: the disk is full; the files of the earlier export are"
+            " unchanged. Make room, or name another folder with --out."
         )
         assert (small / name).read_bytes() == b"earlier"
         assert visible(small) == [name]
@@ -296,12 +327,16 @@ def test_exports_say_what_a_number_is_on_this_set(public_build: Build, tmp_path:
     assert "AI firms in manufacturing (M" not in table
     # a column that cannot be estimated says so in the notes
     table = (tmp_path / "table_3.tex").read_text(encoding="utf-8")
-    assert re.search(r"Not estimable \(4\)[ ()\d]*: Not delivered: .*anufacturing employment", table)
+    assert re.search(
+        r"Not estimable \(4\)[ ()\d]*: Not delivered: .*anufacturing employment", table
+    )
     assert "Not estimable (1)" not in table
     assert "SYNTHETIC" not in table
 
 
-def test_an_export_removes_the_litter_of_a_killed_one_and_leaves_other_formats(few: Build, tmp_path: Path) -> None:
+def test_an_export_removes_the_litter_of_a_killed_one_and_leaves_other_formats(
+    few: Build, tmp_path: Path
+) -> None:
     incoming = tmp_path / exports.INCOMING
     incoming.mkdir()
     (incoming / "panel.dta").write_bytes(b"half a file")

@@ -1,4 +1,6 @@
-"""Sets never mix: which file a command reads, and what may replace, be compared with or stand beside what."""
+"""Sets never mix: which file a command reads, and what may replace, be compared with or stand
+beside what.
+"""
 
 import json
 import shutil
@@ -32,7 +34,9 @@ def of_another_set(origin: Origin) -> str:
 
 
 def extracts(build: Build, folder: Path) -> Path:
-    """Copy delivered files into a folder that does not describe itself: a delivered set of that name."""
+    """Copy delivered files into a folder that does not describe itself: a delivered set of that
+    name.
+    """
     return Path(shutil.copytree(build.extracts, folder, ignore=lambda *_: ["extract_set.yml"]))
 
 
@@ -64,7 +68,9 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
         return str(event["message"])
 
     message = refused()
-    unset = "the synthetic sample, as EXTRACTS_DIR is not set, is of extract set sample (SYNTHETIC: "
+    unset = (
+        "the synthetic sample, as EXTRACTS_DIR is not set, is of extract set sample (SYNTHETIC: "
+    )
     assert unset in message
     assert "release 000002" in message
     assert "is of public (delivered). Nothing was published." in message
@@ -82,7 +88,10 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
         'name: "public" into their extract_set.yml. Otherwise set EXTRACTS_DIR to the folder of '
         "public, or RELEASE_DIR to another folder. To give that set up, add --replace-extract-set."
     )
-    said = "Release 000001 is of sample (SYNTHETIC: its numbers are not real), release 000002 of public"
+    said = (
+        "Release 000001 is of sample (SYNTHETIC: its numbers are not real), release 000002 of"
+        " public"
+    )
     assert said in run(2, "diff", "000001", "000002")
     said = run(2, "rollback", "000001")
     assert said.startswith("Error: Release 000001 is of extract set sample (SYNTHETIC: ")
@@ -166,7 +175,9 @@ def written(path: Path, origin: Origin, release_id: str | None = None) -> Path:
     return path
 
 
-def test_a_file_that_the_user_names_goes_before_any_default(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_the_user_names_goes_before_any_default(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gone = r"{}\.duckdb: there is no such file"
     with pytest.raises(DatabaseError, match=gone.format("build/warehouse")):
         databases.chosen(None)
@@ -195,23 +206,32 @@ def test_a_file_that_a_command_cannot_read_is_passed_over_for_one_of_the_same_se
 ) -> None:
     warehouse = written(clone / "build/warehouse.duckdb", SAMPLE)
     published = written(clone / "build/releases/ai_manufacturing.duckdb", PUBLIC, "000012")
-    with pytest.raises(DatabaseError, match=r"The published release holds extract set public \(delivered\) \("):
+    with pytest.raises(
+        DatabaseError, match=r"The published release holds extract set public \(delivered\) \("
+    ):
         databases.chosen(None, (WAREHOUSE,))
     assert databases.chosen(warehouse, (WAREHOUSE,)).origin == SAMPLE
     public = written(clone / "build/public.duckdb", PUBLIC)
     monkeypatch.setenv("WAREHOUSE_PATH", str(public))
     assert databases.chosen(None, (RELEASE,)).path == published
     monkeypatch.setenv("WAREHOUSE_PATH", str(warehouse))
-    with pytest.raises(DatabaseError, match=r"WAREHOUSE_PATH holds extract set sample .* this command needs a release"):
+    with pytest.raises(
+        DatabaseError,
+        match=r"WAREHOUSE_PATH holds extract set sample .* this command needs a release",
+    ):
         databases.chosen(None, (RELEASE,))
 
 
-def test_no_default_is_read_for_the_extract_set_of_another_folder(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_default_is_read_for_the_extract_set_of_another_folder(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     published = written(clone / "build/releases/ai_manufacturing.duckdb", SAMPLE, "000001")
     for name in ("public", "sample"):
         (clone / name).mkdir()
     monkeypatch.setenv("EXTRACTS_DIR", "public")
-    with pytest.raises(DatabaseError, match=r"EXTRACTS_DIR is public, extract set public; .* is of sample \(SYNTH"):
+    with pytest.raises(
+        DatabaseError, match=r"EXTRACTS_DIR is public, extract set public; .* is of sample \(SYNTH"
+    ):
         databases.chosen(None)
     assert databases.chosen(published).path == published
     monkeypatch.setenv("EXTRACTS_DIR", "sample")
@@ -220,10 +240,14 @@ def test_no_default_is_read_for_the_extract_set_of_another_folder(clone: Path, m
 
 def test_a_file_that_is_neither_release_nor_warehouse_is_named(clone: Path) -> None:
     (clone / "text.duckdb").write_text("no database", encoding="utf-8")
-    with pytest.raises(DatabaseError, match=r"text\.duckdb: cannot be opened as a release or a warehouse"):
+    with pytest.raises(
+        DatabaseError, match=r"text\.duckdb: cannot be opened as a release or a warehouse"
+    ):
         databases.read(clone / "text.duckdb")
     duckdb.connect(str(clone / "empty.duckdb")).close()
-    with pytest.raises(DatabaseError, match=r"empty\.duckdb: neither a release nor a warehouse with landed files"):
+    with pytest.raises(
+        DatabaseError, match=r"empty\.duckdb: neither a release nor a warehouse with landed files"
+    ):
         databases.read(clone / "empty.duckdb")
 
 
@@ -263,7 +287,9 @@ def test_each_command_that_reads_says_first_which_set_and_file_and_ends_alike_wi
 
 @pytest.mark.soak
 @pytest.mark.usefixtures("one_page")
-def test_a_site_gets_the_catalogue_of_its_own_set_only(store: Store, light_build: Build, tmp_path: Path) -> None:
+def test_a_site_gets_the_catalogue_of_its_own_set_only(
+    store: Store, light_build: Build, tmp_path: Path
+) -> None:
     release(store, light_build.warehouse)
     report = ("report", "--database", store.published, "--out", tmp_path / "site")
     beside = tmp_path / "site/catalogue.html"

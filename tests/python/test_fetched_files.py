@@ -24,7 +24,18 @@ pytestmark = [pytest.mark.door, pytest.mark.soak]
 PAGE = (PROJECT / "docs/how_to/fetch_what_is_missing.md").read_text(encoding="utf-8")
 NEED_AI_PATENTS = {
     f"table_{table}_col_{column}"
-    for table, column in ((1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3), (3, 5), (3, 6), (6, 1), (6, 2))
+    for table, column in (
+        (1, 2),
+        (1, 3),
+        (2, 2),
+        (2, 3),
+        (3, 2),
+        (3, 3),
+        (3, 5),
+        (3, 6),
+        (6, 1),
+        (6, 2),
+    )
 }
 Numbers = dict[tuple[str, int], float]
 
@@ -32,18 +43,29 @@ Numbers = dict[tuple[str, int], float]
 def published(path: Path, what: str) -> Numbers:
     """Return a number of a public file by city and year."""
     quoted = re.sub(r"[A-Z]\w+", lambda name: f'try_cast("{name[0]}" as double)', what)
-    cells = f"select Ctnm_id, cast(Sgnyea as integer), {quoted} from read_csv(?, all_varchar = true)"
-    return {(code, year): value for code, year, value in duckdb.execute(cells, [str(path)]).fetchall() if value}
+    cells = (
+        f"select Ctnm_id, cast(Sgnyea as integer), {quoted} from read_csv(?, all_varchar = true)"
+    )
+    return {
+        (code, year): value
+        for code, year, value in duckdb.execute(cells, [str(path)]).fetchall()
+        if value
+    }
 
 
 def compiled(extracts: Path) -> Iterator[dict[str, Any]]:
-    """Yield a row per city and year, drawn beside public numbers: whole, from zero up, with gaps and breaks.
+    """Yield a row per city and year, drawn beside public numbers: whole, from zero up, with gaps
+    and breaks.
 
-    The printed employment ends in 2019, R&D persons are of two years, patents begin in 2017. Units of 2013 are more,
-    and in 2011 the threshold of above-scale firms is four times that of before.
+    The printed employment ends in 2019, R&D persons are of two years, patents begin in 2017. Units
+    of 2013 are more, and in 2011 the threshold of above-scale firms is four times that of before.
     """
-    of_jobs, of_gdp = (extracts / f"city_yearbook/{name}.csv" for name in ("CRE_Eplwagct", "CRE_Gdpct"))
-    secondary, units, people = (published(of_jobs, what) for what in ("Eect05 * Eect09 / 100", "Eect05", "Eect01"))
+    of_jobs, of_gdp = (
+        extracts / f"city_yearbook/{name}.csv" for name in ("CRE_Eplwagct", "CRE_Gdpct")
+    )
+    secondary, units, people = (
+        published(of_jobs, what) for what in ("Eect05 * Eect09 / 100", "Eect05", "Eect01")
+    )
     gdp, added = (published(of_gdp, what) for what in ("Gdpct01 * 10000", "GDP_SecInd"))
     cities = duckdb.read_csv(str(PROJECT / "seeds/cities.csv"), all_varchar=True).fetchall()
     draws = np.random.default_rng(32)
@@ -58,7 +80,13 @@ def compiled(extracts: Path) -> Iterator[dict[str, Any]]:
                 firms *= np.exp(draws.normal(*{2011: (-0.33, 0.2)}.get(year, (0.02, 0.08))))
             noise = np.exp(draws.normal(0, (0.04, 0.001, 0.05, 0.05, 0.05)))
             row = {
-                **{"年份": year, "省份": province, "城市": name, "省份代码": province_code, "城市代码": code},
+                **{
+                    "年份": year,
+                    "省份": province,
+                    "城市": name,
+                    "省份代码": province_code,
+                    "城市代码": code,
+                },
                 "地区生产总值(万元)": gdp.get(cell, 0) * noise[1],
                 "第二产业增加值(万元)": added.get(cell, 0) * noise[1],
                 "户籍人口(万人)": people.get(cell, 0),
@@ -69,16 +97,25 @@ def compiled(extracts: Path) -> Iterator[dict[str, Any]]:
                 "专利申请数(件)": 3.1 * noise[2] * firms if year > 2016 else 0,
                 "专利授权数(件)": 2.3 * noise[3] * firms if year > 2016 else 0,
                 "发明专利授权数(件)": 0.7 * noise[4] * firms if year > 2016 else 0,
-                "R&D人员(人)": 900 * units.get(cell, 0) if year in (2017, 2019) and code < "400000" else 0,
+                "R&D人员(人)": (
+                    900 * units.get(cell, 0) if year in (2017, 2019) and code < "400000" else 0
+                ),
             }
-            printed = {name: (round(value) if isinstance(value, float) else value) or "" for name, value in row.items()}
+            printed = {
+                name: (round(value) if isinstance(value, float) else value) or ""
+                for name, value in row.items()
+            }
             if year < 2020 and cell in secondary:
-                printed["制造业从业人员数(万人)"] = round(min(share * noise[0], 0.95) * secondary[cell])
+                printed["制造业从业人员数(万人)"] = round(
+                    min(share * noise[0], 0.95) * secondary[cell]
+                )
                 printed["科研、技术服务和地质勘查业从业人员数(万人)"] = round(0.03 * units[cell])
             yield printed
 
 
-def panel_of_patents(rows: list[dict[str, Any]]) -> Iterator[tuple[str, str, int, str, int, int, int]]:
+def panel_of_patents(
+    rows: list[dict[str, Any]],
+) -> Iterator[tuple[str, str, int, str, int, int, int]]:
     """Yield patents of the cities of the yearbooks, 2000 to 2024."""
     draws = np.random.default_rng(34)
     for row in rows:
@@ -116,7 +153,10 @@ def fetched(public_extracts: Path, shared: Path) -> Fetched:
     store = Store(folder / "releases", folder / "releases/ai_manufacturing.duckdb", kept=3)
     build = Build(folder / "extracts", folder / "fetched.duckdb", folder, excluded="unit_test")
     site = folder / "site"
-    commands = [shlex.split(line) for line in re.findall(r"^ {7}ai-manufacturing (.+)$", PAGE, flags=re.MULTILINE)]
+    commands = [
+        shlex.split(line)
+        for line in re.findall(r"^ {7}ai-manufacturing (.+)$", PAGE, flags=re.MULTILINE)
+    ]
     made = Fetched(store, build, site, [words[0] for words in commands])
 
     def make() -> None:
@@ -150,7 +190,9 @@ def deliver(public_extracts: Path, extracts: Path) -> None:
         (extracts / name).write_bytes(content)
 
 
-def test_the_page_is_two_commands_from_the_files_that_it_names_to_the_site(fetched: Fetched) -> None:
+def test_the_page_is_two_commands_from_the_files_that_it_names_to_the_site(
+    fetched: Fetched,
+) -> None:
     assert fetched.printed == ["refresh", "report"]
     assert all(f"`{Path(name).name}`" in PAGE for name in (YEARBOOK, PATENTS, PRICES))
     assert (fetched.site / "index.html").is_file()
@@ -167,11 +209,21 @@ def test_every_printed_column_that_needs_no_ai_patents_is_estimated_and_the_page
         )
     }
     assert waiting == NEED_AI_PATENTS
-    known = json.loads(fetched.command("sources", "--json", "--database", str(fetched.store.published)))
-    rows = {row["scope"]: row for row in known["absent"] if row["series"] == "ai_invention_application_count"}
-    assert not any(row["sources"] for row in rows.values()), "patents of all fields are no source of AI patents"
+    known = json.loads(
+        fetched.command("sources", "--json", "--database", str(fetched.store.published))
+    )
+    rows = {
+        row["scope"]: row
+        for row in known["absent"]
+        if row["series"] == "ai_invention_application_count"
+    }
+    assert not any(row["sources"] for row in rows.values()), (
+        "patents of all fields are no source of AI patents"
+    )
     assert "table_1_col_2" in rows["industry"]["specifications"]
-    lacking = fetched.rows("select series, scope from marts.dim_series where not is_delivered order by all")
+    lacking = fetched.rows(
+        "select series, scope from marts.dim_series where not is_delivered order by all"
+    )
     assert [(row["series"], row["scope"]) for row in known["absent"]] == lacking
     page = (fetched.site / "quality.html").read_text(encoding="utf-8")
     listed = page[page.index('id="absent"') : page.index('id="expectations"')]
@@ -182,15 +234,18 @@ def test_every_printed_column_that_needs_no_ai_patents_is_estimated_and_the_page
 def test_whole_units_are_said_beside_what_rests_on_them_with_what_they_do(fetched: Fetched) -> None:
     remarks = dict(
         fetched.rows(
-            "select specification_id, warnings from reports.rpt_coefficients where term = 'ai_firms' and "
-            "specification_id in ('table_3_col_1', 'table_3_col_4', 'table_1_col_1_research_employment')"
+            "select specification_id, warnings from reports.rpt_coefficients where term ="
+            " 'ai_firms' and specification_id in ('table_3_col_1', 'table_3_col_4',"
+            " 'table_1_col_1_research_employment')"
         )
     )
     for name, effect in (
         ("table_3_col_4", "rounding, .* which widens errors"),
         ("table_1_col_1_research_employment", "rounding, .* drawn to zero"),
     ):
-        (every,) = re.findall(rf"printed in whole units\. Of the variance .* up to (\d+)% is {effect}", remarks[name])
+        (every,) = re.findall(
+            rf"printed in whole units\. Of the variance .* up to (\d+)% is {effect}", remarks[name]
+        )
         assert 1 <= int(every) <= 100
     assert "whole units" not in (remarks["table_3_col_1"] or "")
 
@@ -198,24 +253,31 @@ def test_whole_units_are_said_beside_what_rests_on_them_with_what_they_do(fetche
 def test_outcomes_in_prices_of_2010_are_a_reading_and_an_axis(fetched: Fetched) -> None:
     estimates = dict(
         fetched.rows(
-            "select specification_id, estimate from reports.rpt_coefficients where term = 'ai_firms' and "
-            "specification_id like 'table_1_col_1%'"
+            "select specification_id, estimate from reports.rpt_coefficients where term ="
+            " 'ai_firms' and specification_id like 'table_1_col_1%'"
         )
     )
-    assert estimates["table_1_col_1_2010_prices"] != pytest.approx(estimates["table_1_col_1"], rel=1e-6)
+    assert estimates["table_1_col_1_2010_prices"] != pytest.approx(
+        estimates["table_1_col_1"], rel=1e-6
+    )
     axis = fetched.rows(
-        "select value, estimated_count from reports.rpt_specification_axes where axis = 'prices' order by 1"
+        "select value, estimated_count from reports.rpt_specification_axes where axis = 'prices'"
+        " order by 1"
     )
     assert [value for value, _ in axis] == ["2010", "current"]
     assert all(count > 0 for _, count in axis)
-    judged = "select 1 from gates.gate_results where not success and failing_rows like '%consumer_price_level%'"
+    judged = (
+        "select 1 from gates.gate_results where not success and failing_rows like"
+        " '%consumer_price_level%'"
+    )
     assert not fetched.rows(judged), "cities of a province share its prices"
 
 
 def test_the_price_of_a_province_is_traced_to_its_row_in_the_file(fetched: Fetched) -> None:
     found = fetched.rows(
-        "select city_id, file_path from marts.fct_delivered_values where series = 'consumer_price_level' "
-        "and year = 2015 and city_id in ('440100', '440300') and valid_until_delivery is null order by 1"
+        "select city_id, file_path from marts.fct_delivered_values where series ="
+        " 'consumer_price_level' and year = 2015 and city_id in ('440100', '440300') and"
+        " valid_until_delivery is null order by 1"
     )
     assert found == [("440100", PRICES), ("440300", PRICES)]
     cell = ("--specification", "table_1_col_1_2010_prices", "--city", "440300", "--year", "2015")
@@ -242,7 +304,9 @@ def test_the_wide_limits_of_a_file_that_nobody_measured_still_stop_faults(
     rows = pd.DataFrame([*compiled(public_extracts)])
     rows = rows[rows["年份"].between(2010, 2020)].set_index(["城市代码", "年份"]).sort_index()
     rows.index.names = ["city_id", "year"]
-    of_jobs, of_gdp = (public_extracts / f"city_yearbook/{name}.csv" for name in ("CRE_Eplwagct", "CRE_Gdpct"))
+    of_jobs, of_gdp = (
+        public_extracts / f"city_yearbook/{name}.csv" for name in ("CRE_Eplwagct", "CRE_Gdpct")
+    )
     added = published(of_gdp, "GDP_SecInd / 10000")
     del added["310000", 2020]  # 1.03 there, in another unit
     series = {
@@ -257,9 +321,15 @@ def test_the_wide_limits_of_a_file_that_nobody_measured_still_stop_faults(
     values = wide.melt(var_name="series", ignore_index=False).reset_index()
     provider = np.where(values["series"].isin([EMPLOYED, FIRMS]), "duhe1123", "csmar")
     values = values.assign(quantity=values["series"], scope="total", provider=provider)
-    used = pd.DataFrame({"series": [EMPLOYED, FIRMS], "specification_id": ["table_3_col_4", "table_4_col_2"]})
-    used = used.assign(scope="total", is_headline=True, first_year=2010, last_year=2020, fixed_year=np.nan)
+    used = pd.DataFrame(
+        {"series": [EMPLOYED, FIRMS], "specification_id": ["table_3_col_4", "table_4_col_2"]}
+    )
+    used = used.assign(
+        scope="total", is_headline=True, first_year=2010, last_year=2020, fixed_year=np.nan
+    )
     found = gate.checked(values.dropna(subset="value"), used)
     failed = gate.judged(found, used).query("not success and severity == 'critical'")
-    stopped = {name for name in (EMPLOYED, FIRMS) if failed["failing_rows"].str.contains(name).any()}
+    stopped = {
+        name for name in (EMPLOYED, FIRMS) if failed["failing_rows"].str.contains(name).any()
+    }
     assert stopped == {faulty} - {None}

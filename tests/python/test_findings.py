@@ -21,13 +21,19 @@ HEADLINE = "specification_id = 'table_1_col_1'"
 NO_DATA = "cannot tell: no data"
 
 
-def test_a_reader_of_the_first_page_alone_answers_five_questions(public_page: Pages, public_build: Build) -> None:
+def test_a_reader_of_the_first_page_alone_answers_five_questions(
+    public_page: Pages, public_build: Build
+) -> None:
     page = public_page("index")
     text = {name: page.text(f"#answer-{name}") for name in ("ai", "robust", "unjudged")}
 
     # Is it AI's? The measure cannot tell, and the shares of other cities do as well.
-    slope = public_build.value(f"select avg(estimate) from estimates.est_permuted_weights where {HEADLINE}")
-    assert text["ai"].startswith("Is the effect AI's? Cannot be told. This measure cannot tell AI from firms.")
+    slope = public_build.value(
+        f"select avg(estimate) from estimates.est_permuted_weights where {HEADLINE}"
+    )
+    assert text["ai"].startswith(
+        "Is the effect AI's? Cannot be told. This measure cannot tell AI from firms."
+    )
     for words in (
         "Only 0.19 % of its variation is not the growth of all firms, and 61 % of that lies in",
         f"region and size give {slope:.3f} on average, own ones 0.160 (permutation p = 0.69",
@@ -72,17 +78,22 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(public_page: Pa
 
     # How far to trust it, and why? As far as copies go that nobody answers for.
     assert public_build.rows(
-        "select provenance_class, count(distinct provider) from marts.fct_deliveries group by all order by all"
+        "select provenance_class, count(distinct provider) from marts.fct_deliveries group by all"
+        " order by all"
     ) == [("commercial_vendor", 1), ("republished", 5)]
     assert providers.startswith(
         "Providers: 6 (5 republished by a third party, 1 commercial vendor). "
         "Official: none. With a stated licence: none."
     )
-    assert trust.startswith("Trust this as a check of the paper's method, not as a basis for policy. No office of")
+    assert trust.startswith(
+        "Trust this as a check of the paper's method, not as a basis for policy. No office of"
+    )
 
     # What the data say: one sentence without a p-value.
-    assert page.text("#claim") == (
-        "These data cannot tell whether GDP rises with the paper's AI measure: 0.160, by province "
+    assert (
+        page.text("#claim")
+        == "These data cannot tell whether GDP rises with the paper's AI measure: 0.160, by"
+        " province "
         "from -0.047 to 0.366. Zero is in that interval, and so is the printed 0.125. †"
     )
     chinese = public_page("index", "zh")
@@ -138,22 +149,29 @@ def test_how_far_to_trust_follows_from_who_published_the_files(
     assert {f"trust_{trust}", f"trust_{trust}_why"} <= Catalogue.read().texts.keys()
 
 
-def test_the_pictures_of_the_first_page_show_the_numbers_of_its_tables(public_page: Pages, public_build: Build) -> None:
+def test_the_pictures_of_the_first_page_show_the_numbers_of_its_tables(
+    public_page: Pages, public_build: Build
+) -> None:
     page = public_page("index")
     # A row a claim: printed, and here by city and by province.
     forest = page.drawn("forest")
     numbers = forest.iloc[:3].set_index("whose")[["estimate", "conf_low", "conf_high"]]
     (city,) = public_build.rows(
-        f"select estimate, conf_low, conf_high from reports.rpt_coefficients where {HEADLINE} and term = 'ai_firms'"
+        f"select estimate, conf_low, conf_high from reports.rpt_coefficients where {HEADLINE} and"
+        " term = 'ai_firms'"
     )
-    (province,) = public_build.rows(f"select estimate, conf_low, conf_high from reports.rpt_verdicts where {HEADLINE}")
+    (province,) = public_build.rows(
+        f"select estimate, conf_low, conf_high from reports.rpt_verdicts where {HEADLINE}"
+    )
     assert [*numbers.loc["here_city"]] == pytest.approx(city)
     assert [*numbers.loc["here_province"]] == pytest.approx(province)
     printed = (0.125, 0.125 - 1.96 * 0.01, 0.125 + 1.96 * 0.01)
     assert [*numbers.loc["printed"]] == pytest.approx(printed, abs=1e-6)
     claims = {*forest["claim_en"]}
     assert len(claims) == public_build.value("select count(estimate) from reports.rpt_verdicts")
-    assert {f"Table 4 ({number}) Log GDP, {words} †" for number, words in VARIANTS.items()} <= claims
+    assert {
+        f"Table 4 ({number}) Log GDP, {words} †" for number, words in VARIANTS.items()
+    } <= claims
     # AI firms against all firms of the same cities.
     counts = public_build.rows(
         "select year, sum(ai_firm_count), sum(firm_count) from marts.fct_city_year_panel "
@@ -163,8 +181,9 @@ def test_the_pictures_of_the_first_page_show_the_numbers_of_its_tables(public_pa
     assert [*shown[["ai_firms", "firms"]].itertuples(name=None)] == counts
     (_, ai_first, all_first), (last, ai_last, all_last) = counts[0], counts[-1]
     assert (
-        f"By {last} AI firms are {ai_last / ai_first:.1f} times, all firms {all_last / all_first:.1f} times as many"
-    ) in page.text("#figure-firms/p.note")
+        f"By {last} AI firms are {ai_last / ai_first:.1f} times, all firms"
+        f" {all_last / all_first:.1f} times as many" in page.text("#figure-firms/p.note")
+    )
 
 
 def test_the_first_page_of_the_sample_says_the_same_of_itself_with_its_mark(
@@ -211,13 +230,18 @@ def test_the_page_of_checks_has_the_verdict_on_each_claim_next_year_and_the_perm
     assert len(sections) == sum(verdict != NO_DATA for _, verdict in verdicts)
 
     next_year = page.text("#answer-next_year")
-    assert next_year.startswith("Does next year's measure do as well? Yes. No cause can lie after its effect.")
+    assert next_year.startswith(
+        "Does next year's measure do as well? Yes. No cause can lie after its effect."
+    )
     assert "next year's has 0.321 (p = 0.014), this year's -0.119." in next_year
-    assert "On 1,954 of the column's 2,230 city-years; its own estimate on them is 0.158." in next_year
+    assert (
+        "On 1,954 of the column's 2,230 city-years; its own estimate on them is 0.158." in next_year
+    )
     permuted = page.drawn("permuted").set_index("kind")["estimate"]
     assert (round(permuted["own"], 3), permuted["printed"]) == (0.160, 0.125)
     slopes = public_build.frame(
-        f"select estimate from estimates.est_permuted_weights where {HEADLINE} and permutation is not null"
+        f"select estimate from estimates.est_permuted_weights where {HEADLINE} and permutation is"
+        " not null"
     )["estimate"]
     assert np.sort(permuted["permuted"]) == pytest.approx(np.sort(slopes))
     assert "The paper prints 0.125." in page.text("#figure-permuted/p.note")
@@ -230,18 +254,23 @@ def test_the_p_value_of_the_answer_follows_from_the_permutations_that_are_drawn(
         f"select statistic, p_value from estimates.est_inference where {HEADLINE} "
         "and method = 'randomisation' and setting = 'strata=region_size'"
     )[0]
-    drawn = sample_build.frame(f"select strata, statistic from estimates.est_permuted_weights where {HEADLINE}")
+    drawn = sample_build.frame(
+        f"select strata, statistic from estimates.est_permuted_weights where {HEADLINE}"
+    )
     assert {*drawn["strata"]} == {"region_size"}
     beyond = (drawn["statistic"].abs() >= abs(own)).sum()
     assert (1 + beyond) / (1 + len(drawn)) == pytest.approx(p)
 
 
-def test_a_remark_is_an_answer_and_leaves_out_what_it_cannot_say(public_page: Pages, public_build: Build) -> None:
+def test_a_remark_is_an_answer_and_leaves_out_what_it_cannot_say(
+    public_page: Pages, public_build: Build
+) -> None:
     answers = public_build.pairs(
         "select remark_number, any_value(answer_en) from reports.rpt_paper_remarks group by all"
     )
     lag = public_build.value(
-        "select estimate from reports.rpt_coefficients where specification_id = 'table_4_col_4' and term = 'L.ln_gdp'"
+        "select estimate from reports.rpt_coefficients where specification_id = 'table_4_col_4' and"
+        " term = 'L.ln_gdp'"
     )
     assert f"and lagged GDP {lag:.3f}" in answers[3]
     # p of Hansen's test has three digits, a difference in the sixteenth digit none.

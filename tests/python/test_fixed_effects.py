@@ -279,7 +279,10 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
     (
         {"province": lambda d: d["province"].where((d["number"] != 99) | (d["year"] < 2018), "z")},
         BY_PROVINCE,
-        "city_id c lies in more than one province: errors clustered by province need every city_id inside one.",
+        (
+            "city_id c lies in more than one province: errors clustered by province need every"
+            " city_id inside one."
+        ),
     ),
     (
         {"year": lambda d: d["year"].clip(2016)},
@@ -294,13 +297,18 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
     (
         "number < 99 and year < 2017",
         TWO,
-        "The sample has 4 observations for 4 parameters (2 slopes and 2 years, cities nested in the clusters).",
+        (
+            "The sample has 4 observations for 4 parameters (2 slopes and 2 years, cities nested in"
+            " the clusters)."
+        ),
     ),
     (
         "number < 100 and year < 2017",
         TWO,
-        "The model is saturated: 6 observations, 2 slopes and 4 free effects of city_id and year "
-        "leave no residual degree of freedom.",
+        (
+            "The model is saturated: 6 observations, 2 slopes and 4 free effects of city_id and"
+            " year leave no residual degree of freedom."
+        ),
     ),
     (
         "number < 100 and year < 2017",
@@ -319,12 +327,18 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
     (
         {"x3": lambda d: d["x1"] - 2 * d["x2"] + 30 * np.cos(d["year"]) + d["number"]},
         {"regressors": REGRESSORS},
-        "Regressor x3 is a linear combination of x1 and x2 once the city_id and year effects are removed.",
+        (
+            "Regressor x3 is a linear combination of x1 and x2 once the city_id and year effects"
+            " are removed."
+        ),
     ),
     (
         "number < 99",
         {},
-        "The error of x1 cannot be estimated: its scores sum to zero in each of the 2 clusters of city_id.",
+        (
+            "The error of x1 cannot be estimated: its scores sum to zero in each of the 2 clusters"
+            " of city_id."
+        ),
     ),
 ]
 
@@ -348,8 +362,9 @@ def test_rows_fitted_exactly_have_no_robust_error() -> None:
         "x2": [0, 1, 0, 0],
     }
     pieces = pd.concat([small_panel().assign(x2=0), pd.DataFrame(apart)])
-    assert refusal(fit, pieces, "y", ["x2"], covariance="robust") == (
-        "The error of x2 cannot be estimated: the rows that identify it are fitted exactly."
+    assert (
+        refusal(fit, pieces, "y", ["x2"], covariance="robust")
+        == "The error of x2 cannot be estimated: the rows that identify it are fitted exactly."
     )
 
 

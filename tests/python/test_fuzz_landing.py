@@ -1,6 +1,8 @@
-"""Fuzzed deliveries: each ends in landed + rejected = delivered, or in one clear line that names the file.
+"""Fuzzed deliveries: each ends in landed + rejected = delivered, or in one clear line that names
+the file.
 
-What was delivered is known from when it was made; what a harmed text holds is counted from its bytes by csv.
+What was delivered is known from when it was made; what a harmed text holds is counted from its
+bytes by csv.
 """
 
 import csv
@@ -27,7 +29,17 @@ from tests.python.landing_project import FIRMS, HEADER, made_in
 
 # A file of any name, so that the content alone decides.
 DECLARED = FIRMS.replace("key =", 'period = "年份"\n    key =')
-CODECS = ("utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le", "utf-32", "latin-1", "shift_jis", "big5")
+CODECS = (
+    "utf-8",
+    "utf-8-sig",
+    "gb18030",
+    "utf-16",
+    "utf-16-le",
+    "utf-32",
+    "latin-1",
+    "shift_jis",
+    "big5",
+)
 FORMATS = ("csv", "tab", "semicolon", "xlsx", "parquet", "dta")
 ODD_CELLS = [
     "", "-", "—", "…", "无", "1,234", "１２", "12%", "1,2O4", "=1+1", "@x", "+1", "1e400", '"', "a\nb", "\u200b",
@@ -57,12 +69,20 @@ class Delivered:
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
-    """Draw a header in any order, more or fewer columns than declared, and rows that repeat or are missing."""
+    """Draw a header in any order, more or fewer columns than declared, and rows that repeat or are
+    missing.
+    """
     header = draw(st.permutations([*HEADER, "备注"]))
     if draw(st.integers(0, 9)) == 0:
         header.pop()
     rows = [
-        [f"{110000 + number}", str(draw(st.integers(2009, 2021))), draw(CELLS), draw(CELLS), draw(CELLS)]
+        [
+            f"{110000 + number}",
+            str(draw(st.integers(2009, 2021))),
+            draw(CELLS),
+            draw(CELLS),
+            draw(CELLS),
+        ]
         for number in range(draw(st.integers(0, 12)))
     ]
     rows = [dict(zip((*HEADER, "备注"), row, strict=True)) for row in rows]
@@ -79,9 +99,13 @@ def written(file_format: str, header: list[str], rows: list[list[str]], codec: s
         book.save(content)
     elif file_format == "parquet":
         columns = list(zip(*rows, strict=True)) or [()] * len(header)
-        pq.write_table(pa.table([pa.array(column, pa.string()) for column in columns], names=header), content)
+        pq.write_table(
+            pa.table([pa.array(column, pa.string()) for column in columns], names=header), content
+        )
     elif file_format == "dta":
-        pd.DataFrame(rows, columns=header).astype(str).to_stata(content, write_index=False, version=118)
+        pd.DataFrame(rows, columns=header).astype(str).to_stata(
+            content, write_index=False, version=118
+        )
     else:
         text = io.StringIO()
         mark = {"csv": ",", "tab": "\t", "semicolon": ";"}[file_format]
@@ -148,7 +172,11 @@ def is_blank(cells: list[str]) -> bool:
 
 def counted_in_text(content: bytes) -> int | None:
     """Count the records of a text with csv; None where it cannot."""
-    text = None if content.startswith((b"\x1f\x8b", b"PK", b"PAR1", b"<stata_dta>")) else decoded(content)
+    text = (
+        None
+        if content.startswith((b"\x1f\x8b", b"PK", b"PAR1", b"<stata_dta>"))
+        else decoded(content)
+    )
     if text is None:
         return None
     line = next((line for line in re.split("[\r\n]", text) if HEADER[0] in line), "")
@@ -164,7 +192,11 @@ def counted_in_text(content: bytes) -> int | None:
     try:
         for record in csv.reader(read(), delimiter=mark, strict=True):
             # each line of a record that marks bind is one
-            count += sum(not is_blank([line]) for line in lines) if len(lines) > 1 else not is_blank(record)
+            count += (
+                sum(not is_blank([line]) for line in lines)
+                if len(lines) > 1
+                else not is_blank(record)
+            )
             lines.clear()
     except csv.Error:
         return None
@@ -189,14 +221,24 @@ def land(delivered: Delivered) -> None:
             assert line.endswith((".", "it.")), line
             assert landing.rows("firms", landing.deliveries(as_of=1)).read_all() == before
             return
-        rows, rejected = landing.rows("firms", table).read_all(), landing.rejected_rows(table).read_all()
+        rows, rejected = (
+            landing.rows("firms", table).read_all(),
+            landing.rejected_rows(table).read_all(),
+        )
         for delivery in table.to_pylist():
             numbered = (rows.flatten()["origin.delivery_number"], rejected["delivery_number"])
             of_delivery = [numbers.to_pylist() for numbers in numbered]
-            landed, set_aside = (numbers.count(delivery["delivery_number"]) for numbers in of_delivery)
-            assert (landed, set_aside) == (delivery["landed_row_count"], delivery["rejected_row_count"])
+            landed, set_aside = (
+                numbers.count(delivery["delivery_number"]) for numbers in of_delivery
+            )
+            assert (landed, set_aside) == (
+                delivery["landed_row_count"],
+                delivery["rejected_row_count"],
+            )
             assert landed + set_aside == delivery["record_count"]
-        fuzzed = [delivery for delivery in table.to_pylist() if delivery["file_path"] != "firms/good.csv"]
+        fuzzed = [
+            delivery for delivery in table.to_pylist() if delivery["file_path"] != "firms/good.csv"
+        ]
         if fuzzed:
             counted = sum(delivery["record_count"] for delivery in fuzzed)
             assert delivered.counts in ({counted}, set())

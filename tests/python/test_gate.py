@@ -1,4 +1,6 @@
-"""Each critical failure, made for real: a broken delivery lands in a good warehouse, and the gate names the place."""
+"""Each critical failure, made for real: a broken delivery lands in a good warehouse, and the gate
+names the place.
+"""
 
 import csv
 import json
@@ -99,7 +101,8 @@ def without_shenzhen(build: Build) -> None:
 
 def emptied(rows: list[Row]) -> list[Row]:
     return [
-        row | {"单位从业人员(万人)": ""} if n % 8 == 0 and row[CITY] != SHENZHEN else row for n, row in enumerate(rows)
+        row | {"单位从业人员(万人)": ""} if n % 8 == 0 and row[CITY] != SHENZHEN else row
+        for n, row in enumerate(rows)
     ]
 
 
@@ -127,8 +130,12 @@ def merged(rows: list[Row]) -> list[Row]:
 
 duplicate_city_year = in_file(yearbook, 2015, repeated(CHANGSHA, {GDP: "8511"}))
 unit_slip_of_a_cell = in_file(yearbook, 2012, first(CHANGSHA, times(GDP, 10)))
-stock_and_flow_apart = in_file(firm_survival, 2015, first(CHANGSHA, one_above("企业新设数", "企业新设数")))
-ai_patents_above_all_patents = in_file(patents, 2017, first(SHENZHEN, one_above(PATENTS[2], PATENTS[0])))
+stock_and_flow_apart = in_file(
+    firm_survival, 2015, first(CHANGSHA, one_above("企业新设数", "企业新设数"))
+)
+ai_patents_above_all_patents = in_file(
+    patents, 2017, first(SHENZHEN, one_above(PATENTS[2], PATENTS[0]))
+)
 negative_control = in_file(yearbook, 2014, first(CHANGSHA, set_to("R&D人员(人)", "-9")))
 share_above_one = in_file(
     firm_survival,
@@ -138,10 +145,13 @@ share_above_one = in_file(
 unreadable_share = in_file(
     yearbook,
     2019,
-    lambda rows: [row | {"教育支出(亿元)": "x"} if n % 5 == 4 else row for n, row in enumerate(rows)],
+    lambda rows: [
+        row | {"教育支出(亿元)": "x"} if n % 5 == 4 else row for n, row in enumerate(rows)
+    ],
 )
 
-# Faults in different cities and series, so that each is found on its own; a delivery costs ten seconds.
+# Faults in different cities and series, so that each is found on its own; a delivery costs ten
+# seconds.
 BROKEN: dict[str, list[tuple[Breakage, str, dict[str, Any]]]] = {
     "slips and gaps": [
         (
@@ -169,7 +179,11 @@ BROKEN: dict[str, list[tuple[Breakage, str, dict[str, Any]]]] = {
             "series_years",
             {"series": "invention_application_count", "year": 2018},
         ),
-        (one_field_too_many, "landed_sources", {"source_name": "patents", "lost_count_records": 1.0}),
+        (
+            one_field_too_many,
+            "landed_sources",
+            {"source_name": "patents", "lost_count_records": 1.0},
+        ),
         (
             negative_control,
             "series_years",
@@ -182,7 +196,11 @@ BROKEN: dict[str, list[tuple[Breakage, str, dict[str, Any]]]] = {
             "firm_survival",
             {"city_id": SHENZHEN, "year": 2020},
         ),
-        (in_file(yearbook, 2018, emptied), "series_years", {"series": "unit_employment_10k", "year": 2018}),
+        (
+            in_file(yearbook, 2018, emptied),
+            "series_years",
+            {"series": "unit_employment_10k", "year": 2018},
+        ),
         (without_shenzhen, "headline_samples", {"city_id": SHENZHEN, "missing_year_count": 11}),
         (
             unreadable_share,
@@ -217,7 +235,11 @@ BROKEN: dict[str, list[tuple[Breakage, str, dict[str, Any]]]] = {
             {"city_id": CHANGSHA, "year": 2014, "duplicate_record_count": 1.0},
         ),
         (
-            in_file(firm_survival, 2015, first(SHENZHEN, one_above("人工智能企业注销数", "人工智能企业注销数"))),
+            in_file(
+                firm_survival,
+                2015,
+                first(SHENZHEN, one_above("人工智能企业注销数", "人工智能企业注销数")),
+            ),
             "firm_survival",
             {"city_id": SHENZHEN, "year": 2015},
         ),
@@ -225,16 +247,25 @@ BROKEN: dict[str, list[tuple[Breakage, str, dict[str, Any]]]] = {
 }
 
 
-FAILED = "select failing_rows from gates.gate_results where suite = ? and severity = 'critical' and not success"
+FAILED = (
+    "select failing_rows from gates.gate_results where suite = ? and severity = 'critical' and not"
+    " success"
+)
 
 
-@pytest.mark.parametrize("name", ["slips and gaps", pytest.param("merged cells", marks=pytest.mark.soak)])
-def test_the_gate_names_the_place_of_each_fault_and_no_estimate_is_made(name: str, delivery: Build) -> None:
+@pytest.mark.parametrize(
+    "name", ["slips and gaps", pytest.param("merged cells", marks=pytest.mark.soak)]
+)
+def test_the_gate_names_the_place_of_each_fault_and_no_estimate_is_made(
+    name: str, delivery: Build
+) -> None:
     for breakage, _, _ in BROKEN[name]:
         breakage(delivery)
     run = delivery.models("est_coefficients")
     for _, suite, row in BROKEN[name]:
-        failing_rows = [found for (rows,) in delivery.rows(FAILED, suite) for found in json.loads(rows)]
+        failing_rows = [
+            found for (rows,) in delivery.rows(FAILED, suite) for found in json.loads(rows)
+        ]
         assert any(row.items() <= found.items() for found in failing_rows), (suite, failing_rows)
     assert {*run.failed} == {"no_critical_failure_gate_results_"}
     assert "gate_results" in run.ran
@@ -260,7 +291,9 @@ def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_th
     delivery.extracts = sample_build.extracts
     delivery.dbt("build", "--select", "+rpt_coefficients", "--indirect-selection", "cautious")
     assert delivery.exit_code == 0, delivery.output
-    table_1 = "select * exclude (statistic) from reports.rpt_coefficients order by specification_id, term"
+    table_1 = (
+        "select * exclude (statistic) from reports.rpt_coefficients order by specification_id, term"
+    )
     assert delivery.rows(table_1) == sample_build.rows(table_1)
 
 
@@ -270,14 +303,21 @@ def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
 ) -> None:
     build: Build = request.getfixturevalue(extracts)
     found = build.rows(
-        "select series, year, median_value from intermediate.int_series_years inner join seeds.series using (series) "
-        "cross join (select unnest([10, 100, 1000, 10000, 0.1, 0.01, 0.001, 0.0001]) as slip) "
-        "where median_value * slip between median_min and median_max"
+        "select series, year, median_value from intermediate.int_series_years inner join"
+        " seeds.series using (series) cross join (select unnest([10, 100, 1000, 10000, 0.1, 0.01,"
+        " 0.001, 0.0001]) as slip) where median_value * slip between median_min and median_max"
     )
     assert found == []
-    # of these, a zero at the end of every number tells; of those whose unit nobody states, nothing can
-    without = "select distinct unit from seeds.series where median_min is null and unit not like '%not stated'"
-    counts, not_measured = {"firms", "patents"}, {"persons", "10 thousand persons"}  # of files that wait
+    # of these, a zero at the end of every number tells; of those whose unit nobody states, nothing
+    # can
+    without = (
+        "select distinct unit from seeds.series where median_min is null and unit not like '%not"
+        " stated'"
+    )
+    counts, not_measured = (
+        {"firms", "patents"},
+        {"persons", "10 thousand persons"},
+    )  # of files that wait
     assert {unit for (unit,) in build.rows(without)} == counts | not_measured
 
 
@@ -293,7 +333,10 @@ UNUSED = """
         ("every_correction_is_used", UNUSED),
         (
             "every_delivered_record_is_accounted_for",
-            "update marts.fct_row_accounting set row_count = row_count - 1 where delivery_number = 1",
+            (
+                "update marts.fct_row_accounting set row_count = row_count - 1 where"
+                " delivery_number = 1"
+            ),
         ),
     ],
 )
@@ -308,8 +351,13 @@ def test_a_test_of_the_warehouse_finds_what_it_is_for(
 
 
 def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:
-    assert sample_build.rows("select suite, description from gates.gate_results where not success") == []
-    judged = " union ".join(f"select suite from gates.{name}" for name in result_tables.RESULT_TABLES)
+    assert (
+        sample_build.rows("select suite, description from gates.gate_results where not success")
+        == []
+    )
+    judged = " union ".join(
+        f"select suite from gates.{name}" for name in result_tables.RESULT_TABLES
+    )
     assert sample_build.rows(f"{judged} order by suite") == [(suite,) for suite in SUITES]
 
 
@@ -325,7 +373,10 @@ def test_expectations_about_cities_and_years_name_series_that_there_are() -> Non
         for path in (PROJECT / "expectations").glob("*.json")
     }
     assert set().union(*named.values()) <= series
-    assert all(named[suite] for suite in ("panel_consistency", "city_year_panel", "firm_survival", "patents"))
+    assert all(
+        named[suite]
+        for suite in ("panel_consistency", "city_year_panel", "firm_survival", "patents")
+    )
 
 
 @pytest.fixture
@@ -339,7 +390,9 @@ def odd_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
     def write(expectations: str, **judges: object) -> None:
         meta = {"judges": {"table": "fct_city_year_panel", "key": ["city_id", "year"]} | judges}
-        text = f'{{"name": "odd", "meta": {json.dumps(meta)}, "expectations": [\n{expectations}\n]}}\n'
+        text = (
+            f'{{"name": "odd", "meta": {json.dumps(meta)}, "expectations": [\n{expectations}\n]}}\n'
+        )
         (tmp_path / "expectations/odd.json").write_text(text, encoding="utf-8")
 
     return write
@@ -362,20 +415,38 @@ MEAN = {
             r"has no expectation 'expect_column_means_to_be_between'\. Did "
             r"you mean 'expect_column_mean_to_be_between'\?",
         ),
-        ({"type": "expect_multicolumn_values_to_be_unique"}, "has no expectation 'expect_multicolumn_values_to_be_uni"),
-        ({"kwargs": {"column": "x", "max_valu": 1}}, r"has no argument 'max_valu'\. Did you mean 'max_value'\?"),
-        ({"kwargs": {"max_value": 1}}, r"expect_column_mean_to_be_between needs the argument 'column'\."),
-        ({"kwargs": {"column": "x", "max_value": "high"}}, "argument 'max_value': 'high': value is not a valid float"),
+        (
+            {"type": "expect_multicolumn_values_to_be_unique"},
+            "has no expectation 'expect_multicolumn_values_to_be_uni",
+        ),
+        (
+            {"kwargs": {"column": "x", "max_valu": 1}},
+            r"has no argument 'max_valu'\. Did you mean 'max_value'\?",
+        ),
+        (
+            {"kwargs": {"max_value": 1}},
+            r"expect_column_mean_to_be_between needs the argument 'column'\.",
+        ),
+        (
+            {"kwargs": {"column": "x", "max_value": "high"}},
+            "argument 'max_value': 'high': value is not a valid float",
+        ),
         ({"severity": "info"}, "severity 'info' is neither critical nor warning"),
         ({"severity": None}, "`severity` must be a text"),
         ({"series": ["s"]}, "does not know 'series'; what the project adds stands under `meta`"),
         ({"meta": {"zh": "述"}}, "`meta.series` is missing"),
-        ({"meta": {"series": ["gdp_100m_cny"]}}, "`meta.zh`, the description in Chinese, is missing"),
+        (
+            {"meta": {"series": ["gdp_100m_cny"]}},
+            "`meta.zh`, the description in Chinese, is missing",
+        ),
         (
             {"meta": {"series": ["gdp_100m"], "zh": "述"}},
             r"series\.csv has no series 'gdp_100m'\. Did you mean 'gdp_100m_cny'\?",
         ),
-        ({"kwargs": {"column": "x", "min_value": 2, "max_value": 1}}, "min_value 2 is above max_value 1"),
+        (
+            {"kwargs": {"column": "x", "min_value": 2, "max_value": 1}},
+            "min_value 2 is above max_value 1",
+        ),
         (
             {
                 "type": "unexpected_rows_expectation",
@@ -391,11 +462,15 @@ def test_a_fault_of_a_suite_is_named_by_its_line(
     first = json.dumps(MEAN | {"description": "first"}, indent=1)
     odd_suite(f"{first},\n\n{json.dumps(MEAN | changed)}")
     line = 2 + len(first.splitlines()) + 1
-    with pytest.raises(suites.SuiteError, match=rf"^expectations/odd\.json, line {line}: .*{message}"):
+    with pytest.raises(
+        suites.SuiteError, match=rf"^expectations/odd\.json, line {line}: .*{message}"
+    ):
         suites.read("odd")
 
 
-def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(odd_suite: Callable[..., None]) -> None:
+def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(
+    odd_suite: Callable[..., None],
+) -> None:
     odd_suite(
         '{"type": "expect_column_mean_to_be_between", "description": "d",\n'
         '\t"kwargs": {"column": "x",\n'
@@ -406,14 +481,22 @@ def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(odd_
     )
     with pytest.raises(suites.SuiteError) as refused:
         suites.read("odd")
-    lines = [line.removeprefix("expectations/odd.json, ") for line in str(refused.value).splitlines()]
+    lines = [
+        line.removeprefix("expectations/odd.json, ") for line in str(refused.value).splitlines()
+    ]
     assert lines == [
         "line 5: severity 'fatal' is neither critical nor warning.",
-        "line 4: expect_column_mean_to_be_between has no argument 'min_valu'. Did you mean 'min_value'?",
+        (
+            "line 4: expect_column_mean_to_be_between has no argument 'min_valu'. Did you mean"
+            " 'min_value'?"
+        ),
         "line 1: 2 expectations have the description 'd', which names one.",
     ]
     for judges, message in (
-        ({"table": "fct_city_year_pane"}, "no gate reads the table 'fct_city_year_pane'.+'fct_city_year_panel'"),
+        (
+            {"table": "fct_city_year_pane"},
+            "no gate reads the table 'fct_city_year_pane'.+'fct_city_year_panel'",
+        ),
         ({"keys": ["year"]}, "`meta.judges` must be an object with `table` and `key`"),
     ):
         odd_suite(json.dumps(MEAN), **judges)
@@ -421,7 +504,8 @@ def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(odd_
             suites.read("odd")
     odd_suite('{"type" "expect_column_to_exist"}')
     with pytest.raises(
-        suites.SuiteError, match=r"^expectations/odd\.json, line 2: no JSON: Expecting ':' delimiter\.$"
+        suites.SuiteError,
+        match=r"^expectations/odd\.json, line 2: no JSON: Expecting ':' delimiter\.$",
     ):
         suites.read("odd")
 
@@ -440,7 +524,8 @@ ANSWERS = pd.DataFrame(
 @pytest.mark.parametrize(
     ("expectation", "arguments", "judged", "others"),
     [
-        # by row: observed, checked, failing, and the cities that fail; in 2019 and 2020, and in 2021
+        # by row: observed, checked, failing, and the cities that fail; in 2019 and 2020, and in
+        # 2021
         (
             "expect_column_values_to_be_between",
             {"column": "x", "max_value": 2},
@@ -460,7 +545,12 @@ ANSWERS = pd.DataFrame(
             ({"failing": 0, "missing": 0, "of": 2}, 2, 0, ""),
         ),
         # one answer for all rows: none is asked of 2021
-        ("expect_column_mean_to_be_between", {"column": "x", "max_value": 1}, (2.0, None, None, ""), None),
+        (
+            "expect_column_mean_to_be_between",
+            {"column": "x", "max_value": 1},
+            (2.0, None, None, ""),
+            None,
+        ),
     ],
 )
 def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judged(
@@ -472,7 +562,10 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
 ) -> None:
     declared = MEAN | {"type": expectation, "kwargs": arguments}
     odd_suite(
-        ",\n".join(json.dumps(declared | {"severity": name, "description": name}) for name in ("critical", "warning")),
+        ",\n".join(
+            json.dumps(declared | {"severity": name, "description": name})
+            for name in ("critical", "warning")
+        ),
         key=["city"],
         critical_where=["headline_years"],
     )
@@ -480,10 +573,19 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
 
     def found(row: dict[str, object]) -> tuple[object, object, object, str]:
         failing = "".join(failed["city"] for failed in json.loads(str(row["failing_rows"] or "[]")))
-        return json.loads(str(row["observed_value"])), row["checked_count"], row["failing_row_count"], failing
+        return (
+            json.loads(str(row["observed_value"])),
+            row["checked_count"],
+            row["failing_row_count"],
+            failing,
+        )
 
     critical, *rest, warning = results
-    assert (critical["severity"], critical["success"], critical["row_count"]) == ("critical", False, 4)
+    assert (critical["severity"], critical["success"], critical["row_count"]) == (
+        "critical",
+        False,
+        4,
+    )
     assert found(critical) == judged
     assert [found(row) for row in rest] == ([] if others is None else [others])
     assert all(
@@ -500,12 +602,19 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
         assert written["expectation_config"]["severity"] == row["severity"]
 
 
-def test_what_cannot_be_evaluated_has_failed_with_the_reason(odd_suite: Callable[..., None]) -> None:
+def test_what_cannot_be_evaluated_has_failed_with_the_reason(
+    odd_suite: Callable[..., None],
+) -> None:
     odd_suite(json.dumps(MEAN | {"kwargs": {"column": "z", "max_value": 1}}), key=["city"])
     (found,) = validation.validate(ANSWERS, "odd").to_pylist()
-    assert found["observed_value"] == 'could not be evaluated: Error: The column "z" in BatchData does not exist.'
+    assert (
+        found["observed_value"]
+        == 'could not be evaluated: Error: The column "z" in BatchData does not exist.'
+    )
     assert found["success"] is False
-    assert {found[name] for name in ("checked_count", "failing_row_count", "failing_rows")} == {None}
+    assert {found[name] for name in ("checked_count", "failing_row_count", "failing_rows")} == {
+        None
+    }
 
 
 def test_the_site_counts_what_has_no_counts_of_rows_as_passed_or_failed() -> None:
@@ -516,7 +625,8 @@ def test_the_site_counts_what_has_no_counts_of_rows_as_passed_or_failed() -> Non
             "as t (success, severity, checked_count)"
         )
         release = SimpleNamespace(
-            rows=lambda query: connection.sql(query).df().to_dict("records"), gate_results=lambda: "results"
+            rows=lambda query: connection.sql(query).df().to_dict("records"),
+            gate_results=lambda: "results",
         )
         found = quality._gate_counts(cast(Release, release))
     assert found == {"passed": 2, "nothing_to_check": 1, "critical": 1, "warnings": 1}
@@ -525,9 +635,13 @@ def test_the_site_counts_what_has_no_counts_of_rows_as_passed_or_failed() -> Non
 SUITES = sorted(path.stem for path in (PROJECT / "expectations").glob("*.json"))
 
 
-def test_one_critical_failure_of_any_suite_holds_the_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_critical_failure_of_any_suite_holds_the_estimates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("ACCEPTED_GATE_FAILURES", raising=False)
-    results = pd.DataFrame({"suite": SUITES, "severity": "critical", "success": True, "description": "d"})
+    results = pd.DataFrame(
+        {"suite": SUITES, "severity": "critical", "success": True, "description": "d"}
+    )
     judged = pd.DataFrame({"relation": [], "row_count": [], "content": []})
     validation.require(results, judged)
     for suite in SUITES:
@@ -540,7 +654,10 @@ def test_one_critical_failure_of_any_suite_holds_the_estimates(monkeypatch: pyte
 def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[..., None]) -> None:
     """Not NaN, which is no JSON, and stood as `nan` in the message."""
     limits = {"column": "y", "max_value": 1}
-    odd_suite(json.dumps(MEAN | {"type": "expect_column_values_to_be_between", "kwargs": limits}), key=["name"])
+    odd_suite(
+        json.dumps(MEAN | {"type": "expect_column_values_to_be_between", "kwargs": limits}),
+        key=["name"],
+    )
     (found,) = validation.validate(ANSWERS, "odd").to_pylist()
     failing = json.loads(found["failing_rows"], parse_constant=pytest.fail)
     assert [row["name"] for row in failing] == [*"ppqqr", None]
@@ -550,12 +667,18 @@ def below(manifest: dict[str, Any], name: str) -> set[str]:
     """Return a node of the graph and all that follow from it."""
     reached = [name]
     for node in reached:
-        reached.extend(child for child in manifest["child_map"].get(node, ()) if child not in reached)
+        reached.extend(
+            child for child in manifest["child_map"].get(node, ()) if child not in reached
+        )
     return {*reached}
 
 
-def test_every_estimate_and_report_comes_after_the_gate_and_sources_are_providers(sample_build: Build) -> None:
-    """The gate drops them all; `gate_results+` rebuilds them when a held release is published by hand."""
+def test_every_estimate_and_report_comes_after_the_gate_and_sources_are_providers(
+    sample_build: Build,
+) -> None:
+    """The gate drops them all; `gate_results+` rebuilds them when a held release is published by
+    hand.
+    """
     assert sample_build.manifest is not None
     manifest = json.loads(sample_build.manifest.read_text(encoding="utf-8"))
     gated = {
@@ -568,6 +691,9 @@ def test_every_estimate_and_report_comes_after_the_gate_and_sources_are_provider
 
     providers = {path.name for path in (PROJECT / "models/staging").iterdir() if path.is_dir()}
     assert {source["name"] for source in manifest["sources"].values()} == providers
-    followed = {name.rpartition(".")[2] for name in below(manifest, "source.ai_manufacturing.delivered.csmar")}
+    followed = {
+        name.rpartition(".")[2]
+        for name in below(manifest, "source.ai_manufacturing.delivered.csmar")
+    }
     assert {"stg_csmar__city_yearbook", "fct_city_year_panel", "rpt_table_1"} <= followed
     assert not followed & {"raw_deliveries", "stg_vendor__city_yearbook"}

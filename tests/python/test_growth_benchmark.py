@@ -1,4 +1,6 @@
-"""The curves of growth: which law a curve follows, what breaks first, and that a section comes out whole."""
+"""The curves of growth: which law a curve follows, what breaks first, and that a section comes out
+whole.
+"""
 
 import sys
 from pathlib import Path

@@ -35,7 +35,11 @@ def ehec() -> Sensitivity:
 
 def ends(found: Sensitivity, restriction: Restriction, target: Target = "first") -> Floats:
     """Return the ends of a family of intervals, shape (bounds, 2)."""
-    rows = [bound for bound in found.bounds if (bound.restriction, bound.target) == (restriction, target)]
+    rows = [
+        bound
+        for bound in found.bounds
+        if (bound.restriction, bound.target) == (restriction, target)
+    ]
     return np.array([(row.conf_low, row.conf_high) for row in rows])
 
 
@@ -64,7 +68,8 @@ def test_the_usual_interval_and_relative_magnitudes_are_those_of_r() -> None:
     assert_allclose(ends(ehec(), "relative_magnitude"), theirs, rtol=0, atol=margin)
 
 
-# ---------------------------------------------------------------- relative magnitudes by linear programs
+# ---------------------------------------------------------------- relative magnitudes by linear
+# programs
 
 
 # ---------------------------------------------------------------- what must hold of them
@@ -96,7 +101,9 @@ def test_errors_that_are_all_alike_have_an_interval() -> None:
 
 
 def test_without_sampling_error_the_interval_is_the_identified_set() -> None:
-    """Largest change before the event: .3, so the first effect moves by Mbar .3, the average of three by Mbar .6."""
+    """Largest change before the event: .3, so the first effect moves by Mbar .3, the average of
+    three by Mbar .6.
+    """
     path = np.array([0.2, -0.1, 0.1, 1.0, 1.2, 1.7])
     roots = np.random.default_rng(2).normal(size=(6, 9))
     found = of_path(path, 1e-12 * roots @ roots.T, 3, magnitudes=[0.5, 2.0])

@@ -21,10 +21,16 @@ from tests.python.release_store import read, release
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 PAGES = PROJECT / "docs/how_to"
-# The line above a block: a new file or a row of a seed, or the line of a file beside which the block goes.
-PLACE = r"^(?:A row of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of) `(?P<line>[^\n]+)`)?:\n\n"
+# The line above a block: a new file or a row of a seed, or the line of a file beside which the
+# block goes.
+PLACE = (
+    r"^(?:A row of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of)"
+    r" `(?P<line>[^\n]+)`)?:\n\n"
+)
 BLOCK = re.compile(PLACE + r"```\w+\n(?P<text>.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-COPY = re.compile(r"^`([^`]+)`, copied from `([^`]+)` with `([^`]+)` as `([^`]+)`\.$", flags=re.MULTILINE)
+COPY = re.compile(
+    r"^`([^`]+)`, copied from `([^`]+)` with `([^`]+)` as `([^`]+)`\.$", flags=re.MULTILINE
+)
 ELECTRICITY = "工业用电量(万千瓦时)"
 YEARLY = "the_yearly_delivery.md"  # followed in a project of its own, as its steps are refreshes
 
@@ -32,7 +38,9 @@ YEARLY = "the_yearly_delivery.md"  # followed in a project of its own, as its st
 def touched(page: str) -> set[str]:
     """Return the files that a page touches."""
     words = (PAGES / page).read_text(encoding="utf-8")
-    return {block["path"] for block in BLOCK.finditer(words)} | {path for path, *_ in COPY.findall(words)}
+    return {block["path"] for block in BLOCK.finditer(words)} | {
+        path for path, *_ in COPY.findall(words)
+    }
 
 
 def follow(page: str, project: Path, path: str | None = None) -> None:
@@ -46,7 +54,9 @@ def follow(page: str, project: Path, path: str | None = None) -> None:
         target, how, text = project / block["path"], block["how"], block["text"]
         if how:
             lines = target.read_text(encoding="utf-8").splitlines(keepends=True)
-            (place,) = (number for number, line in enumerate(lines) if line.strip() == block["line"])
+            (place,) = (
+                number for number, line in enumerate(lines) if line.strip() == block["line"]
+            )
             lines[place : place + 1] = {
                 "after": [lines[place], text],
                 "before": [text, lines[place]],
@@ -65,12 +75,14 @@ def follow(page: str, project: Path, path: str | None = None) -> None:
 
 
 def deliver(sample_build: Build, extracts: Path) -> None:
-    """Add the deliveries of the pages to a copy of the sample: a gazette, and one more column of the yearbook."""
+    """Add the deliveries of the pages to a copy of the sample: a gazette, and one more column of
+    the yearbook.
+    """
     (extracts / "gazette").mkdir()
     population = (
-        'select city_id as "区划代码", year as "年份", '
-        'cast(round(registered_population_10k * 10000) as bigint) + 7 as "{}" '
-        "from marts.fct_city_year_panel where registered_population_10k is not null and {} order by all"
+        'select city_id as "区划代码", year as "年份", cast(round(registered_population_10k *'
+        ' 10000) as bigint) + 7 as "{}" from marts.fct_city_year_panel where'
+        " registered_population_10k is not null and {} order by all"
     )
     for name, heading, years in (
         ("population_to_2015", "年末户籍人口(人)", "year <= 2015"),
@@ -105,7 +117,13 @@ def electricity(city_id: str, year: int) -> int:
 def followed(sample_build: Build, shared: Path) -> Build:
     """Return a build of the sample after all pages were followed, by the code of the copy."""
     folder = shared / "how_to"
-    build = Build(folder / "sample", folder / "warehouse.duckdb", folder, folder / "project", excluded="unit_test")
+    build = Build(
+        folder / "sample",
+        folder / "warehouse.duckdb",
+        folder,
+        folder / "project",
+        excluded="unit_test",
+    )
 
     def make(build: Build) -> Build:
         copy_of_the_project(build.project)
@@ -125,28 +143,42 @@ def run(build: Build, *command: str, **variables: str) -> subprocess.CompletedPr
     """Run a command with the package of the copy, which the pages change too."""
     of_the_copy = {"PYTHONPATH": os.pathsep.join([str(build.project / "src"), str(PROJECT)])}
     environment = build.environment | of_the_copy | variables
-    return subprocess.run(command, cwd=build.project, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=build.project, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_a_new_provider_feeds_its_series(followed: Build, sample_build: Build) -> None:
     provider = "select provider from marts.dim_series where series = 'registered_population_10k'"
     assert sample_build.value(provider) == "vendor"
     assert followed.value(provider) == "gazette"
-    shenzhen = "select registered_population_10k from marts.fct_city_year_panel where city_id = '440300' and year = ?"
+    shenzhen = (
+        "select registered_population_10k from marts.fct_city_year_panel where city_id = '440300'"
+        " and year = ?"
+    )
     for year in (2014, 2020):  # under either heading
-        assert followed.value(shenzhen, year) == pytest.approx(sample_build.value(shenzhen, year) + 0.0007, abs=1e-9)
-    traced = followed.command("trace", "--specification", "table_1_col_1", "--city", "440300", "--year", "2020")
+        assert followed.value(shenzhen, year) == pytest.approx(
+            sample_build.value(shenzhen, year) + 0.0007, abs=1e-9
+        )
+    traced = followed.command(
+        "trace", "--specification", "table_1_col_1", "--city", "440300", "--year", "2020"
+    )
     assert "gazette/population.csv, row " in traced.stdout
 
 
 def test_a_new_register_is_counted_and_says_how_it_was_placed(followed: Build) -> None:
-    counts = "select firm_count, firm_entry_count, firm_exit_count from intermediate.int_firm_register_counts where "
-    of_shenzhen = "provider = 'register' and city_id = '440300' and scope = 'manufacturing' and year"
+    counts = (
+        "select firm_count, firm_entry_count, firm_exit_count from"
+        " intermediate.int_firm_register_counts where "
+    )
+    of_shenzhen = (
+        "provider = 'register' and city_id = '440300' and scope = 'manufacturing' and year"
+    )
     assert followed.rows(f"{counts}{of_shenzhen} = 2015") == [(2, 2, 0)]
     assert followed.rows(f"{counts}{of_shenzhen} = 2018") == [(1, 0, 1)]
     placed = (
-        "select row_count, placed_by_code_count, placed_by_name_count from marts.fct_register_placement "
-        "where provider = 'registry'"
+        "select row_count, placed_by_code_count, placed_by_name_count from"
+        " marts.fct_register_placement where provider = 'registry'"
     )
     assert followed.rows(placed) == [(2, 1, 1)]
 
@@ -154,8 +186,8 @@ def test_a_new_register_is_counted_and_says_how_it_was_placed(followed: Build) -
 def test_a_new_series_and_its_control_are_four_files(followed: Build, sample_build: Build) -> None:
     assert len(touched("add_a_series.md")) == 4
     found = followed.rows(
-        "select variable, value from marts.fct_city_year_values where city_id = '440300' and year = 2020 "
-        "and variable like '%industrial_electricity%' order by variable"
+        "select variable, value from marts.fct_city_year_values where city_id = '440300' and year ="
+        " 2020 and variable like '%industrial_electricity%' order by variable"
     )
     delivered = electricity("440300", 2020) / 10000
     assert found == [
@@ -169,10 +201,21 @@ def test_a_new_series_and_its_control_are_four_files(followed: Build, sample_bui
     assert terms[0] == ("ai_firms", "estimated", True)
     assert terms[-1] == ("ln_industrial_electricity", "estimated", True)
     traced = followed.command(
-        *("trace", "--specification", "table_1_col_1_electricity", "--city", "440300", "--year", "2020")
+        *(
+            "trace",
+            "--specification",
+            "table_1_col_1_electricity",
+            "--city",
+            "440300",
+            "--year",
+            "2020",
+        )
     )
     assert "ln_industrial_electricity = " in traced.stdout, traced.stderr
-    columns = "select column_name from duckdb_columns() where table_name = 'fct_city_year_panel' order by column_index"
+    columns = (
+        "select column_name from duckdb_columns() where table_name = 'fct_city_year_panel' order by"
+        " column_index"
+    )
     assert followed.rows(columns) == sample_build.rows(columns)
 
 
@@ -183,7 +226,9 @@ def test_a_new_column_of_a_table_is_three_files_and_every_table_shows_it(followe
         "select estimate, std_error from reports.rpt_coefficients "
         "where specification_id = 'heterogeneity_region_east' and term = 'ai_firms'"
     )
-    printed = [cell for (cell,) in followed.rows("select column_5 from reports.rpt_table_4") if cell]
+    printed = [
+        cell for (cell,) in followed.rows("select column_5 from reports.rpt_table_4") if cell
+    ]
     assert printed[0].rstrip("*‡") == f"{estimate:.3f}"
     assert printed[1] == f"({std_error:.3f})"
     assert {"Log GDP", "city and year"} <= {*printed}
@@ -195,17 +240,23 @@ def test_a_new_column_of_a_table_is_three_files_and_every_table_shows_it(followe
     assert re.search(rf"\| {estimate:.3f}[^|]*\|$", table, re.MULTILINE)
 
 
-def test_new_tables_in_sql_and_in_python_are_made_and_refused_without_properties(followed: Build) -> None:
+def test_new_tables_in_sql_and_in_python_are_made_and_refused_without_properties(
+    followed: Build,
+) -> None:
     counted = "select sum(ai_firm_count), {} from marts.{} where year = 2020"
     of_provinces = followed.rows(counted.format("sum(city_count)", "fct_province_years"))
     assert of_provinces == followed.rows(counted.format("count(*)", "fct_city_year_panel"))
     ranked = (
-        "select year, measure_count, row_number() over (partition by year order by measure_count desc) as place "
-        "from marts.fct_ai_measure where measure = 'ai_firms' and weighting = 'observed' and scope = 'industry' "
-        "and measure_count > 0"
+        "select year, measure_count, row_number() over (partition by year order by measure_count"
+        " desc) as place from marts.fct_ai_measure where measure = 'ai_firms' and weighting ="
+        " 'observed' and scope = 'industry' and measure_count > 0"
     )
-    slope = f"select year, regr_slope(ln(place - 0.5), ln(measure_count)) from ({ranked}) group by year"
-    assert followed.pairs("select year, slope from estimates.est_rank_size") == pytest.approx(followed.pairs(slope))
+    slope = (
+        f"select year, regr_slope(ln(place - 0.5), ln(measure_count)) from ({ranked}) group by year"
+    )
+    assert followed.pairs("select year, slope from estimates.est_rank_size") == pytest.approx(
+        followed.pairs(slope)
+    )
     for properties, model in (
         ("models/marts/_provinces__models.yml", "fct_province_years"),
         ("python_models/estimates/_rank_size__models.yml", "est_rank_size"),
@@ -216,17 +267,27 @@ def test_new_tables_in_sql_and_in_python_are_made_and_refused_without_properties
         refused = run(followed, str(Path(sys.executable).parent / "dbt"), "run", "--select", model)
         path.write_text(text, encoding="utf-8")
         assert refused.returncode != 0
-        assert f"the columns of {model}. Describe them as in docs/how_to/add_a_table.md" in refused.stdout
+        assert (
+            f"the columns of {model}. Describe them as in docs/how_to/add_a_table.md"
+            in refused.stdout
+        )
 
 
-def test_a_new_estimator_is_five_files_and_gives_the_slope_of_changes_on_changes(followed: Build) -> None:
+def test_a_new_estimator_is_five_files_and_gives_the_slope_of_changes_on_changes(
+    followed: Build,
+) -> None:
     assert len(touched("add_an_estimator.md")) == 5
-    specification = "select estimate, city_count from reports.rpt_coefficients where term = 'ai_firms' and "
-    ((estimate, cities),) = followed.rows(specification + "specification_id = 'table_1_col_1_long_difference'")
+    specification = (
+        "select estimate, city_count from reports.rpt_coefficients where term = 'ai_firms' and "
+    )
+    ((estimate, cities),) = followed.rows(
+        specification + "specification_id = 'table_1_col_1_long_difference'"
+    )
     ends = followed.frame(
-        "select city_id, year, ln_gdp, ln1p_ai_firms_scaled, ln_registered_population, ln_unit_employment, "
-        "ln_rd_personnel from marts.fct_city_year_panel inner join estimates.estimation_samples using (city_id, year) "
-        "where specification_id = 'table_1_col_1' and year in (2010, 2020)"
+        "select city_id, year, ln_gdp, ln1p_ai_firms_scaled, ln_registered_population,"
+        " ln_unit_employment, ln_rd_personnel from marts.fct_city_year_panel inner join"
+        " estimates.estimation_samples using (city_id, year) where specification_id ="
+        " 'table_1_col_1' and year in (2010, 2020)"
     ).set_index(["city_id", "year"])
     changes = (ends.xs(2020, level="year") - ends.xs(2010, level="year")).dropna()
     regressors = np.column_stack([np.ones(len(changes)), changes.drop(columns="ln_gdp")])
@@ -237,33 +298,55 @@ def test_a_new_estimator_is_five_files_and_gives_the_slope_of_changes_on_changes
 
 def test_new_expectations_are_judged_and_have_their_words_in_chinese(followed: Build) -> None:
     judged = (
-        "select suite, severity, success, description_zh, observed_value, checked_count, failing_row_count "
-        "from gates.gate_results where description = ?"
+        "select suite, severity, success, description_zh, observed_value, checked_count,"
+        " failing_row_count from gates.gate_results where description = ?"
     )
-    pair = "select count(gdp_100m_cny + primary_value_added_100m_cny) from marts.fct_city_year_panel"
-    ((*found, _, checked, failing),) = followed.rows(judged, "Primary value added of a city is less than its GDP.")
+    pair = (
+        "select count(gdp_100m_cny + primary_value_added_100m_cny) from marts.fct_city_year_panel"
+    )
+    ((*found, _, checked, failing),) = followed.rows(
+        judged, "Primary value added of a city is less than its GDP."
+    )
     assert found == ["city_year_panel", "warning", True, "各城市第一产业增加值小于地区生产总值。"]
     assert (checked, failing) == (followed.value(pair), 0)
     median = followed.value("select median(gdp_per_capita_cny) from marts.fct_city_year_panel")
-    (found,) = followed.rows(judged, "The median of GDP per head is between 10 and 200 thousand yuan.")
-    assert found[:4] == ("city_year_panel", "critical", True, "人均地区生产总值的中位数在1万元与20万元之间。")
+    (found,) = followed.rows(
+        judged, "The median of GDP per head is between 10 and 200 thousand yuan."
+    )
+    assert found[:4] == (
+        "city_year_panel",
+        "critical",
+        True,
+        "人均地区生产总值的中位数在1万元与20万元之间。",
+    )
     assert (float(found[4]), *found[5:]) == (pytest.approx(median, rel=1e-12), None, None)
 
 
 def test_a_new_substitute_stands_in_the_estimate_and_in_its_substitutions(followed: Build) -> None:
     name = "table_1_col_1_robots"
-    told = "select substitutions, substitutions_zh from reports.rpt_coefficients where specification_id = ? and term = "
+    told = (
+        "select substitutions, substitutions_zh from reports.rpt_coefficients where"
+        " specification_id = ? and term = "
+    )
     assert followed.rows(told + "'ln_loans'", name) == [
         ("loans outstanding substitute for robots in use", "以年末贷款余额替代机器人存量")
     ]
-    controls = followed.value("select controls from reports.rpt_specifications where specification_id = ?", name)
+    controls = followed.value(
+        "select controls from reports.rpt_specifications where specification_id = ?", name
+    )
     assert controls == "ln_registered_population ln_unit_employment ln_rd_personnel ln_loans"
 
 
 def test_a_correction_is_in_the_panel_and_says_why(followed: Build, sample_build: Build) -> None:
-    loans = "select loans_100m_cny from marts.fct_city_year_panel where city_id = '440300' and year = 2019"
+    loans = (
+        "select loans_100m_cny from marts.fct_city_year_panel where city_id = '440300' and year ="
+        " 2019"
+    )
     assert followed.value(loans) == pytest.approx(1.01 * sample_build.value(loans))
-    corrected = "select value / delivered_value from marts.fct_corrections where correction_id = 'shenzhen_loans_2019'"
+    corrected = (
+        "select value / delivered_value from marts.fct_corrections where correction_id ="
+        " 'shenzhen_loans_2019'"
+    )
     assert followed.value(corrected) == pytest.approx(1.01)
 
 
@@ -273,7 +356,8 @@ def test_a_new_page_of_the_site_shows_the_release(followed: Build, tmp_path: Pat
     release(store, followed.warehouse)
     published, out = str(store.published), str(tmp_path / "site")
     code = (
-        f"from pathlib import Path; from ai_manufacturing import site; site.build(Path({published!r}), Path({out!r}))"
+        "from pathlib import Path; from ai_manufacturing import site;"
+        f" site.build(Path({published!r}), Path({out!r}))"
     )
     written = run(followed, sys.executable, "-c", code)
     assert written.returncode == 0, written.stderr
@@ -287,9 +371,16 @@ def test_a_new_page_of_the_site_shows_the_release(followed: Build, tmp_path: Pat
 
 
 def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_path: Path) -> None:
-    """The year before; stopped at the gate; held; published. The page's rows go between the refreshes."""
+    """The year before; stopped at the gate; held; published.
+
+    The page's rows go between the refreshes.
+    """
     build = Build(
-        tmp_path / "drawn", tmp_path / "warehouse.duckdb", tmp_path, tmp_path / "project", excluded="unit_test"
+        tmp_path / "drawn",
+        tmp_path / "warehouse.duckdb",
+        tmp_path,
+        tmp_path / "project",
+        excluded="unit_test",
     )
     copy_of_the_project(build.project)
     drawn = build.command("synthetic", "--out", str(build.extracts), "--years", "2010:2021")
@@ -320,10 +411,16 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
     for path, content in to_come.items():
         path.write_bytes(content)
     words = (PAGES / YEARLY).read_text(encoding="utf-8")
-    (row,) = [block["text"] for block in BLOCK.finditer(words) if block["path"] == "seeds/non_prefectures.csv"]
+    (row,) = [
+        block["text"]
+        for block in BLOCK.finditer(words)
+        if block["path"] == "seeds/non_prefectures.csv"
+    ]
     zone = row.partition(",")[0]
     with next(build.extracts.glob("firm_survival/*2021.csv")).open("a", encoding="utf-8") as file:
-        file.write(f"329901,{zone},06,煤炭开采和洗选业,2021,12,3,1,0,0,0,合成样本（synthetic sample）\n")
+        file.write(
+            f"329901,{zone},06,煤炭开采和洗选业,2021,12,3,1,0,0,0,合成样本（synthetic sample）\n"
+        )
     test_gate.edit(
         next(build.extracts.glob("city_yearbook/*2018.csv")),
         test_gate.each(lambda row: {test_gate.GDP: f"{float(row[test_gate.GDP]) * 1.02:.2f}"}),
@@ -348,7 +445,12 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
     manifest = store.current()
     assert manifest is not None
     assert "fourth economic census" in manifest.reason
-    years = "select year from marts.fct_city_year_panel group by year having count(ln_gdp) > 200 order by year desc"
+    years = (
+        "select year from marts.fct_city_year_panel group by year having count(ln_gdp) > 200 order"
+        " by year desc"
+    )
     assert read(store.published, years)[:2] == [(2021,), (2020,)]
-    aside = "select count(*) from marts.fct_rows_set_aside where file_path like '%企业存续_2021.csv'"
+    aside = (
+        "select count(*) from marts.fct_rows_set_aside where file_path like '%企业存续_2021.csv'"
+    )
     assert read(store.published, aside) == [(1,)]

@@ -1,4 +1,6 @@
-"""Files of the shape of the public ones, invented and marked, so that a bare clone follows their paths too."""
+"""Files of the shape of the public ones, invented and marked, so that a bare clone follows their
+paths too.
+"""
 
 import csv
 import itertools
@@ -27,7 +29,12 @@ def rows_of(provider: str) -> list[dict[str, Any]]:
     for cell in READ:
         if cell["provider"] == provider:
             code = cell["city_code"]
-            place = {"年份": cell["year"], "省份": cell["province"], "城市": cell["city"], "城市代码": code}
+            place = {
+                "年份": cell["year"],
+                "省份": cell["province"],
+                "城市": cell["city"],
+                "城市代码": code,
+            }
             row = rows.setdefault((code, cell["year"]), place | {"省份代码": f"{code[:2]}0000"})
             row[cell["heading"]] = cell["value"]
     return [*rows.values()]
@@ -65,7 +72,13 @@ def invented(shared: Path, sample_build: Build) -> Build:
             (build.extracts / name).parent.mkdir(exist_ok=True)
             (build.extracts / name).write_bytes(content)
         conftest.seed(build, sample_build)
-        build.models("fct_deliveries", "dim_series", "fct_rows_set_aside", "fct_corrections", "fct_source_pairs")
+        build.models(
+            "fct_deliveries",
+            "dim_series",
+            "fct_rows_set_aside",
+            "fct_corrections",
+            "fct_source_pairs",
+        )
         build.exit_code = 0
         return build
 
@@ -75,13 +88,15 @@ def invented(shared: Path, sample_build: Build) -> Build:
     folder.mkdir(exist_ok=True)
     manifest = folder / "manifest.json"
     manifest.write_text(json.dumps({"nodes": untested}), encoding="utf-8")
-    return built_once(Build(folder / "extracts", folder / conftest.WAREHOUSE, folder, manifest=manifest), make)
+    return built_once(
+        Build(folder / "extracts", folder / conftest.WAREHOUSE, folder, manifest=manifest), make
+    )
 
 
 def used(build: Build, provider: str, series: str) -> list[tuple[Any, ...]]:
     return build.rows(
-        "select city_id, year, value from intermediate.int_series_corrected where provider = ? and series = ? "
-        "and value is not null order by 1, 2",
+        "select city_id, year, value from intermediate.int_series_corrected where provider = ? and"
+        " series = ? and value is not null order by 1, 2",
         provider,
         series,
     )
@@ -93,17 +108,29 @@ def test_english_names_do_not_matter_where_there_is_a_code(invented: Build) -> N
         ("440300", 2020, 410.0),
         ("650200", 2015, 10.0),
     ]
-    assert used(invented, "csmar", "secondary_employment_10k") == [("440300", 2015, pytest.approx(240.0))]
+    assert used(invented, "csmar", "secondary_employment_10k") == [
+        ("440300", 2015, pytest.approx(240.0))
+    ]
     assert used(invented, "csmar", "secondary_value_added_100m_cny") == [("440300", 2015, 400.0)]
-    names = "select city_name, set_aside_reason from marts.fct_rows_set_aside where provider = 'csmar' order by 1"
-    assert invented.rows(names) == [("Nowhere(city)", "unknown city"), ("Shenzhen(city)", "out of period")]
+    names = (
+        "select city_name, set_aside_reason from marts.fct_rows_set_aside where provider = 'csmar'"
+        " order by 1"
+    )
+    assert invented.rows(names) == [
+        ("Nowhere(city)", "unknown city"),
+        ("Shenzhen(city)", "out of period"),
+    ]
 
 
 def test_a_correction_with_a_star_is_of_every_city(invented: Build) -> None:
-    assert used(invented, "csmar", "registered_population_10k") == [("440300", 2015, 300.0), ("650200", 2015, 30.0)]
+    assert used(invented, "csmar", "registered_population_10k") == [
+        ("440300", 2015, 300.0),
+        ("650200", 2015, 30.0),
+    ]
     assert ("440300", 2019, 9.5) not in used(invented, "ciciliujx", "robot_stock_density")
     told = invented.rows(
-        "select year, delivered_value, value, reason_zh from marts.fct_corrections where series = 'robot_stock_density'"
+        "select year, delivered_value, value, reason_zh from marts.fct_corrections where series ="
+        " 'robot_stock_density'"
     )
     assert told == [(2019, 9.5, None, "2019年起为外推：安装量合计每年等额下降")]
 
@@ -138,30 +165,40 @@ def test_records_that_contradict_each_other_need_a_declaration(invented: Build) 
         ("340100", None),
     ]
     aside = invented.rows(
-        "select row_number, correction_id, correction_reason is not null from marts.fct_rows_set_aside "
-        "where set_aside_reason = 'contradicting records' order by 1"
+        "select row_number, correction_id, correction_reason is not null from"
+        " marts.fct_rows_set_aside where set_aside_reason = 'contradicting records' order by 1"
     )
     assert [(row, said) for row, _, said in aside] == [(5, True), (6, True)]
     assert len({correction for _, correction, _ in aside}) == 1
     # what the gate refuses: 长沙, of which no row of corrections.csv says which record is right
     assert invented.rows(
-        "select city_id, series, count(*) - 1 from intermediate.int_series_corrected where scope = 'total' "
-        "group by provider, series, city_id, year having count(*) > 1 order by 2"
+        "select city_id, series, count(*) - 1 from intermediate.int_series_corrected where scope ="
+        " 'total' group by provider, series, city_id, year having count(*) > 1 order by 2"
     ) == [("430100", "robot_installation_density", 1), ("430100", "robot_stock_density", 1)]
 
 
-def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(invented: Build) -> None:
+def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(
+    invented: Build,
+) -> None:
     outcomes = invented.pairs("select source_name, outcome from marts.fct_deliveries")
     assert {name for name, outcome in outcomes.items() if outcome == "outranked"} == {"ai_firms"}
     assert (len(outcomes), {*outcomes.values()}) == (8, {"used", "outranked"})
-    assert invented.value("select distinct provenance_class from marts.fct_deliveries") == "generated"
+    assert (
+        invented.value("select distinct provenance_class from marts.fct_deliveries") == "generated"
+    )
     remedy = invented.value("select remedy from marts.fct_deliveries where outcome = 'outranked'")
-    fed = "Other providers feed its series by default: ai_firm_count (lily_han_ui). Its own are series@ciciliujx."
+    fed = (
+        "Other providers feed its series by default: ai_firm_count (lily_han_ui). Its own are"
+        " series@ciciliujx."
+    )
     assert remedy.startswith(fed)
 
 
 def test_what_can_be_fetched_has_the_units_of_its_series(invented: Build) -> None:
-    delivered = "select value from intermediate.int_series_conformed where series = ? and city_id = ? and year = ?"
+    delivered = (
+        "select value from intermediate.int_series_conformed where series = ? and city_id = ? and"
+        " year = ?"
+    )
     for series, city_id, year, value in (
         ("gdp_100m_cny@duhe1123", "110000", 2010, 14113.58),
         ("manufacturing_employment_10k", "110000", 2010, 101.0),
@@ -175,7 +212,9 @@ def test_what_can_be_fetched_has_the_units_of_its_series(invented: Build) -> Non
         ("all_patent_application_count", "310000", 2015, 91684.0),
         ("all_invention_grant_count", "310000", 2015, 16680.0),
     ):
-        assert invented.value(delivered, series, city_id, year) == pytest.approx(value, rel=1e-12), series
+        assert invented.value(delivered, series, city_id, year) == pytest.approx(
+            value, rel=1e-12
+        ), series
 
 
 def recorded(build: Build, provider: str, city_code: str, series: str) -> dict[int, float]:
@@ -188,18 +227,23 @@ def recorded(build: Build, provider: str, city_code: str, series: str) -> dict[i
     )
 
 
-def test_every_value_that_was_read_of_an_absent_file_is_what_its_loader_reads(invented: Build) -> None:
+def test_every_value_that_was_read_of_an_absent_file_is_what_its_loader_reads(
+    invented: Build,
+) -> None:
     for (provider, city_code, series), cells in itertools.groupby(
         READ, key=lambda cell: (cell["provider"], cell["city_code"], cell["series"])
     ):
         if series:
             read = {int(cell["year"]): float(cell["recorded"]) for cell in cells}
-            assert recorded(invented, provider, city_code, series) == pytest.approx(read, rel=1e-12), series
+            assert recorded(invented, provider, city_code, series) == pytest.approx(
+                read, rel=1e-12
+            ), series
 
 
 def test_inventions_granted_in_shanghai_stand_in_the_ratio_that_was_read(invented: Build) -> None:
     panel, printed = (
-        recorded(invented, provider, "310000", "all_invention_grant_count") for provider in ("axcelchan583", "duhe1123")
+        recorded(invented, provider, "310000", "all_invention_grant_count")
+        for provider in ("axcelchan583", "duhe1123")
     )
     assert all(1.02 <= panel[year] / printed[year] <= 1.021 for year in range(2020, 2024))
     both = invented.rows(
@@ -210,10 +254,12 @@ def test_inventions_granted_in_shanghai_stand_in_the_ratio_that_was_read(invente
     assert both == [("axcelchan583", "duhe1123", 1)]
 
 
-def test_patents_of_all_fields_and_persons_of_two_years_stand_for_no_series_of_the_paper(invented: Build) -> None:
+def test_patents_of_all_fields_and_persons_of_two_years_stand_for_no_series_of_the_paper(
+    invented: Build,
+) -> None:
     absent = invented.rows(
-        "select distinct series from marts.dim_series where not is_delivered and "
-        "(series like 'ai_invention%' or series like 'invention%' or series = 'rd_personnel_count') order by 1"
+        "select distinct series from marts.dim_series where not is_delivered and (series like"
+        " 'ai_invention%' or series like 'invention%' or series = 'rd_personnel_count') order by 1"
     )
     assert [series for (series,) in absent] == [
         "ai_invention_application_count",
@@ -226,10 +272,13 @@ def test_patents_of_all_fields_and_persons_of_two_years_stand_for_no_series_of_t
 
 def test_prices_of_a_province_are_those_of_its_cities(invented: Build) -> None:
     levels = invented.rows(
-        "select city_id, year, value from intermediate.int_series_conformed "
-        "where series = 'consumer_price_level' and city_id in ('110000', '440100', '440300', '310000') order by all"
+        "select city_id, year, value from intermediate.int_series_conformed where series ="
+        " 'consumer_price_level' and city_id in ('110000', '440100', '440300', '310000') order"
+        " by all"
     )
     guangdong = [(2010, 1.0), (2011, 1.1), (2012, 0.99)]
     expected = [("110000", 2010, 1.0), ("110000", 2011, 1.02), ("110000", 2012, 1.071)]
     expected += [(city_id, *level) for city_id in ("440100", "440300") for level in guangdong]
-    assert levels == [(city_id, year, pytest.approx(level, rel=1e-12)) for city_id, year, level in expected]
+    assert levels == [
+        (city_id, year, pytest.approx(level, rel=1e-12)) for city_id, year, level in expected
+    ]

@@ -9,11 +9,18 @@ import pytest
 from ai_manufacturing.gate import validation
 from tests.python.conftest import Build
 
-PASSED = pd.DataFrame({"suite": ["s"], "severity": ["critical"], "success": [True], "description": ["d"]})
+PASSED = pd.DataFrame(
+    {"suite": ["s"], "severity": ["critical"], "success": [True], "description": ["d"]}
+)
 
 
 @pytest.mark.parametrize(
-    "change", ["update judged set x = 3 where x = 2", "insert into judged values (4)", "delete from judged where x = 1"]
+    "change",
+    [
+        "update judged set x = 3 where x = 2",
+        "insert into judged values (4)",
+        "delete from judged where x = 1",
+    ],
 )
 def test_a_table_that_changed_since_it_was_judged_is_refused_with_the_way_out(change: str) -> None:
     with duckdb.connect() as connection:
@@ -22,9 +29,14 @@ def test_a_table_that_changed_since_it_was_judged_is_refused_with_the_way_out(ch
         connection.execute("create or replace table judged as from (values (2), (1)) as t (x)")
         validation.require(PASSED, kept, judged=connection.table("judged"))
         connection.execute(change)
-        refused = r"^judged, other: not as the gate judged it.+Run dbt build, or dbt build --select judged\+ other\+$"
+        refused = (
+            r"^judged, other: not as the gate judged it.+Run dbt build, or dbt build --select"
+            r" judged\+ other\+$"
+        )
         with pytest.raises(validation.GateFailedError, match=refused):
-            validation.require(PASSED, kept, judged=connection.table("judged"), other=connection.table("judged"))
+            validation.require(
+                PASSED, kept, judged=connection.table("judged"), other=connection.table("judged")
+            )
 
 
 def test_what_is_older_than_its_inputs_is_named_and_not_judged(sample_build: Build) -> None:
@@ -39,7 +51,8 @@ def test_what_is_older_than_its_inputs_is_named_and_not_judged(sample_build: Bui
     with duckdb.connect() as connection:
         connection.execute("create schema raw")
         connection.execute(
-            "create table raw.built_relations (node text, relation text, built_at timestamp, inputs text[])"
+            "create table raw.built_relations (node text, relation text, built_at timestamp, inputs"
+            " text[])"
         )
         for name, schema, day, inputs in built:
             row = [name, f"{schema}.{name}", datetime.datetime(2026, 1, day), inputs]
@@ -47,7 +60,11 @@ def test_what_is_older_than_its_inputs_is_named_and_not_judged(sample_build: Bui
             connection.execute(f"create schema if not exists {schema}")
             connection.execute(f"create table if not exists {schema}.{name} (x integer)")
         connection.execute("drop table marts.gone")
-        stale = connection.execute(sample_build.compiled("int_stale_relations")).df().sort_values("node")
+        stale = (
+            connection.execute(sample_build.compiled("int_stale_relations"))
+            .df()
+            .sort_values("node")
+        )
     named = stale[["node", "input_node", "is_judged"]].values.tolist()
     assert named == [
         ["fct_ai_measure", "int_series_conformed", True],

@@ -101,7 +101,9 @@ def one_page() -> None:
 
 
 @pytest.mark.soak
-def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_build: Build, tmp_path: Path) -> None:
+def test_a_killed_report_leaves_the_old_site_or_the_new_one(
+    store: Store, light_build: Build, tmp_path: Path
+) -> None:
     release(store, light_build.warehouse)
     out = tmp_path / "pages/site"
     values = zip(Origin._fields, ("sample", "synthetic"), strict=True)

@@ -46,7 +46,10 @@ def values(column: str) -> list[Any]:
 
 def places() -> list[tuple[Any, ...]]:
     """Return sheet, row number and code of each landed row."""
-    return [(row["origin"]["sheet_name"], row["origin"]["row_number"], row["城市代码"]) for row in landed()]
+    return [
+        (row["origin"]["sheet_name"], row["origin"]["row_number"], row["城市代码"])
+        for row in landed()
+    ]
 
 
 RENAMED = """
@@ -74,15 +77,31 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "sheet_name": None,
     }
     assert table.to_pylist() == [
-        {"origin": origin | {"row_number": 2}, "城市代码": "110000", "年份": 2020, "企业数": 12, "产值": 3.5},
-        {"origin": origin | {"row_number": 3}, "城市代码": "120000", "年份": 2020, "企业数": None, "产值": None},
+        {
+            "origin": origin | {"row_number": 2},
+            "城市代码": "110000",
+            "年份": 2020,
+            "企业数": 12,
+            "产值": 3.5,
+        },
+        {
+            "origin": origin | {"row_number": 3},
+            "城市代码": "120000",
+            "年份": 2020,
+            "企业数": None,
+            "产值": None,
+        },
     ]
     assert table.schema.types[1:] == [pa.string(), pa.int64(), pa.int64(), pa.float64()]
     (delivery,) = deliveries.to_pylist()
     known = source | {
         "entity": "firms",
         "size_bytes": path.stat().st_size,
-        "modified_at": datetime.datetime.fromtimestamp(int(path.stat().st_mtime), datetime.UTC).replace(tzinfo=None),
+        "modified_at": (
+            datetime.datetime.fromtimestamp(int(path.stat().st_mtime), datetime.UTC).replace(
+                tzinfo=None
+            )
+        ),
         "record_count": 2,
         "landed_row_count": 2,
         "rejected_row_count": 0,
@@ -104,14 +123,15 @@ def test_the_header_decides_the_delimiter(project: Project) -> None:
 
 def test_columns_may_stand_in_any_order_and_others_are_named_as_not_read(project: Project) -> None:
     header = (" 产值 ", "年份", "备注", "城市代码\ufeff", "企业数", None, None)
-    project.deliver_workbook("firms/a.xlsx", s=[header, (3.5, 2020, "x", 110000.0, 12, None, "stray")])
+    project.deliver_workbook(
+        "firms/a.xlsx", s=[header, (3.5, 2020, "x", 110000.0, 12, None, "stray")]
+    )
     assert firms() == [GOOD]
     assert recorded("columns_not_read") == [("备注, column 7 without a name",)]
 
 
 def test_columns_of_the_file_name_land_typed(project: Project) -> None:
-    project.declare(
-        """
+    project.declare("""
         [[sources]]
         name = "stock"
         entity = "firms"
@@ -121,20 +141,20 @@ def test_columns_of_the_file_name_land_typed(project: Project) -> None:
         [sources.columns]
         "年份" = "integer"
         "城市" = "text"
-        """
-    )
+        """)
     project.deliver("stock/企业_2019.csv", "城市\n深圳市\n\n广州市\n")
     assert [(row["年份"], row["城市"], row["origin"]["row_number"]) for row in landed()] == [
         (2019, "深圳市", 2),
         (2019, "广州市", 4),
     ]
     project.deliver("stock/企业_latest.csv", "城市\n深圳市\n")
-    assert fault().startswith("stock/企业_latest.csv: the name does not fit file_name of vendor.stock, 企业_(?P<年份>")
+    assert fault().startswith(
+        "stock/企业_latest.csv: the name does not fit file_name of vendor.stock, 企业_(?P<年份>"
+    )
 
 
 def test_a_stata_file_lands_with_observation_numbers(project: Project) -> None:
-    project.declare(
-        """
+    project.declare("""
         [[sources]]
         name = "stock"
         entity = "firms"
@@ -144,8 +164,7 @@ def test_a_stata_file_lands_with_observation_numbers(project: Project) -> None:
         code = "text"
         year = "integer"
         firm = "number"
-        """
-    )
+        """)
     frame = pd.DataFrame(
         {
             "code": [110000.0, None, 120000.0],
@@ -155,7 +174,9 @@ def test_a_stata_file_lands_with_observation_numbers(project: Project) -> None:
         }
     )
     frame.to_stata(project.deliver("stock.dta", b""), write_index=False)
-    assert [(row["origin"]["row_number"], row["code"], row["year"], row["firm"]) for row in landed()] == [
+    assert [
+        (row["origin"]["row_number"], row["code"], row["year"], row["firm"]) for row in landed()
+    ] == [
         (1, "110000", 2019, 1.0),
         (3, "120000", 2020, None),
     ]
@@ -163,7 +184,9 @@ def test_a_stata_file_lands_with_observation_numbers(project: Project) -> None:
     assert recorded("file_format", "encoding", "columns_not_read") == [("dta", "gb18030", "x")]
 
 
-def test_a_parquet_file_of_several_row_groups_and_coded_columns_lands_in_order(project: Project) -> None:
+def test_a_parquet_file_of_several_row_groups_and_coded_columns_lands_in_order(
+    project: Project,
+) -> None:
     size = 1000
     codes = [f"{number % 7}" for number in range(size)]
     numbers = pa.array([*range(size)])
@@ -174,7 +197,9 @@ def test_a_parquet_file_of_several_row_groups_and_coded_columns_lands_in_order(p
     assert values("企业数") == numbers.to_pylist()
 
 
-def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(project: Project) -> None:
+def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(
+    project: Project,
+) -> None:
     project.declare(
         """
         [[sources]]
@@ -196,7 +221,8 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(proj
     none = landing.rows("firms", deliveries.slice(0, 0)).read_all()
     assert (none.schema, none.num_rows) == (table.schema, 0)
     with pytest.raises(
-        landing.LandingError, match='entity "patents": no declaration names this entity; declared are firms'
+        landing.LandingError,
+        match='entity "patents": no declaration names this entity; declared are firms',
     ):
         landing.rows("patents", deliveries)
 
@@ -213,11 +239,17 @@ def test_missing_markers_are_null(project: Project, around: str) -> None:
 
 
 @pytest.mark.parametrize("in_workbook", [False, True])
-def test_a_cell_is_the_number_that_people_mean_or_sets_its_row_aside(project: Project, in_workbook: bool) -> None:
+def test_a_cell_is_the_number_that_people_mean_or_sets_its_row_aside(
+    project: Project, in_workbook: bool
+) -> None:
     with (FIXTURES / "cells.csv").open(encoding="utf-8", newline="") as file:
         cells = [*csv.DictReader(file)]
     rows = [
-        (str(row), 2020, *(cell["text"] if column == cell["column"] else 1 for column in HEADER[2:]))
+        (
+            str(row),
+            2020,
+            *(cell["text"] if column == cell["column"] else 1 for column in HEADER[2:]),
+        )
         for row, cell in enumerate(cells, start=2)
     ]
     if in_workbook:
@@ -248,7 +280,9 @@ def test_a_row_with_two_faults_is_one_record(project: Project) -> None:
     assert counts() == [(2, 1, 1)]
 
 
-def test_numbers_of_a_workbook_may_be_text_and_its_codes_numbers_but_an_error_is_not_missing(project: Project) -> None:
+def test_numbers_of_a_workbook_may_be_text_and_its_codes_numbers_but_an_error_is_not_missing(
+    project: Project,
+) -> None:
     path = project.deliver_workbook(
         "firms/a.xlsx",
         intro=[("text",)],
@@ -261,15 +295,22 @@ def test_numbers_of_a_workbook_may_be_text_and_its_codes_numbers_but_an_error_is
     )
     assert openpyxl.load_workbook(path)["data"]["D4"].data_type == "e"
     assert firms() == [GOOD, ("110100", 2021, None, 1e-7)]
-    assert rejected() == ["intro 1 |  | text | prose sheet", "data 4 | 产值 | #DIV/0! | not a number"]
+    assert rejected() == [
+        "intro 1 |  | text | prose sheet",
+        "data 4 | 产值 | #DIV/0! | not a number",
+    ]
 
 
 def test_text_is_kept_but_for_whitespace_and_zero_width_characters(project: Project) -> None:
-    project.deliver_rows(*((code, 2020, 1, 1) for code in ("\u00a0海口\u200b市 ", "00NA", "-", "=1+1", "@SUM(A1)")))
+    project.deliver_rows(
+        *((code, 2020, 1, 1) for code in ("\u00a0海口\u200b市 ", "00NA", "-", "=1+1", "@SUM(A1)"))
+    )
     assert values("城市代码") == ["海口市", "00NA", "-", "=1+1", "@SUM(A1)"]
 
 
-def test_a_ragged_record_is_set_aside_and_trailing_empty_fields_do_no_harm(project: Project) -> None:
+def test_a_ragged_record_is_set_aside_and_trailing_empty_fields_do_no_harm(
+    project: Project,
+) -> None:
     ragged = '120000,2020,1\n120000,2020,1,1,"x,y"\n120000,2020,1,1,, \n130000,2020,1,1\n,,,,,\n'
     project.deliver("firms/a.csv", csv_text(GOOD) + ragged)
     assert places() == [(None, 2, "110000"), (None, 5, "120000"), (None, 6, "130000")]
@@ -282,14 +323,17 @@ def test_a_ragged_record_is_set_aside_and_trailing_empty_fields_do_no_harm(proje
 
 @pytest.mark.parametrize("in_workbook", [False, True])
 def test_prose_around_the_table_is_set_aside(project: Project, in_workbook: bool) -> None:
-    """Titles above it, rows without a key in it, and notes below it, which are no records of an unknown city."""
+    """Titles above it, rows without a key in it, and notes below it, which are no records of an
+    unknown city.
+    """
     rows = [("企业统计",), (), HEADER, GOOD, ("", "", "来源：统计局", ""), (), OTHER]
     rows += [["注：本表数据来源于市场监管部门。"], ["1. 莱芜市自2019年起并入济南市", "", "", ""]]
     sheet, rest = ("s ", "|||") if in_workbook else ("", "")
     if in_workbook:
         project.deliver_workbook("firms/a.xlsx", s=rows)
     else:
-        # a line without its delimiters may be the end of a file that was cut off, unless it begins as a note
+        # a line without its delimiters may be the end of a file that was cut off, unless it begins
+        # as a note
         project.deliver("firms/a.csv", csv_text(*rows[1:], header=rows[0]) + "1200\n")
     assert [row for _, row, _ in places()] == [4, 7]
     expected = [
@@ -321,7 +365,9 @@ def test_a_prose_sheet_and_a_repeated_sheet_are_set_aside(project: Project) -> N
     assert counts() == [(7, 3, 4)]
 
 
-def test_a_sheet_keeps_its_row_numbers_when_it_starts_lower_and_to_the_right(project: Project) -> None:
+def test_a_sheet_keeps_its_row_numbers_when_it_starts_lower_and_to_the_right(
+    project: Project,
+) -> None:
     rows = [(), (), (None, *HEADER), (None, *GOOD), (), (None, 120000, 2020, "x", 1)]
     project.deliver_workbook("firms/a.xlsx", s=rows)
     assert places() == [("s", 4, "110000")]
@@ -339,8 +385,8 @@ def test_a_city_of_which_no_value_was_delivered_is_no_note(project: Project) -> 
 
 
 def test_a_folder_that_is_missing_or_holds_no_declared_file_says_so(project: Project) -> None:
-    assert fault() == (
-        f"{project.root / 'extracts'}: there is no such folder. "
+    assert (
+        fault() == f"{project.root / 'extracts'}: there is no such folder. "
         "Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."
     )
     project.deliver("README.md", "x")
@@ -353,7 +399,15 @@ def test_a_file_that_nobody_declared_is_on_record(project: Project) -> None:
     for skipped in ("README.txt", ".hidden", "firms/~$a.xlsx", "firms/.~lock", "extract_set.yml"):
         project.deliver(skipped, "")
     project.deliver("zz/notes.pdf", "x")
-    nothing = ("provider", "source_name", "entity", "store_key", "encoding", "file_format", "columns_not_read")
+    nothing = (
+        "provider",
+        "source_name",
+        "entity",
+        "store_key",
+        "encoding",
+        "file_format",
+        "columns_not_read",
+    )
     assert recorded("file_path") == [("firms/a.csv",), ("zz/notes.pdf",)]
     assert {*recorded(*nothing)[1]} == {None}
     assert counts() == [(1, 1, 0), (0, 0, 0)]
@@ -368,17 +422,25 @@ def test_a_file_that_nobody_declared_is_on_record(project: Project) -> None:
         ("elsewhere/notes.csv", None),
     ],
 )
-def test_a_name_that_no_declaration_claims_gets_a_hint(project: Project, name: str, hint: str | None) -> None:
+def test_a_name_that_no_declaration_claims_gets_a_hint(
+    project: Project, name: str, hint: str | None
+) -> None:
     declared = FIRMS.replace("firms/*", "yearly/firms_*.csv")
     project.declare(declared + declared.replace("firms", "stocks"))
     project.deliver_rows(GOOD, to=name)
-    said = f"No declaration claims this name; {hint}. Rename the file, or correct `files`." if hint else None
+    said = (
+        f"No declaration claims this name; {hint}. Rename the file, or correct `files`."
+        if hint
+        else None
+    )
     assert fault().splitlines()[1:] == ([f"{name}: {said}"] if hint else [])
     project.deliver_rows(GOOD, to="yearly/firms_2019.csv")
     assert {*recorded("file_path", "hint")} == {(name, said), ("yearly/firms_2019.csv", None)}
 
 
-def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(project: Project) -> None:
+def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(
+    project: Project,
+) -> None:
     said = "The name says CSV; the content is XLSX, and was read as XLSX."
     project.deliver_workbook("firms/a.csv", sheet=[HEADER, GOOD])
     assert recorded("hint") == [(said,)]
@@ -398,7 +460,9 @@ def test_rows_are_read_file_by_file(project: Project) -> None:
         if pq.read_table(folder / "rows.parquet")["城市代码"][0].as_py() == "b":
             shutil.rmtree(folder)
     assert reader.read_next_batch()["城市代码"].to_pylist() == ["a"]
-    with pytest.raises(landing.LandingError, match=r"rows\.parquet: missing from the landing store"):
+    with pytest.raises(
+        landing.LandingError, match=r"rows\.parquet: missing from the landing store"
+    ):
         reader.read_next_batch()
 
 
@@ -407,13 +471,17 @@ def cut(content: bytes) -> bytes:
 
 
 def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Project) -> None:
-    """Empty, of another header, of no format that is read, cut off, damaged, and rubbish behind a good beginning."""
+    """Empty, of another header, of no format that is read, cut off, damaged, and rubbish behind a
+    good beginning.
+    """
     project.deliver_rows(GOOD, to="firms/good.csv")
     project.deliver("firms/blank.csv", "\ufeff \n\n")
     book = project.deliver_workbook("firms/cut.xlsx", s=[HEADER, *[GOOD] * 100])
     damaged = bytearray(book.read_bytes())
     book.write_bytes(cut(damaged))
-    damaged[damaged.index(b"xl/worksheets/sheet1.xml") + 60] ^= 1  # the middle of the compressed sheet
+    damaged[damaged.index(b"xl/worksheets/sheet1.xml") + 60] ^= (
+        1  # the middle of the compressed sheet
+    )
     project.deliver("firms/damaged.xlsx", bytes(damaged))
     stata = project.deliver("firms/cut.dta", b"")
     pd.DataFrame({"code": range(1000)}).to_stata(stata, write_index=False)
@@ -428,7 +496,9 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
         "xml": b"<?xml version='1.0'?>",
     }.items():
         project.deliver(f"firms/not_read_{name}.csv", content)
-    project.deliver_rows(GOOD, to="firms/renamed.csv", header=("城市代码", "年度", "企业数", "产值"))
+    project.deliver_rows(
+        GOOD, to="firms/renamed.csv", header=("城市代码", "年度", "企业数", "产值")
+    )
     for name, magic in {
         "dta": b"<stata_dta>",
         "parquet": b"PAR1",
@@ -438,7 +508,9 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
         project.deliver(f"firms/rubbish_{name}.csv", magic + b"rubbish" * 50)
     project.deliver_rows((*GOOD, 4), to="firms/twice.csv", header=(*HEADER, "产值"))
     project.deliver("firms/unclosed.csv", csv_text(GOOD) + '120000,2020,1,"1\n130000,2020,1,1\n')
-    project.deliver_workbook("firms/without.xlsx", 说明=[("prose",)], 数据=[("title",), (), HEADER[:3], GOOD])
+    project.deliver_workbook(
+        "firms/without.xlsx", 说明=[("prose",)], 数据=[("title",), (), HEADER[:3], GOOD]
+    )
     beginnings = """
         blank.csv: the file is empty. Ask the provider for the file again.
         cut.dta: not a complete dta file (
@@ -462,16 +534,20 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
     """
     lines = fault().splitlines()
     expected = textwrap.dedent(beginnings).strip().splitlines()
-    assert [line[6 : 6 + len(wanted)] for line, wanted in zip(lines, expected, strict=True)] == expected
+    assert [
+        line[6 : 6 + len(wanted)] for line, wanted in zip(lines, expected, strict=True)
+    ] == expected
     assert lines[6].endswith(" and zip. Convert the file.")
     assert lines[11].endswith(
-        "If the provider renamed columns, declare the new headings in vendor.toml, source firms, [sources.headings]; "
-        "otherwise ask for the file again. It was read as UTF-8."
+        "If the provider renamed columns, declare the new headings in vendor.toml, source firms,"
+        " [sources.headings]; otherwise ask for the file again. It was read as UTF-8."
     )
     assert len(project.store_folders()) == 1
 
 
-def test_a_column_that_was_renamed_lands_from_either_heading_but_not_from_two(project: Project) -> None:
+def test_a_column_that_was_renamed_lands_from_either_heading_but_not_from_two(
+    project: Project,
+) -> None:
     project.declare(FIRMS + RENAMED)
     project.deliver_rows(("110000", 2019, 11, 3), to="firms/2019.csv")
     header = [name.replace("企业数", "企业数量") for name in HEADER]
@@ -482,9 +558,11 @@ def test_a_column_that_was_renamed_lands_from_either_heading_but_not_from_two(pr
     assert recorded("columns_not_read") == [(None,)] * 3
     assert rejected()[0] == "3 | 企业数量 | 1,2O4 | not a number (a letter O?)"
     project.deliver_rows((*GOOD, 13), header=(*HEADER, "企业数量"))
-    assert fault() == (
-        "firms/a.csv, row 1, column 企业数: the columns 企业数 and 企业数量 are declared as one. Ask the provider "
-        "which one is meant, or correct [sources.headings] in vendor.toml, source firms."
+    assert (
+        fault()
+        == "firms/a.csv, row 1, column 企业数: the columns 企业数 and 企业数量 are declared as one."
+        " Ask the provider which one is meant, or correct [sources.headings] in vendor.toml,"
+        " source firms."
     )
 
 
@@ -492,29 +570,36 @@ def test_headings_that_look_alike_are_told_apart_by_their_characters(project: Pr
     project.declare(FIRMS.replace("产值", "产值(亿元)"))
     project.deliver_rows(GOOD, header=(*HEADER[:3], "产值（亿元）"))
     assert (
-        "missing 产值(亿元); found 城市代码, 年份, 企业数, 产值（亿元）. 产值（亿元） looks like 产值(亿元), but has "
-        "（ (U+FF08 FULLWIDTH LEFT PARENTHESIS) for ( (U+0028 LEFT PARENTHESIS), "
-        "） (U+FF09 FULLWIDTH RIGHT PARENTHESIS) for ) (U+0029 RIGHT PARENTHESIS). If the provider renamed columns"
-    ) in fault()
+        "missing 产值(亿元); found 城市代码, 年份, 企业数, 产值（亿元）. 产值（亿元） looks like"
+        " 产值(亿元), but has （ (U+FF08 FULLWIDTH LEFT PARENTHESIS) for ( (U+0028 LEFT"
+        " PARENTHESIS), ） (U+FF09 FULLWIDTH RIGHT PARENTHESIS) for ) (U+0029 RIGHT PARENTHESIS)."
+        " If the provider renamed columns" in fault()
+    )
 
 
 def test_a_sheet_of_another_layout_is_named_with_the_way_out(project: Project) -> None:
-    project.deliver_workbook("firms/a.xlsx", 面板=[HEADER, GOOD], 宽表=[("城市代码", 2019, 2020), ("110000", 1, 2)])
+    project.deliver_workbook(
+        "firms/a.xlsx", 面板=[HEADER, GOOD], 宽表=[("城市代码", 2019, 2020), ("110000", 1, 2)]
+    )
     said = (
-        "Sheet 宽表 lacks the declared header (no 年份 or 企业数 or 产值), so its 2 rows are prose. If "
-        'it is not to be read, name the others in vendor.toml, source firms: sheets = ["面板"]. If it holds records, '
-        "ask for them in the layout of sheet 面板."
+        "Sheet 宽表 lacks the declared header (no 年份 or 企业数 or 产值), so its 2 rows are prose."
+        ' If it is not to be read, name the others in vendor.toml, source firms: sheets = ["面板"].'
+        " If it holds records, ask for them in the layout of sheet 面板."
     )
     assert recorded("hint") == [(said,)]
 
 
-def test_a_text_in_big5_says_which_encoding_was_guessed_and_which_it_may_have(project: Project) -> None:
+def test_a_text_in_big5_says_which_encoding_was_guessed_and_which_it_may_have(
+    project: Project,
+) -> None:
     text = csv_text(("臺北", 2020, 1, 1), header=("城市代碼", "年份", "企業數", "產值"))
     as_big5 = "As Big5 its first line is: 城市代碼,年份,企業數,產值. "
     saved = "Save it as UTF-8, or ask the provider for it in UTF-8."
     project.deliver("firms/a.csv", text.encode("big5"))
     # of what is GB18030, a header that nobody declared is no Big5
-    project.deliver("firms/b.csv", csv_text(header=("城市代码", "年度", "企业数", "产值")).encode("gb18030"))
+    project.deliver(
+        "firms/b.csv", csv_text(header=("城市代码", "年度", "企业数", "产值")).encode("gb18030")
+    )
     project.deliver("firms/c.csv", text.encode("big5") + b"\xff\n")
     big5, gb18030, neither = fault().splitlines()
     guessed = "It was read as GB18030, a guess: the file does not name its encoding. "
@@ -530,19 +615,33 @@ def test_an_unreadable_encoding_names_the_byte_and_the_row(project: Project) -> 
     project.deliver("firms/a.csv", content[:start] + b"\xff" + content[start + 1 :])
     project.deliver("firms/b.csv", csv_text(("a", 2020, 1, 1)).encode("utf-16-le"))
     first, second = fault().splitlines()
-    tried = f"firms/a.csv, row 3: unreadable encoding: tried utf-8 (fails at byte {start}), gb18030 ("
+    tried = (
+        f"firms/a.csv, row 3: unreadable encoding: tried utf-8 (fails at byte {start}), gb18030 ("
+    )
     assert first.startswith(tried)
     assert "no byte order mark of UTF-16" in first
     assert "unreadable encoding" in second
 
 
 @pytest.mark.parametrize(("provider", "entity"), [("vendor", "firms"), ("another", "robots")])
-def test_a_file_is_of_one_provider_and_feeds_an_entity_once(project: Project, provider: str, entity: str) -> None:
-    again = FIRMS.replace('name = "firms"', 'name = "again"').replace('entity = "firms"', f'entity = "{entity}"')
+def test_a_file_is_of_one_provider_and_feeds_an_entity_once(
+    project: Project, provider: str, entity: str
+) -> None:
+    again = FIRMS.replace('name = "firms"', 'name = "again"').replace(
+        'entity = "firms"', f'entity = "{entity}"'
+    )
     project.declare(FIRMS + again if provider == "vendor" else again, provider=provider)
     project.deliver_rows(GOOD)
-    both = "another.again and vendor.firms" if provider == "another" else "vendor.firms and vendor.again"
-    assert fault() == f"firms/a.csv: declared twice, by {both}. Make their `files` patterns exclude each other."
+    both = (
+        "another.again and vendor.firms"
+        if provider == "another"
+        else "vendor.firms and vendor.again"
+    )
+    assert (
+        fault()
+        == f"firms/a.csv: declared twice, by {both}. Make their `files` patterns exclude each"
+        " other."
+    )
 
 
 OUTPUTS = """
@@ -583,7 +682,10 @@ def test_a_second_entity_of_a_known_file_lands_beside_the_first(project: Project
     project.deliver_rows(GOOD)
     assert recorded("delivery_number") == [(1,)]
     project.declare(FIRMS + OUTPUTS)
-    assert recorded("delivery_number", "entity", "valid_until_delivery") == [(1, "firms", None), (2, "outputs", None)]
+    assert recorded("delivery_number", "entity", "valid_until_delivery") == [
+        (1, "firms", None),
+        (2, "outputs", None),
+    ]
 
 
 # Declarations
@@ -613,9 +715,10 @@ def test_a_faulty_declaration_is_one_message(project: Project, of: str) -> None:
 def test_one_header_with_two_types_in_an_entity_names_both(project: Project) -> None:
     project.declare(FIRMS.replace('"产值" = "number"', '"产值" = "text"'), provider="another")
     project.deliver_rows(GOOD)
-    assert fault() == (
-        "vendor/vendor.toml, source firms, column 产值: number here, text in source firms of another, "
-        "and both land in raw_firms. Declare one type."
+    assert (
+        fault()
+        == "vendor/vendor.toml, source firms, column 产值: number here, text in source firms of"
+        " another, and both land in raw_firms. Declare one type."
     )
 
 
@@ -630,7 +733,9 @@ def test_an_extract_set_describes_itself(project: Project) -> None:
     assert recorded("extract_set", "extract_set_kind") == [("autumn", "synthetic")]
 
 
-def test_one_file_that_says_synthetic_in_every_row_makes_the_set_synthetic(project: Project) -> None:
+def test_one_file_that_says_synthetic_in_every_row_makes_the_set_synthetic(
+    project: Project,
+) -> None:
     project.declare(FIRMS + '    "数据来源" = "text"\n')
     header = (*HEADER, "数据来源")
     project.deliver_rows((*GOOD, "统计局"), header=header)
@@ -654,7 +759,9 @@ def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
     with monkeypatch.context() as patched:
         patched.setattr(formats, "read", None)  # what has landed is not read again
         assert landing.deliveries() == first
-    assert {path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")
+    } == before
 
     project.deliver_rows(("110000", 2020, 13, 3.5))
     assert values("企业数") == [12, 13]
@@ -662,16 +769,23 @@ def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
     assert len(project.store_folders()) == 2
 
 
-def test_another_declaration_lands_anew_and_earlier_deliveries_ask_for_a_build(project: Project) -> None:
+def test_another_declaration_lands_anew_and_earlier_deliveries_ask_for_a_build(
+    project: Project,
+) -> None:
     project.deliver_rows(GOOD)
     before = landing.deliveries()
     project.declare(FIRMS.replace('"企业数" = "integer"\n', ""))
     assert landing.deliveries()["store_key"] != before["store_key"]
-    with pytest.raises(landing.LandingError, match=r"firms/a\.csv: landed under another declaration of vendor\.firms"):
+    with pytest.raises(
+        landing.LandingError,
+        match=r"firms/a\.csv: landed under another declaration of vendor\.firms",
+    ):
         landing.rows("firms", before).read_all()
 
 
-def test_losing_the_race_to_a_key_keeps_what_is_there(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losing_the_race_to_a_key_keeps_what_is_there(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.deliver_rows(GOOD)
     first = landing.deliveries()
     (folder,) = project.store_folders()
@@ -682,4 +796,8 @@ def test_losing_the_race_to_a_key_keeps_what_is_there(project: Project, monkeypa
     monkeypatch.setattr(store, "holds", lambda *at: next(answers, found(*at)))
     assert landing.deliveries() == first
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    assert {path.name for path in (project.root / "landing").iterdir()} == {folder.name, "log", "tables"}
+    assert {path.name for path in (project.root / "landing").iterdir()} == {
+        folder.name,
+        "log",
+        "tables",
+    }

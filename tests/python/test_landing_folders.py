@@ -1,4 +1,6 @@
-"""Folders of deliveries and the store: names, links, permissions, what describes a set, what dead runs leave."""
+"""Folders of deliveries and the store: names, links, permissions, what describes a set, what dead
+runs leave.
+"""
 
 import os
 import signal
@@ -45,7 +47,9 @@ def gbk(project: Project, folder: str, name: str, text: str) -> Path:
     return path.rename(os.fsdecode(os.fsencode(path.parent) + b"/" + name.encode("gb18030")))
 
 
-def test_a_name_that_is_not_utf_8_lands_escaped_and_answers_to_its_declaration(project: Project) -> None:
+def test_a_name_that_is_not_utf_8_lands_escaped_and_answers_to_its_declaration(
+    project: Project,
+) -> None:
     project.declare(FIRMS.replace("firms/*", "firms/企业_*.csv") + REGISTER)
     path = gbk(project, "firms", "企业_2020.csv", csv_text(GOOD))
     gbk(project, "register", "登记.csv", "编号,经营范围\n1,人工智能\n")
@@ -64,21 +68,27 @@ def test_a_name_that_is_not_utf_8_lands_escaped_and_answers_to_its_declaration(p
     assert set(fingerprint.delivery_hashes(project.root / "extracts")) == set(table)
 
 
-def test_what_is_wrong_with_a_file_of_such_a_name_or_its_members_is_one_line(project: Project) -> None:
+def test_what_is_wrong_with_a_file_of_such_a_name_or_its_members_is_one_line(
+    project: Project,
+) -> None:
     content = zipped(**{"企业.csv": csv_text(GOOD)})
     project.deliver("firms/a.zip", content.replace("企业".encode(), b"\xff\xfe\xfd\xff\xfe\xfd"))
     gbk(project, "firms", "空.csv", "")
     assert fault().splitlines() == [
         "firms/\\xbf\\xd5.csv: the file is empty. Ask the provider for the file again.",
-        "firms/a.zip: a member's name is marked as UTF-8 but is not valid UTF-8. Ask the provider for the files "
-        "unpacked.",
+        (
+            "firms/a.zip: a member's name is marked as UTF-8 but is not valid UTF-8. Ask the"
+            " provider for the files unpacked."
+        ),
     ]
 
 
 # Links
 
 
-def test_a_folder_replaced_by_a_link_to_its_files_is_the_same_delivery(project: Project, tmp_path: Path) -> None:
+def test_a_folder_replaced_by_a_link_to_its_files_is_the_same_delivery(
+    project: Project, tmp_path: Path
+) -> None:
     project.deliver("firms/2019.csv", csv_text(GOOD))
     project.deliver("firms/2020.csv", csv_text(OTHER))
     before = landing.deliveries()
@@ -102,10 +112,14 @@ def test_links_in_a_circle_end_and_links_to_nothing_are_named(project: Project) 
     (project.root / "extracts/firms/.#lock").symlink_to("nowhere")
     (project.root / "extracts/firms/self.csv").symlink_to("self.csv")
     assert fault().splitlines() == [
-        "firms/gone.csv: the link cannot be followed (No such file or directory). Restore its target, or delete the "
-        "link.",
-        "firms/self.csv: the link cannot be followed (Too many levels of symbolic links). Restore its target, or "
-        "delete the link.",
+        (
+            "firms/gone.csv: the link cannot be followed (No such file or directory). Restore its"
+            " target, or delete the link."
+        ),
+        (
+            "firms/self.csv: the link cannot be followed (Too many levels of symbolic links)."
+            " Restore its target, or delete the link."
+        ),
     ]
 
 
@@ -128,9 +142,10 @@ def unprivileged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
 def test_a_named_pipe_is_named_and_not_waited_for(project: Project) -> None:
     project.deliver_rows(GOOD)
     os.mkfifo(project.root / "extracts/firms/b.csv")
-    assert fault() == (
-        "firms/b.csv: it is a named pipe, which is not read. Deliver a regular file, or take it out of the extracts "
-        "folder."
+    assert (
+        fault()
+        == "firms/b.csv: it is a named pipe, which is not read. Deliver a regular file, or take it"
+        " out of the extracts folder."
     )
     with pytest.raises(BadConfigurationError, match=r"firms/b\.csv: it is a named pipe"):
         fingerprint.delivery_hashes(project.root / "extracts")
@@ -157,19 +172,32 @@ print(landing.deliveries()["size_bytes"].to_pylist())
 def test_a_sparse_file_ends_in_a_message_and_not_in_the_memory(project: Project) -> None:
     """Nobody reads the backup, but for its hash."""
     small = project.deliver_rows(GOOD, to="firms/b.csv").stat().st_size
-    for name, size in (("backup.bin", 7 * 10**8), ("firms/huge.csv", 40 * 10**9), ("firms/large.csv", 7 * 10**8)):
+    for name, size in (
+        ("backup.bin", 7 * 10**8),
+        ("firms/huge.csv", 40 * 10**9),
+        ("firms/large.csv", 7 * 10**8),
+    ):
         with project.deliver(name, b"").open("wb") as sparse:
             sparse.truncate(size)
         assert (project.root / "extracts" / name).stat().st_blocks == 0
     run = subprocess.run(
-        [sys.executable, "-c", IN_LITTLE_MEMORY], cwd=project.root, capture_output=True, text=True, check=False
+        [sys.executable, "-c", IN_LITTLE_MEMORY],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (run.stdout.splitlines(), run.stderr) == (
         [
-            "firms/huge.csv: the file has 40,000,000,000 bytes, above the limit of 4,294,967,296 bytes. If that is "
-            "right, deliver it in parts; if a row is a firm or a patent, declare a register.",
-            "firms/large.csv: the memory of this machine does not hold its 700,000,000 bytes. Deliver it in parts, or "
-            "build on a larger machine.",
+            (
+                "firms/huge.csv: the file has 40,000,000,000 bytes, above the limit of"
+                " 4,294,967,296 bytes. If that is right, deliver it in parts; if a row is a firm or"
+                " a patent, declare a register."
+            ),
+            (
+                "firms/large.csv: the memory of this machine does not hold its 700,000,000 bytes."
+                " Deliver it in parts, or build on a larger machine."
+            ),
             f"[700000000, {small}]",
         ],
         "",
@@ -199,7 +227,9 @@ def test_folders_and_files_that_may_not_be_read_are_named(unprivileged: Project)
 
 def aliases(levels: int) -> str:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, levels)]
+    lines += [
+        f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, levels)
+    ]
     return "\n".join([*lines, f"name: *a{levels - 1}"])
 
 
@@ -219,7 +249,9 @@ def test_a_description_that_names_no_set_is_refused_in_one_line(project: Project
     for text, message in described:
         project.deliver("extract_set.yml", text)
         (line,) = fault().splitlines()
-        assert line.startswith(f"extract_set.yml{',' if message.startswith('row') else ':'} {message}"), line
+        assert line.startswith(
+            f"extract_set.yml{',' if message.startswith('row') else ':'} {message}"
+        ), line
     assert not (project.root / "landing").exists()
 
 
@@ -244,14 +276,18 @@ def test_a_renamed_folder_is_a_question(project: Project, monkeypatch: pytest.Mo
     description = project.root / "spring/extract_set.yml"
     for gone in (0, 1):
         (project.root / f"spring/firms/{gone}.csv").unlink()
-        assert fault() == (
-            f"{project.root / 'spring'}: the store has no extract set spring, and {3 - gone} of the 4 files of its "
-            'extract set extracts lie in this folder. If it is that set under a new name, write name: "extracts" into '
-            'its extract_set.yml; if it is another set, name: "spring".'
+        assert (
+            fault()
+            == f"{project.root / 'spring'}: the store has no extract set spring, and {3 - gone} of"
+            " the 4 files of its extract set extracts lie in this folder. If it is that set"
+            ' under a new name, write name: "extracts" into its extract_set.yml; if it is'
+            ' another set, name: "spring".'
         )
     assert log.sets(project.root / "landing") == ["extracts"]
     description.write_text("name: extracts", encoding="utf-8")
-    assert [row[:2] for row in numbers()] == [(number + 1, f"firms/{number}.csv") for number in range(4)]
+    assert [row[:2] for row in numbers()] == [
+        (number + 1, f"firms/{number}.csv") for number in range(4)
+    ]
     assert [number for number, _, until in numbers() if until is None] == [3, 4]
     description.write_text("name: spring", encoding="utf-8")
     assert [row[:2] for row in numbers()] == [(1, "firms/2.csv"), (2, "firms/3.csv")]
@@ -266,7 +302,9 @@ def test_a_folder_with_less_than_half_of_a_set_is_another_set(
     delivered(project, 5)
     renamed(project, "spring", monkeypatch)
     for number in range(3):
-        (project.root / f"spring/firms/{number}.csv").write_text(csv_text((f"{number}", 2020, 2, 2)), encoding="utf-8")
+        (project.root / f"spring/firms/{number}.csv").write_text(
+            csv_text((f"{number}", 2020, 2, 2)), encoding="utf-8"
+        )
     assert len(numbers()) == 5
     assert log.sets(project.root / "landing") == ["extracts", "spring"]
 
@@ -315,7 +353,11 @@ def run(how: str) -> subprocess.Popen[str]:
 
 
 def drafts(project: Project) -> list[str]:
-    found = [path for path in (project.root / "landing").rglob(".*") if not path.name.startswith(".spill")]
+    found = [
+        path
+        for path in (project.root / "landing").rglob(".*")
+        if not path.name.startswith(".spill")
+    ]
     return [path.relative_to(project.root / "landing").as_posix() for path in found]
 
 
@@ -344,23 +386,34 @@ def test_what_a_dead_run_left_goes_and_what_a_live_one_writes_stays(project: Pro
     assert numbers() == [(1, "firms/a.csv", None)]
 
 
-def test_a_store_that_cannot_be_made_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_cannot_be_made_is_one_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = project.deliver_rows(GOOD)
     monkeypatch.setenv("LANDING_DIR", str(taken / "landing"))
     assert (
         fault()
-        == f"{taken / 'landing'}: Not a directory. Set LANDING_DIR to a folder that this user may read and write."
+        == f"{taken / 'landing'}: Not a directory. Set LANDING_DIR to a folder that this user may"
+        " read and write."
     )
 
 
-def test_a_store_whose_path_is_not_utf_8_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_whose_path_is_not_utf_8_is_one_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.deliver_rows(GOOD)
     monkeypatch.setenv("LANDING_DIR", str(project.root / os.fsdecode("库".encode("gbk"))))
-    assert fault() == (rf"{project.root}/\xbf\xe2: the name of this folder is not UTF-8. Set LANDING_DIR to another.")
+    assert (
+        fault()
+        == rf"{project.root}/\xbf\xe2: the name of this folder is not UTF-8. Set LANDING_DIR to"
+        r" another."
+    )
 
 
 @pytest.mark.parametrize("umask", [0o000, pytest.param(0o077, marks=pytest.mark.soak)])
-def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Project, umask: int) -> None:
+def test_the_store_has_one_set_of_permissions_whatever_the_umask(
+    project: Project, umask: int
+) -> None:
     project.declare(FIRMS + REGISTER)
     project.deliver_rows(GOOD)
     project.deliver("register/a.csv", "编号,经营范围\n1,人工智能\n")
@@ -368,7 +421,10 @@ def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Projec
     try:
         landing.deliveries()
         landed = project.root / "landing"
-        modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in (landed, *landed.rglob("*"))}
+        modes = {
+            (path.is_dir(), stat.S_IMODE(path.stat().st_mode))
+            for path in (landed, *landed.rglob("*"))
+        }
         assert modes == {(True, 0o755), (False, 0o644)}
         # whoever owns the store decides who reads it
         landed.chmod(0o770)

@@ -61,7 +61,11 @@ def test_the_content_decides_the_format_and_the_name_does_not(project: Project) 
         TEXT.replace(",", "\t").encode("gb18030"): ("csv", "gb18030", "tab"),
         TEXT.replace(",", ";").encode("utf-16"): ("csv", "utf-16", "semicolon"),
         workbook(): ("xlsx", None, None),
-        parquet({name: [value] for name, value in zip(HEADER, GOOD, strict=True)}): ("parquet", None, None),
+        parquet({name: [value] for name, value in zip(HEADER, GOOD, strict=True)}): (
+            "parquet",
+            None,
+            None,
+        ),
     }
     expected = []
     for suffix, (content, (found, *text)) in zip("czxgp", contents.items(), strict=True):
@@ -108,8 +112,12 @@ def test_a_ragged_record_of_a_register_is_set_aside(project: Project) -> None:
         f'10 |  | ",h,i | {several}9 to 10 would be read as one record',
     ]
     # beyond what DuckDB looks at to tell the dialect
-    path.write_text("编号,经营范围\n" + "1,a\n" * 30_000 + '2,"never closed\n3,b\n', encoding="utf-8")
-    assert fault().startswith("register/a.csv, row 30002: not a CSV file (Value with unterminated quote found.)")
+    path.write_text(
+        "编号,经营范围\n" + "1,a\n" * 30_000 + '2,"never closed\n3,b\n', encoding="utf-8"
+    )
+    assert fault().startswith(
+        "register/a.csv, row 30002: not a CSV file (Value with unterminated quote found.)"
+    )
 
 
 def test_a_folder_that_spark_did_not_finish_is_refused(project: Project) -> None:
@@ -134,8 +142,13 @@ def test_a_name_that_looks_like_a_pattern_is_one_file(
     table = recorded("entity", "record_count", "valid_until_delivery", "store_key")
     assert [count for entity, count, *_ in table if entity == "firm_register"] == [1, 1]
     assert [count for *_, count, _ in firms()] == [12, 13]
-    assert sorted(until is None for entity, _, until, _ in table if entity == "firms") == [False, True]
-    assert {row["landed_type"] for row in registers.landed_columns(landing.deliveries()).to_pylist()} == {"string"}
+    assert sorted(until is None for entity, _, until, _ in table if entity == "firms") == [
+        False,
+        True,
+    ]
+    assert {
+        row["landed_type"] for row in registers.landed_columns(landing.deliveries()).to_pylist()
+    } == {"string"}
     shutil.copytree(project.root / name, project.root / "a1b")
     keys = [key for entity, *_, key in table if entity == "firm_register"]
     numbered = [
@@ -167,8 +180,7 @@ def test_a_register_that_cannot_be_read_says_why_and_leaves_nothing(project: Pro
 
 
 def test_stata_files_of_each_age_are_recognised(project: Project) -> None:
-    project.declare(
-        """
+    project.declare("""
         [[sources]]
         name = "stock"
         entity = "firms"
@@ -177,19 +189,29 @@ def test_stata_files_of_each_age_are_recognised(project: Project) -> None:
         [sources.columns]
         code = "integer"
         name = "text"
-        """
-    )
-    ages = [(114, "gb18030", "深圳"), (117, "gb18030", "深圳"), (114, "latin-1", "Café"), (118, "utf-8", "深圳")]
+        """)
+    ages = [
+        (114, "gb18030", "深圳"),
+        (117, "gb18030", "深圳"),
+        (114, "latin-1", "Café"),
+        (118, "utf-8", "深圳"),
+    ]
     for code, (version, encoding, name) in enumerate(ages):
         # pandas writes the old versions as latin-1: its bytes are those of the other encoding
         written = name if version == 118 else name.encode(encoding).decode("latin-1")
         frame = pd.DataFrame({"code": [code], "name": [written]})
-        frame.to_stata(project.deliver(f"stock/{code}.csv", b""), write_index=False, version=version)
+        frame.to_stata(
+            project.deliver(f"stock/{code}.csv", b""), write_index=False, version=version
+        )
     assert recorded("file_format", "encoding") == [("dta", encoding) for _, encoding, _ in ages]
-    assert [(row["code"], row["name"]) for row in landed()] == [(code, age[2]) for code, age in enumerate(ages)]
+    assert [(row["code"], row["name"]) for row in landed()] == [
+        (code, age[2]) for code, age in enumerate(ages)
+    ]
 
 
-def test_a_gzip_file_answers_to_the_declaration_and_the_name_of_what_it_holds(project: Project) -> None:
+def test_a_gzip_file_answers_to_the_declaration_and_the_name_of_what_it_holds(
+    project: Project,
+) -> None:
     named = FIRMS.replace('"firms/*"', '"firms/企业_*.csv"')
     project.declare(named.replace("key =", "file_name = '企业_(?P<产值>\\d+)\\.csv'\n    key ="))
     project.deliver("firms/企业_7.csv.gz", gzip.compress(TEXT.encode()))
@@ -204,8 +226,14 @@ def test_a_header_of_two_rows_is_joined_where_the_declaration_asks_for_it(projec
     project.deliver("firms/a.csv", two_rows)
     assert "row 1: wrong header: missing 企业数, 产值; found 城市代码, 年份, 企业" in fault()
 
-    project.declare(FIRMS.replace('"企业数" =', '"企业/数量" =').replace('"产值" =', '"企业/产值" ='))
-    header = [("标题",), ("城市代码", "年份", "企业", None, "备注"), (None, None, "数量", "产值", None)]
+    project.declare(
+        FIRMS.replace('"企业数" =', '"企业/数量" =').replace('"产值" =', '"企业/产值" =')
+    )
+    header = [
+        ("标题",),
+        ("城市代码", "年份", "企业", None, "备注"),
+        (None, None, "数量", "产值", None),
+    ]
     path = project.deliver_workbook("firms/b.xlsx", s=[*header, GOOD])
     book = openpyxl.load_workbook(path)
     for merged in ("A2:A3", "B2:B3", "C2:D2", "E2:E3"):
@@ -228,20 +256,28 @@ def far_cell(place: str, value: str | None) -> bytes:
     return content.getvalue()
 
 
-def test_a_sheet_of_all_rows_of_excel_lands_unless_its_last_corner_holds_something(project: Project) -> None:
+def test_a_sheet_of_all_rows_of_excel_lands_unless_its_last_corner_holds_something(
+    project: Project,
+) -> None:
     content = far_cell("XFD1048576", None)
-    assert b'ref="A1:XFD1048576"' in zipfile.ZipFile(io.BytesIO(content)).read("xl/worksheets/sheet1.xml")
+    assert b'ref="A1:XFD1048576"' in zipfile.ZipFile(io.BytesIO(content)).read(
+        "xl/worksheets/sheet1.xml"
+    )
     project.deliver("firms/a.xlsx", content)
     assert firms() == [GOOD]
     project.deliver("firms/a.xlsx", far_cell("XFD1048576", "x"))
-    assert fault() == (
-        "firms/a.xlsx, sheet Sheet: its cells span rows 1 to 1,048,576 and 16,384 columns, 17,179,869,184 cells "
-        "in all; the limit is 33,554,432. Delete cells far from the table, or deliver CSV."
+    assert (
+        fault()
+        == "firms/a.xlsx, sheet Sheet: its cells span rows 1 to 1,048,576 and 16,384 columns,"
+        " 17,179,869,184 cells in all; the limit is 33,554,432. Delete cells far from the table,"
+        " or deliver CSV."
     )
 
 
 def test_an_xls_file_lands_like_any_other(project: Project) -> None:
-    """Excel 97, as xlwt wrote it: a prose sheet, a merged title, full width, markers of what is missing."""
+    """Excel 97, as xlwt wrote it: a prose sheet, a merged title, full width, markers of what is
+    missing.
+    """
     project.deliver("firms/a.xls", (PROJECT / "tests/fixtures/invented.xls").read_bytes())
     assert recorded(*DETECTED) == [("firms/a.xls", "xls", None, None, None)]
     assert firms() == [GOOD, ("120000", 2020, 1234, None), ("130000", 2020, None, None)]
@@ -256,7 +292,11 @@ def test_an_xls_file_lands_like_any_other(project: Project) -> None:
 
 
 def test_each_member_of_an_archive_is_a_file_of_its_own(project: Project) -> None:
-    inner = {"2019.csv": csv_text(("110000", 2019, 1, 1)), "sub/a.xlsx": workbook(), "__MACOSX/._2019.csv": "x"}
+    inner = {
+        "2019.csv": csv_text(("110000", 2019, 1, 1)),
+        "sub/a.xlsx": workbook(),
+        "__MACOSX/._2019.csv": "x",
+    }
     project.deliver("firms/autumn.zip", zipped(**inner, README="x"))
     whole = csv_text(("110000", 2018, 2, 2))
     project.deliver("whole.zip", zipped(("firms/2018.csv", whole), ("notes.txt", "x")))
@@ -279,8 +319,12 @@ def test_member_names_are_read_in_the_encoding_they_were_written_in(project: Pro
         # as Windows archivers write it: the bytes of the local code page, and no mark of UTF-8
         placeholder = "x" * len(name.encode(codec))
         content = zipped((placeholder, csv_text((codec, 2020, 12, 3.5))))
-        project.deliver(f"firms/{codec}.zip", content.replace(placeholder.encode(), name.encode(codec)))
-    assert recorded("file_path") == [(f"firms/{codec}.zip/{name}",) for codec, name in names.items()]
+        project.deliver(
+            f"firms/{codec}.zip", content.replace(placeholder.encode(), name.encode(codec))
+        )
+    assert recorded("file_path") == [
+        (f"firms/{codec}.zip/{name}",) for codec, name in names.items()
+    ]
     assert [code for code, *_ in firms()] == [*names]
 
 
@@ -301,7 +345,9 @@ def declared_smaller(content: bytes, size: int) -> bytes:
     return bytes(altered)
 
 
-def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each(project: Project) -> None:
+def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each(
+    project: Project,
+) -> None:
     plain = zipped(("a.csv", TEXT))
     packed = gzip.compress(TEXT.encode())
     with pytest.warns(UserWarning, match="Duplicate name"):
@@ -320,7 +366,15 @@ def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each
         "twice.zip": twice,
         "zip_in_gzip.gz": gzip.compress(plain),
     }
-    outside = ["../a.csv", "x/../../a.csv", "/a.csv", "C:\\a.csv", "..\\a.csv", "x\n.csv", "\\\\host\\a.csv"]
+    outside = [
+        "../a.csv",
+        "x/../../a.csv",
+        "/a.csv",
+        "C:\\a.csv",
+        "..\\a.csv",
+        "x\n.csv",
+        "\\\\host\\a.csv",
+    ]
     for number, name in enumerate(outside):
         contents[f"outside_{number}.zip"] = zipped(("good.csv", TEXT), (name, TEXT))
     for name, content in contents.items():
@@ -331,14 +385,22 @@ def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each
         ("cut.gz: not a complete gzip file", ""),
         ("cut.zip: not a complete zip", ""),
         ('damaged.zip/a.csv: the member "a.csv" cannot be unpacked (', unpacked),
-        ('encrypted.zip: the member "a.csv" is encrypted.', " Ask the provider for it without a password."),
+        (
+            'encrypted.zip: the member "a.csv" is encrypted.',
+            " Ask the provider for it without a password.",
+        ),
         (f"gzip_in_gzip.gz: the gzip file {nested}", ""),
         (f"nested.zip/b.zip: the member {nested}", ""),
         (f"nested.zip/c.csv: the member {nested}", ""),
-        *((f"outside_{number}.zip: the member ", f"points outside the archive. {unpacked}") for number in range(7)),
+        *(
+            (f"outside_{number}.zip: the member ", f"points outside the archive. {unpacked}")
+            for number in range(7)
+        ),
         (
-            'smaller.zip/a.csv: the member "a.csv" cannot be unpacked (it declares 10 bytes and holds '
-            f"{len(TEXT.encode())}). {unpacked}",
+            (
+                'smaller.zip/a.csv: the member "a.csv" cannot be unpacked (it declares 10 bytes'
+                f" and holds {len(TEXT.encode())}). {unpacked}"
+            ),
             "",
         ),
         (f'twice.zip: the archive holds "a.csv" twice. {unpacked}', ""),
@@ -347,7 +409,9 @@ def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each
     for line, (beginning, end) in zip(fault().splitlines(), expected, strict=True):
         assert line.startswith(f"firms/{beginning}"), line
         assert line.endswith(end), line
-    assert sorted(project.root.rglob("*")) == before, "nothing of an archive is ever written as a file"
+    assert sorted(project.root.rglob("*")) == before, (
+        "nothing of an archive is ever written as a file"
+    )
 
 
 def bomb(kind: str) -> bytes:
@@ -372,7 +436,9 @@ def bomb(kind: str) -> bytes:
         pytest.param("workbook", marks=pytest.mark.soak),
     ],
 )
-def test_a_bomb_is_refused_without_being_unpacked(project: Project, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bomb_is_refused_without_being_unpacked(
+    project: Project, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held: list[int] = []
     check = containers.check_expansion
 
@@ -384,12 +450,17 @@ def test_a_bomb_is_refused_without_being_unpacked(project: Project, kind: str, m
     monkeypatch.setattr(containers, "check_expansion", checked)
     message = fault()
     assert message.startswith("firms/a")
-    assert "above the limits of 1,073,741,824 bytes and 200 times. If that is right, deliver it unpacked." in message
+    assert (
+        "above the limits of 1,073,741,824 bytes and 200 times. If that is right, deliver it"
+        " unpacked." in message
+    )
     if kind in ("gzip", "zip that lies"):  # the others are refused for what they declare
         assert max(held) <= containers.RATIO_FLOOR + containers.CHUNK
 
 
-def test_a_parquet_bomb_is_refused_without_being_decoded(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parquet_bomb_is_refused_without_being_decoded(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = pa.repeat(pa.scalar(0, pa.int32()), 10_000)
     bombs = {
         "long_texts": pa.DictionaryArray.from_arrays(first, ["0" * 100_000]),
@@ -415,7 +486,9 @@ def test_a_parquet_file_with_lists_or_bytes_in_its_cells_is_refused(project: Pro
     project.deliver("firms/b", parquet(dict.fromkeys(HEADER, text)))
     lists, foreign = fault().splitlines()
     assert (
-        lists == "firms/a, column 城市代码: its values are of type list<element: int64>. Ask for one value in a cell."
+        lists
+        == "firms/a, column 城市代码: its values are of type list<element: int64>. Ask for one"
+        " value in a cell."
     )
     assert foreign.startswith("firms/b: its text is not UTF-8 (")
 

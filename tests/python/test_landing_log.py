@@ -42,14 +42,18 @@ def events(project: Project) -> list[dict[str, Any]]:
     return log.read(project.root / "landing", "extracts")
 
 
-def test_new_files_are_numbered_by_path_and_a_landing_without_change_adds_nothing(project: Project) -> None:
+def test_new_files_are_numbered_by_path_and_a_landing_without_change_adds_nothing(
+    project: Project,
+) -> None:
     deliver(project, "b", "b 2020 1")
     path = deliver(project, "a", "a 2020 1")
     os.utime(path, (1_500_000_000, 1_500_000_000))
     first = landing.deliveries()
     assert str(first["modified_at"][0]) == "2017-07-14 02:40:00"
     os.utime(path, (1_600_000_000, 1_600_000_000))
-    assert landing.deliveries() == first, "times are kept from the first landing, and decide nothing"
+    assert landing.deliveries() == first, (
+        "times are kept from the first landing, and decide nothing"
+    )
     deliver(project, "0", "c 2020 1")
     named = recorded("delivery_number", "file_path")
     assert named == [(1, "firms/a.csv"), (2, "firms/b.csv"), (3, "firms/0.csv")]
@@ -78,7 +82,9 @@ def test_a_file_of_another_city_does_not_replace_its_sibling(project: Project) -
     assert current() == ["a 2020 1", "b 2020 1"]
 
 
-def test_without_a_period_a_repeated_key_replaces_the_whole_delivery_of_its_source(project: Project) -> None:
+def test_without_a_period_a_repeated_key_replaces_the_whole_delivery_of_its_source(
+    project: Project,
+) -> None:
     project.declare(FIRMS.replace('"firms/*"', '"other/*"'), provider="another")
     project.deliver("other/a.csv", firms("a 2020 1"))
     deliver(project, "a", "a 2019 1", "a 2020 2")
@@ -96,7 +102,12 @@ def test_a_file_that_changed_or_went_takes_its_rows_with_it(project: Project) ->
     deliver(project, "a", "a 2020 20")
     gone.unlink()
     assert validity() == ["a 2019 1: 1-3", "a 2020 2: 1-3", "a 2020 20: 3-", "b 2020 5: 2-4"]
-    assert [event["event"] for event in events(project)] == ["delivered", "delivered", "delivered", "withdrawn"]
+    assert [event["event"] for event in events(project)] == [
+        "delivered",
+        "delivered",
+        "delivered",
+        "withdrawn",
+    ]
     assert current(as_of=3) == ["a 2020 20", "b 2020 5"]
 
 
@@ -108,7 +119,9 @@ def test_the_same_bytes_land_once_and_stay_as_long_as_any_copy_does(project: Pro
     assert recorded("file_path", "copy_of_delivery") == [("firms/b.csv", None), ("firms/a.csv", 1)]
     assert len(project.store_folders()) == 1
     assert validity() == ["a 2020 1: 1-"]
-    assert landing.rejected_rows(landing.deliveries()).read_all()["delivery_number"].to_pylist() == [1]
+    assert landing.rejected_rows(landing.deliveries()).read_all()[
+        "delivery_number"
+    ].to_pylist() == [1]
     first.unlink()
     assert validity() == ["a 2020 1: 1-"]
     second.unlink()
@@ -162,7 +175,9 @@ def test_a_landing_is_recorded_whole_or_not_at_all_even_with_a_swap_in_it(
     without_the_swap = written.read_bytes()
     with monkeypatch.context() as full:
         full.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
-        with pytest.raises(landing.LandingError, match=r"the log of deliveries cannot be written \(No space left"):
+        with pytest.raises(
+            landing.LandingError, match=r"the log of deliveries cannot be written \(No space left"
+        ):
             landing.deliveries()
     # what the disk took of the line
     whole = written.read_bytes()
@@ -196,7 +211,9 @@ def test_versions_side_by_side_follow_their_order_and_come_back_when_a_later_one
     assert past == [["a 2020 1"], ["a 2020 2"], ["a 2020 3"], ["a 2020 2"]]
 
 
-def test_a_faulty_file_leaves_the_log_as_it_was_and_a_delivery_that_never_was_is_refused(project: Project) -> None:
+def test_a_faulty_file_leaves_the_log_as_it_was_and_a_delivery_that_never_was_is_refused(
+    project: Project,
+) -> None:
     deliver(project, "a", "a 2020 1")
     landing.deliveries()
     for as_of in (0, 2, -1):
@@ -215,7 +232,9 @@ def test_rows_of_files_that_are_gone_keep_the_columns_they_landed_with(project: 
         path = deliver(project, "a", f"a 2020 {count}")
         landing.deliveries()
     project.declare(FIRMS + '    "备注" = "text"\n')
-    path.write_text(firms("a 2020 100").replace("产值", "产值,备注").replace(",1\n", ",1,x\n"), encoding="utf-8")
+    path.write_text(
+        firms("a 2020 100").replace("产值", "产值,备注").replace(",1\n", ",1,x\n"), encoding="utf-8"
+    )
     with pytest.raises(landing.LandingError, match="Run the build once without as_of_delivery"):
         landing.deliveries(as_of=2)
     assert [(row["企业数"], row["备注"]) for row in landed()] == [(1, None), (10, None), (100, "x")]
@@ -237,7 +256,13 @@ def test_a_key_that_was_of_another_type_is_still_the_same_key(project: Project) 
     assert validity() == ["a 2020 1.0: 1-2", "a 2020 10.0: 2-4", "a 2020 100.0: 4-"]
 
 
-REGISTER_RECORD = ("delivery_number", "file_path", "record_count", "valid_until_delivery", "copy_of_delivery")
+REGISTER_RECORD = (
+    "delivery_number",
+    "file_path",
+    "record_count",
+    "valid_until_delivery",
+    "copy_of_delivery",
+)
 
 
 def test_a_register_file_is_replaced_at_its_path_and_withdrawn_with_it(project: Project) -> None:
@@ -246,7 +271,10 @@ def test_a_register_file_is_replaced_at_its_path_and_withdrawn_with_it(project: 
     other = project.deliver("register/b.csv", "编号,经营范围\n1,五金\n2,五金\n")
     at_first = landing.deliveries()
     # the same id in two files is no correction
-    assert recorded(*REGISTER_RECORD) == [(1, "register/a.csv", 1, None, None), (2, "register/b.csv", 2, None, None)]
+    assert recorded(*REGISTER_RECORD) == [
+        (1, "register/a.csv", 1, None, None),
+        (2, "register/b.csv", 2, None, None),
+    ]
     path.write_text("编号,经营范围\n1,塑料\n", encoding="utf-8")
     other.rename(other.with_name("c.csv"))
     assert recorded(*REGISTER_RECORD) == [
@@ -271,7 +299,9 @@ def test_a_register_that_changes_while_it_is_read_is_told_and_not_kept(
 
     with monkeypatch.context() as overwriting:
         overwriting.setattr(registers, "_describe", overwritten_meanwhile)
-        with pytest.raises(landing.LandingError, match=r"register/a\.csv: the file changed while it was read"):
+        with pytest.raises(
+            landing.LandingError, match=r"register/a\.csv: the file changed while it was read"
+        ):
             landing.deliveries()
     assert project.store_folders() == []
     assert recorded("record_count") == [(2,)]
@@ -282,7 +312,9 @@ def test_what_a_power_cut_left_half_written_is_named_with_the_way_out(project: P
     landing.deliveries()
     (folder,) = project.store_folders()
     (folder / "delivery.json").write_text("", encoding="utf-8")
-    with pytest.raises(landing.LandingError, match=r"delivery\.json: its SHA-256 is .* delete this folder"):
+    with pytest.raises(
+        landing.LandingError, match=r"delivery\.json: its SHA-256 is .* delete this folder"
+    ):
         landing.deliveries()
     for path in sorted(folder.iterdir()):
         path.unlink()
@@ -299,7 +331,9 @@ def test_files_of_some_years_are_read_again_and_the_log_stays(project: Project) 
     for year in (2018, 2019, 2020):
         deliver(project, f"{year}", f"110000 {year} 10")
     before = validity()
-    folders = {path: project.root / "landing" / key for path, key in recorded("file_path", "store_key")}
+    folders = {
+        path: project.root / "landing" / key for path, key in recorded("file_path", "store_key")
+    }
     wrong = ["firms/2019.csv", "firms/2020.csv"]
     for path in wrong:
         (folders[path] / "delivery.json").write_text('{"record_count": 7}', encoding="utf-8")
@@ -332,4 +366,9 @@ def test_the_name_of_a_set_cannot_lead_out_of_the_store(project: Project, name: 
     assert log.sets(project.root / "landing") == [name]
     files = {path.name for path in (project.root / "landing/log").iterdir()}
     assert files == {"deliveries.jsonl", "deliveries.jsonl.head"}
-    assert {path.name for path in project.root.iterdir()} == {"models", "python_models", "extracts", "landing"}
+    assert {path.name for path in project.root.iterdir()} == {
+        "models",
+        "python_models",
+        "extracts",
+        "landing",
+    }

@@ -1,4 +1,6 @@
-"""Stray quotation marks: every line of the file lands as it is written, or is set aside; none is swallowed."""
+"""Stray quotation marks: every line of the file lands as it is written, or is set aside; none is
+swallowed.
+"""
 
 from collections import defaultdict
 from typing import Any
@@ -61,7 +63,14 @@ STRAYS = """
 
 
 def cells(row: int) -> list[str]:
-    return [f"{row:03}", f"企业{row}号", str(2010 + row % 11), str(row), f"{row}.5", f"研发{row}；销售"]
+    return [
+        f"{row:03}",
+        f"企业{row}号",
+        str(2010 + row % 11),
+        str(row),
+        f"{row}.5",
+        f"研发{row}；销售",
+    ]
 
 
 def with_marks(places: str) -> tuple[list[list[str]], list[int]]:
@@ -87,7 +96,9 @@ def landed(project: Project, entity: str) -> dict[str, list[list[str]]]:
         named = [
             (row["file_path"], cells)
             for row in deliveries.to_pylist()
-            for cells in pq.read_table(project.root / "landing" / row["store_key"] / "rows.parquet").to_pylist()
+            for cells in pq.read_table(
+                project.root / "landing" / row["store_key"] / "rows.parquet"
+            ).to_pylist()
         ]
     found: dict[str, list[list[str]]] = {path: [] for (path,) in recorded("file_path")}
     for path, row in named:
@@ -123,12 +134,17 @@ def test_stray_marks_swallow_no_row(
     set_aside: dict[str, list[int]] = defaultdict(list)
     for row in aside:
         set_aside[row["file_path"]].append(row["row_number"])
-    counted = {path: numbers for path, *numbers in recorded("file_path", "record_count", "rejected_row_count")}
+    counted = {
+        path: numbers
+        for path, *numbers in recorded("file_path", "record_count", "rejected_row_count")
+    }
     for path, rows in landed(project, entity).items():
         table, marked = tables[path.removeprefix(f"{entity}/").removesuffix(".csv")]
         numbers = set_aside[path]
         assert len({*numbers}) == len(numbers)
-        assert counted[path] == [len(rows) + len(numbers), len(numbers)] == [ROWS, len(numbers)], path
+        assert counted[path] == [len(rows) + len(numbers), len(numbers)] == [ROWS, len(numbers)], (
+            path
+        )
         # what lands is the line as it is written, a mark inside a cell among its characters
         assert all(row == table[int(row[0].strip('"'))] for row in rows), path
         assert len(rows) >= ROWS - (marked[-1] - marked[0] + 1), path
@@ -136,26 +152,41 @@ def test_stray_marks_swallow_no_row(
 
 def test_the_lines_set_aside_are_named(project: Project) -> None:
     project.declare(FIRMS)
-    lines = ["城市代码,年份,企业数,产值", "110000,2020,1,1", '120000,"2020,2,2', "", "130000,2020,3,3"]
+    lines = [
+        "城市代码,年份,企业数,产值",
+        "110000,2020,1,1",
+        '120000,"2020,2,2',
+        "",
+        "130000,2020,3,3",
+    ]
     lines += ['140000,2020",4,4', "150000,2020,5,5", '160000,"2020,6,6', '170000,2020",7,7']
     project.deliver("firms/a.csv", "\n".join(lines))
     records = {3: "3 to 6", 5: "3 to 6", 6: "3 to 6", 8: "8 to 9", 9: "8 to 9"}
     assert rejected() == [
-        f"{row} |  | {lines[row - 1]} | stray quotation mark, or a line end in a cell: rows {rows} would be read as "
-        "one record"
+        f"{row} |  | {lines[row - 1]} | stray quotation mark, or a line end in a cell: rows {rows}"
+        " would be read as one record"
         for row, rows in records.items()
     ]
     rows = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
-    assert [(row["origin"]["row_number"], row["城市代码"]) for row in rows] == [(2, "110000"), (7, "150000")]
+    assert [(row["origin"]["row_number"], row["城市代码"]) for row in rows] == [
+        (2, "110000"),
+        (7, "150000"),
+    ]
 
 
-def test_doubled_marks_are_legitimate_and_line_ends_in_cells_where_a_register_declares_them(project: Project) -> None:
+def test_doubled_marks_are_legitimate_and_line_ends_in_cells_where_a_register_declares_them(
+    project: Project,
+) -> None:
     scopes = ["研发,\n销售,服务\n咨询", '他说""智能""', '""', "a\r\nb\nc", "1,2,3\n4,5", 'x""\n""y']
-    text = "".join(f'{row:03},企业{row}号,2010,1,1.5,"{scope}"\n' for row, scope in enumerate(scopes))
+    text = "".join(
+        f'{row:03},企业{row}号,2010,1,1.5,"{scope}"\n' for row, scope in enumerate(scopes)
+    )
     project.declare(DECLARED + REGISTER)
     for entity in ("firms", "firm_register"):
         path = project.deliver(f"{entity}/a.csv", f"{','.join(COLUMNS)}\n{text}")
-        (rows,) = [rows for file, rows in landed(project, entity).items() if file.startswith(f"{entity}/")]
+        (rows,) = [
+            rows for file, rows in landed(project, entity).items() if file.startswith(f"{entity}/")
+        ]
         assert [row[5] for row in rows] == ['他说"智能"', '"']
         assert recorded("rejected_row_count")[-1] == (3 + 3 + 2 + 2,)
         if entity == "firms":

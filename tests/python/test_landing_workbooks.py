@@ -50,17 +50,19 @@ def test_a_hidden_sheet_wins_over_no_visible_one_and_what_it_alone_has_is_a_ques
     project: Project, state: str
 ) -> None:
     deliver(project, {"旧": state}, 旧=[HEADER, OLD], 新=[HEADER, GOOD])
-    assert fault() == (
-        "firms/a.xlsx, sheet 旧, row 2, column 企业数: two sheets contradict each other: for 110000|2020 the value is "
-        '"11" here and "12" in sheet 新, row 2. Name the sheet to read in vendor.toml, source firms: sheets = ["…"]; '
-        "or ask the provider which one is right."
+    assert (
+        fault()
+        == "firms/a.xlsx, sheet 旧, row 2, column 企业数: two sheets contradict each other: for"
+        ' 110000|2020 the value is "11" here and "12" in sheet 新, row 2. Name the sheet to read'
+        ' in vendor.toml, source firms: sheets = ["…"]; or ask the provider which one is right.'
     )
     for visible, row, count in (([HEADER, GOOD], 3, 1), ([("说明",), ("见年鉴",)], 2, 2)):
         deliver(project, {"旧": state}, 旧=[HEADER, GOOD, OTHER], 新=visible)
-        assert fault() == (
-            f"firms/a.xlsx, sheet 旧, row {row}: the sheet is hidden, and no visible one has this record ({count} in "
-            'all). Name the sheets to read in vendor.toml, source firms: sheets = ["…"]; or ask the provider which '
-            "ones count."
+        assert (
+            fault()
+            == f"firms/a.xlsx, sheet 旧, row {row}: the sheet is hidden, and no visible one has"
+            f" this record ({count} in all). Name the sheets to read in vendor.toml, source"
+            ' firms: sheets = ["…"]; or ask the provider which ones count.'
         )
     deliver(project, {"旧": state}, 旧=[HEADER, GOOD], 新=[HEADER, GOOD])
     assert sheets() == ["新"]
@@ -70,15 +72,28 @@ def test_a_hidden_sheet_wins_over_no_visible_one_and_what_it_alone_has_is_a_ques
 
 
 def test_a_very_hidden_sheet_is_read_last(project: Project) -> None:
-    deliver(project, {"a": "veryHidden", "b": "hidden"}, a=[HEADER, GOOD], b=[HEADER, GOOD], c=[HEADER, GOOD])
+    deliver(
+        project,
+        {"a": "veryHidden", "b": "hidden"},
+        a=[HEADER, GOOD],
+        b=[HEADER, GOOD],
+        c=[HEADER, GOOD],
+    )
     assert [row[0] for row in rejected()] == ["b", "a"]
     assert sheets() == ["c"]
 
 
-def test_rows_of_two_sheets_that_differ_are_a_fault_in_whatever_order_they_stand(project: Project) -> None:
-    for second, what in (((*GOOD[:3], None), 'empty here and "3.5" in'), ((*GOOD[:3], 3.51), '"3.51" here and "3.5"')):
+def test_rows_of_two_sheets_that_differ_are_a_fault_in_whatever_order_they_stand(
+    project: Project,
+) -> None:
+    for second, what in (
+        ((*GOOD[:3], None), 'empty here and "3.5" in'),
+        ((*GOOD[:3], 3.51), '"3.51" here and "3.5"'),
+    ):
         project.deliver_workbook("firms/a.xlsx", a=[HEADER, GOOD], b=[("标题",), HEADER, second])
-        assert fault().startswith("firms/a.xlsx, sheet b, row 3, column 产值: two sheets contradict each other")
+        assert fault().startswith(
+            "firms/a.xlsx, sheet b, row 3, column 产值: two sheets contradict each other"
+        )
         assert what in fault()
     project.deliver_workbook("firms/a.xlsx", a=[HEADER, GOOD, OLD], b=[HEADER, OLD, GOOD])
     assert (sheets(), firms()) == (["a", "a"], [GOOD, OLD])
@@ -89,12 +104,15 @@ def test_a_declaration_names_the_sheets_to_read(project: Project) -> None:
     project.deliver_workbook("firms/a.xlsx", 面板2023=[HEADER, GOOD], 旧=[("标题",), HEADER, OLD])
     project.declare(FIRMS.replace("key =", 'sheets = ["面板*"]\n    key ='))
     assert firms() == [GOOD]
-    assert rejected() == ["旧 1 |  | 标题||| | sheet not declared", "旧 3 |  | 110000|2020|11|3.5 | sheet not declared"]
+    assert rejected() == [
+        "旧 1 |  | 标题||| | sheet not declared",
+        "旧 3 |  | 110000|2020|11|3.5 | sheet not declared",
+    ]
     assert counts() == [(3, 1, 2)]
     project.declare(FIRMS.replace("key =", 'sheets = ["Sheet1"]\n    key ='))
-    assert fault() == (
-        "firms/a.xlsx: no sheet is named Sheet1; it has 面板2023, 旧. Correct sheets in vendor.toml, source firms, or "
-        "ask for the file again."
+    assert (
+        fault() == "firms/a.xlsx: no sheet is named Sheet1; it has 面板2023, 旧. Correct sheets in"
+        " vendor.toml, source firms, or ask for the file again."
     )
     project.deliver_rows(GOOD, to="firms/a.xlsx")
     assert sheets()[-1] is None
@@ -107,7 +125,9 @@ def test_a_declaration_names_the_sheets_to_read(project: Project) -> None:
 def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_digits(
     project: Project, in_cells: bool
 ) -> None:
-    """In constant memory, XlsxWriter leaves texts in their cells; otherwise they are shared, as in Excel."""
+    """In constant memory, XlsxWriter leaves texts in their cells; otherwise they are shared, as in
+    Excel.
+    """
     path = project.deliver("firms/a.xlsx", b"")
     texts: list[tuple[str, ...]] = [
         ("146", "^", "1"),
@@ -119,7 +139,10 @@ def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_d
     texts += [("146", "_", "1"), ("~", "12", "146"), ("~", "14", "~", "6"), ("CO", "_", "2")]
     with xlsxwriter.Workbook(str(path), {"constant_memory": in_cells}) as book:
         raised, lowered, struck = ({"font_script": 1}, {"font_script": 2}, {"font_strikeout": True})
-        marked = {mark: book.add_format(form) for mark, form in (("^", raised), ("_", lowered), ("~", struck))}
+        marked = {
+            mark: book.add_format(form)
+            for mark, form in (("^", raised), ("_", lowered), ("~", struck))
+        }
         sheet = book.add_worksheet("s")
         sheet.write_row(0, 0, HEADER)
         sheet.write_rich_string(0, 4, "面积km", marked["^"], "2")
@@ -131,7 +154,12 @@ def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_d
         sheet.write_row(11, 0, ("11", 2020, 1, "8"))
     with zipfile.ZipFile(path) as parts:
         assert (b"inlineStr" in parts.read("xl/worksheets/sheet1.xml")) == in_cells
-    assert {code: value for code, *_, value in firms()} == {"1": 146.0, "2": 1234.5, "10": 1461.0, "11": 8.0}
+    assert {code: value for code, *_, value in firms()} == {
+        "1": 146.0,
+        "2": 1234.5,
+        "10": 1461.0,
+        "11": 8.0,
+    }
     assert rejected() == [
         "s 4 | 产值 | 7^a | not a number",
         "s 5 | 产值 | ¹46 | not a number (a note mark before its end)",
@@ -147,7 +175,9 @@ def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_d
 
 
 def test_an_excel_97_workbook_says_which_digits_may_be_marks(project: Project) -> None:
-    """As xlwt wrote it: 146 with a raised or lowered 1, 12 and 14 struck out, an error, a formula without a value."""
+    """As xlwt wrote it: 146 with a raised or lowered 1, 12 and 14 struck out, an error, a formula
+    without a value.
+    """
     project.deliver("firms/a.xls", MARKS.read_bytes())
     assert [(code, *cells) for code, _, *cells in firms()] == [
         ("1", 1, 1461.0),
@@ -160,9 +190,10 @@ def test_an_excel_97_workbook_says_which_digits_may_be_marks(project: Project) -
     ]
     assert [line.split(" | ")[2] for line in rejected()] == ["1,234.5 (2)", "CO2"]
     hint = (
-        "XLS is read without character formats and formulas: a raised, lowered or struck-out digit is a digit, an "
-        "error or a formula without a saved value is an empty cell. Deliver XLSX to have such cells set aside. Compare "
-        "5 numbers that stand as text, and may have such digits: sheet s, row 2, column 产值, 1461."
+        "XLS is read without character formats and formulas: a raised, lowered or struck-out digit"
+        " is a digit, an error or a formula without a saved value is an empty cell. Deliver XLSX to"
+        " have such cells set aside. Compare 5 numbers that stand as text, and may have such"
+        " digits: sheet s, row 2, column 产值, 1461."
     )
     assert recorded("hint") == [(hint,)]
 
@@ -178,7 +209,9 @@ def test_a_damaged_excel_97_workbook_is_one_fault() -> None:
         chance = random.Random(seed)
         changed = bytearray(content)
         # the tables of the file, which calamine does not survive everywhere
-        changed[chance.choice([chance.randrange(8, 600), chance.randrange(37_000, 38_400)])] ^= 1 << chance.randrange(8)
+        changed[chance.choice([chance.randrange(8, 600), chance.randrange(37_000, 38_400)])] ^= (
+            1 << chance.randrange(8)
+        )
         try:
             formats.read(bytes(changed), header)
         except FileFault:
@@ -192,7 +225,11 @@ def test_a_damaged_excel_97_workbook_is_one_fault() -> None:
 def test_a_formula_without_a_saved_value_sets_its_row_aside(project: Project) -> None:
     """XlsxWriter saves a zero with each formula, and asks Excel to calculate."""
     header = (*HEADER, "备注")
-    rows = [(*GOOD, "=1+1"), ("120000", 2020, "=SUM(C2:C2)", 1, "x"), ("=A2", '=B2&""', "=C2", "=D2", None)]
+    rows = [
+        (*GOOD, "=1+1"),
+        ("120000", 2020, "=SUM(C2:C2)", 1, "x"),
+        ("=A2", '=B2&""', "=C2", "=D2", None),
+    ]
     project.deliver_workbook("firms/a.xlsx", s=[header, *rows])
     with xlsxwriter.Workbook(str(project.deliver("firms/b.xlsx", b""))) as book:
         sheet = book.add_worksheet("t")
@@ -201,7 +238,9 @@ def test_a_formula_without_a_saved_value_sets_its_row_aside(project: Project) ->
         sheet.write_formula("C3", "=C2*2")
         sheet.write_array_formula("D4", "{=SUM(D2:D3)}")
     assert firms() == [GOOD, GOOD]
-    reason = "a formula without a saved value; open the file in Excel, save it, and deliver it again"
+    reason = (
+        "a formula without a saved value; open the file in Excel, save it, and deliver it again"
+    )
     assert rejected() == [
         f"s 3 | 企业数 | =SUM(C2:C2) | {reason}",
         f"s 4 | 城市代码 | =A2 | {reason}",
@@ -218,7 +257,9 @@ def with_saved(content: bytes, formulas: dict[str, str]) -> bytes:
         for name in book.namelist():
             part = book.read(name).decode()
             if name == "xl/worksheets/sheet1.xml":
-                part = re.sub(r"<v\s*/>", "<v></v>", part)  # openpyxl writes the one or the other, as lxml is there
+                part = re.sub(
+                    r"<v\s*/>", "<v></v>", part
+                )  # openpyxl writes the one or the other, as lxml is there
                 for formula, cell in formulas.items():
                     assert part.count(formula) == 1
                     part = part.replace(formula, cell)
@@ -229,7 +270,9 @@ def with_saved(content: bytes, formulas: dict[str, str]) -> bytes:
 
 
 def test_formulas_with_a_saved_value_land_it(project: Project) -> None:
-    path = project.deliver_workbook("firms/a.xlsx", s=[HEADER, ("110000", "=2019+1", 12, '=IF(1,"")')])
+    path = project.deliver_workbook(
+        "firms/a.xlsx", s=[HEADER, ("110000", "=2019+1", 12, '=IF(1,"")')]
+    )
     formulas = {
         "<f>2019+1</f><v></v>": "<f>2019+1</f><v>2020</v>",
         '<c r="D2"><f>IF(1,"")</f><v></v></c>': '<c r="D2" t="str"><f>IF(1,"")</f><v></v></c>',

@@ -1,4 +1,6 @@
-"""The rooms of the Python package, which import from lower ones only, and the files that pages name."""
+"""The rooms of the Python package, which import from lower ones only, and the files that pages
+name.
+"""
 
 import ast
 import graphlib
@@ -9,8 +11,29 @@ PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = PROJECT / "src" / "ai_manufacturing"
 # From the lowest up.
 ROOMS = [
-    *("settings", "system", "city_names", "landing", "counts", "synthetic", "gate", "estimators", "estimation"),
-    *("robustness", "releases", "text", "terms", "sources", "tables", "site", "auditing", "replication", "refresh"),
+    *(
+        "settings",
+        "system",
+        "city_names",
+        "landing",
+        "counts",
+        "synthetic",
+        "gate",
+        "estimators",
+        "estimation",
+    ),
+    *(
+        "robustness",
+        "releases",
+        "text",
+        "terms",
+        "sources",
+        "tables",
+        "site",
+        "auditing",
+        "replication",
+        "refresh",
+    ),
     *("cli", "dagster_location", "dbt_plugin"),
 ]
 
@@ -18,7 +41,9 @@ ROOMS = [
 def imports() -> dict[str, set[str]]:
     """Return what each module imports of the package, inside functions too."""
     names = {
-        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
         for path in PACKAGE.rglob("*.py")
     }
     found: dict[str, set[str]] = {name: set() for name in names}
@@ -26,7 +51,9 @@ def imports() -> dict[str, set[str]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
                 targets = {f"{node.module}.{alias.name}" for alias in node.names}
-                found[name] |= {target if target in names else str(node.module) for target in targets}
+                found[name] |= {
+                    target if target in names else str(node.module) for target in targets
+                }
     return found
 
 
@@ -36,7 +63,9 @@ def test_no_module_imports_from_a_higher_room() -> None:
         f"{module} imports {target}"
         for module, targets in imports().items()
         for target in targets
-        if rooms[module] and rooms[target] and ROOMS.index(rooms[target]) > ROOMS.index(rooms[module])
+        if rooms[module]
+        and rooms[target]
+        and ROOMS.index(rooms[target]) > ROOMS.index(rooms[module])
     ]
     assert not against
 
@@ -47,9 +76,19 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 def test_each_file_that_a_page_names_is_there() -> None:
     """Pages of how_to name files that their reader writes."""
-    pages = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("docs/decisions/*.md")]
-    named = re.compile(r"(?:src|models|python_models|macros|seeds|expectations|tests|benchmarks|docs)/[\w/.]+\.[a-z]+")
+    pages = [
+        *PROJECT.glob("*.md"),
+        *PROJECT.glob("docs/*.md"),
+        *PROJECT.glob("docs/decisions/*.md"),
+    ]
+    named = re.compile(
+        r"(?:src|models|python_models|macros|seeds|expectations|tests|benchmarks|docs)/[\w/.]+\.[a-z]+"
+    )
     for page in pages:
         if page.name != "CHANGELOG.md":
-            gone = [path for path in named.findall(page.read_text(encoding="utf-8")) if not (PROJECT / path).exists()]
+            gone = [
+                path
+                for path in named.findall(page.read_text(encoding="utf-8"))
+                if not (PROJECT / path).exists()
+            ]
             assert not [path for path in gone if not (page.parent / path).exists()], page

@@ -1,4 +1,6 @@
-"""The period belongs to the extract set: what it may say, who reads it, and which of its years the gate judges."""
+"""The period belongs to the extract set: what it may say, who reads it, and which of its years the
+gate judges.
+"""
 
 import re
 import shutil
@@ -16,7 +18,9 @@ from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import GOOD, Project, csv_text
 
 ORDER = "period: first_year is {}, base_year {} and last_year {}."
-DEFAULTS = "vars: {first_year: 2010, last_year: 2020, base_year: 2020, plausible_years: [1949, 2035]}\n"
+DEFAULTS = (
+    "vars: {first_year: 2010, last_year: 2020, base_year: 2020, plausible_years: [1949, 2035]}\n"
+)
 
 
 # ---------------------------------------------------------------- what extract_set.yml says
@@ -56,7 +60,9 @@ def test_a_set_names_its_period_and_takes_what_it_leaves_out_from_the_project(
         ("{base_year: 2022}", ORDER.format(2010, 2022, 2020)),
     ],
 )
-def test_a_period_that_cannot_be_one_is_refused_in_one_line(project: Project, named: str, message: str) -> None:
+def test_a_period_that_cannot_be_one_is_refused_in_one_line(
+    project: Project, named: str, message: str
+) -> None:
     (project.root / "dbt_project.yml").write_text(DEFAULTS, encoding="utf-8")
     project.deliver("firms/a.csv", csv_text(GOOD))
     project.deliver("extract_set.yml", f"period: {named}\n")
@@ -77,7 +83,13 @@ def test_landing_leaves_the_period_for_engines_without_python(project: Project) 
         landing.deliveries()
         (written,) = (project.root / "landing/tables").glob("*/extract_set.parquet")
         assert pq.read_table(written).to_pylist() == [
-            dict(zip(("extract_set", "first_year", "last_year", "base_year"), ("extracts", *period), strict=True))
+            dict(
+                zip(
+                    ("extract_set", "first_year", "last_year", "base_year"),
+                    ("extracts", *period),
+                    strict=True,
+                )
+            )
         ]
 
 
@@ -110,9 +122,13 @@ def test_a_run_has_the_period_of_its_set_and_vars_go_before_it(fresh: Build) -> 
 def test_sql_asks_for_the_period_and_not_for_the_variables_of_the_project() -> None:
     asked = re.compile(r"""var\(\s*['"](first_year|last_year|base_year)['"]""")
     paths = [
-        path for folder in ("models", "python_models", "macros", "tests") for path in (PROJECT / folder).rglob("*")
+        path
+        for folder in ("models", "python_models", "macros", "tests")
+        for path in (PROJECT / folder).rglob("*")
     ]
-    texts = {path: path.read_text(encoding="utf-8") for path in paths if path.suffix in (".sql", ".yml")}
+    texts = {
+        path: path.read_text(encoding="utf-8") for path in paths if path.suffix in (".sql", ".yml")
+    }
     assert len(texts) > 100
     assert [str(path) for path, text in texts.items() if asked.search(text)] == []
 
@@ -145,7 +161,9 @@ FAULTS = {
 def test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_faults(
     public_extracts: Path, public_build: Build, fresh: Build, tmp_path: Path
 ) -> None:
-    """Links to the delivered files beside a description, without and with what is declared of 2021 and 2022."""
+    """Links to the delivered files beside a description, without and with what is declared of 2021
+    and 2022.
+    """
     fresh.extracts.mkdir()
     for folder in public_extracts.iterdir():
         (fresh.extracts / folder.name).symlink_to(folder)
@@ -156,19 +174,34 @@ def test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_
     for name, column in (("corrections", 4), ("expected_coverage", 3)):
         path = undeclared.project / f"seeds/{name}.csv"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if not line.split(",")[column].isdigit() or int(line.split(",")[column]) < 2021]
+        kept = [
+            line
+            for line in lines
+            if not line.split(",")[column].isdigit() or int(line.split(",")[column]) < 2021
+        ]
         assert len(kept) < len(lines)
         path.write_text("".join(kept), encoding="utf-8")
     undeclared.dbt("build", "--select", "+gate_results", "--indirect-selection", "cautious")
     assert undeclared.exit_code == 0, undeclared.output
-    failed = "select description, failing_rows from gates.gate_results where not success and severity = ?"
+    failed = (
+        "select description, failing_rows from gates.gate_results where not success and"
+        " severity = ?"
+    )
     assert fresh.rows(failed, "critical") == []
     found = fresh.rows(failed, "warning")
     for (city_id, year), said in FAULTS.items():
         place = f'"city_id": "{city_id}", "year": {year}'
-        assert any(said in description and place in rows for description, rows in found), (city_id, year)
-    covered = [rows for description, rows in found if "covers at least 90 % of the cities" in description]
-    assert any('"science_spending_100m_cny"' in rows and '"year": 2022, "city_count": 23' in rows for rows in covered)
+        assert any(said in description and place in rows for description, rows in found), (
+            city_id,
+            year,
+        )
+    covered = [
+        rows for description, rows in found if "covers at least 90 % of the cities" in description
+    ]
+    assert any(
+        '"science_spending_100m_cny"' in rows and '"year": 2022, "city_count": 23' in rows
+        for rows in covered
+    )
 
     assert fresh.dbt("build").exit_code == 0, fresh.output
     found = fresh.rows(failed, "warning")
@@ -178,8 +211,11 @@ def test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_
     panel = "select min(year), max(year), count(*) from marts.fct_city_year_panel"
     assert fresh.rows(panel) == [(2010, 2022, 367 * 13)]
     # the years to 2020 are as in the public set to 2020
-    estimates = "select specification_id, term, estimate, std_error from reports.rpt_coefficients where "
+    estimates = (
+        "select specification_id, term, estimate, std_error from reports.rpt_coefficients where "
+    )
     estimates += (
-        "specification_id not like 'table_1_col_1_to_2022%' and table_id in ('table_1', 'table_2') order by all"
+        "specification_id not like 'table_1_col_1_to_2022%' and table_id in ('table_1', 'table_2')"
+        " order by all"
     )
     assert fresh.rows(estimates) == public_build.rows(estimates)

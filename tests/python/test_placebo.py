@@ -27,7 +27,9 @@ def test_the_slopes_are_those_of_one_regression_per_permutation() -> None:
     assert found.estimate == pytest.approx(own, rel=1e-9)
     assert found.placebo_mean == pytest.approx(np.mean(slopes), rel=1e-9)
     assert found.placebo_sd == pytest.approx(np.std(slopes, ddof=1), rel=1e-9)
-    assert (found.placebo_low, found.placebo_high) == pytest.approx(tuple(np.quantile(slopes, [0.025, 0.975])))
+    assert (found.placebo_low, found.placebo_high) == pytest.approx(
+        tuple(np.quantile(slopes, [0.025, 0.975]))
+    )
     farther = np.sum(np.abs(np.array(slopes) - np.mean(slopes)) >= abs(own - np.mean(slopes)))
     assert found.p_value == (1 + farther) / 20
 

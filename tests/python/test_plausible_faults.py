@@ -1,7 +1,8 @@
-"""Deliveries that can be read and look right, and are wrong: what the expectations that know the series say of them.
+"""Deliveries that can be read and look right, and are wrong: what the expectations that know the
+series say of them.
 
-In memory a fault is put into a draw of the sample, many kinds in many series. One is delivered with the public files
-and judged in a good warehouse.
+In memory a fault is put into a draw of the sample, many kinds in many series. One is delivered with
+the public files and judged in a good warehouse.
 """
 
 import json
@@ -23,7 +24,13 @@ from tests.python.conftest import Build
 
 SEED = 41
 YEARS = list(period())
-GDP = ("gdp_100m_cny", "primary_100m_cny", "secondary_100m_cny", "tertiary_100m_cny", "gdp_per_capita_cny")
+GDP = (
+    "gdp_100m_cny",
+    "primary_100m_cny",
+    "secondary_100m_cny",
+    "tertiary_100m_cny",
+    "gdp_per_capita_cny",
+)
 EMPLOYMENT = ("unit_employment_10k", "secondary_employment_10k", "manufacturing_employment_10k")
 PATENTS = ("applications", "grants")
 
@@ -87,7 +94,9 @@ def cumulated(names: Sequence[str]) -> Fault:
     return fault
 
 
-def interpolated(names: Sequence[str], first: int, last: int, by_rate: bool = False, share: float = 1) -> Fault:
+def interpolated(
+    names: Sequence[str], first: int, last: int, by_rate: bool = False, share: float = 1
+) -> Fault:
     def fault(series: Series, rng: np.random.Generator) -> None:
         cities = rng.random(len(units())) < share
         for name in names:
@@ -128,8 +137,12 @@ def copied(names: Sequence[str], cities: int, years: Sequence[int] = YEARS) -> F
     """The first city of the province in the list is its capital."""
 
     def fault(series: Series, rng: np.random.Generator) -> None:
-        capital = units().groupby("province_id")["city_id"].transform(lambda ids: ids.index[0]).to_numpy()
-        listed = np.flatnonzero(~np.isnan(series["gdp_100m_cny"]).all(axis=1) & (capital != np.arange(len(units()))))
+        capital = (
+            units().groupby("province_id")["city_id"].transform(lambda ids: ids.index[0]).to_numpy()
+        )
+        listed = np.flatnonzero(
+            ~np.isnan(series["gdp_100m_cny"]).all(axis=1) & (capital != np.arange(len(units())))
+        )
         for city in rng.choice(listed, cities, replace=False):
             for name in names:
                 series[name][city, at(*years)] = series[name][capital[city], at(*years)]
@@ -172,10 +185,22 @@ def cut_off(name: str, largest: float) -> Fault:
 FAULTS: dict[str, tuple[Fault, str, str]] = {
     "patents two years late": (late(PATENTS, 2), "repeated_year", "2012"),
     "patents cumulated": (cumulated(PATENTS), "rising_share", "2013"),
-    "employment interpolated at one rate": (interpolated(EMPLOYMENT, 2013, 2017, True), "straight_share", "2015"),
-    "two cities in five interpolated": (interpolated(GDP, 2012, 2018, share=0.4), "straight_share", "2015"),
+    "employment interpolated at one rate": (
+        interpolated(EMPLOYMENT, 2013, 2017, True),
+        "straight_share",
+        "2015",
+    ),
+    "two cities in five interpolated": (
+        interpolated(GDP, 2012, 2018, share=0.4),
+        "straight_share",
+        "2015",
+    ),
     "applications and grants swapped": (swapped(*PATENTS), "odd_national_ratio", "2015"),
-    "applications and grants swapped in one year": (swapped(*PATENTS, [2017]), "ratio_change", "2017"),
+    "applications and grants swapped in one year": (
+        swapped(*PATENTS, [2017]),
+        "ratio_change",
+        "2017",
+    ),
     "applications and grants swapped in half of the provinces": (
         swapped(*PATENTS, halved=True),
         "ratio_spread",
@@ -186,19 +211,47 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "odd_larger_share",
         "2015",
     ),
-    "the sectors swapped": (swapped("secondary_100m_cny", "tertiary_100m_cny"), "odd_ratio_trend", "2020"),
-    "employment shifted by one city": (shifted(EMPLOYMENT[1]), "series_pairs.rank_correlation", "2015"),
-    "employment shifted in one year": (shifted(EMPLOYMENT[1], [2015]), "series_shapes.rank_correlation", "2015"),
+    "the sectors swapped": (
+        swapped("secondary_100m_cny", "tertiary_100m_cny"),
+        "odd_ratio_trend",
+        "2020",
+    ),
+    "employment shifted by one city": (
+        shifted(EMPLOYMENT[1]),
+        "series_pairs.rank_correlation",
+        "2015",
+    ),
+    "employment shifted in one year": (
+        shifted(EMPLOYMENT[1], [2015]),
+        "series_shapes.rank_correlation",
+        "2015",
+    ),
     "thirty cities copied in one series": (copied(["gdp_100m_cny"], 30), "shared_share", "2015"),
-    "five cities copied in one year": (copied((*GDP, *EMPLOYMENT), 5, [2016]), "copied_cities", "2016"),
-    "a loans cell 1e9 too large": (slipped("loans_100m_cny", 2017, 1e9), "out_of_bounds_cities", "2017"),
-    "a digit too many in two cities' firms in the last year": (slipped("firms", 2020, 10, 2), "jumping_cities", "2020"),
+    "five cities copied in one year": (
+        copied((*GDP, *EMPLOYMENT), 5, [2016]),
+        "copied_cities",
+        "2016",
+    ),
+    "a loans cell 1e9 too large": (
+        slipped("loans_100m_cny", 2017, 1e9),
+        "out_of_bounds_cities",
+        "2017",
+    ),
+    "a digit too many in two cities' firms in the last year": (
+        slipped("firms", 2020, 10, 2),
+        "jumping_cities",
+        "2020",
+    ),
     "AI firms of half of the provinces by another definition": (
         redefined("ai_firms", 2, 2020),
         "province_spread",
         "2020",
     ),
-    "GDP of another vintage": (of_another_vintage(GDP, 0.15, [2018, 2019, 2020]), "growth_spread", "2018"),
+    "GDP of another vintage": (
+        of_another_vintage(GDP, 0.15, [2018, 2019, 2020]),
+        "growth_spread",
+        "2018",
+    ),
     "GDP cut off at 9,999.99": (cut_off("gdp_100m_cny", 9999.99), "cities_at_maximum", "2020"),
 }
 QUICK = ("patents two years late", "employment shifted in one year")
@@ -217,14 +270,20 @@ def critical_of(drawn: CityYears) -> pd.DataFrame:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.soak) for name in FAULTS]
 )
-def test_a_fault_of_a_kind_is_found_by_the_expectation_that_is_for_it(name: str, drawn: CityYears) -> None:
+def test_a_fault_of_a_kind_is_found_by_the_expectation_that_is_for_it(
+    name: str, drawn: CityYears
+) -> None:
     fault, column, year = FAULTS[name]
     series = series_of(drawn)
     fault(series, np.random.default_rng(SEED))
     failed = critical_of(with_series(drawn, series))
     suite, _, argument = column.rpartition(".")
-    told = failed[failed["suite"].str.startswith(suite) & failed["arguments"].str.contains(f'"{argument}')]
-    assert f'"year": {year}' in " ".join(told["failing_rows"]), failed[["arguments", "failing_rows"]].to_dict("records")
+    told = failed[
+        failed["suite"].str.startswith(suite) & failed["arguments"].str.contains(f'"{argument}')
+    ]
+    assert f'"year": {year}' in " ".join(told["failing_rows"]), failed[
+        ["arguments", "failing_rows"]
+    ].to_dict("records")
 
 
 def test_a_clean_draw_is_not_held_back(drawn: CityYears) -> None:
@@ -232,7 +291,9 @@ def test_a_clean_draw_is_not_held_back(drawn: CityYears) -> None:
 
 
 @pytest.mark.soak
-def test_a_public_fault_is_named_with_its_cities_and_year(public_build: Build, fresh: Build, tmp_path: Path) -> None:
+def test_a_public_fault_is_named_with_its_cities_and_year(
+    public_build: Build, fresh: Build, tmp_path: Path
+) -> None:
     """A digit too many in the firm counts of two cities."""
     fresh.extracts = Path(shutil.copytree(public_build.extracts, tmp_path / "public"))
     shutil.copy(public_build.warehouse, fresh.warehouse)
@@ -240,14 +301,21 @@ def test_a_public_fault_is_named_with_its_cities_and_year(public_build: Build, f
     fresh.landing = Path(shutil.copytree(public_build.scratch / "landing", tmp_path / "store"))
     path = fresh.extracts / "firm_stock/firms12_20.dta"
     firms = pd.read_stata(path)
-    wrong = firms["citycode"].astype(str).isin(["330100", "430100"]) & (firms["year"].astype(int) == 2016)
+    wrong = firms["citycode"].astype(str).isin(["330100", "430100"]) & (
+        firms["year"].astype(int) == 2016
+    )
     assert wrong.sum() == 2
     firms.loc[wrong, "firm"] *= 10
     firms.to_stata(path, write_index=False, version=118)
 
     assert [*fresh.models("gate_results").failed]
-    failed = "select failing_rows from gates.gate_results where severity = 'critical' and not success"
+    failed = (
+        "select failing_rows from gates.gate_results where severity = 'critical' and not success"
+    )
     rows = [row for (found,) in fresh.rows(failed) for row in json.loads(found)]
 
     (moved,) = (row for row in rows if row.get("odd_year_cities") and row["series"] == "firm_count")
-    assert (moved["year"], moved["odd_year_cities"].split(" ")[0::2]) == (2016, ["杭州市", "长沙市"])
+    assert (moved["year"], moved["odd_year_cities"].split(" ")[0::2]) == (
+        2016,
+        ["杭州市", "长沙市"],
+    )

@@ -39,7 +39,9 @@ def on_dummies(
     time: str,
     cluster: str,
 ) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Return slopes, covariance with fixest's factor, and statsmodels' fit of a Poisson regression on all dummies."""
+    """Return slopes, covariance with fixest's factor, and statsmodels' fit of a Poisson regression
+    on all dummies.
+    """
     dummies = np.column_stack([pd.get_dummies(data[name], dtype=float) for name in (entity, time)])
     _, strengths, order = linalg.qr(dummies, mode="economic", pivoting=True)
     independent = order[np.abs(np.diag(strengths)) > 1e-9]
@@ -142,7 +144,9 @@ def test_cities_and_years_without_a_count_and_singletons_are_dropped_until_none_
 
 
 def test_a_block_that_only_zeros_link_to_the_rest_is_separated_by_effects() -> None:
-    """Cities 0-14 stop counting when the others begin to be observed: their last years fit any small number."""
+    """Cities 0-14 stop counting when the others begin to be observed: their last years fit any
+    small number.
+    """
     data = panel(4, mean=8.0)
     early, late = data["city_id"] < "0015", data["year"] >= 2014
     data = data[early | late]

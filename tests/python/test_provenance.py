@@ -1,4 +1,6 @@
-"""Where sources come from: what a provider declares, what is wrong with a declaration, and where it is shown."""
+"""Where sources come from: what a provider declares, what is wrong with a declaration, and where it
+is shown.
+"""
 
 import csv
 
@@ -31,11 +33,15 @@ def test_a_missing_provenance_is_one_message_for_each_source(project: Project) -
 PLACE = ("provenance_class", "publisher", "republished_by", "licence", "citation_en")
 
 
-def test_a_source_says_what_differs_from_its_provider_and_what_was_drawn_is_nobodys(project: Project) -> None:
+def test_a_source_says_what_differs_from_its_provider_and_what_was_drawn_is_nobodys(
+    project: Project,
+) -> None:
     project.declare(FIRMS + OF_THE_SOURCE)
     project.deliver_rows(GOOD)
     citation = "A tester: invented numbers."
-    assert recorded(*PLACE) == [("official", "the statistical office", "a tester", "open", citation)]
+    assert recorded(*PLACE) == [
+        ("official", "the statistical office", "a tester", "open", citation)
+    ]
     project.deliver("extract_set.yml", "name: drawn\nkind: synthetic\n")
     assert recorded("provenance_class", "republished_by") == [("generated", None)]
 
@@ -48,7 +54,9 @@ def test_another_provenance_lands_nothing_anew(project: Project) -> None:
     assert recorded("licence", "store_key") == [("MIT", key)]
 
 
-def test_every_source_of_the_project_declares_its_provenance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_source_of_the_project_declares_its_provenance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("DBT_PROJECT_DIR", raising=False)
     found = {name: source.provenance for name, source in declarations.by_name().items()}
     assert found["csmar", "gdp"].provenance_class == "commercial_vendor"
@@ -56,30 +64,49 @@ def test_every_source_of_the_project_declares_its_provenance(monkeypatch: pytest
     population = found["biechouwo", "population_density"]
     assert population.columns["interpolated_series"] == "resident_population_interpolated_10k"
     of_file = f"blob/{population.source_commit}/%E5%8E%9F%E5%A7%8B%E6%95%B0%E6%8D%AE/298%E4%B8%AA"
-    assert (population.source_link or "").startswith(f"https://github.com/biechouwo-coder/G-P/{of_file}")
-    assert found["koishi0425", "job_data"].source_link == "https://github.com/Koishi0425/data-analysis-project"
+    assert (population.source_link or "").startswith(
+        f"https://github.com/biechouwo-coder/G-P/{of_file}"
+    )
+    assert (
+        found["koishi0425", "job_data"].source_link
+        == "https://github.com/Koishi0425/data-analysis-project"
+    )
     assert found["vendor", "patents"].source_link is None
     assert {("vendor", "firm_register"), ("spark", "firm_counts")} <= found.keys()
 
 
 def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
-    """Return the series that have a value in the staging model where the columns of one source have one."""
+    """Return the series that have a value in the staging model where the columns of one source have
+    one.
+    """
     root = settings.project_root()
-    text = (root / f"models/staging/{source.provider}/stg_{source.provider}__{source.entity}.sql").read_text("utf-8")
+    text = (
+        root / f"models/staging/{source.provider}/stg_{source.provider}__{source.entity}.sql"
+    ).read_text("utf-8")
     types = {"text": "varchar", "integer": "bigint", "number": "double"}
-    values = {"text": "'百万美元'", "integer": "2010"}  # the one unit and the one year on which a value depends
+    values = {
+        "text": "'百万美元'",
+        "integer": "2010",
+    }  # the one unit and the one year on which a value depends
     cells = (
-        f'cast({values.get(declared, "1") if column in source.columns else "null"} as {types[declared]}) as "{column}"'
+        f"cast({values.get(declared, '1') if column in source.columns else 'null'} as"
+        f' {types[declared]}) as "{column}"'
         for column, declared in columns.items()
     )
     with (root / "seeds/series.csv").open(encoding="utf-8", newline="") as rows:
         series = {row["series"] for row in csv.DictReader(rows)}
     with duckdb.connect() as connection:
         origin = f"{{'provider': '{source.provider}', 'delivery_number': 1}} as origin"
-        connection.execute(f"create table raw_{source.entity} as select {origin}, {', '.join(cells)}")
+        connection.execute(
+            f"create table raw_{source.entity} as select {origin}, {', '.join(cells)}"
+        )
         staged = connection.sql(jinja2.Template(text).render(ref=str, source=lambda *_: ""))
-        (row, *_) = staged.fetchall()
-        return [name for name, value in zip(staged.columns, row, strict=True) if value is not None and name in series]
+        row, *_ = staged.fetchall()
+        return [
+            name
+            for name, value in zip(staged.columns, row, strict=True)
+            if value is not None and name in series
+        ]
 
 
 def test_a_source_that_can_be_looked_up_names_the_series_that_its_staging_model_makes() -> None:
@@ -92,12 +119,17 @@ def test_a_source_that_can_be_looked_up_names_the_series_that_its_staging_model_
         assert list(source.feeds) == made(source, of_entity), f"{source.provider}.{source.name}"
 
 
-def test_the_sample_is_generated_in_every_table_that_says_where_a_series_is_from(sample_build: Build) -> None:
+def test_the_sample_is_generated_in_every_table_that_says_where_a_series_is_from(
+    sample_build: Build,
+) -> None:
     for table, where in (
         ("raw.deliveries", "true"),
         ("marts.fct_deliveries", "true"),
         ("marts.dim_series", "is_delivered"),
-        ("marts.data_dictionary", "column_name = 'gdp_100m_cny' and table_name = 'fct_city_year_panel'"),
+        (
+            "marts.data_dictionary",
+            "column_name = 'gdp_100m_cny' and table_name = 'fct_city_year_panel'",
+        ),
     ):
         classes = sample_build.rows(f"select distinct provenance_class from {table} where {where}")
         assert classes == [("generated",)], table

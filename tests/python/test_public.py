@@ -1,4 +1,6 @@
-"""The real public deliveries: figures, conservation, corrections, boundaries, and an estimate made twice."""
+"""The real public deliveries: figures, conservation, corrections, boundaries, and an estimate made
+twice.
+"""
 
 import csv
 import json
@@ -21,20 +23,24 @@ AI_FIRMS = "ai_firms/ai.csv"
 
 
 def test_the_orders_of_magnitude_hold(public_build: Build) -> None:
-    gdp = public_build.pairs("select name_zh, round(gdp_100m_cny) from marts.fct_city_year_panel where year = 2020")
+    gdp = public_build.pairs(
+        "select name_zh, round(gdp_100m_cny) from marts.fct_city_year_panel where year = 2020"
+    )
     assert [gdp[name] for name in ("深圳市", "北京市", "上海市")] == [27670, 36103, 38701]
     # Used plus set aside, straight from the landed rows.
     ai_firms = 'select sum("全部企业") from raw.raw_firm_survival where "年份" = ?'
     assert [public_build.value(ai_firms, year) for year in (2010, 2020)] == [37527, 489742]
     ((used, set_aside),) = public_build.rows(
-        "select sum(ai_firm_count) filter (set_aside_reason is null), "
-        "sum(ai_firm_count) filter (set_aside_reason is not null) from intermediate.int_records_conformed "
-        "where entity = 'firm_survival' and year = 2020 and provider = 'lily_han_ui'"
+        "select sum(ai_firm_count) filter (set_aside_reason is null), sum(ai_firm_count) filter"
+        " (set_aside_reason is not null) from intermediate.int_records_conformed where entity ="
+        " 'firm_survival' and year = 2020 and provider = 'lily_han_ui'"
     )
     assert used + set_aside == 489742
     assert 0 < set_aside < 500
     firms = 'select sum(firm) / 1e6 from raw.raw_firm_survival where "year" = ?'
-    assert [public_build.value(firms, year) for year in (2012, 2020)] == pytest.approx([11.9, 40.8], abs=0.05)
+    assert [public_build.value(firms, year) for year in (2012, 2020)] == pytest.approx(
+        [11.9, 40.8], abs=0.05
+    )
 
 
 def second_count(path: Path) -> int:
@@ -49,25 +55,50 @@ def second_count(path: Path) -> int:
     with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as workbook:
         for sheet in workbook:
             sheet.reset_dimensions()  # one file declares 1,048,576 rows
-            filled = [row for row in sheet.iter_rows(values_only=True) if any(cell not in (None, "") for cell in row)]
+            filled = [
+                row
+                for row in sheet.iter_rows(values_only=True)
+                if any(cell not in (None, "") for cell in row)
+            ]
             is_header = any({"年份", "year", "年度标识"} & set(row) for row in filled[:1])
             count += len(filled) - is_header
     return count
 
 
-def test_every_record_of_every_file_is_used_or_set_aside(public_build: Build, public_extracts: Path) -> None:
-    counted = public_build.rows("select file_path, entity, sum(row_count) from marts.fct_row_accounting group by all")
+def test_every_record_of_every_file_is_used_or_set_aside(
+    public_build: Build, public_extracts: Path
+) -> None:
+    counted = public_build.rows(
+        "select file_path, entity, sum(row_count) from marts.fct_row_accounting group by all"
+    )
     accounted = {path: count for path, _, count in counted}
     # a file that feeds two entities is accounted for in each
     assert {path: count for path, _, count in reversed(counted)} == accounted
-    assert sorted(entity for path, entity, _ in counted if path == AI_FIRMS) == ["city_yearbook", "firm_survival"]
+    assert sorted(entity for path, entity, _ in counted if path == AI_FIRMS) == [
+        "city_yearbook",
+        "firm_survival",
+    ]
     assert len(counted) == len(accounted) + 1
-    unclaimed = {path for (path,) in public_build.rows("select file_path from raw.deliveries where provider is null")}
-    delivered = {path.relative_to(public_extracts).as_posix(): path for path in public_extracts.rglob("*.*")}
-    assert accounted == {name: second_count(path) for name, path in delivered.items() if name not in unclaimed}
+    unclaimed = {
+        path
+        for (path,) in public_build.rows(
+            "select file_path from raw.deliveries where provider is null"
+        )
+    }
+    delivered = {
+        path.relative_to(public_extracts).as_posix(): path for path in public_extracts.rglob("*.*")
+    }
+    assert accounted == {
+        name: second_count(path) for name, path in delivered.items() if name not in unclaimed
+    }
     assert accounted.keys() | unclaimed == delivered.keys()
     assert len(accounted) >= 32
-    reasons = {reason for (reason,) in public_build.rows("select distinct disposition from marts.fct_row_accounting")}
+    reasons = {
+        reason
+        for (reason,) in public_build.rows(
+            "select distinct disposition from marts.fct_row_accounting"
+        )
+    }
     assert reasons == {
         "used",
         "out of period",
@@ -83,10 +114,12 @@ def test_every_record_of_every_file_is_used_or_set_aside(public_build: Build, pu
     }
 
 
-def test_the_headline_rests_on_registered_population_and_names_its_substitutes(public_build: Build) -> None:
+def test_the_headline_rests_on_registered_population_and_names_its_substitutes(
+    public_build: Build,
+) -> None:
     ((status, city_count, observation_count, covariance, substitutions),) = public_build.rows(
-        "select status, city_count, observation_count, covariance, substitutions from reports.rpt_coefficients "
-        "where specification_id = ? and term = 'ai_firms'",
+        "select status, city_count, observation_count, covariance, substitutions from"
+        " reports.rpt_coefficients where specification_id = ? and term = 'ai_firms'",
         HEADLINE,
     )
     assert (status, covariance) == ("estimated", "city")
@@ -94,32 +127,42 @@ def test_the_headline_rests_on_registered_population_and_names_its_substitutes(p
     assert observation_count == public_build.value(
         "select count(*) from estimates.estimation_samples where specification_id = ?", HEADLINE
     )
-    assert substitutions == (
-        "science spending substitutes for R&D personnel; "
+    assert (
+        substitutions == "science spending substitutes for R&D personnel; "
         "registered firms of all industries substitute for sections B-E; "
         "AI firms of all industries by keyword substitute for sections B-E"
     )
-    of_series = "bool_and(contains(substitutions, 'AI firms of all industries by keyword substitute for'))"
+    of_series = (
+        "bool_and(contains(substitutions, 'AI firms of all industries by keyword substitute for'))"
+    )
     assert public_build.value(f"select {of_series} from reports.rpt_heterogeneity")
-    years = "select min(year), max(year) from estimates.estimation_samples where specification_id = ?"
+    years = (
+        "select min(year), max(year) from estimates.estimation_samples where specification_id = ?"
+    )
     assert public_build.rows(years, HEADLINE) == [(2012, 2019)]
     assert public_build.rows(years, "table_1_col_1_resident") == [(2012, 2020)]
     assert public_build.rows(years, "table_3_col_1") == [(2012, 2019)]
     required = ["440300", "110000", "120000", "310000", "500000"]
-    sampled = "select distinct city_id from estimates.estimation_samples where specification_id = ? "
+    sampled = (
+        "select distinct city_id from estimates.estimation_samples where specification_id = ? "
+    )
     sampled += "and list_contains(?, city_id)"
     assert len(public_build.rows(sampled, HEADLINE, required)) == len(required)
 
 
 def panel_gdp(build: Build, city_id: str, year: int) -> Any:
     return build.value(
-        "select gdp_100m_cny from marts.fct_city_year_panel where city_id = ? and year = ?", city_id, year
+        "select gdp_100m_cny from marts.fct_city_year_panel where city_id = ? and year = ?",
+        city_id,
+        year,
     )
 
 
 def delivered_gdp(public_extracts: Path) -> dict[tuple[str, int], float]:
     """Read GDP of the sector workbook with another reader."""
-    with closing(openpyxl.load_workbook(public_extracts / SECTORS, read_only=True, data_only=True)) as workbook:
+    with closing(
+        openpyxl.load_workbook(public_extracts / SECTORS, read_only=True, data_only=True)
+    ) as workbook:
         return {
             (row[1], int(row[0])): float(row[5])
             for row in workbook["面板数据2000-2023"].iter_rows(min_row=2, values_only=True)
@@ -145,14 +188,16 @@ def test_the_shifted_rows_of_2011_and_the_parts_of_a_city_go_to_their_cities(
     assert panel_gdp(public_build, "230800", 2011) is None
     # job_data.csv is the witness for the shift.
     witness = public_build.value(
-        "select max(gdp_100m_cny) from intermediate.int_records_conformed "
-        "where entity = 'city_yearbook' and provider = 'koishi0425' and city_code = '230900' and year = 2011"
+        "select max(gdp_100m_cny) from intermediate.int_records_conformed where entity ="
+        " 'city_yearbook' and provider = 'koishi0425' and city_code = '230900' and year = 2011"
     )
     assert panel_gdp(public_build, "230900", 2011) == pytest.approx(witness, rel=1e-6)
 
 
 def test_a_boundary_change_loses_no_one_but_whom_it_cannot_allocate(public_build: Build) -> None:
-    """What the units of each year sum to before and after: the panel holds all of it, but for the cities named here."""
+    """What the units of each year sum to before and after: the panel holds all of it, but for the
+    cities named here.
+    """
     unallocated = {  # first year on the new boundaries: the cities without a value before
         2011: {"340100", "340200", "340500"},
         2012: {"654300"},
@@ -165,16 +210,22 @@ def test_a_boundary_change_loses_no_one_but_whom_it_cannot_allocate(public_build
     for series in ("gdp_100m_cny", "resident_population_10k"):
         for year in range(2010, 2021):
             delivered = public_build.pairs(
-                "select city_id, value from intermediate.int_series_corrected where provider = 'biechouwo' "
-                "and series = ? and year = ? and value is not null",
+                "select city_id, value from intermediate.int_series_corrected where provider ="
+                " 'biechouwo' and series = ? and year = ? and value is not null",
                 series,
                 year,
             )
             kept = public_build.pairs(
-                f"select city_id, {series} from marts.fct_city_year_panel where year = ? and {series} is not null",
+                f"select city_id, {series} from marts.fct_city_year_panel where year = ? and"
+                f" {series} is not null",
                 year,
             )
-            lost = {city_id for first, cities in unallocated.items() if year < first for city_id in cities}
+            lost = {
+                city_id
+                for first, cities in unallocated.items()
+                if year < first
+                for city_id in cities
+            }
             if year < 2019 and not {"370100", "371200"} <= delivered.keys():
                 lost |= {"370100", "371200"}  # a sum with a missing part is missing
             assert not lost & kept.keys()
@@ -188,20 +239,30 @@ def test_sectors_that_do_not_sum_to_gdp_are_declared(public_build: Build) -> Non
         where s.series = 'secondary_value_added_100m_cny' and action = 'set_missing'
     """
     assert public_build.value(corrected) == 48
-    odd = "select count(*) from intermediate.int_panel_consistency where abs(sector_sum_share - 1) > 0.02"
+    odd = (
+        "select count(*) from intermediate.int_panel_consistency where abs(sector_sum_share - 1) >"
+        " 0.02"
+    )
     assert public_build.value(odd) == 0
 
 
 def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_another_route(
     public_build: Build, public_extracts: Path
 ) -> None:
-    """Read the files with pandas, join by name, and regress on dummies: no code of the project is used."""
+    """Read the files with pandas, join by name, and regress on dummies: no code of the project is
+    used.
+    """
     folder = public_extracts / "city_yearbook"
     city = pd.DataFrame(
-        public_build.rows("select city_id, name_zh, short_name_zh from marts.dim_city"), columns=["id", "name", "short"]
+        public_build.rows("select city_id, name_zh, short_name_zh from marts.dim_city"),
+        columns=["id", "name", "short"],
     )
     by_short = dict(zip(city["short"], city["id"], strict=True))
-    by_name = {**dict(zip(city["name"], city["id"], strict=True)), "哈密地区": "650500", "那曲地区": "540600"}
+    by_name = {
+        **dict(zip(city["name"], city["id"], strict=True)),
+        "哈密地区": "650500",
+        "那曲地区": "540600",
+    }
     gdp = pd.Series(delivered_gdp(public_extracts))
     gdp.index = gdp.index.set_names(["name", "year"])
     gdp = gdp.rename("gdp").reset_index()
@@ -226,17 +287,30 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
     fiscal = fiscal[fiscal["id"] != by_short["海南"]]  # the province, not the prefecture of Qinghai
     firms = pd.read_stata(public_extracts / "firm_stock/firms12_20.dta")
     firms = pd.DataFrame(
-        {"id": firms["citycode"].astype(str), "year": firms["year"].astype(int), "firms": firms["firm"]}
+        {
+            "id": firms["citycode"].astype(str),
+            "year": firms["year"].astype(int),
+            "firms": firms["firm"],
+        }
     )
     # Equation 2.
     counted = pd.read_csv(public_extracts / "ai_firms/全部企业_2020.csv")
-    counted = counted.assign(id=counted["城市"].map(by_name)).dropna(subset="id").set_index("id")["全部企业"]
+    counted = (
+        counted.assign(id=counted["城市"].map(by_name))
+        .dropna(subset="id")
+        .set_index("id")["全部企业"]
+    )
     base = firms[firms["year"] == 2020].set_index("id")["firms"]
     firms["measure"] = firms["id"].map(counted).fillna(0) / firms["id"].map(base) * firms["firms"]
 
-    rows = firms.merge(gdp, on=["id", "year"]).merge(jobs, on=["id", "year"]).merge(fiscal, on=["id", "year"])
+    rows = (
+        firms.merge(gdp, on=["id", "year"])
+        .merge(jobs, on=["id", "year"])
+        .merge(fiscal, on=["id", "year"])
+    )
     rows = rows[rows["id"].isin(city["id"]) & rows["year"].between(2010, 2020)]
-    # 2020 boundaries: cities that gave or took a county are out before, as is 济南, whose 莱芜 has no population here.
+    # 2020 boundaries: cities that gave or took a county are out before, as is 济南, whose 莱芜 has no
+    # population here.
     for ids, first_year in (
         (("341500", "340400", "340800", "340700", "510100", "512000"), 2016),
         (("370100",), 2019),
@@ -258,16 +332,20 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
     )
     assert estimated[2:] == (len(rows), rows["city_id"].nunique())
     assert estimated[:2] == pytest.approx(tuple(slopes.loc["measure"]), rel=1e-8)
-    # Without controls on other city-years: .368 there, .275 on those of the headline, as a referee found.
+    # Without controls on other city-years: .368 there, .275 on those of the headline, as a referee
+    # found.
     [found] = public_build.rows(
-        "select overlap_estimate, overlap_default_estimate, overlap_observation_count, observation_count, "
-        f"round(estimate, 3) from reports.rpt_coefficients where specification_id = '{HEADLINE}_no_controls'"
+        "select overlap_estimate, overlap_default_estimate, overlap_observation_count,"
+        " observation_count, round(estimate, 3) from reports.rpt_coefficients where"
+        f" specification_id = '{HEADLINE}_no_controls'"
     )
     assert found[:2] == pytest.approx((alone["slope"].iloc[0], slopes["slope"].iloc[0]), rel=1e-8)
     assert (round(found[0], 3), *found[2:]) == (0.275, len(rows), 2926, 0.368)
 
 
-def test_within_provinces_the_headline_is_what_an_independent_route_gave(public_build: Build) -> None:
+def test_within_provinces_the_headline_is_what_an_independent_route_gave(
+    public_build: Build,
+) -> None:
     """A referee's figures, from the raw files: city and province-year effects, errors by city."""
     [(estimate, std_error, count)] = public_build.rows(
         "select estimate, std_error, observation_count from reports.rpt_coefficients "
@@ -276,10 +354,12 @@ def test_within_provinces_the_headline_is_what_an_independent_route_gave(public_
     assert (round(estimate, 3), round(std_error, 3), count) == (0.152, 0.041, 2182)
 
 
-def test_what_the_public_files_allow_is_estimated_and_the_rest_says_why_not(public_build: Build) -> None:
+def test_what_the_public_files_allow_is_estimated_and_the_rest_says_why_not(
+    public_build: Build,
+) -> None:
     columns = public_build.pairs(
-        "select table_id || '_col_' || column_number, status from reports.rpt_column_specifications "
-        "where table_id like 'table_%'"
+        "select table_id || '_col_' || column_number, status from reports.rpt_column_specifications"
+        " where table_id like 'table_%'"
     )
     estimated = {name for name, status in columns.items() if status != "not_estimable"}
     assert estimated == {
@@ -288,12 +368,16 @@ def test_what_the_public_files_allow_is_estimated_and_the_rest_says_why_not(publ
     }
     assert columns["table_4_col_3"] == "mechanical"
     reasons = public_build.pairs(
-        "select specification_id, reason from reports.rpt_coefficients where status = 'not_estimable'"
+        "select specification_id, reason from reports.rpt_coefficients where status ="
+        " 'not_estimable'"
     )
     assert all(reasons.values())
-    # A regression of the control itself has no substitute, and where one substitutes, R&D personnel is no reason.
+    # A regression of the control itself has no substitute, and where one substitutes, R&D personnel
+    # is no reason.
     assert reasons["controls_as_outcomes_2"] == "Not delivered: rd_personnel_count."
-    assert [name for name, reason in reasons.items() if "rd_personnel" in reason] == ["controls_as_outcomes_2"]
+    assert [name for name, reason in reasons.items() if "rd_personnel" in reason] == [
+        "controls_as_outcomes_2"
+    ]
     assert "ai_invention_application_count (industry)" in reasons["table_1_col_2"]
     assert "ai_invention_grant_count (industry)" in reasons["table_1_col_3"]
 
@@ -304,7 +388,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def test_the_second_vendor_of_ai_firms_sums_to_what_its_file_holds(public_build: Build, public_extracts: Path) -> None:
+def test_the_second_vendor_of_ai_firms_sums_to_what_its_file_holds(
+    public_build: Build, public_extracts: Path
+) -> None:
     expected: dict[int, dict[str, int]] = {}
     for row in read_csv(public_extracts / AI_FIRMS):
         if 2010 <= int(row["year"]) <= 2020:
@@ -312,26 +398,37 @@ def test_the_second_vendor_of_ai_firms_sums_to_what_its_file_holds(public_build:
     totals = {year: sum(cities.values()) for year, cities in expected.items()}
     assert (totals[2010], totals[2020]) == (33_116, 490_060)
     delivered = public_build.rows(
-        "select year, sum(ai_firm_count) from intermediate.int_records_conformed where entity = 'firm_survival' "
-        "and provider = 'ciciliujx' and set_aside_reason is null group by 1"
+        "select year, sum(ai_firm_count) from intermediate.int_records_conformed where entity ="
+        " 'firm_survival' and provider = 'ciciliujx' and set_aside_reason is null group by 1"
     )
     assert dict(delivered) == totals
     # 北京 is 110100 in the file, and 合肥 stands twice with the same firms
-    known = "select city_id, value from intermediate.int_series_corrected where provider = 'ciciliujx' and year = 2020 "
-    found = public_build.pairs(known + "and series = 'ai_firm_count' and city_id in ('110000', '340100')")
+    known = (
+        "select city_id, value from intermediate.int_series_corrected where provider = 'ciciliujx'"
+        " and year = 2020 "
+    )
+    found = public_build.pairs(
+        known + "and series = 'ai_firm_count' and city_id in ('110000', '340100')"
+    )
     assert found == {"110000": 25_627, "340100": 8_353}
     # the vendor of today still feeds the series
-    feeding = "select distinct provider from marts.dim_series where series = 'ai_firm_count' and is_delivered"
+    feeding = (
+        "select distinct provider from marts.dim_series where series = 'ai_firm_count' and"
+        " is_delivered"
+    )
     assert public_build.value(feeding) == "lily_han_ui"
     outcome = "select outcome, remedy from marts.fct_deliveries where source_name = 'ai_firms'"
     ((outranked, remedy),) = public_build.rows(outcome)
     assert (outranked, "ai_firm_count (lily_han_ui)" in remedy) == ("outranked", True)
 
 
-def test_robots_stop_where_they_are_extrapolated_and_where_two_rows_disagree(public_build: Build) -> None:
+def test_robots_stop_where_they_are_extrapolated_and_where_two_rows_disagree(
+    public_build: Build,
+) -> None:
     robots = public_build.rows(
-        "select year, count(value), count(case when city_id in ('340100', '370100') then value end) "
-        "from intermediate.int_series_corrected where series = 'robot_stock_density' group by 1 order by 1"
+        "select year, count(value), count(case when city_id in ('340100', '370100') then value end)"
+        " from intermediate.int_series_corrected where series = 'robot_stock_density' group by 1"
+        " order by 1"
     )
     # 287 rows a year have robots, four of which are of the two cities that stand twice
     assert robots == [(year, 283 if year < 2019 else 0, 0) for year in range(2010, 2021)]
@@ -343,7 +440,9 @@ def test_robots_stop_where_they_are_extrapolated_and_where_two_rows_disagree(pub
     assert all("无从判断哪一行正确" in row[2] for row in aside)
 
 
-def test_secondary_employment_is_persons_employed_times_a_share(public_build: Build, public_extracts: Path) -> None:
+def test_secondary_employment_is_persons_employed_times_a_share(
+    public_build: Build, public_extracts: Path
+) -> None:
     expected = {
         (row["Ctnm_id"], int(row["Sgnyea"])): float(row["Eect05"]) * float(row["Eect09"]) / 100
         for row in read_csv(public_extracts / "city_yearbook/CRE_Eplwagct.csv")
@@ -354,7 +453,9 @@ def test_secondary_employment_is_persons_employed_times_a_share(public_build: Bu
         "where entity = 'city_yearbook' and provider = 'csmar' "
         "and secondary_employment_10k is not null and year between 2010 and 2020"
     )
-    assert {(city, year): value for city, year, value in delivered} == pytest.approx(expected, rel=1e-12)
+    assert {(city, year): value for city, year, value in delivered} == pytest.approx(
+        expected, rel=1e-12
+    )
     # 2019 is on the boundaries of 2020, but for 长春 and 四平, and but for what a correction takes out
     kept = public_build.pairs(
         "select city_id, secondary_employment_10k from marts.fct_city_year_panel where year = 2019 "
@@ -367,34 +468,46 @@ def test_secondary_employment_is_persons_employed_times_a_share(public_build: Bu
     assert cities >= kept.keys()
 
 
-def test_the_second_source_has_the_units_and_the_vintage_that_its_names_say(public_build: Build) -> None:
-    """Known totals, and ratios to the sources of today: a unit that is wrong would be off by ten and more."""
+def test_the_second_source_has_the_units_and_the_vintage_that_its_names_say(
+    public_build: Build,
+) -> None:
+    """Known totals, and ratios to the sources of today: a unit that is wrong would be off by ten
+    and more.
+    """
     gdp = public_build.pairs(
-        "select city_id, value from intermediate.int_series_corrected where provider = 'csmar' and year = 2020 "
-        "and series = 'gdp_100m_cny' and city_id in ('440300', '110000', '310000')"
+        "select city_id, value from intermediate.int_series_corrected where provider = 'csmar' and"
+        " year = 2020 and series = 'gdp_100m_cny' and city_id in ('440300', '110000', '310000')"
     )
-    assert {city: round(value) for city, value in gdp.items()} == {"440300": 27670, "110000": 36103, "310000": 38701}
+    assert {city: round(value) for city, value in gdp.items()} == {
+        "440300": 27670,
+        "110000": 36103,
+        "310000": 38701,
+    }
     ratios = public_build.rows(
-        "select a.series, a.year, median(a.value / b.value), count(*) from intermediate.int_series_corrected as a "
-        "inner join intermediate.int_series_corrected as b using (series, city_id, year) "
-        "where a.provider = 'csmar' and b.provider in ('biechouwo', 'koishi0425') and b.value > 0 "
-        "and a.value is not null group by all"
+        "select a.series, a.year, median(a.value / b.value), count(*) from"
+        " intermediate.int_series_corrected as a inner join intermediate.int_series_corrected as b"
+        " using (series, city_id, year) where a.provider = 'csmar' and b.provider in ('biechouwo',"
+        " 'koishi0425') and b.value > 0 and a.value is not null group by all"
     )
     assert {series for series, *_ in ratios} == {
         "gdp_100m_cny", "primary_value_added_100m_cny", "secondary_value_added_100m_cny",
         "tertiary_value_added_100m_cny", "gdp_per_capita_cny", "unit_employment_10k", "registered_population_10k",
     }  # fmt: skip
-    assert all(ratio == pytest.approx(1, abs=0.006) and count > 200 for _, _, ratio, count in ratios)
+    assert all(
+        ratio == pytest.approx(1, abs=0.006) and count > 200 for _, _, ratio, count in ratios
+    )
     # 上海 of 2020 is printed in 100 million yuan
     sectors = public_build.value(
-        "select sum(value) from intermediate.int_series_corrected where provider = 'csmar' and city_id = '310000' "
-        "and year = 2020 and series like '%_value_added_100m_cny'"
+        "select sum(value) from intermediate.int_series_corrected where provider = 'csmar' and"
+        " city_id = '310000' and year = 2020 and series like '%_value_added_100m_cny'"
     )
     assert sectors == pytest.approx(38700.58, rel=1e-4)
 
 
 def test_a_reader_sees_whose_numbers_a_series_holds(public_build: Build) -> None:
-    series = public_build.frame("select * from marts.dim_series where is_delivered").set_index("series")
+    series = public_build.frame("select * from marts.dim_series where is_delivered").set_index(
+        "series"
+    )
     assert series["licence"].str.startswith("none stated").all()
     assert series.loc["secondary_employment_10k", "publisher"] == "CSMAR"
     assert set(series.index[series["is_interpolated"]]) == {
@@ -415,26 +528,36 @@ def test_a_reader_sees_whose_numbers_a_series_holds(public_build: Build) -> None
 
 def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: Build) -> None:
     found = public_build.value(
-        "select failing_rows from gates.gate_results where suite = 'series_years' and arguments like '%flow_rate%'"
+        "select failing_rows from gates.gate_results where suite = 'series_years' and arguments"
+        " like '%flow_rate%'"
     )
     flagged = {(row["series"], row["year"]) for row in json.loads(found)}
     assert flagged == {("ai_firm_exit_count", year) for year in range(2010, 2017)}
     warned = public_build.pairs(
-        "select specification_id, max(warnings) from reports.rpt_coefficients where table_id = 'table_5' "
-        "and status = 'estimated' group by specification_id"
+        "select specification_id, max(warnings) from reports.rpt_coefficients where table_id ="
+        " 'table_5' and status = 'estimated' group by specification_id"
     )
-    exits = "ai_firm_exit_count 2010, 2011, 2012, 2013, 2014, 2015, 2016 breaks: At least one firm in a thousand"
+    exits = (
+        "ai_firm_exit_count 2010, 2011, 2012, 2013, 2014, 2015, 2016 breaks: At least one firm in a"
+        " thousand"
+    )
     assert exits in warned["table_5_col_2"]
     assert exits in warned["table_5_col_3"]  # net entries hold them
     assert "ai_firm_exit_count" not in warned["table_5_col_1"]
     # A remark that quotes the estimate carries its warnings.
-    remarks = public_build.pairs("select figure_en, warnings from reports.rpt_paper_remarks where remark_number = 6")
+    remarks = public_build.pairs(
+        "select figure_en, warnings from reports.rpt_paper_remarks where remark_number = 6"
+    )
     assert remarks["exits: joint p of the years before"] == warned["table_5_col_2"]
     assert "ai_firm_exit_count" not in remarks["entries: joint p of the years before"]
 
 
-def test_breaks_of_a_city_and_year_stand_beside_the_estimates_whose_sample_holds_them(public_build: Build) -> None:
-    """A referee's counts, from the raw files; of another provider's GDP the gate knows no breaks, and it is said."""
+def test_breaks_of_a_city_and_year_stand_beside_the_estimates_whose_sample_holds_them(
+    public_build: Build,
+) -> None:
+    """A referee's counts, from the raw files; of another provider's GDP the gate knows no breaks,
+    and it is said.
+    """
     warned = public_build.pairs(
         "select specification_id, coalesce(max(warnings), '') from reports.rpt_coefficients "
         "where status <> 'not_estimable' group by 1"
@@ -448,7 +571,9 @@ def test_breaks_of_a_city_and_year_stand_beside_the_estimates_whose_sample_holds
     assert "Not judged by the gate: gdp_100m_cny@" not in warned[HEADLINE]
 
 
-def test_the_gmm_of_the_public_set_fails_its_own_tests_and_explains_nothing(public_build: Build) -> None:
+def test_the_gmm_of_the_public_set_fails_its_own_tests_and_explains_nothing(
+    public_build: Build,
+) -> None:
     warned = public_build.pairs(
         "select specification_id, warnings from reports.rpt_coefficients "
         "where estimator = 'dynamic_panel' and term = 'ai_firms' and not is_sound"
@@ -461,7 +586,9 @@ def test_the_gmm_of_the_public_set_fails_its_own_tests_and_explains_nothing(publ
     assert "L.ln_gdp is 0.926, outside 0.825 (within) to 0.916 (pooled OLS)" in plain
     assert "The instruments hardly tell L.ai_firms and ai_firms apart" in lag
     exogenous = "ln_registered_population, ln_unit_employment, ln_science_spending"
-    assert f"Not instrumented, so taken as unrelated to the errors of all years: {exogenous}." in plain
+    assert (
+        f"Not instrumented, so taken as unrelated to the errors of all years: {exogenous}." in plain
+    )
     assert public_build.rows(
         "select verdict, explaining_remark_number from reports.rpt_replication_scorecard "
         "where item_id = 'table_4_4_ai_firms'"
@@ -470,17 +597,25 @@ def test_the_gmm_of_the_public_set_fails_its_own_tests_and_explains_nothing(publ
 
 def test_channels_of_the_public_set_add_up_on_one_sample(public_build: Build) -> None:
     ((gdp, value_added, share, employment, productivity, count),) = public_build.rows(
-        "select gdp_estimate, secondary_value_added_estimate, secondary_share_estimate, secondary_employment_estimate, "
-        "secondary_productivity_estimate, observation_count from reports.rpt_mechanisms where regressor = 'ai_firms'"
+        "select gdp_estimate, secondary_value_added_estimate, secondary_share_estimate,"
+        " secondary_employment_estimate, secondary_productivity_estimate, observation_count from"
+        " reports.rpt_mechanisms where regressor = 'ai_firms'"
     )
-    # A referee's figures without employment by sector, from the raw files: .1514, .1602 and .0088 on 2,195 city-years.
-    # 13 of these have no secondary employment.
-    assert (round(gdp, 4), round(value_added, 4), round(share, 4), count) == (0.1519, 0.1614, 0.0095, 2182)
+    # A referee's figures without employment by sector, from the raw files: .1514, .1602 and .0088
+    # on 2,195 city-years. 13 of these have no secondary employment.
+    assert (round(gdp, 4), round(value_added, 4), round(share, 4), count) == (
+        0.1519,
+        0.1614,
+        0.0095,
+        2182,
+    )
     assert [gdp + share, employment + productivity] == pytest.approx([value_added] * 2, rel=1e-9)
 
 
 def test_the_fixed_ratio_of_the_public_set_is_tested(public_build: Build) -> None:
-    rows = public_build.frame("from reports.rpt_fixed_ratio_test where measure = 'ai_firms' order by year")
+    rows = public_build.frame(
+        "from reports.rpt_fixed_ratio_test where measure = 'ai_firms' order by year"
+    )
     assert list(rows["year"]) == list(range(2012, 2021))
     # By hand from the files: AI firms of the units of 2020 over registered firms.
     shares = rows["national_share"].iloc[[0, -1]]
@@ -488,33 +623,47 @@ def test_the_fixed_ratio_of_the_public_set_is_tested(public_build: Build) -> Non
     ranks = rows["rank_correlation_with_base_year"]
     assert ranks.is_monotonic_increasing
     assert ranks.iloc[0] < 0.7 < ranks.iloc[-1] == pytest.approx(1)
-    fixed, observed, placebo = rows[["fixed_ratio_estimate", "observed_estimate", "placebo_mean"]].iloc[0]
-    slope = "select estimate from reports.rpt_coefficients where specification_id = ? and term = 'ai_firms'"
+    fixed, observed, placebo = rows[
+        ["fixed_ratio_estimate", "observed_estimate", "placebo_mean"]
+    ].iloc[0]
+    slope = (
+        "select estimate from reports.rpt_coefficients where specification_id = ? and term ="
+        " 'ai_firms'"
+    )
     assert fixed == public_build.value(slope, HEADLINE)
     assert observed == public_build.value(slope, f"{HEADLINE}_observed") < fixed
     # Anybody's weights give the slope: on these files the AI share carries next to nothing.
     assert placebo == pytest.approx(fixed, rel=0.05)
 
 
-def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(public_build: Build) -> None:
+def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(
+    public_build: Build,
+) -> None:
     rows = public_build.rows(
-        "select item_id, substitutions from reports.rpt_replication_scorecard "
-        "where verdict in ('differs', 'not_found') and explaining_remark_number is null and item_kind = 'coefficient'"
+        "select item_id, substitutions from reports.rpt_replication_scorecard where verdict in"
+        " ('differs', 'not_found') and explaining_remark_number is null and item_kind ="
+        " 'coefficient'"
     )
     # docs/decisions/readings.md counts them.
     assert len(rows) == 6
     assert {"table_4_4_ai_firms", "table_5_3_after3"} <= {row[0] for row in rows}
     verdicts = public_build.pairs(
-        "select verdict, count(*) from reports.rpt_replication_scorecard where item_kind = 'coefficient' group by 1"
+        "select verdict, count(*) from reports.rpt_replication_scorecard where item_kind ="
+        " 'coefficient' group by 1"
     )
     assert verdicts == {"cannot_tell": 22, "not_found": 8, "differs": 1, "not_estimable": 25}
-    unknown = "select distinct miss_p_value_of_all from reports.rpt_replication_scorecard where estimated_value is null"
+    unknown = (
+        "select distinct miss_p_value_of_all from reports.rpt_replication_scorecard where"
+        " estimated_value is null"
+    )
     assert public_build.rows(unknown) == [(None,)]
     assert all("substitute for" in substitutions for _, substitutions in rows)
 
 
 def test_the_gmm_of_the_public_set_keeps_every_lag_that_was_delivered(public_build: Build) -> None:
-    """Each city-year of the panel whose GDP of the year before is there, of the measure's first year too."""
+    """Each city-year of the panel whose GDP of the year before is there, of the measure's first
+    year too.
+    """
     complete = public_build.rows("""
         select city_id, year from marts.fct_city_year_panel as panel
         inner join marts.fct_ai_measure as measure using (city_id, year)
@@ -527,7 +676,8 @@ def test_the_gmm_of_the_public_set_keeps_every_lag_that_was_delivered(public_bui
         order by all
     """)
     sample = (
-        "select city_id, year from estimates.estimation_samples where specification_id = 'table_4_col_4' order by all"
+        "select city_id, year from estimates.estimation_samples where specification_id ="
+        " 'table_4_col_4' order by all"
     )
     assert public_build.rows(sample) == complete
     assert min(year for _, year in complete) == 2012

@@ -17,7 +17,9 @@ NEWEST = "python3.13"
 
 @pytest.mark.soak
 @pytest.mark.door
-def test_the_newest_python_gives_the_tables_of_this_one(sample_build: Build, tmp_path: Path) -> None:
+def test_the_newest_python_gives_the_tables_of_this_one(
+    sample_build: Build, tmp_path: Path
+) -> None:
     if shutil.which(NEWEST) is None:
         pytest.skip(f"{NEWEST} is not here")
     project = copy_of_the_project(tmp_path / "project")

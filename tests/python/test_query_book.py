@@ -27,7 +27,9 @@ def test_every_answer_is_that_of_the_sample_to_the_printed_digit_and_a_wrong_one
 
 
 def test_the_queries_read_released_schemas_only() -> None:
-    schemas = {schema for entry in ENTRIES for schema in re.findall(r"\b(?:from|join) (\w+)\.", entry.sql)}
+    schemas = {
+        schema for entry in ENTRIES for schema in re.findall(r"\b(?:from|join) (\w+)\.", entry.sql)
+    }
     assert schemas <= {"marts", "gates", "estimates", "reports"}
 
 
@@ -42,7 +44,8 @@ def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:
     assert [number for number, found in rows.items() if not found] == [13, 14]
     assert public_build.value("select count(*) from marts.fct_city_sector_years") == 0
     covered = public_build.value(
-        "select count(distinct city_id) from estimates.estimation_samples where specification_id = 'table_1_col_1'"
+        "select count(distinct city_id) from estimates.estimation_samples where specification_id ="
+        " 'table_1_col_1'"
     )
     assert sum(int(cities) for _, _, cities, _ in rows[8]) == 367 - covered
     assert covered == 282

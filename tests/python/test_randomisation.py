@@ -1,4 +1,6 @@
-"""Weights permuted over cities: every permutation of a small panel, refits, and panels whose truth is known."""
+"""Weights permuted over cities: every permutation of a small panel, refits, and panels whose truth
+is known.
+"""
 
 import itertools
 import math
@@ -22,16 +24,23 @@ from ai_manufacturing.robustness.randomisation import (
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def panel(cities: int, years: int = 6, *, effect: float = 0.0, seed: int = 3, share: float = 1.0) -> pd.DataFrame:
-    """Return a panel whose outcome follows the scaling value and, times effect, the measure; rows in disorder."""
+def panel(
+    cities: int, years: int = 6, *, effect: float = 0.0, seed: int = 3, share: float = 1.0
+) -> pd.DataFrame:
+    """Return a panel whose outcome follows the scaling value and, times effect, the measure; rows
+    in disorder.
+    """
     rng = np.random.default_rng(seed)
     names = [f"c{number:03}" for number in range(cities)]
-    data = pd.MultiIndex.from_product([names, range(2010, 2010 + years)], names=["city_id", "year"]).to_frame(
-        index=False
-    )
+    data = pd.MultiIndex.from_product(
+        [names, range(2010, 2010 + years)], names=["city_id", "year"]
+    ).to_frame(index=False)
     city, t = data["city_id"].str[1:].astype(int).to_numpy(), data["year"].to_numpy() - 2010
     data["scaling_value"] = np.exp(
-        5 + rng.normal(size=cities)[city] + rng.uniform(0, 0.3, cities)[city] * t + 0.1 * rng.normal(size=len(data))
+        5
+        + rng.normal(size=cities)[city]
+        + rng.uniform(0, 0.3, cities)[city] * t
+        + 0.1 * rng.normal(size=len(data))
     )
     data["weight"] = (rng.pareto(1.5, cities) / 50 + 1e-3)[city]
     data["m"] = np.log1p(data["weight"] * data["scaling_value"])
@@ -70,7 +79,9 @@ def permuted(
 def refitted(data: pd.DataFrame, weights: Floats) -> tuple[float, float, float]:
     """Fit with other weights, in the order of the cities: slope, clustered error, t."""
     city = pd.factorize(data["city_id"], sort=True)[0]
-    fit = fixed_effects.fit(data.assign(m=np.log1p(weights[city] * data["scaling_value"])), "y", ["m", "x"])
+    fit = fixed_effects.fit(
+        data.assign(m=np.log1p(weights[city] * data["scaling_value"])), "y", ["m", "x"]
+    )
     return float(fit.estimates[0]), float(fit.std_errors[0]), float(fit.statistics[0])
 
 
@@ -81,7 +92,9 @@ def test_all_permutations_of_five_cities_are_used_and_counted_as_refits_count_th
     data = panel(5, effect=0.4).sort_values(["city_id", "year"])
     found = permuted(data, draws=120)
     weights = weights_of(data)
-    slopes, _, statistics = np.transpose([refitted(data, np.array(drawn)) for drawn in itertools.permutations(weights)])
+    slopes, _, statistics = np.transpose(
+        [refitted(data, np.array(drawn)) for drawn in itertools.permutations(weights)]
+    )
     np.testing.assert_allclose(found.slopes, slopes, rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(found.statistics, statistics, rtol=1e-8, atol=1e-12)
 
@@ -91,8 +104,17 @@ def test_all_permutations_of_five_cities_are_used_and_counted_as_refits_count_th
     farther = np.abs(slopes - slopes.mean()) >= abs(slopes[0] - slopes.mean()) - 1e-9
     assert found.p_value_of_slope == farther.sum() / 120
     assert by_t.p_value == (np.abs(statistics) >= abs(statistics[0]) * (1 - 1e-8)).sum() / 120
-    assert (by_t.draws, by_t.is_enumerated, by_t.monte_carlo_error, by_t.warnings) == (120, True, 0.0, ())
-    assert (by_t.std_error, by_t.statistic, by_t.cluster_count) == (found.std_error, found.statistic, 5)
+    assert (by_t.draws, by_t.is_enumerated, by_t.monte_carlo_error, by_t.warnings) == (
+        120,
+        True,
+        0.0,
+        (),
+    )
+    assert (by_t.std_error, by_t.statistic, by_t.cluster_count) == (
+        found.std_error,
+        found.statistic,
+        5,
+    )
 
 
 def test_within_strata_weights_stay_in_their_stratum_and_a_city_alone_keeps_its_own() -> None:
@@ -128,7 +150,9 @@ def test_a_draw_of_many_cities_is_a_refit_in_an_unbalanced_panel_with_clusters()
     found = permuted_slopes(regression, 1, weights.to_numpy(), scaling, "ln1p", drawn)
     # Draws beyond the first block of columns too.
     for draw in (0, 1, 126, 127, 128, 299):
-        own = data["city_id"].map(dict(zip(weights.index, weights.to_numpy()[drawn.donors[draw]], strict=True)))
+        own = data["city_id"].map(
+            dict(zip(weights.index, weights.to_numpy()[drawn.donors[draw]], strict=True))
+        )
         frame = data.assign(m=np.log1p(own * data["scaling_value"]))
         fit = fixed_effects.fit(frame, "y", ["x", "m"], cluster="province_id")
         assert found.slopes[draw] == pytest.approx(fit.estimates[1], rel=1e-10)
@@ -142,7 +166,8 @@ def test_a_draw_of_many_cities_is_a_refit_in_an_unbalanced_panel_with_clusters()
     assert by_t.monte_carlo_error == pytest.approx(stats.binom(300, by_t.p_value).std() / 300)
 
 
-# ---------------------------------------------------------------- one permutation for several samples
+# ---------------------------------------------------------------- one permutation for several
+# samples
 
 
 def test_samples_share_a_permutation_wherever_both_have_the_donor() -> None:
@@ -250,7 +275,10 @@ def test_a_permutation_that_fits_the_outcome_exactly_is_as_extreme_as_can_be() -
     exact = np.isinf(found.statistics)
     assert found.permutations.donors[exact].tolist() == [[1, 0, 2, 3, 4, 5]]
     assert found.slopes[exact] == pytest.approx(1)
-    assert found.p_value_of_t == (np.abs(found.statistics) >= abs(found.statistic) * (1 - 1e-8)).sum() / 720
+    assert (
+        found.p_value_of_t
+        == (np.abs(found.statistics) >= abs(found.statistic) * (1 - 1e-8)).sum() / 720
+    )
 
 
 def test_cities_that_are_each_alone_cannot_be_permuted() -> None:

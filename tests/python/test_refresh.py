@@ -1,4 +1,6 @@
-"""Write, audit, publish: what readers see while refreshes publish, fail, are killed, or run out of room."""
+"""Write, audit, publish: what readers see while refreshes publish, fail, are killed, or run out of
+room.
+"""
 
 import fcntl
 import json
@@ -84,8 +86,8 @@ def test_a_release_holds_tables_with_their_comments_and_opens_for_older_clients(
     named = {"estimates", "gates", "intermediate", "marts", "raw", "release", "reports", "seeds"}
     assert {schema for (schema,) in schemas} == named
     uncommented = (
-        "select table_name, column_name from duckdb_columns() where not internal and comment is null "
-        "union all select table_name, null from duckdb_tables() where comment is null"
+        "select table_name, column_name from duckdb_columns() where not internal and comment is"
+        " null union all select table_name, null from duckdb_tables() where comment is null"
     )
     of_seeds = "int_city_year_variables"  # whose columns are made from the seeds
     assert [column for column in read(published, uncommented) if column[0] != of_seeds] == []
@@ -158,7 +160,9 @@ def test_changes_are_counted_in_their_units_and_kept_in_the_new_release(
         read_manifest(tmp_path / "text.duckdb")
 
 
-def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(store: Store, small_build: Build) -> None:
+def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(
+    store: Store, small_build: Build
+) -> None:
     (store.folder / "past" / "notes.duckdb").write_text("no release", encoding="utf-8")
     (store.folder / "held" / "notes").mkdir()
     for _ in range(4):
@@ -236,21 +240,28 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
         {"state": "new", "message": message}
         for message in (
             f"{shares} observed 0.2.",
-            f"{growth} Shenyang (210100) 2016: gdp_growth_factor 0.762681; Fuxin (210900) 2016: gdp_growth_factor 3.",
-            "1 delivered files match no declaration: firms/2020.CSV: Rename the file. Declare, rename or remove them.",
+            (
+                f"{growth} Shenyang (210100) 2016: gdp_growth_factor 0.762681; Fuxin (210900) 2016:"
+                " gdp_growth_factor 3."
+            ),
+            (
+                "1 delivered files match no declaration: firms/2020.CSV: Rename the file. Declare,"
+                " rename or remove them."
+            ),
         )
     ]
 
     shenyang["gdp_growth_factor"] += 1e-12  # the order of a sum is nothing new
     (known,) = warnings(shenyang, fuxin)
     assert (known["state"], known["count"]) == ("known", 3)
-    assert known["message"] == (
-        "3 known warnings, as in release 000001, with their rows in gates.gate_results: "
+    assert (
+        known["message"]
+        == "3 known warnings, as in release 000001, with their rows in gates.gate_results: "
         f"{shares}; {growth} (2 rows); delivered files that match no declaration (1)."
     )
 
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")  # rows said in another language are known
-    (new, known) = warnings(fuxin, shenyang, {**fuxin, "year": 2011})
+    new, known = warnings(fuxin, shenyang, {**fuxin, "year": 2011})
     assert new["message"].startswith(growth)
     more = "阜新市 (210900) 2011: gdp_growth_factor 3. 2 more rows are known."
     assert new["message"].endswith(more)
@@ -292,7 +303,8 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     stopped = sample_refreshes.of(
         f"{deliveries} outcome = 'withdrawn' where file_path = '{withdrawn}'",
         f"{deliveries} file_path = 'patents/专利_2011年.csv' where file_path = '{renamed}'",
-        f"update gates.gate_results set success = false, failing_rows = '{broken}' where suite = 'firm_survival'",
+        f"update gates.gate_results set success = false, failing_rows = '{broken}' where suite ="
+        " 'firm_survival'",
     )
     copied = build.dbt
     with monkeypatch.context() as at_the_gate:
@@ -332,19 +344,21 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
         small_build.warehouse,
         tmp_path / "lost.duckdb",
         # the last one is of a delivery that another has replaced
-        "insert into raw.rejected_rows by name select 'vendor' as provider, '企业存续数' as column_name, "
-        "'1,2O4' as value, 'not a number (a letter O?)' as reason, * from (values "
-        "('firm_survival', 'a.csv', 7, 1), ('city_yearbook', 'b.csv', 8, 1), ('firm_survival', 'a.csv', 1, 0)) "
-        "as rows (source_name, file_path, row_number, delivery_number)",
-        "create table marts.fct_rows_set_aside as select 'vendor' as provider, 'firm_survival' as "
-        "source_name, 'a.csv' as file_path, range as row_number, '吉林' as city_name, null as city_code, "
-        "'unknown city' as set_aside_reason from range(9)",
-        "insert into marts.fct_register_rows_set_aside select 'vendor', 'firm_register', 'r.csv', * from "
-        "(values (3, '9', 'no date'), (5, '5', 'unknown city'), (4, '4', 'unknown city'))",
+        "insert into raw.rejected_rows by name select 'vendor' as provider, '企业存续数' as"
+        " column_name, '1,2O4' as value, 'not a number (a letter O?)' as reason, * from (values"
+        " ('firm_survival', 'a.csv', 7, 1), ('city_yearbook', 'b.csv', 8, 1), ('firm_survival',"
+        " 'a.csv', 1, 0)) as rows (source_name, file_path, row_number, delivery_number)",
+        "create table marts.fct_rows_set_aside as select 'vendor' as provider, 'firm_survival' as"
+        " source_name, 'a.csv' as file_path, range as row_number, '吉林' as city_name, null as"
+        " city_code, 'unknown city' as set_aside_reason from range(9)",
+        "insert into marts.fct_register_rows_set_aside select 'vendor', 'firm_register', 'r.csv', *"
+        " from (values (3, '9', 'no date'), (5, '5', 'unknown city'), (4, '4', 'unknown city'))",
     )
 
     def lost(suite: str, source: str) -> list[str]:
-        rows = json.dumps([{"provider": "vendor", "source_name": source, "lost_count_records": 1.0}])
+        rows = json.dumps(
+            [{"provider": "vendor", "source_name": source, "lost_count_records": 1.0}]
+        )
         failure = findings.Finding(suite, "", "critical", None, rows, ())
         with reading(warehouse) as connection:
             return findings.lost_records(connection, [failure])
@@ -354,7 +368,10 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
         'a.csv, row 7, column 企业存续数: "1,2O4" is set aside (not a number (a letter O?)).',
         'a.csv, row 0: "吉林" is set aside (unknown city).',
     ]
-    more = "More are in raw.rejected_rows, marts.fct_rows_set_aside and marts.fct_register_rows_set_aside."
+    more = (
+        "More are in raw.rejected_rows, marts.fct_rows_set_aside and"
+        " marts.fct_register_rows_set_aside."
+    )
     assert (len(lines), lines[-1]) == (6, more)
     assert lost("landed_sources", "firm_register") == [
         'r.csv, row 3: "9" is set aside (no date).',
@@ -389,7 +406,10 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     refreshes: Refreshes,
 ) -> None:
     store = refreshes.store
-    ago = "update raw.deliveries set landed_at = cast(now() at time zone 'UTC' as timestamp) - interval {} day"
+    ago = (
+        "update raw.deliveries set landed_at = cast(now() at time zone 'UTC' as timestamp) -"
+        " interval {} day"
+    )
     warehouse = refreshes.of(ago.format(500))
     refreshes.run()
     (warning,) = refreshes.warnings
@@ -415,7 +435,9 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
 
 
 @pytest.mark.soak
-def test_years_read_again_are_published_with_what_changed_in_others(sample_refreshes: Refreshes) -> None:
+def test_years_read_again_are_published_with_what_changed_in_others(
+    sample_refreshes: Refreshes,
+) -> None:
     sample_refreshes.run()
     manifest = sample_refreshes.run(years=range(2018, 2021))
     assert (manifest.release_id, manifest.reason) == ("000002", "years 2018:2020 read again")
@@ -429,10 +451,15 @@ def test_years_read_again_are_published_with_what_changed_in_others(sample_refre
     sample_refreshes.of(f"update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 where {cells}")
     sample_refreshes.run(years=range(2018, 2021))
     (warning,) = sample_refreshes.warnings
-    assert "Years outside 2018:2020 also changed. ln_gdp: 1 cells of 1 cities changed, 2012-2012" in warning
+    assert (
+        "Years outside 2018:2020 also changed. ln_gdp: 1 cells of 1 cities changed, 2012-2012"
+        in warning
+    )
 
 
-def test_a_path_that_dbt_would_not_escape_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_dbt_would_not_escape_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def opened(name: str) -> None:
         credentials = DuckDBCredentials(path=str(tmp_path / name), schema="main")
         Plugin("ai_manufacturing", {}, credentials).update_connection_config(credentials, {})
@@ -537,13 +564,16 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
     assert "late.csv" in refreshes.run().delivery_hashes
 
 
-# ---------------------------------------------------------------- the log, numbers, and what is left lying
+# ---------------------------------------------------------------- the log, numbers, and what is
+# left lying
 
 
 def test_a_torn_line_of_the_log_loses_no_rollback_and_no_clock_orders_the_releases(
     refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a writer leaves that dies: no line that the head counts is lost, and what is torn is none."""
+    """What a writer leaves that dies: no line that the head counts is lost, and what is torn is
+    none.
+    """
     store = refreshes.store
     refreshes.run()
     monkeypatch.setattr(clock, "now", lambda *_: "1999-01-01T00:00:00+00:00")
@@ -601,7 +631,10 @@ def test_held_builds_are_pruned_as_releases_are_and_it_is_said(refreshes: Refres
     refreshes.run()
     for number in ("000002", "000003", "000004"):
         refreshes.store.held(number).mkdir()
-    refreshes.of("update reports.rpt_coefficients set estimate = estimate + 2 * std_error where term = 'ai_firms'")
+    refreshes.of(
+        "update reports.rpt_coefficients set estimate = estimate + 2 * std_error where term ="
+        " 'ai_firms'"
+    )
     with pytest.raises(HeldError):
         refreshes.run(Limits(hold_above=1))
     assert refreshes.store.held_ids() == ["000003", "000004", "000005"]
@@ -613,7 +646,9 @@ def test_held_builds_are_pruned_as_releases_are_and_it_is_said(refreshes: Refres
     ("largest", "limit", "said"),
     [(0.0100001, 0.01, "0.0100001"), (0.011, 0.01, "0.011"), (2.0, 1, "2.00"), (0.004, 1, "0.00")],
 )
-def test_a_move_is_said_in_the_digits_that_tell_it_from_its_limit(largest: float, limit: float, said: str) -> None:
+def test_a_move_is_said_in_the_digits_that_tell_it_from_its_limit(
+    largest: float, limit: float, said: str
+) -> None:
     moved = changes.Summary({}, largest).moved(limit)
     assert moved == f"An estimate moved by {said} standard errors"
 
@@ -622,7 +657,9 @@ def test_whatever_ends_a_refresh_is_a_message(
     refreshes: Refreshes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A disk that refuses after the move and before it, an error of DuckDB, and a fault of the code."""
+    """A disk that refuses after the move and before it, an error of DuckDB, and a fault of the
+    code.
+    """
     store, unchanged = refreshes.store, "The published release is unchanged"
 
     def ended(place: object, name: str, error: Exception) -> str:
@@ -652,12 +689,17 @@ def test_whatever_ends_a_refresh_is_a_message(
     assert refreshes.run().release_id == "000003"
 
 
-def test_files_that_cannot_be_landed_are_named_and_not_the_models_that_read_them(tmp_path: Path) -> None:
+def test_files_that_cannot_be_landed_are_named_and_not_the_models_that_read_them(
+    tmp_path: Path,
+) -> None:
     module = landing.LandingError.__module__
     (tmp_path / "target").mkdir()
 
     def why(*messages: str) -> str:
-        results = [{"unique_id": "model.raw", "status": "error", "message": message} for message in messages]
+        results = [
+            {"unique_id": "model.raw", "status": "error", "message": message}
+            for message in messages
+        ]
         (tmp_path / "target/run_results.json").write_text(json.dumps({"results": results}))
         return build.why_failed(tmp_path)
 
@@ -672,7 +714,9 @@ def test_files_that_cannot_be_landed_are_named_and_not_the_models_that_read_them
 
 
 @pytest.mark.soak
-def test_changes_stay_within_the_memory_limit(store: Store, audited_build: Build, tmp_path: Path) -> None:
+def test_changes_stay_within_the_memory_limit(
+    store: Store, audited_build: Build, tmp_path: Path
+) -> None:
     """A panel of forty times the cities: a comparison cell by cell took gigabytes."""
     panel = "marts.fct_city_year_panel"
     large = changed(
@@ -682,9 +726,15 @@ def test_changes_stay_within_the_memory_limit(store: Store, audited_build: Build
         f"from {panel} cross join range(40) as parts (part)",
     )
     release(store, large)
-    moved = changed(large, tmp_path / "moved.duckdb", f"update {panel} set ln_gdp = ln_gdp + 1 where year = 2015")
+    moved = changed(
+        large,
+        tmp_path / "moved.duckdb",
+        f"update {panel} set ln_gdp = ln_gdp + 1 where year = 2015",
+    )
     release(store, moved)
-    ((cells,),) = read(large, f"select count(*) from {panel} where year = 2015 and ln_gdp is not null")
+    ((cells,),) = read(
+        large, f"select count(*) from {panel} where year = 2015 and ln_gdp is not null"
+    )
     limits = {"WAREHOUSE_MEMORY_LIMIT": "100MB", "WAREHOUSE_THREADS": "1"}
     run = command(store, audited_build, "diff", "000001", "000002", **limits)
     assert run.stdout.startswith(f"ln_gdp: {cells} cells of "), run.stderr
@@ -700,10 +750,13 @@ def test_a_comparison_has_the_memory_limit(tmp_path: Path, monkeypatch: pytest.M
 def folder_held_by(target: Path) -> subprocess.Popen[str]:
     """Hold a private folder in another process."""
     held = (
-        "import sys, time; from pathlib import Path; from ai_manufacturing.system.disk import private_folder\n"
-        "with private_folder(Path(sys.argv[1])) as folder:\n    print(folder, flush=True); time.sleep(600)"
+        "import sys, time; from pathlib import Path; from ai_manufacturing.system.disk import"
+        " private_folder\nwith private_folder(Path(sys.argv[1])) as folder:\n    print(folder,"
+        " flush=True); time.sleep(600)"
     )
-    return subprocess.Popen([sys.executable, "-c", held, str(target)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", held, str(target)], stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_the_next_site_removes_the_folder_of_a_dead_one_and_no_other(tmp_path: Path) -> None:
@@ -782,18 +835,21 @@ def test_clients_of_other_versions_read_the_release(
     release(store, sample_build.warehouse)
     python = client(version)
     read = (
-        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); "
-        "c.execute('set enable_progress_bar = false'); "
-        "names = c.execute('select schema_name, table_name from duckdb_tables() order by all').fetchall(); "
-        "print(sum(len(c.execute(f'from {s}.{t}').fetchall()) for s, t in names if s != 'release')); "
-        "print(c.execute('select release_id from release.manifest').fetchall()[0][0])"
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); c.execute('set"
+        " enable_progress_bar = false'); names = c.execute('select schema_name, table_name from"
+        " duckdb_tables() order by all').fetchall(); print(sum(len(c.execute(f'from"
+        " {s}.{t}').fetchall()) for s, t in names if s != 'release')); print(c.execute('select"
+        " release_id from release.manifest').fetchall()[0][0])"
     )
-    run = subprocess.run([str(python), "-c", read, str(store.published)], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [str(python), "-c", read, str(store.published)], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == [str(sum(check(store.published).row_counts.values())), "000001"]
 
 
-# ---------------------------------------------------------------- the same deliveries, the same tables
+# ---------------------------------------------------------------- the same deliveries, the same
+# tables
 
 
 # ---------------------------------------------------------------- death, and a hostile disk
@@ -801,11 +857,17 @@ def test_clients_of_other_versions_read_the_release(
 
 def hashed(store: Store) -> list[Path]:
     """Return the releases beside which a SHA-256 stands."""
-    return [path.with_suffix("") for folder in (".", "past") for path in (store.folder / folder).glob("*.sha256")]
+    return [
+        path.with_suffix("")
+        for folder in (".", "past")
+        for path in (store.folder / folder).glob("*.sha256")
+    ]
 
 
 def copies_in_place_of_dbt(warehouse: Path) -> None:
-    """Let the refreshes of this process copy a warehouse that dbt built; to each process it is something new."""
+    """Let the refreshes of this process copy a warehouse that dbt built; to each process it is
+    something new.
+    """
 
     def copied(store: Store, work: Path, *arguments: str, **options: Any) -> bool:
         shutil.copyfile(warehouse, work / WAREHOUSE)
@@ -816,12 +878,23 @@ def copies_in_place_of_dbt(warehouse: Path) -> None:
 
 
 def killed_refreshes(store: Store, built: Build) -> AbstractContextManager[killed.Command]:
-    """Start a process that refreshes as `ai-manufacturing` does, but for dbt, and can be killed at any place."""
+    """Start a process that refreshes as `ai-manufacturing` does, but for dbt, and can be killed at
+    any place.
+    """
     environment = {**built.environment, "RELEASE_DIR": str(store.folder), "RELEASES_KEPT": "2"}
-    within = ("/ai_manufacturing/refresh/", "/ai_manufacturing/releases/", "/ai_manufacturing/auditing/")
+    within = (
+        "/ai_manufacturing/refresh/",
+        "/ai_manufacturing/releases/",
+        "/ai_manufacturing/auditing/",
+    )
     imported = ("ai_manufacturing.refresh.cycle", "ai_manufacturing.releases.attempts")
     return killed.command(
-        PROJECT, environment, within, "add", imported, partial(copies_in_place_of_dbt, built.warehouse)
+        PROJECT,
+        environment,
+        within,
+        "add",
+        imported,
+        partial(copies_in_place_of_dbt, built.warehouse),
     )
 
 
@@ -849,7 +922,9 @@ def test_death_at_forty_points(store: Store, small_build: Build) -> None:
         assert list(store.work.iterdir()) == []
 
     with killed_refreshes(store, small_build) as run:
-        for _ in range(2):  # the third has a release to compare with and one to prune, as those to come
+        for _ in range(
+            2
+        ):  # the third has a release to compare with and one to prune, as those to come
             assert run("refresh")[0] == 0
         killed.dies(run, 40, ("refresh",), is_whole, is_in_order)
     assert seen == sorted(seen)
@@ -911,7 +986,9 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     # as the build of the tests, in every cell of the panel and every estimate
     with reading(store.published) as published:
         assert changes.recorded(published).counts == {}
-    counts = {name: sample_build.value(f"select count(*) from {name}") for name in manifest.row_counts}
+    counts = {
+        name: sample_build.value(f"select count(*) from {name}") for name in manifest.row_counts
+    }
     assert counts == manifest.row_counts
     again = command(store, there, "refresh")
     assert (again.returncode, "Nothing new since release 000002" in again.stdout) == (3, True)
@@ -996,7 +1073,9 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
 
 
 @pytest.mark.parametrize("small_disk", ["3m"], indirect=True)  # a release, and its copy
-def test_a_full_disk_leaves_the_published_release_as_it_was(small_disk: Path, small_build: Build, store: Store) -> None:
+def test_a_full_disk_leaves_the_published_release_as_it_was(
+    small_disk: Path, small_build: Build, store: Store
+) -> None:
     full = Store(small_disk, small_disk / "published.duckdb")
     full.prepare()
     release(full, small_build.warehouse)
@@ -1160,12 +1239,16 @@ def test_the_last_attempt_is_found_beyond_a_torn_line_and_in_the_log_before_a_ne
 def test_the_log_rotates_and_no_line_is_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refresh_log, "LARGEST", 400)
     for number in range(12):
-        refresh_log.write(store.folder, refresh_log.line("warning", {"message": f"{number} % 中文"}))
+        refresh_log.write(
+            store.folder, refresh_log.line("warning", {"message": f"{number} % 中文"})
+        )
     logs = sorted(store.folder.glob("refresh.log*"), reverse=True)
     assert logs[-1].name == "refresh.log"
     assert 1 < len(logs) <= 1 + refresh_log.OLDER
     assert all(log.stat().st_size <= 400 for log in logs)
-    lines = [json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()
+    ]
     assert [line["message"] for line in lines] == [f"{number} % 中文" for number in range(12)]
     assert logs[-1].stat().st_mode & 0o777 == 0o644
 
@@ -1175,7 +1258,9 @@ def test_the_log_rotates_and_no_line_is_lost(store: Store, monkeypatch: pytest.M
 
 @pytest.fixture
 def home(store: Store, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the home of a user whose clone is where deploy/ expects it, and has nothing new to build."""
+    """Return the home of a user whose clone is where deploy/ expects it, and has nothing new to
+    build.
+    """
     clone = tmp_path / "home" / "ai-manufacturing"
     (clone / "build").mkdir(parents=True)
     for path in PROJECT.iterdir():
@@ -1235,7 +1320,10 @@ def test_systemd_accepts_the_units(home: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here")
     deploy = PROJECT / "deploy"
-    units = f"XDG_RUNTIME_DIR={home} systemd-analyze verify --user --man=no {deploy}/*.service {deploy}/*.timer"
+    units = (
+        f"XDG_RUNTIME_DIR={home} systemd-analyze verify --user --man=no {deploy}/*.service"
+        f" {deploy}/*.timer"
+    )
     assert in_shell(units, home) == (0, "")
     service = (deploy / "ai-manufacturing-refresh.service").read_text()
     for setting in (

@@ -26,14 +26,26 @@ from tests.python.register_models import count
 
 Flags = dict[str, pd.Series]
 SIZE = 30_000
-COUNTED = ("int_series_conformed", "fct_row_accounting", "fct_ai_tags", "fct_register_rows_set_aside")
-COUNTS = "select series, scope, city_id, year, value from intermediate.int_series_conformed order by all"
+COUNTED = (
+    "int_series_conformed",
+    "fct_row_accounting",
+    "fct_ai_tags",
+    "fct_register_rows_set_aside",
+)
+COUNTS = (
+    "select series, scope, city_id, year, value from intermediate.int_series_conformed order by all"
+)
 PROVIDERS = "select distinct provider from intermediate.int_series_conformed"
-LISTED = "select id, set_aside_reason from marts.fct_register_rows_set_aside where id {} 'added%' order by all"
+LISTED = (
+    "select id, set_aside_reason from marts.fct_register_rows_set_aside where id {} 'added%' order"
+    " by all"
+)
 
 
 def coded_as_laiwu(folder: Path) -> None:
-    """Let a third of the rows of 济南 carry the code of 莱芜, which was merged into it: registers keep old codes."""
+    """Let a third of the rows of 济南 carry the code of 莱芜, which was merged into it: registers keep
+    old codes.
+    """
     for path in folder.glob("*_register/*.parquet"):
         rows = pq.read_table(path)
         codes = rows["城市代码"].to_pylist()
@@ -41,7 +53,9 @@ def coded_as_laiwu(folder: Path) -> None:
         for number in of_jinan[::3]:
             codes[number] = "371200"
         position = rows.column_names.index("城市代码")
-        pq.write_table(rows.set_column(position, rows.schema.field(position), pa.array(codes)), path)
+        pq.write_table(
+            rows.set_column(position, rows.schema.field(position), pa.array(codes)), path
+        )
 
 
 def seed(name: str) -> list[dict[str, str]]:
@@ -62,7 +76,9 @@ def register_build(shared: Path, sample_build: Build) -> Build:
         return build
 
     manifest = sample_build.manifest
-    return built_once(Build(folder / "registers", folder / "warehouse.duckdb", folder, manifest=manifest), make)
+    return built_once(
+        Build(folder / "registers", folder / "warehouse.duckdb", folder, manifest=manifest), make
+    )
 
 
 def tagged(texts: pd.Series, entity: str) -> pd.Series:
@@ -70,12 +86,16 @@ def tagged(texts: pd.Series, entity: str) -> pd.Series:
     keywords = [row for row in seed("ai_keywords") if row["searched_in"] in ("any", entity)]
 
     def pattern(kind: str) -> re.Pattern[str]:
-        terms = sorted((row for row in keywords if row["kind"] == kind), key=lambda row: -len(row["term"]))
+        terms = sorted(
+            (row for row in keywords if row["kind"] == kind), key=lambda row: -len(row["term"])
+        )
         return re.compile(
             "|".join(
-                rf"(?<![0-9A-Za-z_]){re.escape(row['term'])}(?![0-9A-Za-z_])"
-                if row["language"] == "en"
-                else re.escape(row["term"])
+                (
+                    rf"(?<![0-9A-Za-z_]){re.escape(row['term'])}(?![0-9A-Za-z_])"
+                    if row["language"] == "en"
+                    else re.escape(row["term"])
+                )
                 for row in terms
             ),
             re.IGNORECASE,
@@ -99,13 +119,17 @@ def sections() -> dict[str, str]:
     return {row["industry_code"]: row["section"] for row in seed("industries")}
 
 
-def yearly(rows: pd.DataFrame, is_ai: pd.Series, keys: list[str], flags_of: Callable[[int], Flags]) -> pd.DataFrame:
+def yearly(
+    rows: pd.DataFrame, is_ai: pd.Series, keys: list[str], flags_of: Callable[[int], Flags]
+) -> pd.DataFrame:
     """Count by year and keys the rows of each flag, all and AI, under a vendor's headers."""
     counts = []
     for year in range(2010, 2021):
         flags = flags_of(year)
         flags |= {f"人工智能{name}": flag & is_ai for name, flag in flags.items()}
-        frame = pd.DataFrame(flags).astype(int).groupby([rows[key] for key in keys]).sum().reset_index()
+        frame = (
+            pd.DataFrame(flags).astype(int).groupby([rows[key] for key in keys]).sum().reset_index()
+        )
         counts.append(frame.assign(年份=year, 城市名称="", 数据来源="synthetic"))
     return pd.concat(counts)
 
@@ -115,16 +139,27 @@ def ready_made_firms(folder: Path) -> pd.DataFrame:
     firms = read(folder, "firm_register/*.parquet")
     entry, leave = firms["成立日期"], firms["注销日期"]
     firms["行业代码"] = firms["行业代码"].str[:2]
-    usable = entry.notna() & (entry <= "2020-12-31") & ~(leave < entry) & firms["行业代码"].isin([*sections()])
+    usable = (
+        entry.notna()
+        & (entry <= "2020-12-31")
+        & ~(leave < entry)
+        & firms["行业代码"].isin([*sections()])
+    )
     firms = firms[usable].drop_duplicates("统一社会信用代码")
     firms = firms[firms["城市代码"].isin({row["city_id"] for row in seed("cities")} | {"371200"})]
     entry, leave = firms["成立日期"], firms["注销日期"]
 
     def flags(year: int) -> Flags:
         alive = (entry <= f"{year}-12-31") & ~(leave <= f"{year}-12-31")
-        return {"企业存续数": alive, "企业新设数": entry.dt.year == year, "企业注销数": leave.dt.year == year}
+        return {
+            "企业存续数": alive,
+            "企业新设数": entry.dt.year == year,
+            "企业注销数": leave.dt.year == year,
+        }
 
-    return yearly(firms, tagged(firms["经营范围"], "firm_register"), ["城市代码", "行业代码"], flags)
+    return yearly(
+        firms, tagged(firms["经营范围"], "firm_register"), ["城市代码", "行业代码"], flags
+    )
 
 
 def usable_patents(folder: Path) -> pd.DataFrame:
@@ -134,9 +169,16 @@ def usable_patents(folder: Path) -> pd.DataFrame:
     ipc = patents["IPC主分类号"].fillna("")
     patents["行业代码"] = ipc.str[:4].map(divisions).fillna(ipc.str[:3].map(divisions))
     applied, granted = patents["申请日"], patents["授权日"]
-    usable = applied.notna() & (applied <= "2020-12-31") & ~(granted < applied) & patents["行业代码"].notna()
+    usable = (
+        applied.notna()
+        & (applied <= "2020-12-31")
+        & ~(granted < applied)
+        & patents["行业代码"].notna()
+    )
     patents = patents[usable].drop_duplicates("申请号")
-    return patents[patents["城市代码"].isin({row["city_id"] for row in seed("cities")} | {"371200"})]
+    return patents[
+        patents["城市代码"].isin({row["city_id"] for row in seed("cities")} | {"371200"})
+    ]
 
 
 def ready_made_patents(folder: Path) -> pd.DataFrame:
@@ -144,13 +186,18 @@ def ready_made_patents(folder: Path) -> pd.DataFrame:
     patents = usable_patents(folder)
 
     def flags(year: int) -> Flags:
-        return {"专利申请数": patents["申请日"].dt.year == year, "专利授权数": patents["授权日"].dt.year == year}
+        return {
+            "专利申请数": patents["申请日"].dt.year == year,
+            "专利授权数": patents["授权日"].dt.year == year,
+        }
 
     is_ai = tagged(patents["专利名称"], "patent_register")
     return yearly(patents, is_ai, ["城市代码", "行业代码", "专利类型"], flags)
 
 
-def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(register_build: Build, fresh: Build) -> None:
+def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(
+    register_build: Build, fresh: Build
+) -> None:
     for name, counts in (
         ("firm_survival/企业存续_2020.csv", ready_made_firms(register_build.extracts)),
         ("patents/专利_2020.csv", ready_made_patents(register_build.extracts)),
@@ -167,20 +214,29 @@ def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(registe
     assert (register_build.value(PROVIDERS), fresh.value(PROVIDERS)) == ("register", "vendor")
 
 
-def test_a_stock_that_does_not_follow_its_flows_is_found_in_its_cell(register_build: Build, tmp_path: Path) -> None:
+def test_a_stock_that_does_not_follow_its_flows_is_found_in_its_cell(
+    register_build: Build, tmp_path: Path
+) -> None:
     sql = register_build.compiled("stocks_follow_flows_int_firm_register_counts_firm__ai_firm")
     for stock in ("firm", "ai_firm"):
         with duckdb.connect(str(shutil.copy(register_build.warehouse, tmp_path))) as connection:
             connection.execute(
-                f"update intermediate.int_firm_register_counts set {stock}_exit_count = {stock}_exit_count + 1 "
-                "where city_id = '440300' and year = 2015 and scope = 'manufacturing'"
+                f"update intermediate.int_firm_register_counts set {stock}_exit_count ="
+                f" {stock}_exit_count + 1 where city_id = '440300' and year = 2015 and scope ="
+                " 'manufacturing'"
             )
             assert len(connection.execute(sql).fetchall()) == 1
 
 
-def test_every_record_of_a_register_is_used_or_set_aside_with_its_reason(register_build: Build) -> None:
-    accounted = "select file_path, sum(row_count)::bigint from marts.fct_row_accounting group by all"
-    assert register_build.pairs(accounted) == register_build.pairs("select file_path, record_count from raw.deliveries")
+def test_every_record_of_a_register_is_used_or_set_aside_with_its_reason(
+    register_build: Build,
+) -> None:
+    accounted = (
+        "select file_path, sum(row_count)::bigint from marts.fct_row_accounting group by all"
+    )
+    assert register_build.pairs(accounted) == register_build.pairs(
+        "select file_path, record_count from raw.deliveries"
+    )
     counted_aside = register_build.rows(
         "select file_path, disposition, row_count from marts.fct_row_accounting "
         "where disposition not in ('used', 'in no series') order by all"
@@ -194,7 +250,10 @@ def test_every_record_of_a_register_is_used_or_set_aside_with_its_reason(registe
         "no date",
         "unknown industry",
     }
-    listed = "select file_path, set_aside_reason, count(*) from marts.fct_register_rows_set_aside group by all"
+    listed = (
+        "select file_path, set_aside_reason, count(*) from marts.fct_register_rows_set_aside group"
+        " by all"
+    )
     assert register_build.rows(f"{listed} order by all") == counted_aside
 
 
@@ -214,9 +273,15 @@ def test_the_tags_of_a_firm_say_why_it_counts_as_ai(register_build: Build) -> No
 @pytest.mark.door
 @pytest.mark.soak
 @pytest.mark.usefixtures("seeded")
-def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh: Build, tmp_path: Path) -> None:
-    """Only the new file is read for cells and tags; one that was replaced or taken away counts only in the past."""
-    growing = fresh.extracts = Path(shutil.copytree(register_build.extracts, tmp_path / "registers"))
+def test_a_later_file_gives_what_a_full_build_gives(
+    register_build: Build, fresh: Build, tmp_path: Path
+) -> None:
+    """Only the new file is read for cells and tags; one that was replaced or taken away counts only
+    in the past.
+    """
+    growing = fresh.extracts = Path(
+        shutil.copytree(register_build.extracts, tmp_path / "registers")
+    )
     last = growing / "patent_register/专利登记_2021.parquet"
     corrected = growing / "patent_register/专利登记_2015.parquet"
     again = growing / "patent_register/专利登记_again.parquet"
@@ -231,7 +296,10 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
         return fresh
 
     landed = "select file_path, count(*) from intermediate.int_register_delivered as delivered"
-    landed += " join raw.raw_register_files using (file_number) where delivered.entity = 'patent_register'"
+    landed += (
+        " join raw.raw_register_files using (file_number) where delivered.entity ="
+        " 'patent_register'"
+    )
     landed += " group by all order by all"
     at_first = counted().rows(landed)
     first_count = fresh.value("select max(delivery_number) from raw.deliveries")
@@ -249,11 +317,15 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
     ]
     for table in (
         "select * from intermediate.int_series_conformed",
-        "select * exclude (delivery_number) from marts.fct_row_accounting "
-        "where disposition not in ('superseded', 'withdrawn')",
+        (
+            "select * exclude (delivery_number) from marts.fct_row_accounting "
+            "where disposition not in ('superseded', 'withdrawn')"
+        ),
         "select * from marts.fct_ai_tags",
     ):
-        assert fresh.rows(f"{table} order by all") == register_build.rows(f"{table} order by all"), table
+        assert fresh.rows(f"{table} order by all") == register_build.rows(
+            f"{table} order by all"
+        ), table
 
     past = replace(fresh, warehouse=tmp_path / "past.duckdb")
     of_the_past = (
@@ -271,21 +343,33 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
         pq.write_table(pq.read_table(path).filter(pc.field("专利类型") != "发明"), path)
     fresh.dbt("run", "--select", "+raw_deliveries", "raw_declared_sources")
     counted("--exclude", "raw_deliveries")
-    assert fresh.value("select count(*) from intermediate.int_register_cells where entity = 'patent_register'") > 0
+    assert (
+        fresh.value(
+            "select count(*) from intermediate.int_register_cells where entity = 'patent_register'"
+        )
+        > 0
+    )
     assert fresh.rows("from intermediate.int_patent_register_counts") == []
 
 
 def deliver_firms(path: Path, firms: str) -> None:
-    """Write a register of manufacturers: id, city code, entry and exit; A of each file is an AI firm."""
+    """Write a register of manufacturers: id, city code, entry and exit; A of each file is an AI
+    firm.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [[None if cell == "-" else cell for cell in line.split()] for line in firms.strip().splitlines()]
+    rows = [
+        [None if cell == "-" else cell for cell in line.split()]
+        for line in firms.strip().splitlines()
+    ]
     names = ("统一社会信用代码", "城市代码", "成立日期", "注销日期")
     frame = pd.DataFrame(rows, columns=names)
     for name in names[2:]:
         frame[name] = pd.to_datetime(frame[name]).dt.date
     frame["行业代码"] = "3921"
     frame["经营范围"] = ["人工智能" if row[0] == "A" else "五金" for row in rows]
-    schema = pa.schema([(name, pa.date32() if name in names[2:] else pa.string()) for name in frame])
+    schema = pa.schema(
+        [(name, pa.date32() if name in names[2:] else pa.string()) for name in frame]
+    )
     pq.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False), path)
 
 
@@ -322,7 +406,9 @@ ASIDE = """
 
 def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build) -> None:
     """Expected counts are counted by hand from the rows above."""
-    older, newer = (fresh.extracts / f"firm_register/firm_register_{year}.parquet" for year in (2018, 2020))
+    older, newer = (
+        fresh.extracts / f"firm_register/firm_register_{year}.parquet" for year in (2018, 2020)
+    )
     deliver_firms(older, OLDER)
     deliver_firms(newer, NEWER)
     columns = "city_id, year, firm_count, firm_exit_count, ai_firm_count, ai_firm_exit_count"
@@ -336,7 +422,10 @@ def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build) -> None
         ("440300", 2019, 3, 1, 0, 1),
     ]
     year = "substring(file_path, length(file_path) - 11, 4)"
-    listed = f"select concat_ws(' ', {year}, id, row_number, set_aside_reason) from marts.fct_register_rows_set_aside"
+    listed = (
+        f"select concat_ws(' ', {year}, id, row_number, set_aside_reason) from"
+        " marts.fct_register_rows_set_aside"
+    )
     aside = [line.strip() for line in ASIDE.strip().splitlines()]
     assert fresh.rows(f"{listed} order by all") == [(line,) for line in aside]
     reasons = {**Counter((line[:4], line.split(" ", 3)[3]) for line in aside)} | {
@@ -359,14 +448,18 @@ def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build) -> None
 @pytest.mark.door
 @pytest.mark.soak
 @pytest.mark.usefixtures("seeded")
-def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_anew(fresh: Build, tmp_path: Path) -> None:
+def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_anew(
+    fresh: Build, tmp_path: Path
+) -> None:
     fresh.project = copy_of_the_project(tmp_path / "project")
     deliver_firms(fresh.extracts / "firm_register/firms.parquet", "A 440300 - -")
 
     def cohorts() -> list[tuple[str, int]]:
         fresh.dbt("run", "--select", "+int_register_cohorts")
         assert fresh.exit_code == 0, fresh.output
-        return fresh.rows("select set_aside_reason, row_count from intermediate.int_register_cohorts")
+        return fresh.rows(
+            "select set_aside_reason, row_count from intermediate.int_register_cohorts"
+        )
 
     assert cohorts() == [("no date", 1)]
     with duckdb.connect(str(fresh.warehouse)) as connection:
@@ -375,7 +468,9 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
 
     # called by a model above the table, two calls down
     macro = fresh.project / "macros/registers/register_set_aside_reason.sql"
-    macro.write_text(macro.read_text(encoding="utf-8").replace("'no date'", "'undated'"), encoding="utf-8")
+    macro.write_text(
+        macro.read_text(encoding="utf-8").replace("'no date'", "'undated'"), encoding="utf-8"
+    )
     assert cohorts() == [("undated", 1)]
 
 
@@ -392,17 +487,29 @@ def written_by_hand(rows: pd.DataFrame) -> pd.DataFrame:
             " {1:%Y}年{1:%m}月{1:%d}日",
         )
         rows[column] = [
-            forms[n % len(forms)].format(date, pd.Timestamp(date)) if date else nothing[n % len(nothing)]
+            (
+                forms[n % len(forms)].format(date, pd.Timestamp(date))
+                if date
+                else nothing[n % len(nothing)]
+            )
             for n, date in zip(number, rows[column], strict=True)
         ]
     if "行业代码" in rows:
         letters = sections()
         rows["行业代码"] = [
-            (code, f"{letter}{code}", f"{letter}{code[:2]} 制造业", f" {code}")[n % 4] if letter else code
-            for n, code, letter in zip(number, rows["行业代码"], rows["行业代码"].str[:2].map(letters), strict=True)
+            (
+                (code, f"{letter}{code}", f"{letter}{code[:2]} 制造业", f" {code}")[n % 4]
+                if letter
+                else code
+            )
+            for n, code, letter in zip(
+                number, rows["行业代码"], rows["行业代码"].str[:2].map(letters), strict=True
+            )
         ]
     known = {row["city_id"] for row in seed("cities") if row["city_id"][2] != "9"} | {"371200"}
-    districts = {code: f"{code[:2]}0105" if code[2:] == "0000" else f"{code[:4]}05" for code in known}
+    districts = {
+        code: f"{code[:2]}0105" if code[2:] == "0000" else f"{code[:4]}05" for code in known
+    }
     rows["城市代码"] = [
         (code, f" {code}", districts.get(code, code))[n % 3] if code else code
         for n, code in zip(number, rows["城市代码"], strict=True)
@@ -432,7 +539,8 @@ def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parqu
         ("", "2015年1月1日", "no city"),
     )
     added = pd.DataFrame(
-        [(f"added {n}", city, "C3921", date) for n, (city, date, _) in enumerate(unusable)], columns=tabbed.columns[:4]
+        [(f"added {n}", city, "C3921", date) for n, (city, date, _) in enumerate(unusable)],
+        columns=tabbed.columns[:4],
     )
     pd.concat([tabbed, added]).to_csv(firms, index=False)
     ragged = fresh.extracts / "patent_register/专利登记_2015.csv"
@@ -440,7 +548,8 @@ def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parqu
     assert count(fresh, *COUNTED, "int_source_checks").failed == {}
     of_file = "where file_path like '%专利登记_2015.csv'"
     ((reason, rejected_count),) = fresh.rows(
-        f"select disposition, row_count from marts.fct_row_accounting {of_file} and disposition like 'expected%'"
+        f"select disposition, row_count from marts.fct_row_accounting {of_file} and disposition"
+        " like 'expected%'"
     )
     assert (reason[-15:], rejected_count) == ("fields, found 2", 1)
     accounted = fresh.value(f"select sum(row_count) from marts.fct_row_accounting {of_file}")
@@ -448,9 +557,14 @@ def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parqu
     assert fresh.rows(COUNTS) == register_build.rows(COUNTS)
     assert fresh.value("select distinct extract_set_kind from raw.deliveries") == "synthetic"
 
-    assert fresh.rows(LISTED.format("like")) == [(f"added {n}", reason) for n, (*_, reason) in enumerate(unusable)]
+    assert fresh.rows(LISTED.format("like")) == [
+        (f"added {n}", reason) for n, (*_, reason) in enumerate(unusable)
+    ]
     assert fresh.rows(LISTED.format("not like")) == register_build.rows(LISTED.format("not like"))
-    without_a_city = "select source_name, sum(lost_count_records) from intermediate.int_source_checks group by all"
+    without_a_city = (
+        "select source_name, sum(lost_count_records) from intermediate.int_source_checks group"
+        " by all"
+    )
     assert fresh.pairs(without_a_city) == {"firm_register": 3, "patent_register": 0}
 
 
@@ -464,7 +578,8 @@ def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(sample_build: 
     nodes = [
         node
         for node in models.nodes_of(sample_build.manifest).values()
-        if re.fullmatch(r"int_\w*register_\w+|stg_\w+_register", node["name"]) and node["resource_type"] == "model"
+        if re.fullmatch(r"int_\w*register_\w+|stg_\w+_register", node["name"])
+        and node["resource_type"] == "model"
     ]
     assert len(nodes) == 3 + 13
     for node in nodes:
@@ -476,11 +591,17 @@ def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(sample_build: 
         unknown = {call.name.lower() for call in tree.find_all(exp.Anonymous)} - DISPATCHED
         assert unknown == set(), node["name"]
         assert not list(tree.find_all(exp.Filter, exp.Columns, exp.Qualify)), node["name"]
-        assert not [star for star in tree.find_all(exp.Star) if star.args.get("except_")], node["name"]
+        assert not [star for star in tree.find_all(exp.Star) if star.args.get("except_")], node[
+            "name"
+        ]
 
 
-def test_without_a_register_its_tables_are_empty_with_the_declared_columns(sample_build: Build) -> None:
+def test_without_a_register_its_tables_are_empty_with_the_declared_columns(
+    sample_build: Build,
+) -> None:
     rows = sample_build.frame("from intermediate.int_register_delivered")
-    assert {"record_id", "city_code", "industry_code", "start_date", "end_date", "text"} <= {*rows.columns}
+    assert {"record_id", "city_code", "industry_code", "start_date", "end_date", "text"} <= {
+        *rows.columns
+    }
     assert len(rows) == 0
     assert sample_build.value("select count(*) from intermediate.int_firm_register_counts") == 0

@@ -1,4 +1,6 @@
-"""The estimates of the default draw, by the files and dbt and by the route of benchmarks/replication.py."""
+"""The estimates of the default draw, by the files and dbt and by the route of
+benchmarks/replication.py.
+"""
 
 import pandas as pd
 
@@ -18,8 +20,8 @@ def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(
     columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]
     direct = tables.coefficients(chosen, drawn).to_pandas()[columns]
     built = sample_build.rows(
-        f"select {', '.join(columns)} from reports.rpt_coefficients "
-        "where reading = 'default' and table_id in ('table_1', 'table_2', 'table_3', 'table_4', 'table_5', 'table_6')"
+        f"select {', '.join(columns)} from reports.rpt_coefficients where reading = 'default' and"
+        " table_id in ('table_1', 'table_2', 'table_3', 'table_4', 'table_5', 'table_6')"
     )
 
     assert direct["estimate"].notna().all()

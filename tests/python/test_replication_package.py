@@ -1,4 +1,6 @@
-"""The replication package as a data editor meets it: unpacked, read, run, and changed by one number."""
+"""The replication package as a data editor meets it: unpacked, read, run, and changed by one
+number.
+"""
 
 import csv
 import hashlib
@@ -27,10 +29,13 @@ from tests.python.conftest import Build, environment_of_its_own, made_once
 from tests.python.release_store import changed, described
 from tests.python.terminal import on_terminal
 
-# The example of GB 11643, whose check character is right; in one piece, it would break the rule in this file.
+# The example of GB 11643, whose check character is right; in one piece, it would break the rule in
+# this file.
 IDENTITY = "110105" + "19491231" + "002X"
 PANEL = "marts.fct_city_year_panel"
-RESTRICT = "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'"
+RESTRICT = (
+    "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'"
+)
 
 
 FORM = """
@@ -128,7 +133,8 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
         assert row["provenance_class"] == ("" if row["path"].endswith(".yml") else "generated")
     counts = {row["series"]: row["2015"] for row in rows(package_folder, contents.OBSERVATIONS)}
     count = few.value(
-        "select count(value) from marts.fct_city_year_values where variable = 'gdp_100m_cny' and year = 2015"
+        "select count(value) from marts.fct_city_year_values where variable = 'gdp_100m_cny' and"
+        " year = 2015"
     )
     assert counts["gdp_100m_cny"] == str(count)
     # the cell is in the README too
@@ -139,11 +145,14 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
     not_kept.pop("The code is that of a commit.", None)
     assert not_kept == {
         "The README has processor, memory, system and run time.": "README.md has no run time",
-        "The paper's citation has volume, pages and DOI.": "CITATION.cff: the paper has no volume, no start, no end, "
-        "no doi",
+        "The paper's citation has volume, pages and DOI.": (
+            "CITATION.cff: the paper has no volume, no start, no end, no doi"
+        ),
     }
     figure = (package_folder / "output/figure_1.svg").read_text(encoding="utf-8")
-    points, printed = few.rows("select count(estimate), count(printed_estimate) from reports.rpt_figure_1")[0]
+    points, printed = few.rows(
+        "select count(estimate), count(printed_estimate) from reports.rpt_figure_1"
+    )[0]
     assert (figure.count("<circle "), figure.count(">×</text>")) == (points, printed)
     assert "SYNTHETIC DATA" in figure
 
@@ -158,15 +167,21 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(folder)
     listed = rows(folder, contents.RAW_FILES)
-    assert raw_files_of(folder) == [Path(row["path"]).name for row in listed if row["is_restricted"] == "False"]
+    assert raw_files_of(folder) == [
+        Path(row["path"]).name for row in listed if row["is_restricted"] == "False"
+    ]
     (address,) = [row["address"] for row in listed if row["path"].endswith("/firms12_20.dta")]
-    repository = r"https://github\.com/DuHe1123/phd_projects/blob/[0-9a-f]{40}/rawData/firms12_20\.dta"
+    repository = (
+        r"https://github\.com/DuHe1123/phd_projects/blob/[0-9a-f]{40}/rawData/firms12_20\.dta"
+    )
     assert re.fullmatch(repository, address)
     # a picture that is copied keeps what it stands for
     figure = (folder / "output/figure_1.svg").read_text(encoding="utf-8")
     assert "† AI firms of all industries, by keyword, entered</text>" in figure
     assert ">† AI firms of all industries by keyword substitute for sections B-E.</text>" in figure
-    (details,) = re.findall(r"^\| biechouwo \|.*$", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
+    (details,) = re.findall(
+        r"^\| biechouwo \|.*$", (folder / "README.md").read_text("utf-8"), re.MULTILINE
+    )
     # each of its four files
     assert details.count("from https://github.com/biechouwo-coder/G-P/blob/") == 4
     checked = {row["rule"]: row["faults"] for row in rows(folder, rules.CHECKS)}
@@ -200,7 +215,8 @@ def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_fol
             "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
         )
         connection.execute(
-            f"update {PANEL} set gdp_100m_cny = gdp_100m_cny + 1 where city_id = '440300' and year = 2015"
+            f"update {PANEL} set gdp_100m_cny = gdp_100m_cny + 1 where city_id = '440300' and year"
+            " = 2015"
         )
     for name, pattern, new in (
         (contents.PANEL, "2015", "2016"),
@@ -222,7 +238,9 @@ def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_fol
 def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     unpacked: Path, rerun_folder: Path, package: Path, few: Build
 ) -> None:
-    release = changed(package.with_name("published.duckdb"), unpacked.with_name("copied.duckdb"), RESTRICT)
+    release = changed(
+        package.with_name("published.duckdb"), unpacked.with_name("copied.duckdb"), RESTRICT
+    )
     files = contents._raw_files(release, few.extracts, with_restricted=False)
     contents.strip(contents.Package(unpacked, release, read_manifest(release), files, False, 0))
     assert raw_files_of(unpacked) == ["extract_set.yml"]
@@ -230,7 +248,9 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     assert [*rules._restricted(unpacked)] == []
     with duckdb.connect(str(unpacked / contents.RELEASE), read_only=True) as connection:
         tables = ("marts.fct_delivered_values", "reports.rpt_coefficients")
-        values, estimates = (connection.execute(f"select count(*) from {table}").fetchone() for table in tables)
+        values, estimates = (
+            connection.execute(f"select count(*) from {table}").fetchone() for table in tables
+        )
     # estimates are no data of a source
     assert (values, estimates) == ((0,), *few.rows(f"select count(*) from {tables[1]}"))
     kept = withheld.read_summary(unpacked / contents.WITHHELD)
@@ -243,7 +263,10 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
         (RESTRICT, []),
         (
             f"update {PANEL} set gdp_100m_cny = gdp_100m_cny + 1 where year = 2015",
-            [f"{PANEL}, column gdp_100m_cny: {figure}" for figure in ("mean", "standard_deviation")],
+            [
+                f"{PANEL}, column gdp_100m_cny: {figure}"
+                for figure in ("mean", "standard_deviation")
+            ],
         ),
     ):
         with duckdb.connect(str(warehouse)) as connection:
@@ -263,8 +286,8 @@ SOURCED = REPUBLISHED | {",,,in this package": FETCHED}
 NO_ADDRESS = ": no address, or none with commit and path "
 DATA_LICENCE = "the licence of the whole in ro-crate-metadata.json is not LICENSE_DATA.md"
 RULES = [
-    # what the file has instead: text for text, or all of it, or nothing at all; and the fault. What the package
-    # itself breaks is in the test of what it holds.
+    # what the file has instead: text for text, or all of it, or nothing at all; and the fault. What
+    # the package itself breaks is in the test of what it holds.
     ("_signed", README, {"- [x] I certify": "- [ ] I certify"}, "not certified: "),
     ("_signed", README, {"Signed: A Tester": "Signed: "}, "nobody has signed"),
     ("_listed", README, {"`run.sh` |": "`do.sh` |"}, "run.sh is in no row of the overview"),
@@ -285,7 +308,12 @@ RULES = [
     ("_cited", RAW_FILES, SOURCED | {"0" * 40: "main"}, NO_ADDRESS),
     ("_data_licence", "LICENSE_DATA.md", {"| vendor |": "| other |"}, "does not name vendor"),
     ("_data_licence", "LICENSE_DATA.md", None, DATA_LICENCE),
-    ("_data_licence", contents.CRATE, {'"@id": "LICENSE_DATA.md"': '"@id": "LICENSE"'}, DATA_LICENCE),
+    (
+        "_data_licence",
+        contents.CRATE,
+        {'"@id": "LICENSE_DATA.md"': '"@id": "LICENSE"'},
+        DATA_LICENCE,
+    ),
     ("_data_licence", contents.CRATE, {'"@context"': '"@context'}, DATA_LICENCE),
     ("_outputs", "output/figure_1.svg", None, "Figure 1: there is no output/figure_1.svg"),
     ("_restricted", RAW_FILES, {",False,True,": ",True,True,"}, ", which is restricted"),
@@ -295,7 +323,12 @@ RULES = [
     ("_personal", "data/notes.csv", f"{IDENTITY}\n", f"data/notes.csv: {IDENTITY}"),
     # of that form, with another check character
     ("_personal", "data/notes.csv", f"{IDENTITY[:-1]}1\n", ""),
-    ("_names", "output/表1.tex", "", "output/表1.tex: another character than A-Z, a-z, 0-9, ., _ and -"),
+    (
+        "_names",
+        "output/表1.tex",
+        "",
+        "output/表1.tex: another character than A-Z, a-z, 0-9, ., _ and -",
+    ),
     ("_names", "output/Verdicts.csv", "", "output/verdicts.csv: another name differs only in"),
     ("_versions", contents.LOCK, "duckdb==1 --hash=0\npandas\n", "pandas: no version or no hash"),
     ("_readme", README, {"\n## References\n": ""}, "README.md has no section References"),
@@ -342,7 +375,9 @@ def test_each_rule_of_a_data_editor_can_fail(
         (("name:", "name: ["), "cannot be read as YAML"),
     ],
 )
-def test_a_form_that_signs_nothing_is_refused(change: tuple[str, str], message: str, tmp_path: Path) -> None:
+def test_a_form_that_signs_nothing_is_refused(
+    change: tuple[str, str], message: str, tmp_path: Path
+) -> None:
     manifest = cast(Manifest, SimpleNamespace(extract_set="sample", release_id="000001"))
     form = tmp_path / "form.yml"
     form.write_text(FORM.replace(*change), encoding="utf-8")
@@ -369,7 +404,9 @@ def test_other_files_than_those_of_the_release_are_not_packed(tmp_path: Path) ->
 
 def package_of(folder: Path, **files: bytes) -> Path:
     """Write a zip with files and with their SHA-256 of its own, as anybody can."""
-    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    sums = "".join(
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()
+    )
     with zipfile.ZipFile(folder / "foreign.zip", "w", zipfile.ZIP_DEFLATED) as opened:
         for name, content in {integrity.SUMS: sums.encode(), **files}.items():
             opened.writestr(name, content)
@@ -377,13 +414,16 @@ def package_of(folder: Path, **files: bytes) -> Path:
 
 
 def foreign(folder: Path, program: str, **more: bytes) -> Path:
-    """Return a package like a whole one, whose program is another and whose release has no more than its name."""
+    """Return a package like a whole one, whose program is another and whose release has no more
+    than its name.
+    """
     release = folder / "release.duckdb"
     if not release.exists():
         with duckdb.connect(str(release)) as connection:
             connection.execute("create schema raw")
             connection.execute(
-                "create table raw.deliveries as select 'x' as extract_set, 'delivered' as extract_set_kind"
+                "create table raw.deliveries as select 'x' as extract_set, 'delivered' as"
+                " extract_set_kind"
             )
             connection.execute("create schema marts")
             connection.execute(
@@ -433,20 +473,27 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
         refused.append((package_of(tmp_path / str(number), **files), why))
     for more, why in (
         ({contents.RELEASE: b"no release"}, f"{contents.RELEASE}: not a release"),
-        ({contents.RAW_FILES: b"path"}, f"{contents.RAW_FILES}: no column accessed, no column address"),
+        (
+            {contents.RAW_FILES: b"path"},
+            f"{contents.RAW_FILES}: no column accessed, no column address",
+        ),
         (
             {contents.RAW_FILES: ",".join(contents.RAW_COLUMNS).encode() + row},
             r"Obtain them, .* with --extracts:\nset/a.csv \(SHA-256 0a\), from its provider",
         ),
     ):
-        refused.append((foreign(tmp_path, program, **more).rename(tmp_path / f"{len(refused)}.zip"), why))
+        refused.append(
+            (foreign(tmp_path, program, **more).rename(tmp_path / f"{len(refused)}.zip"), why)
+        )
     for archive, why in refused:
         with pytest.raises(ReplicationError, match=why):
             checked(archive)
     changed_zip = foreign(tmp_path, program, **{contents.PANEL: b"2016", integrity.SUMS: sums})
     faults, asked = checked(changed_zip)
     (fault,) = [fault for fault in faults if "its SHA-256 is" in fault]
-    assert re.search(rf"{contents.PANEL}: its SHA-256 is [0-9a-f]{{64}}, and SHA256SUMS says ", fault)
+    assert re.search(
+        rf"{contents.PANEL}: its SHA-256 is [0-9a-f]{{64}}, and SHA256SUMS says ", fault
+    )
     assert (asked, ran.exists()) == ([], False)
 
 
@@ -455,14 +502,21 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
 ) -> None:
     monkeypatch.setenv("SECRET", "x")
     seen = tmp_path / "seen"
-    archive = foreign(tmp_path, f"(env; ls -A \"$HOME\" | sed 's/^/home holds /') > '{seen}'; exit 3")
+    archive = foreign(
+        tmp_path, f"(env; ls -A \"$HOME\" | sed 's/^/home holds /') > '{seen}'; exit 3"
+    )
     with pytest.raises(ReplicationError, match=r"foreign\.zip: not run, so no number is compared"):
         checked(archive, may_run=False)
     assert not seen.exists()
     asked: list[str] = []
     with pytest.raises(ReplicationError, match=r"run\.sh failed with code 3"):
         replication.check(archive, lambda _: None, lambda what: not asked.append(what))
-    for words in ("sh run.sh", str(archive), "the work of whoever made the zip", "which does not say from whom"):
+    for words in (
+        "sh run.sh",
+        str(archive),
+        "the work of whoever made the zip",
+        "which does not say from whom",
+    ):
         assert words in asked[0]
     lines = seen.read_text(encoding="utf-8").splitlines()
     variables = dict(line.split("=", 1) for line in lines if "=" in line)
@@ -470,12 +524,16 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
     assert variables.keys() <= {*rerun.PASSED_DOWN, *own.split()}
     assert not Path(variables["HOME"]).exists()
     assert not [line for line in lines if line.startswith("home holds ")]
-    with pytest.raises(ReplicationError, match=r"rerun/warehouse\.duckdb: run\.sh ended without a warehouse"):
+    with pytest.raises(
+        ReplicationError, match=r"rerun/warehouse\.duckdb: run\.sh ended without a warehouse"
+    ):
         checked(foreign(tmp_path, "true"))
 
 
 @pytest.mark.soak
-def test_a_person_at_a_terminal_is_asked_before_a_package_runs(sample_build: Build, tmp_path: Path) -> None:
+def test_a_person_at_a_terminal_is_asked_before_a_package_runs(
+    sample_build: Build, tmp_path: Path
+) -> None:
     command = ("replication-package", "--check", str(foreign(tmp_path, "exit 3")))
     ended = sample_build.command(*command)
     assert (ended.returncode, "--yes" in ended.stderr) == (2, True)
@@ -493,7 +551,9 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
     folder.mkdir()
     packed(sample_build, folder, "synthetic")  # of all rows: the other tests' release has few
     release = folder / "published.duckdb"
-    ended = sample_build.command("replication-package", "--database", str(release), "--out", str(written))
+    ended = sample_build.command(
+        "replication-package", "--database", str(release), "--out", str(written)
+    )
     assert ended.returncode == 0, ended.stderr
     with zipfile.ZipFile(written) as opened:
         log = opened.read("logs/run.log").decode()

@@ -1,4 +1,6 @@
-"""What the reports say of the sample: tables as printed, the scorecard, the remarks, and the figure."""
+"""What the reports say of the sample: tables as printed, the scorecard, the remarks, and the
+figure.
+"""
 
 import csv
 import re
@@ -21,14 +23,18 @@ def published() -> list[dict[str, str]]:
 
 def estimate(build: Build, specification: str, term: str, column: str = "estimate") -> Any:
     return build.value(
-        f"select {column} from reports.rpt_coefficients where specification_id = ? and term = ?", specification, term
+        f"select {column} from reports.rpt_coefficients where specification_id = ? and term = ?",
+        specification,
+        term,
     )
 
 
-def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is_explained(sample_build: Build) -> None:
+def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is_explained(
+    sample_build: Build,
+) -> None:
     rows = sample_build.rows(
-        "select item_id, verdict in ('compatible', 'cannot_tell'), explaining_remark_number, status "
-        "from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
+        "select item_id, verdict in ('compatible', 'cannot_tell'), explaining_remark_number, status"
+        " from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
     )
     assert len(rows) == len(published()) == 56
     assert sum(inside for _, inside, _, _ in rows) >= 48
@@ -46,8 +52,8 @@ def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is
 
 def test_the_printed_facts_are_exact(sample_build: Build) -> None:
     facts = sample_build.rows(
-        "select item_id, printed_text, round(estimated_value, 1) = cast(printed_text as double), verdict "
-        "from reports.rpt_replication_scorecard where item_kind = 'fact' order by item_id"
+        "select item_id, printed_text, round(estimated_value, 1) = cast(printed_text as double),"
+        " verdict from reports.rpt_replication_scorecard where item_kind = 'fact' order by item_id"
     )
     printed = {
         "cities_100_to_200": "4",
@@ -65,23 +71,31 @@ def test_the_printed_facts_are_exact(sample_build: Build) -> None:
 
 def test_the_scorecard_compares_digits_as_printed(sample_build: Build) -> None:
     printed, error, stars, value, largest, smallest, same_sign, same_stars = sample_build.rows(
-        "select printed_text, printed_std_error_text, printed_stars, estimated_value, "
-        "difference_in_largest_printed_errors, difference_in_smallest_printed_errors, is_same_sign, is_same_stars "
-        "from reports.rpt_replication_scorecard where item_id = 'table_1_1_ai_firms'"
+        "select printed_text, printed_std_error_text, printed_stars, estimated_value,"
+        " difference_in_largest_printed_errors, difference_in_smallest_printed_errors,"
+        " is_same_sign, is_same_stars from reports.rpt_replication_scorecard where item_id ="
+        " 'table_1_1_ai_firms'"
     )[0]
     assert (printed, error, stars, same_sign, same_stars) == ("0.125", "0.01", "***", True, True)
     assert value == estimate(sample_build, "table_1_col_1", "ai_firms")
     # An error printed as .01 lies between .005 and .015.
     assert (largest, smallest) == pytest.approx(((value - 0.125) / 0.015, (value - 0.125) / 0.005))
     undefined = sample_build.rows(
-        "select printed_std_error_text, difference_in_largest_printed_errors from reports.rpt_replication_scorecard "
-        "where table_id = 'table_1' and column_number > 1"
+        "select printed_std_error_text, difference_in_largest_printed_errors from"
+        " reports.rpt_replication_scorecard where table_id = 'table_1' and column_number > 1"
     )
     assert undefined == [("0.00", None), ("0.00", None)]
-    assert sample_build.value("select count(distinct extract_set) from reports.rpt_replication_scorecard") == 1
+    assert (
+        sample_build.value(
+            "select count(distinct extract_set) from reports.rpt_replication_scorecard"
+        )
+        == 1
+    )
 
 
-def test_the_scorecard_says_how_far_an_estimate_misses_in_errors_by_province(sample_build: Build) -> None:
+def test_the_scorecard_says_how_far_an_estimate_misses_in_errors_by_province(
+    sample_build: Build,
+) -> None:
     rows = sample_build.rows("""
         select cast(s.printed_text as double), c.estimate, c.std_error_province, c.degrees_of_freedom_province,
         c.p_value_printed, s.miss_p_value_of_all
@@ -95,15 +109,19 @@ def test_the_scorecard_says_how_far_an_estimate_misses_in_errors_by_province(sam
     )
     assert len(rows) == 56
     for printed, value, error, freedom, p_value, of_all in rows:
-        assert p_value == pytest.approx(2 * stats.t.sf(abs(printed - value) / error, freedom), rel=1e-9)
+        assert p_value == pytest.approx(
+            2 * stats.t.sf(abs(printed - value) / error, freedom), rel=1e-9
+        )
         assert of_all == pytest.approx(min(1.0, estimated * p_value))
 
 
-def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(sample_build: Build) -> None:
+def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(
+    sample_build: Build,
+) -> None:
     """Tables 1 to 4; the counts of Tables 5 and 6 no transform gives (truth.py)."""
     counts = sample_build.rows(
-        "select printed_observation_count, observation_count from reports.rpt_replication_scorecard "
-        "where table_id <= 'table_4' order by item_id"
+        "select printed_observation_count, observation_count from reports.rpt_replication_scorecard"
+        " where table_id <= 'table_4' order by item_id"
     )
     assert len(counts) == 16
     assert all(counted == pytest.approx(printed, rel=0.001) for printed, counted in counts)
@@ -113,15 +131,20 @@ def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(sa
     ("table", "columns", "lines"),
     [("1", 3, 9), ("2", 3, 9), ("3", 6, 9), ("4", 4, 6), ("5", 3, 30), ("6", 2, 30)],
 )
-def test_a_table_is_shaped_as_printed(table: str, columns: int, lines: int, sample_build: Build) -> None:
+def test_a_table_is_shaped_as_printed(
+    table: str, columns: int, lines: int, sample_build: Build
+) -> None:
     shown = ", ".join(f"column_{number}" for number in range(1, columns + 1))
-    rows = sample_build.rows(f"select label_en, label_zh, {shown} from reports.rpt_table_{table} order by row_number")
+    rows = sample_build.rows(
+        f"select label_en, label_zh, {shown} from reports.rpt_table_{table} order by row_number"
+    )
     assert all(any(row[2:]) for row in rows)
     assert all(row[0] and row[1] for row in rows[lines:])
     for printed in (row for row in published() if row["table_id"] == f"table_{table}"):
         specification = f"table_{table}_col_{printed['column_number']}"
         value, error = (
-            estimate(sample_build, specification, printed["term"], name) for name in ("estimate", "std_error")
+            estimate(sample_build, specification, printed["term"], name)
+            for name in ("estimate", "std_error")
         )
         cells = {str(row[1 + int(printed["column_number"])]).rstrip("*‡") for row in rows[:lines]}
         assert {f"{value:.3f}", f"({error:.3f})"} <= cells, (specification, printed["term"])
@@ -133,9 +156,14 @@ def test_a_table_is_shaped_as_printed(table: str, columns: int, lines: int, samp
 def test_a_table_names_its_dependent_variables_and_its_fixed_effects(sample_build: Build) -> None:
     lines = {
         kind: cells
-        for kind, *cells in sample_build.rows("select line_kind, columns('column_[0-9]') from reports.rpt_table_3")
+        for kind, *cells in sample_build.rows(
+            "select line_kind, columns('column_[0-9]') from reports.rpt_table_3"
+        )
     }
-    assert lines["outcome"] == [*["Log secondary employment"] * 3, *["Log manufacturing employment"] * 3]
+    assert lines["outcome"] == [
+        *["Log secondary employment"] * 3,
+        *["Log manufacturing employment"] * 3,
+    ]
     assert lines["fixed_effects"] == ["city and year"] * 6
     # The outcome of an event study is a count, in the transform of its specification.
     assert sample_build.rows(
@@ -148,8 +176,12 @@ def test_a_table_names_its_dependent_variables_and_its_fixed_effects(sample_buil
     assert sample_build.rows(f"{cells} having {outcomes} <> 1 or {effects} <> {samples}") == []
 
 
-def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(sample_build: Build) -> None:
-    lines = sample_build.pairs("select label_en, column_4 from reports.rpt_table_4 where label_en <> ''")
+def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(
+    sample_build: Build,
+) -> None:
+    lines = sample_build.pairs(
+        "select label_en, column_4 from reports.rpt_table_4 where label_en <> ''"
+    )
 
     def of_gmm(column: str) -> Any:
         return estimate(sample_build, "table_4_col_4", "ai_firms", column)
@@ -167,30 +199,42 @@ def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(sample_
     # Its p-value tests nothing: no star, neither in the table nor in the scorecard.
     value = estimate(sample_build, "table_4_col_3", "ai_firms")
     assert estimate(sample_build, "table_4_col_3", "ai_firms", "p_value") < 0.01
-    assert f"{value:.3f}" in {cell for (cell,) in sample_build.rows("select column_3 from reports.rpt_table_4")}
+    assert f"{value:.3f}" in {
+        cell for (cell,) in sample_build.rows("select column_3 from reports.rpt_table_4")
+    }
     assert sample_build.rows(
-        "select estimated_stars, is_same_stars from reports.rpt_replication_scorecard where status = 'mechanical'"
+        "select estimated_stars, is_same_stars from reports.rpt_replication_scorecard where status"
+        " = 'mechanical'"
     ) == [(None, None)]
 
 
 def test_a_table_names_clusters_years_and_both_r2(sample_build: Build) -> None:
-    lines = sample_build.pairs("select label_en, column_2 from reports.rpt_table_1 where label_en <> ''")
+    lines = sample_build.pairs(
+        "select label_en, column_2 from reports.rpt_table_1 where label_en <> ''"
+    )
     cities, first, last = sample_build.rows(
         "select count(distinct city_id), min(year), max(year) from estimates.estimation_samples "
         "where specification_id = 'table_1_col_2'"
     )[0]
     assert (lines["Errors clustered by"], lines["Clusters"]) == ("city", str(cities))
-    assert (lines["First year of the sample"], lines["Last year of the sample"]) == (str(first), str(last))
-    assert lines["R2 within"] == f"{estimate(sample_build, 'table_1_col_2', 'ai_patent_applications', 'r2_within'):.3f}"
+    assert (lines["First year of the sample"], lines["Last year of the sample"]) == (
+        str(first),
+        str(last),
+    )
+    assert (
+        lines["R2 within"]
+        == f"{estimate(sample_build, 'table_1_col_2', 'ai_patent_applications', 'r2_within'):.3f}"
+    )
     labels = {label for (label,) in sample_build.rows("select label_en from reports.rpt_table_5")}
     assert "H0: no effect before the event, p" in labels
 
 
 def test_an_unsound_gmm_carries_its_warnings(sample_build: Build) -> None:
     rows = sample_build.rows(
-        "select specification_id, coalesce(warnings, ''), is_sound, ar1_p_value, ar2_p_value, hansen_p_value, "
-        "level_hansen_p_value, instrument_count, city_count from reports.rpt_coefficients "
-        "where estimator = 'dynamic_panel' and term = 'ai_firms' and status = 'estimated'"
+        "select specification_id, coalesce(warnings, ''), is_sound, ar1_p_value, ar2_p_value,"
+        " hansen_p_value, level_hansen_p_value, instrument_count, city_count from"
+        " reports.rpt_coefficients where estimator = 'dynamic_panel' and term = 'ai_firms' and"
+        " status = 'estimated'"
     )
     for name, text, is_sound, ar1, ar2, hansen, level_hansen, instruments, cities in rows:
         failed = {
@@ -202,7 +246,10 @@ def test_an_unsound_gmm_carries_its_warnings(sample_build: Build) -> None:
         }
         assert {words: words in f". {text}" for words in failed} == failed, name
         assert is_sound == (not any(failed.values())), name
-        assert "Not instrumented, so taken as unrelated to the errors of all years: ln_registered_population" in text
+        assert (
+            "Not instrumented, so taken as unrelated to the errors of all years:"
+            " ln_registered_population" in text
+        )
     unsound = {name for name, _, is_sound, *_ in rows if not is_sound}
     assert "table_4_col_4_lag_of_measure" in unsound
     assert "table_4_col_4" not in unsound
@@ -218,7 +265,9 @@ def test_figure_1_has_every_year_and_its_printed_numbers(sample_build: Build) ->
         ("ai_firm_exits", "table_5_col_2", 0.013),
     ):
         points = [row[1:] for row in rows if row[0] == outcome]
-        assert [(event_time, year) for event_time, year, *_ in points] == [(j, 2016 + j) for j in range(-6, 5)]
+        assert [(event_time, year) for event_time, year, *_ in points] == [
+            (j, 2016 + j) for j in range(-6, 5)
+        ]
         assert [point[2:4] for point in points if point[4]] == [(0.0, None)]
         assert points[5][0] == -1
         assert points[1][5] == before5
@@ -227,7 +276,9 @@ def test_figure_1_has_every_year_and_its_printed_numbers(sample_build: Build) ->
 
 
 def figures(build: Build, remark: int) -> dict[str, float]:
-    return build.pairs("select figure_en, value from reports.rpt_paper_remarks where remark_number = ?", remark)
+    return build.pairs(
+        "select figure_en, value from reports.rpt_paper_remarks where remark_number = ?", remark
+    )
 
 
 def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
@@ -240,7 +291,10 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     assert placebo["slope with own weights"] == pytest.approx(
         estimate(sample_build, "table_1_col_1", "ai_firms"), rel=1e-9
     )
-    assert placebo["2.5 % quantile with permuted weights"] < placebo["mean slope with permuted weights"]
+    assert (
+        placebo["2.5 % quantile with permuted weights"]
+        < placebo["mean slope with permuted weights"]
+    )
 
     mechanical = figures(sample_build, 4)
     assert mechanical["slope scaled by GDP, in logs"] == pytest.approx(1, abs=1e-9)
@@ -262,7 +316,9 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
         sample_build, "table_1_col_1_province", "ai_firms", "std_error"
     )
     together = figures(sample_build, 8)
-    assert together["firms alone, same city-years"] == estimate(sample_build, "table_1_col_1_common", "ai_firms")
+    assert together["firms alone, same city-years"] == estimate(
+        sample_build, "table_1_col_1_common", "ai_firms"
+    )
     common = "select distinct observation_count from reports.rpt_coefficients "
     common += "where specification_id similar to 'table_1_col_(._common|1_all_three)'"
     assert sample_build.rows(common) == [(2030,)]
@@ -270,14 +326,21 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     chance = figures(sample_build, 11)
     assert chance["printed coefficients"] == 56
     assert chance["excluded and not explained"] == 0
-    words = {"compatible": "compatible: the interval", "cannot_tell": "cannot tell: it contains both"}
+    words = {
+        "compatible": "compatible: the interval",
+        "cannot_tell": "cannot tell: it contains both",
+    }
     counts = sample_build.pairs(
-        "select verdict, count(*) from reports.rpt_replication_scorecard where item_kind = 'coefficient' group by 1"
+        "select verdict, count(*) from reports.rpt_replication_scorecard where item_kind ="
+        " 'coefficient' group by 1"
     )
     for verdict, beginning in words.items():
         (found,) = (value for name, value in chance.items() if name.startswith(beginning))
         assert found == counts[verdict]
-    untold = "select count(*) from reports.rpt_paper_remarks where question_zh is null or figure_zh is null"
+    untold = (
+        "select count(*) from reports.rpt_paper_remarks where question_zh is null or figure_zh is"
+        " null"
+    )
     assert sample_build.value(untold) == 0
 
 
@@ -286,43 +349,56 @@ def test_event_studies_show_three_kinds_of_errors(sample_build: Build) -> None:
         "select std_error, std_error_iid, std_error_robust from reports.rpt_coefficients "
         "where specification_id = 'table_6_col_1' and event_time is not null"
     )
-    # A balanced panel without controls: the homoskedastic error is one number, as Table 5 prints it.
+    # A balanced panel without controls: the homoskedastic error is one number, as Table 5 prints
+    # it.
     assert list(errors.round(12).nunique()[:2]) == [len(errors), 1]
     assert (errors["std_error_robust"] > 0).all()
 
 
 def test_channels_share_the_sample_of_the_scarcest_outcome(sample_build: Build) -> None:
-    """Manufacturing employment has it in its column of Table 3 already; on the public set the channels add up."""
+    """Manufacturing employment has it in its column of Table 3 already; on the public set the
+    channels add up.
+    """
     rows = sample_build.rows(
         "select regressor, manufacturing_employment_estimate, observation_count "
         "from reports.rpt_mechanisms order by regressor"
     )
     assert [row[0] for row in rows] == ["ai_firms", "ai_patent_applications", "ai_patent_grants"]
     for column, (measure, slope, count) in enumerate(rows, 4):
-        assert slope == pytest.approx(estimate(sample_build, f"table_3_col_{column}", measure), rel=1e-9)
-        assert count == estimate(sample_build, f"table_3_col_{column}", measure, "observation_count")
+        assert slope == pytest.approx(
+            estimate(sample_build, f"table_3_col_{column}", measure), rel=1e-9
+        )
+        assert count == estimate(
+            sample_build, f"table_3_col_{column}", measure, "observation_count"
+        )
 
 
 def test_high_income_differs_in_one_pooled_regression(sample_build: Build) -> None:
     above, below = sample_build.frame(
-        "from reports.rpt_heterogeneity where specification_id = 'heterogeneity_income_median' order by group_name"
+        "from reports.rpt_heterogeneity where specification_id = 'heterogeneity_income_median'"
+        " order by group_name"
     ).itertuples()
     assert (above.group_name, below.group_name, below.is_reference) == ("above", "below", True)
     assert above.difference > 0
     assert above.difference_p_value < 0.001  # the sample's high-income difference is .12
-    assert above.difference_p_value == pytest.approx(above.joint_p_value, rel=1e-9)  # one restriction: F is t squared
+    assert above.difference_p_value == pytest.approx(
+        above.joint_p_value, rel=1e-9
+    )  # one restriction: F is t squared
     assert np.isnan(below.difference)
     groups = sample_build.value(
-        "select count(*) from reports.rpt_heterogeneity where specification_id like 'heterogeneity_region%' "
-        "and joint_df1 = 3 and joint_p_value is not null"
+        "select count(*) from reports.rpt_heterogeneity where specification_id like"
+        " 'heterogeneity_region%' and joint_df1 = 3 and joint_p_value is not null"
     )
     assert groups == 8  # four regions, two kinds of year effects
 
 
-def test_a_group_of_five_cities_has_no_error_and_a_p_value_of_permutations(sample_build: Build) -> None:
+def test_a_group_of_five_cities_has_no_error_and_a_p_value_of_permutations(
+    sample_build: Build,
+) -> None:
     ((error, p_value, joint, warnings),) = sample_build.rows(
-        "select difference_std_error, difference_p_value, joint_p_value, warnings from reports.rpt_heterogeneity "
-        "where specification_id = 'heterogeneity_five_largest' and group_name = 'largest'"
+        "select difference_std_error, difference_p_value, joint_p_value, warnings from"
+        " reports.rpt_heterogeneity where specification_id = 'heterogeneity_five_largest' and"
+        " group_name = 'largest'"
     )
     assert error is joint is None
     assert p_value * 1000 == pytest.approx(round(p_value * 1000))
@@ -349,7 +425,11 @@ def test_a_pooled_regression_without_controls_finds_the_groups_alone(sample_buil
     expected = sample_build.rows(groups.format("reports.rpt_heterogeneity"))
     assert len(expected) > 10
     none = "update regression_specifications set controls = null"
-    tables = ("seeds.regression_specifications", "reports.rpt_coefficients", "marts.dim_city_groups")
+    tables = (
+        "seeds.regression_specifications",
+        "reports.rpt_coefficients",
+        "marts.dim_city_groups",
+    )
     with remade(sample_build, "rpt_heterogeneity", [none], *tables) as connection:
         assert connection.execute(groups.format("rpt_heterogeneity")).fetchall() == expected
 
@@ -358,21 +438,29 @@ def test_one_mechanical_term_makes_a_regression_mechanical_and_only_all_make_it_
     sample_build: Build,
 ) -> None:
     changes = [
-        "update rpt_coefficients set status = 'estimated' "
-        "where specification_id = 'table_4_col_3' and term <> regressor",
-        "update rpt_coefficients set status = 'not_estimable' "
-        "where specification_id = 'table_1_col_1' and term <> regressor",
+        (
+            "update rpt_coefficients set status = 'estimated' "
+            "where specification_id = 'table_4_col_3' and term <> regressor"
+        ),
+        (
+            "update rpt_coefficients set status = 'not_estimable' "
+            "where specification_id = 'table_1_col_1' and term <> regressor"
+        ),
     ]
     tables = ("intermediate.int_specifications_resolved", "marts.dim_variable", "marts.dim_labels")
     statuses = "select specification_id, status from {}rpt_specifications order by 1"
     expected = sample_build.rows(statuses.format("reports."))
     assert {("table_4_col_3", "mechanical"), ("table_1_col_1", "estimated")} <= {*expected}
-    with remade(sample_build, "rpt_specifications", changes, *tables, "reports.rpt_coefficients") as connection:
+    with remade(
+        sample_build, "rpt_specifications", changes, *tables, "reports.rpt_coefficients"
+    ) as connection:
         assert connection.execute(statuses.format("")).fetchall() == expected
 
 
 def test_no_row_is_numbered_without_an_order() -> None:
-    numbered = re.compile(r"\b(?:row_number|rank|dense_rank|lag|lead)\([^()]*\)\s*over\s*\(((?:[^()]|\([^()]*\))*)\)")
+    numbered = re.compile(
+        r"\b(?:row_number|rank|dense_rank|lag|lead)\([^()]*\)\s*over\s*\(((?:[^()]|\([^()]*\))*)\)"
+    )
     windows = [
         (path.name, window)
         for folder in ("models", "macros")

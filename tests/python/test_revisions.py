@@ -1,4 +1,6 @@
-"""Rewritten history is held: which changes of published values and estimates pass, and which do not."""
+"""Rewritten history is held: which changes of published values and estimates pass, and which do
+not.
+"""
 
 import io
 import json
@@ -78,14 +80,19 @@ def release_of(path: Path, warehouse: Path) -> Path:
             ("dim_city", "select '0' as city_id, '深圳市' as name_zh, 'Shenzhen' as name_en"),
             (
                 "dim_specification_series",
-                "select distinct 'on_' || series as specification_id, series, scope from new.release.series_values",
+                (
+                    "select distinct 'on_' || series as specification_id, series, scope from"
+                    " new.release.series_values"
+                ),
             ),
         ):
             connection.execute(f"create table new.marts.{table} as {query}")
     return path
 
 
-def compared(folder: Path, old: dict[Key, float], new: dict[Key, float], *declarations: Declaration) -> Revisions:
+def compared(
+    folder: Path, old: dict[Key, float], new: dict[Key, float], *declarations: Declaration
+) -> Revisions:
     place = Path(tempfile.mkdtemp(dir=folder))
     before = warehouse_of(place / "old.duckdb", old)
     release = release_of(place / "release.duckdb", before)
@@ -126,13 +133,17 @@ def test_the_message_names_series_years_cities_and_values_by_size(
     }
     del new["gdp", "total", "7", 2016]
     (line,) = compared(tmp_path, old, new).lines
-    assert line == (
-        "GDP (gdp, total, vendor) 2015-2016, 2019: 120 of 120 published values changed by more than 0.1 %, 1 of them "
-        f"are gone. Largest: {city} (0) 2015: 100 -> 300;  (7) 2016: 107 -> none;  (1) 2015: 101 -> 151.5."
+    assert (
+        line
+        == "GDP (gdp, total, vendor) 2015-2016, 2019: 120 of 120 published values changed by more"
+        f" than 0.1 %, 1 of them are gone. Largest: {city} (0) 2015: 100 -> 300;  (7) 2016: 107"
+        " -> none;  (1) 2015: 101 -> 151.5."
     )
 
 
-def test_more_than_one_per_cent_of_lost_city_years_is_held_though_no_series_is(tmp_path: Path) -> None:
+def test_more_than_one_per_cent_of_lost_city_years_is_held_though_no_series_is(
+    tmp_path: Path,
+) -> None:
     old = gdp_of(1000, range(2019, 2021))
     new = dict(old)
     for count, is_held in ((20, False), (21, True)):
@@ -168,7 +179,12 @@ def test_a_series_and_year_is_held_above_five_per_cent_of_values_that_change_by_
             expected[series, scope, year] = (100, rewritten, rewritten // 3, rewritten > 5)
     found = compared(tmp_path, old, new)
     rows = {
-        (row.series, row.scope, row.year): (row.published, row.rewritten, row.lost, row in found.beyond)
+        (row.series, row.scope, row.year): (
+            row.published,
+            row.rewritten,
+            row.lost,
+            row in found.beyond,
+        )
         for row in found.series_years
     }
     assert rows == expected
@@ -217,7 +233,9 @@ def seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_declaration_that_is_none_ends_a_refresh_before_it_builds(seed: Path, refreshes: Refreshes) -> None:
+def test_a_declaration_that_is_none_ends_a_refresh_before_it_builds(
+    seed: Path, refreshes: Refreshes
+) -> None:
     right = "vendor,gdp_100m_cny,total,2015,2016,census,2026-11-26,000001"
     for good, bad, message in (
         ("gdp_100m_cny", "gdp", "series is 'gdp', not a series of series.csv"),
@@ -247,7 +265,8 @@ def test_a_declaration_is_no_part_of_what_tables_are_made_of(tmp_path: Path) -> 
     assert fingerprint._is_code(Path(shutil.copy(path, tmp_path / "corrections.csv")))
 
 
-# ---------------------------------------------------------------- refreshes, of a warehouse that dbt built
+# ---------------------------------------------------------------- refreshes, of a warehouse that
+# dbt built
 
 
 @pytest.fixture(scope="module")
@@ -303,19 +322,24 @@ def test_a_rewritten_series_is_held_until_it_is_declared(published: Refreshes, s
         published.run()
     seed.write_text(HEADER + row, encoding="utf-8")
     manifest = published.run()
-    declared = r"declared revision after 000001: gdp_100m_cny \(total\) of vendor, 2017-2018, .*: census"
+    declared = (
+        r"declared revision after 000001: gdp_100m_cny \(total\) of vendor, 2017-2018, .*: census"
+    )
     assert re.fullmatch(declared, manifest.reason)
     assert read_manifest(store.published) == manifest
     assert ("declared", {"revisions": [manifest.reason]}) in published.events
 
 
 @pytest.mark.soak
-def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(published: Refreshes, seed: Path) -> None:
+def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
+    published: Refreshes, seed: Path
+) -> None:
     row = "vendor,gdp_100m_cny,*,2017,2018,census,2026-11-26,000001\n"
     seed.write_text(HEADER + row, encoding="utf-8")
     published.of(revised("2017, 2018", 1.05))
     assert published.run().release_id == "000002"
-    # another rewrite of the same values, also where the release that the row names is published again
+    # another rewrite of the same values, also where the release that the row names is published
+    # again
     published.of(revised("2017, 2018", 1.5))
     for now_published in ("000002", "000001"):
         by_hand.rollback(published.store, now_published, quiet)
@@ -335,11 +359,14 @@ def test_of_estimates_only_shown_columns_hold_a_release(published: Refreshes) ->
     published.run()
     published.of(moved.format("estimate + 1.1 * std_error", f"{reading} or {shown}"))
     with pytest.raises(
-        HeldError, match=r"An estimate moved by 1\.10 standard errors, more than REFRESH_HOLD_ABOVE \(1\)"
+        HeldError,
+        match=r"An estimate moved by 1\.10 standard errors, more than REFRESH_HOLD_ABOVE \(1\)",
     ):
         published.run()
     published.of(moved.format("null", shown))
-    with pytest.raises(HeldError, match=r"1 are lost, .*: table_1_col_1 ai_firms: 0\.\d+ \(.*\) -> none"):
+    with pytest.raises(
+        HeldError, match=r"1 are lost, .*: table_1_col_1 ai_firms: 0\.\d+ \(.*\) -> none"
+    ):
         published.run()
 
 
@@ -347,12 +374,19 @@ def test_of_estimates_only_shown_columns_hold_a_release(published: Refreshes) ->
 
 
 def least_squares(build: Build, last_year: int) -> dict[str, float]:
-    """Return Table 1 column 1 on the years to a last one, by least squares with a dummy per city and year."""
-    terms = ["ln1p_ai_firms_scaled", "ln_registered_population", "ln_unit_employment", "ln_rd_personnel"]
+    """Return Table 1 column 1 on the years to a last one, by least squares with a dummy per city
+    and year.
+    """
+    terms = [
+        "ln1p_ai_firms_scaled",
+        "ln_registered_population",
+        "ln_unit_employment",
+        "ln_rd_personnel",
+    ]
     rows = build.frame(
-        f"select city_id, year, ln_gdp, {', '.join(terms)} from marts.fct_city_year_panel inner join "
-        "estimates.estimation_samples using (city_id, year) where specification_id = 'table_1_col_1' "
-        f"and year <= {last_year} order by all"
+        f"select city_id, year, ln_gdp, {', '.join(terms)} from marts.fct_city_year_panel inner"
+        " join estimates.estimation_samples using (city_id, year) where specification_id ="
+        f" 'table_1_col_1' and year <= {last_year} order by all"
     )
     effects = pd.get_dummies(rows[["city_id", "year"]].astype(str), dtype=float, drop_first=True)
     regressors = np.column_stack([rows[terms], effects, np.ones(len(rows))])
@@ -381,11 +415,15 @@ def test_columns_are_estimated_once_more_on_some_of_their_years(
     assert of_column == pytest.approx(expected, rel=1e-8)
 
 
-@pytest.mark.parametrize(("shift", "is_held"), [(0.0, False), pytest.param(2.0, True, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("shift", "is_held"), [(0.0, False), pytest.param(2.0, True, marks=pytest.mark.soak)]
+)
 def test_what_new_years_add_to_an_estimate_is_no_revision(
     shift: float, is_held: bool, sample_refreshes: Refreshes
 ) -> None:
-    """The published column ends in 2018; its errors are small, so that the new years move it far beyond the limit."""
+    """The published column ends in 2018; its errors are small, so that the new years move it far
+    beyond the limit.
+    """
     sample_refreshes.limits, sample = LIMITS, sample_refreshes.warehouse
     estimates = least_squares(sample_refreshes.build, 2018)
     estimates["ai_firms"] += shift * 1e-4
@@ -394,20 +432,28 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
         f"delete from estimates.estimation_samples {column} and year > 2018",
         f"update reports.rpt_coefficients set std_error = 1e-4 {column}",
         *(
-            f"update reports.rpt_coefficients set estimate = {estimate!r} {column} and term = '{term}'"
+            f"update reports.rpt_coefficients set estimate = {estimate!r} {column} and term ="
+            f" '{term}'"
             for term, estimate in estimates.items()
         ),
     )
     sample_refreshes.run()
     sample_refreshes.warehouse = sample
     if is_held:
-        with pytest.raises(HeldError, match=r"standard errors, more than REFRESH_HOLD_ABOVE .*: table_1_col_1 "):
+        with pytest.raises(
+            HeldError, match=r"standard errors, more than REFRESH_HOLD_ABOVE .*: table_1_col_1 "
+        ):
             sample_refreshes.run()
     else:
         sample_refreshes.run()
-        (note,) = [message for message in sample_refreshes.warnings if message.startswith("table_1_col_1 moved by ")]
+        (note,) = [
+            message
+            for message in sample_refreshes.warnings
+            if message.startswith("table_1_col_1 moved by ")
+        ]
         assert note.endswith(
-            "standard errors as its sample reaches new years. On the published years, 2010-2018, it moved by 0.00."
+            "standard errors as its sample reaches new years. On the published years, 2010-2018, it"
+            " moved by 0.00."
         )
 
 
@@ -420,7 +466,12 @@ def without_years(folder: Path, years: set[str]) -> None:
     def kept(rows: pd.DataFrame) -> pd.DataFrame:
         year = rows.iloc[:1].isin(["year", "年份", "年度标识", "Sgnyea"]).any()
         # a sheet of prose has no years
-        return rows[~rows.loc[:, year].astype(str).apply(lambda column: column.str[:4].isin(years)).any(axis=1)]
+        return rows[
+            ~rows.loc[:, year]
+            .astype(str)
+            .apply(lambda column: column.str[:4].isin(years))
+            .any(axis=1)
+        ]
 
     for path in [folder / "ai_firms/ai.csv", *(folder / "city_yearbook").glob("*.csv")]:
         encoding = "gb18030" if path.name == "job_data.csv" else "utf-8-sig"
@@ -479,7 +530,9 @@ def test_a_city_that_is_in_no_file_any_more_is_held_by_name_though_counts_say_ze
         said = f"\n{name} had a value in every published year, 2010-2020, and has none any more: "
         assert said in message
     assert "\nvendor,gdp_100m_cny,total,2010,2020,<reason>" in message
-    report = json.loads((published.store.held("000002") / "report.json").read_text(encoding="utf-8"))
+    report = json.loads(
+        (published.store.held("000002") / "report.json").read_text(encoding="utf-8")
+    )
     assert report["lost_city_years"] == 22
 
 
@@ -500,7 +553,9 @@ def test_a_city_is_lost_with_a_full_history_only(tmp_path: Path) -> None:
 
 @pytest.fixture
 def moving(published: Refreshes) -> Callable[..., None]:
-    """Return a function that lets the next refresh build the sample with an estimate some errors from its own."""
+    """Return a function that lets the next refresh build the sample with an estimate some errors
+    from its own.
+    """
     by = "update reports.rpt_coefficients set estimate = estimate + {} * std_error where " + MOVED
     return lambda errors, *statements: published.of(by.format(errors), *statements)
 
@@ -520,7 +575,9 @@ def test_small_steps_are_warned_of_and_held_by_their_sum_until_a_person_accepts_
     assert drift(published) == []
     moving(0.96)
     (message,) = drift(published)
-    first = "Drift from release 000001, the first (nobody has accepted one): table_2_col_3 ai_patent"
+    first = (
+        "Drift from release 000001, the first (nobody has accepted one): table_2_col_3 ai_patent"
+    )
     assert message.startswith(first)
     assert "0.96 standard errors. Beyond 1 a release is held." in message
     assert store.release_ids() == ["000001", "000002", "000003"], "the anchor is never pruned"
@@ -714,7 +771,11 @@ def test_a_held_build_is_judged_again_by_another_limit_and_a_damaged_one_is_buil
 
 def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.DataFrame:
     """Book a third of each city's patent applications at the capital of its province."""
-    of_year = rows["series"].str.endswith("application_count") & rows["year"].isin(years) & rows["value"].notna()
+    of_year = (
+        rows["series"].str.endswith("application_count")
+        & rows["year"].isin(years)
+        & rows["value"].notna()
+    )
     capital = rows["city_id"].str[2:] == "0100"
     place = [rows["series"], rows["scope"], rows["year"], rows["city_id"].str[:2]]
     has_capital = (of_year & capital).groupby(place).transform("any")
@@ -723,7 +784,9 @@ def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.Data
     return rows.assign(value=rows["value"] - third + booked)
 
 
-def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(sample_refreshes: Refreshes) -> None:
+def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
+    sample_refreshes: Refreshes,
+) -> None:
     sample_refreshes.limits = LIMITS
     column, gained = "table_1_col_2", "table_2_col_2"
     table = "reports.rpt_coefficients"
@@ -731,7 +794,8 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(samp
         to_2018 = published_years.estimates(warehouse, {column: (2010, 2018)})
     sample_refreshes.of(
         f"delete from {CONFORMED} where year > 2018",
-        f"delete from estimates.estimation_samples where specification_id = '{column}' and year > 2018",
+        f"delete from estimates.estimation_samples where specification_id = '{column}' and year >"
+        " 2018",
         f"update {table} set estimate = null where specification_id = '{gained}'",
         *(
             f"update {table} set estimate = {estimate!r}, std_error = 1e-4 "
@@ -747,10 +811,15 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(samp
     with pytest.raises(HeldError) as held:
         sample_refreshes.run()
     lines = str(held.value).splitlines()
-    (line,) = (line for line in lines if "(invention_application_count, industry, vendor) 2019: " in line)
+    (line,) = (
+        line for line in lines if "(invention_application_count, industry, vendor) 2019: " in line
+    )
     assert "a capital's share of its province moved by +0.325 in the median province" in line
     assert {column, gained} <= {*line.removesuffix(".").split("move or appear: ")[1].split(", ")}
-    assert any(row.startswith("vendor,invention_application_count,industry,2019,2019,<reason>,") for row in lines)
+    assert any(
+        row.startswith("vendor,invention_application_count,industry,2019,2019,<reason>,")
+        for row in lines
+    )
 
 
 def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
@@ -771,7 +840,8 @@ def odd_years(release: Path, warehouse: Path) -> list[OddYear]:
 
 
 @pytest.mark.parametrize(
-    "last_year", [*(pytest.param(year, marks=pytest.mark.soak) for year in (2014, 2017, 2019)), 2018]
+    "last_year",
+    [*(pytest.param(year, marks=pytest.mark.soak) for year in (2014, 2017, 2019)), 2018],
 )
 def test_the_real_years_after_a_public_release_are_like_those_before(
     last_year: int, public_build: Build, tmp_path: Path
@@ -782,7 +852,10 @@ def test_the_real_years_after_a_public_release_are_like_those_before(
 
 @pytest.mark.parametrize(
     "seed_of_draw",
-    [700_000, *(pytest.param(number, marks=pytest.mark.soak) for number in range(700_001, 700_014))],
+    [
+        700_000,
+        *(pytest.param(number, marks=pytest.mark.soak) for number in range(700_001, 700_014)),
+    ],
 )
 def test_clean_draws_have_no_odd_year_and_a_third_booked_at_the_capital_is_one(
     seed_of_draw: int, audited_build: Build, tmp_path: Path

@@ -32,7 +32,9 @@ def full_t(data: pd.DataFrame, vectors: Floats) -> tuple[float, Floats]:
 def adjusted(*samples: pd.DataFrame) -> list[Inference]:
     """Adjust the slopes of x in some samples."""
     positions = [0] * len(samples)
-    return romano_wolf.adjusted([*map(regression_of, samples)], positions, clusters=[*map(labels_of, samples)])
+    return romano_wolf.adjusted(
+        [*map(regression_of, samples)], positions, clusters=[*map(labels_of, samples)]
+    )
 
 
 def test_the_numbers_of_wildrwolf() -> None:
@@ -56,7 +58,8 @@ def test_the_numbers_of_wildrwolf() -> None:
 def test_two_hypotheses_by_brute_force(seed: int) -> None:
     """Two samples with different provinces; every vector over the seven provinces of both.
 
-    The sample itself is a tie in the largest |t*| of the vectors that are constant in its provinces.
+    The sample itself is a tie in the largest |t*| of the vectors that are constant in its
+    provinces.
     """
     data = panel(seed, provinces=7, slope=0.5)
     first = data[data["province"] != 2]

@@ -35,11 +35,15 @@ def sampled(values: np.ndarray, measure: np.ndarray) -> Sample:
 
 
 def drawn(median: float, persistence: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw employment of cities around a median, in 10 thousand persons, and a measure that goes with it."""
+    """Draw employment of cities around a median, in 10 thousand persons, and a measure that goes
+    with it.
+    """
     draws = np.random.default_rng(seed)
     shocks = draws.normal(size=(CITIES, YEARS))
     for year in range(1, YEARS):
-        shocks[:, year] = persistence * shocks[:, year - 1] + np.sqrt(1 - persistence**2) * shocks[:, year]
+        shocks[:, year] = (
+            persistence * shocks[:, year - 1] + np.sqrt(1 - persistence**2) * shocks[:, year]
+        )
     values = np.exp(draws.normal(np.log(median), 0.8, (CITIES, 1)) + 0.1 * shocks).ravel()
     return np.clip(values, 0.501, None), 0.5 * shocks.ravel() + draws.normal(size=CITIES * YEARS)
 

@@ -1,4 +1,6 @@
-"""Two routes to the printed estimates: which columns have both, and that the gate finds a fault in one of them."""
+"""Two routes to the printed estimates: which columns have both, and that the gate finds a fault in
+one of them.
+"""
 
 import json
 from collections.abc import Callable
@@ -27,13 +29,15 @@ def test_every_printed_column_is_estimated_twice(
 ) -> None:
     build: Build = request.getfixturevalue(extracts)
     printed = build.rows(
-        "select distinct c.specification_id from reports.rpt_coefficients as c "
-        "inner join seeds.published_estimates as p on c.table_id = p.table_id and c.column_number = p.column_number "
-        "where c.reading = 'default' and c.status <> 'not_estimable'"
+        "select distinct c.specification_id from reports.rpt_coefficients as c inner join"
+        " seeds.published_estimates as p on c.table_id = p.table_id and c.column_number ="
+        " p.column_number where c.reading = 'default' and c.status <> 'not_estimable'"
     )
     compared = build.rows("select distinct specification_id from estimates.est_route_differences")
     assert set(compared) == {*printed, (BY_PROVINCE,)}
-    assert {"table_1_col_1", "table_4_col_3", "table_4_col_4", "table_5_col_1"} <= {name for (name,) in compared}
+    assert {"table_1_col_1", "table_4_col_3", "table_4_col_4", "table_5_col_1"} <= {
+        name for (name,) in compared
+    }
     terms = "select count(*) from reports.rpt_coefficients where specification_id in "
     terms += "(select specification_id from estimates.est_route_differences)"
     found = build.rows("select success, checked_count, severity from gates.gate_second_route")
@@ -42,7 +46,9 @@ def test_every_printed_column_is_estimated_twice(
 
 @pytest.fixture(scope="module")
 def inputs_of(sample_build: Build) -> Callable[..., Inputs]:
-    """Return a function from columns of the seed, with others changed, to what estimators need of the sample."""
+    """Return a function from columns of the seed, with others changed, to what estimators need of
+    the sample.
+    """
 
     @cache
     def derived(*names: str, **changed: str) -> Inputs:
@@ -59,7 +65,9 @@ def judged(inputs: Inputs) -> dict[str, bool]:
         for name, table in (("est_coefficients", first), ("est_second_route", second)):
             connection.register(name, table)
         sql = (PROJECT / "models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
-        compared = connection.execute(jinja2.Template(sql).render(ref=str, extract_set=lambda: "'in memory'")).df()
+        compared = connection.execute(
+            jinja2.Template(sql).render(ref=str, extract_set=lambda: "'in memory'")
+        ).df()
     found = validation.validate(compared, "second_route").to_pandas()
     return {json.loads(row.arguments)["column"]: row.success for row in found.itertuples()}
 
@@ -139,7 +147,9 @@ def test_the_gate_finds_a_route_that_gives_other_numbers(
 
 
 @pytest.mark.usefixtures("project")
-def test_a_column_that_neither_route_can_estimate_fails_nothing(inputs_of: Callable[..., Inputs]) -> None:
+def test_a_column_that_neither_route_can_estimate_fails_nothing(
+    inputs_of: Callable[..., Inputs],
+) -> None:
     found = judged(inputs_of("table_1_col_1", controls="ln_unit_employment ln_unit_employment"))
     expected = ("is_in_both", "estimate_difference", "std_error_difference")
     assert found == dict.fromkeys(expected, True)

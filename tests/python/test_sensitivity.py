@@ -1,4 +1,6 @@
-"""What undoes a result: against robomit and sensemakr, and against confounders that are made and put in."""
+"""What undoes a result: against robomit and sensemakr, and against confounders that are made and
+put in.
+"""
 
 import math
 from dataclasses import replace
@@ -69,7 +71,8 @@ def test_the_robustness_value_of_sensemakr_is_matched() -> None:
     assert found == approx(printed["rv_q"], rel=1e-10)
 
 
-# ---------------------------------------------------------------- confounders that are made and put in
+# ---------------------------------------------------------------- confounders that are made and put
+# in
 
 
 def test_another_error_enters_by_its_t() -> None:

@@ -1,4 +1,6 @@
-"""What is said of an estimate: one catalogue, both languages, and every sentence in both wherever it stands."""
+"""What is said of an estimate: one catalogue, both languages, and every sentence in both wherever
+it stands.
+"""
 
 import ast
 import csv
@@ -54,7 +56,9 @@ def calls() -> Iterator[tuple[str, set[str]]]:
 def test_both_languages_of_a_sentence_name_the_same_values() -> None:
     content = yaml.safe_load(sentences.CATALOGUE.read_text(encoding="utf-8"))
     content.pop("names")
-    named = {key: [set(re.findall(r"{(\w+)", words)) for words in pair] for key, pair in content.items()}
+    named = {
+        key: [set(re.findall(r"{(\w+)", words)) for words in pair] for key, pair in content.items()
+    }
     assert {key: values for key, values in named.items() if values[0] != values[1]} == {}
     assert [key for key, (_, chinese) in content.items() if not CHINESE.search(chinese)] == []
 

@@ -1,4 +1,6 @@
-"""Every documented set goes through the whole refresh: to a release, its site, and a reason for what it cannot say."""
+"""Every documented set goes through the whole refresh: to a release, its site, and a reason for
+what it cannot say.
+"""
 
 import shutil
 from collections import Counter
@@ -15,7 +17,15 @@ from ai_manufacturing.releases.store import Store
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import command
 from tests.python.site_reader import Reader
-from tests.python.test_vendor_register import AI_SCOPE, HEADER, SCOPE, csv_text, firm, real_register, zipped  # noqa: F401
+from tests.python.test_vendor_register import (
+    AI_SCOPE,
+    HEADER,
+    SCOPE,
+    csv_text,
+    firm,
+    real_register,  # noqa: F401
+    zipped,
+)
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 DESCRIPTION = "name: {name}\nkind: synthetic\nperiod: {period}\n"
@@ -24,7 +34,10 @@ SHOWN = "reports.rpt_coefficients"
 
 def reasons(done: Build, table: str = SHOWN) -> set[str]:
     """Return why estimates of a table are not estimable; a row without a reason is one of `None`."""
-    return {reason for (reason,) in done.rows(f"select reason from {table} where status = 'not_estimable'")}
+    return {
+        reason
+        for (reason,) in done.rows(f"select reason from {table} where status = 'not_estimable'")
+    }
 
 
 def page(store: Store, name: str) -> str:
@@ -43,7 +56,8 @@ def refresh(store: Store, build: Build, extracts: Path) -> Build:
     refreshed = replace(build, warehouse=store.published, output=run.stdout)
     # Whatever is not estimated has its reason, in every table of estimates.
     tables = refreshed.rows(
-        "select table_name from information_schema.columns where table_schema = 'estimates' and column_name = 'status'"
+        "select table_name from information_schema.columns where table_schema = 'estimates' and"
+        " column_name = 'status'"
     )
     assert len(tables) > 10
     for (table,) in tables:
@@ -55,10 +69,17 @@ def refresh(store: Store, build: Build, extracts: Path) -> Build:
 
 
 def deliver_sample_of_survivors(folder: Path) -> Counter[tuple[str, int]]:
-    """Write a crawl of three provinces, a year before the period among its four; return its firms by city and year."""
+    """Write a crawl of three provinces, a year before the period among its four; return its firms
+    by city and year.
+    """
     written: Counter[tuple[str, int]] = Counter()
     number = 0
-    for year, provinces in ((2000, ("辽宁",)), (2010, ("辽宁", "浙江")), (2011, ("辽宁", "浙江")), (2012, ("浙江",))):
+    for year, provinces in (
+        (2000, ("辽宁",)),
+        (2010, ("辽宁", "浙江")),
+        (2011, ("辽宁", "浙江")),
+        (2012, ("浙江",)),
+    ):
         members: dict[str, list[tuple[str, ...]]] = {}
         for province in provinces:
             for city, place, share in {
@@ -85,21 +106,40 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
     written = deliver_sample_of_survivors(tmp_path / "register")
     done = refresh(store, fresh, tmp_path / "register")
 
-    entries = done.rows("select city_id, entry_year, firm_count, is_before_period from marts.fct_register_entries")
+    entries = done.rows(
+        "select city_id, entry_year, firm_count, is_before_period from marts.fct_register_entries"
+    )
     assert {(city, year): count for city, year, count, _ in entries} == written
-    assert {year: is_before for _, year, _, is_before in entries} == {2000: True, 2010: False, 2011: False, 2012: False}
+    assert {year: is_before for _, year, _, is_before in entries} == {
+        2000: True,
+        2010: False,
+        2011: False,
+        2012: False,
+    }
     before = sum(count for (_, year), count in written.items() if year < 2010)
-    accounted = "select disposition, sum(row_count)::bigint from marts.fct_row_accounting group by all"
-    assert dict(done.rows(accounted)) == {"used": sum(written.values()) - before, "out of period": before}
+    accounted = (
+        "select disposition, sum(row_count)::bigint from marts.fct_row_accounting group by all"
+    )
+    assert dict(done.rows(accounted)) == {
+        "used": sum(written.values()) - before,
+        "out of period": before,
+    }
     (remedy,) = done.rows("select remedy from marts.fct_deliveries where outcome = 'nothing used'")
-    outside = "Its firms registered in years outside 2010 to 2020. To count them, set period: in extract_set.yml."
+    outside = (
+        "Its firms registered in years outside 2010 to 2020. To count them, set period: in"
+        " extract_set.yml."
+    )
     assert remedy == (outside,)
     assert outside in done.output
 
-    reason = "The register of kinginsun is a sample: it gives shares and composition, and no counts."
+    reason = (
+        "The register of kinginsun is a sample: it gives shares and composition, and no counts."
+    )
     assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
     specifications = pd.read_csv(PROJECT / "seeds/regression_specifications.csv")
-    assert done.value(f"select count(distinct specification_id) from {SHOWN}") == len(specifications)
+    assert done.value(f"select count(distinct specification_id) from {SHOWN}") == len(
+        specifications
+    )
     headline = f"select reason from {SHOWN} where specification_id = 'table_1_col_1'"
     assert done.value(headline).endswith(reason)
     curve = done.rows("select distinct status, reason from estimates.est_specification_curve")
@@ -111,7 +151,9 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
         ("table", "table_1", "--format", "markdown"),
         ("queries", "--out", str(tmp_path / "queries.md")),
     ):
-        run = command(store, replace(fresh, extracts=tmp_path / "register"), *arguments, WAREHOUSE_PATH="")
+        run = command(
+            store, replace(fresh, extracts=tmp_path / "register"), *arguments, WAREHOUSE_PATH=""
+        )
         assert run.returncode == 0, run.stderr
 
 
@@ -138,11 +180,13 @@ def test_counts_alone_are_published_with_what_rests_on_counts(
 
     in_2020 = firms[(firms["year"] == 2020) & (firms["scope"] == "industry")]
     panel = (
-        "select sum(firm_count)::bigint, sum(ai_firm_count)::bigint from marts.fct_city_year_panel where year = 2020"
+        "select sum(firm_count)::bigint, sum(ai_firm_count)::bigint from marts.fct_city_year_panel"
+        " where year = 2020"
     )
     assert done.rows(panel) == [(in_2020["firm_count"].sum(), in_2020["ai_firm_count"].sum())]
     moran = (
-        "select status, city_count from estimates.est_spatial_autocorrelation where measure = 'ai_firms' and year = "
+        "select status, city_count from estimates.est_spatial_autocorrelation where measure ="
+        " 'ai_firms' and year = "
     )
     assert done.rows(f"{moran} 2020") == [("estimated", len(in_2020))]
     assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
@@ -165,21 +209,30 @@ def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(
 ) -> None:
     folder = Path(shutil.copytree(sample_build.extracts, tmp_path / "autumn"))
     described = folder / "extract_set.yml"
-    described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2018, base_year: 2018}"), "utf-8")
+    described.write_text(
+        DESCRIPTION.format(name="autumn", period="{last_year: 2018, base_year: 2018}"), "utf-8"
+    )
     early = refresh(store, fresh, folder)
-    assert early.rows("select min(year), max(year) from marts.fct_city_year_panel") == [(2010, 2018)]
+    assert early.rows("select min(year), max(year) from marts.fct_city_year_panel") == [
+        (2010, 2018)
+    ]
     assert early.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
     beyond = (
-        "The years 2010-2020 reach beyond the period of this extract set, 2010-2018; period in extract_set.yml names"
+        "The years 2010-2020 reach beyond the period of this extract set, 2010-2018; period in"
+        " extract_set.yml names"
     )
     assert any(reason.startswith(beyond) for reason in reasons(early))
     assert reasons(early, "estimates.est_specification_curve") == {f"{beyond} more."}
     assert beyond in page(store, "readings")
 
-    described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2020, base_year: 2018}"), "utf-8")
+    described.write_text(
+        DESCRIPTION.format(name="autumn", period="{last_year: 2020, base_year: 2018}"), "utf-8"
+    )
     later = refresh(store, fresh, folder)
     headline = "select status, sample_first_year, sample_last_year, warnings from "
-    (found,) = later.rows(f"{headline} {SHOWN} where specification_id = 'table_1_col_1' and term_order = 1")
+    (found,) = later.rows(
+        f"{headline} {SHOWN} where specification_id = 'table_1_col_1' and term_order = 1"
+    )
     assert found == ("estimated", 2010, 2020, None)
 
 
@@ -189,13 +242,17 @@ def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(
 def linked(folder: Path, *sets: Path, **period: int) -> Path:
     """Lay sets beside each other, by links to their files."""
     for extracts in sets:
-        for path in (path for path in extracts.rglob("*") if path.is_file() and path.suffix != ".md"):
+        for path in (
+            path for path in extracts.rglob("*") if path.is_file() and path.suffix != ".md"
+        ):
             target = folder / path.relative_to(extracts)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path)
     if period:
         years = ", ".join(f"{name}: {year}" for name, year in period.items())
-        (folder / "extract_set.yml").write_text(f"name: city statistics\nperiod: {{{years}}}\n", encoding="utf-8")
+        (folder / "extract_set.yml").write_text(
+            f"name: city statistics\nperiod: {{{years}}}\n", encoding="utf-8"
+        )
     return folder
 
 
@@ -210,13 +267,17 @@ def test_the_public_set_of_more_years_goes_from_delivery_to_site(
         "where specification_id = 'table_1_col_1' and term_order = 1"
     )
     assert found == (0.1596, 0.0420, 2230)
-    # The correction of 2022 empties science spending, so the label promises a year that the sample does not have.
+    # The correction of 2022 empties science spending, so the label promises a year that the sample
+    # does not have.
     ((status, reached, remark, remark_zh),) = done.rows(
         "select status, sample_last_year, warnings, warnings_zh "
         f"from {SHOWN} where specification_id = 'table_1_col_1_to_2022' and term_order = 1"
     )
     assert (status, reached) == ("estimated", 2021)
-    assert "The sample reaches from 2012 to 2021 only: no city-year of the other years of 2012-2022 " in remark
+    assert (
+        "The sample reaches from 2012 to 2021 only: no city-year of the other years of 2012-2022 "
+        in remark
+    )
     assert "样本仅为2012—2021年：2012—2022年中其余年份" in remark_zh
     longest = done.rows(
         "select status, sample_first_year, sample_last_year "
@@ -238,8 +299,9 @@ def test_the_real_register_beside_the_public_set_feeds_no_estimate_and_is_found_
         "where specification_id = 'table_1_col_1' and term_order = 1"
     )
     assert found == (0.1596, 0.0420, 2230)
-    (failing, success) = done.rows(
-        "select failing_rows, success from gates.gate_results where description like 'A register''s firms that %'"
+    failing, success = done.rows(
+        "select failing_rows, success from gates.gate_results where description like 'A register''s"
+        " firms that %'"
     )[0]
     assert not success
     for province in ("浙江", "河南", "广西"):

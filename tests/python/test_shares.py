@@ -16,5 +16,7 @@ def test_each_test_is_in_one_share(request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.parametrize("share", ["5/4", "0/4", "0/0", "half", ""])
 def test_a_share_that_is_none_is_refused(share: str, request: pytest.FixtureRequest) -> None:
-    with pytest.raises(pytest.UsageError, match=f"--share is {share}. Write 2/4 for the second of four parts."):
+    with pytest.raises(
+        pytest.UsageError, match=f"--share is {share}. Write 2/4 for the second of four parts."
+    ):
         outside(request.session.items, share)

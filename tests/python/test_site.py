@@ -142,7 +142,9 @@ def test_the_exposure_names_every_table_that_the_pages_read() -> None:
     assert {f"ref('{name}')" for name in read | {*result_tables.RESULT_TABLES}} == {*named}
 
 
-def test_a_table_shows_the_digits_of_the_report_and_of_the_paper(sample_page: Pages, sample_build: Build) -> None:
+def test_a_table_shows_the_digits_of_the_report_and_of_the_paper(
+    sample_page: Pages, sample_build: Build
+) -> None:
     names = {
         "fixed_effects": "fixed effects",
         "event_study": "event study",
@@ -183,7 +185,9 @@ def test_a_cell_leads_to_its_specification_and_the_numbers_there_are_the_same(
     assert f"[{low:.3f}, {high:.3f}]" in first
 
 
-def test_what_the_public_files_cannot_give_is_shown_with_its_reason(public_page: Pages, public_build: Build) -> None:
+def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
+    public_page: Pages, public_build: Build
+) -> None:
     tables, readings = public_page("tables"), public_page("readings")
     assert "not estimable" in {row[3] for row in tables.rows("#table_1//tbody/tr")}
     # No city is without an AI firm there, which is a number and no gap.
@@ -191,9 +195,12 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(public_page:
     assert "0" in zero[1:4]
     assert not readings.all("#synthetic-mark")
     # What was not delivered is called what the paper uses.
-    series = public_build.pairs("select series, label_en from marts.dim_series where substitution is null")
+    series = public_build.pairs(
+        "select series, label_en from marts.dim_series where substitution is null"
+    )
     missing = public_build.rows(
-        "select specification_id, reason from reports.rpt_coefficients where status = 'not_estimable'"
+        "select specification_id, reason from reports.rpt_coefficients where status ="
+        " 'not_estimable'"
     )
     assert len(missing) > 10
     notes = readings.all("//details/p.not-estimable")
@@ -214,7 +221,9 @@ def test_a_reading_on_other_city_years_stands_beside_the_paper_s_on_those_of_bot
     rows = page.rows("#readings_table_1_1//table/tbody/tr")
     of_reading = {name.removesuffix(" †"): numbers for name, *numbers in rows}
     assert of_reading["no controls"] == ["2,926", "0.368", "2,230", "0.275", "0.160"]
-    assert {"shares of the first year", "iid errors"}.isdisjoint(of_reading), "on the same city-years"
+    assert {"shares of the first year", "iid errors"}.isdisjoint(of_reading), (
+        "on the same city-years"
+    )
     assert (
         "On the 2,230 city-years shared with the paper's reading it is 0.275, and that reading's "
         "is 0.160." in page.text(f"#{PAPER}_no_controls")
@@ -245,7 +254,8 @@ def test_the_curve_shows_the_numbers_of_its_tables(sample_page: Pages, sample_bu
     # A build of one's own permutes nothing, and says so.
     joint = page.rows("#joint/following-sibling::div[1]//tbody/tr")
     reasons = sample_build.rows(
-        "select errors, reason from estimates.est_specification_curve_joint order by choices, errors"
+        "select errors, reason from estimates.est_specification_curve_joint order by choices,"
+        " errors"
     )
     assert [row[:2] for row in joint] == [
         ["all", "city"],
@@ -291,7 +301,8 @@ def test_what_had_nothing_to_check_has_not_passed(public_page: Pages, public_bui
     assert {row[-1] for row in unchecked} == {"0 / 0"}
     (gdp,) = page.rows("//tr.passed[contains(., 'Secondary value added is at most GDP')]")
     both = public_build.value(
-        "select count(*) from marts.fct_city_year_panel where gdp_100m_cny + secondary_value_added_100m_cny is not null"
+        "select count(*) from marts.fct_city_year_panel where gdp_100m_cny +"
+        " secondary_value_added_100m_cny is not null"
     )
     assert gdp[-1] == f"0 / {both:,}"
     kinds = ("passed", "failed-critical", "failed-warning", "unchecked")
@@ -333,7 +344,9 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     assert "†" not in sample_page("index").text("#main")
 
 
-def test_groups_the_fixed_ratio_and_neighbours_have_a_place(public_page: Pages, public_build: Build) -> None:
+def test_groups_the_fixed_ratio_and_neighbours_have_a_place(
+    public_page: Pages, public_build: Build
+) -> None:
     fixed, observed = public_build.rows(
         "select any_value(fixed_ratio_estimate), any_value(observed_estimate) "
         "from reports.rpt_fixed_ratio_test where measure = 'ai_firms'"
@@ -357,7 +370,9 @@ def test_groups_the_fixed_ratio_and_neighbours_have_a_place(public_page: Pages, 
 
 
 @pytest.mark.usefixtures("one_page")
-def test_a_release_of_earlier_code_is_one_message_with_a_way_out(few: Build, tmp_path: Path) -> None:
+def test_a_release_of_earlier_code_is_one_message_with_a_way_out(
+    few: Build, tmp_path: Path
+) -> None:
     earlier = "alter table marts.fct_deliveries drop column source_link"
     path = changed(release(few, tmp_path, "synthetic"), tmp_path / "earlier.duckdb", earlier)
     message = r"made by earlier code, it lacks .* Refresh, or name a newer release"
@@ -374,7 +389,9 @@ def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_page")
-def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(few: Build, tmp_path: Path) -> None:
+def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(
+    few: Build, tmp_path: Path
+) -> None:
     run = few.command("report", "--out", str(tmp_path / "site"), "--database", str(few.warehouse))
     assert run.returncode == 0, run.stderr
     page = Page((tmp_path / "site/use.html").read_text(encoding="utf-8"))
@@ -385,7 +402,9 @@ def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(few: Build, t
 @pytest.mark.door
 @pytest.mark.soak
 @pytest.mark.usefixtures("one_page")
-def test_a_site_replaces_an_older_one_whole_and_nothing_else(sample_release: Path, tmp_path: Path) -> None:
+def test_a_site_replaces_an_older_one_whole_and_nothing_else(
+    sample_release: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "site"
     out.mkdir()
     (out / "catalogue.html").touch()  # `make catalogue` came first
@@ -404,11 +423,15 @@ def test_a_disk_that_refuses_a_site_is_one_message_that_names_it(
     small = tmp_path / "small"
     mounted(small, "600k")
     try:
-        run = sample_build.command("report", "--release", str(sample_release), "--out", str(small / "site"))
+        run = sample_build.command(
+            "report", "--release", str(sample_release), "--out", str(small / "site")
+        )
         assert (run.returncode, run.stderr) == (
             1,
-            f"Error: {small / 'site'}: the disk is full; what was there is unchanged. "
-            "Make room, or name another folder with --out.\n",
+            (
+                f"Error: {small / 'site'}: the disk is full; what was there is unchanged. "
+                "Make room, or name another folder with --out.\n"
+            ),
         )
         assert [*small.iterdir()] == []
     finally:

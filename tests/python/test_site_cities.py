@@ -20,12 +20,16 @@ Pages = Callable[..., Page]
 
 
 def test_every_city_has_one_english_name_and_what_shares_it_is_known() -> None:
-    """Names were compared with pypinyin 0.55: what differs is not Chinese in origin, or read otherwise (长, 朝, 漯)."""
+    """Names were compared with pypinyin 0.55: what differs is not Chinese in origin, or read
+    otherwise (长, 朝, 漯).
+    """
     with (PROJECT / "seeds/cities.csv").open(encoding="utf-8") as file:
         cities = list(csv.DictReader(file))
     assert len({city["city_id"] for city in cities}) == len(cities) == 367
     names = [city["name_en"] for city in cities]
-    assert [name for name in names if not re.fullmatch(r"[A-Z][a-z]+(['a-zA-Z ]*[a-z])?", name)] == []
+    assert [
+        name for name in names if not re.fullmatch(r"[A-Z][a-z]+(['a-zA-Z ]*[a-z])?", name)
+    ] == []
     assert {name for name in names if names.count(name) > 1} == {
         "Suzhou",
         "Taizhou",
@@ -54,8 +58,12 @@ def test_every_city_has_one_english_name_and_what_shares_it_is_known() -> None:
     assert len(set(provinces.values())) == len(provinces) == 31
 
 
-def test_the_rows_behind_each_value_add_up_to_it(few: Build, sample_build: Build, tmp_path: Path) -> None:
-    """In the sample nothing is corrected, so each value is the sum of the rows and of the rest that are named."""
+def test_the_rows_behind_each_value_add_up_to_it(
+    few: Build, sample_build: Build, tmp_path: Path
+) -> None:
+    """In the sample nothing is corrected, so each value is the sum of the rows and of the rest that
+    are named.
+    """
     rows = sample_build.rows(
         "select city_id, variable, value from marts.fct_city_year_values "
         "inner join marts.dim_series on variable = series "
@@ -67,7 +75,9 @@ def test_the_rows_behind_each_value_add_up_to_it(few: Build, sample_build: Build
         cities.write(opened, opened.catalogue(), tmp_path)
     found = {}
     for path in (tmp_path / "cities").iterdir():
-        words = re.fullmatch(r'cityDelivered\("(\d{6})",(.*)\);\n', path.read_text(encoding="utf-8"))
+        words = re.fullmatch(
+            r'cityDelivered\("(\d{6})",(.*)\);\n', path.read_text(encoding="utf-8")
+        )
         assert words is not None, path
         for series, years in json.loads(words[2])["cells"].items():
             (cell,) = years.values()
@@ -101,7 +111,9 @@ GAP = {
         ({}, "p delivers no city for 2012", "p未交付2012年任何城市的数值"),
     ],
 )
-def test_a_gap_has_the_first_reason_that_is_known(known: dict[str, object], english: str, chinese: str) -> None:
+def test_a_gap_has_the_first_reason_that_is_known(
+    known: dict[str, object], english: str, chinese: str
+) -> None:
     reasons = cities._reason(GAP | known, Catalogue.read())
     for words, reason in zip((english, chinese), reasons, strict=True):
         assert words in reason
@@ -115,7 +127,9 @@ def test_a_gap_has_the_first_reason_that_is_known(known: dict[str, object], engl
         ((0.01234, 1234.5), ["0", "≤ 0.0123", "0.0123–1,234", "> 1,234"]),
     ],
 )
-def test_classes_of_counts_leave_no_number_between_them(bounds: tuple[float, float], labels: list[str]) -> None:
+def test_classes_of_counts_leave_no_number_between_them(
+    bounds: tuple[float, float], labels: list[str]
+) -> None:
     assert maps.class_labels(bounds) == labels
 
 
@@ -142,7 +156,9 @@ def test_the_map_has_each_quantity_of_all_years_and_the_papers_classes_for_its_c
         "where d.measure_count is not null"
     )
     types = dict.fromkeys(quantities, float) | {"year": int}
-    frames = (frame.astype(types).sort_values(keys, ignore_index=True) for frame in (drawn, expected))
+    frames = (
+        frame.astype(types).sort_values(keys, ignore_index=True) for frame in (drawn, expected)
+    )
     # a map has four decimals
     pd.testing.assert_frame_equal(*frames, rtol=0, atol=6e-5)
     assert (chosen(sample)["classes"], chosen(public)["classes"]) == ("paper", "thirds")
@@ -156,13 +172,15 @@ def test_the_map_has_each_quantity_of_all_years_and_the_papers_classes_for_its_c
     assert "are other firms, so the map begins with thirds" in public.text("#main")
 
 
-def test_the_map_of_clusters_has_what_differs_from_chance(public_page: Pages, public_build: Build) -> None:
+def test_the_map_of_clusters_has_what_differs_from_chance(
+    public_page: Pages, public_build: Build
+) -> None:
     drawn = public_page("maps").drawn("clusters")
     assert drawn.groupby(["year", "cluster"]).size().to_dict() == {
         (year, cluster): count
         for year, cluster, count in public_build.rows(
-            "select year, case when p_value < 0.05 then quadrant else 'NS' end as cluster, count(*) "
-            "from estimates.est_local_spatial_autocorrelation where statistic is not null "
-            "group by all"
+            "select year, case when p_value < 0.05 then quadrant else 'NS' end as cluster, count(*)"
+            " from estimates.est_local_spatial_autocorrelation where statistic is not null group"
+            " by all"
         )
     }

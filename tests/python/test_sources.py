@@ -1,4 +1,6 @@
-"""What is delivered, what is not and where it can be had, of small files with the tables that say so."""
+"""What is delivered, what is not and where it can be had, of small files with the tables that say
+so.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -47,9 +49,13 @@ def file(tmp_path: Path) -> Path:
             create table reports.rpt_column_specifications as
                 select unnest(['table_1_col_1', 'table_3_col_4']) as specification_id;
         """)
-        connection.executemany("insert into marts.dim_series values (?, ?, ?, 'a label', '名称', null)", SERIES)
+        connection.executemany(
+            "insert into marts.dim_series values (?, ?, ?, 'a label', '名称', null)", SERIES
+        )
         rows = [(*need, need[1:] not in lacking) for need in NEEDS]
-        connection.executemany("insert into marts.dim_specification_series values (?, ?, ?, ?)", rows)
+        connection.executemany(
+            "insert into marts.dim_specification_series values (?, ?, ?, ?)", rows
+        )
     return path
 
 
@@ -60,7 +66,9 @@ def listed(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 def test_a_series_that_is_absent_in_one_scope_is_listed_in_it(file: Path) -> None:
     with duckdb.connect(str(file)) as connection:
-        connection.execute("update marts.dim_series set is_delivered = true where scope = 'industry'")
+        connection.execute(
+            "update marts.dim_series set is_delivered = true where scope = 'industry'"
+        )
     absent = listed(file)
     assert ("firm_count", "industry") not in absent
     row = absent["firm_count", "manufacturing"]
@@ -70,14 +78,22 @@ def test_a_series_that_is_absent_in_one_scope_is_listed_in_it(file: Path) -> Non
 
 def test_a_source_that_is_not_here_is_named_with_what_it_makes_estimable(file: Path) -> None:
     absent = listed(file)
-    assert list(absent) == [(series, scope) for series, scope, is_delivered in SERIES if not is_delivered]
+    assert list(absent) == [
+        (series, scope) for series, scope, is_delivered in SERIES if not is_delivered
+    ]
     firms = absent["firm_count", "industry"]
     assert firms["specifications"] == ["table_1_col_1", "table_3_col_4"]
     assert firms["last_missing_of"] == ["table_1_col_1"]
     (place,) = firms["sources"]
-    assert (place["provider"], place["source_name"], place["folder"]) == ("duhe1123", "firm_stock", "firm_stock")
+    assert (place["provider"], place["source_name"], place["folder"]) == (
+        "duhe1123",
+        "firm_stock",
+        "firm_stock",
+    )
     assert (place["file_name"], place["estimable"]) == ("firms*.dta", ["table_1_col_1"])
-    assert place["link"].endswith("/blob/ba2d74828d6bc1a20ac2d0af5a1e5f4f227badf5/rawData/firms12_20.dta")
+    assert place["link"].endswith(
+        "/blob/ba2d74828d6bc1a20ac2d0af5a1e5f4f227badf5/rawData/firms12_20.dta"
+    )
     # the yearbook has the one of two missing series
     (yearbook,) = absent["manufacturing_employment_10k", "total"]["sources"]
     assert (yearbook["source_name"], yearbook["looked_up_on"], yearbook["estimable"]) == (
@@ -92,19 +108,25 @@ def test_a_source_that_is_not_here_is_named_with_what_it_makes_estimable(file: P
     ) == ([], [])
 
 
-def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_estimable_yet(file: Path) -> None:
+def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_estimable_yet(
+    file: Path,
+) -> None:
     with duckdb.connect(str(file)) as connection:
         connection.execute("drop table reports.rpt_column_specifications")
     told = CliRunner().invoke(cli.main, ["sources", "--database", str(file)])
     assert told.exit_code == 0, told.output
-    assert "Nothing is estimable yet: no estimate was made. If the gate failed, see gates.gate_results." in told.output
+    assert (
+        "Nothing is estimable yet: no estimate was made. If the gate failed, see"
+        " gates.gate_results." in told.output
+    )
     assert "firm_count (industry): a label, for 2 specifications\n" in told.output
     assert "rd_personnel_count (total): a label, for which no specification waits\n" in told.output
     assert "last missing" not in told.output
 
 
 @pytest.mark.parametrize(
-    "change", ["alter table marts.fct_deliveries drop column source_link", "drop table marts.dim_series"]
+    "change",
+    ["alter table marts.fct_deliveries drop column source_link", "drop table marts.dim_series"],
 )
 def test_a_file_of_earlier_code_is_one_message_with_a_way_out(file: Path, change: str) -> None:
     with duckdb.connect(str(file)) as connection:

@@ -1,4 +1,6 @@
-"""The register models on Spark: the rows of DuckDB, a cluster that loses a worker, and what is said when it fails."""
+"""The register models on Spark: the rows of DuckDB, a cluster that loses a worker, and what is said
+when it fails.
+"""
 
 import csv
 import shutil
@@ -19,7 +21,10 @@ from tests.python.conftest import Build
 from tests.python.test_vendor_register import deliver_crawl
 from tests.python.waiting import wait_for
 
-COMPARED = [f"int_register_{step}" for step in ("places", "cells", "coverage", "cohorts", "ai_tags", "dropped_rows")]
+COMPARED = [
+    f"int_register_{step}"
+    for step in ("places", "cells", "coverage", "cohorts", "ai_tags", "dropped_rows")
+]
 COMPARED += [f"int_{register}_register_counts" for register in ("firm", "patent")]
 
 
@@ -28,7 +33,9 @@ def what_is_missing() -> str | None:
         counts.check_java()
     except counts.CountsError as error:
         return str(error)
-    return None if spark_cluster.ENVIRONMENT.is_dir() else "no .venv-spark. Make it with `make spark`."
+    return (
+        None if spark_cluster.ENVIRONMENT.is_dir() else "no .venv-spark. Make it with `make spark`."
+    )
 
 
 MISSING = what_is_missing()
@@ -37,7 +44,9 @@ needs_spark = pytest.mark.skipif(MISSING is not None, reason=f"no Spark here: {M
 
 
 SOON_WARM = {
-    f"spark.{role}.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+    f"spark.{role}.defaultJavaOptions": (
+        "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+    )
     for role in ("driver", "executor")
 }
 """Java compiles quickly rather than well: for little data."""
@@ -78,7 +87,13 @@ class SparkBuild(Build):
     def count_on_spark(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run `ai-manufacturing counts --engine spark` in Spark's own environment."""
         return subprocess.run(
-            [str(spark_cluster.ENVIRONMENT / "bin/ai-manufacturing"), "counts", "--engine", "spark", *options],
+            [
+                str(spark_cluster.ENVIRONMENT / "bin/ai-manufacturing"),
+                "counts",
+                "--engine",
+                "spark",
+                *options,
+            ],
             cwd=self.project,
             env=self.environment,
             capture_output=True,
@@ -124,18 +139,21 @@ def differing_rows(build: SparkBuild) -> dict[str, int]:
             columns = ", ".join(
                 f"{name}::{kind} as {name}"
                 for name, kind in connection.execute(
-                    "select column_name, data_type from information_schema.columns where table_name = ?", [table]
+                    "select column_name, data_type from information_schema.columns where"
+                    " table_name = ?",
+                    [table],
                 ).fetchall()
                 if name != "rules"
             )
             files = f"{build.scratch}/storage/tables/intermediate.db/{table}/**/*.parquet"
             here = f"select {columns} from intermediate.{table}"
             there = (
-                f"select {columns} from read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)"
+                f"select {columns} from read_parquet('{files}', hive_partitioning = true,"
+                " hive_types_autocast = false)"
             )
             (count,) = connection.execute(
-                f"select (select count(*) from ({here} except all {there})) "
-                f"+ (select count(*) from ({there} except all {here})) + (select count(*) = 0 from ({here}))::integer"
+                f"select (select count(*) from ({here} except all {there})) + (select count(*) from"
+                f" ({there} except all {here})) + (select count(*) = 0 from ({here}))::integer"
             ).fetchone() or (-1,)
             differing[table] = count
     return {table: count for table, count in differing.items() if count}
@@ -143,7 +161,9 @@ def differing_rows(build: SparkBuild) -> dict[str, int]:
 
 @pytest.fixture
 def two_workers(tmp_path: Path) -> Iterator[spark_cluster.Cluster]:
-    with spark_cluster.running(tmp_path / "cluster", workers=2, **SOON_WARM, **BOTH_FROM_THE_START) as running:
+    with spark_cluster.running(
+        tmp_path / "cluster", workers=2, **SOON_WARM, **BOTH_FROM_THE_START
+    ) as running:
         yield running
 
 
@@ -151,7 +171,10 @@ def executors(events: list[dict[str, Any]]) -> dict[str, int]:
     """Return the finished tasks of each executor."""
     tasks: dict[str, int] = {}
     for event in events:
-        if event["Event"] == "SparkListenerTaskEnd" and event["Task End Reason"]["Reason"] == "Success":
+        if (
+            event["Event"] == "SparkListenerTaskEnd"
+            and event["Task End Reason"]["Reason"] == "Success"
+        ):
             executor = event["Task Info"]["Executor ID"]
             tasks[executor] = tasks.get(executor, 0) + 1
     return tasks
@@ -163,7 +186,9 @@ def executors(events: list[dict[str, Any]]) -> dict[str, int]:
 def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_a_new_year_writes_its_own_partitions_only(
     project: Path, two_workers: spark_cluster.Cluster
 ) -> None:
-    """What a run left that died is written over; the warehouse reads the counts; a file that is gone leaves none."""
+    """What a run left that died is written over; the warehouse reads the counts; a file that is
+    gone leaves none.
+    """
     # enough that the earlier years hold every city: one that is new has zeros in all years
     build = draw(project, firms=20_000, patents=200_000)
     later = build.extracts / "patent_register/专利登记_2015.parquet"
@@ -186,7 +211,9 @@ def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_a_new_year_
 
     assert command.returncode == 0, command.stdout[-3000:] + command.stderr
     events = [event["Event"] for event in two_workers.events()]
-    assert "SparkListenerJobEnd" in events[events.index("SparkListenerExecutorRemoved") :], "none was lost at work"
+    assert "SparkListenerJobEnd" in events[events.index("SparkListenerExecutorRemoved") :], (
+        "none was lost at work"
+    )
     two_workers.end()
     assert not left.exists()
     assert differing_rows(build) == {}
@@ -226,24 +253,34 @@ def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_a_new_year_
 
 
 def the_warehouse_reads_the_counts(build: SparkBuild) -> None:
-    warehouse = replace(build, extracts=build.scratch / "counted", warehouse=build.scratch / "counted.duckdb")
+    warehouse = replace(
+        build, extracts=build.scratch / "counted", warehouse=build.scratch / "counted.duckdb"
+    )
     only = ("--indirect-selection", "cautious")  # no test of a table that is not built
     warehouse.dbt("build", "--select", "+int_series_conformed", "+fct_row_accounting", *only)
     assert warehouse.exit_code == 0, warehouse.output
-    assert set(warehouse.rows("select distinct provider from intermediate.int_series_conformed")) == {("spark",)}
+    assert set(
+        warehouse.rows("select distinct provider from intermediate.int_series_conformed")
+    ) == {("spark",)}
     for register in ("firm", "patent"):
-        counts = f"select * exclude (provider, source_name) from intermediate.int_{register}_register_counts"
+        counts = (
+            "select * exclude (provider, source_name) from"
+            f" intermediate.int_{register}_register_counts"
+        )
         expected = build.rows(
-            f"from (unpivot ({counts}) on columns(* exclude (city_id, year, scope)) into name series value value) "
-            "select city_id, year, scope, series, value::double order by all"
+            f"from (unpivot ({counts}) on columns(* exclude (city_id, year, scope)) into name"
+            " series value value) select city_id, year, scope, series, value::double order by all"
         )
         found = warehouse.rows(
-            "select delivered_city_id, year, scope, series, delivered_value from intermediate.int_series_corrected "
-            "where contains(series, 'firm') = ? and delivered_value is not null order by all",
+            "select delivered_city_id, year, scope, series, delivered_value from"
+            " intermediate.int_series_corrected where contains(series, 'firm') = ? and"
+            " delivered_value is not null order by all",
             register == "firm",
         )
         assert found == expected
-    assert warehouse.rows("select distinct extract_set_kind from raw.deliveries") == [("synthetic",)]
+    assert warehouse.rows("select distinct extract_set_kind from raw.deliveries") == [
+        ("synthetic",)
+    ]
 
 
 def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[Any]) -> None:
@@ -267,15 +304,24 @@ def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[An
 
 def test_a_master_that_does_not_answer_and_a_driver_that_workers_cannot_reach_are_told() -> None:
     master = f"spark://127.0.0.1:{spark_cluster.free_port()}"
-    with pytest.raises(counts.CountsError, match=f"SPARK_MASTER is {master}, and no master answers: {master[8:]}"):
+    with pytest.raises(
+        counts.CountsError, match=f"SPARK_MASTER is {master}, and no master answers: {master[8:]}"
+    ):
         counts.check_master(master)
-    with pytest.raises(counts.CountsError, match="Set SPARK_DRIVER_HOST to this machine's address as workers reach it"):
+    with pytest.raises(
+        counts.CountsError,
+        match="Set SPARK_DRIVER_HOST to this machine's address as workers reach it",
+    ):
         counts.check_master("spark://192.0.2.1:7077")
 
 
-def test_a_folder_that_spark_would_take_for_a_pattern_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_spark_would_take_for_a_pattern_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("LANDING_DIR", "land[1]ng")
-    with pytest.raises(counts.CountsError, match=r"LANDING_DIR is .*: Spark cannot read \[ \] in a path"):
+    with pytest.raises(
+        counts.CountsError, match=r"LANDING_DIR is .*: Spark cannot read \[ \] in a path"
+    ):
         counts.check_folders()
 
 
@@ -320,12 +366,21 @@ def test_a_cluster_without_workers_is_told(project: Path, tmp_path: Path) -> Non
 @needs_spark
 @pytest.mark.door
 @pytest.mark.soak
-def test_storage_that_workers_do_not_share_is_told_and_nothing_is_counted(project: Path, tmp_path: Path) -> None:
+def test_storage_that_workers_do_not_share_is_told_and_nothing_is_counted(
+    project: Path, tmp_path: Path
+) -> None:
     build = draw(project, firms=1000, patents=1000)
     storage = build.scratch / "storage"
     storage.mkdir(exist_ok=True)
     # a disk of the worker's own, where the driver has the shared folder
-    below = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none "{storage}" && exec "$@"', "sh")
+    below = (
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        f'mount -t tmpfs none "{storage}" && exec "$@"',
+        "sh",
+    )
     if subprocess.run([*below, "true"], check=False, capture_output=True).returncode:
         pytest.skip("mounts need more rights than there are here")
     with spark_cluster.running(tmp_path / "cluster", 1, below, **SOON_WARM) as cluster:

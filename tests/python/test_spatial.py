@@ -1,4 +1,6 @@
-"""Moran's I against hand computation and known truth, and the spatial tables of the sample and public builds."""
+"""Moran's I against hand computation and known truth, and the spatial tables of the sample and
+public builds.
+"""
 
 import math
 
@@ -102,7 +104,9 @@ def two_sided(observed: float, draws: np.ndarray) -> float:
 
 
 def test_a_value_that_most_draws_share_is_not_rare() -> None:
-    """One city has all there is: nothing is odd about the zeros far from it, though esda gives them p = .03."""
+    """One city has all there is: nothing is odd about the zeros far from it, though esda gives them
+    p = .03.
+    """
     weights = rook(12)
     values = np.zeros(144)
     values[70] = 5.0
@@ -139,18 +143,27 @@ def test_cities_at_one_place_are_neighbours_and_none_is_its_own() -> None:
 
 
 def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:
-    """Return counts of 2020 by measure for the first cities of the seed, as the warehouse holds them."""
+    """Return counts of 2020 by measure for the first cities of the seed, as the warehouse holds
+    them.
+    """
     cities = cities_of_the_seed()
     rows = [
         ("s", measure, city, 2020, value)
         for measure, values in counts.items()
         for city, value in zip(cities["city_id"], values, strict=False)
     ]
-    measures = pd.DataFrame(rows, columns=["extract_set", "measure", "city_id", "year", "measure_count"])
-    weightings = pd.DataFrame({"measure": list(counts), "weighting": "observed", "base_series": list(counts)})
+    measures = pd.DataFrame(
+        rows, columns=["extract_set", "measure", "city_id", "year", "measure_count"]
+    )
+    weightings = pd.DataFrame(
+        {"measure": list(counts), "weighting": "observed", "base_series": list(counts)}
+    )
     series = pd.DataFrame({"series": list(counts), "scope": "industry"}, dtype=object)
     series[["substitution", "substitution_zh"]] = None
-    series.loc[0, ["substitution", "substitution_zh"]] = ["apples substitute for pears", "以苹果替代梨"]
+    series.loc[0, ["substitution", "substitution_zh"]] = [
+        "apples substitute for pears",
+        "以苹果替代梨",
+    ]
     return spatial.Tables(measures.astype({"measure_count": float}), cities, weightings, series)
 
 
@@ -214,14 +227,16 @@ def test_the_sample_has_the_distribution_that_the_paper_prints(sample_build: Bui
     for ours, printed in shares:
         assert ours == approx(printed, abs=0.005)
     totals = sample_build.rows(
-        "select sum(unit_count), sum(national_share) from reports.rpt_spatial_classes where not is_subset"
+        "select sum(unit_count), sum(national_share) from reports.rpt_spatial_classes where not"
+        " is_subset"
     )
     assert totals == [(367, approx(1, abs=1e-12))]
 
 
 def test_concentration_is_the_same_from_the_counts_by_another_route(sample_build: Build) -> None:
     counts = sample_build.frame(
-        "select measure_count from marts.fct_spatial_distribution where measure = 'ai_firms' and year = 2020"
+        "select measure_count from marts.fct_spatial_distribution where measure = 'ai_firms' and"
+        " year = 2020"
     )["measure_count"].to_numpy(dtype=float)
     shares = counts / counts.sum()
     gini = np.abs(counts[:, None] - counts).sum() / (2 * len(counts) * counts.sum())
@@ -233,11 +248,13 @@ def test_concentration_is_the_same_from_the_counts_by_another_route(sample_build
     )
     assert ours == approx((gini, (shares**2).sum(), theil, top[0], top[4], top[9]), rel=1e-12)
     sums = sample_build.rows(
-        "select sum(national_share), count(*) from marts.fct_spatial_distribution group by measure, year"
+        "select sum(national_share), count(*) from marts.fct_spatial_distribution group by measure,"
+        " year"
     )
     assert sums == [(approx(1, abs=1e-12), 367)] * 33
     for whole, within, between in sample_build.rows(
-        "select theil, theil_within_regions, theil_between_regions from marts.fct_spatial_concentration"
+        "select theil, theil_within_regions, theil_between_regions from"
+        " marts.fct_spatial_concentration"
     ):
         assert within + between == approx(whole, abs=1e-12)
         assert 0 < between < within
@@ -249,7 +266,8 @@ def test_growth_is_faster_after_the_break(sample_build: Build) -> None:
     )
     assert growth["after_break"] > growth["to_break"] + 0.02 > 0.02
     totals = sample_build.pairs(
-        "select year, national_count from marts.fct_spatial_concentration where measure = 'ai_firms'"
+        "select year, national_count from marts.fct_spatial_concentration where measure ="
+        " 'ai_firms'"
     )
     years = np.arange(2016, 2021)
     slope = np.polyfit(years, np.log([totals[year] for year in years]), 1)[0]
@@ -258,7 +276,8 @@ def test_growth_is_faster_after_the_break(sample_build: Build) -> None:
 
 def test_every_measure_and_year_of_the_sample_has_its_autocorrelation(sample_build: Build) -> None:
     estimated = sample_build.rows(
-        "select statistic, p_value from estimates.est_spatial_autocorrelation where status = 'estimated'"
+        "select statistic, p_value from estimates.est_spatial_autocorrelation where status ="
+        " 'estimated'"
     )
     assert len(estimated) == 3 * 11
     assert all(statistic > 0 and p_value < 0.05 for statistic, p_value in estimated)
@@ -277,7 +296,8 @@ def test_the_public_deliveries_have_firms_and_no_patents(public_build: Build) ->
     for table in ("fct_spatial_distribution", "fct_spatial_concentration", "fct_spatial_trend"):
         assert public_build.rows(f"select distinct measure from marts.{table}") == [("ai_firms",)]
     estimates = public_build.rows(
-        "select distinct measure, status, substitutions from estimates.est_spatial_autocorrelation order by measure"
+        "select distinct measure, status, substitutions from estimates.est_spatial_autocorrelation"
+        " order by measure"
     )
     assert estimates == [
         (
@@ -295,5 +315,6 @@ def test_the_public_deliveries_have_firms_and_no_patents(public_build: Build) ->
     named = "Not delivered: ai_invention_grant_count (industry) in {}."
     assert reasons == [(named.format(year),) for year in (2010, 2016, 2020)]
     assert public_build.value(
-        "select bool_and(substitutions like 'AI firms of all industries%') from reports.rpt_spatial_classes"
+        "select bool_and(substitutions like 'AI firms of all industries%') from"
+        " reports.rpt_spatial_classes"
     )

@@ -1,4 +1,6 @@
-"""Conley and SCPC errors against printed numbers, literal computations from the papers, and simulated rejections."""
+"""Conley and SCPC errors against printed numbers, literal computations from the papers, and
+simulated rejections.
+"""
 
 from typing import Any
 
@@ -25,7 +27,9 @@ SCPC: dict[str, Any] = golden("scpc")
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def spatial_components(coordinates: np.ndarray, average_correlation: float) -> spatial_errors.SpatialComponents:
+def spatial_components(
+    coordinates: np.ndarray, average_correlation: float
+) -> spatial_errors.SpatialComponents:
     return spatial_errors._components(spatial_errors._places(coordinates), average_correlation)
 
 
@@ -71,7 +75,9 @@ def test_the_golden_conley_errors_are_met(cutoff: int) -> None:
     assert_allclose(errors, [*record.values()], rtol=1e-12)
 
 
-def test_below_the_least_distance_conley_is_clustered_by_city_without_the_small_sample_factor() -> None:
+def test_below_the_least_distance_conley_is_clustered_by_city_without_the_small_sample_factor() -> (
+    None
+):
     data, coordinates = panel(2)
     regression = regression_of(data)
     clustered = fixed_effects.fit(data, "y", ["x", "z"]).std_errors[0]
@@ -86,9 +92,11 @@ def test_below_the_least_distance_conley_is_clustered_by_city_without_the_small_
 
 
 def cross_section() -> tuple[PartialledOut, np.ndarray, list[str]]:
-    """Return the regression of the golden record as a panel of two years, the first of them zero everywhere.
+    """Return the regression of the golden record as a panel of two years, the first of them zero
+    everywhere.
 
-    Its changes are the cross-section and the second year's effect is the constant, so slopes and scores are the same.
+    Its changes are the cross-section and the second year's effect is the constant, so slopes and
+    scores are the same.
     """
     data = golden_data("chetty_subset").dropna().rename(columns={"cz": "city_id"})
     terms = ["gini", "fracblack"]
@@ -111,7 +119,9 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
         assert ours.estimate == approx(row["Coef"], rel=1e-10)
         assert ours.std_error == approx(row["Std_Err"], rel=1e-10)
         assert ours.statistic == approx(row["t"], rel=1e-10)
-        if "uncond" in name:  # of the conditional records, error and components are the same, and the tails are not
+        if (
+            "uncond" in name
+        ):  # of the conditional records, error and components are the same, and the tails are not
             assert ours.p_value == approx(row["P>|t|"], rel=1e-9)
             assert [ours.conf_low, ours.conf_high] == approx(
                 [row["2.5 %"], row["97.5 %"]],

@@ -21,10 +21,14 @@ from ai_manufacturing.robustness.permutation_sums import DonorMeasure, PanelSums
 def panel() -> pd.DataFrame:
     """Return an unbalanced panel: 24 cities in 6 provinces, 7 years."""
     rng = np.random.default_rng(7)
-    city, year = (grid.ravel() for grid in np.meshgrid(np.arange(24), np.arange(2010, 2017), indexing="ij"))
+    city, year = (
+        grid.ravel() for grid in np.meshgrid(np.arange(24), np.arange(2010, 2017), indexing="ij")
+    )
     data = pd.DataFrame({"city_id": city, "year": year, "province_id": city // 4})
     data = data.assign(**{name: rng.normal(size=len(data)) for name in ("y", "z", "w")})
-    return data.sample(frac=0.85, random_state=1).sort_values(["city_id", "year"], ignore_index=True)
+    return data.sample(frac=0.85, random_state=1).sort_values(
+        ["city_id", "year"], ignore_index=True
+    )
 
 
 CITIES, YEARS, DRAWS = 24, 7, 9
@@ -34,13 +38,17 @@ CONTROL_SETS = [(), ("z",), ("z", "w"), ("w",), ("near", "z"), ("measure",)]
 def panel_sums(
     data: pd.DataFrame, blocks: Codes, entity_effects: Sequence[str]
 ) -> tuple[PanelSums, DonorMeasure, Codes, Floats]:
-    """Return the panel by city and year, a measure with every city as donor, draws, and the same measures by row."""
+    """Return the panel by city and year, a measure with every city as donor, draws, and the same
+    measures by row.
+    """
     rng = np.random.default_rng(5)
     city, year = data["city_id"].to_numpy(), data["year"].to_numpy() - 2010
     scaling, weights = np.exp(rng.normal(5, 1, (CITIES, YEARS))), rng.pareto(1.5, CITIES)
     drawn = np.array([rng.permutation(CITIES) for _ in range(DRAWS)])
     of_donors = np.log1p(scaling[:, None, :] * weights[:, None]).reshape(-1, YEARS)
-    measures = np.log1p(scaling[city, year][:, None] * weights[np.vstack([np.arange(CITIES), drawn]).T[city]])
+    measures = np.log1p(
+        scaling[city, year][:, None] * weights[np.vstack([np.arange(CITIES), drawn]).T[city]]
+    )
     noise = rng.normal(size=len(data))
     controls = {"z": data["z"].to_numpy(), "w": data["w"].to_numpy(), "measure": measures[:, 0]}
     controls["near"] = measures[:, 3] + 1e-4 * noise
@@ -57,9 +65,16 @@ def panel_sums(
         entity_effects=entity_effects,
     )
     donors = drawn + CITIES * np.arange(CITIES)
-    np.testing.assert_array_equal(made.by_row(DonorMeasure(measures[:, 0], of_donors), donors), measures)
+    np.testing.assert_array_equal(
+        made.by_row(DonorMeasure(measures[:, 0], of_donors), donors), measures
+    )
     columns = np.column_stack([*controls.values()])
-    return made, DonorMeasure(measures[:, 0], of_donors), donors, np.column_stack([columns, measures])
+    return (
+        made,
+        DonorMeasure(measures[:, 0], of_donors),
+        donors,
+        np.column_stack([columns, measures]),
+    )
 
 
 OF_THE_YEAR = np.zeros(CITIES, dtype=int)
@@ -75,16 +90,24 @@ OF_THE_YEAR = np.zeros(CITIES, dtype=int)
     ],
     ids=["year", "province-year", "trends", "differences"],
 )
-def test_sums_by_city_are_regressions_on_all_dummies(entity_effects: tuple[str, ...], blocks: Codes) -> None:
-    """statsmodels on dummies and on each city's years; effects of a city lie in its cluster and count as one.
+def test_sums_by_city_are_regressions_on_all_dummies(
+    entity_effects: tuple[str, ...], blocks: Codes
+) -> None:
+    """statsmodels on dummies and on each city's years; effects of a city lie in its cluster and
+    count as one.
 
     One control is nearly one of the draws, and leaves of it what differences of sums cannot tell.
     """
     data = panel()
     made, measure, donors, columns = panel_sums(data, blocks, entity_effects)
     periods = blocks[data["city_id"]] * YEARS + data["year"]
-    of_cities, of_periods = (pd.get_dummies(codes, dtype=float).to_numpy() for codes in (data["city_id"], periods))
-    of_name = {"constant": of_cities, "trend": of_cities * (data["year"].to_numpy() - 2013.0)[:, None]}
+    of_cities, of_periods = (
+        pd.get_dummies(codes, dtype=float).to_numpy() for codes in (data["city_id"], periods)
+    )
+    of_name = {
+        "constant": of_cities,
+        "trend": of_cities * (data["year"].to_numpy() - 2013.0)[:, None],
+    }
     effects = np.column_stack([*(of_name[name] for name in entity_effects), of_periods])
     raw = np.column_stack([data["y"], columns])
     outcome, *within = (raw - effects @ np.linalg.lstsq(effects, raw)[0]).T
@@ -100,14 +123,19 @@ def test_sums_by_city_are_regressions_on_all_dummies(entity_effects: tuple[str, 
                     cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
                 )
                 count, parameters = groups.nunique(), terms.shape[1] + periods.nunique()
-                error = np.sqrt(count / (count - 1) * (len(data) - 1) / (len(data) - parameters)) * fit.bse[0]
+                error = (
+                    np.sqrt(count / (count - 1) * (len(data) - 1) / (len(data) - parameters))
+                    * fit.bse[0]
+                )
                 assert found.estimates[draw] == pytest.approx(fit.params[0], rel=1e-7)
                 assert found.standardised[draw] == pytest.approx(ratio * fit.params[0], rel=1e-7)
                 assert found.std_errors[kind][draw] == pytest.approx(error, rel=1e-7)
                 p_value = 2 * stats.t.sf(abs(fit.params[0]) / error, count - 1)
                 assert found.p_values(kind)[draw] == pytest.approx(p_value, rel=1e-6)
         alone = made.slopes(made.moments(measure, None), names, lambda: made.by_row(measure, None))
-        np.testing.assert_allclose(alone.std_errors["city"], found.std_errors["city"][:1], rtol=1e-12)
+        np.testing.assert_allclose(
+            alone.std_errors["city"], found.std_errors["city"][:1], rtol=1e-12
+        )
     with pytest.raises(NotEstimable, match="does not vary"):
         made.slopes(moments, ("measure",), lambda: made.by_row(measure, donors))
 
@@ -123,13 +151,23 @@ def test_a_row_that_the_effects_of_its_city_fit_exactly_is_dropped() -> None:
 
 def test_joint_statistics_are_those_counted_by_hand() -> None:
     """Three specifications, the sample and four permutations."""
-    standardised = np.array([[0.3, 0.1, -0.2, 0.3, 0.0], [0.2, 0.2, -0.1, -0.1, 0.1], [0.4, -0.3, 0.3, 0.5, 0.2]])
-    p_values = np.array([[0.01, 0.2, 0.04, 0.01, 0.9], [0.20, 0.04, 0.3, 0.6, 0.04], [0.03, 0.01, 0.02, 0.02, 0.8]])
+    standardised = np.array(
+        [[0.3, 0.1, -0.2, 0.3, 0.0], [0.2, 0.2, -0.1, -0.1, 0.1], [0.4, -0.3, 0.3, 0.5, 0.2]]
+    )
+    p_values = np.array(
+        [[0.01, 0.2, 0.04, 0.01, 0.9], [0.20, 0.04, 0.3, 0.6, 0.04], [0.03, 0.01, 0.02, 0.02, 0.8]]
+    )
     found = {test.statistic: test for test in joint_test.joint_tests(standardised, p_values, [4])}
     # medians: .3, and .1, -.1, .3, .1 permuted: one of four is as far from zero
-    assert (found["median_estimate"].observed, found["median_estimate"].p_value) == (0.3, pytest.approx(2 / 5))
+    assert (found["median_estimate"].observed, found["median_estimate"].p_value) == (
+        0.3,
+        pytest.approx(2 / 5),
+    )
     # with the sign of the own median: 3 of 3, and 2, 2, 2, 2 of 3
-    assert (found["share_of_sign"].observed, found["share_of_sign"].p_value) == (1.0, pytest.approx(1 / 5))
+    assert (found["share_of_sign"].observed, found["share_of_sign"].p_value) == (
+        1.0,
+        pytest.approx(1 / 5),
+    )
     # of this sign with p below .05: 2 of 3, and 1, 1, 2, 1 of 3
     assert found["share_significant"].observed == pytest.approx(2 / 3)
     assert found["share_significant"].p_value == pytest.approx(2 / 5)
@@ -142,7 +180,8 @@ def test_nothing_to_test_is_said(shape: tuple[int, int]) -> None:
         joint_test.joint_tests(np.zeros(shape), np.ones(shape), [shape[1] - 1])
 
 
-# ---------------------------------------------------------------- how many permutations a test needs
+# ---------------------------------------------------------------- how many permutations a test
+# needs
 
 LOOKS = (100, 200, 400, 500)
 

@@ -25,24 +25,35 @@ YEARS = range(2010, 2021)
 MARK = "合成样本（synthetic sample）"
 KEY = ["城市代码", "行业代码"]
 HEADERS = {
-    "firm_survival": "城市代码,城市名称,行业代码,行业名称,年份,企业存续数,企业新设数,企业注销数,"
-    "人工智能企业存续数,人工智能企业新设数,人工智能企业注销数,数据来源",
-    "patents": "城市代码,城市名称,行业代码,年份,专利类型,专利申请数,专利授权数,"
-    "人工智能专利申请数,人工智能专利授权数,数据来源",
-    "city_yearbook": "城市代码,城市名称,省份,年份,地区生产总值(亿元),人均地区生产总值(元),第一产业增加值(亿元),"
-    "第二产业增加值(亿元),第三产业增加值(亿元),户籍人口(万人),常住人口(万人),单位从业人员(万人),"
-    "第二产业从业人员(万人),制造业从业人员(万人),R&D人员(人),规模以上工业企业数(个),年末金融机构贷款余额(亿元),"
-    "实际使用外资(百万美元),教育支出(亿元),科学技术支出(亿元),数据来源",
+    "firm_survival": (
+        "城市代码,城市名称,行业代码,行业名称,年份,企业存续数,企业新设数,企业注销数,"
+        "人工智能企业存续数,人工智能企业新设数,人工智能企业注销数,数据来源"
+    ),
+    "patents": (
+        "城市代码,城市名称,行业代码,年份,专利类型,专利申请数,专利授权数,"
+        "人工智能专利申请数,人工智能专利授权数,数据来源"
+    ),
+    "city_yearbook": (
+        "城市代码,城市名称,省份,年份,地区生产总值(亿元),人均地区生产总值(元),第一产业增加值(亿元),"
+        "第二产业增加值(亿元),第三产业增加值(亿元),户籍人口(万人),常住人口(万人),单位从业人员(万人),"
+        "第二产业从业人员(万人),制造业从业人员(万人),R&D人员(人),规模以上工业企业数(个),年末金融机构贷款余额(亿元),"
+        "实际使用外资(百万美元),教育支出(亿元),科学技术支出(亿元),数据来源"
+    ),
 }
 
 
 def digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def seed_table(name: str) -> pd.DataFrame:
-    return pd.read_csv(project_root() / f"seeds/{name}.csv", dtype={"city_id": str, "industry_code": str})
+    return pd.read_csv(
+        project_root() / f"seeds/{name}.csv", dtype={"city_id": str, "industry_code": str}
+    )
 
 
 @dataclass
@@ -78,7 +89,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
         files = sorted((folder / entity).glob("*.csv"))
         assert [path.stem[-4:] for path in files] == [str(year) for year in YEARS]
         tables[entity] = pd.concat(
-            [pd.read_csv(path, dtype={"城市代码": str, "行业代码": str}) for path in files], ignore_index=True
+            [pd.read_csv(path, dtype={"城市代码": str, "行业代码": str}) for path in files],
+            ignore_index=True,
         )
     industries = seed_table("industries")
     scope = {*industries.loc[industries["section"].isin([*"BCDE"]), "industry_code"]}
@@ -88,20 +100,29 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 # ---------------------------------------------------------------- the delivery
 
 
-def test_the_same_seed_gives_the_same_bytes_in_another_process(sample: Sample, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_in_another_process(
+    sample: Sample, tmp_path: Path
+) -> None:
     command = (
-        f"from ai_manufacturing.cli import main; main(['synthetic', '--out', {str(tmp_path)!r}, '--seed', '{SEED}'])"
+        f"from ai_manufacturing.cli import main; main(['synthetic', '--out', {str(tmp_path)!r},"
+        f" '--seed', '{SEED}'])"
     )
-    subprocess.run([sys.executable, "-c", command], check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
+    subprocess.run(
+        [sys.executable, "-c", command], check=True, env={**os.environ, "PYTHONHASHSEED": "7"}
+    )
     assert digests(tmp_path) == digests(sample.folder)
 
 
-def test_another_seed_gives_other_numbers_and_the_same_truth(sample: Sample, tmp_path: Path) -> None:
+def test_another_seed_gives_other_numbers_and_the_same_truth(
+    sample: Sample, tmp_path: Path
+) -> None:
     synthetic.write(tmp_path, SEED + 1, YEARS)
     ours, theirs = digests(sample.folder), digests(tmp_path)
     assert ours.keys() == theirs.keys()
     assert all(ours[name] != theirs[name] for name in ours)
-    first, second = (replace(sample, folder=folder).description() for folder in (sample.folder, tmp_path))
+    first, second = (
+        replace(sample, folder=folder).description() for folder in (sample.folder, tmp_path)
+    )
     assert (first["name"], first["kind"]) == ("sample", "synthetic")
     assert "synthetic" in first["notice"]
     assert (first["seed"], second["seed"]) == (SEED, SEED + 1)
@@ -115,10 +136,15 @@ def test_a_set_may_have_other_years_among_them_2015(tmp_path: Path) -> None:
     files = ["企业存续_2014.csv", "企业存续_2015.csv", "企业存续_2016.csv"]
     assert sorted(path.name for path in (tmp_path / "firm_survival").iterdir()) == files
     refused = CliRunner().invoke(cli.main, [*command, "2016:2020"])
-    assert (refused.exit_code, "anchored in 2015; name years that hold it" in refused.output) == (2, True)
+    assert (refused.exit_code, "anchored in 2015; name years that hold it" in refused.output) == (
+        2,
+        True,
+    )
 
 
-def test_every_row_carries_the_synthetic_mark_and_the_names_and_codes_of_the_seeds(sample: Sample) -> None:
+def test_every_row_carries_the_synthetic_mark_and_the_names_and_codes_of_the_seeds(
+    sample: Sample,
+) -> None:
     for entity, table in sample.tables.items():
         assert ",".join(table.columns) == HEADERS[entity]
         assert {*table["数据来源"]} == {MARK}
@@ -134,27 +160,38 @@ def test_every_row_carries_the_synthetic_mark_and_the_names_and_codes_of_the_see
 
 
 def moves(levels: Floats) -> Floats:
-    """Return the yearly moves of logs, units by years, less the means of unit and year, with a variance of 1."""
+    """Return the yearly moves of logs, units by years, less the means of unit and year, with a
+    variance of 1.
+    """
     moved = np.diff(np.log(levels), axis=1)
-    moved = moved - np.nanmean(moved, axis=0) - moved.mean(axis=1, keepdims=True) + np.nanmean(moved)
+    moved = (
+        moved - np.nanmean(moved, axis=0) - moved.mean(axis=1, keepdims=True) + np.nanmean(moved)
+    )
     scaled: Floats = moved / np.nanstd(moved)
     return scaled
 
 
 def together(shocks: synthetic.CommonShocks | None, pairs: Floats) -> list[float]:
-    """Return the mean correlation of pairs of units, of firms, of GDP, and of one's firms with the other's GDP."""
+    """Return the mean correlation of pairs of units, of firms, of GDP, and of one's firms with the
+    other's GDP.
+    """
     found = []
     for seed in range(6):
         drawn = synthetic.draw(seed, YEARS, truth_of(0), shocks)
         firms, gdp = moves(drawn.firms.astype(float)), moves(drawn.yearbook["gdp_100m_cny"])
-        products = (one @ other.T / one.shape[1] for one, other in ((firms, firms), (gdp, gdp), (firms, gdp)))
+        products = (
+            one @ other.T / one.shape[1]
+            for one, other in ((firms, firms), (gdp, gdp), (firms, gdp))
+        )
         found.append([np.nanmean(product[pairs > 0]) for product in products])
     return [*np.mean(found, axis=0)]
 
 
 @pytest.fixture(scope="session")
 def pairs() -> dict[str, Floats]:
-    """Pairs of units, 0 or 1, units by units: in one province, within 60 to 100 km, beyond 1,500 km."""
+    """Pairs of units, 0 or 1, units by units: in one province, within 60 to 100 km, beyond 1,500
+    km.
+    """
     cities = seed_table("cities")
     province = cities["province_id"].to_numpy()
     km = great_circle.RADIUS_KM * great_circle.angles(cities[["longitude", "latitude"]].to_numpy())
@@ -167,7 +204,9 @@ def pairs() -> dict[str, Floats]:
     return {name: np.asarray(pairs, dtype=float) for name, pairs in chosen.items()}
 
 
-def test_cities_of_a_province_share_half_of_their_noise_and_firms_none_with_gdp(pairs: dict[str, Floats]) -> None:
+def test_cities_of_a_province_share_half_of_their_noise_and_firms_none_with_gdp(
+    pairs: dict[str, Floats],
+) -> None:
     shocks = synthetic.CommonShocks("province", share=0.5)
     # The mean of a year takes a little of what provinces share.
     np.testing.assert_allclose(together(shocks, pairs["same province"]), [0.49, 0.49, 0], atol=0.05)
@@ -184,7 +223,10 @@ def test_neighbours_share_less_the_further_they_are_apart(pairs: dict[str, Float
 
 def test_shocks_of_no_share_leave_every_number_as_it_is() -> None:
     default = synthetic.draw(SEED, YEARS)
-    alone, shared = (synthetic.draw(SEED, YEARS, shocks=synthetic.CommonShocks("province", part)) for part in (0, 0.5))
+    alone, shared = (
+        synthetic.draw(SEED, YEARS, shocks=synthetic.CommonShocks("province", part))
+        for part in (0, 0.5)
+    )
     for name in ("firms", "applications", "grants", "ai_firms", "yearbook"):
         ours, same, other = (numbers(getattr(drawn, name)) for drawn in (default, alone, shared))
         np.testing.assert_array_equal(ours, same, err_msg=name)
@@ -195,12 +237,22 @@ def test_shocks_of_no_share_leave_every_number_as_it_is() -> None:
 
 def numbers(part: Any) -> Floats:
     """Return all numbers of a part of a draw."""
-    arrays = {"": part} if isinstance(part, np.ndarray) else part if isinstance(part, dict) else vars(part)
+    arrays = (
+        {"": part}
+        if isinstance(part, np.ndarray)
+        else part
+        if isinstance(part, dict)
+        else vars(part)
+    )
     return np.concatenate([array.ravel() for array in arrays.values()])
 
 
 def test_without_effects_no_outcome_and_no_control_moves_with_firms_or_patents() -> None:
-    moved: dict[str, Any] = {"firm_noise_sd": 0.5, "firm_growth_slope_range": 0.02, "patent_own_noise_sd": 1.0}
+    moved: dict[str, Any] = {
+        "firm_noise_sd": 0.5,
+        "firm_growth_slope_range": 0.02,
+        "patent_own_noise_sd": 1.0,
+    }
     for size in (0, 1):
         truths = (truth_of(size), replace(truth_of(size), **moved))
         first, second = (synthetic.draw(SEED, YEARS, truth) for truth in truths)
@@ -217,7 +269,9 @@ def test_without_effects_no_outcome_and_no_control_moves_with_firms_or_patents()
 # ---------------------------------------------------------------- the paper's facts
 
 
-def test_ai_firms_of_industry_lie_in_the_east_and_most_are_of_other_industries(sample: Sample) -> None:
+def test_ai_firms_of_industry_lie_in_the_east_and_most_are_of_other_industries(
+    sample: Sample,
+) -> None:
     stock = sample.ai_firms()
     assert 0.65 < stock[sample.cities["region"] == "east"].sum() / stock.sum() < 0.85
     firms = sample.tables["firm_survival"]
@@ -231,7 +285,9 @@ def test_ai_firms_of_industry_lie_in_the_east_and_most_are_of_other_industries(s
 @pytest.mark.parametrize("prefix", ["", "人工智能"])
 def test_stock_and_flow_add_up_in_every_cell(sample: Sample, prefix: str) -> None:
     stock, entries, exits = (
-        sample.tables["firm_survival"].pivot_table(index=KEY, columns="年份", values=f"{prefix}{name}", fill_value=0)
+        sample.tables["firm_survival"].pivot_table(
+            index=KEY, columns="年份", values=f"{prefix}{name}", fill_value=0
+        )
         for name in ("企业存续数", "企业新设数", "企业注销数")
     )
     flow = entries - exits
@@ -265,7 +321,9 @@ def test_the_files_add_up_to_the_panel_that_is_calibrated(sample: Sample) -> Non
         (inventions, "人工智能专利申请数", panel.applications.ai),
         (inventions, "人工智能专利授权数", panel.grants.ai),
     ):
-        sums = table.pivot_table(index="城市代码", columns="年份", values=column, aggfunc="sum", fill_value=0)
+        sums = table.pivot_table(
+            index="城市代码", columns="年份", values=column, aggfunc="sum", fill_value=0
+        )
         by_unit = sums.reindex(index=sample.cities.index, columns=list(YEARS), fill_value=0)
         np.testing.assert_array_equal(by_unit.to_numpy(), expected)
 

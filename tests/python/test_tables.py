@@ -70,22 +70,32 @@ def test_numbers_are_those_of_the_estimates_and_their_checks(
     bounds = 0
     for name, table in sample_tables.items():
         found = sample_build.frame(
-            "select c.specification_id, c.column_number, c.estimate, c.std_error, std_error_province, c.status, "
-            "w.p_value as wild from reports.rpt_coefficients as c inner join reports.rpt_column_specifications as s "
-            "on c.specification_id = s.specification_id left join estimates.est_inference as w "
-            "on c.specification_id = w.specification_id and c.term = w.term and w.method = 'wild_restricted' "
-            f"where c.table_id = '{name}' and c.term = c.regressor "
-            "and c.estimator <> 'event_study' order by c.column_number"
+            "select c.specification_id, c.column_number, c.estimate, c.std_error,"
+            " std_error_province, c.status, w.p_value as wild from reports.rpt_coefficients as c"
+            " inner join reports.rpt_column_specifications as s on c.specification_id ="
+            " s.specification_id left join estimates.est_inference as w on c.specification_id ="
+            " w.specification_id and c.term = w.term and w.method = 'wild_restricted' where"
+            f" c.table_id = '{name}' and c.term = c.regressor and c.estimator <> 'event_study'"
+            " order by c.column_number"
         )
         for decimals in tables.DECIMALS:
             shown = table.chosen(errors=ALL, decimals=decimals)
             for row in found.to_dict("records"):
                 place = [column.number for column in shown.columns].index(row["column_number"])
-                column = {kind: [line[place] for line in rows_of(shown, kind)] for kind in tables.ERRORS.values()}
-                estimates = [re.sub(r"[*†‡ ]", "", line[place]) for line in rows_of(shown, "estimate")]
+                column = {
+                    kind: [line[place] for line in rows_of(shown, kind)]
+                    for kind in tables.ERRORS.values()
+                }
+                estimates = [
+                    re.sub(r"[*†‡ ]", "", line[place]) for line in rows_of(shown, "estimate")
+                ]
                 at = estimates.index(f"{row['estimate']:.{decimals}f}")
                 assert column["std_error"][at] == f"({row['std_error']:.{decimals}f})"
-                province = "–" if pd.isna(row["std_error_province"]) else f"{row['std_error_province']:.{decimals}f}"
+                province = (
+                    "–"
+                    if pd.isna(row["std_error_province"])
+                    else f"{row['std_error_province']:.{decimals}f}"
+                )
                 assert column["province_error"][at] == f"[{province}]"
                 is_tested = row["status"] != "mechanical" and not pd.isna(row["wild"])
                 wild = f"{row['wild']:.{decimals}f}" if is_tested else "–"
@@ -155,12 +165,17 @@ def test_substitutes_and_lost_stars_are_marked_beside_the_number(
     estimates = rows_of(public_tables["table_1"].chosen(), "estimate")
     assert [estimates[1][1], estimates[2][2]] == ["not estimable"] * 2
     taken_away = public_build.value(
-        "select count(*) from reports.rpt_coefficients as c inner join reports.rpt_column_specifications using "
-        "(specification_id) where c.table_id = 'table_4' and c.term = c.regressor and c.p_value < 0.1 "
-        "and c.p_value_province >= 0.1 and c.status = 'estimated'"
+        "select count(*) from reports.rpt_coefficients as c inner join"
+        " reports.rpt_column_specifications using (specification_id) where c.table_id = 'table_4'"
+        " and c.term = c.regressor and c.p_value < 0.1 and c.p_value_province >= 0.1 and c.status ="
+        " 'estimated'"
     )
     robustness = public_tables["table_4"].chosen()
-    assert taken_away == sum("‡" in cell for line in rows_of(robustness, "estimate") for cell in line) > 0
+    assert (
+        taken_away
+        == sum("‡" in cell for line in rows_of(robustness, "estimate") for cell in line)
+        > 0
+    )
     assert public_tables["table_1"].chosen(language="zh").caption.endswith("（含替代数据）")
 
 
@@ -189,13 +204,17 @@ def displayed(cell: openpyxl.cell.Cell) -> str:
     """Return what Excel shows of a cell: letters in quotes as they are, 0.000 as decimals."""
     if not isinstance(cell.value, int | float):
         return cell.value or ""
-    before, digits, after = re.fullmatch(r'(?:"(.*?)")?(0[.0]*)?(?:"(.*?)")?', cell.number_format).groups()
+    before, digits, after = re.fullmatch(
+        r'(?:"(.*?)")?(0[.0]*)?(?:"(.*?)")?', cell.number_format
+    ).groups()
     value = f"{cell.value:.{len(digits.partition('.')[2])}f}" if digits else ""
     return f"{before or ''}{value}{after or ''}"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_word_holds_a_table_that_can_be_edited(language: str, sample_tables: dict[str, PaperTable]) -> None:
+def test_word_holds_a_table_that_can_be_edited(
+    language: str, sample_tables: dict[str, PaperTable]
+) -> None:
     printed = sample_tables["table_4"].chosen(errors=ALL, language=language)
     document = Document(BytesIO(formats.word(printed)))
     (table,) = document.tables
@@ -211,7 +230,8 @@ def test_word_holds_a_table_that_can_be_edited(language: str, sample_tables: dic
     label, *others = (column.width for column in table.columns)
     assert label + sum(others) <= Inches(6)
     assert {row.cells[0].width for row in table.rows} == {label}
-    # the longest label has one line in nine points, so that an error stands right under its coefficient
+    # the longest label has one line in nine points, so that an error stands right under its
+    # coefficient
     assert label >= Pt(4.5) * min(max(len(row.label) for row in printed.rows), 36) > max(others)
     assert table.rows[0]._tr.trPr.find(qn("w:tblHeader")) is not None
     assert document.styles["Normal"].element.rPr.rFonts.get(qn("w:eastAsia")) == "SimSun"
@@ -219,7 +239,9 @@ def test_word_holds_a_table_that_can_be_edited(language: str, sample_tables: dic
 
 def test_html_is_read_by_pandas(printed: Printed) -> None:
     text = formats.html_page(printed)
-    (frame,) = pd.read_html(StringIO(text), converters=dict.fromkeys(range(5), str), keep_default_na=False)
+    (frame,) = pd.read_html(
+        StringIO(text), converters=dict.fromkeys(range(5), str), keep_default_na=False
+    )
     assert list(frame.columns[1:]) == printed.headings
     assert frame.head(len(printed.rows)).values.tolist() == grid(printed)
     assert frame.iloc[len(printed.rows) :, 0].tolist() == printed.notes
@@ -230,7 +252,9 @@ def test_markdown_keeps_cells_stars_and_notes(printed: Printed) -> None:
     text = formats.markdown(printed)
     rows = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert len({len(row) for row in rows[2:]}) == 1
-    assert [[re.sub(r"\\(.)", r"\1", cell).strip() for cell in row] for row in rows[2:]] == grid(printed)
+    assert [[re.sub(r"\\(.)", r"\1", cell).strip() for cell in row] for row in rows[2:]] == grid(
+        printed
+    )
     assert not re.search(r"(?<!\\)[*_]", text.split("\n", 1)[1])
     assert text.count("\n\n") > len(printed.notes)
 
@@ -248,7 +272,11 @@ def test_the_dependent_variable_and_the_fixed_effects_are_lines_of_the_table(
             ["固定效应", "城市与年份", "城市与省份年份"],
         ],
     }.items():
-        shown = grid(sample_tables["table_1"].chosen([PLAIN, "table_1_col_1_province_years"], language=language))
+        shown = grid(
+            sample_tables["table_1"].chosen(
+                [PLAIN, "table_1_col_1_province_years"], language=language
+            )
+        )
         assert [line for line in shown if line in lines] == lines
         assert not [line for line in shown if re.search("Year effects|年份固定效应", line[0])]
 
@@ -259,7 +287,10 @@ def test_latex_keeps_every_cell(siunitx: bool, printed: Printed) -> None:
     body = text.partition("\\midrule\n")[2].partition("\\bottomrule")[0].replace("\\midrule\n", "")
     found = [
         [re.sub(r"\\([{}_%&#$])", r"\1", re.sub(r"(?<!\\)[{}]", "", cell)) for cell in row]
-        for row in (line.removesuffix(r" \\").split(" & ") for line in re.sub(r"\$([-<])\$", r"\1", body).splitlines())
+        for row in (
+            line.removesuffix(r" \\").split(" & ")
+            for line in re.sub(r"\$([-<])\$", r"\1", body).splitlines()
+        )
     ]
     assert [[cell.strip().replace("--", "–") for cell in row] for row in found] == grid(printed)
     assert ("S[table-format=-1.3" in text) == siunitx
@@ -273,10 +304,15 @@ LATEX_PACKAGES = ("booktabs", "threeparttable", "siunitx")
 def has_latex(package: str) -> bool:
     """Whether pdflatex is here, and finds a package."""
     command = ["kpsewhich", f"{package}.sty"]
-    return bool(shutil.which("pdflatex")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return (
+        bool(shutil.which("pdflatex"))
+        and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
 
 
-@pytest.mark.skipif(not all(map(has_latex, LATEX_PACKAGES)), reason="pdflatex or a package of it is not here")
+@pytest.mark.skipif(
+    not all(map(has_latex, LATEX_PACKAGES)), reason="pdflatex or a package of it is not here"
+)
 def test_latex_compiles(public_tables: dict[str, PaperTable], tmp_path: Path) -> None:
     shown = "\n".join(
         formats.latex(table.chosen(errors=ALL), siunitx)
@@ -287,7 +323,9 @@ def test_latex_compiles(public_tables: dict[str, PaperTable], tmp_path: Path) ->
     document = rf"\documentclass{{article}}{packages}\begin{{document}}{shown}\end{{document}}"
     (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "tables.tex"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    run = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False
+    )
     assert run.returncode == 0, run.stdout[-2000:]
 
 
@@ -304,7 +342,10 @@ def run(build: Build, *arguments: str) -> tuple[int, str]:
     [
         (
             ["table_7"],
-            "'table_7' is no table of the paper. Choose from table_1, table_2, table_3, table_4, table_5",
+            (
+                "'table_7' is no table of the paper. Choose from table_1, table_2, table_3,"
+                " table_4, table_5"
+            ),
         ),
         (["table_1", "--siunitx"], "siunitx is of LaTeX, not of html."),
     ],

@@ -1,4 +1,6 @@
-"""What may not be passed on is in no file that is given away, and is named where it would have stood."""
+"""What may not be passed on is in no file that is given away, and is named where it would have
+stood.
+"""
 
 import gzip
 import json
@@ -53,7 +55,9 @@ class Known:
         if np.isin(numbers.to_numpy(float, na_value=np.nan), self.exact).any():
             return True
         others = frame.columns.difference(numbers.columns)
-        return self.in_text("\n".join(str(text) for name in others for text in frame[name].unique()))
+        return self.in_text(
+            "\n".join(str(text) for name in others for text in frame[name].unique())
+        )
 
 
 def frames(path: Path) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -102,7 +106,11 @@ def tables_with(database: Path, value: float) -> set[str]:
         names = [name for (name,) in connection.execute(listed).fetchall()]
         found = "select count(*) from {} as t where contains(cast(t as varchar), ?)"
         written, _ = digits(value)
-        return {name for name in names if connection.execute(found.format(name), [written]).fetchone() != (0,)}
+        return {
+            name
+            for name in names
+            if connection.execute(found.format(name), [written]).fetchone() != (0,)
+        }
 
 
 def invent(few: Build, folder: Path) -> None:
@@ -206,7 +214,9 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
         texts[name] = page(name).markup
     for value, expected in ((RESTRICTED, set()), (OPEN, {"panel.csv", "cities"})):
         words = digits(value)
-        assert {name for name, text in texts.items() if any(word in text for word in words)} == expected
+        assert {
+            name for name, text in texts.items() if any(word in text for word in words)
+        } == expected
     charts = [figure.get("id") for figure in page("cities").all("//figure")]
     assert charts == ["figure-loans_100m_cny"]
 
@@ -244,7 +254,10 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_site_behind_
         origin = "none stated by the republisher; from eileenCHEN-9/PhD_2022_2025 (GitHub)."
         assert f"csmar, licence: {origin}" in said, name
     # Parquet, CSV and Stata
-    assert len(page.all("#download/following-sibling::div[1]//td[starts-with(., 'withheld, see')]")) == 3
+    assert (
+        len(page.all("#download/following-sibling::div[1]//td[starts-with(., 'withheld, see')]"))
+        == 3
+    )
     for name in ("fct_city_year_panel", "fct_delivered_values"):
         described = json.loads((data / f"{name}.json").read_text("utf-8"))
         assert "csmar" in described["withheld"]
@@ -269,7 +282,9 @@ def test_terms_are_those_that_the_provider_declares(
     provenance: str | None, republished_by: str | None, licence: str | None, expected: bool
 ) -> None:
     row = "select ? as provenance_class, ? as republished_by, ? as licence"
-    asked = duckdb.execute(f"select {terms.MAY_BE_PASSED_ON} from ({row})", [provenance, republished_by, licence])
+    asked = duckdb.execute(
+        f"select {terms.MAY_BE_PASSED_ON} from ({row})", [provenance, republished_by, licence]
+    )
     assert asked.fetchall() == [(expected,)]
 
 

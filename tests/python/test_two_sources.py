@@ -1,4 +1,6 @@
-"""Two sources side by side: agreement and reliability by numpy, and what stands beside the default changes nothing."""
+"""Two sources side by side: agreement and reliability by numpy, and what stands beside the default
+changes nothing.
+"""
 
 import math
 
@@ -23,9 +25,10 @@ def within(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
 def values_of(build: Build, first: str, second: str) -> pd.DataFrame:
     """Return two variables by city and year where both have a value."""
     return build.frame(
-        "select a.city_id, a.year, a.value as first, b.value as second from marts.fct_city_year_values as a "
-        "inner join marts.fct_city_year_values as b on a.city_id = b.city_id and a.year = b.year "
-        f"where a.variable = '{first}' and b.variable = '{second}' and a.value is not null and b.value is not null"
+        "select a.city_id, a.year, a.value as first, b.value as second from"
+        " marts.fct_city_year_values as a inner join marts.fct_city_year_values as b on a.city_id"
+        f" = b.city_id and a.year = b.year where a.variable = '{first}' and b.variable = '{second}'"
+        " and a.value is not null and b.value is not null"
     )
 
 
@@ -42,7 +45,8 @@ def test_agreement_is_what_numpy_computes(
     rows = values_of(public_build, series, f"{series}@{providers[1]}")
     if group[0] != "all":
         cities = public_build.rows(
-            f"select city_id from marts.dim_city_groups where grouping = '{group[0]}' and group_name = '{group[1]}'"
+            f"select city_id from marts.dim_city_groups where grouping = '{group[0]}' and"
+            f" group_name = '{group[1]}'"
         )
         rows = rows[rows["city_id"].isin([city for (city,) in cities])]
     positive = rows[(rows["first"] > 0) & (rows["second"] > 0)]
@@ -50,18 +54,23 @@ def test_agreement_is_what_numpy_computes(
     differences = logs["second"] - logs["first"]
     spread = 1.96 * differences.std()
     (found,) = public_build.frame(
-        f"from reports.rpt_source_agreement where series = '{series}' and first_provider = '{providers[0]}' and "
-        f"second_provider = '{providers[1]}' and grouping = '{group[0]}' and group_name = '{group[1]}' and year is null"
+        f"from reports.rpt_source_agreement where series = '{series}' and first_provider ="
+        f" '{providers[0]}' and second_provider = '{providers[1]}' and grouping = '{group[0]}' and"
+        f" group_name = '{group[1]}' and year is null"
     ).to_dict("records")
     assert (found["city_year_count"], found["city_count"]) == (len(rows), rows["city_id"].nunique())
     assert found["log_correlation"] == pytest.approx(np.corrcoef(logs.T)[0, 1])
-    assert found["median_ratio"] == pytest.approx((rows["second"] / rows["first"].replace(0, np.nan)).median())
+    assert found["median_ratio"] == pytest.approx(
+        (rows["second"] / rows["first"].replace(0, np.nan)).median()
+    )
     assert found["mean_log_difference"] == pytest.approx(differences.mean(), abs=1e-12)
     assert found["lower_agreement_bound"] == pytest.approx(differences.mean() - spread)
     assert found["upper_agreement_bound"] == pytest.approx(differences.mean() + spread)
     close = np.abs(rows["second"] - rows["first"]) <= 0.01 * rows["first"]
     assert found["share_within_1_percent"] == pytest.approx(close.mean())
-    ranges = differences.groupby(positive["city_id"]).agg(lambda of_city: of_city.max() - of_city.min())
+    ranges = differences.groupby(positive["city_id"]).agg(
+        lambda of_city: of_city.max() - of_city.min()
+    )
     is_long = differences.groupby(positive["city_id"]).count() >= 3
     assert found["steady_city_share"] == pytest.approx((ranges[is_long] <= 0.01).mean())
     kept = without_singletons(positive.assign(**{name: logs[name] for name in logs}))
@@ -73,11 +82,17 @@ def test_agreement_is_what_numpy_computes(
 def test_the_reliability_of_ai_firms_is_what_numpy_computes(public_build: Build) -> None:
     rows = without_singletons(values_of(public_build, "ai_firm_count", "ai_firm_count@ciciliujx"))
     of_2020 = rows[(rows["year"] == 2020) & (rows[["first", "second"]] > 0).all(axis=1)]
-    first, second = within(rows.assign(**np.log1p(rows[["first", "second"]])), ["first", "second"]).T
+    first, second = within(
+        rows.assign(**np.log1p(rows[["first", "second"]])), ["first", "second"]
+    ).T
     (found,) = public_build.frame(
-        "from reports.rpt_measure_reliability where transform = 'ln1p' and grouping = 'all' and year is null"
+        "from reports.rpt_measure_reliability where transform = 'ln1p' and grouping = 'all' and"
+        " year is null"
     ).to_dict("records")
-    assert (found["measure"], found["first_provider"], found["second_provider"]) == ("ai_firms", *VENDORS)
+    assert (found["measure"], found["first_provider"], found["second_provider"]) == (
+        "ai_firms",
+        *VENDORS,
+    )
     covariance = first @ second
     assert found["first_reliability"] == pytest.approx(covariance / (first @ first), rel=1e-8)
     assert found["second_reliability"] == pytest.approx(covariance / (second @ second), rel=1e-8)
@@ -91,21 +106,33 @@ def test_the_reliability_of_ai_firms_is_what_numpy_computes(public_build: Build)
         "where transform = 'ln' and grouping = 'all' and year is not null order by year"
     )
     assert len(years) == 11
-    assert all(0.98 <= correlation <= 0.997 and assumption is None for _, correlation, assumption in years)
-    assert years[-1][1] == pytest.approx(np.corrcoef(np.log(of_2020[["first", "second"]]).T)[0, 1], rel=1e-8)
+    assert all(
+        0.98 <= correlation <= 0.997 and assumption is None for _, correlation, assumption in years
+    )
+    assert years[-1][1] == pytest.approx(
+        np.corrcoef(np.log(of_2020[["first", "second"]]).T)[0, 1], rel=1e-8
+    )
 
 
 def test_the_second_vendor_is_a_reading_and_an_instrument(public_build: Build) -> None:
     name = "table_1_col_1_observed{}"
     found = public_build.frame(
-        "select * from reports.rpt_coefficients where term = 'ai_firms' and table_id = 'table_1' and column_number = 1"
+        "select * from reports.rpt_coefficients where term = 'ai_firms' and table_id = 'table_1'"
+        " and column_number = 1"
     ).set_index("specification_id")
     parts = ("", "_second_vendor", "_instrumented", "_second_vendor_instrumented")
     plain, second, by_second, by_first = (found.loc[name.format(part)] for part in parts)
-    # One sample, so that each estimate follows from others: by the reduced form of the other vendor's plain estimate.
-    assert {row["observation_count"] for row in (plain, second, by_second, by_first)} == {plain["observation_count"]}
-    assert by_second["estimate"] == pytest.approx(second["estimate"] / by_second["first_stage_estimate"], rel=1e-9)
-    assert by_first["estimate"] == pytest.approx(plain["estimate"] / by_first["first_stage_estimate"], rel=1e-9)
+    # One sample, so that each estimate follows from others: by the reduced form of the other
+    # vendor's plain estimate.
+    assert {row["observation_count"] for row in (plain, second, by_second, by_first)} == {
+        plain["observation_count"]
+    }
+    assert by_second["estimate"] == pytest.approx(
+        second["estimate"] / by_second["first_stage_estimate"], rel=1e-9
+    )
+    assert by_first["estimate"] == pytest.approx(
+        plain["estimate"] / by_first["first_stage_estimate"], rel=1e-9
+    )
     assert by_second["first_stage_f"] > 100
     assert "Not judged by the gate: ai_firm_count@ciciliujx." in by_second["warnings"]
     assert "Not judged" not in plain["warnings"]
@@ -116,17 +143,26 @@ def test_the_second_vendor_is_a_reading_and_an_instrument(public_build: Build) -
 
 def test_the_gate_does_not_judge_what_no_headline_names(public_build: Build) -> None:
     assert public_build.value("select count(*) from marts.dim_series where series like '%@%'") >= 8
-    assert public_build.value("select count(*) from intermediate.int_series_years where series like '%@%'") == 0
+    assert (
+        public_build.value(
+            "select count(*) from intermediate.int_series_years where series like '%@%'"
+        )
+        == 0
+    )
 
 
 def test_a_trace_of_a_named_provider_ends_at_its_file(public_build: Build) -> None:
     name = "table_1_col_1_gdp_koishi0425"
-    traced = public_build.command("trace", "--specification", name, "--city", "深圳", "--year", "2012")
+    traced = public_build.command(
+        "trace", "--specification", name, "--city", "深圳", "--year", "2012"
+    )
     assert "from gdp_100m_cny@koishi0425" in traced.stdout
     assert "city_yearbook/job_data.csv, row" in traced.stdout
     name = "table_1_col_1_observed_instrumented"
     assert "first-stage F " in public_build.command("trace", "--specification", name).stdout
-    traced = public_build.command("trace", "--specification", name, "--city", "深圳", "--year", "2012")
+    traced = public_build.command(
+        "trace", "--specification", name, "--city", "深圳", "--year", "2012"
+    )
     _, second = traced.stdout.split("second measurement:")
     assert "ai_firm_count@ciciliujx 2012 = " in second
     assert "ai_firms/ai.csv, row" in second
@@ -156,5 +192,7 @@ def test_two_sources_without_anything_in_common_have_a_reason() -> None:
     assert "does not vary" in found.loc[("ln", "all"), "reason"]
     assert np.isnan(found.loc[("ln", "all"), "within_correlation"])
     exact = found.loc[("ln1p", "all")]
-    assert list(exact[["within_correlation", "first_reliability", "second_reliability"]]) == pytest.approx([1, 2, 0.5])
+    assert list(
+        exact[["within_correlation", "first_reliability", "second_reliability"]]
+    ) == pytest.approx([1, 2, 0.5])
     assert "at least two values" in found.loc[("ln", "east"), "reason"]

@@ -1,4 +1,6 @@
-"""What the site gives to use and cite: data that other programs read, and quick starts that give the number."""
+"""What the site gives to use and cite: data that other programs read, and quick starts that give
+the number.
+"""
 
 import json
 import re
@@ -23,7 +25,9 @@ from tests.python.release_store import described, read
 from tests.python.site_reader import ONE_PAGE
 
 ATOM = {"a": "http://www.w3.org/2005/Atom"}
-HEADLINE = "from reports.rpt_coefficients where specification_id = 'table_1_col_1' and term_order = 1"
+HEADLINE = (
+    "from reports.rpt_coefficients where specification_id = 'table_1_col_1' and term_order = 1"
+)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +70,9 @@ def program(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["headline.py", "headline.R", "headline.do"])
-def test_a_quick_start_gives_the_estimate(built: tuple[Path, Build], name: str, tmp_path: Path) -> None:
+def test_a_quick_start_gives_the_estimate(
+    built: tuple[Path, Build], name: str, tmp_path: Path
+) -> None:
     folder, build = built
     command = program(name)
     # what a reader downloads for it
@@ -98,7 +104,9 @@ def test_stata_finds_every_variable_that_its_quick_start_names(built: tuple[Path
     folder, _ = built
     text = (folder / "headline.do").read_text(encoding="utf-8")
     (regression,) = re.findall(r"^xtreg (.*?) i\.year,", text, re.MULTILINE)
-    assert {*regression.split(), "city_id", "year"} <= {*pd.read_stata(folder / "panel.dta").columns}
+    assert {*regression.split(), "city_id", "year"} <= {
+        *pd.read_stata(folder / "panel.dta").columns
+    }
 
 
 def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_name(
@@ -139,7 +147,9 @@ def test_the_checksums_are_those_of_the_files_and_every_link_of_the_page_leads_t
     assert [name for name in linked if not (folder / name).is_file()] == []
 
 
-def test_the_citation_names_release_date_and_paper_and_marks_synthetic_data(built: tuple[Path, Build]) -> None:
+def test_the_citation_names_release_date_and_paper_and_marks_synthetic_data(
+    built: tuple[Path, Build],
+) -> None:
     folder, build = built
     text = (folder / downloads.BIBLIOGRAPHY).read_text(encoding="utf-8")
     assert "version = {release 000001 of 2026-01-02}" in text
@@ -168,7 +178,10 @@ def test_the_history_keeps_the_headline_of_pruned_releases_and_begins_anew_with_
         if before:
             before.unlink()
         before = path
-        history = f'select release_id, estimate, std_error, verdict_en from "{release_id}".release.history order by all'
+        history = (
+            "select release_id, estimate, std_error, verdict_en from"
+            f' "{release_id}".release.history order by all'
+        )
         assert read(path, history) == [(one, *headline, verdict) for one in kept]
 
 
@@ -180,4 +193,6 @@ def test_the_feed_of_releases_is_atom(built: tuple[Path, Build]) -> None:
     assert entry.findtext("a:title", namespaces=ATOM) == "Release 000001"
     assert entry.findtext("a:id", namespaces=ATOM, default="").startswith("urn:uuid:")
     estimate = build.value(f"select estimate {HEADLINE}")
-    assert f"Table 1 column 1: {estimate:.3f} (" in entry.findtext("a:summary", namespaces=ATOM, default="")
+    assert f"Table 1 column 1: {estimate:.3f} (" in entry.findtext(
+        "a:summary", namespaces=ATOM, default=""
+    )

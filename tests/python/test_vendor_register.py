@@ -1,4 +1,6 @@
-"""A register as a vendor sends it: zips of CSV files, without industry and exits, placed by credit code and name."""
+"""A register as a vendor sends it: zips of CSV files, without industry and exits, placed by credit
+code and name.
+"""
 
 import csv
 import io
@@ -20,7 +22,16 @@ from tests.python.landing_project import CRAWL, FIRMS, Project, recorded, reject
 from tests.python.register_models import count
 
 REGISTER_EXTRACTS = PROJECT / os.environ.get("REGISTER_EXTRACTS", "../shared/extracts/register")
-HEADER = ("企业名称", "统一社会信用代码", "注册日期", "企业类型", "注册资金", "经营范围", "所在省份", "地区")
+HEADER = (
+    "企业名称",
+    "统一社会信用代码",
+    "注册日期",
+    "企业类型",
+    "注册资金",
+    "经营范围",
+    "所在省份",
+    "地区",
+)
 PERSON = "甲某某"  # invented, as all of these firms
 
 
@@ -61,10 +72,18 @@ def test_a_personal_column_reaches_nothing_that_is_kept(project: Project) -> Non
     )
     project.deliver("crawl/2011.zip", b"")
     pq.write_table(
-        pa.table({name: [f"{name} {PERSON}" if name in ("法人代表", "联系人") else name] for name in header}),
+        pa.table(
+            {
+                name: [f"{name} {PERSON}" if name in ("法人代表", "联系人") else name]
+                for name in header
+            }
+        ),
         project.root / "extracts/crawl/2011.zip",
     )
-    project.declare(CRAWL.replace("crawl/*.zip/*.csv", "crawl/2011.zip").replace('"crawl"', '"parquet"'), "another")
+    project.declare(
+        CRAWL.replace("crawl/*.zip/*.csv", "crawl/2011.zip").replace('"crawl"', '"parquet"'),
+        "another",
+    )
 
     assert recorded("file_path", "landed_row_count", "columns_not_read") == [
         ("crawl/2010.zip/浙江.csv", 1, "法人代表, 联系人"),
@@ -82,14 +101,25 @@ WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)  # GB
 
 def credit_code(region: str, number: int, *, is_right: bool = True) -> str:
     first = f"91{region}{number:09d}"
-    check = (31 - sum(CHARACTERS.index(mark) * weight for mark, weight in zip(first, WEIGHTS, strict=True)) % 31) % 31
+    check = (
+        31
+        - sum(CHARACTERS.index(mark) * weight for mark, weight in zip(first, WEIGHTS, strict=True))
+        % 31
+    ) % 31
     return first + CHARACTERS[check if is_right else (check + 1) % 31]
 
 
 def test_check_digits_are_those_of_codes_that_firms_publish() -> None:
-    for code in ("914403001922038216", "9144030071526726XG", "91110000802100433B", "91330100799655058B"):
+    for code in (
+        "914403001922038216",
+        "9144030071526726XG",
+        "91110000802100433B",
+        "91330100799655058B",
+    ):
         assert credit_code(code[2:8], 0)[:8] == code[:8]
-        total = sum(CHARACTERS.index(mark) * weight for mark, weight in zip(code, WEIGHTS, strict=False))
+        total = sum(
+            CHARACTERS.index(mark) * weight for mark, weight in zip(code, WEIGHTS, strict=False)
+        )
         assert (total + CHARACTERS.index(code[17])) % 31 == 0
 
 
@@ -104,7 +134,9 @@ def firm(number: int, region: str, province: str, place: str, **other: Any) -> t
 
 
 def deliver_crawl(folder: Path) -> Counter[str]:
-    """Write two provinces of 2010, one of 2011 that ends in June and one of 2000; return the firms of 2010 by city."""
+    """Write two provinces of 2010, one of 2011 that ends in June and one of 2000; return the firms
+    of 2010 by city.
+    """
     members: dict[tuple[str, str], list[tuple[str, ...]]] = defaultdict(list)
     cities: Counter[str] = Counter()
     with (PROJECT / "tests/fixtures/crawl.csv").open(encoding="utf-8", newline="") as file:
@@ -122,12 +154,21 @@ def deliver_crawl(folder: Path) -> Counter[str]:
     of_zhejiang = members["2010", "浙江"]
     of_zhejiang.append((*of_zhejiang[0][:5], "x", PERSON, "", "杭州"))  # a field too many
     for archive in ("2000", "2010", "2011"):
-        texts = {member: csv_text(HEADER, *rows) for (year, member), rows in members.items() if year == archive}
+        texts = {
+            member: csv_text(HEADER, *rows)
+            for (year, member), rows in members.items()
+            if year == archive
+        }
         zipped(folder / f"crawl_2019/{archive}.zip", **texts)
     return cities
 
 
-SELECTED = ("fct_row_accounting", "fct_register_placement", "fct_register_entries", "int_firm_register_counts")
+SELECTED = (
+    "fct_row_accounting",
+    "fct_register_placement",
+    "fct_register_entries",
+    "int_firm_register_counts",
+)
 
 
 def second_count(folder: Path) -> dict[str, int]:
@@ -138,18 +179,25 @@ def second_count(folder: Path) -> dict[str, int]:
             for name in archive.namelist():
                 with archive.open(name) as member:
                     lines = io.TextIOWrapper(member, encoding="utf-8-sig", newline="")
-                    counts[f"crawl_2019/{path.name}/{name}"] = sum(1 for row in csv.reader(lines) if row) - 1
+                    counts[f"crawl_2019/{path.name}/{name}"] = (
+                        sum(1 for row in csv.reader(lines) if row) - 1
+                    )
     return counts
 
 
 ACCOUNTED = "select file_path, sum(row_count)::bigint from marts.fct_row_accounting group by all"
 
 
-def test_the_firms_of_a_crawl_are_placed_by_their_code_or_their_name_and_a_sample_is_no_count(fresh: Build) -> None:
+def test_the_firms_of_a_crawl_are_placed_by_their_code_or_their_name_and_a_sample_is_no_count(
+    fresh: Build,
+) -> None:
     expected = deliver_crawl(fresh.extracts)
     assert count(fresh, *SELECTED, firms_of="kinginsun").failed == {}
     assert fresh.pairs(ACCOUNTED) == second_count(fresh.extracts)
-    aside = "select disposition, sum(row_count)::bigint from marts.fct_row_accounting where disposition <> 'used' "
+    aside = (
+        "select disposition, sum(row_count)::bigint from marts.fct_row_accounting where disposition"
+        " <> 'used' "
+    )
     assert fresh.pairs(f"{aside} group by all") == {
         "expected 8 fields, found 9": 1,
         "duplicate id": 1,
@@ -158,12 +206,15 @@ def test_the_firms_of_a_crawl_are_placed_by_their_code_or_their_name_and_a_sampl
         "unreadable date": 1,
         "out of period": 2,
     }
-    entered = "select city_id, sum(firm_count)::bigint from marts.fct_register_entries where entry_year = 2010 "
+    entered = (
+        "select city_id, sum(firm_count)::bigint from marts.fct_register_entries where entry_year ="
+        " 2010 "
+    )
     assert fresh.pairs(f"{entered} group by all") == expected
     placed = (
-        "select row_count, placed_count, placed_by_code_count, placed_by_name_count, agreeing_count, "
-        "contradicting_count, month_count from marts.fct_register_placement where file_path like '%辽宁.csv' "
-        "and entry_year = 2010"
+        "select row_count, placed_count, placed_by_code_count, placed_by_name_count,"
+        " agreeing_count, contradicting_count, month_count from marts.fct_register_placement where"
+        " file_path like '%辽宁.csv' and entry_year = 2010"
     )
     assert fresh.rows(placed) == [(38, 36, 32, 4, 30, 1, 12)]
     assert fresh.rows("from intermediate.int_firm_register_counts") == []
@@ -174,27 +225,40 @@ NO_STOCK = "The register of kinginsun has no exits: it gives entries of survivor
 
 @pytest.mark.door
 @pytest.mark.soak
-def test_a_crawl_of_all_survivors_gives_their_entries_and_no_stock(fresh: Build, tmp_path: Path) -> None:
+def test_a_crawl_of_all_survivors_gives_their_entries_and_no_stock(
+    fresh: Build, tmp_path: Path
+) -> None:
     """The crawl at hand is a sample; a whole one would say survivors."""
     fresh.project = copy_of_the_project(tmp_path / "project")
     declaration = fresh.project / "models/staging/kinginsun/kinginsun.toml"
     declared = declaration.read_text(encoding="utf-8")
     assert 'covers = "sample"' in declared
-    declaration.write_text(declared.replace('covers = "sample"', 'covers = "survivors"'), encoding="utf-8")
+    declaration.write_text(
+        declared.replace('covers = "sample"', 'covers = "survivors"'), encoding="utf-8"
+    )
     deliver_crawl(fresh.extracts)
     selected = ("resource_type:seed", "+int_firm_register_counts", "+dim_series")
     fresh.dbt("build", "--select", *selected, "--exclude", "resource_type:test")
     assert fresh.exit_code == 0, fresh.output
 
-    # What is not delivered whole is absent: no row of 2011, which ends in June, nor of another province's file.
-    columns = "provider, scope, city_id, year, firm_count, firm_entry_count, firm_exit_count, ai_firm_entry_count"
-    counts = fresh.rows(f"select {columns} from intermediate.int_firm_register_counts order by city_id")
+    # What is not delivered whole is absent: no row of 2011, which ends in June, nor of another
+    # province's file.
+    columns = (
+        "provider, scope, city_id, year, firm_count, firm_entry_count, firm_exit_count,"
+        " ai_firm_entry_count"
+    )
+    counts = fresh.rows(
+        f"select {columns} from intermediate.int_firm_register_counts order by city_id"
+    )
     assert counts == [
         ("kinginsun", "all_industries", city, 2010, None, firms, None, ai)
         for city, firms, ai in (("110000", 2, 0), ("210100", 3, 1), ("211300", 27, 0), ("222400", 1, 0),
                                 ("310000", 1, 0), ("330100", 12, 12), ("469021", 1, 0))
     ]  # fmt: skip
-    why = "select distinct series, is_delivered, absence_reason from marts.dim_series where series like '%firm%' and "
+    why = (
+        "select distinct series, is_delivered, absence_reason from marts.dim_series where series"
+        " like '%firm%' and "
+    )
     # No row of series_sources.csv takes them.
     assert fresh.rows(f"{why} scope = 'industry' order by series") == [
         (f"{ai}firm_{kind}", False, None if kind == "entry_count" else NO_STOCK)
@@ -225,7 +289,9 @@ def real_register() -> Path:
 
 
 @pytest.mark.soak
-def test_the_real_crawl_is_placed_and_every_record_is_accounted_for(fresh: Build, real_register: Path) -> None:
+def test_the_real_crawl_is_placed_and_every_record_is_accounted_for(
+    fresh: Build, real_register: Path
+) -> None:
     fresh.extracts = real_register
     count(fresh, *SELECTED, firms_of="kinginsun")
 

@@ -1,4 +1,6 @@
-"""benchmarks/verdicts.py: draws of known truth on a real design, what its page counts, and the targets it names."""
+"""benchmarks/verdicts.py: draws of known truth on a real design, what its page counts, and the
+targets it names.
+"""
 
 import re
 import subprocess
@@ -16,7 +18,9 @@ from benchmarks import verdicts
 from tests.python.conftest import PROJECT, Build
 
 COLUMNS = [
-    f"table_{table} {column}" for table, count in enumerate((3, 3, 6, 4, 3, 2), 1) for column in range(1, count + 1)
+    f"table_{table} {column}"
+    for table, count in enumerate((3, 3, 6, 4, 3, 2), 1)
+    for column in range(1, count + 1)
 ]
 
 
@@ -37,7 +41,8 @@ def test_on_a_real_design_the_mean_of_a_draw_and_its_mirror_image_is_the_effect(
         "and status = 'estimated'"
     )
     delivered = sample_build.pairs(
-        "select specification_id, std_error_province from reports.rpt_coefficients where term = regressor"
+        "select specification_id, std_error_province from reports.rpt_coefficients where term ="
+        " regressor"
     )
     truth = size * pd.Series(printed, dtype=float).sort_index()
     assert len(truth) == 14
@@ -88,7 +93,11 @@ def test_the_command_writes_a_row_for_each_claim_of_each_world_and_draws_no_seed
 
 def cells(section: str) -> list[list[str]]:
     lines = re.findall(r"^\|(.*)\|$", section, flags=re.M)
-    return [[cell.strip() for cell in line.split("|")] for line in lines if not re.fullmatch(r"[ |-]+", line)]
+    return [
+        [cell.strip() for cell in line.split("|")]
+        for line in lines
+        if not re.fullmatch(r"[ |-]+", line)
+    ]
 
 
 def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:

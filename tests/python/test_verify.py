@@ -1,4 +1,6 @@
-"""Bytes that changed on the disk: `ai-manufacturing verify` finds them, and nothing makes or shows numbers of them."""
+"""Bytes that changed on the disk: `ai-manufacturing verify` finds them, and nothing makes or shows
+numbers of them.
+"""
 
 import json
 import os
@@ -87,7 +89,9 @@ def two_releases(small_build: Build, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def kept(two_releases: Path, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def kept(
+    two_releases: Path, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Store:
     """Return a copy of two_releases, beside no landing store yet."""
     monkeypatch.chdir(PROJECT)
     folder = tmp_path / """it's; a "folder" """
@@ -103,7 +107,9 @@ def kept(two_releases: Path, small_build: Build, tmp_path: Path, monkeypatch: py
 
 
 @pytest.fixture
-def landing_store(kept: Store, sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def landing_store(
+    kept: Store, sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """Return a copy of the landing store of the sample, beside the releases."""
     monkeypatch.setenv("EXTRACTS_DIR", str(sample_build.extracts))
     return Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
@@ -157,7 +163,9 @@ def flips(kept: Store, store: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(300, marks=pytest.mark.soak)])
-def test_each_flipped_bit_is_found_and_reaches_no_number(count: int, kept: Store, landing_store: Path) -> None:
+def test_each_flipped_bit_is_found_and_reaches_no_number(
+    count: int, kept: Store, landing_store: Path
+) -> None:
     flips(kept, landing_store, count)
 
 
@@ -194,11 +202,15 @@ def test_sha256sum_agrees(kept: Store) -> None:
         (kept.folder / "past", "000001.duckdb.sha256"),
         (kept.held("000003"), "SHA256SUMS"),
     ]:
-        run = subprocess.run(["sha256sum", "--check", "--strict", sums], cwd=folder, capture_output=True, check=False)
+        run = subprocess.run(
+            ["sha256sum", "--check", "--strict", sums], cwd=folder, capture_output=True, check=False
+        )
         assert run.returncode == 0, run.stderr
 
 
-def test_what_dead_runs_left_is_removed_and_a_live_refresh_is_not_disturbed(kept: Store, tmp_path: Path) -> None:
+def test_what_dead_runs_left_is_removed_and_a_live_refresh_is_not_disturbed(
+    kept: Store, tmp_path: Path
+) -> None:
     store = tmp_path / "landing"
     store.mkdir()
     litter = [
@@ -325,8 +337,12 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(kept: St
     exits(1, f"{sums}: missing", "publish", "000003", "--reason", "a test")
 
 
-@pytest.mark.parametrize("kept_lines", [0, *(pytest.param(lines, marks=pytest.mark.soak) for lines in (1, -1))])
-def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(kept: Store, kept_lines: int) -> None:
+@pytest.mark.parametrize(
+    "kept_lines", [0, *(pytest.param(lines, marks=pytest.mark.soak) for lines in (1, -1))]
+)
+def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
+    kept: Store, kept_lines: int
+) -> None:
     log, published = kept.folder / "refreshes.jsonl", kept.published.read_bytes()
     head = Path(f"{log}.head")
     lines = log.read_bytes().splitlines(keepends=True)
@@ -393,8 +409,8 @@ def test_releases_and_the_logs_are_compared_with_each_other(
     }
     past_release(kept, small_build.warehouse, "000004", delivery_hashes=hashes)
     assert verify.verify().damaged == [
-        f"{past / '000004.duckdb'}: made of {second['file_path']} with SHA-256 {never}, which the log "
-        f"of {name} does not have. Restore the landing store of this release."
+        f"{past / '000004.duckdb'}: made of {second['file_path']} with SHA-256 {never}, which the"
+        f" log of {name} does not have. Restore the landing store of this release."
     ]
     other = past / "000009.duckdb"
     shutil.copy(past / "000001.duckdb", other)
@@ -481,7 +497,11 @@ def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project)
         (first, second.read_bytes(), f"{first}: its SHA-256 is "),
         (written, [*lines[:2], *lines[3:]], f"{cut} 5 lines, and {head} counts 6"),
         (written, lines[:-1], f"{cut} 5 lines, and {head} counts 6"),
-        (written, [*lines[:2], lines[3], lines[2], *lines[4:]], f"{written}, line 3: not as it was written"),
+        (
+            written,
+            [*lines[:2], lines[3], lines[2], *lines[4:]],
+            f"{written}, line 3: not as it was written",
+        ),
         (written, [*lines, *lines[:2]], f"{written}: has 8 lines, and {head} counts 6"),
         (written, [], f"{cut} 0 lines"),
         (written, None, f"{cut} 0 lines"),
@@ -501,7 +521,9 @@ def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project)
     assert f"{written}: missing, and {store} has landed files" in refusal()
 
 
-def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is_named(project: Project) -> None:
+def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is_named(
+    project: Project,
+) -> None:
     path = project.deliver("firms/a.csv", csv_text(GOOD))
     before = landing.deliveries()
     (folder,) = project.store_folders()
@@ -514,7 +536,9 @@ def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is
     landing.deliveries()
     shutil.rmtree(folder)
     assert "firms/a.csv, delivery 1 of extracts, landed there" in "".join(verify.verify().damaged)
-    with pytest.raises(landing.LandingError, match=r"delivery\.json: missing from the landing store"):
+    with pytest.raises(
+        landing.LandingError, match=r"delivery\.json: missing from the landing store"
+    ):
         landing.deliveries()
 
 

@@ -1,4 +1,6 @@
-"""The wild cluster bootstrap against golden numbers, a textbook loop, enumeration, and its size under a true null."""
+"""The wild cluster bootstrap against golden numbers, a textbook loop, enumeration, and its size
+under a true null.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""Waits that a loaded machine does not miss: they end with what is waited for, or with those who work at it."""
+"""Waits that a loaded machine does not miss: they end with what is waited for, or with those who
+work at it.
+"""
 
 import time
 from collections.abc import Callable

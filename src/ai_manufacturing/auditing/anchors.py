@@ -1,7 +1,8 @@
 """The anchor: the last release that a person accepted, and how far shown estimates have drifted from it since.
 
-Each release keeps its anchor and what the anchor's shown estimates would be today: moved by what declared revisions and
-new years explain, and by nothing else. What is left is drift. The rules: docs/decisions/releases.md.
+Each release keeps its anchor and what the anchor's shown estimates would be today: moved by what
+declared revisions and new years explain, and by nothing else. What is left is drift. The rules:
+docs/decisions/releases.md.
 """
 
 from collections.abc import Mapping
@@ -20,14 +21,22 @@ ACCEPTED = "accepted"  # in the log of refreshes
 WARN_SHARE = 0.5  # of the limit that holds
 LISTED_TERMS = 3
 
-Estimates = Mapping[tuple[str, str], tuple[float, float]]  # by specification and term: estimate and standard error
+Estimates = Mapping[
+    tuple[str, str], tuple[float, float]
+]  # by specification and term: estimate and standard error
 
 TABLES = {
     "anchor": (
-        "One row: the last release that a person accepted; where nobody has accepted any, the first of the set.",
+        (
+            "One row: the last release that a person accepted; where nobody has accepted any, the"
+            " first of the set."
+        ),
         {
             "release_id": ("varchar", "Number of the release."),
-            "accepted_at": ("varchar", "When a person accepted it, UTC; empty for the first release."),
+            "accepted_at": (
+                "varchar",
+                "When a person accepted it, UTC; empty for the first release.",
+            ),
             "reason": ("varchar", "Why it was accepted; empty for the first release."),
         },
     ),
@@ -38,10 +47,16 @@ TABLES = {
             "term": ("varchar", "Regressor that the estimate is about."),
             "estimate": (
                 "double",
-                "Estimate of the anchor, moved by what declared revisions and new years explain since.",
+                (
+                    "Estimate of the anchor, moved by what declared revisions and new years explain"
+                    " since."
+                ),
             ),
             "std_error": ("double", "Standard error that drift is measured in."),
-            "drift_std_errors": ("double", "How far this release's estimate is from it, in that error."),
+            "drift_std_errors": (
+                "double",
+                "How far this release's estimate is from it, in that error.",
+            ),
         },
     ),
 }
@@ -69,7 +84,9 @@ class Anchor:
     def __str__(self) -> str:
         if not self.accepted_at:
             return f"release {self.release_id}, the first (nobody has accepted one)"
-        return f"release {self.release_id}, accepted {self.accepted_at[:10]}: {self.reason}".rstrip(": ")
+        return f"release {self.release_id}, accepted {self.accepted_at[:10]}: {self.reason}".rstrip(
+            ": "
+        )
 
     def drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
         """Return by how many standard errors estimates differ from these, those that differ most first."""
@@ -183,8 +200,9 @@ def drifted(anchor: Anchor, new: Estimates, above: float) -> str:
     """
     beyond = {key: moved for key, moved in anchor.drift(new).items() if moved > above}
     lines = [
-        f"{name} {term}: {anchor.estimates[name, term][0]:.4g} ({anchor.estimates[name, term][1]:.4g}) -> "
-        f"{new[name, term][0]:.4g}, {moved:.2f} standard errors"
+        f"{name} {term}: {anchor.estimates[name, term][0]:.4g}"
+        f" ({anchor.estimates[name, term][1]:.4g}) -> {new[name, term][0]:.4g}, {moved:.2f}"
+        " standard errors"
         for (name, term), moved in beyond.items()
     ]
     return some_of(lines, LISTED_TERMS, "; ", "; and {} more")

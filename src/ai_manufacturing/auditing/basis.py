@@ -43,4 +43,6 @@ def read(store: Store) -> Basis | None:
     if not path.exists():
         return None
     with store.opened(path) as (manifest, connection):
-        return Basis(path, manifest, anchors.of(store, connection, manifest), deliveries.parts(connection))
+        return Basis(
+            path, manifest, anchors.of(store, connection, manifest), deliveries.parts(connection)
+        )

@@ -19,7 +19,10 @@ NEAR_ZERO = 10  # a change of more times its old value is said in the column's u
 SAME = 1e-9  # a smaller relative difference is the order of a sum
 
 COLUMNS = {
-    "change_kind": ("varchar", "city_year_ or estimate_ lost or gained, cell_changed or estimate_changed."),
+    "change_kind": (
+        "varchar",
+        "city_year_ or estimate_ lost or gained, cell_changed or estimate_changed.",
+    ),
     "city_id": ("varchar", "Six-digit GB/T 2260 code; null for an estimate."),
     "year": ("integer", "Statistical year; null for an estimate."),
     "column_name": ("varchar", "Column of the panel whose cell changed."),
@@ -37,8 +40,8 @@ COLUMNS = {
 
 # As macros/stars.sql: a regressor that is made from the outcome has none.
 _STARS = (
-    "case when {row}.status = 'mechanical' or {row}.p_value is null then 0 when {row}.p_value < 0.01 then 3 "
-    "when {row}.p_value < 0.05 then 2 when {row}.p_value < 0.1 then 1 else 0 end"
+    "case when {row}.status = 'mechanical' or {row}.p_value is null then 0 when {row}.p_value <"
+    " 0.01 then 3 when {row}.p_value < 0.05 then 2 when {row}.p_value < 0.1 then 1 else 0 end"
 )
 
 
@@ -53,7 +56,8 @@ class Summary:
     largest_move : float
         Largest change of an estimate in its old standard errors; 0 if none moved.
     city_years, cells, estimates : tuple of dict
-        City-years by kind of change, cells by column of the panel, estimates one by one, those that moved most first.
+        City-years by kind of change, cells by column of the panel, estimates one by one, those that
+        moved most first.
     """
 
     counts: dict[str, int]
@@ -90,7 +94,9 @@ class Summary:
 
     def is_beyond(self, limit: float) -> bool:
         """Whether an estimate moved by more standard errors than a limit, or is lost where there is one."""
-        return self.largest_move > limit or (math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0)
+        return self.largest_move > limit or (
+            math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0
+        )
 
 
 def write(connection: duckdb.DuckDBPyConnection, *, follows: bool) -> None:
@@ -104,8 +110,8 @@ def write(connection: duckdb.DuckDBPyConnection, *, follows: bool) -> None:
         Whether it follows a release of the same set, which is attached as `old`.
     """
     comment = (
-        "One row per change since the previous release: a city and year of the panel gained or lost, a cell of it "
-        "changed, an estimate gained, lost or changed."
+        "One row per change since the previous release: a city and year of the panel gained or"
+        " lost, a cell of it changed, an estimate gained, lost or changed."
     )
     connection.execute(create_table("new.release.changes", COLUMNS, comment))
     if follows:
@@ -114,7 +120,10 @@ def write(connection: duckdb.DuckDBPyConnection, *, follows: bool) -> None:
 
 def between(old: Path, new: Path) -> Summary:
     """Compare two release files."""
-    with tempfile.TemporaryDirectory() as spill, duckdb_client.in_memory(Path(spill) / "spill") as connection:
+    with (
+        tempfile.TemporaryDirectory() as spill,
+        duckdb_client.in_memory(Path(spill) / "spill") as connection,
+    ):
         connection.execute(f"attach {literal(old)} as old (read_only)")
         connection.execute(f"attach {literal(new)} as new (read_only)")
         duckdb_client.confine(connection)
@@ -142,7 +151,10 @@ def recorded(release: duckdb.DuckDBPyConnection, condition: str = "true", *value
 
 def differs(old: str, new: str) -> str:
     """Return the SQL condition under which two numbers, or nulls, are not the same."""
-    return f"(abs({old} - {new}) > {SAME} * greatest(abs({old}), abs({new})) or ({old} is null) <> ({new} is null))"
+    return (
+        f"(abs({old} - {new}) > {SAME} * greatest(abs({old}), abs({new})) or ({old} is null) <>"
+        f" ({new} is null))"
+    )
 
 
 def estimate_changes() -> str:
@@ -172,9 +184,9 @@ def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the numeric columns of the panel that both releases have."""
     schema, table = PANEL.split(".")
     rows = connection.execute(
-        "select column_name from duckdb_columns() where database_name in ('old', 'new') and schema_name = ? "
-        "and table_name = ? and data_type in ('DOUBLE', 'BIGINT') group by column_name having count(*) = 2 "
-        "order by all",
+        "select column_name from duckdb_columns() where database_name in ('old', 'new') and"
+        " schema_name = ? and table_name = ? and data_type in ('DOUBLE', 'BIGINT') group by"
+        " column_name having count(*) = 2 order by all",
         [schema, table],
     ).fetchall()
     return [name for (name,) in rows]
@@ -186,7 +198,10 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
     def present(database: str) -> str:
         """Select the cities and years that have any number at all: the grid itself is always whole."""
         any_value = ", ".join(identifier(name) for name in columns)
-        return f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not null)"
+        return (
+            f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not"
+            " null)"
+        )
 
     cells = ", ".join(
         f"{{column_name: {literal(name)}, old_value: cast(o.{identifier(name)} as double), "
@@ -214,42 +229,73 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def _summary(connection: duckdb.DuckDBPyConnection) -> Summary:
-    counts = dict(connection.execute("select change_kind, count(*) from changes group by all order by all").fetchall())
-    ((largest,),) = connection.execute("select coalesce(max(moved_std_errors), 0) from changes").fetchall()
-    places = "count(*) as count, count(distinct city_id) as cities, min(year) as first_year, max(year) as last_year"
+    counts = dict(
+        connection.execute(
+            "select change_kind, count(*) from changes group by all order by all"
+        ).fetchall()
+    )
+    ((largest,),) = connection.execute(
+        "select coalesce(max(moved_std_errors), 0) from changes"
+    ).fetchall()
+    places = (
+        "count(*) as count, count(distinct city_id) as cities, min(year) as first_year, max(year)"
+        " as last_year"
+    )
     city_years = (
-        f"select change_kind, {places} from changes where change_kind like 'city_year%' group by all order by all"
+        f"select change_kind, {places} from changes where change_kind like 'city_year%' group by"
+        " all order by all"
     )
     cells = (
-        f"select column_name, {places}, max(abs(new_value - old_value) / nullif(abs(old_value), 0)) "
-        "as largest_relative_change, max(abs(new_value - old_value)) as largest_change "
-        "from changes where change_kind = 'cell_changed' group by all order by all"
+        f"select column_name, {places}, max(abs(new_value - old_value) / nullif(abs(old_value), 0))"
+        " as largest_relative_change, max(abs(new_value - old_value)) as largest_change from"
+        " changes where change_kind = 'cell_changed' group by all order by all"
     )
     estimates = (
-        "select change_kind, specification_id, term, old_value, old_std_error, new_value, new_std_error, "
-        "moved_std_errors, is_sign_changed, is_stars_changed, is_interval_changed from changes "
-        "where change_kind like 'estimate%' order by moved_std_errors desc nulls first, specification_id, term"
+        "select change_kind, specification_id, term, old_value, old_std_error, new_value,"
+        " new_std_error, moved_std_errors, is_sign_changed, is_stars_changed, is_interval_changed"
+        " from changes where change_kind like 'estimate%' order by moved_std_errors desc nulls"
+        " first, specification_id, term"
     )
-    rows = (tuple(duckdb_client.rows(connection, query)) for query in (city_years, cells, estimates))
+    rows = (
+        tuple(duckdb_client.rows(connection, query)) for query in (city_years, cells, estimates)
+    )
     return Summary(counts, float(largest), *rows)
 
 
 def _estimate_in_words(row: Mapping[str, Any]) -> str:
-    old, new = (f"{_number(row[f'{when}_value'])} ({_number(row[f'{when}_std_error'])})" for when in ("old", "new"))
-    notes = [f"{row['moved_std_errors']:.2f} standard errors"] if row["moved_std_errors"] is not None else []
-    flags = {"is_sign_changed": "sign", "is_stars_changed": "stars", "is_interval_changed": "intervals apart"}
+    old, new = (
+        f"{_number(row[f'{when}_value'])} ({_number(row[f'{when}_std_error'])})"
+        for when in ("old", "new")
+    )
+    notes = (
+        [f"{row['moved_std_errors']:.2f} standard errors"]
+        if row["moved_std_errors"] is not None
+        else []
+    )
+    flags = {
+        "is_sign_changed": "sign",
+        "is_stars_changed": "stars",
+        "is_interval_changed": "intervals apart",
+    }
     notes += [text for name, text in flags.items() if row[name]]
     return ", ".join([f"{row['specification_id']} {row['term']}: {old} -> {new}", *notes])
 
 
 def _size(row: Mapping[str, Any]) -> str:
-    """Return how far the cells of a column moved; a share of a logarithm, or of a value near zero, says nothing."""
+    """Return how far the cells of a column moved.
+
+    A share of a logarithm, or of a value near zero, says nothing.
+    """
     share, change = row["largest_relative_change"], row["largest_change"]
     if change is None:
         return "from or to missing"
     if row["column_name"].startswith(LOGARITHMS):
         return f"by at most {change:.2g} in logarithms"
-    return f"by at most {change:.4g}" if share is None or share > NEAR_ZERO else f"by at most {100 * share:.2g} %"
+    return (
+        f"by at most {change:.4g}"
+        if share is None or share > NEAR_ZERO
+        else f"by at most {100 * share:.2g} %"
+    )
 
 
 def _number(value: float | None) -> str:

@@ -19,8 +19,24 @@ SECTIONS = {
     "Tables": ("table", "change"),
     "Columns": ("table", "column", "change"),
     "Rows": ("table", "matched by", "rows before", "rows after", "lost", "gained", "changed"),
-    "Cells": ("table", "column", "cells changed", "largest relative change", "at", "before", "after"),
-    "Estimates": ("specification", "term", "before", "error", "after", "error after", "moved in standard errors"),
+    "Cells": (
+        "table",
+        "column",
+        "cells changed",
+        "largest relative change",
+        "at",
+        "before",
+        "after",
+    ),
+    "Estimates": (
+        "specification",
+        "term",
+        "before",
+        "error",
+        "after",
+        "error after",
+        "moved in standard errors",
+    ),
 }
 
 
@@ -50,8 +66,9 @@ class Section:
 def compare(old: Database, new: Database) -> list[Section]:
     """Compare the released schemas of two files of one extract set.
 
-    Rows are matched by the first columns that identify a row in both files. Two floating-point numbers are the same if
-    they differ by less than the order of a sum makes (changes.SAME, relative).
+    Rows are matched by the first columns that identify a row in both files. Two floating-point
+    numbers are the same if they differ by less than the order of a sum makes (changes.SAME,
+    relative).
 
     Parameters
     ----------
@@ -61,8 +78,9 @@ def compare(old: Database, new: Database) -> list[Section]:
     Returns
     -------
     list of Section
-        Tables, columns, rows and cells that differ, and the estimates by how far they moved in their old standard
-        errors. Sections without rows are left out, so that equal files give an empty list.
+        Tables, columns, rows and cells that differ, and the estimates by how far they moved in
+        their old standard errors. Sections without rows are left out, so that equal files give an
+        empty list.
 
     Raises
     ------
@@ -71,13 +89,15 @@ def compare(old: Database, new: Database) -> list[Section]:
     """
     if old.origin != new.origin:
         raise CompareError(
-            f"{old.path} is of {old.origin} and {new.path} of {new.origin}. Both must be of one extract set."
+            f"{old.path} is of {old.origin} and {new.path} of {new.origin}. Both must be of one"
+            " extract set."
         )
     try:
         return _sections(old, new)
     except duckdb.IOException as error:
         raise CompareError(
-            f"{error}\nA view of a warehouse shows files of its LANDING_DIR. Put the store back, or compare releases."
+            f"{error}\nA view of a warehouse shows files of its LANDING_DIR. Put the store back, or"
+            " compare releases."
         ) from error
 
 
@@ -87,7 +107,10 @@ def _sections(old: Database, new: Database) -> list[Section]:
             connection.execute(f"attach {literal(database.path)} as {name} (read_only)")
         tables = {name: _tables(connection, name) for name in ("old", "new")}
         both = sorted(tables["old"].keys() & tables["new"].keys())
-        compared = [_Compared(connection, table, tables["old"][table], tables["new"][table]) for table in both]
+        compared = [
+            _Compared(connection, table, tables["old"][table], tables["new"][table])
+            for table in both
+        ]
         rows: list[Sequence[tuple[Any, ...]]] = [
             _lost_and_gained(tables["old"], tables["new"]),
             [row for table in compared for row in table.columns()],
@@ -95,14 +118,19 @@ def _sections(old: Database, new: Database) -> list[Section]:
             [row for table in compared for row in table.cells()],
             _estimates(connection) if changes.COEFFICIENTS in both else [],
         ]
-        sections = [Section(title, columns, [*of]) for (title, columns), of in zip(SECTIONS.items(), rows, strict=True)]
+        sections = [
+            Section(title, columns, [*of])
+            for (title, columns), of in zip(SECTIONS.items(), rows, strict=True)
+        ]
     return [section for section in sections if section.rows]
 
 
 def as_text(sections: Iterable[Section]) -> str:
     """Return a comparison as tables of aligned columns."""
     return "\n".join(
-        line for section in sections for line in (section.title, *_lines(section, "  ", pad=True), "")
+        line
+        for section in sections
+        for line in (section.title, *_lines(section, "  ", pad=True), "")
     ).rstrip()
 
 
@@ -111,16 +139,24 @@ def as_markdown(sections: Iterable[Section]) -> str:
     parts = []
     for section in sections:
         heading, *rows = (f"|{line}|" for line in _lines(section, "|", pad=False))
-        parts.append("\n".join([f"## {section.title}", "", heading, "|---" * len(section.columns) + "|", *rows, ""]))
+        parts.append(
+            "\n".join(
+                [f"## {section.title}", "", heading, "|---" * len(section.columns) + "|", *rows, ""]
+            )
+        )
     return "\n".join(parts).rstrip()
 
 
 def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
-    """Return a comparison as rows by section, for a program: all sections, their names and columns with underscores."""
+    """Return a comparison as rows by section, for a program.
+
+    All sections, their names and columns with underscores.
+    """
     rows = {section.title: section.rows for section in sections}
     return {
         title.lower(): [
-            dict(zip((name.replace(" ", "_") for name in columns), row, strict=True)) for row in rows.get(title, [])
+            dict(zip((name.replace(" ", "_") for name in columns), row, strict=True))
+            for row in rows.get(title, [])
         ]
         for title, columns in SECTIONS.items()
     }
@@ -130,8 +166,9 @@ def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, d
     """Return the released tables and views of a database, each with its columns and their types."""
     tables: dict[str, dict[str, str]] = {}
     for schema, table, column, data_type in connection.execute(
-        "select schema_name, table_name, column_name, data_type from duckdb_columns() "
-        "where database_name = ? and list_contains(?, schema_name) order by schema_name, table_name, column_index",
+        "select schema_name, table_name, column_name, data_type from duckdb_columns() where"
+        " database_name = ? and list_contains(?, schema_name) order by schema_name, table_name,"
+        " column_index",
         [database, list(SCHEMAS)],
     ).fetchall():
         tables.setdefault(f"{schema}.{table}", {})[column] = data_type
@@ -147,7 +184,11 @@ class _Compared:
     """One table that both files have."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, table: str, old: dict[str, str], new: dict[str, str]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: str,
+        old: dict[str, str],
+        new: dict[str, str],
     ) -> None:
         self._connection = connection
         self._table = table
@@ -156,18 +197,24 @@ class _Compared:
         self._names = [name for name in old if name in new]
         self._key = self._identifying()
         self._values = [name for name in self._names if name not in self._key]
-        matched = " and ".join(f"o.{c} is not distinct from n.{c}" for c in map(identifier, self._key)) or "false"
+        matched = (
+            " and ".join(f"o.{c} is not distinct from n.{c}" for c in map(identifier, self._key))
+            or "false"
+        )
         self._joined = (
             f"(select *, true as is_there from {self._of['old']}) as o "
             f"full join (select *, true as is_there from {self._of['new']}) as n on {matched}"
         )
 
     def _read_once(self, database: str) -> str:
-        """Return the name of a table, or of what a view shows: a view would compute it for each question."""
+        """Return the name of a table, or of what a view shows.
+
+        A view would compute it for each question.
+        """
         name = f"{database}.{self._table}"
         if not self._value(
-            "select count(*) from duckdb_views() "
-            f"where database_name = {literal(database)} and schema_name || '.' || view_name = {literal(self._table)}"
+            f"select count(*) from duckdb_views() where database_name = {literal(database)} and"
+            f" schema_name || '.' || view_name = {literal(self._table)}"
         ):
             return name
         copied = identifier(name)
@@ -189,8 +236,9 @@ class _Compared:
         if self._key:
             any_change = " or ".join(self._differs(name) for name in self._values) or "false"
             lost, gained, changed = self._row(
-                "select count(*) filter (n.is_there is null), count(*) filter (o.is_there is null), "
-                f"count(*) filter (o.is_there and n.is_there and ({any_change})) from {self._joined}"
+                "select count(*) filter (n.is_there is null), count(*) filter (o.is_there is"
+                f" null), count(*) filter (o.is_there and n.is_there and ({any_change})) from"
+                f" {self._joined}"
             )
         else:
             lost, gained = (
@@ -203,15 +251,18 @@ class _Compared:
             changed = 0
         if not lost + gained + changed:
             return []
-        return [(self._table, ", ".join(self._key) or "the whole row", *counts, lost, gained, changed)]
+        return [
+            (self._table, ", ".join(self._key) or "the whole row", *counts, lost, gained, changed)
+        ]
 
     def cells(self) -> list[tuple[Any, ...]]:
         """Return the columns whose cells changed, each with the change that is largest, or first where none is."""
         if not self._key or not self._values:
             return []
         counts = self._row(
-            f"select {', '.join(f'count(*) filter ({self._differs(name)})' for name in self._values)} "
-            f"from {self._joined} where o.is_there and n.is_there"
+            "select"
+            f" {', '.join(f'count(*) filter ({self._differs(name)})' for name in self._values)}"
+            f" from {self._joined} where o.is_there and n.is_there"
         )
         return [
             (self._table, name, count, *self._largest(name))
@@ -221,7 +272,11 @@ class _Compared:
 
     def _largest(self, name: str) -> tuple[Any, ...]:
         column = identifier(name)
-        relative = f"abs(n.{column} - o.{column}) / nullif(abs(o.{column}), 0)" if self._is_number(name) else "null"
+        relative = (
+            f"abs(n.{column} - o.{column}) / nullif(abs(o.{column}), 0)"
+            if self._is_number(name)
+            else "null"
+        )
         key = ", ".join(f"o.{part}" for part in map(identifier, self._key))
         return self._row(
             f"select {relative} as moved, concat_ws(', ', {key}), cast(o.{column} as varchar), "
@@ -239,11 +294,22 @@ class _Compared:
         return all(types[name] in ("DOUBLE", "FLOAT") for types in (self._old, self._new))
 
     def _identifying(self) -> tuple[str, ...]:
-        """Return the first columns that no two rows of either file share; none if all of them together are shared."""
-        names = [name for name in self._names if not self._is_number(name) and not self._old[name].endswith("]")]
+        """Return the first columns that no two rows of either file share.
+
+        None if all of them together are shared.
+        """
+        names = [
+            name
+            for name in self._names
+            if not self._is_number(name) and not self._old[name].endswith("]")
+        ]
         # from the first column on: keys come first, and what comes behind them is long
-        key = next((found for n in range(1, len(names) + 1) if self._is_unique(found := names[:n])), [])
-        for name in reversed(key[:-1]):  # a column that only comes before the others identifies nothing
+        key = next(
+            (found for n in range(1, len(names) + 1) if self._is_unique(found := names[:n])), []
+        )
+        for name in reversed(
+            key[:-1]
+        ):  # a column that only comes before the others identifies nothing
             if self._is_unique(without := [other for other in key if other != name]):
                 key = without
         return tuple(key)
@@ -253,7 +319,8 @@ class _Compared:
         listed = ", ".join(map(identifier, names))
         repeated = f"group by hash({listed}) having count(*) > 1 limit 1"
         return not any(
-            self._connection.execute(f"select 1 from {name} {repeated}").fetchall() for name in self._of.values()
+            self._connection.execute(f"select 1 from {name} {repeated}").fetchall()
+            for name in self._of.values()
         )
 
     def _listed(self) -> str:
@@ -269,9 +336,9 @@ class _Compared:
 def _estimates(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
     names = ", ".join(changes.COLUMNS)
     return connection.execute(
-        "select specification_id, term, old_value, old_std_error, new_value, new_std_error, moved_std_errors "
-        f"from ({changes.estimate_changes()}) as changed ({names}) "
-        "order by moved_std_errors desc nulls first, specification_id, term"
+        "select specification_id, term, old_value, old_std_error, new_value, new_std_error,"
+        f" moved_std_errors from ({changes.estimate_changes()}) as changed ({names}) order by"
+        " moved_std_errors desc nulls first, specification_id, term"
     ).fetchall()
 
 
@@ -281,7 +348,9 @@ def _lines(section: Section, separator: str, *, pad: bool) -> list[str]:
         return [separator.join(cell.replace("|", "\\|") for cell in row) for row in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
-        separator.join(["", *(cell.ljust(width) for cell, width in zip(row, widths, strict=True))]).rstrip()
+        separator.join(
+            ["", *(cell.ljust(width) for cell, width in zip(row, widths, strict=True))]
+        ).rstrip()
         for row in cells
     ]
 

@@ -56,8 +56,9 @@ class Declaration(Row):
 
     def __str__(self) -> str:
         return (
-            f"declared revision after {self.after_release}: {self.series} ({self.scope}) of {self.provider}, "
-            f"{self.first_year}-{self.last_year}, {self.declared_on}: {self.reason}"
+            f"declared revision after {self.after_release}: {self.series} ({self.scope}) of"
+            f" {self.provider}, {self.first_year}-{self.last_year}, {self.declared_on}:"
+            f" {self.reason}"
         )
 
 
@@ -107,7 +108,9 @@ def standing(
     published: Manifest | None,
     store: Store,
 ) -> list[Declaration]:
-    """Return the declarations that a refresh may use: of the published release, and not used by a later one.
+    """Return the declarations that a refresh may use.
+
+    Of the published release, and not used by a later one.
 
     After a rollback a later release may have used a row that names the release published now.
     """
@@ -121,7 +124,8 @@ def standing(
     return [
         row
         for row in declared
-        if row.after_release == published.release_id and not any(str(row) in reason for reason in reasons)
+        if row.after_release == published.release_id
+        and not any(str(row) in reason for reason in reasons)
     ]
 
 
@@ -129,10 +133,13 @@ def standing(
 
 
 def write(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
-    """Write the temporary table `declared`: what each declaration covers, by its place in the sequence."""
+    """Write the temporary table `declared`.
+
+    What each declaration covers, by its place in the sequence.
+    """
     connection.execute(
-        "create temp table declared (number integer, provider varchar, series varchar, scope varchar, "
-        "first_year integer, last_year integer)"
+        "create temp table declared (number integer, provider varchar, series varchar, scope"
+        " varchar, first_year integer, last_year integer)"
     )
     for number, row in enumerate(declared):
         covers = [number, row.provider, row.series, row.scope, row.first_year, row.last_year]
@@ -140,7 +147,9 @@ def write(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declaration]
 
 
 def covering(values: str) -> str:
-    """Return SQL of the declarations that cover a row of a relation: numbers of `declared`, as a list.
+    """Return SQL of the declarations that cover a row of a relation.
+
+    Numbers of `declared`, as a list.
 
     Parameters
     ----------

@@ -33,7 +33,8 @@ class Delivery:
     Attributes
     ----------
     since : str or None
-        The published release; None if there is none of this extract set, so that all files are added.
+        The published release; None if there is none of this extract set, so that all files are
+        added.
     added, replaced, withdrawn : tuple of str
         Paths of files: new ones, ones with other bytes, and ones that are gone.
     renamed : mapping of str to str
@@ -61,14 +62,24 @@ class Delivery:
             gone = [_named(path, self.before) for path in self.withdrawn]
             files.append(listed(f"{len(gone)} withdrawn:", gone, TABLE))
         if self.replaced:
-            files.append(listed(f"{len(self.replaced)} replaced:", [*map(self._replaced, self.replaced)], TABLE))
+            files.append(
+                listed(
+                    f"{len(self.replaced)} replaced:", [*map(self._replaced, self.replaced)], TABLE
+                )
+            )
         if self.renamed:
             moves = [f"{old} -> {new}" for old, new in self.renamed.items()]
             files.append(listed(f"{len(moves)} renamed:", moves, TABLE))
         if self.added and self.since is None:
             files.append(f"{len(self.added)} files, the first of this extract set.")
         elif self.added:
-            files.append(listed(f"{len(self.added)} added:", [_named(path, self.now) for path in self.added], TABLE))
+            files.append(
+                listed(
+                    f"{len(self.added)} added:",
+                    [_named(path, self.now) for path in self.added],
+                    TABLE,
+                )
+            )
         if self.described:
             files.append(f"{DESCRIPTION} changed.")
         return files or [f"The files are those of release {self.since}."]
@@ -82,11 +93,16 @@ class Delivery:
             if (row["records"], row["used"]) != (row["records_before"], row["used_before"])
         ]
         if not counts and self.now:
-            return [f"Of each provider and entity there are as many records as in release {self.since}."]
+            return [
+                f"Of each provider and entity there are as many records as in release {self.since}."
+            ]
         return [listed("Records:", counts, TABLE)] if counts else []
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the records of each provider and entity, delivered and used, now and before; none before landing."""
+        """Return the records of each provider and entity, delivered and used, now and before.
+
+        None before landing.
+        """
         if not self.now:
             return []
         counts: dict[tuple[str, str], Counter[str]] = {}
@@ -102,7 +118,10 @@ class Delivery:
         ]
 
     def facts(self) -> dict[str, Any]:
-        """Return the delivery for the log and for the report of a held build; its records once they have landed."""
+        """Return the delivery for the log and for the report of a held build.
+
+        Its records once they have landed.
+        """
         return {
             "since": self.since,
             "added": [*self.added],
@@ -125,7 +144,9 @@ class Delivery:
         return self.since is not None and bool(self.withdrawn or self.replaced or self.added)
 
     def _replaced(self, path: str) -> str:
-        before, now = ([part for part in parts if _is_of(part, path)] for parts in (self.before, self.now))
+        before, now = (
+            [part for part in parts if _is_of(part, path)] for parts in (self.before, self.now)
+        )
         if not now or not before:
             return _named(path, self.now or self.before)
         counts = [sum(part.record_count for part in parts) for parts in (before, now)]
@@ -155,7 +176,11 @@ def since(
     hashes_before = published.delivery_hashes if published is not None and is_known else {}
     old, new = fingerprint.delivered(hashes_before), fingerprint.delivered(hashes)
     gone = {digest: path for path, digest in sorted(old.items(), reverse=True) if path not in new}
-    renamed = {gone.pop(digest): path for path, digest in sorted(new.items()) if path not in old and digest in gone}
+    renamed = {
+        gone.pop(digest): path
+        for path, digest in sorted(new.items())
+        if path not in old and digest in gone
+    }
     return Delivery(
         published.release_id if published is not None and is_known else None,
         added=tuple(sorted(new.keys() - old.keys() - {*renamed.values()})),
@@ -168,7 +193,10 @@ def since(
 
 
 def parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
-    """Return what the files that are in the folder deliver; nothing of a build that did not come so far."""
+    """Return what the files that are in the folder deliver.
+
+    Nothing of a build that did not come so far.
+    """
     try:
         rows = database.execute(
             f"select provider, entity, file_path, record_count, used_count, remedy from {TABLE} "
@@ -188,7 +216,10 @@ def _named(path: str, parts: tuple[Part, ...]) -> str:
     of_file = [part for part in parts if _is_of(part, path)]
     if not of_file:
         return path
-    return f"{path} ({_origin(of_file)}, {sum(part.record_count for part in of_file):,} records{_unused(of_file)})"
+    return (
+        f"{path} ({_origin(of_file)}, {sum(part.record_count for part in of_file):,}"
+        f" records{_unused(of_file)})"
+    )
 
 
 def _origin(parts: list[Part]) -> str:

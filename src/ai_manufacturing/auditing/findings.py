@@ -1,4 +1,7 @@
-"""What the gate found, in words: failing rows with their cities by name, and what is new since a release."""
+"""What the gate found, in words.
+
+Failing rows with their cities by name, and what is new since a release.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +14,22 @@ from ai_manufacturing import city_names
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import Manifest
 
-# What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
-PLACE = ("provider", "source_name", "file_path", "specification_id", "series", "scope", "city_id", "year")
-REMARKS = ("year_of_lost_cities", "hint")  # what is said of a row only where there is something to say
+# What says where a failing row is, in the order in which it is said; the other columns say what is
+# wrong there.
+PLACE = (
+    "provider",
+    "source_name",
+    "file_path",
+    "specification_id",
+    "series",
+    "scope",
+    "city_id",
+    "year",
+)
+REMARKS = (
+    "year_of_lost_cities",
+    "hint",
+)  # what is said of a row only where there is something to say
 LISTED_ROWS = 10
 LISTED_RECORDS = 5
 LINE = 300  # characters of a warning; what it leaves out is in the table that it names
@@ -45,7 +61,11 @@ class Finding:
     rows: tuple[str, ...]
 
     def __str__(self) -> str:
-        return listed(f"{self.suite}: {self.description}", self.rows or (f"observed {self.observed_value}",), RESULTS)
+        return listed(
+            f"{self.suite}: {self.description}",
+            self.rows or (f"observed {self.observed_value}",),
+            RESULTS,
+        )
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -97,19 +117,23 @@ def failed(
     severity : str
         critical or warning.
     names : mapping of str to str, optional
-        Names of the cities by city_id. Default: those of the file. Findings are compared by their words.
+        Names of the cities by city_id. Default: those of the file. Findings are compared by their
+        words.
     """
     try:
         results = database.execute(
-            "select suite, description, severity, observed_value, failing_rows "
-            f"from {result_tables.all_results(database)} where not success and severity = ? order by all",
+            "select suite, description, severity, observed_value, failing_rows from"
+            f" {result_tables.all_results(database)} where not success and severity = ? order"
+            " by all",
             [severity],
         ).fetchall()
     except duckdb.CatalogException:
         return []
     names = city_names.by_id(database) if names is None else names
     return [
-        Finding(suite, description, severity, observed, failing_rows, _in_words(failing_rows, names))
+        Finding(
+            suite, description, severity, observed, failing_rows, _in_words(failing_rows, names)
+        )
         for suite, description, severity, observed, failing_rows in results
     ]
 
@@ -136,7 +160,9 @@ def since(failures: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[
             new.append(str(finding))
         elif rows:
             same = len(finding.rows) - len(rows)
-            new.append(listed(heading, rows, RESULTS, f"{same} more rows are known." if same else ""))
+            new.append(
+                listed(heading, rows, RESULTS, f"{same} more rows are known." if same else "")
+            )
         else:
             known.append(heading + (f" ({len(finding.rows)} rows)" if finding.rows else ""))
     return new, known
@@ -147,7 +173,9 @@ def warnings(
     release: duckdb.DuckDBPyConnection | None,
     published: Manifest | None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield what the gate let pass with a warning, and which files nobody reads: what is new, then what is known.
+    """Yield what the gate let pass with a warning, and which files nobody reads.
+
+    What is new, then what is known.
 
     Parameters
     ----------
@@ -168,14 +196,27 @@ def warnings(
     for message in new:
         yield {"state": "new", "message": message}
     unread = _unread_before(release, published) if release and published else set()
-    undeclared = [f"{path}{f': {hint}' if hint else ''}".rstrip(".") for path, hint in files if path not in unread]
+    undeclared = [
+        f"{path}{f': {hint}' if hint else ''}".rstrip(".")
+        for path, hint in files
+        if path not in unread
+    ]
     if undeclared:
-        heading, way_out = f"{len(undeclared)} delivered files match no declaration:", "Declare, rename or remove them."
-        yield {"state": "new", "message": listed(heading, undeclared, "marts.fct_deliveries", way_out)}
+        heading, way_out = (
+            f"{len(undeclared)} delivered files match no declaration:",
+            "Declare, rename or remove them.",
+        )
+        yield {
+            "state": "new",
+            "message": listed(heading, undeclared, "marts.fct_deliveries", way_out),
+        }
     if len(files) > len(undeclared):
         known.append(f"delivered files that match no declaration ({len(files) - len(undeclared)})")
     if published is not None and known:
-        heading = f"{len(known)} known warnings, as in release {published.release_id}, with their rows in {RESULTS}:"
+        heading = (
+            f"{len(known)} known warnings, as in release {published.release_id}, with their rows in"
+            f" {RESULTS}:"
+        )
         yield {"state": "known", "count": len(known), "message": listed(heading, known, RESULTS)}
 
 
@@ -189,7 +230,9 @@ def _unread_before(release: duckdb.DuckDBPyConnection, published: Manifest) -> s
 def lost_records(warehouse: duckdb.DuckDBPyConnection, failures: Sequence[Finding]) -> list[str]:
     """Return records that the failing sources lost, where they stand and why, those of the rarest reasons first."""
     listed = [finding.failing_rows or "[]" for finding in failures if finding.suite == LANDED]
-    sources = {f"{row['provider']}.{row['source_name']}" for rows in listed for row in json.loads(rows)}
+    sources = {
+        f"{row['provider']}.{row['source_name']}" for rows in listed for row in json.loads(rows)
+    }
     if not sources:
         return []
     records = warehouse.execute(
@@ -234,11 +277,15 @@ def lost_records(warehouse: duckdb.DuckDBPyConnection, failures: Sequence[Findin
         {"sources": sorted(sources)},
     ).fetchall()
     lines = [
-        f"{path}{f', sheet {sheet}' if sheet else ''}, row {row}{f', column {column}' if column else ''}: "
-        f"{json.dumps(_cut(value), ensure_ascii=False)} is set aside ({reason})."
+        f"{path}{f', sheet {sheet}' if sheet else ''}, row"
+        f" {row}{f', column {column}' if column else ''}:"
+        f" {json.dumps(_cut(value), ensure_ascii=False)} is set aside ({reason})."
         for path, sheet, row, column, value, reason in records[:LISTED_RECORDS]
     ]
-    more = "More are in raw.rejected_rows, marts.fct_rows_set_aside and marts.fct_register_rows_set_aside."
+    more = (
+        "More are in raw.rejected_rows, marts.fct_rows_set_aside and"
+        " marts.fct_register_rows_set_aside."
+    )
     return [*lines, more] if len(records) > LISTED_RECORDS else lines
 
 
@@ -248,14 +295,23 @@ def _cut(value: str | None) -> str | None:
 
 def _in_words(failing_rows: str | None, names: Mapping[str, str]) -> tuple[str, ...]:
     rows = json.loads(failing_rows or "[]")
-    rows.sort(key=lambda row: [*(str(row.get(name, "")) for name in PLACE), json.dumps(row, sort_keys=True)])
+    rows.sort(
+        key=lambda row: [
+            *(str(row.get(name, "")) for name in PLACE),
+            json.dumps(row, sort_keys=True),
+        ]
+    )
     return tuple(_row_in_words(row, names) for row in rows)
 
 
 def _row_in_words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """Return for example: Changsha (430100) 2016: gdp_growth_factor 11.0967."""
     place = [
-        f"{names[row[name]]} ({row[name]})" if name == "city_id" and row[name] in names else str(row[name])
+        (
+            f"{names[row[name]]} ({row[name]})"
+            if name == "city_id" and row[name] in names
+            else str(row[name])
+        )
         for name in PLACE
         if row.get(name) is not None
     ]

@@ -41,12 +41,18 @@ class Freshness:
     @property
     def is_late(self) -> bool:
         """Whether it is worth a warning."""
-        return self.allowed.warn_after_days is not None and self.age_days > self.allowed.warn_after_days
+        return (
+            self.allowed.warn_after_days is not None
+            and self.age_days > self.allowed.warn_after_days
+        )
 
     @property
     def is_stale(self) -> bool:
         """Whether it is too old."""
-        return self.allowed.fail_after_days is not None and self.age_days > self.allowed.fail_after_days
+        return (
+            self.allowed.fail_after_days is not None
+            and self.age_days > self.allowed.fail_after_days
+        )
 
     def record(self) -> dict[str, Any]:
         """Return the same for a program."""
@@ -61,11 +67,20 @@ class Freshness:
         }
 
     def __str__(self) -> str:
-        text = f"{self.provider}: newest delivery {self.newest_delivery_at:%Y-%m-%d}, {self.age_days:.0f} days ago"
+        text = (
+            f"{self.provider}: newest delivery {self.newest_delivery_at:%Y-%m-%d},"
+            f" {self.age_days:.0f} days ago"
+        )
         if self.is_stale:
-            return f"{text}, more than fail_after_days ({self.allowed.fail_after_days:g}) in its declaration"
+            return (
+                f"{text}, more than fail_after_days ({self.allowed.fail_after_days:g}) in its"
+                " declaration"
+            )
         if self.is_late:
-            return f"{text}, more than warn_after_days ({self.allowed.warn_after_days:g}) in its declaration"
+            return (
+                f"{text}, more than warn_after_days ({self.allowed.warn_after_days:g}) in its"
+                " declaration"
+            )
         return text
 
 
@@ -136,6 +151,10 @@ def require_fresh(release: Path, outcome: str, is_published: bool, on_event: OnE
     for provider in providers:
         if provider.is_late and not provider.is_stale:
             on_event("warning", {"message": f"{provider}."})
-    stale = [f"{provider}. Ask for a delivery, or allow more." for provider in providers if provider.is_stale]
+    stale = [
+        f"{provider}. Ask for a delivery, or allow more."
+        for provider in providers
+        if provider.is_stale
+    ]
     if stale:
         raise StaleError("\n".join([outcome, *stale]), is_published)

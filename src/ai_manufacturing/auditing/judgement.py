@@ -1,4 +1,6 @@
-"""Whether a build may be published over what was: compared with the last release, with the anchor, and by new years.
+"""Whether a build may be published over what was.
+
+Compared with the last release, with the anchor, and by new years.
 
 The rules and why they are these: docs/decisions/releases.md.
 """
@@ -72,13 +74,19 @@ def judged_by(basis: Basis | None, limit: float, declared: Sequence[Declaration]
     return [*published, str(limit), *map(str, declared)]
 
 
-def unchanged(paths: Iterable[str], hashes: Mapping[str, str], published: Manifest) -> frozenset[str]:
+def unchanged(
+    paths: Iterable[str], hashes: Mapping[str, str], published: Manifest
+) -> frozenset[str]:
     """Return those of some files, or members of archives, whose bytes the published release was made of.
 
     What was delivered since is not read again, but for the first time.
     """
-    same = {path for path, sha256 in hashes.items() if published.delivery_hashes.get(path) == sha256}
-    return frozenset(path for path in paths if same & {path, *map(str, PurePosixPath(path).parents)})
+    same = {
+        path for path, sha256 in hashes.items() if published.delivery_hashes.get(path) == sha256
+    }
+    return frozenset(
+        path for path in paths if same & {path, *map(str, PurePosixPath(path).parents)}
+    )
 
 
 def compare(
@@ -122,7 +130,8 @@ def judge(
         With that release attached as `old`, the new one as `new`, and the warehouse that it was
         written from as `built`.
     limit : float
-        Largest move of a shown estimate, in standard errors; half of it warns of drift from the anchor.
+        Largest move of a shown estimate, in standard errors; half of it warns of drift from the
+        anchor.
     comparison : Comparison
         What compare returned.
     held : Path
@@ -155,19 +164,22 @@ def judge(
     anchor = basis.anchor.moved_on(anchors.shown_estimates(old), shown, moved)
     if drifted := anchors.drifted(anchor, shown, limit):
         why.append(
-            f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps that no declaration "
-            f"explains: {drifted}. If the published numbers are right, measure from them: ai-manufacturing accept "
-            f"{published.release_id} --reason '...', and refresh again."
+            f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps"
+            f" that no declaration explains: {drifted}. If the published numbers are right, measure"
+            f" from them: ai-manufacturing accept {published.release_id} --reason '...', and"
+            " refresh again."
         )
     elif warned := anchors.drifted(anchor, shown, anchors.WARN_SHARE * limit):
         notes.append(
-            f"Drift from {anchor}: {warned}. Beyond {limit:.15g} a release is held. If the numbers are right: "
-            f"ai-manufacturing accept {release_id} --reason '...'"
+            f"Drift from {anchor}: {warned}. Beyond {limit:.15g} a release is held. If the numbers"
+            f" are right: ai-manufacturing accept {release_id} --reason '...'"
         )
     return Judgement(why, notes, [*_way_out(rows, published, described, held)], anchor)
 
 
-def _way_out(rows: Sequence[str], published: Manifest, described: Mapping[str, Any], held: Path) -> Iterator[str]:
+def _way_out(
+    rows: Sequence[str], published: Manifest, described: Mapping[str, Any], held: Path
+) -> Iterator[str]:
     """Yield where a held rewrite comes from, as far as that is known, and what can be done.
 
     Parameters
@@ -182,15 +194,20 @@ def _way_out(rows: Sequence[str], published: Manifest, described: Mapping[str, A
         Its folder.
     """
     if described["delivery_hashes"] == published.delivery_hashes:
-        commits = [commit[:12] or "unknown" for commit in (published.git_commit, described["git_commit"])]
+        commits = [
+            commit[:12] or "unknown" for commit in (published.git_commit, described["git_commit"])
+        ]
         yield (
-            f"The deliveries are those of release {published.release_id}: code, seeds or packages make the difference "
-            f"(commit {commits[0]}, now {commits[1]})."
+            f"The deliveries are those of release {published.release_id}: code, seeds or packages"
+            f" make the difference (commit {commits[0]}, now {commits[1]})."
         )
     if rows:
-        yield f"If these are revisions, add to {declared_revisions.SEED}, each with its reason, and refresh again:"
+        yield (
+            f"If these are revisions, add to {declared_revisions.SEED}, each with its reason, and"
+            " refresh again:"
+        )
         yield from rows
     yield (
-        f"Held in {held}; report.json there has every change. To publish it anyway: ai-manufacturing publish "
-        f"{described['release_id']} --reason '...'."
+        f"Held in {held}; report.json there has every change. To publish it anyway:"
+        f" ai-manufacturing publish {described['release_id']} --reason '...'."
     )

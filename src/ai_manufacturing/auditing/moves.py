@@ -22,7 +22,8 @@ class Moves:
     explained : frozenset of str
         Specifications whose moves declared revisions explain.
     on_published_years : mapping
-        Estimates of the columns that reach new years on the published years alone, by specification and term.
+        Estimates of the columns that reach new years on the published years alone, by specification
+        and term.
     """
 
     judged: changes.Summary
@@ -36,7 +37,10 @@ class Moves:
             return []
         estimates = [line for line in self.judged.lines if " -> " in line]
         largest = some_of(estimates, findings.LISTED_ROWS, "; ", "; and {} more")
-        return [f"{self.judged.moved(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows: {largest}."]
+        return [
+            f"{self.judged.moved(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows:"
+            f" {largest}."
+        ]
 
 
 def between(
@@ -59,7 +63,8 @@ def between(
     explained : frozenset of str
         Specifications whose moves declared revisions explain: they are left out.
     doubted : collection of str
-        Specifications whose new years are not like the years before: the limit judges their whole move.
+        Specifications whose new years are not like the years before: the limit judges their whole
+        move.
     """
     names = shown(published) - explained
     old_years, new_years = _sample_years(published), _sample_years(release)
@@ -68,8 +73,8 @@ def between(
     before = {(name, term): (estimate, error) for name, term, estimate, error in rows}
     beyond = dict(
         release.execute(
-            "select specification_id, max(moved_std_errors) from release.changes "
-            "where change_kind = 'estimate_changed' and moved_std_errors > ? group by specification_id",
+            "select specification_id, max(moved_std_errors) from release.changes where change_kind"
+            " = 'estimate_changed' and moved_std_errors > ? group by specification_id",
             [limit],
         ).fetchall()
     )
@@ -81,7 +86,9 @@ def between(
     }
     again: dict[tuple[str, str], float] = {}
     if grown:
-        from ai_manufacturing.auditing import published_years  # here, because it imports the estimators
+        from ai_manufacturing.auditing import (
+            published_years,
+        )  # here, because it imports the estimators
 
         again = published_years.estimates(warehouse, grown)
     passed, notes = set(), []
@@ -94,8 +101,9 @@ def between(
         if revised <= limit:
             passed.add(name)
             notes.append(
-                f"{name} moved by {beyond[name]:.2f} standard errors as its sample reaches new years. On the "
-                f"published years, {grown[name][0]}-{grown[name][1]}, it moved by {revised:.2f}"
+                f"{name} moved by {beyond[name]:.2f} standard errors as its sample reaches new"
+                f" years. On the published years, {grown[name][0]}-{grown[name][1]}, it moved by"
+                f" {revised:.2f}"
             )
     judged = changes.recorded(release, "list_contains(?, specification_id)", sorted(names - passed))
     return Moves(judged, tuple(notes), explained, again)
@@ -109,6 +117,7 @@ def shown(connection: duckdb.DuckDBPyConnection) -> set[str]:
 
 def _sample_years(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:
     rows = connection.execute(
-        "select specification_id, min(year), max(year) from estimates.estimation_samples group by specification_id"
+        "select specification_id, min(year), max(year) from estimates.estimation_samples group by"
+        " specification_id"
     ).fetchall()
     return {name: (first, last) for name, first, last in rows}

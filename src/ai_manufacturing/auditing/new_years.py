@@ -1,7 +1,9 @@
-"""New years beside the published ones: shares that cities have of a province and of the total, which move slowly.
+"""New years beside the published ones.
 
-A new year has nothing published to be compared with, but its shape has. The limits, and how they were measured:
-docs/decisions/releases.md.
+Shares that cities have of a province and of the total, which move slowly.
+
+A new year has nothing published to be compared with, but its shape has. The limits, and how they
+were measured: docs/decisions/releases.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,10 @@ from ai_manufacturing.auditing.revisions import values
 
 HISTORY = 3  # published changes from year to year, at least, that a new one is compared with
 PROVINCES = 10  # with a capital and two other cities, at least, for a median
-CAPITAL_SHIFT, CAPITAL_FACTOR = 0.1, 2  # a larger shift, and more than so many times the largest before
+CAPITAL_SHIFT, CAPITAL_FACTOR = (
+    0.1,
+    2,
+)  # a larger shift, and more than so many times the largest before
 MOVED_SHARE, MOVED_FACTOR = 0.05, 5
 LISTED_CITIES = 3
 
@@ -68,20 +73,30 @@ def odd(
     names = city_names.column()
     return [
         OddYear._make(
-            (*place, tuple(specifications), tuple(declarations[number] for number in numbers), _in_words(facts))
+            (
+                *place,
+                tuple(specifications),
+                tuple(declarations[number] for number in numbers),
+                _in_words(facts),
+            )
         )
-        for *place, specifications, numbers, facts in connection.execute(_ODD.format(name=names)).fetchall()
+        for *place, specifications, numbers, facts in connection.execute(
+            _ODD.format(name=names)
+        ).fetchall()
     ]
 
 
 def _in_words(facts: Mapping[str, Any]) -> str:
     if facts["is_shift_odd"]:
         change = (
-            f"a capital's share of its province moved by {facts['shift']:+.3f} in the median province, before by at "
-            f"most {facts['shift_before']:.3f}"
+            f"a capital's share of its province moved by {facts['shift']:+.3f} in the median"
+            f" province, before by at most {facts['shift_before']:.3f}"
         )
     else:
-        change = f"{facts['moved']:.1%} of the total moved between cities, before at most {facts['moved_before']:.1%}"
+        change = (
+            f"{facts['moved']:.1%} of the total moved between cities, before at most"
+            f" {facts['moved_before']:.1%}"
+        )
     return f"{facts['place']}: {change}. Largest gains: {', '.join(facts['cities'])}"
 
 

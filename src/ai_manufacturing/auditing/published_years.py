@@ -17,17 +17,23 @@ def estimates(
     warehouse : DuckDBPyConnection
         A warehouse that dbt built.
     years : mapping of str to tuple of int
-        By specification its first and last year with an observation. Earlier rows that lend a dynamic panel lags and
-        instruments stay.
+        By specification its first and last year with an observation. Earlier rows that lend a
+        dynamic panel lags and instruments stay.
     """
     names = [*years]
     rows = warehouse.table(inputs.RELATIONS["specifications"]).df()
     city_years = warehouse.table("intermediate.int_specification_city_years").filter("is_used").df()
     # Each has years of its own here, and so a sample of its own.
-    city_years = rows.loc[rows["specification_id"].isin(names), ["specification_id", "sample_id"]].merge(city_years)
-    first, last = (city_years["specification_id"].map({name: years[name][end] for name in names}) for end in (0, 1))
+    city_years = rows.loc[
+        rows["specification_id"].isin(names), ["specification_id", "sample_id"]
+    ].merge(city_years)
+    first, last = (
+        city_years["specification_id"].map({name: years[name][end] for name in names})
+        for end in (0, 1)
+    )
     city_years = city_years[
-        (city_years["year"] <= last) & ((city_years["year"] >= first) | city_years["reason"].notna())
+        (city_years["year"] <= last)
+        & ((city_years["year"] >= first) | city_years["reason"].notna())
     ]
     city_years["sample_id"] = city_years["specification_id"]
     rows = rows.assign(sample_id=rows["specification_id"])
@@ -36,4 +42,6 @@ def estimates(
     )
     chosen = specifications.read(rows[rows["specification_id"].isin(names)])
     coefficients = tables.coefficients(chosen, sample).to_pandas().dropna(subset="estimate")
-    return {(row.specification_id, row.term): float(row.estimate) for row in coefficients.itertuples()}
+    return {
+        (row.specification_id, row.term): float(row.estimate) for row in coefficients.itertuples()
+    }

@@ -81,7 +81,10 @@ class LostCity(NamedTuple):
 
 
 class ReadAgain(NamedTuple):
-    """Years that somebody has named to be read again, and the files that were: those that were landed before."""
+    """Years that somebody has named to be read again, and the files that were.
+
+    Those that were landed before.
+    """
 
     years: range
     paths: frozenset[str]
@@ -102,7 +105,8 @@ class Revisions:
     explained : frozenset of str
         Published specifications that rest on a rewritten value, all of which are declared.
     city_years, lost_city_years : int
-        Published city-years with any value; those with none but zeros in the build, but for declared ones.
+        Published city-years with any value; those with none but zeros in the build, but for
+        declared ones.
     lost_cities : tuple of LostCity
         By city, all series that it has lost undeclared.
     """
@@ -132,8 +136,8 @@ class Revisions:
         lines = [self._series_line(rows) for rows in by_series.values()]
         if self.lost_city_years > CITY_YEARS * self.city_years:
             lines.append(
-                f"{self.lost_city_years} of {self.city_years} published city-years have no value any more, more than "
-                f"{100 * CITY_YEARS:g} %."
+                f"{self.lost_city_years} of {self.city_years} published city-years have no value"
+                f" any more, more than {100 * CITY_YEARS:g} %."
             )
         return lines + [_city_line(series) for series in by_city.values()]
 
@@ -141,15 +145,19 @@ class Revisions:
         first, years = rows[0], {row.year for row in rows}
         largest: dict[str, Cell] = {}  # of each city, as the largest come first
         for cell in self.cells:
-            if (cell.series, cell.scope) == (first.series, first.scope) and cell.year in years and not cell.is_declared:
+            if (
+                (cell.series, cell.scope) == (first.series, first.scope)
+                and cell.year in years
+                and not cell.is_declared
+            ):
                 largest.setdefault(cell.city_id, cell)
         lost = sum(row.lost for row in rows)
         return (
-            f"{first.label} ({first.series}, {first.scope}, {first.provider}) "
-            f"{spans_in_words(years)}: {sum(row.rewritten for row in rows)} of "
-            f"{sum(row.published for row in rows)} published values changed by more than {100 * CHANGED:g} %"
-            f"{f', {lost} of them are gone' if lost else ''}. "
-            f"Largest: {'; '.join(map(str, [*largest.values()][:LISTED_CITIES]))}."
+            f"{first.label} ({first.series}, {first.scope}, {first.provider})"
+            f" {spans_in_words(years)}: {sum(row.rewritten for row in rows)} of"
+            f" {sum(row.published for row in rows)} published values changed by more than"
+            f" {100 * CHANGED:g} %{f', {lost} of them are gone' if lost else ''}. Largest:"
+            f" {'; '.join(map(str, [*largest.values()][:LISTED_CITIES]))}."
         )
 
     def rows_to_declare(self, after_release: str, today: str) -> list[str]:
@@ -158,7 +166,9 @@ class Revisions:
         for row in self.beyond:
             years[row.provider, row.quantity, row.scope].add(row.year)
         for city in self.lost_cities:
-            years[city.provider, city.quantity, city.scope].update(range(city.first_year, city.last_year + 1))
+            years[city.provider, city.quantity, city.scope].update(
+                range(city.first_year, city.last_year + 1)
+            )
         return [
             declared_revisions.row_to_declare(*series, span, after_release, today)
             for series, of_series in sorted(years.items())
@@ -166,11 +176,15 @@ class Revisions:
         ]
 
     def record(self) -> dict[str, Any]:
-        """Return what the report of a held build keeps: every series and year, and every rewritten value as CSV."""
+        """Return what the report of a held build keeps.
+
+        Every series and year, and every rewritten value as CSV.
+        """
         return {
             "rewritten_series_years": [row._asdict() for row in self.series_years],
             "rewritten_values": [
-                ",".join("" if value is None else str(value) for value in row) for row in (Cell._fields, *self.cells)
+                ",".join("" if value is None else str(value) for value in row)
+                for row in (Cell._fields, *self.cells)
             ],
             "city_years": self.city_years,
             "lost_city_years": self.lost_city_years,
@@ -182,20 +196,26 @@ def _city_line(series: Sequence[LostCity]) -> str:
     labels = [*dict.fromkeys(f"{row.label} ({row.series})" for row in series)]
     span = f"{min(row.first_year for row in series)}-{max(row.last_year for row in series)}"
     return (
-        f"{series[0].city} ({series[0].city_id}) had a value in every published year, {span}, and has none any more: "
-        f"{some_of(labels, LISTED_SERIES)}."
+        f"{series[0].city} ({series[0].city_id}) had a value in every published year, {span}, and"
+        f" has none any more: {some_of(labels, LISTED_SERIES)}."
     )
 
 
 def write_series(connection: duckdb.DuckDBPyConnection) -> None:
     """Write new.release.series_values, from the warehouse attached as `built`."""
     connection.execute(f"create table new.release.series_values as {values('built')} order by all")
-    comment = "One row per series, scope, city and year with a value: what the next release is compared with."
+    comment = (
+        "One row per series, scope, city and year with a value: what the next release is compared"
+        " with."
+    )
     connection.execute(comments("new.release.series_values", comment, COLUMNS))
 
 
 def values(database: str) -> str:
-    """Return the query of the values that a warehouse uses: one row per series, scope, city and year."""
+    """Return the query of the values that a warehouse uses.
+
+    One row per series, scope, city and year.
+    """
     return f"""
         select series, scope, city_id, cast(year as integer) as year, value, quantity, provider
         from {database}.intermediate.int_series_conformed
@@ -225,14 +245,22 @@ def compare(
         return connection.execute(query).fetchall()
 
     connection.execute(
-        "create temp table read_again (quantity varchar, provider varchar, city_id varchar, year integer)"
+        "create temp table read_again (quantity varchar, provider varchar, city_id varchar, year"
+        " integer)"
     )
     if read_again is not None:
-        again = {"paths": sorted(read_again.paths), "first": read_again.years[0], "last": read_again.years[-1]}
+        again = {
+            "paths": sorted(read_again.paths),
+            "first": read_again.years[0],
+            "last": read_again.years[-1],
+        }
         connection.execute(_READ_AGAIN, again)
     connection.execute(_COMPARED.format(values=values("built"), name=city_names.column()))
     ((city_years, lost_city_years),) = rows(_CITY_YEARS)
-    numbers = rows("select distinct unnest(declared_by) as number from compared where is_rewritten order by number")
+    numbers = rows(
+        "select distinct unnest(declared_by) as number from compared where is_rewritten order by"
+        " number"
+    )
     return Revisions(
         tuple(SeriesYear(*row) for row in rows(_SERIES_YEARS)),
         tuple(Cell(*row) for row in rows(_CELLS)),
@@ -293,8 +321,9 @@ _COMPARED = f"""
             and declarations.year = read_again.year
 """
 
-# A value comes out of the files that deliver it now; one that is gone, out of those that delivered it before. What no
-# table of delivered values has, as counts of a register, comes out of all files of its provider.
+# A value comes out of the files that deliver it now; one that is gone, out of those that delivered
+# it before. What no table of delivered values has, as counts of a register, comes out of all files
+# of its provider.
 _READ_AGAIN = """
     insert into read_again
     with
@@ -330,9 +359,9 @@ _READ_AGAIN = """
         and (quantity, provider) not in (select (quantity, provider) from cells)
 """.format(
     " union all ".join(
-        f"select series as quantity, provider, city_id, year, file_path, {order} as when_delivered "
-        f"from {database}.marts.fct_delivered_values "
-        "where valid_until_delivery is null and delivered_value is not null and year between $first and $last"
+        f"select series as quantity, provider, city_id, year, file_path, {order} as when_delivered"
+        f" from {database}.marts.fct_delivered_values where valid_until_delivery is null and"
+        " delivered_value is not null and year between $first and $last"
         for order, database in enumerate(("built", "old"))
     )
 )
@@ -368,7 +397,8 @@ _CELLS = """
         city_id, year
 """
 
-# Where a provider lists only cities with a count, one that is in no file counts zero: zeros are no values here.
+# Where a provider lists only cities with a count, one that is in no file counts zero: zeros are no
+# values here.
 _CITY_YEARS = """
     select
         count(*),

@@ -1,4 +1,7 @@
-"""From an estimate back to the delivered file: what a specification used, and where a cell comes from."""
+"""From an estimate back to the delivered file.
+
+What a specification used, and where a cell comes from.
+"""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,7 +26,9 @@ class NoSuchThingError(TraceError):
     """A specification, city or year that there is not; the message says what to ask instead."""
 
 
-def trace(warehouse: Path, specification_id: str, city: str | None = None, year: int | None = None) -> list[str]:
+def trace(
+    warehouse: Path, specification_id: str, city: str | None = None, year: int | None = None
+) -> list[str]:
     """Return the lines that trace a specification, or one of its cells.
 
     Parameters
@@ -40,8 +45,9 @@ def trace(warehouse: Path, specification_id: str, city: str | None = None, year:
     Returns
     -------
     list of str
-        For a specification: its coefficients, its city-years and what was lost on the way. For a cell: each
-        variable, the series behind it, and the file, SHA-256, row and corrections of every value that it is made of.
+        For a specification: its coefficients, its city-years and what was lost on the way. For a
+        cell: each variable, the series behind it, and the file, SHA-256, row and corrections of
+        every value that it is made of.
 
     Raises
     ------
@@ -79,7 +85,9 @@ class _Reader:
             By column.
         """
         condition = " and ".join(f"{name} = ?" for name in values)
-        return self.rows(f"from {relation} where {condition}{order and f' order by {order}'}", *values.values())
+        return self.rows(
+            f"from {relation} where {condition}{order and f' order by {order}'}", *values.values()
+        )
 
     def rows(self, query: str, *values: Any) -> list[Row]:
         """Return the rows of a query with its values bound."""
@@ -87,15 +95,20 @@ class _Reader:
             return duckdb_client.rows(self._connection, query, *values)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise TraceError(
-                f"The file lacks a table or a column that the trace needs ({str(error).splitlines()[0]}). If the gate "
-                "failed, no estimate exists: see gates.gate_results. A copy to give away cannot be traced."
+                "The file lacks a table or a column that the trace needs"
+                f" ({str(error).splitlines()[0]}). If the gate failed, no estimate exists: see"
+                " gates.gate_results. A copy to give away cannot be traced."
             ) from error
 
     def specification(self, specification_id: str) -> Row:
-        rows = self.where("intermediate.int_specifications_resolved", specification_id=specification_id)
+        rows = self.where(
+            "intermediate.int_specifications_resolved", specification_id=specification_id
+        )
         if not rows:
             known = self.rows("select specification_id from seeds.regression_specifications")
-            close = get_close_matches(specification_id, [row["specification_id"] for row in known], n=5, cutoff=0)
+            close = get_close_matches(
+                specification_id, [row["specification_id"] for row in known], n=5, cutoff=0
+            )
             raise NoSuchThingError(
                 f"No specification {specification_id!r}. Close to it: {', '.join(close)}; "
                 "all are in seeds.regression_specifications."
@@ -108,7 +121,9 @@ class _Reader:
         except city_names.NoSuchCityError as error:
             raise NoSuchThingError(str(error)) from error
         except (duckdb.CatalogException, duckdb.BinderException) as error:
-            raise TraceError(f"marts.dim_city has no names: {str(error).splitlines()[0]}. Run `dbt build`.") from error
+            raise TraceError(
+                f"marts.dim_city has no names: {str(error).splitlines()[0]}. Run `dbt build`."
+            ) from error
 
     def specification_lines(self, specification: Row) -> list[str]:
         name = specification["specification_id"]
@@ -118,10 +133,14 @@ class _Reader:
         head = coefficients[0]
         lines = [
             f"{name}: {specification['description']}",
-            f"{specification['estimator']}: {specification['outcome']} on {specification['regressor']} and "
-            f"{specification['controls'] or 'no controls'}; {_measure(specification)} is {specification['transform']}, "
-            f"{specification['weighting']}, {specification['scope']}; "
-            f"{specification['first_year']}-{specification['last_year']}, errors by {specification['covariance']}",
+            (
+                f"{specification['estimator']}: {specification['outcome']} on"
+                f" {specification['regressor']} and {specification['controls'] or 'no controls'};"
+                f" {_measure(specification)} is {specification['transform']},"
+                f" {specification['weighting']}, {specification['scope']};"
+                f" {specification['first_year']}-{specification['last_year']}, errors by"
+                f" {specification['covariance']}"
+            ),
         ]
         lines += [
             f"{name}: {specification[name]}"
@@ -141,55 +160,84 @@ class _Reader:
             + (
                 "(no standard error)"
                 if row["std_error"] is None
-                else f"({row['std_error']:.6f})  95 % [{row['conf_low']:.6f}, {row['conf_high']:.6f}]"
+                else (
+                    f"({row['std_error']:.6f})  95 % [{row['conf_low']:.6f},"
+                    f" {row['conf_high']:.6f}]"
+                )
             )
             for row in coefficients
         ]
-        lines.append(f"observations {head['observation_count']}, cities {head['city_count']}, " + _diagnostics(head))
+        lines.append(
+            f"observations {head['observation_count']}, cities {head['city_count']}, "
+            + _diagnostics(head)
+        )
         lines.append("lost from the panel, in this order:")
         lines += [
-            f"  {row['observation_count']:>6}  {row['reason']}{': ' + row['variable'] if row['variable'] else ''}"
+            f"  {row['observation_count']:>6} "
+            f" {row['reason']}{': ' + row['variable'] if row['variable'] else ''}"
             for row in self.where("estimates.observation_losses", "step", specification_id=name)
         ]
         lines.append("city-years by year (all in estimates.estimation_samples):")
         lines += [
             f"  {row['year']}  {row['cities']}"
             for row in self.rows(
-                "select year, count(*) as cities from estimates.estimation_samples where specification_id = ? "
-                "group by year order by year",
+                "select year, count(*) as cities from estimates.estimation_samples where"
+                " specification_id = ? group by year order by year",
                 name,
             )
         ]
         return lines
 
     def _estimated_instead(self, head: Row) -> list[str]:
-        """Return what can be estimated: readings of the same printed column, or what comes close to it."""
+        """Return what can be estimated.
+
+        Readings of the same printed column, or what comes close to it.
+        """
         table, column = head["table_id"], head["column_number"]
         of_table, of_column = (table, head["outcome"]), (table, column, head["regressor"])
         for among, condition, values in (
-            (f"readings of {table} column {column}", "table_id = ? and column_number = ? and regressor = ?", of_column),
-            (f"no reading of column {column}; of {table}", "table_id = ? and outcome = ?", of_table),
-            (f"nothing like it in {table}; elsewhere", "reading = 'default' and estimator = ?", (head["estimator"],)),
+            (
+                f"readings of {table} column {column}",
+                "table_id = ? and column_number = ? and regressor = ?",
+                of_column,
+            ),
+            (
+                f"no reading of column {column}; of {table}",
+                "table_id = ? and outcome = ?",
+                of_table,
+            ),
+            (
+                f"nothing like it in {table}; elsewhere",
+                "reading = 'default' and estimator = ?",
+                (head["estimator"],),
+            ),
         ):
             rows = self.rows(
-                "select specification_id from reports.rpt_specifications where status = 'estimated' "
-                f"and {condition} order by specification_order",
+                "select specification_id from reports.rpt_specifications where status ="
+                f" 'estimated' and {condition} order by specification_order",
                 *values,
             )
             if rows:
                 names = [row["specification_id"] for row in rows]
-                return [f"can be estimated: {among}: {some_of(names, SHOWN_ROWS)}", f"to trace one: {_asked(names[0])}"]
+                return [
+                    f"can be estimated: {among}: {some_of(names, SHOWN_ROWS)}",
+                    f"to trace one: {_asked(names[0])}",
+                ]
         return ["can be estimated: nothing (reports.rpt_specifications, status)"]
 
     def _sampled_instead(self, specification: Row, cell: Row, inputs: list[Row]) -> list[str]:
         """Return why a city-year is not in a sample, in which years the city is, and else what has this city-year."""
-        name, first, last = (specification[part] for part in ("specification_id", "first_year", "last_year"))
+        name, first, last = (
+            specification[part] for part in ("specification_id", "first_year", "last_year")
+        )
         city_id, year = cell["city_id"], cell["year"]
         head = self.where("reports.rpt_coefficients", "term_order", specification_id=name)[0]
         if head["status"] == "not_estimable":
             return [f"not_estimable: {head['reason']}", *self._estimated_instead(head)]
         variables = [row for row in inputs if row["role"] in ("outcome", "control")]
-        missing = dict.fromkeys(row["variable"] for row in variables if cell.get(row["variable_used"]) is None)
+        missing = dict.fromkeys(
+            row["variable"] for row in variables if cell.get(row["variable_used"]) is None
+        )
         for counted in [row for row in inputs if row["role"] == "measure"][:1]:
             measure = self._measure(specification, counted["variable_used"], city_id, year)
             if measure is None or measure["measure_count"] is None:
@@ -199,69 +247,111 @@ class _Reader:
         elif missing:
             why = f"missing {', '.join(missing)}"
         else:
-            why = "its subsample, lags or single city-years leave it out (estimates.observation_losses)"
+            why = (
+                "its subsample, lags or single city-years leave it out"
+                " (estimates.observation_losses)"
+            )
         lines = [f"why not: {why}"]
-        years = self.where("estimates.estimation_samples", "year", specification_id=name, city_id=city_id)
+        years = self.where(
+            "estimates.estimation_samples", "year", specification_id=name, city_id=city_id
+        )
         if years:
             in_sample = [row["year"] for row in years]
             nearest = min(in_sample, key=lambda other: (abs(other - year), other))
-            return [*lines, f"in the sample: {spans_in_words(in_sample)}; {_asked(name, city_id, nearest)}"]
+            return [
+                *lines,
+                f"in the sample: {spans_in_words(in_sample)}; {_asked(name, city_id, nearest)}",
+            ]
         others = self.rows(
-            "select shown.specification_id from reports.rpt_specifications as shown "
-            "inner join estimates.estimation_samples as sampled on shown.specification_id = sampled.specification_id "
-            "where shown.table_id = ? and sampled.city_id = ? and sampled.year = ? order by shown.specification_order",
+            "select shown.specification_id from reports.rpt_specifications as shown inner join"
+            " estimates.estimation_samples as sampled on shown.specification_id ="
+            " sampled.specification_id where shown.table_id = ? and sampled.city_id = ? and"
+            " sampled.year = ? order by shown.specification_order",
             specification["table_id"],
             city_id,
             year,
         )
         if others:
             names = [row["specification_id"] for row in others]
-            lines.append(f"in the sample of: {some_of(names, SHOWN_ROWS)}; {_asked(names[0], city_id, year)}")
+            lines.append(
+                f"in the sample of: {some_of(names, SHOWN_ROWS)}; {_asked(names[0], city_id, year)}"
+            )
         else:
             table = specification["table_id"]
-            lines.append(f"in no year in this sample, and in {year} in none of {table}; {_asked(name)} has its years")
+            lines.append(
+                f"in no year in this sample, and in {year} in none of {table}; {_asked(name)} has"
+                " its years"
+            )
         return lines
 
     def cell_lines(self, specification: Row, city_id: str, year: int) -> list[str]:
         name, cell = specification["specification_id"], Row(city_id=city_id, year=year)
         panel = self.where("marts.fct_city_year_panel", **cell)
         if not panel:
-            (years,) = self.rows("select min(year) as first, max(year) as last from marts.fct_city_year_panel")
-            raise NoSuchThingError(
-                f"No row of the panel for {city_id} in {year}; its years are {years['first']} to {years['last']}."
+            (years,) = self.rows(
+                "select min(year) as first, max(year) as last from marts.fct_city_year_panel"
             )
-        panel[0] |= {row["variable"]: row["value"] for row in self.where("marts.fct_city_year_values", **cell)}
+            raise NoSuchThingError(
+                f"No row of the panel for {city_id} in {year}; its years are {years['first']} to"
+                f" {years['last']}."
+            )
+        panel[0] |= {
+            row["variable"]: row["value"]
+            for row in self.where("marts.fct_city_year_values", **cell)
+        }
         sampled = self.where("estimates.estimation_samples", specification_id=name, **cell)
         city = city_names.by_id(self._connection)[city_id]
         lines = [f"{name}, {city} ({city_id}), {year}: {'in' if sampled else 'not in'} the sample"]
-        inputs = self.where("marts.dim_specification_series", "position, series", specification_id=name)
+        inputs = self.where(
+            "marts.dim_specification_series", "position, series", specification_id=name
+        )
         if not sampled:
             lines += self._sampled_instead(specification, panel[0], inputs)
-        for grouping in dict.fromkeys(row["variable"] for row in inputs if row["role"] == "grouping"):
+        for grouping in dict.fromkeys(
+            row["variable"] for row in inputs if row["role"] == "grouping"
+        ):
             groups = self.where("marts.dim_city_groups", grouping=grouping, city_id=city_id)
-            group = f"{groups[0]['group_name']}, by {_number(groups[0]['value'])}" if groups else "no group"
+            group = (
+                f"{groups[0]['group_name']}, by {_number(groups[0]['value'])}"
+                if groups
+                else "no group"
+            )
             lines.append(f"{grouping}: {group} (city_groupings.csv)")
         for role in ("outcome", "control"):
             of_role = [row for row in inputs if row["role"] == role]
             for variable in dict.fromkeys(row["variable"] for row in of_role):
                 series = [row for row in of_role if row["variable"] == variable]
                 names = " ".join(row["series"] for row in series)
-                lines.append(f"{variable} = {_number(panel[0].get(series[0]['variable_used']))}, from {names}")
+                lines.append(
+                    f"{variable} = {_number(panel[0].get(series[0]['variable_used']))}, from"
+                    f" {names}"
+                )
                 for row in series:
                     lines += self._series_lines(row["series"], row["scope"], city_id, year)
         counts, scaling, second = (
-            [row for row in inputs if row["role"] == role] for role in ("measure", "scaling", "second_measure")
+            [row for row in inputs if row["role"] == role]
+            for role in ("measure", "scaling", "second_measure")
         )
         lines += self._measure_lines(specification, counts, scaling, city_id, year)
         if second:
-            counts = [row for row in second if row["series"] not in {other["series"] for other in scaling}]
-            lines += ["second measurement:", *self._measure_lines(specification, counts, scaling, city_id, year)]
+            counts = [
+                row for row in second if row["series"] not in {other["series"] for other in scaling}
+            ]
+            lines += [
+                "second measurement:",
+                *self._measure_lines(specification, counts, scaling, city_id, year),
+            ]
         return lines
 
     def _measure(self, specification: Row, measure: str, city_id: str, year: int) -> Row | None:
-        """Return the row of a measure as a specification weights it; None if a series that it needs is absent."""
+        """Return the row of a measure as a specification weights it.
+
+        None if a series that it needs is absent.
+        """
         weighted = {"weighting": specification["weighting"], "scope": specification["scope"]}
-        rows = self.where("marts.fct_ai_measure", measure=measure, **weighted, city_id=city_id, year=year)
+        rows = self.where(
+            "marts.fct_ai_measure", measure=measure, **weighted, city_id=city_id, year=year
+        )
         return rows[0] if rows else None
 
     def _measure_lines(
@@ -270,7 +360,9 @@ class _Reader:
         weighting = specification["weighting"]
         measure = self._measure(specification, counts[0]["variable_used"], city_id, year)
         if measure is None:
-            absent = dict.fromkeys(row["series"] for row in (*counts, *scaling) if not row["is_delivered"])
+            absent = dict.fromkeys(
+                row["series"] for row in (*counts, *scaling) if not row["is_delivered"]
+            )
             return [f"{counts[0]['variable_used']} = missing: not delivered: {', '.join(absent)}"]
         described = f"{counts[0]['variable_used']} = {_number(measure['measure_count'])}"
         if measure["missing_reason"]:
@@ -281,9 +373,13 @@ class _Reader:
                 lines += self._series_lines(row["series"], row["scope"], city_id, year)
             return lines
         [scale] = scaling
-        areas = self.where("seeds.measure_weightings", measure=counts[0]["variable"], weighting=weighting)
+        areas = self.where(
+            "seeds.measure_weightings", measure=counts[0]["variable"], weighting=weighting
+        )
         area = areas[0]["scaling_area"]
-        name = scale["series"] if area == "city" else f"{scale['series']} of the rest of the province"
+        name = (
+            scale["series"] if area == "city" else f"{scale['series']} of the rest of the province"
+        )
         base_year = counts[0]["fixed_year"]
         base = " less ".join(f"{row['series']} {base_year}" for row in counts)
         base = base if len(counts) == 1 else f"({base})"
@@ -292,8 +388,8 @@ class _Reader:
             lines += self._series_lines(row["series"], row["scope"], city_id, base_year)
         if area != "city":
             lines.append(
-                f"  {name} {year} = {_number(measure['scaling_value'])}: the sum over its other units that "
-                "have a value in every year (marts.fct_city_year_panel)"
+                f"  {name} {year} = {_number(measure['scaling_value'])}: the sum over its other"
+                " units that have a value in every year (marts.fct_city_year_panel)"
             )
             return lines
         for scaling_year in dict.fromkeys((base_year, year)):
@@ -302,21 +398,26 @@ class _Reader:
 
     def _series_lines(self, series: str, scope: str, city_id: str, year: int) -> list[str]:
         """Return a series' value, its corrections and the delivered rows that it is made of."""
-        rows = self.where("intermediate.int_series_conformed", series=series, scope=scope, city_id=city_id, year=year)
+        rows = self.where(
+            "intermediate.int_series_conformed",
+            series=series,
+            scope=scope,
+            city_id=city_id,
+            year=year,
+        )
         if not rows:
             return [f"  {series} {year}: not delivered"]
         provider, quantity, value = (rows[0][name] for name in ("provider", "quantity", "value"))
         lines = [f"  {series} {year} = {_number(value)}, provider {provider}"]
         parts = self.rows(
-            "select distinct coalesce(p.city_id, s.delivered_city_id) as city_id, s.correction_id, c.action, c.reason "
-            "from intermediate.int_series_corrected as s "
-            "left join seeds.corrections as c on s.correction_id = c.correction_id "
-            "left join seeds.city_changes as m on m.kind = 'merger' and m.from_city_id = s.city_id "
-            "and s.year < m.first_year "
-            "left join seeds.cities as p on p.province_id = s.city_id and p.city_id = ? "
-            "and (s.series, s.provider) in "
-            "(select (series, provider) from intermediate.int_series_sources where boundaries = 'province') "
-            "where ? in (s.city_id, m.to_city_id, p.city_id) and s.year = ? and s.series = ? and s.provider = ?",
+            "select distinct coalesce(p.city_id, s.delivered_city_id) as city_id, s.correction_id,"
+            " c.action, c.reason from intermediate.int_series_corrected as s left join"
+            " seeds.corrections as c on s.correction_id = c.correction_id left join"
+            " seeds.city_changes as m on m.kind = 'merger' and m.from_city_id = s.city_id and"
+            " s.year < m.first_year left join seeds.cities as p on p.province_id = s.city_id and"
+            " p.city_id = ? and (s.series, s.provider) in (select (series, provider) from"
+            " intermediate.int_series_sources where boundaries = 'province') where ? in (s.city_id,"
+            " m.to_city_id, p.city_id) and s.year = ? and s.series = ? and s.provider = ?",
             city_id,
             city_id,
             year,
@@ -329,20 +430,22 @@ class _Reader:
             if part["correction_id"]
         ]
         changes = self.rows(
-            "select change_id, note from seeds.city_changes where ? in (from_city_id, to_city_id) and ? < first_year "
-            "and exists (from intermediate.int_series_sources where series = ? and provider = ? "
-            "and boundaries = 'as_of_year')",
+            "select change_id, note from seeds.city_changes where ? in (from_city_id, to_city_id)"
+            " and ? < first_year and exists (from intermediate.int_series_sources where series = ?"
+            " and provider = ? and boundaries = 'as_of_year')",
             city_id,
             year,
             quantity,
             provider,
         )
-        lines += [f"    boundary change {change['change_id']}: {change['note']}" for change in changes]
+        lines += [
+            f"    boundary change {change['change_id']}: {change['note']}" for change in changes
+        ]
         rows = self.rows(
-            "select * from marts.fct_delivered_values where series = ? and provider = ? and year = ? "
-            "and valid_until_delivery is null and list_contains(?, city_id) and (section is null or section in "
-            "(select section from seeds.industry_scopes where scope = ?)) "
-            "order by delivered_value desc, file_path, sheet_name, row_number",
+            "select * from marts.fct_delivered_values where series = ? and provider = ? and year ="
+            " ? and valid_until_delivery is null and list_contains(?, city_id) and (section is null"
+            " or section in (select section from seeds.industry_scopes where scope = ?)) order by"
+            " delivered_value desc, file_path, sheet_name, row_number",
             quantity,
             provider,
             year,
@@ -352,15 +455,17 @@ class _Reader:
         if not rows:
             lines.append(f"    {self._without_rows(quantity, provider, value)}")
         lines += [
-            f"    {row['file_path']}{', sheet ' + row['sheet_name'] if row['sheet_name'] else ''}, row "
-            f"{row['row_number']}: {_number(row['delivered_value'])}"
-            f"{', industry ' + row['industry_code'] if row['industry_code'] else ''}, sha256 {row['delivery_id']}"
+            f"    {row['file_path']}{', sheet ' + row['sheet_name'] if row['sheet_name'] else ''},"
+            f" row {row['row_number']}:"
+            f" {_number(row['delivered_value'])}{', industry ' + row['industry_code'] if row['industry_code'] else ''},"
+            f" sha256 {row['delivery_id']}"
             for row in rows[:SHOWN_ROWS]
         ]
         if len(rows) > SHOWN_ROWS:
             total = sum(row["delivered_value"] for row in rows)
             lines.append(
-                f"    and {len(rows) - SHOWN_ROWS} more rows, {_number(total)} in all (marts.fct_delivered_values)"
+                f"    and {len(rows) - SHOWN_ROWS} more rows, {_number(total)} in all"
+                " (marts.fct_delivered_values)"
             )
         return lines
 
@@ -374,8 +479,9 @@ class _Reader:
         }
         if provider in counted_from:
             files = self.rows(
-                "select file_path, delivery_id from raw.deliveries where valid_until_delivery is null "
-                "and copy_of_delivery is null and list_contains(?, entity) order by file_path",
+                "select file_path, delivery_id from raw.deliveries where valid_until_delivery is"
+                " null and copy_of_delivery is null and list_contains(?, entity) order by"
+                " file_path",
                 counted_from[provider],
             )
             files_in_words = ", ".join(
@@ -409,7 +515,9 @@ def _diagnostics(head: Row) -> str:
 
 def _measure(specification: Row) -> str:
     """Return the measure of a specification: the regressor, or the outcome of an event study."""
-    return str(specification["outcome" if specification["estimator"] == "event_study" else "regressor"])
+    return str(
+        specification["outcome" if specification["estimator"] == "event_study" else "regressor"]
+    )
 
 
 def _number(value: float | None) -> str:

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 
-def some_of(items: Sequence[str], limit: int, separator: str = ", ", rest: str = " and {} more") -> str:
+def some_of(
+    items: Sequence[str], limit: int, separator: str = ", ", rest: str = " and {} more"
+) -> str:
     """Return the first items, and how many more there are.
 
     Parameters
@@ -34,4 +36,6 @@ def spans(years: Iterable[int]) -> list[tuple[int, int]]:
 
 def spans_in_words(years: Iterable[int]) -> str:
     """Return years as 2012-2018, 2020."""
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans(years))
+    return ", ".join(
+        str(first) if first == last else f"{first}-{last}" for first, last in spans(years)
+    )

@@ -1,4 +1,7 @@
-"""The `ai-manufacturing` command. Heavy modules are imported inside commands: help and completion answer at once."""
+"""The `ai-manufacturing` command.
+
+Heavy modules are imported inside commands: help and completion answer at once.
+"""
 
 import os
 
@@ -14,7 +17,8 @@ from ai_manufacturing.cli.console import Command, Commands, is_dumb
 def main(context: click.Context) -> None:
     """Refresh, export and trace the AI and manufacturing warehouse.
 
-    `ai-manufacturing COMMAND -h` shows options and examples. Colours appear on a terminal, unless NO_COLOR is set.
+    `ai-manufacturing COMMAND -h` shows options and examples. Colours appear on a terminal, unless
+    NO_COLOR is set.
     """
     if os.environ.get("NO_COLOR") or is_dumb():
         context.color = False

@@ -31,7 +31,9 @@ class Failed(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the message to stderr."""
-        click.echo(f"{_coloured('Error')}: {self.format_message()}", err=True, color=self.show_color)
+        click.echo(
+            f"{_coloured('Error')}: {self.format_message()}", err=True, color=self.show_color
+        )
 
 
 class UsageError(Failed):
@@ -57,7 +59,9 @@ class Command(click.Command):
         """Write what stands below the options."""
         if self.examples:
             with formatter.section("Examples"):
-                formatter.write("".join(f"  ai-manufacturing {example}\n" for example in self.examples))
+                formatter.write(
+                    "".join(f"  ai-manufacturing {example}\n" for example in self.examples)
+                )
         _write_codes(formatter, [(code, code.meaning) for code in self.ends_with])
 
 
@@ -66,7 +70,10 @@ class Commands(click.Group):
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what stands below the commands."""
-        _write_codes(formatter, [(code, " - ".join(filter(None, (code.meaning, code.remedy)))) for code in ExitCode])
+        _write_codes(
+            formatter,
+            [(code, " - ".join(filter(None, (code.meaning, code.remedy)))) for code in ExitCode],
+        )
 
 
 command = partial(click.command, cls=Command)
@@ -79,7 +86,9 @@ def _write_codes(formatter: click.HelpFormatter, codes: Iterable[tuple[ExitCode,
 
 # ---------------------------------------------------------------- options
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/refresh.md).")
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document (docs/refresh.md)."
+)
 REPLACES = click.option(
     "--replace-extract-set",
     "replaces",
@@ -101,12 +110,16 @@ def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., 
         "--release",
         "path",
         type=FILE,
-        help=f"{what}. Default: the first that the command can read of WAREHOUSE_PATH, RELEASE_PATH or RELEASE_DIR, "
-        "the published release, build/warehouse.duckdb.",
+        help=(
+            f"{what}. Default: the first that the command can read of WAREHOUSE_PATH, RELEASE_PATH"
+            " or RELEASE_DIR, the published release, build/warehouse.duckdb."
+        ),
     )
 
 
-def parse_years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:
+def parse_years(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> range | None:
     """Return the years of an option such as 2018:2020."""
     if text is None:
         return None
@@ -116,11 +129,15 @@ def parse_years(context: click.Context, parameter: click.Parameter, text: str | 
     except ValueError:
         years = range(0)
     if not years:
-        raise click.BadParameter(f"{text!r} is not a year, or a first and last year such as 2018:2020.")
+        raise click.BadParameter(
+            f"{text!r} is not a year, or a first and last year such as 2018:2020."
+        )
     return years
 
 
-def parse_names(context: click.Context, parameter: click.Parameter, text: str | None) -> list[str] | None:
+def parse_names(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> list[str] | None:
     """Return the names of an option, which commas part."""
     return None if text is None else [name for part in text.split(",") if (name := part.strip())]
 
@@ -191,7 +208,10 @@ def print_event(event: str, facts: dict[str, Any]) -> None:
 
 
 def progress_line() -> "OnProgress | None":
-    """Return what rewrites one line of a terminal with the progress of dbt; None where stderr is no terminal."""
+    """Return what rewrites one line of a terminal with the progress of dbt.
+
+    None where stderr is no terminal.
+    """
     if not sys.stderr.isatty() or is_dumb():
         return None
 

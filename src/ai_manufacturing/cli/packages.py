@@ -1,4 +1,7 @@
-"""Commands that write what is handed to readers: the site, dbt's catalogue, the query book, the replication package."""
+"""Commands that write what is handed to readers.
+
+The site, dbt's catalogue, the query book, the replication package.
+"""
 
 import sys
 from pathlib import Path
@@ -23,7 +26,11 @@ from ai_manufacturing.system.exit_codes import ExitCode
 
 @command(examples=["queries --out build/queries.md"])
 @database_option("A release or a built warehouse")
-@click.option("--out", type=FILE, help="File to write. Default, for the synthetic sample only: docs/queries.md.")
+@click.option(
+    "--out",
+    type=FILE,
+    help="File to write. Default, for the synthetic sample only: docs/queries.md.",
+)
 def queries(path: Path | None, out: Path | None) -> None:
     """Write the query book with answers from a release or a warehouse."""
     import duckdb
@@ -35,7 +42,9 @@ def queries(path: Path | None, out: Path | None) -> None:
     database = read(path)
     book = settings.project_root() / "docs/queries.md"
     if out is None and not database.origin.is_synthetic:
-        raise click.UsageError(f"{book} holds the answers on the synthetic sample. Give --out for those of this set.")
+        raise click.UsageError(
+            f"{book} holds the answers on the synthetic sample. Give --out for those of this set."
+        )
     with failing(duckdb.Error, OSError):
         answered = query_book.answered(book.read_text(encoding="utf-8"), database.path)
         disk.replace_bytes(out or book, answered.encode())
@@ -44,7 +53,13 @@ def queries(path: Path | None, out: Path | None) -> None:
 
 @command(examples=["catalogue --out site/catalogue.html"])
 @database_option("A built warehouse")
-@click.option("--out", type=FILE, default=Path("site/catalogue.html"), show_default=True, help="File to write.")
+@click.option(
+    "--out",
+    type=FILE,
+    default=Path("site/catalogue.html"),
+    show_default=True,
+    help="File to write.",
+)
 def catalogue(path: Path | None, out: Path) -> None:
     """Write dbt's pages on models, columns and lineage into one file."""
     from ai_manufacturing.releases import databases
@@ -104,18 +119,48 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
 
 @command(
     "replication-package",
-    examples=["replication-package", "replication-package --check build/replication_sample_000001.zip --yes"],
+    examples=[
+        "replication-package",
+        "replication-package --check build/replication_sample_000001.zip --yes",
+    ],
 )
 @database_option("A release")
-@click.option("--out", type=FILE, help="Zip to write. Default: build/replication_<set>_<release>.zip.")
-@click.option("--with-restricted", is_flag=True, help="Include restricted files and the tables with their values.")
-@click.option("--without-run", is_flag=True, help="Do not run the package before it is written; it then has no log.")
-@click.option("--signed", type=FILE, help="Form in which a person certifies the rights to the data; the README has it.")
-@click.option("--check", "archive", type=FILE, help="Unpack this zip in an empty folder, run it, compare every number.")
-@click.option("--yes", is_flag=True, help="With --check: run the code of the zip without asking; you trust its makers.")
-@click.option("--extracts", type=FOLDER, help="With --check: folder of the restricted files, obtained apart.")
 @click.option(
-    "--new-environment", is_flag=True, help="With --check: install the locked packages even if they are here."
+    "--out", type=FILE, help="Zip to write. Default: build/replication_<set>_<release>.zip."
+)
+@click.option(
+    "--with-restricted",
+    is_flag=True,
+    help="Include restricted files and the tables with their values.",
+)
+@click.option(
+    "--without-run",
+    is_flag=True,
+    help="Do not run the package before it is written; it then has no log.",
+)
+@click.option(
+    "--signed",
+    type=FILE,
+    help="Form in which a person certifies the rights to the data; the README has it.",
+)
+@click.option(
+    "--check",
+    "archive",
+    type=FILE,
+    help="Unpack this zip in an empty folder, run it, compare every number.",
+)
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="With --check: run the code of the zip without asking; you trust its makers.",
+)
+@click.option(
+    "--extracts", type=FOLDER, help="With --check: folder of the restricted files, obtained apart."
+)
+@click.option(
+    "--new-environment",
+    is_flag=True,
+    help="With --check: install the locked packages even if they are here.",
 )
 def replication_package(
     path: Path | None,
@@ -135,8 +180,12 @@ def replication_package(
 
     with failing(replication.ReplicationError, RefreshError, as_=UsageError):
         if archive is not None:
-            faults = replication.check(archive, click.echo, lambda what: _may_run(what, yes), extracts, new_environment)
-            click.echo("\n".join(faults) or f"{archive}: the run gives every number of the package.")
+            faults = replication.check(
+                archive, click.echo, lambda what: _may_run(what, yes), extracts, new_environment
+            )
+            click.echo(
+                "\n".join(faults) or f"{archive}: the run gives every number of the package."
+            )
             raise SystemExit(ExitCode.FAILED if faults else ExitCode.DONE)
         release = read(path, databases.RELEASE)
         written = replication.write(
@@ -154,8 +203,8 @@ def _may_run(what: str, yes: bool) -> bool:
     """Say what will be run, and ask where somebody can answer."""
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
-            f"This would run {what} Nobody can be asked here. Read run.sh and code in the zip; if you trust who made "
-            "it, add --yes."
+            f"This would run {what} Nobody can be asked here. Read run.sh and code in the zip; if"
+            " you trust who made it, add --yes."
         )
     click.echo(f"This runs {what}", err=True)
     return yes or click.confirm("Run it?", err=True)

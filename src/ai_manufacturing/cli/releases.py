@@ -24,7 +24,9 @@ from ai_manufacturing.system.exit_codes import ExitCode
 
 @command(examples=["refresh", "refresh --years 2018:2020"], ends_with=ExitCode)
 @click.option(
-    "--years", callback=parse_years, help="Read the files of these years (such as 2018:2020) again, and publish."
+    "--years",
+    callback=parse_years,
+    help="Read the files of these years (such as 2018:2020) again, and publish.",
 )
 @REPLACES
 def refresh(years: range | None, replaces: bool) -> None:
@@ -34,7 +36,9 @@ def refresh(years: range | None, replaces: bool) -> None:
     from ai_manufacturing.releases import attempts, configured
 
     with refresh_errors(log_event), attempts.recorded(settings.release_dir()):
-        manifest = cycle.refresh(configured.store(), configured.limits(), log_event, years, replaces, progress_line())
+        manifest = cycle.refresh(
+            configured.store(), configured.limits(), log_event, years, replaces, progress_line()
+        )
         if sys.stdout.isatty():
             click.echo(f"Release {manifest.release_id} is published.")
 
@@ -55,9 +59,16 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
         by_hand.publish_held(configured.store(), release_id, reason, log_event, replaces)
 
 
-@command(examples=["accept 000012 --reason 'compared with the yearbook'"], ends_with=(*ANY_COMMAND, ExitCode.LOCKED))
+@command(
+    examples=["accept 000012 --reason 'compared with the yearbook'"],
+    ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
+)
 @click.argument("release_id")
-@click.option("--reason", required=True, help="Why the numbers are right; the log and the next releases keep it.")
+@click.option(
+    "--reason",
+    required=True,
+    help="Why the numbers are right; the log and the next releases keep it.",
+)
 def accept(release_id: str, reason: str) -> None:
     """Accept the published release: drift of its estimates is measured from it on."""
     from ai_manufacturing.refresh import by_hand
@@ -96,7 +107,10 @@ def releases(as_json: bool) -> None:
         try:
             if store.published.exists():
                 with store.opened(store.published) as (current, opened):
-                    published, anchor = current.release_id, anchors.of(store, opened, current).release_id
+                    published, anchor = (
+                        current.release_id,
+                        anchors.of(store, opened, current).release_id,
+                    )
         except RefreshError as error:  # said once those are listed that can take its place
             damaged.insert(0, error)
         records = [release_record(release, published, anchor) for release in listed]
@@ -105,15 +119,18 @@ def releases(as_json: bool) -> None:
         for release in [] if as_json else records:
             is_published = release["is_published"]
             line = (
-                f"{'*' if is_published else ' '} {release['release_id']}  {release['published_at']}  "
-                f"{Origin(release['extract_set'], release['extract_set_kind'])}  {release['git_commit'][:12]}  "
-                f"{release['reason']}{'  (anchor)' * release['is_anchor']}"
+                f"{'*' if is_published else ' '} {release['release_id']}  {release['published_at']}"
+                f"  {Origin(release['extract_set'], release['extract_set_kind'])} "
+                f" {release['git_commit'][:12]} "
+                f" {release['reason']}{'  (anchor)' * release['is_anchor']}"
             )
             click.secho(line.rstrip(), fg="green" if is_published else None)
         if damaged:
             raise damaged[0]
         if not listed:
-            raise RefreshError(f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one.")
+            raise RefreshError(
+                f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one."
+            )
 
 
 @command(examples=["diff 000011 000012", "diff 000011 000012 --json"])
@@ -138,7 +155,8 @@ def diff(old: str, new: str, as_json: bool) -> None:
 def verify(as_json: bool) -> None:
     """Compare landing store, logs, releases, held builds and site with their SHA-256.
 
-    Prints a line for each thing that differs: where, what, and what to do. Removes what dead runs left.
+    Prints a line for each thing that differs: where, what, and what to do. Removes what dead runs
+    left.
     """
     from ai_manufacturing.auditing import verify as verifying
     from ai_manufacturing.landing import LandingError

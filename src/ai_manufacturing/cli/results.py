@@ -1,4 +1,7 @@
-"""Commands on the numbers of a release or a warehouse: trace, export, print and compare them, list what is missing."""
+"""Commands on the numbers of a release or a warehouse.
+
+Trace, export, print and compare them, list what is missing.
+"""
 
 from pathlib import Path
 
@@ -23,11 +26,18 @@ PANEL_FORMATS = ("csv", "parquet", "dta")  # with a file for each table
 
 
 @command(
-    examples=["trace --specification table_1_col_1", "trace --specification table_1_col_1 --city Shenzhen --year 2015"]
+    examples=[
+        "trace --specification table_1_col_1",
+        "trace --specification table_1_col_1 --city Shenzhen --year 2015",
+    ]
 )
 @click.option("--specification", required=True, help="A row of regression_specifications.csv.")
 @click.option(
-    "--city", help="Six-digit code, Chinese or English name; with --year, traces one cell to its delivered rows."
+    "--city",
+    help=(
+        "Six-digit code, Chinese or English name; with --year, traces one cell to its delivered"
+        " rows."
+    ),
 )
 @click.option("--year", type=int, help="Year of the cell.")
 @database_option("A release or a built warehouse")
@@ -68,7 +78,12 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
         "panel --out panel.dta --database build/public.duckdb",
     ]
 )
-@click.option("--format", "file_format", type=click.Choice(PANEL_FORMATS), help="Default: by the ending of --out.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(PANEL_FORMATS),
+    help="Default: by the ending of --out.",
+)
 @click.option("--out", type=FILE, help="File to write. Default: standard output.")
 @database_option("A release or a built warehouse")
 def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
@@ -80,9 +95,13 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     if file_format is None:
         file_format = out.suffix.lower().removeprefix(".") if out else ""
         if file_format not in PANEL_FORMATS:
-            raise click.UsageError(f"Name a format with --format, or a file that ends in .{', .'.join(PANEL_FORMATS)}.")
+            raise click.UsageError(
+                f"Name a format with --format, or a file that ends in .{', .'.join(PANEL_FORMATS)}."
+            )
     if out is None and file_format != "csv" and stdout.isatty():
-        raise click.UsageError(f"{file_format} is no text for a terminal. Name a file with --out, or redirect.")
+        raise click.UsageError(
+            f"{file_format} is no text for a terminal. Name a file with --out, or redirect."
+        )
     database = read(path, err=True)
     with failing(exports.ExportError):
         content = exports.panel(database.path, file_format)
@@ -93,33 +112,53 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     try:
         disk.replace_bytes(out, content)
     except OSError as error:
-        raise Failed(f"{out}: {disk.reason(error)}. Make room, or name another file with --out.") from error
+        raise Failed(
+            f"{out}: {disk.reason(error)}. Make room, or name another file with --out."
+        ) from error
     click.echo(out)
 
 
 @command(
-    examples=["table table_1 --format docx", "table table_3 --format latex --errors city,province,wild --language zh"]
+    examples=[
+        "table table_1 --format docx",
+        "table table_3 --format latex --errors city,province,wild --language zh",
+    ]
 )
 @click.argument("name", metavar="TABLE")
 @click.option(
-    "--format", "file_format", type=click.Choice(["latex", "docx", "xlsx", "markdown", "html"]), required=True
+    "--format",
+    "file_format",
+    type=click.Choice(["latex", "docx", "xlsx", "markdown", "html"]),
+    required=True,
 )
 @click.option(
     "--readings",
     callback=parse_names,
-    help="Specifications to show as columns, such as table_1_col_1,table_1_col_1_no_controls. Default: the paper's.",
+    help=(
+        "Specifications to show as columns, such as table_1_col_1,table_1_col_1_no_controls."
+        " Default: the paper's."
+    ),
 )
 @click.option(
     "--errors",
     callback=parse_names,
     default="city,province",
     show_default=True,
-    help="Lines below each estimate: city ( ), province [ ], wild { }, the p-value of the wild bootstrap; or none.",
+    help=(
+        "Lines below each estimate: city ( ), province [ ], wild { }, the p-value of the wild"
+        " bootstrap; or none."
+    ),
 )
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 @click.option("--decimals", type=click.IntRange(2, 4), default=3, show_default=True)
-@click.option("--siunitx", is_flag=True, help="LaTeX: align numbers at the decimal point with siunitx (version 3).")
-@click.option("--out", type=FILE, help="File to write. Default: build/exports/TABLE with the format's ending.")
+@click.option(
+    "--siunitx",
+    is_flag=True,
+    help="LaTeX: align numbers at the decimal point with siunitx (version 3).",
+)
+@click.option(
+    "--out", type=FILE, help="File to write. Default: build/exports/TABLE with the format's ending."
+)
 @database_option("A release or a built warehouse")
 def table(
     name: str,
@@ -163,40 +202,57 @@ def sources(path: Path | None, as_json: bool) -> None:
             known = known_sources.known(release)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise Failed(
-            f"{database.path}: made by earlier code, or not built to the end ({str(error).splitlines()[0]}). "
-            "Build or refresh it, or name another file with --database."
+            f"{database.path}: made by earlier code, or not built to the end"
+            f" ({str(error).splitlines()[0]}). Build or refresh it, or name another file with"
+            " --database."
         ) from error
     if as_json:
         print_json(known)
         return
     click.echo("Delivered:")
     for row in known["delivered"]:
-        click.echo(f"  {row['provider']}.{row['source_name']} ({row['provenance_class']}, {row['licence']})")
+        click.echo(
+            f"  {row['provider']}.{row['source_name']} ({row['provenance_class']},"
+            f" {row['licence']})"
+        )
         if row["link"]:
             click.echo(f"    {row['link']}, looked up {row['looked_up_on']}")
     if not known["is_judged"]:
-        click.echo("Nothing is estimable yet: no estimate was made. If the gate failed, see gates.gate_results.")
+        click.echo(
+            "Nothing is estimable yet: no estimate was made. If the gate failed, see"
+            " gates.gate_results."
+        )
     click.echo("Not delivered:")
     for row in known["absent"]:
         named = f"{row['series']} ({row['scope']}): {row['label_en']}"
         waiting = len(row["specifications"])
         click.echo(
-            f"  {named}, " + (f"for {waiting} specifications" if waiting else "for which no specification waits")
+            f"  {named}, "
+            + (f"for {waiting} specifications" if waiting else "for which no specification waits")
         )
         if row["last_missing_of"]:
             click.echo(f"    the last missing series of {', '.join(row['last_missing_of'])}")
         for place in row["sources"]:
             click.echo(
-                f"    {place['provider']}.{place['source_name']}: {place['link']}, looked up {place['looked_up_on']}"
+                f"    {place['provider']}.{place['source_name']}: {place['link']}, looked up"
+                f" {place['looked_up_on']}"
             )
-            click.echo(f"      goes into the folder {place['folder']} of the extracts, named {place['file_name']}")
+            click.echo(
+                f"      goes into the folder {place['folder']} of the extracts, named"
+                f" {place['file_name']}"
+            )
             if place["estimable"]:
                 click.echo(f"      has all that is missing of {', '.join(place['estimable'])}")
         if not row["sources"]:
             click.echo(f"    {row['absence_reason'] or 'no known public source'}")
 
 
-@command(examples=["compare build/releases/past/000011.duckdb build/warehouse.duckdb", "compare OLD NEW --markdown"])
+@command(
+    examples=[
+        "compare build/releases/past/000011.duckdb build/warehouse.duckdb",
+        "compare OLD NEW --markdown",
+    ]
+)
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
 @click.option("--markdown", is_flag=True, help="Print Markdown tables, for a review.")
@@ -204,8 +260,8 @@ def sources(path: Path | None, as_json: bool) -> None:
 def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     """Compare all tables of two release or warehouse files of one extract set.
 
-    Lists the tables, columns, rows and cells that differ, and estimates by how far they moved. Its exit codes are
-    those of diff(1).
+    Lists the tables, columns, rows and cells that differ, and estimates by how far they moved. Its
+    exit codes are those of diff(1).
     """
     from ai_manufacturing.auditing import compare as comparing
 
@@ -217,5 +273,7 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     if as_json:
         print_json({"old": before.record(), "new": after.record()} | comparing.as_records(sections))
     else:
-        click.echo((comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference.")
+        click.echo(
+            (comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference."
+        )
     raise SystemExit(ExitCode.FAILED if sections else ExitCode.DONE)

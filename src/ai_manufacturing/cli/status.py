@@ -41,12 +41,16 @@ def status(as_json: bool) -> None:
                 click.secho(line, fg=colour)
         if manifest is None:
             way_out = (
-                f"A refresh has been running {_since(running)}." if running else "`ai-manufacturing refresh` does it."
+                f"A refresh has been running {_since(running)}."
+                if running
+                else "`ai-manufacturing refresh` does it."
             )
             raise RefreshError(f"{store.published}: nothing is published yet. {way_out}")
 
 
-def release_record(release: dict[str, Any], published: str | None, anchor: str | None) -> dict[str, Any]:
+def release_record(
+    release: dict[str, Any], published: str | None, anchor: str | None
+) -> dict[str, Any]:
     """Return what `status` and `releases` say of a release in JSON.
 
     Parameters
@@ -60,7 +64,9 @@ def release_record(release: dict[str, Any], published: str | None, anchor: str |
     return {**release, "is_published": number == published, "is_anchor": number == anchor}
 
 
-def _document(store: "Store", manifest: "Manifest | None", running: dict[str, Any] | None) -> dict[str, Any]:
+def _document(
+    store: "Store", manifest: "Manifest | None", running: dict[str, Any] | None
+) -> dict[str, Any]:
     from ai_manufacturing.auditing import anchors, freshness
     from ai_manufacturing.releases import attempts
     from ai_manufacturing.system.duckdb_client import reading
@@ -80,9 +86,14 @@ def _document(store: "Store", manifest: "Manifest | None", running: dict[str, An
         with reading(store.published) as release:
             anchor = anchors.of(store, release, manifest)
             document["anchor"] = anchor.record(anchors.shown_estimates(release))
-            document["providers"] = [provider.record() for provider in freshness.of_release(release)]
+            document["providers"] = [
+                provider.record() for provider in freshness.of_release(release)
+            ]
         record = release_record(manifest.listed, manifest.release_id, anchor.release_id)
-        document["release"] = {**record, "age_days": _age(manifest.published_at) / timedelta(days=1)}
+        document["release"] = {
+            **record,
+            "age_days": _age(manifest.published_at) / timedelta(days=1),
+        }
     return document
 
 
@@ -95,19 +106,33 @@ def _lines(
     from ai_manufacturing.system.duckdb_client import reading
 
     if manifest is not None:
-        of = f"release {manifest.release_id} of {manifest.published_at} ({_age(manifest.published_at).days} days old)"
+        of = (
+            f"release {manifest.release_id} of {manifest.published_at}"
+            f" ({_age(manifest.published_at).days} days old)"
+        )
         yield f"{store.published}: {of}", None
         files = f"{manifest.delivery_count} files"
-        yield f"extract set {manifest.origin}, {files}", "yellow" if manifest.origin.is_synthetic else None
-        gate = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in manifest.gate_summary.items())
-        yield f"gate: {gate or 'no results'}; by {manifest.published_by} {manifest.reason}".rstrip(), None
+        yield (
+            f"extract set {manifest.origin}, {files}",
+            "yellow" if manifest.origin.is_synthetic else None,
+        )
+        gate = ", ".join(
+            f"{count} {name.replace('_', ' ')}" for name, count in manifest.gate_summary.items()
+        )
+        yield (
+            f"gate: {gate or 'no results'}; by {manifest.published_by} {manifest.reason}".rstrip(),
+            None,
+        )
         with reading(store.published) as release:
             anchor = anchors.of(store, release, manifest)
             drift = anchor.record(anchors.shown_estimates(release))["largest_drift"]
             providers = freshness.of_release(release)
         yield f"drift: {drift:.2f} standard errors at most, from {anchor}", None
         for provider in providers:
-            yield str(provider), "red" if provider.is_stale else "yellow" if provider.is_late else None
+            yield (
+                str(provider),
+                "red" if provider.is_stale else "yellow" if provider.is_late else None,
+            )
     if running:
         yield f"running: {_since(running)}", "yellow"
     yield _attempt_in_words(attempts.last(store.folder), running)
@@ -115,11 +140,20 @@ def _lines(
     publication = f"{last['release_id']}, {last['at']}: {last['outcome']}" if last else "none"
     yield f"last publication: {publication}", None
     for stale in _stale_relations():
-        yield f"{settings.warehouse_path()}: {stale['relation']} is older than {stale['input_relation']}", "yellow"
+        yield (
+            (
+                f"{settings.warehouse_path()}: {stale['relation']} is older than"
+                f" {stale['input_relation']}"
+            ),
+            "yellow",
+        )
 
 
 def _stale_relations() -> list[dict[str, Any]]:
-    """Return what is older in the warehouse than its inputs; nothing where there is none, or a run writes to it."""
+    """Return what is older in the warehouse than its inputs.
+
+    Nothing where there is none, or a run writes to it.
+    """
     import duckdb
 
     from ai_manufacturing.system import duckdb_client
@@ -139,7 +173,9 @@ def _last_publication(store: "Store") -> dict[str, Any] | None:
     return next((line for line in reversed(store.refreshes()) if line["outcome"] in SEEN), None)
 
 
-def _attempt_in_words(attempt: "Attempt | None", running: dict[str, Any] | None) -> tuple[str, str | None]:
+def _attempt_in_words(
+    attempt: "Attempt | None", running: dict[str, Any] | None
+) -> tuple[str, str | None]:
     """Return the line of status on an attempt, and its colour."""
     if attempt is None:
         return "last attempt: none is recorded", None

@@ -13,7 +13,10 @@ Key = tuple[str, str]  # series and scope
 
 @dataclass(frozen=True)
 class Finding:
-    """A failed expectation, by what fails it: series in a year, series in a city and year, or series as a whole."""
+    """A failed expectation, by what fails it.
+
+    Series in a year, series in a city and year, or series as a whole.
+    """
 
     expectation: Sentence
     years: set[tuple[str, str, int]]
@@ -22,7 +25,10 @@ class Finding:
 
     @classmethod
     def of_row(cls, failed: Any, scope_of: Callable[[str], str]) -> "Finding":
-        """Read a row of gate_results; scope_of gives the scope of a series that the row names without one."""
+        """Read a row of gate_results.
+
+        scope_of gives the scope of a series that the row names without one.
+        """
         declared = failed.series.split() if isinstance(failed.series, str) else []
         years: set[tuple[str, str, int]] = set()
         city_years: dict[Key, set[tuple[str, int]]] = {}
@@ -36,7 +42,10 @@ class Finding:
                 elif "year" in row:
                     years.add((series, scope, row["year"]))
         # an estimate that carries the warning uses the series or year that shown estimates do not
-        words = (validation.declared_description(text) for text in (failed.description, failed.description_zh))
+        words = (
+            validation.declared_description(text)
+            for text in (failed.description, failed.description_zh)
+        )
         return cls(Sentence(*words), years, city_years, whole)
 
 
@@ -60,7 +69,9 @@ class RestsOn:
 
     def broken_series(self, finding: Finding) -> list[str]:
         """Return the series of a finding that the estimate rests on and that fail as a whole."""
-        return sorted(series for series, scope in finding.series & (self.pairs_of.keys() | self.fixed.keys()))
+        return sorted(
+            series for series, scope in finding.series & (self.pairs_of.keys() | self.fixed.keys())
+        )
 
     def inside(self, finding: Finding) -> set[tuple[str, int]]:
         """Return the cities and years of a finding that the estimate rests on."""

@@ -24,7 +24,14 @@ SEEDS = (
 )
 
 MACROS = ("qualified_name", "first_of", "share_of", "p_text", "sentences")
-LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]  # of int_city_year_variables
+LABELS = [
+    "extract_set",
+    "city_id",
+    "year",
+    "name_zh",
+    "province_id",
+    "region",
+]  # of int_city_year_variables
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,9 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
     with duckdb_client.connect(reads_files=True) as connection:
         for name in SEEDS:
             path = settings.project_root() / "seeds" / f"{name}.csv"
-            connection.execute(f"create table {name} as from read_csv({sql_text.literal(str(path))})")
+            connection.execute(
+                f"create table {name} as from read_csv({sql_text.literal(str(path))})"
+            )
         for name, frame in (
             ("regression_specifications", rows),
             ("fct_city_year_panel", tables.panel),
@@ -92,7 +101,9 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
         run(connection, "specifications/int_specification_losses")
         first, last = _variables()["event_window"]
         return Inputs(
-            specifications=connection.table("int_specifications_sampled").project("* exclude (design)").df(),
+            specifications=connection.table("int_specifications_sampled")
+            .project("* exclude (design)")
+            .df(),
             panel=tables.panel,
             measures=tables.measures,
             groups=tables.groups,
@@ -135,7 +146,9 @@ def _sql(model: str) -> str:
     parts = (*(f"macros/{name}.sql" for name in MACROS), f"models/{model}.sql")
     text = "".join((settings.project_root() / part).read_text(encoding="utf-8") for part in parts)
     years = _variables().__getitem__
-    return jinja2.Template(text).render(ref=_Relation, var=years, period=years, extract_set=lambda: "'in memory'")
+    return jinja2.Template(text).render(
+        ref=_Relation, var=years, period=years, extract_set=lambda: "'in memory'"
+    )
 
 
 @cache

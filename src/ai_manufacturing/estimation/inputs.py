@@ -41,9 +41,9 @@ class Sample:
     Attributes
     ----------
     rows : DataFrame
-        city_id, year, province_id, period, the measure with its weight and scaling_value, its second measurement if the
-        specification has one, the outcome, the controls and a column per grouping; one row per city and year. In an
-        observation nothing is missing.
+        city_id, year, province_id, period, the measure with its weight and scaling_value, its
+        second measurement if the specification has one, the outcome, the controls and a column per
+        grouping; one row per city and year. In an observation nothing is missing.
     is_estimated : ndarray of bool
         Whether a row is an observation; the others serve a dynamic panel as lags and instruments.
     singletons_dropped : int
@@ -104,7 +104,10 @@ class Inputs:
     event_window: tuple[int, int]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the tables, without what was computed of them: another process computes what it needs."""
+        """Return the tables, without what was computed of them.
+
+        Another process computes what it needs.
+        """
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
@@ -113,12 +116,15 @@ class Inputs:
         return None if self.panel.empty else str(self.panel["extract_set"].iloc[0])
 
     def sample(self, specification: Specification) -> Sample:
-        """Return the city-years that a specification can use: the same object, not to be written to, each time.
+        """Return the city-years that a specification can use.
+
+        The same object, not to be written to, each time.
 
         Raises
         ------
         NotEstimable
-            If a series that the specification needs was not delivered, or no city-year has all of its variables.
+            If a series that the specification needs was not delivered, or no city-year has all of
+            its variables.
         SpecificationError
             If the specification names something that the seeds do not list.
         """
@@ -143,7 +149,9 @@ class Inputs:
                 raise NotEstimable("not_delivered_because", series=names, because=joined(because))
             raise NotEstimable("not_delivered", series=names)
         variables = [specification.outcome, *specification.terms]
-        repeated = [variable for variable in dict.fromkeys(variables) if variables.count(variable) > 1]
+        repeated = [
+            variable for variable in dict.fromkeys(variables) if variables.count(variable) > 1
+        ]
         if repeated:
             raise NotEstimable("listed_twice", names=repeated)
 
@@ -166,21 +174,29 @@ class Inputs:
         positions, is_observation = self._positions.get(self._sample_ids.get(name, ""), nothing)
         if not is_observation.any():
             if isinstance(options, DynamicPanelOptions) and "no value a year before" in lost:
-                lagged = specification.outcome if options.lagged == "outcome" else specification.regressor
+                lagged = (
+                    specification.outcome
+                    if options.lagged == "outcome"
+                    else specification.regressor
+                )
                 raise NotEstimable("no_two_years", name=lagged)
             if singletons:
                 raise NotEstimable("all_singletons", count=singletons)
             first, last = specification.first_year, specification.last_year
             raise NotEstimable("no_city_year", names=variables, first=first, last=last)
         columns = {name: self.panel[name] for name in ("city_id", "year", "province_id")}
-        columns |= {row.variable: self.panel[row.variable_used] for row in series if row.role in PANEL_ROLES}
+        columns |= {
+            row.variable: self.panel[row.variable_used] for row in series if row.role in PANEL_ROLES
+        }
         measured = self.measured(measure)
         columns |= {name: measured[name] for name in ("weight", "scaling_value")}
         columns[specification.measure] = measured[TRANSFORMS[specification.transform]]
         if second[0] is not None:
             columns[SECOND] = self.measured(second)[TRANSFORMS[specification.transform]]
         columns |= {name: self._group_of_row(name) for name in specification.groupings}
-        rows = pd.DataFrame({name: column.array.take(positions) for name, column in columns.items()})
+        rows = pd.DataFrame(
+            {name: column.array.take(positions) for name, column in columns.items()}
+        )
         if specification.fixed_effects == "city group-year" and specification.grouping is not None:
             rows = rows.assign(period=group_year(rows, specification.grouping))
         elif specification.fixed_effects == "city province-year":
@@ -201,32 +217,35 @@ class Inputs:
         rows = self._series.get(specification.specification_id, [])
         if not any(row.role == "measure" for row in rows):
             raise SpecificationError(
-                f"{where}: measure_weightings.csv has no row {specification.measure}, {specification.weighting}. Add "
-                "it, or correct the specification."
+                f"{where}: measure_weightings.csv has no row {specification.measure},"
+                f" {specification.weighting}. Add it, or correct the specification."
             )
         quantities = dict.fromkeys(row.quantity for row in rows if row.role != "grouping")
         for series, _ in specification.providers:
             if series not in quantities:
                 raise SpecificationError(
-                    f"{where}, column providers: the specification does not use {series!r}. It uses "
-                    f"{', '.join(str(name) for name in quantities)}."
+                    f"{where}, column providers: the specification does not use {series!r}. It uses"
+                    f" {', '.join(str(name) for name in quantities)}."
                 )
         for row in rows:
             if row.series is None and row.role != "grouping":
                 raise SpecificationError(
-                    f"{where}: {row.variable!r} is not a variable: no row of series.csv has it in column series or "
-                    "log_variable, nor has derived_variables.csv."
+                    f"{where}: {row.variable!r} is not a variable: no row of series.csv has it in"
+                    " column series or log_variable, nor has derived_variables.csv."
                 )
         controls = {row.variable for row in rows if row.role == "control"}
         if controls != set(specification.controls):
             raise SpecificationError(
-                f"{where}: read as the seed has it, with controls {' '.join(specification.controls)}; here they are "
-                f"{' '.join(sorted(controls))}. Read it from int_specifications_sampled (Inputs.specifications)."
+                f"{where}: read as the seed has it, with controls"
+                f" {' '.join(specification.controls)}; here they are {' '.join(sorted(controls))}."
+                " Read it from int_specifications_sampled (Inputs.specifications)."
             )
         groupings = {row.variable for row in rows if row.role == "grouping"}
         for grouping in specification.groupings:
             if grouping not in groupings:
-                raise SpecificationError(f"{where}: no grouping {grouping!r} in city_groupings.csv.")
+                raise SpecificationError(
+                    f"{where}: no grouping {grouping!r} in city_groupings.csv."
+                )
         return rows
 
     def reference_group(self, grouping: str) -> str | None:
@@ -244,19 +263,23 @@ class Inputs:
         return self._measure_key(specification) in self._mechanical
 
     def substitutions(self, specification: Specification) -> Sentence:
-        """Return what substitutes for what in a specification: its own words, then those of the series it uses.
+        """Return what substitutes for what in a specification.
+
+        Its own words, then those of the series it uses.
 
         Raises
         ------
         SpecificationError
             If substitutions.csv does not have the words.
         """
-        of_series = [row.substitution for row in self.series_of(specification) if row.role != "shared"]
+        of_series = [
+            row.substitution for row in self.series_of(specification) if row.role != "shared"
+        ]
         texts = dict.fromkeys(text for text in (*specification.substitutions, *of_series) if text)
         for text in texts.keys() - self._substitutions.keys():
             raise SpecificationError(
-                f"regression_specifications.csv, {specification.specification_id}: substitutions.csv has no row "
-                f"{text!r}. Add it, with its Chinese."
+                f"regression_specifications.csv, {specification.specification_id}:"
+                f" substitutions.csv has no row {text!r}. Add it, with its Chinese."
             )
         return joined(self._substitutions[text] for text in texts)
 
@@ -272,20 +295,23 @@ class Inputs:
         Returns
         -------
         list of Sentence
-            One sentence on series that the gate does not judge; one per failed expectation about series as a whole; one
-            per series and failed expectation about years; one per failed expectation about cities and years, with how
-            many of these the estimate rests on. A break between two years is that of the later one.
+            One sentence on series that the gate does not judge; one per failed expectation about
+            series as a whole; one per series and failed expectation about years; one per failed
+            expectation about cities and years, with how many of these the estimate rests on. A
+            break between two years is that of the later one.
 
         Notes
         -----
-        Variables and measure rest on the years of the sample; a share held fixed on the base year, and a grouping on
-        its own year, of the same cities. A dynamic panel rests on the rows that lend its outcome and measure lags and
-        instruments too.
+        Variables and measure rest on the years of the sample; a share held fixed on the base year,
+        and a grouping on its own year, of the same cities. A dynamic panel rests on the rows that
+        lend its outcome and measure lags and instruments too.
         """
         unjudged = dict.fromkeys(
             row.series
             for row in self.series_of(specification)
-            if row.role != "shared" and row.series != row.quantity and (row.series, row.scope) not in self._of_headlines
+            if row.role != "shared"
+            and row.series != row.quantity
+            and (row.series, row.scope) not in self._of_headlines
         )
         warnings = [sentence("not_judged", series=[*unjudged])] if unjudged else []
         if not self._findings:
@@ -293,10 +319,17 @@ class Inputs:
         rests = self._rests_on(specification, sample)
         for finding in self._findings:
             if broken := rests.broken_series(finding):
-                warnings.append(sentence("series_break_as_a_whole", series=broken, expectation=finding.expectation))
+                warnings.append(
+                    sentence(
+                        "series_break_as_a_whole", series=broken, expectation=finding.expectation
+                    )
+                )
             warnings += [
                 sentence(
-                    "series_breaks", series=series, years=[*map(str, sorted(years))], expectation=finding.expectation
+                    "series_breaks",
+                    series=series,
+                    years=[*map(str, sorted(years))],
+                    expectation=finding.expectation,
                 )
                 for series, years in sorted(rests.broken_years(finding).items())
             ]
@@ -323,13 +356,20 @@ class Inputs:
         rests = self._rests_on(specification, sample)
         flagged: dict[Sentence, set[str]] = {}
         for finding in self._findings:
-            flagged.setdefault(finding.expectation, set()).update(city_id for city_id, _ in rests.inside(finding))
+            flagged.setdefault(finding.expectation, set()).update(
+                city_id for city_id, _ in rests.inside(finding)
+            )
         return {expectation: cities for expectation, cities in flagged.items() if cities}
 
     def broken_years(self, specification: Specification, sample: Sample) -> set[int]:
         """Return the years of a sample in which a series that the estimate rests on fails an expectation as a whole."""
         rests = self._rests_on(specification, sample)
-        return {year for finding in self._findings for years in rests.broken_years(finding).values() for year in years}
+        return {
+            year
+            for finding in self._findings
+            for years in rests.broken_years(finding).values()
+            for year in years
+        }
 
     def _rests_on(self, specification: Specification, sample: Sample) -> RestsOn:
         cities, pairs, lending = self._city_years(sample)
@@ -345,16 +385,22 @@ class Inputs:
                 fixed.setdefault(key, set()).add(int(row.fixed_year))
         return RestsOn(cities, pairs_of, fixed)
 
-    def _city_years(self, sample: Sample) -> tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]:
+    def _city_years(
+        self, sample: Sample
+    ) -> tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]:
         """Return the cities of a sample, its city-years, and with these the rows that lend to its cities."""
 
         def made() -> tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]:
             pairs = {self._pairs[cell] for cell in sample.cells[sample.is_estimated]}
             cities = {city_id for city_id, _ in pairs}
-            lending = pairs | {pair for pair in (self._pairs[cell] for cell in sample.cells) if pair[0] in cities}
+            lending = pairs | {
+                pair for pair in (self._pairs[cell] for cell in sample.cells) if pair[0] in cities
+            }
             return cities, pairs, lending
 
-        return self.once(("city-years", sample.cells.tobytes(), sample.is_estimated.tobytes()), made)
+        return self.once(
+            ("city-years", sample.cells.tobytes(), sample.is_estimated.tobytes()), made
+        )
 
     def once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
         """Return what is made of these tables once for all models of a run, by all else that it is made of."""
@@ -371,7 +417,9 @@ class Inputs:
     def _printed(self) -> dict[tuple[str, int], dict[str, float]]:
         by_column: dict[tuple[str, int], dict[str, float]] = {}
         for row in self.published.itertuples():
-            by_column.setdefault((str(row.table_id), int(row.column_number)), {})[str(row.term)] = float(row.estimate)
+            by_column.setdefault((str(row.table_id), int(row.column_number)), {})[str(row.term)] = (
+                float(row.estimate)
+            )
         return by_column
 
     @cached_property
@@ -380,8 +428,15 @@ class Inputs:
 
     @cached_property
     def _series(self) -> dict[str, list[Any]]:
-        ordered = self.series.astype(object).where(self.series.notna(), None).sort_values(["position", "series"])
-        return {str(name): [*rows.itertuples()] for name, rows in ordered.groupby("specification_id", sort=False)}
+        ordered = (
+            self.series.astype(object)
+            .where(self.series.notna(), None)
+            .sort_values(["position", "series"])
+        )
+        return {
+            str(name): [*rows.itertuples()]
+            for name, rows in ordered.groupby("specification_id", sort=False)
+        }
 
     @cached_property
     def _substitutions(self) -> dict[str, Sentence]:
@@ -412,12 +467,18 @@ class Inputs:
     @cached_property
     def _sample_ids(self) -> dict[str, Any]:
         """The sample of each specification; none without one of its series."""
-        return dict(self.specifications[["specification_id", "sample_id"]].itertuples(index=False, name=None))
+        return dict(
+            self.specifications[["specification_id", "sample_id"]].itertuples(
+                index=False, name=None
+            )
+        )
 
     @cached_property
     def _positions(self) -> dict[str, tuple[Any, Any]]:
         """Per sample the rows of the panel that it uses, and which of them are observations."""
-        positions = self._cells.get_indexer(pd.MultiIndex.from_frame(self.samples[["city_id", "year"]]))
+        positions = self._cells.get_indexer(
+            pd.MultiIndex.from_frame(self.samples[["city_id", "year"]])
+        )
         is_observation = self.samples["is_observation"].to_numpy(dtype=bool)
         by_sample = {}
         for name, rows in self.samples.groupby("sample_id").indices.items():
@@ -431,11 +492,16 @@ class Inputs:
 
     @cached_property
     def _mechanical(self) -> set[tuple[str, str, str]]:
-        keys = self.measures.loc[self.measures["is_mechanical"].astype(bool), ["measure", "weighting", "scope"]]
+        keys = self.measures.loc[
+            self.measures["is_mechanical"].astype(bool), ["measure", "weighting", "scope"]
+        ]
         return set(keys.drop_duplicates().itertuples(index=False, name=None))
 
     def measured(self, key: tuple[str, str, str]) -> pd.DataFrame:
-        """Return a measure by measure, weighting and scope, in the rows of the panel; missing if nobody has it."""
+        """Return a measure by measure, weighting and scope, in the rows of the panel.
+
+        Missing if nobody has it.
+        """
 
         def aligned() -> pd.DataFrame:
             rows = self.measures.iloc[self._measure_rows.get(key, [])]
@@ -443,19 +509,33 @@ class Inputs:
 
         return self.once(("measure", *key), aligned)
 
-    def measure_of_another_year(self, specification: Specification, sample: Sample, by: int) -> Floats:
-        """Return the measure of each row's city `by` years later; missing where the panel has no such year."""
-        measured = self.measured(self._measure_key(specification))[TRANSFORMS[specification.transform]]
+    def measure_of_another_year(
+        self, specification: Specification, sample: Sample, by: int
+    ) -> Floats:
+        """Return the measure of each row's city `by` years later.
+
+        Missing where the panel has no such year.
+        """
+        measured = self.measured(self._measure_key(specification))[
+            TRANSFORMS[specification.transform]
+        ]
         cells = pd.MultiIndex.from_arrays(
             [sample.rows["city_id"], sample.rows["year"] + by], names=measured.index.names
         )
         values: Floats = measured.reindex(cells).to_numpy(dtype=float, na_value=np.nan)
         return values
 
-    def _measure_key(self, specification: Specification, role: str = "measure") -> tuple[Any, str, str]:
-        """Return measure, weighting and scope of fct_ai_measure; the first is None if nothing has the role."""
+    def _measure_key(
+        self, specification: Specification, role: str = "measure"
+    ) -> tuple[Any, str, str]:
+        """Return measure, weighting and scope of fct_ai_measure.
+
+        The first is None if nothing has the role.
+        """
         measures = (
-            row.variable_used for row in self._series.get(specification.specification_id, []) if row.role == role
+            row.variable_used
+            for row in self._series.get(specification.specification_id, [])
+            if row.role == role
         )
         return next(measures, None), specification.weighting, specification.scope
 
@@ -464,9 +544,14 @@ class Inputs:
         return cities.map(self._of_grouping(grouping)["group_name"])
 
     def strata_of(self, strata: str, cities: pd.Series) -> Codes:
-        """Return the stratum of each city, a row of STRATA, as 0, 1, ...; a city in no group is in a stratum too."""
+        """Return the stratum of each city, a row of STRATA, as 0, 1, ....
+
+        A city in no group is in a stratum too.
+        """
         labels = [self.group_of(name, cities).fillna("none") for name in STRATA[strata]]
-        codes: Codes = pd.factorize(pd.Series([*zip(*labels, strict=True)] or 0, index=cities.index), sort=True)[0]
+        codes: Codes = pd.factorize(
+            pd.Series([*zip(*labels, strict=True)] or 0, index=cities.index), sort=True
+        )[0]
         return codes
 
     def _of_grouping(self, grouping: str) -> pd.DataFrame:
@@ -475,14 +560,18 @@ class Inputs:
 
     def _group_of_row(self, grouping: str) -> pd.Series:
         """Return the group of the city of each row of the panel."""
-        return self.once(("groups", grouping), lambda: self.group_of(grouping, self.panel["city_id"]))
+        return self.once(
+            ("groups", grouping), lambda: self.group_of(grouping, self.panel["city_id"])
+        )
 
     @cached_property
     def _findings(self) -> list[Finding]:
         """What the gate found wrong with a series, in a year, in a city and year or as a whole, and let pass."""
         failed = self.gate_results[~self.gate_results["success"].astype(bool)]
         findings = [Finding.of_row(row, self._scope_of) for row in failed.itertuples()]
-        return [finding for finding in findings if finding.years or finding.city_years or finding.series]
+        return [
+            finding for finding in findings if finding.years or finding.city_years or finding.series
+        ]
 
     def _scope_of(self, series: str) -> str:
         return "total" if series in self._total_series else PANEL_SCOPE
@@ -508,19 +597,32 @@ RELATIONS = {
 
 
 def of_warehouse(connection: duckdb.DuckDBPyConnection, **others: pd.DataFrame) -> Inputs:
-    """Return what the estimates of a built warehouse rest on; others take the place of its tables, by name."""
+    """Return what the estimates of a built warehouse rest on.
+
+    Others take the place of its tables, by name.
+    """
     declared = settings.variables()
     first, last = declared["event_window"]
-    frames = {name: connection.table(relation).df() for name, relation in RELATIONS.items() if name not in others}
+    frames = {
+        name: connection.table(relation).df()
+        for name, relation in RELATIONS.items()
+        if name not in others
+    }
     return Inputs(**frames, **others, event_year=declared["break_year"], event_window=(first, last))
 
 
-_LAST_READ: dict[tuple[Any, ...], Inputs] = {}  # one at most: each estimate model of a run asks for the same tables
+_LAST_READ: dict[
+    tuple[Any, ...], Inputs
+] = {}  # one at most: each estimate model of a run asks for the same tables
 _READING = threading.Lock()
 
 
-def read_inputs(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRelation) -> Inputs:
-    """Read the tables of Inputs, by the names of its attributes, and judged_relations; once, while they are the same.
+def read_inputs(
+    event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRelation
+) -> Inputs:
+    """Read the tables of Inputs, by the names of its attributes, and judged_relations.
+
+    Once, while they are the same.
 
     Raises
     ------
@@ -543,5 +645,7 @@ def read_inputs(event_year: int, event_window: list[int], **tables: duckdb.DuckD
         if content not in _LAST_READ:
             frames = {name: relation.df() for name, relation in tables.items()}
             _LAST_READ.clear()
-            _LAST_READ[content] = Inputs(event_year=event_year, event_window=(first, last), **frames)
+            _LAST_READ[content] = Inputs(
+                event_year=event_year, event_window=(first, last), **frames
+            )
         return _LAST_READ[content]

@@ -32,38 +32,61 @@ def remarks(specification: Specification, series: Sequence[Any], sample: Sample)
 
     Notes
     -----
-    An error of rounding is uniform within half a unit, so its variance is 1/12, and of the log of x about 1/(12 x²).
-    Its share of the variance that the effects leave, and for a control the other regressors too, is by how much the
-    slope of the log is drawn to zero: classical errors, Wooldridge (2010), Econometric Analysis of Cross Section and
-    Panel Data, section 4.4.2. It is at most that, as effects of cities absorb the part of an error that lasts, which is
-    most of it where values hardly move.
+    An error of rounding is uniform within half a unit, so its variance is 1/12, and of the log of x
+    about 1/(12 x²). Its share of the variance that the effects leave, and for a control the other
+    regressors too, is by how much the slope of the log is drawn to zero: classical errors,
+    Wooldridge (2010), Econometric Analysis of Cross Section and Panel Data, section 4.4.2. It is at
+    most that, as effects of cities absorb the part of an error that lasts, which is most of it
+    where values hardly move.
     """
     rows = sample.rows[sample.is_estimated]
     found = []
     for row in series:
-        if row.role not in REMARKS or row.variable not in rows or not str(row.quantity).endswith(LARGE_UNITS):
+        if (
+            row.role not in REMARKS
+            or row.variable not in rows
+            or not str(row.quantity).endswith(LARGE_UNITS)
+        ):
             continue
-        if not row.variable.startswith("ln_") or sum(other.variable == row.variable for other in series) > 1:
+        if (
+            not row.variable.startswith("ln_")
+            or sum(other.variable == row.variable for other in series) > 1
+        ):
             continue
         logs = rows[row.variable].to_numpy(dtype=float)
         values = np.exp(logs)
         if np.isclose(values, np.round(values), rtol=1e-9).mean() <= WHOLE:
             continue
         others = [name for name in specification.terms if name in rows and name != row.variable]
-        beside = rows[others if row.role == "control" else []].select_dtypes("number").to_numpy(dtype=float)
+        beside = (
+            rows[others if row.role == "control" else []]
+            .select_dtypes("number")
+            .to_numpy(dtype=float)
+        )
         every, smaller = _shares(rows["city_id"], rows[specification.period], logs, beside, values)
         if max(every, smaller) >= MATERIAL:
-            found.append(sentence(REMARKS[row.role], series=row.series, share=every, smaller=smaller))
+            found.append(
+                sentence(REMARKS[row.role], series=row.series, share=every, smaller=smaller)
+            )
     return found
 
 
-def _shares(cities: pd.Series, periods: pd.Series, logs: Floats, beside: Floats, values: Floats) -> tuple[float, float]:
-    """Return the share of rounding in the variance that is left, at most 1: of all cities, and of the smaller half."""
+def _shares(
+    cities: pd.Series, periods: pd.Series, logs: Floats, beside: Floats, values: Floats
+) -> tuple[float, float]:
+    """Return the share of rounding in the variance that is left, at most 1.
+
+    Of all cities, and of the smaller half.
+    """
     codes = pd.factorize(cities)[0]
     effects = Effects(codes, pd.factorize(periods)[0])
     left, *others = effects.removed_from(np.column_stack([logs, beside])).T
     if others:
-        left = left - np.column_stack(others) @ np.linalg.lstsq(np.column_stack(others), left, rcond=None)[0]
+        left = (
+            left
+            - np.column_stack(others)
+            @ np.linalg.lstsq(np.column_stack(others), left, rcond=None)[0]
+        )
     squares = left**2 * (len(logs) / max(len(logs) - effects.rank - len(others), 1))
     errors = 1 / (12 * values**2)
     means = np.bincount(codes, values) / np.bincount(codes)

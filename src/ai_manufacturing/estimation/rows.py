@@ -1,4 +1,7 @@
-"""From specifications to rows: what one of them cannot do is its row with the reason, and stops no other."""
+"""From specifications to rows.
+
+What one of them cannot do is its row with the reason, and stops no other.
+"""
 
 import math
 from collections.abc import Callable, Iterable
@@ -36,13 +39,14 @@ def of_each(
     rows_of : callable
         Takes a specification and returns its rows, with the columns that differ from "estimated".
     instead : callable
-        Takes a specification and returns what its row has beside the reason where there is no estimate.
+        Takes a specification and returns what its row has beside the reason where there is no
+        estimate.
 
     Returns
     -------
     Table
-        Where rows_of raises NotEstimable, one row with status not_estimable and the reason. A number that is undefined
-        or infinite is null, and sentences stand in both languages.
+        Where rows_of raises NotEstimable, one row with status not_estimable and the reason. A
+        number that is undefined or infinite is null, and sentences stand in both languages.
     """
     table: list[Row] = []
     for specification in specifications:
@@ -54,7 +58,12 @@ def of_each(
         for row in answered(partial(rows_of, specification), **instead(specification)):
             warnings = row.get("warnings")
             words = {"warnings": joined(warnings) if warnings else None}
-            table.append({name: _finite(value) for name, value in in_columns({**common, **row, **words}).items()})
+            table.append(
+                {
+                    name: _finite(value)
+                    for name, value in in_columns({**common, **row, **words}).items()
+                }
+            )
     return contracts.table(model, table)
 
 

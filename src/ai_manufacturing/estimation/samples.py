@@ -26,8 +26,9 @@ def without_singletons(rows: pd.DataFrame) -> pa.Table:
     Returns
     -------
     Table
-        One row per sample, city and year that is left, in the columns of SAMPLES. A dynamic panel keeps its
-        singletons; of its rows, those that only lend lags and instruments are no observations.
+        One row per sample, city and year that is left, in the columns of SAMPLES. A dynamic panel
+        keeps its singletons; of its rows, those that only lend lags and instruments are no
+        observations.
 
     References
     ----------

@@ -11,7 +11,12 @@ from ai_manufacturing.estimators.fixed_effects import Covariance
 from ai_manufacturing.system.declared import Row, faults, matching
 
 # What the measure of a specification becomes in fct_ai_measure.
-TRANSFORMS = {"level": "measure_10k", "ln": "ln_measure", "ln1p": "ln1p_measure", "asinh": "asinh_measure"}
+TRANSFORMS = {
+    "level": "measure_10k",
+    "ln": "ln_measure",
+    "ln1p": "ln1p_measure",
+    "asinh": "asinh_measure",
+}
 # Kind of the errors, and the column of their clusters.
 COVARIANCES: dict[str, tuple[Covariance, str | None]] = {
     "city": ("clustered", "city_id"),
@@ -88,7 +93,10 @@ class EventStudyOptions(Row):
 
 
 class DynamicPanelOptions(Row):
-    """Options of estimator dynamic_panel: whose lag is a regressor, and the instruments of outcome and measure."""
+    """Options of estimator dynamic_panel.
+
+    Whose lag is a regressor, and the instruments of outcome and measure.
+    """
 
     lagged: Literal["outcome", "measure"] = "outcome"
     lags: Annotated[tuple[int, int | None], BeforeValidator(_lag_limits)] = (2, 4)
@@ -98,7 +106,10 @@ class DynamicPanelOptions(Row):
 
 
 class InstrumentOptions(Row):
-    """Options of estimator iv_fixed_effects: the second measurement that is the instrument, measure@provider."""
+    """Options of estimator iv_fixed_effects.
+
+    The second measurement that is the instrument, measure@provider.
+    """
 
     instrument: Annotated[str, matching(r"\w+@\w+", "measure@provider")]
 
@@ -139,12 +150,18 @@ class Specification(Row):
 
     @property
     def measure(self) -> str:
-        """What transform, weighting and scope are of: the regressor, or the outcome of an event study."""
+        """What transform, weighting and scope are of.
+
+        The regressor, or the outcome of an event study.
+        """
         return self.outcome if isinstance(self.options, EventStudyOptions) else self.regressor
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The regressors in the order of the output: the measure or the treatment, then the controls."""
+        """The regressors in the order of the output.
+
+        The measure or the treatment, then the controls.
+        """
         return (self.regressor, *self.controls)
 
     @property
@@ -187,10 +204,13 @@ def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specificatio
     Raises
     ------
     SpecificationError
-        If a row names an estimator, transform, fixed effects, covariance or option that the package does not have.
+        If a row names an estimator, transform, fixed effects, covariance or option that the package
+        does not have.
     """
     return [
-        _specification(row) for row in table.to_dict("records") if estimator is None or row["estimator"] == estimator
+        _specification(row)
+        for row in table.to_dict("records")
+        if estimator is None or row["estimator"] == estimator
     ]
 
 

@@ -51,7 +51,14 @@ OF_SPECIFICATION = (
     "covariance",
 )
 # What a fit gives of all terms, and of each by the name of its array.
-OF_FIT = ("observation_count", "city_count", "cluster_count", "degrees_of_freedom", "r2_inclusive", "r2_within")
+OF_FIT = (
+    "observation_count",
+    "city_count",
+    "cluster_count",
+    "degrees_of_freedom",
+    "r2_inclusive",
+    "r2_within",
+)
 OF_TERM = {
     "estimate": "estimates",
     "std_error": "std_errors",
@@ -77,13 +84,16 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     Returns
     -------
     Table
-        One row per specification and term, in the columns of est_coefficients. What cannot be estimated is one row with
-        status not_estimable and the reason; where the regressor is made from the outcome the status is mechanical. A
-        reading that uses other city-years than the default one of its column, if that is among the specifications, has
-        both coefficients on the city-years of both.
+        One row per specification and term, in the columns of est_coefficients. What cannot be
+        estimated is one row with status not_estimable and the reason; where the regressor is made
+        from the outcome the status is mechanical. A reading that uses other city-years than the
+        default one of its column, if that is among the specifications, has both coefficients on the
+        city-years of both.
     """
     specifications = [*specifications]
-    defaults = {(one.table_id, one.column_number): one for one in specifications if one.reading == "default"}
+    defaults = {
+        (one.table_id, one.column_number): one for one in specifications if one.reading == "default"
+    }
 
     def common(specification: Specification) -> Row:
         row: Row = {name: getattr(specification, name) for name in OF_SPECIFICATION}
@@ -103,7 +113,14 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         for order, term in enumerate(terms, start=1):
             of_term = {"warnings": [*warnings, *term.get("warnings", ())]}
             of_both = overlap.get(term["term"], {})
-            yield {**common(specification), **status, "term_order": order, **term, **of_both, **of_term}
+            yield {
+                **common(specification),
+                **status,
+                "term_order": order,
+                **term,
+                **of_both,
+                **of_term,
+            }
 
     def instead(specification: Specification) -> Row:
         return {**common(specification), "term_order": 1, "term": specification.regressor}
@@ -112,11 +129,18 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
 
 
 def _on_overlap(specification: Specification, default: Specification, inputs: Inputs) -> Row:
-    """Return the coefficients of two readings on the city-years of both; nothing where they use the same."""
+    """Return the coefficients of two readings on the city-years of both.
+
+    Nothing where they use the same.
+    """
     # Part of the cities has no coefficient of a regression that tells groups of them apart.
     has_one_slope = default.grouping is None and isinstance(default.options, FixedEffectsOptions)
     other = attempted(partial(inputs.sample, default))
-    if not has_one_slope or not isinstance(specification.options, FixedEffectsOptions) or isinstance(other, Sentence):
+    if (
+        not has_one_slope
+        or not isinstance(specification.options, FixedEffectsOptions)
+        or isinstance(other, Sentence)
+    ):
         return {}
     own = inputs.sample(specification)
     if np.array_equal(own.cells, other.cells):
@@ -137,7 +161,9 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
         return float(fit.estimates[fit.terms.index(reading.regressor)])
 
     slopes = (attempted(partial(slope, *reading)) for reading in readings)
-    estimate, default_estimate = (None if isinstance(value, Sentence) else value for value in slopes)
+    estimate, default_estimate = (
+        None if isinstance(value, Sentence) else value for value in slopes
+    )
     return {
         "overlap_observation_count": len(cells),
         "overlap_estimate": estimate,
@@ -180,7 +206,10 @@ def _terms(specification: Specification, sample: Sample, inputs: Inputs) -> list
         "singletons_dropped": sample.singletons_dropped,
     }
     printed = inputs.printed(specification)
-    return [{**row, **of_sample, "p_value_printed": _p_value_of(row, printed.get(row["term"]))} for row in rows]
+    return [
+        {**row, **of_sample, "p_value_printed": _p_value_of(row, printed.get(row["term"]))}
+        for row in rows
+    ]
 
 
 def _p_value_of(row: Row, value: float | None) -> float | None:
@@ -214,10 +243,17 @@ def fit_fixed_effects(
         reference = inputs.reference_group(specification.grouping)
         if reference is None:
             raise NotEstimable("no_reference_city", grouping=specification.grouping)
-        rows, interactions = heterogeneity.interact(rows, specification.regressor, specification.grouping, reference)
+        rows, interactions = heterogeneity.interact(
+            rows, specification.regressor, specification.grouping, reference
+        )
     terms = (specification.regressor, *interactions, *specification.controls)
     fit = fixed_effects.fit(
-        rows, specification.outcome, terms, time=specification.period, cluster=cluster, covariance=covariance
+        rows,
+        specification.outcome,
+        terms,
+        time=specification.period,
+        cluster=cluster,
+        covariance=covariance,
     )
     return fit, interactions
 
@@ -248,12 +284,17 @@ def fit_event_study(
 
 
 def with_treatment(specification: Specification, sample: Sample, inputs: Inputs) -> pd.DataFrame:
-    """Return the sample of an event study with column treated: 1 for cities outside the reference group, 0 in it."""
+    """Return the sample of an event study with column treated.
+
+    1 for cities outside the reference group, 0 in it.
+    """
     groups = sample.rows[specification.regressor].unique()
     if len(groups) > 2:
         raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
     reference = inputs.reference_group(specification.regressor)
-    return sample.rows.assign(treated=(sample.rows[specification.regressor] != reference).astype(float))
+    return sample.rows.assign(
+        treated=(sample.rows[specification.regressor] != reference).astype(float)
+    )
 
 
 def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
@@ -261,7 +302,9 @@ def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs)
     joint: Row = {}
     replaced: dict[str, Row] = {}
     if specification.grouping is not None:
-        replaced = _few_cities(specification, specification.grouping, sample.rows, interactions, inputs)
+        replaced = _few_cities(
+            specification, specification.grouping, sample.rows, interactions, inputs
+        )
         if not replaced:
             joint = _joint(sentence("same_effect"), event_study.wald(fit, interactions))
     bootstrap: Row = {}
@@ -286,10 +329,15 @@ def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs)
 
 
 def _by_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[Row]:
-    """Return the jackknife errors by province, on which conclusions rest; nothing where there are none."""
+    """Return the jackknife errors by province, on which conclusions rest.
+
+    Nothing where there are none.
+    """
     provinces = pd.factorize(sample.rows["province_id"].loc[fit.regression.index], sort=True)[0]
     return [
-        _province_columns(attempted(partial(cluster_errors.crv3, fit.regression, position, provinces)))
+        _province_columns(
+            attempted(partial(cluster_errors.crv3, fit.regression, position, provinces))
+        )
         for position in range(len(fit.terms))
     ]
 
@@ -301,7 +349,11 @@ def _province_columns(by_province: Inference | Sentence) -> Row:
 
 
 def _few_cities(
-    specification: Specification, grouping: str, rows: pd.DataFrame, interactions: tuple[str, ...], inputs: Inputs
+    specification: Specification,
+    grouping: str,
+    rows: pd.DataFrame,
+    interactions: tuple[str, ...],
+    inputs: Inputs,
 ) -> dict[str, Row]:
     """Return what replaces the errors of the differences where a group is a handful of cities."""
     few = _handfuls(rows, grouping)
@@ -319,7 +371,10 @@ def _few_cities(
     warning = sentence("few_cities_permuted", groups=few, grouping=grouping)
     errors = ("std_error", "statistic", "conf_low", "conf_high", "degrees_of_freedom")
     undefined = dict.fromkeys((*errors, *(f"{name}_province" for name in BY_PROVINCE)))
-    return {term: {**undefined, "p_value": p_values[term], "warnings": [warning]} for term in interactions}
+    return {
+        term: {**undefined, "p_value": p_values[term], "warnings": [warning]}
+        for term in interactions
+    }
 
 
 def _handfuls(rows: pd.DataFrame, grouping: str) -> list[str]:
@@ -328,7 +383,9 @@ def _handfuls(rows: pd.DataFrame, grouping: str) -> list[str]:
     return [f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES]
 
 
-def _event_study(specification: Specification, options: EventStudyOptions, sample: Sample, inputs: Inputs) -> list[Row]:
+def _event_study(
+    specification: Specification, options: EventStudyOptions, sample: Sample, inputs: Inputs
+) -> list[Row]:
     fit = fit_event_study(specification, options, sample, inputs)
     joint: Row = {"joint_test": fit.pre_trend_reason}
     if fit.pre_trend is not None:
@@ -336,7 +393,9 @@ def _event_study(specification: Specification, options: EventStudyOptions, sampl
     undefined: Row = {}
     if few := _handfuls(sample.rows, specification.regressor):
         errors = ("std_error", "p_value")
-        undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust"))
+        undefined = dict.fromkeys(
+            f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust")
+        )
         undefined |= dict.fromkeys(f"{name}_province" for name in BY_PROVINCE)
         undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high", "degrees_of_freedom"))
         warning = sentence("few_cities", groups=few)
@@ -355,11 +414,15 @@ def _event_study(specification: Specification, options: EventStudyOptions, sampl
             "treated_city_count": fit.treated_count,
             **undefined,
         }
-        for j, (row, of_province) in enumerate(zip(_estimates(fit), _by_province(fit, sample), strict=True))
+        for j, (row, of_province) in enumerate(
+            zip(_estimates(fit), _by_province(fit, sample), strict=True)
+        )
     ]
 
 
-def lagged(specification: Specification, options: DynamicPanelOptions) -> tuple[list[str], tuple[str, ...]]:
+def lagged(
+    specification: Specification, options: DynamicPanelOptions
+) -> tuple[list[str], tuple[str, ...]]:
     """Return the regressors of a dynamic panel, a lag first, and the columns whose lags are instruments."""
     outcome, measure = specification.outcome, specification.regressor
     of_outcome = options.lagged == "outcome"
@@ -367,7 +430,9 @@ def lagged(specification: Specification, options: DynamicPanelOptions) -> tuple[
     return regressors, (outcome, measure) if of_outcome else (measure,)
 
 
-def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, sample: Sample) -> list[Row]:
+def _dynamic_panel(
+    specification: Specification, options: DynamicPanelOptions, sample: Sample
+) -> list[Row]:
     regressors, instrumented = lagged(specification, options)
     fit = dynamic_panel.fit(
         sample.rows,
@@ -379,9 +444,13 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, s
         collapse=options.collapse,
     )
     failed = list(fit.warnings)
-    remarks = [sentence("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
+    remarks = (
+        [sentence("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
+    )
     if options.lagged == "outcome":
-        bounds = attempted(partial(lag_bounds.bounds, sample.rows, specification.outcome, regressors))
+        bounds = attempted(
+            partial(lag_bounds.bounds, sample.rows, specification.outcome, regressors)
+        )
         if isinstance(bounds, Sentence):
             remarks.append(bounds)
         else:
@@ -405,7 +474,13 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, s
     clusters = pd.factorize(provinces.loc[fit.entities], sort=True)[0]
     # The period effects and the constant that follow are not reported.
     return [
-        {**row, **_province_columns(attempted(partial(dynamic_panel.clustered, fit, position, clusters))), **tests}
+        {
+            **row,
+            **_province_columns(
+                attempted(partial(dynamic_panel.clustered, fit, position, clusters))
+            ),
+            **tests,
+        }
         for position, row in enumerate(_estimates(fit)[: len(regressors)])
     ]
 
@@ -422,7 +497,10 @@ def _instrumented(specification: Specification, sample: Sample) -> list[Row]:
     warnings = [sentence("unrelated_errors")]
     if fit.first_stage_f < WEAK:
         warnings.append(sentence("weak_instrument", least=WEAK))
-    first_stage = {"first_stage_estimate": fit.first_stage_estimate, "first_stage_f": fit.first_stage_f}
+    first_stage = {
+        "first_stage_estimate": fit.first_stage_estimate,
+        "first_stage_f": fit.first_stage_f,
+    }
     return [{**row, **first_stage, "warnings": warnings} for row in _estimates(fit)]
 
 

@@ -23,7 +23,9 @@ from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t, two_si
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 LOST = 1e-10  # a direction of which less than this share is left without a cluster is gone with it
-SAFE = 0.999  # no direction has more than this share in clusters whose Gram matrix has a smaller norm
+SAFE = (
+    0.999  # no direction has more than this share in clusters whose Gram matrix has a smaller norm
+)
 NUMBERS_AT_ONCE = 2**21  # of the matrices of pairs of clusters
 UNIDENTIFIED = 1e-9  # a coefficient is unidentified if less than this share of its regressor's variation remains
 FEW_COLUMNS = 32  # as many as year effects and controls have, and province-years have not
@@ -40,8 +42,9 @@ class LeftOut:
     group : int
         Its code.
     estimate, std_error, p_value : float or None
-        Those of the regression without the group; None if the other groups do not identify the coefficient. The last
-        two are None too if fewer than two clusters are left, or if those left leave no variance.
+        Those of the regression without the group; None if the other groups do not identify the
+        coefficient. The last two are None too if fewer than two clusters are left, or if those left
+        leave no variance.
     """
 
     group: int
@@ -65,24 +68,27 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     Returns
     -------
     Inference
-        With the factor of cluster_factor and t(G-1): what fixed_effects.fit gives with these clusters.
+        With the factor of cluster_factor and t(G-1): what fixed_effects.fit gives with these
+        clusters.
 
     Raises
     ------
     NotEstimable
-        If an entity lies in two clusters, there are fewer than two, the outcome is fitted exactly, or the variance is
-        zero because the scores cancel in every cluster.
+        If an entity lies in two clusters, there are fewer than two, the outcome is fitted exactly,
+        or the variance is zero because the scores cancel in every cluster.
 
     Notes
     -----
-    The regressor's partial leverages h_g are shares of what the effects and the other regressors leave of it.
-    Carter, Schnepel and Steigerwald's G*, with independent errors and the effects partialled out as summclust has
-    it, is then 1 / sum h_g^2: all G clusters if the shares are equal, one if one cluster has all.
+    The regressor's partial leverages h_g are shares of what the effects and the other regressors
+    leave of it. Carter, Schnepel and Steigerwald's G*, with independent errors and the effects
+    partialled out as summclust has it, is then 1 / sum h_g^2: all G clusters if the shares are
+    equal, one if one cluster has all.
 
     References
     ----------
-    Carter, Schnepel and Steigerwald (2017), Review of Economics and Statistics 99(4); MacKinnon, Nielsen and Webb
-    (2023), "Leverage, influence, and the jackknife in clustered regression models", Stata Journal 23(4).
+    Carter, Schnepel and Steigerwald (2017), Review of Economics and Statistics 99(4); MacKinnon,
+    Nielsen and Webb (2023), "Leverage, influence, and the jackknife in clustered regression
+    models", Stata Journal 23(4).
     """
     clusters = _nested(regression, clusters)
     return _clustered(regression, _term(regression, position), clusters)
@@ -91,26 +97,26 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
 def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference:
     """Return the cluster jackknife error of a coefficient, centred at the estimate.
 
-    Parameters, and reasons for NotEstimable, are those of crv1, and one more: without one of the clusters the
-    coefficient is not identified. Such a cluster is not passed over, as the sum would then leave out the one on
-    which all depends.
+    Parameters, and reasons for NotEstimable, are those of crv1, and one more: without one of the
+    clusters the coefficient is not identified. Such a cluster is not passed over, as the sum would
+    then leave out the one on which all depends.
 
     Returns
     -------
     Inference
-        With the variance (G-1)/G sum_g (b_(g) - b)^2 over the estimates without each cluster, and t(G-1). No other
-        small-sample factor.
+        With the variance (G-1)/G sum_g (b_(g) - b)^2 over the estimates without each cluster, and
+        t(G-1). No other small-sample factor.
 
     Notes
     -----
-    Nothing is fitted again. Period effects and the other regressors are in the normal equations from which a
-    cluster's rows are taken out, so that both are those of the regression without the cluster. What only that
-    cluster identifies of them (the years of its own province) goes with it.
+    Nothing is fitted again. Period effects and the other regressors are in the normal equations
+    from which a cluster's rows are taken out, so that both are those of the regression without the
+    cluster. What only that cluster identifies of them (the years of its own province) goes with it.
 
     References
     ----------
-    MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife and bootstrap methods for cluster-robust
-    inference", Journal of Applied Econometrics 38(5): CRV3.
+    MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife and bootstrap methods for
+    cluster-robust inference", Journal of Applied Econometrics 38(5): CRV3.
     """
     clusters = _nested(regression, clusters)
     count = int(clusters.max()) + 1
@@ -121,7 +127,9 @@ def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     if (deleted.xx <= UNIDENTIFIED * term.xx).any():
         raise NotEstimable("one_cluster_identifies", count=count)
     deviations = deleted.xy / deleted.xx - term.slope
-    return _inference(term, (count - 1) / count * float(deviations @ deviations), count - 1, clusters)
+    return _inference(
+        term, (count - 1) / count * float(deviations @ deviations), count - 1, clusters
+    )
 
 
 def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledOut:
@@ -174,8 +182,8 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
 
     Notes
     -----
-    The estimates without each pair of groups are all that is needed, and each takes the two groups' rows out of the
-    normal equations.
+    The estimates without each pair of groups are all that is needed, and each takes the two groups'
+    rows out of the normal equations.
     """
     labels = np.unique(groups)
     groups = _nested(regression, groups)
@@ -183,7 +191,9 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
     count, width = len(labels), basis.shape[1]
     columns = np.column_stack([term.x, term.y])
     rows_of = _rows_of(groups)
-    grams, rights = (np.stack([basis[rows].T @ of[rows] for rows in rows_of]) for of in (basis, columns))
+    grams, rights = (
+        np.stack([basis[rows].T @ of[rows] for rows in rows_of]) for of in (basis, columns)
+    )
     squares = np.stack([columns[rows, 0] @ columns[rows] for rows in rows_of])
     first, second = np.triu_indices(count)
     moments = np.empty((len(first), 2))
@@ -192,7 +202,8 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
         one, other = first[part], second[part]
         is_pair = (one != other).astype(float)[:, None]
         removed = _solved(
-            grams[one] + is_pair[..., None] * grams[other], rights[one] + is_pair[..., None] * rights[other]
+            grams[one] + is_pair[..., None] * grams[other],
+            rights[one] + is_pair[..., None] * rights[other],
         )[1]
         moments[part] = squares[one] + is_pair * squares[other] + removed[:, 0]
     remaining = np.array([term.xx, term.x @ term.y]) - moments
@@ -214,8 +225,12 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
     return answers
 
 
-def leave_out(regression: PartialledOut, position: int, *, most: int | None = None) -> list[LeftOut]:
-    """Return the coefficient without each entity in turn: estimate, error clustered by entity, and p.
+def leave_out(
+    regression: PartialledOut, position: int, *, most: int | None = None
+) -> list[LeftOut]:
+    """Return the coefficient without each entity in turn.
+
+    Estimate, error clustered by entity, and p.
 
     Parameters
     ----------
@@ -227,8 +242,9 @@ def leave_out(regression: PartialledOut, position: int, *, most: int | None = No
     Returns
     -------
     list of LeftOut
-        In the order of the codes: what fixed_effects.fit gives for the rows of the other entities, but that a regressor
-        other than this one which only the entity identifies goes with it and is still counted.
+        In the order of the codes: what fixed_effects.fit gives for the rows of the other entities,
+        but that a regressor other than this one which only the entity identifies goes with it and
+        is still counted.
 
     Raises
     ------
@@ -255,7 +271,9 @@ def leave_out(regression: PartialledOut, position: int, *, most: int | None = No
         scores -= slopes[part] * x
         scores *= x
         scores[entities[:, None] == part] = 0.0
-        lengths[start : start + GROUPS_AT_ONCE] = np.linalg.norm(np.add.reduceat(scores, firsts, axis=0), axis=0)
+        lengths[start : start + GROUPS_AT_ONCE] = np.linalg.norm(
+            np.add.reduceat(scores, firsts, axis=0), axis=0
+        )
 
     answers = []
     counts = _counts_without(regression)
@@ -263,7 +281,9 @@ def leave_out(regression: PartialledOut, position: int, *, most: int | None = No
         if not identified[code]:
             answers.append(LeftOut(code, None, None, None))
             continue
-        tested = _tested(regression, term, slopes[code], float(length / deleted.xx[code]), counts[code])
+        tested = _tested(
+            regression, term, slopes[code], float(length / deleted.xx[code]), counts[code]
+        )
         error_and_p = (None, None) if tested is None else (tested[0] * term.unit, tested[1])
         answers.append(LeftOut(code, float(slopes[code] * term.unit), *error_and_p))
     return answers
@@ -282,8 +302,8 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     Returns
     -------
     regression : PartialledOut
-        What fixed_effects.partialled_out makes of the other rows, singletons dropped again; factor and degrees of
-        freedom are those of clustered errors.
+        What fixed_effects.partialled_out makes of the other rows, singletons dropped again; factor
+        and degrees of freedom are those of clustered errors.
     remaining : ndarray of int, shape (n',)
         Positions among the n, by which codes of clusters are taken along.
 
@@ -294,21 +314,25 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     """
     remaining = np.flatnonzero(~rows)
     remaining = (
-        remaining[rows_without_singletons(regression.entities[remaining], regression.times[remaining])]
+        remaining[
+            rows_without_singletons(regression.entities[remaining], regression.times[remaining])
+        ]
         if len(remaining)
         else remaining
     )
     if len(remaining) == 0:
         raise NotEstimable("nothing_left_without", count=int(rows.sum()))
     entities, times, clusters = (
-        renumbered(codes[remaining]) for codes in (regression.entities, regression.times, regression.clusters)
+        renumbered(codes[remaining])
+        for codes in (regression.entities, regression.times, regression.clusters)
     )
     n, k = len(remaining), regression.design.shape[1]
     count = int(clusters.max()) + 1
     factor = cluster_factor(n, count, k, int(times.max()) + 1)
     rest = replace(
         regression,
-        centred_outcome=regression.centred_outcome[remaining] - regression.centred_outcome[remaining].mean(),
+        centred_outcome=regression.centred_outcome[remaining]
+        - regression.centred_outcome[remaining].mean(),
         entities=entities,
         times=times,
         clusters=clusters,
@@ -326,7 +350,10 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     design = within[:, 1:] / lengths[1:]
     if np.linalg.svd(design, compute_uv=False)[-1] <= COLLINEAR:
         raise NotEstimable("not_identified_without", count=int(rows.sum()))
-    return replace(rest, outcome=within[:, 0], design=design, units=regression.units / lengths[1:]), remaining
+    return (
+        replace(rest, outcome=within[:, 0], design=design, units=regression.units / lengths[1:]),
+        remaining,
+    )
 
 
 def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | None:
@@ -340,9 +367,10 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
     Returns
     -------
     list of int or None
-        Codes of the entities without which p is above .05, in the order of their removal; empty if it is with all of
-        them, None if it would take more than half of them, or if the rest identifies nothing. Their number is an upper
-        bound of the fewest: another set that is as small may do, but a smaller one was not found.
+        Codes of the entities without which p is above .05, in the order of their removal; empty if
+        it is with all of them, None if it would take more than half of them, or if the rest
+        identifies nothing. Their number is an upper bound of the fewest: another set that is as
+        small may do, but a smaller one was not found.
 
     Raises
     ------
@@ -351,13 +379,15 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
 
     Notes
     -----
-    After each removal the slope and its error are those of the rest, as in leave_out, and the entity is chosen which
-    then pulls the estimate most away from zero: by its score over the variation of the others, which takes effects and
-    other slopes as given. That approximation chooses the order only.
+    After each removal the slope and its error are those of the rest, as in leave_out, and the
+    entity is chosen which then pulls the estimate most away from zero: by its score over the
+    variation of the others, which takes effects and other slopes as given. That approximation
+    chooses the order only.
 
     References
     ----------
-    Broderick, Giordano and Meager (2020), "An automatic finite-sample robustness metric", arXiv 2011.14999.
+    Broderick, Giordano and Meager (2020), "An automatic finite-sample robustness metric", arXiv
+    2011.14999.
     """
     entities = regression.entities
     term = _term(regression, position)
@@ -407,7 +437,10 @@ class _Term(NamedTuple):
 
 
 def _term(regression: PartialledOut, position: int) -> _Term:
-    """Project a regressor and the outcome off the other regressors; NotEstimable if the fit is exact."""
+    """Project a regressor and the outcome off the other regressors.
+
+    NotEstimable if the fit is exact.
+    """
     rows, slopes, residuals = _least_squares(regression)
     xx = 1 / float(rows[:, position] @ rows[:, position])
     x, slope = rows[:, position] * xx, float(slopes[position])
@@ -431,7 +464,10 @@ def _least_squares(regression: PartialledOut) -> tuple[Floats, Floats, Floats]:
 
 
 def _inference(term: _Term, variance: float, degrees_of_freedom: int, clusters: Codes) -> Inference:
-    """Return the test and interval of a slope from its variance in units of the design; NotEstimable if it is zero."""
+    """Return the test and interval of a slope from its variance in units of the design.
+
+    NotEstimable if it is zero.
+    """
     leverages = np.bincount(clusters, weights=term.x**2) / term.xx
     if variance <= (CANCELLED * term.unclustered_error) ** 2:
         raise NotEstimable("no_cluster_variance", count=len(leverages))
@@ -472,8 +508,9 @@ class _Deleted(NamedTuple):
 def _deleted(term: _Term, basis: Floats, groups: Codes) -> _Deleted:
     """Take each group's rows out of the normal equations of x and y on the basis, whole entities at a time.
 
-    In the orthonormal basis R the equations without the rows of g are (I - R_g'R_g) a = R_g'x_g, where a is by how
-    much the coefficients of x on R move. With R_gR_g', as large as g, the same is found: wide bases take that way.
+    In the orthonormal basis R the equations without the rows of g are (I - R_g'R_g) a = R_g'x_g,
+    where a is by how much the coefficients of x on R move. With R_gR_g', as large as g, the same is
+    found: wide bases take that way.
     """
     count, width = int(groups.max()) + 1, basis.shape[1]
     rows_of = _rows_of(groups)
@@ -484,7 +521,8 @@ def _deleted(term: _Term, basis: Floats, groups: Codes) -> _Deleted:
     if narrow:
         parts = [(basis[rows_of[code]], columns[rows_of[code]]) for code in narrow]
         shifts[narrow], removed = _solved(
-            np.stack([part.T @ part for part, _ in parts]), np.stack([part.T @ values for part, values in parts])
+            np.stack([part.T @ part for part, _ in parts]),
+            np.stack([part.T @ values for part, values in parts]),
         )
         moments[narrow] = removed[:, 0] + np.stack([values[:, 0] @ values for _, values in parts])
     for code in set(range(count)).difference(narrow):
@@ -492,7 +530,10 @@ def _deleted(term: _Term, basis: Floats, groups: Codes) -> _Deleted:
         solved, removed = _solved(part @ part.T, values)
         shifts[code], moments[code] = part.T @ solved, removed[0]
     return _Deleted(
-        term.xx - moments[:, 0], float(term.x @ term.y) - moments[:, 1], shifts[:, :, 0].T, shifts[:, :, 1].T
+        term.xx - moments[:, 0],
+        float(term.x @ term.y) - moments[:, 1],
+        shifts[:, :, 0].T,
+        shifts[:, :, 1].T,
     )
 
 
@@ -522,7 +563,9 @@ def _counts_without(regression: PartialledOut) -> list[tuple[int, int, int]]:
     cells = np.zeros((regression.entity_count, regression.time_count), dtype=np.intp)
     cells[regression.entities, regression.times] = 1
     others = cells.sum(axis=0) - cells
-    counts = np.column_stack([others.sum(axis=1), np.full(len(cells), len(cells) - 1), (others > 0).sum(axis=1)])
+    counts = np.column_stack(
+        [others.sum(axis=1), np.full(len(cells), len(cells) - 1), (others > 0).sum(axis=1)]
+    )
     for code in np.flatnonzero((others == 1).any(axis=1)):
         counts[code] = _counts_of(regression, regression.entities != code)
     return [(n, entities, times) for n, entities, times in counts.tolist()]
@@ -532,7 +575,11 @@ def _counts_of(regression: PartialledOut, remaining: NDArray[np.bool_]) -> tuple
     """Return how many rows, entities and periods the remaining rows have, singletons dropped."""
     rows = np.flatnonzero(remaining)
     rows = rows[rows_without_singletons(regression.entities[rows], regression.times[rows])]
-    return len(rows), len(np.unique(regression.entities[rows])), len(np.unique(regression.times[rows]))
+    return (
+        len(rows),
+        len(np.unique(regression.entities[rows])),
+        len(np.unique(regression.times[rows])),
+    )
 
 
 def _tested(
@@ -540,8 +587,8 @@ def _tested(
 ) -> tuple[float, float] | None:
     """Return clustered error and p of a slope, both in units of the design, from the error without its factor.
 
-    None if fewer than two clusters or no degree of freedom are left, or if the rest leaves no variance. The counts are
-    of rows, clusters and periods.
+    None if fewer than two clusters or no degree of freedom are left, or if the rest leaves no
+    variance. The counts are of rows, clusters and periods.
     """
     (n, cluster_count, times), k = counts, regression.design.shape[1]
     if cluster_count < 2 or n <= k + times or error <= CANCELLED * term.unclustered_error:

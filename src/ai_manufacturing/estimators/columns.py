@@ -26,7 +26,10 @@ def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = Fals
 
 
 def groups_in(sample: pd.DataFrame, column: str) -> Codes:
-    """Return the groups of a column as 0, 1, ... in sorted order, shape (n,); NotEstimable if one is missing."""
+    """Return the groups of a column as 0, 1, ... in sorted order, shape (n,).
+
+    NotEstimable if one is missing.
+    """
     codes: Codes = pd.factorize(sample[column], sort=True)[0].astype(np.intp)
     missing = int((codes < 0).sum())
     if missing:
@@ -34,13 +37,19 @@ def groups_in(sample: pd.DataFrame, column: str) -> Codes:
     return codes
 
 
-def check_one_row_per_cell(entities: Codes, times: Codes, sample: pd.DataFrame, entity: str, time: str) -> None:
+def check_one_row_per_cell(
+    entities: Codes, times: Codes, sample: pd.DataFrame, entity: str, time: str
+) -> None:
     """Raise NotEstimable if an entity has two rows in a period: a join has gone wrong."""
     repeated = pd.Series(entities * (int(times.max()) + 1) + times).duplicated().to_numpy()
     if repeated.any():
         row = int(repeated.argmax())
         raise NotEstimable(
-            "two_rows", entity=entity, name=sample[entity].iloc[row], time=time, period=sample[time].iloc[row]
+            "two_rows",
+            entity=entity,
+            name=sample[entity].iloc[row],
+            time=time,
+            period=sample[time].iloc[row],
         )
 
 
@@ -50,5 +59,10 @@ def renumbered(codes: Codes) -> Codes:
 
 
 def sums_by(codes: Codes, columns: Floats, count: int = 0) -> Floats:
-    """Sum columns, shape (n, m), over the rows of each code 0, 1, ..., shape (codes, m); of `count` codes at least."""
-    return np.column_stack([np.bincount(codes, weights=column, minlength=count) for column in columns.T])
+    """Sum columns, shape (n, m), over the rows of each code 0, 1, ..., shape (codes, m).
+
+    Of `count` codes at least.
+    """
+    return np.column_stack(
+        [np.bincount(codes, weights=column, minlength=count) for column in columns.T]
+    )

@@ -1,4 +1,7 @@
-"""Difference and system GMM for dynamic panels: Table 4's last column, as Stata's xtabond2 would print it."""
+"""Difference and system GMM for dynamic panels.
+
+Table 4's last column, as Stata's xtabond2 would print it.
+"""
 
 import itertools
 import re
@@ -11,7 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in, renumbered
+from ai_manufacturing.estimators.columns import (
+    Codes,
+    Floats,
+    check_one_row_per_cell,
+    groups_in,
+    numbers_in,
+    renumbered,
+)
 from ai_manufacturing.estimators.inference import Fit, Inference, by_t, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, both, sentence
@@ -21,24 +31,29 @@ Flags = NDArray[np.bool_]
 # Each tolerance is a share of a norm, so none depends on units.
 SPANNED = 1e-9  # a regressor does not vary if less than this share of it is left beyond the period effects
 COLLINEAR = 2e-5  # as in the fixed-effects estimator, so that both name the same column
-UNIDENTIFIED = 1e-8  # a slope is not identified if the instruments see less than this share of its regressor
+UNIDENTIFIED = (
+    1e-8  # a slope is not identified if the instruments see less than this share of its regressor
+)
 SINGULAR = 1e-12  # an eigenvalue of a weight matrix (diagonal of ones) below this is rounding error
 EXACT = 1e-9  # differenced residuals below this share of the differenced outcome are rounding error
 
 LONGEST_GRID = 400  # periods from first to last: beyond it the column holds dates or a slip, and the grid no memory
 ALL_PASS = 0.995  # a Hansen p-value that prints as 1.00
 REJECTED = 0.05
-INFLATED = 10  # a variance inflated by more is near-collinearity: Marquardt (1970), Technometrics 12(3)
+INFLATED = (
+    10  # a variance inflated by more is near-collinearity: Marquardt (1970), Technometrics 12(3)
+)
 
 
 @dataclass(frozen=True, eq=False)
 class DynamicPanelFit(Fit):
     """Estimates of one specification.
 
-    The terms are the regressors in the order asked for, then the period effects ("year 2012"), then, in a system,
-    "constant". A period effect is relative to the last period before it that has none. Errors are robust to any pattern
-    of heteroskedasticity and correlation within an entity; statistics are taken as normal (xtabond2 without its option
-    small). Rows are those of the level equation (system) or of the difference equation.
+    The terms are the regressors in the order asked for, then the period effects ("year 2012"),
+    then, in a system, "constant". A period effect is relative to the last period before it that has
+    none. Errors are robust to any pattern of heteroskedasticity and correlation within an entity;
+    statistics are taken as normal (xtabond2 without its option small). Rows are those of the level
+    equation (system) or of the difference equation.
 
     Attributes
     ----------
@@ -47,26 +62,28 @@ class DynamicPanelFit(Fit):
     instrument_count : int
         Columns of the instrument matrix that are not all zero.
     hansen_statistic, hansen_df, hansen_p : float, int, float
-        Test of the overidentifying restrictions at the two-step estimates, also where steps is 1. The degrees of
-        freedom are the instruments that are linearly independent, less k; p is NaN if that is zero.
+        Test of the overidentifying restrictions at the two-step estimates, also where steps is 1.
+        The degrees of freedom are the instruments that are linearly independent, less k; p is NaN
+        if that is zero.
     sargan_statistic, sargan_df, sargan_p : float, int, float
-        The same at the one-step estimates, valid only under independent homoskedastic errors, and in a system only
-        without entity effects: read Hansen.
+        The same at the one-step estimates, valid only under independent homoskedastic errors, and
+        in a system only without entity effects: read Hansen.
     level_hansen_statistic, level_hansen_df, level_hansen_p : float, int, float
-        Difference-in-Hansen test of the instruments that a system adds in the level equation; NaN, 0 and NaN where
-        there is none or the rest do not identify the model.
+        Difference-in-Hansen test of the instruments that a system adds in the level equation; NaN,
+        0 and NaN where there is none or the rest do not identify the model.
     ar1_statistic, ar1_p, ar2_statistic, ar2_p : float
-        Arellano-Bond z tests for serial correlation of the differenced residuals; NaN if no entity has residuals
-        that far apart. The first is expected to reject; the second must not.
+        Arellano-Bond z tests for serial correlation of the differenced residuals; NaN if no entity
+        has residuals that far apart. The first is expected to reject; the second must not.
     not_instrumented : tuple of str
-        The regressors that no lags instrument: they stand for themselves, taken as unrelated to the errors of all
-        periods.
+        The regressors that no lags instrument: they stand for themselves, taken as unrelated to the
+        errors of all periods.
     warnings : tuple of Sentence
         What a reader must be told beside the estimates.
     entities : Index, length n
         Labels of the entities, in the order of the influence.
     influence : ndarray, shape (n, k)
-        Part of each entity in the estimation error of the coefficients, with the weights of the last step as given.
+        Part of each entity in the estimation error of the coefficients, with the weights of the
+        last step as given.
     """
 
     covariance_matrix: Floats
@@ -91,7 +108,10 @@ class DynamicPanelFit(Fit):
 
 
 class Moments(NamedTuple):
-    """What a dynamic panel is estimated from: difference rows above level rows, zeros where a row is not used."""
+    """What a dynamic panel is estimated from.
+
+    Difference rows above level rows, zeros where a row is not used.
+    """
 
     terms: tuple[str, ...]  # k, as in DynamicPanelFit
     entities: pd.Index  # labels of n entities
@@ -131,29 +151,33 @@ def fit(
 ) -> DynamicPanelFit:
     """Estimate a dynamic panel by difference GMM (Arellano-Bond) or system GMM (Blundell-Bond).
 
-    Periods are laid on a complete grid, on which lags and differences are taken. A level row is used where the
-    outcome and all regressors are present, a difference row where both its periods are.
+    Periods are laid on a complete grid, on which lags and differences are taken. A level row is
+    used where the outcome and all regressors are present, a difference row where both its periods
+    are.
 
     Parameters
     ----------
     sample : DataFrame
-        One row per entity and period, in any order and with gaps. A missing value is as good as a missing row for
-        what reads it: a row that lacks a regressor still lends its outcome to the lags of the next.
+        One row per entity and period, in any order and with gaps. A missing value is as good as a
+        missing row for what reads it: a row that lacks a regressor still lends its outcome to the
+        lags of the next.
     outcome : str
         Column of the dependent variable.
     regressors : sequence of str
-        Columns of the sample, or lags of them in Stata's notation: "L.gdp" is the lag, "L2.gdp" the second.
+        Columns of the sample, or lags of them in Stata's notation: "L.gdp" is the lag, "L2.gdp" the
+        second.
     lag_limits : mapping of str to (int, int or None)
-        Columns that instrument the difference equation by their own levels, lagged from the first to the second
-        limit (None: as far as the sample goes). The first limit is 2 for the outcome and for an endogenous column, 1
-        for a predetermined one. A system adds, in the level equation, the difference of the column, lagged the first
-        limit less one. A regressor whose column is not named here is its own instrument, in the difference equation: it
-        is taken as unrelated to the errors, and may be related to the entity effect.
+        Columns that instrument the difference equation by their own levels, lagged from the first
+        to the second limit (None: as far as the sample goes). The first limit is 2 for the outcome
+        and for an endogenous column, 1 for a predetermined one. A system adds, in the level
+        equation, the difference of the column, lagged the first limit less one. A regressor whose
+        column is not named here is its own instrument, in the difference equation: it is taken as
+        unrelated to the errors, and may be related to the entity effect.
     equation : {"system", "difference"}
         Difference and level equations stacked, or the difference equation alone.
     steps : {1, 2}
-        Estimates from the weights that homoskedastic errors imply, or from those of the one-step residuals, with
-        Windmeijer's correction of their errors.
+        Estimates from the weights that homoskedastic errors imply, or from those of the one-step
+        residuals, with Windmeijer's correction of their errors.
     collapse : bool
         One instrument per lag instead of one per lag and period.
     entity, time : str
@@ -167,37 +191,56 @@ def fit(
     Raises
     ------
     NotEstimable
-        With a sentence, if: a column has infinite or non-numeric values or none at all, or periods are not whole
-        numbers; an entity appears twice in a period; lag limits are not limits, or the outcome's lag has none; no
-        entity has the consecutive periods a difference needs; a regressor is constant or a linear combination of
-        earlier ones; there are fewer independent instruments than terms, or no more entities than terms, or the
-        instruments do not identify a term; the regressors fit the outcome exactly; or the corrected variance of a
-        term is not positive.
+        With a sentence, if: a column has infinite or non-numeric values or none at all, or periods
+        are not whole numbers; an entity appears twice in a period; lag limits are not limits, or
+        the outcome's lag has none; no entity has the consecutive periods a difference needs; a
+        regressor is constant or a linear combination of earlier ones; there are fewer independent
+        instruments than terms, or no more entities than terms, or the instruments do not identify a
+        term; the regressors fit the outcome exactly; or the corrected variance of a term is not
+        positive.
     ValueError
         If equation or steps is none of the values above.
 
     Notes
     -----
-    Period effects are their own instruments: in a system in the level equation, as Roodman (2009) advises.
+    Period effects are their own instruments: in a system in the level equation, as Roodman (2009)
+    advises.
 
-    The one-step weights invert Z'HZ with H = BB', B = [D; I], D differencing: what independent errors imply, and
-    xtabond2's h(3). The error variance in Sargan's test is the mean square of the differenced residuals, halved.
-    Weights are pseudo-inverses, so collinear instruments do no harm; they count in
-    instrument_count, as in xtabond2, and not in hansen_df. With more instruments than entities the
-    two-step weights are singular, and their pseudo-inverse, and so the estimates, are a convention: a warning.
+    The one-step weights invert Z'HZ with H = BB', B = [D; I], D differencing: what independent
+    errors imply, and xtabond2's h(3). The error variance in Sargan's test is the mean square of the
+    differenced residuals, halved. Weights are pseudo-inverses, so collinear instruments do no harm;
+    they count in instrument_count, as in xtabond2, and not in hansen_df. With more instruments than
+    entities the two-step weights are singular, and their pseudo-inverse, and so the estimates, are
+    a convention: a warning.
 
     References
     ----------
-    Arellano and Bond (1991), Review of Economic Studies 58(2); Blundell and Bond (1998), Journal of Econometrics
-    87(1); Windmeijer (2005), "A finite sample correction for the variance of linear efficient two-step GMM
-    estimators", Journal of Econometrics 126(1); Roodman (2009), "How to do xtabond2", Stata Journal 9(1).
+    Arellano and Bond (1991), Review of Economic Studies 58(2); Blundell and Bond (1998), Journal of
+    Econometrics 87(1); Windmeijer (2005), "A finite sample correction for the variance of linear
+    efficient two-step GMM estimators", Journal of Econometrics 126(1); Roodman (2009), "How to do
+    xtabond2", Stata Journal 9(1).
     """
     if equation not in ("system", "difference") or steps not in (1, 2):
-        raise ValueError(f"Unknown estimator: {equation=}, {steps=}. Valid are 'system' or 'difference', 1 or 2.")
+        raise ValueError(
+            f"Unknown estimator: {equation=}, {steps=}. Valid are 'system' or 'difference', 1 or 2."
+        )
     model = moments(
-        sample, outcome, regressors, lag_limits, equation=equation, collapse=collapse, entity=entity, time=time
+        sample,
+        outcome,
+        regressors,
+        lag_limits,
+        equation=equation,
+        collapse=collapse,
+        entity=entity,
+        time=time,
     )
-    terms, zx, zy, units, (n, t) = model.terms, model.zx, model.zy, model.units, model.differenced.shape
+    terms, zx, zy, units, (n, t) = (
+        model.terms,
+        model.zx,
+        model.zy,
+        model.units,
+        model.differenced.shape,
+    )
     dy, dx = model.y[:, :t], model.x[:, :t]
     first = gmm_step(zx, zy, model.independent, terms, "instruments")
     de = dy - dx @ first.estimates
@@ -237,7 +280,10 @@ def fit(
         instrument_count=model.z.shape[2],
         **tests,
         not_instrumented=tuple(name for name in regressors if parsed(name)[0] not in lag_limits),
-        warnings=(*_warnings(model.z.shape[2], n, entity, tests), *_near_collinear(regressors, second)),
+        warnings=(
+            *_warnings(model.z.shape[2], n, entity, tests),
+            *_near_collinear(regressors, second),
+        ),
         entities=model.entities,
         influence=final.scores @ final.projection.T * units,
     )
@@ -259,7 +305,9 @@ def moments(
     _check_specification(outcome, lagged, lag_limits)
     columns = dict.fromkeys((outcome, *(name for name, _ in lagged), *lag_limits))
     grids, periods = on_grid(sample, list(columns), entity, time)
-    scale = {name: float(np.nanmax(np.abs(grid))) or 1.0 for name, grid in grids.items()}  # no square can overflow
+    scale = {
+        name: float(np.nanmax(np.abs(grid))) or 1.0 for name, grid in grids.items()
+    }  # no square can overflow
     grids = {name: grid / scale[name] for name, grid in grids.items()}
 
     x = np.stack([shifted(grids[name], lag) for name, lag in lagged], axis=-1)
@@ -268,7 +316,9 @@ def moments(
     if not differenced.any():
         raise NotEstimable("no_two_periods", entity=entity, time=time)
     system = equation == "system"
-    levels = levels & (system | differenced)  # of difference GMM, whose level rows are zero, the difference rows
+    levels = levels & (
+        system | differenced
+    )  # of difference GMM, whose level rows are zero, the difference rows
     has_rows = levels.any(axis=1)
     grids = {name: grid[has_rows] for name, grid in grids.items()}
     x, levels, differenced = x[has_rows], levels[has_rows], differenced[has_rows]
@@ -276,19 +326,30 @@ def moments(
     # The design: regressors, period effects, constant.
     n, t = levels.shape
     years = np.flatnonzero(levels.any(axis=0))[int(system) :]
-    terms = (*regressors, *(f"{time} {periods[year]}" for year in years), *(["constant"] if system else []))
+    terms = (
+        *regressors,
+        *(f"{time} {periods[year]}" for year in years),
+        *(["constant"] if system else []),
+    )
     if n <= len(terms):
         raise NotEstimable("too_few_entities", entity=entity, count=n, terms=len(terms))
     effects = np.hstack([np.arange(t)[:, None] == years, np.ones((t, int(system)))])
-    yx = np.concatenate([grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1)
-    yx = np.concatenate([_where(differenced, yx - shifted(yx, 1)), _where(levels & system, yx)], axis=1)
+    yx = np.concatenate(
+        [grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1
+    )
+    yx = np.concatenate(
+        [_where(differenced, yx - shifted(yx, 1)), _where(levels & system, yx)], axis=1
+    )
     y, x = yx[..., 0], yx[..., 1:]
     if not y[:, :t].any():
         raise NotEstimable("unchanged_outcome", name=outcome, time=time)
     _check_regressors(x.reshape(-1, len(terms)), regressors, time, system)
-    z, of_levels = _instruments(grids, x, differenced, levels & system, lagged, lag_limits, collapse)
+    z, of_levels = _instruments(
+        grids, x, differenced, levels & system, lagged, lag_limits, collapse
+    )
 
-    # B'Z_i of all entities, B = [D; I]: half'half is Z'HZ. Columns are scaled to its lengths, free of units.
+    # B'Z_i of all entities, B = [D; I]: half'half is Z'HZ. Columns are scaled to its lengths, free
+    # of units.
     half = z[:, t:] + z[:, :t]  # a level row holds e_t, a difference row e_t
     half[:, :-1] -= z[:, 1:t]  # ... less e_(t-1)
     norms = np.linalg.norm(half, axis=(0, 1))
@@ -304,7 +365,8 @@ def moments(
         levels=levels,
         of_levels=of_levels,
         independent=half.T @ half,
-        units=scale[outcome] / np.array([*(scale[name] for name, _ in lagged), *[1.0] * effects.shape[1]]),
+        units=scale[outcome]
+        / np.array([*(scale[name] for name, _ in lagged), *[1.0] * effects.shape[1]]),
     )
 
 
@@ -322,8 +384,9 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
     Returns
     -------
     Inference
-        With the sandwich of the summed scores, the factor G/(G-1) and t(G-1). The weights of the moments are taken as
-        given: there is no Windmeijer correction, whose own weights are by entity.
+        With the sandwich of the summed scores, the factor G/(G-1) and t(G-1). The weights of the
+        moments are taken as given: there is no Windmeijer correction, whose own weights are by
+        entity.
 
     Raises
     ------
@@ -352,13 +415,18 @@ class GmmStep(NamedTuple):
 
 
 def parsed(regressor: str) -> tuple[str, int]:
-    """Return column and lag of a regressor: "gdp" is ("gdp", 0), "L.gdp" ("gdp", 1), "L2.gdp" ("gdp", 2)."""
+    """Return column and lag of a regressor.
+
+    "gdp" is ("gdp", 0), "L.gdp" ("gdp", 1), "L2.gdp" ("gdp", 2).
+    """
     lag = re.fullmatch(r"L(\d*)\.(.+)", regressor)
     return (lag[2], int(lag[1] or 1)) if lag else (regressor, 0)
 
 
 def _check_specification(
-    outcome: str, lagged: Sequence[tuple[str, int]], lag_limits: Mapping[str, tuple[int, int | None]]
+    outcome: str,
+    lagged: Sequence[tuple[str, int]],
+    lag_limits: Mapping[str, tuple[int, int | None]],
 ) -> None:
     """Raise NotEstimable if no sample could answer the specification."""
     names = [name for name, _ in lagged]
@@ -371,7 +439,9 @@ def _check_specification(
     for name, (nearest, farthest) in lag_limits.items():
         least = 2 if name == outcome else 1
         if nearest < least or (farthest is not None and farthest < nearest):
-            raise NotEstimable("wrong_lag_limits", name=name, nearest=nearest, farthest=str(farthest), least=least)
+            raise NotEstimable(
+                "wrong_lag_limits", name=name, nearest=nearest, farthest=str(farthest), least=least
+            )
 
 
 def on_grid(
@@ -379,7 +449,8 @@ def on_grid(
 ) -> tuple[dict[str, Floats], NDArray[np.int64]]:
     """Lay columns on the complete grid of entities and periods, so that row order and gaps cannot matter.
 
-    Returns a grid per column, shape (n, t), NaN where the sample has no row, and the periods, shape (t,).
+    Returns a grid per column, shape (n, t), NaN where the sample has no row, and the periods, shape
+    (t,).
     """
     values = {column: numbers_in(sample, column, may_be_missing=True) for column in columns}
     empty = [column for column in columns if np.isnan(values[column]).all()]
@@ -395,7 +466,10 @@ def on_grid(
         raise NotEstimable("too_long", time=time, first=first, last=last)
     positions = (times - first).astype(np.intp)
     check_one_row_per_cell(entities, positions, sample, entity, time)
-    grids = {column: np.full((int(entities.max()) + 1, int(last - first) + 1), np.nan) for column in columns}
+    grids = {
+        column: np.full((int(entities.max()) + 1, int(last - first) + 1), np.nan)
+        for column in columns
+    }
     for column in columns:
         grids[column][entities, positions] = values[column]
     return grids, np.arange(int(first), int(last) + 1)
@@ -453,10 +527,17 @@ def _instruments(
         effects[:, :t] = 0.0
 
     def gmm_style(grid: Floats, lags: Iterable[int], rows: Flags) -> Floats:
-        """Return lags of a grid in some rows of one equation: a column per lag, or per lag and period."""
+        """Return lags of a grid in some rows of one equation.
+
+        A column per lag, or per lag and period.
+        """
         columns = [_where(rows, shifted(grid, lag)[..., None])[..., 0] for lag in lags]
         if not collapse:
-            columns = [np.where(np.arange(t) == period, column, 0.0) for period in range(t) for column in columns]
+            columns = [
+                np.where(np.arange(t) == period, column, 0.0)
+                for period in range(t)
+                for column in columns
+            ]
         return np.stack(columns, axis=-1) if columns else np.empty((n, t, 0))
 
     none = np.zeros((n, t, 0))
@@ -490,13 +571,15 @@ def root_of_inverse(covariance: Floats) -> Floats:
 def gmm_step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], of: str) -> GmmStep:
     """Estimate k terms with the weights that a covariance of the moments, shape (l, l), implies.
 
-    Takes Z_i'X_i, shape (n, l, k), and Z_i'y_i, shape (n, l). Raises NotEstimable, naming what the weights are of, if
-    they do not identify every term.
+    Takes Z_i'X_i, shape (n, l, k), and Z_i'y_i, shape (n, l). Raises NotEstimable, naming what the
+    weights are of, if they do not identify every term.
     """
     root = root_of_inverse(covariance)
     if root.shape[1] < len(terms):
         raise NotEstimable("too_few_instruments", count=root.shape[1], weights=of, terms=len(terms))
-    seen = (root.T @ zx.sum(axis=0))[:, ::-1]  # the effects first, so that the reason names a regressor
+    seen = (root.T @ zx.sum(axis=0))[
+        :, ::-1
+    ]  # the effects first, so that the reason names a regressor
     lengths = np.linalg.norm(seen, axis=0)
     q, r = np.linalg.qr(seen / np.where(lengths > 0, lengths, 1.0))
     lost = np.abs(np.diag(r)) <= UNIDENTIFIED
@@ -521,10 +604,15 @@ def gmm_step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], o
 def _windmeijer(zx: Floats, first: GmmStep, second: GmmStep, first_covariance: Floats) -> Floats:
     """Correct the two-step covariance for the variance of its weights, shape (k, k).
 
-    D is the derivative of the two-step estimates with respect to the one-step ones (Windmeijer 2005, equation 3.2).
+    D is the derivative of the two-step estimates with respect to the one-step ones (Windmeijer
+    2005, equation 3.2).
     """
-    by_term = np.tensordot(first.scores @ second.weighted, zx, axes=1)  # sum of (e_i'Z_i A Z'e) Z_i'x_i
-    by_term += first.scores.T @ np.tensordot(zx, second.weighted, axes=(1, 0))  # ... and of Z_i'e_i (x_i'Z_i A Z'e)
+    by_term = np.tensordot(
+        first.scores @ second.weighted, zx, axes=1
+    )  # sum of (e_i'Z_i A Z'e) Z_i'x_i
+    by_term += first.scores.T @ np.tensordot(
+        zx, second.weighted, axes=(1, 0)
+    )  # ... and of Z_i'e_i (x_i'Z_i A Z'e)
     d = second.projection @ by_term
     return second.bread + d @ second.bread + second.bread @ d.T + d @ first_covariance @ d.T
 
@@ -534,7 +622,8 @@ def _level_hansen(
 ) -> tuple[float, int]:
     """Return statistic and degrees of freedom of the difference-in-Hansen test of the level instruments.
 
-    The restricted fit keeps the full fit's covariance of the moments, so that the difference is not negative.
+    The restricted fit keeps the full fit's covariance of the moments, so that the difference is not
+    negative.
     """
     rest = np.flatnonzero(~model.of_levels)
     square = np.ix_(rest, rest)
@@ -548,43 +637,64 @@ def _level_hansen(
     return full.distance - without.distance, df - rest_df
 
 
-def _serial_correlation(errors: Floats, x: Floats, final: GmmStep, covariance: Floats, order: int) -> float:
-    """Return the Arellano-Bond z statistic of an order; NaN if no entity has residuals that far apart.
+def _serial_correlation(
+    errors: Floats, x: Floats, final: GmmStep, covariance: Floats, order: int
+) -> float:
+    """Return the Arellano-Bond z statistic of an order.
 
-    Takes differenced residuals, shape (n, t), and design, shape (n, t, k). The variance has the term of the residuals,
-    that of the estimates, and the covariance of the two.
+    NaN if no entity has residuals that far apart.
+
+    Takes differenced residuals, shape (n, t), and design, shape (n, t, k). The variance has the
+    term of the residuals, that of the estimates, and the covariance of the two.
     """
     earlier = shifted(errors, order, absent=0.0)
     products = (earlier * errors).sum(axis=1)
     slope = np.tensordot(earlier, x, axes=2)
     variance = (
-        products @ products - 2 * slope @ final.projection @ (final.scores.T @ products) + slope @ covariance @ slope
+        products @ products
+        - 2 * slope @ final.projection @ (final.scores.T @ products)
+        + slope @ covariance @ slope
     )
     return float(products.sum() / np.sqrt(variance)) if variance > 0 else np.nan
 
 
 def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentence, ...]:
-    """Return a warning if the moments hardly tell regressors apart: their slopes are then large and of opposite sign.
+    """Return a warning if the moments hardly tell regressors apart.
 
-    The variance inflation of a regressor is 1/(1 - R2) of its weighted moments on those of the other regressors, once
-    those of the period effects and the constant are removed: the diagonal of the inverse of the correlation of the
-    two-step slopes.
+    Their slopes are then large and of opposite sign.
+
+    The variance inflation of a regressor is 1/(1 - R2) of its weighted moments on those of the
+    other regressors, once those of the period effects and the constant are removed: the diagonal of
+    the inverse of the correlation of the two-step slopes.
     """
     slopes = second.bread[: len(regressors), : len(regressors)]
     lengths = np.sqrt(np.diag(slopes))
     values, vectors = np.linalg.eigh(slopes / np.outer(lengths, lengths))
     inflation = (vectors**2 / np.maximum(values, SINGULAR)).sum(axis=1)
     inflated = [*itertools.compress(regressors, inflation > INFLATED)]
-    return (sentence("near_collinear", names=both(inflated), factor=float(inflation.max())),) if inflated else ()
+    return (
+        (sentence("near_collinear", names=both(inflated), factor=float(inflation.max())),)
+        if inflated
+        else ()
+    )
 
 
-def _warnings(instruments: int, cities: int, entity: str, tests: Mapping[str, float]) -> tuple[Sentence, ...]:
+def _warnings(
+    instruments: int, cities: int, entity: str, tests: Mapping[str, float]
+) -> tuple[Sentence, ...]:
     """Return what a reader must be told beside the estimates."""
-    hansen, level_hansen, ar1, ar2 = (tests[f"{name}_p"] for name in ("hansen", "level_hansen", "ar1", "ar2"))
+    hansen, level_hansen, ar1, ar2 = (
+        tests[f"{name}_p"] for name in ("hansen", "level_hansen", "ar1", "ar2")
+    )
     warnings = (
         (
             instruments > cities,
-            sentence("more_instruments_than_entities", instruments=instruments, entity=entity, count=cities),
+            sentence(
+                "more_instruments_than_entities",
+                instruments=instruments,
+                entity=entity,
+                count=cities,
+            ),
         ),
         (ar1 >= REJECTED, sentence("ar1_does_not_reject", p=ar1)),
         (ar2 < REJECTED, sentence("ar2_rejects", p=ar2)),

@@ -1,4 +1,7 @@
-"""Event study around one date: equation 3 of the paper, with the joint test of its path before the event."""
+"""Event study around one date.
+
+Equation 3 of the paper, with the joint test of its path before the event.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +20,9 @@ from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 Endpoints = Literal["kept", "binned", "dropped"]
 
-SINGULAR = 1e-10  # an eigenvalue of a correlation matrix below this share of the largest is rounding error
+SINGULAR = (
+    1e-10  # an eigenvalue of a correlation matrix below this share of the largest is rounding error
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class WaldTest:
     statistic : float
         F: the Wald statistic over its number of restrictions.
     df1, df2 : int
-        Degrees of freedom of F: the number of terms, and that of t in the fit (G-1 for clustered errors).
+        Degrees of freedom of F: the number of terms, and that of t in the fit (G-1 for clustered
+        errors).
     p_value : float
         Upper tail of F(df1, df2).
     """
@@ -45,12 +51,15 @@ class WaldTest:
 
 @dataclass(frozen=True, eq=False)
 class EventStudyFit(FixedEffectsFit):
-    """Estimates of an event study; the event's terms come first and in order of time, then the controls.
+    """Estimates of an event study.
+
+    The event's terms come first and in order of time, then the controls.
 
     Attributes
     ----------
     event_times : tuple of int
-        Years since the event of the leading terms; a pooled endpoint has the year nearest the event.
+        Years since the event of the leading terms; a pooled endpoint has the year nearest the
+        event.
     pre_trend : WaldTest or None
         That all terms before the event are zero together; None if there is no such test.
     pre_trend_reason : str or None
@@ -92,11 +101,13 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
     Raises
     ------
     NotEstimable
-        If the covariance of the terms is singular: errors of zero, or fewer clusters than restrictions.
+        If the covariance of the terms is singular: errors of zero, or fewer clusters than
+        restrictions.
 
     References
     ----------
-    Stata's test after a clustered regression, and fixest's wald: F(q, G-1). Cameron and Miller (2015), section VII.
+    Stata's test after a clustered regression, and fixest's wald: F(q, G-1). Cameron and Miller
+    (2015), section VII.
     """
     positions = [fit.terms.index(name) for name in terms]
     if not positions:
@@ -110,7 +121,11 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
     rank = int((strengths > SINGULAR * strengths[-1]).sum())
     if rank < len(positions):
         raise NotEstimable(
-            "singular_joint_test", terms=terms, rank=rank, count=len(positions), degrees=fit.degrees_of_freedom
+            "singular_joint_test",
+            terms=terms,
+            rank=rank,
+            count=len(positions),
+            degrees=fit.degrees_of_freedom,
         )
     scores = directions.T @ (fit.estimates[positions] / errors)
     statistic = float(np.sum(scores**2 / strengths)) / len(positions)
@@ -138,9 +153,9 @@ def fit(
 ) -> EventStudyFit:
     """Regress an outcome on treatment times each year, with city and year effects.
 
-    Every coefficient is a difference from the omitted year, which has no term and no row: its zero is not an
-    estimate. All cities are treated at one date, so that none of them serves as a control after its own treatment,
-    and the weights of staggered designs do not arise.
+    Every coefficient is a difference from the omitted year, which has no term and no row: its zero
+    is not an estimate. All cities are treated at one date, so that none of them serves as a control
+    after its own treatment, and the weights of staggered designs do not arise.
 
     Parameters
     ----------
@@ -157,8 +172,8 @@ def fit(
     controls : sequence of str
         Columns of further regressors.
     endpoints : {"kept", "binned", "dropped"}
-        Years outside the window have terms of their own; are pooled into the first and the last term of the window;
-        or leave the sample.
+        Years outside the window have terms of their own; are pooled into the first and the last
+        term of the window; or leave the sample.
     cluster : str, optional
         Column of the clusters; the default is the city.
     covariance : {"clustered", "iid", "robust"}
@@ -172,24 +187,25 @@ def fit(
     Raises
     ------
     NotEstimable
-        With a sentence, if: the treatment is not 0 or 1, or varies within a city; the omitted year is absent; there
-        are fewer than two treated or two untreated clusters (cities, if errors are not clustered), of which a single
-        one would be fitted exactly and lend the errors nothing; a year has cities of one kind only; or for any
-        reason of fixed_effects.fit.
+        With a sentence, if: the treatment is not 0 or 1, or varies within a city; the omitted year
+        is absent; there are fewer than two treated or two untreated clusters (cities, if errors are
+        not clustered), of which a single one would be fitted exactly and lend the errors nothing; a
+        year has cities of one kind only; or for any reason of fixed_effects.fit.
     ValueError
         If the omitted year is outside the window.
 
     Notes
     -----
-    Without controls and with every city in every year, a coefficient is the change in the mean of treated cities
-    since the omitted year less that of the others. A pre-trend test that does not reject does not show parallel
-    trends: it may lack power.
+    Without controls and with every city in every year, a coefficient is the change in the mean of
+    treated cities since the omitted year less that of the others. A pre-trend test that does not
+    reject does not show parallel trends: it may lack power.
 
     References
     ----------
-    Jacobson, LaLonde and Sullivan (1993), American Economic Review 83(4); on endpoints, Schmidheiny and Siegloch
-    (2023), Journal of Applied Econometrics 38(5); on pre-trend tests, Roth (2022), AER: Insights 4(3); on few treated
-    clusters, MacKinnon and Webb (2017), Journal of Applied Econometrics 32(2).
+    Jacobson, LaLonde and Sullivan (1993), American Economic Review 83(4); on endpoints, Schmidheiny
+    and Siegloch (2023), Journal of Applied Econometrics 38(5); on pre-trend tests, Roth (2022),
+    AER: Insights 4(3); on few treated clusters, MacKinnon and Webb (2017), Journal of Applied
+    Econometrics 32(2).
     """
     data = interacted(
         sample,
@@ -202,7 +218,9 @@ def fit(
     )
     check_names(data.terms, (outcome, *controls))
     regressors = [*data.terms, *controls]
-    estimated = fixed_effects.fit(data.sample, outcome, regressors, cluster=cluster, covariance=covariance)
+    estimated = fixed_effects.fit(
+        data.sample, outcome, regressors, cluster=cluster, covariance=covariance
+    )
     pre_trend, reason = pre_trend_test(
         estimated, [term(event_time) for event_time in data.event_times if event_time < 0]
     )
@@ -265,10 +283,22 @@ def interacted(
     if endpoints == "dropped":
         sample, treated, event_times = sample[~outside], treated[~outside], event_times[~outside]
 
-    rows = fixed_effects.rows_without_singletons(*(groups_in(sample, name) for name in ("city_id", "year")))
-    _check_support(sample.iloc[rows], treated[rows], event_times[rows], event_year, omitted, cluster or "city_id")
+    rows = fixed_effects.rows_without_singletons(
+        *(groups_in(sample, name) for name in ("city_id", "year"))
+    )
+    _check_support(
+        sample.iloc[rows],
+        treated[rows],
+        event_times[rows],
+        event_year,
+        omitted,
+        cluster or "city_id",
+    )
     times = times_with_terms(event_times[rows], omitted_year - event_year, omitted_year)
-    terms = {term(event_time): (treated & (event_times == event_time)).astype(float) for event_time in times}
+    terms = {
+        term(event_time): (treated & (event_times == event_time)).astype(float)
+        for event_time in times
+    }
     return Interacted(
         sample=sample.assign(**terms),
         terms=tuple(terms),
@@ -278,7 +308,10 @@ def interacted(
 
 
 def times_with_terms(event_times: Codes, omitted: int, omitted_year: int) -> list[int]:
-    """Return the years since the event that have a term; NotEstimable if the omitted year is absent, or alone."""
+    """Return the years since the event that have a term.
+
+    NotEstimable if the omitted year is absent, or alone.
+    """
     if not (event_times == omitted).any():
         raise NotEstimable("no_omitted_year", year=omitted_year)
     times = [int(event_time) for event_time in np.unique(event_times) if event_time != omitted]
@@ -302,7 +335,8 @@ def event_times_in(
     first, last = window
     if not first <= omitted_year - event_year <= last:
         raise ValueError(
-            f"The omitted year {omitted_year} is outside the window {event_year + first}-{event_year + last}."
+            f"The omitted year {omitted_year} is outside the window"
+            f" {event_year + first}-{event_year + last}."
         )
     if len(sample) == 0:
         raise NotEstimable("no_observations")
@@ -315,7 +349,9 @@ def event_times_in(
     return (np.clip(event_times, first, last) if endpoints == "binned" else event_times), outside
 
 
-def pre_trend_test(estimated: FixedEffectsFit, terms: Sequence[str]) -> tuple[WaldTest | None, Sentence | None]:
+def pre_trend_test(
+    estimated: FixedEffectsFit, terms: Sequence[str]
+) -> tuple[WaldTest | None, Sentence | None]:
     """Return the joint test of the terms before the event, or the reason why there is none."""
     if not terms:
         return None, sentence("no_pre_trend")
@@ -331,7 +367,12 @@ def _treated(sample: pd.DataFrame, treatment: str) -> NDArray[np.bool_]:
     odd = (values != 0) & (values != 1)
     if odd.any():
         raise NotEstimable("not_binary", column=treatment, value=values[odd][0])
-    shares = pd.Series(values, index=sample.index).groupby(sample["city_id"]).transform("mean").to_numpy()
+    shares = (
+        pd.Series(values, index=sample.index)
+        .groupby(sample["city_id"])
+        .transform("mean")
+        .to_numpy()
+    )
     varying = (shares > 0) & (shares < 1)
     if varying.any():
         name = sample["city_id"].iloc[int(varying.argmax())]
@@ -341,7 +382,12 @@ def _treated(sample: pd.DataFrame, treatment: str) -> NDArray[np.bool_]:
 
 
 def _check_support(
-    rows: pd.DataFrame, treated: NDArray[np.bool_], event_times: Codes, event_year: int, omitted: int, grouped: str
+    rows: pd.DataFrame,
+    treated: NDArray[np.bool_],
+    event_times: Codes,
+    event_year: int,
+    omitted: int,
+    grouped: str,
 ) -> None:
     """Raise NotEstimable if a comparison lacks one of its two sides, or has a single cluster on it."""
     if not (event_times == omitted).any():
@@ -360,4 +406,6 @@ def check_clusters(clusters: pd.Series, kind: str) -> None:
     if len(labels) == 0:
         raise NotEstimable("no_such_city", kind=kind)
     if len(labels) == 1:
-        raise NotEstimable("one_such_cluster", cluster=str(clusters.name), name=labels[0], kind=kind)
+        raise NotEstimable(
+            "one_such_cluster", cluster=str(clusters.name), name=labels[0], kind=kind
+        )

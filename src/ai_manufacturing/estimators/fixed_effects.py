@@ -1,4 +1,7 @@
-"""Two-way fixed effects: equation 1 of the paper, with the errors that fixest and reghdfe would print."""
+"""Two-way fixed effects.
+
+Equation 1 of the paper, with the errors that fixest and reghdfe would print.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +31,9 @@ Covariance = Literal["clustered", "iid", "robust"]
 ABSORBED = 1e-6  # a column is absorbed if less than this share of its variation is left within
 ROUNDING = 1e-12  # ... or less than this share of its largest value, which is rounding error
 COLLINEAR = 2e-5  # fixest's default, and just above the 1e-5 of PanelOLS, so that ours names the column first
-DEPENDENT = 1e-9  # a direction of the period dummies of less strength than this share of the most is none
+DEPENDENT = (
+    1e-9  # a direction of the period dummies of less strength than this share of the most is none
+)
 EXACT = 1e-9  # residuals below this share of the outcome's within variation are rounding error
 CANCELLED = 1e-6  # an error below this share of the one with less freedom is rounding error
 
@@ -42,14 +47,17 @@ class FixedEffectsFit(Fit):
     covariance_matrix : ndarray, shape (k, k)
         Covariance of the estimates, small-sample factor included.
     year_count : int
-        Periods that the estimates rest on, after singletons are dropped, as rows and entities are counted too.
+        Periods that the estimates rest on, after singletons are dropped, as rows and entities are
+        counted too.
     singletons_dropped : int
-        Rows dropped because their entity or their period had no other row left, repeated until none was left.
+        Rows dropped because their entity or their period had no other row left, repeated until none
+        was left.
     r2_inclusive : float
         1 - RSS/TSS with the effects counted as explanation: the R2 that papers print.
     r2_within : float
-        Share explained of the variation the outcome has left after both effects are removed (fixest's within R2;
-        Stata's xtreg removes the entity effect only, and so prints another figure).
+        Share explained of the variation the outcome has left after both effects are removed
+        (fixest's within R2; Stata's xtreg removes the entity effect only, and so prints another
+        figure).
     degrees_of_freedom : float
         Those of t: G-1, clusters less one, for clustered errors; n-K for iid and robust ones.
     regression : PartialledOut
@@ -93,13 +101,19 @@ def cluster_factor(observations: int, clusters: int, slopes: int, years: int) ->
     parameters = slopes + years
     if observations <= parameters:
         raise NotEstimable(
-            "too_many_parameters", observations=observations, parameters=parameters, slopes=slopes, years=years
+            "too_many_parameters",
+            observations=observations,
+            parameters=parameters,
+            slopes=slopes,
+            years=years,
         )
     return clusters / (clusters - 1) * (observations - 1) / (observations - parameters)
 
 
 def unclustered_degrees_of_freedom(observations: int, cities: int, slopes: int, years: int) -> int:
-    """Residual degrees of freedom n-K where no effect is nested in a cluster: K = slopes + cities + years - 1.
+    """Residual degrees of freedom n-K where no effect is nested in a cluster.
+
+    K = slopes + cities + years - 1.
 
     Parameters
     ----------
@@ -109,8 +123,8 @@ def unclustered_degrees_of_freedom(observations: int, cities: int, slopes: int, 
     Returns
     -------
     int
-        n-K, which divides the residual sum of squares of iid errors, enters the factor n/(n-K) of robust ones, and
-        is the degrees of freedom of t for both.
+        n-K, which divides the residual sum of squares of iid errors, enters the factor n/(n-K) of
+        robust ones, and is the degrees of freedom of t for both.
 
     Raises
     ------
@@ -119,7 +133,8 @@ def unclustered_degrees_of_freedom(observations: int, cities: int, slopes: int, 
 
     References
     ----------
-    The default of fixest for "iid" and "hetero"; Stata's regress on all dummies, plain and with vce(robust).
+    The default of fixest for "iid" and "hetero"; Stata's regress on all dummies, plain and with
+    vce(robust).
     """
     parameters = slopes + cities + years - 1
     if observations <= parameters:
@@ -156,7 +171,8 @@ class Effects:
         counts = cells.reshape(entity_count, time_count).astype(float)
         self._sizes = counts.sum(axis=1)
         self._shares = counts / self._sizes[:, None]
-        # The normal equations of the period dummies, once the entity dummies are projected off them.
+        # The normal equations of the period dummies, once the entity dummies are projected off
+        # them.
         gram = np.diag(counts.sum(axis=0)) - counts.T @ self._shares
         strengths, directions = np.linalg.eigh(gram)
         regular = strengths > DEPENDENT * max(float(strengths[-1]), 1.0)
@@ -179,7 +195,9 @@ class Effects:
 
     def centred(self, columns: Floats) -> Floats:
         """Take the mean over each entity's rows off columns, shape (n, m)."""
-        residuals: Floats = columns - (self._of_entity @ columns / self._sizes[:, None])[self._entities]
+        residuals: Floats = (
+            columns - (self._of_entity @ columns / self._sizes[:, None])[self._entities]
+        )
         return residuals
 
     @cached_property
@@ -190,7 +208,10 @@ class Effects:
 
 
 def indicators(codes: Codes) -> sparse.csr_array:
-    """Return the dummies of a factor, a row per group: their product with columns sums these by group."""
+    """Return the dummies of a factor, a row per group.
+
+    Their product with columns sums these by group.
+    """
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes))])
     rows = np.argsort(codes, kind="stable")
     return sparse.csr_array((np.ones(len(codes)), rows, ends), shape=(len(ends) - 1, len(codes)))
@@ -198,7 +219,9 @@ def indicators(codes: Codes) -> sparse.csr_array:
 
 @dataclass(frozen=True, eq=False)
 class PartialledOut:
-    """A regression with the effects removed: what the coefficients and their covariance are computed from.
+    """A regression with the effects removed.
+
+    What the coefficients and their covariance are computed from.
 
     Attributes
     ----------
@@ -265,13 +288,15 @@ def fit(
 ) -> FixedEffectsFit:
     """Regress an outcome on regressors with entity and period effects.
 
-    The effects are removed once, and numpy fits what is left. PanelOLS of linearmodels gives the same slopes, and after
-    the factor below the same errors, by a second route (second_route.by_panel_ols, which runs in every build).
+    The effects are removed once, and numpy fits what is left. PanelOLS of linearmodels gives the
+    same slopes, and after the factor below the same errors, by a second route
+    (second_route.by_panel_ols, which runs in every build).
 
     Parameters
     ----------
     sample : DataFrame
-        One row per entity and period, in any order and with gaps; no missing values in the columns named below.
+        One row per entity and period, in any order and with gaps; no missing values in the columns
+        named below.
     outcome : str
         Column of the dependent variable.
     regressors : sequence of str
@@ -279,10 +304,11 @@ def fit(
     entity, time : str
         Columns of the two effects.
     cluster : str, optional
-        Column of the clusters, in which the entities must be nested (province). The default is the entity.
+        Column of the clusters, in which the entities must be nested (province). The default is the
+        entity.
     covariance : {"clustered", "iid", "robust"}
-        Errors may be dependent within a cluster; are independent with one variance; or are independent, each with
-        a variance of its own (HC1).
+        Errors may be dependent within a cluster; are independent with one variance; or are
+        independent, each with a variance of its own (HC1).
 
     Returns
     -------
@@ -292,35 +318,46 @@ def fit(
     Raises
     ------
     NotEstimable
-        With a sentence, if: a column has missing, non-finite or non-numeric values; an entity appears twice in a
-        period or in two clusters; no observation is left; there are fewer than two periods or (clustered) clusters,
-        or no residual degree of freedom; the outcome or a regressor does not vary within; a regressor is a linear
-        combination of earlier ones; or the scores cancel in every cluster (two entities, each its own cluster) or
-        (robust) are zero in every row, so that the error is zero whatever the data.
+        With a sentence, if: a column has missing, non-finite or non-numeric values; an entity
+        appears twice in a period or in two clusters; no observation is left; there are fewer than
+        two periods or (clustered) clusters, or no residual degree of freedom; the outcome or a
+        regressor does not vary within; a regressor is a linear combination of earlier ones; or the
+        scores cancel in every cluster (two entities, each its own cluster) or (robust) are zero in
+        every row, so that the error is zero whatever the data.
     ValueError
         If a cluster is named for errors that are not clustered.
 
     Notes
     -----
-    Clustered: cluster_factor times the sandwich of the clustered scores, t(G-1). iid: RSS/(n-K) times the inverse of
-    X'X; robust: n/(n-K) times the sandwich of the single scores; both t(n-K), K from unclustered_degrees_of_freedom.
+    Clustered: cluster_factor times the sandwich of the clustered scores, t(G-1). iid: RSS/(n-K)
+    times the inverse of X'X; robust: n/(n-K) times the sandwich of the single scores; both t(n-K),
+    K from unclustered_degrees_of_freedom.
 
-    Effects of a panel that falls into unconnected pieces are counted as if it were connected (fixest's default):
-    K is then too large by the number of pieces less one, and the errors too large by a trifle.
+    Effects of a panel that falls into unconnected pieces are counted as if it were connected
+    (fixest's default): K is then too large by the number of pieces less one, and the errors too
+    large by a trifle.
 
-    In a panel with fixed effects and few years HC1 is inconsistent as the number of cities grows, and iid errors
-    ignore that a city's years are alike: both are here to be set beside the clustered ones, not instead of them.
+    In a panel with fixed effects and few years HC1 is inconsistent as the number of cities grows,
+    and iid errors ignore that a city's years are alike: both are here to be set beside the
+    clustered ones, not instead of them.
 
     References
     ----------
-    Correia (2015), "Singletons, cluster-robust standard errors and fixed effects"; Cameron and Miller (2015), "A
-    practitioner's guide to cluster-robust inference", Journal of Human Resources 50(2); Stock and Watson (2008),
-    "Heteroskedasticity-robust standard errors for fixed effects panel data regression", Econometrica 76(1).
+    Correia (2015), "Singletons, cluster-robust standard errors and fixed effects"; Cameron and
+    Miller (2015), "A practitioner's guide to cluster-robust inference", Journal of Human Resources
+    50(2); Stock and Watson (2008), "Heteroskedasticity-robust standard errors for fixed effects
+    panel data regression", Econometrica 76(1).
     """
     if covariance != "clustered" and cluster is not None:
         raise ValueError(f"{covariance} errors use no clusters; remove cluster={cluster}.")
     regression = partialled_out(
-        sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
+        sample,
+        outcome,
+        regressors,
+        entity=entity,
+        time=time,
+        cluster=cluster,
+        covariance=covariance,
     )
     fitted = least_squares(regression)
     variance = _covariance(regression, fitted, covariance)
@@ -336,7 +373,9 @@ def fit(
         city_count=regression.entity_count,
         year_count=regression.time_count,
         singletons_dropped=regression.singletons_dropped,
-        r2_inclusive=float(1 - unexplained / (regression.centred_outcome @ regression.centred_outcome)),
+        r2_inclusive=float(
+            1 - unexplained / (regression.centred_outcome @ regression.centred_outcome)
+        ),
         r2_within=float(1 - unexplained / (regression.outcome @ regression.outcome)),
         degrees_of_freedom=regression.degrees_of_freedom,
         cluster_count=regression.cluster_count if covariance == "clustered" else None,
@@ -403,7 +442,10 @@ def partialled_out(
         raise NotEstimable("no_regressor")
     clusters_named = entity if cluster is None else cluster
     values = np.column_stack([numbers_in(sample, column) for column in (outcome, *regressors)])
-    labels = {column: groups_in(sample, column) for column in dict.fromkeys((entity, time, clusters_named))}
+    labels = {
+        column: groups_in(sample, column)
+        for column in dict.fromkeys((entity, time, clusters_named))
+    }
     if len(sample) == 0:
         raise NotEstimable("no_observations")
     check_one_row_per_cell(labels[entity], labels[time], sample, entity, time)
@@ -417,12 +459,17 @@ def partialled_out(
     rows = rows_without_singletons(labels[entity], labels[time])
     if len(rows) == 0:
         raise NotEstimable("nothing_left", entity=entity, time=time, count=len(sample))
-    # One order for the sums, so that the last digits do not depend on the order of the rows delivered.
+    # One order for the sums, so that the last digits do not depend on the order of the rows
+    # delivered.
     rows = rows[np.lexsort((labels[time][rows], labels[entity][rows]))]
     values = values[rows]
-    entities, times, clusters = (renumbered(labels[name][rows]) for name in (entity, time, clusters_named))
+    entities, times, clusters = (
+        renumbered(labels[name][rows]) for name in (entity, time, clusters_named)
+    )
     n, k = len(rows), len(regressors)
-    entity_count, time_count, cluster_count = (int(codes.max()) + 1 for codes in (entities, times, clusters))
+    entity_count, time_count, cluster_count = (
+        int(codes.max()) + 1 for codes in (entities, times, clusters)
+    )
     if covariance == "clustered":
         factor = cluster_factor(n, cluster_count, k, time_count)
         degrees_of_freedom = cluster_count - 1
@@ -437,11 +484,15 @@ def partialled_out(
     values -= values.mean(axis=0)
     effects = Effects(entities, times)
     if n <= k + effects.rank:
-        raise NotEstimable("saturated", observations=n, slopes=k, effects=effects.rank, entity=entity, time=time)
+        raise NotEstimable(
+            "saturated", observations=n, slopes=k, effects=effects.rank, entity=entity, time=time
+        )
     within = effects.removed_from(values)
     if _absorbed(within[:, 0], values[:, 0]):
         raise NotEstimable(
-            "constant_outcome", name=outcome, removed=sentence("effects_removed", effects=both([entity, time]))
+            "constant_outcome",
+            name=outcome,
+            removed=sentence("effects_removed", effects=both([entity, time])),
         )
     design, norms = _unit_columns(within[:, 1:], values[:, 1:], regressors, entity, time)
 
@@ -491,8 +542,13 @@ def _covariance(regression: PartialledOut, fitted: _Slopes, covariance: Covarian
     return regression.factor * influence.T @ influence
 
 
-def _check_nested(entities: Codes, clusters: Codes, sample: pd.DataFrame, entity: str, cluster: str) -> None:
-    """Raise NotEstimable if an entity lies in two clusters: its effect would have to be counted in K."""
+def _check_nested(
+    entities: Codes, clusters: Codes, sample: pd.DataFrame, entity: str, cluster: str
+) -> None:
+    """Raise NotEstimable if an entity lies in two clusters.
+
+    Its effect would have to be counted in K.
+    """
     first = np.zeros(int(entities.max()) + 1, dtype=np.intp)
     first[entities[::-1]] = clusters[::-1]
     moved = first[entities] != clusters
@@ -504,7 +560,8 @@ def _check_nested(entities: Codes, clusters: Codes, sample: pd.DataFrame, entity
 def rows_without_singletons(entities: Codes, times: Codes, *, entity_effects: int = 1) -> Codes:
     """Return the positions left when rows that effects fit exactly are dropped until none is, shape (n',).
 
-    Those are rows alone in their period, and those of an entity that has no more rows than effects of its own.
+    Those are rows alone in their period, and those of an entity that has no more rows than effects
+    of its own.
     """
     rows = np.arange(len(entities))
     while True:
@@ -541,7 +598,8 @@ def _unit_columns(
     Raises
     ------
     NotEstimable
-        Naming the first regressor that is absorbed by the effects, or spanned by the ones before it.
+        Naming the first regressor that is absorbed by the effects, or spanned by the ones before
+        it.
     """
     removed = sentence("effects_removed", effects=both([entity, time]))
     norms = np.linalg.norm(within, axis=0)
@@ -569,16 +627,27 @@ def _check_errors(
     regressors: Sequence[str],
     cluster: str,
 ) -> None:
-    """Raise NotEstimable if an error is zero: scores sum to zero in every cluster, or rows are fitted exactly."""
+    """Raise NotEstimable if an error is zero.
+
+    Scores sum to zero in every cluster, or rows are fitted exactly.
+    """
     if covariance == "clustered":
         scale = np.linalg.norm(regression.design @ fitted.bread * fitted.residuals[:, None], axis=0)
     else:
-        scale = np.sqrt(np.diag(fitted.bread)) * np.linalg.norm(fitted.residuals) / np.sqrt(len(fitted.residuals))
-    errors = np.sqrt(np.maximum(np.diag(variance), 0.0))  # rounding can leave a zero variance below zero
+        scale = (
+            np.sqrt(np.diag(fitted.bread))
+            * np.linalg.norm(fitted.residuals)
+            / np.sqrt(len(fitted.residuals))
+        )
+    errors = np.sqrt(
+        np.maximum(np.diag(variance), 0.0)
+    )  # rounding can leave a zero variance below zero
     cancelled = errors <= CANCELLED * scale
     if not cancelled.any():
         return
     name = regressors[int(cancelled.argmax())]
     if covariance == "clustered":
-        raise NotEstimable("scores_cancel", name=name, count=regression.cluster_count, cluster=cluster)
+        raise NotEstimable(
+            "scores_cancel", name=name, count=regression.cluster_count, cluster=cluster
+        )
     raise NotEstimable("scores_zero", name=name)

@@ -1,4 +1,7 @@
-"""Slopes that differ between groups of cities, in one pooled regression: the difference has a p-value of its own."""
+"""Slopes that differ between groups of cities, in one pooled regression.
+
+The difference has a p-value of its own.
+"""
 
 from collections.abc import Sequence
 
@@ -15,8 +18,9 @@ def interact(
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Add a regressor times each group but one.
 
-    Beside these columns, the slope of the regressor itself is that of the reference group, and each interaction is
-    another group's slope less it; event_study.wald tests several at once. City effects absorb those of the groups.
+    Beside these columns, the slope of the regressor itself is that of the reference group, and each
+    interaction is another group's slope less it; event_study.wald tests several at once. City
+    effects absorb those of the groups.
 
     Parameters
     ----------
@@ -43,16 +47,19 @@ def interact(
 
     Notes
     -----
-    With the year effects of all cities in common, a group that grows faster for any reason lends that to its slope;
-    with group_year as the periods of fixed_effects.fit each group has its own. With those and all regressors
-    interacted the slopes are the ones of split samples.
+    With the year effects of all cities in common, a group that grows faster for any reason lends
+    that to its slope; with group_year as the periods of fixed_effects.fit each group has its own.
+    With those and all regressors interacted the slopes are the ones of split samples.
     """
     codes = groups_in(sample, group)
     cities = groups_in(sample, "city_id")
     moved = pd.Series(codes).groupby(cities).transform("nunique").to_numpy() > 1
     if moved.any():
         raise NotEstimable(
-            "moving_group", entity="city_id", name=sample["city_id"].iloc[int(moved.argmax())], group=group
+            "moving_group",
+            entity="city_id",
+            name=sample["city_id"].iloc[int(moved.argmax())],
+            group=group,
         )
     values = sorted(sample[group].unique())
     if reference not in values:
@@ -61,7 +68,9 @@ def interact(
     if len(values) < 2:
         raise NotEstimable("only_reference_group", group=group, reference=reference)
     columns = {
-        f"{regressor}:{value}": sample[regressor] * (sample[group] == value) for value in values if value != reference
+        f"{regressor}:{value}": sample[regressor] * (sample[group] == value)
+        for value in values
+        if value != reference
     }
     return sample.assign(**columns), tuple(columns)
 
@@ -85,8 +94,8 @@ def permutation_p_values(
 ) -> dict[str, float]:
     """Test each group's difference from the reference by giving the groups to cities at random.
 
-    For groups of a handful of cities, whose clustered errors are far too small: with five cities of 260, a test at 5 %
-    by t(G-1) rejects a true null in a third of samples.
+    For groups of a handful of cities, whose clustered errors are far too small: with five cities of
+    260, a test at 5 % by t(G-1) rejects a true null in a third of samples.
 
     Parameters
     ----------
@@ -104,8 +113,8 @@ def permutation_p_values(
     Returns
     -------
     dict of str to float
-        By interaction, (1 + r)/(1 + draws) with r permutations whose difference over its clustered error is at least as
-        large.
+        By interaction, (1 + r)/(1 + draws) with r permutations whose difference over its clustered
+        error is at least as large.
 
     Raises
     ------
@@ -114,8 +123,8 @@ def permutation_p_values(
 
     References
     ----------
-    Fisher (1935), The Design of Experiments; on few treated clusters, MacKinnon and Webb (2020), Journal of
-    Econometrics 218(2).
+    Fisher (1935), The Design of Experiments; on few treated clusters, MacKinnon and Webb (2020),
+    Journal of Econometrics 218(2).
     """
     # The order of partialled_out, so that its rows and these are the same.
     rows = sample.sort_values(["city_id", time], ignore_index=True)
@@ -124,27 +133,39 @@ def permutation_p_values(
     if regression.singletons_dropped:
         raise NotEstimable("has_singletons")
     names, labels = np.unique(
-        rows.groupby("city_id", sort=True)[group].first().to_numpy().astype(str), return_inverse=True
+        rows.groupby("city_id", sort=True)[group].first().to_numpy().astype(str),
+        return_inverse=True,
     )
     rng = np.random.default_rng(seed)
-    permuted = np.column_stack([labels, *(rng.permutation(labels) for _ in range(draws))])[groups_in(rows, "city_id")]
+    permuted = np.column_stack([labels, *(rng.permutation(labels) for _ in range(draws))])[
+        groups_in(rows, "city_id")
+    ]
     others = [name.removeprefix(f"{regressor}:") for name in interactions]
     slopes = rows[regressor].to_numpy(dtype=float)[:, None]
-    columns = np.stack([slopes * (permuted == np.flatnonzero(names == name)) for name in others], axis=-1)
+    columns = np.stack(
+        [slopes * (permuted == np.flatnonzero(names == name)) for name in others], axis=-1
+    )
     within = regression.effects.removed_from(columns.reshape(len(rows), -1))
     within -= regression.design @ np.linalg.lstsq(regression.design, within, rcond=None)[0]
     partialled = within.reshape(columns.shape)
-    fitted = regression.design @ np.linalg.lstsq(regression.design, regression.outcome, rcond=None)[0]
+    fitted = (
+        regression.design @ np.linalg.lstsq(regression.design, regression.outcome, rcond=None)[0]
+    )
     outcome_left = regression.outcome - fitted
     crossed = np.einsum("idk,i->dk", partialled, outcome_left)
-    # A pseudo-inverse: cities drawn without the measure have no slope to differ, and a difference of zero.
+    # A pseudo-inverse: cities drawn without the measure have no slope to differ, and a difference
+    # of zero.
     inverses = np.linalg.pinv(np.einsum("idk,idl->dkl", partialled, partialled), hermitian=True)
     differences = np.einsum("dkl,dl->dk", inverses, crossed)
     residuals = outcome_left[:, None] - np.einsum("idk,dk->id", partialled, differences)
     starts = np.flatnonzero(np.diff(groups_in(rows, "city_id"), prepend=-1))
     scores = np.add.reduceat(partialled * residuals[:, :, None], starts, axis=0)
     variances = np.square(np.einsum("dkl,gdl->gdk", inverses, scores)).sum(axis=0)
-    # Each over its own clustered error: cities differ in how much their measure varies, and raw slopes do not compare.
+    # Each over its own clustered error: cities differ in how much their measure varies, and raw
+    # slopes do not compare.
     statistics = np.abs(differences) / np.sqrt(np.where(variances > 0, variances, np.inf))
     larger = (statistics[1:] >= statistics[0] * (1 - 1e-9)).sum(axis=0)
-    return {name: (1 + int(count)) / (1 + draws) for name, count in zip(interactions, larger, strict=True)}
+    return {
+        name: (1 + int(count)) / (1 + draws)
+        for name, count in zip(interactions, larger, strict=True)
+    }

@@ -36,7 +36,8 @@ class Inference:
     cluster_count : int or None
         Clusters of the error.
     effective_cluster_count : float or None
-        G* of Carter, Schnepel and Steigerwald (2017): how many clusters of one size and leverage carry as much.
+        G* of Carter, Schnepel and Steigerwald (2017): how many clusters of one size and leverage
+        carry as much.
     largest_partial_leverage : float or None
         Share, 0 to 1, of the regressor's variation that the cluster with most of it has.
     draws : int or None
@@ -97,15 +98,29 @@ def by_t(estimate: float, std_error: float, degrees_of_freedom: float, **rest: A
 
 
 def two_sided(statistics: Any, degrees_of_freedom: float) -> Any:
-    """Return the two-sided p-values of t statistics; of normal ones if the degrees of freedom are infinite."""
+    """Return the two-sided p-values of t statistics.
+
+    Of normal ones if the degrees of freedom are infinite.
+    """
     tails = -np.abs(statistics)
-    return 2 * (special.ndtr(tails) if math.isinf(degrees_of_freedom) else special.stdtr(degrees_of_freedom, tails))
+    return 2 * (
+        special.ndtr(tails)
+        if math.isinf(degrees_of_freedom)
+        else special.stdtr(degrees_of_freedom, tails)
+    )
 
 
 def quantile(degrees_of_freedom: float, level: float = LEVEL) -> float:
-    """Return what |t| exceeds with the probability of a level; |z| if the degrees of freedom are infinite."""
+    """Return what |t| exceeds with the probability of a level.
+
+    |z| if the degrees of freedom are infinite.
+    """
     share = 1 - level / 2
-    return float(special.ndtri(share) if math.isinf(degrees_of_freedom) else special.stdtrit(degrees_of_freedom, share))
+    return float(
+        special.ndtri(share)
+        if math.isinf(degrees_of_freedom)
+        else special.stdtrit(degrees_of_freedom, share)
+    )
 
 
 def ratios(estimates: Floats, std_errors: Floats) -> Floats:
@@ -124,8 +139,9 @@ class Fit:
     terms : tuple of str, length k
         Names of the regressors.
     estimates, std_errors : ndarray, shape (k,)
-        Coefficients and their errors, in units of the outcome per unit of the regressor. An error is zero if the
-        regressors and effects fit the outcome exactly (an identity, not an estimate).
+        Coefficients and their errors, in units of the outcome per unit of the regressor. An error
+        is zero if the regressors and effects fit the outcome exactly (an identity, not an
+        estimate).
     observation_count, city_count : int
         Rows and entities that the estimates rest on.
     cluster_count : int or None
@@ -166,4 +182,6 @@ class Fit:
     def inference(self, position: int, **rest: Any) -> Inference:
         """Return the test and interval of one coefficient, by the position of its term."""
         estimate, std_error = float(self.estimates[position]), float(self.std_errors[position])
-        return by_t(estimate, std_error, self.degrees_of_freedom, cluster_count=self.cluster_count, **rest)
+        return by_t(
+            estimate, std_error, self.degrees_of_freedom, cluster_count=self.cluster_count, **rest
+        )

@@ -21,7 +21,8 @@ class LagBounds:
     term : str
         The lag of the outcome.
     within : float
-        Both effects removed: too low in a short panel, as the lag is related to the mean of the errors (Nickell 1981).
+        Both effects removed: too low in a short panel, as the lag is related to the mean of the
+        errors (Nickell 1981).
     pooled_ols : float
         Period effects alone removed: too high, as the lag is related to the entity effect.
     """
@@ -45,28 +46,30 @@ def bounds(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> Lag
     Parameters
     ----------
     sample, outcome, regressors
-        As dynamic_panel.fit takes them, with city_id and year; the first lag of the outcome must be among the
-        regressors.
+        As dynamic_panel.fit takes them, with city_id and year; the first lag of the outcome must be
+        among the regressors.
 
     Returns
     -------
     LagBounds
-        The two estimates, both with period effects. The within estimate drops singletons, which carry nothing.
+        The two estimates, both with period effects. The within estimate drops singletons, which
+        carry nothing.
 
     Raises
     ------
     NotEstimable
-        With a sentence, if the outcome's lag is no regressor, or for the reasons of fixed_effects.fit.
+        With a sentence, if the outcome's lag is no regressor, or for the reasons of
+        fixed_effects.fit.
 
     Notes
     -----
-    The other regressors bend both biases, so the bounds are a rule of thumb that holds for small feedback. An estimate
-    outside them by less than its error may be there by chance.
+    The other regressors bend both biases, so the bounds are a rule of thumb that holds for small
+    feedback. An estimate outside them by less than its error may be there by chance.
 
     References
     ----------
-    Nickell (1981), Econometrica 49(6); Bond (2002), "Dynamic panel data models: a guide to micro data methods and
-    practice", Portuguese Economic Journal 1(2).
+    Nickell (1981), Econometrica 49(6); Bond (2002), "Dynamic panel data models: a guide to micro
+    data methods and practice", Portuguese Economic Journal 1(2).
     """
     lags = [name for name in regressors if dynamic_panel.parsed(name) == (outcome, 1)]
     if not lags:
@@ -78,7 +81,10 @@ def bounds(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> Lag
 
 
 def _level_rows(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of the level equation, with lags as columns by the names asked for; cities are 0, 1, ..."""
+    """Return the rows of the level equation, with lags as columns by the names asked for.
+
+    Cities are 0, 1, ...
+    """
     lagged = [dynamic_panel.parsed(regressor) for regressor in regressors]
     names = dict.fromkeys((outcome, *(name for name, _ in lagged)))
     grids, periods = dynamic_panel.on_grid(sample, list(names), "city_id", "year")
@@ -92,8 +98,13 @@ def _level_rows(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -
     return pd.DataFrame(cells | {name: grid[cities, years] for name, grid in columns.items()})
 
 
-def _pooled_ols(rows: pd.DataFrame, outcome: str, regressors: Sequence[str], position: int) -> float:
-    """Regress on regressors and period effects; what the within estimate identifies this one does too."""
+def _pooled_ols(
+    rows: pd.DataFrame, outcome: str, regressors: Sequence[str], position: int
+) -> float:
+    """Regress on regressors and period effects.
+
+    What the within estimate identifies this one does too.
+    """
     years = groups_in(rows, "year")
     values = rows[[outcome, *regressors]].to_numpy(dtype=float)
     scale = np.abs(values).max(axis=0)

@@ -1,4 +1,7 @@
-"""What the estimators raise when the data cannot answer: the reason becomes a row beside the estimates."""
+"""What the estimators raise when the data cannot answer.
+
+The reason becomes a row beside the estimates.
+"""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,7 +17,8 @@ class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an 
     Parameters
     ----------
     key : str
-        A sentence of sentences.yml for the reader of the table, naming the column or the count at fault.
+        A sentence of sentences.yml for the reader of the table, naming the column or the count at
+        fault.
     **values
         The values that it names.
 

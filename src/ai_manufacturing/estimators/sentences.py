@@ -1,4 +1,7 @@
-"""Sentences on estimates in English and Chinese: reasons, warnings and hypotheses, from one catalogue."""
+"""Sentences on estimates in English and Chinese.
+
+Reasons, warnings and hypotheses, from one catalogue.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -28,7 +31,9 @@ NOTHING = Sentence("", "")
 
 
 def sentence(key: str, **values: Value) -> Sentence:
-    """Return a sentence of sentences.yml with its values: numbers, names, sequences of names, or other sentences.
+    """Return a sentence of sentences.yml with its values.
+
+    Numbers, names, sequences of names, or other sentences.
 
     Raises
     ------
@@ -36,12 +41,15 @@ def sentence(key: str, **values: Value) -> Sentence:
         If the catalogue has no such key, or the sentence names other values than are given.
     """
     if key not in _catalogue():
-        raise SentenceError(f"{CATALOGUE.name} has no sentence {key!r}: add it, in English and Chinese.")
+        raise SentenceError(
+            f"{CATALOGUE.name} has no sentence {key!r}: add it, in English and Chinese."
+        )
     english, chinese = _catalogue()[key]
     names = {name for _, name, _, _ in Formatter().parse(english) if name}
     if names != values.keys():
         raise SentenceError(
-            f"{CATALOGUE.name}, {key}: the sentence needs the values {sorted(names)}, and was given {sorted(values)}."
+            f"{CATALOGUE.name}, {key}: the sentence needs the values {sorted(names)}, and was given"
+            f" {sorted(values)}."
         )
     return Sentence(
         english.format(**{name: _worded(value, "en") for name, value in values.items()}),
@@ -52,7 +60,9 @@ def sentence(key: str, **values: Value) -> Sentence:
 def joined(sentences: Iterable[Sentence]) -> Sentence:
     """Return sentences one after the other."""
     english, chinese = list(zip(*sentences, strict=True)) or [(), ()]
-    return Sentence("; ".join(english).replace(".; ", ". "), "；".join(chinese).replace("。；", "。"))
+    return Sentence(
+        "; ".join(english).replace(".; ", ". "), "；".join(chinese).replace("。；", "。")
+    )
 
 
 def both(names: Sequence[str]) -> Sentence:
@@ -61,7 +71,10 @@ def both(names: Sequence[str]) -> Sentence:
 
 
 def in_columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with each sentence in two columns: English by its name, Chinese with _zh after it."""
+    """Return a row with each sentence in two columns.
+
+    English by its name, Chinese with _zh after it.
+    """
     columns: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Sentence):
@@ -82,4 +95,8 @@ def _worded(value: Value, language: str) -> Any:
         return getattr(value, language)
     if isinstance(value, str):
         return _catalogue()["names"].get(value, value) if language == "zh" else value
-    return COMMAS[language].join(_worded(name, language) for name in value) if isinstance(value, Sequence) else value
+    return (
+        COMMAS[language].join(_worded(name, language) for name in value)
+        if isinstance(value, Sequence)
+        else value
+    )

@@ -15,7 +15,11 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import NOTHING, Sentence, in_columns
 from ai_manufacturing.system import contracts
 
-MEASURES = ("ai_firms", "ai_patent_applications", "ai_patent_grants")  # those of fct_spatial_distribution
+MEASURES = (
+    "ai_firms",
+    "ai_patent_applications",
+    "ai_patent_grants",
+)  # those of fct_spatial_distribution
 NEIGHBOURS = 6  # docs/decisions/spatial.md
 PERMUTATIONS = 999
 SEED = 2020
@@ -83,16 +87,23 @@ def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> csr_arr
     NotEstimable
         If a coordinate is missing.
     """
-    longitude, latitude = (np.radians(numbers_in(cities, name)) for name in ("longitude", "latitude"))
+    longitude, latitude = (
+        np.radians(numbers_in(cities, name)) for name in ("longitude", "latitude")
+    )
     across = np.cos(latitude)
     # the order of straight lines through the sphere is that of great circles on it
-    points = np.column_stack([across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)])
+    points = np.column_stack(
+        [across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)]
+    )
     _, nearest = cKDTree(points).query(points, k=count + 1)
     others = nearest != np.arange(len(points))[:, np.newaxis]
-    others[others.all(axis=1), -1] = False  # among cities at one place, a city need not be the nearest to itself
+    others[others.all(axis=1), -1] = (
+        False  # among cities at one place, a city need not be the nearest to itself
+    )
     size = len(points) * count
     return csr_array(
-        (np.full(size, 1 / count), nearest[others], np.arange(0, size + 1, count)), shape=(len(points), len(points))
+        (np.full(size, 1 / count), nearest[others], np.arange(0, size + 1, count)),
+        shape=(len(points), len(points)),
     )
 
 
@@ -119,7 +130,8 @@ def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Glo
 
     References
     ----------
-    Moran, P. A. P. (1950), "Notes on continuous stochastic phenomena", Biometrika 37. The tests compare with esda.
+    Moran, P. A. P. (1950), "Notes on continuous stochastic phenomena", Biometrika 37. The tests
+    compare with esda.
     """
     _check(values)
     deviations = values - values.mean()
@@ -156,8 +168,8 @@ def local_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Loca
 
     References
     ----------
-    Anselin, L. (1995), "Local indicators of spatial association - LISA", Geographical Analysis 27. The tests compare
-    with esda, whose draws these are.
+    Anselin, L. (1995), "Local indicators of spatial association - LISA", Geographical Analysis 27.
+    The tests compare with esda, whose draws these are.
     """
     _check(values)
     deviations = (values - values.mean()) / values.std()
@@ -168,7 +180,10 @@ def local_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Loca
     stream = np.random.RandomState(seed)
     # a draw is of places among the other cities, the same ones for each city
     draws = np.array(
-        [stream.choice(len(values) - 1, size=neighbour_counts.max(), replace=False) for _ in range(PERMUTATIONS)]
+        [
+            stream.choice(len(values) - 1, size=neighbour_counts.max(), replace=False)
+            for _ in range(PERMUTATIONS)
+        ]
     )
     simulated = np.empty((PERMUTATIONS, len(values)))
     for city, neighbour_count in enumerate(neighbour_counts):
@@ -178,7 +193,10 @@ def local_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Loca
     simulated *= (len(values) - 1) / variation
     return LocalMoran(
         statistics=statistics,
-        quadrants=["".join("H" if value > 0 else "L" for value in pair) for pair in zip(deviations, lags, strict=True)],
+        quadrants=[
+            "".join("H" if value > 0 else "L" for value in pair)
+            for pair in zip(deviations, lags, strict=True)
+        ],
         p_values=_two_sided(statistics, simulated),
     )
 
@@ -214,11 +232,13 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
     Returns
     -------
     Table
-        One row per measure and year, in the columns of est_spatial_autocorrelation. What cannot be estimated is a row
-        with status not_estimable and the reason.
+        One row per measure and year, in the columns of est_spatial_autocorrelation. What cannot be
+        estimated is a row with status not_estimable and the reason.
     """
 
-    def rows(city_ids: Sequence[str], values: Floats, weights: csr_array) -> Iterable[dict[str, Any]]:
+    def rows(
+        city_ids: Sequence[str], values: Floats, weights: csr_array
+    ) -> Iterable[dict[str, Any]]:
         return [global_moran(values, weights)._asdict()]
 
     return _per_year(tables, rows, "est_spatial_autocorrelation")
@@ -236,15 +256,28 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
     Returns
     -------
     Table
-        One row per measure, year and city, in the columns of est_local_spatial_autocorrelation. A year that cannot be
-        estimated is one row without a city, with status not_estimable and the reason.
+        One row per measure, year and city, in the columns of est_local_spatial_autocorrelation. A
+        year that cannot be estimated is one row without a city, with status not_estimable and the
+        reason.
     """
-    names = tables.coordinates.drop(columns=["longitude", "latitude"]).set_index("city_id").to_dict("index")
+    names = (
+        tables.coordinates.drop(columns=["longitude", "latitude"])
+        .set_index("city_id")
+        .to_dict("index")
+    )
 
-    def rows(city_ids: Sequence[str], values: Floats, weights: csr_array) -> Iterable[dict[str, Any]]:
+    def rows(
+        city_ids: Sequence[str], values: Floats, weights: csr_array
+    ) -> Iterable[dict[str, Any]]:
         moran = local_moran(values, weights)
         return (
-            {"city_id": city_id, **names[city_id], "statistic": statistic, "quadrant": quadrant, "p_value": p_value}
+            {
+                "city_id": city_id,
+                **names[city_id],
+                "statistic": statistic,
+                "quadrant": quadrant,
+                "p_value": p_value,
+            }
             for city_id, statistic, quadrant, p_value in zip(
                 city_ids, moran.statistics, moran.quadrants, moran.p_values, strict=True
             )
@@ -256,7 +289,9 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
 
 
 def _per_year(
-    tables: Tables, rows: Callable[[Sequence[str], Floats, csr_array], Iterable[dict[str, Any]]], model: str
+    tables: Tables,
+    rows: Callable[[Sequence[str], Floats, csr_array], Iterable[dict[str, Any]]],
+    model: str,
 ) -> pa.Table:
     """Stack the rows of each measure and year, or the reason why there are none."""
     measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
@@ -264,7 +299,9 @@ def _per_year(
     observed = tables.weightings[tables.weightings["weighting"] == "observed"]
     series_of = dict(zip(observed["measure"], observed["base_series"], strict=True))
     in_scope = tables.series[tables.series["scope"] == "industry"]
-    substitution_of = {row.series: Sentence(row.substitution, row.substitution_zh) for row in in_scope.itertuples()}
+    substitution_of = {
+        row.series: Sentence(row.substitution, row.substitution_zh) for row in in_scope.itertuples()
+    }
     weights: dict[tuple[str, ...], csr_array] = {}  # most years have the same cities
 
     def estimated(complete: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
@@ -291,7 +328,11 @@ def _per_year(
         if isinstance(estimates, Sentence):
             table.append(in_columns({**common, "status": "not_estimable", "reason": estimates}))
             continue
-        design = {"permutation_count": PERMUTATIONS, "neighbour_count": NEIGHBOURS, "status": "estimated"}
+        design = {
+            "permutation_count": PERMUTATIONS,
+            "neighbour_count": NEIGHBOURS,
+            "status": "estimated",
+        }
         table.extend(in_columns({**common, **estimate, **design}) for estimate in estimates)
     return contracts.table(model, table)
 
@@ -311,10 +352,12 @@ def _check(values: Floats) -> None:
 def _two_sided(observed: Floats, simulated: Floats) -> Floats:
     """Return twice the smaller tail, at most one; simulated has the permutations as rows.
 
-    esda's own p is one-sided and counts draws that tie with the statistic on one side only, so that a value nearly
-    every draw shares looks rare: the zeros of the early years.
+    esda's own p is one-sided and counts draws that tie with the statistic on one side only, so that
+    a value nearly every draw shares looks rare: the zeros of the early years.
     """
     tie = TIE * np.maximum(1.0, np.abs(observed))
-    tails = np.minimum((simulated >= observed - tie).sum(axis=0), (simulated <= observed + tie).sum(axis=0))
+    tails = np.minimum(
+        (simulated >= observed - tie).sum(axis=0), (simulated <= observed + tie).sum(axis=0)
+    )
     shares: Floats = 2.0 * (tails + 1.0) / (len(simulated) + 1.0)
     return np.minimum(1.0, shares)

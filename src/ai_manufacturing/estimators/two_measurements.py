@@ -19,7 +19,8 @@ class TwoMeasurementsFit(Fit):
     first_stage_estimate : float
         Slope of the regressor on the instrument, given controls and effects.
     first_stage_f : float
-        Square of that slope's t by clustered errors: with one instrument the effective F of Montiel Olea and Pflueger.
+        Square of that slope's t by clustered errors: with one instrument the effective F of Montiel
+        Olea and Pflueger.
     """
 
     first_stage_estimate: float
@@ -56,22 +57,26 @@ def instrumented(
     Raises
     ------
     NotEstimable
-        For any reason of fixed_effects.fit, of the regression that has the instrument beside the regressor.
+        For any reason of fixed_effects.fit, of the regression that has the instrument beside the
+        regressor.
 
     Notes
     -----
-    IV2SLS of linearmodels fits what the effects leave. Its clustered covariance is multiplied by the factor of
-    fixed_effects.cluster_factor, as fixest's feols does.
+    IV2SLS of linearmodels fits what the effects leave. Its clustered covariance is multiplied by
+    the factor of fixed_effects.cluster_factor, as fixest's feols does.
 
     References
     ----------
-    Ashenfelter and Krueger (1994), "Estimates of the economic return to schooling from a new sample of twins",
-    American Economic Review 84(5), on two reports of one thing; Montiel Olea and Pflueger (2013), "A robust test for
-    weak instruments", Journal of Business and Economic Statistics 31(3).
+    Ashenfelter and Krueger (1994), "Estimates of the economic return to schooling from a new sample
+    of twins", American Economic Review 84(5), on two reports of one thing; Montiel Olea and
+    Pflueger (2013), "A robust test for weak instruments", Journal of Business and Economic
+    Statistics 31(3).
     """
     from linearmodels.iv import IV2SLS  # here, as the import takes a second
 
-    regression = fixed_effects.partialled_out(sample, outcome, (regressor, instrument, *controls), cluster=cluster)
+    regression = fixed_effects.partialled_out(
+        sample, outcome, (regressor, instrument, *controls), cluster=cluster
+    )
     design = regression.design
     fitted = IV2SLS(
         regression.outcome,
@@ -84,7 +89,9 @@ def instrumented(
     units = np.delete(regression.units, 1)
     # The small-sample factor is that of the regression without the instrument.
     observations, columns = design.shape
-    factor = fixed_effects.cluster_factor(observations, regression.cluster_count, columns - 1, regression.time_count)
+    factor = fixed_effects.cluster_factor(
+        observations, regression.cluster_count, columns - 1, regression.time_count
+    )
     first = fixed_effects.fit(sample, regressor, (instrument, *controls), cluster=cluster)
     return TwoMeasurementsFit(
         terms=(regressor, *controls),

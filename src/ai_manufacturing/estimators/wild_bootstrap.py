@@ -1,4 +1,8 @@
-"""Wild cluster bootstrap of one coefficient: inference where clusters are few or unequal, as provinces are."""
+"""Wild cluster bootstrap of one coefficient.
+
+Inference where clusters are few or unequal, as provinces are.
+"""
+
 # ruff: noqa: PT028 - `test` is no test of pytest
 
 from functools import lru_cache
@@ -31,8 +35,9 @@ def test(
 ) -> Inference:
     """Test one coefficient by the wild cluster bootstrap with the null imposed on the residuals (WCR).
 
-    Each draw keeps the fit under the null and turns its residuals by one random sign per cluster; t is recomputed with
-    clustered errors, whose small-sample factor is the same in every draw and cancels.
+    Each draw keeps the fit under the null and turns its residuals by one random sign per cluster; t
+    is recomputed with clustered errors, whose small-sample factor is the same in every draw and
+    cancels.
 
     Parameters
     ----------
@@ -43,39 +48,40 @@ def test(
     clusters : ndarray, shape (n,)
         Label of the cluster of each row of the regression.
     draws : int
-        Draws of the signs. Up to 12 clusters, each of the 2**(G-1) vectors of signs with different |t| is used once
-        instead.
+        Draws of the signs. Up to 12 clusters, each of the 2**(G-1) vectors of signs with different
+        |t| is used once instead.
     seed : int
         Seed of the draws; the same seed gives the same p-value.
 
     Returns
     -------
     Inference
-        std_error and statistic are those of fixed_effects.fit with these clusters; p_value is two-sided, symmetric in
-        |t|; the interval holds the values that the test at 5 % does not reject, and is infinite where it rejects none
-        far from the estimate.
+        std_error and statistic are those of fixed_effects.fit with these clusters; p_value is
+        two-sided, symmetric in |t|; the interval holds the values that the test at 5 % does not
+        reject, and is infinite where it rejects none far from the estimate.
 
     Raises
     ------
     NotEstimable
-        If there are fewer than two clusters, the outcome is fitted exactly, or the scores cancel in every cluster.
+        If there are fewer than two clusters, the outcome is fitted exactly, or the scores cancel in
+        every cluster.
 
     Notes
     -----
-    p is (1 + r)/(1 + draws) with r draws at least as extreme as the sample, which is the one counted beside them; it
-    decides as r/draws does where 0.05 (1 + draws) is whole, and is never zero. Enumerated, it is the share of all
-    vectors, of which the sample is one.
+    p is (1 + r)/(1 + draws) with r draws at least as extreme as the sample, which is the one
+    counted beside them; it decides as r/draws does where 0.05 (1 + draws) is whole, and is never
+    zero. Enumerated, it is the share of all vectors, of which the sample is one.
 
     Where the regressor varies in few clusters only (few treated provinces), it rejects too rarely.
 
-    The signs enter t through G x G matrices of cluster sums, so that a draw costs G^2 and not a regression, and a
-    value of the null costs no more than a pass over the draws.
+    The signs enter t through G x G matrices of cluster sums, so that a draw costs G^2 and not a
+    regression, and a value of the null costs no more than a pass over the draws.
 
     References
     ----------
-    Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); MacKinnon and Webb (2017), Journal
-    of Applied Econometrics 32(2); on the computation and on inverting the test, Roodman, Nielsen, MacKinnon and Webb
-    (2019), Stata Journal 19(1).
+    Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); MacKinnon and Webb
+    (2017), Journal of Applied Econometrics 32(2); on the computation and on inverting the test,
+    Roodman, Nielsen, MacKinnon and Webb (2019), Stata Journal 19(1).
     """
     labels, codes = np.unique(clusters, return_inverse=True)
     vectors, enumerated = sign_vectors(len(labels), draws, seed)
@@ -96,7 +102,11 @@ def test(
         draws=len(vectors),
         is_enumerated=enumerated,
         monte_carlo_error=monte_carlo_error(p_value, len(vectors), enumerated),
-        warnings=(sentence("few_vectors", count=len(labels), vectors=len(vectors), step=step),) if step > LEVEL else (),
+        warnings=(
+            (sentence("few_vectors", count=len(labels), vectors=len(vectors), step=step),)
+            if step > LEVEL
+            else ()
+        ),
     )
 
 
@@ -138,9 +148,9 @@ def monte_carlo_error(p_value: float, draws: int, enumerated: bool) -> float:
 class Resampled:
     """t of one term in every draw, for the null that its slope differs from the estimate by delta.
 
-    In units of the design. Under such a null the restricted residuals are e - delta x: e those of the full
-    regression, x what the other regressors and the effects leave of the regressor. Everything a draw needs is linear
-    in them, so it is computed once for e and once for x.
+    In units of the design. Under such a null the restricted residuals are e - delta x: e those of
+    the full regression, x what the other regressors and the effects leave of the regressor.
+    Everything a draw needs is linear in them, so it is computed once for e and once for x.
 
     Parameters
     ----------
@@ -195,7 +205,9 @@ class Resampled:
         self._ee = np.einsum("ij,ij->i", scores_e, scores_e)
         self._ex = np.einsum("ij,ij->i", scores_e, scores_x)
         self._xx = np.einsum("ij,ij->i", scores_x, scores_x)
-        self._same = (vectors == vectors[:, :1]).all(axis=1)  # one sign for all clusters: the sample's own t
+        self._same = (vectors == vectors[:, :1]).all(
+            axis=1
+        )  # one sign for all clusters: the sample's own t
 
     def squares(self, delta: float) -> Floats:
         """Return t squared of each draw, shape (draws,), without the small-sample factor."""
@@ -242,15 +254,17 @@ def _of_residuals(
 ) -> list[Floats]:
     """Sum influence times what the regression leaves of a column that is turned in one cluster, shape (G, G) each.
 
-    A row's cluster is that of the influence, a column's the one turned. The regression takes off the means of the
-    entities, and then the part in a basis of the periods and the regressors.
+    A row's cluster is that of the influence, a column's the one turned. The regression takes off
+    the means of the entities, and then the part in a basis of the periods and the regressors.
     """
     basis = np.column_stack([regression.effects.period_basis, np.linalg.qr(regression.design)[0]])
     of_clusters = fixed_effects.indicators(clusters)
     cells = clusters * regression.entity_count + regression.entities
 
     def sums(column: Floats) -> tuple[Floats, Floats]:
-        of_cells: Floats = np.bincount(cells, weights=column, minlength=count * regression.entity_count).astype(float)
+        of_cells: Floats = np.bincount(
+            cells, weights=column, minlength=count * regression.entity_count
+        ).astype(float)
         return of_cells.reshape(count, -1), np.asarray(of_clusters @ (basis * column[:, None]))
 
     means, loadings = sums(influence)

@@ -5,7 +5,8 @@ import duckdb
 RESULT_TABLES = ("gate_results", "gate_second_route")
 """Tables of the schema gates: what is judged before the estimates, and the estimates."""
 READ_BY_ESTIMATES = (
-    """not success and (severity = 'critical' or series is not null or failing_rows like '%"series"%')"""
+    "not success and (severity = 'critical' or series is not null"
+    " or failing_rows like '%\"series\"%')"
 )
 """Rows of gate_results that stop estimates or are repeated beside them."""
 
@@ -13,8 +14,8 @@ READ_BY_ESTIMATES = (
 def all_results(connection: duckdb.DuckDBPyConnection) -> str:
     """Return SQL of the results of all gates that a warehouse or a release has, before the estimates and after them."""
     tables = connection.execute(
-        "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'gates' "
-        "and list_contains(?, table_name) order by table_name",
+        "select table_name from duckdb_tables() where database_name = current_database() and"
+        " schema_name = 'gates' and list_contains(?, table_name) order by table_name",
         [list(RESULT_TABLES)],
     ).fetchall()
     names = [name for (name,) in tables] or RESULT_TABLES[:1]

@@ -1,4 +1,7 @@
-"""The suites in expectations/: JSON of Great Expectations, with what the project adds to it under `meta`."""
+"""The suites in expectations/.
+
+JSON of Great Expectations, with what the project adds to it under `meta`.
+"""
 
 import csv
 import difflib
@@ -39,8 +42,8 @@ class Suite:
     name : str
         Its file is expectations/<name>.json.
     expectations : list of dict
-        Type, kwargs, severity, description and meta of each. `meta.zh` is the description in Chinese, `meta.series` the
-        series of series.csv that it is about.
+        Type, kwargs, severity, description and meta of each. `meta.zh` is the description in
+        Chinese, `meta.series` the series of series.csv that it is about.
     table : str
         The model that it judges.
     key : list of str
@@ -76,7 +79,11 @@ def judging(tables: Collection[str]) -> list[Suite]:
         As `read`, of these suites and of those whose file cannot be understood.
     """
     paths = sorted((settings.project_root() / "expectations").glob("*.json"))
-    suites = [read(path.stem) for path in paths if _table(path.read_text(encoding="utf-8")) in {None, *tables}]
+    suites = [
+        read(path.stem)
+        for path in paths
+        if _table(path.read_text(encoding="utf-8")) in {None, *tables}
+    ]
     return [suite for suite in suites if suite.table in tables]
 
 
@@ -94,19 +101,23 @@ def read(suite: str) -> Suite:
     Raises
     ------
     SuiteError
-        With each fault of the suite by file and line: no JSON, a type or an argument that Great Expectations does not
-        have (with the nearest that it has), a type that asks a database, a minimum above its maximum, a field or a
-        severity that there is not, a description that is missing in one of the languages or occurs twice, series that
-        are missing or that series.csv does not have, nothing that it judges, or a table that no gate reads.
+        With each fault of the suite by file and line: no JSON, a type or an argument that Great
+        Expectations does not have (with the nearest that it has), a type that asks a database, a
+        minimum above its maximum, a field or a severity that there is not, a description that is
+        missing in one of the languages or occurs twice, series that are missing or that series.csv
+        does not have, nothing that it judges, or a table that no gate reads.
     """
     path = settings.project_root() / "expectations" / f"{suite}.json"
     text = path.read_text(encoding="utf-8")
     try:
         declared = json.loads(text)
     except json.JSONDecodeError as error:
-        raise SuiteError(f"expectations/{path.name}, line {error.lineno}: no JSON: {error.msg}.") from error
+        raise SuiteError(
+            f"expectations/{path.name}, line {error.lineno}: no JSON: {error.msg}."
+        ) from error
     faults = [
-        f"expectations/{path.name}, line {_line(text, place)}: {message}" for place, message in _faults(suite, declared)
+        f"expectations/{path.name}, line {_line(text, place)}: {message}"
+        for place, message in _faults(suite, declared)
     ]
     if faults:
         raise SuiteError("\n".join(faults))
@@ -116,20 +127,35 @@ def read(suite: str) -> Suite:
 def _faults(suite: str, declared: Any) -> Iterator[Fault]:
     expectations = declared.get("expectations") if isinstance(declared, dict) else None
     if not isinstance(expectations, list) or not all(isinstance(one, dict) for one in expectations):
-        yield (), f'a suite is {{"name": "{suite}", "expectations": [...]}}, with an object for each expectation.'
+        yield (
+            (),
+            (
+                f'a suite is {{"name": "{suite}", "expectations": [...]}}, with an object for each'
+                " expectation."
+            ),
+        )
         return
     if declared.get("name") != suite:
         yield ("name",), f"the suite is named {declared.get('name')!r}, its file {suite!r}."
     yield from _unknown(declared, great_expectations().ExpectationSuite)
     judges = (declared.get("meta") or {}).get("judges")
-    if not isinstance(judges, dict) or not judges.keys() >= {"table", "key"} or judges.keys() - JUDGES:
-        yield ("meta",), f"`meta.judges` must be an object with `table` and `key`, at most {', '.join(JUDGES)}."
+    if (
+        not isinstance(judges, dict)
+        or not judges.keys() >= {"table", "key"}
+        or judges.keys() - JUDGES
+    ):
+        yield (
+            ("meta",),
+            f"`meta.judges` must be an object with `table` and `key`, at most {', '.join(JUDGES)}.",
+        )
         judges = {"key": []}
     elif judges["table"] not in (read_by_gates := _read_by_gates()):
         yield (
             ("meta",),
-            f"no gate reads the table {judges['table']!r}: name it in a model of python_models/gates."
-            f"{_nearest(judges['table'], read_by_gates)}",
+            (
+                f"no gate reads the table {judges['table']!r}: name it in a model of"
+                f" python_models/gates.{_nearest(judges['table'], read_by_gates)}"
+            ),
         )
     # the failing rows do not name their series
     needs_series = {"city_id", "year"} <= {*judges["key"]} and "series" not in judges["key"]
@@ -138,41 +164,59 @@ def _faults(suite: str, declared: Any) -> Iterator[Fault]:
             yield ("expectations", number, *place), message
     for description, count in Counter(one.get("description") for one in expectations).items():
         if count > 1:
-            yield ("expectations",), f"{count} expectations have the description {description!r}, which names one."
+            yield (
+                ("expectations",),
+                f"{count} expectations have the description {description!r}, which names one.",
+            )
 
 
 def _faults_of(expectation: dict[str, Any], needs_series: bool) -> Iterator[Fault]:
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     yield from _unknown(expectation, ExpectationConfiguration)
-    missing = [name for name, kind in REQUIRED.items() if not isinstance(expectation.get(name), kind)]
+    missing = [
+        name for name, kind in REQUIRED.items() if not isinstance(expectation.get(name), kind)
+    ]
     for name in missing:
         yield (name,), f"`{name}` must be {'an object' if REQUIRED[name] is dict else 'a text'}."
     if missing:
         return
     if expectation["severity"] not in SEVERITIES:
-        yield ("severity",), f"severity {expectation['severity']!r} is neither {' nor '.join(SEVERITIES)}."
+        yield (
+            ("severity",),
+            f"severity {expectation['severity']!r} is neither {' nor '.join(SEVERITIES)}.",
+        )
     meta = expectation["meta"]
     if not meta.get("zh"):
         yield ("meta",), "`meta.zh`, the description in Chinese, is missing."
     if not isinstance(meta.get("series", []), list) or (needs_series and not meta.get("series")):
         yield (
             ("meta",),
-            "`meta.series` is missing. Failing rows are cities and years: list the series of series.csv that the "
-            "expectation is about, so that the estimates that use them carry its warning.",
+            (
+                "`meta.series` is missing. Failing rows are cities and years: list the series of"
+                " series.csv that the expectation is about, so that the estimates that use them"
+                " carry its warning."
+            ),
         )
     else:
         known = _series()
         for series in meta.get("series", []):
             if series not in known:
-                yield ("meta", "series"), f"series.csv has no series {series!r}.{_nearest(series, known)}"
+                yield (
+                    ("meta", "series"),
+                    f"series.csv has no series {series!r}.{_nearest(series, known)}",
+                )
     yield from _faults_of_type(expectation["type"], expectation["kwargs"])
 
 
 def _read_by_gates() -> list[str]:
     """Return the models that the Python models of the gates read."""
     models = (settings.project_root() / "python_models").glob("*/gate_*.py")
-    return [name for path in models for name in re.findall(r'dbt\.ref\("(\w+)"\)', path.read_text(encoding="utf-8"))]
+    return [
+        name
+        for path in models
+        for name in re.findall(r'dbt\.ref\("(\w+)"\)', path.read_text(encoding="utf-8"))
+    ]
 
 
 def _series() -> list[str]:
@@ -190,20 +234,34 @@ def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
         yield ("type",), f"Great Expectations has no expectation {name!r}.{_nearest(name, classes)}"
         return
     if any(field.endswith("query") for field in classes[name].__fields__):
-        yield ("type",), f"{name} asks a database, and the gate judges data frames: write the check as a data test."
+        yield (
+            ("type",),
+            (
+                f"{name} asks a database, and the gate judges data frames: write the check as a"
+                " data test."
+            ),
+        )
         return
     low, high = (arguments.get(f"{end}_value") for end in ("min", "max"))
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-        yield ("kwargs", "min_value"), f"{name}: min_value {low} is above max_value {high}, so that nothing passes."
+        yield (
+            ("kwargs", "min_value"),
+            f"{name}: min_value {low} is above max_value {high}, so that nothing passes.",
+        )
     try:
         classes[name](**arguments)
     except ValidationError as error:
         # A value that may be of several types has a fault for each; the first does.
-        for argument, fault in {str(fault["loc"][0]): fault for fault in reversed(error.errors())}.items():
+        for argument, fault in {
+            str(fault["loc"][0]): fault for fault in reversed(error.errors())
+        }.items():
             if argument not in arguments:
                 message = f"{name} needs the argument {argument!r}."
             elif fault["type"] == "value_error.extra":
-                message = f"{name} has no argument {argument!r}.{_nearest(argument, classes[name].__fields__)}"
+                message = (
+                    f"{name} has no argument"
+                    f" {argument!r}.{_nearest(argument, classes[name].__fields__)}"
+                )
             else:
                 message = f"{name}, argument {argument!r}: {arguments[argument]!r}: {fault['msg']}."
             yield ("kwargs", argument), message
@@ -211,7 +269,13 @@ def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
 
 def _unknown(declared: dict[str, Any], of_library: Any) -> Iterator[Fault]:
     for name in declared.keys() - inspect.signature(of_library).parameters.keys():
-        yield (name,), f"Great Expectations does not know {name!r}; what the project adds stands under `meta`."
+        yield (
+            (name,),
+            (
+                f"Great Expectations does not know {name!r}; what the project adds stands under"
+                " `meta`."
+            ),
+        )
 
 
 def _nearest(name: Any, known: Iterable[str]) -> str:
@@ -220,7 +284,10 @@ def _nearest(name: Any, known: Iterable[str]) -> str:
 
 
 def _line(text: str, place: tuple[str | int, ...]) -> int:
-    """Return the line of a part of a suite, or of what it is missing in. YAML, which JSON is, knows lines."""
+    """Return the line of a part of a suite, or of what it is missing in.
+
+    YAML, which JSON is, knows lines.
+    """
     node = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
     line = node.start_mark.line
     for step in place:
@@ -228,6 +295,8 @@ def _line(text: str, place: tuple[str | int, ...]) -> int:
             node = node.value[step]
             line = node.start_mark.line
         else:
-            name, node = next(((key, value) for key, value in node.value if key.value == step), (node, node))
+            name, node = next(
+                ((key, value) for key, value in node.value if key.value == step), (node, node)
+            )
             line = name.start_mark.line
     return int(line) + 1

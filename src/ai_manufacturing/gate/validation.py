@@ -39,11 +39,15 @@ def headline_years(specification_series: pd.DataFrame) -> set[int]:
     """
     headline = specification_series[specification_series["is_headline"].astype(bool)]
     spans = headline[["first_year", "last_year"]].dropna().drop_duplicates().astype(int)
-    sampled = {year for first, last in spans.itertuples(index=False) for year in range(first, last + 1)}
+    sampled = {
+        year for first, last in spans.itertuples(index=False) for year in range(first, last + 1)
+    }
     return sampled | set(headline["fixed_year"].dropna().astype(int))
 
 
-def judge(tables: Mapping[str, duckdb.DuckDBPyRelation], headline_years: Collection[int] = ()) -> pa.Table:
+def judge(
+    tables: Mapping[str, duckdb.DuckDBPyRelation], headline_years: Collection[int] = ()
+) -> pa.Table:
     """Judge tables by all suites that judge one of them.
 
     Parameters
@@ -64,7 +68,9 @@ def judge(tables: Mapping[str, duckdb.DuckDBPyRelation], headline_years: Collect
     )
 
 
-def validate(table: pd.DataFrame, suite_name: str, headline_years: Collection[int] = ()) -> pa.Table:
+def validate(
+    table: pd.DataFrame, suite_name: str, headline_years: Collection[int] = ()
+) -> pa.Table:
     """Check rows of a table against the suite expectations/<suite_name>.json.
 
     Parameters
@@ -79,10 +85,11 @@ def validate(table: pd.DataFrame, suite_name: str, headline_years: Collection[in
     Returns
     -------
     Table
-        The columns of gate_results. One row per expectation, and one more where it is critical, judges row by row and
-        some rows are not judged: on these it is a warning. A critical expectation with one answer for all rows, such as
-        a mean, is asked of the judged rows only, and has no counts of rows. One that cannot be evaluated has failed.
-        `failing_rows` and `validation_result` are JSON.
+        The columns of gate_results. One row per expectation, and one more where it is critical,
+        judges row by row and some rows are not judged: on these it is a warning. A critical
+        expectation with one answer for all rows, such as a mean, is asked of the judged rows only,
+        and has no counts of rows. One that cannot be evaluated has failed. `failing_rows` and
+        `validation_result` are JSON.
 
     Raises
     ------
@@ -118,25 +125,41 @@ def validate(table: pd.DataFrame, suite_name: str, headline_years: Collection[in
         answers = batches.get_batch({"dataframe": part.reset_index(drop=True)}).validate(
             gx.ExpectationSuite(name=suite_name, expectations=asked), result_format=result_format
         )
-        results = [json.loads(json.dumps(answer.to_json_dict(), default=_plain)) for answer in answers.results]
+        results = [
+            json.loads(json.dumps(answer.to_json_dict(), default=_plain))
+            for answer in answers.results
+        ]
         # In the order in which they could be evaluated, which is not that of the suite.
         by_description = {result["expectation_config"]["description"]: result for result in results}
-        return [(declared, by_description[declared["description"]], len(part)) for declared in asked]
+        return [
+            (declared, by_description[declared["description"]], len(part)) for declared in asked
+        ]
 
     table = table.sort_values(suite.key, ignore_index=True)
     is_judged = pd.Series(True, index=table.index)
     for column in suite.critical_where:
-        is_judged &= table["year"].isin(headline_years) if column == HEADLINE_YEARS else table[column].astype(bool)
+        is_judged &= (
+            table["year"].isin(headline_years)
+            if column == HEADLINE_YEARS
+            else table[column].astype(bool)
+        )
     if is_judged.all():
         answered = ask(table, expectations)
     else:
-        answered = ask(table[is_judged], [one for one in expectations if one["severity"] == "critical"])
+        answered = ask(
+            table[is_judged], [one for one in expectations if one["severity"] == "critical"]
+        )
         prefixes = OTHER_YEARS if {*suite.critical_where} == {HEADLINE_YEARS} else OTHER_SERIES
-        by_row = [declared for declared, result, _ in answered if _counts_rows(result) or _exception(result)]
+        by_row = [
+            declared
+            for declared, result, _ in answered
+            if _counts_rows(result) or _exception(result)
+        ]
         answered += ask(table[~is_judged], [_as_warning(declared, prefixes) for declared in by_row])
         answered += ask(table, [one for one in expectations if one["severity"] != "critical"])
     rows = [
-        {"extract_set": extract_set, "suite": suite_name, "row_count": row_count} | _row(declared, result)
+        {"extract_set": extract_set, "suite": suite_name, "row_count": row_count}
+        | _row(declared, result)
         for declared, result, row_count in answered
     ]
     return pa.Table.from_pylist(rows, schema=contracts.schema("gate_results"))
@@ -146,7 +169,11 @@ def _as_warning(declared: Declared, prefixes: tuple[str, str]) -> Declared:
     """Return a critical expectation as it stands for rows that are not judged."""
     english, chinese = prefixes
     meta = declared["meta"] | {"zh": chinese + declared["meta"]["zh"]}
-    return declared | {"severity": "warning", "description": english + declared["description"], "meta": meta}
+    return declared | {
+        "severity": "warning",
+        "description": english + declared["description"],
+        "meta": meta,
+    }
 
 
 def _row(declared: Declared, result: Result) -> dict[str, Any]:
@@ -160,9 +187,14 @@ def _row(declared: Declared, result: Result) -> dict[str, Any]:
         "arguments": _json(declared["kwargs"]),
         "severity": declared["severity"],
         "success": result["success"],
-        "observed_value": f"could not be evaluated: {exception}" if exception else _json(_observed(details)),
-        # A missing value gives nothing to check, nor does a row that the condition of the expectation leaves out.
-        "checked_count": details["element_count"] - details.get("missing_count", 0) if counts_rows else None,
+        "observed_value": (
+            f"could not be evaluated: {exception}" if exception else _json(_observed(details))
+        ),
+        # A missing value gives nothing to check, nor does a row that the condition of the
+        # expectation leaves out.
+        "checked_count": (
+            details["element_count"] - details.get("missing_count", 0) if counts_rows else None
+        ),
         "failing_row_count": details["unexpected_count"] if counts_rows else None,
         "failing_rows": _json(failing) if failing else None,
         "series": " ".join(declared["meta"].get("series", ())) or None,
@@ -171,12 +203,18 @@ def _row(declared: Declared, result: Result) -> dict[str, Any]:
 
 
 def _counts_rows(result: Result) -> bool:
-    """Whether an expectation judges row by row; one with a single answer, such as a mean, has no counts of rows."""
+    """Whether an expectation judges row by row.
+
+    One with a single answer, such as a mean, has no counts of rows.
+    """
     return "element_count" in result["result"]
 
 
 def _exception(result: Result) -> str | None:
-    """Return why an expectation could not be evaluated, if so: it stands there at once or by metric."""
+    """Return why an expectation could not be evaluated, if so.
+
+    It stands there at once or by metric.
+    """
     information = result["exception_info"]
     by_metric = [one for one in information.values() if isinstance(one, dict)] or [information]
     return next((one["exception_message"] for one in by_metric if one["raised_exception"]), None)
@@ -201,8 +239,15 @@ def _plain(value: Any) -> Any:
 
 
 def fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
-    """Return what tells a table from another of its name: its number of rows, and the sum of their hashes."""
-    (counted,) = relation.set_alias("counted").aggregate("count(*), coalesce(sum(hash(counted)), 0)").fetchall()
+    """Return what tells a table from another of its name.
+
+    Its number of rows, and the sum of their hashes.
+    """
+    (counted,) = (
+        relation.set_alias("counted")
+        .aggregate("count(*), coalesce(sum(hash(counted)), 0)")
+        .fetchall()
+    )
     return int(counted[0]), str(counted[1])
 
 
@@ -216,7 +261,9 @@ def fingerprints(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
 
 
 def require_order(stale: pd.DataFrame) -> None:
-    """Refuse relations that are older than what they are made of: the gate would have judged another state.
+    """Refuse relations that are older than what they are made of.
+
+    The gate would have judged another state.
 
     Parameters
     ----------
@@ -235,11 +282,13 @@ def require_order(stale: pd.DataFrame) -> None:
     raise GateFailedError("\n".join([*lines, f"Run dbt build, or dbt build --select {command}"]))
 
 
-def require(results: pd.DataFrame, judged: pd.DataFrame, /, **relations: duckdb.DuckDBPyRelation) -> None:
+def require(
+    results: pd.DataFrame, judged: pd.DataFrame, /, **relations: duckdb.DuckDBPyRelation
+) -> None:
     """Let estimates through only on relations that were judged, if no critical expectation failed.
 
-    However dbt was called. Publishing a held build by hand sets ACCEPTED_GATE_FAILURES to the reason, which its release
-    keeps.
+    However dbt was called. Publishing a held build by hand sets ACCEPTED_GATE_FAILURES to the
+    reason, which its release keeps.
 
     Parameters
     ----------
@@ -253,20 +302,25 @@ def require(results: pd.DataFrame, judged: pd.DataFrame, /, **relations: duckdb.
     Raises
     ------
     GateFailedError
-        Naming the critical expectations that failed, or the relations that are not as they were when they were judged.
+        Naming the critical expectations that failed, or the relations that are not as they were
+        when they were judged.
     """
     known = {row.relation: (row.row_count, row.content) for row in judged.itertuples()}
-    others = [name for name, relation in relations.items() if fingerprint(relation) != known.get(name)]
+    others = [
+        name for name, relation in relations.items() if fingerprint(relation) != known.get(name)
+    ]
     if others:
         command = " ".join(f"{name}+" for name in others)
         raise GateFailedError(
-            f"{', '.join(others)}: not as the gate judged it; it was rebuilt or changed since. No estimate is made of "
-            f"it. Run dbt build, or dbt build --select {command}"
+            f"{', '.join(others)}: not as the gate judged it; it was rebuilt or changed since. No"
+            f" estimate is made of it. Run dbt build, or dbt build --select {command}"
         )
     failed = results[(results["severity"] == "critical") & ~results["success"].astype(bool)]
     if len(failed) and not os.environ.get("ACCEPTED_GATE_FAILURES"):
         expectations = "\n".join(f"{row.suite}: {row.description}" for row in failed.itertuples())
-        raise GateFailedError(f"The gate holds these estimates back; see gates.gate_results.\n{expectations}")
+        raise GateFailedError(
+            f"The gate holds these estimates back; see gates.gate_results.\n{expectations}"
+        )
 
 
 def declared_description(description: str) -> str:

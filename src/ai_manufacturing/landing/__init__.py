@@ -1,7 +1,8 @@
 """Delivered files to typed rows: each record of each file lands, or is set aside with a reason.
 
-`deliveries` lands what is new into an append-only Parquet store and records it in the log; `rows` and `rejected_rows`
-read back whatever the log holds, with the deliveries from which and until which each row is valid.
+`deliveries` lands what is new into an append-only Parquet store and records it in the log; `rows`
+and `rejected_rows` read back whatever the log holds, with the deliveries from which and until which
+each row is valid.
 """
 
 from importlib import import_module

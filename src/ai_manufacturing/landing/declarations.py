@@ -32,10 +32,11 @@ OF_TABLES = {"file_name", "key", "period", "sheets", "column_sum", "headings", "
 class Source(Declared):
     """One kind of file that a provider delivers.
 
-    `key` names the columns that identify a record, `period` the one of them that holds the statistical year: a later
-    delivery replaces an earlier one's records of a period if it repeats one of them. `sheets` are patterns of the names
-    of the sheets to read, all of them where it is empty. `column_sum` is what each column of numbers of a file adds to.
-    `headings` are the other headings under which some files hold a column, by column. `feeds` are the series that its
+    `key` names the columns that identify a record, `period` the one of them that holds the
+    statistical year: a later delivery replaces an earlier one's records of a period if it repeats
+    one of them. `sheets` are patterns of the names of the sheets to read, all of them where it is
+    empty. `column_sum` is what each column of numbers of a file adds to. `headings` are the other
+    headings under which some files hold a column, by column. `feeds` are the series that its
     staging model makes of it, so that who lacks its file knows what it holds.
     """
 
@@ -73,7 +74,11 @@ class Source(Declared):
     @property
     def read_headings(self) -> dict[str, str]:
         """The columns that the file itself holds, by each heading under which it may hold them."""
-        return {heading: column for column in self.read_columns for heading in (column, *self.headings.get(column, ()))}
+        return {
+            heading: column
+            for column in self.read_columns
+            for heading in (column, *self.headings.get(column, ()))
+        }
 
     @property
     def read_key(self) -> list[str]:
@@ -266,9 +271,15 @@ def series() -> set[str]:
 
 
 def entity_columns(sources: Iterable[Source], entity: str) -> dict[str, str]:
-    """Return the columns of an entity and their types: the union over its sources, in declaration order."""
+    """Return the columns of an entity and their types.
+
+    The union over its sources, in declaration order.
+    """
     return {
-        column: declared for source in sources if source.entity == entity for column, declared in source.columns.items()
+        column: declared
+        for source in sources
+        if source.entity == entity
+        for column, declared in source.columns.items()
     }
 
 
@@ -278,10 +289,19 @@ def claiming(names: list[str], sources: list[Source]) -> list[tuple[Source, dict
     One provider may declare a file once for each entity that it feeds.
     """
     paths = [name.split("/") for name in names]
-    declared = [source for source in sources if any(_matches(path, source.files.split("/")) for path in paths)]
-    if len({source.entity for source in declared}) < len(declared) or len({source.provider for source in declared}) > 1:
+    declared = [
+        source
+        for source in sources
+        if any(_matches(path, source.files.split("/")) for path in paths)
+    ]
+    if (
+        len({source.entity for source in declared}) < len(declared)
+        or len({source.provider for source in declared}) > 1
+    ):
         both = " and ".join(f"{source.provider}.{source.name}" for source in declared)
-        raise FileFault(f"declared twice, by {both}. Make their `files` patterns exclude each other.")
+        raise FileFault(
+            f"declared twice, by {both}. Make their `files` patterns exclude each other."
+        )
     return [(source, _file_name_values(names, source)) for source in declared]
 
 
@@ -298,7 +318,10 @@ def _file_name_values(names: list[str], source: Source) -> dict[str, str]:
 
 
 def nearest(file_path: str, sources: list[Source]) -> str | None:
-    """Return the declaration that a file nearly answers to: by its name in any folder or ending, or by its folder."""
+    """Return the declaration that a file nearly answers to.
+
+    By its name in any folder or ending, or by its folder.
+    """
 
     def parts(path: str) -> tuple[str, str]:
         folder, _, name = unicodedata.normalize("NFKC", path).casefold().rpartition("/")
@@ -331,9 +354,9 @@ def _conflicts(found: dict[str, Provider]) -> Iterator[str]:
             other = first.setdefault((source.entity, column), source)
             if other.columns[column] != declared:
                 yield (
-                    f"{source.provider}/{source.provider}.toml, source {source.name}, column {column}: {declared} "
-                    f"here, {other.columns[column]} in source {other.name} of {other.provider}, and both land in "
-                    f"raw_{source.entity}. Declare one type."
+                    f"{source.provider}/{source.provider}.toml, source {source.name}, column"
+                    f" {column}: {declared} here, {other.columns[column]} in source {other.name} of"
+                    f" {other.provider}, and both land in raw_{source.entity}. Declare one type."
                 )
 
 
@@ -346,8 +369,8 @@ def _contradictions(found: dict[str, Provider]) -> Iterator[str]:
             if other.in_sql != register.in_sql or other.covers != register.covers:
                 both = f"{other.name} and {register.name}"
                 yield (
-                    f"{name}/{name}.toml, registers {both}: they have one staging model, and "
-                    "differ in covers, lacks or place. Declare the same, or make two providers of them."
+                    f"{name}/{name}.toml, registers {both}: they have one staging model, and differ"
+                    " in covers, lacks or place. Declare the same, or make two providers of them."
                 )
 
 
@@ -364,7 +387,10 @@ def _unknown_series(found: dict[str, Provider]) -> Iterator[str]:
 
 
 def _matches(parts: list[str], patterns: list[str]) -> bool:
-    """Whether a path fits a pattern, as Path.glob has it: a star stays inside a folder, two stars do not."""
+    """Whether a path fits a pattern, as Path.glob has it.
+
+    A star stays inside a folder, two stars do not.
+    """
     if not patterns:
         return not parts
     first, *others = patterns

@@ -15,7 +15,13 @@ from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations, landed, log, registers, store, validity
 from ai_manufacturing.landing.declarations import Register, Source
 from ai_manufacturing.landing.errors import LandingError
-from ai_manufacturing.landing.extracts import DESCRIPTION, ExtractSet, escaped, extract_set, is_utf_8
+from ai_manufacturing.landing.extracts import (
+    DESCRIPTION,
+    ExtractSet,
+    escaped,
+    extract_set,
+    is_utf_8,
+)
 from ai_manufacturing.landing.land import land_folder
 from ai_manufacturing.landing.log import Delivery
 from ai_manufacturing.landing.provenance import GENERATED, NOT_DECLARED
@@ -37,22 +43,26 @@ def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Tab
     Returns
     -------
     pa.Table
-        The columns of raw_deliveries. One row per delivery of the log, and one per file of the folder that nobody
-        declared, by path; such a file has no number, provider, source or entity, and no rows.
+        The columns of raw_deliveries. One row per delivery of the log, and one per file of the
+        folder that nobody declared, by path; such a file has no number, provider, source or entity,
+        and no rows.
 
     Raises
     ------
     LandingError
-        With one line for each file that cannot be landed; the others are in the store nevertheless, but not in the
-        log. Or if a source does not declare its provenance, the log does not reach `as_of`, or the path of the store
-        is not UTF-8, which Parquet's readers need.
+        With one line for each file that cannot be landed; the others are in the store nevertheless,
+        but not in the log. Or if a source does not declare its provenance, the log does not reach
+        `as_of`, or the path of the store is not UTF-8, which Parquet's readers need.
     """
     declared = declarations.by_name()
     described = extract_set(settings.extracts_dir())
     _refuse_another(described.name, held)
     folder = settings.landing_dir()
     if not is_utf_8(str(folder)):
-        raise LandingError(f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to another.")
+        raise LandingError(
+            f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to"
+            " another."
+        )
     with store.held(folder) as removed:
         for line in removed:
             print(line, file=sys.stderr)
@@ -84,7 +94,10 @@ def _deliveries(
         for delivery in state.deliveries.values()
     }
     landed.require(folder, [store_key for store_key, _ in keys.values()])
-    records = [_recorded(delivery, *keys[delivery.number], folder) for delivery in state.deliveries.values()]
+    records = [
+        _recorded(delivery, *keys[delivery.number], folder)
+        for delivery in state.deliveries.values()
+    ]
     for record in records:
         is_drawn = record["synthetic"] or described.kind == "synthetic"
         source = declared.get((record["provider"], record["source_name"]))
@@ -92,8 +105,13 @@ def _deliveries(
         record.update(origin.columns if origin else NOT_DECLARED)
     validity.add(records, declared, folder)
     # one synthetic file makes the whole set synthetic
-    synthetic = any(record["synthetic"] for record in records + others if record["valid_until_delivery"] is None)
-    constants = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
+    synthetic = any(
+        record["synthetic"] for record in records + others if record["valid_until_delivery"] is None
+    )
+    constants = {
+        "extract_set": described.name,
+        "extract_set_kind": "synthetic" if synthetic else described.kind,
+    }
     table = pa.Table.from_pylist(
         [record | constants for record in sorted(records + others, key=by_path)],
         schema=contracts.schema("raw_deliveries"),
@@ -133,15 +151,19 @@ def _refuse_another(name: str, held: pa.Table | None) -> None:
     for other in set(held["extract_set"].to_pylist() if held else []) - {name}:
         raise LandingError(
             f"{os.environ.get('WAREHOUSE_PATH') or 'build/warehouse.duckdb'} holds the extract set "
-            f'"{other}", and EXTRACTS_DIR now holds "{name}". Nothing has landed. If these files continue that set, '
-            f'write name: "{other}" into their {DESCRIPTION}. Otherwise set WAREHOUSE_PATH to another file, or delete '
+            f'"{other}", and EXTRACTS_DIR now holds "{name}". Nothing has landed. If these files'
+            " continue that set, "
+            f'write name: "{other}" into their {DESCRIPTION}. Otherwise set WAREHOUSE_PATH to'
+            " another file, or delete "
             "this one."
         )
 
 
 def _extract_set_table(described: ExtractSet) -> pa.Table:
     period = described.period.model_dump() if described.period else {}
-    return pa.Table.from_pylist([{"extract_set": described.name} | period], schema=contracts.schema("raw_extract_set"))
+    return pa.Table.from_pylist(
+        [{"extract_set": described.name} | period], schema=contracts.schema("raw_extract_set")
+    )
 
 
 def declared_sources() -> pa.Table:
@@ -159,8 +181,8 @@ def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
         return f"as_of_delivery {as_of}: {name} has the deliveries 1 to {count}. Give one of them."
     others = ", ".join(log.sets(folder)) or "none"
     return (
-        f"as_of_delivery {as_of}: the store has no deliveries of {name}, only of: {others}. Set EXTRACTS_DIR to the "
-        "folder of one of them, or LANDING_DIR to the store of this one."
+        f"as_of_delivery {as_of}: the store has no deliveries of {name}, only of: {others}. Set"
+        " EXTRACTS_DIR to the folder of one of them, or LANDING_DIR to the store of this one."
     )
 
 
@@ -168,10 +190,10 @@ def _refuse_renamed(name: str, present: list[dict[str, Any]], folder: Path) -> N
     """Ask whether a folder without a log holds a set that the store knows under another name."""
     for other, shared, held in log.continued_under_another_name(folder, name, present)[:1]:
         raise LandingError(
-            f"{settings.extracts_dir()}: the store has no extract set {name}, and {shared} of the {held} files of "
-            f"its extract set {other} lie in this folder. If it is that set under a new name, write name: "
-            f"{json.dumps(other, ensure_ascii=False)} into its {DESCRIPTION}; if it is another set, name: "
-            f"{json.dumps(name, ensure_ascii=False)}."
+            f"{settings.extracts_dir()}: the store has no extract set {name}, and {shared} of the"
+            f" {held} files of its extract set {other} lie in this folder. If it is that set under"
+            f" a new name, write name: {json.dumps(other, ensure_ascii=False)} into its"
+            f" {DESCRIPTION}; if it is another set, name: {json.dumps(name, ensure_ascii=False)}."
         )
 
 
@@ -187,8 +209,8 @@ def store_key_of(
             return store_key, False
         if is_in_folder:
             raise LandingError(
-                f"{event['file_path']}: not landed under today's declaration of {source.provider}.{source.name}. "
-                "Run the build once without as_of_delivery."
+                f"{event['file_path']}: not landed under today's declaration of"
+                f" {source.provider}.{source.name}. Run the build once without as_of_delivery."
             )
     return event["store_key"], True
 
@@ -221,5 +243,6 @@ def _writing(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise LandingError(
-            f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Make room there."
+            f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Make room"
+            " there."
         ) from error

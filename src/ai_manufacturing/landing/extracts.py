@@ -28,7 +28,12 @@ DESCRIPTION = "extract_set.yml"
 DESCRIPTION_LIMIT = 2**16
 NAME_LIMIT = 255  # bytes of a file's name, as file systems have it
 VALUE_LIMIT = 1000  # characters
-_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # two names that differ by these alone look the same
 
 
@@ -82,7 +87,10 @@ class ExtractSet(Declared):
 
 @dataclass(frozen=True)
 class DeliveredFile:
-    """A file, or a member of an archive, and one declaration of it; None where nobody declared it, and a hint why."""
+    """A file, or a member of an archive, and one declaration of it.
+
+    None where nobody declared it, and a hint why.
+    """
 
     path: Path
     file_path: str
@@ -103,8 +111,8 @@ class DeliveredFile:
         Raises
         ------
         FileFault
-            If it is larger than the limit, or a member of an archive that is damaged, expands beyond the limits or is
-            an archive itself.
+            If it is larger than the limit, or a member of an archive that is damaged, expands
+            beyond the limits or is an archive itself.
         """
         if self.member is None:
             containers.check_size(self.path.stat().st_size)
@@ -147,12 +155,13 @@ def extract_set(folder: Path) -> ExtractSet:
     Raises
     ------
     LandingError
-        If there is no such folder, or its extract_set.yml is not YAML, names no set, gives another kind or a period
-        that cannot be one.
+        If there is no such folder, or its extract_set.yml is not YAML, names no set, gives another
+        kind or a period that cannot be one.
     """
     if not folder.is_dir():
         raise LandingError(
-            f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."
+            f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the"
+            " synthetic sample."
         )
     described = _description(folder / DESCRIPTION)
     values = {"name": escaped(folder.name), "is_named_by_folder": "name" not in described}
@@ -172,9 +181,14 @@ def _description(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(DESCRIPTION_LIMIT + 1)
     except OSError as error:
-        raise LandingError(f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions.") from error
+        raise LandingError(
+            f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions."
+        ) from error
     if len(content) > DESCRIPTION_LIMIT:
-        raise LandingError(f"{DESCRIPTION}: larger than {DESCRIPTION_LIMIT:,} bytes. Keep name and kind, or delete it.")
+        raise LandingError(
+            f"{DESCRIPTION}: larger than {DESCRIPTION_LIMIT:,} bytes. Keep name and kind, or"
+            " delete it."
+        )
     return _described(content)
 
 
@@ -191,7 +205,9 @@ def _described(content: bytes) -> dict[str, Any]:
             if isinstance(event, yaml.AliasEvent):
                 raise LandingError(f"{where}: holds an alias (*). Write the value out.")
             if isinstance(event, yaml.ScalarEvent) and len(event.value) > VALUE_LIMIT:
-                raise LandingError(f"{where}: a value of more than {VALUE_LIMIT:,} characters. Shorten it.")
+                raise LandingError(
+                    f"{where}: a value of more than {VALUE_LIMIT:,} characters. Shorten it."
+                )
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
@@ -199,19 +215,27 @@ def _described(content: bytes) -> dict[str, Any]:
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:
                     line = key.start_mark.line + 1
-                    raise LandingError(f"{DESCRIPTION}, row {line}: {key.value} stands twice. Keep the right one.")
+                    raise LandingError(
+                        f"{DESCRIPTION}, row {line}: {key.value} stands twice. Keep the right one."
+                    )
                 seen.add(str(key.value))
             return super().construct_mapping(node, deep)
 
     try:
         described = yaml.load(content.decode(), Loader) or {}
     except RecursionError as error:
-        raise LandingError(f"{DESCRIPTION}: nested too deeply. Keep name and kind, or delete it.") from error
+        raise LandingError(
+            f"{DESCRIPTION}: nested too deeply. Keep name and kind, or delete it."
+        ) from error
     except (yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise LandingError(f"{DESCRIPTION}: not a YAML mapping ({reason}). Correct or delete it.") from error
+        raise LandingError(
+            f"{DESCRIPTION}: not a YAML mapping ({reason}). Correct or delete it."
+        ) from error
     if not isinstance(described, dict):
-        raise LandingError(f"{DESCRIPTION}: not a YAML mapping. Write lines such as name: autumn, or delete it.")
+        raise LandingError(
+            f"{DESCRIPTION}: not a YAML mapping. Write lines such as name: autumn, or delete it."
+        )
     return described
 
 
@@ -228,8 +252,9 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     Returns
     -------
     tuple of (list of DeliveredFile, list of str)
-        The files by path, once for each entity that they feed, and one line for each file with two declarations for
-        one entity, a name that its declaration cannot use, or an archive that cannot be trusted.
+        The files by path, once for each entity that they feed, and one line for each file with two
+        declarations for one entity, a name that its declaration cannot use, or an archive that
+        cannot be trusted.
 
     Raises
     ------
@@ -244,18 +269,22 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
                 files.extend(_delivered(path, file_path, sources))
             elif containers.is_half_written(path, folder):
                 faults.append(
-                    f"{file_path}: Spark did not finish writing this folder: it has no {SUCCESS_MARKER}. Ask for the "
-                    f"whole folder, or delete it; if it is whole, put an empty file {SUCCESS_MARKER} into it."
+                    f"{file_path}: Spark did not finish writing this folder: it has no"
+                    f" {SUCCESS_MARKER}. Ask for the whole folder, or delete it; if it is whole,"
+                    f" put an empty file {SUCCESS_MARKER} into it."
                 )
         except FileFault as fault:
             faults.append(fault.line(file_path))
         except OSError as error:
-            faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
+            faults.append(
+                f"{file_path}: cannot be read ({error.strerror}). Correct its permissions."
+            )
     if not faults and not any(file.source for file in files):
         hints = [f"{file.file_path}: {file.hint}" for file in files if file.hint]
         raise LandingError(
-            f"{folder}: none of its {len(files)} files is declared in models/staging/<provider>/<provider>.toml. "
-            "Set EXTRACTS_DIR to the folder of the deliveries, or declare them.",
+            f"{folder}: none of its {len(files)} files is declared in"
+            " models/staging/<provider>/<provider>.toml. Set EXTRACTS_DIR to the folder of the"
+            " deliveries, or declare them.",
             *hints,
         )
     return sorted(files, key=lambda file: file.file_path), faults
@@ -280,15 +309,16 @@ def walk(
     Yields
     ------
     tuple of (Path, str)
-        The path, and its path below the extracts folder, escaped. Without what is no delivery, and what lies below it.
+        The path, and its path below the extracts folder, escaped. Without what is no delivery, and
+        what lies below it.
     """
     try:
         status = folder.stat()
         paths = sorted(folder.iterdir())
     except OSError as error:
         faults.append(
-            f"{below.removesuffix('/') or folder}: the folder cannot be read ({error.strerror}). Correct its "
-            "permissions, or take it out of the extracts folder."
+            f"{below.removesuffix('/') or folder}: the folder cannot be read ({error.strerror})."
+            " Correct its permissions, or take it out of the extracts folder."
         )
         return
     if below:
@@ -305,11 +335,13 @@ def walk(
                 continue
             if path.is_symlink():
                 faults.append(
-                    f"{file_path}: the link cannot be followed ({error.strerror}). Restore its target, or delete "
-                    "the link."
+                    f"{file_path}: the link cannot be followed ({error.strerror}). Restore its"
+                    " target, or delete the link."
                 )
             elif not isinstance(error, FileNotFoundError):  # one that is gone by now was withdrawn
-                faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
+                faults.append(
+                    f"{file_path}: cannot be read ({error.strerror}). Correct its permissions."
+                )
             continue
         if stat.S_ISREG(target.st_mode):
             if not is_no_delivery(file_path):
@@ -319,13 +351,16 @@ def walk(
             yield from walk(path, faults, f"{file_path}/", above)
         elif not stat.S_ISDIR(target.st_mode) and not is_no_delivery(file_path):
             faults.append(
-                f"{file_path}: it is {_KINDS.get(stat.S_IFMT(target.st_mode), 'a special file')}, which is not read. "
-                "Deliver a regular file, or take it out of the extracts folder."
+                f"{file_path}: it is {_KINDS.get(stat.S_IFMT(target.st_mode), 'a special file')},"
+                " which is not read. Deliver a regular file, or take it out of the extracts"
+                " folder."
             )
 
 
 def escaped(name: str) -> str:
-    r"""Return a file's name as text: control characters as \xNN, and if it is not UTF-8, all bytes that are not ASCII.
+    r"""Return a file's name as text.
+
+    Control characters as \xNN, and if it is not UTF-8, all bytes that are not ASCII.
 
     A backslash is doubled, so that the name can be had back.
     """
@@ -333,11 +368,17 @@ def escaped(name: str) -> str:
     if not is_utf_8(name):
         name, last = os.fsencode(name).decode("latin-1"), "\x7e"
     marks = name.replace("\\", "\\\\")
-    return "".join(f"\\x{ord(mark):02x}" if mark < " " or mark == "\x7f" or mark > last else mark for mark in marks)
+    return "".join(
+        f"\\x{ord(mark):02x}" if mark < " " or mark == "\x7f" or mark > last else mark
+        for mark in marks
+    )
 
 
 def readable(name: str) -> str:
-    """Return a name as its writer saw it: old Chinese machines wrote GB18030, which is tried where UTF-8 fails."""
+    """Return a name as its writer saw it.
+
+    Old Chinese machines wrote GB18030, which is tried where UTF-8 fails.
+    """
     try:
         return name if is_utf_8(name) else os.fsencode(name).decode("gb18030")
     except UnicodeDecodeError:
@@ -364,7 +405,9 @@ def is_no_delivery(file_path: str) -> bool:
     """Whether a file is hidden, left by an open spreadsheet, Spark's own, or describes the others."""
     *_, name = parts = file_path.split("/")
     return (
-        any(part.startswith((".", "~$")) or part in (SUCCESS_MARKER, "_temporary") for part in parts)
+        any(
+            part.startswith((".", "~$")) or part in (SUCCESS_MARKER, "_temporary") for part in parts
+        )
         or name == DESCRIPTION
         or name.startswith("README")
     )
@@ -398,7 +441,10 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
             if not claims:
                 hint = declarations.nearest(beside, sources)
                 files.append(DeliveredFile(path, member_path, member=member, hint=hint))
-            files += [DeliveredFile(path, member_path, source, values, member) for source, values in claims]
+            files += [
+                DeliveredFile(path, member_path, source, values, member)
+                for source, values in claims
+            ]
     if any(file.source for file in files):
         return files
     archive.opened.close()

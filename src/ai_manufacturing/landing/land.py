@@ -21,7 +21,9 @@ from ai_manufacturing.landing.readers import containers, formats
 THREADS = 2
 
 
-def land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def land_folder(
+    sources: list[Source], folder: Path
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Land what is new; return the files whose deliveries the log keeps, and those that nobody declared."""
     files, faults = delivered_files(settings.extracts_dir(), sources)
     declared: list[dict[str, Any]] = []
@@ -52,8 +54,8 @@ def clean_up() -> list[str]:
 def land_again(years: range) -> list[str]:
     """Read anew the landed files of the extracts folder that may hold some of these years.
 
-    A file whose declaration names no period of whole numbers may hold any year, as may a register. What is gone from
-    the folder stays in the store as it is.
+    A file whose declaration names no period of whole numbers may hold any year, as may a register.
+    What is gone from the folder stays in the store as it is.
 
     Parameters
     ----------
@@ -113,7 +115,10 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
     except FileFault as fault:
         return fault.line(file.file_path)
     except OSError as error:
-        return f"{file.file_path}: cannot be read ({error.strerror}). Correct its permissions, or deliver it again."
+        return (
+            f"{file.file_path}: cannot be read ({error.strerror}). Correct its permissions, or"
+            " deliver it again."
+        )
     except MemoryError:
         return _too_large(file)
     try:
@@ -121,15 +126,17 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
     except FileFault as fault:
         return " ".join([fault.line(file.file_path), *_contradiction(file.file_path, content)])
     except OSError as error:
-        return f"{file.file_path}: cannot be stored in {folder} ({error.strerror}). Make room there."
+        return (
+            f"{file.file_path}: cannot be stored in {folder} ({error.strerror}). Make room there."
+        )
     except MemoryError:
         return _too_large(file)
 
 
 def _too_large(file: DeliveredFile) -> str:
     return (
-        f"{file.file_path}: the memory of this machine does not hold its {file.path.stat().st_size:,} bytes. Deliver "
-        "it in parts, or build on a larger machine."
+        f"{file.file_path}: the memory of this machine does not hold its"
+        f" {file.path.stat().st_size:,} bytes. Deliver it in parts, or build on a larger machine."
     )
 
 
@@ -152,9 +159,15 @@ def _unclaimed(file: DeliveredFile) -> dict[str, Any]:
     return delivered | counts | nothing | {"synthetic": False, "hint": file.hint}
 
 
-def _land_content(file: DeliveredFile, source: Source, content: bytes, folder: Path) -> dict[str, Any]:
+def _land_content(
+    file: DeliveredFile, source: Source, content: bytes, folder: Path
+) -> dict[str, Any]:
     delivery_id = hashlib.sha256(content).hexdigest()
-    delivered = {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": len(content)}
+    delivered = {
+        "file_path": file.file_path,
+        "delivery_id": delivery_id,
+        "size_bytes": len(content),
+    }
     store_key = store.key(delivery_id, source, file.file_name_values)
     if not store.holds(folder, store_key):
         detected, sheets = formats.read(content, source.read_headings)
@@ -172,5 +185,7 @@ def _facts(file: DeliveredFile, source: Source) -> dict[str, Any]:
         "file_name_values": file.file_name_values,
         # facts for people; nothing is decided by them
         "modified_at": file.modified_at.isoformat(),
-        "landed_at": datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None).isoformat(),
+        "landed_at": (
+            datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None).isoformat()
+        ),
     }

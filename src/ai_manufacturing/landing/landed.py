@@ -1,6 +1,7 @@
 """SHA-256 of each file of the store, in the line of the log that landed it.
 
-A line is written before the folder that it names has its name, so that each folder of the store has one.
+A line is written before the folder that it names has its name, so that each folder of the store has
+one.
 """
 
 import os
@@ -15,8 +16,8 @@ from ai_manufacturing.system import integrity
 
 THREADS = 2
 LAND_AGAIN = (
-    "Restore its folder from a backup; or, if the extracts folder still has the delivered file, delete this folder, "
-    "and run the build again; the file then lands again."
+    "Restore its folder from a backup; or, if the extracts folder still has the delivered file,"
+    " delete this folder, and run the build again; the file then lands again."
 )
 
 _found_whole: dict[Path, tuple[Any, ...]] = {}
@@ -25,7 +26,9 @@ _found_whole: dict[Path, tuple[Any, ...]] = {}
 def add(written: Path, store: Path, store_key: str) -> None:
     """Record a landed folder that is about to be named, as one that this process has found whole."""
     signature = _signature(written)
-    files = {f"{store_key}/{path.name}": integrity.sha256(path) for path in sorted(written.iterdir())}
+    files = {
+        f"{store_key}/{path.name}": integrity.sha256(path) for path in sorted(written.iterdir())
+    }
     log.append(store, lambda lines: {"files": files})
     _found_whole[store / store_key] = signature
 
@@ -84,8 +87,14 @@ def require(store: Path, store_keys: Iterable[str]) -> None:
     LandingError
         With one line for each file that differs.
     """
-    keys = [key for key in dict.fromkeys(store_keys) if _found_whole.get(store / key) != _signature(store / key)]
-    keys = [key for key in keys if (store / key).is_dir()]  # what is missing is named by whoever reads it
+    keys = [
+        key
+        for key in dict.fromkeys(store_keys)
+        if _found_whole.get(store / key) != _signature(store / key)
+    ]
+    keys = [
+        key for key in keys if (store / key).is_dir()
+    ]  # what is missing is named by whoever reads it
     if not keys:
         return
     expected = by_folder(recorded(store))
@@ -103,4 +112,6 @@ def _signature(folder: Path) -> tuple[Any, ...]:
         stats = [(entry.name, entry.stat()) for entry in os.scandir(folder)]
     except OSError:
         return ()
-    return tuple(sorted((name, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for name, at in stats))
+    return tuple(
+        sorted((name, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for name, at in stats)
+    )

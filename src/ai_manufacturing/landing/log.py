@@ -1,8 +1,11 @@
-"""The log of the landing store: what landed, and what of each extract set was delivered and withdrawn, in order.
+"""The log of the landing store.
 
-A line of `<store>/log/deliveries.jsonl` (integrity.py) has the SHA-256 of landed `files`, by path; or `deliveries`, the
-events of one landing by extract set. Their numbers decide, clocks do not. What is valid is computed from the events,
-never stored, so that the warehouse as it was after any of them is the same computation on fewer.
+What landed, and what of each extract set was delivered and withdrawn, in order.
+
+A line of `<store>/log/deliveries.jsonl` (integrity.py) has the SHA-256 of landed `files`, by path;
+or `deliveries`, the events of one landing by extract set. Their numbers decide, clocks do not. What
+is valid is computed from the events, never stored, so that the warehouse as it was after any of
+them is the same computation on fewer.
 """
 
 import json
@@ -19,8 +22,8 @@ from ai_manufacturing.system.integrity import Chain, Line
 
 NAME = "log/deliveries.jsonl"
 WAY_OUT = (
-    "Restore it and its .head from one backup. If there is none, delete the landing store: the delivered files then "
-    "land again, as first deliveries."
+    "Restore it and its .head from one backup. If there is none, delete the landing store: the"
+    " delivered files then land again, as first deliveries."
 )
 
 Event = dict[str, Any]
@@ -69,7 +72,8 @@ class State:
         # files that change names pass each other in a landing: what is gone shows at its end
         for whose, number in ended.items():
             if not self._path_counts[whose]:
-                # the records belong to the first delivery of these bytes, and stay as long as any copy of it does
+                # the records belong to the first delivery of these bytes, and stay as long as any
+                # copy of it does
                 self._first.pop(whose).withdrawn_by = number
 
     def _add(self, event: Event) -> None:
@@ -90,7 +94,12 @@ class State:
 
 def identity(event: Event) -> Identity:
     """Return what makes two deliveries the same."""
-    return event["provider"], event["source_name"], event["delivery_id"], json.dumps(event["file_name_values"])
+    return (
+        event["provider"],
+        event["source_name"],
+        event["delivery_id"],
+        json.dumps(event["file_name_values"]),
+    )
 
 
 def place(event: Event) -> Place:
@@ -141,14 +150,14 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
     extract_set : str
         Its name.
     present : list of dict
-        The files that the folder holds now, by path: file_path, provider, source_name, delivery_id, file_name_values
-        and whatever else is to be kept.
+        The files that the folder holds now, by path: file_path, provider, source_name, delivery_id,
+        file_name_values and whatever else is to be kept.
 
     Returns
     -------
     list of dict
-        The events in order. Of one landing, further copies of known bytes come first, so that a file that moved keeps
-        its number; then what is new, by path; then what is gone.
+        The events in order. Of one landing, further copies of known bytes come first, so that a
+        file that moved keeps its number; then what is new, by path; then what is gone.
     """
 
     def landing_of(so_far: list[Line]) -> Line | None:
@@ -168,8 +177,12 @@ def sets(store: Path) -> list[str]:
     return sorted({name for line in lines(store) for name in line.get("deliveries", {})})
 
 
-def continued_under_another_name(store: Path, extract_set: str, present: list[Event]) -> list[tuple[str, int, int]]:
-    """Return the sets whose files a folder without a log of its name holds: a folder that was renamed, perhaps.
+def continued_under_another_name(
+    store: Path, extract_set: str, present: list[Event]
+) -> list[tuple[str, int, int]]:
+    """Return the sets whose files a folder without a log of its name holds.
+
+    A folder that was renamed, perhaps.
 
     Parameters
     ----------
@@ -183,8 +196,9 @@ def continued_under_another_name(store: Path, extract_set: str, present: list[Ev
     Returns
     -------
     list of tuple of (str, int, int)
-        Name, files that are here at the same path with the same bytes, and files the set has; the most alike first.
-        Only sets that were named by their folder too, and of whose files at least half are here.
+        Name, files that are here at the same path with the same bytes, and files the set has; the
+        most alike first. Only sets that were named by their folder too, and of whose files at least
+        half are here.
     """
     if read(store, extract_set):
         return []
@@ -210,7 +224,9 @@ def _changes(state: State, present: list[Event]) -> list[Event]:
     delivered = []
     for file in new:
         replaced = state.at_place.get(place(file))
-        delivered.append({"event": "delivered", "replaces": replaced.number if replaced else None} | file)
+        delivered.append(
+            {"event": "delivered", "replaces": replaced.number if replaced else None} | file
+        )
     withdrawn = [
         {"event": "withdrawn", "withdraws": delivery.number, "file_path": where[0]}
         for where, delivery in sorted(state.at_place.items())

@@ -88,7 +88,10 @@ GENERATED = Provenance.model_validate(
         "publisher": "ai-manufacturing synthetic",
         "licence": "MIT",
         "interpolated": [],
-        "citation_en": "Synthetic numbers, drawn by the command ai-manufacturing synthetic; not to be cited as data.",
+        "citation_en": (
+            "Synthetic numbers, drawn by the command ai-manufacturing synthetic; not to be cited as"
+            " data."
+        ),
         "citation_zh": "合成数据，由命令 ai-manufacturing synthetic 生成，不可作为数据引用。",
     }
 )

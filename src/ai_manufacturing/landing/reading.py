@@ -12,7 +12,10 @@ from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 
 OF_DELIVERY = pa.schema(
-    {name: pa.string() for name in ("provider", "source_name", "delivery_number", "delivery_id", "file_path")}
+    {
+        name: pa.string()
+        for name in ("provider", "source_name", "delivery_number", "delivery_id", "file_path")
+    }
     | {"delivery_number": pa.int64()}
 )
 VALIDITY = ("valid_from_delivery", "valid_until_delivery")
@@ -33,23 +36,24 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     Returns
     -------
     pa.RecordBatchReader
-        `origin`, a struct of type ORIGIN, then all columns that any declaration gives the entity, whether delivered or
-        not. One row per landed record, by file, delivery, sheet and row; none if nothing was delivered. Further copies
-        of a delivery have no rows of their own.
+        `origin`, a struct of type ORIGIN, then all columns that any declaration gives the entity,
+        whether delivered or not. One row per landed record, by file, delivery, sheet and row; none
+        if nothing was delivered. Further copies of a delivery have no rows of their own.
 
     Raises
     ------
     LandingError
-        If no declaration names the entity or the bytes of a delivery are not those that landed; and from the reader, if
-        a delivery is missing from the store or was landed under another declaration.
+        If no declaration names the entity or the bytes of a delivery are not those that landed; and
+        from the reader, if a delivery is missing from the store or was landed under another
+        declaration.
     """
     declared = declarations.by_name()
     columns = declarations.entity_columns(declared.values(), entity)
     if not columns:
         known = ", ".join(sorted({source.entity for source in declared.values()})) or "none"
         raise LandingError(
-            f'entity "{entity}": no declaration names this entity; declared are {known}. Declare it, or correct '
-            "the name."
+            f'entity "{entity}": no declaration names this entity; declared are {known}. Declare'
+            " it, or correct the name."
         )
     schema = pa.schema(
         [
@@ -73,15 +77,17 @@ def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
     Returns
     -------
     pa.RecordBatchReader
-        OF_DELIVERY, then REJECTED_SCHEMA: where the record stands, the column at fault (null if it is the whole
-        row), the value as delivered and the reason. One row per rejected record.
+        OF_DELIVERY, then REJECTED_SCHEMA: where the record stands, the column at fault (null if it
+        is the whole row), the value as delivered and the reason. One row per rejected record.
     """
     schema = pa.schema([*OF_DELIVERY, *records.REJECTED_SCHEMA])
     folder = settings.landing_dir()
     with_rejected = [delivery for delivery in _landed(deliveries) if delivery["rejected_row_count"]]
     landed.require(folder, [delivery["store_key"] for delivery in with_rejected])
     batches = (
-        pa.RecordBatch.from_arrays([*_of_delivery(delivery, batch.num_rows).values(), *batch.columns], schema=schema)
+        pa.RecordBatch.from_arrays(
+            [*_of_delivery(delivery, batch.num_rows).values(), *batch.columns], schema=schema
+        )
         for delivery in with_rejected
         for batch in store.read_rows(folder, delivery["store_key"], "rejected")
     )
@@ -99,14 +105,17 @@ def _batches(
             is_as_declared = source is not None and [*source.columns] == batch.schema.names[2:]
             if not is_as_declared and not delivery["is_of_earlier_declaration"]:
                 raise LandingError(
-                    f"{delivery['file_path']}: landed under another declaration of {delivery['provider']}."
-                    f"{delivery['source_name']}. Run the build again from raw_deliveries."
+                    f"{delivery['file_path']}: landed under another declaration of"
+                    f" {delivery['provider']}.{delivery['source_name']}. Run the build again from"
+                    " raw_deliveries."
                 )
             origin = _of_delivery(delivery, batch.num_rows) | _validity(batch, delivery, source)
             yield _with_origin(batch, origin, schema)
 
 
-def _validity(batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | None) -> dict[str, pa.Array]:
+def _validity(
+    batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | None
+) -> dict[str, pa.Array]:
     """Return from which delivery on, and until which one, each row is valid."""
     spans = delivery["superseded_periods"]
     usual = {
@@ -117,24 +126,39 @@ def _validity(batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | 
     if period is None:
         usual = spans[0] if spans else usual
     if period is None or not spans:
-        return {name: pa.repeat(pa.scalar(usual[name], pa.int64()), batch.num_rows) for name in VALIDITY}
+        return {
+            name: pa.repeat(pa.scalar(usual[name], pa.int64()), batch.num_rows) for name in VALIDITY
+        }
     periods = pa.array([span["period"] for span in spans], pa.string())
     # the last position is that of the periods which nobody replaced
     at = pc.fill_null(pc.index_in(pc.cast(batch[period], pa.string()), periods), len(spans))
-    return {name: pa.array([span[name] for span in [*spans, usual]], pa.int64()).take(at) for name in VALIDITY}
+    return {
+        name: pa.array([span[name] for span in [*spans, usual]], pa.int64()).take(at)
+        for name in VALIDITY
+    }
 
 
 def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:
-    """Return the deliveries that have rows of their own, by path and number: a database keeps no order."""
-    with_rows = [row for row in deliveries.to_pylist() if row["store_key"] and not row["copy_of_delivery"]]
+    """Return the deliveries that have rows of their own, by path and number.
+
+    A database keeps no order.
+    """
+    with_rows = [
+        row for row in deliveries.to_pylist() if row["store_key"] and not row["copy_of_delivery"]
+    ]
     return sorted(with_rows, key=by_path)
 
 
 def _of_delivery(delivery: dict[str, Any], count: int) -> dict[str, pa.Array]:
-    return {field.name: pa.repeat(pa.scalar(delivery[field.name], field.type), count) for field in OF_DELIVERY}
+    return {
+        field.name: pa.repeat(pa.scalar(delivery[field.name], field.type), count)
+        for field in OF_DELIVERY
+    }
 
 
-def _with_origin(batch: pa.RecordBatch, origin: dict[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
+def _with_origin(
+    batch: pa.RecordBatch, origin: dict[str, pa.Array], schema: pa.Schema
+) -> pa.RecordBatch:
     """Move the place of each row, its sheet and number, to the other facts of its origin."""
     delivered = dict(zip(batch.schema.names, batch.columns, strict=True))
     nothing = {field.name: pa.nulls(batch.num_rows, field.type) for field in schema}

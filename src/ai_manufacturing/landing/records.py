@@ -16,23 +16,39 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault
-from ai_manufacturing.landing.readers.formats import NOTE_BELOW, ZERO_WIDTH, Rejected, Sheet, clean, is_note, row_text
+from ai_manufacturing.landing.readers.formats import (
+    NOTE_BELOW,
+    ZERO_WIDTH,
+    Rejected,
+    Sheet,
+    clean,
+    is_note,
+    row_text,
+)
 from ai_manufacturing.landing.readers.workbook_xml import UNSAVED
 
 ARROW_TYPES = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64()}
-REJECTED_SCHEMA = pa.schema({name: pa.string() for name in Rejected._fields} | {"row_number": pa.int64()})
+REJECTED_SCHEMA = pa.schema(
+    {name: pa.string() for name in Rejected._fields} | {"row_number": pa.int64()}
+)
 MISSING_MARKERS = {"", "-", "--", "—", "——", "…", "……", "...", "..", ".", "无", "na", "n/a", "nan"}
 
-_NUMBER = re.compile(r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII
+)
 _PLAIN = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$"
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９．，－＋", "0123456789.,-+")
-_LOOKALIKES = {"a letter O?": str.maketrans("Oo", "00"), "a letter l or I?": str.maketrans("lI", "11")}
+_LOOKALIKES = {
+    "a letter O?": str.maketrans("Oo", "00"),
+    "a letter l or I?": str.maketrans("lI", "11"),
+}
 _EXACT = 2**53
 _NOTE = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscripts, and characters in circles and in brackets
 _NOTES = re.compile(rf"\s*(?:{_NOTE}\s*)+$")
 UNFORMATTED = (
-    "XLS is read without character formats and formulas: a raised, lowered or struck-out digit is a digit, an error or "
-    "a formula without a saved value is an empty cell. Deliver XLSX to have such cells set aside."
+    "XLS is read without character formats and formulas: a raised, lowered or struck-out digit is a"
+    " digit, an error or a formula without a saved value is an empty cell. Deliver XLSX to have"
+    " such cells set aside."
 )
 _SUM_TOLERANCE = 1e-6  # shares are printed with six digits or more
 _POWER = re.compile(r"[+-]?10")
@@ -55,21 +71,23 @@ def land(
     Returns
     -------
     tuple of (Table, Table, dict)
-        The typed rows (sheet_name, row_number, then the declared columns), the rejected ones, and what is recorded of
-        them: counts, the columns that nobody declared, and notes for people.
+        The typed rows (sheet_name, row_number, then the declared columns), the rejected ones, and
+        what is recorded of them: counts, the columns that nobody declared, and notes for people.
 
     Raises
     ------
     FileFault
-        If no sheet has the declared header, a declared column stands twice, two sheets contradict each other, a hidden
-        sheet has records of its own, the file's name holds no number where one is declared, or a column does not add to
-        what is declared.
+        If no sheet has the declared header, a declared column stands twice, two sheets contradict
+        each other, a hidden sheet has records of its own, the file's name holds no number where one
+        is declared, or a column does not add to what is declared.
     """
     sheets, not_declared = _declared_sheets(sheets, source)
     with_header = [sheet for sheet in sheets if not sheet.missing(source.read_columns)]
     if not with_header:
         raise _wrong_header(sheets, source)
-    constants = {column: _file_name_value(column, text, source) for column, text in file_name_values.items()}
+    constants = {
+        column: _file_name_value(column, text, source) for column, text in file_name_values.items()
+    }
 
     landed: list[pa.Table] = []
     rejected: list[Rejected] = []
@@ -102,11 +120,19 @@ def land(
         "synthetic": _is_synthetic(rows, source),
         "notes": " ".join(_remarks(sheets, with_header, notes, in_text, source)) or None,
     }
-    return rows, pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA), record
+    return (
+        rows,
+        pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA),
+        record,
+    )
 
 
 def _remarks(
-    sheets: list[Sheet], with_header: list[Sheet], notes: list[str], in_text: list[str], source: Source
+    sheets: list[Sheet],
+    with_header: list[Sheet],
+    notes: list[str],
+    in_text: list[str],
+    source: Source,
 ) -> Iterable[str]:
     """Yield what a person must know of a file that landed."""
     if notes:
@@ -114,15 +140,18 @@ def _remarks(
     if any(sheet.unformatted is not None for sheet in sheets):
         yield UNFORMATTED
     if in_text:
-        yield f"Compare {len(in_text)} numbers that stand as text, and may have such digits: {in_text[0]}."
+        yield (
+            f"Compare {len(in_text)} numbers that stand as text, and may have such digits:"
+            f" {in_text[0]}."
+        )
     names = json.dumps([sheet.name for sheet in with_header], ensure_ascii=False)
     for sheet in sheets:
         if lacking := sheet.missing(source.read_columns):
             yield (
-                f"Sheet {sheet.name} lacks the declared header (no {' or '.join(lacking[:3])}), so its "
-                f"{sheet.rows.num_rows} rows are prose. If it is not to be read, name the others in "
-                f"{source.provider}.toml, source {source.name}: sheets = {names}. If it holds records, ask for them in "
-                f"the layout of sheet {with_header[0].name}."
+                f"Sheet {sheet.name} lacks the declared header (no {' or '.join(lacking[:3])}), so"
+                f" its {sheet.rows.num_rows} rows are prose. If it is not to be read, name the"
+                f" others in {source.provider}.toml, source {source.name}: sheets = {names}. If it"
+                f" holds records, ask for them in the layout of sheet {with_header[0].name}."
             )
 
 
@@ -136,7 +165,12 @@ class Earlier:
 
     def add(self, sheet: Sheet, rows: pa.Table) -> None:
         """Remember the rows of a sheet."""
-        of_rows = zip(self._keys(rows), _tuples(rows, self._values), rows["row_number"].to_pylist(), strict=True)
+        of_rows = zip(
+            self._keys(rows),
+            _tuples(rows, self._values),
+            rows["row_number"].to_pylist(),
+            strict=True,
+        )
         for key, values, number in of_rows:
             self._found[key].setdefault(values, f"sheet {sheet.name}, row {number}")
 
@@ -153,18 +187,28 @@ class Earlier:
         repeated: dict[int, str] = {}
         if not self._found:
             return repeated
-        for row, (key, values) in enumerate(zip(self._keys(table), _tuples(table, self._values), strict=True)):
+        for row, (key, values) in enumerate(
+            zip(self._keys(table), _tuples(table, self._values), strict=True)
+        ):
             if key not in self._found:
                 continue
             repeated[row] = row_text(map(str, key))
             if sound[row] and values not in self._found[key]:
                 others, place = next(iter(self._found[key].items()))
-                at = next(at for at, (value, other) in enumerate(zip(values, others, strict=True)) if value != other)
-                here, there = ("empty" if record[at] is None else f'"{record[at]}"' for record in (values, others))
+                at = next(
+                    at
+                    for at, (value, other) in enumerate(zip(values, others, strict=True))
+                    if value != other
+                )
+                here, there = (
+                    "empty" if record[at] is None else f'"{record[at]}"'
+                    for record in (values, others)
+                )
                 raise FileFault(
-                    f"two sheets contradict each other: for {repeated[row]} the value is {here} here and {there} in "
-                    f"{place}. Name the sheet to read in {self._source.provider}.toml, source {self._source.name}: "
-                    'sheets = ["…"]; or ask the provider which one is right.',
+                    f"two sheets contradict each other: for {repeated[row]} the value is {here}"
+                    f" here and {there} in {place}. Name the sheet to read in"
+                    f' {self._source.provider}.toml, source {self._source.name}: sheets = ["…"]; or'
+                    " ask the provider which one is right.",
                     sheet=sheet.name,
                     row=int(sheet.row_numbers[row]),
                     column=self._values[at],
@@ -181,21 +225,26 @@ def _declared_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], 
         return sheets, []
 
     def is_declared(sheet: Sheet) -> bool:
-        return any(fnmatch.fnmatchcase(clean(sheet.name or ""), pattern) for pattern in source.sheets)
+        return any(
+            fnmatch.fnmatchcase(clean(sheet.name or ""), pattern) for pattern in source.sheets
+        )
 
     declared = [sheet for sheet in sheets if is_declared(sheet)]
     if not declared:
         raise FileFault(
-            f"no sheet is named {' or '.join(source.sheets)}; it has {', '.join(str(sheet.name) for sheet in sheets)}. "
-            f"Correct sheets in {source.provider}.toml, source {source.name}, or ask for the file again."
+            f"no sheet is named {' or '.join(source.sheets)}; it has"
+            f" {', '.join(str(sheet.name) for sheet in sheets)}. Correct sheets in"
+            f" {source.provider}.toml, source {source.name}, or ask for the file again."
         )
     return declared, [sheet for sheet in sheets if sheet not in declared]
 
 
 def _only_hidden(sheet: Sheet, rows: pa.Table, source: Source) -> FileFault:
     return FileFault(
-        f"the sheet is hidden, and no visible one has this record ({rows.num_rows} in all). Name the sheets to read in "
-        f'{source.provider}.toml, source {source.name}: sheets = ["…"]; or ask the provider which ones count.',
+        f"the sheet is hidden, and no visible one has this record ({rows.num_rows} in all). Name"
+        " the sheets to read in "
+        f'{source.provider}.toml, source {source.name}: sheets = ["…"]; or ask the provider which'
+        " ones count.",
         sheet=sheet.name,
         row=rows["row_number"][0].as_py(),
     )
@@ -207,7 +256,10 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
     wanted = source.read_columns
     closest = min(sheets, key=lambda sheet: len(sheet.missing(wanted)))
     # a stray quotation mark may have made the file one name
-    found = ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in closest.headings if name) or "none"
+    found = (
+        ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in closest.headings if name)
+        or "none"
+    )
     alike = [
         f"{heading} looks like {column}, but has {differences}."
         for column in closest.missing(wanted)
@@ -215,8 +267,8 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
         if (differences := _differences(heading, column))
     ]
     renamed = (
-        f"If the provider renamed columns, declare the new headings in {source.provider}.toml, source {source.name}, "
-        "[sources.headings]; otherwise ask for the file again."
+        f"If the provider renamed columns, declare the new headings in {source.provider}.toml,"
+        f" source {source.name}, [sources.headings]; otherwise ask for the file again."
     )
     missing = f"wrong header: missing {', '.join(closest.missing(wanted))}; found {found}."
     return FileFault(
@@ -227,7 +279,9 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
 
 
 def _differences(heading: str, column: str) -> str:
-    """Return the characters in which a heading differs from a declared one that looks the same; empty if it does not.
+    """Return the characters in which a heading differs from a declared one that looks the same.
+
+    Empty if it does not.
 
     Full-width and half-width forms look the same, and so do spaces.
     """
@@ -256,22 +310,34 @@ def _named(mark: str) -> str:
 def _file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
     values, reasons = _typed(pa.array([text], pa.string()), source.columns[column])
     if reasons[0].is_valid:
-        raise FileFault(f'the file\'s name gives "{text}": {reasons[0]}. Rename the file.', column=column)
+        raise FileFault(
+            f'the file\'s name gives "{text}": {reasons[0]}. Rename the file.', column=column
+        )
     return values[0]
 
 
-def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Table, list[Rejected], list[str]]:
+def _land_sheet(
+    sheet: Sheet, source: Source, earlier: Earlier
+) -> tuple[pa.Table, list[Rejected], list[str]]:
     """Return the rows that land, their number first, those set aside, and the numbers that have note marks."""
     for column in source.read_columns:
         if sheet.header.count(column) > 1:
             headings = dict.fromkeys(
-                heading for name, heading in zip(sheet.header, sheet.headings, strict=True) if name == column
+                heading
+                for name, heading in zip(sheet.header, sheet.headings, strict=True)
+                if name == column
             )
             raise FileFault(
-                f"{sheet.header.count(column)} columns have this name. Ask the provider which one is meant."
-                if len(headings) == 1
-                else f"the columns {' and '.join(headings)} are declared as one. Ask the provider which one is meant, "
-                f"or correct [sources.headings] in {source.provider}.toml, source {source.name}.",
+                (
+                    f"{sheet.header.count(column)} columns have this name. Ask the provider which"
+                    " one is meant."
+                    if len(headings) == 1
+                    else (
+                        f"the columns {' and '.join(headings)} are declared as one. Ask the"
+                        " provider which one is meant, or correct [sources.headings] in"
+                        f" {source.provider}.toml, source {source.name}."
+                    )
+                ),
                 sheet=sheet.name,
                 row=sheet.header_row,
                 column=column,
@@ -282,7 +348,9 @@ def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Tabl
     aside: dict[int, Rejected] = {}
 
     def set_aside(row: int, column: str | None, value: str, reason: str) -> None:
-        aside.setdefault(row, Rejected(sheet.name, int(sheet.row_numbers[row]), column, value, reason))
+        aside.setdefault(
+            row, Rejected(sheet.name, int(sheet.row_numbers[row]), column, value, reason)
+        )
 
     for number, position in sorted(sheet.unsaved):
         column = sheet.header[position] if position < len(sheet.header) else ""
@@ -302,7 +370,9 @@ def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Tabl
 
     for row in _lone_cells(typed, count):
         cells = [cell.as_py() for cell in (column[row] for column in sheet.rows.columns)]
-        if sum(bool(clean(cell)) for cell in cells) == 1 and (is_note(cells) or len(source.read_key) > 1):
+        if sum(bool(clean(cell)) for cell in cells) == 1 and (
+            is_note(cells) or len(source.read_key) > 1
+        ):
             set_aside(row, None, row_text(cells), NOTE_BELOW)
 
     table = pa.table({column: values for column, (values, _) in typed.items()})
@@ -320,12 +390,19 @@ def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Tabl
             set_aside(row, sheet.heading(column), texts[column][row].as_py(), reasons[row].as_py())
     lands[list(aside)] = False
     table = table.add_column(0, "row_number", pa.array(sheet.row_numbers, pa.int64()))
-    notes = [note for column, text in texts.items() for note in _notes(sheet, column, text, source, lands)]
+    notes = [
+        note
+        for column, text in texts.items()
+        for note in _notes(sheet, column, text, source, lands)
+    ]
     return table if lands.all() else table.filter(pa.array(lands)), list(aside.values()), notes
 
 
 def _lone_cells(typed: dict[str, tuple[pa.Array, pa.Array]], count: int) -> list[int]:
-    """Return the rows of which one declared cell holds anything, and that is text: a note, and no record."""
+    """Return the rows of which one declared cell holds anything, and that is text.
+
+    A note, and no record.
+    """
     filled = np.zeros(count, dtype=np.int64)
     is_text = np.zeros(count, dtype=bool)
     for values, reasons in typed.values():
@@ -335,7 +412,9 @@ def _lone_cells(typed: dict[str, tuple[pa.Array, pa.Array]], count: int) -> list
     return [int(row) for row in np.flatnonzero((filled == 1) & is_text)]
 
 
-def _notes(sheet: Sheet, column: str, text: pa.Array, source: Source, lands: np.ndarray) -> Iterable[str]:
+def _notes(
+    sheet: Sheet, column: str, text: pa.Array, source: Source, lands: np.ndarray
+) -> Iterable[str]:
     """Yield the place and the text of each number that carries the mark of a note."""
     if source.columns[column] == "text":
         return
@@ -352,7 +431,9 @@ def _numbers_in_text(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable[s
         if source.columns[column] == "text":
             continue
         position = sheet.header.index(column)
-        for number, value in zip(rows["row_number"].to_pylist(), rows[column].to_pylist(), strict=True):
+        for number, value in zip(
+            rows["row_number"].to_pylist(), rows[column].to_pylist(), strict=True
+        ):
             if value is not None and (number, position) in sheet.unformatted:
                 yield f"sheet {sheet.name}, row {number}, column {column}, {value:.15g}"
 
@@ -365,11 +446,15 @@ def _whole_sheet(sheets: list[Sheet], reason: str) -> Iterable[Rejected]:
             yield Rejected(sheet.name, number, None, row_text(cells.values()), reason)
 
 
-def _with_constants(rows: pa.Table, sheet: Sheet, source: Source, constants: dict[str, pa.Scalar]) -> pa.Table:
+def _with_constants(
+    rows: pa.Table, sheet: Sheet, source: Source, constants: dict[str, pa.Scalar]
+) -> pa.Table:
     sheet_name = pa.scalar(sheet.name, pa.string())
     columns = {"sheet_name": pa.repeat(sheet_name, rows.num_rows), "row_number": rows["row_number"]}
     for column in source.columns:
-        columns[column] = pa.repeat(constants[column], rows.num_rows) if column in constants else rows[column]
+        columns[column] = (
+            pa.repeat(constants[column], rows.num_rows) if column in constants else rows[column]
+        )
     return pa.table(columns)
 
 
@@ -378,7 +463,10 @@ def _columns_not_read(sheet: Sheet, source: Source) -> list[str]:
     for position, name in enumerate(sheet.header):
         if name and name not in source.columns:
             names.append(name)
-        elif not name and pc.any(pc.not_equal(pc.utf8_trim_whitespace(_text(sheet, position)), "")).as_py():
+        elif (
+            not name
+            and pc.any(pc.not_equal(pc.utf8_trim_whitespace(_text(sheet, position)), "")).as_py()
+        ):
             names.append(f"column {position + 1} without a name")
     return names
 
@@ -392,8 +480,9 @@ def _check_sums(rows: pa.Table, source: Source) -> None:
         total = pc.sum(rows[column]).as_py() or 0.0
         if not np.isclose(total, source.column_sum, rtol=_SUM_TOLERANCE):
             raise FileFault(
-                f"its {rows.num_rows} numbers add to {total:.10g}, not to {source.column_sum:g}, which column_sum in "
-                f"{source.provider}.toml declares. Ask the provider for the file again.",
+                f"its {rows.num_rows} numbers add to {total:.10g}, not to {source.column_sum:g},"
+                f" which column_sum in {source.provider}.toml declares. Ask the provider for the"
+                " file again.",
                 column=column,
             )
 

@@ -1,7 +1,7 @@
 """Registers: files of tens of millions of rows, hashed as a stream and kept once, as Parquet, in the landing store.
 
-They are declared as `[[registers]]` beside the other sources of a provider. No cell is judged here: staging does that
-in SQL, and what it sets aside is counted per file and reason.
+They are declared as `[[registers]]` beside the other sources of a provider. No cell is judged here:
+staging does that in SQL, and what it sets aside is counted per file and reason.
 """
 
 import csv
@@ -29,8 +29,15 @@ from ai_manufacturing.system.sql_text import identifier, literal, one_file
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
 LANDED_COLUMNS = ("entity", "position", "column_name", "store_key", "landed_type")
-LANDED_COLUMNS_SCHEMA = pa.schema({name: pa.string() for name in LANDED_COLUMNS} | {"position": pa.int64()})
-DOUBTFUL = {"record": pa.int64(), "row_number": pa.int64(), "value": pa.string(), "reason": pa.string()}
+LANDED_COLUMNS_SCHEMA = pa.schema(
+    {name: pa.string() for name in LANDED_COLUMNS} | {"position": pa.int64()}
+)
+DOUBTFUL = {
+    "record": pa.int64(),
+    "row_number": pa.int64(),
+    "value": pa.string(),
+    "reason": pa.string(),
+}
 
 
 def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any] | str:
@@ -62,10 +69,15 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
         return fault.line(file.file_path)
     except OSError as error:
         return (
-            f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror}). Make room there, or correct "
-            "its permissions."
+            f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror}). Make room"
+            " there, or correct its permissions."
         )
-    return {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size, "store_key": store_key}
+    return {
+        "file_path": file.file_path,
+        "delivery_id": delivery_id,
+        "size_bytes": size,
+        "store_key": store_key,
+    }
 
 
 def _version(path: Path) -> tuple[int, int, int]:
@@ -76,15 +88,17 @@ def _version(path: Path) -> tuple[int, int, int]:
 def _refuse_another(path: Path, version: tuple[int, int, int]) -> None:
     """Raise if the file changed while it was read."""
     if _version(path) != version:
-        raise FileFault("the file changed while it was read. Build again when its delivery is complete.")
+        raise FileFault(
+            "the file changed while it was read. Build again when its delivery is complete."
+        )
 
 
 def paths(files: pa.Table) -> pa.Table:
     """Return where SQL reads the rows of each register, the columns of raw_register_paths.
 
-    Number 0 of an entity is a Parquet file without rows that has all columns declared for it. Read first, it gives SQL
-    the columns that no file has, and an empty table where no file was delivered. It lies in the store as if it had been
-    delivered.
+    Number 0 of an entity is a Parquet file without rows that has all columns declared for it. Read
+    first, it gives SQL the columns that no file has, and an empty table where no file was
+    delivered. It lies in the store as if it had been delivered.
 
     Parameters
     ----------
@@ -99,21 +113,34 @@ def paths(files: pa.Table) -> pa.Table:
     folder = settings.landing_dir()
     columns = ["entity", "provider", "file_number", "store_key"]
     listed = [
-        {"entity": entity, "provider": None, "file_number": 0, "store_key": _without_rows(entity, folder)}
+        {
+            "entity": entity,
+            "provider": None,
+            "file_number": 0,
+            "store_key": _without_rows(entity, folder),
+        }
         for entity in dict.fromkeys(register.entity for register in declarations.registers())
     ] + files.select(columns).to_pylist()
     landed.require(folder, [row["store_key"] for row in listed])
     return pa.Table.from_pylist(
-        [row | {"rows_path": one_file(store.rows_path(folder, row["store_key"]))} for row in listed],
+        [
+            row | {"rows_path": one_file(store.rows_path(folder, row["store_key"]))}
+            for row in listed
+        ],
         schema=contracts.schema("raw_register_paths"),
     )
 
 
 def _without_rows(entity: str, folder: Path) -> str:
-    """Return the store key of the file without rows of an entity; it is written where it is not there."""
+    """Return the store key of the file without rows of an entity.
+
+    It is written where it is not there.
+    """
     columns = declarations.entity_columns(declarations.registers(), entity)
     schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
-    store_key = hashlib.sha256(json.dumps([entity, *columns.items()], ensure_ascii=False).encode()).hexdigest()
+    store_key = hashlib.sha256(
+        json.dumps([entity, *columns.items()], ensure_ascii=False).encode()
+    ).hexdigest()
     if not (folder / store_key).is_dir():
         with store.held(folder):
             store.write_alone(folder, store_key, schema.empty_table())
@@ -123,7 +150,8 @@ def _without_rows(entity: str, folder: Path) -> str:
 def landed_columns(deliveries: pa.Table) -> pa.Table:
     """Return one row per landed register file and column declared for its entity, and one per column without a file.
 
-    The type is that of the file, null where the file lacks the column; without a file it is the declared one.
+    The type is that of the file, null where the file lacks the column; without a file it is the
+    declared one.
     """
     folder = settings.landing_dir()
     registers = declarations.registers()
@@ -134,7 +162,10 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
         for store_key in dict.fromkeys([None, *keys]):
             types = {name: TYPES[kind] for name, kind in kinds.items()}
             if store_key:
-                types = {field.name: field.type for field in pq.read_schema(store.rows_path(folder, store_key))}
+                types = {
+                    field.name: field.type
+                    for field in pq.read_schema(store.rows_path(folder, store_key))
+                }
             rows += [
                 {
                     "entity": entity,
@@ -154,10 +185,16 @@ def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
     if not head:
         raise FileFault("the file is empty. Ask the provider for the file again.")
     if containers.is_gzip(head) or containers.is_zip(head):
-        raise FileFault("a register is not read from gzip, a workbook or a zip inside another. Deliver CSV or Parquet.")
+        raise FileFault(
+            "a register is not read from gzip, a workbook or a zip inside another. Deliver CSV or"
+            " Parquet."
+        )
     file_format = formats.detect(head)
     if file_format not in ("csv", "parquet"):
-        raise FileFault(f"the content is {file_format.upper()}; a register is read from CSV and Parquet. Convert it.")
+        raise FileFault(
+            f"the content is {file_format.upper()}; a register is read from CSV and Parquet."
+            " Convert it."
+        )
     rows, path = folder / "rows.parquet", file.path
     if file.member is not None:
         path = folder / "member"  # on the disk, where DuckDB reads it
@@ -190,20 +227,25 @@ def _copy_declared(path: Path, target: Path, register: Register) -> list[str]:
             names = delivered.schema_arrow.names
             declared = [name for name in names if name in register.columns]
             schema = pa.schema([delivered.schema_arrow.field(name) for name in declared])
-            with pq.ParquetWriter(target, schema, compression="zstd", write_page_checksum=True) as copied:
+            with pq.ParquetWriter(
+                target, schema, compression="zstd", write_page_checksum=True
+            ) as copied:
                 for batch in delivered.iter_batches(columns=declared):
                     copied.write_batch(batch)
     except pa.ArrowInvalid as error:
-        raise FileFault(f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again.") from error
+        raise FileFault(
+            f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again."
+        ) from error
     return [name for name in names if name not in declared]
 
 
 def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, list[str]]:
     """Turn CSV into Parquet with all columns as text, empty cells as null.
 
-    Records of another number of fields, and lines that quotation marks bind to one record, are written beside it, as
-    rejected.parquet, if there are any. Where the declaration has personal columns, only declared ones are kept, and no
-    text of a rejected record: in a record of another number of fields a person's name may stand anywhere.
+    Records of another number of fields, and lines that quotation marks bind to one record, are
+    written beside it, as rejected.parquet, if there are any. Where the declaration has personal
+    columns, only declared ones are kept, and no text of a rejected record: in a record of another
+    number of fields a person's name may stand anywhere.
 
     Returns
     -------
@@ -231,7 +273,8 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
     )
     stored = [name for name in names if not register.personal or name in register.columns]
     texts = ", ".join(
-        f"nullif(trim({identifier(name)}, {literal(formats.BLANKS)}), '') as {identifier(name)}" for name in stored
+        f"nullif(trim({identifier(name)}, {literal(formats.BLANKS)}), '') as {identifier(name)}"
+        for name in stored
     )
     doubted = 0
 
@@ -246,8 +289,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
     with store.connection(settings.landing_dir(), threads=1) as connection:
         connection.create_function("is_doubtful", is_doubtful, ["varchar"], "boolean")
         try:
-            connection.execute(
-                f"""
+            connection.execute(f"""
                 copy (
                     select {texts or "null"}
                     from read_csv(
@@ -256,8 +298,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
                     )
                     where {"true" if register.multiline else is_one_line}
                 ) to {literal(target)} (format parquet, compression zstd)
-                """
-            )
+                """)
             rejected = target.with_name("rejected.parquet")
             _set_aside(connection, path, mark, doubted, rejected, register)
         except duckdb.IOException as error:
@@ -274,15 +315,23 @@ def _names(top: str, mark: str, register: Register) -> list[str]:
     header = next(csv.reader(io.StringIO(top, newline=""), delimiter=mark))
     if any(quotation.LINE_END.search(name) for name in header):
         raise FileFault(
-            "a stray quotation mark, or a line end, in the header. Correct it, or ask for the file again.", row=1
+            "a stray quotation mark, or a line end, in the header. Correct it, or ask for the file"
+            " again.",
+            row=1,
         )
     names: list[str] = []
     for position, name in enumerate(map(formats.clean, header), start=1):
         if name in register.columns and name in names:
-            raise FileFault("two columns have this name. Ask the provider which one is meant.", row=1, column=name)
+            raise FileFault(
+                "two columns have this name. Ask the provider which one is meant.",
+                row=1,
+                column=name,
+            )
         # DuckDB's names do not differ by case alone
         taken = {other.casefold() for other in names}
-        names.append(f"column {position} {name}".strip() if not name or name.casefold() in taken else name)
+        names.append(
+            f"column {position} {name}".strip() if not name or name.casefold() in taken else name
+        )
     return names
 
 
@@ -297,24 +346,32 @@ def _set_aside(
     """Write the records that DuckDB's reader left out, in the columns of records.REJECTED_SCHEMA."""
     ragged = "error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS')"
     # anything else may have swallowed the records that follow
-    others = connection.execute(f"select line, error_message from reject_errors where not {ragged} limit 1").fetchall()
+    others = connection.execute(
+        f"select line, error_message from reject_errors where not {ragged} limit 1"
+    ).fetchall()
     if others:
         ((row, message),) = others
-        raise FileFault(f"not a CSV file ({message.splitlines()[0]}) Correct it, or deliver Parquet.", row=row)
+        raise FileFault(
+            f"not a CSV file ({message.splitlines()[0]}) Correct it, or deliver Parquet.", row=row
+        )
     line = "trim(csv_line, chr(10) || chr(13))"
     of_lines = f"select 1 from reject_errors where regexp_matches({line}, '[\\n\\r]') limit 1"
     doubtful = []
     if doubted or (not register.multiline and connection.execute(of_lines).fetchall()):
         doubtful = list(_doubtful_lines(path, mark))
-        ragged_rows = {row for (row,) in connection.execute("select distinct line from reject_errors").fetchall()}
+        ragged_rows = {
+            row
+            for (row,) in connection.execute("select distinct line from reject_errors").fetchall()
+        }
         if len({row for row, *_ in doubtful} - ragged_rows) != doubted:
-            raise FileFault("its quotation marks can be read in two ways. Correct it, or deliver Parquet.")
+            raise FileFault(
+                "its quotation marks can be read in two ways. Correct it, or deliver Parquet."
+            )
     elif not connection.execute("select 1 from reject_errors limit 1").fetchall():
         return
     rows = [dict(zip(DOUBTFUL, line, strict=True)) for line in doubtful]
     connection.register("doubtful_lines", pa.Table.from_pylist(rows, schema=pa.schema(DOUBTFUL)))
-    connection.execute(
-        f"""
+    connection.execute(f"""
         copy (
             with ragged as (
                 select
@@ -351,8 +408,7 @@ def _set_aside(
             from numbered
             order by row_number
         ) to {literal(target)} (format parquet, compression zstd)
-        """
-    )
+        """)
 
 
 def _doubtful_lines(path: Path, mark: str) -> Iterator[tuple[int, int, str, str]]:
@@ -368,7 +424,9 @@ def _doubtful_lines(path: Path, mark: str) -> Iterator[tuple[int, int, str, str]
     with path.open(encoding="utf-8-sig", newline="") as file:
         for record, _ in enumerate(csv.reader(read_lines(file), delimiter=mark), start=1):
             if len(lines) > 1:
-                doubtful = quotation.Doubtful(record + shift, [line.rstrip("\r\n") for line in lines])
+                doubtful = quotation.Doubtful(
+                    record + shift, [line.rstrip("\r\n") for line in lines]
+                )
                 for row, line in enumerate(doubtful.lines, doubtful.row):
                     if formats.clean(line):
                         yield record, row, line, doubtful.reason
@@ -377,7 +435,10 @@ def _doubtful_lines(path: Path, mark: str) -> Iterator[tuple[int, int, str, str]
 
 
 def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, Any]:
-    """Return what is recorded of a stored file; its columns are the declared ones, but for the optional."""
+    """Return what is recorded of a stored file.
+
+    Its columns are the declared ones, but for the optional.
+    """
     stored = f"read_parquet({literal(one_file(rows))})"
     with store.connection(settings.landing_dir(), threads=1) as connection:
         try:
@@ -386,17 +447,26 @@ def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, 
             texts = [name for name in names if count and register.columns.get(name) == "text"]
             marks = [name for name in texts if _says_synthetic(connection, stored, name)]
         except duckdb.Error as error:
-            raise FileFault(f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again.") from error
-    lacking = [name for name in register.columns if name not in names and name not in register.optional]
+            raise FileFault(
+                f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again."
+            ) from error
+    lacking = [
+        name for name in register.columns if name not in names and name not in register.optional
+    ]
     if lacking:
-        raise FileFault(f"columns missing: {', '.join(lacking)}. It has: {', '.join(names)}. Ask for them.")
+        raise FileFault(
+            f"columns missing: {', '.join(lacking)}. It has: {', '.join(names)}. Ask for them."
+        )
     rejected = rows.with_name("rejected.parquet")
     set_aside = pq.read_metadata(rejected).num_rows if rejected.is_file() else 0
     return {
         "record_count": count + set_aside,
         "landed_row_count": count,
         "rejected_row_count": set_aside,
-        "columns_not_read": ", ".join([*(name for name in names if name not in register.columns), *left_out]) or None,
+        "columns_not_read": (
+            ", ".join([*(name for name in names if name not in register.columns), *left_out])
+            or None
+        ),
         "synthetic": bool(marks),
     }
 

@@ -27,27 +27,33 @@ from ai_manufacturing.system.integrity import SUMS, check_folder, record_folder
 
 LANDING_VERSION = 7  # raise it when the readers or the rules change what lands
 
-DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")  # what a run writes before it has its name
+DRAFT = re.compile(
+    r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+"
+)  # what a run writes before it has its name
 
 
 @contextmanager
 def held(store: Path) -> Iterator[list[str]]:
-    """Hold the store while something is written to it. Who holds it alone removes first what dead runs have left.
+    """Hold the store while something is written to it.
 
-    Yields a line for each thing removed. Any number of runs may hold it at once: a lock tells their drafts from those
-    of the dead, as no clock can.
+    Who holds it alone removes first what dead runs have left.
+
+    Yields a line for each thing removed. Any number of runs may hold it at once: a lock tells their
+    drafts from those of the dead, as no clock can.
 
     Raises
     ------
     LandingError
-        If the folder cannot be made or opened, its log is damaged, or it has landed files and no log.
+        If the folder cannot be made or opened, its log is damaged, or it has landed files and no
+        log.
     """
     try:
         make_folder(store, store)
         descriptor = os.open(store, os.O_RDONLY)
     except OSError as error:
         raise LandingError(
-            f"{store}: {error.strerror}. Set LANDING_DIR to a folder that this user may read and write."
+            f"{store}: {error.strerror}. Set LANDING_DIR to a folder that this user may read and"
+            " write."
         ) from error
     try:
         removed = [f"{path}: left by a dead run; removed." for path in _sweep(store, descriptor)]
@@ -56,9 +62,13 @@ def held(store: Path) -> Iterator[list[str]]:
         try:
             has_log = bool(log.lines(store))
         except OSError as error:
-            raise LandingError(f"{error.filename}: {error.strerror}. Correct its permissions.") from error
+            raise LandingError(
+                f"{error.filename}: {error.strerror}. Correct its permissions."
+            ) from error
         if has_landed and not has_log:
-            raise LandingError(f"{log.chain(store).path}: missing, and {store} has landed files. {log.WAY_OUT}")
+            raise LandingError(
+                f"{log.chain(store).path}: missing, and {store} has landed files. {log.WAY_OUT}"
+            )
         yield removed
     finally:
         os.close(descriptor)
@@ -66,7 +76,9 @@ def held(store: Path) -> Iterator[list[str]]:
 
 def _sweep(store: Path, descriptor: int) -> list[Path]:
     removed = []
-    with suppress(OSError):  # a file system without locks, or another user's litter: it does no harm
+    with suppress(
+        OSError
+    ):  # a file system without locks, or another user's litter: it does no harm
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -99,10 +111,14 @@ def holds(store: Path, store_key: str) -> bool:
 
 def read_record(store: Path, store_key: str) -> dict[str, Any]:
     """Return what is recorded of a landed file."""
-    return dict(json.loads(_existing(store / store_key / "delivery.json").read_text(encoding="utf-8")))
+    return dict(
+        json.loads(_existing(store / store_key / "delivery.json").read_text(encoding="utf-8"))
+    )
 
 
-def write(store: Path, store_key: str, rows: pa.Table, rejected: pa.Table, record: dict[str, Any]) -> None:
+def write(
+    store: Path, store_key: str, rows: pa.Table, rejected: pa.Table, record: dict[str, Any]
+) -> None:
     """Add a landed file."""
     with draft(store, store_key) as folder:
         _write_parquet(rows, folder / "rows.parquet")
@@ -118,7 +134,9 @@ def write_alone(store: Path, store_key: str, rows: pa.Table) -> None:
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write what is recorded of a landed file."""
-    (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
+    (folder / "delivery.json").write_text(
+        json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8"
+    )
 
 
 @contextmanager
@@ -144,7 +162,10 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 
 
 def keep(written: Path, final: Path) -> None:
-    """Give a written folder its name: whole, on the disk and with its bytes recorded, or not at all."""
+    """Give a written folder its name.
+
+    Whole, on the disk and with its bytes recorded, or not at all.
+    """
     for path in (*written.iterdir(), written):
         share(path, final.parent)
         sync(path)
@@ -154,7 +175,9 @@ def keep(written: Path, final: Path) -> None:
 
 
 def replace(folder: Path, tables: dict[str, pa.Table], store: Path) -> None:
-    """Write the tables that have changed, for engines without Python; who reads a file meanwhile keeps the old one.
+    """Write the tables that have changed, for engines without Python.
+
+    Who reads a file meanwhile keeps the old one.
 
     SHA256SUMS stands beside them but for the time in which they change.
     """
@@ -190,7 +213,10 @@ def _content(path: Path) -> bytes | None:
 
 
 def remove(store: Path, store_key: str) -> None:
-    """Take a landed file out, whole, so that it lands anew. Only for a file that the extracts folder still has."""
+    """Take a landed file out, whole, so that it lands anew.
+
+    Only for a file that the extracts folder still has.
+    """
     leaving = store / f".{store_key}.{uuid.uuid4().hex}"
     (store / store_key).rename(leaving)
     shutil.rmtree(leaving)
@@ -209,7 +235,10 @@ def rows_path(store: Path, store_key: str, name: str = "rows") -> Path:
 
 @contextmanager
 def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open DuckDB in memory under the warehouse's limit; what does not fit goes to the disk below `scratch`."""
+    """Open DuckDB in memory under the warehouse's limit.
+
+    What does not fit goes to the disk below `scratch`.
+    """
     limit = os.environ.get("WAREHOUSE_MEMORY_LIMIT", "4GB")
     make_folder(scratch, scratch)
     with tempfile.TemporaryDirectory(prefix=".spill.", dir=scratch) as temporary:
@@ -220,5 +249,7 @@ def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnectio
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise LandingError(f"{path}: missing from the landing store. Run the build again from raw_deliveries.")
+        raise LandingError(
+            f"{path}: missing from the landing store. Run the build again from raw_deliveries."
+        )
     return path

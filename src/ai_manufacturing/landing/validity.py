@@ -15,7 +15,9 @@ Span = dict[str, Any]
 """Period, valid_from_delivery and valid_until_delivery of the records of one period."""
 
 
-def add(deliveries: list[dict[str, Any]], declared: dict[tuple[str, str], Source], folder: Path) -> None:
+def add(
+    deliveries: list[dict[str, Any]], declared: dict[tuple[str, str], Source], folder: Path
+) -> None:
     """Add to deliveries the periods that later ones replaced, and where that is all of them, when it ended."""
     by_source = defaultdict(list)
     for delivery in deliveries:
@@ -35,7 +37,9 @@ def add(deliveries: list[dict[str, Any]], declared: dict[tuple[str, str], Source
                     continue
                 of_one_type = False
             rows[delivery["delivery_number"]] = path
-        ends = {delivery["delivery_number"]: delivery["valid_until_delivery"] for delivery in of_source}
+        ends = {
+            delivery["delivery_number"]: delivery["valid_until_delivery"] for delivery in of_source
+        }
         spans = superseded(source, rows, ends, folder, of_one_type=of_one_type)
         for delivery in of_source:
             replaced, is_whole = spans.get(delivery["delivery_number"], ([], False))
@@ -46,11 +50,17 @@ def add(deliveries: list[dict[str, Any]], declared: dict[tuple[str, str], Source
 
 
 def superseded(
-    source: Source, rows: dict[int, Path], ends: dict[int, int | None], scratch: Path, *, of_one_type: bool = True
+    source: Source,
+    rows: dict[int, Path],
+    ends: dict[int, int | None],
+    scratch: Path,
+    *,
+    of_one_type: bool = True,
 ) -> dict[int, tuple[list[Span], bool]]:
     """Return the periods of deliveries that later deliveries repeated.
 
-    The keys are compared in DuckDB, straight from the store: beyond its memory limit they go to the disk.
+    The keys are compared in DuckDB, straight from the store: beyond its memory limit they go to the
+    disk.
 
     Parameters
     ----------
@@ -68,9 +78,9 @@ def superseded(
     Returns
     -------
     dict of int to tuple of (list of Span, bool)
-        By number, the periods in which a later delivery repeats one of its keys, as text, and whether these are all of
-        its periods. Of a source without a period, the one period is None. Records that are valid again because the
-        later delivery was withdrawn count from there.
+        By number, the periods in which a later delivery repeats one of its keys, as text, and
+        whether these are all of its periods. Of a source without a period, the one period is None.
+        Records that are valid again because the later delivery was withdrawn count from there.
     """
     if len(rows) < 2:
         return {}
@@ -81,20 +91,30 @@ def superseded(
         spans = defaultdict(list)
         for (number, period), by in sorted(later.items(), key=lambda item: item[0][0]):
             first, end = _last_valid(number, ends[number], by)
-            spans[number].append({"period": period, "valid_from_delivery": first, "valid_until_delivery": end})
+            spans[number].append(
+                {"period": period, "valid_from_delivery": first, "valid_until_delivery": end}
+            )
         counts = _period_counts(connection, [*spans])
-    return {number: (replaced, len(replaced) == counts[number]) for number, replaced in spans.items()}
+    return {
+        number: (replaced, len(replaced) == counts[number]) for number, replaced in spans.items()
+    }
 
 
 def _repetitions(
     connection: duckdb.DuckDBPyConnection, source: Source, rows: dict[int, Path], of_one_type: bool
 ) -> list[tuple[str | None, int, int]]:
-    """Return period, earlier and later delivery, wherever they share a key; leave the view `delivered`."""
+    """Return period, earlier and later delivery, wherever they share a key.
+
+    Leave the view `delivered`.
+    """
     keys = [f"cast({identifier(column)} as varchar)" for column in source.key]
-    period = f"cast({identifier(source.period)} as varchar)" if source.period else "cast(null as varchar)"
+    period = (
+        f"cast({identifier(source.period)} as varchar)"
+        if source.period
+        else "cast(null as varchar)"
+    )
     # variables, because thousands of paths would be parsed with each statement
-    connection.execute(
-        f"""
+    connection.execute(f"""
         set variable numbers = {[*rows]};
         set variable paths = [{", ".join(literal(one_file(path)) for path in rows.values())}];
         create temp view delivered as
@@ -108,11 +128,9 @@ def _repetitions(
         from delivered
         group by all
         having min(delivery) < max(delivery);
-        """
-    )
+        """)
     # two keys may have one hash: the few rows that it leaves are compared by the key itself
-    return connection.execute(
-        """
+    return connection.execute("""
         with shared as (
             select period, list(distinct delivery order by delivery) as deliveries
             from delivered
@@ -127,8 +145,7 @@ def _repetitions(
             select period, delivery, unnest(deliveries) as repeated_by from earlier
         )
         select distinct period, delivery, repeated_by from pairs where repeated_by > delivery
-        """
-    ).fetchall()
+        """).fetchall()
 
 
 def _period_counts(connection: duckdb.DuckDBPyConnection, numbers: list[int]) -> dict[int, int]:
@@ -147,7 +164,9 @@ def _period_counts(connection: duckdb.DuckDBPyConnection, numbers: list[int]) ->
     )
 
 
-def _last_valid(number: int, end: int | None, by: list[tuple[int, int | None]]) -> tuple[int, int | None]:
+def _last_valid(
+    number: int, end: int | None, by: list[tuple[int, int | None]]
+) -> tuple[int, int | None]:
     """Return the last span of a delivery's own one that none of the later deliveries covers."""
     valid_from = number
     spans: list[tuple[int, int | None]] = []

@@ -19,16 +19,30 @@ from ai_manufacturing.system.dbt_process import PRINTED_LINES
 
 OUTPUT = "dbt.txt"
 RESULTS = "run_results.json"  # dbt's own: what became of each step
-PARSED = "partial_parse.msgpack"  # dbt's own: the project as parsed; dbt parses again what has changed since
+PARSED = (  # dbt's own: the project as parsed; dbt parses again what has changed since
+    "partial_parse.msgpack"
+)
 CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
-FULL = 2**20  # bytes that are free on a disk that is full: no block of a warehouse is smaller than a quarter of it
+FULL = (
+    2**20
+)  # bytes that are free on a disk that is full: no block of a warehouse is smaller than a quarter of it
 # from dbt's words on a Python model to the exception that it raised
-RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
+RAISED = re.compile(
+    r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL
+)
 GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in result_tables.RESULT_TABLES)
 
 
-def dbt(store: Store, work: Path, *arguments: str, accepted: str = "", on_progress: OnProgress | None = None) -> bool:
-    """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed.
+def dbt(
+    store: Store,
+    work: Path,
+    *arguments: str,
+    accepted: str = "",
+    on_progress: OnProgress | None = None,
+) -> bool:
+    """Run dbt into a warehouse, with the gate's failures accepted if a reason is given.
+
+    Return whether it failed.
 
     Parameters
     ----------
@@ -61,14 +75,18 @@ def dbt(store: Store, work: Path, *arguments: str, accepted: str = "", on_progre
         if on_progress is None:
             exit_code = process.wait()
         else:
-            exit_code = progress.followed(process, progress.Log(work / "logs" / "dbt.log"), on_progress)
+            exit_code = progress.followed(
+                process, progress.Log(work / "logs" / "dbt.log"), on_progress
+            )
     if parsed.exists():
         parsed.replace(kept)
     return exit_code != 0
 
 
 def require_unchanged(hashes: dict[str, str], code: str) -> None:
-    """Let no release say that it was made of other files than it was: a delivery may arrive while dbt builds.
+    """Let no release say that it was made of other files than it was.
+
+    A delivery may arrive while dbt builds.
 
     Parameters
     ----------
@@ -83,18 +101,22 @@ def require_unchanged(hashes: dict[str, str], code: str) -> None:
         Naming the files.
     """
     now = fingerprint.delivery_hashes(settings.extracts_dir())
-    changed = sorted(path for path in hashes.keys() | now.keys() if hashes.get(path) != now.get(path))
+    changed = sorted(
+        path for path in hashes.keys() | now.keys() if hashes.get(path) != now.get(path)
+    )
     if changed or fingerprint.of(now) != code:
         raise BuildFailedError(
-            f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is unchanged. Refresh "
-            "again when the delivery or the edit is complete."
+            f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is"
+            " unchanged. Refresh again when the delivery or the edit is complete."
         )
 
 
 def failed_at_the_gate(work: Path) -> bool:
     """Whether it was the gate that stopped a run."""
     return any(
-        test in result["unique_id"] and result["status"] == "fail" for result in _results(work) for test in GATE_TESTS
+        test in result["unique_id"] and result["status"] == "fail"
+        for result in _results(work)
+        for test in GATE_TESTS
     )
 
 
@@ -106,21 +128,39 @@ def why_failed(work: Path) -> str:
         printed = (work / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
         # dbt could not write why either
         full = ["No space left on its disk."] if shutil.disk_usage(work).free < FULL else []
-        return "\n".join(["dbt failed; the published release is unchanged.", *full, *printed[-PRINTED_LINES:], output])
+        return "\n".join(
+            [
+                "dbt failed; the published release is unchanged.",
+                *full,
+                *printed[-PRINTED_LINES:],
+                output,
+            ]
+        )
     reasons = [RAISED.sub("", node["message"] or node["status"]) for node in failed]
     not_landed = f"{landing.LandingError.__module__}.{landing.LandingError.__name__}: "
     if all(reason.startswith(not_landed) for reason in reasons):
-        faults = [line.strip() for reason in reasons for line in reason.removeprefix(not_landed).splitlines()]
-        return "\n".join(["Files could not be landed; the published release is unchanged.", *faults])
+        faults = [
+            line.strip()
+            for reason in reasons
+            for line in reason.removeprefix(not_landed).splitlines()
+        ]
+        return "\n".join(
+            ["Files could not be landed; the published release is unchanged.", *faults]
+        )
     nodes = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
     lines = "\n".join(nodes).splitlines()
     more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
-    return "\n".join(["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, output])
+    return "\n".join(
+        ["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, output]
+    )
 
 
 def _results(work: Path) -> list[dict[str, Any]]:
     path = work / "target" / RESULTS
     try:
         return list(json.loads(path.read_text(encoding="utf-8"))["results"])
-    except (FileNotFoundError, json.JSONDecodeError):  # dbt ended before it had written it whole; its output says why
+    except (
+        FileNotFoundError,
+        json.JSONDecodeError,
+    ):  # dbt ended before it had written it whole; its output says why
         return []

@@ -1,4 +1,7 @@
-"""What a person does with releases: publish a held build, accept the published one, roll back, compare two."""
+"""What a person does with releases.
+
+Publish a held build, accept the published one, roll back, compare two.
+"""
 
 import json
 import shutil
@@ -10,7 +13,12 @@ from ai_manufacturing.auditing import anchors, changes
 from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.refresh import build, publishing
 from ai_manufacturing.releases import fingerprint
-from ai_manufacturing.releases.errors import BadConfigurationError, BuildFailedError, GateFailedError, RefreshError
+from ai_manufacturing.releases.errors import (
+    BadConfigurationError,
+    BuildFailedError,
+    GateFailedError,
+    RefreshError,
+)
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
@@ -18,7 +26,9 @@ from ai_manufacturing.releases.store import WAREHOUSE, Store, checked_id
 from ai_manufacturing.system import clock, duckdb_client
 
 
-def publish_held(store: Store, release_id: str, reason: str, on_event: OnEvent, replaces: bool = False) -> Manifest:
+def publish_held(
+    store: Store, release_id: str, reason: str, on_event: OnEvent, replaces: bool = False
+) -> Manifest:
     """Publish a held build by hand.
 
     Parameters
@@ -56,19 +66,26 @@ def publish_held(store: Store, release_id: str, reason: str, on_event: OnEvent, 
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         held = report["manifest"]
         origin = Origin(held["extract_set"], held["extract_set_kind"])
-        publishing.require_same_set(store, store.standing(), origin, f"The held build {release_id}", replaces)
+        publishing.require_same_set(
+            store, store.standing(), origin, f"The held build {release_id}", replaces
+        )
         at_gate = report["outcome"] == GateFailedError.__name__
         # what the gate stopped is estimated now, by the code of now
         if at_gate and fingerprint.of(held["delivery_hashes"]) != held["fingerprint"]:
             raise BadConfigurationError(
-                f"{release_id} has no estimates yet, and the code, packages or extract set changed since it was built "
-                f"at commit {held['git_commit'] or 'unknown'}. Restore them, or refresh again."
+                f"{release_id} has no estimates yet, and the code, packages or extract set changed"
+                f" since it was built at commit {held['git_commit'] or 'unknown'}. Restore them, or"
+                " refresh again."
             )
         work = store.work / release_id
         work.mkdir()
         shutil.copyfile(folder / WAREHOUSE, work / WAREHOUSE)
-        if at_gate and build.dbt(store, work, "build", "--select", "gate_results+", accepted=reason):
-            raise BuildFailedError(f"The estimates of {release_id} could not be built. {build.why_failed(work)}")
+        if at_gate and build.dbt(
+            store, work, "build", "--select", "gate_results+", accepted=reason
+        ):
+            raise BuildFailedError(
+                f"The estimates of {release_id} could not be built. {build.why_failed(work)}"
+            )
         reasons = "; ".join(filter(None, [reason, held["reason"]]))
         described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}
         previous = store.basis if store.basis.exists() else None
@@ -113,10 +130,18 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
         if published is None or published.release_id != checked_id(release_id):
             now = f"{published.release_id} is" if published else "none is"
             raise BadConfigurationError(
-                f"Release {release_id} is not the published one ({now}). A person accepts the numbers that readers "
-                "see: publish it with `ai-manufacturing rollback` first, or a held build with `publish`."
+                f"Release {release_id} is not the published one ({now}). A person accepts the"
+                " numbers that readers see: publish it with `ai-manufacturing rollback` first, or"
+                " a held build with `publish`."
             )
-        store.record({"release_id": release_id, "at": clock.now(), "outcome": anchors.ACCEPTED, "reason": reason})
+        store.record(
+            {
+                "release_id": release_id,
+                "at": clock.now(),
+                "outcome": anchors.ACCEPTED,
+                "reason": reason,
+            }
+        )
         on_event(anchors.ACCEPTED, {"release_id": release_id, "reason": reason})
         return published
 
@@ -149,13 +174,20 @@ def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = 
     with publishing.at_work(store, on_event):
         _require_past(store, release_id)
         manifest = store.whole(release_id)
-        publishing.require_same_set(store, store.standing(), manifest.origin, f"Release {release_id}", replaces)
+        publishing.require_same_set(
+            store, store.standing(), manifest.origin, f"Release {release_id}", replaces
+        )
         instead_of = None
         with suppress(RefreshError):  # the damaged file that a rollback is the remedy for
             published = store.current()
             instead_of = published.release_id if published else None
         store.publish(release_id)
-        line = {"release_id": release_id, "at": clock.now(), "outcome": "rolled back to", "instead_of": instead_of}
+        line = {
+            "release_id": release_id,
+            "at": clock.now(),
+            "outcome": "rolled back to",
+            "instead_of": instead_of,
+        }
         store.record(line)
         publishing.build_site(store, on_event)
         return manifest
@@ -175,15 +207,20 @@ def difference(store: Store, old: str, new: str) -> changes.Summary:
     origins = [store.whole(number).origin for number in (old, new)]
     if origins[0] != origins[1]:
         raise BadConfigurationError(
-            f"Release {old} is of {origins[0]}, release {new} of {origins[1]}: numbers of different extract sets are "
-            "not compared. `ai-manufacturing releases` says of which set each release is."
+            f"Release {old} is of {origins[0]}, release {new} of {origins[1]}: numbers of different"
+            " extract sets are not compared. `ai-manufacturing releases` says of which set each"
+            " release is."
         )
     try:
         return changes.between(*paths)
     except duckdb.Error as error:
-        raise RefreshError(f"{paths[0]} and {paths[1]} cannot be compared ({str(error).splitlines()[0]}).") from error
+        raise RefreshError(
+            f"{paths[0]} and {paths[1]} cannot be compared ({str(error).splitlines()[0]})."
+        ) from error
 
 
 def _require_past(store: Store, release_id: str) -> None:
     if release_id not in store.release_ids():
-        raise BadConfigurationError(f"No release {release_id}. There are: {', '.join(store.release_ids()) or 'none'}.")
+        raise BadConfigurationError(
+            f"No release {release_id}. There are: {', '.join(store.release_ids()) or 'none'}."
+        )

@@ -1,4 +1,7 @@
-"""A refresh from top to bottom: land and build in private, audit, write the release, publish or hold it."""
+"""A refresh from top to bottom.
+
+Land and build in private, audit, write the release, publish or hold it.
+"""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -27,7 +30,12 @@ from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.refresh.run import Built, Run
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.configured import Limits
-from ai_manufacturing.releases.errors import BuildFailedError, GateFailedError, HeldError, RefreshError
+from ai_manufacturing.releases.errors import (
+    BuildFailedError,
+    GateFailedError,
+    HeldError,
+    RefreshError,
+)
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
@@ -68,7 +76,8 @@ def refresh(
     Raises
     ------
     RefreshError
-        One of errors.py; readers then still see the release that they saw, but for StaleError, which comes last.
+        One of errors.py; readers then still see the release that they saw, but for StaleError,
+        which comes last.
     """
     with publishing.at_work(store, on_event):
         freshness.allowed_ages()  # a wrong declaration is reported before the build
@@ -98,9 +107,13 @@ def refresh(
             declared=declared,
             held_build=held,
         )
-        on_event("started", {"release_id": release_id, "deliveries": len(fingerprint.delivered(hashes))})
+        on_event(
+            "started", {"release_id": release_id, "deliveries": len(fingerprint.delivered(hashes))}
+        )
         manifest = _build_and_publish(run)
-        freshness.require_fresh(store.published, f"Release {release_id} is published.", True, on_event)
+        freshness.require_fresh(
+            store.published, f"Release {release_id} is published.", True, on_event
+        )
         return manifest
 
 
@@ -113,10 +126,16 @@ def _build_and_publish(run: Run) -> Manifest:
     with publishing.written(run.store, built.described, previous) as new:
         release = duckdb_client.at(new.connection, "new")
         summary = changes.recorded(release)
-        facts = {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)}
+        facts = {
+            "counts": summary.counts,
+            "largest_move": summary.largest_move,
+            "lines": list(summary.lines),
+        }
         run.on_event("changes", facts)
         if run.years is not None:
-            outside = changes.recorded(release, "year not between ? and ?", run.years[0], run.years[-1])
+            outside = changes.recorded(
+                release, "year not between ? and ?", run.years[0], run.years[-1]
+            )
             if outside.lines:
                 heading = f"Years outside {run.years_in_words} also changed."
                 run.warn(findings.listed(heading, outside.lines, "release.changes"))
@@ -125,7 +144,9 @@ def _build_and_publish(run: Run) -> Manifest:
         judged = None
         if built.basis is not None and comparison is not None:
             limit, held = run.limits.hold_above, run.store.held(run.release_id)
-            judged = judgement.judge(built.basis, built.described, new.connection, limit, comparison, held)
+            judged = judgement.judge(
+                built.basis, built.described, new.connection, limit, comparison, held
+            )
             anchor = judged.anchor
         anchors.write(release, anchor, shown)
     if judged is not None:
@@ -217,7 +238,10 @@ def _examined(
 
 
 def _prepare_landing(run: Run) -> list[str]:
-    """Build nothing on a landing store whose log is damaged; return the files that were read again, if years are."""
+    """Build nothing on a landing store whose log is damaged.
+
+    Return the files that were read again, if years are.
+    """
     try:
         for line in landing.clean_up():
             run.warn(line)
@@ -231,17 +255,24 @@ def _prepare_landing(run: Run) -> list[str]:
 
 
 def _compare(run: Run, built: Built, connection: duckdb.DuckDBPyConnection) -> Comparison | None:
-    """Compare a build with the published release of its set; declared revisions are a reason of the new release."""
+    """Compare a build with the published release of its set.
+
+    Declared revisions are a reason of the new release.
+    """
     if built.basis is None:
         return None
     published = built.basis.manifest
     again = None
     if run.years is not None:
-        again = ReadAgain(run.years, judgement.unchanged(built.paths_read_again, run.hashes, published))
+        again = ReadAgain(
+            run.years, judgement.unchanged(built.paths_read_again, run.hashes, published)
+        )
     comparison = judgement.compare(connection, run.declared, again)
     if declarations := [*map(str, comparison.declarations)]:
         run.on_event("declared", {"revisions": declarations})
-        built.described["reason"] = "; ".join(filter(None, [built.described["reason"], *declarations]))
+        built.described["reason"] = "; ".join(
+            filter(None, [built.described["reason"], *declarations])
+        )
     return comparison
 
 
@@ -255,8 +286,10 @@ def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
         *built.delivery.causes,
         *map(str, failures),
         *lost_records,
-        f"Held in {run.store.held(run.release_id)}: query warehouse.duckdb there. To publish it anyway: "
-        f"ai-manufacturing publish {run.release_id} --reason '...'.",
+        (
+            f"Held in {run.store.held(run.release_id)}: query warehouse.duckdb there. To publish it"
+            f" anyway: ai-manufacturing publish {run.release_id} --reason '...'."
+        ),
     ]
     # it moves the warehouse, so that nothing reads it afterwards
     _hold(run, built, GateFailedError, [failure.record() for failure in failures])
@@ -269,13 +302,27 @@ def _held_by_judgement(
     """Hold a build that rewrites what was published, and return the error that says why."""
     rewritten = comparison.rewritten.record() if comparison else {}
     _hold(run, built, HeldError, [*judged.why, *changed], rewritten)
-    first = f"Release {run.release_id} is held: it rewrites what was published. The published release is unchanged."
+    first = (
+        f"Release {run.release_id} is held: it rewrites what was published. The published release"
+        " is unchanged."
+    )
     causes = built.delivery.causes if built.delivery.has_changed else []
     return HeldError("\n".join([first, *causes, *judged.why, *judged.way_out]))
 
 
-def _hold(run: Run, built: Built, error: type[RefreshError], why: list[Any], rewritten: Mapping[str, Any] = {}) -> None:
-    report = {"outcome": error.__name__, "manifest": built.described, "found": why, "delivery": built.delivery.facts()}
+def _hold(
+    run: Run,
+    built: Built,
+    error: type[RefreshError],
+    why: list[Any],
+    rewritten: Mapping[str, Any] = {},
+) -> None:
+    report = {
+        "outcome": error.__name__,
+        "manifest": built.described,
+        "found": why,
+        "delivery": built.delivery.facts(),
+    }
     report |= rewritten
     report["judged_by"] = judgement.judged_by(run.basis, run.limits.hold_above, run.declared)
     publishing.hold(run.store, report, run.on_event)

@@ -1,4 +1,7 @@
-"""What a refresh does not build again: a release that is published or was rolled back, and a build that is held."""
+"""What a refresh does not build again.
+
+A release that is published or was rolled back, and a build that is held.
+"""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +10,12 @@ from contextlib import suppress
 from ai_manufacturing.auditing import freshness, judgement
 from ai_manufacturing.auditing.basis import Basis
 from ai_manufacturing.auditing.declared_revisions import Declaration
-from ai_manufacturing.releases.errors import GateFailedError, HeldError, NothingNewError, RefreshError
+from ai_manufacturing.releases.errors import (
+    GateFailedError,
+    HeldError,
+    NothingNewError,
+    RefreshError,
+)
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.releases.refresh_log import OnEvent
 from ai_manufacturing.releases.store import PUBLISHED, Store
@@ -54,10 +62,12 @@ def require_new(
     nothing = None
     if published is not None and published.fingerprint == fingerprint:
         nothing = f"Nothing new since release {published.release_id}: {SAME}."
-    elif published is not None and (number := _rolled_back(store, fingerprint, published.release_id)):
+    elif published is not None and (
+        number := _rolled_back(store, fingerprint, published.release_id)
+    ):
         nothing = (
-            f"Nothing new since release {number}: {SAME}. It was rolled back to {published.release_id}. To publish "
-            f"it again: ai-manufacturing rollback {number}."
+            f"Nothing new since release {number}: {SAME}. It was rolled back to"
+            f" {published.release_id}. To publish it again: ai-manufacturing rollback {number}."
         )
     if nothing is not None:
         freshness.require_fresh(store.published, nothing, False, on_event)
@@ -73,9 +83,10 @@ def require_new(
             continue
         if report["outcome"] == GateFailedError.__name__ or report["judged_by"] == judged_by:
             message = (
-                f"Nothing new since build {folder.name}, which is held: {SAME}. {folder / 'report.json'} says why. "
-                f"To publish it anyway: ai-manufacturing publish {folder.name} --reason '...'; or delete its folder, "
-                "and refresh, to judge it again."
+                f"Nothing new since build {folder.name}, which is held: {SAME}."
+                f" {folder / 'report.json'} says why. To publish it anyway: ai-manufacturing"
+                f" publish {folder.name} --reason '...'; or delete its folder, and refresh, to"
+                " judge it again."
             )
             if report["outcome"] == HeldError.__name__:
                 raise HeldError(message)

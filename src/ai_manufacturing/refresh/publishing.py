@@ -1,4 +1,7 @@
-"""What puts a release before its readers, or holds it: the lock, the extract set that stays, the move, the site."""
+"""What puts a release before its readers, or holds it.
+
+The lock, the extract set that stays, the move, the site.
+"""
 
 import json
 import os
@@ -58,15 +61,16 @@ def _errors_in_words(store: Store) -> Iterator[None]:
             # where a file is copied, the second is the one that is written
             place = error.filename2 or error.filename or store.folder
             raise RefreshError(
-                f"{place}: {error.strerror}. {seen}. Make room there, restore it or correct its permissions, and "
-                "refresh again."
+                f"{place}: {error.strerror}. {seen}. Make room there, restore it or correct its"
+                " permissions, and refresh again."
             ) from error
         path = store.folder / "traceback.txt"
         with suppress(OSError):
             path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         what = (str(error).splitlines() or [""])[0].rstrip(".")
         raise RefreshError(
-            f"{type(error).__name__}: {what}. {seen}. If it happens again, it is a bug; {path} has the traceback."
+            f"{type(error).__name__}: {what}. {seen}. If it happens again, it is a bug; {path} has"
+            " the traceback."
         ) from error
 
 
@@ -76,10 +80,18 @@ def _file_number(path: Path) -> int | None:
 
 def _warn_of_log(aside: Path | None, on_event: OnEvent) -> None:
     if aside is not None:
-        on_event("warning", {"message": f"Someone had written to the published file; the log was moved to {aside}."})
+        on_event(
+            "warning",
+            {
+                "message": (
+                    f"Someone had written to the published file; the log was moved to {aside}."
+                )
+            },
+        )
 
 
-# ---------------------------------------------------------------- one extract set stays the published one
+# ---------------------------------------------------------------- one extract set stays the
+# published one
 
 
 def require_same_set(
@@ -112,9 +124,10 @@ def require_same_set(
     if replaces or standing is None or standing.origin == origin:
         return
     raise BadConfigurationError(
-        f"{what} is of extract set {origin}; release {standing.release_id} in {store.folder} is of {standing.origin}. "
-        f"Nothing was published. {_or_the_same_set(origin, standing.origin)} EXTRACTS_DIR to the folder of "
-        f"{standing.extract_set}, or RELEASE_DIR to another folder. To give that set up, add --replace-extract-set."
+        f"{what} is of extract set {origin}; release {standing.release_id} in {store.folder} is of"
+        f" {standing.origin}. Nothing was published. {_or_the_same_set(origin, standing.origin)}"
+        f" EXTRACTS_DIR to the folder of {standing.extract_set}, or RELEASE_DIR to another folder."
+        " To give that set up, add --replace-extract-set."
     )
 
 
@@ -138,7 +151,9 @@ def require_declared_set(store: Store, standing: Manifest | None, replaces: bool
 def extracts_in_words() -> str:
     """Return what EXTRACTS_DIR names, for whoever has forgotten to set it."""
     named = os.environ.get("EXTRACTS_DIR")
-    return f"EXTRACTS_DIR ({named})" if named else "the synthetic sample, as EXTRACTS_DIR is not set,"
+    return (
+        f"EXTRACTS_DIR ({named})" if named else "the synthetic sample, as EXTRACTS_DIR is not set,"
+    )
 
 
 def _or_the_same_set(origin: Origin, standing: Origin) -> str:
@@ -146,7 +161,10 @@ def _or_the_same_set(origin: Origin, standing: Origin) -> str:
     if origin.extract_set == standing.extract_set or origin.kind != standing.kind:
         return "Set"
     name = json.dumps(standing.extract_set, ensure_ascii=False)
-    return f"If these files continue that set, write name: {name} into their {DESCRIPTION}. Otherwise set"
+    return (
+        f"If these files continue that set, write name: {name} into their {DESCRIPTION}."
+        " Otherwise set"
+    )
 
 
 # ---------------------------------------------------------------- written, and published or held
@@ -181,14 +199,21 @@ def publish(store: Store, new: Written, anchor: Anchor, on_event: OnEvent) -> No
     by_hand = manifest.published_by == "hand"
     outcome = {"outcome": PUBLISHED[by_hand]} | ({"reason": manifest.reason} if by_hand else {})
     store.record({"release_id": release_id, "at": clock.now(), **outcome})
-    facts = {"release_id": release_id, "path": str(store.published), "extract_set": str(manifest.origin)}
+    facts = {
+        "release_id": release_id,
+        "path": str(store.published),
+        "extract_set": str(manifest.origin),
+    }
     on_event("published", {**facts, "pruned": store.prune(anchor.release_id)})
     shutil.rmtree(store.work / release_id)
     build_site(store, on_event)
 
 
 def build_site(store: Store, on_event: OnEvent) -> None:
-    """Build the site of what is published, where SITE_DIR names a folder; a failure leaves release and old site."""
+    """Build the site of what is published, where SITE_DIR names a folder.
+
+    A failure leaves release and old site.
+    """
     folder = settings.site_dir()
     if folder is None:
         return
@@ -201,7 +226,10 @@ def build_site(store: Store, on_event: OnEvent) -> None:
         check=False,
     )
     if run.returncode:
-        message = f"{folder}: the site could not be built; the old site stays. {run.stderr.strip()[-findings.VALUE :]}"
+        message = (
+            f"{folder}: the site could not be built; the old site stays."
+            f" {run.stderr.strip()[-findings.VALUE :]}"
+        )
         on_event("warning", {"message": message})
     else:
         on_event("site", {"path": str(folder)})
@@ -223,7 +251,9 @@ def hold(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
     incoming = store.work / f"{release_id}.held"
     incoming.mkdir()
     (store.work / release_id / WAREHOUSE).replace(incoming / WAREHOUSE)
-    (incoming / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2), encoding="utf-8")
+    (incoming / "report.json").write_text(
+        json.dumps(report, ensure_ascii=False, indent=2), encoding="utf-8"
+    )
     sync(incoming / "report.json")
     store.keep_held(incoming, release_id)
     if pruned := store.prune_held():

@@ -1,4 +1,7 @@
-"""From a built warehouse to a release: one file of tables, compact, with comments, for any client since 1.2."""
+"""From a built warehouse to a release.
+
+One file of tables, compact, with comments, for any client since 1.2.
+"""
 
 import json
 from collections.abc import Iterator
@@ -38,7 +41,10 @@ HISTORY_COMMENTS = {
     "verdict_en": "Its verdict.",
     "verdict_zh": "The verdict in Chinese.",
 }
-PREVIOUS = {name: ("varchar", MANIFEST_COMMENTS[name]) for name in ("release_id", "extract_set", "extract_set_kind")}
+PREVIOUS = {
+    name: ("varchar", MANIFEST_COMMENTS[name])
+    for name in ("release_id", "extract_set", "extract_set_kind")
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,9 @@ def writing(
             connection.execute("detach new")
 
 
-def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None) -> Manifest:
+def write(
+    warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None
+) -> Manifest:
     """Write a release and return its manifest; parameters and errors as of writing."""
     with writing(warehouse, target, manifest, previous) as new:
         return new.manifest
@@ -119,10 +127,15 @@ def content(warehouse: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def unpublished(warehouse: Path, target: Path) -> None:
-    """Write what a warehouse holds as a release that nobody publishes, for pages of it; errors as of writing."""
+    """Write what a warehouse holds as a release that nobody publishes, for pages of it.
+
+    Errors as of writing.
+    """
     with duckdb_client.reading(warehouse, reads_files=True) as built:
         described = content(built)
-        hashes = dict(built.execute("select distinct file_path, delivery_id from raw.deliveries").fetchall())
+        hashes = dict(
+            built.execute("select distinct file_path, delivery_id from raw.deliveries").fetchall()
+        )
     manifest = {
         "release_id": "unpublished",
         "published_at": clock.now(),
@@ -146,8 +159,8 @@ def _whole_or_nothing(connection: duckdb.DuckDBPyConnection, target: Path) -> It
         for path in (target, target.with_name(target.name + ".wal")):
             path.unlink(missing_ok=True)
         raise RefreshError(
-            f"{target}: the release could not be written ({str(error).splitlines()[0]}). The published release "
-            "is unchanged. Make room, or set RELEASE_DIR to another disk."
+            f"{target}: the release could not be written ({str(error).splitlines()[0]}). The"
+            " published release is unchanged. Make room, or set RELEASE_DIR to another disk."
         ) from error
 
 
@@ -159,7 +172,8 @@ def _copied(
     previous: Path | None,
 ) -> Manifest:
     """Write all of a release but its anchor, and return its manifest."""
-    # FSST is weighed for long and rarely wins here: without it a file is written sooner, and is no larger.
+    # FSST is weighed for long and rarely wins here: without it a file is written sooner, and is no
+    # larger.
     connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
     connection.execute(f"attach {literal(warehouse)} as built (read_only)")
     connection.execute(f"attach {literal(target)} as new {STORAGE}")
@@ -188,9 +202,9 @@ def _copied(
 
 def _relations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     return connection.execute(
-        "select table_schema, table_name from information_schema.tables "
-        "where table_catalog = 'built' and (list_contains(?, table_schema) "
-        "or list_has_any(?, [table_schema || '.*', table_schema || '.' || table_name])) order by all",
+        "select table_schema, table_name from information_schema.tables where table_catalog ="
+        " 'built' and (list_contains(?, table_schema) or list_has_any(?, [table_schema || '.*',"
+        " table_schema || '.' || table_name])) order by all",
         [list(SCHEMAS), list(INPUTS)],
     ).fetchall()
 
@@ -203,11 +217,14 @@ def _copy(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> int
 
 
 def _write_freshness(connection: duckdb.DuckDBPyConnection) -> None:
-    """Keep when each provider last delivered something new; a file that only moved is a copy of itself."""
+    """Keep when each provider last delivered something new.
+
+    A file that only moved is a copy of itself.
+    """
     connection.execute(
-        "create table new.release.freshness as "
-        "select provider, max(landed_at) as newest_delivery_at from built.raw.deliveries "
-        "where provider is not null and copy_of_delivery is null group by provider order by provider"
+        "create table new.release.freshness as select provider, max(landed_at) as"
+        " newest_delivery_at from built.raw.deliveries where provider is not null and"
+        " copy_of_delivery is null group by provider order by provider"
     )
     columns = {
         "provider": "Folder of models/staging.",
@@ -220,18 +237,24 @@ def _write_freshness(connection: duckdb.DuckDBPyConnection) -> None:
 def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
     values = asdict(manifest)
     row = [
-        json.dumps(values[name], sort_keys=True) if name in JSON_COLUMNS else values[name] for name in MANIFEST_COLUMNS
+        json.dumps(values[name], sort_keys=True) if name in JSON_COLUMNS else values[name]
+        for name in MANIFEST_COLUMNS
     ]
     columns = {name: ("varchar", text) for name, text in MANIFEST_COMMENTS.items()}
-    connection.execute(create_table("new.release.manifest", columns, "One row: this file's identity and inputs."))
+    connection.execute(
+        create_table("new.release.manifest", columns, "One row: this file's identity and inputs.")
+    )
     connection.execute(insert("new.release.manifest", len(row)), row)
 
 
 def _write_previous(connection: duckdb.DuckDBPyConnection, before: Manifest | None) -> None:
-    """Keep which release was published before: changes are listed only if it is of the same extract set."""
+    """Keep which release was published before.
+
+    Changes are listed only if it is of the same extract set.
+    """
     comment = (
-        "One row: the release that was published before; none for the first. release.changes is empty if it is of "
-        "another extract set or kind."
+        "One row: the release that was published before; none for the first. release.changes is"
+        " empty if it is of another extract set or kind."
     )
     connection.execute(create_table("new.release.previous", PREVIOUS, comment))
     if before is not None:
@@ -239,7 +262,9 @@ def _write_previous(connection: duckdb.DuckDBPyConnection, before: Manifest | No
         connection.execute(insert("new.release.previous", len(row)), row)
 
 
-def _write_history(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *, follows: bool) -> None:
+def _write_history(
+    connection: duckdb.DuckDBPyConnection, manifest: Manifest, *, follows: bool
+) -> None:
     """Keep the headline of every release of the set up to this one, as past files are pruned.
 
     Parameters
@@ -248,12 +273,18 @@ def _write_history(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *,
         Whether the release before is of the same set, and attached as `old`.
     """
     connection.execute(
-        "create table new.release.history as select r.*, c.specification_id, c.estimate, c.std_error, "
-        "c.substitutions, v.verdict_en, v.verdict_zh "
-        "from (values (?, ?, ?, ?)) as r (release_id, published_at, git_commit, fingerprint) "
-        "left join new.reports.rpt_coefficients as c on c.specification_id = ? and c.term_order = 1 "
-        "left join new.reports.rpt_verdicts as v on v.specification_id = c.specification_id",
-        [manifest.release_id, manifest.published_at, manifest.git_commit, manifest.fingerprint, HEADLINE],
+        "create table new.release.history as select r.*, c.specification_id, c.estimate,"
+        " c.std_error, c.substitutions, v.verdict_en, v.verdict_zh from (values (?, ?, ?, ?)) as r"
+        " (release_id, published_at, git_commit, fingerprint) left join"
+        " new.reports.rpt_coefficients as c on c.specification_id = ? and c.term_order = 1 left"
+        " join new.reports.rpt_verdicts as v on v.specification_id = c.specification_id",
+        [
+            manifest.release_id,
+            manifest.published_at,
+            manifest.git_commit,
+            manifest.fingerprint,
+            HEADLINE,
+        ],
     )
     if follows:
         connection.execute("insert into new.release.history by name from old.release.history")

@@ -1,4 +1,6 @@
-"""The heartbeat of refreshes: when each attempt began and how it ended, also one that published nothing.
+"""The heartbeat of refreshes.
+
+When each attempt began and how it ended, also one that published nothing.
 
 They are lines of refresh.log. An attempt decides nothing, so it is no part of the chain of
 refreshes.jsonl, the witness of what was published. One that was killed has begun and not ended.

@@ -13,10 +13,12 @@ HOLD_ABOVE = 1.0  # standard errors, unless REFRESH_HOLD_ABOVE is set
 
 @dataclass(frozen=True)
 class Limits:
-    """When a refresh whose estimates move is published with a warning, and when it is held; in standard errors.
+    """When a refresh whose estimates move is published with a warning, and when it is held.
 
-    An estimate that is lost is beyond any limit that is set. The first limit is of all estimates, the second of shown
-    columns.
+    In standard errors.
+
+    An estimate that is lost is beyond any limit that is set. The first limit is of all estimates,
+    the second of shown columns.
     """
 
     warn_above: float = math.inf
@@ -34,7 +36,8 @@ def store() -> Store:
     count = _number("RELEASES_KEPT", 10)
     if count < 2 or count != int(count):
         raise BadConfigurationError(
-            f"RELEASES_KEPT is {count:g}: give a whole number; the published release and the one before it are kept."
+            f"RELEASES_KEPT is {count:g}: give a whole number; the published release and the one"
+            " before it are kept."
         )
     return Store(settings.release_dir(), settings.release_path(), int(count))
 
@@ -47,7 +50,9 @@ def limits() -> Limits:
     BadConfigurationError
         If one of them is no number.
     """
-    return Limits(_number("REFRESH_WARN_ABOVE", math.inf), _number("REFRESH_HOLD_ABOVE", HOLD_ABOVE))
+    return Limits(
+        _number("REFRESH_WARN_ABOVE", math.inf), _number("REFRESH_HOLD_ABOVE", HOLD_ABOVE)
+    )
 
 
 def _number(name: str, default: float) -> float:

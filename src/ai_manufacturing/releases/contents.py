@@ -1,4 +1,7 @@
-"""What a release file holds: schemas of a built warehouse, with their comments, and what these are made of."""
+"""What a release file holds.
+
+Schemas of a built warehouse, with their comments, and what these are made of.
+"""
 
 from collections.abc import Collection, Mapping
 
@@ -32,7 +35,9 @@ HEADLINE = "table_1_col_1"
 
 
 def copy_comments(
-    connection: duckdb.DuckDBPyConnection, tables: Collection[str], before: Mapping[str, str] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    tables: Collection[str],
+    before: Mapping[str, str] | None = None,
 ) -> None:
     """Comment the tables of `new`, and their columns, as those of `built` are.
 
@@ -46,10 +51,10 @@ def copy_comments(
         By schema and table ("marts.dim_city"), what to write before the comment of the table.
     """
     commented = connection.execute(
-        "select schema_name, table_name, null, comment from duckdb_tables() where database_name = 'built' "
-        "union all select schema_name, view_name, null, comment from duckdb_views() where database_name = 'built' "
-        "union all select schema_name, table_name, column_name, comment from duckdb_columns() "
-        "where database_name = 'built'"
+        "select schema_name, table_name, null, comment from duckdb_tables() where database_name ="
+        " 'built' union all select schema_name, view_name, null, comment from duckdb_views() where"
+        " database_name = 'built' union all select schema_name, table_name, column_name, comment"
+        " from duckdb_columns() where database_name = 'built'"
     ).fetchall()
     for schema, table, column, comment in commented:
         if f"{schema}.{table}" not in tables or not comment:

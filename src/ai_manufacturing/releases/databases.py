@@ -72,7 +72,8 @@ def read(path: Path) -> Database:
     """
     if not path.exists():
         raise DatabaseError(
-            f"{path}: there is no such file. Run `make build`, or name a release or a warehouse with --database."
+            f"{path}: there is no such file. Run `make build`, or name a release or a warehouse"
+            " with --database."
         )
     releases = Store(settings.release_dir(), settings.release_path())
     try:
@@ -81,14 +82,21 @@ def read(path: Path) -> Database:
             origin = origin_of(connection)
             if origin is None:
                 raise DatabaseError(
-                    f"{path}: neither a release nor a warehouse with landed files. Name one with --database."
+                    f"{path}: neither a release nor a warehouse with landed files. Name one with"
+                    " --database."
                 )
             release_id = None
             if is_release(connection):
-                ((release_id,),) = connection.execute("select release_id from release.manifest").fetchall()
+                ((release_id,),) = connection.execute(
+                    "select release_id from release.manifest"
+                ).fetchall()
                 place = path.resolve()
                 # a publication that died before its last step leaves none beside the published file
-                has_none = place == releases.published and digest is None and release_id in releases.releases_in_log()
+                has_none = (
+                    place == releases.published
+                    and digest is None
+                    and release_id in releases.releases_in_log()
+                )
                 if has_none or place.parent == releases.folder / "past":
                     releases.require_witness(place, release_id, digest)
             return Database(path, origin, release_id)
@@ -96,23 +104,23 @@ def read(path: Path) -> Database:
         raise DatabaseError(str(error)) from error
     except integrity.DamagedError as error:
         raise DatabaseError(
-            f"{error}. Restore the file from a backup; `ai-manufacturing rollback ID` puts a past release where "
-            "readers look."
+            f"{error}. Restore the file from a backup; `ai-manufacturing rollback ID` puts a past"
+            " release where readers look."
         ) from error
     except duckdb.Error as error:
         raise DatabaseError(
-            f"{path}: cannot be opened as a release or a warehouse ({str(error).splitlines()[0]}). Wait for the build "
-            "that writes to it, or name another file with --database."
+            f"{path}: cannot be opened as a release or a warehouse ({str(error).splitlines()[0]})."
+            " Wait for the build that writes to it, or name another file with --database."
         ) from error
 
 
 def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -> Database:
     """Return the file that a command reads: what the user named goes before any default.
 
-    In this order: the command's option; WAREHOUSE_PATH; RELEASE_PATH or RELEASE_DIR, of both the first that is there;
-    the published release; the default warehouse. A file that the command cannot read is passed over, but only for one
-    of the same extract set. What nothing but a default names must be of the extract set of EXTRACTS_DIR, if that is
-    set.
+    In this order: the command's option; WAREHOUSE_PATH; RELEASE_PATH or RELEASE_DIR, of both the
+    first that is there; the published release; the default warehouse. A file that the command
+    cannot read is passed over, but only for one of the same extract set. What nothing but a default
+    names must be of the extract set of EXTRACTS_DIR, if that is set.
 
     Parameters
     ----------
@@ -129,7 +137,8 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
     Raises
     ------
     DatabaseError
-        If the file cannot be read, or is of another extract set than what was passed over or EXTRACTS_DIR.
+        If the file cannot be read, or is of another extract set than what was passed over or
+        EXTRACTS_DIR.
     """
     if option is not None:
         return read(option)
@@ -143,9 +152,9 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
     for place in places[:at]:
         if place.path.exists() and (other := read(place.path)).origin != database.origin:
             raise DatabaseError(
-                f"{place.said_by} holds extract set {other.origin} ({place.path}), and this command needs a "
-                f"{' or a '.join(reads)}. The next file, {database.path}, holds {database.origin}. Name the file with "
-                "--database."
+                f"{place.said_by} holds extract set {other.origin} ({place.path}), and this command"
+                f" needs a {' or a '.join(reads)}. The next file, {database.path}, holds"
+                f" {database.origin}. Name the file with --database."
             )
     if not named and os.environ.get("EXTRACTS_DIR"):
         try:
@@ -154,9 +163,9 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
             raise DatabaseError(str(error)) from error
         if name != database.origin.extract_set:
             raise DatabaseError(
-                f"EXTRACTS_DIR is {os.environ['EXTRACTS_DIR']}, extract set {name}; {database.path} is of "
-                f"{database.origin}. Set WAREHOUSE_PATH or RELEASE_DIR to where {name} is, or name the file with "
-                "--database."
+                f"EXTRACTS_DIR is {os.environ['EXTRACTS_DIR']}, extract set {name}; {database.path}"
+                f" is of {database.origin}. Set WAREHOUSE_PATH or RELEASE_DIR to where {name} is,"
+                " or name the file with --database."
             )
     return database
 

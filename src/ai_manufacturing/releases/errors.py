@@ -22,7 +22,10 @@ class NothingNewError(RefreshError):
 
 
 class GateFailedError(RefreshError):
-    """A critical expectation failed; the build is held for inspection, under the number of the release it would be."""
+    """A critical expectation failed.
+
+    The build is held for inspection, under the number of the release it would be.
+    """
 
     exit_code = ExitCode.GATE_FAILED
 
@@ -44,13 +47,19 @@ class LockedError(RefreshError):
 
 
 class HeldError(RefreshError):
-    """Published values or estimates would be rewritten, or a new year is odd; the build is held for inspection."""
+    """Published values or estimates would be rewritten, or a new year is odd.
+
+    The build is held for inspection.
+    """
 
     exit_code = ExitCode.HELD
 
 
 class StaleError(RefreshError):
-    """A provider has delivered nothing for longer than its declaration allows; what else is new has been published."""
+    """A provider has delivered nothing for longer than its declaration allows.
+
+    What else is new has been published.
+    """
 
     exit_code = ExitCode.STALE
 

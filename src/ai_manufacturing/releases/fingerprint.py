@@ -40,7 +40,8 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
     Raises
     ------
     BadConfigurationError
-        If there is no such folder, or with one line for each file, folder or link in it that cannot be read.
+        If there is no such folder, or with one line for each file, folder or link in it that cannot
+        be read.
     """
     _extract_set(folder)
     faults: list[str] = []
@@ -52,7 +53,9 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
         try:
             hashes[file_path] = _sha256(paths[file_path])
         except OSError as error:
-            faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
+            faults.append(
+                f"{file_path}: cannot be read ({error.strerror}). Correct its permissions."
+            )
     if faults:
         raise BadConfigurationError("\n".join(faults))
     return hashes
@@ -64,7 +67,9 @@ def delivered(hashes: dict[str, str]) -> dict[str, str]:
 
 
 def of(hashes: dict[str, str]) -> str:
-    """Return the hash of all that the tables are a function of: deliveries, code and package versions.
+    """Return the hash of all that the tables are a function of.
+
+    Deliveries, code and package versions.
 
     Raises
     ------
@@ -79,7 +84,9 @@ def code() -> dict[str, str]:
     """Return the SHA-256 of each file that tables are made by, seeds among them, by its path in the project."""
     root = settings.project_root()
     paths = [path for name in CODE for path in (root / name, *(root / name).rglob("*"))]
-    return {str(path.relative_to(root)): _sha256(path) for path in sorted(set(paths)) if _is_code(path)}
+    return {
+        str(path.relative_to(root)): _sha256(path) for path in sorted(set(paths)) if _is_code(path)
+    }
 
 
 def package_versions() -> dict[str, str]:
@@ -92,7 +99,11 @@ def git_commit() -> str:
 
     def git(*arguments: str) -> str:
         run = subprocess.run(
-            ["git", *arguments], cwd=settings.project_root(), capture_output=True, text=True, check=True
+            ["git", *arguments],
+            cwd=settings.project_root(),
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return run.stdout.strip()
 

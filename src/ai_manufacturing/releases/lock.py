@@ -20,7 +20,9 @@ PAUSES = (0.05, 0.2)
 
 @contextmanager
 def held(
-    path: Path, wait: bool = False, way_out: str = "Set RELEASE_DIR to a folder that this user may write to."
+    path: Path,
+    wait: bool = False,
+    way_out: str = "Set RELEASE_DIR to a folder that this user may write to.",
 ) -> Iterator[None]:
     """Hold the lock while the block runs.
 
@@ -53,7 +55,9 @@ def held(
             _take(file, wait)
         except BlockingIOError:
             file.seek(0)
-            raise LockedError(f"Another refresh is at work: {file.read().strip() or 'it has just begun'}.") from None
+            raise LockedError(
+                f"Another refresh is at work: {file.read().strip() or 'it has just begun'}."
+            ) from None
         holder = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -77,7 +81,8 @@ def holder(path: Path) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        pid, host and since (UTC), which are None of a holder that has just begun; None if nobody holds it.
+        pid, host and since (UTC), which are None of a holder that has just begun; None if nobody
+        holds it.
     """
     try:
         file = path.open(encoding="utf-8")

@@ -15,24 +15,43 @@ from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.system import integrity
 from ai_manufacturing.system.duckdb_client import reading
 
-JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")  # of release.manifest
-RESTORE = "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where readers look."
+JSON_COLUMNS = (
+    "delivery_hashes",
+    "package_versions",
+    "row_counts",
+    "gate_summary",
+)  # of release.manifest
+RESTORE = (
+    "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where"
+    " readers look."
+)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The one row of release.manifest. What is said of each field is also its comment in the file."""
+    """The one row of release.manifest.
+
+    What is said of each field is also its comment in the file.
+    """
 
     release_id: Annotated[str, "The release's number, six digits."]
     published_at: Annotated[str, "UTC; it decides nothing."]
-    git_commit: Annotated[str, "Commit of the code, with + if files differ from it; empty outside a clone."]
+    git_commit: Annotated[
+        str, "Commit of the code, with + if files differ from it; empty outside a clone."
+    ]
     extract_set: Annotated[str, "Whose numbers these are."]
     extract_set_kind: Annotated[str, "synthetic or delivered."]
-    fingerprint: Annotated[str, "Hash of deliveries, code and packages, which determine the tables."]
+    fingerprint: Annotated[
+        str, "Hash of deliveries, code and packages, which determine the tables."
+    ]
     published_by: Annotated[str, "refresh, or hand for a held build."]
-    reason: Annotated[str, "Why a held build was published, years read again, declared revisions; else empty."]
+    reason: Annotated[
+        str, "Why a held build was published, years read again, declared revisions; else empty."
+    ]
     delivery_hashes: Annotated[dict[str, str], "SHA-256 by delivered path, JSON."]
-    package_versions: Annotated[dict[str, str], "Versions of the packages that the numbers depend on, JSON."]
+    package_versions: Annotated[
+        dict[str, str], "Versions of the packages that the numbers depend on, JSON."
+    ]
     row_counts: Annotated[dict[str, int], "Rows by table, JSON."]
     gate_summary: Annotated[
         dict[str, int], "Expectations, failures by severity, and those with nothing to check, JSON."
@@ -51,12 +70,22 @@ class Manifest:
     @property
     def listed(self) -> dict[str, Any]:
         """What `status` and `releases` say of a release."""
-        names = ("published_at", "published_by", "reason", "extract_set", "extract_set_kind", "git_commit")
+        names = (
+            "published_at",
+            "published_by",
+            "reason",
+            "extract_set",
+            "extract_set_kind",
+            "git_commit",
+        )
         facts = {name: getattr(self, name) for name in ("release_id", *names)}
         return {**facts, "delivery_count": self.delivery_count, "gate": self.gate_summary}
 
 
-MANIFEST_COMMENTS = {name: hint.__metadata__[0] for name, hint in get_type_hints(Manifest, include_extras=True).items()}
+MANIFEST_COMMENTS = {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(Manifest, include_extras=True).items()
+}
 MANIFEST_COLUMNS = tuple(MANIFEST_COMMENTS)
 
 
@@ -91,7 +120,12 @@ def manifest_of(connection: duckdb.DuckDBPyConnection) -> Manifest:
     """Return the manifest of an open release."""
     query = f"select {', '.join(MANIFEST_COLUMNS)} from release.manifest"
     values = dict(zip(MANIFEST_COLUMNS, connection.execute(query).fetchall()[0], strict=True))
-    return Manifest(**{name: json.loads(value) if name in JSON_COLUMNS else value for name, value in values.items()})
+    return Manifest(
+        **{
+            name: json.loads(value) if name in JSON_COLUMNS else value
+            for name, value in values.items()
+        }
+    )
 
 
 def require_whole(path: Path, of: Callable[[Path], str | None] = integrity.check) -> str | None:

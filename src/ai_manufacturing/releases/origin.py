@@ -35,7 +35,9 @@ def origin_of(connection: duckdb.DuckDBPyConnection) -> Origin | None:
     """Return whose numbers an open release or warehouse holds; None if no file has landed in it."""
     table = "release.manifest" if is_release(connection) else "raw.deliveries"
     try:
-        rows = connection.execute(f"select extract_set, extract_set_kind from {table} limit 1").fetchall()
+        rows = connection.execute(
+            f"select extract_set, extract_set_kind from {table} limit 1"
+        ).fetchall()
     except duckdb.CatalogException:
         return None
     return Origin(*rows[0]) if rows else None

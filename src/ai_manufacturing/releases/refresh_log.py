@@ -20,7 +20,9 @@ FILE = "refresh.log"
 LARGEST = 1_000_000  # bytes, some years of nights; then refresh.log.1 and so on
 OLDER = 5
 
-OnEvent = Callable[[str, dict[str, Any]], None]  # takes an event and its facts, as a refresh reports them
+OnEvent = Callable[
+    [str, dict[str, Any]], None
+]  # takes an event and its facts, as a refresh reports them
 
 
 class _Handler(RotatingFileHandler):
@@ -32,7 +34,9 @@ class _Handler(RotatingFileHandler):
 
 def line(event: str, facts: dict[str, Any]) -> str:
     """Return an event as the line of a log."""
-    return json.dumps({"at": clock.now("milliseconds"), "event": event, **facts}, ensure_ascii=False)
+    return json.dumps(
+        {"at": clock.now("milliseconds"), "event": event, **facts}, ensure_ascii=False
+    )
 
 
 def write(folder: Path, text: str) -> None:

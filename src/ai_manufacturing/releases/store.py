@@ -2,17 +2,16 @@
 
     RELEASE_DIR/
         ai_manufacturing.duckdb what readers open, unless RELEASE_PATH names another place
-        past/000012.duckdb      releases by number; the published file is a copy of one
-        held/000013/            a build that was not published: warehouse.duckdb and report.json
-        work/                   the private build of a running refresh; whatever is left there is of a dead one
-        refreshes.jsonl         what was added, published, rolled back, accepted, pruned (integrity)
-        refresh.log             when refreshes began, what they reported, how they ended
-        partial_parse.msgpack   the project as dbt parsed it, for the next build; may be deleted
-        traceback.txt           where the code failed the last time that neither a delivery nor the disk was the cause
-        refresh.lock
+        past/000012.duckdb      releases by number; the published file is a copy of one held/000013/
+        a build that was not published: warehouse.duckdb and report.json work/                   the
+        private build of a running refresh; whatever is left there is of a dead one refreshes.jsonl
+        what was added, published, rolled back, accepted, pruned (integrity) refresh.log
+        when refreshes began, what they reported, how they ended partial_parse.msgpack   the project
+        as dbt parsed it, for the next build; may be deleted traceback.txt           where the code
+        failed the last time that neither a delivery nor the disk was the cause refresh.lock
 
-The SHA-256 of each release stands beside it and in the log, that of a held build in it. One that is gone is damage.
-Numbers order the releases; no clock does.
+The SHA-256 of each release stands beside it and in the log, that of a held build in it. One that is
+gone is damage. Numbers order the releases; no clock does.
 """
 
 import glob
@@ -46,8 +45,9 @@ PUBLISHED = ("published", "published by hand")  # outcomes of a line of the log
 SEEN = (*PUBLISHED, "rolled back to")  # outcomes after which readers see a release
 DRAFT = re.compile(r"\.[0-9a-f]{32}$")
 RESTORE_LOG = (
-    "Restore it and its .head from one backup. If there is none, delete the .head, and put an empty file in place of "
-    "the log: the next refresh then records the releases anew, and does not know which were rolled back."
+    "Restore it and its .head from one backup. If there is none, delete the .head, and put an empty"
+    " file in place of the log: the next refresh then records the releases anew, and does not know"
+    " which were rolled back."
 )
 ID = re.compile(rf"[0-9]{{{DIGITS}}}")
 
@@ -63,8 +63,8 @@ class Store:
     published : Path
         The file that readers open, symbolic links resolved.
     kept : int
-        Past releases kept, the published one among them; the one before it is never pruned. As many held builds are
-        kept.
+        Past releases kept, the published one among them; the one before it is never pruned. As many
+        held builds are kept.
     """
 
     folder: Path
@@ -90,7 +90,9 @@ class Store:
         return self.folder / "held" / checked_id(release_id)
 
     def prepare(self) -> list[str]:
-        """Make the folders, and remove what a dead refresh left. Only the holder of the lock may call this.
+        """Make the folders, and remove what a dead refresh left.
+
+        Only the holder of the lock may call this.
 
         Returns
         -------
@@ -109,19 +111,24 @@ class Store:
             incoming = glob.escape(f".{self.published.name}.")
             hidden = (path for name in (".", "past") for path in (self.folder / name).glob(".*"))
             drafts = [path for path in hidden if DRAFT.search(path.name)]
-            leftovers = dict.fromkeys((*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts))
+            leftovers = dict.fromkeys(
+                (*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts)
+            )
             for path in leftovers:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-            done = [*(f"{path}: left by a dead refresh; removed" for path in leftovers), *self._settle()]
+            done = [
+                *(f"{path}: left by a dead refresh; removed" for path in leftovers),
+                *self._settle(),
+            ]
         except OSError as error:
             raise BadConfigurationError(
-                f"{error.filename or self.folder}: {error.strerror}. Set RELEASE_DIR to a folder that this user may "
-                "write to."
+                f"{error.filename or self.folder}: {error.strerror}. Set RELEASE_DIR to a folder"
+                " that this user may write to."
             ) from error
         if not os.access(self.published.parent, os.W_OK | os.X_OK):
             raise BadConfigurationError(
-                f"{self.published.parent}: not writable. Set RELEASE_PATH to a file in a folder that this user may "
-                "write to."
+                f"{self.published.parent}: not writable. Set RELEASE_PATH to a file in a folder"
+                " that this user may write to."
             )
         return done
 
@@ -134,8 +141,12 @@ class Store:
                 done.append(f"{sums}: without its release; removed")
         if self.published.exists() and not integrity.beside(self.published).exists():
             digest = integrity.sha256(self.published)
-            with suppress(RefreshError):  # a damaged log says nothing; whoever reads it names the damage
-                if digest in (release["file_sha256"] for release in self.releases_in_log().values()):
+            with suppress(
+                RefreshError
+            ):  # a damaged log says nothing; whoever reads it names the damage
+                if digest in (
+                    release["file_sha256"] for release in self.releases_in_log().values()
+                ):
                     integrity.record(self.published, digest)
                     done.append(f"{integrity.beside(self.published)}: missing; written again")
         return done
@@ -159,7 +170,10 @@ class Store:
         if not ids or self._chain.read().lines:
             return []
         if not self._chain.path.exists():
-            raise RefreshError(f"{self._chain.path}: missing, and {self.folder / 'past'} has releases. {RESTORE_LOG}")
+            raise RefreshError(
+                f"{self._chain.path}: missing, and {self.folder / 'past'} has releases."
+                f" {RESTORE_LOG}"
+            )
         releases = {}
         for path in map(self.past, ids):
             with suppress(RefreshError):  # one without a line is damage
@@ -188,11 +202,15 @@ class Store:
 
     def release_ids(self) -> list[str]:
         """Return the numbers of the past releases, oldest first."""
-        return sorted(path.stem for path in (self.folder / "past").glob("*.duckdb") if ID.fullmatch(path.stem))
+        return sorted(
+            path.stem for path in (self.folder / "past").glob("*.duckdb") if ID.fullmatch(path.stem)
+        )
 
     def held_ids(self) -> list[str]:
         """Return the numbers of the held builds, oldest first."""
-        return sorted(path.name for path in (self.folder / "held").glob("*") if ID.fullmatch(path.name))
+        return sorted(
+            path.name for path in (self.folder / "held").glob("*") if ID.fullmatch(path.name)
+        )
 
     def current(self) -> Manifest | None:
         """Return the manifest of the published file; None if there is none.
@@ -208,8 +226,8 @@ class Store:
     def basis(self) -> Path:
         """The file of the release that a build is compared with: the published one.
 
-        Where that path is empty, it is the past release that readers saw last, by the log of refreshes; else the
-        newest one. Only a folder without any past release has no such file.
+        Where that path is empty, it is the past release that readers saw last, by the log of
+        refreshes; else the newest one. Only a folder without any past release has no such file.
         """
         if self.published.exists():
             return self.published
@@ -220,11 +238,14 @@ class Store:
     def standing(self) -> Manifest | None:
         """Return the manifest of the release that a person would replace.
 
-        That of the published file; where that is gone or damaged, of the latest past release that can be read.
+        That of the published file; where that is gone or damaged, of the latest past release that
+        can be read.
         """
         for path in (self.published, *map(self.past, reversed(self.release_ids()))):
             if path.exists():
-                with suppress(RefreshError):  # a damaged file says nothing; what opens it for its content names it
+                with suppress(
+                    RefreshError
+                ):  # a damaged file says nothing; what opens it for its content names it
                     return self._whole(path)
         return None
 
@@ -239,7 +260,9 @@ class Store:
         """
         digest = require_whole(path)
         with opened(path) as (manifest, connection):
-            self.require_witness(path, manifest.release_id if path == self.published else path.stem, digest)
+            self.require_witness(
+                path, manifest.release_id if path == self.published else path.stem, digest
+            )
             yield manifest, connection
 
     def _whole(self, path: Path) -> Manifest:
@@ -258,7 +281,10 @@ class Store:
         return self._whole(self.past(release_id))
 
     def listed(self) -> tuple[list[dict[str, Any]], list[RefreshError]]:
-        """Return what `releases` says of each past release, and what is damaged; none is opened that the log lists."""
+        """Return what `releases` says of each past release, and what is damaged.
+
+        None is opened that the log lists.
+        """
         releases, damaged = [], []
         try:
             named = self.releases_in_log()
@@ -301,7 +327,9 @@ class Store:
         if digest is None:
             raise RefreshError(f"{integrity.beside(path)}: missing. {RESTORE}")
         if in_log not in (None, digest):
-            raise RefreshError(f"{path}: its SHA-256 is {digest}, and {self._chain.path} says {in_log}. {RESTORE}")
+            raise RefreshError(
+                f"{path}: its SHA-256 is {digest}, and {self._chain.path} says {in_log}. {RESTORE}"
+            )
 
     def faults(self) -> list[str]:
         """Return where the log and the past releases differ, a line for each."""
@@ -311,14 +339,17 @@ class Store:
             for number in there - named.keys()
         ]
         wrong += [
-            f"{self.past(number)}: missing, and {self._chain.path} names it. Restore it and its .sha256 from a backup; "
-            "else it counts as pruned once no older release is kept."
+            f"{self.past(number)}: missing, and {self._chain.path} names it. Restore it and its"
+            " .sha256 from a backup; else it counts as pruned once no older release is kept."
             for number in self._published_since() - there
         ]
         return sorted(wrong)
 
     def _published_since(self) -> set[str]:
-        """Return the numbers of the releases that should be there: seen by readers since the log names them."""
+        """Return the numbers of the releases that should be there.
+
+        Seen by readers since the log names them.
+        """
         lines = self._chain.read().lines
         pruned = {number for line in lines for number in line.get("pruned", ())}
         seen = {line["release_id"] for line in lines if line.get("outcome") in SEEN}
@@ -332,7 +363,9 @@ class Store:
         return f"{int(max(number, *numbers, key=int)) + 1:0{DIGITS}d}"
 
     def releases_in_log(self) -> dict[str, dict[str, Any]]:
-        """Return what the log says of each release by its number: `file_sha256`, and what `releases` lists.
+        """Return what the log says of each release by its number.
+
+        `file_sha256`, and what `releases` lists.
 
         Raises
         ------
@@ -350,7 +383,9 @@ class Store:
         finished.chmod(0o444)
         sync(finished)
         path, digest = self.past(release_id), integrity.sha256(finished)
-        self.record({"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).listed}})
+        self.record(
+            {"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).listed}}
+        )
         integrity.record(path, digest)
         finished.replace(path)
         sync(path.parent)
@@ -358,8 +393,9 @@ class Store:
     def publish(self, release_id: str) -> Path | None:
         """Put a past release where readers look, in one step.
 
-        Readers that have the old file open keep it; whoever opens the path gets the old or the new file, whole. The
-        SHA-256 beside it is removed before that step and written after it, so that none is ever that of another file.
+        Readers that have the old file open keep it; whoever opens the path gets the old or the new
+        file, whole. The SHA-256 beside it is removed before that step and written after it, so that
+        none is ever that of another file.
 
         Returns
         -------
@@ -380,7 +416,9 @@ class Store:
         digest, copied = require_whole(source, integrity.recorded), integrity.sha256(incoming)
         self.require_witness(source, release_id, digest)
         if copied != digest:
-            raise RefreshError(f"{source}: its SHA-256 is {copied}, not {digest}; nothing was published. {RESTORE}")
+            raise RefreshError(
+                f"{source}: its SHA-256 is {copied}, not {digest}; nothing was published. {RESTORE}"
+            )
         aside = self.move_log_aside()
         integrity.beside(self.published).unlink(missing_ok=True)
         incoming.replace(self.published)
@@ -404,7 +442,10 @@ class Store:
         """
         folder = self.held(release_id)
         if wrong := integrity.check_folder(folder):
-            raise RefreshError(f"{wrong[0]}. Nothing was published. Delete {folder}, and refresh, to build it again.")
+            raise RefreshError(
+                f"{wrong[0]}. Nothing was published. Delete {folder}, and refresh, to build it"
+                " again."
+            )
 
     def prune(self, *anchors: str) -> list[str]:
         """Delete the oldest releases above the number kept, never the published one, the one before it or an anchor."""
@@ -412,10 +453,16 @@ class Store:
         ids = self.release_ids()
         current = published.release_id if published else None
         before = [number for number in ids if current is None or number < current][-1:]
-        removable = [number for number in ids if number != current and number not in (*before, *anchors)]
+        removable = [
+            number for number in ids if number != current and number not in (*before, *anchors)
+        ]
         pruned = removable[: max(len(ids) - self.kept, 0)]
         # a lost one that is older than all that are kept needs no backup any more
-        lost = [number for number in self._published_since() - {*ids} if number < min({*ids} - {*pruned}, default="")]
+        lost = [
+            number
+            for number in self._published_since() - {*ids}
+            if number < min({*ids} - {*pruned}, default="")
+        ]
         if pruned or lost:
             self.record({"pruned": sorted([*pruned, *lost])})
         for number in pruned:
@@ -448,7 +495,9 @@ class Store:
         RefreshError
             If it was cut, or naming the line that is not as it was written.
         """
-        return [line for line in self._chain.read().lines if not line.keys() & {"releases", "pruned"}]
+        return [
+            line for line in self._chain.read().lines if not line.keys() & {"releases", "pruned"}
+        ]
 
     @property
     def _chain(self) -> Chain:
@@ -465,8 +514,8 @@ def checked_id(release_id: str) -> str:
     """
     if not ID.fullmatch(release_id):
         raise BadConfigurationError(
-            f"{release_id!r} is not a release number. Give six digits, such as 000012. `ai-manufacturing releases` "
-            "lists them."
+            f"{release_id!r} is not a release number. Give six digits, such as 000012."
+            " `ai-manufacturing releases` lists them."
         )
     return release_id
 
@@ -474,4 +523,6 @@ def checked_id(release_id: str) -> str:
 def _check_no_wal(path: Path) -> None:
     log = path.with_name(path.name + ".wal")
     if log.exists():
-        raise RefreshError(f"{log}: the file beside it was not closed cleanly; nothing was published.")
+        raise RefreshError(
+            f"{log}: the file beside it was not closed cleanly; nothing was published."
+        )

@@ -1,7 +1,8 @@
 """Replication packages: one zip that a data editor accepts, and its check.
 
-`write` packs the release, the delivered files that may be passed on, the code, the exhibits and a README, runs it and
-packs it only if every number comes back. `check` does the same with a zip, in an empty folder.
+`write` packs the release, the delivered files that may be passed on, the code, the exhibits and a
+README, runs it and packs it only if every number comes back. `check` does the same with a zip, in
+an empty folder.
 """
 
 import shutil
@@ -24,7 +25,14 @@ __all__ = ["ReplicationError", "check", "write"]
 Say = Callable[[str], None]
 LOG, MACHINE = "logs/run.log", "logs/machine.txt"
 # Without these a zip is no package; data/withheld_tables.csv and restricted files may be absent.
-NEEDED = (rerun.COMMAND[-1], integrity.SUMS, "README.md", contents.RELEASE, contents.RAW_FILES, contents.LOCK)
+NEEDED = (
+    rerun.COMMAND[-1],
+    integrity.SUMS,
+    "README.md",
+    contents.RELEASE,
+    contents.RAW_FILES,
+    contents.LOCK,
+)
 
 
 def write(
@@ -51,7 +59,8 @@ def write(
     without_run : bool
         Whether to leave out the run that proves it, and its log.
     signed : Path, optional
-        The form of rights.FORM that a person filled in for this release; without it, the package is not signed.
+        The form of rights.FORM that a person filled in for this release; without it, the package is
+        not signed.
 
     Returns
     -------
@@ -61,14 +70,18 @@ def write(
     Raises
     ------
     ReplicationError
-        If files or code are not those of the release, the form is not one for it, or a run gives other numbers; no
-        zip is written then.
+        If files or code are not those of the release, the form is not one for it, or a run gives
+        other numbers; no zip is written then.
     """
     with tempfile.TemporaryDirectory(prefix="replication-") as private:
         folder = Path(private).resolve() / "package"
         folder.mkdir()
         package = contents.assemble(release, folder, with_restricted)
-        out = out or Path("build") / f"replication_{package.manifest.extract_set}_{package.manifest.release_id}.zip"
+        out = (
+            out
+            or Path("build")
+            / f"replication_{package.manifest.extract_set}_{package.manifest.release_id}.zip"
+        )
         signature = rights.read(signed, package.manifest) if signed else None
         run_time, log = rules.NOT_RUN, None
         if not without_run:
@@ -77,7 +90,9 @@ def write(
             log = rerun.run(folder, new_environment=False).output
             run_time = f"{time.monotonic() - began:,.0f} seconds"
             if found := rerun.differences(folder, release):
-                raise ReplicationError("\n".join(["The run gives other numbers than the release.", *found]))
+                raise ReplicationError(
+                    "\n".join(["The run gives other numbers than the release.", *found])
+                )
         shutil.rmtree(folder / rerun.RERUN, ignore_errors=True)
         shutil.rmtree(folder / "code/logs", ignore_errors=True)
         contents.strip(package)
@@ -89,7 +104,9 @@ def write(
                 "".join(f"{name}: {fact}\n" for name, fact in facts.items()), encoding="utf-8"
             )
         contents.write_readme(package, run_time, signature)
-        ro_crate.write(folder, package.manifest)  # which the rules judge; anew below, with their result
+        ro_crate.write(
+            folder, package.manifest
+        )  # which the rules judge; anew below, with their result
         checked = rules.check(folder)
         rules.write(checked, folder / rules.CHECKS)
         ro_crate.write(folder, package.manifest)
@@ -120,22 +137,25 @@ def check(
     say : callable
         Takes a line of progress.
     may_run : callable
-        Takes what will be run, in words, and returns whether it may; it is asked once, before anything runs.
+        Takes what will be run, in words, and returns whether it may; it is asked once, before
+        anything runs.
     extracts : Path, optional
-        Folder of the restricted files that were obtained apart, at their paths in data/raw_files.csv or below the name
-        of the extract set.
+        Folder of the restricted files that were obtained apart, at their paths in
+        data/raw_files.csv or below the name of the extract set.
     new_environment : bool
         As in rerun.run.
 
     Returns
     -------
     list of str
-        What is wrong, one line each; none if the package keeps every rule and gives its own numbers.
+        What is wrong, one line each; none if the package keeps every rule and gives its own
+        numbers.
 
     Raises
     ------
     ReplicationError
-        If the file is no package, restricted files are missing, it may not be run, or the run fails.
+        If the file is no package, restricted files are missing, it may not be run, or the run
+        fails.
     """
     with tempfile.TemporaryDirectory(prefix="replication-") as private:
         folder = Path(private).resolve() / "package"
@@ -144,20 +164,25 @@ def check(
         if found := _damaged(folder):
             return found
         contents.require_package(folder)
-        broken = [f"{rule.name} {fault}" for rule, faults in rules.check(folder) for fault in faults]
+        broken = [
+            f"{rule.name} {fault}" for rule, faults in rules.check(folder) for fault in faults
+        ]
         _complete(folder, extracts)
         what = (
-            f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {integrity.sha256(archive)}), and through it the "
-            f"programs in its folder {contents.CODE}. They are the work of whoever made the zip, and can do what you "
-            "can do on this machine. Every file has the SHA-256 that the zip names: so it is whole, which does not say "
-            "from whom it is."
+            f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {integrity.sha256(archive)}), and"
+            f" through it the programs in its folder {contents.CODE}. They are the work of whoever"
+            " made the zip, and can do what you can do on this machine. Every file has the SHA-256"
+            " that the zip names: so it is whole, which does not say from whom it is."
         )
         if not may_run(what):
             raise ReplicationError(f"{archive}: not run, so no number is compared.")
         say("Every file has its SHA-256. Running the package in an empty folder.")
         began = time.monotonic()
         done = rerun.run(folder, new_environment)
-        say(f"The run took {time.monotonic() - began:,.0f} seconds; the environment is {done.environment}.")
+        say(
+            f"The run took {time.monotonic() - began:,.0f} seconds; the environment is"
+            f" {done.environment}."
+        )
         different = rerun.differences(folder)
         if broken and not different:
             say("The run gives every number of the package, which breaks these rules:")
@@ -177,7 +202,14 @@ def _complete(folder: Path, extracts: Path | None) -> None:
         if target.is_file():
             continue
         places = (extracts / path, extracts / path.relative_to(path.parts[0])) if extracts else ()
-        source = next((place for place in places if place.is_file() and integrity.sha256(place) == row["sha256"]), None)
+        source = next(
+            (
+                place
+                for place in places
+                if place.is_file() and integrity.sha256(place) == row["sha256"]
+            ),
+            None,
+        )
         if source is None:
             missing.append(f"{path} (SHA-256 {row['sha256']}), {row['how_to_obtain_en']}")
         else:
@@ -185,8 +217,8 @@ def _complete(folder: Path, extracts: Path | None) -> None:
             shutil.copyfile(source, target)
     if missing:
         said = (
-            f"{len(missing)} restricted files are not in the package. Obtain them, put them into one folder, "
-            "and name it with --extracts:"
+            f"{len(missing)} restricted files are not in the package. Obtain them, put them into"
+            " one folder, and name it with --extracts:"
         )
         raise ReplicationError("\n".join([said, *missing]))
 
@@ -199,7 +231,10 @@ def _zip(folder: Path, target: Path, published_at: str) -> None:
             entry = zipfile.ZipInfo(name, at)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = (stat.S_IFREG | (folder / name).stat().st_mode & 0o755) << 16
-            with archive.open(entry, "w", force_zip64=True) as written, (folder / name).open("rb") as read:
+            with (
+                archive.open(entry, "w", force_zip64=True) as written,
+                (folder / name).open("rb") as read,
+            ):
                 shutil.copyfileobj(read, written)
 
 
@@ -215,14 +250,15 @@ def _unpack(archive: Path, folder: Path) -> None:
         opened = containers.archive(archive)
         if opened is None:
             raise ReplicationError(
-                f"{archive}: not a zip. Name a zip that `ai-manufacturing replication-package` wrote."
+                f"{archive}: not a zip. Name a zip that `ai-manufacturing replication-package`"
+                " wrote."
             )
         with opened.opened:
             members = containers.members(opened)
             if missing := [name for name in NEEDED if name not in members]:
                 raise ReplicationError(
-                    f"{archive}: not a replication package, as it holds no {', no '.join(missing)}. Name a zip that "
-                    "`ai-manufacturing replication-package` wrote."
+                    f"{archive}: not a replication package, as it holds no {', no '.join(missing)}."
+                    " Name a zip that `ai-manufacturing replication-package` wrote."
                 )
             for name, entry in members.items():
                 target = folder / name

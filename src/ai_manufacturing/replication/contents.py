@@ -29,7 +29,11 @@ from ai_manufacturing.tables import PAPER_TABLES, exports
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
-RAW_FILES, OBSERVATIONS, WITHHELD = "data/raw_files.csv", "data/observations_by_year.csv", "data/withheld_tables.csv"
+RAW_FILES, OBSERVATIONS, WITHHELD = (
+    "data/raw_files.csv",
+    "data/observations_by_year.csv",
+    "data/withheld_tables.csv",
+)
 PANEL = "data/panel.csv"
 CHECKS, CRATE = "CHECKS.csv", "ro-crate-metadata.json"
 CODE = programs.CODE
@@ -47,17 +51,34 @@ class Exhibit(NamedTuple):
 
 
 EXHIBITS = (
-    *(Exhibit(name.replace("table_", "Table "), f"rpt_{name}", f"{name}.tex") for name in PAPER_TABLES),
+    *(
+        Exhibit(name.replace("table_", "Table "), f"rpt_{name}", f"{name}.tex")
+        for name in PAPER_TABLES
+    ),
     Exhibit("Figure 1", "rpt_figure_1", "figure_1.svg"),
     Exhibit("Figure 1, its numbers", "rpt_figure_1", "figure_1.csv"),
     Exhibit("Classes of cities by AI firms", "rpt_spatial_classes", "spatial_classes.csv"),
-    Exhibit("Every printed number beside its estimate", "rpt_replication_scorecard", "replication_scorecard.csv"),
+    Exhibit(
+        "Every printed number beside its estimate",
+        "rpt_replication_scorecard",
+        "replication_scorecard.csv",
+    ),
     Exhibit("Verdict on each printed column", "rpt_verdicts", "verdicts.csv"),
 )
 
 
 RAW_COLUMNS = (
-    *("path", "sha256", "bytes", "provider", "records", "provenance_class", "publisher", "republished_by", "licence"),
+    *(
+        "path",
+        "sha256",
+        "bytes",
+        "provider",
+        "records",
+        "provenance_class",
+        "publisher",
+        "republished_by",
+        "licence",
+    ),
     *("is_restricted", "is_included", "citation_en", "citation_zh", "address", "accessed"),
     *("how_to_obtain_en", "how_to_obtain_zh"),
 )
@@ -72,14 +93,22 @@ OVERVIEW = {
     programs.PROGRAMS: "each program, with what it makes",
     LOCK: "every package with its version and hash",
     RAW: "files as delivered",
-    RAW_FILES: "each delivered file: SHA-256, provenance, citation in English and Chinese, how to obtain it",
+    RAW_FILES: (
+        "each delivered file: SHA-256, provenance, citation in English and Chinese, how to"
+        " obtain it"
+    ),
     OBSERVATIONS: "cities with a value, by series and year",
     RELEASE: "the release: marts, gates, estimates and reports",
     PANEL: "intermediate data: the panel of cities and years",
     "data/estimates.csv": "intermediate data: every coefficient",
     "data/specification_curve.csv": "intermediate data: every specification of the curve",
-    "data/data_dictionary.csv": "codebook: unit, label, source and missing share of each column, English and Chinese",
-    WITHHELD: "rows, means and standard deviations of the tables of the release that lack restricted values",
+    "data/data_dictionary.csv": (
+        "codebook: unit, label, source and missing share of each column, English and Chinese"
+    ),
+    WITHHELD: (
+        "rows, means and standard deviations of the tables of the release that lack restricted"
+        " values"
+    ),
     LANDING: "order of the deliveries, and rows of files that later ones replaced",
     "output": "tables and figures",
     "logs": "output of the run, run time and machine",
@@ -123,7 +152,9 @@ class Package:
 
 
 def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
-    """Write everything that a run needs into a folder, restricted files included; `strip` takes them out.
+    """Write everything that a run needs into a folder, restricted files included.
+
+    `strip` takes them out.
 
     Raises
     ------
@@ -144,14 +175,16 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         shutil.copyfile(extracts.parent / file["path"], target)
     _write_log(release, manifest, folder / LANDING)
     write_rows(folder / RAW_FILES, raw_files, RAW_COLUMNS)
-    with reading(release, reads_files=True) as connection:  # to write them, which is the same permission
+    with reading(
+        release, reads_files=True
+    ) as connection:  # to write them, which is the same permission
         ((draws,),) = connection.execute(
             "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
         ).fetchall()
         connection.sql(
-            "pivot (select variable as series, year from marts.fct_city_year_values where value is not null "
-            "and variable in (select series from marts.dim_series)) on year using count(*) group by series "
-            "order by series"
+            "pivot (select variable as series, year from marts.fct_city_year_values where value is"
+            " not null and variable in (select series from marts.dim_series)) on year using"
+            " count(*) group by series order by series"
         ).write_csv(str(folder / OBSERVATIONS))
         for exhibit in EXHIBITS:
             if exhibit.output.endswith(".csv"):
@@ -180,9 +213,13 @@ def strip(package: Package) -> None:
         (folder / RELEASE).unlink()
         held_back = terms.public_copy(package.release, folder / RELEASE)
         # the schema release is not compared: a build has none
-        if names := sorted({row["table_name"] for row in held_back if not row["table_name"].startswith("release.")}):
+        if names := sorted(
+            {row["table_name"] for row in held_back if not row["table_name"].startswith("release.")}
+        ):
             (folder / PANEL).unlink()
-            write_rows(folder / WITHHELD, withheld.summary(package.release, names), withheld.SUMMARY)
+            write_rows(
+                folder / WITHHELD, withheld.summary(package.release, names), withheld.SUMMARY
+            )
         # rows of replaced files; their log holds no values
         for rows in (folder / LANDING).glob("*"):
             if rows.name != "log" and rows.name not in _allowed_keys(package):
@@ -205,7 +242,8 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
     text = _filled(
         "README.template.md",
         title=cited["title"],
-        paper=dict.fromkeys(("volume", "issue", "start", "end", "doi", "url"), "") | cited["references"][0],
+        paper=dict.fromkeys(("volume", "issue", "start", "end", "doi", "url"), "")
+        | cited["references"][0],
         manifest=package.manifest,
         is_synthetic=package.manifest.extract_set_kind == SYNTHETIC,
         run_time=run_time,
@@ -215,13 +253,21 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
         form=rights.FORM.format(manifest=package.manifest),
         drawing=programs.drawing(package.folder),
         overview={
-            name: text for name, text in OVERVIEW.items() if name in WRITTEN_LAST or (package.folder / name).exists()
+            name: text
+            for name, text in OVERVIEW.items()
+            if name in WRITTEN_LAST or (package.folder / name).exists()
         },
         files=package.raw_files,
         absent=[file for file in package.raw_files if not file["is_included"]],
         restricted=[file for file in package.raw_files if file["is_restricted"]],
         sources=sources,
-        citations=sorted({tuple(file[name] for name in CITED) for file in package.raw_files if file["citation_en"]}),
+        citations=sorted(
+            {
+                tuple(file[name] for name in CITED)
+                for file in package.raw_files
+                if file["citation_en"]
+            }
+        ),
         observations=observations,
         python=platform.python_version(),
         permutations=package.permutations,
@@ -241,10 +287,14 @@ def require_package(folder: Path) -> None:
     with (folder / RAW_FILES).open(encoding="utf-8", errors="replace", newline="") as file:
         missing = {*RAW_COLUMNS} - {*next(csv.reader(file), [])}
     if missing:
-        raise ReplicationError(f"{RAW_FILES}: no column {', no column '.join(sorted(missing))}. It is no such package.")
+        raise ReplicationError(
+            f"{RAW_FILES}: no column {', no column '.join(sorted(missing))}. It is no such package."
+        )
     root = (folder / RAW).resolve()
     if outside := [
-        row["path"] for row in read_raw_files(folder) if not (root / row["path"]).resolve().is_relative_to(root)
+        row["path"]
+        for row in read_raw_files(folder)
+        if not (root / row["path"]).resolve().is_relative_to(root)
     ]:
         raise ReplicationError(f"{RAW_FILES}: {outside[0]} leads out of the package.")
     try:
@@ -272,8 +322,9 @@ def _require_the_deliveries(manifest: Manifest, extracts: Path) -> None:
             if found.get(name) != manifest.delivery_hashes.get(name)
         )
         raise ReplicationError(
-            f"{extracts}: not the files that release {manifest.release_id} was made of; {len(differ)} differ, such as "
-            f"{differ[0]}. Set EXTRACTS_DIR to the folder of {manifest.extract_set}, or refresh and package that."
+            f"{extracts}: not the files that release {manifest.release_id} was made of;"
+            f" {len(differ)} differ, such as {differ[0]}. Set EXTRACTS_DIR to the folder of"
+            f" {manifest.extract_set}, or refresh and package that."
         )
 
 
@@ -285,23 +336,29 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
     is_known = manifest.git_commit and not manifest.git_commit.endswith("+")
     if (
         is_known
-        and not subprocess.run([*git, "cat-file", "-e", f"{manifest.git_commit}^{{commit}}"], check=False).returncode
+        and not subprocess.run(
+            [*git, "cat-file", "-e", f"{manifest.git_commit}^{{commit}}"], check=False
+        ).returncode
     ):
         archive = subprocess.run(
-            [*git, "archive", manifest.git_commit, "--", *NEEDED_BY_A_RUN], capture_output=True, check=True
+            [*git, "archive", manifest.git_commit, "--", *NEEDED_BY_A_RUN],
+            capture_output=True,
+            check=True,
         )
         subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
         return
     if manifest.fingerprint != fingerprint.of(manifest.delivery_hashes):
         raise ReplicationError(
-            f"Release {manifest.release_id} was made from code at {manifest.git_commit or 'an unknown commit'}, "
-            "which is not in this clone and differs from the code here. Check the commit out and install its locks, "
-            "or refresh."
+            f"Release {manifest.release_id} was made from code at"
+            f" {manifest.git_commit or 'an unknown commit'}, which is not in this clone and differs"
+            " from the code here. Check the commit out and install its locks, or refresh."
         )
     files = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *NEEDED_BY_A_RUN]
     listed = subprocess.run([*git, *files], capture_output=True, check=False)
     if listed.returncode:
-        raise ReplicationError(f"{root}: no clone of the project, from which the code could be packed.")
+        raise ReplicationError(
+            f"{root}: no clone of the project, from which the code could be packed."
+        )
     for name in listed.stdout.decode().split("\0"):
         if name and (root / name).is_file():
             target = folder / name
@@ -314,19 +371,26 @@ def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[dic
     with reading(release) as connection:
         deliveries = duckdb_client.rows(
             connection,
-            "select file_path, coalesce(provider, '') as provider, record_count, "
-            "coalesce(provenance_class, 'not declared') as provenance_class, coalesce(publisher, '') as publisher, "
-            "coalesce(republished_by, '') as republished_by, coalesce(licence, '') as licence, "
-            "coalesce(citation_en, '') as citation_en, coalesce(citation_zh, '') as citation_zh, "
-            "coalesce(source_link, '') as address, coalesce(cast(accessed_on as varchar), '') as accessed, "
-            f"{terms.MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries order by delivery_number",
+            "select file_path, coalesce(provider, '') as provider, record_count,"
+            " coalesce(provenance_class, 'not declared') as provenance_class, coalesce(publisher,"
+            " '') as publisher, coalesce(republished_by, '') as republished_by, coalesce(licence,"
+            " '') as licence, coalesce(citation_en, '') as citation_en, coalesce(citation_zh, '')"
+            " as citation_zh, coalesce(source_link, '') as address, coalesce(cast(accessed_on as"
+            f" varchar), '') as accessed, {terms.MAY_BE_PASSED_ON} as may_be_passed_on from"
+            " marts.fct_deliveries order by delivery_number",
         )
     files = []
     for path, digest in fingerprint.delivery_hashes(extracts).items():
         # a member of an archive has the path of the archive before its own
-        rows = [row for row in deliveries if row["file_path"] == path or row["file_path"].startswith(f"{path}/")]
+        rows = [
+            row
+            for row in deliveries
+            if row["file_path"] == path or row["file_path"].startswith(f"{path}/")
+        ]
         # the description of the set is the maker's own; what nobody declared is nobody's to pass on
-        allowed = path == DESCRIPTION or (bool(rows) and all(row["may_be_passed_on"] for row in rows))
+        allowed = path == DESCRIPTION or (
+            bool(rows) and all(row["may_be_passed_on"] for row in rows)
+        )
         first = rows[0] if rows else dict.fromkeys(RAW_COLUMNS, "")
         whence = first["address"] or first["republished_by"] or first["publisher"] or "its provider"
         files.append(
@@ -339,8 +403,12 @@ def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[dic
                 "provenance_class": ", ".join(sorted({row["provenance_class"] for row in rows})),
                 "is_restricted": not allowed,
                 "is_included": allowed or with_restricted,
-                "how_to_obtain_en": "in this package" if allowed else f"from {whence}: the file with this SHA-256",
-                "how_to_obtain_zh": "在本复现包内" if allowed else f"向{whence}获取：SHA-256与此相同的文件",
+                "how_to_obtain_en": (
+                    "in this package" if allowed else f"from {whence}: the file with this SHA-256"
+                ),
+                "how_to_obtain_zh": (
+                    "在本复现包内" if allowed else f"向{whence}获取：SHA-256与此相同的文件"
+                ),
             }
         )
     return files
@@ -358,7 +426,11 @@ def _write_log(release: Path, manifest: Manifest, folder: Path) -> None:
             rows = folder / event["store_key"]
             if (landing / event["store_key"]).is_dir() and not rows.exists():
                 shutil.copytree(landing / event["store_key"], rows)
-    files = {name: digest for name, digest in landed.recorded(landing).items() if (folder / name).is_file()}
+    files = {
+        name: digest
+        for name, digest in landed.recorded(landing).items()
+        if (folder / name).is_file()
+    }
     log.append(folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}})
 
 
@@ -370,12 +442,24 @@ def _allowed_keys(package: Package) -> set[str]:
         ).fetchall()
     numbers = {number for (number,) in rows}
     events = log.read(package.folder / LANDING, package.manifest.extract_set)
-    return {event["store_key"] for event in events if event["number"] in numbers and "store_key" in event}
+    return {
+        event["store_key"]
+        for event in events
+        if event["number"] in numbers and "store_key" in event
+    }
 
 
 def _write_run(package: Package, extracts: str) -> None:
-    queries = {Path(exhibit.output).stem: _query(exhibit) for exhibit in EXHIBITS if exhibit.output.endswith(".csv")}
-    values = {"folder": shlex.quote(extracts), "permutations": package.permutations, "queries": queries}
+    queries = {
+        Path(exhibit.output).stem: _query(exhibit)
+        for exhibit in EXHIBITS
+        if exhibit.output.endswith(".csv")
+    }
+    values = {
+        "folder": shlex.quote(extracts),
+        "permutations": package.permutations,
+        "queries": queries,
+    }
     path = package.folder / "run.sh"
     path.write_text(_filled("run.sh", **values), encoding="utf-8")
     path.chmod(0o755)
@@ -383,7 +467,9 @@ def _write_run(package: Package, extracts: str) -> None:
 
 def _filled(name: str, **values: Any) -> str:
     """Return a text out of its template."""
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     return environment.from_string((HERE / name).read_text(encoding="utf-8")).render(values)
 
@@ -400,7 +486,9 @@ def machine() -> dict[str, str]:
     """Return processor, threads, memory, system and Python of this machine, without its name."""
     info = Path("/proc/cpuinfo")
     models = (
-        re.findall(r"^model name\s*: (.+)$", info.read_text(encoding="utf-8"), re.MULTILINE) if info.exists() else []
+        re.findall(r"^model name\s*: (.+)$", info.read_text(encoding="utf-8"), re.MULTILINE)
+        if info.exists()
+        else []
     )
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]

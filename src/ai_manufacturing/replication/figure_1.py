@@ -15,7 +15,9 @@ WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # of a panel and before it, in pixe
 
 
 def write(database: Path, path: Path) -> None:
-    """Draw the figure of a release or a warehouse as SVG: a panel for each outcome, on a common axis.
+    """Draw the figure of a release or a warehouse as SVG.
+
+    A panel for each outcome, on a common axis.
 
     Raises
     ------
@@ -26,14 +28,19 @@ def write(database: Path, path: Path) -> None:
     with duckdb_client.connect(str(database), read_only=True) as connection:
         points = duckdb_client.rows(
             connection,
-            "select f.outcome, f.label_en, f.year, f.is_omitted, f.estimate, f.conf_low, f.conf_high, "
-            "f.printed_estimate, l.substitution from reports.rpt_figure_1 as f "
-            "left join marts.dim_labels as l on l.kind = 'measure' and l.name = f.outcome "
-            "where f.estimate is not null order by f.outcome, f.year",
+            "select f.outcome, f.label_en, f.year, f.is_omitted, f.estimate, f.conf_low,"
+            " f.conf_high, f.printed_estimate, l.substitution from reports.rpt_figure_1 as f left"
+            " join marts.dim_labels as l on l.kind = 'measure' and l.name = f.outcome where"
+            " f.estimate is not null order by f.outcome, f.year",
         )
     reach = [0.0]
     for point in points:
-        numbers = (point["estimate"], point["conf_low"], point["conf_high"], point["printed_estimate"])
+        numbers = (
+            point["estimate"],
+            point["conf_low"],
+            point["conf_high"],
+            point["printed_estimate"],
+        )
         reach += [number for number in numbers if number is not None]
     low, high = min(reach), max(reach)
     span = (high - low) or 1.0
@@ -53,9 +60,19 @@ def write(database: Path, path: Path) -> None:
         mark = f"{MARK} " if point["substitution"] else ""
         panels.setdefault(f"{mark}{point['label_en']}", []).append(point)
     substitutions = sorted({point["substitution"] for point in points} - {None})
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=True)
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=True
+    )
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        **{"panels": panels, "years": years, "x": x, "y": y, "origin": origin, "left": LEFT, "top": TOP},
+        **{
+            "panels": panels,
+            "years": years,
+            "x": x,
+            "y": y,
+            "origin": origin,
+            "left": LEFT,
+            "top": TOP,
+        },
         substitutions=[f"{MARK} {substitution}." for substitution in substitutions],
         **{"width": WIDTH, "height": HEIGHT, "ticks": ticks},
     )

@@ -18,28 +18,48 @@ DOC = re.compile(r"{{ *doc\('(\w+)'\) *}}")
 
 
 def listed(folder: Path) -> list[dict[str, str]]:
-    """Return the programs of an unpacked package by COLUMNS: run.sh, each model with its table, and each room.
+    """Return the programs of an unpacked package by COLUMNS.
 
-    A description is the one that the code itself has: of a model in the YAML beside it, of a module its docstring.
+    Run.sh, each model with its table, and each room.
+
+    A description is the one that the code itself has: of a model in the YAML beside it, of a module
+    its docstring.
     """
     described = _descriptions(folder)
     rows = [("run.sh", "rerun", "Runs all of the programs below, in order.")]
     for path in models(folder):
-        rows.append((path.relative_to(folder).as_posix(), f"table {path.stem}", described.get(path.stem, "")))
+        rows.append(
+            (
+                path.relative_to(folder).as_posix(),
+                f"table {path.stem}",
+                described.get(path.stem, ""),
+            )
+        )
     for path in sorted((folder / CODE / "src/ai_manufacturing").rglob("*.py")):
-        rows.append((path.relative_to(folder).as_posix(), "a part of the models and commands", _docstring(path)))
+        rows.append(
+            (
+                path.relative_to(folder).as_posix(),
+                "a part of the models and commands",
+                _docstring(path),
+            )
+        )
     return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
 
 def models(folder: Path) -> list[Path]:
     """Return the models of an unpacked package, each of which makes the table of its name."""
     return sorted(
-        path for name in MODELS for path in (folder / CODE / name).rglob("*") if path.suffix in (".sql", ".py")
+        path
+        for name in MODELS
+        for path in (folder / CODE / name).rglob("*")
+        if path.suffix in (".sql", ".py")
     )
 
 
 def drawing(folder: Path) -> list[dict[str, Any]]:
-    """Return the programs that draw random numbers: program, seed (None where its text has none), description.
+    """Return the programs that draw random numbers.
+
+    Program, seed (None where its text has none), description.
 
     `ai-manufacturing synthetic` is none of them: what it drew is delivered.
     """
@@ -49,7 +69,13 @@ def drawing(folder: Path) -> list[dict[str, Any]]:
         if DRAWS.search(text) and path.parent.name != "synthetic":
             seed = SEED.search(text)
             name = path.relative_to(folder).as_posix()
-            rows.append({"program": name, "seed": seed[1] if seed else None, "description": _docstring(path)})
+            rows.append(
+                {
+                    "program": name,
+                    "seed": seed[1] if seed else None,
+                    "description": _docstring(path),
+                }
+            )
     return rows
 
 

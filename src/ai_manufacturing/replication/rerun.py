@@ -46,7 +46,9 @@ def installed_as_locked(folder: Path) -> bool:
     """Whether every package that the lock of a package names is installed here in that version."""
     locked = pins(folder / contents.LOCK)
     try:
-        return bool(locked) and all(importlib.metadata.version(name) == wanted for name, wanted in locked.items())
+        return bool(locked) and all(
+            importlib.metadata.version(name) == wanted for name, wanted in locked.items()
+        )
     except importlib.metadata.PackageNotFoundError:
         return False
 
@@ -59,7 +61,8 @@ def run(folder: Path, new_environment: bool) -> Run:
     folder : Path
         The unpacked package, with its raw files complete.
     new_environment : bool
-        Whether to install the locked packages anew even if they are installed here in the same versions.
+        Whether to install the locked packages anew even if they are installed here in the same
+        versions.
 
     Raises
     ------
@@ -71,7 +74,10 @@ def run(folder: Path, new_environment: bool) -> Run:
     if not new_environment and installed_as_locked(folder):
         variables["ENVIRONMENT"] = sys.prefix
         environment = "that of the checker, whose versions are those of code/requirements/run.txt"
-    with tempfile.TemporaryDirectory(prefix="home-") as home, tempfile.TemporaryDirectory(prefix="tmp-") as tmp:
+    with (
+        tempfile.TemporaryDirectory(prefix="home-") as home,
+        tempfile.TemporaryDirectory(prefix="tmp-") as tmp,
+    ):
         ended = subprocess.run(
             COMMAND,
             cwd=folder,
@@ -93,14 +99,17 @@ def run(folder: Path, new_environment: bool) -> Run:
 
 
 def differences(folder: Path, release: Path | None = None) -> list[str]:
-    """Return what differs between a package and its run, one line each; none if all numbers are the same.
+    """Return what differs between a package and its run, one line each.
+
+    None if all numbers are the same.
 
     Parameters
     ----------
     folder : Path
         A package that `run` has run.
     release : Path, optional
-        The release to compare with; by default the package's, whose withheld tables are compared by their summary.
+        The release to compare with; by default the package's, whose withheld tables are compared by
+        their summary.
     """
     warehouse = folder / RERUN / "warehouse.duckdb"
     found = _tables(release or folder / contents.RELEASE, warehouse, folder / contents.WITHHELD)
@@ -118,7 +127,9 @@ def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
     try:
         built = databases.read(warehouse)
     except databases.DatabaseError as error:
-        raise ReplicationError(f"{RERUN}/{warehouse.name}: run.sh ended without a warehouse there.") from error
+        raise ReplicationError(
+            f"{RERUN}/{warehouse.name}: run.sh ended without a warehouse there."
+        ) from error
     held_back = withheld.read_summary(summary) if summary.is_file() else []
     names = list(dict.fromkeys(row["table"] for row in held_back))
     with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +139,8 @@ def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
         found = compare.as_text(compare.compare(databases.read(release), built)).splitlines()
     for before, after in zip(held_back, withheld.summary(warehouse, names), strict=True):
         found += [
-            f"{before['table']}, column {before['column']}: {figure} is {after[figure]} and not {before[figure]}."
+            f"{before['table']}, column {before['column']}: {figure} is {after[figure]} and not"
+            f" {before[figure]}."
             for figure in withheld.SUMMARY[2:]
             if not _is_same(before[figure], after[figure], SAME_SUMMARY)
         ]
@@ -142,8 +154,8 @@ def _file(path: Path, again: Path, name: str) -> list[str]:
     if [len(row) for row in old] != [len(row) for row in new]:
         return [f"{name}: {len(old)} lines, and {len(new)} from the run, or other columns."]
     return [
-        f"{name}, {f'row {number}, column {column}' if is_table else f'line {number}'}: {before!r}, and {after!r} "
-        "from the run."
+        f"{name}, {f'row {number}, column {column}' if is_table else f'line {number}'}: {before!r},"
+        f" and {after!r} from the run."
         for number, rows in enumerate(zip(old, new, strict=True), start=1)
         for column, before, after in zip(old[0], *rows, strict=True)
         if before != after and not (is_table and _is_same_number(before, after))

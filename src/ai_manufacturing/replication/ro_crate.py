@@ -1,4 +1,7 @@
-"""Metadata of a package in RO-Crate 1.1 (https://w3id.org/ro/crate/1.1): JSON-LD with a node per file."""
+"""Metadata of a package in RO-Crate 1.1 (https://w3id.org/ro/crate/1.1).
+
+JSON-LD with a node per file.
+"""
 
 import json
 import mimetypes
@@ -14,15 +17,27 @@ from ai_manufacturing.system import integrity
 
 NAME = contents.CRATE
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
-TYPES = {".md": "text/markdown", ".duckdb": "application/vnd.duckdb", ".cff": "application/yaml", ".tex": "text/x-tex"}
+TYPES = {
+    ".md": "text/markdown",
+    ".duckdb": "application/vnd.duckdb",
+    ".cff": "application/yaml",
+    ".tex": "text/x-tex",
+}
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Write ro-crate-metadata.json: the root with licence, authors and references, and the files outside the code."""
+    """Write ro-crate-metadata.json.
+
+    The root with licence, authors and references, and the files outside the code.
+    """
     cited = yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))
     paper = cited["references"][0]
     raw = {f"{contents.RAW}/{row['path']}": row for row in contents.read_raw_files(folder)}
-    names = [name for name in rules.files(folder) if not name.startswith(f"{contents.CODE}/") and name != NAME]
+    names = [
+        name
+        for name in rules.files(folder)
+        if not name.startswith(f"{contents.CODE}/") and name != NAME
+    ]
     authors = [{"@id": "#makers", "@type": "Organization", "name": cited["authors"][0]["name"]}]
     root = {
         "@id": "./",
@@ -39,7 +54,12 @@ def write(folder: Path, manifest: Manifest) -> None:
         "hasPart": [{"@id": name} for name in [*names, f"{contents.CODE}/"]],
     }
     graph: list[dict[str, Any]] = [
-        {"@id": NAME, "@type": "CreativeWork", "conformsTo": {"@id": SPECIFICATION}, "about": {"@id": "./"}},
+        {
+            "@id": NAME,
+            "@type": "CreativeWork",
+            "conformsTo": {"@id": SPECIFICATION},
+            "about": {"@id": "./"},
+        },
         root,
         *authors,
         {
@@ -47,11 +67,22 @@ def write(folder: Path, manifest: Manifest) -> None:
             "@type": "ScholarlyArticle",
             "name": paper["title"],
             "datePublished": str(paper.get("date-published", paper["year"])),
-            **{to: paper[key] for to, key in {"url": "url", "identifier": "doi"}.items() if key in paper},
+            **{
+                to: paper[key]
+                for to, key in {"url": "url", "identifier": "doi"}.items()
+                if key in paper
+            },
             "isPartOf": paper["journal"],
-            "author": [f"{author['family-names']} {author['given-names']}" for author in paper["authors"]],
+            "author": [
+                f"{author['family-names']} {author['given-names']}" for author in paper["authors"]
+            ],
         },
-        {"@id": f"{contents.CODE}/", "@type": "Dataset", "name": "All programs", "license": {"@id": "LICENSE"}},
+        {
+            "@id": f"{contents.CODE}/",
+            "@type": "Dataset",
+            "name": "All programs",
+            "license": {"@id": "LICENSE"},
+        },
         *(_file(folder, name, raw.get(name)) for name in names),
     ]
     content = {"@context": f"{SPECIFICATION}/context", "@graph": graph}
@@ -65,11 +96,17 @@ def _file(folder: Path, name: str, raw: dict[str, str] | None) -> dict[str, Any]
         "@type": ["File", "SoftwareSourceCode"] if name == "run.sh" else "File",
         "name": path.name,
         "contentSize": str(path.stat().st_size),
-        "encodingFormat": TYPES.get(path.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream",
+        "encodingFormat": TYPES.get(path.suffix)
+        or mimetypes.guess_type(name)[0]
+        or "application/octet-stream",
         "sha256": integrity.sha256(path),
     }
     if raw and raw["citation_en"]:
-        node |= {"license": raw["licence"], "creditText": raw["citation_en"], "publisher": raw["publisher"]}
+        node |= {
+            "license": raw["licence"],
+            "creditText": raw["citation_en"],
+            "publisher": raw["publisher"],
+        }
         node |= {"url": raw["address"]} if raw["address"] else {}
     elif name == "run.sh":
         node["license"] = {"@id": "LICENSE"}

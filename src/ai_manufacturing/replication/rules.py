@@ -76,7 +76,9 @@ def write(checked: list[Checked], path: Path) -> None:
         writer.writerow(["rule", "published_by", "is_kept", "faults"])
         for rule, faults in checked:
             more = [f"{len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-            writer.writerow([rule.name, rule.published_by, not faults, "; ".join([*faults[:SHOWN], *more])])
+            writer.writerow(
+                [rule.name, rule.published_by, not faults, "; ".join([*faults[:SHOWN], *more])]
+            )
 
 
 def files(folder: Path) -> list[str]:
@@ -97,7 +99,9 @@ def _names(folder: Path) -> Iterator[str]:
     folded = Counter(name.casefold() for name in names)
     for name in names:
         # delivered files keep the names that their provider gave them
-        if not name.startswith(contents.RAW) and not all(NAME.fullmatch(part) for part in name.split("/")):
+        if not name.startswith(contents.RAW) and not all(
+            NAME.fullmatch(part) for part in name.split("/")
+        ):
             yield f"{name}: another character than A-Z, a-z, 0-9, ., _ and -"
         if len(name) > PATH_LIMIT:
             yield f"{name}: {len(name)} characters"
@@ -131,7 +135,11 @@ def _personal(folder: Path) -> Iterator[str]:
     for name, text in _texts(folder, TEXTS):
         if not name.startswith(f"{contents.CODE}/"):
             yield from (f"{name}: {address}" for address in sorted({*ADDRESS.findall(text)}))
-        yield from (f"{name}: {number}" for number in sorted({*IDENTITY.findall(text)}) if _is_identity(number))
+        yield from (
+            f"{name}: {number}"
+            for number in sorted({*IDENTITY.findall(text)})
+            if _is_identity(number)
+        )
 
 
 def _is_identity(number: str) -> bool:
@@ -146,7 +154,11 @@ def _readme_text(folder: Path) -> str:
 
 def _readme(folder: Path) -> Iterator[str]:
     text = _readme_text(folder)
-    yield from (f"README.md has no section {section}" for section in SECTIONS if f"\n## {section}\n" not in text)
+    yield from (
+        f"README.md has no section {section}"
+        for section in SECTIONS
+        if f"\n## {section}\n" not in text
+    )
 
 
 def _listed(folder: Path) -> Iterator[str]:
@@ -171,7 +183,9 @@ def _signed(folder: Path) -> Iterator[str]:
 
 def _paper(folder: Path) -> Iterator[str]:
     try:
-        paper = dict(yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))["references"][0])
+        paper = dict(
+            yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))["references"][0]
+        )
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
         paper = {}
     if missing := [name for name in ("volume", "start", "end", "doi") if not paper.get(name)]:
@@ -185,11 +199,16 @@ def _programs(folder: Path) -> Iterator[str]:
             rows = {row.get("program", ""): row.get("description") for row in csv.DictReader(file)}
     yield from (
         f"{name} is in no row of {programs.PROGRAMS}, or without what it makes"
-        for name in ("run.sh", *(path.relative_to(folder).as_posix() for path in programs.models(folder)))
+        for name in (
+            "run.sh",
+            *(path.relative_to(folder).as_posix() for path in programs.models(folder)),
+        )
         if not rows.get(name)
     )
     yield from (
-        f"{programs.PROGRAMS} lists {name}, which is not here" for name in rows if not (folder / name).is_file()
+        f"{programs.PROGRAMS} lists {name}, which is not here"
+        for name in rows
+        if not (folder / name).is_file()
     )
     text = _readme_text(folder)
     for row in programs.drawing(folder):
@@ -206,7 +225,9 @@ def _data_licence(folder: Path) -> Iterator[str]:
     path = folder / terms.DATA_LICENCE
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     providers = sorted({row["provider"] for row in contents.read_raw_files(folder)} - {""})
-    yield from (f"{path.name} does not name {name}" for name in providers if f"| {name} |" not in text)
+    yield from (
+        f"{path.name} does not name {name}" for name in providers if f"| {name} |" not in text
+    )
     try:
         graph = json.loads((folder / contents.CRATE).read_text(encoding="utf-8"))["@graph"]
         licences = [node["license"] for node in graph if node["@id"] == "./"]
@@ -217,16 +238,25 @@ def _data_licence(folder: Path) -> Iterator[str]:
 
 
 def _licence(folder: Path) -> Iterator[str]:
-    yield from (f"there is no {name}" for name in ("LICENSE", "CITATION.cff") if not (folder / name).is_file())
+    yield from (
+        f"there is no {name}"
+        for name in ("LICENSE", "CITATION.cff")
+        if not (folder / name).is_file()
+    )
 
 
 def _cited(folder: Path) -> Iterator[str]:
     for row in contents.read_raw_files(folder):
-        if row["provider"] and not (row["citation_en"] and row["citation_zh"] and row["provenance_class"]):
+        if row["provider"] and not (
+            row["citation_en"] and row["citation_zh"] and row["provenance_class"]
+        ):
             yield f"{row['path']}: no citation or no provenance class"
         if row["provider"] and row["provenance_class"] != "generated":
             if not FIXED.fullmatch(row["address"]):
-                yield f"{row['path']}: no address, or none with commit and path ({row['address'] or 'none'})"
+                yield (
+                    f"{row['path']}: no address, or none with commit and path"
+                    f" ({row['address'] or 'none'})"
+                )
             if not re.fullmatch(r"\d{4}-\d\d-\d\d", row["accessed"]):
                 yield f"{row['path']}: no date of access"
 
@@ -245,14 +275,19 @@ def _restricted(folder: Path) -> Iterator[str]:
         # what a copy that may be passed on has not
         held = terms.public_copy(folder / contents.RELEASE, Path(private) / "public.duckdb")
     tables = dict.fromkeys(row["table_name"] for row in held)
-    yield from (f"{contents.RELEASE} holds {table}, with values of restricted files" for table in tables)
+    yield from (
+        f"{contents.RELEASE} holds {table}, with values of restricted files" for table in tables
+    )
     if (held or (folder / contents.WITHHELD).is_file()) and (folder / contents.PANEL).is_file():
         yield f"{contents.PANEL} has values of restricted files"
 
 
 def _outputs(folder: Path) -> Iterator[str]:
     for exhibit in contents.EXHIBITS:
-        for name in (f"output/{exhibit.output}", f"{contents.CODE}/models/reports/{exhibit.table}.sql"):
+        for name in (
+            f"output/{exhibit.output}",
+            f"{contents.CODE}/models/reports/{exhibit.table}.sql",
+        ):
             if not (folder / name).is_file():
                 yield f"{exhibit.name}: there is no {name}"
 
@@ -267,7 +302,9 @@ def _committed(folder: Path) -> Iterator[str]:
 RULES = (
     Rule("No file has more than 2 GB, and the package no more than 30 GB.", "openICPSR", _sizes),
     Rule("Names are portable, paths at most 200 characters.", "AEA Data Editor", _names),
-    Rule("No program or log has an absolute path of a person's machine.", "AEA Data Editor", _paths),
+    Rule(
+        "No program or log has an absolute path of a person's machine.", "AEA Data Editor", _paths
+    ),
     Rule("Every package has a version, and a hash.", "AEA Data Editor", _versions),
     Rule(
         "Texts hold no e-mail address outside the code, and no identity number.",
@@ -277,17 +314,32 @@ RULES = (
     Rule("The README has the sections of the template.", "social-science data editors", _readme),
     Rule("There is a licence, and a citation.", "AEA Data Editor", _licence),
     Rule("The data have a licence of their own.", "AEA Data Editor", _data_licence),
-    Rule("A person has signed both statements about rights.", "social-science data editors", _signed),
-    Rule("The README lists what the package holds, and nothing else.", "AEA Data Editor", _listed),
-    Rule("Every program says what it makes, and every draw has its seed.", "social-science data editors", _programs),
-    Rule("The README has processor, memory, system and run time.", "social-science data editors", _machine),
     Rule(
-        "Every source has a provenance class, and a citation with address, version, path and date of access.",
+        "A person has signed both statements about rights.", "social-science data editors", _signed
+    ),
+    Rule("The README lists what the package holds, and nothing else.", "AEA Data Editor", _listed),
+    Rule(
+        "Every program says what it makes, and every draw has its seed.",
+        "social-science data editors",
+        _programs,
+    ),
+    Rule(
+        "The README has processor, memory, system and run time.",
+        "social-science data editors",
+        _machine,
+    ),
+    Rule(
+        "Every source has a provenance class, and a citation with address, version, path and date"
+        " of access.",
         "AEA, China Economic Review",
         _cited,
     ),
     Rule("The paper's citation has volume, pages and DOI.", "AEA Data Editor", _paper),
-    Rule("No restricted file, and no table with its values, is in the package.", "AEA Data Editor", _restricted),
+    Rule(
+        "No restricted file, and no table with its values, is in the package.",
+        "AEA Data Editor",
+        _restricted,
+    ),
     Rule("Every exhibit has a program and an output.", "AEA Data Editor", _outputs),
     Rule("The code is that of a commit.", "this project", _committed),
 )

@@ -19,10 +19,19 @@ def summary(database: Path, names: list[str]) -> list[dict[str, Any]]:
             described = connection.execute(f"describe built.{name}").fetchall()
             figures = []
             for column, data_type, *_ in described:
-                number = identifier(column) if data_type in ("DOUBLE", "BIGINT", "INTEGER") else "null::double"
-                figures.append(f"row(count(*), count({identifier(column)}), avg({number}), stddev_samp({number}))")
+                number = (
+                    identifier(column)
+                    if data_type in ("DOUBLE", "BIGINT", "INTEGER")
+                    else "null::double"
+                )
+                figures.append(
+                    f"row(count(*), count({identifier(column)}), avg({number}),"
+                    f" stddev_samp({number}))"
+                )
             # in one statement, as the table may be a view that takes long
-            (of_columns,) = connection.execute(f"select {', '.join(figures)} from built.{name}").fetchall()
+            (of_columns,) = connection.execute(
+                f"select {', '.join(figures)} from built.{name}"
+            ).fetchall()
             rows += [
                 dict(zip(SUMMARY, (name, column, *values), strict=True))
                 for (column, *_), values in zip(described, of_columns, strict=True)
@@ -34,6 +43,9 @@ def read_summary(path: Path) -> list[dict[str, Any]]:
     """Read the summary of the withheld tables."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            {name: value if name in SUMMARY[:2] else float(value) if value else None for name, value in row.items()}
+            {
+                name: value if name in SUMMARY[:2] else float(value) if value else None
+                for name, value in row.items()
+            }
             for row in csv.DictReader(file)
         ]

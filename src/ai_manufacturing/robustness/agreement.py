@@ -26,15 +26,15 @@ def within_city_and_year(grouped: pd.DataFrame) -> pa.Table:
     Returns
     -------
     Table
-        One row per series, scope, pair of providers, transform (ln, ln1p), grouping and group of cities, in the columns
-        of est_source_agreement; of all cities grouping and group are `all`. Without an answer the reason stands
-        beside it.
+        One row per series, scope, pair of providers, transform (ln, ln1p), grouping and group of
+        cities, in the columns of est_source_agreement; of all cities grouping and group are `all`.
+        Without an answer the reason stands beside it.
 
     Notes
     -----
-    first_reliability is the covariance over the variance of the first source: the share of its variation that is no
-    error, if the errors of the two sources are classical and unrelated. If they also have one variance, the correlation
-    is the share for both.
+    first_reliability is the covariance over the variance of the first source: the share of its
+    variation that is no error, if the errors of the two sources are classical and unrelated. If
+    they also have one variance, the correlation is the share for both.
     """
     rows: list[dict[str, Any]] = []
     for names, cells in grouped.groupby(KEY, sort=True):

@@ -83,7 +83,10 @@ class Case:
 
     @property
     def terms(self) -> dict[str, int]:
-        """The terms that are checked, with their positions: the measure and its interactions, or the event's years."""
+        """The terms that are checked, with their positions.
+
+        The measure and its interactions, or the event's years.
+        """
         controls = len(self.specification.controls)
         return {term: j for j, term in enumerate(self.fit.terms[: len(self.fit.terms) - controls])}
 
@@ -123,7 +126,10 @@ class Case:
         return self.inputs.flagged(self.specification, self.sample)
 
     def require_valid_years_before(self) -> None:
-        """Raise NotEstimable if the gate voids a year before the event: its trend is then one of the register."""
+        """Raise NotEstimable if the gate voids a year before the event.
+
+        Its trend is then one of the register.
+        """
         event_year, first = self.inputs.event_year, min(self.event_study.event_times)
         broken = self.inputs.broken_years(self.specification, self.sample)
         if voided := sorted(year for year in broken if event_year + first <= year < event_year):

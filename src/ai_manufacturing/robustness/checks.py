@@ -60,7 +60,10 @@ CHECKS: dict[str, dict[str, Check]] = {
         "randomisation": randomisation.permuted_weights_test,
         "poisson": poisson.event_study_of_counts,
     },
-    "influence": {"leave_out": influence.leave_out, "leave_out_flagged": influence.leave_out_flagged},
+    "influence": {
+        "leave_out": influence.leave_out,
+        "leave_out_flagged": influence.leave_out_flagged,
+    },
     "sensitivity": {
         "fewest_cities": first_term(influence.fewest_cities),
         "minimum_detectable_effect": first_term(sensitivity.clustered_minimum_detectable_effect),
@@ -81,7 +84,11 @@ REASON_TERMS = {"honest_did": AVERAGE, "pre_test_power": "path"}
 
 
 def checked(
-    table: str, specifications: Iterable[Specification], asked: pd.DataFrame, inputs: Inputs, cities: pd.DataFrame
+    table: str,
+    specifications: Iterable[Specification],
+    asked: pd.DataFrame,
+    inputs: Inputs,
+    cities: pd.DataFrame,
 ) -> pa.Table:
     """Make the checks of one table.
 
@@ -98,8 +105,8 @@ def checked(
     Returns
     -------
     Table
-        One row per specification, term, method and setting, and per unit left out or bound. A check that cannot be made
-        is a row with status not_estimable and the reason.
+        One row per specification, term, method and setting, and per unit left out or bound. A check
+        that cannot be made is a row with status not_estimable and the reason.
 
     Raises
     ------
@@ -112,7 +119,8 @@ def checked(
     for row in asked.itertuples():
         if row.method not in table_of:
             raise SpecificationError(
-                f"inference_checks.csv, column method: {row.method!r} is not one of {', '.join(table_of)}."
+                f"inference_checks.csv, column method: {row.method!r} is not one of"
+                f" {', '.join(table_of)}."
             )
         if table_of[row.method] == table:
             settings[str(row.specification_id)].append((row.method, row.setting))
@@ -155,13 +163,17 @@ def checked(
             common = {"method": method, "setting": setting, "cluster": options.get("cluster")}
             yield from ({**common, **answer} for answer in answers)
 
-    # Those of the same rows and regressors after each other: what they share is cached for a few only.
+    # Those of the same rows and regressors after each other: what they share is cached for a few
+    # only.
     in_turn = sorted(cases, key=lambda specification: _rows_and_regressors(cases[specification]))
     return of_each(in_turn, inputs, f"est_{table}", rows_of)
 
 
 def _in_family(setting: str, specification: Specification) -> bool:
-    """Tell whether a specification is of the tables that a setting names, tables=1-3: a single regression."""
+    """Tell whether a specification is of the tables that a setting names, tables=1-3.
+
+    A single regression.
+    """
     if isinstance(specification.options, (DynamicPanelOptions, InstrumentOptions)):
         return False
     first, _, last = setting.removeprefix("tables=").partition("-")
@@ -169,17 +181,24 @@ def _in_family(setting: str, specification: Specification) -> bool:
 
 
 def _rows_and_regressors(own: Case | Sentence) -> bytes:
-    """Return what tells the rows and regressors of a case from others; nothing where no fit is taken apart."""
+    """Return what tells the rows and regressors of a case from others.
+
+    Nothing where no fit is taken apart.
+    """
     if isinstance(own, Sentence) or not own.is_regression:
         return b""
     regression = own.regression
-    return b"".join(array.tobytes() for array in (regression.entities, regression.times, regression.design))
+    return b"".join(
+        array.tobytes() for array in (regression.entities, regression.times, regression.design)
+    )
 
 
 def _options(method: str, setting: str, check: Check) -> dict[str, str]:
     """Return the options of a setting, which are the parameters of the check."""
     options = dict(pair.split("=", 1) for pair in setting.split())
-    parameters = [name for name in inspect.signature(check).parameters if name not in ("case", "position")]
+    parameters = [
+        name for name in inspect.signature(check).parameters if name not in ("case", "position")
+    ]
     if sorted(parameters) != sorted(options):
         raise SpecificationError(
             f"inference_checks.csv, method {method}, column setting: {setting!r}; it takes "

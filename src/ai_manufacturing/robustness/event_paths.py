@@ -61,34 +61,42 @@ def trend_found(
     Returns
     -------
     float
-        Slope above zero: outcome of treated cities less that of the others, per year. Its negative is found as often.
+        Slope above zero: outcome of treated cities less that of the others, per year. Its negative
+        is found as often.
 
     Raises
     ------
     NotEstimable
-        If no term is before the event; an error is zero; the covariance of those terms is singular; or the test rejects
-        with that probability where there is no trend.
+        If no term is before the event; an error is zero; the covariance of those terms is singular;
+        or the test rejects with that probability where there is no trend.
 
     Notes
     -----
-    The covariance is taken as known and the estimates as normal, whatever the threshold. A pooled endpoint has the
-    trend of the year it is named after, which understates what the trend puts on it.
+    The covariance is taken as known and the estimates as normal, whatever the threshold. A pooled
+    endpoint has the trend of the year it is named after, which understates what the trend puts on
+    it.
 
     References
     ----------
-    Roth (2022), "Pretest with caution: event-study estimates after testing for parallel trends", AER: Insights 4(3);
-    its R package pretrends has a threshold of 1.96.
+    Roth (2022), "Pretest with caution: event-study estimates after testing for parallel trends",
+    AER: Insights 4(3); its R package pretrends has a threshold of 1.96.
     """
     before = [position for position, event_time in enumerate(event_times) if event_time < 0]
     if not before:
         raise NotEstimable("no_pre_trend")
     correlations = _correlations(covariance[np.ix_(before, before)])
-    drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / np.sqrt(np.diag(covariance)[before])
+    drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / np.sqrt(
+        np.diag(covariance)[before]
+    )
     threshold = quantile(degrees_of_freedom)
 
     def excess(slope: float, fineness: int) -> float:
         means = slope * drift
-        return 1 - power - rectangle(-threshold - means, threshold - means, correlations, fineness=fineness)
+        return (
+            1
+            - power
+            - rectangle(-threshold - means, threshold - means, correlations, fineness=fineness)
+        )
 
     size = excess(0.0, MIDDLE) + power
     if size >= power:
@@ -117,8 +125,8 @@ def rectangle(low: Floats, high: Floats, correlations: Floats, *, fineness: int 
 
     References
     ----------
-    Genz (1992), "Numerical computation of multivariate normal probabilities", Journal of Computational and Graphical
-    Statistics 1(2), with scrambled Sobol points.
+    Genz (1992), "Numerical computation of multivariate normal probabilities", Journal of
+    Computational and Graphical Statistics 1(2), with scrambled Sobol points.
     """
     order, factor = _ordered_cholesky(correlations)
     points = _points(len(order) - 1, fineness)
@@ -145,17 +153,24 @@ def _inside(low: Floats, high: Floats, factor: Floats, points: Floats) -> float:
         normals = np.empty((count, len(inside)))
         for j in range(count):
             given = factor[j, :j] @ normals[:j]
-            below, above = (special.ndtr((bounds[j, columns] - given) / factor[j, j]) for bounds in (low, high))
+            below, above = (
+                special.ndtr((bounds[j, columns] - given) / factor[j, j]) for bounds in (low, high)
+            )
             inside *= above - below
             if j < count - 1:
                 # Kept off 0 and 1, where the weight is zero and the value would be infinite.
-                normals[j] = special.ndtri(np.clip(below + points[j, columns] * (above - below), 1e-300, 1 - 1e-16))
+                normals[j] = special.ndtri(
+                    np.clip(below + points[j, columns] * (above - below), 1e-300, 1 - 1e-16)
+                )
         total += float(inside.sum())
     return total / int(points.shape[1])
 
 
 def _root(excess: Callable[[float, int], float], low: float, high: float, fineness: int) -> float:
-    """Return where an integral less its target is zero: found with few points, then one Newton step with many."""
+    """Return where an integral less its target is zero.
+
+    Found with few points, then one Newton step with many.
+    """
     coarse = float(optimize.brentq(excess, low, high, args=(COARSE,), xtol=1e-6 * high))
     step = 0.01 * coarse
     slope = (excess(coarse + step, COARSE) - excess(coarse - step, COARSE)) / (2 * step)
@@ -194,7 +209,9 @@ def _ordered(values: bytes, count: int) -> tuple[list[int], Floats]:
         pivot = rest.pop(int(np.argmax(explained)))
         order.append(pivot)
         residual = residual - np.outer(residual[:, pivot], residual[pivot]) / residual[pivot, pivot]
-    factor: Floats = np.linalg.cholesky(correlations[np.ix_(order, order)]).astype(np.float64, copy=False)
+    factor: Floats = np.linalg.cholesky(correlations[np.ix_(order, order)]).astype(
+        np.float64, copy=False
+    )
     return order, factor
 
 
@@ -203,4 +220,6 @@ def _points(dimension: int, fineness: int) -> Floats:
     """Return points of the unit cube, shape (dimension, n); a single one of no dimension."""
     if dimension == 0:
         return np.empty((0, 1))
-    return np.ascontiguousarray(qmc.Sobol(dimension, scramble=True, rng=SEED).random_base2(fineness).T)
+    return np.ascontiguousarray(
+        qmc.Sobol(dimension, scramble=True, rng=SEED).random_base2(fineness).T
+    )

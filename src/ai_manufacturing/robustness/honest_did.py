@@ -1,4 +1,7 @@
-"""Effects of an event study whose trends may differ: the robust intervals of Rambachan and Roth (2023)."""
+"""Effects of an event study whose trends may differ.
+
+The robust intervals of Rambachan and Roth (2023).
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +24,9 @@ Restriction = Literal["parallel_trends", "relative_magnitude"]
 
 OMITTED = -1  # year since the event
 MAGNITUDES = (0.5, 1.0, 2.0)
-FIRST_STAGE = LEVEL / 10  # share of the level that the least favourable test spends; HonestDiD's default
+FIRST_STAGE = (
+    LEVEL / 10
+)  # share of the level that the least favourable test spends; HonestDiD's default
 SECOND_STAGE = (LEVEL - FIRST_STAGE) / (1 - FIRST_STAGE)
 NORMAL_95 = float(special.ndtri(1 - LEVEL / 2))
 SAME = 1e-9  # vertices whose slopes on one another differ from one by less are the same
@@ -34,7 +39,10 @@ DOUBLINGS = 40  # an interval that excludes zero at a bound 2**40 times the firs
 
 
 def bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
-    """Give the intervals of an event study under a restriction; with relative magnitudes the breakdown values too."""
+    """Give the intervals of an event study under a restriction.
+
+    With relative magnitudes the breakdown values too.
+    """
     sensitivity = _sensitivity(case)
     for bound in sensitivity.bounds:
         if bound.restriction == restriction:
@@ -66,8 +74,8 @@ class Bound:
     target : {"first", "average"}
         The effect in the first period after the omitted one, or the average of all after it.
     restriction : {"parallel_trends", "relative_magnitude"}
-        Trends do not differ (the usual interval); or from one period to the next their difference changes by no more
-        than `bound` times the largest such change before the event.
+        Trends do not differ (the usual interval); or from one period to the next their difference
+        changes by no more than `bound` times the largest such change before the event.
     bound : float
         Mbar, without unit; zero for parallel trends.
     conf_low, conf_high : float
@@ -128,8 +136,8 @@ def of_event_study(
     ----------
     study : EventStudyFit
     window : tuple of int
-        First and last year since the event that the path has; of terms outside nothing is assumed. A pooled endpoint
-        is taken for the one year that its term names.
+        First and last year since the event that the path has; of terms outside nothing is assumed.
+        A pooled endpoint is taken for the one year that its term names.
     magnitudes
         As in of_path.
 
@@ -146,8 +154,12 @@ def of_event_study(
         If the year before the event has a term.
     """
     if OMITTED in study.event_times:
-        raise ValueError("A robust interval needs an event study that omits the year before the event.")
-    within = [j for j, event_time in enumerate(study.event_times) if window[0] <= event_time <= window[1]]
+        raise ValueError(
+            "A robust interval needs an event study that omits the year before the event."
+        )
+    within = [
+        j for j, event_time in enumerate(study.event_times) if window[0] <= event_time <= window[1]
+    ]
     event_times = {OMITTED, *(study.event_times[j] for j in within)}
     absent = set(range(min(event_times), max(event_times))) - event_times
     if absent:
@@ -172,14 +184,15 @@ def of_path(
     Parameters
     ----------
     estimates : ndarray, shape (k,)
-        Path of an event study, one period after the other; the omitted period, whose zero is no estimate, is left out.
+        Path of an event study, one period after the other; the omitted period, whose zero is no
+        estimate, is left out.
     covariance : ndarray, shape (k, k)
         Covariance of the estimates.
     pre_count : int
         Periods before the omitted one.
     magnitudes : sequence of float
-        Mbar, each at least zero: from one period to the next the difference in trends changes by at most Mbar times
-        the largest such change before the event.
+        Mbar, each at least zero: from one period to the next the difference in trends changes by at
+        most Mbar times the largest such change before the event.
 
     Returns
     -------
@@ -195,30 +208,33 @@ def of_path(
 
     Notes
     -----
-    Relative magnitudes: the conditional test with a least favourable first stage (C-LF) of Andrews, Roth and Pakes,
-    one for each period before the event and each sign in which the change may be largest, the intervals united; R's
-    HonestDiD does the same. The test maximises over the vertices of a linear program's dual. They are known in closed
-    form here: with increments D_t, the change m that bounds them, q_t the sum of the target's weights from t on, and
-    s+_t, s-_t the errors of D_t - Mbar m and -D_t - Mbar m, a vertex either weights the increments by q_t
-    (up, down), or takes both signs of one increment. All are linear in the target's estimate and in m, so that the
-    least favourable critical value is an integral over the plane and no draw is needed (HonestDiD takes 1,000).
+    Relative magnitudes: the conditional test with a least favourable first stage (C-LF) of Andrews,
+    Roth and Pakes, one for each period before the event and each sign in which the change may be
+    largest, the intervals united; R's HonestDiD does the same. The test maximises over the vertices
+    of a linear program's dual. They are known in closed form here: with increments D_t, the change
+    m that bounds them, q_t the sum of the target's weights from t on, and s+_t, s-_t the errors of
+    D_t - Mbar m and -D_t - Mbar m, a vertex either weights the increments by q_t (up, down), or
+    takes both signs of one increment. All are linear in the target's estimate and in m, so that the
+    least favourable critical value is an integral over the plane and no draw is needed (HonestDiD
+    takes 1,000).
 
-    Values accepted between rejected ones are inside: an interval runs from the first accepted value to the last, as
-    HonestDiD prints it. With one period after the event HonestDiD does not let the second stage know that the first
-    accepted, and its intervals are a little wider.
+    Values accepted between rejected ones are inside: an interval runs from the first accepted value
+    to the last, as HonestDiD prints it. With one period after the event HonestDiD does not let the
+    second stage know that the first accepted, and its intervals are a little wider.
 
-    All errors are taken as known and estimates as normal, as HonestDiD does: with few clusters the intervals are
-    too short.
+    All errors are taken as known and estimates as normal, as HonestDiD does: with few clusters the
+    intervals are too short.
 
     References
     ----------
-    Rambachan and Roth (2023), Review of Economic Studies 90(5); Andrews, Roth and Pakes (2023), Review of Economic
-    Studies 90(6).
+    Rambachan and Roth (2023), Review of Economic Studies 90(5); Andrews, Roth and Pakes (2023),
+    Review of Economic Studies 90(6).
     """
     count = len(estimates)
     if covariance.shape != (count, count):
         raise ValueError(
-            f"A path of {count} estimates needs a covariance of {count} x {count}, not {covariance.shape}."
+            f"A path of {count} estimates needs a covariance of {count} x {count}, not"
+            f" {covariance.shape}."
         )
     if min([0.0, *magnitudes]) < 0:
         raise ValueError("A bound on trends cannot be negative.")
@@ -239,12 +255,17 @@ def of_path(
         half = NORMAL_95 * float(np.sqrt(weights @ covariance[pre_count:, pre_count:] @ weights))
         bounds.append(_bound(target, "parallel_trends", 0.0, (estimate - half, estimate + half)))
         relative = _RelativeMagnitudes(estimates, covariance, pre_count, weights)
-        bounds += [_bound(target, "relative_magnitude", float(bound), relative.interval(bound)) for bound in magnitudes]
+        bounds += [
+            _bound(target, "relative_magnitude", float(bound), relative.interval(bound))
+            for bound in magnitudes
+        ]
         breakdowns.append(Breakdown(target, _breakdown(relative.interval)))
     return Sensitivity(tuple(bounds), tuple(breakdowns))
 
 
-def _bound(target: Target, restriction: Restriction, bound: float, interval: tuple[float, float]) -> Bound:
+def _bound(
+    target: Target, restriction: Restriction, bound: float, interval: tuple[float, float]
+) -> Bound:
     low, high = interval
     return Bound(target, restriction, bound, low, high, not -np.inf < low <= high < np.inf)
 
@@ -279,8 +300,12 @@ def _check_covariance(covariance: Floats) -> None:
 class _RelativeMagnitudes:
     """C-LF tests of one target, one for each of the s changes (with sign) that may be the largest before the event."""
 
-    def __init__(self, estimates: Floats, covariance: Floats, pre_count: int, weights: Floats) -> None:
-        changes = np.diff(np.insert(np.eye(estimates.size), pre_count, 0.0, axis=0), axis=0)  # of the path, by period
+    def __init__(
+        self, estimates: Floats, covariance: Floats, pre_count: int, weights: Floats
+    ) -> None:
+        changes = np.diff(
+            np.insert(np.eye(estimates.size), pre_count, 0.0, axis=0), axis=0
+        )  # of the path, by period
         largest, after = np.vstack([changes[:pre_count], -changes[:pre_count]]), changes[pre_count:]
         self._sums = np.cumsum(weights[::-1])[::-1]
         target = self._sums @ after
@@ -299,14 +324,19 @@ class _RelativeMagnitudes:
         """Return the least and the greatest value of the target that some test accepts."""
         common = self._after_variance + magnitude**2 * self._largest_variance
         crossed = 2 * magnitude * self._covariance
-        up, down = np.sqrt(common - crossed), np.sqrt(common + crossed)  # errors of the moments, (s, t)
+        up, down = (
+            np.sqrt(common - crossed),
+            np.sqrt(common + crossed),
+        )  # errors of the moments, (s, t)
         both = up + down
         slack = magnitude * self._sums.sum()
         vertices = np.zeros((len(up), 4, 2))
         vertices[:, 0] = np.array([1, -slack]) / (up @ self._sums)[:, None]
         vertices[:, 1] = np.array([-1, -slack]) / (down @ self._sums)[:, None]
         vertices[:, 2, 1] = -2 * magnitude / both.min(axis=1)
-        vertices[:, 3, 1] = -2 * magnitude / both.max(axis=1)  # the periods between are never the maximum
+        vertices[:, 3, 1] = (
+            -2 * magnitude / both.max(axis=1)
+        )  # the periods between are never the maximum
         least, most = _Tests(vertices, self._root, self._largest).accepted_range()
         return self._estimate - most, self._estimate - least
 
@@ -317,8 +347,9 @@ class _Tests:
     Parameters
     ----------
     vertices : ndarray, shape (s, 4, 2)
-        What the vertices of the dual make of u and of the largest change m: the statistic is the greatest of the four.
-        The first grows with u, the second falls, the others depend on m alone.
+        What the vertices of the dual make of u and of the largest change m: the statistic is the
+        greatest of the four. The first grows with u, the second falls, the others depend on m
+        alone.
     root : ndarray, shape (s, 2, 2)
         Roots of the covariance of u and m.
     largest : ndarray, shape (s,)
@@ -335,9 +366,13 @@ class _Tests:
     def accepted_range(self) -> tuple[float, float]:
         """Return the least and the greatest u that some test accepts."""
         # Beyond these the first stage rejects.
-        most, least = ((self._critical - self._at_zero[:, j]) / self._by_excess[:, j] for j in (0, 1))
+        most, least = (
+            (self._critical - self._at_zero[:, j]) / self._by_excess[:, j] for j in (0, 1)
+        )
         first, last = self._first_accepted(least, most), self._first_accepted(most, least)
-        return float(np.fmin.reduce(first, initial=np.inf)), float(np.fmax.reduce(last, initial=-np.inf))
+        return float(np.fmin.reduce(first, initial=np.inf)), float(
+            np.fmax.reduce(last, initial=-np.inf)
+        )
 
     def _first_accepted(self, outer: Floats, inner: Floats) -> Floats:
         """Return, for each test, the accepted u nearest to the outer end; NaN if there is none."""
@@ -361,14 +396,23 @@ class _Tests:
         variance = np.take_along_axis(covariances, greatest[:, :, None], axis=2)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             slopes = covariances / variance
-            # A vertex is the greatest while the statistic, all that is unrelated to it held fixed, is in this range.
+            # A vertex is the greatest while the statistic, all that is unrelated to it held fixed,
+            # is in this range.
             limits = (values - slopes * statistic[:, :, None]) / (1 - slopes)
             low = np.max(limits, axis=2, where=slopes < 1 - SAME, initial=-np.inf)
             high = np.min(limits, axis=2, where=slopes > 1 + SAME, initial=np.inf)
             error = np.sqrt(variance[:, :, 0])
-            tails = [special.log_ndtr(-z / error) for z in (low, statistic, np.minimum(high, self._critical[:, None]))]
-            p_value = np.exp(tails[1] - tails[0]) * np.expm1(tails[2] - tails[1]) / np.expm1(tails[2] - tails[0])
-        # A statistic of zero or less is no evidence, and has no p-value where its vertex has no variance.
+            tails = [
+                special.log_ndtr(-z / error)
+                for z in (low, statistic, np.minimum(high, self._critical[:, None]))
+            ]
+            p_value = (
+                np.exp(tails[1] - tails[0])
+                * np.expm1(tails[2] - tails[1])
+                / np.expm1(tails[2] - tails[0])
+            )
+        # A statistic of zero or less is no evidence, and has no p-value where its vertex has no
+        # variance.
         rejected: NDArray[np.bool_] = (statistic > self._critical[:, None]) | (
             (statistic > 0) & (p_value < SECOND_STAGE)
         )
@@ -378,15 +422,17 @@ class _Tests:
 def _least_favourable(rows: Floats) -> Floats:
     """Return what the greatest of four normal variables of mean zero exceeds in the first stage's share, shape (s,).
 
-    They are linear in two independent standard normal ones, by rows of shape (s, 4, 2). In polar coordinates the
-    greatest is the radius times reach(angle), and exceeds x with probability exp(-(x / reach)^2 / 2).
+    They are linear in two independent standard normal ones, by rows of shape (s, 4, 2). In polar
+    coordinates the greatest is the radius times reach(angle), and exceeds x with probability
+    exp(-(x / reach)^2 / 2).
     """
     angles = 2 * np.pi * np.arange(ANGLES) / ANGLES
     reach = np.maximum((rows @ np.array([np.cos(angles), np.sin(angles)])).max(axis=1), 0.0)
     farthest = reach.max(axis=1)
     with np.errstate(divide="ignore"):
         rates = (farthest[:, None] / reach) ** 2
-    # The logarithm of the mean is convex and falls: from the value of one variable Newton's steps do not overshoot.
+    # The logarithm of the mean is convex and falls: from the value of one variable Newton's steps
+    # do not overshoot.
     half_square = np.full(len(rows), special.ndtri(FIRST_STAGE) ** 2 / 2)
     for _ in range(NEWTON_STEPS):
         exceeding = np.exp(-half_square[:, None] * rates)

@@ -19,14 +19,18 @@ ENOUGH = 20  # permutations at least as large as the sample, after which a test 
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """The slope of one regressor, and of its permutations, in one specification; arrays have shape (1 + draws,).
+    """The slope of one regressor, and of its permutations, in one specification.
+
+    Arrays have shape (1 + draws,).
 
     Attributes
     ----------
     estimates : ndarray
-        In units of the outcome per unit of the regressor; the first is that of the regressor itself.
+        In units of the outcome per unit of the regressor; the first is that of the regressor
+        itself.
     standardised : ndarray
-        The same in standard deviations, of what the effects leave of outcome and regressor: comparable over transforms.
+        The same in standard deviations, of what the effects leave of outcome and regressor:
+        comparable over transforms.
     std_errors : dict of str to ndarray
         By kind of cluster.
     degrees_of_freedom : dict of str to int
@@ -86,8 +90,8 @@ def slopes(
     Raises
     ------
     NotEstimable
-        If the regressor or a permutation of it does not vary once effects and controls are removed, or for any reason
-        of cluster_factor.
+        If the regressor or a permutation of it does not vary once effects and controls are removed,
+        or for any reason of cluster_factor.
 
     References
     ----------
@@ -117,7 +121,10 @@ def slopes(
         estimates,
         variation,
         whole / (outcome @ outcome),
-        {name: (len(of_groups), np.einsum("ij,ij->j", of_groups, of_groups)) for name, of_groups in sums.items()},
+        {
+            name: (len(of_groups), np.einsum("ij,ij->j", of_groups, of_groups))
+            for name, of_groups in sums.items()
+        },
         (n, slope_count, periods),
     )
 
@@ -134,7 +141,8 @@ def of_scores(
     Parameters
     ----------
     estimates, variation, ratios : ndarray, shape (1 + draws,)
-        Slopes; sums of squares of the regressor less controls; and with them, over that of the outcome.
+        Slopes; sums of squares of the regressor less controls; and with them, over that of the
+        outcome.
     scores : mapping of str to (int, ndarray of shape (1 + draws,))
         By kind of cluster, how many there are and the sum of their squared scores.
     counts : tuple of int
@@ -165,8 +173,8 @@ class JointTest:
     Attributes
     ----------
     statistic : str
-        median_estimate, of the standardised estimates; share_of_sign, of specifications with the sign of the median;
-        share_significant, of those that have this sign and p < 0.05.
+        median_estimate, of the standardised estimates; share_of_sign, of specifications with the
+        sign of the median; share_significant, of those that have this sign and p < 0.05.
     observed : float
     permuted_mean, permuted_low, permuted_high : float
         Mean, 2.5 and 97.5 % quantiles over the draws.

@@ -1,8 +1,9 @@
 """Regressions of one sample on a measure and on its permutations, from sums per pair of cities.
 
-In a permutation each city takes another city's weight. Sums per pair of cities are computed once, so that a draw looks
-its sums up and need not pass over the rows; the effects of a draw are taken off by their few normal equations. Sets of
-controls share the sums: each needs, per city, only those of products of the regressor with the basis of its controls.
+In a permutation each city takes another city's weight. Sums per pair of cities are computed once,
+so that a draw looks its sums up and need not pass over the rows; the effects of a draw are taken
+off by their few normal equations. Sets of controls share the sums: each needs, per city, only those
+of products of the regressor with the basis of its controls.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -102,7 +103,8 @@ class DonorMeasure:
     own : ndarray, shape (n,)
         With the weights as they are.
     of_donors : ndarray, shape (pairs, years)
-        Measure of each entity with the weight of each of its donors, a row per pair, the entities in order.
+        Measure of each entity with the weight of each of its donors, a row per pair, the entities
+        in order.
     """
 
     own: Floats
@@ -110,7 +112,9 @@ class DonorMeasure:
 
 
 class Moments(NamedTuple):
-    """Sums over each entity's rows of a regressor, effects removed: as it is, then of each permutation.
+    """Sums over each entity's rows of a regressor, effects removed.
+
+    As it is, then of each permutation.
 
     Attributes
     ----------
@@ -155,8 +159,8 @@ class PanelSums:
     donor_counts : ndarray of int, shape (entities,)
         Number of donors of each entity, itself among them.
     entity_effects : sequence of str
-        constant and trend, a line through the entity's years; none of columns that are differences already. An entity
-        has more rows than effects.
+        constant and trend, a line through the entity's years; none of columns that are differences
+        already. An entity has more rows than effects.
     """
 
     def __init__(
@@ -176,16 +180,21 @@ class PanelSums:
         self._entities, self._years, self._block_codes = entities, years, blocks
         self._shape = (len(blocks), year_count)
         self._clusters = clusters
-        self._firsts = {name: np.flatnonzero(np.diff(codes, prepend=-1)) for name, codes in clusters.items()}
+        self._firsts = {
+            name: np.flatnonzero(np.diff(codes, prepend=-1)) for name, codes in clusters.items()
+        }
         self._has = self._in_cells(np.ones((1, len(entities))))[0]
         # Orthonormal over the rows of each entity.
         self._of_entities = [self._entity_effect(name) for name in entity_effects]
         starts = np.flatnonzero(np.diff(blocks, prepend=-1))
-        self._blocks = [slice(*ends) for ends in zip(starts, [*starts[1:], len(blocks)], strict=True)]
+        self._blocks = [
+            slice(*ends) for ends in zip(starts, [*starts[1:], len(blocks)], strict=True)
+        ]
         self._period_count = int(np.logical_or.reduceat(self._has > 0, starts, axis=0).sum())
         # Of the normal equations of each block's years, once the entities are projected off them.
         grams = [
-            np.diag(self._has[of].sum(axis=0)) - sum(effect[of].T @ effect[of] for effect in self._of_entities)
+            np.diag(self._has[of].sum(axis=0))
+            - sum(effect[of].T @ effect[of] for effect in self._of_entities)
             for of in self._blocks
         ]
         strengths, directions = np.linalg.eigh(np.stack(grams))
@@ -230,7 +239,8 @@ class PanelSums:
         if donors is None:
             return Moments(squares, products, spread)
 
-        # Less the effects of the measure itself, so that those of a draw are small, and no digits cancel.
+        # Less the effects of the measure itself, so that those of a draw are small, and no digits
+        # cancel.
         table = np.where(self._owner_has > 0, measure.of_donors, 0.0)
         with np.errstate(invalid="ignore"):  # a donor without a weight, whose draws are no numbers
             for of_owners in self._owner_effects:
@@ -252,11 +262,15 @@ class PanelSums:
                 for effect in self._of_entities:
                     residual -= (periods @ effect[of].T) ** 2
                 squares[part, of] = residual
-                for product, column, of_pairs in zip(products, self._columns, of_products, strict=True):
+                for product, column, of_pairs in zip(
+                    products, self._columns, of_products, strict=True
+                ):
                     product[part, of] = of_pairs.take(picked) - periods @ column[of].T
         return Moments(squares, products, spread)
 
-    def slopes(self, moments: Moments, control_set: tuple[str, ...], regressors: Callable[[], Floats]) -> Slopes:
+    def slopes(
+        self, moments: Moments, control_set: tuple[str, ...], regressors: Callable[[], Floats]
+    ) -> Slopes:
         """Fit one regression for a measure and its permutations together.
 
         Parameters
@@ -281,18 +295,25 @@ class PanelSums:
         squares, (of_outcome, *of_columns), spread = moments
         of_basis = [of_columns[position - 1] for position in controls.positions]
         whole = squares.sum(axis=1)
-        sums = np.array([column.sum(axis=1) for column in of_basis]).reshape(len(of_basis), len(whole))
+        sums = np.array([column.sum(axis=1) for column in of_basis]).reshape(
+            len(of_basis), len(whole)
+        )
         variation = whole - np.einsum("kd,kd->d", sums, sums)
         is_told = (variation > CLOSE * whole) & (whole > ABSORBED**2 * spread)
         if not is_told.all():
             return self._by_rows(control_set, regressors())
         estimates = (of_outcome.sum(axis=1) - controls.loadings @ sums) / variation
 
-        # The score of an entity: sum of (x - Q l)(y - Q a) - b (x - Q l)^2, l and a the loadings on the basis Q.
+        # The score of an entity: sum of (x - Q l)(y - Q a) - b (x - Q l)^2, l and a the loadings on
+        # the basis Q.
         doubled = [(1 if i == j else 2) * sums[i] * sums[j] for i, j in controls.pairs]
-        per_draw = np.array([*(-sums), *(-estimates * product for product in doubled)]).reshape(-1, len(whole))
+        per_draw = np.array([*(-sums), *(-estimates * product for product in doubled)]).reshape(
+            -1, len(whole)
+        )
         on_basis = 2 * estimates * sums - controls.loadings[:, None]
-        scores = {name: (len(firsts), np.empty(len(whole))) for name, firsts in self._firsts.items()}
+        scores = {
+            name: (len(firsts), np.empty(len(whole))) for name, firsts in self._firsts.items()
+        }
         for start in range(0, len(whole), DRAWS_AT_ONCE):
             part = slice(start, start + DRAWS_AT_ONCE)
             of_entities = squares[part] * -estimates[part, None]
@@ -317,7 +338,9 @@ class PanelSums:
         """Return a measure and its permutations by row, shape (n, 1 + draws)."""
         if donors is None:
             return measure.own[:, None]
-        return np.column_stack([measure.own, measure.of_donors[donors.T[self._entities], self._years[:, None]]])
+        return np.column_stack(
+            [measure.own, measure.of_donors[donors.T[self._entities], self._years[:, None]]]
+        )
 
     def _by_rows(self, control_set: tuple[str, ...], regressors: Floats) -> Slopes:
         columns = regressors.T - regressors.mean(axis=0)[:, None]
@@ -339,14 +362,21 @@ class PanelSums:
         )
 
     def _controls(self, names: tuple[str, ...]) -> _Controls:
-        within = np.array([self._of_name[name] for name in names]).reshape(len(names), self._outcome.size).T
-        # The first columns of a basis are the basis of the first controls, which other sets may have too.
+        within = (
+            np.array([self._of_name[name] for name in names])
+            .reshape(len(names), self._outcome.size)
+            .T
+        )
+        # The first columns of a basis are the basis of the first controls, which other sets may
+        # have too.
         for j, column in enumerate(np.linalg.qr(within)[0].T, start=1):
             if names[:j] not in self._position_of:
                 self._position_of[names[:j]] = len(self._columns)
                 self._columns.append(column.reshape(self._shape))
         positions = [self._position_of[names[:j]] for j in range(1, len(names) + 1)]
-        basis = np.array([self._columns[position] for position in positions]).reshape(-1, *self._shape)
+        basis = np.array([self._columns[position] for position in positions]).reshape(
+            -1, *self._shape
+        )
         loadings = np.einsum("kct,ct->k", basis, self._outcome)
         residual = self._outcome - np.einsum("k,kct->ct", loadings, basis)
         pairs = [(i, j) for i in range(len(basis)) for j in range(i, len(basis))]
@@ -354,10 +384,15 @@ class PanelSums:
             *(np.einsum("ct,ct->c", column, residual) for column in basis),
             *(np.einsum("ct,ct->c", basis[i], basis[j]) for i, j in pairs),
         ]
-        return _Controls(names, positions, loadings, np.array(of_entities).reshape(-1, self._shape[0]), pairs)
+        return _Controls(
+            names, positions, loadings, np.array(of_entities).reshape(-1, self._shape[0]), pairs
+        )
 
     def _in_cells(self, columns: Floats) -> Floats:
-        """Lay columns, shape (m, n), out by entity and year, shape (m, entities, years); zero where there is no row."""
+        """Lay columns, shape (m, n), out by entity and year, shape (m, entities, years).
+
+        Zero where there is no row.
+        """
         cells = np.zeros((len(columns), *self._shape))
         cells[:, self._entities, self._years] = columns
         return cells

@@ -1,4 +1,7 @@
-"""Placebo of equation 2: if the slope hardly moves when cities swap weights, their AI content carries nothing."""
+"""Placebo of equation 2.
+
+If the slope hardly moves when cities swap weights, their AI content carries nothing.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,8 +32,8 @@ class Placebo:
     placebo_mean, placebo_sd, placebo_low, placebo_high : float
         Mean, standard deviation, 2.5 and 97.5 % quantiles of the slopes with permuted weights.
     p_value : float
-        How unlikely the estimate is, by its distance from the mean of the permuted slopes, if it does not matter which
-        city has which weight: as randomisation.permuted_slopes says.
+        How unlikely the estimate is, by its distance from the mean of the permuted slopes, if it
+        does not matter which city has which weight: as randomisation.permuted_slopes says.
     """
 
     draws: int
@@ -57,8 +60,8 @@ def fit(
     Parameters
     ----------
     sample : DataFrame
-        One row per city_id and year with the columns named and, beside them, weight (fixed over a city's years) and
-        scaling_value, whose product is the measure before its transform.
+        One row per city_id and year with the columns named and, beside them, weight (fixed over a
+        city's years) and scaling_value, whose product is the measure before its transform.
     outcome, measure : str
         Columns of the dependent variable and of the regressor.
     controls : sequence of str
@@ -112,8 +115,8 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
     Returns
     -------
     Table
-        One row per specification with option placebo, in the columns of est_placebo; not_estimable with the reason
-        where there is none.
+        One row per specification with option placebo, in the columns of est_placebo; not_estimable
+        with the reason where there is none.
     """
 
     def rows_of(specification: Specification) -> Iterator[Row]:

@@ -13,7 +13,13 @@ from ai_manufacturing.estimation import tables
 from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators import event_study, fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in, sums_by
-from ai_manufacturing.estimators.fixed_effects import CANCELLED, EXACT, ROUNDING, FixedEffectsFit, PartialledOut
+from ai_manufacturing.estimators.fixed_effects import (
+    CANCELLED,
+    EXACT,
+    ROUNDING,
+    FixedEffectsFit,
+    PartialledOut,
+)
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case
@@ -37,7 +43,9 @@ def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
         omitted_year=inputs.event_year - 1,
         window=inputs.event_window,
     )
-    estimated = fit(data.sample, "counted", [*data.terms, *specification.controls], cluster=f"{cluster}_id")
+    estimated = fit(
+        data.sample, "counted", [*data.terms, *specification.controls], cluster=f"{cluster}_id"
+    )
     for j, term in enumerate(study.terms[: len(study.event_times)]):
         yield {"term": term, **vars(estimated.inference(j, warnings=estimated.warnings))}
 
@@ -46,15 +54,15 @@ def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
 class PoissonFit(FixedEffectsFit):
     """Estimates of a Poisson regression; a slope is the change in the log of the expected count.
 
-    The attributes are those of FixedEffectsFit, but for these. Statistics are taken as normal, as fixest and ppmlhdfe
-    do. r2_inclusive is the share of the deviance that slopes and effects explain, r2_within that of the deviance the
-    effects alone leave.
+    The attributes are those of FixedEffectsFit, but for these. Statistics are taken as normal, as
+    fixest and ppmlhdfe do. r2_inclusive is the share of the deviance that slopes and effects
+    explain, r2_within that of the deviance the effects alone leave.
 
     Attributes
     ----------
     separated_dropped : int
-        Rows that are fitted by an expected count of zero and tell nothing of the slopes: of a city or a period without
-        any count, or separated by a combination of regressors and effects.
+        Rows that are fitted by an expected count of zero and tell nothing of the slopes: of a city
+        or a period without any count, or separated by a combination of regressors and effects.
     """
 
     separated_dropped: int
@@ -77,7 +85,8 @@ def fit(
 ) -> PoissonFit:
     """Regress a count on regressors with entity and period effects by Poisson quasi-maximum likelihood.
 
-    Only the mean must be right, exp(regressors and effects): the variance may be any, and the counts need not be whole.
+    Only the mean must be right, exp(regressors and effects): the variance may be any, and the
+    counts need not be whole.
 
     Parameters
     ----------
@@ -94,19 +103,20 @@ def fit(
     Raises
     ------
     NotEstimable
-        With a sentence, if a count is below zero; no count is above zero; or for any reason of fixed_effects.fit, of
-        the rows that are not separated.
+        With a sentence, if a count is below zero; no count is above zero; or for any reason of
+        fixed_effects.fit, of the rows that are not separated.
 
     Notes
     -----
-    Cities and periods without any count, and singletons, are dropped until none is left. What else is separated is
-    found by a linear program, which runs only if the iteration does not converge without it.
+    Cities and periods without any count, and singletons, are dropped until none is left. What else
+    is separated is found by a linear program, which runs only if the iteration does not converge
+    without it.
 
     References
     ----------
-    Santos Silva and Tenreyro (2006), "The log of gravity", Review of Economics and Statistics 88(4); on separation,
-    Correia, Guimarães and Zylkin (2021), arXiv:1903.01633; on log(1 + x), Chen and Roth (2024), "Logs with zeros?",
-    Quarterly Journal of Economics 139(2).
+    Santos Silva and Tenreyro (2006), "The log of gravity", Review of Economics and Statistics
+    88(4); on separation, Correia, Guimarães and Zylkin (2021), arXiv:1903.01633; on log(1 + x),
+    Chen and Roth (2024), "Logs with zeros?", Quarterly Journal of Economics 139(2).
     """
     counts = numbers_in(sample, outcome)
     if (counts < 0).any():
@@ -129,9 +139,18 @@ def fit(
         except NotEstimable as finding:
             if not by_program:
                 raise
-            raise NotEstimable("separated", outcome=outcome, count=by_program, finding=finding.reason) from None
+            raise NotEstimable(
+                "separated", outcome=outcome, count=by_program, finding=finding.reason
+            ) from None
         try:
-            return _fitted(regression, counts, tuple(regressors), cluster or entity, singletons, separated + by_program)
+            return _fitted(
+                regression,
+                counts,
+                tuple(regressors),
+                cluster or entity,
+                singletons,
+                separated + by_program,
+            )
         except (_NotConvergedError, np.linalg.LinAlgError):
             telling = ~_separated(regression, counts)
             if telling.all():
@@ -167,11 +186,16 @@ def _fitted(
         terms, np.linalg.norm(summed, axis=0), np.linalg.norm(influence, axis=0), strict=True
     ):
         if error <= CANCELLED * scale and residuals.any():
-            raise NotEstimable("scores_cancel", name=name, count=regression.cluster_count, cluster=cluster)
-    # Slopes on the design, whose columns have no unit; the units of a regression are those of the outcome as well.
+            raise NotEstimable(
+                "scores_cancel", name=name, count=regression.cluster_count, cluster=cluster
+            )
+    # Slopes on the design, whose columns have no unit; the units of a regression are those of the
+    # outcome as well.
     units = regression.units / np.abs(counts).max()
     covariance = regression.factor * summed.T @ summed * np.outer(units, units)
-    total, unexplained = (_deviance(counts, means) for means in (np.full(n, counts.mean()), whole.means))
+    total, unexplained = (
+        _deviance(counts, means) for means in (np.full(n, counts.mean()), whole.means)
+    )
     return PoissonFit(
         terms=terms,
         estimates=whole.slopes * units,
@@ -199,7 +223,9 @@ class _Solution(NamedTuple):
     means: Floats
 
 
-def _solved(counts: Floats, design: Floats, effects: "_Effects", predictor: Floats, reached: float) -> _Solution:
+def _solved(
+    counts: Floats, design: Floats, effects: "_Effects", predictor: Floats, reached: float
+) -> _Solution:
     """Iterate weighted least squares until the linear predictor no longer changes.
 
     Parameters
@@ -210,12 +236,15 @@ def _solved(counts: Floats, design: Floats, effects: "_Effects", predictor: Floa
     predictor : ndarray, shape (n,)
         Where to begin.
     reached : float
-        Its deviance if it is a combination of design and effects; else infinity, and the first step is taken whole.
+        Its deviance if it is a combination of design and effects; else infinity, and the first step
+        is taken whole.
     """
     with np.errstate(all="ignore"):  # a step that overflows is halved
         for _ in range(STEPS):
             means = np.exp(predictor)
-            within = effects.removed(np.column_stack([predictor + (counts - means) / means, design]), means)
+            within = effects.removed(
+                np.column_stack([predictor + (counts - means) / means, design]), means
+            )
             response, design_left = within[:, 0], within[:, 1:]
             bread = _inverse(design_left.T @ (design_left * means[:, None]))
             slopes = bread @ (design_left.T @ (means * response))
@@ -225,7 +254,9 @@ def _solved(counts: Floats, design: Floats, effects: "_Effects", predictor: Floa
             if np.abs(change).max() <= CONVERGED * max(1.0, float(np.abs(predictor).max())):
                 return _Solution(slopes, bread, design_left, means)
             step = 1.0
-            while not (deviance := _deviance(counts, np.exp(predictor + step * change))) <= reached * (1 + ROUNDING):
+            while not (
+                deviance := _deviance(counts, np.exp(predictor + step * change))
+            ) <= reached * (1 + ROUNDING):
                 step /= 2
                 if step < SHORTEST:
                     raise _NotConvergedError
@@ -255,7 +286,9 @@ class _Effects:
             (np.ones(len(times)), (entities, self._shape[0] + times)), shape=(sum(self._shape),) * 2
         )
         pieces = sparse.csgraph.connected_components(links, directed=False)[1][self._shape[0] :]
-        self._free = np.setdiff1d(np.arange(self._shape[1]), np.unique(pieces, return_index=True)[1])
+        self._free = np.setdiff1d(
+            np.arange(self._shape[1]), np.unique(pieces, return_index=True)[1]
+        )
 
     def removed(self, columns: Floats, weights: Floats) -> Floats:
         """Return what the effects leave of columns, shape (n, m), in least squares with weights, shape (n,)."""
@@ -264,9 +297,14 @@ class _Effects:
         sizes = cells.sum(axis=1)
         free = cells[:, self._free]
         gram = np.diag(free.sum(axis=0)) - free.T @ (free / sizes[:, None])
-        demeaned = columns - (sums_by(self._entities, columns * weights[:, None]) / sizes[:, None])[self._entities]
+        demeaned = (
+            columns
+            - (sums_by(self._entities, columns * weights[:, None]) / sizes[:, None])[self._entities]
+        )
         of_times = np.zeros((self._shape[1], columns.shape[1]))
-        of_times[self._free] = np.linalg.solve(gram, sums_by(self._times, demeaned * weights[:, None])[self._free])
+        of_times[self._free] = np.linalg.solve(
+            gram, sums_by(self._times, demeaned * weights[:, None])[self._free]
+        )
         of_entities = cells @ of_times / sizes[:, None]
         residuals: Floats = demeaned - of_times[self._times] + of_entities[self._entities]
         return residuals
@@ -280,7 +318,9 @@ def _rows_that_tell(rows: pd.DataFrame, outcome: str, entity: str, time: str) ->
     while True:
         remaining = positions
         for groups in codes:
-            remaining = remaining[np.bincount(groups[remaining], weights=counts[remaining])[groups[remaining]] > 0]
+            remaining = remaining[
+                np.bincount(groups[remaining], weights=counts[remaining])[groups[remaining]] > 0
+            ]
         together = fixed_effects.rows_without_singletons(*(groups[remaining] for groups in codes))
         singletons += len(remaining) - len(together)
         if len(together) == len(positions):
@@ -291,15 +331,18 @@ def _rows_that_tell(rows: pd.DataFrame, outcome: str, entity: str, time: str) ->
 def _separated(regression: PartialledOut, counts: Floats) -> NDArray[np.bool_]:
     """Return which rows a combination of regressors and effects separates, shape (n,).
 
-    Such a combination is zero wherever there is a count and nowhere below zero: less and less of it raises the
-    likelihood without end where it is above zero. A linear program looks for it.
+    Such a combination is zero wherever there is a count and nowhere below zero: less and less of it
+    raises the likelihood without end where it is above zero. A linear program looks for it.
     """
     n = len(counts)
     rows = np.arange(n)
     columns = sparse.hstack(
         [
             sparse.csr_array(regression.design * np.sqrt(n)),
-            *(sparse.csr_array((np.ones(n), (rows, codes))) for codes in (regression.entities, regression.times)),
+            *(
+                sparse.csr_array((np.ones(n), (rows, codes)))
+                for codes in (regression.entities, regression.times)
+            ),
         ],
         format="csr",
     )
@@ -313,7 +356,9 @@ def _separated(regression: PartialledOut, counts: Floats) -> NDArray[np.bool_]:
         bounds=(None, None),
         method="highs",
     )
-    return np.zeros(n, dtype=bool) if solution.x is None else zero & (columns @ solution.x > SEPARATED)
+    return (
+        np.zeros(n, dtype=bool) if solution.x is None else zero & (columns @ solution.x > SEPARATED)
+    )
 
 
 def _deviance(counts: Floats, means: Floats) -> float:

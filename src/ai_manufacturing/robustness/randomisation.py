@@ -1,7 +1,7 @@
 """Randomisation inference of equation 2: what a slope would be if other cities had the weights.
 
-Equation 2 multiplies a weight that is fixed per city by a yearly scaling value. Its slope says something of the weights
-only if it is unusual among the slopes with permuted weights.
+Equation 2 multiplies a weight that is fixed per city by a yearly scaling value. Its slope says
+something of the weights only if it is unusual among the slopes with permuted weights.
 """
 
 import itertools
@@ -43,9 +43,14 @@ def permuted_weights_test(case: Case, strata: str) -> Iterator[Row]:
 
 
 def permuted_weights(
-    specifications: Iterable[Specification], asked: pd.DataFrame, inputs: Inputs, cities: pd.DataFrame
+    specifications: Iterable[Specification],
+    asked: pd.DataFrame,
+    inputs: Inputs,
+    cities: pd.DataFrame,
 ) -> pa.Table:
-    """Return what each permutation of the check `randomisation` gives; the check itself is a row of est_inference.
+    """Return what each permutation of the check `randomisation` gives.
+
+    The check itself is a row of est_inference.
 
     Parameters
     ----------
@@ -55,18 +60,27 @@ def permuted_weights(
     Returns
     -------
     Table
-        One row per specification, strata and permutation, in the columns of est_permuted_weights; not_estimable with
-        the reason where the check cannot be made.
+        One row per specification, strata and permutation, in the columns of est_permuted_weights;
+        not_estimable with the reason where the check cannot be made.
     """
     cities = cities.set_index("city_id")
 
     def permutation_rows(specification: Specification, strata: str) -> Iterator[Row]:
         draws = _permuted_slopes(case_of(specification, inputs, cities), strata)
-        for number, (slope, statistic) in enumerate(zip(draws.slopes, draws.statistics, strict=True), start=1):
-            yield {"strata": strata, "permutation": number, "estimate": slope, "statistic": statistic}
+        for number, (slope, statistic) in enumerate(
+            zip(draws.slopes, draws.statistics, strict=True), start=1
+        ):
+            yield {
+                "strata": strata,
+                "permutation": number,
+                "estimate": slope,
+                "statistic": statistic,
+            }
 
     def rows_of(specification: Specification) -> Iterator[Row]:
-        is_of = (asked["specification_id"] == specification.specification_id) & (asked["method"] == "randomisation")
+        is_of = (asked["specification_id"] == specification.specification_id) & (
+            asked["method"] == "randomisation"
+        )
         for setting in asked.loc[is_of, "setting"]:
             strata = setting.removeprefix("strata=")
             yield from answered(partial(permutation_rows, specification, strata), strata=strata)
@@ -118,9 +132,10 @@ class Permutations:
     def among(self, cities: Iterable[str]) -> "Permutations":
         """Return the same permutations of some of the cities.
 
-        A donor that is not among them is passed over: its own donor gives, and so on. What is left of a cycle is a
-        cycle, so each draw is a permutation of these cities; if all permutations of the union are equally likely, all
-        of these are. Two samples see the same donor wherever both have it.
+        A donor that is not among them is passed over: its own donor gives, and so on. What is left
+        of a cycle is a cycle, so each draw is a permutation of these cities; if all permutations of
+        the union are equally likely, all of these are. Two samples see the same donor wherever both
+        have it.
 
         Raises
         ------
@@ -133,8 +148,8 @@ class Permutations:
         unknown = sorted(set(members) - set(self.cities))
         if unknown:
             raise ValueError(
-                f"Cities {', '.join(unknown[:5])} are not among the {len(self.cities)} permuted: permute the union of "
-                "the cities of all samples."
+                f"Cities {', '.join(unknown[:5])} are not among the {len(self.cities)} permuted:"
+                " permute the union of the cities of all samples."
             )
         is_member = np.isin(self.cities, members)
         donors = self.donors[:, is_member]
@@ -158,16 +173,17 @@ def permutations(
 ) -> Permutations:
     """Draw permutations of cities, or list all if they are no more than the draws.
 
-    To use the same permutations in several specifications, draw them for the union of their cities and take those of
-    each sample by `among`. The same set of cities, strata, draws and seed give the same permutations.
+    To use the same permutations in several specifications, draw them for the union of their cities
+    and take those of each sample by `among`. The same set of cities, strata, draws and seed give
+    the same permutations.
 
     Parameters
     ----------
     cities : sequence of str, length C
         In any order; each once.
     strata : ndarray of int, shape (C,), optional
-        Stratum of each city, in the order of the cities; one stratum unless given. A city alone in its stratum keeps
-        its weight, and is counted in a warning.
+        Stratum of each city, in the order of the cities; one stratum unless given. A city alone in
+        its stratum keeps its weight, and is counted in a warning.
     draws, seed : int
         Number of permutations, and the seed of their draw.
 
@@ -185,7 +201,11 @@ def permutations(
     if len(set(cities)) < len(cities):
         raise ValueError("A city is named twice: give each city of the union once.")
     order = sorted(range(len(cities)), key=cities.__getitem__)
-    codes = np.zeros(len(cities), dtype=np.intp) if strata is None else renumbered(np.asarray(strata)[order])
+    codes = (
+        np.zeros(len(cities), dtype=np.intp)
+        if strata is None
+        else renumbered(np.asarray(strata)[order])
+    )
     members = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
     is_enumerated = math.prod(math.factorial(len(member)) for member in members) <= draws
     if is_enumerated:
@@ -193,7 +213,9 @@ def permutations(
         orders = np.array([list(itertools.chain(*choice)) for choice in choices])
     else:
         rng = np.random.default_rng(seed)
-        orders = np.hstack([rng.permuted(np.tile(member, (draws, 1)), axis=1) for member in members])
+        orders = np.hstack(
+            [rng.permuted(np.tile(member, (draws, 1)), axis=1) for member in members]
+        )
     donors = np.empty_like(orders)
     donors[:, np.concatenate(members)] = orders
     return _checked(Permutations(tuple(cities[i] for i in order), codes, donors, is_enumerated))
@@ -212,8 +234,8 @@ class PermutedSlopes:
     Attributes
     ----------
     estimate, std_error, statistic : float
-        Those of the measure itself, in units of the outcome per unit of the regressor; the error is clustered, and zero
-        if the outcome is fitted exactly.
+        Those of the measure itself, in units of the outcome per unit of the regressor; the error is
+        clustered, and zero if the outcome is fitted exactly.
     slopes, statistics : ndarray, shape (draws,)
         Slope and clustered t of each permutation.
     cluster_count : int
@@ -254,7 +276,11 @@ class PermutedSlopes:
         """
         if self.std_error == 0:
             raise NotEstimable("no_permutation_of_t")
-        p_value, draws, is_enumerated = self.p_value_of_t, len(self.slopes), self.permutations.is_enumerated
+        p_value, draws, is_enumerated = (
+            self.p_value_of_t,
+            len(self.slopes),
+            self.permutations.is_enumerated,
+        )
         return Inference(
             estimate=self.estimate,
             std_error=self.std_error,
@@ -268,7 +294,9 @@ class PermutedSlopes:
         )
 
     def _share(self, extreme: NDArray[np.bool_]) -> float:
-        counted = 0 if self.permutations.is_enumerated else 1  # enumerated, the sample is one of the draws
+        counted = (
+            0 if self.permutations.is_enumerated else 1
+        )  # enumerated, the sample is one of the draws
         return float((counted + extreme.sum()) / (counted + len(extreme)))
 
 
@@ -305,24 +333,25 @@ def permuted_slopes(
     Raises
     ------
     NotEstimable
-        If a weight or scaling value is missing (the measure is observed yearly); all cities have one
-        weight; a permuted measure does not vary within cities or is a linear combination of the
+        If a weight or scaling value is missing (the measure is observed yearly); all cities have
+        one weight; a permuted measure does not vary within cities or is a linear combination of the
         other regressors; or the regressor at the position is not the measure.
     ValueError
         If the permutations are not of as many cities as the regression has.
 
     Notes
     -----
-    p is (1 + r)/(1 + draws) with r draws at least as extreme as the sample, ties included; enumerated, it is the
-    share of all permutations, the sample's own among them.
+    p is (1 + r)/(1 + draws) with r draws at least as extreme as the sample, ties included;
+    enumerated, it is the share of all permutations, the sample's own among them.
 
-    In logs the city effect absorbs the weight, and every permutation gives the estimate itself: p is one.
+    In logs the city effect absorbs the weight, and every permutation gives the estimate itself: p
+    is one.
 
     References
     ----------
-    Fisher (1935), The Design of Experiments; on placebo shares in shift-share designs, Adao, Kolesar and Morales
-    (2019), Quarterly Journal of Economics 134(4); on t as the statistic, MacKinnon and Webb (2020), Journal of
-    Econometrics 218(2).
+    Fisher (1935), The Design of Experiments; on placebo shares in shift-share designs, Adao,
+    Kolesar and Morales (2019), Quarterly Journal of Economics 134(4); on t as the statistic,
+    MacKinnon and Webb (2020), Journal of Econometrics 218(2).
     """
     entities, times = regression.entities, regression.times
     if len(permuted.cities) != regression.entity_count:

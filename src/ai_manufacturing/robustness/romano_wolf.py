@@ -1,4 +1,7 @@
-"""Romano and Wolf's stepdown: p-values of a family of coefficients, of which none may be rejected by chance."""
+"""Romano and Wolf's stepdown.
+
+P-values of a family of coefficients, of which none may be rejected by chance.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -27,7 +30,9 @@ def adjusted_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
             yield case, reason_row(claims, term=AVERAGE, cluster="province")
             continue
         for term, regression, position in claims:
-            reason = attempted(partial(wild_bootstrap.check, regression, position, case.codes("province")))
+            reason = attempted(
+                partial(wild_bootstrap.check, regression, position, case.codes("province"))
+            )
             if isinstance(reason, Sentence):
                 yield case, reason_row(reason, term=term, cluster="province")
             else:
@@ -44,7 +49,10 @@ def adjusted_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
 
 
 def _claims(case: Case) -> list[tuple[str, PartialledOut, int]]:
-    """Return what a column claims, as terms of a regression: its terms, or the average of an event study."""
+    """Return what a column claims, as terms of a regression.
+
+    Its terms, or the average of an event study.
+    """
     if isinstance(case.fit, EventStudyFit):
         return [(AVERAGE, *case.averaged())]
     return [(term, case.regression, position) for term, position in case.terms.items()]
@@ -60,9 +68,9 @@ def adjusted(
 ) -> list[Inference]:
     """Test one coefficient of each regression, so that any true null is rejected at 5 % in 5 % of samples at most.
 
-    Each draw is one sign per cluster, the same in all regressions, which keeps the dependence of their t; t is that of
-    the wild cluster bootstrap with the null imposed. From the largest |t| down, each is compared with the largest |t*|
-    of those that are not yet rejected before it.
+    Each draw is one sign per cluster, the same in all regressions, which keeps the dependence of
+    their t; t is that of the wild cluster bootstrap with the null imposed. From the largest |t|
+    down, each is compared with the largest |t*| of those that are not yet rejected before it.
 
     Parameters
     ----------
@@ -71,17 +79,19 @@ def adjusted(
     positions : sequence of int, length h
         Index of the coefficient among the regressors of each.
     clusters : sequence of ndarray, length h
-        Label of the cluster of each row of each regression: a label means the same cluster in all of them.
+        Label of the cluster of each row of each regression: a label means the same cluster in all
+        of them.
     draws : int
-        Draws of the signs. If all samples together have up to 12 clusters, all vectors are used once instead.
+        Draws of the signs. If all samples together have up to 12 clusters, all vectors are used
+        once instead.
     seed : int
         Seed of the draws.
 
     Returns
     -------
     list of Inference
-        In the order of the regressions; p_value is the adjusted one, std_error and statistic those of
-        fixed_effects.fit with these clusters. There is no interval.
+        In the order of the regressions; p_value is the adjusted one, std_error and statistic those
+        of fixed_effects.fit with these clusters. There is no interval.
 
     Raises
     ------
@@ -90,13 +100,13 @@ def adjusted(
 
     Notes
     -----
-    p is (1 + r)/(1 + draws) with r draws whose largest |t*| is at least |t|; enumerated, the share of all vectors. A p
-    below that of a larger |t| is raised to it.
+    p is (1 + r)/(1 + draws) with r draws whose largest |t*| is at least |t|; enumerated, the share
+    of all vectors. A p below that of a larger |t| is raised to it.
 
     References
     ----------
-    Romano and Wolf (2005), Econometrica 73(4); (2016), Statistics and Probability Letters 113; Clarke, Romano and Wolf
-    (2020), Stata Journal 20(4). Golden numbers by R's wildrwolf.
+    Romano and Wolf (2005), Econometrica 73(4); (2016), Statistics and Probability Letters 113;
+    Clarke, Romano and Wolf (2020), Stata Journal 20(4). Golden numbers by R's wildrwolf.
     """
     labels = np.unique(np.concatenate([np.unique(rows) for rows in clusters]))
     vectors, enumerated = wild_bootstrap.sign_vectors(len(labels), draws, seed)
@@ -110,7 +120,9 @@ def adjusted(
         estimates.append((unit * resampled.slope, unit * resampled.std_error, len(own)))
         statistics.append(statistic)
         resampled_statistics.append(np.sqrt(resampled.squares(-resampled.slope) / resampled.factor))
-    p_values = _stepdown(np.abs(statistics), np.column_stack(resampled_statistics), counted=0 if enumerated else 1)
+    p_values = _stepdown(
+        np.abs(statistics), np.column_stack(resampled_statistics), counted=0 if enumerated else 1
+    )
     return [
         Inference(
             estimate=estimate,
@@ -122,7 +134,9 @@ def adjusted(
             is_enumerated=enumerated,
             monte_carlo_error=wild_bootstrap.monte_carlo_error(p_value, len(vectors), enumerated),
         )
-        for (estimate, std_error, count), statistic, p_value in zip(estimates, statistics, p_values, strict=True)
+        for (estimate, std_error, count), statistic, p_value in zip(
+            estimates, statistics, p_values, strict=True
+        )
     ]
 
 
@@ -134,5 +148,7 @@ def _stepdown(statistics: Floats, resampled_statistics: Floats, *, counted: int)
     ]  # over it and all with a smaller |t|
     extreme = (largest >= statistics[order] * (1 - wild_bootstrap.TIE)).sum(axis=0)
     p_values = np.empty(len(order))
-    p_values[order] = np.maximum.accumulate((counted + extreme) / (counted + len(resampled_statistics)))
+    p_values[order] = np.maximum.accumulate(
+        (counted + extreme) / (counted + len(resampled_statistics))
+    )
     return [float(p_value) for p_value in p_values]

@@ -32,12 +32,16 @@ def share_of_variation(case: Case, position: int, cities: str) -> float:
     position : int
         Not needed: the measure is the regressor of the specification.
     cities : str
-        "all" for the share of the variation; a number for the part of it that so many cities with most have.
+        "all" for the share of the variation; a number for the part of it that so many cities with
+        most have.
     """
     specification = case.specification
     others = [term for term in specification.terms if term != specification.regressor]
     regression = _with_scaled_series(case, specification.regressor, [SCALED, *others]).regression
-    residuals = regression.outcome - regression.design @ np.linalg.lstsq(regression.design, regression.outcome)[0]
+    residuals = (
+        regression.outcome
+        - regression.design @ np.linalg.lstsq(regression.design, regression.outcome)[0]
+    )
     by_city = np.sort(np.bincount(regression.entities, weights=residuals**2))
     if cities != "all":
         return float(by_city[-int(cities) :].sum() / by_city.sum())
@@ -52,7 +56,8 @@ def _with_scaled_series(case: Case, outcome: str, terms: Sequence[str]) -> Fixed
     Raises
     ------
     NotEstimable
-        If the measure is a log itself: the AI share is then a constant of the city, which the city's effect takes up.
+        If the measure is a log itself: the AI share is then a constant of the city, which the
+        city's effect takes up.
     """
     if case.specification.transform == "ln":
         raise NotEstimable("share_cancels_in_logs")

@@ -22,7 +22,9 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
 def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Estimate the paper's columns by PanelOLS, the dynamic panel by IVGMM: as it reads, and clustered by province.
+    """Estimate the paper's columns by PanelOLS, the dynamic panel by IVGMM.
+
+    As it reads, and clustered by province.
 
     Parameters
     ----------
@@ -34,8 +36,8 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     Returns
     -------
     Table
-        One row per specification and term, in the columns of est_second_route; not_estimable with the reason where
-        there is no sample, or the second route refuses it.
+        One row per specification and term, in the columns of est_second_route; not_estimable with
+        the reason where there is no sample, or the second route refuses it.
     """
 
     def is_asked(specification: Specification) -> bool:
@@ -46,9 +48,12 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     def rows_of(specification: Specification) -> Iterator[Row]:
         try:
             terms, numbers = _by_second_route(specification, inputs)
-        # What the second route refuses, the first must refuse too: the gate looks for the numbers of both.
+        # What the second route refuses, the first must refuse too: the gate looks for the numbers
+        # of both.
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            raise NotEstimable("refused_by_second_route", error=str(error).splitlines()[0]) from error
+            raise NotEstimable(
+                "refused_by_second_route", error=str(error).splitlines()[0]
+            ) from error
         for term, estimate, std_error in zip(terms, *numbers, strict=True):
             yield {"term": term, "estimate": float(estimate), "std_error": float(std_error)}
 
@@ -58,17 +63,23 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     return of_each(filter(is_asked, specifications), inputs, "est_second_route", rows_of, instead)
 
 
-def _by_second_route(specification: Specification, inputs: Inputs) -> tuple[Sequence[str], tuple[Floats, Floats]]:
+def _by_second_route(
+    specification: Specification, inputs: Inputs
+) -> tuple[Sequence[str], tuple[Floats, Floats]]:
     """Return the terms, and their coefficients and errors."""
     if isinstance(options := specification.options, DynamicPanelOptions):
         if (options.equation, options.steps, options.collapse) != ("system", 2, True):
-            raise ValueError("IVGMM is given a system in two steps with collapsed instruments, and no other")
+            raise ValueError(
+                "IVGMM is given a system in two steps with collapsed instruments, and no other"
+            )
         terms, instrumented = lagged(specification, options)
         rows, limits = inputs.sample(specification).rows, dict.fromkeys(instrumented, options.lags)
         return terms, by_ivgmm(rows, specification.outcome, terms, limits)
     sample, terms = _with_dummies(specification, inputs)
     cluster = str(COVARIANCES[specification.covariance][1])
-    return terms, by_panel_ols(sample, specification.outcome, terms, time=specification.period, cluster=cluster)
+    return terms, by_panel_ols(
+        sample, specification.outcome, terms, time=specification.period, cluster=cluster
+    )
 
 
 def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:
@@ -89,9 +100,16 @@ def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.Data
 
 
 def by_panel_ols(
-    sample: pd.DataFrame, outcome: str, regressors: Sequence[str], *, time: str = "year", cluster: str = "city_id"
+    sample: pd.DataFrame,
+    outcome: str,
+    regressors: Sequence[str],
+    *,
+    time: str = "year",
+    cluster: str = "city_id",
 ) -> tuple[Floats, Floats]:
-    """Estimate as fixed_effects.fit does, by PanelOLS on the sample as it is: a route that shares no step.
+    """Estimate as fixed_effects.fit does, by PanelOLS on the sample as it is.
+
+    A route that shares no step.
 
     Parameters
     ----------
@@ -115,9 +133,17 @@ def by_panel_ols(
 
     # Numbers in the place of labels, by which pandas groups faster.
     labels = {name: pd.factorize(sample[name], sort=True)[0] for name in ("city_id", time)}
-    rows = sample[[outcome, *regressors]].set_index(pd.MultiIndex.from_arrays([*labels.values()], names=[*labels]))
+    rows = sample[[outcome, *regressors]].set_index(
+        pd.MultiIndex.from_arrays([*labels.values()], names=[*labels])
+    )
     clusters = pd.DataFrame({"cluster": pd.factorize(sample[cluster])[0]}, index=rows.index)
-    model = PanelOLS(rows[outcome], rows[list(regressors)], entity_effects=True, time_effects=True, check_rank=False)
+    model = PanelOLS(
+        rows[outcome],
+        rows[list(regressors)],
+        entity_effects=True,
+        time_effects=True,
+        check_rank=False,
+    )
     options = {"debiased": False, "group_debias": False, "auto_df": False, "count_effects": False}
     try:
         result = model.fit(cov_type="clustered", clusters=clusters, **options)
@@ -125,25 +151,38 @@ def by_panel_ols(
         raise ValueError(str(error)) from error
     # Written out, as cluster_factor would hide its own fault from the comparison.
     observations, groups = len(sample), sample[cluster].nunique()
-    factor = groups / (groups - 1) * (observations - 1) / (observations - len(regressors) - sample[time].nunique())
-    return result.params.to_numpy(dtype=float), np.sqrt(factor) * result.std_errors.to_numpy(dtype=float)
+    factor = (
+        groups
+        / (groups - 1)
+        * (observations - 1)
+        / (observations - len(regressors) - sample[time].nunique())
+    )
+    return result.params.to_numpy(dtype=float), np.sqrt(factor) * result.std_errors.to_numpy(
+        dtype=float
+    )
 
 
 def by_ivgmm(
-    sample: pd.DataFrame, outcome: str, regressors: Sequence[str], lag_limits: Mapping[str, tuple[int, int | None]]
+    sample: pd.DataFrame,
+    outcome: str,
+    regressors: Sequence[str],
+    lag_limits: Mapping[str, tuple[int, int | None]],
 ) -> tuple[Floats, Floats]:
-    """Estimate as dynamic_panel.fit does by default, by IVGMM on stacked rows: a second route that shares no step.
+    """Estimate as dynamic_panel.fit does by default, by IVGMM on stacked rows.
+
+    A second route that shares no step.
 
     Parameters
     ----------
     sample, outcome, regressors, lag_limits
-        As in dynamic_panel.fit, with entity city_id and time year: a system in two steps, instruments collapsed.
+        As in dynamic_panel.fit, with entity city_id and time year: a system in two steps,
+        instruments collapsed.
 
     Returns
     -------
     estimates, std_errors : ndarray, shape (k,)
-        Those of the regressors: coefficients of IVGMM with weights clustered by city, and their errors with
-        Windmeijer's correction.
+        Those of the regressors: coefficients of IVGMM with weights clustered by city, and their
+        errors with Windmeijer's correction.
 
     Raises
     ------
@@ -156,7 +195,9 @@ def by_ivgmm(
     model = IVGMM(y, None, x, z, weight_type="clustered", clusters=cities)
     independent = np.asarray(np.linalg.inv(half.T @ half), dtype=float)
     one, two = (
-        model.fit(iter_limit=steps, initial_weight=independent, cov_type="clustered", clusters=cities)
+        model.fit(
+            iter_limit=steps, initial_weight=independent, cov_type="clustered", clusters=cities
+        )
         for steps in (1, 2)
     )
     first, second = (y - x @ result.params.to_numpy() for result in (one, two))
@@ -170,7 +211,9 @@ def by_ivgmm(
     weights = np.linalg.inv(scores.T @ scores)
     bread = np.linalg.inv(x.T @ z @ weights @ z.T @ x)
     products = [by_city(column).T @ scores for column in x.T]
-    slopes = np.column_stack([(product + product.T) @ weights @ z.T @ second for product in products])
+    slopes = np.column_stack(
+        [(product + product.T) @ weights @ z.T @ second for product in products]
+    )
     d = bread @ x.T @ z @ weights @ slopes
     covariance = bread + d @ bread + bread @ d.T + d @ one.cov.to_numpy() @ d.T
     slope_count = len(regressors)
@@ -178,7 +221,10 @@ def by_ivgmm(
 
 
 def _stacked(
-    sample: pd.DataFrame, outcome: str, regressors: Sequence[str], lag_limits: Mapping[str, tuple[int, int | None]]
+    sample: pd.DataFrame,
+    outcome: str,
+    regressors: Sequence[str],
+    lag_limits: Mapping[str, tuple[int, int | None]],
 ) -> tuple[Floats, Floats, Floats, Codes, Floats]:
     """Return outcome, design, instruments and cities of the difference rows above the level rows, and B'Z.
 
@@ -189,19 +235,26 @@ def _stacked(
     names = dict.fromkeys((outcome, *(name for name, _ in lags), *lag_limits))
     of_years = sample.set_index(["city_id", "year"])
     wide = {name: of_years[name].unstack("year").reindex(columns=years) for name in names}  # noqa: PD010  one row a cell
-    design = {regressor: wide[name].shift(lag, axis=1) for regressor, (name, lag) in zip(regressors, lags, strict=True)}
+    design = {
+        regressor: wide[name].shift(lag, axis=1)
+        for regressor, (name, lag) in zip(regressors, lags, strict=True)
+    }
     is_level = np.all([grid.notna() for grid in (wide[outcome], *design.values())], axis=0)
     is_change = is_level & np.pad(is_level, ((0, 0), (1, 0)))[:, :-1]
 
     def stacked(of_changes: pd.DataFrame, of_levels: pd.DataFrame) -> Floats:
-        rows: Floats = np.concatenate((of_changes.to_numpy()[is_change], of_levels.to_numpy()[is_level]))
+        rows: Floats = np.concatenate(
+            (of_changes.to_numpy()[is_change], of_levels.to_numpy()[is_level])
+        )
         return np.nan_to_num(rows)
 
     def change(grid: pd.DataFrame) -> pd.DataFrame:
         return grid - grid.shift(1, axis=1)
 
     zero = 0 * wide[outcome]
-    effects = [zero + (zero.columns == year) for year in zero.columns[is_level.any(axis=0)][1:]] + [zero + 1]
+    effects = [zero + (zero.columns == year) for year in zero.columns[is_level.any(axis=0)][1:]] + [
+        zero + 1
+    ]
     y, *x = (stacked(change(grid), grid) for grid in (wide[outcome], *design.values(), *effects))
     z = [stacked(zero, effect) for effect in effects]
     z += [
@@ -216,7 +269,8 @@ def _stacked(
     instruments = np.column_stack([column / np.linalg.norm(column) for column in z if column.any()])
 
     changes, levels = np.nonzero(is_change), np.nonzero(is_level)
-    # A level row holds the error of its year, a difference row that less the error of the year before.
+    # A level row holds the error of its year, a difference row that less the error of the year
+    # before.
     half = np.zeros((*is_level.shape, instruments.shape[1]))
     half[levels] += instruments[len(changes[0]) :]
     half[changes] += instruments[: len(changes[0])]

@@ -1,7 +1,8 @@
 """How much an omitted confounder, or a lack of power, would take to undo a result.
 
-All R2 are within: shares of the variation that is left when the effects are removed. What the effects absorb says
-nothing of selection on the controls, and inclusive R2, near one with city effects, leave no room for a confounder.
+All R2 are within: shares of the variation that is left when the effects are removed. What the
+effects absorb says nothing of selection on the controls, and inclusive R2, near one with city
+effects, leave no room for a confounder.
 """
 
 import math
@@ -10,7 +11,11 @@ import numpy as np
 from scipy import special
 
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut, unclustered_degrees_of_freedom
+from ai_manufacturing.estimators.fixed_effects import (
+    EXACT,
+    PartialledOut,
+    unclustered_degrees_of_freedom,
+)
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case, clustered
@@ -43,7 +48,8 @@ def clustered_minimum_detectable_effect(case: Case, position: int, cluster: str)
 def oster(regression: PartialledOut, position: int, *, r2_max: float | None = None) -> float:
     """Return how strong selection on a confounder must be, beside that on the controls, for a slope of zero.
 
-    The movement of a slope, and of R2, when the controls come in, is compared with what a confounder could still do.
+    The movement of a slope, and of R2, when the controls come in, is compared with what a
+    confounder could still do.
 
     Parameters
     ----------
@@ -51,14 +57,15 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
     position : int
         Index of the term; the other regressors are the controls.
     r2_max : float, optional
-        Within R2 that the confounder brings; 1.3 times that of the controls, at most one, unless given.
+        Within R2 that the confounder brings; 1.3 times that of the controls, at most one, unless
+        given.
 
     Returns
     -------
     float
-        Delta: how many times as strong. Above one the result is taken as robust; negative if the controls move the
-        slope away from zero, so that only a confounder of the other direction can undo it; infinite if no confounder
-        can.
+        Delta: how many times as strong. Above one the result is taken as robust; negative if the
+        controls move the slope away from zero, so that only a confounder of the other direction can
+        undo it; infinite if no confounder can.
 
     Raises
     ------
@@ -73,8 +80,9 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
 
     References
     ----------
-    Oster (2019), "Unobservable selection and coefficient stability", Journal of Business and Economic Statistics 37(2):
-    proposition 3 solved for delta; golden numbers in tests/python/golden.
+    Oster (2019), "Unobservable selection and coefficient stability", Journal of Business and
+    Economic Statistics 37(2): proposition 3 solved for delta; golden numbers in
+    tests/python/golden.
     """
     y, x, controls = _parts(regression, position)
     if not controls.shape[1]:
@@ -87,7 +95,9 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
     r2_short, r2_long = short**2 / float(y @ y), 1 - float(residuals @ residuals / (y @ y))
     highest = min(R2_MAX_FACTOR * r2_long, 1.0) if r2_max is None else r2_max
     if not r2_long <= highest <= 1:
-        raise ValueError(f"r2_max of {highest} does not lie between the controlled R2, {r2_long}, and one.")
+        raise ValueError(
+            f"r2_max of {highest} does not lie between the controlled R2, {r2_long}, and one."
+        )
 
     # The letters of the source, with the variance of x as the unit.
     variance_y, tau_x = float(y @ y), float(x_left @ x_left)
@@ -120,15 +130,15 @@ def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
 
     Notes
     -----
-    With the t of the classical error the value is an identity: a confounder of that strength makes the slope zero. With
-    another t it is the value of a sample that has independent errors and the same t and n-K. Where clustered errors are
-    the larger ones, this value is the smaller one; it is a convention, and makes no statement on a confounder of this
-    sample.
+    With the t of the classical error the value is an identity: a confounder of that strength makes
+    the slope zero. With another t it is the value of a sample that has independent errors and the
+    same t and n-K. Where clustered errors are the larger ones, this value is the smaller one; it is
+    a convention, and makes no statement on a confounder of this sample.
 
     References
     ----------
-    Cinelli and Hazlett (2020), "Making sense of sensitivity", Journal of the Royal Statistical Society B 82(1);
-    sensemakr, golden numbers in tests/python/golden.
+    Cinelli and Hazlett (2020), "Making sense of sensitivity", Journal of the Royal Statistical
+    Society B 82(1); sensemakr, golden numbers in tests/python/golden.
     """
     n, k = regression.design.shape
     dof = unclustered_degrees_of_freedom(n, regression.entity_count, k, regression.time_count)
@@ -139,7 +149,9 @@ def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
 
 
 def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> float:
-    """Return the smallest true effect that a test at 5 % finds four times in five: (t.975 + t.8) times the error.
+    """Return the smallest true effect that a test at 5 % finds four times in five.
+
+    (t.975 + t.8) times the error.
 
     Parameters
     ----------
@@ -163,7 +175,11 @@ def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> fl
 
 def _parts(regression: PartialledOut, position: int) -> tuple[Floats, Floats, Floats]:
     """Return outcome, regressor and controls, effects removed."""
-    return regression.outcome, regression.design[:, position], np.delete(regression.design, position, axis=1)
+    return (
+        regression.outcome,
+        regression.design[:, position],
+        np.delete(regression.design, position, axis=1),
+    )
 
 
 def _without(controls: Floats, column: Floats) -> Floats:

@@ -1,4 +1,7 @@
-"""Errors that let near cities be alike: Conley's kernel, and the spatial principal components of Müller and Watson."""
+"""Errors that let near cities be alike.
+
+Conley's kernel, and the spatial principal components of Müller and Watson.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,14 +17,22 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
 from ai_manufacturing.system import great_circle
 
-# The constants of Müller and Watson's programs: another grid or stopping rule gives other third digits.
+# The constants of Müller and Watson's programs: another grid or stopping rule gives other third
+# digits.
 FEWEST_LOCATIONS = 5
-LEAST_AVERAGE_CORRELATION = 1e-5  # size is controlled from the given average correlation down to this one ...
+LEAST_AVERAGE_CORRELATION = (
+    1e-5  # size is controlled from the given average correlation down to this one ...
+)
 DECAY_STEP = 1.2  # ... on a grid of decays, each this multiple of the one before
 DECAY_TOLERANCE = 1e-3
 STEEPEST_DECAY = 5000.0  # e-folding within 8 km
 CRITICAL_VALUE_TOLERANCE = 1e-3
-MOST_COMPONENTS = ((0.05, 10), (0.01, 20), (0.005, 60), (0.001, 120))  # tried first, by least average correlation
+MOST_COMPONENTS = (
+    (0.05, 10),
+    (0.01, 20),
+    (0.005, 60),
+    (0.001, 120),
+)  # tried first, by least average correlation
 NODES, NODE_WEIGHTS = (half / 2 for half in np.polynomial.legendre.leggauss(40))
 ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # at the nodes of the unit interval
 
@@ -36,7 +47,9 @@ def by_correlation(case: Case, position: int, average_correlation: str) -> Infer
     return scpc(case.regression, position, case.coordinates, float(average_correlation))
 
 
-def conley(regression: PartialledOut, position: int, coordinates: Floats, cutoff_km: float) -> Inference:
+def conley(
+    regression: PartialledOut, position: int, coordinates: Floats, cutoff_km: float
+) -> Inference:
     """Infer with Conley's error: cities closer than a cutoff may be dependent, in all years.
 
     Parameters
@@ -47,8 +60,8 @@ def conley(regression: PartialledOut, position: int, coordinates: Floats, cutoff
     coordinates : ndarray, shape (m, 2)
         Longitude and latitude in degrees, one row per entity code of the regression.
     cutoff_km : float
-        Great-circle distance from which on two cities are independent; the weight of two cities falls linearly from one
-        to zero there (Bartlett's kernel).
+        Great-circle distance from which on two cities are independent; the weight of two cities
+        falls linearly from one to zero there (Bartlett's kernel).
 
     Returns
     -------
@@ -58,25 +71,26 @@ def conley(regression: PartialledOut, position: int, coordinates: Floats, cutoff
     Raises
     ------
     NotEstimable
-        If the outcome is fitted exactly, a coordinate is missing or no place on earth, or the variance is not
-        positive, which the kernel does not exclude on a map.
+        If the outcome is fitted exactly, a coordinate is missing or no place on earth, or the
+        variance is not positive, which the kernel does not exclude on a map.
     ValueError
         If the cutoff is not positive, or there is not one row of coordinates per entity.
 
     Notes
     -----
-    The variance is psi' K psi: psi is the influence of each city on the slope, summed over its years, K the kernel of
-    the distances. All pairs of years of two cities have the weight of the two cities, and those of one city the
-    weight one, so that a city's own years may be dependent however far apart. No small-sample factor. As the cutoff
-    goes to zero the error becomes the one clustered by city without its factor; hence the same t(m-1).
+    The variance is psi' K psi: psi is the influence of each city on the slope, summed over its
+    years, K the kernel of the distances. All pairs of years of two cities have the weight of the
+    two cities, and those of one city the weight one, so that a city's own years may be dependent
+    however far apart. No small-sample factor. As the cutoff goes to zero the error becomes the one
+    clustered by city without its factor; hence the same t(m-1).
 
-    With a cutoff that is long for the map, the error rests on few independent regions and the test rejects too often.
-    scpc allows for that.
+    With a cutoff that is long for the map, the error rests on few independent regions and the test
+    rejects too often. scpc allows for that.
 
     References
     ----------
-    Conley (1999), "GMM estimation with cross sectional dependence", Journal of Econometrics 92(1); golden numbers in
-    tests/python/golden.
+    Conley (1999), "GMM estimation with cross sectional dependence", Journal of Econometrics 92(1);
+    golden numbers in tests/python/golden.
     """
     if cutoff_km <= 0:
         raise ValueError(f"A cutoff is a distance in km above zero: {cutoff_km}.")
@@ -87,11 +101,17 @@ def conley(regression: PartialledOut, position: int, coordinates: Floats, cutoff
     if variance <= rounding:
         variance = variance if variance < -rounding else 0.0
         raise NotEstimable("conley_not_positive", cutoff=cutoff_km, variance=variance)
-    return by_t(estimate, float(np.sqrt(variance)), len(influence) - 1, cluster_count=len(influence))
+    return by_t(
+        estimate, float(np.sqrt(variance)), len(influence) - 1, cluster_count=len(influence)
+    )
 
 
-def scpc(regression: PartialledOut, position: int, coordinates: Floats, average_correlation: float) -> Inference:
-    """Infer with spatial-correlation principal components: valid whatever the range of the correlation is.
+def scpc(
+    regression: PartialledOut, position: int, coordinates: Floats, average_correlation: float
+) -> Inference:
+    """Infer with spatial-correlation principal components.
+
+    Valid whatever the range of the correlation is.
 
     Parameters
     ----------
@@ -101,41 +121,47 @@ def scpc(regression: PartialledOut, position: int, coordinates: Floats, average_
     coordinates : ndarray, shape (m, 2)
         Longitude and latitude in degrees, one row per entity code of the regression.
     average_correlation : float
-        Largest correlation of two cities, on average over all pairs, for which the size of the test is controlled.
+        Largest correlation of two cities, on average over all pairs, for which the size of the test
+        is controlled.
 
     Returns
     -------
     Inference
-        The error is the one that the statistic divides by; p-value and interval are from its worst-case distribution,
-        not from t. degrees_of_freedom is the number of components q: t(q) is the distribution if no two cities are
-        correlated. cluster_count is m.
+        The error is the one that the statistic divides by; p-value and interval are from its
+        worst-case distribution, not from t. degrees_of_freedom is the number of components q: t(q)
+        is the distribution if no two cities are correlated. cluster_count is m.
 
     Raises
     ------
     NotEstimable
-        If the outcome is fitted exactly, a coordinate is missing or no place on earth, there are fewer than five
-        cities, so many cities share a place that no decay gives the average correlation, or the components have no
-        variance.
+        If the outcome is fitted exactly, a coordinate is missing or no place on earth, there are
+        fewer than five cities, so many cities share a place that no decay gives the average
+        correlation, or the components have no variance.
     ValueError
-        If the average correlation is not within .001 to .99, or there is not one row of coordinates per entity.
+        If the average correlation is not within .001 to .99, or there is not one row of coordinates
+        per entity.
 
     Notes
     -----
-    The influences of a city's rows are summed over its years: one value per location. Their mean is compared with
-    their q leading principal components under the covariance exp(-c d), c such that its average is as given. The
-    critical value bounds the rejection rate for every c from there upwards, and q gives the shortest expected
-    interval under independence.
+    The influences of a city's rows are summed over its years: one value per location. Their mean is
+    compared with their q leading principal components under the covariance exp(-c d), c such that
+    its average is as given. The critical value bounds the rejection rate for every c from there
+    upwards, and q gives the shortest expected interval under independence.
 
     References
     ----------
-    Müller and Watson (2022), "Spatial correlation robust inference", Econometrica 90(6); (2023), "Spatial correlation
-    robust inference in linear regression and panel models", Journal of Business & Economic Statistics 41(4). The grids
-    and stopping rules are those of their Stata program scpc and of scpcR, whose numbers are in tests/python/golden.
+    Müller and Watson (2022), "Spatial correlation robust inference", Econometrica 90(6); (2023),
+    "Spatial correlation robust inference in linear regression and panel models", Journal of
+    Business & Economic Statistics 41(4). The grids and stopping rules are those of their Stata
+    program scpc and of scpcR, whose numbers are in tests/python/golden.
     """
     places = _checked(coordinates, regression)
     estimate, influence, scale = _influence(regression, position)
     components = _components(places, average_correlation)
-    std_error = float(np.sqrt(len(influence) / components.count) * np.linalg.norm(components.vectors.T @ influence))
+    std_error = float(
+        np.sqrt(len(influence) / components.count)
+        * np.linalg.norm(components.vectors.T @ influence)
+    )
     if std_error <= CANCELLED * scale:
         raise NotEstimable("scpc_no_variance", count=components.count)
     half_width = components.critical_value * std_error
@@ -153,15 +179,17 @@ def scpc(regression: PartialledOut, position: int, coordinates: Floats, average_
 
 @dataclass(frozen=True, eq=False)
 class SpatialComponents:
-    """Part of SCPC that rests on the locations alone: all terms and specifications of the same cities share it.
+    """Part of SCPC that rests on the locations alone.
+
+    All terms and specifications of the same cities share it.
 
     Attributes
     ----------
     vectors : ndarray, shape (m, q)
         Principal components, of unit length and mean zero.
     decays : ndarray, shape (g,)
-        c of the covariances exp(-c d) that size is controlled for, d in circumferences of the earth; the first has the
-        average correlation asked for.
+        c of the covariances exp(-c d) that size is controlled for, d in circumferences of the
+        earth; the first has the average correlation asked for.
     roots : ndarray, shape (g, q + 1, q + 1)
         Lower roots of the covariance of mean and components, for each decay.
     critical_value : float
@@ -195,12 +223,15 @@ def rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
 
     Notes
     -----
-    The event is that a quadratic form in normals of one positive and q negative eigenvalues is positive: a
-    one-dimensional integral, by Gauss and Legendre's rule with 40 nodes (Müller and Watson 2022, appendix).
+    The event is that a quadratic form in normals of one positive and q negative eigenvalues is
+    positive: a one-dimensional integral, by Gauss and Legendre's rule with 40 nodes (Müller and
+    Watson 2022, appendix).
     """
     ratio = critical**2 / (roots.shape[-2] - 1)
     means = roots[..., 0, :]
-    forms = (1 + ratio) * means[..., :, None] * means[..., None, :] - ratio * np.swapaxes(roots, -1, -2) @ roots
+    forms = (1 + ratio) * means[..., :, None] * means[..., None, :] - ratio * np.swapaxes(
+        roots, -1, -2
+    ) @ roots
     eigenvalues = np.linalg.eigvalsh(forms)
     odds = np.maximum(-eigenvalues[..., :-1], 0.0) / eigenvalues[..., -1:]
     logs = np.log1p(odds[..., None, :] / ONE_LESS_SQUARES[:, None]).sum(axis=-1)
@@ -255,8 +286,9 @@ def _checked(coordinates: Floats, regression: PartialledOut) -> bytes:
     """Return the coordinates as a key of the caches, after checking that there is one row per entity."""
     if coordinates.shape != (regression.entity_count, 2):
         raise ValueError(
-            f"Coordinates have the shape {coordinates.shape}; one row of longitude and latitude is needed for each of "
-            f"the {regression.entity_count} entities of the estimation sample, in the order of their codes."
+            f"Coordinates have the shape {coordinates.shape}; one row of longitude and latitude is"
+            f" needed for each of the {regression.entity_count} entities of the estimation sample,"
+            " in the order of their codes."
         )
     return _places(coordinates)
 
@@ -273,7 +305,10 @@ def _places(coordinates: Floats) -> bytes:
 
 @lru_cache(maxsize=32)
 def _angles(places: bytes) -> Floats:
-    """Return the angles between all places, shape (m, m); SCPC measures in circumferences and needs no radius."""
+    """Return the angles between all places, shape (m, m).
+
+    SCPC measures in circumferences and needs no radius.
+    """
     angles = great_circle.angles(np.frombuffer(places).reshape(-1, 2))
     angles.setflags(write=False)
     return angles
@@ -288,13 +323,17 @@ def _kernel(places: bytes, cutoff_km: float) -> Floats:
 def _components(places: bytes, average_correlation: float) -> SpatialComponents:
     least, most = min(floor for floor, _ in MOST_COMPONENTS), 0.99
     if not least <= average_correlation <= most:
-        raise ValueError(f"An average correlation lies within {least} and {most}: {average_correlation}.")
+        raise ValueError(
+            f"An average correlation lies within {least} and {most}: {average_correlation}."
+        )
     angles = _angles(places)
     locations = len(angles)
     if locations < FEWEST_LOCATIONS:
         raise NotEstimable("too_few_locations", count=locations, least=FEWEST_LOCATIONS)
     pairs = angles[np.tril_indices(locations, -1)] / (2 * np.pi)
-    mildest, steepest = (_decay(pairs, average) for average in (average_correlation, LEAST_AVERAGE_CORRELATION))
+    mildest, steepest = (
+        _decay(pairs, average) for average in (average_correlation, LEAST_AVERAGE_CORRELATION)
+    )
     if mildest > STEEPEST_DECAY:
         raise NotEstimable("locations_coincide", correlation=average_correlation)
     steps = max(2, ceil(log(steepest / mildest) / log(DECAY_STEP)))
@@ -306,21 +345,28 @@ def _components(places: bytes, average_correlation: float) -> SpatialComponents:
     tried = next(count for floor, count in MOST_COMPONENTS if average_correlation >= floor)
     while True:
         tried = min(tried, locations - 1)
-        vectors = linalg.eigh(covariance, subset_by_index=(locations - tried, locations - 1))[1][:, ::-1]
+        vectors = linalg.eigh(covariance, subset_by_index=(locations - tried, locations - 1))[1][
+            :, ::-1
+        ]
         weights = np.column_stack([np.full(locations, locations**-0.5), vectors])
         roots = _roots(angles, decays, weights)
         critical, count = min(
-            ((critical_value(roots[:, : q + 1, : q + 1]), q) for q in range(1, tried + 1)), key=_expected_length
+            ((critical_value(roots[:, : q + 1, : q + 1]), q) for q in range(1, tried + 1)),
+            key=_expected_length,
         )
         if count < tried or tried == locations - 1:
-            return SpatialComponents(vectors[:, :count], decays, roots[:, : count + 1, : count + 1], critical)
+            return SpatialComponents(
+                vectors[:, :count], decays, roots[:, : count + 1, : count + 1], critical
+            )
         tried = round(1.5 * tried)
 
 
 def _expected_length(candidate: tuple[float, int]) -> float:
     """Return the expected length of the interval under independence, for a critical value and q."""
     critical, q = candidate
-    return float(critical / np.sqrt(q) * np.exp(special.gammaln((q + 1) / 2) - special.gammaln(q / 2)))
+    return float(
+        critical / np.sqrt(q) * np.exp(special.gammaln((q + 1) / 2) - special.gammaln(q / 2))
+    )
 
 
 def _decay(pairs: Floats, average_correlation: float) -> float:
@@ -347,9 +393,12 @@ def _decay(pairs: Floats, average_correlation: float) -> float:
 def _roots(angles: Floats, decays: Floats, weights: Floats) -> Floats:
     """Return lower roots of the covariance of weighted sums over locations, shape (g, k, k), for each decay.
 
-    The leading block of a root is the root of the leading block, and a singular covariance has one too.
+    The leading block of a root is the root of the leading block, and a singular covariance has one
+    too.
     """
-    covariances = np.stack([weights.T @ np.exp(-decay / (2 * np.pi) * angles) @ weights for decay in decays])
+    covariances = np.stack(
+        [weights.T @ np.exp(-decay / (2 * np.pi) * angles) @ weights for decay in decays]
+    )
     values, vectors = np.linalg.eigh(covariances)
     halves = np.sqrt(np.maximum(values, 0.0))[..., None] * np.swapaxes(vectors, -1, -2)
     return np.swapaxes(np.linalg.qr(halves).R, -1, -2)

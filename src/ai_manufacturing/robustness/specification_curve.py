@@ -1,4 +1,7 @@
-"""The specification curve: every combination of the choices of curve_axes.csv, for one specification."""
+"""The specification curve.
+
+Every combination of the choices of curve_axes.csv, for one specification.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -75,8 +78,8 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
     Returns
     -------
     Table
-        One row per combination and kind of error, in the columns of est_specification_curve. Where the specification
-        itself cannot be estimated, neither can any combination.
+        One row per combination and kind of error, in the columns of est_specification_curve. Where
+        the specification itself cannot be estimated, neither can any combination.
     """
 
     def rows_of(specification: Specification) -> Iterator[Choice]:
@@ -103,7 +106,11 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
 
 
 def joint(
-    chosen: Iterable[Specification], choices: pd.DataFrame, errors: Sequence[str], inputs: Inputs, draws: int
+    chosen: Iterable[Specification],
+    choices: pd.DataFrame,
+    errors: Sequence[str],
+    inputs: Inputs,
+    draws: int,
 ) -> pa.Table:
     """Test the combinations together, against the same permutations of the weights in all of them.
 
@@ -119,8 +126,9 @@ def joint(
     Returns
     -------
     Table
-        One row per kind of error and statistic, of all combinations and of those without a dominated choice, in the
-        columns of est_specification_curve_joint; not_estimable with the reason where there is no permutation.
+        One row per kind of error and statistic, of all combinations and of those without a
+        dominated choice, in the columns of est_specification_curve_joint; not_estimable with the
+        reason where there is no permutation.
     """
 
     def rows_of(specification: Specification) -> Iterator[Choice]:
@@ -252,7 +260,9 @@ class _Panel:
         self._year_count = int(self._year_codes.max()) + 1
         first = self._panel.drop_duplicates("city_id")
         self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
-        self._years_of_province: Codes = self._province_of_city[self._city] * self._year_count + self._year_codes
+        self._years_of_province: Codes = (
+            self._province_of_city[self._city] * self._year_count + self._year_codes
+        )
         self.strata = inputs.strata_of(STRATA, first["city_id"])
         cells = np.full((len(first), self._year_count), -1)
         cells[self._city, self._year_codes] = np.arange(len(self._panel))
@@ -264,8 +274,12 @@ class _Panel:
         self._left_out = {
             "all": np.zeros(len(first), dtype=bool),
             "without_flagged": first["city_id"].isin(flagged).to_numpy(),
-            "without_municipalities": first.groupby("province_id")["city_id"].transform("size").eq(1).to_numpy(),
-            "without_five_largest": inputs.group_of("five_largest", first["city_id"]).eq("largest").to_numpy(),
+            "without_municipalities": (
+                first.groupby("province_id")["city_id"].transform("size").eq(1).to_numpy()
+            ),
+            "without_five_largest": (
+                inputs.group_of("five_largest", first["city_id"]).eq("largest").to_numpy()
+            ),
         }
 
     def sample(self, choice: Choice) -> Codes:
@@ -273,7 +287,8 @@ class _Panel:
 
         Those of differences have it in the earlier year too.
         """
-        # Both weightings on the city-years whose counts can be scaled, so that weights can be permuted in both.
+        # Both weightings on the city-years whose counts can be scaled, so that weights can be
+        # permuted in both.
         complete = np.isfinite(self._measure(choice)) & np.isfinite(self._scaling(choice))
         complete &= (choice["first_year"] <= self._years) & (self._years <= choice["last_year"])
         complete &= ~self._left_out[choice["city_sample"]][self._city]
@@ -289,10 +304,16 @@ class _Panel:
             entity_effects=len(choice["city_effects"].split()),
         )
         if len(remaining) == 0:
-            names = [self._outcome(choice), self._specification.measure, *choice["control_variables"].split()]
+            names = [
+                self._outcome(choice),
+                self._specification.measure,
+                *choice["control_variables"].split(),
+            ]
             first, last = int(choice["first_year"]), int(choice["last_year"])
             if lag:
-                raise NotEstimable("no_earlier_city_year", names=names, lag=lag, first=first, last=last)
+                raise NotEstimable(
+                    "no_earlier_city_year", names=names, lag=lag, first=first, last=last
+                )
             raise NotEstimable("no_city_year", names=names, first=first, last=last)
         return positions[remaining]
 
@@ -311,7 +332,9 @@ class _Panel:
         cities = own_cities[order]
         counts, pairs, donors = np.zeros_like(cities), None, None
         if permuted is not None:
-            donor_cities = own_cities[permuted.among([self.cities[city] for city in own_cities]).donors]
+            donor_cities = own_cities[
+                permuted.among([self.cities[city] for city in own_cities]).donors
+            ]
             counts, pairs, donors = self._pairs.among(cities, donor_cities[:, order])
         entity_of = np.empty(len(self.cities), dtype=np.intp)
         entity_of[cities] = np.arange(len(cities))
@@ -342,7 +365,8 @@ class _Panel:
             measure = self._donor_measure(members[0], at, pairs)
             moments = sums.moments(measure, donors)
             by_row = partial(sums.by_row, measure, donors)
-            # Cities that a combination leaves out may have no row in any: combinations can be the same regression.
+            # Cities that a combination leaves out may have no row in any: combinations can be the
+            # same regression.
             answers: dict[tuple[str, ...], Slopes | Sentence] = {}
             for choice in members:
                 names = tuple(choice["control_variables"].split())
@@ -365,7 +389,10 @@ class _Panel:
         return DonorMeasure(own, of_donors)
 
     def _earlier(self, lag: int) -> Codes:
-        """Return the position of each row's city some years earlier; -1 where the panel has no such row."""
+        """Return the position of each row's city some years earlier.
+
+        -1 where the panel has no such row.
+        """
         earlier = np.full_like(self._cells, -1)
         earlier[:, lag:] = self._cells[:, : max(self._year_count - lag, 0)]
         positions: Codes = earlier[self._city, self._year_codes]
@@ -377,7 +404,10 @@ class _Panel:
 
     def _of_donors(self, choice: Choice) -> Floats:
         """Return the measure of each city with the weight of each of its stratum, shape (pairs, years)."""
-        key = (*self._key(choice, self._specification.measure, choice["weighting"]), choice["transform"])
+        key = (
+            *self._key(choice, self._specification.measure, choice["weighting"]),
+            choice["transform"],
+        )
         if key in self._tables:
             return self._tables[key]
         scaling, weights = self._weights(choice)
@@ -389,7 +419,11 @@ class _Panel:
         return table
 
     def _key(self, choice: Choice, measure: str, weighting: str) -> tuple[str, str, str]:
-        qualified = f"{measure}@{choice['second_provider']}" if isinstance(choice["second_provider"], str) else measure
+        qualified = (
+            f"{measure}@{choice['second_provider']}"
+            if isinstance(choice["second_provider"], str)
+            else measure
+        )
         return qualified, weighting, choice["scope"]
 
     def _measure(self, choice: Choice) -> Floats:
@@ -403,9 +437,13 @@ class _Panel:
     def _weights(self, choice: Choice) -> tuple[Floats, Floats]:
         """Return what is scaled, shape (rows,), and each city's weight in each year, shape (cities, years)."""
         scaling = self._scaling(choice)
-        weight = self._ordered(self._key(choice, self._specification.measure, "fixed_ratio"), "weight")
+        weight = self._ordered(
+            self._key(choice, self._specification.measure, "fixed_ratio"), "weight"
+        )
         if choice["weighting"] == "observed":
-            count = self._ordered(self._key(choice, self._specification.measure, "observed"), "measure_10k")
+            count = self._ordered(
+                self._key(choice, self._specification.measure, "observed"), "measure_10k"
+            )
             share = 10_000 * count / np.where(scaling > 0, scaling, np.inf)
             weight = np.where(np.isfinite(share), share, 0.0)
         table = np.zeros((len(self.cities), self._year_count))

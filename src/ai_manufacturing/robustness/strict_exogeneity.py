@@ -24,17 +24,26 @@ def next_year(case: Case, last_year: str) -> Iterator[Row]:
     """
     specification = case.specification
     measure = specification.regressor
-    shifts = {f"{measure}_next_year": 1} | ({"no": {}, "yes": {f"{measure}_last_year": -1}}[last_year])
-    shifted = {name: case.inputs.measure_of_another_year(specification, case.sample, by) for name, by in shifts.items()}
+    shifts = {f"{measure}_next_year": 1} | (
+        {"no": {}, "yes": {f"{measure}_last_year": -1}}[last_year]
+    )
+    shifted = {
+        name: case.inputs.measure_of_another_year(specification, case.sample, by)
+        for name, by in shifts.items()
+    }
     sample = case.sample.rows.assign(**shifted).dropna(subset=[*shifts])
     terms = [*shifts, *specification.terms]
 
     def fitted() -> tuple[FixedEffectsFit, Sentence]:
         fit = fixed_effects.fit(sample, specification.outcome, terms, time=specification.period)
-        design, outcome, units = (getattr(fit.regression, name) for name in ("design", "outcome", "units"))
+        design, outcome, units = (
+            getattr(fit.regression, name) for name in ("design", "outcome", "units")
+        )
         own = np.linalg.lstsq(design[:, len(shifts) :], outcome)[0][0] * units[len(shifts)]
         count = len(fit.regression.index)
-        return fit, sentence("same_rows", count=count, all=len(case.regression.index), value=float(own))
+        return fit, sentence(
+            "same_rows", count=count, all=len(case.regression.index), value=float(own)
+        )
 
     answer = attempted(fitted)
     for term in (*shifts, measure):

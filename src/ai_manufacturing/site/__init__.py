@@ -42,7 +42,9 @@ from ai_manufacturing.tables import exports
 from ai_manufacturing.text import MARK, Catalogue, pair
 
 HERE = Path(__file__).parent
-WRITTEN_BY_OTHERS = ("catalogue.html",)  # SHA256SUMS says nothing of it: `make catalogue` replaces it in a whole site
+WRITTEN_BY_OTHERS = (
+    "catalogue.html",
+)  # SHA256SUMS says nothing of it: `make catalogue` replaces it in a whole site
 PAGES = {
     "index": findings,
     "credibility": credibility,
@@ -57,12 +59,12 @@ PAGES = {
     "use": use,
 }
 
-# The pages load what lies beside them and nothing else. `file:` is there because 'self' does not cover a page that is
-# opened from the file in every browser; tables and charts have styles in attributes. DuckDB on the query page is
-# WebAssembly, and fetches the release.
+# The pages load what lies beside them and nothing else. `file:` is there because 'self' does not
+# cover a page that is opened from the file in every browser; tables and charts have styles in
+# attributes. DuckDB on the query page is WebAssembly, and fetches the release.
 POLICY = (
-    "default-src 'none'; script-src 'self' file:; style-src 'self' file: 'unsafe-inline'; img-src 'self' file: data:; "
-    "base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self' file:; style-src 'self' file: 'unsafe-inline'; img-src"
+    " 'self' file: data:; base-uri 'none'; form-action 'none'"
 )
 QUERY_POLICY = (
     POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
@@ -74,7 +76,9 @@ class SiteError(Exception):
     """The site could not be built; the message says what to do."""
 
 
-def build(release_path: Path, out: Path, catalogue: Path | None = None, *, with_restricted: bool = False) -> list[str]:
+def build(
+    release_path: Path, out: Path, catalogue: Path | None = None, *, with_restricted: bool = False
+) -> list[str]:
     """Build the site of a release and move it into place whole.
 
     Parameters
@@ -96,13 +100,16 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None, *, with_
     Raises
     ------
     SiteError
-        If `out` holds something other than a site, the release is of earlier code, or the disk refuses.
+        If `out` holds something other than a site, the release is of earlier code, or the disk
+        refuses.
     RefreshError
         If the file is no release.
     """
     out = out.resolve()
     # `make catalogue` may have been there first.
-    others = {entry.name for entry in out.iterdir()} - {*WRITTEN_BY_OTHERS} if out.exists() else set()
+    others = (
+        {entry.name for entry in out.iterdir()} - {*WRITTEN_BY_OTHERS} if out.exists() else set()
+    )
     if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
     try:
@@ -114,22 +121,26 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None, *, with_
             put_in_place(incoming, out)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise SiteError(
-            f"{release_path}: made by earlier code, it lacks what the pages read ({str(error).splitlines()[0]}). "
-            "Refresh, or name a newer release with --database."
+            f"{release_path}: made by earlier code, it lacks what the pages read"
+            f" ({str(error).splitlines()[0]}). Refresh, or name a newer release with --database."
         ) from error
     except (OSError, duckdb.IOException, exports.ExportError) as error:
         refused = error.__cause__ if isinstance(error, exports.ExportError) else error
         why = reason(refused) if isinstance(refused, OSError) else str(error).splitlines()[0]
         raise SiteError(
-            f"{out}: {why}; what was there is unchanged. Make room, or name another folder with --out."
+            f"{out}: {why}; what was there is unchanged. Make room, or name another folder with"
+            " --out."
         ) from error
     return names
 
 
-def _write(release_path: Path, folder: Path, catalogue: Path | None, with_restricted: bool) -> list[str]:
+def _write(
+    release_path: Path, folder: Path, catalogue: Path | None, with_restricted: bool
+) -> list[str]:
     (folder / "assets").mkdir(parents=True)
     (folder / downloads.FOLDER).mkdir()
-    # All that follows reads this file, so that no page and no download can show what it does not hold.
+    # All that follows reads this file, so that no page and no download can show what it does not
+    # hold.
     shown = folder / downloads.FOLDER / downloads.RELEASE
     if with_restricted:
         # a link would let whoever may write here write to the published file
@@ -173,7 +184,9 @@ def environment_of(
 ) -> jinja2.Environment:
     """Return the templates of the pages, with what all pages of a release share."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.globals |= {
         "t": text.both,
@@ -201,7 +214,10 @@ def rendered(environment: jinja2.Environment, name: str, content: dict[str, Any]
 
 
 def _vega() -> Path:
-    """Return Vega, Vega-Lite and what embeds them as one script, which is kept: bundling it takes two seconds."""
+    """Return Vega, Vega-Lite and what embeds them as one script, which is kept.
+
+    Bundling it takes two seconds.
+    """
     kept = settings.project_root() / "build" / f"vega_{version('vl-convert-python')}.js"
     if not kept.exists():
         make_folder(kept.parent)

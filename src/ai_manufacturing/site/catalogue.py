@@ -14,8 +14,9 @@ NAME = "catalogue.html"  # beside the pages of the site
 META = '<meta name="{}" content="{}">'
 # dbt's page is one file, whose scripts and styles are within it; it reaches no address.
 POLICY = (
-    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "
-    "style-src 'unsafe-inline'; img-src 'self' file: data:; font-src data:; base-uri 'none'; form-action 'none'\">"
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; script-src'
+    " 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' file: data:; font-src data:;"
+    " base-uri 'none'; form-action 'none'\">"
 )
 
 
@@ -44,14 +45,21 @@ def write(database: Database, out: Path) -> None:
             output, _ = run.communicate()
         if run.returncode:
             printed = "\n".join(output.splitlines()[-dbt_process.PRINTED_LINES :])
-            raise CatalogueError(f"{out}: dbt could not write it; the file is unchanged.\n{printed}")
+            raise CatalogueError(
+                f"{out}: dbt could not write it; the file is unchanged.\n{printed}"
+            )
         page = (Path(target) / "static_index.html").read_text(encoding="utf-8")
     marks = "".join(
-        META.format(name, html.escape(value)) for name, value in zip(Origin._fields, database.origin, strict=True)
+        META.format(name, html.escape(value))
+        for name, value in zip(Origin._fields, database.origin, strict=True)
     )
-    marked, count = re.subn(r"<head[^>]*>", lambda head: str(head[0]) + POLICY + marks, page, count=1)
+    marked, count = re.subn(
+        r"<head[^>]*>", lambda head: str(head[0]) + POLICY + marks, page, count=1
+    )
     if not count:
-        raise CatalogueError(f"{out}: dbt's page has no <head> element to mark. The file is unchanged.")
+        raise CatalogueError(
+            f"{out}: dbt's page has no <head> element to mark. The file is unchanged."
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_bytes(out, marked.encode())
 
@@ -75,6 +83,6 @@ def require(path: Path, origin: Origin) -> None:
     if found != origin:
         of = f"is of {found}" if found else "does not name its extract set"
         raise CatalogueError(
-            f"{path}: this catalogue {of}; the release is of {origin}. Write a catalogue of the release's warehouse: "
-            "ai-manufacturing catalogue --database FILE."
+            f"{path}: this catalogue {of}; the release is of {origin}. Write a catalogue of the"
+            " release's warehouse: ai-manufacturing catalogue --database FILE."
         )

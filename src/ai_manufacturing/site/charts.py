@@ -17,11 +17,19 @@ TABLE = alt.NamedData(name="table")
 BLUE, LIGHT_BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#5e9bd1", "#b8500b", "#6b6b6b", "#2c7a4b"
 # Classes by number, none first, pale to dark; the steps can be told apart in grey too.
 CLASSES = ("#cfd4da", "#7db3e0", "#e08a2e", "#a3161a")
-# Names of rows: whole on a screen, cut on a phone, where the tooltip and the table of values have them whole.
+# Names of rows: whole on a screen, cut on a phone, where the tooltip and the table of values have
+# them whole.
 LABEL_LIMIT = alt.ExprRef("windowSize()[0] < 600 ? 150 : 420")
 CONFIG = {
-    "font": "system-ui, -apple-system, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif",
-    "axis": {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": 500, "gridColor": "#e7e7e7"},
+    "font": (
+        "system-ui, -apple-system, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
+    ),
+    "axis": {
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+        "titleFontWeight": 500,
+        "gridColor": "#e7e7e7",
+    },
     "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500, "orient": "top"},
     "view": {"stroke": None},
 }
@@ -40,11 +48,13 @@ class Figure:
     data : DataFrame
         What is drawn, and what the table and the CSV show.
     specifications : dict of str to dict
-        Vega-Lite by language, reading the data set `table`; their description is what the chart shows, in words.
+        Vega-Lite by language, reading the data set `table`; their description is what the chart
+        shows, in words.
     note : Markup
         What to know beside it.
     shared : DataFrame or None
-        What all rows of one value of its first column share, such as the names of a city; kept once.
+        What all rows of one value of its first column share, such as the names of a city; kept
+        once.
     """
 
     id: str
@@ -64,13 +74,21 @@ class Figure:
 
 
 def tips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
-    """Return what stands under the pointer: of each field its name and type, its title, and perhaps its format."""
-    return [alt.Tooltip(name, title=title, format=form[0] if form else alt.Undefined) for name, title, *form in fields]
+    """Return what stands under the pointer.
+
+    Of each field its name and type, its title, and perhaps its format.
+    """
+    return [
+        alt.Tooltip(name, title=title, format=form[0] if form else alt.Undefined)
+        for name, title, *form in fields
+    ]
 
 
 def select(name: str, options: list[Any], labels: list[str], value: Any, title: str) -> Any:
     """Return a choice that a reader of a chart has, as a list."""
-    return alt.param(name=name, value=value, bind=alt.binding_select(options=options, labels=labels, name=title))
+    return alt.param(
+        name=name, value=value, bind=alt.binding_select(options=options, labels=labels, name=title)
+    )
 
 
 def words_for(field: str, words: dict[str, str]) -> str:
@@ -79,7 +97,10 @@ def words_for(field: str, words: dict[str, str]) -> str:
 
 
 def squares(title: str, **options: Any) -> alt.Legend:
-    """Return a legend of shades: a gradient is a reference that a page opened from a file may not follow."""
+    """Return a legend of shades.
+
+    A gradient is a reference that a page opened from a file may not follow.
+    """
     return alt.Legend(title=title, type="symbol", symbolType="square", **options)
 
 
@@ -87,7 +108,10 @@ def round_numbers(low: float, high: float) -> list[float]:
     """Return the round numbers between two, at most nine, for the ticks of an axis."""
     step = 10 ** math.floor(math.log10(high - low))
     step = next(step * part for part in (0.1, 0.2, 0.5, 1, 2) if (high - low) / (step * part) <= 8)
-    return [round(step * number, 10) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return [
+        round(step * number, 10)
+        for number in range(math.ceil(low / step), math.floor(high / step) + 1)
+    ]
 
 
 def figure(
@@ -112,7 +136,9 @@ def figure(
     """
     specifications = {}
     for language, description in zip(LANGUAGES, described, strict=True):
-        with debug_mode(False):  # altair would check each part as it is made, which takes longer than making it
+        with debug_mode(
+            False
+        ):  # altair would check each part as it is made, which takes longer than making it
             specification = draw(language).to_dict(validate=False)
         specification.pop("$schema", None)
         specifications[language] = {**specification, "config": CONFIG, "description": description}
@@ -121,12 +147,17 @@ def figure(
 
 def columnar(data: pd.DataFrame) -> dict[str, Any]:
     """Return a table as names and columns, a third of the size of a list of objects."""
-    return {"names": list(data.columns), "columns": [[_value(value) for value in data[name]] for name in data.columns]}
+    return {
+        "names": list(data.columns),
+        "columns": [[_value(value) for value in data[name]] for name in data.columns],
+    }
 
 
 def in_script(content: Any) -> Markup:
     """Return JSON that cannot end the script element it stands in."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+    text = json.dumps(
+        content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str
+    )
     return Markup(text.replace("<", "\\u003c"))
 
 

@@ -19,7 +19,15 @@ SHOWN_ROWS = 3
 HEIGHT = 190
 # What the script says; both languages go with it.
 WORDS = (
-    *("mean_of_country", "take_away", "missing", "provider", "more_rows", "no_delivered_row", "no_correction_of_city"),
+    *(
+        "mean_of_country",
+        "take_away",
+        "missing",
+        "provider",
+        "more_rows",
+        "no_delivered_row",
+        "no_correction_of_city",
+    ),
     *(
         "correction",
         "city",
@@ -35,7 +43,16 @@ WORDS = (
         "hash",
     ),
 )
-CORRECTION = ["correction_id", "series", "year", "delivered_value", "value", "reason", "reason_zh", "delivered_city_id"]
+CORRECTION = [
+    "correction_id",
+    "series",
+    "year",
+    "delivered_value",
+    "value",
+    "reason",
+    "reason_zh",
+    "delivered_city_id",
+]
 SHOWN = "scope in ('industry', 'total') and series = quantity"
 # Of a series that may not be passed on the file that the pages read has no values.
 HAS_VALUES = "series in (select variable from marts.fct_city_year_values)"
@@ -62,11 +79,13 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "series": [*series],
                 "units": {name: row["unit"] for name, row in series.items()},
                 "providers": {name: row["provider"] for name, row in series.items()},
-                "labels": {name: text.names(name) for name in series}
-                | {
-                    unit: [text.label_within("unit", unit, language) for language in LANGUAGES]
-                    for unit in {row["unit"] for row in series.values()}
-                },
+                "labels": (
+                    {name: text.names(name) for name in series}
+                    | {
+                        unit: [text.label_within("unit", unit, language) for language in LANGUAGES]
+                        for unit in {row["unit"] for row in series.values()}
+                    }
+                ),
                 "words": {key: text.texts[key] for key in WORDS},
                 "cities": {
                     city["city_id"]: {
@@ -78,7 +97,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                     for city in cities
                 },
                 "provinces": {
-                    city["province_id"]: [city["province_name_en"], city["province_name_zh"]] for city in cities
+                    city["province_id"]: [city["province_name_en"], city["province_name_zh"]]
+                    for city in cities
                 },
                 "regionLabels": {
                     region: {
@@ -100,14 +120,21 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "missing": [row["series"] for row in found if not row["is_delivered"]],
         "withheld": [
             {**row, "series": withheld[row["provider"]]}
-            for row in release.withheld_from("marts.fct_city_year_values", "marts.fct_delivered_values")
+            for row in release.withheld_from(
+                "marts.fct_city_year_values", "marts.fct_delivered_values"
+            )
         ],
     }
 
 
 def write(release: Release, text: Catalogue, folder: Path) -> None:
-    """Write a script for each city: delivered rows, reasons of gaps, corrections. Without a series there is none."""
-    if not release.rows(f"from marts.dim_series where {SHOWN} and is_delivered and {HAS_VALUES} limit 1"):
+    """Write a script for each city: delivered rows, reasons of gaps, corrections.
+
+    Without a series there is none.
+    """
+    if not release.rows(
+        f"from marts.dim_series where {SHOWN} and is_delivered and {HAS_VALUES} limit 1"
+    ):
         return
     cells = _delivered_rows(release)
     missing: dict[str, Any] = defaultdict(lambda: defaultdict(dict))
@@ -122,7 +149,11 @@ def write(release: Release, text: Catalogue, folder: Path) -> None:
     target = folder / "cities"
     target.mkdir()
     for city_id in release.frame("select city_id from marts.dim_city")["city_id"]:
-        told = {"missing": missing[city_id], "reasons": [*reasons[city_id]], "corrections": corrections[city_id]}
+        told = {
+            "missing": missing[city_id],
+            "reasons": [*reasons[city_id]],
+            "corrections": corrections[city_id],
+        }
         words = json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         script = f'cityDelivered("{city_id}",{words[:-1]},"cells":{cells.get(city_id, "{}")}}});\n'
         (target / f"{city_id}.js").write_text(script, encoding="utf-8")
@@ -134,12 +165,21 @@ def _number(value: Any) -> Any:
 
 
 def _reason(row: dict[str, Any], text: Catalogue) -> list[str]:
-    """Return why a city has no value, in each language: the first of correction, row set aside, source, delivery."""
+    """Return why a city has no value, in each language.
+
+    The first of correction, row set aside, source, delivery.
+    """
     said = []
     for language in LANGUAGES:
         if row["correction_id"] is not None:
-            reason = (row["correction_reason_zh"] if language == "zh" else None) or row["correction_reason"]
-            said.append(text.plain("missing_corrected", language, correction=row["correction_id"], reason=reason))
+            reason = (row["correction_reason_zh"] if language == "zh" else None) or row[
+                "correction_reason"
+            ]
+            said.append(
+                text.plain(
+                    "missing_corrected", language, correction=row["correction_id"], reason=reason
+                )
+            )
         elif row["set_aside_reason"] is not None:
             place = {"file": row["set_aside_file"], "row": row["set_aside_row"]}
             reason = text.plain_label(row["set_aside_reason"], language)
@@ -151,16 +191,22 @@ def _reason(row: dict[str, Any], text: Catalogue) -> list[str]:
 
 
 def _files(release: Release) -> list[dict[str, Any]]:
-    return release.rows("select distinct file_path, delivery_id from marts.fct_delivered_values order by all")
+    return release.rows(
+        "select distinct file_path, delivery_id from marts.fct_delivered_values order by all"
+    )
 
 
 def _seed(name: str) -> list[dict[str, str]]:
-    with (settings.project_root() / "seeds" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+    with (settings.project_root() / "seeds" / f"{name}.csv").open(
+        encoding="utf-8", newline=""
+    ) as file:
         return list(csv.DictReader(file))
 
 
 def _delivered_rows(release: Release) -> dict[str, str]:
-    """Return the delivered rows of each city as JSON: by series and year the largest rows, and the rest as a sum.
+    """Return the delivered rows of each city as JSON.
+
+    By series and year the largest rows, and the rest as a sum.
 
     A sample has a million of them, so the database puts them together.
     """
@@ -219,8 +265,7 @@ def _delivered_rows(release: Release) -> dict[str, str]:
 
 def _gaps(release: Release) -> list[dict[str, Any]]:
     """Return the city-years without a value of a delivered series, with what is known of the reason."""
-    return release.rows(
-        f"""
+    return release.rows(f"""
         with shown as (select series, provider from marts.dim_series where {SHOWN} and is_delivered),
         city_years as (
             select v.city_id, v.year, v.value, s.series, s.provider
@@ -258,8 +303,7 @@ def _gaps(release: Release) -> list[dict[str, Any]]:
         left join delivered_years as y on g.series = y.series and g.year = y.year
         where g.value is null
         order by g.city_id, g.series, g.year
-        """
-    )
+        """)
 
 
 def _corrections(release: Release) -> list[dict[str, Any]]:
@@ -316,11 +360,17 @@ def _figure(name: str, unit: str, years: list[int], text: Catalogue) -> Figure:
         gaps = (
             base(f"missing_{language}:N", text.plain("missing", language))
             .transform_filter("isValid(datum.missing_en)")
-            .mark_point(shape="cross", angle=45, size=45, filled=True, opacity=0.8, cursor="pointer")
+            .mark_point(
+                shape="cross", angle=45, size=45, filled=True, opacity=0.8, cursor="pointer"
+            )
         )
         return alt.layer(
             lines.encode(
-                y=alt.Y("value:Q", title=text.label_within("unit", unit, language), scale=alt.Scale(zero=True)),
+                y=alt.Y(
+                    "value:Q",
+                    title=text.label_within("unit", unit, language),
+                    scale=alt.Scale(zero=True),
+                ),
                 strokeDash=alt.StrokeDash("who:N", legend=None, scale=dashes),
             ),
             gaps.encode(y=alt.value(HEIGHT - 4)),
@@ -328,5 +378,8 @@ def _figure(name: str, unit: str, years: list[int], text: Catalogue) -> Figure:
             height=HEIGHT,
         )
 
-    described = [text.plain("alt_city", language, series=text.plain_label(name, language)) for language in LANGUAGES]
+    described = [
+        text.plain("alt_city", language, series=text.plain_label(name, language))
+        for language in LANGUAGES
+    ]
     return figure(name, text.label(name), empty, draw, described)

@@ -1,4 +1,7 @@
-"""Is it true? The verdict on every column that the paper prints, the checks that it follows from, and the remarks."""
+"""The page "Is it true?".
+
+The verdict on every column that the paper prints, the checks that it follows from, and the remarks.
+"""
 
 from typing import Any
 
@@ -15,17 +18,21 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the verdicts in the order of the paper, each with its checks, and what a reader must know besides."""
     columns = paper_columns(release)
     checks: dict[str, list[dict[str, Any]]] = {}
-    for row in release.rows("select * from reports.rpt_credibility order by specification_id, check_order"):
+    for row in release.rows(
+        "select * from reports.rpt_credibility order by specification_id, check_order"
+    ):
         checks.setdefault(row["specification_id"], []).append(row)
     return {
         "columns": [
-            {**row, **_checks(checks[row["specification_id"]])} for row in columns if row["cause"] != "no_data"
+            {**row, **_checks(checks[row["specification_id"]])}
+            for row in columns
+            if row["cause"] != "no_data"
         ],
         "column_count": len(columns),
         "without_data": columns_by([row for row in columns if row["cause"] == "no_data"], "reason"),
         "verdicts": release.rows(
-            "select verdict_en, verdict_zh, meaning, meaning_zh, count(*) as column_count from reports.rpt_verdicts "
-            "group by all order by column_count desc, verdict_en"
+            "select verdict_en, verdict_zh, meaning, meaning_zh, count(*) as column_count from"
+            " reports.rpt_verdicts group by all order by column_count desc, verdict_en"
         ),
         "score": release.rows(
             "select count(*) as printed, count(estimated_value) as estimated, "
@@ -34,32 +41,35 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "count(case when verdict in ('differs', 'not_found') then 1 end) as excluded "
             "from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
         )[0],
-        "next_year": next(iter(release.rows("select * from reports.rpt_findings where finding = 'next_year'")), None),
+        "next_year": next(
+            iter(release.rows("select * from reports.rpt_findings where finding = 'next_year'")),
+            None,
+        ),
         "permuted": _permuted(release, text),
-        "remarks": release.rows("select * from reports.rpt_paper_remarks order by remark_number, figure_number"),
+        "remarks": release.rows(
+            "select * from reports.rpt_paper_remarks order by remark_number, figure_number"
+        ),
     }
 
 
 def paper_columns(release: Release) -> list[dict[str, Any]]:
     """Return the columns that the paper prints, with verdict, labels, intervals and what tells like columns apart."""
     return release.rows(
-        "select v.*, s.regressor, s.estimator, s.reason, s.reason_zh, "
-        "coalesce(s.outcome_label_en, s.outcome) as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh, "
-        "s.regressor_label_en as regressor_en, s.regressor_label_zh as regressor_zh, "
-        "p.printed_text, p.printed_stars, p.printed_std_error_text, p.estimated_stars, "
-        "p.conf_low as city_conf_low, p.conf_high as city_conf_high, "
-        "case when row_number() over alike > 1 then concat(case when d.description_en ~ '[A-Z][a-z].*' "
-        "then lower(d.description_en[1]) else d.description_en[1] end, rtrim(d.description_en[2:], '.')) end "
-        "as variant_en, "
-        "case when row_number() over alike > 1 then d.description_zh end as variant_zh "
-        "from reports.rpt_verdicts as v "
-        "inner join reports.rpt_specifications as s on v.specification_id = s.specification_id "
-        "left join reports.rpt_replication_scorecard as p on v.specification_id = p.specification_id "
-        "and v.table_id = p.table_id and v.column_number = p.column_number and p.term = s.regressor "
-        "left join marts.data_dictionary as d on d.table_name = concat('rpt_', v.table_id) "
-        "and d.column_name = concat('column_', v.column_number) "
-        "window alike as (partition by s.outcome, s.regressor order by v.table_id, v.column_number) "
-        "order by v.table_id, v.column_number"
+        "select v.*, s.regressor, s.estimator, s.reason, s.reason_zh, coalesce(s.outcome_label_en,"
+        " s.outcome) as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,"
+        " s.regressor_label_en as regressor_en, s.regressor_label_zh as regressor_zh,"
+        " p.printed_text, p.printed_stars, p.printed_std_error_text, p.estimated_stars, p.conf_low"
+        " as city_conf_low, p.conf_high as city_conf_high, case when row_number() over alike > 1"
+        " then concat(case when d.description_en ~ '[A-Z][a-z].*' then lower(d.description_en[1])"
+        " else d.description_en[1] end, rtrim(d.description_en[2:], '.')) end as variant_en, case"
+        " when row_number() over alike > 1 then d.description_zh end as variant_zh from"
+        " reports.rpt_verdicts as v inner join reports.rpt_specifications as s on"
+        " v.specification_id = s.specification_id left join reports.rpt_replication_scorecard as p"
+        " on v.specification_id = p.specification_id and v.table_id = p.table_id and"
+        " v.column_number = p.column_number and p.term = s.regressor left join"
+        " marts.data_dictionary as d on d.table_name = concat('rpt_', v.table_id) and d.column_name"
+        " = concat('column_', v.column_number) window alike as (partition by s.outcome, s.regressor"
+        " order by v.table_id, v.column_number) order by v.table_id, v.column_number"
     )
 
 
@@ -69,7 +79,10 @@ def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     for row in claims:
         if row[key]:
             columns.setdefault(row[key], []).append(row)
-    return [{"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows} for text, rows in columns.items()]
+    return [
+        {"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows}
+        for text, rows in columns.items()
+    ]
 
 
 def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -84,19 +97,24 @@ def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _permuted(release: Release, text: Catalogue) -> Figure | None:
-    """Draw the slopes with other cities' AI shares, and the slope with the own; the note has the printed number."""
+    """Draw the slopes with other cities' AI shares, and the slope with the own.
+
+    The note has the printed number.
+    """
     data = release.frame(
-        "with main as (select * from reports.rpt_verdicts where table_id = 'table_1' and column_number = 1), "
-        "permuted as (select w.* from estimates.est_permuted_weights as w inner join main using (specification_id) "
-        "where permutation is not null) "
-        "select 'permuted' as kind, permutation, estimate from permuted union all "
-        "select unnest(['own', 'printed']), null, unnest([estimate, printed_value]) from main "
-        "where exists (from permuted) order by kind, permutation"
+        "with main as (select * from reports.rpt_verdicts where table_id = 'table_1' and"
+        " column_number = 1), permuted as (select w.* from estimates.est_permuted_weights as w"
+        " inner join main using (specification_id) where permutation is not null) select 'permuted'"
+        " as kind, permutation, estimate from permuted union all select unnest(['own', 'printed']),"
+        " null, unnest([estimate, printed_value]) from main where exists (from permuted) order by"
+        " kind, permutation"
     )
     if not len(data):
         return None
     slopes = data.loc[data["kind"] == "permuted", "estimate"].astype(float)
-    own, printed = (float(data.loc[data["kind"] == kind, "estimate"].iloc[0]) for kind in ("own", "printed"))
+    own, printed = (
+        float(data.loc[data["kind"] == kind, "estimate"].iloc[0]) for kind in ("own", "printed")
+    )
     low, high = min(slopes.min(), own), max(slopes.max(), own)
     margin = 0.08 * (high - low)
     domain = [low - margin, high + margin]
@@ -118,7 +136,11 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                     axis=alt.Axis(values=round_numbers(*domain)),
                 ),
                 # Room for the mark above the bars.
-                y=alt.Y("count():Q", title=permutations, scale=alt.Scale(domain=[0, 1.2 * tallest], nice=False)),
+                y=alt.Y(
+                    "count():Q",
+                    title=permutations,
+                    scale=alt.Scale(domain=[0, 1.2 * tallest], nice=False),
+                ),
                 tooltip=[
                     alt.Tooltip("estimate:Q", bin=alt.Bin(step=step), title=slope),
                     alt.Tooltip("count():Q", title=permutations),
@@ -136,11 +158,21 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
             text=text.plain("marked_own", language, value=f"{own:.3f}"),
         )
         line = marked.mark_rule(color=BLUE, strokeWidth=2.5).encode(x="estimate:Q")
-        return alt.layer(bars, line, label.encode(x="estimate:Q", y=alt.value(14)), width="container", height=230)
+        return alt.layer(
+            bars, line, label.encode(x="estimate:Q", y=alt.value(14)), width="container", height=230
+        )
 
-    numbers = {"low": slopes.min(), "high": slopes.max(), "mean": slopes.mean(), "own": own, "printed": printed}
+    numbers = {
+        "low": slopes.min(),
+        "high": slopes.max(),
+        "mean": slopes.mean(),
+        "own": own,
+        "printed": printed,
+    }
     described = text.words(
-        "alt_permuted", count=len(slopes), **{name: f"{value:.3f}" for name, value in numbers.items()}
+        "alt_permuted",
+        count=len(slopes),
+        **{name: f"{value:.3f}" for name, value in numbers.items()},
     )
     note = text.both("permuted_note", printed=f"{printed:g}")
     return figure("permuted", text.both("permuted_title"), data, draw, described, note)

@@ -1,4 +1,7 @@
-"""Files beside the pages, at paths that stay: data with metadata, quick starts, citation, feed of releases."""
+"""Files beside the pages, at paths that stay.
+
+Data with metadata, quick starts, citation, feed of releases.
+"""
 
 import json
 import re
@@ -25,9 +28,20 @@ FOLDER = "data"
 RELEASE = "ai_manufacturing.duckdb"
 METADATA, FEED, BIBLIOGRAPHY = "datapackage.json", "releases.atom", "citation.bib"
 FORMATS = ("csv", "dta", "xlsx")  # Parquet has a file per table instead
-QUICK_STARTS = {"Stata": "headline.do", "R": "headline.R", "Python": "headline.py", "DuckDB": "headline.sql"}
+QUICK_STARTS = {
+    "Stata": "headline.do",
+    "R": "headline.R",
+    "Python": "headline.py",
+    "DuckDB": "headline.sql",
+}
 # Types of Data Package (Table Schema) by those of DuckDB.
-TYPES = {"VARCHAR": "string", "BOOLEAN": "boolean", "DOUBLE": "number", "INTEGER": "integer", "BIGINT": "integer"}
+TYPES = {
+    "VARCHAR": "string",
+    "BOOLEAN": "boolean",
+    "DOUBLE": "number",
+    "INTEGER": "integer",
+    "BIGINT": "integer",
+}
 # What is said of a field, and the column of the dictionary that says it.
 FIELD = {
     **{"title": "label_en", "title_zh": "label_zh", "description": "description_en"},
@@ -87,14 +101,18 @@ def write(release_path: Path, release: Release) -> list[Download]:
 def bibliography(manifest: Manifest) -> str:
     """Return BibTeX of this release and of the paper, from CITATION.cff."""
     cited = yaml.safe_load((settings.project_root() / "CITATION.cff").read_text(encoding="utf-8"))
-    key = re.sub("[^A-Za-z0-9_-]", "_", f"ai_manufacturing_{manifest.extract_set}_{manifest.release_id}")
+    key = re.sub(
+        "[^A-Za-z0-9_-]", "_", f"ai_manufacturing_{manifest.extract_set}_{manifest.release_id}"
+    )
     is_synthetic = manifest.extract_set_kind == SYNTHETIC
     return _filled(BIBLIOGRAPHY, key=key, manifest=manifest, cited=cited, is_synthetic=is_synthetic)
 
 
 def quick_starts(release: Release) -> dict[str, str]:
     """Return programs that give the number of Table 1 column 1 from the files beside them, by file name."""
-    (row,) = release.rows("select * from reports.rpt_specifications where specification_id = ?", HEADLINE)
+    (row,) = release.rows(
+        "select * from reports.rpt_specifications where specification_id = ?", HEADLINE
+    )
     values = {
         "specification": HEADLINE,
         "outcome": row["outcome"],
@@ -120,7 +138,10 @@ def _filled(name: str, **values: Any) -> str:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"latex": latex_text, "urn": lambda text: uuid.uuid5(uuid.NAMESPACE_OID, text).urn}
+    environment.filters |= {
+        "latex": latex_text,
+        "urn": lambda text: uuid.uuid5(uuid.NAMESPACE_OID, text).urn,
+    }
     return environment.get_template(f"{name}.template").render(**values)
 
 
@@ -133,14 +154,19 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
     manifest = release.manifest
     columns: dict[str, list[dict[str, Any]]] = {}
     for column in release.rows(
-        "select concat(c.schema_name, '.', c.table_name) as name, c.column_name, c.data_type, d.unit, d.label_en, "
-        "d.label_zh, coalesce(d.description_en, c.comment) as description_en, d.description_zh, d.source, d.licence, "
-        "d.citation_en, d.citation_zh from duckdb_columns() as c left join marts.data_dictionary as d "
-        "on c.schema_name = d.table_schema and c.table_name = d.table_name and c.column_name = d.column_name "
-        "where c.database_name = current_database() order by c.column_index"
+        "select concat(c.schema_name, '.', c.table_name) as name, c.column_name, c.data_type,"
+        " d.unit, d.label_en, d.label_zh, coalesce(d.description_en, c.comment) as description_en,"
+        " d.description_zh, d.source, d.licence, d.citation_en, d.citation_zh from duckdb_columns()"
+        " as c left join marts.data_dictionary as d on c.schema_name = d.table_schema and"
+        " c.table_name = d.table_name and c.column_name = d.column_name where c.database_name ="
+        " current_database() order by c.column_index"
     ):
         said = {key: column[name] for key, name in FIELD.items() if column[name] is not None}
-        field = {"name": column["column_name"], "type": TYPES.get(column["data_type"], "any"), **said}
+        field = {
+            "name": column["column_name"],
+            "type": TYPES.get(column["data_type"], "any"),
+            **said,
+        }
         columns.setdefault(column["name"], []).append(field)
     common = {
         "release": manifest.release_id,
@@ -152,14 +178,17 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
     with duckdb_client.in_memory(data / "spill") as connection:
         connection.execute(f"attach {literal(str(release_path))} as built (read_only)")
         for table in release.rows(
-            "select schema_name, table_name, comment, estimated_size as row_count from duckdb_tables() where "
-            "list_contains(?, schema_name) and database_name = current_database() order by table_name, schema_name",
+            "select schema_name, table_name, comment, estimated_size as row_count from"
+            " duckdb_tables() where list_contains(?, schema_name) and database_name ="
+            " current_database() order by table_name, schema_name",
             list(SCHEMAS),
         ):
             name = f"{table['schema_name']}.{table['table_name']}"
             path = data / f"{table['table_name']}.parquet"
             copied = f"built.{identifier(table['schema_name'])}.{identifier(table['table_name'])}"
-            connection.execute(f"copy (from {copied}) to {literal(str(path))} (format parquet, compression zstd)")
+            connection.execute(
+                f"copy (from {copied}) to {literal(str(path))} (format parquet, compression zstd)"
+            )
             file, providers = _described(path), release.withheld_from(name)
             english, _, chinese = (table["comment"] or "").partition("\n\n")
             resource = {
@@ -179,7 +208,9 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
             }
             resources.append(resource)
             _write_json(path.with_suffix(".json"), resource)
-    licences = [{"path": terms.DATA_LICENCE, "title": "The terms of each provider; the code's are others"}]
+    licences = [
+        {"path": terms.DATA_LICENCE, "title": "The terms of each provider; the code's are others"}
+    ]
     named = {"name": "ai-manufacturing", "version": manifest.release_id, "licenses": licences}
     package = {**named, **common, "resources": resources}
     _write_json(data / METADATA, package)

@@ -1,4 +1,7 @@
-"""Every event study that the paper prints: one chart a column, on common axes, with a choice of readings."""
+"""Every event study that the paper prints.
+
+One chart a column, on common axes, with a choice of readings.
+"""
 
 import json
 from typing import Any
@@ -14,23 +17,28 @@ from ai_manufacturing.text import Catalogue
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the columns of event studies, each with its chart, its readings, and those that cannot be estimated."""
     studies = release.rows(
-        "select s.*, c.joint_statistic, c.joint_df1, c.joint_df2, c.joint_p_value, c.observation_count, c.city_count, "
-        "c.substitutions, c.substitutions_zh, c.warnings, c.warnings_zh from reports.rpt_specifications as s "
-        "inner join reports.rpt_coefficients as c on s.specification_id = c.specification_id "
-        "where s.estimator = 'event_study' "
-        "qualify row_number() over (partition by s.specification_id order by c.term_order) = 1 "
-        "order by s.table_id, s.column_number, s.specification_order"
+        "select s.*, c.joint_statistic, c.joint_df1, c.joint_df2, c.joint_p_value,"
+        " c.observation_count, c.city_count, c.substitutions, c.substitutions_zh, c.warnings,"
+        " c.warnings_zh from reports.rpt_specifications as s inner join reports.rpt_coefficients as"
+        " c on s.specification_id = c.specification_id where s.estimator = 'event_study' qualify"
+        " row_number() over (partition by s.specification_id order by c.term_order) = 1 order by"
+        " s.table_id, s.column_number, s.specification_order"
     )
     points = release.frame(
-        "select c.specification_id, c.table_id, c.column_number, c.transform, c.reading, c.event_time, c.estimate, "
+        "select c.specification_id, c.table_id, c.column_number, c.transform, c.reading,"
+        " c.event_time, c.estimate, "
         "c.conf_low, c.conf_high, try_cast(p.printed_text as double) as printed_estimate "
         "from reports.rpt_coefficients as c "
         "left join reports.rpt_replication_scorecard as p "
-        "on c.specification_id = p.specification_id and c.term = p.term and p.item_kind = 'coefficient' "
-        "where c.estimator = 'event_study' and c.event_time is not null and c.status <> 'not_estimable' "
+        "on c.specification_id = p.specification_id and c.term = p.term and p.item_kind ="
+        " 'coefficient' "
+        "where c.estimator = 'event_study' and c.event_time is not null and c.status <>"
+        " 'not_estimable' "
         # The omitted year, whose zero is a normalisation.
-        "union all select distinct specification_id, table_id, column_number, transform, reading, -1, 0.0, null, null, "
-        "null from reports.rpt_coefficients where estimator = 'event_study' and status <> 'not_estimable' "
+        "union all select distinct specification_id, table_id, column_number, transform, reading,"
+        " -1, 0.0, null, null, "
+        "null from reports.rpt_coefficients where estimator = 'event_study' and status <>"
+        " 'not_estimable' "
         "order by specification_id, event_time"
     )
     shared = _ranges(points[points["reading"] == "default"], "transform")
@@ -49,7 +57,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "main": rows[0],
                 "readings": readings,
                 "missing": [row for row in rows if row["status"] == "not_estimable"],
-                "figure": _column(f"event_study_{table}_{column}", readings, own, shared, text) if readings else None,
+                "figure": (
+                    _column(f"event_study_{table}_{column}", readings, own, shared, text)
+                    if readings
+                    else None
+                ),
             }
         )
     return {"columns": found}
@@ -58,7 +70,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def _ranges(points: pd.DataFrame, key: str) -> dict[str, tuple[float, float]]:
     """Return how far estimates, intervals and printed numbers reach, by a column."""
     reach = points[["estimate", "conf_low", "conf_high", "printed_estimate"]].astype(float)
-    by_key = pd.DataFrame({key: points[key], "low": reach.min(axis=1), "high": reach.max(axis=1)}).groupby(key)
+    by_key = pd.DataFrame(
+        {key: points[key], "low": reach.min(axis=1), "high": reach.max(axis=1)}
+    ).groupby(key)
     return {name: (float(rows["low"].min()), float(rows["high"].max())) for name, rows in by_key}
 
 
@@ -69,7 +83,10 @@ def _column(
     shared: dict[str, tuple[float, float]],
     text: Catalogue,
 ) -> Figure:
-    """Draw a column with a choice of its readings; those of one transform have the axis of all printed columns."""
+    """Draw a column with a choice of its readings.
+
+    Those of one transform have the axis of all printed columns.
+    """
     names = [study["specification_id"] for study in studies]
     own = _ranges(points, "specification_id")
     domains = {}
@@ -87,12 +104,15 @@ def _column(
         keys = ("years_since_event", "estimate", "interval", "printed", "reading")
         words = {key: text.plain(key, language) for key in keys}
         labels = [
-            f"{text.plain_label(study['reading'], language)} ({text.plain_label(study['transform'], language)})"
+            f"{text.plain_label(study['reading'], language)}"
+            f" ({text.plain_label(study['transform'], language)})"
             for study in studies
         ]
         reading = select("reading", names, labels, names[0], words["reading"])
         low, high = (alt.ExprRef(f"({json.dumps(domains)})[reading][{end}]") for end in (0, 1))
-        y = alt.Y("estimate:Q", title=words["estimate"], scale=alt.Scale(domain=[low, high], nice=True))
+        y = alt.Y(
+            "estimate:Q", title=words["estimate"], scale=alt.Scale(domain=[low, high], nice=True)
+        )
         base = (
             alt.Chart(TABLE)
             .transform_filter("datum.specification_id == reading")
@@ -117,12 +137,18 @@ def _column(
             alt.Chart(TABLE).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=alt.XDatum(-0.5)),
             intervals.encode(y=alt.Y("conf_low:Q", title=words["estimate"]), y2="conf_high:Q"),
             base.mark_line(color=BLUE, strokeWidth=1, opacity=0.5).encode(y=y),
-            base.mark_point(color=BLUE, filled=True, size=55, opacity=1).encode(y=y, tooltip=tooltip),
+            base.mark_point(color=BLUE, filled=True, size=55, opacity=1).encode(
+                y=y, tooltip=tooltip
+            ),
         ]
         if has_printed:
             diamonds = base.mark_point(color=ORANGE, shape="diamond", size=55, xOffset=5, opacity=1)
             under = tips(("printed_estimate:Q", words["printed"], ".4~g"))
-            layers.append(diamonds.encode(y=alt.Y("printed_estimate:Q", title=words["estimate"]), tooltip=under))
+            layers.append(
+                diamonds.encode(
+                    y=alt.Y("printed_estimate:Q", title=words["estimate"]), tooltip=under
+                )
+            )
         chart = alt.layer(*layers).add_params(reading)
         return chart.properties(width="container", height=240, usermeta={"state": {"reading": id_}})
 

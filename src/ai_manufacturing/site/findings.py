@@ -24,8 +24,13 @@ from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, MARK, Catalogue
 
 ROW = 28  # pixels of a claim
-# Whose number a point of the forest plot is and by which errors its interval, with colour and shape.
-POINTS = {"printed": (ORANGE, "diamond"), "here_city": (LIGHT_BLUE, "circle"), "here_province": (BLUE, "circle")}
+# Whose number a point of the forest plot is and by which errors its interval, with colour and
+# shape.
+POINTS = {
+    "printed": (ORANGE, "diamond"),
+    "here_city": (LIGHT_BLUE, "circle"),
+    "here_province": (BLUE, "circle"),
+}
 COMMA = {"en": ", ", "zh": "，"}
 HALF_WIDTH = stats.norm.ppf(0.975)  # of a 95 % interval, in the errors that the paper prints
 
@@ -35,7 +40,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     claims = paper_columns(release)
     estimated = [row for row in claims if row["estimate"] is not None]
     return {
-        "findings": {row["finding"]: row for row in release.rows("select * from reports.rpt_findings")},
+        "findings": {
+            row["finding"]: row for row in release.rows("select * from reports.rpt_findings")
+        },
         "claims": [row for row in claims if row["cause"] != "no_data"],
         "without_data": [row for row in claims if row["cause"] == "no_data"],
         "main": claims[0],
@@ -61,7 +68,9 @@ def about(release: Release, text: Catalogue) -> dict[str, Any]:
         "providers": providers,
         "official": official,
         "licensed": licensed,
-        "classes": [(count, text.names(name)) for name, count in declared["class"].value_counts().items()],
+        "classes": [
+            (count, text.names(name)) for name, count in declared["class"].value_counts().items()
+        ],
         "trust": "synthetic" if release.manifest.extract_set_kind == SYNTHETIC else trust,
     }
 
@@ -71,11 +80,21 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
     rows, main = [], claims[0]["regressor_en"]
     for claim in claims:
         label = {
-            f"claim_{language}": f"{text.plain_label(claim['table_id'], language)} ({claim['column_number']}) "
-            + claim[f"outcome_{language}"]
-            + (f"{COMMA[language]}{claim[f'variant_{language}']}" if claim["variant_en"] else "")
-            + (f" ← {claim[f'regressor_{language}']}" if claim["regressor_en"] not in (None, main) else "")
-            + (f" {MARK}" if claim["substitutions"] else "")
+            f"claim_{language}": (
+                f"{text.plain_label(claim['table_id'], language)} ({claim['column_number']}) "
+                + claim[f"outcome_{language}"]
+                + (
+                    f"{COMMA[language]}{claim[f'variant_{language}']}"
+                    if claim["variant_en"]
+                    else ""
+                )
+                + (
+                    f" ← {claim[f'regressor_{language}']}"
+                    if claim["regressor_en"] not in (None, main)
+                    else ""
+                )
+                + (f" {MARK}" if claim["substitutions"] else "")
+            )
             for language in LANGUAGES
         }
         error = float(claim["printed_std_error_text"] or "nan")
@@ -88,7 +107,11 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
             "here_province": (claim["estimate"], claim["conf_low"], claim["conf_high"]),
         }
         rows += [
-            {**label, "whose": whose, **dict(zip(("estimate", "conf_low", "conf_high"), span, strict=True))}
+            {
+                **label,
+                "whose": whose,
+                **dict(zip(("estimate", "conf_low", "conf_high"), span, strict=True)),
+            }
             for whose, span in spans.items()
             # errors by city of an average of years are in no table
             if whose != "here_city" or claim["city_conf_low"] is not None
@@ -97,11 +120,20 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = {whose: text.plain(f"forest_{whose}", language) for whose in POINTS}
-        colours, shapes = (alt.Scale(domain=[*POINTS], range=[*part]) for part in zip(*POINTS.values(), strict=True))
+        colours, shapes = (
+            alt.Scale(domain=[*POINTS], range=[*part])
+            for part in zip(*POINTS.values(), strict=True)
+        )
         columns = alt.ExprRef("windowSize()[0] < 600 ? 1 : 3")
-        legend = alt.Legend(title=None, labelExpr=words_for("datum.label", names), labelLimit=300, columns=columns)
-        estimate, interval = (text.plain(key, language) for key in ("estimate_with_interval", "interval"))
-        axis = alt.Axis(labelLimit=LABEL_LIMIT, labelPadding=6, grid=True, tickBand="extent", domain=False)
+        legend = alt.Legend(
+            title=None, labelExpr=words_for("datum.label", names), labelLimit=300, columns=columns
+        )
+        estimate, interval = (
+            text.plain(key, language) for key in ("estimate_with_interval", "interval")
+        )
+        axis = alt.Axis(
+            labelLimit=LABEL_LIMIT, labelPadding=6, grid=True, tickBand="extent", domain=False
+        )
         base = alt.Chart(TABLE).encode(
             y=alt.Y(f"claim_{language}:N", sort=None, title=None, axis=axis),
             yOffset=alt.YOffset("whose:N", scale=alt.Scale(domain=[*POINTS], paddingOuter=0.4)),
@@ -124,35 +156,51 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
             height=ROW * len(claims),
         )
 
-    zero = sum(claim["conf_low"] <= 0 <= claim["conf_high"] for claim in claims if claim["conf_low"] is not None)
+    zero = sum(
+        claim["conf_low"] <= 0 <= claim["conf_high"]
+        for claim in claims
+        if claim["conf_low"] is not None
+    )
     described = text.words("alt_forest", count=len(claims), zero=zero)
-    return figure("forest", text.both("forest_title"), data, draw, described, text.both("forest_note"))
+    return figure(
+        "forest", text.both("forest_title"), data, draw, described, text.both("forest_note")
+    )
 
 
 def _firms(release: Release, text: Catalogue) -> Figure | None:
-    """Draw AI firms against all firms, both as 100 in the first year; nothing where either was not delivered."""
+    """Draw AI firms against all firms, both as 100 in the first year.
+
+    Nothing where either was not delivered.
+    """
     data = release.frame(
-        # all firms of the country follow from its AI firms and their share: sums may be passed on, cities may not
-        "with national as (select c.year, c.national_count as ai_firms, "
-        "cast(round(c.national_count / nullif(t.national_share, 0)) as bigint) as firms "
-        "from marts.fct_spatial_concentration as c inner join reports.rpt_fixed_ratio_test as t "
-        "on c.measure = t.measure and c.year = t.year where c.measure = 'ai_firms' and t.national_share > 0), "
-        "counts as (unpivot national on ai_firms, firms into name series value count) "
-        "select year, series, count, round(100.0 * count / first_value(count) over of_series, 1) as index from counts "
-        "window of_series as (partition by series order by year) order by series, year"
+        # all firms of the country follow from its AI firms and their share: sums may be passed on,
+        # cities may not
+        "with national as (select c.year, c.national_count as ai_firms, cast(round(c.national_count"
+        " / nullif(t.national_share, 0)) as bigint) as firms from marts.fct_spatial_concentration"
+        " as c inner join reports.rpt_fixed_ratio_test as t on c.measure = t.measure and c.year ="
+        " t.year where c.measure = 'ai_firms' and t.national_share > 0), counts as (unpivot"
+        " national on ai_firms, firms into name series value count) select year, series, count,"
+        " round(100.0 * count / first_value(count) over of_series, 1) as index from counts window"
+        " of_series as (partition by series order by year) order by series, year"
     )
     if data["year"].nunique() < 2:
         return None
     series = {"ai_firms": BLUE, "firms": ORANGE}
     first, last = data["year"].min(), data["year"].max()
     ai_times, all_times = (
-        f"{data[(data['series'] == name) & (data['year'] == last)]['index'].iloc[0] / 100:.1f}" for name in series
+        f"{data[(data['series'] == name) & (data['year'] == last)]['index'].iloc[0] / 100:.1f}"
+        for name in series
     )
     numbers = {"first": first, "last": last, "ai_times": ai_times, "all_times": all_times}
 
     def draw(language: str) -> alt.TopLevelMixin:
-        names = {"ai_firms": text.plain_label("ai_firms", language), "firms": text.plain_label("firm_count", language)}
-        legend = alt.Legend(title=None, labelExpr=words_for("datum.label", names), columns=1, labelLimit=340)
+        names = {
+            "ai_firms": text.plain_label("ai_firms", language),
+            "firms": text.plain_label("firm_count", language),
+        }
+        legend = alt.Legend(
+            title=None, labelExpr=words_for("datum.label", names), columns=1, labelLimit=340
+        )
         scale = alt.Scale(domain=[*series], range=[*series.values()])
         index = text.plain("firms_index", language, first=first)
         return (

@@ -12,29 +12,36 @@ PARTS = ("grouping", "group_name", "reference", "reading")  # of a difference of
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the differences between groups as a figure, every group's estimate, and what cannot be estimated."""
     groups = release.frame(
-        "select *, max(case when is_reference then group_name end) over (partition by specification_id) as reference, "
-        "difference as estimate, difference_conf_low as conf_low, difference_conf_high as conf_high "
-        "from reports.rpt_heterogeneity order by grouping, specification_id, is_reference desc, group_name"
+        "select *, max(case when is_reference then group_name end) over (partition by"
+        " specification_id) as reference, difference as estimate, difference_conf_low as conf_low,"
+        " difference_conf_high as conf_high from reports.rpt_heterogeneity order by grouping,"
+        " specification_id, is_reference desc, group_name"
     )
     differences = groups[groups["difference"].notna()].copy()
     for language in LANGUAGES:
         differences[f"reading_{language}"] = [
-            text.plain("group_difference", language, **{name: text.plain_label(row[name], language) for name in PARTS})
+            text.plain(
+                "group_difference",
+                language,
+                **{name: text.plain_label(row[name], language) for name in PARTS},
+            )
             for row in differences.to_dict("records")
         ]
     differences["reading"] = differences["reading_en"]
     is_estimated = groups["status"] != "not_estimable"
     return {
-        "figure": coefficient_plot(
-            "heterogeneity",
-            text.both("group_differences_note", measure=text.label("ai_firms")),
-            differences,
-            None,
-            text,
-            row=40,
-        )
-        if len(differences)
-        else None,
+        "figure": (
+            coefficient_plot(
+                "heterogeneity",
+                text.both("group_differences_note", measure=text.label("ai_firms")),
+                differences,
+                None,
+                text,
+                row=40,
+            )
+            if len(differences)
+            else None
+        ),
         "groups": groups[is_estimated].to_dict("records"),
         "missing": groups[~is_estimated].drop_duplicates("specification_id").to_dict("records"),
     }

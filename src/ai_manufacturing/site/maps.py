@@ -10,14 +10,24 @@ import pandas as pd
 from markupsafe import Markup
 
 from ai_manufacturing.site import concentration
-from ai_manufacturing.site.charts import BLUE, CLASSES, TABLE, Figure, figure, in_script, select, tips
+from ai_manufacturing.site.charts import (
+    BLUE,
+    CLASSES,
+    TABLE,
+    Figure,
+    figure,
+    in_script,
+    select,
+    tips,
+)
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, Catalogue
 
 # The paper's classes meet at 100, which spatial_classes.csv counts into the upper one.
 PAPER_THRESHOLDS = (99, 200)
 BOUNDARIES = Path(__file__).parent / "boundaries" / "provinces.geojson"
-# What a circle can show: the number, the number over that of all firms, and the measure of equation 2.
+# What a circle can show: the number, the number over that of all firms, and the measure of equation
+# 2.
 QUANTITIES = ("measure_count", "per_10k_firms", "m_ai")
 # A city with many among cities with many, and so on; red and blue can be told apart in grey too.
 QUADRANTS = {"HH": "#a3161a", "HL": "#e9a08c", "LH": "#9cc3e6", "LL": BLUE, "NS": "#dfe2e6"}
@@ -29,24 +39,23 @@ Breaks = Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the maps, the outlines they are drawn on, and the measures that were not delivered."""
     data = release.frame(
-        "select d.measure, d.year, d.city_id, d.measure_count, "
-        "round(10000.0 * d.measure_count / nullif(p.firm_count, 0), 4) as per_10k_firms, "
-        "round(m.measure_count, 4) as m_ai, d.national_rank "
-        "from marts.fct_spatial_distribution as d "
-        "left join marts.fct_city_year_panel as p on d.city_id = p.city_id and d.year = p.year "
-        "left join marts.fct_ai_measure as m on d.measure = m.measure and d.city_id = m.city_id and d.year = m.year "
-        "and m.scope = 'industry' and m.weighting = 'fixed_ratio' "
-        "where d.measure_count is not null order by d.measure, d.year, d.measure_count desc, d.city_id"
+        "select d.measure, d.year, d.city_id, d.measure_count, round(10000.0 * d.measure_count /"
+        " nullif(p.firm_count, 0), 4) as per_10k_firms, round(m.measure_count, 4) as m_ai,"
+        " d.national_rank from marts.fct_spatial_distribution as d left join"
+        " marts.fct_city_year_panel as p on d.city_id = p.city_id and d.year = p.year left join"
+        " marts.fct_ai_measure as m on d.measure = m.measure and d.city_id = m.city_id and d.year ="
+        " m.year and m.scope = 'industry' and m.weighting = 'fixed_ratio' where d.measure_count is"
+        " not null order by d.measure, d.year, d.measure_count desc, d.city_id"
     )
     clusters = release.frame(
-        "select measure, year, city_id, round(statistic, 4) as local_morans_i, p_value, quadrant, "
-        f"case when p_value < {SIGNIFICANT} then quadrant else 'NS' end as cluster "
-        "from estimates.est_local_spatial_autocorrelation where status = 'estimated' and p_value is not null "
-        "order by measure, year, city_id"
+        "select measure, year, city_id, round(statistic, 4) as local_morans_i, p_value, quadrant,"
+        f" case when p_value < {SIGNIFICANT} then quadrant else 'NS' end as cluster from"
+        " estimates.est_local_spatial_autocorrelation where status = 'estimated' and p_value is"
+        " not null order by measure, year, city_id"
     )
     cities = release.frame(
-        "select city_id, name_en, name_zh, province_name_en, province_name_zh, longitude, latitude from marts.dim_city "
-        "order by city_id"
+        "select city_id, name_en, name_zh, province_name_en, province_name_zh, longitude, latitude"
+        " from marts.dim_city order by city_id"
     )
     delivered = sorted(data["measure"].unique())
     breaks = {name: _breaks(data[data["measure"] == name]) for name in delivered}
@@ -57,7 +66,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "missing": _not_delivered(release),
         "withheld": release.withheld_from("marts.fct_spatial_distribution"),
         "concentration": concentration.content(release, text),
-        "other_classes": Markup(", ").join(text.label(name) for name in delivered if name in text.substituted),
+        "other_classes": (
+            Markup(", ").join(text.label(name) for name in delivered if name in text.substituted)
+        ),
     }
 
 
@@ -97,12 +108,18 @@ def _place(language: str, text: Catalogue) -> list[alt.Tooltip]:
 
 
 def _on_outlines(cities: alt.Chart, *params: Any, state: list[str]) -> alt.TopLevelMixin:
-    land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6)
+    land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(
+        fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6
+    )
     return (
         alt.layer(land, cities)
         .add_params(*params)
         .project(type="conicEqualArea", parallels=[25, 47], rotate=[-105, 0, 0])
-        .properties(width="container", height=560, usermeta={"aspect": 0.8, "state": {name: name for name in state}})
+        .properties(
+            width="container",
+            height=560,
+            usermeta={"aspect": 0.8, "state": {name: name for name in state}},
+        )
     )
 
 
@@ -112,7 +129,10 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
     first, last = int(data["year"].min()), int(data["year"].max())
     # One scale for all years, so that the slider shows growth.
     most = {
-        name: {quantity: float(rows[quantity].dropna().astype(float).max() or 1) for quantity in quantities}
+        name: {
+            quantity: float(rows[quantity].dropna().astype(float).max() or 1)
+            for quantity in quantities
+        }
         for name, rows in data.groupby("measure")
     }
     labels = {
@@ -129,11 +149,15 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
             return [text.plain(key, language) for key in keys]
 
         shown_names = words(*(f"map_{name}" for name in quantities))
-        (year, shown, classes, colours, sizes, rank) = words(
+        year, shown, classes, colours, sizes, rank = words(
             "year", "shown", "classes", "count_in_city", "circle_area", "rank"
         )
         params = [
-            alt.param(name="year", value=last, bind=alt.binding_range(min=first, max=last, step=1, name=year)),
+            alt.param(
+                name="year",
+                value=last,
+                bind=alt.binding_range(min=first, max=last, step=1, name=year),
+            ),
             _measure("measure", measures, language, text),
             select("shown", quantities, shown_names, quantities[0], shown),
             select(
@@ -143,15 +167,23 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
                 initial_classes,
                 classes,
             ),
-            *(alt.param(name=name, value=value) for name, value in (("breaks", breaks), ("most", most))),
+            *(
+                alt.param(name=name, value=value)
+                for name, value in (("breaks", breaks), ("most", most))
+            ),
         ]
         bounds = "breaks[measure][shown][classes]"
         circles = (
             alt.Chart(TABLE)
-            .transform_filter("datum.year == year && datum.measure == measure && isValid(datum[shown])")
+            .transform_filter(
+                "datum.year == year && datum.measure == measure && isValid(datum[shown])"
+            )
             .transform_calculate(
                 value="datum[shown]",
-                class_=f"datum[shown] == 0 ? 0 : 1 + (datum[shown] > {bounds}[0]) + (datum[shown] > {bounds}[1])",
+                class_=(
+                    f"datum[shown] == 0 ? 0 : 1 + (datum[shown] > {bounds}[0]) + (datum[shown] >"
+                    f" {bounds}[1])"
+                ),
             )
             .mark_circle(stroke="#333", strokeWidth=0.5, fillOpacity=0.55)
             .encode(
@@ -186,7 +218,10 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
                 tooltip=[
                     *_place(language, text),
                     *tips(
-                        *((f"{name}:Q", words, ",.6~g") for name, words in zip(quantities, shown_names, strict=True))
+                        *(
+                            (f"{name}:Q", words, ",.6~g")
+                            for name, words in zip(quantities, shown_names, strict=True)
+                        )
                     ),
                     *tips(("national_rank:Q", rank)),
                 ],
@@ -224,7 +259,13 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = {name: text.plain(f"cluster_{name}", language) for name in QUADRANTS}
-        year = select("cluster_year", years, [str(one) for one in years], years[-1], text.plain("year", language))
+        year = select(
+            "cluster_year",
+            years,
+            [str(one) for one in years],
+            years[-1],
+            text.plain("year", language),
+        )
         label = f"({json.dumps(names)})[datum."
         circles = (
             alt.Chart(TABLE)
@@ -237,7 +278,9 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
                 color=alt.Color(
                     "cluster:N",
                     scale=alt.Scale(domain=[*QUADRANTS], range=[*QUADRANTS.values()]),
-                    legend=alt.Legend(title=None, labelExpr=f"{label}value]", columns=1, labelLimit=320),
+                    legend=alt.Legend(
+                        title=None, labelExpr=f"{label}value]", columns=1, labelLimit=320
+                    ),
                 ),
                 order=alt.Order("cluster:N", sort="descending"),
                 tooltip=[
@@ -256,17 +299,26 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
     newest = data[(data["year"] == years[-1]) & (data["measure"] == measures[0])]
     counts = {name.lower(): int((newest["cluster"] == name).sum()) for name in QUADRANTS}
     described = [
-        text.plain("alt_clusters", language, measure=text.plain_label(measures[0], language), year=years[-1], **counts)
+        text.plain(
+            "alt_clusters",
+            language,
+            measure=text.plain_label(measures[0], language),
+            year=years[-1],
+            **counts,
+        )
         for language in LANGUAGES
     ]
     note = text.both("clusters_note")
-    return figure("clusters", text.both("clusters_title"), data, draw, described, note, shared=places)
+    return figure(
+        "clusters", text.both("clusters_title"), data, draw, described, note, shared=places
+    )
 
 
 def _not_delivered(release: Release) -> list[dict[str, Any]]:
     """Return the measures and years that cannot be estimated, with the reason where any city has a count."""
     return release.rows(
-        "select measure, case when city_count > 0 then reason end as reason, "
-        "case when city_count > 0 then reason_zh end as reason_zh, min(year) as first_year, max(year) as last_year "
-        "from estimates.est_spatial_autocorrelation where status = 'not_estimable' group by all order by all"
+        "select measure, case when city_count > 0 then reason end as reason, case when city_count >"
+        " 0 then reason_zh end as reason_zh, min(year) as first_year, max(year) as last_year from"
+        " estimates.est_spatial_autocorrelation where status = 'not_estimable' group by all order"
+        " by all"
     )

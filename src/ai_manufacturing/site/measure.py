@@ -12,31 +12,41 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the fixed-ratio test, agreement and reliability of two sources, and the dictionary by classes and term."""
     test = release.rows("select * from reports.rpt_fixed_ratio_test order by measure, year")
     agreement = release.rows(
-        f"select * from reports.rpt_source_agreement order by series, scope, first_provider, second_provider, {ORDER}"
+        "select * from reports.rpt_source_agreement order by series, scope, first_provider,"
+        f" second_provider, {ORDER}"
     )
     return {
         "fixed_ratio": test,
-        "compared": list({row["measure"]: row for row in test if row["fixed_ratio_estimate"] is not None}.values()),
+        "compared": list(
+            {
+                row["measure"]: row for row in test if row["fixed_ratio_estimate"] is not None
+            }.values()
+        ),
         "agreement": [row for row in agreement if row["year"] is None and row["grouping"] == "all"],
         "by_group": [row for row in agreement if row["year"] is None and row["grouping"] != "all"],
-        "by_year": [row for row in agreement if row["year"] is not None and row["grouping"] == "all"],
+        "by_year": [
+            row for row in agreement if row["year"] is not None and row["grouping"] == "all"
+        ],
         "reliability": release.rows(
             "select * from reports.rpt_measure_reliability where year is null "
             f"order by measure, scope, first_provider, second_provider, transform, {ORDER}"
         ),
         "sets": release.rows(
-            "select class_set, text_count, class_text_count, tagged_text_count, precision_share, recall_share "
-            "from marts.fct_ai_dictionary_evaluation where class_set is not null order by class_set"
+            "select class_set, text_count, class_text_count, tagged_text_count, precision_share,"
+            " recall_share from marts.fct_ai_dictionary_evaluation where class_set is not null"
+            " order by class_set"
         ),
         "registers": release.rows(
-            "select corpus, entry_year, text_count, tagged_text_count, tagged_share "
-            "from marts.fct_ai_dictionary_evaluation where class_set is null order by corpus, entry_year"
+            "select corpus, entry_year, text_count, tagged_text_count, tagged_share from"
+            " marts.fct_ai_dictionary_evaluation where class_set is null order by corpus,"
+            " entry_year"
         ),
         "terms": release.rows(
-            "select corpus, term, is_used, searched_in, reason, cast(sum(matched_text_count) as bigint) as text_count, "
-            "cast(sum(sole_text_count) as bigint) as sole_text_count, any_value(core_share) as core_share, "
-            "any_value(narrow_share) as narrow_share, any_value(wide_share) as wide_share, "
-            "any_value(example_ids) as example_ids from marts.fct_ai_term_evaluation "
-            "group by corpus, term, is_used, searched_in, reason order by corpus desc, text_count desc, term"
+            "select corpus, term, is_used, searched_in, reason, cast(sum(matched_text_count) as"
+            " bigint) as text_count, cast(sum(sole_text_count) as bigint) as sole_text_count,"
+            " any_value(core_share) as core_share, any_value(narrow_share) as narrow_share,"
+            " any_value(wide_share) as wide_share, any_value(example_ids) as example_ids from"
+            " marts.fct_ai_term_evaluation group by corpus, term, is_used, searched_in, reason"
+            " order by corpus desc, text_count desc, term"
         ),
     }

@@ -8,7 +8,15 @@ from markupsafe import Markup, escape
 
 from ai_manufacturing import tables
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.tables import DEFAULT_DECIMALS, DEFAULT_ERRORS, ERRORS, Cell, Line, PaperTable, formats
+from ai_manufacturing.tables import (
+    DEFAULT_DECIMALS,
+    DEFAULT_ERRORS,
+    ERRORS,
+    Cell,
+    Line,
+    PaperTable,
+    formats,
+)
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
 ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
@@ -32,21 +40,31 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "select * from reports.rpt_replication_scorecard where item_kind = 'coefficient' order by "
         "coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0), term"
     )
-    specifications = {row["specification_id"]: row for row in release.rows("from reports.rpt_specifications")}
+    specifications = {
+        row["specification_id"]: row for row in release.rows("from reports.rpt_specifications")
+    }
     return {
         "tables": [
             {
                 "table": table,
                 "columns": [
-                    (column.number, specifications[column.specification_id]) for column in table.chosen().columns
+                    (column.number, specifications[column.specification_id])
+                    for column in table.chosen().columns
                 ],
                 "lines": _lines(table, [row for row in scorecard if row["table_id"] == name], text),
-                "notes": {language: table.chosen(language=language).notes for language in LANGUAGES},
+                "notes": {
+                    language: table.chosen(language=language).notes for language in LANGUAGES
+                },
                 "files": {
-                    language: {kind: _path(table.chosen(language=language), file) for file, kind in OFFERED.items()}
+                    language: {
+                        kind: _path(table.chosen(language=language), file)
+                        for file, kind in OFFERED.items()
+                    }
                     for language in LANGUAGES
                 },
-                "other": next((column for column in table.columns if not column.is_default), table.columns[0]),
+                "other": next(
+                    (column for column in table.columns if not column.is_default), table.columns[0]
+                ),
             }
             for name, table in release.tables.items()
         ],
@@ -67,8 +85,14 @@ def write(release: Release, folder: Path) -> None:
     for table in release.tables.values():
         for printed in (table.chosen(language=language) for language in LANGUAGES):
             for kind in OFFERED:
-                made = formats.latex(printed, siunitx=True) if kind == "siunitx" else formats.FORMATS[kind][1](printed)
-                (folder / _path(printed, kind)).write_bytes(made if isinstance(made, bytes) else made.encode())
+                made = (
+                    formats.latex(printed, siunitx=True)
+                    if kind == "siunitx"
+                    else formats.FORMATS[kind][1](printed)
+                )
+                (folder / _path(printed, kind)).write_bytes(
+                    made if isinstance(made, bytes) else made.encode()
+                )
 
 
 def _path(printed: tables.Printed, kind: str) -> str:
@@ -76,8 +100,12 @@ def _path(printed: tables.Printed, kind: str) -> str:
     return f"{stem}_siunitx.tex" if kind == "siunitx" else f"{stem}.{formats.FORMATS[kind][0]}"
 
 
-def _lines(table: PaperTable, scorecard: list[dict[str, Any]], text: Catalogue) -> Iterator[list[Markup | str]]:
-    """Yield the lines of a table: its label, and for each column of the paper the estimate and what is printed.
+def _lines(
+    table: PaperTable, scorecard: list[dict[str, Any]], text: Catalogue
+) -> Iterator[list[Markup | str]]:
+    """Yield the lines of a table.
+
+    Its label, and for each column of the paper the estimate and what is printed.
 
     Below the estimates stand those that the paper prints and no column has.
     """
@@ -91,7 +119,9 @@ def _lines(table: PaperTable, scorecard: list[dict[str, Any]], text: Catalogue) 
     labels = {row["label_en"]: row["label_zh"] for row in scorecard if row["label_en"] not in known}
     position = sum(line.kind in ESTIMATED for _, line in lines)
     lines[position:position] = [
-        (0, Line(kind, label if kind == "estimate" else ("", ""))) for label in labels.items() for kind in ESTIMATED
+        (0, Line(kind, label if kind == "estimate" else ("", "")))
+        for label in labels.items()
+        for kind in ESTIMATED
     ]
     printed = _printed_cells(scorecard)
     term = ""
@@ -101,12 +131,18 @@ def _lines(table: PaperTable, scorecard: list[dict[str, Any]], text: Catalogue) 
         for column in columns:
             cell = column.cells.get(number)
             key = (column.number, line.kind, term if line.kind in ESTIMATED else "")
-            cells += ["" if cell is None else _cell(cell, column.specification_id), printed.get(key, "")]
+            cells += [
+                "" if cell is None else _cell(cell, column.specification_id),
+                printed.get(key, ""),
+            ]
         yield cells
 
 
 def _cell(cell: Cell, specification_id: str) -> Markup:
-    """Return a cell as markup; an estimate, a number or that there is none leads to the specification."""
+    """Return a cell as markup.
+
+    An estimate, a number or that there is none leads to the specification.
+    """
     english, chinese = (cell.text(language, DEFAULT_DECIMALS) for language in LANGUAGES)
     shown = escape(english) if english == chinese else pair(english, chinese)
     if cell.value is None and not cell.is_missing:
@@ -119,7 +155,9 @@ def _printed_cells(scorecard: list[dict[str, Any]]) -> dict[tuple[int, str, str]
     cells = {}
     for row in scorecard:
         column = int(row["column_number"])
-        cells[column, "estimate", row["label_en"]] = f"{row['printed_text']}{row['printed_stars'] or ''}"
+        cells[column, "estimate", row["label_en"]] = (
+            f"{row['printed_text']}{row['printed_stars'] or ''}"
+        )
         cells[column, "std_error", row["label_en"]] = f"({row['printed_std_error_text']})"
         if row["printed_observation_count"] is not None:
             cells[column, "observations", ""] = str(row["printed_observation_count"])

@@ -7,7 +7,15 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure, squares, tips, words_for
+from ai_manufacturing.site.charts import (
+    LABEL_LIMIT,
+    TABLE,
+    Figure,
+    figure,
+    squares,
+    tips,
+    words_for,
+)
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
@@ -20,9 +28,9 @@ LONG_NAMES = ("内蒙古", "黑龙江")
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return what was delivered, what the gate found, and what became of the rows."""
     expectations = release.rows(
-        "select suite, description, description_zh, severity, success, observed_value, checked_count, "
-        "failing_row_count, failing_rows "
-        f"from {release.gate_results()} order by success, severity, suite, description"
+        "select suite, description, description_zh, severity, success, observed_value,"
+        f" checked_count, failing_row_count, failing_rows from {release.gate_results()} order by"
+        " success, severity, suite, description"
     )
     names = {
         row["city_id"]: pair(row["name_en"], row["name_zh"])
@@ -32,13 +40,15 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {
         "deliveries": sorted(release.manifest.delivery_hashes.items()),
         "packages": sorted(release.manifest.package_versions.items()),
-        "series": release.rows("select * from marts.dim_series order by is_delivered desc, series, scope"),
+        "series": release.rows(
+            "select * from marts.dim_series order by is_delivered desc, series, scope"
+        ),
         "sources": release.rows(
-            "select provider, source_name, provenance_class, publisher, republished_by, licence, interpolated_series, "
-            "citation_en, citation_zh, source_link as link, cast(looked_up_on as varchar) as looked_up_on, "
-            "count(*) as file_count, "
-            "string_agg(distinct outcome, ', ' order by outcome) as outcomes "
-            "from marts.fct_deliveries where provider is not null group by all order by all"
+            "select provider, source_name, provenance_class, publisher, republished_by, licence,"
+            " interpolated_series, citation_en, citation_zh, source_link as link, cast(looked_up_on"
+            " as varchar) as looked_up_on, count(*) as file_count, string_agg(distinct outcome, ',"
+            " ' order by outcome) as outcomes from marts.fct_deliveries where provider is not null"
+            " group by all order by all"
         ),
         "absent": release.absent(),
         "gate": _gate_counts(release),
@@ -47,51 +57,57 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             for row in expectations
         ],
         "accounting": release.rows(
-            "select provider, source_name, entity, disposition, count(*) as file_count, "
-            "cast(sum(row_count) as bigint) as row_count from marts.fct_row_accounting group by all order by all"
+            "select provider, source_name, entity, disposition, count(*) as file_count,"
+            " cast(sum(row_count) as bigint) as row_count from marts.fct_row_accounting group by"
+            " all order by all"
         ),
         "set_aside": release.rows(
-            "select provider, source_name, set_aside_reason, count(*) as row_count, min(year) as first_year, "
-            "max(year) as last_year from marts.fct_rows_set_aside group by all "
-            "order by row_count desc, provider, source_name, set_aside_reason"
+            "select provider, source_name, set_aside_reason, count(*) as row_count, min(year) as"
+            " first_year, max(year) as last_year from marts.fct_rows_set_aside group by all order"
+            " by row_count desc, provider, source_name, set_aside_reason"
         ),
         "set_aside_rows": release.rows(
-            "select provider, file_path, row_number, city_name, year, set_aside_reason from marts.fct_rows_set_aside "
-            "where set_aside_reason <> 'superseded' order by file_path, row_number limit ?",
+            "select provider, file_path, row_number, city_name, year, set_aside_reason from"
+            " marts.fct_rows_set_aside where set_aside_reason <> 'superseded' order by file_path,"
+            " row_number limit ?",
             LISTED,
         ),
         # a correction of every city is one line
         "corrections": release.rows(
-            "select c.correction_id, c.series, c.year, count(*) as city_count, any_value(d.name_en) as name_en, "
-            "any_value(d.name_zh) as name_zh, any_value(r.name_en) as row_name_en, "
-            "any_value(r.name_zh) as row_name_zh, "
-            "any_value(c.delivered_value) as delivered_value, any_value(c.value) as value, "
-            "any_value(c.action) as action, "
-            "any_value(c.reason) as reason, any_value(c.reason_zh) as reason_zh "
-            "from marts.fct_corrections as c left join marts.dim_city as d on c.city_id = d.city_id "
-            "left join marts.dim_city as r on c.delivered_city_id = r.city_id and r.city_id <> c.city_id "
-            "group by c.correction_id, c.series, c.year order by c.correction_id, c.series, c.year"
+            "select c.correction_id, c.series, c.year, count(*) as city_count, any_value(d.name_en)"
+            " as name_en, any_value(d.name_zh) as name_zh, any_value(r.name_en) as row_name_en,"
+            " any_value(r.name_zh) as row_name_zh, any_value(c.delivered_value) as delivered_value,"
+            " any_value(c.value) as value, any_value(c.action) as action, any_value(c.reason) as"
+            " reason, any_value(c.reason_zh) as reason_zh from marts.fct_corrections as c left join"
+            " marts.dim_city as d on c.city_id = d.city_id left join marts.dim_city as r on"
+            " c.delivered_city_id = r.city_id and r.city_id <> c.city_id group by c.correction_id,"
+            " c.series, c.year order by c.correction_id, c.series, c.year"
         ),
         "withheld": release.withheld_from("marts.fct_corrections", "gates.gate_results"),
-        "coverage": [draw(coverage, text) for draw in (_by_series, _by_city)] if len(coverage) else [],
+        "coverage": (
+            [draw(coverage, text) for draw in (_by_series, _by_city)] if len(coverage) else []
+        ),
     }
 
 
 def _gate_counts(release: Release) -> dict[str, int]:
     """Return how many expectations passed, failed by severity, or had nothing to check and so did neither."""
     return release.rows(
-        "select count(case when success and checked_count is distinct from 0 then 1 end) as passed, "
-        "count(case when success and checked_count = 0 then 1 end) as nothing_to_check, "
-        "count(case when not success and severity = 'critical' then 1 end) as critical, "
-        "count(case when not success and severity = 'warning' then 1 end) as warnings "
-        f"from {release.gate_results()}"
+        "select count(case when success and checked_count is distinct from 0 then 1 end) as"
+        " passed, count(case when success and checked_count = 0 then 1 end) as nothing_to_check,"
+        " count(case when not success and severity = 'critical' then 1 end) as critical,"
+        " count(case when not success and severity = 'warning' then 1 end) as warnings from"
+        f" {release.gate_results()}"
     )[0]
 
 
 def _failing(rows: str | None, names: dict[str, Markup]) -> list[dict[str, Any]]:
     """Return the first failing rows, with cities by name."""
     return [
-        {name: names.get(value, value) if name == "city_id" else value for name, value in row.items()}
+        {
+            name: names.get(value, value) if name == "city_id" else value
+            for name, value in row.items()
+        }
         for row in json.loads(rows or "[]")[:FAILING_LISTED]
     ]
 
@@ -99,16 +115,15 @@ def _failing(rows: str | None, names: dict[str, Markup]) -> list[dict[str, Any]]
 def _coverage(release: Release) -> pd.DataFrame:
     """Return each city, year and series of the panel, in its order, and whether there is a value, withheld or not."""
     return release.frame(
-        "with panel_series as (select column_name as series, column_index as series_order from duckdb_columns() "
-        "where schema_name = 'marts' and table_name = 'fct_city_year_panel' "
-        "and column_name in (select series from marts.dim_series)), "
-        "filled as (select distinct series, city_id, year from release.series_values "
-        "where scope in ('industry', 'total')) "
-        "select c.city_id, c.name_en, c.name_zh, c.province_name_en, c.province_name_zh, p.year, s.series, "
-        "f.series is not null as is_filled from marts.fct_city_year_panel as p "
-        "inner join marts.dim_city as c on p.city_id = c.city_id cross join panel_series as s "
-        "left join filled as f on s.series = f.series and p.city_id = f.city_id and p.year = f.year "
-        "order by c.city_id, p.year, s.series_order"
+        "with panel_series as (select column_name as series, column_index as series_order from"
+        " duckdb_columns() where schema_name = 'marts' and table_name = 'fct_city_year_panel' and"
+        " column_name in (select series from marts.dim_series)), filled as (select distinct series,"
+        " city_id, year from release.series_values where scope in ('industry', 'total')) select"
+        " c.city_id, c.name_en, c.name_zh, c.province_name_en, c.province_name_zh, p.year,"
+        " s.series, f.series is not null as is_filled from marts.fct_city_year_panel as p inner"
+        " join marts.dim_city as c on p.city_id = c.city_id cross join panel_series as s left join"
+        " filled as f on s.series = f.series and p.city_id = f.city_id and p.year = f.year order by"
+        " c.city_id, p.year, s.series_order"
     )
 
 
@@ -123,9 +138,13 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
 
     def draw(language: str) -> alt.TopLevelMixin:
         title = text.plain("series_with_value", language)
-        labels = dict(zip(firsts["city_id"], map(_short, firsts[f"province_name_{language}"]), strict=True))
+        labels = dict(
+            zip(firsts["city_id"], map(_short, firsts[f"province_name_{language}"]), strict=True)
+        )
         axis = alt.Axis(
-            values=list(firsts["city_id"]), labelExpr=words_for("datum.value", labels), labelOverlap="greedy"
+            values=list(firsts["city_id"]),
+            labelExpr=words_for("datum.value", labels),
+            labelOverlap="greedy",
         )
         under = tips(
             (f"name_{language}:N", text.plain("city", language)),
@@ -133,11 +152,17 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
             ("series_count:Q", title),
         )
         y = alt.Y("city_id:O", title=None, axis=axis)
-        return _heat_map("series_count", title, most, y, under, orient="top").properties(height=4 * len(cities))
+        return _heat_map("series_count", title, most, y, under, orient="top").properties(
+            height=4 * len(cities)
+        )
 
     complete, empty = (int((data["series_count"] == count).sum()) for count in (most, 0))
-    described = text.words("alt_coverage_by_city", cities=len(cities), series=most, complete=complete, empty=empty)
-    return figure("coverage_by_city", text.both("coverage_by_city"), data, draw, described, shared=cities)
+    described = text.words(
+        "alt_coverage_by_city", cities=len(cities), series=most, complete=complete, empty=empty
+    )
+    return figure(
+        "coverage_by_city", text.both("coverage_by_city"), data, draw, described, shared=cities
+    )
 
 
 def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
@@ -150,19 +175,30 @@ def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
 
     def draw(language: str) -> alt.TopLevelMixin:
         title = text.plain("cities_with_value", language)
-        y = alt.Y(f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=LABEL_LIMIT))
+        y = alt.Y(
+            f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=LABEL_LIMIT)
+        )
         under = tips(
             (f"label_{language}:N", text.plain("series", language)),
             ("year:O", text.plain("year", language)),
             ("city_count:Q", title),
         )
-        return _heat_map("city_count", title, most, y, under).properties(height=20 * data["series"].nunique())
+        return _heat_map("city_count", title, most, y, under).properties(
+            height=20 * data["series"].nunique()
+        )
 
     counts = data.groupby("series", sort=False)["city_count"].sum()
     empty = [text.names(name) for name in counts.index[counts == 0]]
     described = [
-        text.plain("alt_coverage_by_series", language, series=len(counts), missing=", ".join(missing) or "0")
-        for language, missing in zip(LANGUAGES, zip(*empty, strict=True) if empty else ((), ()), strict=True)
+        text.plain(
+            "alt_coverage_by_series",
+            language,
+            series=len(counts),
+            missing=", ".join(missing) or "0",
+        )
+        for language, missing in zip(
+            LANGUAGES, zip(*empty, strict=True) if empty else ((), ()), strict=True
+        )
     ]
     return figure("coverage_by_series", text.both("coverage_by_series"), data, draw, described)
 
@@ -177,11 +213,25 @@ def _heat_map(
 ) -> alt.Chart:
     """Return rows by year, shaded from few to all; none at all is no pale blue."""
     x = alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True, orient=orient))
-    blues = alt.Color(f"{column}:Q", scale=alt.Scale(scheme="blues", domain=[0, most]), legend=squares(title))
+    blues = alt.Color(
+        f"{column}:Q", scale=alt.Scale(scheme="blues", domain=[0, most]), legend=squares(title)
+    )
     colour = alt.condition(f"datum.{column} == 0", alt.value("#f0eeea"), blues)
-    return alt.Chart(TABLE).mark_rect().encode(x=x, y=y, color=colour, tooltip=tooltip).properties(width="container")
+    return (
+        alt.Chart(TABLE)
+        .mark_rect()
+        .encode(x=x, y=y, color=colour, tooltip=tooltip)
+        .properties(width="container")
+    )
 
 
 def _short(province: str) -> str:
-    """Return what a province is called in short: of a Chinese name two letters tell it, but for a few."""
-    return province if province.isascii() else next(filter(province.startswith, LONG_NAMES), province[:2])
+    """Return what a province is called in short.
+
+    Of a Chinese name two letters tell it, but for a few.
+    """
+    return (
+        province
+        if province.isascii()
+        else next(filter(province.startswith, LONG_NAMES), province[:2])
+    )

@@ -1,4 +1,7 @@
-"""The query page: DuckDB compiled to WebAssembly over the release file. It needs the site served."""
+"""The query page: DuckDB compiled to WebAssembly over the release file.
+
+It needs the site served.
+"""
 
 import gzip
 import shutil
@@ -29,7 +32,10 @@ def bundle_dir() -> Path:
 
 
 def write(release_path: Path, folder: Path) -> bool:
-    """Put the bundle and the release beside the pages; return False where `make query-page` has not made a bundle."""
+    """Put the bundle and the release beside the pages.
+
+    Return False where `make query-page` has not made a bundle.
+    """
     source = bundle_dir()
     if not all((source / name).exists() for name in BUNDLE):
         return False
@@ -37,7 +43,10 @@ def write(release_path: Path, folder: Path) -> bool:
     target.mkdir()
 
     def pack(path: Path, name: str) -> None:
-        with path.open("rb") as file, gzip.GzipFile(target / f"{name}.gz", "wb", LEVEL, mtime=0) as packed:
+        with (
+            path.open("rb") as file,
+            gzip.GzipFile(target / f"{name}.gz", "wb", LEVEL, mtime=0) as packed,
+        ):
             shutil.copyfileobj(file, packed, 1 << 20)
 
     for name in BUNDLE:
@@ -58,16 +67,21 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "from marts.data_dictionary order by table_schema, table_name, column_number"
     )
     described = {
-        name: [[*row["words"]] for row in rows] for name, rows in groupby(columns, key=lambda row: row["name"])
+        name: [[*row["words"]] for row in rows]
+        for name, rows in groupby(columns, key=lambda row: row["name"])
     }
     comments = {
         row["name"]: row["comment"]
-        for row in release.rows("select concat(schema_name, '.', table_name) as name, comment from duckdb_tables()")
+        for row in release.rows(
+            "select concat(schema_name, '.', table_name) as name, comment from duckdb_tables()"
+        )
     }
     counts = sorted(release.manifest.row_counts.items())
     return {
         "questions": [{"en": entry.question, "zh": entry.question_zh} for entry in entries],
         "book": in_script([entry.sql for entry in entries]),
         "words": in_script({key: text.texts[key] for key in WORDS}),
-        "tables": in_script([[name, count, comments.get(name), described.get(name, [])] for name, count in counts]),
+        "tables": in_script(
+            [[name, count, comments.get(name), described.get(name, [])] for name, count in counts]
+        ),
     }

@@ -13,7 +13,8 @@ import duckdb
 from ai_manufacturing.system import duckdb_client
 
 ENTRY = re.compile(
-    r"^## \d+\. (?P<question>.+?)\n\n(?P<question_zh>.+?)\n.*?^```sql\n(?P<sql>.+?)^```\n\n(?P<answer>\|.+?\|\n)(?!\|)",
+    r"^## \d+\."
+    r" (?P<question>.+?)\n\n(?P<question_zh>.+?)\n.*?^```sql\n(?P<sql>.+?)^```\n\n(?P<answer>\|.+?\|\n)(?!\|)",
     re.M | re.S,
 )
 

@@ -14,7 +14,17 @@ from ai_manufacturing.text import LANGUAGES, MARK, Catalogue, pair
 
 ROW = 24  # pixels of a reading
 CHOICES = (
-    *("estimator", "outcome", "regressor", "transform", "weighting", "scope", "controls", "subsample", "grouping"),
+    *(
+        "estimator",
+        "outcome",
+        "regressor",
+        "transform",
+        "weighting",
+        "scope",
+        "controls",
+        "subsample",
+        "grouping",
+    ),
     *("fixed_effects", "covariance", "options", "providers"),
 )
 
@@ -22,26 +32,28 @@ CHOICES = (
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the curve, one plot for each column whose readings are one coefficient, and the specifications."""
     estimates = release.frame(
-        "select c.*, s.specification_order, s.description, "
-        "coalesce(s.outcome_label_en, s.outcome) as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh, "
-        "coalesce(s.regressor_label_en, s.regressor) as regressor_en, "
-        "coalesce(s.regressor_label_zh, s.regressor) as regressor_zh, "
-        "try_cast(p.printed_text as double) as printed "
-        "from reports.rpt_coefficients as c "
-        "inner join reports.rpt_specifications as s on c.specification_id = s.specification_id "
-        "left join reports.rpt_replication_scorecard as p "
-        "on c.table_id = p.table_id and c.column_number = p.column_number and c.term = p.term "
-        "where c.estimator <> 'event_study' and c.table_id <> 'heterogeneity' "
-        "and (c.term = c.regressor or c.status = 'not_estimable') "
-        "order by c.table_id not like 'table%', c.table_id, c.column_number, s.specification_order"
+        "select c.*, s.specification_order, s.description, coalesce(s.outcome_label_en, s.outcome)"
+        " as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,"
+        " coalesce(s.regressor_label_en, s.regressor) as regressor_en,"
+        " coalesce(s.regressor_label_zh, s.regressor) as regressor_zh, try_cast(p.printed_text as"
+        " double) as printed from reports.rpt_coefficients as c inner join"
+        " reports.rpt_specifications as s on c.specification_id = s.specification_id left join"
+        " reports.rpt_replication_scorecard as p on c.table_id = p.table_id and c.column_number ="
+        " p.column_number and c.term = p.term where c.estimator <> 'event_study' and c.table_id <>"
+        " 'heterogeneity' and (c.term = c.regressor or c.status = 'not_estimable') order by"
+        " c.table_id not like 'table%', c.table_id, c.column_number, s.specification_order"
     )
     for language in LANGUAGES:
-        estimates[f"reading_{language}"] = [text.plain_label(reading, language) for reading in estimates["reading"]]
+        estimates[f"reading_{language}"] = [
+            text.plain_label(reading, language) for reading in estimates["reading"]
+        ]
     return {
         "curve": specification_curve.content(release, text),
         "columns": [
             _column(table, column, data, text)
-            for (table, column), data in estimates.groupby(["table_id", "column_number"], sort=False)
+            for (table, column), data in estimates.groupby(
+                ["table_id", "column_number"], sort=False
+            )
         ],
         "choices": CHOICES,
         "specifications": _specifications(release),
@@ -52,7 +64,8 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
     estimated = data[data["estimate"].notna()]
     first = data.iloc[0]
     title = Markup("{} ← {}").format(
-        text.named(first["outcome_en"], first["outcome_zh"]), text.named(first["regressor_en"], first["regressor_zh"])
+        text.named(first["outcome_en"], first["outcome_zh"]),
+        text.named(first["regressor_en"], first["regressor_zh"]),
     )
     # A slope on the measure itself has another unit than one on its log.
     in_levels = estimated["transform"] == "level"
@@ -61,20 +74,31 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
         (f"readings_{table}_{column}", title, estimated[~in_levels], first["printed"]),
         (f"readings_{table}_{column}_level", of_levels, estimated[in_levels], None),
     ]
-    is_other_sample = estimated["overlap_estimate"].notna() & estimated["overlap_default_estimate"].notna()
+    is_other_sample = (
+        estimated["overlap_estimate"].notna() & estimated["overlap_default_estimate"].notna()
+    )
     return {
         "id": f"readings_{table}_{column}",
         "title": Markup("{} ({})").format(text.label(table), column),
         "figures": [
-            coefficient_plot(id_, name, rows, printed, text) for id_, name, rows, printed in drawn if len(rows)
+            coefficient_plot(id_, name, rows, printed, text)
+            for id_, name, rows, printed in drawn
+            if len(rows)
         ],
         "not_estimable": data[data["estimate"].isna()].to_dict("records"),
-        "overlaps": estimated[is_other_sample].astype({"overlap_observation_count": int}).to_dict("records"),
+        "overlaps": (
+            estimated[is_other_sample].astype({"overlap_observation_count": int}).to_dict("records")
+        ),
     }
 
 
 def coefficient_plot(
-    id_: str, title: Markup, estimated: pd.DataFrame, printed: float | None, text: Catalogue, row: int = ROW
+    id_: str,
+    title: Markup,
+    estimated: pd.DataFrame,
+    printed: float | None,
+    text: Catalogue,
+    row: int = ROW,
 ) -> Figure:
     """Draw estimates with their intervals, a row each, beside the printed number if there is one.
 
@@ -87,19 +111,24 @@ def coefficient_plot(
     # Two rows may have a reading of the same name.
     repeated = data["reading"].duplicated(keep=False)
     suffix = (" · " + data["specification_id"]).where(repeated, "")
-    suffix += pd.Series(f" {MARK}", data.index).where(estimated["substitutions"].fillna("") != "", "")
+    suffix += pd.Series(f" {MARK}", data.index).where(
+        estimated["substitutions"].fillna("") != "", ""
+    )
     for language in LANGUAGES:
         data[f"reading_{language}"] = estimated[f"reading_{language}"] + suffix
     data["link"] = "readings.html#" + data["specification_id"]
 
     def draw(language: str) -> alt.TopLevelMixin:
         lines = f"windowSize()[0] < 600 ? split(datum.label, '{COMMAS[language]}') : datum.label"
-        axis = alt.Axis(labelLimit=LABEL_LIMIT, labelPadding=6, labelExpr=lines if row > ROW else alt.Undefined)
+        axis = alt.Axis(
+            labelLimit=LABEL_LIMIT, labelPadding=6, labelExpr=lines if row > ROW else alt.Undefined
+        )
         y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=axis)
         # channels are given as such: altair takes long to find out what a text in their place means
         base = alt.Chart(TABLE).encode(y=y, href=alt.Href("link:N"))
         words = {
-            key: text.plain(key, language) for key in ("reading", "estimate", "interval", "cities", "specification")
+            key: text.plain(key, language)
+            for key in ("reading", "estimate", "interval", "cities", "specification")
         }
         tooltip = tips(
             (f"reading_{language}:N", words["reading"]),
@@ -111,8 +140,12 @@ def coefficient_plot(
         )
         has_intervals = data["conf_low"].notna().any()
         title = text.plain("estimate_with_interval" if has_intervals else "estimate", language)
-        low = alt.X("conf_low:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
-        bars = base.mark_rule(color=BLUE, strokeWidth=2).encode(x=low, x2=alt.X2("conf_high:Q"), tooltip=tooltip)
+        low = alt.X(
+            "conf_low:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5)
+        )
+        bars = base.mark_rule(color=BLUE, strokeWidth=2).encode(
+            x=low, x2=alt.X2("conf_high:Q"), tooltip=tooltip
+        )
         points = base.mark_point(color=BLUE, filled=True, size=60, opacity=1)
         layers = [
             alt.Chart(TABLE).mark_rule(color="#999").encode(x=alt.XDatum(0)),
@@ -120,7 +153,12 @@ def coefficient_plot(
             points.encode(x=alt.X("estimate:Q", title=title), tooltip=tooltip),
         ]
         if printed is not None:
-            layers.insert(1, alt.Chart(TABLE).mark_rule(color=ORANGE, strokeDash=[5, 3]).encode(x=alt.XDatum(printed)))
+            layers.insert(
+                1,
+                alt.Chart(TABLE)
+                .mark_rule(color=ORANGE, strokeDash=[5, 3])
+                .encode(x=alt.XDatum(printed)),
+            )
         return alt.layer(*layers, width="container", height=row * len(data))
 
     low, high = (f"{value:.3f}" for value in (data["estimate"].min(), data["estimate"].max()))
@@ -131,34 +169,57 @@ def coefficient_plot(
 
 
 def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
-    """Return the sentence on the city-years that a reading shares with the paper's; nothing if they are the same."""
-    own, default, count = (row[f"overlap_{name}"] for name in ("estimate", "default_estimate", "observation_count"))
+    """Return the sentence on the city-years that a reading shares with the paper's.
+
+    Nothing if they are the same.
+    """
+    own, default, count = (
+        row[f"overlap_{name}"] for name in ("estimate", "default_estimate", "observation_count")
+    )
     if own is None or default is None:
         return None
-    return {"key": "overlap_note", "count": f"{count:,.0f}", "own": f"{own:.3f}", "default": f"{default:.3f}"}
+    return {
+        "key": "overlap_note",
+        "count": f"{count:,.0f}",
+        "own": f"{own:.3f}",
+        "default": f"{default:.3f}",
+    }
 
 
 def _substitutions(estimated: pd.DataFrame) -> Markup:
-    """Return what substitutes for what in any of the estimates, each sentence once; nothing if nothing does."""
+    """Return what substitutes for what in any of the estimates, each sentence once.
+
+    Nothing if nothing does.
+    """
     english, chinese = (
-        dict.fromkeys(sentence for text in estimated[column].dropna() for sentence in text.split(separator) if sentence)
+        dict.fromkeys(
+            sentence
+            for text in estimated[column].dropna()
+            for sentence in text.split(separator)
+            if sentence
+        )
         for column, separator in (("substitutions", "; "), ("substitutions_zh", "；"))
     )
-    return pair(f"{MARK} {'; '.join(english)}.", f"{MARK} {'；'.join(chinese)}。") if english else Markup()
+    return (
+        pair(f"{MARK} {'; '.join(english)}.", f"{MARK} {'；'.join(chinese)}。")
+        if english
+        else Markup()
+    )
 
 
 def _specifications(release: Release) -> list[dict[str, Any]]:
     """Return the specifications in the order of their rows, with their terms, losses, other errors and influence."""
     parts = {
-        "terms": release.rows("from reports.rpt_coefficients order by specification_id, term_order, term"),
+        "terms": release.rows(
+            "from reports.rpt_coefficients order by specification_id, term_order, term"
+        ),
         "losses": release.rows("from estimates.observation_losses order by specification_id, step"),
         # In the order of inference_checks.csv, in which the estimation wrote them.
         "inference": release.rows(
-            "select i.* from estimates.est_inference as i "
-            "left join reports.rpt_coefficients as c on i.specification_id = c.specification_id and i.term = c.term "
-            "where i.specification_id in "
-            "(select specification_id from estimates.est_inference where status <> 'not_estimable') "
-            "order by i.specification_id, c.term_order, i.term, i.rowid"
+            "select i.* from estimates.est_inference as i left join reports.rpt_coefficients as c"
+            " on i.specification_id = c.specification_id and i.term = c.term where"
+            " i.specification_id in (select specification_id from estimates.est_inference where"
+            " status <> 'not_estimable') order by i.specification_id, c.term_order, i.term, i.rowid"
         ),
         "influence": _influence(release),
     }
@@ -181,21 +242,18 @@ def _influence(release: Release) -> list[dict[str, Any]]:
     """
     nobody = sentence("nobody_flagged")
     return release.rows(
-        "with places as ("
-        "select 'city' as unit_kind, city_id as unit_id, name_en, name_zh from marts.dim_city union "
-        "select 'province', province_id, province_name_en, province_name_zh from marts.dim_city), "
-        "flags as (select description, min(description_zh) as description_zh "
-        f"from {release.gate_results()} group by description union all select ?, ?) "
-        "select e.*, coalesce(p.name_en, e.unit_id) as left_out_en, "
-        "coalesce(p.name_zh, f.description_zh, e.unit_id) as left_out_zh, "
-        "split_part(e.setting, '=', 2) as errors "
-        "from estimates.est_influence as e "
-        "inner join reports.rpt_specifications as s on e.specification_id = s.specification_id "
-        "left join places as p on e.unit_kind = p.unit_kind and e.unit_id = p.unit_id "
-        "left join flags as f on e.unit_id = f.description "
-        "where e.status <> 'not_estimable' and (e.rank = 1 or e.method = 'leave_out_flagged') "
-        "and (e.term = s.regressor or s.estimator <> 'fixed_effects') "
-        "order by e.specification_id, e.term, e.method desc, e.unit_kind desc, e.unit_id, errors",
+        "with places as (select 'city' as unit_kind, city_id as unit_id, name_en, name_zh from"
+        " marts.dim_city union select 'province', province_id, province_name_en, province_name_zh"
+        " from marts.dim_city), flags as (select description, min(description_zh) as"
+        f" description_zh from {release.gate_results()} group by description union all select ?, ?)"
+        " select e.*, coalesce(p.name_en, e.unit_id) as left_out_en, coalesce(p.name_zh,"
+        " f.description_zh, e.unit_id) as left_out_zh, split_part(e.setting, '=', 2) as errors"
+        " from estimates.est_influence as e inner join reports.rpt_specifications as s on"
+        " e.specification_id = s.specification_id left join places as p on e.unit_kind ="
+        " p.unit_kind and e.unit_id = p.unit_id left join flags as f on e.unit_id = f.description"
+        " where e.status <> 'not_estimable' and (e.rank = 1 or e.method = 'leave_out_flagged') and"
+        " (e.term = s.regressor or s.estimator <> 'fixed_effects') order by e.specification_id,"
+        " e.term, e.method desc, e.unit_kind desc, e.unit_id, errors",
         nobody.en,
         nobody.zh,
     )

@@ -25,7 +25,9 @@ class Release:
     def __enter__(self) -> "Release":
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._connection.close()
 
     def frame(self, query: str, *values: Any) -> pd.DataFrame:
@@ -48,7 +50,9 @@ class Release:
 
     def substituted(self) -> list[dict[str, Any]]:
         """Return kind, name, label and substitution of what a substitute feeds here."""
-        return self.rows("select * from marts.dim_labels where substitution is not null order by kind, name")
+        return self.rows(
+            "select * from marts.dim_labels where substitution is not null order by kind, name"
+        )
 
     @cached_property
     def restricted(self) -> list[dict[str, Any]]:
@@ -66,7 +70,10 @@ class Release:
         return {row["table_name"] for row in terms.withheld(self._connection)}
 
     def withheld_from(self, *tables: str) -> list[dict[str, Any]]:
-        """Return the providers whose values some tables do not hold here; none where nothing is withheld."""
+        """Return the providers whose values some tables do not hold here.
+
+        None where nothing is withheld.
+        """
         return self.restricted if self.withheld & {*tables} else []
 
     def gate_results(self) -> str:

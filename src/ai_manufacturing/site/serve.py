@@ -1,4 +1,7 @@
-"""A folder over HTTP, with compressed texts and parts of files: `python -m ai_manufacturing.site.serve`."""
+"""A folder over HTTP, with compressed texts and parts of files.
+
+`python -m ai_manufacturing.site.serve`.
+"""
 
 import argparse
 import functools
@@ -17,8 +20,8 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Send a text packed to a browser that unpacks it, and of any file the part that is asked for.
 
-    A file has an ETag, as on any server of files: a client that reads parts learns from it that a refresh has replaced
-    the file, and does not mix two releases.
+    A file has an ETag, as on any server of files: a client that reads parts learns from it that a
+    refresh has replaced the file, and does not mix two releases.
     """
 
     version = ""
@@ -26,7 +29,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
         """Send the headers and return what follows them."""
         path = Path(self.translate_path(self.path))
-        path = path / "index.html" if path.is_dir() and self.path.split("?")[0].endswith("/") else path
+        path = (
+            path / "index.html" if path.is_dir() and self.path.split("?")[0].endswith("/") else path
+        )
         version = _version(path) if path.is_file() else ""
         is_current = self.headers.get("If-Range", version) == version
         wanted = RANGE.match(self.headers.get("Range", "").strip()) if is_current else None
@@ -35,7 +40,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if not path.is_file() or not ((wanted and wanted[0] != "bytes=-") or packs):
             return super().send_head()
         if wanted is None:
-            return self._send(200, gzip.compress(path.read_bytes(), 6), path, {"Content-Encoding": "gzip"})
+            return self._send(
+                200, gzip.compress(path.read_bytes(), 6), path, {"Content-Encoding": "gzip"}
+            )
         size = path.stat().st_size
         first, last = wanted.groups()
         start = int(first) if first else max(size - int(last), 0)
@@ -49,7 +56,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def _send(self, status: int, content: bytes, path: Path, headers: dict[str, str]) -> io.BytesIO:
         self.send_response(status)
-        sent = {"Content-Type": self.guess_type(path), "Content-Length": str(len(content)), "Vary": "Accept-Encoding"}
+        sent = {
+            "Content-Type": self.guess_type(path),
+            "Content-Length": str(len(content)),
+            "Vary": "Accept-Encoding",
+        }
         for name, value in (sent | headers).items():
             self.send_header(name, value)
         self.end_headers()
@@ -70,7 +81,9 @@ def _version(path: Path) -> str:
 
 def server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
     """Return a server of a folder, reached from this machine alone; port 0 takes a free one."""
-    return http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(Handler, directory=os.fspath(folder)))
+    return http.server.ThreadingHTTPServer(
+        ("127.0.0.1", port), functools.partial(Handler, directory=os.fspath(folder))
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""All readings of the headline at once: the specification curve, its joint tests, and what moves it."""
+"""All readings of the headline at once.
+
+The specification curve, its joint tests, and what moves it.
+"""
 
 import json
 from typing import Any
@@ -23,9 +26,11 @@ from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
 BINS = 48  # neighbours on the curve that share a cell of the choices
-# The room that names of choices take, in the curve and below it, so that both have the same ranks above each other.
+# The room that names of choices take, in the curve and below it, so that both have the same ranks
+# above each other.
 EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
-# By which errors an estimate differs from zero: each class has a colour, and a line of ticks below the curve.
+# By which errors an estimate differs from zero: each class has a colour, and a line of ticks below
+# the curve.
 MARKS = {"both": BLUE, "city": GREEN, "province": ORANGE, "neither": GREY}
 HEIGHT, LINE = 380, 15  # pixels of the curve, with its lines of ticks, and of one such line
 
@@ -35,7 +40,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {
         **curve(release, text),
         "joint": release.rows(
-            "select * from estimates.est_specification_curve_joint order by choices, errors, statistic"
+            "select * from estimates.est_specification_curve_joint order by choices, errors,"
+            " statistic"
         ),
         "missing": release.rows(
             "select reason, reason_zh, count(distinct curve_id) as specification_count "
@@ -50,24 +56,32 @@ def curve(release: Release, text: Catalogue) -> dict[str, Any]:
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
     names = list(dict.fromkeys(row["axis"] for row in axes))
     found = release.frame(
-        f"select row_number() over (order by min(standardised_estimate), curve_id) as rank, {', '.join(names)}, "
-        "bool_or(is_dominated) as is_dominated, "
-        "min(standardised_estimate) as standardised_estimate, min(estimate) as estimate, "
-        "min(case when errors = 'city' then p_value end) as p_value_by_city, "
-        "min(case when errors = 'province' then p_value end) as p_value_by_province, "
-        "min(case when errors = 'province' then std_error * standardised_estimate / nullif(estimate, 0) end) as error, "
-        "min(case when errors = 'province' then degrees_of_freedom end) as degrees_of_freedom, "
-        "case when bool_and(p_value < 0.05) then 'both' "
-        "else coalesce(min(case when p_value < 0.05 then errors end), 'neither') end as significant_by "
-        "from estimates.est_specification_curve where status <> 'not_estimable' "
-        f"group by curve_id, {', '.join(names)} order by rank"
+        "select row_number() over (order by min(standardised_estimate), curve_id) as rank,"
+        f" {', '.join(names)}, bool_or(is_dominated) as is_dominated, min(standardised_estimate) as"
+        " standardised_estimate, min(estimate) as estimate, min(case when errors = 'city' then"
+        " p_value end) as p_value_by_city, min(case when errors = 'province' then p_value end) as"
+        " p_value_by_province, min(case when errors = 'province' then std_error *"
+        " standardised_estimate / nullif(estimate, 0) end) as error, min(case when errors ="
+        " 'province' then degrees_of_freedom end) as degrees_of_freedom, case when"
+        " bool_and(p_value < 0.05) then 'both' else coalesce(min(case when p_value < 0.05 then"
+        " errors end), 'neither') end as significant_by from estimates.est_specification_curve"
+        f" where status <> 'not_estimable' group by curve_id, {', '.join(names)} order by rank"
     )
-    half = stats.t.ppf(0.975, found.pop("degrees_of_freedom").astype(float)) * found.pop("error").astype(float)
+    half = stats.t.ppf(0.975, found.pop("degrees_of_freedom").astype(float)) * found.pop(
+        "error"
+    ).astype(float)
     for name, sign in (("conf_low", -1), ("conf_high", 1)):
-        found[name] = (found["standardised_estimate"].astype(float) + sign * half).round(4).astype(object)
+        found[name] = (
+            (found["standardised_estimate"].astype(float) + sign * half).round(4).astype(object)
+        )
     undominated = int((~found.pop("is_dominated").astype(bool)).sum())
     named = [
-        {**row, "name": pair(*(text.label_within(row["axis"], row["value"], language) for language in LANGUAGES))}
+        {
+            **row,
+            "name": pair(
+                *(text.label_within(row["axis"], row["value"], language) for language in LANGUAGES)
+            ),
+        }
         for row in axes
     ]
     return {
@@ -86,17 +100,33 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
 
     def draw(language: str) -> alt.TopLevelMixin:
         words = {
-            axis: {row["value"]: text.label_within(axis, row["value"], language) for row in axes if row["axis"] == axis}
+            axis: {
+                row["value"]: text.label_within(axis, row["value"], language)
+                for row in axes
+                if row["axis"] == axis
+            }
             for axis in names
         }
         title = text.plain("standardised_estimate", language)
         # the title at its axis, though the names below need more room
-        axis = alt.Axis(minExtent=EXTENT, maxExtent=EXTENT, titleX=-40, values=round_numbers(bottom, top))
-        y = alt.Y("standardised_estimate:Q", title=title, axis=axis, scale=alt.Scale(domain=domain, nice=False))
+        axis = alt.Axis(
+            minExtent=EXTENT, maxExtent=EXTENT, titleX=-40, values=round_numbers(bottom, top)
+        )
+        y = alt.Y(
+            "standardised_estimate:Q",
+            title=title,
+            axis=axis,
+            scale=alt.Scale(domain=domain, nice=False),
+        )
         points = (
             alt.Chart(TABLE)
             .transform_calculate(
-                **{f"{axis}_label": f"{json.dumps(words[axis], ensure_ascii=False)}[datum['{axis}']]" for axis in names}
+                **{
+                    f"{axis}_label": (
+                        f"{json.dumps(words[axis], ensure_ascii=False)}[datum['{axis}']]"
+                    )
+                    for axis in names
+                }
             )
             .mark_circle(size=10, opacity=0.9)
             .encode(
@@ -108,7 +138,9 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                 ),
                 y=y,
                 color=alt.Color(
-                    "significant_by:N", scale=alt.Scale(domain=[*MARKS], range=[*MARKS.values()]), legend=None
+                    "significant_by:N",
+                    scale=alt.Scale(domain=[*MARKS], range=[*MARKS.values()]),
+                    legend=None,
                 ),
                 tooltip=tips(
                     *((f"{name}:Q", text.plain(name, language), ".3~g") for name in numbers),
@@ -118,15 +150,25 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         )
         zero = alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.YDatum(0))
         by_province = alt.Chart(TABLE).mark_area(color=GREY, opacity=0.25)
-        intervals = by_province.encode(x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q")
+        intervals = by_province.encode(
+            x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q"
+        )
         layers = [intervals, zero, points]
         for number, (name, colour) in enumerate(MARKS.items()):
             line = alt.value(HEIGHT - LINE * (len(MARKS) - number - 0.5))
             ticks = alt.Chart(TABLE).transform_filter(f"datum.significant_by == '{name}'")
-            layers.append(ticks.mark_tick(color=colour, height=LINE - 4, thickness=1).encode(x="rank:Q", y=line))
-            beside = alt.Chart(TABLE).transform_filter("datum.rank == 1").encode(x=alt.value(-8), y=line)
+            layers.append(
+                ticks.mark_tick(color=colour, height=LINE - 4, thickness=1).encode(
+                    x="rank:Q", y=line
+                )
+            )
+            beside = (
+                alt.Chart(TABLE).transform_filter("datum.rank == 1").encode(x=alt.value(-8), y=line)
+            )
             label = text.plain(f"significant_{name}", language)
-            layers.append(beside.mark_text(color=colour, align="right", fontSize=11, limit=EXTENT, text=label))
+            layers.append(
+                beside.mark_text(color=colour, align="right", fontSize=11, limit=EXTENT, text=label)
+            )
         return alt.layer(*layers, width="container", height=HEIGHT)
 
     estimates = curve["standardised_estimate"].astype(float)
@@ -135,8 +177,12 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
     domain = [bottom - (top - bottom) * ticks / (HEIGHT - ticks), top]
     low, median, high = (f"{value:.3f}" for value in estimates.quantile([0, 0.5, 1]))
     counts = {name: int((curve["significant_by"] == name).sum()) for name in MARKS}
-    described = text.words("alt_curve", count=len(curve), low=low, median=median, high=high, **counts)
-    return figure("curve", text.both("curve_title"), curve, draw, described, text.both("curve_note"))
+    described = text.words(
+        "alt_curve", count=len(curve), low=low, median=median, high=high, **counts
+    )
+    return figure(
+        "curve", text.both("curve_title"), curve, draw, described, text.both("curve_note")
+    )
 
 
 def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
@@ -146,7 +192,12 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
     counts = binned.groupby("bin").size()
     rows = []
     for row in axes:
-        shares = binned[binned[row["axis"]] == row["value"]].groupby("bin").size().reindex(counts.index, fill_value=0)
+        shares = (
+            binned[binned[row["axis"]] == row["value"]]
+            .groupby("bin")
+            .size()
+            .reindex(counts.index, fill_value=0)
+        )
         labels = {
             f"label_{language}": text.plain(
                 "axis_value",
@@ -159,11 +210,15 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
         for number, share in (shares / counts).round(4).items():
             first, last = (int(edge * len(curve) / bins) for edge in (number, number + 1))
             ranks = {"first_rank": first + 1, "last_rank": last}
-            rows.append({"axis": row["axis"], "value": row["value"], **ranks, "share": share, **labels})
+            rows.append(
+                {"axis": row["axis"], "value": row["value"], **ranks, "share": share, **labels}
+            )
     data = pd.DataFrame(rows)
 
     def draw(language: str) -> alt.TopLevelMixin:
-        rank, share = (text.plain(key, language) for key in ("curve_rank", "share_of_specifications"))
+        rank, share = (
+            text.plain(key, language) for key in ("curve_rank", "share_of_specifications")
+        )
         names = alt.Axis(labelLimit=EXTENT, minExtent=EXTENT, maxExtent=EXTENT, ticks=False)
         shades = alt.Scale(scheme="blues", domainMin=0)
         return (
@@ -189,4 +244,6 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
         )
 
     described = text.words("alt_choices", count=len(axes))
-    return figure("choices", text.both("choices_title"), data, draw, described, text.both("choices_note"))
+    return figure(
+        "choices", text.both("choices_title"), data, draw, described, text.both("choices_note")
+    )

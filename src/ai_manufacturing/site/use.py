@@ -16,7 +16,8 @@ SETS = {
     "codebook": ("data_dictionary", "data_dictionary"),
 }
 LISTED = 300  # changed estimates
-# To paste into any client of DuckDB; in the browser, the page writes its own address for "https://…/".
+# To paste into any client of DuckDB; in the browser, the page writes its own address for
+# "https://…/".
 ADDRESS_LINES = f"""\
 ATTACH 'https://…/{downloads.FOLDER}/{downloads.RELEASE}' AS ai_manufacturing (READ_ONLY);
 FROM ai_manufacturing.reports.rpt_coefficients LIMIT 10;
@@ -28,10 +29,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return data sets, tables with their columns, terms, citation, quick starts, changes and history."""
     tables: dict[str, list[dict[str, Any]]] = {}
     for row in release.rows(
-        "select d.*, t.estimated_size as table_row_count from marts.data_dictionary as d "
-        "inner join duckdb_tables() as t on d.table_schema = t.schema_name and d.table_name = t.table_name "
-        "where t.database_name = current_database() "
-        "order by d.table_name <> 'fct_city_year_panel', d.table_schema, d.table_name, d.column_number"
+        "select d.*, t.estimated_size as table_row_count from marts.data_dictionary as d inner join"
+        " duckdb_tables() as t on d.table_schema = t.schema_name and d.table_name = t.table_name"
+        " where t.database_name = current_database() order by d.table_name <>"
+        " 'fct_city_year_panel', d.table_schema, d.table_name, d.column_number"
     ):
         tables.setdefault(f"{row['table_schema']}.{row['table_name']}", []).append(row)
     return {
@@ -39,10 +40,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "tables": tables,
         "tables_withheld": release.withheld,
         "sources": release.rows(
-            "select provider, provenance_class, publisher, republished_by, licence, citation_en, citation_zh, "
-            f"{terms.MAY_BE_PASSED_ON} as may_pass_on, count(distinct file_path) as file_count, "
-            "string_agg(distinct source_link, ' ' order by source_link) as links "
-            "from marts.fct_deliveries where provider is not null group by all order by provider, citation_en"
+            "select provider, provenance_class, publisher, republished_by, licence, citation_en,"
+            f" citation_zh, {terms.MAY_BE_PASSED_ON} as may_pass_on, count(distinct file_path) as"
+            " file_count, string_agg(distinct source_link, ' ' order by source_link) as links from"
+            " marts.fct_deliveries where provider is not null group by all order by provider,"
+            " citation_en"
         ),
         "withheld": release.withheld_from(terms.WIDE, *release.withheld),
         "address_lines": ADDRESS_LINES,
@@ -56,18 +58,23 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _changes(release: Release) -> dict[str, Any]:
-    """Return the changes that the release keeps: estimates lost, then moved, the farthest first, then gained."""
+    """Return the changes that the release keeps.
+
+    Estimates lost, then moved, the farthest first, then gained.
+    """
     kinds = release.rows(
         "select change_kind, count(*) as change_count, count(distinct city_id) as city_count "
         "from release.changes group by all order by all"
     )
     return {
         "kinds": kinds,
-        "estimate_count": sum(row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")),
+        "estimate_count": sum(
+            row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")
+        ),
         "estimates": release.rows(
-            "select * from release.changes where change_kind like 'estimate%' "
-            "order by list_position(['estimate_lost', 'estimate_changed', 'estimate_gained'], change_kind), "
-            "moved_std_errors desc nulls first, specification_id, term limit ?",
+            "select * from release.changes where change_kind like 'estimate%' order by"
+            " list_position(['estimate_lost', 'estimate_changed', 'estimate_gained'], change_kind),"
+            " moved_std_errors desc nulls first, specification_id, term limit ?",
             LISTED,
         ),
         "cells": release.rows(
@@ -79,6 +86,11 @@ def _changes(release: Release) -> dict[str, Any]:
 
 
 def _replaced(release: Release) -> Origin | None:
-    """Return whose numbers the release before had, if that was another extract set: then there are no changes."""
+    """Return whose numbers the release before had, if that was another extract set.
+
+    Then there are no changes.
+    """
     before = release.rows("select extract_set, extract_set_kind as kind from release.previous")
-    return next((origin for row in before if (origin := Origin(**row)) != release.manifest.origin), None)
+    return next(
+        (origin for row in before if (origin := Origin(**row)) != release.manifest.origin), None
+    )

@@ -1,8 +1,8 @@
 """The synthetic sample: a delivery in a vendor's shape whose true parameters are known and whose numbers are not real.
 
-`truth` holds the true parameters, `shocks` what units may share, `panel` draws the city-years from them, `files` splits
-the city-years over industries and writes them. What the paper prints and no draw of this kind can give is listed in
-`truth`.
+`truth` holds the true parameters, `shocks` what units may share, `panel` draws the city-years from
+them, `files` splits the city-years over industries and writes them. What the paper prints and no
+draw of this kind can give is listed in `truth`.
 """
 
 from ai_manufacturing.synthetic.files import NotSyntheticError, write

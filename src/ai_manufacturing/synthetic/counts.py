@@ -58,8 +58,12 @@ def draw_firms(rng: Generator, truth: Truth, geography: Geography, years: Intege
     """Draw all firms: national growth, a growth rate of the city's own, noise."""
     count = len(geography.size)
     root = geography.root
-    slope = correlated(rng.uniform(-truth.firm_growth_slope_range, truth.firm_growth_slope_range, (count, 1)), root)
-    noise = autoregressive(rng, (count, len(years)), truth.firm_noise_sd, truth.firm_noise_persistence, root)
+    slope = correlated(
+        rng.uniform(-truth.firm_growth_slope_range, truth.firm_growth_slope_range, (count, 1)), root
+    )
+    noise = autoregressive(
+        rng, (count, len(years)), truth.firm_noise_sd, truth.firm_noise_persistence, root
+    )
     growth = two_phase_growth(years, truth.firm_growth_to_2016, truth.firm_growth_after_2016)
     level = np.log(FIRMS_PER_100M_CNY) + geography.size + 0.3 * rng.standard_normal(count)
     firms = np.rint(np.exp(anchored(level, growth + slope * years_to_last(len(years)) + noise)))
@@ -67,7 +71,10 @@ def draw_firms(rng: Generator, truth: Truth, geography: Geography, years: Intege
 
 
 def by_year(shift: PerEventYear, years: Integers) -> Floats:
-    """Return a shift per year: 2015 has none, those before 2011 and after 2019, unprinted, repeat their neighbours."""
+    """Return a shift per year.
+
+    2015 has none, those before 2011 and after 2019, unprinted, repeat their neighbours.
+    """
     return np.array([*shift[:4], 0.0, *shift[4:]])[np.clip(years - 2011, 0, 8)]
 
 
@@ -81,8 +88,8 @@ def draw_flows(rng: Generator, last_stock: Integers, entered: Floats, leaving: F
     last_stock : NDArray[np.int64]
         Stock at the end of the last year, by unit.
     entered, leaving : NDArray[np.float64]
-        Units by years: the chance that a firm alive at the end of the year entered in it, and exits expected per firm
-        then alive.
+        Units by years: the chance that a firm alive at the end of the year entered in it, and exits
+        expected per firm then alive.
 
     Returns
     -------
@@ -104,7 +111,8 @@ def draw_ai_firms(rng: Generator, truth: Truth, geography: Geography, years: Int
     count = len(geography.size)
     treated = geography.is_secondary_dominant[:, None]
     entry_noise, exit_noise = (
-        truth.flow_noise_sd * correlated(rng.standard_normal((count, len(years))), geography.root) for _ in range(2)
+        truth.flow_noise_sd * correlated(rng.standard_normal((count, len(years))), geography.root)
+        for _ in range(2)
     )
     entry_rate = np.where(years <= 2016, truth.entry_rate_to_2016, truth.entry_rate_after_2016)
     entered = entry_rate * np.exp(treated * by_year(truth.entry_shift, years) + entry_noise)
@@ -121,7 +129,11 @@ def draw_patents(
     persistence, root = truth.outcome_noise_persistence, geography.root
     shared = autoregressive(rng, firms.shape, truth.patent_shared_noise_sd, persistence, root)
     common = truth.patent_growth * trend + truth.patents_on_city_firms * np.log(firms) + shared
-    level = np.log(MEDIAN_APPLICATIONS) + 1.2 * geography.relative_size + 0.4 * rng.standard_normal(count)
+    level = (
+        np.log(MEDIAN_APPLICATIONS)
+        + 1.2 * geography.relative_size
+        + 0.4 * rng.standard_normal(count)
+    )
 
     def draw_total(log_level: Floats) -> Integers:
         own = autoregressive(rng, firms.shape, truth.patent_own_noise_sd, persistence, root)
@@ -168,7 +180,9 @@ def _draw_ai_patents(
     active: Flags,
     root: Floats | None,
 ) -> Integers:
-    noise = autoregressive(rng, level.shape, truth.ai_patent_noise_sd, truth.outcome_noise_persistence, root)
+    noise = autoregressive(
+        rng, level.shape, truth.ai_patent_noise_sd, truth.outcome_noise_persistence, root
+    )
     counts = np.where(active[:, None], rng.poisson(level * np.exp(log_share + noise)), 0)
     # An active city has an AI patent in the last year.
     counts[active, -1] = np.maximum(counts[active, -1], 1)

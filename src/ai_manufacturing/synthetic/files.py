@@ -22,23 +22,51 @@ from ai_manufacturing.synthetic.yearbook import DIGITS
 
 SYNTHETIC_MARK = "合成样本（synthetic sample）"
 NOTICE = (
-    "Every number in this extract set is synthetic: drawn at random from the true parameters below. "
-    "Only unit names and codes, industry names and codes and a few orders of magnitude are real."
+    "Every number in this extract set is synthetic: drawn at random from the true parameters below."
+    " Only unit names and codes, industry names and codes and a few orders of magnitude are real."
 )
 
 SCOPE_SECTIONS = ("B", "C", "D", "E")
 # Internet and software firms: outside the paper's scope, and where most AI firms are.
 OUTSIDE_DIVISIONS = ("64", "65")
-PATENT_DIVISIONS = ("06", "26", "27", "29", "30", "33", "34", "35", "36", "37", "38", "39", "40", "44", "48")
+PATENT_DIVISIONS = (
+    "06",
+    "26",
+    "27",
+    "29",
+    "30",
+    "33",
+    "34",
+    "35",
+    "36",
+    "37",
+    "38",
+    "39",
+    "40",
+    "44",
+    "48",
+)
 OUTSIDE_PATENT_DIVISIONS = ("65",)
-# Relative weights; a division that is not named has weight 1 among all firms and patents, 0 among AI firms and patents.
+# Relative weights; a division that is not named has weight 1 among all firms and patents, 0 among
+# AI firms and patents.
 FIRM_WEIGHTS = {
     **dict.fromkeys(("07", "12", "16"), 0.02),
     **dict.fromkeys(("06", "08", "09", "11", "25", "28", "45", "46"), 0.2),
     **dict.fromkeys(("13", "18", "29", "30", "38", "39", "47"), 4.0),
     **dict.fromkeys(("33", "34", "35", "48", "50"), 6.0),
 }
-AI_WEIGHTS = {"39": 30, "35": 18, "34": 14, "38": 12, "40": 10, "36": 8, "37": 3, "27": 2, "44": 2, "50": 1}
+AI_WEIGHTS = {
+    "39": 30,
+    "35": 18,
+    "34": 14,
+    "38": 12,
+    "40": 10,
+    "36": 8,
+    "37": 3,
+    "27": 2,
+    "44": 2,
+    "50": 1,
+}
 PATENT_WEIGHTS = {"39": 8, "38": 7, "35": 6, "34": 5, "26": 5, "40": 4, "36": 4}
 
 PATENT_TYPES = ("发明", "实用新型", "外观设计")
@@ -76,7 +104,9 @@ class NotSyntheticError(Exception):
 def refuse_delivered(out: Path) -> None:
     """Raise NotSyntheticError if a folder holds files and is not a synthetic extract set."""
     if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
-        raise NotSyntheticError(f"{out} holds delivered files. Nothing was written; choose an empty folder.")
+        raise NotSyntheticError(
+            f"{out} holds delivered files. Nothing was written; choose an empty folder."
+        )
 
 
 def write(out: Path, seed: int, period: range) -> None:
@@ -94,7 +124,8 @@ def write(out: Path, seed: int, period: range) -> None:
     Raises
     ------
     NotSyntheticError
-        If the folder holds files and is not a synthetic extract set: delivered files are not overwritten.
+        If the folder holds files and is not a synthetic extract set: delivered files are not
+        overwritten.
     """
     refuse_delivered(out)
     panel = draw(seed, period)
@@ -110,7 +141,8 @@ def write(out: Path, seed: int, period: range) -> None:
         "period": {
             "first_year": period[0],
             "last_year": period[-1],
-            # the draw is anchored in its last year where the project's base year is none of its years
+            # the draw is anchored in its last year where the project's base year is none of its
+            # years
             "base_year": base_year if base_year in period else period[-1],
         },
         "seed": seed,
@@ -123,7 +155,10 @@ def write(out: Path, seed: int, period: range) -> None:
 
 
 def industries() -> pd.DataFrame:
-    """Return the divisions of the sample in order of code: sections B to E, then those outside the scope."""
+    """Return the divisions of the sample in order of code.
+
+    Sections B to E, then those outside the scope.
+    """
     seed = pd.read_csv(project_root() / "seeds" / "industries.csv", dtype="str")
     chosen = seed["section"].isin(SCOPE_SECTIONS) | seed["industry_code"].isin(OUTSIDE_DIVISIONS)
     return seed[chosen].sort_values("industry_code", ignore_index=True)
@@ -198,16 +233,23 @@ def _write_firm_survival(folder: Path, rng: Generator, panel: CityYears) -> None
     ai_weights = np.where(outside, 1.0, _weights(codes, AI_WEIGHTS, 0))
 
     last_outside_ai = rng.poisson(4.0 * panel.ai_firms.stock[:, -1] + 1e-4 * panel.firms[:, -1])
-    outside_ai = draw_flows(rng, last_outside_ai, np.full(panel.firms.shape, 0.22), np.full(panel.firms.shape, 0.05))
+    outside_ai = draw_flows(
+        rng, last_outside_ai, np.full(panel.firms.shape, 0.22), np.full(panel.firms.shape, 0.05)
+    )
     outside_others = np.rint(0.09 * panel.firms).astype(np.int64)
     inside_others = panel.firms - panel.ai_firms.stock
 
     shape = (len(panel.firms), len(codes), len(panel.years))
     counts = {name: np.zeros(shape, dtype=np.int64) for name in (*FIRM_HEADERS, *AI_FIRM_HEADERS)}
-    for part, ai_flows, others in ((~outside, panel.ai_firms, inside_others), (outside, outside_ai, outside_others)):
+    for part, ai_flows, others in (
+        (~outside, panel.ai_firms, inside_others),
+        (outside, outside_ai, outside_others),
+    ):
         ai = spread_flows(rng, ai_flows, ai_weights[part])
         other = _spread_other_firms(rng, others, firm_weights[part])
-        for name, ai_name, field in zip(FIRM_HEADERS, AI_FIRM_HEADERS, ("stock", "entries", "exits"), strict=True):
+        for name, ai_name, field in zip(
+            FIRM_HEADERS, AI_FIRM_HEADERS, ("stock", "entries", "exits"), strict=True
+        ):
             counts[ai_name][:, part] = getattr(ai, field)
             counts[name][:, part] = getattr(ai, field) + getattr(other, field)
 
@@ -228,7 +270,9 @@ def _write_firm_survival(folder: Path, rng: Generator, panel: CityYears) -> None
 def _write_patents(folder: Path, rng: Generator, panel: CityYears) -> None:
     codes = pd.Series([*PATENT_DIVISIONS, *OUTSIDE_PATENT_DIVISIONS])
     outside = codes.isin(OUTSIDE_PATENT_DIVISIONS).to_numpy()
-    shares = _weights(codes, PATENT_WEIGHTS, 1) * np.exp(0.9 * rng.standard_normal((len(panel.firms), len(codes))))
+    shares = _weights(codes, PATENT_WEIGHTS, 1) * np.exp(
+        0.9 * rng.standard_normal((len(panel.firms), len(codes)))
+    )
     ai_shares = _weights(codes, AI_WEIGHTS, 0)[~outside]
     ai_shares /= ai_shares.sum()
 
@@ -238,7 +282,9 @@ def _write_patents(folder: Path, rng: Generator, panel: CityYears) -> None:
     for at, kind in enumerate(PATENT_TYPES):
         for name, inventions in (("专利申请数", panel.applications), ("专利授权数", panel.grants)):
             patents = _patents_of_type(rng, kind, inventions)
-            ai, other = np.zeros((2, len(panel.firms), len(codes), len(panel.years)), dtype=np.int64)
+            ai, other = np.zeros(
+                (2, len(panel.firms), len(codes), len(panel.years)), dtype=np.int64
+            )
             ai[:, ~outside] = rng.multinomial(patents.ai, ai_shares).transpose(0, 2, 1)
             ai[:, outside] = rng.poisson(3.0 * patents.ai)[:, None]
             other[:, ~outside] = split(patents.total - patents.ai, shares[:, ~outside])
@@ -264,7 +310,9 @@ def _patents_of_type(rng: Generator, kind: str, inventions: Patents) -> Patents:
     """Return the patents of a type; inventions are those of the panel, the other types follow them."""
     if kind == "发明":
         return inventions
-    relative = PATENTS_PER_INVENTION[kind] * np.exp(0.2 * rng.standard_normal(inventions.total.shape))
+    relative = PATENTS_PER_INVENTION[kind] * np.exp(
+        0.2 * rng.standard_normal(inventions.total.shape)
+    )
     total = np.rint(inventions.total * relative).astype(np.int64)
     ai = rng.poisson(inventions.ai * relative * AI_RELATIVE_SHARE[kind])
     return Patents(total, np.minimum(ai, total))
@@ -288,11 +336,17 @@ def _write_city_yearbook(folder: Path, panel: CityYears) -> None:
 
 def _printed(values: Floats, digits: int) -> pa.Array:
     """Return numbers as a yearbook prints them, missing ones as null."""
-    return pa.array([None if np.isnan(value) else f"{value:.{digits}f}" for value in values.tolist()], pa.string())
+    return pa.array(
+        [None if np.isnan(value) else f"{value:.{digits}f}" for value in values.tolist()],
+        pa.string(),
+    )
 
 
 def _unit_columns(unit: NDArray[np.intp]) -> dict[str, pa.Array]:
-    return {"城市代码": _taken(units()["city_id"], unit), "城市名称": _taken(units()["name_zh"], unit)}
+    return {
+        "城市代码": _taken(units()["city_id"], unit),
+        "城市名称": _taken(units()["name_zh"], unit),
+    }
 
 
 def _weights(codes: pd.Series, by_code: Mapping[str, float], otherwise: int) -> Floats:
@@ -307,4 +361,8 @@ def _taken(labels: pd.Series, index: NDArray[np.intp]) -> pa.Array:
 def _write_csv(path: Path, columns: dict[str, pa.Array | NDArray[np.int64]]) -> None:
     rows = len(columns["城市代码"])
     table = pa.table({**columns, "数据来源": pa.repeat(SYNTHETIC_MARK, rows)})
-    pa_csv.write_csv(table, path, pa_csv.WriteOptions(quoting_style="none", quoting_header="none", batch_size=65536))
+    pa_csv.write_csv(
+        table,
+        path,
+        pa_csv.WriteOptions(quoting_style="none", quoting_header="none", batch_size=65536),
+    )

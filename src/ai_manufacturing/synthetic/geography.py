@@ -12,12 +12,14 @@ from ai_manufacturing.synthetic.paths import Flags, Floats, Integers, correlated
 
 YEARBOOK_SHARE = 260 / 367  # of the units of seeds/cities.csv
 
-# The paper's facts about 2020: five named cities, 46 with 10 to 100 AI firms and 124 with 1 to 9, 2,923 in all.
+# The paper's facts about 2020: five named cities, 46 with 10 to 100 AI firms and 124 with 1 to 9,
+# 2,923 in all.
 TOP_FIVE_AI_FIRMS = {"深圳": 643, "苏州": 165, "广州": 150, "东莞": 135, "上海": 120}
 MIDDLE_AI_FIRMS = np.rint(10 + 85 * np.linspace(1, 0, 46) ** 3.6).astype(np.int64)
 SINGLE_DIGIT_AI_FIRMS = np.rint(1 + 8 * np.linspace(1, 0, 124) ** 2.9).astype(np.int64)
 
-# Orders of magnitude in 2020: GDP (100 million CNY), resident and registered population (10,000 persons).
+# Orders of magnitude in 2020: GDP (100 million CNY), resident and registered population (10,000
+# persons).
 KNOWN_CITIES = {
     "上海": (38700, 2490, 1475),
     "北京": (36100, 2190, 1400),
@@ -83,7 +85,9 @@ class Geography:
     @property
     def is_secondary_dominant(self) -> Flags:
         """Yearbook cities whose secondary share of 2015 is above the median: treated in equation 3."""
-        return self.in_yearbook & (self.secondary_share_2015 > np.median(self.secondary_share_2015[self.in_yearbook]))
+        return self.in_yearbook & (
+            self.secondary_share_2015 > np.median(self.secondary_share_2015[self.in_yearbook])
+        )
 
 
 @cache
@@ -98,23 +102,34 @@ def ranks(values: Floats) -> Integers:
 
 
 def draw_geography(rng: Generator, root: Floats | None) -> Geography:
-    """Draw sizes, populations and shares, and rank the units by AI; shares, which event studies split by, by `root`."""
+    """Draw sizes, populations and shares, and rank the units by AI.
+
+    Shares, which event studies split by, by `root`.
+    """
     table = units()
     names = table["short_name_zh"].to_numpy()
     count = len(names)
-    is_city = table["unit_kind"].isin(["municipality", "prefecture_level"]) & table["name_zh"].str.endswith("市")
+    is_city = table["unit_kind"].isin(["municipality", "prefecture_level"]) & table[
+        "name_zh"
+    ].str.endswith("市")
     region = table["region"]
 
     size = MEDIAN_GDP + region.map(REGION_SIZE).to_numpy() + 0.75 * rng.standard_normal(count)
     size = np.minimum(np.where(is_city, size, size - 1.5), LARGEST_UNNAMED_GDP)
-    income = region.map(REGION_INCOME).to_numpy() + 0.2 * (size - MEDIAN_GDP) + 0.25 * rng.standard_normal(count)
+    income = (
+        region.map(REGION_INCOME).to_numpy()
+        + 0.2 * (size - MEDIAN_GDP)
+        + 0.25 * rng.standard_normal(count)
+    )
     resident = size + np.log(1e4) - income
     registered = resident + 0.04 - 0.08 * (size - MEDIAN_GDP) + 0.06 * rng.standard_normal(count)
     for name, levels in KNOWN_CITIES.items():
         size[names == name], resident[names == name], registered[names == name] = np.log(levels)
     # The five with most AI firms are service cities: controls in the event studies.
     top_five = np.isin(names, list(TOP_FIVE_AI_FIRMS))
-    secondary_share = np.clip(0.44 + 0.06 * correlated(rng.standard_normal(count), root), 0.28, 0.58)
+    secondary_share = np.clip(
+        0.44 + 0.06 * correlated(rng.standard_normal(count), root), 0.28, 0.58
+    )
     secondary_share[top_five] = rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))
 
     in_yearbook = ranks(np.where(is_city, size, -np.inf)) < round(YEARBOOK_SHARE * count)

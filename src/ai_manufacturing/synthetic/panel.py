@@ -48,7 +48,9 @@ class CityYears:
     yearbook: dict[str, Floats]
 
 
-def draw(seed: int, period: range, truth: Truth = TRUTH, shocks: CommonShocks | None = None) -> CityYears:
+def draw(
+    seed: int, period: range, truth: Truth = TRUTH, shocks: CommonShocks | None = None
+) -> CityYears:
     """Draw all that the files hold at the level of unit and year.
 
     Parameters

@@ -25,7 +25,9 @@ def autoregressive(
     """Draw stationary first-order autoregressive noise, units by years, correlated over units by `root`."""
     noise = correlated(rng.standard_normal(shape), root)
     for year in range(1, shape[1]):
-        noise[:, year] = persistence * noise[:, year - 1] + np.sqrt(1 - persistence**2) * noise[:, year]
+        noise[:, year] = (
+            persistence * noise[:, year - 1] + np.sqrt(1 - persistence**2) * noise[:, year]
+        )
     return sd * noise
 
 
@@ -50,4 +52,8 @@ def with_mean_growth(path: Floats, growth: float) -> Floats:
 
 def two_phase_growth(years: Integers, to_2016: float, after_2016: float) -> Floats:
     """Return the log path, zero in 2020, of a growth rate that changes after 2016."""
-    return to_2016 * np.minimum(years - 2016, 0) + after_2016 * np.maximum(years - 2016, 0) - 4 * after_2016
+    return (
+        to_2016 * np.minimum(years - 2016, 0)
+        + after_2016 * np.maximum(years - 2016, 0)
+        - 4 * after_2016
+    )

@@ -1,6 +1,9 @@
-"""Synthetic registers of firms and patents, of any size: drawn and written by DuckDB file by file, in bounded memory.
+"""Synthetic registers of firms and patents, of any size.
 
-A row is a function of its number and the seed. One row in five thousand has a fault of each kind that is set aside.
+Drawn and written by DuckDB file by file, in bounded memory.
+
+A row is a function of its number and the seed. One row in five thousand has a fault of each kind
+that is set aside.
 """
 
 import csv
@@ -26,50 +29,66 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-GOODS = _words(
-    """
+GOODS = _words("""
     五金产品 机械设备 建筑材料 电子产品 日用百货 服装服饰 针纺织品 塑料制品 橡胶制品 金属制品 仪器仪表 电线电缆
     通用零部件 汽车零部件 化工产品 农副产品 食品添加剂 家用电器 办公用品 家具 包装材料 纸制品 玻璃制品 陶瓷制品
     照明器具 消防器材 环保设备 制冷设备 模具 轴承 阀门 电子元器件 计算机软硬件及辅助设备 通讯设备 文具用品
     工艺品 水泥制品 木材 钢材 煤炭及制品
-    """
-)
+    """)
 ACTIONS = _words("制造 销售 批发 零售 加工 研发 维修 租赁 安装 进出口")
-OTHER_PHRASES = _words(
-    """
+OTHER_PHRASES = _words("""
     建筑工程施工 市政工程施工 园林绿化工程施工 道路货物运输 普通货物仓储服务 物业管理 企业管理咨询 信息咨询服务
     技术推广服务 劳务派遣服务 广告设计、代理 会议及展览服务 电力供应 热力生产和供应 自来水生产与供应 煤炭开采
     房屋建筑工程 机电设备安装工程 软件开发 信息系统集成服务 货物进出口 技术进出口 国内贸易代理 餐饮服务 住宿服务
-    """
-)
-AI_PHRASES = _words(
-    """
+    """)
+AI_PHRASES = _words("""
     人工智能应用软件开发 人工智能基础软件开发 智能机器人的研发 工业机器人制造 服务消费机器人制造
     计算机视觉技术开发 语音识别系统研发 人脸识别设备销售 深度学习算法研究 数据标注服务 无人驾驶技术研发
     智能无人飞行器制造 自然语言处理软件开发 知识图谱平台开发
-    """
-)
+    """)
 TRAP_PHRASES = _words("智能家居销售（不含人工智能） 人工智能除外的软件开发 学习用品销售 智能卡销售")
 APPROVAL = "（依法须经批准的项目，经相关部门批准后方可开展经营活动）"
 
-OBJECTS = _words(
-    """
+OBJECTS = _words("""
     轴承 阀门 电机 变压器 电缆 焊接夹具 数控机床 输送带 搅拌器 过滤器 换热器 锂电池 太阳能组件 显示面板
     印刷电路板 传感器 混凝土 钢梁 脚手架 煤矿支架 汽车座椅 制动器 纺织机 注塑模具 涂料 催化剂 药物组合物 饮料
     包装盒 鞋底
-    """
-)
+    """)
 FORMS = _words("的制备方法 的加工装置 的检测系统 及其控制方法 的结构 用支撑架 清洗设备 冷却机构")
-AI_TITLES = _words(
-    """
+AI_TITLES = _words("""
     基于深度学习的|缺陷检测方法 基于卷积神经网络的|识别方法 一种用于|搬运的工业机器人 基于强化学习的|调度方法
     一种|人脸识别装置 基于知识图谱的|故障诊断方法
-    """
+    """)
+ENGLISH_TITLES = (
+    "Bearing housing for a conveyor",
+    "Method for preparing a catalyst",
+    "Deep learning based inspection",
 )
-ENGLISH_TITLES = ("Bearing housing for a conveyor", "Method for preparing a catalyst", "Deep learning based inspection")
 # Relative frequency of the divisions in which firms are; one that is not named has weight 1.
-FIRM_WEIGHTS = {"51": 25, "52": 25, "33": 6, "34": 6, "35": 6, "47": 4, "48": 6, "50": 6, "65": 8, "72": 8, "13": 4}
-IPC_WEIGHTS = {"G06F": 8, "H04L": 6, "H01L": 5, "A61K": 5, "B65G": 4, "E04G": 3, "G01N": 5, "B23K": 3, "H02J": 3}
+FIRM_WEIGHTS = {
+    "51": 25,
+    "52": 25,
+    "33": 6,
+    "34": 6,
+    "35": 6,
+    "47": 4,
+    "48": 6,
+    "50": 6,
+    "65": 8,
+    "72": 8,
+    "13": 4,
+}
+IPC_WEIGHTS = {
+    "G06F": 8,
+    "H04L": 6,
+    "H01L": 5,
+    "A61K": 5,
+    "B65G": 4,
+    "E04G": 3,
+    "G01N": 5,
+    "B23K": 3,
+    "H02J": 3,
+}
 
 
 def write(
@@ -98,11 +117,14 @@ def write(
     Raises
     ------
     NotSyntheticError
-        If the folder holds files and is not a synthetic extract set: delivered files are not overwritten.
+        If the folder holds files and is not a synthetic extract set: delivered files are not
+        overwritten.
     """
     refuse_delivered(out)
     out.mkdir(parents=True, exist_ok=True)
-    with duckdb_client.connect(config={"threads": 2, "memory_limit": "1GB"}, reads_files=True) as connection:
+    with duckdb_client.connect(
+        config={"threads": 2, "memory_limit": "1GB"}, reads_files=True
+    ) as connection:
         connection.execute("set preserve_insertion_order = false")
         _make_slots(connection)
         # like a register that each province keeps: a file holds the cities of neighbouring codes
@@ -117,14 +139,22 @@ def write(
             first, last = (patents * edge // len(years) for edge in (position, position + 1))
             path = out / f"patent_register/专利登记_{year}.{file_format}"
             _copy(connection, _patents(first, last, year, seed), path)
-    description = {"name": "registers", "kind": "synthetic", "seed": seed, "notice": NOTICE, "mark": SYNTHETIC_MARK}
+    description = {
+        "name": "registers",
+        "kind": "synthetic",
+        "seed": seed,
+        "notice": NOTICE,
+        "mark": SYNTHETIC_MARK,
+    }
     text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False, width=1000)
     (out / "extract_set.yml").write_text(text, encoding="utf-8")
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    options = "format parquet, compression zstd" if path.suffix == ".parquet" else "format csv, header"
+    options = (
+        "format parquet, compression zstd" if path.suffix == ".parquet" else "format csv, header"
+    )
     connection.execute(f"copy ({query}) to {literal(path)} ({options})")
 
 
@@ -136,13 +166,18 @@ def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
     subclasses = [row["ipc"] for row in _read(seeds / "ipc_industries.csv") if len(row["ipc"]) == 4]
     # a quarter of the firms in a handful of cities, and none without a slot
     columns = {
-        "city_code": _slots(cities, {city: 400 / (10 + rank) for rank, city in enumerate(cities[::-1])}),
+        "city_code": _slots(
+            cities, {city: 400 / (10 + rank) for rank, city in enumerate(cities[::-1])}
+        ),
         "division": _slots(divisions, FIRM_WEIGHTS),
         "ipc": _slots(subclasses, IPC_WEIGHTS),
     }
-    connection.execute("create table slots (slot integer, city_code varchar, division varchar, ipc varchar)")
+    connection.execute(
+        "create table slots (slot integer, city_code varchar, division varchar, ipc varchar)"
+    )
     connection.executemany(
-        "insert into slots values (?, ?, ?, ?)", list(zip(range(SLOTS), *columns.values(), strict=True))
+        "insert into slots values (?, ?, ?, ?)",
+        list(zip(range(SLOTS), *columns.values(), strict=True)),
     )
 
 
@@ -214,7 +249,10 @@ def _firms(first: int, last: int, slots: range, seed: int) -> str:
 
 def _patents(first: int, last: int, year: int, seed: int) -> str:
     titles = [title.split("|") for title in AI_TITLES]
-    ai_title = f"{_list([t[0] for t in titles])}[k] || {_pick(OBJECTS, 12)} || {_list([t[1] for t in titles])}[k]"
+    ai_title = (
+        f"{_list([t[0] for t in titles])}[k] || {_pick(OBJECTS, 12)} ||"
+        f" {_list([t[1] for t in titles])}[k]"
+    )
     return f"""
     with rows as ({_numbered(first, last, seed + 1)}),
     drawn as (

@@ -17,8 +17,8 @@ from ai_manufacturing.system.great_circle import RADIUS_KM, angles
 class CommonShocks:
     """Correlation of the noise of units, in every series that the generator draws.
 
-    Series are independent of each other: firms and outcomes each have a shock of their own, so that no effect of one on
-    the other comes in. Variances stay those of `truth`.
+    Series are independent of each other: firms and outcomes each have a shock of their own, so that
+    no effect of one on the other comes in. Variances stay those of `truth`.
 
     Attributes
     ----------
@@ -53,11 +53,22 @@ def correlation(shocks: CommonShocks) -> Floats:
 @cache
 def distances_km() -> Floats:
     """Return the great-circle distances of the units, shape (units, units)."""
-    places = pd.read_csv(project_root() / "seeds" / "cities.csv", dtype={"city_id": str}).set_index("city_id")
-    return RADIUS_KM * angles(places.loc[units()["city_id"], ["longitude", "latitude"]].to_numpy(float))
+    places = pd.read_csv(project_root() / "seeds" / "cities.csv", dtype={"city_id": str}).set_index(
+        "city_id"
+    )
+    return RADIUS_KM * angles(
+        places.loc[units()["city_id"], ["longitude", "latitude"]].to_numpy(float)
+    )
 
 
 @cache
 def root(shocks: CommonShocks | None) -> Floats | None:
-    """Return a root of the correlation, by which independent noise is multiplied; None for units of their own."""
-    return None if shocks is None else np.linalg.cholesky(correlation(shocks)).astype(np.float64, copy=False)
+    """Return a root of the correlation, by which independent noise is multiplied.
+
+    None for units of their own.
+    """
+    return (
+        None
+        if shocks is None
+        else np.linalg.cholesky(correlation(shocks)).astype(np.float64, copy=False)
+    )

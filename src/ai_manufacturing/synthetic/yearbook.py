@@ -23,8 +23,8 @@ from ai_manufacturing.synthetic.paths import (
 )
 from ai_manufacturing.synthetic.truth import Truth
 
-# The losses behind the printed numbers of observations: 2,858 = 260 x 11 - 2, 2,598 = 260 x 10 - 2, 2,596 two fewer,
-# 2,852 six fewer than 2,858, 1,785 = 255 x 7.
+# The losses behind the printed numbers of observations: 2,858 = 260 x 11 - 2, 2,598 = 260 x 10 - 2,
+# 2,596 two fewer, 2,852 six fewer than 2,858, 1,785 = 255 x 7.
 RD_MISSING = (2010, 2)
 RESIDENT_POPULATION_MISSING = (2011, 6)
 MANUFACTURING_EMPLOYMENT_MISSING = (2011, 2)
@@ -59,41 +59,53 @@ def draw_yearbook(
     geography : Geography
         Levels of 2020 and the secondary share of 2015.
     measures : NDArray[np.float64]
-        What the outcomes react to, 3 by units by years: ln(1 + M) for firms, ln applications, ln grants.
+        What the outcomes react to, 3 by units by years: ln(1 + M) for firms, ln applications, ln
+        grants.
     years : NDArray[np.int64]
         Statistical years.
 
     Returns
     -------
     dict of str to NDArray[np.float64]
-        Series by name, units by years, in the units of their names and rounded as printed; NaN is missing.
+        Series by name, units by years, in the units of their names and rounded as printed; NaN is
+        missing.
     """
     logs = _draw_controls(rng, truth, geography, measures[0])
     logs["gdp_100m_cny"] = _draw_gdp(rng, truth, geography, measures, logs)
     logs |= _draw_employment(rng, truth, geography, measures, logs["unit_employment_10k"])
     primary_share, secondary_share = _draw_shares(rng, truth, geography, measures, years == 2015)
 
-    series: dict[str, Floats] = {name: np.exp(values).round(DIGITS.get(name, 2)) for name, values in logs.items()}
+    series: dict[str, Floats] = {
+        name: np.exp(values).round(DIGITS.get(name, 2)) for name, values in logs.items()
+    }
     gdp = series["gdp_100m_cny"]
     series["gdp_per_capita_cny"] = np.rint(gdp / series["resident_population_10k"] * 1e4)
     series["primary_100m_cny"] = np.round(gdp * primary_share, 2)
     series["secondary_100m_cny"] = np.round(gdp * secondary_share, 2)
-    series["tertiary_100m_cny"] = np.round(gdp - series["primary_100m_cny"] - series["secondary_100m_cny"], 2)
+    series["tertiary_100m_cny"] = np.round(
+        gdp - series["primary_100m_cny"] - series["secondary_100m_cny"], 2
+    )
     _remove_missing(rng, series, geography, years)
     return series
 
 
-def _draw_controls(rng: Generator, truth: Truth, geography: Geography, m_firms: Floats) -> dict[str, Floats]:
+def _draw_controls(
+    rng: Generator, truth: Truth, geography: Geography, m_firms: Floats
+) -> dict[str, Floats]:
     """Draw the logs of populations, unit employment, R&D personnel and the five added controls."""
     count = len(geography.size)
     size = geography.relative_size
     to_last = years_to_last(m_firms.shape[1])
 
     def noise(sd: float) -> Floats:
-        return autoregressive(rng, m_firms.shape, sd, truth.outcome_noise_persistence, geography.root)
+        return autoregressive(
+            rng, m_firms.shape, sd, truth.outcome_noise_persistence, geography.root
+        )
 
     def trend(growth: float, spread: float) -> Floats:
-        return (growth + spread * correlated(rng.standard_normal((count, 1)), geography.root)) * to_last
+        return (
+            growth + spread * correlated(rng.standard_normal((count, 1)), geography.root)
+        ) * to_last
 
     def scattered(sd: float) -> Floats:
         return sd * rng.standard_normal(count)
@@ -115,7 +127,9 @@ def _draw_controls(rng: Generator, truth: Truth, geography: Geography, m_firms: 
             truth.rd_personnel_on_firms * m_firms + trend(0.09, 0.03) + noise(0.2),
         ),
     }
-    for (name, (level, elasticity, growth)), sd in zip(ADDED_CONTROLS.items(), truth.mediator_noise_sd, strict=True):
+    for (name, (level, elasticity, growth)), sd in zip(
+        ADDED_CONTROLS.items(), truth.mediator_noise_sd, strict=True
+    ):
         logs[name] = anchored(
             np.log(level) + elasticity * size + scattered(0.3),
             truth.mediators_on_firms * m_firms + growth * to_last + noise(sd),
@@ -124,7 +138,11 @@ def _draw_controls(rng: Generator, truth: Truth, geography: Geography, m_firms: 
 
 
 def _draw_gdp(
-    rng: Generator, truth: Truth, geography: Geography, measures: Floats, controls: dict[str, Floats]
+    rng: Generator,
+    truth: Truth,
+    geography: Geography,
+    measures: Floats,
+    controls: dict[str, Floats],
 ) -> Floats:
     """Draw ln GDP, which moves each year part of the way to its long-run value."""
     long_run = (
@@ -136,13 +154,20 @@ def _draw_gdp(
     )
     path = long_run.copy()
     for year in range(1, path.shape[1]):
-        path[:, year] = truth.gdp_persistence * path[:, year - 1] + (1 - truth.gdp_persistence) * long_run[:, year]
-    noise = autoregressive(rng, path.shape, truth.gdp_noise_sd, truth.gdp_persistence, geography.root)
+        path[:, year] = (
+            truth.gdp_persistence * path[:, year - 1]
+            + (1 - truth.gdp_persistence) * long_run[:, year]
+        )
+    noise = autoregressive(
+        rng, path.shape, truth.gdp_noise_sd, truth.gdp_persistence, geography.root
+    )
     gdp = anchored(geography.size, with_mean_growth(path, truth.gdp_growth) + noise)
     # High income is GDP per head of the first year above the median; firms do less below it.
     first_income = gdp[:, 0] - controls["resident_population_10k"][:, 0]
     low_income = first_income <= np.median(first_income[geography.in_yearbook])
-    lag: Floats = truth.high_income_difference * low_income[:, None] * (measures[0] - measures[0][:, :1])
+    lag: Floats = (
+        truth.high_income_difference * low_income[:, None] * (measures[0] - measures[0][:, :1])
+    )
     return gdp - lag
 
 
@@ -152,14 +177,24 @@ def _draw_employment(
     """Draw the logs of secondary employment and, within it, manufacturing employment."""
     count = len(geography.size)
     persistence, root = truth.outcome_noise_persistence, geography.root
-    shared = autoregressive(rng, unit_employment.shape, truth.secondary_employment_noise_sd, persistence, root)
-    own_variance = truth.manufacturing_employment_noise_sd**2 - truth.secondary_employment_noise_sd**2
-    own = autoregressive(rng, unit_employment.shape, float(np.sqrt(own_variance)), persistence, root)
-    secondary_effects, manufacturing_effects = map(truth.effects, ("secondary_employment", "manufacturing_employment"))
+    shared = autoregressive(
+        rng, unit_employment.shape, truth.secondary_employment_noise_sd, persistence, root
+    )
+    own_variance = (
+        truth.manufacturing_employment_noise_sd**2 - truth.secondary_employment_noise_sd**2
+    )
+    own = autoregressive(
+        rng, unit_employment.shape, float(np.sqrt(own_variance)), persistence, root
+    )
+    secondary_effects, manufacturing_effects = map(
+        truth.effects, ("secondary_employment", "manufacturing_employment")
+    )
     secondary_level = np.log(0.42) + 0.10 * rng.standard_normal(count)
     manufacturing_level = secondary_level + np.log(0.60) + 0.05 * rng.standard_normal(count)
     secondary_path = with_mean_growth(_reaction(measures, secondary_effects), -0.01) + shared
-    manufacturing_path = with_mean_growth(_reaction(measures, manufacturing_effects), -0.015) + shared + own
+    manufacturing_path = (
+        with_mean_growth(_reaction(measures, manufacturing_effects), -0.015) + shared + own
+    )
     secondary = unit_employment + centred(secondary_level, secondary_path)
     manufacturing = unit_employment + centred(manufacturing_level, manufacturing_path)
     return {
@@ -173,12 +208,18 @@ def _draw_shares(
 ) -> tuple[Floats, Floats]:
     """Draw the primary and secondary shares of GDP."""
     count = len(geography.size)
-    path = with_mean_growth(_reaction(measures, truth.effects("secondary_share")), truth.secondary_share_growth)
+    path = with_mean_growth(
+        _reaction(measures, truth.effects("secondary_share")), truth.secondary_share_growth
+    )
     sd, persistence = truth.secondary_share_noise_sd, truth.outcome_noise_persistence
     path += autoregressive(rng, path.shape, sd, persistence, geography.root)
     relative = np.exp(path - path[:, in_2015])
-    secondary = np.minimum(geography.secondary_share_2015[:, None] * relative, LARGEST_SECONDARY_SHARE)
-    primary_of_rest = 0.16 * np.exp(-0.5 * geography.relative_size + 0.3 * rng.standard_normal(count))
+    secondary = np.minimum(
+        geography.secondary_share_2015[:, None] * relative, LARGEST_SECONDARY_SHARE
+    )
+    primary_of_rest = 0.16 * np.exp(
+        -0.5 * geography.relative_size + 0.3 * rng.standard_normal(count)
+    )
     return (1 - secondary) * np.clip(primary_of_rest, 0.003, 0.5)[:, None], secondary
 
 
@@ -186,7 +227,9 @@ def _reaction(measures: Floats, effects: list[float]) -> Floats:
     return np.tensordot(np.array(effects), measures, axes=1)
 
 
-def _remove_missing(rng: Generator, series: dict[str, Floats], geography: Geography, years: Integers) -> None:
+def _remove_missing(
+    rng: Generator, series: dict[str, Floats], geography: Geography, years: Integers
+) -> None:
     """Blank the cells that a yearbook leaves empty, as many as the printed observations imply."""
 
     def blank(name: str, year: int, rows: NDArray[np.intp]) -> None:
@@ -194,10 +237,15 @@ def _remove_missing(rng: Generator, series: dict[str, Floats], geography: Geogra
 
     for values in series.values():
         values[~geography.in_yearbook] = np.nan
-    # Not in the smallest cities, some of which have no grant in 2010, so that no observation is lost twice.
+    # Not in the smallest cities, some of which have no grant in 2010, so that no observation is
+    # lost twice.
     with_grants = np.flatnonzero(geography.patent_rank < AI_GRANT_CITY_COUNT)
-    larger = with_grants[np.argsort(geography.size[with_grants], kind="stable")[CITIES_WITHOUT_GRANTS_IN_2010:]]
-    without_patents = np.flatnonzero(geography.in_yearbook & (geography.patent_rank >= AI_APPLICATION_CITY_COUNT))
+    larger = with_grants[
+        np.argsort(geography.size[with_grants], kind="stable")[CITIES_WITHOUT_GRANTS_IN_2010:]
+    ]
+    without_patents = np.flatnonzero(
+        geography.in_yearbook & (geography.patent_rank >= AI_APPLICATION_CITY_COUNT)
+    )
     unnamed = np.flatnonzero(geography.in_yearbook & (geography.size < LARGEST_UNNAMED_GDP))
 
     year, cities = RD_MISSING

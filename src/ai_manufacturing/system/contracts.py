@@ -1,4 +1,7 @@
-"""Columns and keys of Python models, by their property files; dbt enforces contracts of SQL models only."""
+"""Columns and keys of Python models, by their property files.
+
+Dbt enforces contracts of SQL models only.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -19,7 +22,13 @@ TYPES = {
     "timestamp": pa.timestamp("us"),
     "date": pa.date32(),
     "struct(period varchar, valid_from_delivery bigint, valid_until_delivery bigint)[]": pa.list_(
-        pa.struct({"period": pa.string(), "valid_from_delivery": pa.int64(), "valid_until_delivery": pa.int64()})
+        pa.struct(
+            {
+                "period": pa.string(),
+                "valid_from_delivery": pa.int64(),
+                "valid_until_delivery": pa.int64(),
+            }
+        )
     ),
 }
 
@@ -55,7 +64,10 @@ def table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
 
 @cache
 def _models(root: Path) -> dict[str, dict[str, Any]]:
-    files = [*(root / "python_models").rglob("_*__models.yml"), *(root / "models/gates").glob("_*__models.yml")]
+    files = [
+        *(root / "python_models").rglob("_*__models.yml"),
+        *(root / "models/gates").glob("_*__models.yml"),
+    ]
     # the parser in C takes a tenth of the time
     read = [yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) for path in files]
     return {model["name"]: model for properties in read for model in properties["models"]}

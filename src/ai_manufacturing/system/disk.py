@@ -1,6 +1,7 @@
 """What must outlive a power cut, and what must not outlive its process.
 
-File systems keep the order of names and of contents apart; the kernel releases the locks of the dead.
+File systems keep the order of names and of contents apart; the kernel releases the locks of the
+dead.
 """
 
 import ctypes
@@ -17,7 +18,11 @@ from pathlib import Path
 
 def reason(error: OSError) -> str:
     """Return why the system refused, in words."""
-    return "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+    return (
+        "the disk is full"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else error.strerror or str(error)
+    )
 
 
 def sync(path: Path) -> None:
@@ -64,7 +69,10 @@ def make_folder(folder: Path, store: Path | None = None) -> None:
 
 
 def share(path: Path, store: Path) -> None:
-    """Give a file or a folder the permissions of the store that it lies in; no folder is for all to write."""
+    """Give a file or a folder the permissions of the store that it lies in.
+
+    No folder is for all to write.
+    """
     path.chmod(store.stat().st_mode & 0o775 | 0o700 if path.is_dir() else file_mode(store))
 
 
@@ -90,8 +98,8 @@ def open_to_readers(folder: Path, files: int = 0o644) -> None:
 def put_in_place(finished: Path, target: Path) -> None:
     """Put a finished folder where another may be, which is removed.
 
-    A reader finds one of the two at any time, where the file system can exchange two names. Elsewhere it finds none
-    between two renames.
+    A reader finds one of the two at any time, where the file system can exchange two names.
+    Elsewhere it finds none between two renames.
 
     Raises
     ------

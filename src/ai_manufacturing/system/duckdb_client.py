@@ -11,10 +11,15 @@ import duckdb
 from ai_manufacturing.system.sql_text import identifier, literal
 
 STORAGE_VERSION = "v1.2.0"
-# Of a file to attach. It has a hundred small tables, each of whole blocks: with those of 256 kB it is a fifth larger.
+# Of a file to attach. It has a hundred small tables, each of whole blocks: with those of 256 kB it
+# is a fifth larger.
 STORAGE = f"(storage_version '{STORAGE_VERSION}', block_size 65536)"
-# core_functions, icu, json and parquet are built in. A query that needs another extension fails and names it.
-SETTINGS: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+# core_functions, icu, json and parquet are built in. A query that needs another extension fails and
+# names it.
+SETTINGS: dict[str, Any] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 
 
 def connect(
@@ -35,8 +40,9 @@ def connect(
     config : dict, optional
         Settings of DuckDB, beside SETTINGS.
     reads_files : bool
-        Whether statements may name other files, as where a database is attached or a view of the warehouse reads the
-        files of a register; DuckDB counts a frame that a statement names among them. A release needs none.
+        Whether statements may name other files, as where a database is attached or a view of the
+        warehouse reads the files of a register; DuckDB counts a frame that a statement names among
+        them. A release needs none.
 
     Returns
     -------

@@ -27,20 +27,27 @@ class ExitCode(IntEnum):
     DONE = (0, "done; `verify`, `compare` and `replication-package --check`: no difference")
     FAILED = (
         1,
-        "the disk refuses, or a release, a log or another file is damaged; `status` and `releases`: there is none; "
-        "`verify`, `compare` and `replication-package --check`: a difference",
+        (
+            "the disk refuses, or a release, a log or another file is damaged; `status` and"
+            " `releases`: there is none; `verify`, `compare` and `replication-package --check`: a"
+            " difference"
+        ),
         "make room, or `rollback ID`; docs/backup.md for damage",
     )
     BAD_CONFIGURATION = (
         2,
-        "bad usage or configuration: an option, a setting, a declaration, a file that is not there "
-        "or cannot be opened, or another extract set than the published one",
+        (
+            "bad usage or configuration: an option, a setting, a declaration, a file that is not"
+            " there or cannot be opened, or another extract set than the published one"
+        ),
         "the message names it",
     )
     NOTHING_NEW = (
         3,
-        "nothing new: same deliveries, code and packages as the published release, or as one that was rolled back "
-        "since",
+        (
+            "nothing new: same deliveries, code and packages as the published release, or as one"
+            " that was rolled back since"
+        ),
     )
     GATE_FAILED = (
         4,
@@ -49,15 +56,20 @@ class ExitCode(IntEnum):
     )
     BUILD_FAILED = (
         5,
-        "a file cannot be landed, dbt failed (also where the disk refuses it), or deliveries or code changed during "
-        "the build",
+        (
+            "a file cannot be landed, dbt failed (also where the disk refuses it), or deliveries or"
+            " code changed during the build"
+        ),
         "the message names the files or models, and the way out",
     )
     LOCKED = (6, "another refresh is at work", "wait for it")
     HELD = (
         7,
-        "published values, city-years or shown estimates are rewritten, or a new year is unlike those before; the "
-        "build is held, and not judged again for the same files, limit, anchor and declared revisions",
+        (
+            "published values, city-years or shown estimates are rewritten, or a new year is unlike"
+            " those before; the build is held, and not judged again for the same files, limit,"
+            " anchor and declared revisions"
+        ),
         "docs/refresh.md, Rewritten history",
     )
     STALE = (

@@ -21,6 +21,10 @@ def angles(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     longitudes, latitudes = np.radians(coordinates).T
     haversines = np.sin((latitudes[:, None] - latitudes) / 2) ** 2
-    haversines += np.cos(latitudes)[:, None] * np.cos(latitudes) * np.sin((longitudes[:, None] - longitudes) / 2) ** 2
+    haversines += (
+        np.cos(latitudes)[:, None]
+        * np.cos(latitudes)
+        * np.sin((longitudes[:, None] - longitudes) / 2) ** 2
+    )
     between: NDArray[np.float64] = 2 * np.arcsin(np.sqrt(np.minimum(haversines, 1.0)))
     return between

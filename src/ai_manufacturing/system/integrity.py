@@ -1,11 +1,12 @@
 """What shows damage: SHA-256 of files, and logs whose lines each carry the SHA-256 of all before them.
 
     <file>.sha256, SHA256SUMS   beside a file or in its folder, as sha256sum writes and checks them
-    log.jsonl                   one JSON object a line; its last key is the SHA-256 of all before it and of itself
-    log.jsonl.head              how many lines there are, and the SHA-256 of the last
+    log.jsonl                   one JSON object a line; its last key is the SHA-256 of all before it
+    and of itself log.jsonl.head              how many lines there are, and the SHA-256 of the last
 
-A line is on the disk before the head counts it. So the head never leads, and a log with fewer lines was cut. The head
-lags by one line at most, where a writer died between the two: a whole line counts, a torn one is replaced by the next.
+A line is on the disk before the head counts it. So the head never leads, and a log with fewer lines
+was cut. The head lags by one line at most, where a writer died between the two: a whole line
+counts, a torn one is replaced by the next.
 """
 
 import hashlib
@@ -43,7 +44,10 @@ def beside(path: Path) -> Path:
 
 
 def record(path: Path, digest: str) -> None:
-    """Write the SHA-256 of a file beside it, whole or not at all; the file itself may arrive afterwards."""
+    """Write the SHA-256 of a file beside it, whole or not at all.
+
+    The file itself may arrive afterwards.
+    """
     _write_sums(beside(path), {path.name: digest})
 
 
@@ -67,7 +71,8 @@ def recorded(path: Path) -> str | None:
 def check(path: Path) -> str | None:
     """Compare a file with the SHA-256 beside it, and return that; None if there is none.
 
-    A file that is replaced meanwhile is compared anew, so that a publication never looks like damage.
+    A file that is replaced meanwhile is compared anew, so that a publication never looks like
+    damage.
 
     Raises
     ------
@@ -85,7 +90,9 @@ def check(path: Path) -> str | None:
         if expected in (None, digest):
             return expected
         if not is_replaced:
-            raise DamagedError(f"{path}: its SHA-256 is {digest}, and {beside(path)} says {expected}")
+            raise DamagedError(
+                f"{path}: its SHA-256 is {digest}, and {beside(path)} says {expected}"
+            )
 
 
 def record_folder(folder: Path, left_out: tuple[str, ...] = ()) -> None:
@@ -104,7 +111,9 @@ def check_folder(folder: Path, left_out: tuple[str, ...] = ()) -> list[str]:
     return differences(folder, expected, _names(folder, left_out), SUMS)
 
 
-def differences(folder: Path, expected: Mapping[str, str], present: Iterable[str], witness: object) -> list[str]:
+def differences(
+    folder: Path, expected: Mapping[str, str], present: Iterable[str], witness: object
+) -> list[str]:
     """Return what differs between files and their recorded SHA-256, one text for each file.
 
     Parameters
@@ -118,7 +127,9 @@ def differences(folder: Path, expected: Mapping[str, str], present: Iterable[str
     witness : object
         Where the SHA-256 are recorded, as messages name it.
     """
-    wrong = [f"{folder / name}: {witness} does not name it" for name in present if name not in expected]
+    wrong = [
+        f"{folder / name}: {witness} does not name it" for name in present if name not in expected
+    ]
     for name, digest in expected.items():
         path = folder / name
         if not path.is_file():
@@ -197,13 +208,16 @@ class Chain:
         Raises
         ------
         Exception
-            The one of `damaged`, if it was cut, or a line is not as it was written; it names the file and the line.
+            The one of `damaged`, if it was cut, or a line is not as it was written; it names the
+            file and the line.
         """
         while True:
             signature = self._signature()
             known, log = _read.get(self.path, (None, None))
             if log is None or known != signature:
-                head, content = (path.read_bytes() if path.exists() else None for path in (self.head, self.path))
+                head, content = (
+                    path.read_bytes() if path.exists() else None for path in (self.head, self.path)
+                )
                 if signature != self._signature():  # a writer was between the two
                     continue
                 log = self._checked(head, content or b"")
@@ -216,7 +230,8 @@ class Chain:
         Parameters
         ----------
         following : callable
-            Takes the lines so far, which no other writer adds to meanwhile; returns the new one, or None.
+            Takes the lines so far, which no other writer adds to meanwhile; returns the new one, or
+            None.
 
         Raises
         ------
@@ -268,7 +283,9 @@ class Chain:
         texts = [*ended, rest] if rest else ended
         counted, counted_own = (0, None) if head is None else self._counted(head)
         if len(texts) < counted:
-            raise self.damaged(f"{self.path}: was cut: it has {len(texts)} lines, and {self.head} counts {counted}")
+            raise self.damaged(
+                f"{self.path}: was cut: it has {len(texts)} lines, and {self.head} counts {counted}"
+            )
         if len(texts) > counted + 1:
             what = "is missing" if head is None else f"counts {counted}"
             raise self.damaged(f"{self.path}: has {len(texts)} lines, and {self.head} {what}")
@@ -282,7 +299,9 @@ class Chain:
                     break  # of a writer that died
                 raise self.damaged(f"{self.path}, line {number}: not as it was written")
             if number == counted and seal != counted_own:
-                raise self.damaged(f"{self.path}, line {counted}: not the one that {self.head} counts")
+                raise self.damaged(
+                    f"{self.path}, line {counted}: not the one that {self.head} counts"
+                )
             lines.append(line)
             own, size = seal, size + len(text) + 1
             so_far.update(text + b"\n")

@@ -1,4 +1,7 @@
-"""Identifiers and texts as SQL writes them: nothing from a path or a header reaches a statement unescaped."""
+"""Identifiers and texts as SQL writes them.
+
+Nothing from a path or a header reaches a statement unescaped.
+"""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +20,10 @@ def literal(text: object) -> str:
 
 def comments(table: str, comment: str, columns: Mapping[str, str]) -> str:
     """Return the statements that comment a table, named as SQL, and its columns."""
-    on_columns = [f"comment on column {table}.{identifier(name)} is {literal(text)}" for name, text in columns.items()]
+    on_columns = [
+        f"comment on column {table}.{identifier(name)} is {literal(text)}"
+        for name, text in columns.items()
+    ]
     return "; ".join([f"comment on table {table} is {literal(comment)}", *on_columns])
 
 

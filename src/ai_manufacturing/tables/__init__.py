@@ -1,4 +1,7 @@
-"""The paper's tables with a choice of readings, errors, language and decimals: one model for every format and page."""
+"""The paper's tables with a choice of readings, errors, language and decimals.
+
+One model for every format and page.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +11,8 @@ from ai_manufacturing.text import LANGUAGES, Words
 
 PAPER_TABLES = tuple(f"table_{number}" for number in range(1, 7))
 DECIMALS = (2, 3, 4)
-# Errors below an estimate, by the name that a reader chooses, and their kind of line in printed_lines.csv.
+# Errors below an estimate, by the name that a reader chooses, and their kind of line in
+# printed_lines.csv.
 ERRORS = {"city": "std_error", "province": "province_error", "wild": "wild_p_value"}
 DEFAULT_ERRORS = ("city", "province")
 NO_ERRORS = "none"
@@ -22,7 +26,10 @@ IN_BRACKETS = (" ({})", "（{}）")
 
 
 class TableError(Exception):
-    """A table, reading, error or number of decimals that does not exist; the message names the choices."""
+    """A table, reading, error or number of decimals that does not exist.
+
+    The message names the choices.
+    """
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,9 @@ class Cell:
         """Return what is printed of a p-value that would be zero."""
         least = 10**-decimals
         return (
-            f"<{least:.{decimals}f}" if self.is_p_value and self.value is not None and self.value < least / 2 else None
+            f"<{least:.{decimals}f}"
+            if self.is_p_value and self.value is not None and self.value < least / 2
+            else None
         )
 
 
@@ -152,7 +161,8 @@ class PaperTable:
     columns : sequence of Column
         All readings, in the order of the paper.
     said : mapping of str to tuple of str
-        Sentences that every table has, by key: whose numbers they are, what stars and brackets mean.
+        Sentences that every table has, by key: whose numbers they are, what stars and brackets
+        mean.
     """
 
     table_id: str
@@ -188,11 +198,17 @@ class PaperTable:
             If a choice does not exist.
         """
         if unknown := [error for error in errors if error not in ERRORS]:
-            raise TableError(f"{unknown[0]!r} is no error. Choose from {', '.join(ERRORS)}, or {NO_ERRORS}.")
+            raise TableError(
+                f"{unknown[0]!r} is no error. Choose from {', '.join(ERRORS)}, or {NO_ERRORS}."
+            )
         if language not in LANGUAGES:
-            raise TableError(f"{language!r} is no language of the tables. Choose from {', '.join(LANGUAGES)}.")
+            raise TableError(
+                f"{language!r} is no language of the tables. Choose from {', '.join(LANGUAGES)}."
+            )
         if decimals not in DECIMALS:
-            raise TableError(f"{decimals} decimals are not offered. Choose from {', '.join(map(str, DECIMALS))}.")
+            raise TableError(
+                f"{decimals} decimals are not offered. Choose from {', '.join(map(str, DECIMALS))}."
+            )
         columns = self._columns(readings)
         place = LANGUAGES.index(language)
         hidden = {*NAMES, *(kind for error, kind in ERRORS.items() if error not in errors)}
@@ -209,7 +225,8 @@ class PaperTable:
             language=language,
             decimals=decimals,
             name=self.name[place],
-            title=self.title[place] + (IN_BRACKETS[place].format(COMMAS[language].join(marks)) if marks else ""),
+            title=self.title[place]
+            + (IN_BRACKETS[place].format(COMMAS[language].join(marks)) if marks else ""),
             columns=columns,
             rows=rows,
             notes=self._notes(columns, errors, place),
@@ -222,13 +239,15 @@ class PaperTable:
         for name in readings:
             if name not in known:
                 raise TableError(
-                    f"{name!r} is no reading of {self.table_id}. Its readings (regression_specifications.csv): "
-                    f"{', '.join(known)}."
+                    f"{name!r} is no reading of {self.table_id}. Its readings"
+                    f" (regression_specifications.csv): {', '.join(known)}."
                 )
             if readings.count(name) > 1:
                 raise TableError(f"{name!r} is named twice among the readings. Name it once.")
         if not readings:
-            raise TableError(f"No reading of {self.table_id} is named. Its readings: {', '.join(known)}.")
+            raise TableError(
+                f"No reading of {self.table_id} is named. Its readings: {', '.join(known)}."
+            )
         return [known[name] for name in readings]
 
     def _notes(self, columns: Sequence[Column], errors: Sequence[str], place: int) -> list[str]:

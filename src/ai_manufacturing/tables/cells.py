@@ -31,10 +31,10 @@ def read(connection: duckdb.DuckDBPyConnection, text: Catalogue) -> dict[str, Pa
     """
     cells = duckdb_client.rows(
         connection,
-        "select c.*, rtrim(d.description_en, '.') as heading_en, d.description_zh as heading_zh "
-        "from reports.rpt_table_cells as c inner join marts.data_dictionary as d "
-        "on d.table_name = concat('rpt_', c.table_id) and d.column_name = concat('column_', c.column_number) "
-        "order by c.table_id, c.column_number, c.specification_order, c.line_number",
+        "select c.*, rtrim(d.description_en, '.') as heading_en, d.description_zh as heading_zh"
+        " from reports.rpt_table_cells as c inner join marts.data_dictionary as d on d.table_name ="
+        " concat('rpt_', c.table_id) and d.column_name = concat('column_', c.column_number) order"
+        " by c.table_id, c.column_number, c.specification_order, c.line_number",
     )
     said = _said(origin_of(connection), text)
     tables = {}
@@ -51,7 +51,9 @@ def read(connection: duckdb.DuckDBPyConnection, text: Catalogue) -> dict[str, Pa
             },
             columns=[
                 _column([*of_column], text)
-                for _, of_column in groupby(rows, key=lambda row: (row["column_number"], row["specification_id"]))
+                for _, of_column in groupby(
+                    rows, key=lambda row: (row["column_number"], row["specification_id"])
+                )
             ],
             said=said,
         )
@@ -82,10 +84,16 @@ def _column(rows: list[Row], text: Catalogue) -> Column:
             head = (mark + row["label_en"], mark + row["label_zh"])
             notes.append(Note(None, head, _sentences(row["cell"], row["cell_zh"], text)))
     if first["covariance"] != BY_CITY:
-        words = text.texts.get(f"table_errors_{first['covariance']}") or text.names(first["covariance"])
+        words = text.texts.get(f"table_errors_{first['covariance']}") or text.names(
+            first["covariance"]
+        )
         notes.append(Note(None, text.texts["table_errors"], words))
     missing = {
-        Note(errors[row["line_kind"]], (_missing(row),) * 2, _sentences(row["reason"], row["reason_zh"], text)): None
+        Note(
+            errors[row["line_kind"]],
+            (_missing(row),) * 2,
+            _sentences(row["reason"], row["reason_zh"], text),
+        ): None
         for row in rows
         if row["reason"] is not None and row["line_kind"] in errors
     }
@@ -95,7 +103,11 @@ def _column(rows: list[Row], text: Catalogue) -> Column:
         is_default=first["reading"] == "default",
         heading=(first["heading_en"], first["heading_zh"]),
         reading=text.names(first["reading"]),
-        cells={row["line_number"]: _cell(row, has_substitutes, text) for row in rows if row["line_kind"] not in PROSE},
+        cells={
+            row["line_number"]: _cell(row, has_substitutes, text)
+            for row in rows
+            if row["line_kind"] not in PROSE
+        },
         notes=[*notes, *missing],
         has_substitutes=has_substitutes,
     )

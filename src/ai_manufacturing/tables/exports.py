@@ -1,7 +1,7 @@
 """The panel, the estimates and the paper's tables as files for Stata, R, Excel and LaTeX.
 
-Whoever opens a file sees what it was made of: each row says which extract set it is of and whether that is synthetic,
-and so does the label, sheet or note of the file.
+Whoever opens a file sees what it was made of: each row says which extract set it is of and whether
+that is synthetic, and so does the label, sheet or note of the file.
 """
 
 import io
@@ -38,8 +38,14 @@ WAY_OUT = "Name a folder with --out that this user may write to."
 PANEL = "panel"
 TABLES = {
     PANEL: ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
-    "estimates": ("rpt_coefficients", "reports.rpt_coefficients order by specification_id, term_order, term"),
-    "specification_curve": ("est_specification_curve", "estimates.est_specification_curve order by all"),
+    "estimates": (
+        "rpt_coefficients",
+        "reports.rpt_coefficients order by specification_id, term_order, term",
+    ),
+    "specification_curve": (
+        "est_specification_curve",
+        "estimates.est_specification_curve order by all",
+    ),
 }
 # Columns of the dictionary that say where a series is from.
 PROVENANCE = (
@@ -93,7 +99,8 @@ class Source:
     paper_tables : dict of str to PaperTable
         Tables 1 to 6 with all their readings, by name.
     made_at : datetime
-        When the release was published, UTC: an export of one release has the same bytes at any time.
+        When the release was published, UTC: an export of one release has the same bytes at any
+        time.
     withheld : str
         What of it may not be passed on and is not here, as a sentence.
     """
@@ -109,8 +116,8 @@ class Source:
 def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
     """Write panel and estimates, or for LaTeX the paper's tables, from a release or a built warehouse.
 
-    Each file is finished elsewhere in the folder and moved into place, so that a reader finds the old or the new one.
-    One export at a time writes to a folder; another waits.
+    Each file is finished elsewhere in the folder and moved into place, so that a reader finds the
+    old or the new one. One export at a time writes to a folder; another waits.
 
     Parameters
     ----------
@@ -131,10 +138,13 @@ def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
     DatabaseError
         If the file is not there, or is no release and no warehouse.
     ExportError
-        If the warehouse was not built to the end, or the folder cannot be written to or has no room.
+        If the warehouse was not built to the end, or the folder cannot be written to or has no
+        room.
     """
     source = _read(database)
-    with suppress(OSError):  # the lock says what is wrong; a folder of exports is as open as the user's umask makes it
+    with suppress(
+        OSError
+    ):  # the lock says what is wrong; a folder of exports is as open as the user's umask makes it
         folder.mkdir(parents=True, exist_ok=True)
     try:
         with lock.held(folder / LOCK, wait=True, way_out=WAY_OUT):
@@ -168,7 +178,10 @@ def panel(database: Path, file_format: str) -> bytes:
     source = _read(database)
     only = replace(source, tables=tuple(table for table in source.tables if table.name == PANEL))
     if not only.tables:
-        raise ExportError(f"{database}: no panel. {source.withheld} Name a release that holds them with --database.")
+        raise ExportError(
+            f"{database}: no panel. {source.withheld} Name a release that holds them with"
+            " --database."
+        )
     with tempfile.TemporaryDirectory() as folder:
         (path,) = FORMATS[file_format](only, Path(folder))
         return path.read_bytes()
@@ -214,12 +227,18 @@ def export_table(
         If the warehouse was not built to the end, or the file cannot be written.
     """
     if name not in PAPER_TABLES:
-        raise TableError(f"{name!r} is no table of the paper. Choose from {', '.join(PAPER_TABLES)}.")
+        raise TableError(
+            f"{name!r} is no table of the paper. Choose from {', '.join(PAPER_TABLES)}."
+        )
     if siunitx and file_format != "latex":
-        raise TableError(f"siunitx is of LaTeX, not of {file_format}. Choose --format latex, or leave it out.")
+        raise TableError(
+            f"siunitx is of LaTeX, not of {file_format}. Choose --format latex, or leave it out."
+        )
     try:
         with duckdb_client.connect(str(database), read_only=True) as connection:
-            table = cells.read(connection, Catalogue.read().with_labels_of(connection))[name].chosen(**choices)
+            table = cells.read(connection, Catalogue.read().with_labels_of(connection))[
+                name
+            ].chosen(**choices)
     except duckdb.Error as error:
         raise _incomplete(database, error) from error
     ending, write = formats.FORMATS[file_format]
@@ -268,16 +287,23 @@ def _read(database: Path) -> Source:
         with duckdb_client.connect(str(database), read_only=True) as connection:
             text = Catalogue.read().with_labels_of(connection)
             mark = text.plain(
-                "table_mark_synthetic" if synthetic else "table_mark_delivered", "en", set=read.origin.extract_set
+                "table_mark_synthetic" if synthetic else "table_mark_delivered",
+                "en",
+                set=read.origin.extract_set,
             )
             dictionary = _dictionary(connection, synthetic)
             return Source(
                 mark=mark,
-                tables=(*_tables(connection, synthetic, dictionary), Table("data_dictionary", dictionary, {})),
+                tables=(
+                    *_tables(connection, synthetic, dictionary),
+                    Table("data_dictionary", dictionary, {}),
+                ),
                 places=_places(connection),
                 paper_tables=cells.read(connection, text),
                 made_at=(
-                    datetime.fromisoformat(read_manifest(database).published_at).replace(tzinfo=None)
+                    datetime.fromisoformat(read_manifest(database).published_at).replace(
+                        tzinfo=None
+                    )
                     if read.release_id
                     else UNDATED
                 ),
@@ -290,14 +316,21 @@ def _read(database: Path) -> Source:
 
 
 def _incomplete(database: Path, error: duckdb.Error) -> ExportError:
-    return ExportError(f"{database}: the warehouse is incomplete ({str(error).splitlines()[0]}). Run `dbt build`.")
+    return ExportError(
+        f"{database}: the warehouse is incomplete ({str(error).splitlines()[0]}). Run `dbt build`."
+    )
 
 
 def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Table:
-    """Return the dictionary of the exported columns, in the order of the files; each has is_synthetic at its end."""
-    listed = ", ".join(f"({number}, '{name}', '{table}')" for number, (name, (table, _)) in enumerate(TABLES.items()))
-    return connection.sql(
-        f"""
+    """Return the dictionary of the exported columns, in the order of the files.
+
+    Each has is_synthetic at its end.
+    """
+    listed = ", ".join(
+        f"({number}, '{name}', '{table}')"
+        for number, (name, (table, _)) in enumerate(TABLES.items())
+    )
+    return connection.sql(f"""
         with files as (select * from (values {listed}) as f (file_number, file, table_name)),
         columns as (
             select f.file_number, f.file, d.* from marts.data_dictionary as d inner join files as f using (table_name)
@@ -313,23 +346,34 @@ def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Ta
             label_zh, substitution, description_en, description_zh, source, {", ".join(PROVENANCE)}, first_year,
             last_year, missing_share, extract_set, {synthetic} as is_synthetic
         from columns order by file_number, column_number nulls last
-        """
-    ).to_arrow_table()
+        """).to_arrow_table()
 
 
-def _tables(connection: duckdb.DuckDBPyConnection, synthetic: bool, dictionary: pa.Table) -> list[Table]:
+def _tables(
+    connection: duckdb.DuckDBPyConnection, synthetic: bool, dictionary: pa.Table
+) -> list[Table]:
     described = dictionary.select(["file", "column_name", "label_en", "substitution"]).to_pylist()
-    blank = {row["column_name"] for row in terms.withheld(connection) if row["table_name"] == terms.WIDE}
+    blank = {
+        row["column_name"] for row in terms.withheld(connection) if row["table_name"] == terms.WIDE
+    }
     found = []
     for name, (_, relation) in TABLES.items():
-        rows = connection.sql(f"select *, {synthetic} as is_synthetic from {relation}").to_arrow_table()
+        rows = connection.sql(
+            f"select *, {synthetic} as is_synthetic from {relation}"
+        ).to_arrow_table()
         if name == PANEL and blank:
             rows = rows.drop_columns(list(blank))
             valued = {*rows.column_names} - {*terms.KEYS[terms.WIDE], "is_synthetic"}
             if all(rows[column].null_count == rows.num_rows for column in valued):
                 continue
         labels = {row["column_name"]: _label(row) for row in described if row["file"] == name}
-        found.append(Table(name, rows, {column: labels[column] for column in rows.column_names if column in labels}))
+        found.append(
+            Table(
+                name,
+                rows,
+                {column: labels[column] for column in rows.column_names if column in labels},
+            )
+        )
     return found
 
 
@@ -337,9 +381,13 @@ def _withheld(connection: duckdb.DuckDBPyConnection) -> str:
     if not terms.withheld(connection):
         return ""
     whose = "; ".join(
-        f"{row['provider']} ({row['licence']}), from {row['whence']}" for row in terms.restricted(connection)
+        f"{row['provider']} ({row['licence']}), from {row['whence']}"
+        for row in terms.restricted(connection)
     )
-    return f"Withheld: values of single cities that may not be passed on. Obtain them from their providers: {whose}."
+    return (
+        "Withheld: values of single cities that may not be passed on. Obtain them from their"
+        f" providers: {whose}."
+    )
 
 
 def _label(column: dict[str, str]) -> str:
@@ -349,7 +397,9 @@ def _label(column: dict[str, str]) -> str:
 
 
 def _places(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[int, str]]:
-    rows = connection.execute("select city_id, name_zh, province_id, province_name_zh from marts.dim_city").fetchall()
+    rows = connection.execute(
+        "select city_id, name_zh, province_id, province_name_zh from marts.dim_city"
+    ).fetchall()
     return {
         "city_id": {int(city): name for city, name, _, _ in rows},
         "province_id": {int(province): name for _, _, province, name in rows},
@@ -362,17 +412,25 @@ def _places(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[int, str]]:
 def _parquet(source: Source, folder: Path) -> Iterator[Path]:
     for table in source.tables:
         fields = [
-            field.with_metadata({"label": table.labels[field.name]}) if field.name in table.labels else field
+            (
+                field.with_metadata({"label": table.labels[field.name]})
+                if field.name in table.labels
+                else field
+            )
             for field in table.rows.schema
         ]
         path = folder / f"{table.name}.parquet"
         yield path
-        pq.write_table(table.rows.cast(pa.schema(fields, metadata={"description": source.mark})), path)
+        pq.write_table(
+            table.rows.cast(pa.schema(fields, metadata={"description": source.mark})), path
+        )
 
 
 def _csv(source: Source, folder: Path) -> Iterator[Path]:
     for table in source.tables:
-        frame = table.rows.to_pandas()  # numbers with gaps are doubles, which hold all integers up to 2^53
+        frame = (
+            table.rows.to_pandas()
+        )  # numbers with gaps are doubles, which hold all integers up to 2^53
         for name in _text_columns(table):
             frame[name] = frame[name].str.replace(FORMULA, r"'\g<0>", regex=True)
         path = folder / f"{table.name}.csv"
@@ -384,7 +442,9 @@ def _csv(source: Source, folder: Path) -> Iterator[Path]:
 def _xlsx(source: Source, folder: Path) -> Iterator[Path]:
     path = folder / "ai_manufacturing.xlsx"
     yield path
-    content = io.BytesIO()  # a zip file that is written to a full disk fails once more when it is let go
+    content = (
+        io.BytesIO()
+    )  # a zip file that is written to a full disk fails once more when it is let go
     with xlsxwriter.Workbook(content, formats.WORKBOOK) as workbook:
         workbook.set_properties({"created": source.made_at})
         about = workbook.add_worksheet("about")
@@ -404,7 +464,9 @@ def _xlsx(source: Source, folder: Path) -> Iterator[Path]:
 
 def _stata(source: Source, folder: Path) -> Iterator[Path]:
     for table in source.tables:
-        frame = table.rows.to_pandas()  # numbers with gaps are doubles, which hold all integers up to 2^53
+        frame = (
+            table.rows.to_pandas()
+        )  # numbers with gaps are doubles, which hold all integers up to 2^53
         value_labels: dict[str, dict[float, str]] = {}
         for name in frame.columns:
             if name in source.places:
@@ -420,8 +482,8 @@ def _stata(source: Source, folder: Path) -> Iterator[Path]:
         short = {name: name[:STATA_NAME_LENGTH] for name in frame.columns}
         if len(set(short.values())) < len(short):
             raise ExportError(
-                f"{table.name}: two columns have the same name when cut to Stata's {STATA_NAME_LENGTH} letters. "
-                "Rename one."
+                f"{table.name}: two columns have the same name when cut to Stata's"
+                f" {STATA_NAME_LENGTH} letters. Rename one."
             )
         path = folder / f"{table.name}.dta"
         yield path

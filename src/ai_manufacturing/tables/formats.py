@@ -37,8 +37,16 @@ NUMBER = re.compile(r"^([(\[{]?)(-?)(\d+)(\.\d+)(.*)$")
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_|<~])")
 WIDEST_LABEL, WIDEST_COLUMN, WIDTH_OF_NOTES = 40, 18, 110  # letters, in a workbook
 # A text of a workbook stays a text, whatever it begins with.
-WORKBOOK = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-PAGE, WIDEST_SHARE = Inches(6), 0.45  # width of a Word page between its margins, and the most that labels take
+WORKBOOK = {
+    "in_memory": True,
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "strings_to_numbers": False,
+}
+PAGE, WIDEST_SHARE = (
+    Inches(6),
+    0.45,
+)  # width of a Word page between its margins, and the most that labels take
 LAST_LATIN = 255
 LATIN_FONT, CHINESE_FONT = "Times New Roman", "SimSun"
 
@@ -69,7 +77,10 @@ def _markdown(text: str) -> str:
 def html(table: Printed) -> str:
     """Return the table as an HTML element, with its notes in the foot."""
     headings = [f'<th scope="col">{escape(heading)}</th>' for heading in table.headings]
-    lines = [(line.label, [f"<td>{escape(table.text(cell))}</td>" for cell in line.cells]) for line in table.rows]
+    lines = [
+        (line.label, [f"<td>{escape(table.text(cell))}</td>" for cell in line.cells])
+        for line in table.rows
+    ]
     return "\n".join(
         [
             f'<table lang="{"zh-CN" if table.language == "zh" else "en"}">',
@@ -78,10 +89,16 @@ def html(table: Printed) -> str:
             f"<tr><td></td>{''.join(headings)}</tr>",
             "</thead>",
             "<tbody>",
-            *(f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}</tr>' for label, cells in lines),
+            *(
+                f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}</tr>'
+                for label, cells in lines
+            ),
             "</tbody>",
             "<tfoot>",
-            *(f'<tr><td colspan="{len(table.columns) + 1}">{escape(note)}</td></tr>' for note in table.notes),
+            *(
+                f'<tr><td colspan="{len(table.columns) + 1}">{escape(note)}</td></tr>'
+                for note in table.notes
+            ),
             "</tfoot>",
             "</table>",
             "",
@@ -111,7 +128,12 @@ def latex(table: Printed, siunitx: bool = False) -> str:
     ]
     headings = [_latex_lines(heading) for heading in table.headings]
     is_wide = len(table.columns) > COLUMNS_IN_NORMAL_PRINT
-    numbers = [found for line in table.rows for cell in line.cells if (found := NUMBER.match(table.text(cell)))]
+    numbers = [
+        found
+        for line in table.rows
+        for cell in line.cells
+        if (found := NUMBER.match(table.text(cell)))
+    ]
     whole = max((len(found[3]) for found in numbers), default=1)
     column = (
         f"S[table-format=-{whole}.{table.decimals},table-align-text-before=false,table-align-text-after=false]"
@@ -120,11 +142,16 @@ def latex(table: Printed, siunitx: bool = False) -> str:
     )
     packages = "booktabs, siunitx and threeparttable" if siunitx else "booktabs and threeparttable"
     lines = [rf"{' & '.join(cells)} \\" for cells in rows]
-    (below,) = [number for number, line in enumerate(table.rows) if line.kind == FIRST_BELOW_ESTIMATES]
+    (below,) = [
+        number for number, line in enumerate(table.rows) if line.kind == FIRST_BELOW_ESTIMATES
+    ]
     lines.insert(below, r"\midrule")
     return "\n".join(
         [
-            f"% Needs the packages {packages}; if its notes are not all Latin, ctex and XeLaTeX too.",
+            (
+                f"% Needs the packages {packages}; if its notes are not all Latin, ctex and XeLaTeX"
+                " too."
+            ),
             f"% Specifications: {', '.join(shown.specification_id for shown in table.columns)}.",
             r"\begin{table}[htbp]",
             r"\centering",
@@ -135,14 +162,18 @@ def latex(table: Printed, siunitx: bool = False) -> str:
             rf"\label{{tab:{table.table_id.removeprefix('table_')}}}",
             rf"\begin{{tabular}}{{{'p{2.7cm}' if is_wide else 'l'}{column * len(table.columns)}}}",
             r"\toprule",
-            rf" & {' & '.join(f'{{{heading}}}' if siunitx else heading for heading in headings)} \\",
+            (
+                rf" & {' & '.join(f'{{{heading}}}' if siunitx else heading for heading in headings)} \\"
+            ),
             r"\midrule",
             *lines,
             r"\bottomrule",
             r"\end{tabular}",
             r"\begin{tablenotes}",
             r"\footnotesize",
-            *(rf"\item {{}}{latex_text(note)}" for note in table.notes),  # a bracket would be an argument
+            *(
+                rf"\item {{}}{latex_text(note)}" for note in table.notes
+            ),  # a bracket would be an argument
             r"\end{tablenotes}",
             r"\end{threeparttable}",
             r"\end{table}",
@@ -166,7 +197,11 @@ def _latex_cell(text: str, siunitx: bool) -> str:
         return f"{{{words}}}" if siunitx else words
     if not siunitx:
         # A hyphen before a number is a minus sign.
-        return f"{latex_text(found[1])}$-${found[3]}{found[4]}{latex_text(found[5])}" if found[2] else latex_text(text)
+        return (
+            f"{latex_text(found[1])}$-${found[3]}{found[4]}{latex_text(found[5])}"
+            if found[2]
+            else latex_text(text)
+        )
     before, after = (f"{{{latex_text(part)}}}" if part else "" for part in (found[1], found[5]))
     return f"{before}{found[2]}{found[3]}{found[4]}{after}"
 
@@ -179,15 +214,23 @@ def _latex_lines(text: str) -> str:
 
 
 def xlsx(table: Printed) -> bytes:
-    """Return a workbook of one sheet: whole numbers, in formats that show what is printed, brackets and stars."""
+    """Return a workbook of one sheet.
+
+    Whole numbers, in formats that show what is printed, brackets and stars.
+    """
     content = io.BytesIO()
     with xlsxwriter.Workbook(content, WORKBOOK) as workbook:
         workbook.set_properties({"title": table.caption, "comments": table.notes[0]})
         sheet = workbook.add_worksheet(table.table_id)
         last = len(table.columns)
         centred = {"align": "center", "valign": "vcenter"}
-        bold, note = workbook.add_format({"bold": True}), workbook.add_format({"text_wrap": True, "valign": "top"})
-        head = workbook.add_format({"bold": True, "text_wrap": True, "top": 2, "bottom": 1, **centred})
+        bold, note = (
+            workbook.add_format({"bold": True}),
+            workbook.add_format({"text_wrap": True, "valign": "top"}),
+        )
+        head = workbook.add_format(
+            {"bold": True, "text_wrap": True, "top": 2, "bottom": 1, **centred}
+        )
         sheet.set_column(0, 0, min(WIDEST_LABEL, max(len(line.label) for line in table.rows) + 2))
         sheet.set_column(1, last, WIDEST_COLUMN)
         sheet.write(0, 0, table.caption, bold)
@@ -196,21 +239,33 @@ def xlsx(table: Printed) -> bytes:
         for number, line in enumerate(table.rows, start=2):
             rule = {"top": 1} if line.kind == FIRST_BELOW_ESTIMATES else {}
             rule |= {"bottom": 2} if number == len(table.rows) + 1 else {}
-            sheet.write(number, 0, line.label, workbook.add_format({"bold": line.kind == "estimate", **rule}))
+            sheet.write(
+                number,
+                0,
+                line.label,
+                workbook.add_format({"bold": line.kind == "estimate", **rule}),
+            )
             for place, cell in enumerate(line.cells, start=1):
                 shown = table.text(cell)
                 kind = {**centred, **rule, "bold": line.kind == "estimate"}
                 if cell is None or cell.value is None:
-                    sheet.write(number, place, shown, workbook.add_format({**kind, "text_wrap": True}))
+                    sheet.write(
+                        number, place, shown, workbook.add_format({**kind, "text_wrap": True})
+                    )
                     continue
                 digits = f"0.{'0' * table.decimals}" if cell.is_rounded else "0"
                 pattern = "".join([_quoted(cell.before), digits, _quoted(cell.after)])
                 if cell.bound(table.decimals):
                     pattern = _quoted(shown)
-                sheet.write_number(number, place, cell.value, workbook.add_format({**kind, "num_format": pattern}))
+                sheet.write_number(
+                    number, place, cell.value, workbook.add_format({**kind, "num_format": pattern})
+                )
         for number, text in enumerate(table.notes, start=len(table.rows) + 2):
             sheet.merge_range(number, 0, number, last, text, note)
-            sheet.set_row(number, 15 * (1 + sum(1 + (ord(char) > LAST_LATIN) for char in text) // WIDTH_OF_NOTES))
+            sheet.set_row(
+                number,
+                15 * (1 + sum(1 + (ord(char) > LAST_LATIN) for char in text) // WIDTH_OF_NOTES),
+            )
     return content.getvalue()
 
 
@@ -225,14 +280,18 @@ def word(table: Printed) -> bytes:
     style = document.styles["Normal"]
     style.font.name, style.font.size = LATIN_FONT, Pt(9)
     style.element.rPr.rFonts.set(qn("w:eastAsia"), CHINESE_FONT)
-    document.core_properties.title, document.core_properties.comments = table.caption, table.notes[0]
+    document.core_properties.title, document.core_properties.comments = (
+        table.caption,
+        table.notes[0],
+    )
     caption = document.add_paragraph()
     caption.add_run(table.caption).bold = True
     caption.paragraph_format.keep_with_next = True
     grid = document.add_table(rows=1 + len(table.rows), cols=1 + len(table.columns))
     grid.alignment = WD_TABLE_ALIGNMENT.CENTER
     grid.autofit = False
-    # the labels on one line, so that an error stands right under its coefficient; the other columns share the rest
+    # the labels on one line, so that an error stands right under its coefficient; the other columns
+    # share the rest
     label = min(Pt(9) * max(map(_width, (line.label for line in table.rows))), PAGE * WIDEST_SHARE)
     for place, column in enumerate(grid.columns):
         column.width = int(label if place == 0 else (PAGE - label) / len(table.columns))
@@ -262,7 +321,10 @@ def word(table: Printed) -> bytes:
 
 
 def _width(text: str) -> float:
-    """Return how wide a text is, in letters as high as wide: a Latin letter is half of a Chinese one."""
+    """Return how wide a text is, in letters as high as wide.
+
+    A Latin letter is half of a Chinese one.
+    """
     return 1.5 + sum(1 if ord(char) > LAST_LATIN else 0.5 for char in text)
 
 
@@ -286,7 +348,12 @@ def _rule(cells: tuple[WordCell, ...], side: str, eighths: int) -> None:
             borders = OxmlElement("w:tcBorders")
             properties.append(borders)
         border = OxmlElement(f"w:{side}")
-        for name, value in {"val": "single", "sz": str(eighths), "space": "0", "color": "000000"}.items():
+        for name, value in {
+            "val": "single",
+            "sz": str(eighths),
+            "space": "0",
+            "color": "000000",
+        }.items():
             border.set(qn(f"w:{name}"), value)
         borders.append(border)
 

@@ -1,6 +1,7 @@
 """Folders of Spark, gzip and zip, opened with bounded memory and without trust.
 
-Nothing is ever written to a path that an archive names, and nothing is read further than the limits.
+Nothing is ever written to a path that an archive names, and nothing is read further than the
+limits.
 """
 
 import copy
@@ -58,14 +59,18 @@ def ungzip(content: bytes) -> bytes:
         with gzip.open(io.BytesIO(content)) as stream:
             expanded = b"".join(_bounded(stream, len(content), "the gzip file"))
     except (OSError, EOFError, zlib.error) as error:
-        raise FileFault(f"not a complete gzip file ({error}). Ask the provider for the file again.") from error
+        raise FileFault(
+            f"not a complete gzip file ({error}). Ask the provider for the file again."
+        ) from error
     refuse_nested(expanded, "the gzip file")
     return expanded
 
 
 def refuse_nested(content: bytes, holder: str) -> None:
     """Raise a fault if what an archive held is an archive again."""
-    if is_gzip(content[:4]) or (is_zip(content[:4]) and not _is_document(_opened(io.BytesIO(content)))):
+    if is_gzip(content[:4]) or (
+        is_zip(content[:4]) and not _is_document(_opened(io.BytesIO(content)))
+    ):
         raise FileFault(f"{holder} holds another archive. {UNPACKED}")
 
 
@@ -86,19 +91,27 @@ def members(archive: Archive) -> dict[str, zipfile.ZipInfo]:
     Raises
     ------
     FileFault
-        If a name leads out of the archive or stands twice, a file is encrypted, or they expand beyond the limits.
+        If a name leads out of the archive or stands twice, a file is encrypted, or they expand
+        beyond the limits.
     """
     files: dict[str, zipfile.ZipInfo] = {}
     for info in archive.opened.infolist():
         name = _member_name(info)
         if name.endswith("/"):
             continue
-        if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/") or not _is_printable(name):
+        if (
+            name.startswith("/")
+            or re.match("[A-Za-z]:", name)
+            or ".." in name.split("/")
+            or not _is_printable(name)
+        ):
             raise FileFault(f"the member {name!r} points outside the archive. {UNPACKED}")
         if name in files:
             raise FileFault(f'the archive holds "{name}" twice. {UNPACKED}')
         if info.flag_bits & 1:
-            raise FileFault(f'the member "{name}" is encrypted. Ask the provider for it without a password.')
+            raise FileFault(
+                f'the member "{name}" is encrypted. Ask the provider for it without a password.'
+            )
         files[name] = info
     check_expansion(sum(info.file_size for info in files.values()), archive.size, "the archive")
     return files
@@ -131,8 +144,9 @@ def check_expansion(size: int, compressed_size: int, what: str, instead: str = "
     """Raise a fault if what was compressed expands beyond the limits, with the way to deliver it instead."""
     if size > EXPANDED_LIMIT or (size > RATIO_FLOOR and size > RATIO_LIMIT * compressed_size):
         raise FileFault(
-            f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the limits of "
-            f"{EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times. If that is right, deliver it {instead}."
+            f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the limits"
+            f" of {EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times. If that is right, deliver it"
+            f" {instead}."
         )
 
 
@@ -140,14 +154,15 @@ def check_size(size: int) -> None:
     """Raise a fault if a file is too large to be read whole; a sparse one may say any size."""
     if size > WHOLE_LIMIT:
         raise FileFault(
-            f"the file has {size:,} bytes, above the limit of {WHOLE_LIMIT:,} bytes. If that is right, deliver it in "
-            "parts; if a row is a firm or a patent, declare a register."
+            f"the file has {size:,} bytes, above the limit of {WHOLE_LIMIT:,} bytes. If that is"
+            " right, deliver it in parts; if a row is a firm or a patent, declare a register."
         )
 
 
 def _pieces(archive: Archive, info: zipfile.ZipInfo, what: str) -> Iterator[bytes]:
     unlimited = copy.copy(info)
-    # zipfile stops at the declared size; reading to the end of the stream finds what was declared too small
+    # zipfile stops at the declared size; reading to the end of the stream finds what was declared
+    # too small
     unlimited.file_size = EXPANDED_LIMIT + CHUNK
     size = 0
     with archive.opened.open(unlimited) as stream:
@@ -162,7 +177,9 @@ def _opened(file: Path | BinaryIO) -> zipfile.ZipFile | None:
     try:
         return zipfile.ZipFile(file)
     except UnicodeDecodeError as error:
-        raise FileFault(f"a member's name is marked as UTF-8 but is not valid UTF-8. {UNPACKED}") from error
+        raise FileFault(
+            f"a member's name is marked as UTF-8 but is not valid UTF-8. {UNPACKED}"
+        ) from error
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return None
 
@@ -173,7 +190,10 @@ def _is_document(opened: zipfile.ZipFile | None) -> bool:
 
 
 def _member_name(info: zipfile.ZipInfo) -> str:
-    """Return a member's name: archivers mark UTF-8, and write anything else in the encoding of their machine."""
+    """Return a member's name.
+
+    Archivers mark UTF-8, and write anything else in the encoding of their machine.
+    """
     name = info.orig_filename
     if not info.flag_bits & 0x800:
         raw = name.encode("cp437")
@@ -190,7 +210,9 @@ def _is_printable(name: str) -> bool:
     return not any(unicodedata.category(character) == "Cc" for character in name)
 
 
-def _bounded(stream: io.BufferedIOBase | IO[bytes], compressed_size: int, what: str) -> Iterator[bytes]:
+def _bounded(
+    stream: io.BufferedIOBase | IO[bytes], compressed_size: int, what: str
+) -> Iterator[bytes]:
     """Yield what a stream holds a megabyte at a time, as far as the limits go."""
     size = 0
     while chunk := stream.read(CHUNK):
@@ -204,6 +226,8 @@ def is_half_written(folder: Path, root: Path) -> bool:
 
     Spark marks a partitioned table as whole in the folder of the table.
     """
-    begun = (folder / "_temporary").exists() or any(SPARK_PART.fullmatch(path.name) for path in folder.glob("part-*"))
+    begun = (folder / "_temporary").exists() or any(
+        SPARK_PART.fullmatch(path.name) for path in folder.glob("part-*")
+    )
     above = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
     return begun and not any((parent / SUCCESS_MARKER).exists() for parent in above)

@@ -59,7 +59,9 @@ NOTE_BELOW = "prose: note"
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 AGAIN = "Ask the provider for the file again."
-csv.field_size_limit(2**31 - 1)  # a business scope may be longer than the module's 131,072 characters
+csv.field_size_limit(
+    2**31 - 1
+)  # a business scope may be longer than the module's 131,072 characters
 # what a note below a table begins with
 _NOTE = re.compile(
     r"[（(【\[*※]*\s*(?:注释?|附注|备注|说明|(?:数据|资料)?来源|notes?|sources?)\s*\d*\s*[)）】\]]?\s*[：:、.．]",
@@ -88,16 +90,23 @@ class Sheet:
 
     name: str | None
     headings: list[str]  # as delivered
-    header: list[str]  # the same, with the declared name of each column that was delivered under another heading
+    header: list[
+        str
+    ]  # the same, with the declared name of each column that was delivered under another heading
     header_row: int | None  # None where the format has no header row
     rows: pa.Table  # columns "0", "1", …: one for each name of the header
     row_numbers: np.ndarray
     set_aside: list[Rejected] = field(default_factory=list)
-    unsaved: set[tuple[int, int]] = field(default_factory=set)  # formulas without a value, by row number and position
-    # text cells of an XLS, by row number and position: calamine does not return how their characters are formatted
+    unsaved: set[tuple[int, int]] = field(
+        default_factory=set
+    )  # formulas without a value, by row number and position
+    # text cells of an XLS, by row number and position: calamine does not return how their
+    # characters are formatted
     unformatted: set[tuple[int, int]] | None = None
     is_hidden: bool = False
-    encoding: str | None = None  # of a text, in words: how it was found out, and what else it may be
+    encoding: str | None = (
+        None  # of a text, in words: how it was found out, and what else it may be
+    )
 
     def heading(self, column: str) -> str:
         """Return the heading under which a declared column was delivered."""
@@ -110,7 +119,10 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Detected:
-    """Format, compression, encoding and delimiter of a file, by its bytes; None where the format has no such thing."""
+    """Format, compression, encoding and delimiter of a file, by its bytes.
+
+    None where the format has no such thing.
+    """
 
     file_format: str
     compression: str | None = None
@@ -126,20 +138,20 @@ def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Shee
     content : bytes
         The file.
     wanted : mapping of str to str
-        The declared columns, by which the header row is found, by each heading that they may have. A heading with "/"
-        may stand in two rows.
+        The declared columns, by which the header row is found, by each heading that they may have.
+        A heading with "/" may stand in two rows.
 
     Returns
     -------
     tuple of (Detected, list of Sheet)
-        What the file is, and its sheets. In a sheet without the wanted columns, the header is the row that comes
-        closest, and all rows stand in `rows`.
+        What the file is, and its sheets. In a sheet without the wanted columns, the header is the
+        row that comes closest, and all rows stand in `rows`.
 
     Raises
     ------
     FileFault
-        If the file is empty, truncated, corrupt or of another format, its encoding is unknown, or it expands beyond
-        the limits of containers.py.
+        If the file is empty, truncated, corrupt or of another format, its encoding is unknown, or
+        it expands beyond the limits of containers.py.
     """
     compression = "gzip" if containers.is_gzip(content) else None
     if compression:
@@ -153,15 +165,23 @@ def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Shee
             return Detected(file_format, compression, encoding, DELIMITERS[delimiter]), [sheet]
         if file_format in ("xlsx", "xls"):
             return Detected(file_format, compression), _read_workbook(content, file_format, wanted)
-        observed_in, names, columns = _read_stata(content) if file_format == "dta" else _read_parquet(content)
-        return Detected(file_format, compression, observed_in), [_observations(names, columns, wanted)]
+        observed_in, names, columns = (
+            _read_stata(content) if file_format == "dta" else _read_parquet(content)
+        )
+        return Detected(file_format, compression, observed_in), [
+            _observations(names, columns, wanted)
+        ]
     except (FileFault, MemoryError):
         raise
-    except BaseException as error:  # the readers raise whatever their libraries do; a person needs one line
+    except (
+        BaseException
+    ) as error:  # the readers raise whatever their libraries do; a person needs one line
         # a panic of one written in Rust is no Exception
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise FileFault(f"not a complete {file_format} file ({type(error).__name__}: {error}). {AGAIN}") from error
+        raise FileFault(
+            f"not a complete {file_format} file ({type(error).__name__}: {error}). {AGAIN}"
+        ) from error
 
 
 def contradiction(file_path: str, file_format: str) -> str | None:
@@ -184,8 +204,8 @@ def detect(content: bytes) -> str:
     for what, magic in NOT_READ.items():
         if magic.match(content):
             raise FileFault(
-                f"the content is {what}. Landing reads CSV, XLSX, XLS, Stata and Parquet, also in gzip and zip. "
-                "Convert the file."
+                f"the content is {what}. Landing reads CSV, XLSX, XLS, Stata and Parquet, also in"
+                " gzip and zip. Convert the file."
             )
     return next((name for name, magic in MAGIC.items() if magic.match(content)), "csv")
 
@@ -219,7 +239,10 @@ class _Header:
 def _header(top: list[list[str]], wanted: Mapping[str, str]) -> _Header:
     """Return the row that names the most declared columns, or the two rows that together name more."""
     rows = [list(map(clean, cells)) for cells in top]
-    headers = [_Header(index, index, names, _named_columns(names, wanted)) for index, names in enumerate(rows)]
+    headers = [
+        _Header(index, index, names, _named_columns(names, wanted))
+        for index, names in enumerate(rows)
+    ]
     if any("/" in name for name in wanted):
         for index, (upper, lower) in enumerate(itertools.pairwise(rows)):
             names = _joined(upper, lower)
@@ -255,7 +278,10 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
     header, header_row = headers[delimiter].names, headers[delimiter].last + 1
     text, doubtful = quotation.set_apart(text, delimiter)
     if doubtful and doubtful[0].row <= header_row:
-        raise FileFault(f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.", row=header_row)
+        raise FileFault(
+            f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.",
+            row=header_row,
+        )
     table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
     sheet = Sheet(None, header, _as_declared(header, wanted), header_row, table, numbers)
     if sheet.missing([*wanted.values()]):
@@ -263,27 +289,42 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
         return encoding, delimiter, sheet
     for record in doubtful:
         lines = enumerate(record.lines, record.row)
-        sheet.set_aside += [Rejected(None, number, None, line, record.reason) for number, line in lines if clean(line)]
+        sheet.set_aside += [
+            Rejected(None, number, None, line, record.reason)
+            for number, line in lines
+            if clean(line)
+        ]
 
     start = int(np.searchsorted(numbers, header_row, side="right"))
-    above = [(int(number), list(row.values())) for number, row in zip(numbers, table[:start].to_pylist(), strict=False)]
+    above = [
+        (int(number), list(row.values()))
+        for number, row in zip(numbers, table[:start].to_pylist(), strict=False)
+    ]
     mended: list[tuple[int, list[str]]] = []
     for number, cells in sorted(above + odd):
         if headers[delimiter].first < number <= header_row or not any(map(clean, cells)):
             continue
         if number <= header_row:
-            sheet.set_aside.append(Rejected(None, number, None, row_text(cells), "prose above the header"))
+            sheet.set_aside.append(
+                Rejected(None, number, None, row_text(cells), "prose above the header")
+            )
         elif len(cells) > len(header) and not any(map(clean, cells[len(header) :])):
             mended.append((number, cells[: len(header)]))
         else:
-            reason = NOTE_BELOW if is_note(cells) else f"expected {len(header)} fields, found {len(cells)}"
+            reason = (
+                NOTE_BELOW
+                if is_note(cells)
+                else f"expected {len(header)} fields, found {len(cells)}"
+            )
             sheet.set_aside.append(Rejected(None, number, None, row_text(cells), reason))
     sheet.rows, sheet.row_numbers = _insert(table[start:], numbers[start:], mended)
     return encoding, delimiter, sheet
 
 
 def encoding_of(stream: BinaryIO) -> str:
-    """Return the encoding of a text: UTF-8, GB18030, or UTF-16 if the file marks it, each tried to the end.
+    """Return the encoding of a text.
+
+    UTF-8, GB18030, or UTF-16 if the file marks it, each tried to the end.
 
     Raises
     ------
@@ -304,8 +345,9 @@ def encoding_of(stream: BinaryIO) -> str:
             return encoding
     tried = ", ".join(f"{encoding} (fails at byte {stop.byte})" for encoding, stop in stops.items())
     raise FileFault(
-        f"unreadable encoding: tried {tried}{'' if utf_16 else ', and there is no byte order mark of UTF-16'}."
-        f"{_as_big5(stream)} {IN_UTF_8}",
+        "unreadable encoding: tried"
+        f" {tried}{'' if utf_16 else ', and there is no byte order mark of UTF-16'}.{_as_big5(stream)}"
+        f" {IN_UTF_8}",
         row=max(stops.values(), key=lambda stop: stop.byte).row,
     )
 
@@ -327,8 +369,9 @@ def _encoding_in_words(encoding: str, content: bytes) -> str:
     if encoding != "gb18030":
         return f"It was read as {encoding.upper()}."
     return (
-        f"It was read as GB18030, a guess: the file does not name its encoding.{_as_big5(io.BytesIO(content))} If its "
-        f"characters are wrong, it has another. {IN_UTF_8}"
+        "It was read as GB18030, a guess: the file does not name its"
+        f" encoding.{_as_big5(io.BytesIO(content))} If its characters are wrong, it has another."
+        f" {IN_UTF_8}"
     )
 
 
@@ -374,39 +417,59 @@ def _headers(text: str, wanted: Mapping[str, str], rows: int) -> dict[str, _Head
         for mark in DELIMITERS
     }
     headers = {mark: _header(top, wanted) for mark, top in tops.items()}
-    likeliest = sorted(DELIMITERS, key=lambda mark: (headers[mark].column_count, len(tops[mark][0])), reverse=True)
+    likeliest = sorted(
+        DELIMITERS, key=lambda mark: (headers[mark].column_count, len(tops[mark][0])), reverse=True
+    )
     return {mark: headers[mark] for mark in likeliest}
 
 
-def _parse_csv(content: bytes, delimiter: str, width: int) -> tuple[pa.Table, np.ndarray, list[tuple[int, list[str]]]]:
+def _parse_csv(
+    content: bytes, delimiter: str, width: int
+) -> tuple[pa.Table, np.ndarray, list[tuple[int, list[str]]]]:
     """Return the rows of the right width, their numbers, and the numbers and fields of the others."""
     odd: list[tuple[int, list[str]]] = []
 
     def keep(row: pyarrow.csv.InvalidRow) -> str:
-        odd.append((row.number, next(csv.reader(io.StringIO(row.text, newline=""), delimiter=delimiter), [])))
+        odd.append(
+            (
+                row.number,
+                next(csv.reader(io.StringIO(row.text, newline=""), delimiter=delimiter), []),
+            )
+        )
         return "skip"
 
     names = [str(position) for position in range(width)]
     table = pyarrow.csv.read_csv(
         pa.py_buffer(content),
         # one thread and one block: rows are numbered, and no record straddles a block
-        pyarrow.csv.ReadOptions(use_threads=False, block_size=min(len(content) + 1, 2**30), column_names=names),
+        pyarrow.csv.ReadOptions(
+            use_threads=False, block_size=min(len(content) + 1, 2**30), column_names=names
+        ),
         pyarrow.csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=keep
+            delimiter=delimiter,
+            newlines_in_values=True,
+            ignore_empty_lines=False,
+            invalid_row_handler=keep,
         ),
         pyarrow.csv.ConvertOptions(
-            check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            check_utf8=False,
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=False,
         ),
     )
     numbers = np.arange(1, table.num_rows + len(odd) + 1)
     return table, np.delete(numbers, [number - 1 for number, _ in odd]), odd
 
 
-def _insert(table: pa.Table, numbers: np.ndarray, mended: list[tuple[int, list[str]]]) -> tuple[pa.Table, np.ndarray]:
+def _insert(
+    table: pa.Table, numbers: np.ndarray, mended: list[tuple[int, list[str]]]
+) -> tuple[pa.Table, np.ndarray]:
     if not mended:
         return table, numbers
     columns = zip(*(cells for _, cells in mended), strict=True)
-    added = pa.table([pa.array(column, pa.string()) for column in columns], names=table.column_names)
+    added = pa.table(
+        [pa.array(column, pa.string()) for column in columns], names=table.column_names
+    )
     numbers = np.concatenate([numbers, [number for number, _ in mended]])
     order = np.argsort(numbers)
     return pa.concat_tables([table, added]).take(order), numbers[order]
@@ -450,7 +513,10 @@ def _text_cells(cells: Any) -> set[tuple[int, int]]:
 
 
 def _filled_rows(cells: Any, instead: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
-    """Return the rows that hold something, with their numbers: a sheet may declare a million that do not."""
+    """Return the rows that hold something, with their numbers.
+
+    A sheet may declare a million that do not.
+    """
     rows = {}
     if cells.start is not None:
         first_row, first_column = cells.start
@@ -458,7 +524,10 @@ def _filled_rows(cells: Any, instead: dict[tuple[int, int], str]) -> list[tuple[
             texts = [""] * first_column + [_cell_text(cell) for cell in row]
             if any(map(clean, texts)):
                 rows[number] = texts
-    width = max([*map(len, itertools.islice(rows.values(), 1)), *(column + 1 for _, column in instead)], default=0)
+    width = max(
+        [*map(len, itertools.islice(rows.values(), 1)), *(column + 1 for _, column in instead)],
+        default=0,
+    )
     if instead:
         # they may lie outside of what calamine takes for the sheet
         rows = {number: texts + [""] * (width - len(texts)) for number, texts in rows.items()}
@@ -478,9 +547,15 @@ def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: Mapping[str, st
         header.names,
         _as_declared(header.names, wanted),
         rows[header.last][0] if rows else None,
-        pa.table([pa.array(column, pa.string()) for column in columns], names=[str(i) for i in range(len(columns))]),
+        pa.table(
+            [pa.array(column, pa.string()) for column in columns],
+            names=[str(i) for i in range(len(columns))],
+        ),
         np.array([number for number, _ in data], dtype=np.int64),
-        [Rejected(name, number, None, row_text(cells), "prose above the header") for number, cells in above],
+        [
+            Rejected(name, number, None, row_text(cells), "prose above the header")
+            for number, cells in above
+        ],
     )
 
 
@@ -497,11 +572,23 @@ def _cell_text(cell: Any) -> str:
     return str(cell)
 
 
-def _observations(names: list[str], columns: list[pa.ChunkedArray], wanted: Mapping[str, str]) -> Sheet:
-    """Return the sheet of a format that names its columns; row numbers are those of the observations."""
+def _observations(
+    names: list[str], columns: list[pa.ChunkedArray], wanted: Mapping[str, str]
+) -> Sheet:
+    """Return the sheet of a format that names its columns.
+
+    Row numbers are those of the observations.
+    """
     headings = [clean(name) for name in names]
     table = pa.table(columns, names=[str(position) for position in range(len(columns))])
-    return Sheet(None, headings, _as_declared(headings, wanted), None, table, np.arange(1, table.num_rows + 1))
+    return Sheet(
+        None,
+        headings,
+        _as_declared(headings, wanted),
+        None,
+        table,
+        np.arange(1, table.num_rows + 1),
+    )
 
 
 def _read_stata(content: bytes) -> tuple[str | None, list[str], list[pa.ChunkedArray]]:
@@ -515,15 +602,25 @@ def _read_stata(content: bytes) -> tuple[str | None, list[str], list[pa.ChunkedA
 
 
 def _read_parquet(content: bytes) -> tuple[str | None, list[str], list[pa.ChunkedArray]]:
-    """Read Parquet batch by batch, each measured before it is decoded: a few bytes may stand for any number of rows."""
+    """Read Parquet batch by batch, each measured before it is decoded.
+
+    A few bytes may stand for any number of rows.
+    """
     # texts stay coded, because a dictionary may hold one long text for all rows
     texts = [column.name for column in pq.read_schema(pa.BufferReader(content)) if _is_text(column)]
     file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
     for column in file.schema_arrow:
         if pa.types.is_nested(column.type):
-            raise FileFault(f"its values are of type {column.type}. Ask for one value in a cell.", column=column.name)
+            raise FileFault(
+                f"its values are of type {column.type}. Ask for one value in a cell.",
+                column=column.name,
+            )
     groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-    stored = sum(group.column(at).total_uncompressed_size for group in groups for at in range(group.num_columns))
+    stored = sum(
+        group.column(at).total_uncompressed_size
+        for group in groups
+        for at in range(group.num_columns)
+    )
     # a value takes four bytes at least, and so does a row number
     size = 4 * file.metadata.num_rows * (1 + file.metadata.num_columns)
     containers.check_expansion(max(stored, size), len(content), "the Parquet file", "as CSV")
@@ -534,7 +631,9 @@ def _read_parquet(content: bytes) -> tuple[str | None, list[str], list[pa.Chunke
         try:
             batch.validate(full=True)  # a writer may have put any bytes into a text
         except pa.ArrowInvalid as error:
-            raise FileFault(f"its text is not UTF-8 ({error}). Ask the provider for the file again.") from error
+            raise FileFault(
+                f"its text is not UTF-8 ({error}). Ask the provider for the file again."
+            ) from error
         batches.append([_as_text(pa.chunked_array([column])) for column in batch.columns])
     names = file.schema_arrow.names
     columns = [
@@ -560,7 +659,11 @@ def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
     try:
         names = [gb18030(name) for name in table.column_names]
         columns = [
-            pa.array([gb18030(text) for text in column.to_pylist()], pa.string()) if _is_text(column) else column
+            (
+                pa.array([gb18030(text) for text in column.to_pylist()], pa.string())
+                if _is_text(column)
+                else column
+            )
             for column in table.columns
         ]
     except UnicodeError:
@@ -576,5 +679,7 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type):
-        return pa.chunked_array([pa.array([_cell_text(value) for value in column.to_pylist()], pa.string())])
+        return pa.chunked_array(
+            [pa.array([_cell_text(value) for value in column.to_pylist()], pa.string())]
+        )
     return column.cast(pa.string()).fill_null("")

@@ -1,4 +1,7 @@
-"""Cells of a workbook that calamine does not return: errors, formulas without a saved value, marks by format."""
+"""Cells of a workbook that calamine does not return.
+
+Errors, formulas without a saved value, marks by format.
+"""
 
 import posixpath
 import re
@@ -11,7 +14,9 @@ from xml.sax.saxutils import unescape
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers
 
-SPAN_LIMIT = containers.EXPANDED_LIMIT // 32  # cells of a sheet, at the bytes that calamine takes for one
+SPAN_LIMIT = (
+    containers.EXPANDED_LIMIT // 32
+)  # cells of a sheet, at the bytes that calamine takes for one
 UNSAVED = "a formula without a saved value; open the file in Excel, save it, and deliver it again"
 
 # a writer may give the namespace a prefix
@@ -40,7 +45,10 @@ _MARKS = {
 
 @dataclass
 class Cells:
-    """Cells of a sheet by row (from 1) and column (from 0): texts instead of calamine's, and those without a value."""
+    """Cells of a sheet by row (from 1) and column (from 0).
+
+    Texts instead of calamine's, and those without a value.
+    """
 
     texts: dict[Place, str] = field(default_factory=dict)
     unsaved: set[Place] = field(default_factory=set)
@@ -52,8 +60,8 @@ def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
     Raises
     ------
     FileFault
-        If cells stand so far apart that calamine, which keeps all between, would take too much memory, or one of those
-        returned has no reference.
+        If cells stand so far apart that calamine, which keeps all between, would take too much
+        memory, or one of those returned has no reference.
     """
     marked = _marked_strings(book)
     is_calculated = not _NOT_CALCULATED.search(book.read("xl/workbook.xml"))
@@ -66,7 +74,9 @@ def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
 
 def _cells(name: str, xml: bytes, marked: dict[int, str], is_calculated: bool) -> Cells:
     cells = Cells()
-    if not (marked or b'"e"' in xml or _MARKED.search(xml) or re.search(rb"<(?:\w+:)?f[\s/>]", xml)):
+    if not (
+        marked or b'"e"' in xml or _MARKED.search(xml) or re.search(rb"<(?:\w+:)?f[\s/>]", xml)
+    ):
         return cells
     for attributes, inside in ((cell[1] or b"", cell[2] or b"") for cell in _CELL.finditer(xml)):
         kind = _attribute(attributes, b"t")
@@ -80,7 +90,9 @@ def _cells(name: str, xml: bytes, marked: dict[int, str], is_calculated: bool) -
         elif kind == b"inlineStr":
             text = _with_marks(_runs(inside))
         # a formula may have given an empty text
-        is_saved = bool(value and is_calculated and (value[1] or kind == b"str")) or kind == b"inlineStr"
+        is_saved = (
+            bool(value and is_calculated and (value[1] or kind == b"str")) or kind == b"inlineStr"
+        )
         is_unsaved = formula is not None and not is_saved
         if is_unsaved:
             text = "=" + unescape((formula[1] or b"").decode()) if formula else "="
@@ -89,7 +101,8 @@ def _cells(name: str, xml: bytes, marked: dict[int, str], is_calculated: bool) -
         place = re.fullmatch(rb"([A-Za-z]+)(\d+)", _attribute(attributes, b"r") or b"")
         if place is None:
             raise FileFault(
-                f'the cell with "{text}" has no reference. Open the file in Excel, and save it.', sheet=name
+                f'the cell with "{text}" has no reference. Open the file in Excel, and save it.',
+                sheet=name,
             )
         at = int(place[2]), _column(place[1])
         cells.texts[at] = text
@@ -126,8 +139,8 @@ def _runs(xml: bytes) -> Iterator[tuple[str, str | None]]:
 def _with_marks(runs: Iterable[tuple[str, str | None]]) -> str | None:
     """Return a number with what its format sets apart in characters that say so, else None.
 
-    146 with a raised 1 is 146¹, not 1461; with a lowered 1 it is 146_1, and 12 struck out before it is ~12~146. Text is
-    left as it is: km² is written with a raised 2 too.
+    146 with a raised 1 is 146¹, not 1461; with a lowered 1 it is 146_1, and 12 struck out before it
+    is ~12~146. Text is left as it is: km² is written with a raised 2 too.
 
     Parameters
     ----------
@@ -163,7 +176,9 @@ def _parts(book: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
 
 def _check_span(name: str, xml: bytes) -> None:
     """Raise a fault if a cell stands so far from the others that calamine, which keeps all between, takes too much."""
-    cells = re.findall(rb"""<(?:\w+:)?c\s[^>]*?\br=["']([A-Za-z]+)(\d+)["'][^>]*(?<!/)>(?!</)""", xml)
+    cells = re.findall(
+        rb"""<(?:\w+:)?c\s[^>]*?\br=["']([A-Za-z]+)(\d+)["'][^>]*(?<!/)>(?!</)""", xml
+    )
     if not cells:
         return
     columns = [_column(letters) for letters in {letters for letters, _ in cells}]
@@ -171,8 +186,9 @@ def _check_span(name: str, xml: bytes) -> None:
     span = (max(columns) - min(columns) + 1) * (max(rows) - min(rows) + 1)
     if span > SPAN_LIMIT:
         raise FileFault(
-            f"its cells span rows {min(rows):,} to {max(rows):,} and {max(columns) - min(columns) + 1:,} columns, "
-            f"{span:,} cells in all; the limit is {SPAN_LIMIT:,}. Delete cells far from the table, or deliver CSV.",
+            f"its cells span rows {min(rows):,} to {max(rows):,} and"
+            f" {max(columns) - min(columns) + 1:,} columns, {span:,} cells in all; the limit is"
+            f" {SPAN_LIMIT:,}. Delete cells far from the table, or deliver CSV.",
             sheet=name,
         )
 
