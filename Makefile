@@ -69,7 +69,7 @@ setup: $(VENV)/.run sample ## the environment and the synthetic sample
 
 # A generated sample belongs to the code and the seeds that generated it.
 sample: $(SAMPLE)/extract_set.yml
-$(SAMPLE)/extract_set.yml: $(VENV)/.run $(wildcard src/ai_manufacturing/synthetic/*.py) seeds/cities.csv seeds/industries.csv dbt_project.yml
+$(SAMPLE)/extract_set.yml: $(VENV)/.run $(wildcard src/ai_manufacturing/paper/synthetic/*.py) seeds/cities.csv seeds/industries.csv dbt_project.yml
 	ai-manufacturing synthetic --out $(SAMPLE)
 	touch $@
 

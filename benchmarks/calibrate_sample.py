@@ -2,7 +2,7 @@
 
 Draws many seeds, runs the default estimators on each and compares the mean estimate with the
 printed number. With `--solve` it changes the solved parameters until the means agree and prints
-them for `src/ai_manufacturing/synthetic/truth.py`. Run from the project's root:
+them for `src/ai_manufacturing/paper/synthetic/truth.py`. Run from the project's root:
 
     python benchmarks/calibrate_sample.py --seeds 400
     python benchmarks/calibrate_sample.py --seeds 800 --solve
@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from ai_manufacturing.paper.synthetic.counts import Patents, scaled_to_years
+from ai_manufacturing.paper.synthetic.panel import CityYears, draw
+from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 from ai_manufacturing.settings import period, project_root
-from ai_manufacturing.synthetic.counts import Patents, scaled_to_years
-from ai_manufacturing.synthetic.panel import CityYears, draw
-from ai_manufacturing.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 
 Floats = NDArray[np.float64]
 Key = tuple[str, int, str]

@@ -181,9 +181,9 @@ def specification() -> tuple[Measured, Measured]:
     and PanelOLS.
     """
     from ai_manufacturing.estimation import specifications, tables
+    from ai_manufacturing.paper.synthetic import draw
     from ai_manufacturing.robustness import second_route
     from ai_manufacturing.settings import period
-    from ai_manufacturing.synthetic import draw
     from benchmarks import replication
 
     drawn = replication.inputs(draw(replication.FIRST_SEED, period()))

@@ -19,9 +19,9 @@ import pandas as pd
 
 from ai_manufacturing.estimation import in_memory
 from ai_manufacturing.gate import validation
+from ai_manufacturing.paper.synthetic import CityYears, draw
+from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.settings import period
-from ai_manufacturing.synthetic import CityYears, draw
-from ai_manufacturing.synthetic.geography import units
 from ai_manufacturing.system import duckdb_client
 from benchmarks import replication
 

@@ -144,7 +144,7 @@ def against(
 
 
 def draw(folder: Path, firms: int, patents: int, years: range) -> Path:
-    from ai_manufacturing.synthetic import registers
+    from ai_manufacturing.paper.synthetic import registers
 
     registers.write(folder, firms, patents, seed=1, patent_years=years)
     return folder
@@ -364,7 +364,7 @@ def add_tags(section: Section, scratch: Path, scopes: int, repeats: int) -> None
 
 def invented_terms(count: int, known: set[str]) -> list[tuple[str, ...]]:
     """Invent terms of three to six Chinese characters that share their characters with the scopes."""
-    from ai_manufacturing.synthetic.registers import AI_PHRASES, GOODS
+    from ai_manufacturing.paper.synthetic.registers import AI_PHRASES, GOODS
 
     letters = sorted(set("".join(AI_PHRASES + GOODS)))
     draw = random.Random(1)

@@ -21,9 +21,9 @@ from ai_manufacturing.estimation import in_memory, specifications, tables
 from ai_manufacturing.estimation.in_memory import Tables
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.specifications import Specification
+from ai_manufacturing.paper.synthetic import CityYears, draw
+from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.settings import period, project_root
-from ai_manufacturing.synthetic import CityYears, draw
-from ai_manufacturing.synthetic.geography import units
 from benchmarks import measuring
 
 # Not the default seed, and not a seed that the true parameters were solved or checked on.

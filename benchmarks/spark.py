@@ -142,7 +142,7 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
 
 def measure(repeats: int, *, quick: bool) -> Section:
     """Draw a register of each size, land it, and count it by each engine."""
-    from ai_manufacturing.synthetic import registers
+    from ai_manufacturing.paper.synthetic import registers
 
     section = Section(
         "Spark",

@@ -37,11 +37,11 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.not_estimable import attempted
 from ai_manufacturing.estimators.sentences import Sentence
+from ai_manufacturing.paper.synthetic import CommonShocks, draw
+from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 from ai_manufacturing.robustness import checks
 from ai_manufacturing.settings import period
-from ai_manufacturing.synthetic import CommonShocks, draw
-from ai_manufacturing.synthetic.geography import units
-from ai_manufacturing.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 from ai_manufacturing.system import duckdb_client
 from benchmarks import measuring, replication
 

@@ -1,7 +1,7 @@
 with
 
-panel as (
-    select * from {{ ref('fct_city_year_panel') }}
+city_year_values as (
+    select * from {{ ref('fct_city_year_values') }}
 ),
 
 cities as (
@@ -12,30 +12,30 @@ groupings as (
     select * from {{ ref('city_groupings') }}
 ),
 
-long_measured as (
-    unpivot (
-        select
-            city_id,
-            year,
-            gdp_100m_cny,
-            gdp_per_capita_cny,
-            secondary_share_of_gdp,
-            cast(ai_firm_count as double) as ai_firm_count
-        from panel
-    )
-    on columns(* exclude (city_id, year))
-    into name variable value value
-),
-
+-- A series of a year, or its ratio to a second one.
 valued as (
     select
         groupings.grouping,
         groupings.split,
         groupings.reference_group,
-        long_measured.city_id,
-        long_measured.value
+        numerators.city_id,
+        case
+            when groupings.series not like '% %' then numerators.value
+            else numerators.value / nullif(denominators.value, 0)
+        end as value
     from groupings
-    inner join long_measured using (variable, year)
+    inner join city_year_values as numerators
+        on
+            split_part(groupings.series, ' ', 1) = numerators.variable
+            and groupings.year = numerators.year
+    left join city_year_values as denominators
+        on
+            split_part(groupings.series, ' ', 2) = denominators.variable
+            and numerators.city_id = denominators.city_id
+            and numerators.year = denominators.year
+    where
+        numerators.value is not null
+        and (groupings.series not like '% %' or denominators.value <> 0)
 ),
 
 thresholds as (

@@ -26,12 +26,11 @@ verdicts as (
     select * from {{ ref('rpt_verdicts') }}
 ),
 
--- The main claim of the paper.
+-- The main claim: the first column that is printed.
 headline as (
     select * from verdicts
-    where
-        table_id = 'table_1'
-        and column_number = 1
+    order by table_id, column_number
+    limit 1
 ),
 
 checks as (

@@ -11,6 +11,7 @@ import duckdb
 import yaml
 from markupsafe import Markup, escape
 
+from ai_manufacturing import study
 from ai_manufacturing.estimators.sentences import COMMAS
 from ai_manufacturing.system import duckdb_client
 
@@ -60,14 +61,16 @@ class Catalogue:
 
     @classmethod
     def read(cls, path: Path = TEXTS) -> "Catalogue":
-        """Read the catalogue."""
+        """Read the catalogue, with the words of the paper's room."""
         content = _content(path)
         # A label of one text is Chinese; its key is the English one.
         labels = {
             key: (key.replace("_", " "), words) if isinstance(words, str) else tuple(words)
             for key, words in content["labels"].items()
         }
-        return cls(content["texts"], labels)
+        of_the_paper = study.folder() / path.name
+        added = _content(of_the_paper)["texts"] if of_the_paper.is_file() else {}
+        return cls({**content["texts"], **added}, labels)
 
     def with_labels_of(self, connection: duckdb.DuckDBPyConnection) -> "Catalogue":
         """Return a catalogue that has the labels of an open release or warehouse too.
@@ -77,7 +80,7 @@ class Catalogue:
         """
         named = connection.execute(
             "select name, label_en, label_zh from marts.dim_labels where kind not in ('series',"
-            " 'fact') order by list_position(['term', 'column', 'measure'], kind)"
+            " 'fact', 'text') order by list_position(['term', 'column', 'measure'], kind)"
         ).fetchall()
         named += connection.execute(
             "select series, label_en, label_zh from marts.dim_series order by substitution is not"
@@ -88,7 +91,13 @@ class Catalogue:
             "select kind, name, label_en, label_zh from marts.dim_labels where substitution is not"
             " null",
         )
-        return self.with_labels(
+        texts = connection.execute(
+            "select name, label_en, label_zh from marts.dim_labels where kind = 'text'"
+        ).fetchall()
+        with_texts = replace(
+            self, texts={**self.texts, **{name: (en, zh) for name, en, zh in texts}}
+        )
+        return with_texts.with_labels(
             {name: (english, chinese) for name, english, chinese in named}, substituted
         )
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import duckdb
 
-from ai_manufacturing.synthetic import registers
-from ai_manufacturing.synthetic.files import SYNTHETIC_MARK
+from ai_manufacturing.paper.synthetic import registers
+from ai_manufacturing.paper.synthetic.files import SYNTHETIC_MARK
 from ai_manufacturing.system.sql_text import literal
 
 VALUES = json.loads(

@@ -23,7 +23,7 @@ IMPORTED = [
     "great_expectations",
     "linearmodels.panel",
     "ai_manufacturing.estimation",
-    "ai_manufacturing.estimators.spatial",
+    "ai_manufacturing.paper.spatial",
     "ai_manufacturing.landing",
     "ai_manufacturing.refresh.cycle",
     __name__,

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import counts, site
+from ai_manufacturing.paper.synthetic import registers
 from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import catalogue
-from ai_manufacturing.synthetic import registers
 from ai_manufacturing.system import duckdb_client, integrity
 from tests.python import killed
 from tests.python.conftest import PROJECT, Build

@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from ai_manufacturing.paper.synthetic import CityYears, draw
+from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.settings import period
-from ai_manufacturing.synthetic import CityYears, draw
-from ai_manufacturing.synthetic.geography import units
 from benchmarks import gate
 from tests.python.conftest import Build
 

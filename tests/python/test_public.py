@@ -641,15 +641,13 @@ def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(
 ) -> None:
     rows = public_build.rows(
         "select item_id, substitutions from reports.rpt_replication_scorecard where verdict in"
-        " ('differs', 'not_found') and explaining_remark_number is null and item_kind ="
-        " 'coefficient'"
+        " ('differs', 'not_found') and explaining_remark_number is null"
     )
     # docs/decisions/readings.md counts them.
     assert len(rows) == 6
     assert {"table_4_4_ai_firms", "table_5_3_after3"} <= {row[0] for row in rows}
     verdicts = public_build.pairs(
-        "select verdict, count(*) from reports.rpt_replication_scorecard where item_kind ="
-        " 'coefficient' group by 1"
+        "select verdict, count(*) from reports.rpt_replication_scorecard group by 1"
     )
     assert verdicts == {"cannot_tell": 22, "not_found": 8, "differs": 1, "not_estimable": 25}
     unknown = (

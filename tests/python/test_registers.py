@@ -18,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 
 from ai_manufacturing.landing import records
-from ai_manufacturing.synthetic import registers
+from ai_manufacturing.paper.synthetic import registers
 from tests.planted_faults import copy_of_the_project
 from tests.python import conftest, models
 from tests.python.conftest import PROJECT, Build, built_once

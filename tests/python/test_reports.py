@@ -34,7 +34,7 @@ def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is
 ) -> None:
     rows = sample_build.rows(
         "select item_id, verdict in ('compatible', 'cannot_tell'), explaining_remark_number, status"
-        " from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
+        " from reports.rpt_replication_scorecard"
     )
     assert len(rows) == len(published()) == 56
     assert sum(inside for _, inside, _, _ in rows) >= 48
@@ -52,8 +52,8 @@ def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is
 
 def test_the_printed_facts_are_exact(sample_build: Build) -> None:
     facts = sample_build.rows(
-        "select item_id, printed_text, round(estimated_value, 1) = cast(printed_text as double),"
-        " verdict from reports.rpt_replication_scorecard where item_kind = 'fact' order by item_id"
+        "select fact_id, printed_text, round(estimated_value, 1) = cast(printed_text as double),"
+        " verdict from reports.rpt_published_facts order by fact_id"
     )
     printed = {
         "cities_100_to_200": "4",
@@ -101,11 +101,10 @@ def test_the_scorecard_says_how_far_an_estimate_misses_in_errors_by_province(
         c.p_value_printed, s.miss_p_value_of_all
         from reports.rpt_replication_scorecard as s
         inner join reports.rpt_coefficients as c on s.specification_id = c.specification_id and s.term = c.term
-        where s.item_kind = 'coefficient' and c.std_error_province is not null
+        where c.std_error_province is not null
     """)
     estimated = sample_build.value(
-        "select count(*) from reports.rpt_replication_scorecard "
-        "where item_kind = 'coefficient' and status = 'estimated'"
+        "select count(*) from reports.rpt_replication_scorecard where status = 'estimated'"
     )
     assert len(rows) == 56
     for printed, value, error, freedom, p_value, of_all in rows:
@@ -331,8 +330,7 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
         "cannot_tell": "cannot tell: it contains both",
     }
     counts = sample_build.pairs(
-        "select verdict, count(*) from reports.rpt_replication_scorecard where item_kind ="
-        " 'coefficient' group by 1"
+        "select verdict, count(*) from reports.rpt_replication_scorecard group by 1"
     )
     for verdict, beginning in words.items():
         (found,) = (value for name, value in chance.items() if name.startswith(beginning))

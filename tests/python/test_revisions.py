@@ -28,6 +28,7 @@ from ai_manufacturing.auditing import (
 from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import Revisions
+from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.refresh import build, by_hand
 from ai_manufacturing.releases import configured, fingerprint
 from ai_manufacturing.releases.configured import Limits
@@ -35,7 +36,6 @@ from ai_manufacturing.releases.errors import BadConfigurationError, HeldError
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.settings import period
-from ai_manufacturing.synthetic import draw
 from ai_manufacturing.system.duckdb_client import attached, reading
 from ai_manufacturing.system.sql_text import literal
 from benchmarks import gate

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ai_manufacturing.site import cities, maps
+from ai_manufacturing.paper import maps
+from ai_manufacturing.site import cities
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
-from ai_manufacturing.estimators import spatial
+from ai_manufacturing.paper import spatial
 from ai_manufacturing.system import great_circle
 from ai_manufacturing.system.contracts import schema
 from tests.python.conftest import PROJECT, Build

@@ -7,7 +7,8 @@ import os
 
 import click
 
-from ai_manufacturing.cli import data, packages, releases, results, status
+from ai_manufacturing import study
+from ai_manufacturing.cli import counting, packages, releases, results, status
 from ai_manufacturing.cli.console import Command, Commands, is_dumb
 
 
@@ -24,7 +25,8 @@ def main(context: click.Context) -> None:
         context.color = False
 
 
-for module in (data, results, packages, releases, status):
+of_the_paper = [study.module(name) for name in study.declared("COMMANDS", ())]
+for module in (counting, results, packages, releases, status, *of_the_paper):
     for entry in vars(module).values():
         if isinstance(entry, Command):
             main.add_command(entry)

@@ -15,7 +15,7 @@ import duckdb
 from ai_manufacturing.auditing import changes, revisions
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases import fingerprint
-from ai_manufacturing.releases.contents import HEADLINE, INPUTS, SCHEMAS, copy_comments
+from ai_manufacturing.releases.contents import INPUTS, SCHEMAS, copy_comments
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.manifest import (
     JSON_COLUMNS,
@@ -276,14 +276,14 @@ def _write_history(
         "create table new.release.history as select r.*, c.specification_id, c.estimate,"
         " c.std_error, c.substitutions, v.verdict_en, v.verdict_zh from (values (?, ?, ?, ?)) as r"
         " (release_id, published_at, git_commit, fingerprint) left join"
-        " new.reports.rpt_coefficients as c on c.specification_id = ? and c.term_order = 1 left"
+        " new.reports.rpt_coefficients as c on c.specification_id in (select specification_id from"
+        " new.reports.rpt_findings) and c.term_order = 1 left"
         " join new.reports.rpt_verdicts as v on v.specification_id = c.specification_id",
         [
             manifest.release_id,
             manifest.published_at,
             manifest.git_commit,
             manifest.fingerprint,
-            HEADLINE,
         ],
     )
     if follows:

@@ -31,7 +31,6 @@ INPUTS = (
 
 Delivered records are not among them: with those a release would be a sixth larger. A copy to give away has none of it.
 """
-HEADLINE = "table_1_col_1"
 
 
 def copy_comments(

@@ -12,20 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import jinja2
 import yaml
 
-from ai_manufacturing import settings, terms
+from ai_manufacturing import settings, study, terms
 from ai_manufacturing.landing import landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import databases, fingerprint
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.releases.origin import SYNTHETIC
-from ai_manufacturing.replication import figure_1, programs, rights, withheld
+from ai_manufacturing.replication import programs, rights, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.system.duckdb_client import reading
-from ai_manufacturing.tables import PAPER_TABLES, exports
+from ai_manufacturing.tables import cells, exports
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
@@ -48,23 +49,6 @@ class Exhibit(NamedTuple):
     name: str
     table: str
     output: str
-
-
-EXHIBITS = (
-    *(
-        Exhibit(name.replace("table_", "Table "), f"rpt_{name}", f"{name}.tex")
-        for name in PAPER_TABLES
-    ),
-    Exhibit("Figure 1", "rpt_figure_1", "figure_1.svg"),
-    Exhibit("Figure 1, its numbers", "rpt_figure_1", "figure_1.csv"),
-    Exhibit("Classes of cities by AI firms", "rpt_spatial_classes", "spatial_classes.csv"),
-    Exhibit(
-        "Every printed number beside its estimate",
-        "rpt_replication_scorecard",
-        "replication_scorecard.csv",
-    ),
-    Exhibit("Verdict on each printed column", "rpt_verdicts", "verdicts.csv"),
-)
 
 
 RAW_COLUMNS = (
@@ -186,11 +170,12 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
             " not null and variable in (select series from marts.dim_series)) on year using"
             " count(*) group by series order by series"
         ).write_csv(str(folder / OBSERVATIONS))
-        for exhibit in EXHIBITS:
+        for exhibit in exhibits(connection):
             if exhibit.output.endswith(".csv"):
                 connection.sql(_query(exhibit)).write_csv(str(folder / "output" / exhibit.output))
         (folder / terms.DATA_LICENCE).write_text(terms.data_licence(connection), encoding="utf-8")
-    figure_1.write(release, folder / "output/figure_1.svg")
+    for _, figure in study.declared("FIGURES", {}).values():
+        study.module(figure).write(release, folder / f"output/{figure}.svg")
     exports.export(release, folder / "data", "csv")
     exports.export(release, folder / "output", "latex")
     for left in folder.glob("*/.export*"):
@@ -271,9 +256,44 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
         observations=observations,
         python=platform.python_version(),
         permutations=package.permutations,
-        exhibits=EXHIBITS,
+        exhibits=exhibits_of(package.release),
     )
     (package.folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def exhibits_of(release: Path) -> list[Exhibit]:
+    """Return the tables and figures that a package of a release shows.
+
+    Raises
+    ------
+    DatabaseError
+        If the file is no release.
+    """
+    with reading(release) as connection:
+        return exhibits(connection)
+
+
+def exhibits(connection: duckdb.DuckDBPyConnection) -> list[Exhibit]:
+    """Return the printed tables of an open release, the figures of the study, and its verdicts."""
+    printed = [
+        Exhibit(name, f"rpt_{table_id}", f"{table_id}.tex")
+        for table_id, name in cells.names(connection).items()
+    ]
+    drawn = [
+        Exhibit(name, table, f"{figure}.svg")
+        for name, (table, figure) in study.declared("FIGURES", {}).items()
+    ]
+    return [
+        *printed,
+        *drawn,
+        *(Exhibit(*declared) for declared in study.declared("EXHIBITS", ())),
+        Exhibit(
+            "Every printed number beside its estimate",
+            "rpt_replication_scorecard",
+            "replication_scorecard.csv",
+        ),
+        Exhibit("Verdict on each printed column", "rpt_verdicts", "verdicts.csv"),
+    ]
 
 
 def require_package(folder: Path) -> None:
@@ -452,13 +472,14 @@ def _allowed_keys(package: Package) -> set[str]:
 def _write_run(package: Package, extracts: str) -> None:
     queries = {
         Path(exhibit.output).stem: _query(exhibit)
-        for exhibit in EXHIBITS
+        for exhibit in exhibits_of(package.release)
         if exhibit.output.endswith(".csv")
     }
     values = {
         "folder": shlex.quote(extracts),
         "permutations": package.permutations,
         "queries": queries,
+        "figures": [figure for _, figure in study.declared("FIGURES", {}).values()],
     }
     path = package.folder / "run.sh"
     path.write_text(_filled("run.sh", **values), encoding="utf-8")

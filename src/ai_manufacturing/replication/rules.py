@@ -283,13 +283,12 @@ def _restricted(folder: Path) -> Iterator[str]:
 
 
 def _outputs(folder: Path) -> Iterator[str]:
-    for exhibit in contents.EXHIBITS:
-        for name in (
-            f"output/{exhibit.output}",
-            f"{contents.CODE}/models/reports/{exhibit.table}.sql",
-        ):
-            if not (folder / name).is_file():
-                yield f"{exhibit.name}: there is no {name}"
+    models = {path.stem for path in programs.models(folder)}
+    for exhibit in contents.exhibits_of(folder / contents.RELEASE):
+        if not (folder / f"output/{exhibit.output}").is_file():
+            yield f"{exhibit.name}: there is no output/{exhibit.output}"
+        if exhibit.table not in models:
+            yield f"{exhibit.name}: there is no model {exhibit.table}"
 
 
 def _committed(folder: Path) -> Iterator[str]:

@@ -32,11 +32,12 @@ from pathlib import Path
 
 import duckdb
 
-from ai_manufacturing.replication import figure_1
+from ai_manufacturing import study
 
 warehouse, folder = sys.argv[1:]
 with duckdb.connect(warehouse, read_only=True) as connection:
     for name, query in {{ queries }}.items():
         connection.sql(query).write_csv(f"{folder}/{name}.csv")
-figure_1.write(Path(warehouse), Path(folder) / "figure_1.svg")
+for figure in {{ figures }}:
+    study.module(figure).write(Path(warehouse), Path(folder) / f"{figure}.svg")
 PROGRAM

@@ -11,7 +11,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from ai_manufacturing import settings, terms
+from ai_manufacturing import settings, study, terms
 from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site import (
     cities,
@@ -20,8 +20,6 @@ from ai_manufacturing.site import (
     event_studies,
     findings,
     heterogeneity,
-    maps,
-    measure,
     paper_tables,
     quality,
     query,
@@ -52,8 +50,7 @@ PAGES = {
     "readings": readings,
     "event_studies": event_studies,
     "heterogeneity": heterogeneity,
-    "measure": measure,
-    "maps": maps,
+    **{name: study.module(name) for name in study.declared("PAGES", ())},
     "cities": cities,
     "quality": quality,
     "use": use,
@@ -147,8 +144,9 @@ def _write(
         shutil.copyfile(release_path, shown)
     else:
         terms.public_copy(release_path, shown)
-    for asset in (HERE / "assets").iterdir():
-        shutil.copyfile(asset, folder / "assets" / asset.name)
+    for rooms in (HERE, study.folder()):
+        for asset in (rooms / "assets").glob("*"):
+            shutil.copyfile(asset, folder / "assets" / asset.name)
     shutil.copyfile(_vega(), folder / "assets" / "vega.js")
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / "catalogue.html")
@@ -167,8 +165,8 @@ def _write(
             cities.write(release, text, folder)
         if paper_tables in pages.values():
             paper_tables.write(release, folder)
-        for name, page in pages.items():
-            markup = rendered(environment, name, page.content(release, text))
+        for name in pages:
+            markup = rendered(environment, name, content(name, release, text))
             (folder / f"{name}.html").write_text(markup, encoding="utf-8")
     return [*pages]
 
@@ -184,7 +182,7 @@ def environment_of(
 ) -> jinja2.Environment:
     """Return the templates of the pages, with what all pages of a release share."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        loader=jinja2.FileSystemLoader([HERE / "templates", study.folder() / "templates"]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
@@ -205,6 +203,16 @@ def environment_of(
         "downloads": {file.name: file for file in files},
     }
     return environment
+
+
+def content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return what a page shows, with what the paper's room adds to it, and the template of that."""
+    page = query if name == "query" else PAGES[name]
+    shown: dict[str, Any] = page.content(release, text)
+    added = study.declared("ADDITIONS", {}).get(name)
+    if added is None:
+        return {**shown, "added": None}
+    return {**shown, **study.module(added).content(release, text), "added": f"{added}.html"}
 
 
 def rendered(environment: jinja2.Environment, name: str, content: dict[str, Any]) -> str:

@@ -39,16 +39,13 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "count(case when verdict = 'compatible' then 1 end) as compatible, "
             "count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell, "
             "count(case when verdict in ('differs', 'not_found') then 1 end) as excluded "
-            "from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
+            "from reports.rpt_replication_scorecard"
         )[0],
         "next_year": next(
             iter(release.rows("select * from reports.rpt_findings where finding = 'next_year'")),
             None,
         ),
         "permuted": _permuted(release, text),
-        "remarks": release.rows(
-            "select * from reports.rpt_paper_remarks order by remark_number, figure_number"
-        ),
     }
 
 

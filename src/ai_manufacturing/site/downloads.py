@@ -14,7 +14,7 @@ import jinja2
 import yaml
 
 from ai_manufacturing import settings, terms
-from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS
+from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site.release import Release
@@ -109,12 +109,13 @@ def bibliography(manifest: Manifest) -> str:
 
 
 def quick_starts(release: Release) -> dict[str, str]:
-    """Return programs that give the number of Table 1 column 1 from the files beside them, by file name."""
+    """Return programs that give the main estimate from the files beside them, by file name."""
     (row,) = release.rows(
-        "select * from reports.rpt_specifications where specification_id = ?", HEADLINE
+        "select * from reports.rpt_specifications where specification_id in (select"
+        " specification_id from reports.rpt_findings)"
     )
     values = {
-        "specification": HEADLINE,
+        "specification": row["specification_id"],
         "outcome": row["outcome"],
         "regressor": f"{row['transform']}_{row['regressor']}_scaled",
         "controls": (row["controls"] or "").split(),

@@ -30,8 +30,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "c.conf_low, c.conf_high, try_cast(p.printed_text as double) as printed_estimate "
         "from reports.rpt_coefficients as c "
         "left join reports.rpt_replication_scorecard as p "
-        "on c.specification_id = p.specification_id and c.term = p.term and p.item_kind ="
-        " 'coefficient' "
+        "on c.specification_id = p.specification_id and c.term = p.term "
         "where c.estimator = 'event_study' and c.event_time is not null and c.status <>"
         " 'not_estimable' "
         # The omitted year, whose zero is a normalisation.

@@ -49,7 +49,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "period": release.period(),
         "forest": _forest(estimated, text) if estimated else None,
         "about": about(release, text),
-        "firms": _firms(release, text),
     }
 
 
@@ -165,59 +164,3 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
     return figure(
         "forest", text.both("forest_title"), data, draw, described, text.both("forest_note")
     )
-
-
-def _firms(release: Release, text: Catalogue) -> Figure | None:
-    """Draw AI firms against all firms, both as 100 in the first year.
-
-    Nothing where either was not delivered.
-    """
-    data = release.frame(
-        # all firms of the country follow from its AI firms and their share: sums may be passed on,
-        # cities may not
-        "with national as (select c.year, c.national_count as ai_firms, cast(round(c.national_count"
-        " / nullif(t.national_share, 0)) as bigint) as firms from marts.fct_spatial_concentration"
-        " as c inner join reports.rpt_fixed_ratio_test as t on c.measure = t.measure and c.year ="
-        " t.year where c.measure = 'ai_firms' and t.national_share > 0), counts as (unpivot"
-        " national on ai_firms, firms into name series value count) select year, series, count,"
-        " round(100.0 * count / first_value(count) over of_series, 1) as index from counts window"
-        " of_series as (partition by series order by year) order by series, year"
-    )
-    if data["year"].nunique() < 2:
-        return None
-    series = {"ai_firms": BLUE, "firms": ORANGE}
-    first, last = data["year"].min(), data["year"].max()
-    ai_times, all_times = (
-        f"{data[(data['series'] == name) & (data['year'] == last)]['index'].iloc[0] / 100:.1f}"
-        for name in series
-    )
-    numbers = {"first": first, "last": last, "ai_times": ai_times, "all_times": all_times}
-
-    def draw(language: str) -> alt.TopLevelMixin:
-        names = {
-            "ai_firms": text.plain_label("ai_firms", language),
-            "firms": text.plain_label("firm_count", language),
-        }
-        legend = alt.Legend(
-            title=None, labelExpr=words_for("datum.label", names), columns=1, labelLimit=340
-        )
-        scale = alt.Scale(domain=[*series], range=[*series.values()])
-        index = text.plain("firms_index", language, first=first)
-        return (
-            alt.Chart(TABLE)
-            .mark_line(point=alt.OverlayMarkDef(size=45))
-            .encode(
-                x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1)),
-                y=alt.Y("index:Q", title=index),
-                color=alt.Color("series:N", scale=scale, legend=legend),
-                tooltip=tips(
-                    ("year:Q", text.plain("year", language)),
-                    ("count:Q", text.plain("count", language), ",d"),
-                    ("index:Q", index, ".1f"),
-                ),
-            )
-            .properties(width="container", height=230)
-        )
-
-    title, note = (text.both(key, **numbers) for key in ("firms_title", "firms_note"))
-    return figure("firms", title, data, draw, text.words("alt_firms", **numbers), note)

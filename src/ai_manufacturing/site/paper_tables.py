@@ -37,7 +37,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the tables with their files and readings, and the distribution of the base year beside them."""
     # Terms of an event study in the order of its years.
     scorecard = release.rows(
-        "select * from reports.rpt_replication_scorecard where item_kind = 'coefficient' order by "
+        "select * from reports.rpt_replication_scorecard order by "
         "coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0), term"
     )
     specifications = {
@@ -70,12 +70,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         ],
         "errors": ERRORS,
         "decimals": tables.DECIMALS,
-        "period": release.period(),
-        "spatial": release.rows("select * from reports.rpt_spatial_classes order by row_number"),
-        "facts": release.rows(
-            "select * from reports.rpt_replication_scorecard where item_kind = 'fact' "
-            "order by item_id like 'cities%', cast(printed_text as double)"
-        ),
     }
 
 

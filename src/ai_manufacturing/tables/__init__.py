@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from ai_manufacturing.estimators.sentences import COMMAS
 from ai_manufacturing.text import LANGUAGES, Words
 
-PAPER_TABLES = tuple(f"table_{number}" for number in range(1, 7))
 DECIMALS = (2, 3, 4)
 # Errors below an estimate, by the name that a reader chooses, and their kind of line in
 # printed_lines.csv.
@@ -153,7 +152,7 @@ class PaperTable:
     Attributes
     ----------
     table_id : str
-        table_1 to table_6.
+        Its name in regression_specifications.csv, such as table_1.
     title, name : tuple of str
         What it is about, and its number in words, in English and Chinese.
     lines : mapping of int to Line

@@ -19,6 +19,15 @@ Row = dict[str, Any]
 """A row of rpt_table_cells."""
 
 
+def names(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return the names of the printed tables of a release or a built warehouse, by id."""
+    named = connection.execute(
+        "select distinct c.table_id, l.label_en from reports.rpt_table_cells as c inner join"
+        " marts.dim_labels as l on l.kind = 'table' and c.table_id = l.name order by c.table_id"
+    ).fetchall()
+    return dict(named)
+
+
 def read(connection: duckdb.DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTable]:
     """Return the paper's tables, by name.
 

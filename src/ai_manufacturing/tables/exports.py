@@ -28,7 +28,7 @@ from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.system import disk, duckdb_client
 from ai_manufacturing.system.disk import sync
-from ai_manufacturing.tables import PAPER_TABLES, PaperTable, TableError, cells, formats
+from ai_manufacturing.tables import PaperTable, TableError, cells, formats
 from ai_manufacturing.text import MARK, Catalogue
 
 # In the folder that is exported to: who writes there, and what is not finished.
@@ -226,21 +226,18 @@ def export_table(
     ExportError
         If the warehouse was not built to the end, or the file cannot be written.
     """
-    if name not in PAPER_TABLES:
-        raise TableError(
-            f"{name!r} is no table of the paper. Choose from {', '.join(PAPER_TABLES)}."
-        )
     if siunitx and file_format != "latex":
         raise TableError(
             f"siunitx is of LaTeX, not of {file_format}. Choose --format latex, or leave it out."
         )
     try:
         with duckdb_client.connect(str(database), read_only=True) as connection:
-            table = cells.read(connection, Catalogue.read().with_labels_of(connection))[
-                name
-            ].chosen(**choices)
+            tables = cells.read(connection, Catalogue.read().with_labels_of(connection))
     except duckdb.Error as error:
         raise _incomplete(database, error) from error
+    if name not in tables:
+        raise TableError(f"{name!r} is no printed table. Choose from {', '.join(tables)}.")
+    table = tables[name].chosen(**choices)
     ending, write = formats.FORMATS[file_format]
     content = formats.latex(table, siunitx=True) if siunitx else write(table)
     path = out or FOLDER / f"{name}.{ending}"

@@ -12,13 +12,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ai_manufacturing.landing import extract_set
+from ai_manufacturing.paper.synthetic.counts import Flows, Patents, draw_flows
+from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.panel import CityYears, draw
+from ai_manufacturing.paper.synthetic.paths import Floats, Integers
+from ai_manufacturing.paper.synthetic.truth import flat
+from ai_manufacturing.paper.synthetic.yearbook import DIGITS
 from ai_manufacturing.settings import project_root, variables
-from ai_manufacturing.synthetic.counts import Flows, Patents, draw_flows
-from ai_manufacturing.synthetic.geography import units
-from ai_manufacturing.synthetic.panel import CityYears, draw
-from ai_manufacturing.synthetic.paths import Floats, Integers
-from ai_manufacturing.synthetic.truth import flat
-from ai_manufacturing.synthetic.yearbook import DIGITS
 
 SYNTHETIC_MARK = "合成样本（synthetic sample）"
 NOTICE = (

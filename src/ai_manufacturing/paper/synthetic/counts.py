@@ -7,8 +7,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ai_manufacturing.synthetic.geography import Geography
-from ai_manufacturing.synthetic.paths import (
+from ai_manufacturing.paper.synthetic.geography import Geography
+from ai_manufacturing.paper.synthetic.paths import (
     Flags,
     Floats,
     Integers,
@@ -18,7 +18,7 @@ from ai_manufacturing.synthetic.paths import (
     two_phase_growth,
     years_to_last,
 )
-from ai_manufacturing.synthetic.truth import PerEventYear, Truth
+from ai_manufacturing.paper.synthetic.truth import PerEventYear, Truth
 
 AI_APPLICATION_CITY_COUNT = 205
 AI_GRANT_CITY_COUNT = 185

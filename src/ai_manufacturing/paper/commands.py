@@ -1,4 +1,4 @@
-"""Commands that write extracts, and count registers."""
+"""Commands that write the synthetic sample and registers."""
 
 from pathlib import Path
 
@@ -20,8 +20,8 @@ SEED = click.option("--seed", type=int, default=2020, show_default=True, help="R
 def synthetic(out: Path, seed: int, years: range | None) -> None:
     """Write a synthetic extract set in a vendor's layout."""
     from ai_manufacturing import settings
-    from ai_manufacturing import synthetic as synthetic_extracts
     from ai_manufacturing.landing import LandingError
+    from ai_manufacturing.paper import synthetic as synthetic_extracts
 
     years = years or settings.period()
     if 2015 not in years:
@@ -56,38 +56,9 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
 def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) -> None:
     """Write synthetic registers of firms and patents, of any size, in bounded memory."""
     from ai_manufacturing.landing import LandingError
-    from ai_manufacturing.synthetic import NotSyntheticError
-    from ai_manufacturing.synthetic import registers as synthetic_registers
+    from ai_manufacturing.paper.synthetic import NotSyntheticError
+    from ai_manufacturing.paper.synthetic import registers as synthetic_registers
 
     with failing(NotSyntheticError, LandingError, OSError):
         synthetic_registers.write(out, firms, patents, seed, file_format)
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")
-
-
-@command(examples=["counts", "counts --engine spark"])
-@click.option(
-    "--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True
-)
-@click.option(
-    "--registers",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help=(
-        "Folder with the registers (Spark only). Default: EXTRACTS_DIR, whose registers DuckDB also"
-        " counts."
-    ),
-)
-@click.option(
-    "--out",
-    type=FOLDER,
-    help=(
-        "Folder for the counts (Spark only). Default: COUNTS_DIR, or register_counts in"
-        " EXTRACTS_DIR."
-    ),
-)
-def counts(engine: str, registers: Path | None, out: Path | None) -> None:
-    """Count firms and patents in registers by city and year."""
-    from ai_manufacturing import counts as counting
-    from ai_manufacturing.landing import LandingError
-
-    with failing(counting.CountsError, LandingError, OSError):
-        counting.count(engine, registers, out, click.echo)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ai_manufacturing.synthetic.counts import (
+from ai_manufacturing.paper.synthetic.counts import (
     Flows,
     Patents,
     draw_ai_firms,
@@ -12,11 +12,11 @@ from ai_manufacturing.synthetic.counts import (
     draw_patents,
     scaled_to_years,
 )
-from ai_manufacturing.synthetic.geography import draw_geography
-from ai_manufacturing.synthetic.paths import Flags, Floats, Integers
-from ai_manufacturing.synthetic.shocks import CommonShocks, root
-from ai_manufacturing.synthetic.truth import TRUTH, Truth
-from ai_manufacturing.synthetic.yearbook import draw_yearbook
+from ai_manufacturing.paper.synthetic.geography import draw_geography
+from ai_manufacturing.paper.synthetic.paths import Flags, Floats, Integers
+from ai_manufacturing.paper.synthetic.shocks import CommonShocks, root
+from ai_manufacturing.paper.synthetic.truth import TRUTH, Truth
+from ai_manufacturing.paper.synthetic.yearbook import draw_yearbook
 
 
 @dataclass(frozen=True, eq=False)

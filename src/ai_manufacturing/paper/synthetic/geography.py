@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
+from ai_manufacturing.paper.synthetic.paths import Flags, Floats, Integers, correlated
 from ai_manufacturing.settings import project_root
-from ai_manufacturing.synthetic.paths import Flags, Floats, Integers, correlated
 
 YEARBOOK_SHARE = 260 / 367  # of the units of seeds/cities.csv
 

@@ -5,9 +5,9 @@ them, `files` splits the city-years over industries and writes them. What the pa
 draw of this kind can give is listed in `truth`.
 """
 
-from ai_manufacturing.synthetic.files import NotSyntheticError, write
-from ai_manufacturing.synthetic.panel import CityYears, draw
-from ai_manufacturing.synthetic.shocks import CommonShocks
-from ai_manufacturing.synthetic.truth import TRUTH, Truth
+from ai_manufacturing.paper.synthetic.files import NotSyntheticError, write
+from ai_manufacturing.paper.synthetic.panel import CityYears, draw
+from ai_manufacturing.paper.synthetic.shocks import CommonShocks
+from ai_manufacturing.paper.synthetic.truth import TRUTH, Truth
 
 __all__ = ["TRUTH", "CityYears", "CommonShocks", "NotSyntheticError", "Truth", "draw", "write"]

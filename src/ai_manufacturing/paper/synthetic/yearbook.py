@@ -4,13 +4,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ai_manufacturing.synthetic.counts import (
+from ai_manufacturing.paper.synthetic.counts import (
     AI_APPLICATION_CITY_COUNT,
     AI_GRANT_CITY_COUNT,
     CITIES_WITHOUT_GRANTS_IN_2010,
 )
-from ai_manufacturing.synthetic.geography import LARGEST_UNNAMED_GDP, Geography
-from ai_manufacturing.synthetic.paths import (
+from ai_manufacturing.paper.synthetic.geography import LARGEST_UNNAMED_GDP, Geography
+from ai_manufacturing.paper.synthetic.paths import (
     Flags,
     Floats,
     Integers,
@@ -21,7 +21,7 @@ from ai_manufacturing.synthetic.paths import (
     with_mean_growth,
     years_to_last,
 )
-from ai_manufacturing.synthetic.truth import Truth
+from ai_manufacturing.paper.synthetic.truth import Truth
 
 # The losses behind the printed numbers of observations: 2,858 = 260 x 11 - 2, 2,598 = 260 x 10 - 2,
 # 2,596 two fewer, 2,852 six fewer than 2,858, 1,785 = 255 x 7.

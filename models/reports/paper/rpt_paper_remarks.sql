@@ -24,7 +24,6 @@ placebos as (
 
 scorecard as (
     select * from {{ ref('rpt_replication_scorecard') }}
-    where item_kind = 'coefficient'
 ),
 
 published as (

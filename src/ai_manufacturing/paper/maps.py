@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.site import concentration
+from ai_manufacturing.paper import concentration
 from ai_manufacturing.site.charts import (
     BLUE,
     CLASSES,

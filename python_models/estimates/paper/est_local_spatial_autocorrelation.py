@@ -3,8 +3,8 @@ from ai_manufacturing.system.workers import in_a_worker
 
 @in_a_worker
 def model(dbt, session):
-    from ai_manufacturing.estimators import spatial
     from ai_manufacturing.gate import validation
+    from ai_manufacturing.paper import spatial
 
     dbt.config(materialized="table")
     measures = dbt.ref("fct_ai_measure")

@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import yaml
 
+from ai_manufacturing.paper.synthetic.files import NOTICE, SYNTHETIC_MARK, refuse_delivered
 from ai_manufacturing.settings import project_root
-from ai_manufacturing.synthetic.files import NOTICE, SYNTHETIC_MARK, refuse_delivered
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import literal
 

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.paths import Floats
 from ai_manufacturing.settings import project_root
-from ai_manufacturing.synthetic.geography import units
-from ai_manufacturing.synthetic.paths import Floats
 from ai_manufacturing.system.great_circle import RADIUS_KM, angles
 
 

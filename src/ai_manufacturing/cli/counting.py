@@ -1,0 +1,36 @@
+"""The command that counts registers."""
+
+from pathlib import Path
+
+import click
+
+from ai_manufacturing.cli.console import FOLDER, command, failing
+
+
+@command(examples=["counts", "counts --engine spark"])
+@click.option(
+    "--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True
+)
+@click.option(
+    "--registers",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help=(
+        "Folder with the registers (Spark only). Default: EXTRACTS_DIR, whose registers DuckDB also"
+        " counts."
+    ),
+)
+@click.option(
+    "--out",
+    type=FOLDER,
+    help=(
+        "Folder for the counts (Spark only). Default: COUNTS_DIR, or register_counts in"
+        " EXTRACTS_DIR."
+    ),
+)
+def counts(engine: str, registers: Path | None, out: Path | None) -> None:
+    """Count firms and patents in registers by city and year."""
+    from ai_manufacturing import counts as counting
+    from ai_manufacturing.landing import LandingError
+
+    with failing(counting.CountsError, LandingError, OSError):
+        counting.count(engine, registers, out, click.echo)

@@ -1,0 +1,26 @@
+"""What the paper alone says: its measure, maps and figure, the sample with its truth, and their commands.
+
+All other rooms take the study's names from seeds, and what is declared here by name.
+"""
+
+PAGES = ("measure", "maps")
+"""Modules of this room that are pages of the site, in the order of the menu."""
+
+ADDITIONS = {
+    "index": "growth_of_firms",
+    "credibility": "remarks",
+    "tables": "published_facts",
+}
+"""Modules of this room whose content stands on a page of the site, below its own."""
+
+EXHIBITS = (
+    ("Classes of cities by AI firms", "rpt_spatial_classes", "spatial_classes.csv"),
+    ("Figure 1, its numbers", "rpt_figure_1", "figure_1.csv"),
+)
+"""Of a replication package, beside its tables: name, table of the release, and the file of its rows."""
+
+FIGURES = {"Figure 1": ("rpt_figure_1", "figure_1")}
+"""Of a replication package: table of the release, and the module of this room that draws it as SVG."""
+
+COMMANDS = ("commands",)
+"""Modules of this room whose commands `ai-manufacturing` has."""

@@ -1,0 +1,18 @@
+"""What the paper prints beside its tables: classes of cities by AI firms, and numbers in its text."""
+
+from typing import Any
+
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.text import Catalogue
+
+
+def content(release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return the classes and the numbers, each beside what these data have."""
+    return {
+        "period": release.period(),
+        "spatial": release.rows("select * from reports.rpt_spatial_classes order by row_number"),
+        "facts": release.rows(
+            "select * from reports.rpt_published_facts order by fact_id like 'cities%',"
+            " cast(printed_text as double)"
+        ),
+    }

@@ -1,0 +1,15 @@
+"""What we ask of the paper, and what these data answer."""
+
+from typing import Any
+
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.text import Catalogue
+
+
+def content(release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return the remarks with their figures."""
+    return {
+        "remarks": release.rows(
+            "select * from reports.rpt_paper_remarks order by remark_number, figure_number"
+        )
+    }
