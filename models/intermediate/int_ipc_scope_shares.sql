@@ -2,9 +2,18 @@
 
 with
 
+-- None where nobody delivers a concordance.
 concordance as (
-    select * from {{ ref('stg_fraunhofer__industry_concordance') }}
+    select
+        cast(null as varchar) as ipc_class,
+        cast(null as varchar) as nace_division,
+        cast(null as double) as probability
+    where false
+    {%- for provider in var('register_providers')['industry_concordance'] %}
+    union all by name
+    select * from {{ ref('stg_' ~ provider ~ '__industry_concordance') }}
     where origin.valid_until_delivery is null
+    {%- endfor %}
 ),
 
 nace_sections as (

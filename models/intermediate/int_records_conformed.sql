@@ -12,20 +12,24 @@ of corrections.csv may say which of such records is right, or that none is; with
 {%- set key = 'entity, provider, source_name, city_id, year, industry_code, patent_type' %}
 with
 
--- All providers' rows; a column that one does not deliver is null.
+-- All providers' rows; a column that one does not deliver is null, and so is one with a type that none does.
 records as (
+    select
+        {%- for column in model.columns.values() if column.data_type %}
+        cast(null as {{ column.data_type }}) as {{ column.name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+    where false
     {%- set sources = [] %}
     {%- for entity, providers in var('providers').items() %}
     {%- for provider in providers %}{% do sources.append((entity, provider)) %}{% endfor %}
     {%- endfor %}
     {%- for entity, provider in sources %}
+    union all by name
     select
         '{{ entity }}' as entity,
         *
     from {{ ref('stg_' ~ provider ~ '__' ~ entity) }}
-    {%- if not loop.last %}
-    union all by name
-    {%- endif %}
     {%- endfor %}
 ),
 

@@ -112,21 +112,18 @@ records as (
     select * from rejected
     union all
     select * from conformed
-    {%- for entity in ['firm_counts', 'patent_counts', 'industry_concordance'] %}
+    -- Titles feed no series, and measure the dictionary.
+    {%- for entity in ['firm_counts', 'patent_counts', 'industry_concordance', 'patent_titles'] %}
     {%- for provider in var('register_providers')[entity] %}
     union all
     select
         delivery_number,
         coalesce({{ ended_as('valid_until_delivery') }}, 'used') as disposition
-    from (select distinct origin.* from {{ ref('stg_' ~ provider ~ '__' ~ entity) }}) as counts
+    from (
+        select {{ 'distinct' if entity != 'patent_titles' }} origin.* from {{ ref('stg_' ~ provider ~ '__' ~ entity) }}
+    ) as counts
     {%- endfor %}
     {%- endfor %}
-    union all
-    -- They feed no series, and measure the dictionary.
-    select
-        delivery_number,
-        coalesce({{ ended_as('valid_until_delivery') }}, 'used') as disposition
-    from (select origin.* from {{ ref('stg_lxingy3__patent_titles') }}) as titles
 ),
 
 counted as (

@@ -26,10 +26,12 @@ verdicts as (
     select * from {{ ref('rpt_verdicts') }}
 ),
 
--- The main claim: the first column that is printed.
+-- The main claim: that of the first specification which a table prints.
 headline as (
-    select * from verdicts
-    order by table_id, column_number
+    select verdicts.*
+    from verdicts
+    inner join {{ ref('regression_specifications') }} as specifications using (specification_id)
+    order by specifications.specification_order
     limit 1
 ),
 

@@ -45,10 +45,16 @@ dominated as (
         end
 ),
 
-delivered_series as (
-    select series
-    from {{ ref('dim_series') }}
-    where is_delivered
+-- Ends of the names of outcomes in prices that somebody delivered.
+delivered_prices as (
+    select distinct axes.setting
+    from axes
+    inner join {{ ref('dim_variable') }} as variables on ends_with(variables.variable, axes.setting)
+    inner join {{ ref('dim_series') }} as series
+        on
+            split_part(variables.series, ' ', 2) = series.series
+            and series.is_delivered
+    where axes.axis = 'prices'
 ),
 
 crossed as (
@@ -83,7 +89,7 @@ crossed as (
         -- Nobody asks for prices that nobody delivered.
         and (
             of_prices.setting is null
-            or 'consumer_price_level' in (select delivered_series.series from delivered_series)
+            or of_prices.setting in (select delivered_prices.setting from delivered_prices)
         )
 ),
 

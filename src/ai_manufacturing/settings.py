@@ -47,6 +47,13 @@ def period() -> range:
     return range(declared["first_year"], declared["last_year"] + 1)
 
 
+def providers(entity: str) -> list[str] | None:
+    """Return who delivers an entity, as dbt_project.yml lists them; None of one that it does not list."""
+    declared = variables()
+    listed: dict[str, list[str]] = {**declared["providers"], **declared["register_providers"]}
+    return listed.get(entity)
+
+
 def extracts_dir() -> Path:
     """Return the folder of the delivered files.
 

@@ -1,8 +1,7 @@
-"""The rooms of the Python package, which import from lower ones only, and the files that pages
-name.
-"""
+"""The rooms of the project: what each may import, and whose names it may say."""
 
 import ast
+import csv
 import graphlib
 import re
 from pathlib import Path
@@ -11,31 +10,43 @@ PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = PROJECT / "src" / "ai_manufacturing"
 # From the lowest up.
 ROOMS = [
-    *(
-        "settings",
-        "system",
-        "city_names",
-        "landing",
-        "counts",
-        "synthetic",
-        "gate",
-        "estimators",
-        "estimation",
-    ),
-    *(
-        "robustness",
-        "releases",
-        "text",
-        "terms",
-        "sources",
-        "tables",
-        "site",
-        "auditing",
-        "replication",
-        "refresh",
-    ),
-    *("cli", "dagster_location", "dbt_plugin"),
+    "settings",
+    "study",
+    "system",
+    "city_names",
+    "landing",
+    "counts",
+    "gate",
+    "estimators",
+    "estimation",
+    "robustness",
+    "releases",
+    "text",
+    "terms",
+    "sources",
+    "tables",
+    "site",
+    "auditing",
+    "replication",
+    "refresh",
+    "cli",
+    "paper",
+    "dagster_location",
+    "dbt_plugin",
 ]
+# Seeds and their columns that hold the names of a study.
+NAMES = {
+    "city_groupings": ("grouping",),
+    "derived_variables": ("variable",),
+    "measure_weightings": ("measure",),
+    "published_facts": ("fact_id",),
+    "regression_specifications": ("specification_id", "table_id"),
+    "series": ("series", "log_variable"),
+}
+# A column of dim_city, an entity's records and a family of specifications in words of their own.
+WORDS = {"boundary", "firms", "heterogeneity", "region"}
+# Folders that say of their models that they are of this paper, of its measure or of a provider.
+OWN = {"paper", "measure", "registers", "dictionary", "staging"}
 
 
 def imports() -> dict[str, set[str]]:
@@ -72,6 +83,38 @@ def test_no_module_imports_from_a_higher_room() -> None:
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     assert [*graphlib.TopologicalSorter(imports()).static_order()]
+
+
+def test_only_the_papers_own_rooms_name_its_series_measures_tables_and_facts() -> None:
+    """Another study brings its own seeds and takes the rooms of the paper away."""
+    names: set[str] = set()
+    for seed, columns in NAMES.items():
+        with (PROJECT / f"seeds/{seed}.csv").open(encoding="utf-8", newline="") as rows:
+            names |= {row[column] for row in csv.DictReader(rows) for column in columns}
+    names -= {"", *WORDS}
+    found = {}
+    for folder in ("src", "models", "python_models", "macros"):
+        for path in sorted((PROJECT / folder).rglob("*")):
+            if path.suffix not in (".py", ".sql") or OWN & {*path.relative_to(PROJECT).parts}:
+                continue
+            text = without_prose(path)
+            if said := names & {*re.findall(r"\w+", text)}:
+                found[path.relative_to(PROJECT).as_posix()] = sorted(said)
+    assert not found
+
+
+def without_prose(path: Path) -> str:
+    """Return the code of a file, without comments and docstrings, which may give examples."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".sql":
+        return re.sub(r"--[^\n]*|\{#.*?#\}", "", text, flags=re.DOTALL)
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body[0] = ast.Pass()
+    return ast.unparse(tree)
 
 
 def test_each_file_that_a_page_names_is_there() -> None:

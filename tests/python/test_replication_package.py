@@ -277,7 +277,7 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
 RUN = {"| run time | not measured |": "| run time | 41 seconds |"}
 PRINTED = {"    issn:": "    volume: 1\n    start: 2\n    end: 3\n    doi: 10.1/x\n    issn:"}
 REPUBLISHED = {",generated,": ",republished,"}
-FIGURE = "code/models/reports/rpt_figure_1.sql"
+FIGURE = "code/models/reports/paper/rpt_figure_1.sql"
 FETCHED = ",https://github.com/a/b/blob/" + "0" * 40 + "/c.csv,2026-11-28,in this package"
 
 

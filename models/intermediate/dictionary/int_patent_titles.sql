@@ -2,9 +2,18 @@
 
 with
 
+-- None where nobody delivers titles.
 titles as (
-    select * from {{ ref('stg_lxingy3__patent_titles') }}
+    select
+        cast(null as varchar) as publication_number,
+        cast(null as varchar) as title,
+        cast(null as varchar []) as ipc_subclasses
+    where false
+    {%- for provider in var('register_providers')['patent_titles'] %}
+    union all by name
+    select * from {{ ref('stg_' ~ provider ~ '__patent_titles') }}
     where origin.valid_until_delivery is null
+    {%- endfor %}
 ),
 
 subclasses as (

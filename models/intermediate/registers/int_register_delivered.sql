@@ -13,6 +13,23 @@
 with
 
 final as (
+    {%- if not firms and not patents %}
+    select
+        cast(null as {{ dbt.type_string() }}) as entity,
+        cast(null as {{ dbt.type_bigint() }}) as file_number,
+        cast(null as {{ dbt.type_string() }}) as store_key,
+        cast(null as {{ dbt.type_bigint() }}) as row_number,
+        {%- for name in ['record_id', 'city_code', 'industry_code', 'ipc', 'kind', 'text'] %}
+        cast(null as {{ dbt.type_string() }}) as {{ name }},
+        {%- endfor %}
+        {%- for name in ['start', 'end'] %}
+        cast(null as date) as {{ name }}_date,
+        cast(null as boolean) as has_{{ name }}_date,
+        {%- endfor %}
+        false as lacks_industry,
+        false as lacks_exit
+    where false
+    {%- endif %}
     {%- for provider in firms %}
     select
         'firm_register' as entity,

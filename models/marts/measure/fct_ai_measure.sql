@@ -78,8 +78,8 @@ qualified_weightings as (
             and delivered_scaling.scope in (bases.scope, 'total')
 ),
 
--- A series without industries scales the counts of every scope.
-scaling_of_city as (
+-- A series without industries counts, and scales counts, in every scope.
+of_city as (
     select
         series.series,
         coalesce(scopes.scope, series.scope) as scope,
@@ -96,7 +96,7 @@ delivered_years as (
         series,
         scope,
         count(distinct case when value is not null then year end) as year_count
-    from scaling_of_city
+    from of_city
     group by series, scope
 ),
 
@@ -109,18 +109,18 @@ left_out_series as (
 -- Only units with a value in every delivered year, so that coverage does not move the sum; ordered, as doubles are.
 complete_in_province as (
     select
-        scaling_of_city.series,
-        scaling_of_city.scope,
-        scaling_of_city.city_id,
+        of_city.series,
+        of_city.scope,
+        of_city.city_id,
         cities.province_id
-    from scaling_of_city
+    from of_city
     inner join left_out_series using (series)
     inner join delivered_years using (series, scope)
     inner join cities using (city_id)
     group by
-        scaling_of_city.series, scaling_of_city.scope, scaling_of_city.city_id, cities.province_id,
+        of_city.series, of_city.scope, of_city.city_id, cities.province_id,
         delivered_years.year_count
-    having count(scaling_of_city.value) = delivered_years.year_count
+    having count(of_city.value) = delivered_years.year_count
 ),
 
 scaling_of_rest_of_province as (
@@ -136,7 +136,7 @@ scaling_of_rest_of_province as (
         on
             cities.province_id = others.province_id
             and cities.city_id <> others.city_id
-    inner join scaling_of_city as others_values
+    inner join of_city as others_values
         on
             others.series = others_values.series
             and others.scope = others_values.scope
@@ -145,7 +145,7 @@ scaling_of_rest_of_province as (
 ),
 
 scaling_series as (
-    select * from scaling_of_city
+    select * from of_city
     union all
     select * from scaling_of_rest_of_province
 ),
@@ -160,13 +160,13 @@ counts as (
     from qualified_weightings as weightings
     cross join cities
     cross join years
-    left join series as base
+    left join of_city as base
         on
             weightings.base_series = base.series
             and weightings.scope = base.scope
             and cities.city_id = base.city_id
             and years.year = base.year
-    left join series as subtracted
+    left join of_city as subtracted
         on
             weightings.minus_series = subtracted.series
             and weightings.scope = subtracted.scope

@@ -38,7 +38,8 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     pa.RecordBatchReader
         `origin`, a struct of type ORIGIN, then all columns that any declaration gives the entity,
         whether delivered or not. One row per landed record, by file, delivery, sheet and row; none
-        if nothing was delivered. Further copies of a delivery have no rows of their own.
+        if nothing was delivered, and no columns but `origin` of an entity that nobody delivers.
+        Further copies of a delivery have no rows of their own.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     """
     declared = declarations.by_name()
     columns = declarations.entity_columns(declared.values(), entity)
-    if not columns:
+    if not columns and settings.providers(entity) != []:
         known = ", ".join(sorted({source.entity for source in declared.values()})) or "none"
         raise LandingError(
             f'entity "{entity}": no declaration names this entity; declared are {known}. Declare'

@@ -66,7 +66,7 @@ def paper_columns(release: Release) -> list[dict[str, Any]]:
         " v.column_number = p.column_number and p.term = s.regressor left join"
         " marts.data_dictionary as d on d.table_name = concat('rpt_', v.table_id) and d.column_name"
         " = concat('column_', v.column_number) window alike as (partition by s.outcome, s.regressor"
-        " order by v.table_id, v.column_number) order by v.table_id, v.column_number"
+        " order by s.specification_order) order by s.specification_order"
     )
 
 
@@ -99,12 +99,12 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     The note has the printed number.
     """
     data = release.frame(
-        "with main as (select * from reports.rpt_verdicts where table_id = 'table_1' and"
-        " column_number = 1), permuted as (select w.* from estimates.est_permuted_weights as w"
-        " inner join main using (specification_id) where permutation is not null) select 'permuted'"
-        " as kind, permutation, estimate from permuted union all select unnest(['own', 'printed']),"
-        " null, unnest([estimate, printed_value]) from main where exists (from permuted) order by"
-        " kind, permutation"
+        "with main as (select * from reports.rpt_verdicts where specification_id in (select"
+        " specification_id from reports.rpt_findings)), permuted as (select w.* from"
+        " estimates.est_permuted_weights as w inner join main using (specification_id) where"
+        " permutation is not null) select 'permuted' as kind, permutation, estimate from permuted"
+        " union all select unnest(['own', 'printed']), null, unnest([estimate, printed_value])"
+        " from main where exists (from permuted) order by kind, permutation"
     )
     if not len(data):
         return None

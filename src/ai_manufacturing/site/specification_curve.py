@@ -55,9 +55,10 @@ def curve(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the curve and its choices as figures, how many specifications it has, and what each choice does."""
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
     names = list(dict.fromkeys(row["axis"] for row in axes))
+    choices = "".join(f"{name}, " for name in names)
     found = release.frame(
         "select row_number() over (order by min(standardised_estimate), curve_id) as rank,"
-        f" {', '.join(names)}, bool_or(is_dominated) as is_dominated, min(standardised_estimate) as"
+        f" {choices}bool_or(is_dominated) as is_dominated, min(standardised_estimate) as"
         " standardised_estimate, min(estimate) as estimate, min(case when errors = 'city' then"
         " p_value end) as p_value_by_city, min(case when errors = 'province' then p_value end) as"
         " p_value_by_province, min(case when errors = 'province' then std_error *"
@@ -65,7 +66,7 @@ def curve(release: Release, text: Catalogue) -> dict[str, Any]:
         " 'province' then degrees_of_freedom end) as degrees_of_freedom, case when"
         " bool_and(p_value < 0.05) then 'both' else coalesce(min(case when p_value < 0.05 then"
         " errors end), 'neither') end as significant_by from estimates.est_specification_curve"
-        f" where status <> 'not_estimable' group by curve_id, {', '.join(names)} order by rank"
+        f" where status <> 'not_estimable' group by {choices}curve_id order by rank"
     )
     half = stats.t.ppf(0.975, found.pop("degrees_of_freedom").astype(float)) * found.pop(
         "error"
