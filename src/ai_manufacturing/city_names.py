@@ -1,4 +1,4 @@
-"""Names of cities: in the reader's language where a message names one, in any form where a reader does."""
+"""Names of cities, in the language of a message or in any form that a reader uses."""
 
 from difflib import get_close_matches
 
@@ -22,7 +22,7 @@ def column() -> str:
 
 
 def by_id(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Return the names in the reader's language by city_id; none where the cities were not built."""
+    """Return names in the reader's language by city_id; none where no cities were built."""
     try:
         return dict(connection.execute(f"select city_id, {column()} from {CITIES}").fetchall())
     except duckdb.CatalogException:

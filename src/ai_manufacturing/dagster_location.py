@@ -56,7 +56,7 @@ def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
 
 
 def _assets() -> list[dg.AssetSpec]:
-    """Return the assets of the manifest in the order in which Dagster accepts them: parents first."""
+    """Return the assets of the manifest, parents first, as Dagster accepts them."""
     specs = {spec.key: spec for spec in build_dbt_asset_specs(manifest=project.manifest_path)}
     parents = {key: {parent.asset_key for parent in spec.deps} for key, spec in specs.items()}
     order = TopologicalSorter(parents).static_order()
@@ -75,7 +75,10 @@ checks = _checks()
 def warehouse(
     context: dg.AssetExecutionContext,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-    """Refresh, and tell Dagster what was made, which is nothing where nothing is new, and what the gate found."""
+    """Refresh, and tell Dagster what was made and what the gate found.
+
+    Where nothing is new, nothing was made.
+    """
 
     def on_event(event: str, facts: dict[str, Any]) -> None:
         context.log.info(f"{event}: {json.dumps(facts, ensure_ascii=False)}")
@@ -154,7 +157,7 @@ refresh_job = dg.define_asset_job("refresh_job", selection=dg.AssetSelection.ass
 
 @dg.sensor(job=refresh_job, minimum_interval_seconds=60)
 def new_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Ask for a refresh once the extracts folder has changed, and has been at rest for one interval.
+    """Ask for a refresh once the extracts folder changed and rested for one interval.
 
     Names, sizes and times only decide when to look; what is new, the refresh tells by content.
     """

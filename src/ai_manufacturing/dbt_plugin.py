@@ -1,4 +1,4 @@
-"""The dbt-duckdb plugin of profiles.yml: the folder of the warehouse, and how its file is opened."""
+"""The dbt-duckdb plugin of profiles.yml: the warehouse's folder, and how its file opens."""
 
 import gc
 import os
@@ -22,7 +22,7 @@ class Plugin(BasePlugin):
     """Places and opens the DuckDB file, and starts the workers."""
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
-        """Make the folder that DuckDB does not make by itself, just before it connects, and set how the file is opened.
+        """Make the folder that DuckDB does not make, and set how the file is opened.
 
         Paths are relative to the project, as in `ai-manufacturing`, also where --project-dir names
         it from elsewhere.
@@ -59,7 +59,7 @@ class Plugin(BasePlugin):
         )
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
-        """Attach what dev defers to, under the name that a state has, and start the workers of a run of everything."""
+        """Attach what dev defers to, and start the workers of a run of everything."""
         deferred = os.environ.get("DEFER_TO")
         # the profile does not name the file, because dbt parses the whole project again for another
         if deferred and self.creds and self.creds.schema == "dev":
@@ -69,4 +69,5 @@ class Plugin(BasePlugin):
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
         if flags.WHICH in ("build", "run") and not flags.SELECT:
             workers.pool()
-        gc.freeze()  # what dbt has parsed stays for the run: garbage collection need not walk it again and again
+        # What dbt has parsed stays for the run: collection need not walk it again and again.
+        gc.freeze()

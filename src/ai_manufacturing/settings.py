@@ -48,7 +48,7 @@ def period() -> range:
 
 
 def providers(entity: str) -> list[str] | None:
-    """Return who delivers an entity, as dbt_project.yml lists them; None of one that it does not list."""
+    """Return who delivers an entity by dbt_project.yml; None of one that it does not list."""
     declared = variables()
     listed: dict[str, list[str]] = {**declared["providers"], **declared["register_providers"]}
     return listed.get(entity)

@@ -160,7 +160,7 @@ def pages_of(path: Path, with_restricted: bool) -> Callable[..., Page]:
         with Release(path) as opened:
             text = opened.catalogue()
             environment = site.environment_of(opened, text, with_restricted=with_restricted)
-            return site.rendered(environment, name, site.PAGES[name].content(opened, text))
+            return site.rendered(environment, name, site.content(name, opened, text))
 
     return cache(lambda name, language="en": Page(markup(name), language))
 

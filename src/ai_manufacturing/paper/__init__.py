@@ -1,4 +1,4 @@
-"""What the paper alone says: its measure, maps and figure, the sample with its truth, and their commands.
+"""What the paper alone says: its measure, maps, figure, commands, and the sample.
 
 All other rooms take the study's names from seeds, and what is declared here by name.
 """
@@ -17,10 +17,10 @@ EXHIBITS = (
     ("Classes of cities by AI firms", "rpt_spatial_classes", "spatial_classes.csv"),
     ("Figure 1, its numbers", "rpt_figure_1", "figure_1.csv"),
 )
-"""Of a replication package, beside its tables: name, table of the release, and the file of its rows."""
+"""Of a replication package, beside its tables: name, released table, file of its rows."""
 
 FIGURES = {"Figure 1": ("rpt_figure_1", "figure_1")}
-"""Of a replication package: table of the release, and the module of this room that draws it as SVG."""
+"""Of a replication package: released table, and the module here that draws it as SVG."""
 
 COMMANDS = ("commands",)
 """Modules of this room whose commands `ai-manufacturing` has."""

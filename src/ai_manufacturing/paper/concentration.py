@@ -14,7 +14,7 @@ COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the figures, the cities with like and unlike neighbours, and the growth before and after the break."""
+    """Return the figures, the clusters of cities, and the growth around the break."""
     data = release.frame(
         f"select measure, year, {', '.join((*SHARES, 'gini'))} from marts.fct_spatial_concentration"
         " order by all"

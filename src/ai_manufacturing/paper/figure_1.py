@@ -1,4 +1,4 @@
-"""Figure 1 as a picture: effects by year with their intervals, and the printed numbers beside them."""
+"""Figure 1 as a picture: effects by year with intervals, and the printed numbers."""
 
 import math
 from pathlib import Path

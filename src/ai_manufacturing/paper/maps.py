@@ -1,4 +1,4 @@
-"""AI firms and patents by city and year on a map, where they cluster, and how concentrated they are."""
+"""AI firms and patents on a map by city and year, their clusters and concentration."""
 
 import json
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _breaks(data: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return for each quantity the bounds of the classes; the paper's classes are of numbers alone."""
+    """Return the bounds of the classes of each quantity; the paper's are of numbers alone."""
     return {
         quantity: {
             "paper": PAPER_THRESHOLDS if quantity == "measure_count" else _thirds(data, quantity),
@@ -315,7 +315,10 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
 
 
 def _not_delivered(release: Release) -> list[dict[str, Any]]:
-    """Return the measures and years that cannot be estimated, with the reason where any city has a count."""
+    """Return the measures and years without an estimate, with the reason.
+
+    Only those of which a city has a count have one.
+    """
     return release.rows(
         "select measure, case when city_count > 0 then reason end as reason, case when city_count >"
         " 0 then reason_zh end as reason_zh, min(year) as first_year, max(year) as last_year from"

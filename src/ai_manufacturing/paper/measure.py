@@ -1,4 +1,4 @@
-"""The measure: whether the fixed ratio of equation 2 holds, how far two sources agree, how good the dictionary is."""
+"""The page on the measure: its fixed ratio, what two sources agree on, and the dictionary."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ ORDER = "grouping <> 'all', grouping, group_name, year"
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the fixed-ratio test, agreement and reliability of two sources, and the dictionary by classes and term."""
+    """Return the fixed-ratio test, what two sources agree on, and the dictionary."""
     test = release.rows("select * from reports.rpt_fixed_ratio_test order by measure, year")
     agreement = release.rows(
         "select * from reports.rpt_source_agreement order by series, scope, first_provider,"

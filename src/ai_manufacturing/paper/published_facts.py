@@ -1,4 +1,4 @@
-"""What the paper prints beside its tables: classes of cities by AI firms, and numbers in its text."""
+"""What the paper prints beside its tables: classes of cities, and numbers in its text."""
 
 from typing import Any
 

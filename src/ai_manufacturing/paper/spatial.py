@@ -25,7 +25,8 @@ PERMUTATIONS = 999
 SEED = 2020
 FEWEST_CITIES = 10
 
-TIE = 1e-10  # draws closer to the statistic than this share of it are the same value summed in another order
+# Draws closer to the statistic than this share of it are its value, summed in another order.
+TIE = 1e-10
 
 
 class GlobalMoran(NamedTuple):
@@ -68,7 +69,7 @@ class LocalMoran(NamedTuple):
 
 
 def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> csr_array:
-    """Join each city to those nearest to it on the great circle, with equal weights that sum to one.
+    """Join each city to those nearest on the great circle, by equal weights that sum to one.
 
     Parameters
     ----------
@@ -245,7 +246,9 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
 
 
 def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
-    """Compute local Moran's I of log(1 + count) for each measure, three years and all cities with a count.
+    """Compute local Moran's I of log(1 + count) by measure in three years.
+
+    Of all cities with a count.
 
     Parameters
     ----------

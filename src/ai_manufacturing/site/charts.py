@@ -1,4 +1,4 @@
-"""Charts: data once, a Vega-Lite specification for each language, and a text for those who cannot see it."""
+"""Charts: data once, a Vega-Lite specification by language, and a text in place of them."""
 
 import json
 import math
@@ -92,7 +92,7 @@ def select(name: str, options: list[Any], labels: list[str], value: Any, title: 
 
 
 def words_for(field: str, words: dict[str, str]) -> str:
-    """Return an expression of Vega that puts words in the place of values, and leaves a value that has none."""
+    """Return an expression of Vega that puts words in the place of values that have some."""
     return f"({json.dumps(words, ensure_ascii=False)})[{field}] || {field}"
 
 

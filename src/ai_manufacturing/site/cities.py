@@ -1,4 +1,4 @@
-"""City pages: one page on which a reader picks cities, sees their series, and asks where a value comes from."""
+"""The page of cities: pick them, see their series, and ask where a value comes from."""
 
 import csv
 import json
@@ -226,9 +226,14 @@ def _delivered_rows(release: Release) -> dict[str, str]:
                 coalesce(m.city_id, d.city_id) as city_id, d.series, d.year, count(*) as row_count,
                 sum(d.delivered_value) as value_sum,
                 list({{
-                    file: f.file_number, sheet: d.sheet_name, row_number: d.row_number, number: d.delivered_value,
-                    industry: d.industry_code, place: case when m.city_id is not null then d.city_id end
-                }} order by d.delivered_value desc, f.file_number, d.sheet_name, d.row_number)[:{SHOWN_ROWS}] as rows
+                    file: f.file_number,
+                    sheet: d.sheet_name,
+                    row_number: d.row_number,
+                    number: d.delivered_value,
+                    industry: d.industry_code,
+                    place: case when m.city_id is not null then d.city_id end
+                }} order by d.delivered_value desc, f.file_number, d.sheet_name, d.row_number
+                )[:{SHOWN_ROWS}] as rows
             from marts.fct_delivered_values as d
             inner join shown as s on d.series = s.series and d.provider = s.provider
             inner join files as f on d.file_path = f.file_path and d.delivery_id = f.delivery_id
@@ -243,7 +248,8 @@ def _delivered_rows(release: Release) -> dict[str, str]:
                     r.file, r.sheet, r.row_number, r.number, r.industry, r.place
                 )),
                 'more', case when row_count > {SHOWN_ROWS} then json_array(
-                    row_count - {SHOWN_ROWS}, round(value_sum - list_sum(list_transform(rows, lambda r: r.number)), 6)
+                    row_count - {SHOWN_ROWS},
+                    round(value_sum - list_sum(list_transform(rows, lambda r: r.number)), 6)
                 ) end
             )) order by year))) as years
             from cells
@@ -264,9 +270,11 @@ def _delivered_rows(release: Release) -> dict[str, str]:
 
 
 def _gaps(release: Release) -> list[dict[str, Any]]:
-    """Return the city-years without a value of a delivered series, with what is known of the reason."""
+    """Return city-years without a value of a delivered series, with the reason if known."""
     return release.rows(f"""
-        with shown as (select series, provider from marts.dim_series where {SHOWN} and is_delivered),
+        with shown as (
+            select series, provider from marts.dim_series where {SHOWN} and is_delivered
+        ),
         city_years as (
             select v.city_id, v.year, v.value, s.series, s.provider
             from marts.fct_city_year_values as v
@@ -274,7 +282,8 @@ def _gaps(release: Release) -> list[dict[str, Any]]:
         ),
         corrected as (
             select city_id, year, series, provider, min(correction_id) as correction_id,
-                arg_min(reason, correction_id) as reason, arg_min(reason_zh, correction_id) as reason_zh
+                arg_min(reason, correction_id) as reason,
+                arg_min(reason_zh, correction_id) as reason_zh
             from marts.fct_corrections
             where value is null
             group by all
@@ -287,19 +296,25 @@ def _gaps(release: Release) -> list[dict[str, Any]]:
             from marts.fct_rows_set_aside as r
             inner join sources as s on r.provider = s.provider and r.source_name = s.source_name
             inner join marts.dim_city as c
-                on r.city_code = c.city_id or r.city_name = c.name_zh or r.city_name = c.short_name_zh
-            where r.set_aside_reason not in ('out of period', 'superseded', 'withdrawn', 'duplicate row')
+                on r.city_code = c.city_id or r.city_name in (c.name_zh, c.short_name_zh)
+            where r.set_aside_reason
+                not in ('out of period', 'superseded', 'withdrawn', 'duplicate row')
             group by all
         ),
-        delivered_years as (select series, year from city_years where value is not null group by all)
-        select g.city_id, g.year, g.series, g.provider, c.correction_id, c.reason as correction_reason,
-            c.reason_zh as correction_reason_zh, a.reason as set_aside_reason, a.file_path as set_aside_file,
+        delivered_years as (
+            select distinct series, year from city_years where value is not null
+        )
+        select g.city_id, g.year, g.series, g.provider, c.correction_id,
+            c.reason as correction_reason, c.reason_zh as correction_reason_zh,
+            a.reason as set_aside_reason, a.file_path as set_aside_file,
             a.row_number as set_aside_row, y.year is not null as has_year
         from city_years as g
         left join corrected as c
-            on g.city_id = c.city_id and g.year = c.year and g.series = c.series and g.provider = c.provider
+            on g.city_id = c.city_id and g.year = c.year
+            and g.series = c.series and g.provider = c.provider
         left join set_aside as a
-            on g.city_id = a.city_id and g.year = a.year and g.series = a.series and g.provider = a.provider
+            on g.city_id = a.city_id and g.year = a.year
+            and g.series = a.series and g.provider = a.provider
         left join delivered_years as y on g.series = y.series and g.year = y.year
         where g.value is null
         order by g.city_id, g.series, g.year

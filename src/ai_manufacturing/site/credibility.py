@@ -15,7 +15,7 @@ from ai_manufacturing.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the verdicts in the order of the paper, each with its checks, and what a reader must know besides."""
+    """Return the verdicts in the order of the paper, with their checks."""
     columns = paper_columns(release)
     checks: dict[str, list[dict[str, Any]]] = {}
     for row in release.rows(
@@ -50,7 +50,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def paper_columns(release: Release) -> list[dict[str, Any]]:
-    """Return the columns that the paper prints, with verdict, labels, intervals and what tells like columns apart."""
+    """Return the printed columns, with verdict, labels, intervals and what tells them apart."""
     return release.rows(
         "select v.*, s.regressor, s.estimator, s.reason, s.reason_zh, coalesce(s.outcome_label_en,"
         " s.outcome) as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,"
@@ -83,7 +83,7 @@ def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
 
 
 def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the checks; where none can be made and all say why in one sentence, that sentence alone."""
+    """Return the checks, or the one sentence that says why none can be made."""
     sentences = {(row["sentence"], row["sentence_zh"]) for row in checks}
     is_one = len(sentences) == 1 and all(row["figure"] is None for row in checks)
     return {

@@ -126,7 +126,7 @@ def quick_starts(release: Release) -> dict[str, str]:
 
 
 def history(release: Release) -> list[dict[str, Any]]:
-    """Return the releases of this extract set up to this one, the newest first, each with the headline."""
+    """Return the releases of the set up to this one, the newest first, with their headline."""
     return release.rows("select * from release.history order by release_id desc")
 
 
@@ -151,7 +151,7 @@ def _described(path: Path) -> Download:
 
 
 def _write_tables(release_path: Path, release: Release, data: Path) -> None:
-    """Write every released table as Parquet, each with its metadata, and all of these as a Data Package."""
+    """Write each released table as Parquet with its metadata, and a Data Package of all."""
     manifest = release.manifest
     columns: dict[str, list[dict[str, Any]]] = {}
     for column in release.rows(

@@ -15,7 +15,7 @@ from ai_manufacturing.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the columns of event studies, each with its chart, its readings, and those that cannot be estimated."""
+    """Return the event studies with charts and readings, and those without an estimate."""
     studies = release.rows(
         "select s.*, c.joint_statistic, c.joint_df1, c.joint_df2, c.joint_p_value,"
         " c.observation_count, c.city_count, c.substitutions, c.substitutions_zh, c.warnings,"

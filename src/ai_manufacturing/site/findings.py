@@ -53,7 +53,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def about(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return how many providers the data have, of which class and licence, and how far that lets a reader trust."""
+    """Return how many providers there are, of which class and licence, and how far to trust."""
     declared = release.frame(
         "select distinct provider, coalesce(provenance_class, 'none stated') as class, "
         "coalesce(licence, 'none stated') not like 'none stated%' as is_licensed "
@@ -75,7 +75,7 @@ def about(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
-    """Draw each claim: the printed number, and the estimate with its intervals by city and by province."""
+    """Draw the printed number and the estimate of each claim, with both intervals."""
     rows, main = [], claims[0]["regressor_en"]
     for claim in claims:
         label = {

@@ -10,12 +10,13 @@ PARTS = ("grouping", "group_name", "reference", "reading")  # of a difference of
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the differences between groups as a figure, every group's estimate, and what cannot be estimated."""
+    """Return differences of groups as a figure, each group's estimate, and what has none."""
     groups = release.frame(
-        "select *, max(case when is_reference then group_name end) over (partition by"
-        " specification_id) as reference, difference as estimate, difference_conf_low as conf_low,"
-        " difference_conf_high as conf_high from reports.rpt_heterogeneity order by grouping,"
-        " specification_id, is_reference desc, group_name"
+        "select h.*, s.regressor, max(case when is_reference then group_name end) over (partition"
+        " by specification_id) as reference, difference as estimate, difference_conf_low as"
+        " conf_low, difference_conf_high as conf_high from reports.rpt_heterogeneity as h left join"
+        " (select specification_id, regressor from reports.rpt_specifications) as s using"
+        " (specification_id) order by grouping, specification_id, is_reference desc, group_name"
     )
     differences = groups[groups["difference"].notna()].copy()
     for language in LANGUAGES:
@@ -33,7 +34,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": (
             coefficient_plot(
                 "heterogeneity",
-                text.both("group_differences_note", measure=text.label("ai_firms")),
+                text.both("group_differences_note", measure=text.label(groups["regressor"][0])),
                 differences,
                 None,
                 text,

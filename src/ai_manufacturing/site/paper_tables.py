@@ -1,4 +1,4 @@
-"""Tables 1 to 6 as a journal prints them, each estimate beside the printed number, and as files for a manuscript."""
+"""The printed tables, each estimate beside the printed number, and as files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ OFFERED = {
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the tables with their files and readings, and the distribution of the base year beside them."""
+    """Return the tables with their files and readings."""
     # Terms of an event study in the order of its years.
     scorecard = release.rows(
         "select * from reports.rpt_replication_scorecard order by "
@@ -145,7 +145,7 @@ def _cell(cell: Cell, specification_id: str) -> Markup:
 
 
 def _printed_cells(scorecard: list[dict[str, Any]]) -> dict[tuple[int, str, str], str]:
-    """Return the paper's numbers by column, kind of line and, of a line of estimates or errors, label of the term."""
+    """Return the printed numbers by column, kind of line and label of the term."""
     cells = {}
     for row in scorecard:
         column = int(row["column_number"])

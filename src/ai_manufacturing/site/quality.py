@@ -1,4 +1,4 @@
-"""Data and quality: sources and series, the gate's expectations, rows set aside, corrections, coverage."""
+"""Data and quality: sources, expectations, rows set aside, corrections, coverage."""
 
 import json
 from typing import Any, Literal
@@ -91,7 +91,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _gate_counts(release: Release) -> dict[str, int]:
-    """Return how many expectations passed, failed by severity, or had nothing to check and so did neither."""
+    """Return how many expectations passed, failed by severity, or had nothing to check."""
     return release.rows(
         "select count(case when success and checked_count is distinct from 0 then 1 end) as"
         " passed, count(case when success and checked_count = 0 then 1 end) as nothing_to_check,"
@@ -113,7 +113,7 @@ def _failing(rows: str | None, names: dict[str, Markup]) -> list[dict[str, Any]]
 
 
 def _coverage(release: Release) -> pd.DataFrame:
-    """Return each city, year and series of the panel, in its order, and whether there is a value, withheld or not."""
+    """Return whether each city, year and series of the panel has a value, withheld or not."""
     return release.frame(
         "with panel_series as (select column_name as series, column_index as series_order from"
         " duckdb_columns() where schema_name = 'marts' and table_name = 'fct_city_year_panel' and"

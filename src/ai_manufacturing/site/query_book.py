@@ -14,7 +14,8 @@ from ai_manufacturing.system import duckdb_client
 
 ENTRY = re.compile(
     r"^## \d+\."
-    r" (?P<question>.+?)\n\n(?P<question_zh>.+?)\n.*?^```sql\n(?P<sql>.+?)^```\n\n(?P<answer>\|.+?\|\n)(?!\|)",
+    r" (?P<question>.+?)\n\n(?P<question_zh>.+?)\n.*?"
+    r"^```sql\n(?P<sql>.+?)^```\n\n(?P<answer>\|.+?\|\n)(?!\|)",
     re.M | re.S,
 )
 

@@ -1,4 +1,4 @@
-"""All readings: the specification curve, each column's coefficients beside the printed number, every specification."""
+"""All readings: the curve, each column beside its printed number, every specification."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ CHOICES = (
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the curve, one plot for each column whose readings are one coefficient, and the specifications."""
+    """Return the curve, a plot for each column of one coefficient, and the specifications."""
     estimates = release.frame(
         "select c.*, s.specification_order, s.description, coalesce(s.outcome_label_en, s.outcome)"
         " as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,"
@@ -208,7 +208,7 @@ def _substitutions(estimated: pd.DataFrame) -> Markup:
 
 
 def _specifications(release: Release) -> list[dict[str, Any]]:
-    """Return the specifications in the order of their rows, with their terms, losses, other errors and influence."""
+    """Return the specifications with their terms, losses, other errors and influence."""
     parts = {
         "terms": release.rows(
             "from reports.rpt_coefficients order by specification_id, term_order, term"
@@ -236,7 +236,7 @@ def _specifications(release: Release) -> list[dict[str, Any]]:
 
 
 def _influence(release: Release) -> list[dict[str, Any]]:
-    """Return the estimates without the flagged cities, and without the city and the province that move them most.
+    """Return the estimates without flagged cities, and without those that move them most.
 
     What is left out has its name in both languages.
     """

@@ -45,7 +45,7 @@ class Release:
         return cells.read(self._connection, self.catalogue())
 
     def absent(self) -> list[dict[str, Any]]:
-        """Return the series that are not delivered, with where they can be had and what waits for them."""
+        """Return the series that are absent, where they can be had, and what waits for them."""
         return sources.known(self._connection)["absent"]
 
     def substituted(self) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ class Release:
 
     @cached_property
     def withheld(self) -> set[str]:
-        """Return the tables, with their schemas, that do not hold here what may not be passed on."""
+        """Return the tables that do not hold here what may not be passed on."""
         return {row["table_name"] for row in terms.withheld(self._connection)}
 
     def withheld_from(self, *tables: str) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def curve(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the curve and its choices as figures, how many specifications it has, and what each choice does."""
+    """Return the curve and its choices as figures, and what each choice does."""
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
     names = list(dict.fromkeys(row["axis"] for row in axes))
     choices = "".join(f"{name}, " for name in names)
@@ -187,7 +187,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
 
 
 def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
-    """Draw, below the curve, which values of each choice make the small estimates and which the large ones."""
+    """Draw which values of each choice make small estimates and which large ones."""
     bins = min(BINS, len(curve))
     binned = curve.assign(bin=((curve["rank"].astype(int) - 1) * bins) // len(curve))
     counts = binned.groupby("bin").size()

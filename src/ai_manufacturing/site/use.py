@@ -1,4 +1,4 @@
-"""Use and cite: what can be downloaded, on what terms, how it is read, each column in words, and what has changed."""
+"""Use and cite: downloads, terms, quick starts, each column in words, and changes."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ FROM 'https://…/{downloads.FOLDER}/rpt_coefficients.parquet' LIMIT 10;
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return data sets, tables with their columns, terms, citation, quick starts, changes and history."""
+    """Return data sets, tables with columns, terms, citation, quick starts and history."""
     tables: dict[str, list[dict[str, Any]]] = {}
     for row in release.rows(
         "select d.*, t.estimated_size as table_row_count from marts.data_dictionary as d inner join"

@@ -1,4 +1,4 @@
-"""The synthetic sample: a delivery in a vendor's shape whose true parameters are known and whose numbers are not real.
+"""The synthetic sample: a vendor's delivery with known parameters and invented numbers.
 
 `truth` holds the true parameters, `shocks` what units may share, `panel` draws the city-years from
 them, `files` splits the city-years over industries and writes them. What the paper prints and no

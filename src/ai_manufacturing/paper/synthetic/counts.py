@@ -123,7 +123,7 @@ def draw_ai_firms(rng: Generator, truth: Truth, geography: Geography, years: Int
 def draw_patents(
     rng: Generator, truth: Truth, geography: Geography, firms: Integers, years: Integers
 ) -> tuple[Patents, Patents]:
-    """Draw invention-patent applications and grants, which share a noise and follow the city's firms."""
+    """Draw patent applications and grants, which share a noise and follow the city's firms."""
     count = len(geography.size)
     trend = years_to_last(len(years))
     persistence, root = truth.outcome_noise_persistence, geography.root

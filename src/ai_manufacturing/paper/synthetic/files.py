@@ -1,4 +1,4 @@
-"""Split the drawn city-years over industries and write them as yearly files with Chinese headers."""
+"""Split the drawn city-years over industries into yearly files with Chinese headers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -165,7 +165,7 @@ def industries() -> pd.DataFrame:
 
 
 def split(total: Integers, shares: Floats) -> Integers:
-    """Split totals (units by years) over parts by shares (units by parts) into whole numbers that add up exactly.
+    """Split totals (units by years) by shares (units by parts) into whole numbers that add up.
 
     Returns
     -------
@@ -307,7 +307,7 @@ def _write_patents(folder: Path, rng: Generator, panel: CityYears) -> None:
 
 
 def _patents_of_type(rng: Generator, kind: str, inventions: Patents) -> Patents:
-    """Return the patents of a type; inventions are those of the panel, the other types follow them."""
+    """Return the patents of a type; those of other types follow the panel's inventions."""
     if kind == "发明":
         return inventions
     relative = PATENTS_PER_INVENTION[kind] * np.exp(

@@ -84,7 +84,7 @@ class Geography:
 
     @property
     def is_secondary_dominant(self) -> Flags:
-        """Yearbook cities whose secondary share of 2015 is above the median: treated in equation 3."""
+        """Cities with a secondary share of 2015 above the median: treated in equation 3."""
         return self.in_yearbook & (
             self.secondary_share_2015 > np.median(self.secondary_share_2015[self.in_yearbook])
         )

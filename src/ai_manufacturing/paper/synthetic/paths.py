@@ -15,14 +15,14 @@ def years_to_last(count: int) -> Integers:
 
 
 def correlated(noise: Floats, root: Floats | None) -> Floats:
-    """Return noise of units that a root of their correlation moves together; without one, as it is."""
+    """Return noise with the correlation of a root; as it is without one."""
     return noise if root is None else root @ noise
 
 
 def autoregressive(
     rng: Generator, shape: tuple[int, ...], sd: float, persistence: float, root: Floats | None
 ) -> Floats:
-    """Draw stationary first-order autoregressive noise, units by years, correlated over units by `root`."""
+    """Draw stationary AR(1) noise, units by years, correlated over units by `root`."""
     noise = correlated(rng.standard_normal(shape), root)
     for year in range(1, shape[1]):
         noise[:, year] = (

@@ -30,34 +30,35 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 GOODS = _words("""
-    五金产品 机械设备 建筑材料 电子产品 日用百货 服装服饰 针纺织品 塑料制品 橡胶制品 金属制品 仪器仪表 电线电缆
-    通用零部件 汽车零部件 化工产品 农副产品 食品添加剂 家用电器 办公用品 家具 包装材料 纸制品 玻璃制品 陶瓷制品
-    照明器具 消防器材 环保设备 制冷设备 模具 轴承 阀门 电子元器件 计算机软硬件及辅助设备 通讯设备 文具用品
-    工艺品 水泥制品 木材 钢材 煤炭及制品
+    五金产品 机械设备 建筑材料 电子产品 日用百货 服装服饰 针纺织品 塑料制品 橡胶制品 金属制品
+    仪器仪表 电线电缆 通用零部件 汽车零部件 化工产品 农副产品 食品添加剂 家用电器 办公用品 家具
+    包装材料 纸制品 玻璃制品 陶瓷制品 照明器具 消防器材 环保设备 制冷设备 模具 轴承 阀门 电子元器件
+    计算机软硬件及辅助设备 通讯设备 文具用品 工艺品 水泥制品 木材 钢材 煤炭及制品
     """)
 ACTIONS = _words("制造 销售 批发 零售 加工 研发 维修 租赁 安装 进出口")
 OTHER_PHRASES = _words("""
-    建筑工程施工 市政工程施工 园林绿化工程施工 道路货物运输 普通货物仓储服务 物业管理 企业管理咨询 信息咨询服务
-    技术推广服务 劳务派遣服务 广告设计、代理 会议及展览服务 电力供应 热力生产和供应 自来水生产与供应 煤炭开采
-    房屋建筑工程 机电设备安装工程 软件开发 信息系统集成服务 货物进出口 技术进出口 国内贸易代理 餐饮服务 住宿服务
+    建筑工程施工 市政工程施工 园林绿化工程施工 道路货物运输 普通货物仓储服务 物业管理 企业管理咨询
+    信息咨询服务 技术推广服务 劳务派遣服务 广告设计、代理 会议及展览服务 电力供应 热力生产和供应
+    自来水生产与供应 煤炭开采 房屋建筑工程 机电设备安装工程 软件开发 信息系统集成服务 货物进出口
+    技术进出口 国内贸易代理 餐饮服务 住宿服务
     """)
 AI_PHRASES = _words("""
     人工智能应用软件开发 人工智能基础软件开发 智能机器人的研发 工业机器人制造 服务消费机器人制造
-    计算机视觉技术开发 语音识别系统研发 人脸识别设备销售 深度学习算法研究 数据标注服务 无人驾驶技术研发
-    智能无人飞行器制造 自然语言处理软件开发 知识图谱平台开发
+    计算机视觉技术开发 语音识别系统研发 人脸识别设备销售 深度学习算法研究 数据标注服务
+    无人驾驶技术研发 智能无人飞行器制造 自然语言处理软件开发 知识图谱平台开发
     """)
 TRAP_PHRASES = _words("智能家居销售（不含人工智能） 人工智能除外的软件开发 学习用品销售 智能卡销售")
 APPROVAL = "（依法须经批准的项目，经相关部门批准后方可开展经营活动）"
 
 OBJECTS = _words("""
-    轴承 阀门 电机 变压器 电缆 焊接夹具 数控机床 输送带 搅拌器 过滤器 换热器 锂电池 太阳能组件 显示面板
-    印刷电路板 传感器 混凝土 钢梁 脚手架 煤矿支架 汽车座椅 制动器 纺织机 注塑模具 涂料 催化剂 药物组合物 饮料
-    包装盒 鞋底
+    轴承 阀门 电机 变压器 电缆 焊接夹具 数控机床 输送带 搅拌器 过滤器 换热器 锂电池 太阳能组件
+    显示面板 印刷电路板 传感器 混凝土 钢梁 脚手架 煤矿支架 汽车座椅 制动器 纺织机 注塑模具 涂料
+    催化剂 药物组合物 饮料 包装盒 鞋底
     """)
 FORMS = _words("的制备方法 的加工装置 的检测系统 及其控制方法 的结构 用支撑架 清洗设备 冷却机构")
 AI_TITLES = _words("""
-    基于深度学习的|缺陷检测方法 基于卷积神经网络的|识别方法 一种用于|搬运的工业机器人 基于强化学习的|调度方法
-    一种|人脸识别装置 基于知识图谱的|故障诊断方法
+    基于深度学习的|缺陷检测方法 基于卷积神经网络的|识别方法 一种用于|搬运的工业机器人
+    基于强化学习的|调度方法 一种|人脸识别装置 基于知识图谱的|故障诊断方法
     """)
 ENGLISH_TITLES = (
     "Bearing housing for a conveyor",
@@ -159,7 +160,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
 
 
 def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make one table of SLOTS rows from which cities, divisions and IPC subclasses are drawn by their weights."""
+    """Make a table of SLOTS rows from which cities, divisions and IPC subclasses are drawn."""
     seeds = project_root() / "seeds"
     cities = [row["city_id"] for row in _read(seeds / "cities.csv")]
     divisions = [row["industry_code"] for row in _read(seeds / "industries.csv")]
@@ -224,7 +225,8 @@ def _firms(first: int, last: int, slots: range, seed: int) -> str:
     drawn as (
         select
             i, seed, city.city_code, industry.division,
-            date '2021-12-31' - least(floor(-ln({_uniform(1)}) * 2600), 14000)::integer as entry_date,
+            date '2021-12-31' - least(floor(-ln({_uniform(1)}) * 2600), 14000)::integer
+                as entry_date,
             floor(-ln({_uniform(2)}) * 4400)::integer as life,
             {_uniform(3)} as draw, {_hash(4)} % {FAULT_ONE_IN} as fault
         from rows
@@ -235,7 +237,10 @@ def _firms(first: int, last: int, slots: range, seed: int) -> str:
         '91' || lpad((case when fault = 1 then i - 1 else i end)::varchar, 15, '0') || 'X'
             as "统一社会信用代码",
         case when fault = 2 then '710000' else city_code end as "城市代码",
-        case when fault = 3 then 'ZZ00' else division || (10 + 10 * ({_hash(7)} % 8))::varchar end as "行业代码",
+        case
+            when fault = 3 then 'ZZ00'
+            else division || (10 + 10 * ({_hash(7)} % 8))::varchar
+        end as "行业代码",
         case when fault <> 4 then entry_date end as "成立日期",
         case when fault = 5 then entry_date - 30
             when entry_date + life <= date '2021-12-31' then entry_date + life end as "注销日期",
@@ -257,7 +262,8 @@ def _patents(first: int, last: int, year: int, seed: int) -> str:
     with rows as ({_numbered(first, last, seed + 1)}),
     drawn as (
         select
-            i, seed, city.city_code, class.ipc, (date '{year}-01-01' + ({_hash(1)} % 365)::integer) as application_date,
+            i, seed, city.city_code, class.ipc,
+            (date '{year}-01-01' + ({_hash(1)} % 365)::integer) as application_date,
             180 + floor(-ln({_uniform(2)}) * 500)::integer as wait,
             {_uniform(3)} as draw, {_hash(4)} % {FAULT_ONE_IN} as fault, {_hash(8)} % 10 as kind,
             1 + ({_hash(9)} % {len(titles)})::integer as k
@@ -266,14 +272,18 @@ def _patents(first: int, last: int, year: int, seed: int) -> str:
         inner join slots as class on {_hash(6)} % {SLOTS} = class.slot
     )
     select
-        'CN{year}' || lpad((case when fault = 1 then i - 1 else i end)::varchar, 9, '0') as "申请号",
+        'CN{year}' || lpad((case when fault = 1 then i - 1 else i end)::varchar, 9, '0')
+            as "申请号",
         case when fault = 2 then '710000' else city_code end as "城市代码",
         case when fault = 3 then 'Z99Z 1/00'
-            when kind < 9 then ipc || ' ' || (1 + {_hash(7)} % 90)::varchar || '/00' end as "IPC主分类号",
-        case when kind < 4 then '发明' when kind < 9 then '实用新型' else '外观设计' end as "专利类型",
+            when kind < 9 then ipc || ' ' || (1 + {_hash(7)} % 90)::varchar || '/00'
+        end as "IPC主分类号",
+        case when kind < 4 then '发明' when kind < 9 then '实用新型' else '外观设计' end
+            as "专利类型",
         case when fault <> 4 then application_date end as "申请日",
         case when fault = 5 then application_date - 30
-            when wait < 1100 and application_date + wait <= date '2021-12-31' then application_date + wait
+            when wait < 1100 and application_date + wait <= date '2021-12-31'
+                then application_date + wait
         end as "授权日",
         case when draw < 0.03 then {ai_title}
             when draw < 0.05 then {_pick(ENGLISH_TITLES, 13)}

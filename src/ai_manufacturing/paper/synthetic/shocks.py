@@ -37,7 +37,7 @@ class CommonShocks:
 
 @cache
 def correlation(shocks: CommonShocks) -> Floats:
-    """Return the correlation of the units' noise, shape (units, units), in the order of seeds/cities.csv."""
+    """Return the correlation of noise, shape (units, units), in the order of cities.csv."""
     if not 0 <= shocks.share < 1:
         raise ValueError(f"CommonShocks.share is {shocks.share}: it is at least 0 and below 1.")
     provinces = units()["province_id"].to_numpy()
