@@ -14,7 +14,9 @@ from ai_manufacturing.system.sql_text import literal
 VALUES = json.loads(
     (Path(__file__).parents[1] / "fixtures/awkward_registers.json").read_text(encoding="utf-8")
 )
-"""Odd values by kind. 10 October 1582 is no day of the Gregorian calendar; keywords have the special characters of
+"""Odd values by kind.
+
+10 October 1582 is no day of the Gregorian calendar; keywords have the special characters of
 regular expressions and of SQL, and their language."""
 DATES = VALUES["dates"]
 DATE_TEXTS = [*DATES, *VALUES["written_dates"], *VALUES["no_dates"], *VALUES["faulty_dates"]]
@@ -61,14 +63,17 @@ def _id(kind: str) -> str:
 
 
 def _text() -> str:
-    return f"""{_one(TEXTS, 2)} || case hash(i * 64 + 3) % 3 when 0 then '' when 1 then '；' || {_one(TEXTS, 4)}
+    return f"""{_one(TEXTS, 2)} || case hash(i * 64 + 3) % 3
+        when 0 then '' when 1 then '；' || {_one(TEXTS, 4)}
         else '，' || i end"""
 
 
 def _firms(rows: int, dates: list[str | None], date_type: str) -> str:
     return f"""
     select
-        {_id("F")} as "统一社会信用代码", {_one(CITIES, 5)} as "城市代码", {_one(INDUSTRIES, 6)} as "行业代码",
+        {_id("F")} as "统一社会信用代码",
+        {_one(CITIES, 5)} as "城市代码",
+        {_one(INDUSTRIES, 6)} as "行业代码",
         {_one(dates, 7)}::{date_type} as "成立日期", {_one(dates, 8)}::{date_type} as "注销日期",
         {_text()} as "经营范围", '{SYNTHETIC_MARK}' as "数据来源"
     from range({rows}) as numbers(i)"""
@@ -77,7 +82,9 @@ def _firms(rows: int, dates: list[str | None], date_type: str) -> str:
 def _patents(rows: int) -> str:
     return f"""
     select
-        {_id("P")} as "申请号", {_one(CITIES, 5)} as "城市代码", {_one(INDUSTRIES, 6)} as "行业代码",
+        {_id("P")} as "申请号",
+        {_one(CITIES, 5)} as "城市代码",
+        {_one(INDUSTRIES, 6)} as "行业代码",
         {_one(IPC, 9)} as "IPC主分类号", {_one(TYPES, 10)} as "专利类型",
         {_one(DATES, 7)}::date as "申请日", {_one(DATES, 8)}::date as "授权日",
         {_text()} as "专利名称", {_one(TEXTS, 11)} as "摘要", '{SYNTHETIC_MARK}' as "数据来源"

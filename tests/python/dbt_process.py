@@ -155,4 +155,5 @@ def _dbt(arguments: list[str], folder: Path, environment: dict[str, str], printe
     finally:
         if workers._pool.cache_info().currsize and (pool := workers.pool()) is not None:
             pool.stop()  # such a process waits for its children before they are told to end
-        DuckDBConnectionManager.close_all_connections()  # dbt leaves it to atexit, which such a process skips
+        # dbt leaves it to atexit, which such a process skips
+        DuckDBConnectionManager.close_all_connections()

@@ -47,7 +47,7 @@ PRICE_HEADER = (
 
 
 def yearbook(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return the compiled yearbooks with these cells by heading; what a row does not name is empty."""
+    """Return compiled yearbooks with these cells by heading; what a row does not name is empty."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(
         [HEADER, *([row.get(name, "") for name in HEADER] for row in rows)]

@@ -100,7 +100,7 @@ def in_words(years: Iterable[int]) -> str:
 
 
 def cities_of(names: list[dict[str, str]], here: Ours) -> dict[str, str]:
-    """Return the city of each unit of the list that exists today, or that existed in these years."""
+    """Return the city of each unit of the list that exists today, or did in these years."""
     known = here.current | here.former
     return {
         row["entity_id"]: known[row["name_zh"]]

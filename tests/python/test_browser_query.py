@@ -181,7 +181,8 @@ def test_the_query_page_shows_every_type_caps_rows_and_says_which_statement_it_s
 
 CHARTED = """
 select specification_id, estimate, conf_low, conf_high, observation_count
-from reports.rpt_coefficients where table_id = 'table_1' and term = regressor and status = 'estimated'
+from reports.rpt_coefficients
+where table_id = 'table_1' and term = regressor and status = 'estimated'
 """
 
 

@@ -406,7 +406,7 @@ SPECIFICATION = "table_1_col_1"
         ("table_4_col_3_rest_of_province", [], ["x gdp_100m_cny of the rest of the province 2015"]),
     ],
 )
-def test_trace_gives_estimate_losses_diagnostics_and_years_and_of_a_cell_groups_and_what_it_is_made_of(
+def test_trace_gives_estimate_losses_and_years_and_of_a_cell_groups_and_what_it_is_made_of(
     specification: str, of_specification: list[str], of_cell: list[str], sample_build: Build
 ) -> None:
     whole = "\n".join(trace.trace(sample_build.warehouse, specification))
@@ -493,7 +493,8 @@ def test_a_trace_of_what_is_not_in_the_sample_says_why_and_what_is(
     assert first == "table_1_col_1, 扬州市 (321000), 2010: not in the sample"
     assert why == "why not: missing ln_rd_personnel"
     years = [year for (year,) in sample_build.rows(
-        "select year from estimates.estimation_samples where specification_id = ? and city_id = '321000' order by year",
+        "select year from estimates.estimation_samples where specification_id = ? and city_id ="
+        " '321000' order by year",
         SPECIFICATION,
     )]  # fmt: skip
     assert years == list(range(2011, 2021))

@@ -97,10 +97,12 @@ def test_the_scorecard_says_how_far_an_estimate_misses_in_errors_by_province(
     sample_build: Build,
 ) -> None:
     rows = sample_build.rows("""
-        select cast(s.printed_text as double), c.estimate, c.std_error_province, c.degrees_of_freedom_province,
+        select cast(s.printed_text as double), c.estimate, c.std_error_province,
+            c.degrees_of_freedom_province,
         c.p_value_printed, s.miss_p_value_of_all
         from reports.rpt_replication_scorecard as s
-        inner join reports.rpt_coefficients as c on s.specification_id = c.specification_id and s.term = c.term
+        inner join reports.rpt_coefficients as c
+            on s.specification_id = c.specification_id and s.term = c.term
         where c.std_error_province is not null
     """)
     estimated = sample_build.value(

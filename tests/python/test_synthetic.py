@@ -1,4 +1,4 @@
-"""The synthetic sample, read back from its files by a route that shares nothing with the generator."""
+"""The synthetic sample, read back from its files by a route of its own."""
 
 import hashlib
 import os

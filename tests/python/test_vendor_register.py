@@ -49,7 +49,7 @@ def zipped(path: Path, **members: str) -> None:
 
 
 def everything_kept(folder: Path) -> Iterator[str]:
-    """Yield all that a folder keeps, as text: its files' bytes, and the cells of its Parquet files."""
+    """Yield what a folder keeps, as text: bytes of files, and cells of Parquet files."""
     for path in (path for path in folder.rglob("*") if path.is_file()):
         yield path.read_bytes().decode("utf-8", "replace")
         if path.suffix == ".parquet":

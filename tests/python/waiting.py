@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 LAST_RESORT = 600
-"""Seconds without any progress after which a test gives up; nothing that works is silent for so long."""
+"""Seconds without progress after which a test gives up; what works is not silent so long."""
 PAUSE = 0.2
 
 
