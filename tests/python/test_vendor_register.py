@@ -252,9 +252,16 @@ def test_a_crawl_of_all_survivors_gives_their_entries_and_no_stock(
     )
     assert counts == [
         ("kinginsun", "all_industries", city, 2010, None, firms, None, ai)
-        for city, firms, ai in (("110000", 2, 0), ("210100", 3, 1), ("211300", 27, 0), ("222400", 1, 0),
-                                ("310000", 1, 0), ("330100", 12, 12), ("469021", 1, 0))
-    ]  # fmt: skip
+        for city, firms, ai in (
+            ("110000", 2, 0),
+            ("210100", 3, 1),
+            ("211300", 27, 0),
+            ("222400", 1, 0),
+            ("310000", 1, 0),
+            ("330100", 12, 12),
+            ("469021", 1, 0),
+        )
+    ]
     why = (
         "select distinct series, is_delivered, absence_reason from marts.dim_series where series"
         " like '%firm%' and "
