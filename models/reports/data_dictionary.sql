@@ -8,12 +8,12 @@
     'fct_register_placement', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside', 'fct_source_pairs',
     'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
     'gate_results', 'gate_sources', 'gate_series', 'gate_second_route', 'judged_relations',
-    'est_coefficients', 'est_placebo', 'est_second_route', 'est_route_differences', 'est_source_agreement', 'est_spatial_autocorrelation',
+    'est_coefficients', 'est_second_route', 'est_route_differences', 'est_source_agreement', 'est_spatial_autocorrelation',
     'est_local_spatial_autocorrelation', 'est_inference', 'est_influence', 'est_sensitivity',
     'est_permuted_weights', 'est_specification_curve', 'est_specification_curve_joint',
     'estimation_samples', 'observation_losses', 'rpt_credibility', 'rpt_findings', 'rpt_verdicts',
     'rpt_coefficients', 'rpt_column_specifications', 'rpt_table_1', 'rpt_table_2', 'rpt_table_3', 'rpt_table_4',
-    'rpt_table_5', 'rpt_table_6', 'rpt_figure_1', 'rpt_mechanisms', 'rpt_heterogeneity', 'rpt_fixed_ratio_test',
+    'rpt_table_5', 'rpt_table_6', 'rpt_figure_1', 'rpt_mechanisms', 'rpt_heterogeneity', 'rpt_fixed_ratio_test', 'rpt_placebo',
     'rpt_replication_scorecard', 'rpt_paper_remarks', 'rpt_scope_vintage', 'rpt_spatial_classes', 'rpt_specifications',
     'rpt_source_agreement', 'rpt_measure_reliability', 'rpt_specification_axes', 'rpt_table_cells'
 ] %}

@@ -104,10 +104,10 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     data = release.frame(
         "with main as (select * from reports.rpt_verdicts where table_id = 'table_1' and"
         " column_number = 1), permuted as (select w.* from estimates.est_permuted_weights as w"
-        " inner join main using (specification_id) where permutation is not null) select 'permuted'"
-        " as kind, permutation, estimate from permuted union all select unnest(['own', 'printed']),"
-        " null, unnest([estimate, printed_value]) from main where exists (from permuted) order by"
-        " kind, permutation"
+        " inner join main using (specification_id) where strata = 'region_size' and permutation is"
+        " not null) select 'permuted' as kind, permutation, estimate from permuted union all select"
+        " unnest(['own', 'printed']), null, unnest([estimate, printed_value]) from main where exists"
+        " (from permuted) order by kind, permutation"
     )
     if not len(data):
         return None
