@@ -1,4 +1,4 @@
-"""The checks of inference_checks.csv, as rows of est_inference, est_influence and est_sensitivity."""
+"""The checks of inference_checks.csv, as rows of est_inference, _influence and _sensitivity."""
 
 import inspect
 from collections import defaultdict
@@ -163,34 +163,15 @@ def checked(
             common = {"method": method, "setting": setting, "cluster": options.get("cluster")}
             yield from ({**common, **answer} for answer in answers)
 
-    # Those of the same rows and regressors after each other: what they share is cached for a few
-    # only.
-    in_turn = sorted(cases, key=lambda specification: _rows_and_regressors(cases[specification]))
-    return of_each(in_turn, inputs, f"est_{table}", rows_of)
+    return of_each(cases, inputs, f"est_{table}", rows_of)
 
 
 def _in_family(setting: str, specification: Specification) -> bool:
-    """Tell whether a specification is of the tables that a setting names, tables=1-3.
-
-    A single regression.
-    """
+    """Return whether a specification is a regression of the tables of a setting, tables=1-3."""
     if isinstance(specification.options, (DynamicPanelOptions, InstrumentOptions)):
         return False
     first, _, last = setting.removeprefix("tables=").partition("-")
     return first <= specification.table_id.removeprefix("table_") <= last
-
-
-def _rows_and_regressors(own: Case | Sentence) -> bytes:
-    """Return what tells the rows and regressors of a case from others.
-
-    Nothing where no fit is taken apart.
-    """
-    if isinstance(own, Sentence) or not own.is_regression:
-        return b""
-    regression = own.regression
-    return b"".join(
-        array.tobytes() for array in (regression.entities, regression.times, regression.design)
-    )
 
 
 def _options(method: str, setting: str, check: Check) -> dict[str, str]:

@@ -36,10 +36,7 @@ DOUBLINGS = 40  # an interval that excludes zero at a bound 2**40 times the firs
 
 
 def bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
-    """Give the intervals of an event study under a restriction.
-
-    With relative magnitudes the breakdown values too.
-    """
+    """Give the intervals of an event study under a restriction, and its breakdown values."""
     sensitivity = _sensitivity(case)
     for bound in sensitivity.bounds:
         if bound.restriction == restriction:

@@ -235,7 +235,7 @@ class PermutedSlopes:
 
     @property
     def p_value_of_t(self) -> float:
-        """Share of the clustered t at least as large in absolute value, the sample's own counted."""
+        """Share of the clustered |t| that are at least as large, the sample's own counted."""
         extreme = np.abs(self.statistics) >= abs(self.statistic) * (1 - TIE)
         # Enumerated, the sample is one of the draws.
         counted = 0 if self.permutations.is_enumerated else 1

@@ -46,7 +46,7 @@ def clustered_minimum_detectable_effect(case: Case, position: int, cluster: str)
 
 
 def oster(regression: PartialledOut, position: int, *, r2_max: float | None = None) -> float:
-    """Return how strong selection on a confounder must be, beside that on the controls, for a slope of zero.
+    """Return how strong selection on a confounder must be for a slope of zero.
 
     The movement of a slope, and of R2, when the controls come in, is compared with what a
     confounder could still do.
@@ -63,9 +63,9 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
     Returns
     -------
     float
-        Delta: how many times as strong. Above one the result is taken as robust; negative if the
-        controls move the slope away from zero, so that only a confounder of the other direction can
-        undo it; infinite if no confounder can.
+        Delta: how many times as strong as that on the controls. Above one the result is taken as
+        robust; negative if the controls move the slope away from zero, so that only a confounder of
+        the other direction can undo it; infinite if no confounder can.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
 
 
 def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
-    """Return the partial R2 that a confounder must have with both regressor and outcome for a slope of zero.
+    """Return the partial R2 with regressor and outcome that a confounder needs for a zero slope.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
 def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> float:
     """Return the smallest true effect that a test at 5 % finds four times in five.
 
-    (t.975 + t.8) times the error.
+    It is (t.975 + t.8) times the error.
 
     Parameters
     ----------

@@ -1,7 +1,4 @@
-"""Errors that let near cities be alike.
-
-Conley's kernel, and the spatial principal components of Müller and Watson.
-"""
+"""Errors that let near cities be alike: Conley's, and Müller and Watson's components."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,9 +102,7 @@ def conley(
 def scpc(
     regression: PartialledOut, position: int, coordinates: Floats, average_correlation: float
 ) -> Inference:
-    """Infer with spatial-correlation principal components.
-
-    Valid whatever the range of the correlation is.
+    """Infer with spatial-correlation principal components, whatever the correlation's range is.
 
     Parameters
     ----------
@@ -235,9 +230,7 @@ def rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
 
 
 def critical_value(roots: Floats, level: float = LEVEL) -> float:
-    """Return the smallest critical value that rejects no more often than the level.
-
-    Under every covariance.
+    """Return the smallest critical value that no covariance exceeds more often than the level.
 
     Parameters
     ----------

@@ -1,10 +1,7 @@
-"""The specification curve.
-
-Every combination of the choices of curve_axes.csv, for one specification.
-"""
+"""The specification curve: every combination of choices, for one specification."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -192,20 +189,12 @@ def _joint(fitted: list[Slopes], cluster: str, looks: list[int]) -> Iterator[Cho
     return (vars(test) for test in tests)
 
 
-@dataclass(eq=False)
-class _Rows:
-    """The city-years that have the same sample, effects and outcome, of whatever combinations."""
-
-    positions: Codes
-    members: list[Choice] = field(default_factory=list)
-
-
 class _Combinations:
     """All combinations; those of one sample share its effects and its permuted measures."""
 
     def __init__(self, specification: Specification, choices: pd.DataFrame, inputs: Inputs) -> None:
         self._refused: list[Fitted] = []
-        samples: dict[tuple[Any, ...], _Rows] = {}
+        samples: dict[tuple[Any, ...], list[Choice]] = {}
         self._panel = attempted(partial(_Panel, specification, inputs))
         for choice in choices.to_dict("records"):
             if isinstance(self._panel, Sentence):
@@ -216,9 +205,8 @@ class _Combinations:
                 self._refused.append(Fitted(choice, positions))
                 continue
             shared = (choice["period_effects"], choice["dynamics"], choice["prices"])
-            key = (*shared, *positions.tolist())
-            samples.setdefault(key, _Rows(positions)).members.append(choice)
-        self._samples = [*samples.values()]
+            samples.setdefault((*shared, tuple(positions.tolist())), []).append(choice)
+        self._samples = [(np.array(key[-1]), members) for key, members in samples.items()]
 
     def fitted(self, draws: int = 0, seed: int = SEED) -> list[Fitted]:
         """Fit all, for the measure and for as many permutations of its weights."""
@@ -228,7 +216,7 @@ class _Combinations:
             return self._refused + _fits(self._panel, self._samples, None)
         cities, strata = self._panel.cities, self._panel.strata
         permuted = randomisation.permutations(cities, strata, draws=draws, seed=seed)
-        sizes = np.cumsum([len(rows.members) * len(rows.positions) for rows in self._samples])
+        sizes = np.cumsum([len(members) * len(at) for at, members in self._samples])
         half = int(np.searchsorted(sizes, sizes[-1] / 2))
         first, second = workers.both(
             _fits,
@@ -240,11 +228,11 @@ class _Combinations:
 
 def _fits(
     panel: "_Panel",
-    samples: Iterable["_Rows"],
+    samples: Iterable[tuple[Codes, list[Choice]]],
     permuted: randomisation.Permutations | None,
 ) -> list[Fitted]:
     """Fit all combinations of some samples."""
-    return [fit for rows in samples for fit in panel.fits(rows, permuted)]
+    return [fit for at, members in samples for fit in panel.fits(at, members, permuted)]
 
 
 class _Measure(NamedTuple):
@@ -318,11 +306,13 @@ class _Panel:
             raise NotEstimable("no_city_year", names=names, first=first, last=last)
         return positions[remaining]
 
-    def fits(self, rows: _Rows, permuted: randomisation.Permutations | None) -> Iterator[Fitted]:
-        """Fit the combinations of one sample."""
-        first = rows.members[0]
+    def fits(
+        self, at: Codes, members: list[Choice], permuted: randomisation.Permutations | None
+    ) -> Iterator[Fitted]:
+        """Fit the combinations that have the same rows, effects and outcome."""
+        first = members[0]
         lag = int(first["difference_years"])
-        cities, entities = np.unique(self._city[rows.positions], return_inverse=True)
+        cities, entities = np.unique(self._city[at], return_inverse=True)
         donors = np.empty((0, len(cities)), dtype=np.intp)
         if permuted is not None:
             donors = cities[permuted.among([self.cities[city] for city in cities]).donors]
@@ -332,15 +322,15 @@ class _Panel:
         }
         effects = PanelEffects(
             entities,
-            self._year_codes[rows.positions],
+            self._year_codes[at],
             renumbered(self._blocks(first)[cities]),
             first["city_effects"].split(),
         )
 
         def differenced(value_at: Callable[[Codes], Floats]) -> Floats:
             """Return values in the rows, less what they were some years earlier."""
-            values = value_at(rows.positions)
-            return values - value_at(self._earlier(lag)[rows.positions]) if lag else values
+            values = value_at(at)
+            return values - value_at(self._earlier(lag)[at]) if lag else values
 
         def within(variable: str) -> Floats:
             values = differenced(self._values(variable).__getitem__)
@@ -366,9 +356,9 @@ class _Panel:
                 )
             )
 
-        used = dict.fromkeys(name for choice in rows.members for name in self._variables(choice))
+        used = dict.fromkeys(name for choice in members for name in self._variables(choice))
         columns = {variable: within(variable) for variable in used}
-        for choice in rows.members:
+        for choice in members:
             fitted = answer(self._measure(choice), self._variables(choice))
             sizes = () if isinstance(fitted, Sentence) else (len(entities), len(cities))
             yield Fitted(choice, fitted, *sizes)
