@@ -185,7 +185,7 @@ class Specification(Row):
             ("grouping", "delete it", is_other and self.grouping),
         ):
             if is_ignored:
-                value = (dict(self) | dict(self.options))[column]
+                value = getattr(self, column)
                 of_row = f"for this row (estimator {estimator})"
                 raise ValueError(f"{column} {value!r} is not supported {of_row}; {way_out}")
         if effects == "city group-year" and not self.grouping:

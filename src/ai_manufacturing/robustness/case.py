@@ -97,16 +97,10 @@ class Case:
             return tables.lagged(self.specification, self.specification.options)[0][0]
         return next(iter(self.terms)) if self.is_regression else self.specification.regressor
 
-    @cached_property
-    def _codes(self) -> dict[str, Codes]:
-        return {"city": self.regression.entities}
-
     def codes(self, unit: str) -> Codes:
-        """Return the city, province or year of each row as 0, 1, ..."""
-        if unit not in self._codes:
-            column = {"province": "province_id", "year": "year"}[unit]
-            self._codes[unit] = pd.factorize(self.rows[column], sort=True)[0]
-        return self._codes[unit]
+        """Return the city or province of each row as 0, 1, ..."""
+        codes: Codes = pd.factorize(self.rows[f"{unit}_id"], sort=True)[0]
+        return codes
 
     @cached_property
     def city_ids(self) -> list[str]:

@@ -74,11 +74,10 @@ CHECKS: dict[str, dict[str, Check]] = {
         "pre_test_power": event_paths.detectable_trend,
     },
 }
-# Checks of several columns together, by table: each takes their cases and says of which a row is.
-FAMILIES: dict[str, dict[str, Callable[[list[Case]], Iterator[tuple[Case, Row]]]]] = {
-    "inference": {"romano_wolf": romano_wolf.adjusted_claims},
-    "influence": {},
-    "sensitivity": {},
+# Checks of several columns together, rows of est_inference: each takes the cases of the columns
+# and says of which a row is.
+FAMILIES: dict[str, Callable[[list[Case]], Iterator[tuple[Case, Row]]]] = {
+    "romano_wolf": romano_wolf.adjusted_claims
 }
 REASON_TERMS = {"honest_did": AVERAGE, "pre_test_power": "path"}
 
@@ -113,8 +112,9 @@ def checked(
     SpecificationError
         If inference_checks.csv names a method or an option that there is not.
     """
-    checks, families = CHECKS[table], FAMILIES[table]
-    table_of = {method: name for name in CHECKS for method in (*CHECKS[name], *FAMILIES[name])}
+    checks = CHECKS[table]
+    table_of = {method: name for name, methods in CHECKS.items() for method in methods}
+    table_of |= dict.fromkeys(FAMILIES, "inference")
     settings: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in asked.itertuples():
         if row.method not in table_of:
@@ -143,19 +143,19 @@ def checked(
             and _in_family(setting, specification)
         ]
         rows: defaultdict[Case, list[Row]] = defaultdict(list)
-        for member, answer in families[method](members):
+        for member, answer in FAMILIES[method](members):
             rows[member].append(answer)
         return rows
 
     def rows_of(specification: Specification) -> Iterator[Row]:
         own = cases[specification]
         for method, setting in settings[specification.specification_id]:
-            if method in families and not _in_family(setting, specification):
+            if method in FAMILIES and not _in_family(setting, specification):
                 continue
             options = _options(method, setting, checks[method]) if method in checks else {}
             if isinstance(own, Sentence):
                 answers = [reason_row(own, term=specification.regressor)]
-            elif method in families:
+            elif method in FAMILIES:
                 answers = family(method, setting)[own]
             else:
                 term = REASON_TERMS.get(method) or own.first_term
