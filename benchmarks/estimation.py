@@ -115,7 +115,7 @@ def ours(
     """Time this package."""
     from ai_manufacturing.estimators import dynamic_panel, fixed_effects
     from ai_manufacturing.estimators import wild_bootstrap as wild
-    from ai_manufacturing.robustness import joint_test, randomisation
+    from ai_manufacturing.robustness import panel_regressions, randomisation
 
     terms = ["x", *CONTROLS]
 
@@ -124,7 +124,7 @@ def ours(
         effects = fixed_effects.Effects(city, year)
         columns = effects.removed_from(data[["y", *CONTROLS, *regressors]].to_numpy())
         clusters = {"city": np.arange(CITIES)}
-        return joint_test.slopes(
+        return panel_regressions.slopes(
             city, columns[:, 0], columns[:, 1:4], columns[:, 4:], clusters, YEARS
         )
 
@@ -135,7 +135,7 @@ def ours(
             [str(city) for city in np.unique(data["city_id"])], draws=PERMUTATIONS
         )
         scaling = data["scaling_value"].to_numpy()
-        return randomisation.permuted_slopes(regression, 0, weights, scaling, "ln1p", drawn)
+        return randomisation.permuted_slopes(regression, weights, scaling, "ln1p", drawn)
 
     def resampled() -> Any:
         wild.sign_vectors.cache_clear()

@@ -24,7 +24,7 @@ def model(dbt, session):
         event_window=dbt.config.meta_get("event_window"),
     )
     is_one = inputs.specifications["specification_id"] == dbt.config.meta_get("specification_id")
-    asked, cities = dbt.ref("int_specification_checks").df(), dbt.ref("dim_city").df()
+    cities = dbt.ref("dim_city").df()
     return randomisation.permuted_weights(
-        specifications.read(inputs.specifications[is_one]), asked, inputs, cities
+        specifications.read(inputs.specifications[is_one]), inputs, cities
     )

@@ -120,7 +120,7 @@ def test_specifications_and_dictionary_fold_and_open_by_address_and_by_search(
     search = page.get_by_label("Show those that contain")
     search.fill("placebo_mean")
     expect(page.locator("details.group:visible")).to_have_count(2)
-    expect(page.locator("#est_placebo tbody tr:visible")).to_have_count(1)
+    expect(page.locator("#rpt_placebo tbody tr:visible")).to_have_count(1)
     search.fill("FDI panel")
     rows = page.locator("tr[data-filtered]:visible")
     expect(page.locator("#filter-count")).to_have_text(str(rows.count()))

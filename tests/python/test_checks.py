@@ -86,7 +86,7 @@ def test_next_years_measure_explains_this_years_gdp_as_a_referee_found(public_bu
 
 
 def test_the_ai_content_of_the_public_headline_is_not_identified(public_build: Build) -> None:
-    """A referee: .19 % of the variation is not the growth of firms, and 20 cities hold 61 % of it."""
+    """A referee: .19 % of the variation is not growth of firms, and 20 cities hold 61 % of it."""
     share = answer(public_build, "value", "share_of_variation", "cities=all", "est_sensitivity")[0]
     in_cities = answer(public_build, "value", "share_of_variation", "cities=20", "est_sensitivity")[
         0

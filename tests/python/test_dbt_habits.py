@@ -118,7 +118,7 @@ def test_no_estimate_is_made_of_what_was_not_judged(habits: Habits) -> None:
     for command, *changed in (
         ("run --select est_spatial_autocorrelation", "fct_ai_measure"),
         ("run --select fct_ai_measure est_local_spatial_autocorrelation", "fct_ai_measure"),
-        ("run --select dim_city_groups est_placebo", "fct_ai_measure", "dim_city_groups"),
+        ("run --select dim_city_groups est_permuted_weights", "fct_ai_measure", "dim_city_groups"),
     ):
         assert habits.dbt(command) == 1, habits.build.output
         named = re.search(
@@ -302,7 +302,7 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
             "run", "--target", "dev", "--select", *selected, "--defer", "--state", str(state)
         ).exit_code
 
-    estimates = ["est_placebo", "est_spatial_autocorrelation"]
+    estimates = ["est_permuted_weights", "est_spatial_autocorrelation"]
     chosen = [
         "dim_series",
         "fct_ai_measure",

@@ -68,10 +68,6 @@ def test_the_usual_interval_and_relative_magnitudes_are_those_of_r() -> None:
     assert_allclose(ends(ehec(), "relative_magnitude"), theirs, rtol=0, atol=margin)
 
 
-# ---------------------------------------------------------------- relative magnitudes by linear
-# programs
-
-
 # ---------------------------------------------------------------- what must hold of them
 
 
@@ -101,9 +97,7 @@ def test_errors_that_are_all_alike_have_an_interval() -> None:
 
 
 def test_without_sampling_error_the_interval_is_the_identified_set() -> None:
-    """Largest change before the event: .3, so the first effect moves by Mbar .3, the average of
-    three by Mbar .6.
-    """
+    """Changes before are .3 at most: the first effect moves by Mbar .3, the average by Mbar .6."""
     path = np.array([0.2, -0.1, 0.1, 1.0, 1.2, 1.7])
     roots = np.random.default_rng(2).normal(size=(6, 9))
     found = of_path(path, 1e-12 * roots @ roots.T, 3, magnitudes=[0.5, 2.0])
@@ -190,12 +184,3 @@ def test_what_a_path_does_not_tell_is_a_reason() -> None:
         (refusal(of_event_study, gap, window=(-6, 4)), "the path lacks before4"),
     ):
         assert part in reason
-
-
-def test_wrong_use() -> None:
-    with pytest.raises(ValueError, match="omits the year before the event"):
-        of_event_study(study(omitted_year=2014), window=(-4, 3))
-    with pytest.raises(ValueError, match="covariance of 3 x 3"):
-        of_path(np.ones(3), np.eye(2), 1)
-    with pytest.raises(ValueError, match="cannot be negative"):
-        of_path(np.ones(3), np.eye(3), 1, magnitudes=[-1.0])

@@ -23,7 +23,7 @@ def labels_of(data: pd.DataFrame) -> Any:
 
 
 def full_t(data: pd.DataFrame, vectors: Floats) -> tuple[float, Floats]:
-    """Return |t| of the sample and of each draw by the textbook loop, small-sample factor included."""
+    """Return |t| of the sample and of each draw by the textbook loop, with the factor."""
     root = np.sqrt(regression_of(data).factor)
     t, drawn = textbook(data, vectors)
     return abs(t) / root, np.abs(drawn) / root

@@ -129,7 +129,7 @@ def test_every_sentence_of_a_build_has_its_chinese_and_every_reason_its_label(
     said_of = {table for table, _, _ in columns}
     assert said_of >= {
         "reports.rpt_coefficients",
-        "estimates.est_placebo",
+        "estimates.est_permuted_weights",
         "reports.rpt_replication_scorecard",
     }
     # No table says it in English alone.

@@ -1,6 +1,4 @@
-"""Conley and SCPC errors against printed numbers, literal computations from the papers, and
-simulated rejections.
-"""
+"""Conley and SCPC errors against printed numbers, and what cannot be estimated."""
 
 from typing import Any
 
@@ -138,12 +136,6 @@ def test_critical_values_are_those_of_scpcr_whichever_correlation_is_first() -> 
     assert critical_value(components.roots[::-1]) == approx(ours[2], abs=1e-3)
 
 
-# ---------------------------------------------------------------- SCPC: literal computations
-
-
-# ---------------------------------------------------------------- SCPC: known truth
-
-
 # ---------------------------------------------------------------- what cannot be estimated
 
 
@@ -168,13 +160,9 @@ def test_what_the_map_or_the_fit_does_not_give_is_a_reason() -> None:
             assert part in reason
 
 
-def test_options_out_of_range_and_coordinates_of_other_cities_are_refused() -> None:
+def test_options_out_of_range_are_refused() -> None:
     data, coordinates = panel(8)
     regression = regression_of(data)
-    with pytest.raises(ValueError, match=r"the shape \(39, 2\).* each of the 40 entities"):
-        conley(regression, 0, coordinates[:-1], 300)
-    with pytest.raises(ValueError, match=r"the shape \(39, 2\).* each of the 40 entities"):
-        scpc(regression, 0, coordinates[:-1], 0.03)
     with pytest.raises(ValueError, match="above zero: -5"):
         conley(regression, 0, coordinates, -5)
     with pytest.raises(ValueError, match=r"within 0.001 and 0.99: 1.0"):

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -12,10 +11,14 @@ import statsmodels.api as sm
 from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.columns import Codes
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import joint_test
-from ai_manufacturing.robustness.permutation_sums import DonorMeasure, PanelSums
+from ai_manufacturing.robustness.panel_regressions import (
+    PanelEffects,
+    slopes,
+    without_effects,
+)
 
 
 def panel() -> pd.DataFrame:
@@ -32,51 +35,7 @@ def panel() -> pd.DataFrame:
 
 
 CITIES, YEARS, DRAWS = 24, 7, 9
-CONTROL_SETS = [(), ("z",), ("z", "w"), ("w",), ("near", "z"), ("measure",)]
-
-
-def panel_sums(
-    data: pd.DataFrame, blocks: Codes, entity_effects: Sequence[str]
-) -> tuple[PanelSums, DonorMeasure, Codes, Floats]:
-    """Return the panel by city and year, a measure with every city as donor, draws, and the same
-    measures by row.
-    """
-    rng = np.random.default_rng(5)
-    city, year = data["city_id"].to_numpy(), data["year"].to_numpy() - 2010
-    scaling, weights = np.exp(rng.normal(5, 1, (CITIES, YEARS))), rng.pareto(1.5, CITIES)
-    drawn = np.array([rng.permutation(CITIES) for _ in range(DRAWS)])
-    of_donors = np.log1p(scaling[:, None, :] * weights[:, None]).reshape(-1, YEARS)
-    measures = np.log1p(
-        scaling[city, year][:, None] * weights[np.vstack([np.arange(CITIES), drawn]).T[city]]
-    )
-    noise = rng.normal(size=len(data))
-    controls = {"z": data["z"].to_numpy(), "w": data["w"].to_numpy(), "measure": measures[:, 0]}
-    controls["near"] = measures[:, 3] + 1e-4 * noise
-    made = PanelSums(
-        city,
-        year,
-        YEARS,
-        blocks=blocks,
-        clusters={"city": np.arange(CITIES), "province": np.arange(CITIES) // 4},
-        outcome=data["y"].to_numpy(),
-        controls=controls,
-        control_sets=CONTROL_SETS,
-        donor_counts=np.full(CITIES, CITIES),
-        entity_effects=entity_effects,
-    )
-    donors = drawn + CITIES * np.arange(CITIES)
-    np.testing.assert_array_equal(
-        made.by_row(DonorMeasure(measures[:, 0], of_donors), donors), measures
-    )
-    columns = np.column_stack([*controls.values()])
-    return (
-        made,
-        DonorMeasure(measures[:, 0], of_donors),
-        donors,
-        np.column_stack([columns, measures]),
-    )
-
-
+CONTROL_SETS = [(), ("z",), ("z", "w"), ("w",), ("near", "z")]
 OF_THE_YEAR = np.zeros(CITIES, dtype=int)
 
 
@@ -90,54 +49,70 @@ OF_THE_YEAR = np.zeros(CITIES, dtype=int)
     ],
     ids=["year", "province-year", "trends", "differences"],
 )
-def test_sums_by_city_are_regressions_on_all_dummies(
+def test_slopes_of_permutations_are_regressions_on_all_dummies(
     entity_effects: tuple[str, ...], blocks: Codes
 ) -> None:
-    """statsmodels on dummies and on each city's years; effects of a city lie in its cluster and
-    count as one.
+    """statsmodels fits dummies and lines through each city's years.
 
-    One control is nearly one of the draws, and leaves of it what differences of sums cannot tell.
+    Effects of a city lie in its cluster and count as one. One control is nearly one of the draws.
     """
     data = panel()
-    made, measure, donors, columns = panel_sums(data, blocks, entity_effects)
-    periods = blocks[data["city_id"]] * YEARS + data["year"]
+    rng = np.random.default_rng(5)
+    city, year = data["city_id"].to_numpy(), data["year"].to_numpy() - 2010
+    regressors = np.log1p(rng.pareto(1.5, (len(data), 1 + DRAWS)))
+    near = regressors[:, 3] + 1e-4 * rng.normal(size=len(data))
+    periods = blocks[city] * YEARS + year
     of_cities, of_periods = (
-        pd.get_dummies(codes, dtype=float).to_numpy() for codes in (data["city_id"], periods)
+        pd.get_dummies(codes, dtype=float).to_numpy() for codes in (city, periods)
     )
-    of_name = {
-        "constant": of_cities,
-        "trend": of_cities * (data["year"].to_numpy() - 2013.0)[:, None],
-    }
-    effects = np.column_stack([*(of_name[name] for name in entity_effects), of_periods])
-    raw = np.column_stack([data["y"], columns])
-    outcome, *within = (raw - effects @ np.linalg.lstsq(effects, raw)[0]).T
-    controls = dict(zip(("z", "w", "measure", "near"), within, strict=False))
-    moments = made.moments(measure, donors)
-    for names in CONTROL_SETS[:-1]:
-        found = made.slopes(moments, names, lambda: made.by_row(measure, donors))
-        for draw, regressor in enumerate(within[4:]):
-            terms = np.column_stack([regressor, *(controls[name] for name in names)])
+    of_name = {"constant": of_cities, "trend": of_cities * (year - 3.0)[:, None]}
+    dummies = np.column_stack([*(of_name[name] for name in entity_effects), of_periods])
+    raw = np.column_stack([data[["y", "z", "w"]], near, regressors])
+    outcome, *within = (raw - dummies @ np.linalg.lstsq(dummies, raw)[0]).T
+    controls = dict(zip(("z", "w", "near"), within, strict=False))
+
+    effects = PanelEffects(city, year, blocks, entity_effects)
+    np.testing.assert_allclose(effects.removed_from(raw)[:, 0], outcome, atol=1e-12)
+    assert effects.period_count == len(np.unique(periods))
+    clusters = {"city": np.arange(CITIES), "province": np.arange(CITIES) // 4}
+    for names in CONTROL_SETS:
+        design = np.reshape([controls[name] for name in names], (len(names), len(data))).T
+        found = slopes(
+            city,
+            outcome,
+            design,
+            without_effects(effects, regressors),
+            clusters,
+            effects.period_count,
+        )
+        for draw, regressor in enumerate(within[3:]):
+            terms = np.column_stack([regressor, design])
             ratio = np.linalg.norm(regressor) / np.linalg.norm(outcome)
             for kind, groups in (("city", data["city_id"]), ("province", data["province_id"])):
                 fit = sm.OLS(outcome, terms).fit(
                     cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
                 )
-                count, parameters = groups.nunique(), terms.shape[1] + periods.nunique()
-                error = (
-                    np.sqrt(count / (count - 1) * (len(data) - 1) / (len(data) - parameters))
-                    * fit.bse[0]
-                )
+                count, parameters = groups.nunique(), terms.shape[1] + effects.period_count
+                factor = count / (count - 1) * (len(data) - 1) / (len(data) - parameters)
+                error = np.sqrt(factor) * fit.bse[0]
                 assert found.estimates[draw] == pytest.approx(fit.params[0], rel=1e-7)
                 assert found.standardised[draw] == pytest.approx(ratio * fit.params[0], rel=1e-7)
                 assert found.std_errors[kind][draw] == pytest.approx(error, rel=1e-7)
                 p_value = 2 * stats.t.sf(abs(fit.params[0]) / error, count - 1)
                 assert found.p_values(kind)[draw] == pytest.approx(p_value, rel=1e-6)
-        alone = made.slopes(made.moments(measure, None), names, lambda: made.by_row(measure, None))
-        np.testing.assert_allclose(
-            alone.std_errors["city"], found.std_errors["city"][:1], rtol=1e-12
-        )
+
+
+def test_a_permutation_that_effects_or_controls_absorb_says_so() -> None:
+    data = panel()
+    city, year = data["city_id"].to_numpy(), data["year"].to_numpy() - 2010
+    effects = PanelEffects(city, year, OF_THE_YEAR, ["constant"])
+    for absorbed in (1.0 * year, np.full(len(data), np.nan)):
+        with pytest.raises(NotEstimable, match="does not vary"):
+            without_effects(effects, np.column_stack([data["z"], absorbed]))
+    outcome, control, other = effects.removed_from(data[["y", "z", "w"]].to_numpy()).T
+    measures = np.column_stack([other, control])
     with pytest.raises(NotEstimable, match="does not vary"):
-        made.slopes(moments, ("measure",), lambda: made.by_row(measure, donors))
+        slopes(city, outcome, control[:, None], measures, {"city": np.arange(CITIES)}, YEARS)
 
 
 def test_a_row_that_the_effects_of_its_city_fit_exactly_is_dropped() -> None:
@@ -180,8 +155,7 @@ def test_nothing_to_test_is_said(shape: tuple[int, int]) -> None:
         joint_test.joint_tests(np.zeros(shape), np.ones(shape), [shape[1] - 1])
 
 
-# ---------------------------------------------------------------- how many permutations a test
-# needs
+# ---------------------------------------------------------------- how many permutations
 
 LOOKS = (100, 200, 400, 500)
 

@@ -8,8 +8,7 @@ measures as (
 ),
 
 placebos as (
-    select * from {{ ref('est_placebo') }}
-    where status = 'estimated'
+    select * from {{ ref('rpt_placebo') }}
 ),
 
 coefficients as (

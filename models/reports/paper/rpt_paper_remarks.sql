@@ -19,7 +19,7 @@ coefficients as (
 ),
 
 placebos as (
-    select * from {{ ref('est_placebo') }}
+    select * from {{ ref('rpt_placebo') }}
 ),
 
 scorecard as (

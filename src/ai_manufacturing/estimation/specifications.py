@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 import pandas as pd
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 
 from ai_manufacturing.estimators.event_study import Endpoints
 from ai_manufacturing.estimators.fixed_effects import Covariance
@@ -73,15 +73,12 @@ class FixedEffectsOptions(Row):
 
     Attributes
     ----------
-    placebo : int
-        Draws of the placebo that permutes the weights over cities; none if 0.
     complete : tuple of str
         Variables that must be there though they are no regressors, so that samples are the same.
     shared : tuple of str
         The same for those of these variables that were delivered; the others empty no sample.
     """
 
-    placebo: int = Field(0, gt=0)
     complete: Names = ()
     shared: Names = ()
 
@@ -181,16 +178,14 @@ class Specification(Row):
         estimator, covariance, effects = self.estimator, self.covariance, self.fixed_effects
         has_clusters = COVARIANCES[covariance][1] is not None
         is_panel, is_other = estimator == "dynamic_panel", estimator != "fixed_effects"
-        unlike_placebo = self.grouping or covariance != "city" or effects == "city province-year"
         for column, way_out, is_ignored in (
             ("covariance", "give city", is_panel and covariance != "city"),
             ("covariance", "give city", estimator == "iv_fixed_effects" and not has_clusters),
             ("fixed_effects", "give city year", is_other and effects != "city year"),
             ("grouping", "delete it", is_other and self.grouping),
-            ("placebo", "delete it", getattr(self.options, "placebo", 0) and unlike_placebo),
         ):
             if is_ignored:
-                value = (dict(self) | dict(self.options))[column]
+                value = getattr(self, column)
                 of_row = f"for this row (estimator {estimator})"
                 raise ValueError(f"{column} {value!r} is not supported {of_row}; {way_out}")
         if effects == "city group-year" and not self.grouping:

@@ -1,4 +1,4 @@
-"""How far two sources of one series agree within city and year, and what that says of each as a measurement."""
+"""How far two sources of one series agree within city and year, and how reliable each one is."""
 
 import math
 from functools import partial

@@ -85,7 +85,7 @@ class Case:
     def terms(self) -> dict[str, int]:
         """The terms that are checked, with their positions.
 
-        The measure and its interactions, or the event's years.
+        They are the measure and its interactions, or the event's years.
         """
         controls = len(self.specification.controls)
         return {term: j for j, term in enumerate(self.fit.terms[: len(self.fit.terms) - controls])}
@@ -97,16 +97,10 @@ class Case:
             return tables.lagged(self.specification, self.specification.options)[0][0]
         return next(iter(self.terms)) if self.is_regression else self.specification.regressor
 
-    @cached_property
-    def _codes(self) -> dict[str, Codes]:
-        return {"city": self.regression.entities}
-
     def codes(self, unit: str) -> Codes:
-        """Return the city, province or year of each row as 0, 1, ..."""
-        if unit not in self._codes:
-            column = {"province": "province_id", "year": "year"}[unit]
-            self._codes[unit] = pd.factorize(self.rows[column], sort=True)[0]
-        return self._codes[unit]
+        """Return the city or province of each row as 0, 1, ..."""
+        codes: Codes = pd.factorize(self.rows[f"{unit}_id"], sort=True)[0]
+        return codes
 
     @cached_property
     def city_ids(self) -> list[str]:
@@ -136,9 +130,10 @@ class Case:
             raise NotEstimable("voided_years", years=[*map(str, voided)])
 
     def averaged(self) -> tuple[PartialledOut, int]:
-        """Return the regression of an event study with its average effect as a slope, and the position of that.
+        """Return the regression of an event study with its average effect as a slope.
 
-        The average is over the years from the event on that the paper prints.
+        Its position among the slopes comes with it. The average is over the years from the event on
+        that the paper prints.
         """
         last = self.inputs.event_window[1]
         positions = [j for j, time in enumerate(self.event_study.event_times) if 0 <= time <= last]
@@ -148,22 +143,22 @@ class Case:
 
 
 def case_of(specification: Specification, inputs: Inputs, cities: pd.DataFrame) -> Case:
-    """Return the case of a specification, which the models of inference, influence and sensitivity share.
+    """Return the case of a specification, which the models of checks share.
 
     Raises
     ------
     NotEstimable
         If the specification cannot be estimated at all.
     """
-    content = cities[["longitude", "latitude"]].to_numpy(dtype=float, na_value=np.nan).tobytes()
 
-    def new() -> Case:
+    def case_made() -> Case:
         case = Case(specification, inputs.sample(specification), inputs, cities)
         if case.is_regression:
             case.fit  # noqa: B018 - raises here, for all checks
         return case
 
-    return inputs.once(("case", specification, tuple(cities.index), content), new)
+    places = cities[["longitude", "latitude"]].itertuples(name=None)
+    return inputs.once(("case", specification, *places), case_made)
 
 
 def clustered(regression: PartialledOut, position: int, codes: Codes, cluster: str) -> Inference:

@@ -1,4 +1,4 @@
-"""The checks of inference_checks.csv, as rows of est_inference, est_influence and est_sensitivity."""
+"""The checks of inference_checks.csv, as rows of est_inference, _influence and _sensitivity."""
 
 import inspect
 from collections import defaultdict
@@ -74,11 +74,10 @@ CHECKS: dict[str, dict[str, Check]] = {
         "pre_test_power": event_paths.detectable_trend,
     },
 }
-# Checks of several columns together, by table: each takes their cases and says of which a row is.
-FAMILIES: dict[str, dict[str, Callable[[list[Case]], Iterator[tuple[Case, Row]]]]] = {
-    "inference": {"romano_wolf": romano_wolf.adjusted_claims},
-    "influence": {},
-    "sensitivity": {},
+# Checks of several columns together, rows of est_inference: each takes the cases of the columns
+# and says of which a row is.
+FAMILIES: dict[str, Callable[[list[Case]], Iterator[tuple[Case, Row]]]] = {
+    "romano_wolf": romano_wolf.adjusted_claims
 }
 REASON_TERMS = {"honest_did": AVERAGE, "pre_test_power": "path"}
 
@@ -113,8 +112,9 @@ def checked(
     SpecificationError
         If inference_checks.csv names a method or an option that there is not.
     """
-    checks, families = CHECKS[table], FAMILIES[table]
-    table_of = {method: name for name in CHECKS for method in (*CHECKS[name], *FAMILIES[name])}
+    checks = CHECKS[table]
+    table_of = {method: name for name, methods in CHECKS.items() for method in methods}
+    table_of |= dict.fromkeys(FAMILIES, "inference")
     settings: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in asked.itertuples():
         if row.method not in table_of:
@@ -143,19 +143,19 @@ def checked(
             and _in_family(setting, specification)
         ]
         rows: defaultdict[Case, list[Row]] = defaultdict(list)
-        for member, answer in families[method](members):
+        for member, answer in FAMILIES[method](members):
             rows[member].append(answer)
         return rows
 
     def rows_of(specification: Specification) -> Iterator[Row]:
         own = cases[specification]
         for method, setting in settings[specification.specification_id]:
-            if method in families and not _in_family(setting, specification):
+            if method in FAMILIES and not _in_family(setting, specification):
                 continue
             options = _options(method, setting, checks[method]) if method in checks else {}
             if isinstance(own, Sentence):
                 answers = [reason_row(own, term=specification.regressor)]
-            elif method in families:
+            elif method in FAMILIES:
                 answers = family(method, setting)[own]
             else:
                 term = REASON_TERMS.get(method) or own.first_term
@@ -163,34 +163,15 @@ def checked(
             common = {"method": method, "setting": setting, "cluster": options.get("cluster")}
             yield from ({**common, **answer} for answer in answers)
 
-    # Those of the same rows and regressors after each other: what they share is cached for a few
-    # only.
-    in_turn = sorted(cases, key=lambda specification: _rows_and_regressors(cases[specification]))
-    return of_each(in_turn, inputs, f"est_{table}", rows_of)
+    return of_each(cases, inputs, f"est_{table}", rows_of)
 
 
 def _in_family(setting: str, specification: Specification) -> bool:
-    """Tell whether a specification is of the tables that a setting names, tables=1-3.
-
-    A single regression.
-    """
+    """Return whether a specification is a regression of the tables of a setting, tables=1-3."""
     if isinstance(specification.options, (DynamicPanelOptions, InstrumentOptions)):
         return False
     first, _, last = setting.removeprefix("tables=").partition("-")
     return first <= specification.table_id.removeprefix("table_") <= last
-
-
-def _rows_and_regressors(own: Case | Sentence) -> bytes:
-    """Return what tells the rows and regressors of a case from others.
-
-    Nothing where no fit is taken apart.
-    """
-    if isinstance(own, Sentence) or not own.is_regression:
-        return b""
-    regression = own.regression
-    return b"".join(
-        array.tobytes() for array in (regression.entities, regression.times, regression.design)
-    )
 
 
 def _options(method: str, setting: str, check: Check) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The trend before an event that single years of its path find with a given probability."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,8 +15,7 @@ from ai_manufacturing.estimators.inference import quantile
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
 
-COARSE, MIDDLE, FINE = 10, 13, 17  # binary logarithms of the points of an integral
-BLOCK = 2**14  # points that fit the cache of a core
+FINENESS = 15  # binary logarithm of the points of an integral
 SEED = 2020  # of the scrambled Sobol points: the same integral is the same number in every run
 
 
@@ -43,7 +42,9 @@ def trend_found(
     omitted_time: int,
     degrees_of_freedom: float = math.inf,
 ) -> float:
-    """Return the linear trend with which any term before the event is significant at 5 % with a given probability.
+    """Return the linear trend that some term before the event finds with a given probability.
+
+    It is found if any of these terms is significant at 5 %.
 
     Parameters
     ----------
@@ -84,30 +85,27 @@ def trend_found(
     before = [position for position, event_time in enumerate(event_times) if event_time < 0]
     if not before:
         raise NotEstimable("no_pre_trend")
-    correlations = _correlations(covariance[np.ix_(before, before)])
-    drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / np.sqrt(
-        np.diag(covariance)[before]
-    )
+    correlations = correlations_of(covariance[np.ix_(before, before)])
+    errors = np.sqrt(np.diag(covariance)[before])
+    drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / errors
     threshold = quantile(degrees_of_freedom)
 
-    def excess(slope: float, fineness: int) -> float:
+    def probability(slope: float) -> float:
         means = slope * drift
-        return (
-            1
-            - power
-            - rectangle(-threshold - means, threshold - means, correlations, fineness=fineness)
-        )
+        return 1 - rectangle(-threshold - means, threshold - means, correlations)
 
-    size = excess(0.0, MIDDLE) + power
+    size = probability(0.0)
     if size >= power:
         raise NotEstimable("found_without_trend", size=size, power=power)
     # Any term is found at least as often as the one that the trend moves most.
-    enough = (threshold + special.ndtri(power)) / np.abs(drift).max()
-    return _root(excess, 0.0, 1.01 * float(enough), MIDDLE)
+    enough = 1.01 * float((threshold + special.ndtri(power)) / np.abs(drift).max())
+    return float(
+        optimize.brentq(lambda slope: probability(slope) - power, 0.0, enough, xtol=1e-9 * enough)
+    )
 
 
-def rectangle(low: Floats, high: Floats, correlations: Floats, *, fineness: int = FINE) -> float:
-    """Return the probability that correlated normal variables of mean zero and variance one lie between bounds.
+def rectangle(low: Floats, high: Floats, correlations: Floats) -> float:
+    """Return the probability that correlated standard normal variables lie between bounds.
 
     Parameters
     ----------
@@ -115,70 +113,38 @@ def rectangle(low: Floats, high: Floats, correlations: Floats, *, fineness: int 
         Bounds.
     correlations : ndarray, shape (k, k)
         Their correlations, of full rank.
-    fineness : int
-        Binary logarithm of the number of points.
 
     Returns
     -------
     float
-        To 1e-6 with the default and five variables.
+        To 1e-6 with five variables.
 
     References
     ----------
     Genz (1992), "Numerical computation of multivariate normal probabilities", Journal of
     Computational and Graphical Statistics 1(2), with scrambled Sobol points.
     """
-    order, factor = _ordered_cholesky(correlations)
-    points = _points(len(order) - 1, fineness)
-    return _inside(low[order, None], high[order, None], factor, points)
+    factor = np.linalg.cholesky(correlations)
+    points = _points(len(factor))
+    inside, normals = np.ones(points.shape[1]), np.zeros(points.shape)
+    for j, uniform in enumerate(points):
+        given = factor[j] @ normals
+        below, above = (special.ndtr((bound - given) / factor[j, j]) for bound in (low[j], high[j]))
+        inside *= above - below
+        # Kept off 0 and 1, where the weight is zero and the value would be infinite.
+        share = np.clip(below + uniform * (above - below), 1e-300, 1 - 1e-16)
+        normals[j] = special.ndtri(share)
+    return float(inside.mean())
 
 
-def _inside(low: Floats, high: Floats, factor: Floats, points: Floats) -> float:
-    """Return the probability that variables lie between bounds.
+def correlations_of(covariance: Floats) -> Floats:
+    """Return correlations of full rank.
 
-    Parameters
-    ----------
-    low, high : ndarray, shape (k, 1)
-        Bounds.
-    factor : ndarray, shape (k, k)
-        Lower Cholesky factor of the covariance of the variables.
-    points : ndarray, shape (k - 1 or more, n)
-        Points of the unit cube.
+    Raises
+    ------
+    NotEstimable
+        If an error is zero, or the covariance is singular.
     """
-    count, total = len(factor), 0.0
-    low, high = (np.broadcast_to(bounds, (count, points.shape[1])) for bounds in (low, high))
-    for start in range(0, points.shape[1], BLOCK):
-        columns = slice(start, start + BLOCK)
-        inside = np.ones(low[0, columns].shape)
-        normals = np.empty((count, len(inside)))
-        for j in range(count):
-            given = factor[j, :j] @ normals[:j]
-            below, above = (
-                special.ndtr((bounds[j, columns] - given) / factor[j, j]) for bounds in (low, high)
-            )
-            inside *= above - below
-            if j < count - 1:
-                # Kept off 0 and 1, where the weight is zero and the value would be infinite.
-                normals[j] = special.ndtri(
-                    np.clip(below + points[j, columns] * (above - below), 1e-300, 1 - 1e-16)
-                )
-        total += float(inside.sum())
-    return total / int(points.shape[1])
-
-
-def _root(excess: Callable[[float, int], float], low: float, high: float, fineness: int) -> float:
-    """Return where an integral less its target is zero.
-
-    Found with few points, then one Newton step with many.
-    """
-    coarse = float(optimize.brentq(excess, low, high, args=(COARSE,), xtol=1e-6 * high))
-    step = 0.01 * coarse
-    slope = (excess(coarse + step, COARSE) - excess(coarse - step, COARSE)) / (2 * step)
-    return float(coarse - excess(coarse, fineness) / slope)
-
-
-def _correlations(covariance: Floats) -> Floats:
-    """Return correlations of full rank, or raise NotEstimable."""
     errors = np.sqrt(np.diag(covariance))
     if (errors == 0).any():
         raise NotEstimable("exact_path")
@@ -190,36 +156,9 @@ def _correlations(covariance: Floats) -> Floats:
     return correlations
 
 
-def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
-    """Return an order of the variables, the one that explains most of the rest next, and its lower factor.
-
-    The order does not change the integral, but a good one makes it several times more exact.
-    """
-    return _ordered(correlations.tobytes(), len(correlations))
-
-
-@lru_cache(maxsize=32)  # one root asks for the same again and again
-def _ordered(values: bytes, count: int) -> tuple[list[int], Floats]:
-    correlations = np.frombuffer(values).reshape(count, count)
-    residual = correlations.copy()
-    order: list[int] = []
-    rest = list(range(len(residual)))
-    while rest:
-        explained = [float(np.sum(residual[rest, j] ** 2) / residual[j, j]) for j in rest]
-        pivot = rest.pop(int(np.argmax(explained)))
-        order.append(pivot)
-        residual = residual - np.outer(residual[:, pivot], residual[pivot]) / residual[pivot, pivot]
-    factor: Floats = np.linalg.cholesky(correlations[np.ix_(order, order)]).astype(
-        np.float64, copy=False
-    )
-    return order, factor
-
-
-@lru_cache(maxsize=32)  # a path of ten years has two sets per term
-def _points(dimension: int, fineness: int) -> Floats:
-    """Return points of the unit cube, shape (dimension, n); a single one of no dimension."""
-    if dimension == 0:
-        return np.empty((0, 1))
+@lru_cache(maxsize=32)
+def _points(dimension: int) -> Floats:
+    """Return points of the unit cube, shape (dimension, 2**FINENESS)."""
     return np.ascontiguousarray(
-        qmc.Sobol(dimension, scramble=True, rng=SEED).random_base2(fineness).T
+        qmc.Sobol(dimension, scramble=True, rng=SEED).random_base2(FINENESS).T
     )

@@ -1,7 +1,4 @@
-"""Effects of an event study whose trends may differ.
-
-The robust intervals of Rambachan and Roth (2023).
-"""
+"""Effects of an event study whose trends may differ: Rambachan and Roth's robust intervals."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,19 +11,19 @@ from scipy import optimize, special
 
 from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.event_study import SINGULAR, EventStudyFit, term
+from ai_manufacturing.estimators.event_study import EventStudyFit, term
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
+from ai_manufacturing.robustness.event_paths import correlations_of
 
 Target = Literal["first", "average"]
 Restriction = Literal["parallel_trends", "relative_magnitude"]
 
 OMITTED = -1  # year since the event
 MAGNITUDES = (0.5, 1.0, 2.0)
-FIRST_STAGE = (
-    LEVEL / 10
-)  # share of the level that the least favourable test spends; HonestDiD's default
+# Share of the level that the least favourable test spends; HonestDiD's default.
+FIRST_STAGE = LEVEL / 10
 SECOND_STAGE = (LEVEL - FIRST_STAGE) / (1 - FIRST_STAGE)
 NORMAL_95 = float(special.ndtri(1 - LEVEL / 2))
 SAME = 1e-9  # vertices whose slopes on one another differ from one by less are the same
@@ -39,10 +36,7 @@ DOUBLINGS = 40  # an interval that excludes zero at a bound 2**40 times the firs
 
 
 def bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
-    """Give the intervals of an event study under a restriction.
-
-    With relative magnitudes the breakdown values too.
-    """
+    """Give the intervals of an event study under a restriction, and its breakdown values."""
     sensitivity = _sensitivity(case)
     for bound in sensitivity.bounds:
         if bound.restriction == restriction:
@@ -67,7 +61,7 @@ def _sensitivity(case: Case) -> "Sensitivity":
 
 @dataclass(frozen=True)
 class Bound:
-    """An interval that covers the effect in 95 % of samples while trends differ by no more than a bound.
+    """An interval that covers the effect in 95 % of samples if trends differ within a bound.
 
     Attributes
     ----------
@@ -80,8 +74,6 @@ class Bound:
         Mbar, without unit; zero for parallel trends.
     conf_low, conf_high : float
         Ends of the 95 % interval, in units of the outcome.
-    is_empty_or_unbounded : bool
-        Whether no interval could be given.
     """
 
     target: Target
@@ -89,7 +81,11 @@ class Bound:
     bound: float
     conf_low: float
     conf_high: float
-    is_empty_or_unbounded: bool
+
+    @property
+    def is_empty_or_unbounded(self) -> bool:
+        """Whether no interval could be given."""
+        return not -np.inf < self.conf_low <= self.conf_high < np.inf
 
 
 @dataclass(frozen=True)
@@ -124,12 +120,7 @@ class Sensitivity:
     breakdowns: tuple[Breakdown, ...]
 
 
-def of_event_study(
-    study: EventStudyFit,
-    *,
-    window: tuple[int, int],
-    magnitudes: Sequence[float] = MAGNITUDES,
-) -> Sensitivity:
+def of_event_study(study: EventStudyFit, *, window: tuple[int, int]) -> Sensitivity:
     """Return the robust intervals of an event study that omits the year before the event.
 
     Parameters
@@ -138,8 +129,6 @@ def of_event_study(
     window : tuple of int
         First and last year since the event that the path has; of terms outside nothing is assumed.
         A pooled endpoint is taken for the one year that its term names.
-    magnitudes
-        As in of_path.
 
     Returns
     -------
@@ -150,13 +139,7 @@ def of_event_study(
     ------
     NotEstimable
         If a year of the path has no term, or for any reason of of_path.
-    ValueError
-        If the year before the event has a term.
     """
-    if OMITTED in study.event_times:
-        raise ValueError(
-            "A robust interval needs an event study that omits the year before the event."
-        )
     within = [
         j for j, event_time in enumerate(study.event_times) if window[0] <= event_time <= window[1]
     ]
@@ -168,7 +151,6 @@ def of_event_study(
         study.estimates[within],
         study.covariance_matrix[np.ix_(within, within)],
         sum(study.event_times[j] < OMITTED for j in within),
-        magnitudes=magnitudes,
     )
 
 
@@ -179,7 +161,7 @@ def of_path(
     *,
     magnitudes: Sequence[float] = MAGNITUDES,
 ) -> Sensitivity:
-    """Return intervals for the first effect and for the average one that hold if trends differ by a bounded amount.
+    """Return intervals for the first effect and for the average one if trends differ boundedly.
 
     Parameters
     ----------
@@ -203,8 +185,6 @@ def of_path(
     ------
     NotEstimable
         If there is no period before or after the omitted one, or the covariance is singular.
-    ValueError
-        If a bound is negative, or the shapes do not fit.
 
     Notes
     -----
@@ -231,18 +211,11 @@ def of_path(
     Review of Economic Studies 90(6).
     """
     count = len(estimates)
-    if covariance.shape != (count, count):
-        raise ValueError(
-            f"A path of {count} estimates needs a covariance of {count} x {count}, not"
-            f" {covariance.shape}."
-        )
-    if min([0.0, *magnitudes]) < 0:
-        raise ValueError("A bound on trends cannot be negative.")
     if pre_count < 1:
         raise NotEstimable("no_pre_period")
     if pre_count >= count:
         raise NotEstimable("no_post_period")
-    _check_covariance(covariance)
+    correlations_of(covariance)  # raises
 
     post_count = count - pre_count
     targets: dict[Target, Floats] = {
@@ -253,21 +226,13 @@ def of_path(
     for target, weights in targets.items():
         estimate = float(weights @ estimates[pre_count:])
         half = NORMAL_95 * float(np.sqrt(weights @ covariance[pre_count:, pre_count:] @ weights))
-        bounds.append(_bound(target, "parallel_trends", 0.0, (estimate - half, estimate + half)))
+        bounds.append(Bound(target, "parallel_trends", 0.0, estimate - half, estimate + half))
         relative = _RelativeMagnitudes(estimates, covariance, pre_count, weights)
-        bounds += [
-            _bound(target, "relative_magnitude", float(bound), relative.interval(bound))
-            for bound in magnitudes
-        ]
+        for bound in magnitudes:
+            low, high = relative.interval(bound)
+            bounds.append(Bound(target, "relative_magnitude", bound, low, high))
         breakdowns.append(Breakdown(target, _breakdown(relative.interval)))
     return Sensitivity(tuple(bounds), tuple(breakdowns))
-
-
-def _bound(
-    target: Target, restriction: Restriction, bound: float, interval: tuple[float, float]
-) -> Bound:
-    low, high = interval
-    return Bound(target, restriction, bound, low, high, not -np.inf < low <= high < np.inf)
 
 
 def _breakdown(interval: Callable[[float], tuple[float, float]]) -> float | None:
@@ -287,25 +252,17 @@ def _breakdown(interval: Callable[[float], tuple[float, float]]) -> float | None
     return np.inf
 
 
-def _check_covariance(covariance: Floats) -> None:
-    errors = np.sqrt(np.diag(covariance))
-    if (errors == 0).any():
-        raise NotEstimable("exact_path")
-    strengths = np.linalg.eigvalsh(covariance / np.outer(errors, errors))
-    rank = int((strengths > SINGULAR * strengths[-1]).sum())
-    if rank < len(errors):
-        raise NotEstimable("singular_path", rank=rank, count=len(errors))
-
-
 class _RelativeMagnitudes:
-    """C-LF tests of one target, one for each of the s changes (with sign) that may be the largest before the event."""
+    """C-LF tests of one target.
+
+    There is one for each of the s changes (with sign) that may be the largest before the event.
+    """
 
     def __init__(
         self, estimates: Floats, covariance: Floats, pre_count: int, weights: Floats
     ) -> None:
-        changes = np.diff(
-            np.insert(np.eye(estimates.size), pre_count, 0.0, axis=0), axis=0
-        )  # of the path, by period
+        # Of the path, by period.
+        changes = np.diff(np.insert(np.eye(estimates.size), pre_count, 0.0, axis=0), axis=0)
         largest, after = np.vstack([changes[:pre_count], -changes[:pre_count]]), changes[pre_count:]
         self._sums = np.cumsum(weights[::-1])[::-1]
         target = self._sums @ after
@@ -324,19 +281,16 @@ class _RelativeMagnitudes:
         """Return the least and the greatest value of the target that some test accepts."""
         common = self._after_variance + magnitude**2 * self._largest_variance
         crossed = 2 * magnitude * self._covariance
-        up, down = (
-            np.sqrt(common - crossed),
-            np.sqrt(common + crossed),
-        )  # errors of the moments, (s, t)
+        # Errors of the moments, (s, t).
+        up, down = (np.sqrt(common - crossed), np.sqrt(common + crossed))
         both = up + down
         slack = magnitude * self._sums.sum()
         vertices = np.zeros((len(up), 4, 2))
         vertices[:, 0] = np.array([1, -slack]) / (up @ self._sums)[:, None]
         vertices[:, 1] = np.array([-1, -slack]) / (down @ self._sums)[:, None]
         vertices[:, 2, 1] = -2 * magnitude / both.min(axis=1)
-        vertices[:, 3, 1] = (
-            -2 * magnitude / both.max(axis=1)
-        )  # the periods between are never the maximum
+        # The periods between are never the maximum.
+        vertices[:, 3, 1] = -2 * magnitude / both.max(axis=1)
         least, most = _Tests(vertices, self._root, self._largest).accepted_range()
         return self._estimate - most, self._estimate - least
 
@@ -420,9 +374,10 @@ class _Tests:
 
 
 def _least_favourable(rows: Floats) -> Floats:
-    """Return what the greatest of four normal variables of mean zero exceeds in the first stage's share, shape (s,).
+    """Return the critical values of the first stage, shape (s,).
 
-    They are linear in two independent standard normal ones, by rows of shape (s, 4, 2). In polar
+    The greatest of four normal variables of mean zero exceeds them in the first stage's share. They
+    are linear in two independent standard normal ones, by rows of shape (s, 4, 2). In polar
     coordinates the greatest is the radius times reach(angle), and exceeds x with probability
     exp(-(x / reach)^2 / 2).
     """

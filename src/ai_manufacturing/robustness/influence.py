@@ -20,10 +20,7 @@ MOST_MOVING = 10  # cities without which an estimate moves most
 
 
 def leave_out(case: Case, unit: str) -> Iterator[Row]:
-    """Leave out each province, or each city.
-
-    Of cities only those without which the estimate moves most.
-    """
+    """Leave out each province, or each of the cities without which the estimate moves most."""
     codes = case.codes(unit)
     labels = dict(zip(codes, case.rows[f"{unit}_id"].to_numpy(), strict=True))
     inside = np.unique(np.column_stack([codes, case.regression.entities]), axis=0)[:, 0]
@@ -78,10 +75,7 @@ def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
 
 
 def fewest_cities(case: Case, position: int) -> float | None:
-    """Return how many cities carry the significance at 5 %.
-
-    None if it takes more than half of them.
-    """
+    """Return how many cities carry the significance at 5 %; None if more than half of them do."""
     cities = cluster_errors.fewest_to_change(case.regression, position)
     return None if cities is None else len(cities)
 

@@ -13,9 +13,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.inputs import STRATA, Inputs
 from ai_manufacturing.estimation.rows import Row, answered, of_each
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
@@ -24,16 +23,21 @@ from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case, case_of
-from ai_manufacturing.robustness.joint_test import TIE, Slopes
-from ai_manufacturing.robustness.permutation_sums import (
-    TRANSFORMS,
-    DonorMeasure,
-    DonorPairs,
-    PanelSums,
+from ai_manufacturing.robustness.joint_test import TIE
+from ai_manufacturing.robustness.panel_regressions import (
+    slopes,
+    without_controls,
+    without_effects,
 )
 
+TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
+    "level": lambda count: count / 10_000,
+    "ln": np.log,
+    "ln1p": np.log1p,
+    "asinh": np.arcsinh,
+}
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
-NEARLY_EXACT = 1e-4  # a slope whose error is below this share of it is looked at by row
+DRAWS_AT_ONCE = 100  # so that their columns stay in the processor's cache
 CLUSTER = "cluster"  # name of the one kind of clusters
 
 
@@ -43,33 +47,27 @@ def permuted_weights_test(case: Case, strata: str) -> Iterator[Row]:
 
 
 def permuted_weights(
-    specifications: Iterable[Specification],
-    asked: pd.DataFrame,
-    inputs: Inputs,
-    cities: pd.DataFrame,
+    specifications: Iterable[Specification], inputs: Inputs, cities: pd.DataFrame
 ) -> pa.Table:
-    """Return what each permutation of the check `randomisation` gives.
-
-    The check itself is a row of est_inference.
+    """Return what each permutation of the weights gives, within each kind of strata.
 
     Parameters
     ----------
-    specifications, asked, inputs, cities
+    specifications, inputs, cities
         As in checks.checked.
 
     Returns
     -------
     Table
         One row per specification, strata and permutation, in the columns of est_permuted_weights;
-        not_estimable with the reason where the check cannot be made.
+        not_estimable with the reason where weights cannot be permuted.
     """
     cities = cities.set_index("city_id")
 
     def permutation_rows(specification: Specification, strata: str) -> Iterator[Row]:
-        draws = _permuted_slopes(case_of(specification, inputs, cities), strata)
-        for number, (slope, statistic) in enumerate(
-            zip(draws.slopes, draws.statistics, strict=True), start=1
-        ):
+        permuted = _permuted_slopes(case_of(specification, inputs, cities), strata)
+        pairs = zip(permuted.slopes, permuted.statistics, strict=True)
+        for number, (slope, statistic) in enumerate(pairs, start=1):
             yield {
                 "strata": strata,
                 "permutation": number,
@@ -78,28 +76,24 @@ def permuted_weights(
             }
 
     def rows_of(specification: Specification) -> Iterator[Row]:
-        is_of = (asked["specification_id"] == specification.specification_id) & (
-            asked["method"] == "randomisation"
-        )
-        for setting in asked.loc[is_of, "setting"]:
-            strata = setting.removeprefix("strata=")
+        for strata in STRATA:
             yield from answered(partial(permutation_rows, specification, strata), strata=strata)
 
     return of_each(specifications, inputs, "est_permuted_weights", rows_of)
 
 
 def _permuted_slopes(case: Case, strata: str) -> "PermutedSlopes":
-    scaling = case.rows["scaling_value"].to_numpy(dtype=float, na_value=np.nan)
+    scaling, weight = (
+        case.rows[name].to_numpy(dtype=float, na_value=np.nan)
+        for name in ("scaling_value", "weight")
+    )
     weights = np.full(len(case.city_ids), np.nan)
-    weights[case.regression.entities] = case.rows["weight"].to_numpy(dtype=float, na_value=np.nan)
-
-    def drawn() -> "Permutations":
-        return permutations(case.city_ids, case.inputs.strata_of(strata, pd.Series(case.city_ids)))
-
-    # many specifications have the same cities
-    permuted = case.inputs.once(("permutations", strata, *case.city_ids), drawn)
+    weights[case.regression.entities] = weight
+    codes = case.inputs.strata_of(strata, pd.Series(case.city_ids))
     transform = case.specification.transform
-    return permuted_slopes(case.regression, 0, weights, scaling, transform, permuted)
+    return permuted_slopes(
+        case.regression, weights, scaling, transform, permutations(case.city_ids, codes)
+    )
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
@@ -139,18 +133,10 @@ class Permutations:
 
         Raises
         ------
-        ValueError
-            If a city is none of those permuted.
         NotEstimable
             If each city is alone in its stratum.
         """
         members = sorted(set(cities))
-        unknown = sorted(set(members) - set(self.cities))
-        if unknown:
-            raise ValueError(
-                f"Cities {', '.join(unknown[:5])} are not among the {len(self.cities)} permuted:"
-                " permute the union of the cities of all samples."
-            )
         is_member = np.isin(self.cities, members)
         donors = self.donors[:, is_member]
         draws, takers = np.nonzero(~is_member[donors])
@@ -195,11 +181,7 @@ def permutations(
     ------
     NotEstimable
         If each city is alone in its stratum.
-    ValueError
-        If a city is named twice.
     """
-    if len(set(cities)) < len(cities):
-        raise ValueError("A city is named twice: give each city of the union once.")
     order = sorted(range(len(cities)), key=cities.__getitem__)
     codes = (
         np.zeros(len(cities), dtype=np.intp)
@@ -252,17 +234,12 @@ class PermutedSlopes:
     permutations: Permutations
 
     @property
-    def p_value_of_slope(self) -> float:
-        """Share of the slopes at least as far from their mean as the estimate, the sample's own counted."""
-        centre = self.slopes.mean()
-        # Equal but for rounding, as all draws in logs are, is as far.
-        own = abs(self.estimate - centre) * (1 - TIE) - 1e-12
-        return self._share(np.abs(self.slopes - centre) >= own)
-
-    @property
     def p_value_of_t(self) -> float:
-        """Share of the clustered t at least as large in absolute value, the sample's own counted."""
-        return self._share(np.abs(self.statistics) >= abs(self.statistic) * (1 - TIE))
+        """Share of the clustered |t| that are at least as large, the sample's own counted."""
+        extreme = np.abs(self.statistics) >= abs(self.statistic) * (1 - TIE)
+        # Enumerated, the sample is one of the draws.
+        counted = 0 if self.permutations.is_enumerated else 1
+        return float((counted + extreme.sum()) / (counted + len(extreme)))
 
     def by_t(self) -> Inference:
         """Test by the clustered t, in absolute value.
@@ -276,11 +253,8 @@ class PermutedSlopes:
         """
         if self.std_error == 0:
             raise NotEstimable("no_permutation_of_t")
-        p_value, draws, is_enumerated = (
-            self.p_value_of_t,
-            len(self.slopes),
-            self.permutations.is_enumerated,
-        )
+        p_value, draws = self.p_value_of_t, len(self.slopes)
+        is_enumerated = self.permutations.is_enumerated
         return Inference(
             estimate=self.estimate,
             std_error=self.std_error,
@@ -293,16 +267,9 @@ class PermutedSlopes:
             warnings=self.permutations.warnings,
         )
 
-    def _share(self, extreme: NDArray[np.bool_]) -> float:
-        counted = (
-            0 if self.permutations.is_enumerated else 1
-        )  # enumerated, the sample is one of the draws
-        return float((counted + extreme.sum()) / (counted + len(extreme)))
-
 
 def permuted_slopes(
     regression: PartialledOut,
-    position: int,
     weights: Floats,
     scaling: Floats,
     transform: str,
@@ -313,9 +280,8 @@ def permuted_slopes(
     Parameters
     ----------
     regression : PartialledOut
-        With C entities and n rows. Its clusters are those of the errors.
-    position : int
-        Index of the measure among the regressors.
+        With C entities and n rows; the measure is its first regressor. Its clusters are those of
+        the errors.
     weights : ndarray, shape (C,)
         Weight of each entity, fixed over the years.
     scaling : ndarray, shape (n,)
@@ -335,9 +301,7 @@ def permuted_slopes(
     NotEstimable
         If a weight or scaling value is missing (the measure is observed yearly); all cities have
         one weight; a permuted measure does not vary within cities or is a linear combination of the
-        other regressors; or the regressor at the position is not the measure.
-    ValueError
-        If the permutations are not of as many cities as the regression has.
+        other regressors; or the first regressor is not the measure.
 
     Notes
     -----
@@ -353,79 +317,48 @@ def permuted_slopes(
     Kolesar and Morales (2019), Quarterly Journal of Economics 134(4); on t as the statistic,
     MacKinnon and Webb (2020), Journal of Econometrics 218(2).
     """
-    entities, times = regression.entities, regression.times
-    if len(permuted.cities) != regression.entity_count:
-        raise ValueError(
-            f"Permutations of {len(permuted.cities)} cities, and the regression has "
-            f"{regression.entity_count}: take those of its cities by `among`."
-        )
+    entities = regression.entities
     if not (np.isfinite(weights).all() and np.isfinite(scaling).all()):
         raise NotEstimable("no_weight")
     if np.ptp(weights) == 0:
         raise NotEstimable("same_weights")
 
-    # Entities of a cluster side by side.
-    clusters = regression.clusters[np.unique(entities, return_index=True)[1]]
-    order = np.argsort(clusters, kind="stable")
-    place = np.argsort(order)
-    scalings = np.full((len(order), regression.time_count), np.nan)
-    scalings[entities, times] = scaling
-    all_pairs = DonorPairs(permuted.strata)
-    counts, pairs, donors = all_pairs.among(order, permuted.donors[:, order])
-    measure = DonorMeasure(
-        own=TRANSFORMS[transform](scaling * weights[entities]),
-        of_donors=all_pairs.measures(scalings, weights[:, None], transform)[pairs],
-    )
-    controls = {str(j): column for j, column in enumerate(regression.design.T) if j != position}
-    sums = PanelSums(
-        place[entities],
-        times,
-        regression.time_count,
-        blocks=np.zeros_like(order),
-        clusters={CLUSTER: clusters[order]},
-        outcome=regression.outcome,
-        controls=controls,
-        control_sets=[tuple(controls)],
-        donor_counts=counts,
-    )
-    by_row = partial(sums.by_row, measure, donors)
-    slopes = sums.slopes(sums.moments(measure, donors), tuple(controls), by_row)
-    own = regression.effects.removed_from(measure.own[:, None])[:, 0]
+    controls = regression.design[:, 1:]
+    outcome_left = without_controls(controls, regression.outcome)[:, None]
+    clusters = {CLUSTER: regression.clusters[np.unique(entities, return_index=True)[1]]}
+    periods = regression.time_count
+
+    def measures(donors: Codes) -> Floats:
+        """Return the measure with the weights of donors, shape (n, draws), effects removed."""
+        # The log of a weight of zero is no number; without_effects refuses it.
+        with np.errstate(divide="ignore"):
+            drawn = TRANSFORMS[transform](scaling[:, None] * weights[donors.T[entities]])
+        return without_effects(regression.effects, drawn)
+
+    own_and_donors = np.vstack([np.arange(len(weights)), permuted.donors])
+    fits = []
+    for start in range(0, len(own_and_donors), DRAWS_AT_ONCE):
+        within = measures(own_and_donors[start : start + DRAWS_AT_ONCE])
+        fitted = slopes(entities, regression.outcome, controls, within, clusters, periods)
+        # Rounding leaves the error of an exact fit near zero; only residuals tell it.
+        residuals = outcome_left - without_controls(controls, within) * fitted.estimates
+        is_exact = np.linalg.norm(residuals, axis=0) <= EXACT * np.linalg.norm(regression.outcome)
+        fits.append((fitted.estimates, np.where(is_exact, 0.0, fitted.std_errors[CLUSTER])))
+    estimates, errors = np.hstack(fits)
+    own = measures(own_and_donors[:1])[:, 0]
     length = float(np.linalg.norm(own))
-    if np.linalg.norm(own / length - regression.design[:, position]) > SAME:
+    if np.linalg.norm(own / length - regression.design[:, 0]) > SAME:
         raise NotEstimable("not_weight_times_scaling")
 
-    is_exact = _is_exact(regression, position, slopes, by_row)
-    errors = np.where(is_exact, 0.0, slopes.std_errors[CLUSTER])
     statistics = np.full(len(errors), np.inf)
-    np.divide(slopes.estimates, errors, out=statistics, where=errors > 0)
-    unit = float(regression.units[position] * length)  # partialled_out divides the outcome by it
+    np.divide(estimates, errors, out=statistics, where=errors > 0)
+    unit = float(regression.units[0] * length)  # partialled_out divides the outcome by it
     return PermutedSlopes(
-        estimate=unit * float(slopes.estimates[0]),
+        estimate=unit * float(estimates[0]),
         std_error=unit * float(errors[0]),
         statistic=float(statistics[0]),
-        slopes=unit * slopes.estimates[1:],
+        slopes=unit * estimates[1:],
         statistics=statistics[1:],
         cluster_count=regression.cluster_count,
         permutations=permuted,
     )
-
-
-def _is_exact(
-    regression: PartialledOut, position: int, slopes: Slopes, by_row: Callable[[], Floats]
-) -> NDArray[np.bool_]:
-    """Tell which measures, shape (1 + draws,), fit the outcome exactly together with the controls.
-
-    Rounding leaves the error of an exact fit near zero; only residuals tell it.
-    """
-    others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
-    outcome = regression.outcome - others @ (others.T @ regression.outcome)
-    limit = EXACT * np.linalg.norm(regression.outcome)
-    is_near = slopes.std_errors[CLUSTER] < NEARLY_EXACT * np.abs(slopes.estimates)
-    is_exact = np.full(len(is_near), np.linalg.norm(outcome) <= limit)
-    if is_near.any():
-        measures = regression.effects.removed_from(by_row()[:, is_near])
-        measures -= others @ (others.T @ measures)
-        residuals = outcome[:, None] - measures * slopes.estimates[is_near]
-        is_exact[is_near] = np.linalg.norm(residuals, axis=0) <= limit
-    return is_exact

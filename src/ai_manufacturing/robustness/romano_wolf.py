@@ -1,7 +1,4 @@
-"""Romano and Wolf's stepdown.
-
-P-values of a family of coefficients, of which none may be rejected by chance.
-"""
+"""Romano and Wolf's stepdown: p-values of a family of coefficients."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -49,10 +46,7 @@ def adjusted_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
 
 
 def _claims(case: Case) -> list[tuple[str, PartialledOut, int]]:
-    """Return what a column claims, as terms of a regression.
-
-    Its terms, or the average of an event study.
-    """
+    """Return what a column claims: its terms, or the average of an event study."""
     if isinstance(case.fit, EventStudyFit):
         return [(AVERAGE, *case.averaged())]
     return [(term, case.regression, position) for term, position in case.terms.items()]
@@ -66,11 +60,12 @@ def adjusted(
     draws: int = wild_bootstrap.DRAWS,
     seed: int = wild_bootstrap.SEED,
 ) -> list[Inference]:
-    """Test one coefficient of each regression, so that any true null is rejected at 5 % in 5 % of samples at most.
+    """Test one coefficient of each regression, all as a family.
 
-    Each draw is one sign per cluster, the same in all regressions, which keeps the dependence of
-    their t; t is that of the wild cluster bootstrap with the null imposed. From the largest |t|
-    down, each is compared with the largest |t*| of those that are not yet rejected before it.
+    At 5 % some true null is rejected in 5 % of samples at most. Each draw is one sign per cluster,
+    the same in all regressions, which keeps the dependence of their t; t is that of the wild
+    cluster bootstrap with the null imposed. From the largest |t| down, each is compared with the
+    largest |t*| of those that are not yet rejected before it.
 
     Parameters
     ----------
@@ -143,9 +138,8 @@ def adjusted(
 def _stepdown(statistics: Floats, resampled_statistics: Floats, *, counted: int) -> list[float]:
     """Return the adjusted p-values of |t|, shape (h,), from |t*|, shape (draws, h)."""
     order = np.argsort(-statistics, kind="stable")
-    largest = np.maximum.accumulate(resampled_statistics[:, order[::-1]], axis=1)[
-        :, ::-1
-    ]  # over it and all with a smaller |t|
+    # Over it and all with a smaller |t|.
+    largest = np.maximum.accumulate(resampled_statistics[:, order[::-1]], axis=1)[:, ::-1]
     extreme = (largest >= statistics[order] * (1 - wild_bootstrap.TIE)).sum(axis=0)
     p_values = np.empty(len(order))
     p_values[order] = np.maximum.accumulate(

@@ -1,4 +1,4 @@
-"""The scaled series beside the measure: the effect and the variation that are the AI share's own."""
+"""The scaled series beside the measure: what effect and variation are the AI share's own."""
 
 from collections.abc import Iterator, Sequence
 
@@ -24,7 +24,7 @@ def given_scaled_series(case: Case, cluster: str) -> Iterator[Row]:
 
 
 def share_of_variation(case: Case, position: int, cities: str) -> float:
-    """Return the share of the measure's variation that the scaled series leaves, or the part of it in some cities.
+    """Return the share of the measure's variation that the scaled series leaves.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
     """Estimate the paper's columns by PanelOLS, the dynamic panel by IVGMM.
 
-    As it reads, and clustered by province.
+    A column is estimated as the paper reads, and clustered by province.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def _by_second_route(
 
 
 def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:
-    """Return the raw sample and the regressors, the years of an event study made without the first route."""
+    """Return the raw sample and the regressors; years of an event study are made here anew."""
     rows = inputs.sample(specification).rows
     if not isinstance(specification.options, EventStudyOptions):
         return rows, [*specification.terms]
@@ -107,9 +107,7 @@ def by_panel_ols(
     time: str = "year",
     cluster: str = "city_id",
 ) -> tuple[Floats, Floats]:
-    """Estimate as fixed_effects.fit does, by PanelOLS on the sample as it is.
-
-    A route that shares no step.
+    """Estimate as fixed_effects.fit does, by PanelOLS: the two routes share no step.
 
     Parameters
     ----------
@@ -168,9 +166,7 @@ def by_ivgmm(
     regressors: Sequence[str],
     lag_limits: Mapping[str, tuple[int, int | None]],
 ) -> tuple[Floats, Floats]:
-    """Estimate as dynamic_panel.fit does by default, by IVGMM on stacked rows.
-
-    A second route that shares no step.
+    """Estimate as dynamic_panel.fit does, by IVGMM on stacked rows: the routes share no step.
 
     Parameters
     ----------
@@ -226,7 +222,7 @@ def _stacked(
     regressors: Sequence[str],
     lag_limits: Mapping[str, tuple[int, int | None]],
 ) -> tuple[Floats, Floats, Floats, Codes, Floats]:
-    """Return outcome, design, instruments and cities of the difference rows above the level rows, and B'Z.
+    """Return outcome, design, instruments, cities and B'Z; difference rows above level rows.
 
     B = [D; I]: where errors are independent, B'Z squared is the covariance of the moments.
     """
@@ -234,7 +230,10 @@ def _stacked(
     years = range(int(sample["year"].min()), int(sample["year"].max()) + 1)
     names = dict.fromkeys((outcome, *(name for name, _ in lags), *lag_limits))
     of_years = sample.set_index(["city_id", "year"])
-    wide = {name: of_years[name].unstack("year").reindex(columns=years) for name in names}  # noqa: PD010  one row a cell
+    wide = {}
+    for name in names:
+        grid = of_years[name].unstack("year")  # noqa: PD010  one row a cell
+        wide[name] = grid.reindex(columns=years)
     design = {
         regressor: wide[name].shift(lag, axis=1)
         for regressor, (name, lag) in zip(regressors, lags, strict=True)

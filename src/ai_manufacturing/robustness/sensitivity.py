@@ -10,7 +10,6 @@ import math
 import numpy as np
 from scipy import special
 
-from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import (
     EXACT,
     PartialledOut,
@@ -19,6 +18,7 @@ from ai_manufacturing.estimators.fixed_effects import (
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case, clustered
+from ai_manufacturing.robustness.panel_regressions import without_controls
 
 R2_MAX_FACTOR = 1.3  # Oster's rule: nine in ten results of randomised trials survive it
 POWER = 0.8
@@ -46,7 +46,7 @@ def clustered_minimum_detectable_effect(case: Case, position: int, cluster: str)
 
 
 def oster(regression: PartialledOut, position: int, *, r2_max: float | None = None) -> float:
-    """Return how strong selection on a confounder must be, beside that on the controls, for a slope of zero.
+    """Return how strong selection on a confounder must be for a slope of zero.
 
     The movement of a slope, and of R2, when the controls come in, is compared with what a
     confounder could still do.
@@ -63,9 +63,9 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
     Returns
     -------
     float
-        Delta: how many times as strong. Above one the result is taken as robust; negative if the
-        controls move the slope away from zero, so that only a confounder of the other direction can
-        undo it; infinite if no confounder can.
+        Delta: how many times as strong as that on the controls. Above one the result is taken as
+        robust; negative if the controls move the slope away from zero, so that only a confounder of
+        the other direction can undo it; infinite if no confounder can.
 
     Raises
     ------
@@ -84,10 +84,11 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
     Economic Statistics 37(2): proposition 3 solved for delta; golden numbers in
     tests/python/golden.
     """
-    y, x, controls = _parts(regression, position)
+    y, x = regression.outcome, regression.design[:, position]
+    controls = np.delete(regression.design, position, axis=1)
     if not controls.shape[1]:
         raise NotEstimable("no_controls")
-    x_left, y_left = _without(controls, x), _without(controls, y)
+    x_left, y_left = without_controls(controls, x), without_controls(controls, y)
     short, long = float(x @ y), float(x_left @ y_left / (x_left @ x_left))  # x has unit length
     residuals = y_left - long * x_left
     if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(y):
@@ -110,7 +111,7 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
 
 
 def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
-    """Return the partial R2 that a confounder must have with both regressor and outcome for a slope of zero.
+    """Return the partial R2 with regressor and outcome that a confounder needs for a zero slope.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
 def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> float:
     """Return the smallest true effect that a test at 5 % finds four times in five.
 
-    (t.975 + t.8) times the error.
+    It is (t.975 + t.8) times the error.
 
     Parameters
     ----------
@@ -171,19 +172,3 @@ def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> fl
     """
     low, high = special.stdtrit(degrees_of_freedom, [POWER, 1 - LEVEL / 2])
     return float(low + high) * std_error
-
-
-def _parts(regression: PartialledOut, position: int) -> tuple[Floats, Floats, Floats]:
-    """Return outcome, regressor and controls, effects removed."""
-    return (
-        regression.outcome,
-        regression.design[:, position],
-        np.delete(regression.design, position, axis=1),
-    )
-
-
-def _without(controls: Floats, column: Floats) -> Floats:
-    """Project a column, shape (n,), off the controls."""
-    basis = np.linalg.qr(controls)[0]
-    residual: Floats = column - basis @ (basis.T @ column)
-    return residual

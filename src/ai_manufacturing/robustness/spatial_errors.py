@@ -1,7 +1,4 @@
-"""Errors that let near cities be alike.
-
-Conley's kernel, and the spatial principal components of Müller and Watson.
-"""
+"""Errors that let near cities be alike: Conley's, and Müller and Watson's components."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,20 +17,16 @@ from ai_manufacturing.system import great_circle
 # The constants of Müller and Watson's programs: another grid or stopping rule gives other third
 # digits.
 FEWEST_LOCATIONS = 5
-LEAST_AVERAGE_CORRELATION = (
-    1e-5  # size is controlled from the given average correlation down to this one ...
-)
+# Size is controlled from the given average correlation down to this one ...
+LEAST_AVERAGE_CORRELATION = 1e-5
 DECAY_STEP = 1.2  # ... on a grid of decays, each this multiple of the one before
 DECAY_TOLERANCE = 1e-3
 STEEPEST_DECAY = 5000.0  # e-folding within 8 km
 CRITICAL_VALUE_TOLERANCE = 1e-3
-MOST_COMPONENTS = (
-    (0.05, 10),
-    (0.01, 20),
-    (0.005, 60),
-    (0.001, 120),
-)  # tried first, by least average correlation
+# Tried first, by least average correlation.
+MOST_COMPONENTS = ((0.05, 10), (0.01, 20), (0.005, 60), (0.001, 120))
 NODES, NODE_WEIGHTS = (half / 2 for half in np.polynomial.legendre.leggauss(40))
+Places = tuple[tuple[float, float], ...]
 ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # at the nodes of the unit interval
 
 
@@ -74,7 +67,7 @@ def conley(
         If the outcome is fitted exactly, a coordinate is missing or no place on earth, or the
         variance is not positive, which the kernel does not exclude on a map.
     ValueError
-        If the cutoff is not positive, or there is not one row of coordinates per entity.
+        If the cutoff is not positive.
 
     Notes
     -----
@@ -94,7 +87,7 @@ def conley(
     """
     if cutoff_km <= 0:
         raise ValueError(f"A cutoff is a distance in km above zero: {cutoff_km}.")
-    places = _checked(coordinates, regression)
+    places = _places(coordinates)
     estimate, influence, scale = _influence(regression, position)
     variance = float(influence @ _kernel(places, cutoff_km) @ influence)
     rounding = (CANCELLED * scale) ** 2
@@ -109,9 +102,7 @@ def conley(
 def scpc(
     regression: PartialledOut, position: int, coordinates: Floats, average_correlation: float
 ) -> Inference:
-    """Infer with spatial-correlation principal components.
-
-    Valid whatever the range of the correlation is.
+    """Infer with spatial-correlation principal components, whatever the correlation's range is.
 
     Parameters
     ----------
@@ -138,8 +129,7 @@ def scpc(
         fewer than five cities, so many cities share a place that no decay gives the average
         correlation, or the components have no variance.
     ValueError
-        If the average correlation is not within .001 to .99, or there is not one row of coordinates
-        per entity.
+        If the average correlation is not within .001 to .99.
 
     Notes
     -----
@@ -155,7 +145,7 @@ def scpc(
     Business & Economic Statistics 41(4). The grids and stopping rules are those of their Stata
     program scpc and of scpcR, whose numbers are in tests/python/golden.
     """
-    places = _checked(coordinates, regression)
+    places = _places(coordinates)
     estimate, influence, scale = _influence(regression, position)
     components = _components(places, average_correlation)
     std_error = float(
@@ -240,7 +230,7 @@ def rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
 
 
 def critical_value(roots: Floats, level: float = LEVEL) -> float:
-    """Return the smallest critical value that keeps the rejection rate below the level for every covariance.
+    """Return the smallest critical value that no covariance exceeds more often than the level.
 
     Parameters
     ----------
@@ -272,7 +262,7 @@ def critical_value(roots: Floats, level: float = LEVEL) -> float:
 
 
 def _influence(regression: PartialledOut, position: int) -> tuple[float, Floats, float]:
-    """Return the estimate, the influence on it of each entity, shape (m,), and the length of that of the rows."""
+    """Return the estimate, each entity's influence on it, and the length of the rows' influence."""
     fitted = least_squares(regression)
     if not fitted.residuals.any():
         raise NotEstimable("no_spatial_error")
@@ -282,45 +272,35 @@ def _influence(regression: PartialledOut, position: int) -> tuple[float, Floats,
     return unit * float(fitted.slopes[position]), of_entities, float(np.linalg.norm(rows))
 
 
-def _checked(coordinates: Floats, regression: PartialledOut) -> bytes:
-    """Return the coordinates as a key of the caches, after checking that there is one row per entity."""
-    if coordinates.shape != (regression.entity_count, 2):
-        raise ValueError(
-            f"Coordinates have the shape {coordinates.shape}; one row of longitude and latitude is"
-            f" needed for each of the {regression.entity_count} entities of the estimation sample,"
-            " in the order of their codes."
-        )
-    return _places(coordinates)
-
-
-def _places(coordinates: Floats) -> bytes:
+def _places(coordinates: Floats) -> Places:
+    """Return longitude and latitude of each city, after checking that there is such a place."""
     missing = int((~np.isfinite(coordinates)).any(axis=1).sum())
     if missing:
         raise NotEstimable("no_coordinates", count=missing)
     outside = int((np.abs(coordinates) > np.array([180.0, 90.0])).any(axis=1).sum())
     if outside:
         raise NotEstimable("no_place_on_earth", count=outside)
-    return np.ascontiguousarray(coordinates, dtype=float).tobytes()
+    return tuple((longitude, latitude) for longitude, latitude in coordinates.tolist())
 
 
 @lru_cache(maxsize=32)
-def _angles(places: bytes) -> Floats:
+def _angles(places: Places) -> Floats:
     """Return the angles between all places, shape (m, m).
 
     SCPC measures in circumferences and needs no radius.
     """
-    angles = great_circle.angles(np.frombuffer(places).reshape(-1, 2))
+    angles = great_circle.angles(np.array(places))
     angles.setflags(write=False)
     return angles
 
 
 @lru_cache(maxsize=8)  # regressions of the same cities follow each other
-def _kernel(places: bytes, cutoff_km: float) -> Floats:
+def _kernel(places: Places, cutoff_km: float) -> Floats:
     return np.maximum(1 - great_circle.RADIUS_KM * _angles(places) / cutoff_km, 0.0)
 
 
 @lru_cache(maxsize=128)
-def _components(places: bytes, average_correlation: float) -> SpatialComponents:
+def _components(places: Places, average_correlation: float) -> SpatialComponents:
     least, most = min(floor for floor, _ in MOST_COMPONENTS), 0.99
     if not least <= average_correlation <= most:
         raise ValueError(
@@ -370,7 +350,7 @@ def _expected_length(candidate: tuple[float, int]) -> float:
 
 
 def _decay(pairs: Floats, average_correlation: float) -> float:
-    """Return the c at which exp(-c d) has the average over the pairs, by bisection to DECAY_TOLERANCE."""
+    """Return the c at which exp(-c d) has the average over the pairs, to DECAY_TOLERANCE."""
 
     def above(decay: float) -> bool:
         return bool(np.exp(-decay * pairs).mean() > average_correlation)
@@ -391,7 +371,9 @@ def _decay(pairs: Floats, average_correlation: float) -> float:
 
 
 def _roots(angles: Floats, decays: Floats, weights: Floats) -> Floats:
-    """Return lower roots of the covariance of weighted sums over locations, shape (g, k, k), for each decay.
+    """Return lower roots of the covariance of weighted sums over locations, shape (g, k, k).
+
+    There is one for each decay.
 
     The leading block of a root is the root of the leading block, and a singular covariance has one
     too.

@@ -1,12 +1,9 @@
-"""The specification curve.
+"""The specification curve: every combination of choices, for one specification."""
 
-Every combination of the choices of curve_axes.csv, for one specification.
-"""
-
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,13 +12,17 @@ import pyarrow as pa
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.rows import answered, of_each, reason_row
 from ai_manufacturing.estimation.specifications import TRANSFORMS, Specification
-from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
 from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness import joint_test, randomisation
-from ai_manufacturing.robustness.joint_test import Slopes
-from ai_manufacturing.robustness.permutation_sums import DonorMeasure, DonorPairs, PanelSums
+from ai_manufacturing.robustness.panel_regressions import (
+    PanelEffects,
+    Slopes,
+    slopes,
+    without_effects,
+)
 from ai_manufacturing.system import workers
 
 AXES = [
@@ -38,7 +39,6 @@ AXES = [
     "prices",
 ]
 CLUSTERS = {"city": "city_id", "province": "province_id"}
-TABLES_BYTES = 2**26  # of measures with other weights, kept from one sample to the next
 STRATA = "region_size"  # a city's weight is given to one of its region and size
 FIRST_LOOK = 100  # draws after which the joint tests may end, and after each doubling of them
 SEED = 2020  # of the first round of draws; the next ones follow it
@@ -189,20 +189,12 @@ def _joint(fitted: list[Slopes], cluster: str, looks: list[int]) -> Iterator[Cho
     return (vars(test) for test in tests)
 
 
-@dataclass(eq=False)
-class _Rows:
-    """The city-years that have the same sample, effects and outcome, of whatever combinations."""
-
-    positions: Codes
-    members: list[Choice] = field(default_factory=list)
-
-
 class _Combinations:
     """All combinations; those of one sample share its effects and its permuted measures."""
 
     def __init__(self, specification: Specification, choices: pd.DataFrame, inputs: Inputs) -> None:
         self._refused: list[Fitted] = []
-        samples: dict[tuple[str, str, str, bytes], _Rows] = {}
+        samples: dict[tuple[Any, ...], list[Choice]] = {}
         self._panel = attempted(partial(_Panel, specification, inputs))
         for choice in choices.to_dict("records"):
             if isinstance(self._panel, Sentence):
@@ -213,9 +205,8 @@ class _Combinations:
                 self._refused.append(Fitted(choice, positions))
                 continue
             shared = (choice["period_effects"], choice["dynamics"], choice["prices"])
-            key = (*shared, positions.tobytes())
-            samples.setdefault(key, _Rows(positions)).members.append(choice)
-        self._samples = [*samples.values()]
+            samples.setdefault((*shared, tuple(positions.tolist())), []).append(choice)
+        self._samples = [(np.array(key[-1]), members) for key, members in samples.items()]
 
     def fitted(self, draws: int = 0, seed: int = SEED) -> list[Fitted]:
         """Fit all, for the measure and for as many permutations of its weights."""
@@ -225,7 +216,7 @@ class _Combinations:
             return self._refused + _fits(self._panel, self._samples, None)
         cities, strata = self._panel.cities, self._panel.strata
         permuted = randomisation.permutations(cities, strata, draws=draws, seed=seed)
-        sizes = np.cumsum([len(rows.members) * len(rows.positions) for rows in self._samples])
+        sizes = np.cumsum([len(members) * len(at) for at, members in self._samples])
         half = int(np.searchsorted(sizes, sizes[-1] / 2))
         first, second = workers.both(
             _fits,
@@ -237,11 +228,20 @@ class _Combinations:
 
 def _fits(
     panel: "_Panel",
-    samples: Iterable["_Rows"],
+    samples: Iterable[tuple[Codes, list[Choice]]],
     permuted: randomisation.Permutations | None,
 ) -> list[Fitted]:
     """Fit all combinations of some samples."""
-    return [fit for rows in samples for fit in panel.fits(rows, permuted)]
+    return [fit for at, members in samples for fit in panel.fits(at, members, permuted)]
+
+
+class _Measure(NamedTuple):
+    """A measure as a combination has it; another provider's is named after the provider."""
+
+    name: str
+    weighting: str
+    scope: str
+    transform: str
 
 
 class _Panel:
@@ -252,63 +252,52 @@ class _Panel:
         sample = inputs.sample(specification)
         panel = inputs.panel.sort_values(["city_id", "year"])
         self._order = panel.index.to_numpy()
-        self._panel = panel.reset_index(drop=True)
-        self.cities = [*self._panel["city_id"].unique()]
-        self._city = pd.factorize(self._panel["city_id"])[0]
-        self._years = self._panel["year"].to_numpy()
-        self._year_codes: Codes = self._years - self._years.min()
-        self._year_count = int(self._year_codes.max()) + 1
-        first = self._panel.drop_duplicates("city_id")
-        self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
-        self._years_of_province: Codes = (
-            self._province_of_city[self._city] * self._year_count + self._year_codes
-        )
-        self.strata = inputs.strata_of(STRATA, first["city_id"])
-        cells = np.full((len(first), self._year_count), -1)
-        cells[self._city, self._year_codes] = np.arange(len(self._panel))
-        self._cells: Codes = cells
-        flagged = set().union(*inputs.flagged(specification, sample).values())
         self._columns: dict[tuple[str, ...], Floats] = {}
-        self._tables: dict[tuple[str, ...], Floats] = {}
-        self._pairs = DonorPairs(self.strata)
+        self.cities = [*panel["city_id"].unique()]
+        self._city = pd.factorize(panel["city_id"])[0]
+        self._years = panel["year"].to_numpy()
+        self._year_codes: Codes = self._years - self._years.min()
+        first = panel.drop_duplicates("city_id")
+        self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
+        self.strata = inputs.strata_of(STRATA, first["city_id"])
+        self._cells = np.full((len(first), int(self._year_codes.max()) + 1), -1)
+        self._cells[self._city, self._year_codes] = np.arange(len(panel))
+        flagged = set().union(*inputs.flagged(specification, sample).values())
+        city_count = first.groupby("province_id")["city_id"].transform("size")
+        largest = inputs.group_of("five_largest", first["city_id"])
         self._left_out = {
             "all": np.zeros(len(first), dtype=bool),
             "without_flagged": first["city_id"].isin(flagged).to_numpy(),
-            "without_municipalities": (
-                first.groupby("province_id")["city_id"].transform("size").eq(1).to_numpy()
-            ),
-            "without_five_largest": (
-                inputs.group_of("five_largest", first["city_id"]).eq("largest").to_numpy()
-            ),
+            "without_municipalities": city_count.eq(1).to_numpy(),
+            "without_five_largest": largest.eq("largest").to_numpy(),
         }
 
     def sample(self, choice: Choice) -> Codes:
-        """Return the positions of the city-years that have all that a combination asks for, singletons dropped.
+        """Return the positions of the city-years that have all that a combination asks for.
 
-        Those of differences have it in the earlier year too.
+        Singletons are dropped. City-years of differences have it all in the earlier year too.
         """
         # Both weightings on the city-years whose counts can be scaled, so that weights can be
         # permuted in both.
-        complete = np.isfinite(self._measure(choice)) & np.isfinite(self._scaling(choice))
+        measure = self._measure(choice)
+        complete = np.isfinite(self._own(measure)) & np.isfinite(self._scaling(measure))
         complete &= (choice["first_year"] <= self._years) & (self._years <= choice["last_year"])
         complete &= ~self._left_out[choice["city_sample"]][self._city]
-        for variable in (self._outcome(choice), *choice["control_variables"].split()):
+        variables = self._variables(choice)
+        for variable in variables:
             complete &= np.isfinite(self._values(variable))
         if lag := int(choice["difference_years"]):
             earlier = self._earlier(lag)
             complete &= (earlier >= 0) & complete[earlier]
         positions = np.flatnonzero(complete)
+        cities, years = self._city[positions], self._year_codes[positions]
         remaining = rows_without_singletons(
-            self._city[positions],
-            self.period_effects(choice)[positions],
+            cities,
+            self._blocks(choice)[cities] * self._cells.shape[1] + years,
             entity_effects=len(choice["city_effects"].split()),
         )
         if len(remaining) == 0:
-            names = [
-                self._outcome(choice),
-                self._specification.measure,
-                *choice["control_variables"].split(),
-            ]
+            names = [variables[0], self._specification.measure, *variables[1:]]
             first, last = int(choice["first_year"]), int(choice["last_year"])
             if lag:
                 raise NotEstimable(
@@ -317,150 +306,138 @@ class _Panel:
             raise NotEstimable("no_city_year", names=names, first=first, last=last)
         return positions[remaining]
 
-    def period_effects(self, choice: Choice) -> Codes:
-        """Return the codes of the second effect of every row: years, or years of each province."""
-        if choice["period_effects"] == "year":
-            return self._year_codes
-        return self._years_of_province
-
-    def fits(self, rows: _Rows, permuted: randomisation.Permutations | None) -> Iterator[Fitted]:
-        """Fit the combinations of one sample."""
-        at = rows.positions
-        own_cities = np.unique(self._city[at])
-        # Cities of a province side by side.
-        order = np.argsort(self._province_of_city[own_cities], kind="stable")
-        cities = own_cities[order]
-        counts, pairs, donors = np.zeros_like(cities), None, None
+    def fits(
+        self, at: Codes, members: list[Choice], permuted: randomisation.Permutations | None
+    ) -> Iterator[Fitted]:
+        """Fit the combinations that have the same rows, effects and outcome."""
+        first = members[0]
+        lag = int(first["difference_years"])
+        cities, entities = np.unique(self._city[at], return_inverse=True)
+        donors = np.empty((0, len(cities)), dtype=np.intp)
         if permuted is not None:
-            donor_cities = own_cities[
-                permuted.among([self.cities[city] for city in own_cities]).donors
-            ]
-            counts, pairs, donors = self._pairs.among(cities, donor_cities[:, order])
-        entity_of = np.empty(len(self.cities), dtype=np.intp)
-        entity_of[cities] = np.arange(len(cities))
-        provinces = np.unique(self._province_of_city[cities], return_inverse=True)[1]
-        by_year = rows.members[0]["period_effects"] == "year"
-        lag = int(rows.members[0]["difference_years"])
-        sets = [tuple(choice["control_variables"].split()) for choice in rows.members]
-        sums = PanelSums(
-            entity_of[self._city[at]],
+            donors = cities[permuted.among([self.cities[city] for city in cities]).donors]
+        clusters = {
+            "city": np.arange(len(cities)),
+            "province": renumbered(self._province_of_city[cities]),
+        }
+        effects = PanelEffects(
+            entities,
             self._year_codes[at],
-            self._year_count,
-            blocks=np.zeros_like(provinces) if by_year else provinces,
-            clusters={"city": np.arange(len(cities)), "province": provinces},
-            outcome=self._differenced(self._values(self._outcome(rows.members[0])), at, lag),
-            controls={
-                name: self._differenced(self._values(name), at, lag)
-                for name in dict.fromkeys(name for names in sets for name in names)
-            },
-            control_sets=sets,
-            donor_counts=counts,
-            entity_effects=rows.members[0]["city_effects"].split(),
+            renumbered(self._blocks(first)[cities]),
+            first["city_effects"].split(),
         )
-        by_measure: dict[tuple[str, ...], list[Choice]] = {}
-        for choice in rows.members:
-            key = tuple(choice[name] for name in ("transform", "weighting", "scope", "provider"))
-            by_measure.setdefault(key, []).append(choice)
-        for members in by_measure.values():
-            measure = self._donor_measure(members[0], at, pairs)
-            moments = sums.moments(measure, donors)
-            by_row = partial(sums.by_row, measure, donors)
-            # Cities that a combination leaves out may have no row in any: combinations can be the
-            # same regression.
-            answers: dict[tuple[str, ...], Slopes | Sentence] = {}
-            for choice in members:
-                names = tuple(choice["control_variables"].split())
-                if names not in answers:
-                    answers[names] = attempted(partial(sums.slopes, moments, names, by_row))
-                sizes = (len(at), len(cities)) if isinstance(answers[names], Slopes) else ()
-                yield Fitted(choice, answers[names], *sizes)
 
-    def _donor_measure(self, choice: Choice, at: Codes, pairs: Codes | None) -> DonorMeasure:
-        """Return the measure of a combination in the rows of a sample, and what other weights make of it."""
-        lag = int(choice["difference_years"])
-        own = self._differenced(self._measure(choice), at, lag)
-        if pairs is None:
-            return DonorMeasure(own, np.empty((0, self._year_count)))
-        of_donors = self._of_donors(choice).take(pairs, axis=0)
-        if lag:
-            with np.errstate(invalid="ignore"):  # the log of a donor without a weight
-                of_donors[:, lag:] -= of_donors[:, :-lag].copy()
-            of_donors[:, :lag] = np.nan
-        return DonorMeasure(own, of_donors)
+        def differenced(value_at: Callable[[Codes], Floats]) -> Floats:
+            """Return values in the rows, less what they were some years earlier."""
+            values = value_at(at)
+            return values - value_at(self._earlier(lag)[at]) if lag else values
+
+        def within(variable: str) -> Floats:
+            values = differenced(self._values(variable).__getitem__)
+            return effects.removed_from((values - values.mean())[:, None])[:, 0]
+
+        @cache
+        def regressors(measure: _Measure) -> Floats | Sentence:
+            values = differenced(partial(self._own_and_permuted, measure, donors[:, entities]))
+            return attempted(partial(without_effects, effects, values))
+
+        # Cities that a combination leaves out may have no row in any: combinations can be the same
+        # regression.
+        @cache
+        def answer(measure: _Measure, variables: tuple[str, ...]) -> Slopes | Sentence:
+            within_measures = regressors(measure)
+            if isinstance(within_measures, Sentence):
+                return within_measures
+            outcome, *controls = (columns[variable] for variable in variables)
+            design = np.reshape(controls, (len(controls), len(outcome))).T
+            return attempted(
+                lambda: slopes(
+                    entities, outcome, design, within_measures, clusters, effects.period_count
+                )
+            )
+
+        used = dict.fromkeys(name for choice in members for name in self._variables(choice))
+        columns = {variable: within(variable) for variable in used}
+        for choice in members:
+            fitted = answer(self._measure(choice), self._variables(choice))
+            sizes = () if isinstance(fitted, Sentence) else (len(entities), len(cities))
+            yield Fitted(choice, fitted, *sizes)
+
+    def _own_and_permuted(self, measure: _Measure, donors: Codes, at: Codes) -> Floats:
+        """Return a measure as it is, and with the weights of donors, shape (n, 1 + draws).
+
+        Parameters
+        ----------
+        measure : _Measure
+        donors : ndarray of int, shape (draws, n)
+            City whose weight each row gets.
+        at : ndarray of int, shape (n,)
+            Positions of the rows.
+        """
+        own = self._own(measure)[at, None]
+        if not len(donors):
+            return own
+        scaling, weights = self._scaling(measure)[at], self._weights(measure)
+        with np.errstate(divide="ignore"):  # the log of a donor without a weight
+            drawn = randomisation.TRANSFORMS[measure.transform](
+                scaling[:, None] * weights[donors.T, self._year_codes[at][:, None]]
+            )
+        return np.column_stack([own, drawn])
+
+    def _blocks(self, choice: Choice) -> Codes:
+        """Return the block of each city: cities of a block share the effects of their years."""
+        provinces = self._province_of_city
+        return np.zeros_like(provinces) if choice["period_effects"] == "year" else provinces
 
     def _earlier(self, lag: int) -> Codes:
-        """Return the position of each row's city some years earlier.
-
-        -1 where the panel has no such row.
-        """
+        """Return the position of each row's city some years earlier; -1 where there is none."""
         earlier = np.full_like(self._cells, -1)
-        earlier[:, lag:] = self._cells[:, : max(self._year_count - lag, 0)]
+        earlier[:, lag:] = self._cells[:, : max(self._cells.shape[1] - lag, 0)]
         positions: Codes = earlier[self._city, self._year_codes]
         return positions
 
-    def _differenced(self, column: Floats, at: Codes, lag: int) -> Floats:
-        """Return a column in the rows of a sample, less what it was some years earlier."""
-        return column[at] - column[self._earlier(lag)[at]] if lag else column[at]
-
-    def _of_donors(self, choice: Choice) -> Floats:
-        """Return the measure of each city with the weight of each of its stratum, shape (pairs, years)."""
-        key = (
-            *self._key(choice, self._specification.measure, choice["weighting"]),
+    def _measure(self, choice: Choice) -> _Measure:
+        name, second = self._specification.measure, choice["second_provider"]
+        return _Measure(
+            f"{name}@{second}" if isinstance(second, str) else name,
+            choice["weighting"],
+            choice["scope"],
             choice["transform"],
         )
-        if key in self._tables:
-            return self._tables[key]
-        scaling, weights = self._weights(choice)
-        scalings = np.full(weights.shape, np.nan)
-        scalings[self._city, self._year_codes] = scaling
-        table = self._pairs.measures(scalings, weights, choice["transform"])
-        if (1 + len(self._tables)) * table.nbytes <= TABLES_BYTES:
-            self._tables[key] = table
-        return table
 
-    def _key(self, choice: Choice, measure: str, weighting: str) -> tuple[str, str, str]:
-        qualified = (
-            f"{measure}@{choice['second_provider']}"
-            if isinstance(choice["second_provider"], str)
-            else measure
-        )
-        return qualified, weighting, choice["scope"]
+    def _own(self, measure: _Measure) -> Floats:
+        return self._measured(measure, TRANSFORMS[measure.transform])
 
-    def _measure(self, choice: Choice) -> Floats:
-        key = self._key(choice, self._specification.measure, choice["weighting"])
-        return self._ordered(key, TRANSFORMS[choice["transform"]])
+    def _scaling(self, measure: _Measure) -> Floats:
+        return self._measured(measure._replace(weighting="fixed_ratio"), "scaling_value")
 
-    def _scaling(self, choice: Choice) -> Floats:
-        key = self._key(choice, self._specification.measure, "fixed_ratio")
-        return self._ordered(key, "scaling_value")
+    def _weights(self, measure: _Measure) -> Floats:
+        """Return each city's weight in each year, shape (cities, years)."""
+        if measure.weighting == "observed":
+            scaling = self._scaling(measure)
+            count = self._measured(measure, "measure_10k")
+            weight = 10_000 * count / np.where(scaling > 0, scaling, np.inf)
+            weight = np.where(np.isfinite(weight), weight, 0.0)
+        else:
+            weight = self._measured(measure, "weight")
+        weights = np.zeros(self._cells.shape)
+        weights[self._city, self._year_codes] = weight
+        return weights
 
-    def _weights(self, choice: Choice) -> tuple[Floats, Floats]:
-        """Return what is scaled, shape (rows,), and each city's weight in each year, shape (cities, years)."""
-        scaling = self._scaling(choice)
-        weight = self._ordered(
-            self._key(choice, self._specification.measure, "fixed_ratio"), "weight"
-        )
-        if choice["weighting"] == "observed":
-            count = self._ordered(
-                self._key(choice, self._specification.measure, "observed"), "measure_10k"
-            )
-            share = 10_000 * count / np.where(scaling > 0, scaling, np.inf)
-            weight = np.where(np.isfinite(share), share, 0.0)
-        table = np.zeros((len(self.cities), self._year_count))
-        table[self._city, self._year_codes] = weight
-        return scaling, table
-
-    def _outcome(self, choice: Choice) -> str:
-        """Return the outcome in the prices of a combination."""
-        return f"{self._specification.outcome}{choice['outcome_suffix']}"
+    def _variables(self, choice: Choice) -> tuple[str, ...]:
+        """Return the outcome in the prices of a combination, and its controls."""
+        outcome = f"{self._specification.outcome}{choice['outcome_suffix']}"
+        return (outcome, *choice["control_variables"].split())
 
     def _values(self, variable: str) -> Floats:
-        if (variable,) not in self._columns:
-            self._columns[variable,] = self._panel[variable].to_numpy(dtype=float, na_value=np.nan)
-        return self._columns[variable,]
+        return self._ordered((variable,), self._inputs.panel, variable)
 
-    def _ordered(self, key: tuple[str, str, str], column: str) -> Floats:
-        if (*key, column) not in self._columns:
-            measured = self._inputs.measured(key)[column].to_numpy(dtype=float, na_value=np.nan)
-            self._columns[*key, column] = measured[self._order]
-        return self._columns[*key, column]
+    def _measured(self, measure: _Measure, column: str) -> Floats:
+        key = (measure.name, measure.weighting, measure.scope)
+        return self._ordered((*key, column), self._inputs.measured(key), column)
+
+    def _ordered(self, key: tuple[str, ...], table: pd.DataFrame, column: str) -> Floats:
+        if key not in self._columns:
+            values = table[column].to_numpy(dtype=float, na_value=np.nan)
+            self._columns[key] = values[self._order]
+        return self._columns[key]

@@ -1,4 +1,4 @@
-"""Strict exogeneity: next year's measure has no effect on this year's outcome, unless the measure follows it."""
+"""Strict exogeneity: next year's measure must have no effect on this year's outcome."""
 
 from collections.abc import Iterator
 from functools import partial

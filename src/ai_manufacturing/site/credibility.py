@@ -102,9 +102,10 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
         "with main as (select * from reports.rpt_verdicts where specification_id in (select"
         " specification_id from reports.rpt_findings)), permuted as (select w.* from"
         " estimates.est_permuted_weights as w inner join main using (specification_id) where"
-        " permutation is not null) select 'permuted' as kind, permutation, estimate from permuted"
-        " union all select unnest(['own', 'printed']), null, unnest([estimate, printed_value])"
-        " from main where exists (from permuted) order by kind, permutation"
+        " strata = 'region_size' and permutation is not null) select 'permuted' as kind,"
+        " permutation, estimate from permuted union all select unnest(['own', 'printed']), null,"
+        " unnest([estimate, printed_value]) from main where exists (from permuted) order by kind,"
+        " permutation"
     )
     if not len(data):
         return None
