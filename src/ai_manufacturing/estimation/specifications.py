@@ -18,11 +18,11 @@ TRANSFORMS = {
     "asinh": "asinh_measure",
 }
 # Kind of the errors, and the column of their clusters.
-COVARIANCES: dict[str, tuple[Covariance, str | None]] = {
+COVARIANCES: dict[str, tuple[Covariance, str]] = {
     "city": ("clustered", "city_id"),
     "province": ("clustered", "province_id"),
-    "iid": ("iid", None),
-    "robust": ("robust", None),
+    "iid": ("iid", "city_id"),
+    "robust": ("robust", "city_id"),
 }
 WAY_OUT = "Correct the row; seeds/_seeds.yml says what each column may hold."
 FIXED_EFFECTS = ("city year", "city group-year", "city province-year")
@@ -174,12 +174,18 @@ class Specification(Row):
     @property
     def period(self) -> str:
         """The column of the period effects."""
-        return "year" if self.fixed_effects == "city year" else "period"
+        return "year" if self.period_group is None else "period"
+
+    @property
+    def period_group(self) -> str | None:
+        """The column of the groups whose years are the periods; None if the years are."""
+        groups = {"city group-year": self.grouping, "city province-year": "province_id"}
+        return groups.get(self.fixed_effects)
 
     @model_validator(mode="after")
     def _is_supported(self) -> Self:
         estimator, covariance, effects = self.estimator, self.covariance, self.fixed_effects
-        has_clusters = COVARIANCES[covariance][1] is not None
+        has_clusters = COVARIANCES[covariance][0] == "clustered"
         is_panel, is_other = estimator == "dynamic_panel", estimator != "fixed_effects"
         unlike_placebo = self.grouping or covariance != "city" or effects == "city province-year"
         for column, way_out, is_ignored in (

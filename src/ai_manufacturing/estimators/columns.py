@@ -37,22 +37,6 @@ def groups_in(sample: pd.DataFrame, column: str) -> Codes:
     return codes
 
 
-def check_one_row_per_cell(
-    entities: Codes, times: Codes, sample: pd.DataFrame, entity: str, time: str
-) -> None:
-    """Raise NotEstimable if an entity has two rows in a period: a join has gone wrong."""
-    repeated = pd.Series(entities * (int(times.max()) + 1) + times).duplicated().to_numpy()
-    if repeated.any():
-        row = int(repeated.argmax())
-        raise NotEstimable(
-            "two_rows",
-            entity=entity,
-            name=sample[entity].iloc[row],
-            time=time,
-            period=sample[time].iloc[row],
-        )
-
-
 def renumbered(codes: Codes) -> Codes:
     """Return codes as 0, 1, ... without gaps, in their order, shape (n,)."""
     return np.unique(codes, return_inverse=True)[1]

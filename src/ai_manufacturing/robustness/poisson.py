@@ -38,9 +38,7 @@ def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
     rows = tables.with_treatment(specification, case.sample, inputs)
     data = event_study.interacted(
         rows.assign(counted=np.expm1(rows[specification.outcome])),
-        "treated",
         event_year=inputs.event_year,
-        omitted_year=inputs.event_year - 1,
         window=inputs.event_window,
     )
     estimated = fit(
@@ -79,9 +77,8 @@ def fit(
     outcome: str,
     regressors: Sequence[str],
     *,
-    entity: str = "city_id",
     time: str = "year",
-    cluster: str | None = None,
+    cluster: str = "city_id",
 ) -> PoissonFit:
     """Regress a count on regressors with entity and period effects by Poisson quasi-maximum likelihood.
 
@@ -90,7 +87,7 @@ def fit(
 
     Parameters
     ----------
-    sample, regressors, entity, time, cluster
+    sample, regressors, time, cluster
         As in fixed_effects.fit.
     outcome : str
         Column of the counts, none below zero.
@@ -123,18 +120,18 @@ def fit(
         raise NotEstimable("negative_count", column=outcome, value=counts[counts < 0][0])
     if len(counts) and not counts.any():
         raise NotEstimable("no_count", column=outcome)
-    rows = sample.sort_values([entity, time], kind="stable")  # the order of partialled_out
+    rows = sample.sort_values(["city_id", time], kind="stable")  # the order of partialled_out
     singletons, separated, by_program = 0, 0, 0
     while True:
-        positions, alone = _rows_that_tell(rows, outcome, entity, time)
+        positions, alone = _rows_that_tell(rows, outcome, "city_id", time)
         singletons, separated = singletons + alone, separated + len(rows) - len(positions) - alone
         if len(rows) and not len(positions):
-            raise NotEstimable("nothing_left", entity=entity, time=time, count=len(sample))
+            raise NotEstimable("nothing_left", time=time, count=len(sample))
         rows = rows.iloc[positions]
         counts = numbers_in(rows, outcome)
         try:
             regression = fixed_effects.partialled_out(
-                rows, outcome, regressors, entity=entity, time=time, cluster=cluster
+                rows, outcome, regressors, time=time, cluster=cluster
             )
         except NotEstimable as finding:
             if not by_program:
@@ -147,7 +144,7 @@ def fit(
                 regression,
                 counts,
                 tuple(regressors),
-                cluster or entity,
+                cluster,
                 singletons,
                 separated + by_program,
             )
