@@ -22,7 +22,7 @@ def golden(name: str) -> Any:
 
 
 def golden_data(name: str) -> pd.DataFrame:
-    """Return the data that golden numbers were printed for, whatever its entities are as city_id."""
+    """Return the data that golden numbers were printed for, with its entities as city_id."""
     data = pd.read_csv(GOLDEN / f"{name}.csv")
     return data.rename(columns=dict.fromkeys(("firm", "state", "city"), "city_id"))
 

@@ -307,8 +307,8 @@ def test_more_instruments_than_cities_and_a_hansen_test_that_cannot_reject_are_n
     assert warnings_of(ours) == (
         f"More instruments ({ours.instrument_count}) than values of city_id (25): the two-step "
         "weights are singular, and the Hansen test is void.",
-        f"AR(1) does not reject at 5 % (p = {ours.tests['ar1_p_value']:.3f}): differenced errors are correlated "
-        "wherever the model holds, and these are not.",
+        f"AR(1) does not reject at 5 % (p = {ours.tests['ar1_p_value']:.3f}): differenced errors "
+        "are correlated wherever the model holds, and these are not.",
         "Hansen p of 1.00: so many instruments that the test cannot reject.",
     )
     for more, is_named in ((-1, True), (0, False)):
@@ -323,8 +323,8 @@ def test_serially_correlated_errors_are_named() -> None:
     ours = fit(data, regressors=["x", "w"], lag_limits={}, equation="difference")
     assert ours.tests["ar2_p_value"] < 0.05
     assert warnings_of(ours) == (
-        f"AR(2) rejects at 5 % (p = {ours.tests['ar2_p_value']:.3f}): the errors are serially correlated, and "
-        "second lags are no instruments.",
+        f"AR(2) rejects at 5 % (p = {ours.tests['ar2_p_value']:.3f}): the errors are serially "
+        "correlated, and second lags are no instruments.",
     )
 
 

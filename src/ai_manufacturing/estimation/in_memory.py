@@ -24,14 +24,8 @@ SEEDS = (
 )
 
 MACROS = ("qualified_name", "first_of", "share_of", "p_text", "sentences")
-LABELS = [
-    "extract_set",
-    "city_id",
-    "year",
-    "name_zh",
-    "province_id",
-    "region",
-]  # of int_city_year_variables
+# Of int_city_year_variables.
+LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]
 
 
 @dataclass(frozen=True)
@@ -137,7 +131,7 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame
 
 
 def run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
-    """Make a table by the SQL of a model, a path below models/, from tables of the names that it refers to."""
+    """Make a table by the SQL of a model, a path below models/, from the tables that it names."""
     connection.execute(f"create table {model.rpartition('/')[2]} as {_sql(model)}")
 
 

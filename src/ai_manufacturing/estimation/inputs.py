@@ -270,7 +270,7 @@ class Inputs:
     def substitutions(self, specification: Specification) -> Sentence:
         """Return what substitutes for what in a specification.
 
-        Its own words, then those of the series it uses.
+        Its own words come before those of the series it uses.
 
         Raises
         ------
@@ -408,7 +408,7 @@ class Inputs:
 
     @cached_property
     def _of_headlines(self) -> set[Key]:
-        """The series that headline specifications use, which the gate judges whoever delivers them."""
+        """Series of headline specifications, which the gate judges whoever delivers them."""
         keys = self.series.loc[self.series["is_headline"].astype(bool), ["series", "scope"]]
         return set(keys.itertuples(index=False, name=None))
 
@@ -466,7 +466,7 @@ class Inputs:
     def measured(self, key: tuple[str, str, str]) -> pd.DataFrame:
         """Return a measure by measure, weighting and scope, in the rows of the panel.
 
-        Missing if nobody has it.
+        Its values are missing where nobody has it.
         """
 
         def in_panel_rows() -> pd.DataFrame:
@@ -480,7 +480,7 @@ class Inputs:
     ) -> Floats:
         """Return the measure of each row's city `by` years later.
 
-        Missing where the panel has no such year.
+        It is missing where the panel has no such year.
         """
         measured = self.measured(self._measure_key(specification))[
             TRANSFORMS[specification.transform]
@@ -510,7 +510,7 @@ class Inputs:
         return cities.map(self._groups.get(grouping, {}))
 
     def strata_of(self, strata: str, cities: pd.Series) -> Codes:
-        """Return the stratum of each city, a row of STRATA, as 0, 1, ....
+        """Return the stratum of each city, a row of STRATA, as 0, 1, ...
 
         A city in no group is in a stratum too.
         """
@@ -552,7 +552,7 @@ RELATIONS = {
 def of_warehouse(connection: duckdb.DuckDBPyConnection, **others: pd.DataFrame) -> Inputs:
     """Return what the estimates of a built warehouse rest on.
 
-    Others take the place of its tables, by name.
+    Tables that are given take the place of the warehouse's, by the names of RELATIONS.
     """
     declared = settings.variables()
     first, last = declared["event_window"]
@@ -574,7 +574,7 @@ def read_inputs(
 ) -> Inputs:
     """Read the tables of Inputs, by the names of its attributes, and judged_relations.
 
-    Once, while they are the same.
+    They are read once while they stay the same.
 
     Raises
     ------

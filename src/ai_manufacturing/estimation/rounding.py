@@ -1,4 +1,4 @@
-"""Rounding of series that are printed in whole large units, said beside the estimates that rest on them."""
+"""Remarks on estimates that rest on series printed in whole large units."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -74,9 +74,9 @@ def remarks(specification: Specification, series: Sequence[Any], sample: Sample)
 def _shares(
     cities: pd.Series, periods: pd.Series, logs: Floats, beside: Floats, values: Floats
 ) -> tuple[float, float]:
-    """Return the share of rounding in the variance that is left, at most 1.
+    """Return the share of rounding in the variance that is left, of all and of the smaller cities.
 
-    Of all cities, and of the smaller half.
+    A share is at most 1; the smaller cities are half of them.
     """
     codes = pd.factorize(cities)[0]
     effects = Effects(codes, pd.factorize(periods)[0])

@@ -93,10 +93,7 @@ class EventStudyOptions(Row):
 
 
 class DynamicPanelOptions(Row):
-    """Options of estimator dynamic_panel.
-
-    Whose lag is a regressor, and the instruments of outcome and measure.
-    """
+    """Options of estimator dynamic_panel: the lagged column, and the instruments."""
 
     lagged: Literal["outcome", "measure"] = "outcome"
     lags: Annotated[tuple[int, int | None], BeforeValidator(_lag_limits)] = (2, 4)
@@ -106,10 +103,7 @@ class DynamicPanelOptions(Row):
 
 
 class InstrumentOptions(Row):
-    """Options of estimator iv_fixed_effects.
-
-    The second measurement that is the instrument, measure@provider.
-    """
+    """Options of estimator iv_fixed_effects: the instrument, measure@provider."""
 
     instrument: Annotated[str, matching(r"\w+@\w+", "measure@provider")]
 
@@ -150,18 +144,15 @@ class Specification(Row):
 
     @property
     def measure(self) -> str:
-        """What transform, weighting and scope are of.
+        """The column that transform, weighting and scope are of.
 
-        The regressor, or the outcome of an event study.
+        It is the regressor, but the outcome of an event study.
         """
         return self.outcome if isinstance(self.options, EventStudyOptions) else self.regressor
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The regressors in the order of the output.
-
-        The measure or the treatment, then the controls.
-        """
+        """The regressors in the order of the output: measure or treatment, then the controls."""
         return (self.regressor, *self.controls)
 
     @property

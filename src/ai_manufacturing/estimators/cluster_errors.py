@@ -348,10 +348,7 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
 
 
 class _Term(NamedTuple):
-    """A regressor and the outcome, less the effects and the other regressors.
-
-    In units of the design.
-    """
+    """A regressor and the outcome less effects and other regressors, in units of the design."""
 
     x: Floats
     y: Floats
@@ -365,7 +362,7 @@ class _Term(NamedTuple):
 def _term(regression: PartialledOut, position: int) -> _Term:
     """Project a regressor and the outcome off the other regressors.
 
-    NotEstimable if the fit is exact.
+    Raises NotEstimable if the fit is exact.
     """
     slopes, residuals, bread = least_squares(regression)
     if not residuals.any():
@@ -382,7 +379,7 @@ def _term(regression: PartialledOut, position: int) -> _Term:
 def _inference(term: _Term, variance: float, clusters: Codes) -> Inference:
     """Return the test and interval of a slope from its variance in units of the design.
 
-    NotEstimable if it is zero.
+    Raises NotEstimable if the variance is zero.
     """
     leverages = np.bincount(clusters, weights=term.x**2) / term.xx
     count = len(leverages)
@@ -399,10 +396,7 @@ def _inference(term: _Term, variance: float, clusters: Codes) -> Inference:
 
 
 def _basis(regression: PartialledOut, position: int) -> Floats:
-    """Return an orthonormal basis of the periods and other regressors, less the entities' means.
-
-    Shape (n, r).
-    """
+    """Return an orthonormal basis of periods and other regressors less entities' means, (n, r)."""
     others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
     return np.column_stack([regression.effects.period_basis, others])
 

@@ -1,4 +1,4 @@
-"""Columns of a sample as arrays, checked before anything is computed, and sums over groups of rows."""
+"""Columns of a sample as checked arrays, and sums over groups of rows."""
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = Fals
 def groups_in(sample: pd.DataFrame, column: str) -> Codes:
     """Return the groups of a column as 0, 1, ... in sorted order, shape (n,).
 
-    NotEstimable if one is missing.
+    Raises NotEstimable if one is missing.
     """
     codes: Codes = pd.factorize(sample[column], sort=True)[0].astype(np.intp)
     missing = int((codes < 0).sum())
@@ -42,11 +42,6 @@ def renumbered(codes: Codes) -> Codes:
     return np.unique(codes, return_inverse=True)[1]
 
 
-def sums_by(codes: Codes, columns: Floats, count: int = 0) -> Floats:
-    """Sum columns, shape (n, m), over the rows of each code 0, 1, ..., shape (codes, m).
-
-    Of `count` codes at least.
-    """
-    return np.column_stack(
-        [np.bincount(codes, weights=column, minlength=count) for column in columns.T]
-    )
+def sums_by(codes: Codes, columns: Floats) -> Floats:
+    """Sum columns, shape (n, m), over the rows of each code 0, 1, ..., shape (codes, m)."""
+    return np.column_stack([np.bincount(codes, weights=column) for column in columns.T])

@@ -51,9 +51,9 @@ class DynamicPanelFit(Fit):
         Specification tests, by the names of their columns in est_coefficients. A p-value is NaN if
         there is no degree of freedom.
 
-        hansen_statistic, hansen_df, hansen_p_value: the overidentifying restrictions at the two-step
-        estimates, also where steps is 1. The degrees of freedom are the instruments that are
-        linearly independent, less k.
+        hansen_statistic, hansen_df, hansen_p_value: the overidentifying restrictions at the
+        two-step estimates, also where steps is 1. The degrees of freedom are the instruments that
+        are linearly independent, less k.
 
         sargan_statistic, sargan_df, sargan_p_value: the same at the one-step estimates, valid only
         under independent homoskedastic errors, and in a system only without entity effects: read
@@ -380,7 +380,7 @@ class GmmStep(NamedTuple):
 
 
 def parsed(regressor: str) -> tuple[str, int]:
-    """Return column and lag of a regressor.
+    """Return the column and the lag of a regressor.
 
     "gdp" is ("gdp", 0), "L.gdp" ("gdp", 1), "L2.gdp" ("gdp", 2).
     """

@@ -158,10 +158,7 @@ class Effects:
 
 
 def indicators(codes: Codes) -> sparse.csr_array:
-    """Return the dummies of a factor, a row per group.
-
-    Their product with columns sums these by group.
-    """
+    """Return the dummies of a factor, a row per group, whose product with columns sums by group."""
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes))])
     rows = np.argsort(codes, kind="stable")
     return sparse.csr_array((np.ones(len(codes)), rows, ends), shape=(len(ends) - 1, len(codes)))
@@ -169,9 +166,7 @@ def indicators(codes: Codes) -> sparse.csr_array:
 
 @dataclass(frozen=True, eq=False)
 class PartialledOut:
-    """A regression with the effects removed.
-
-    What the coefficients and their covariance are computed from.
+    """A regression with the effects removed, from which coefficients and errors are computed.
 
     Attributes
     ----------
@@ -457,7 +452,7 @@ def rows_without_singletons(entities: Codes, times: Codes, *, entity_effects: in
 
 
 def _absorbed(within: Floats, centred: Floats) -> bool:
-    """Tell whether what the effects leave of a column, shape (n,), is nothing but rounding error."""
+    """Return whether what the effects leave of a column, shape (n,), is but rounding error."""
     rounding = ROUNDING * np.sqrt(len(centred))
     return bool(np.linalg.norm(within) <= max(ABSORBED * np.linalg.norm(centred), rounding))
 
