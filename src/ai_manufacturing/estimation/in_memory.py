@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ai_manufacturing import settings
 from ai_manufacturing.estimation import samples
-from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.inputs import RELATIONS, Inputs
 from ai_manufacturing.system import duckdb_client, sql_text
 
 SEEDS = (
@@ -24,6 +24,7 @@ SEEDS = (
 )
 
 MACROS = ("qualified_name", "first_of", "share_of", "p_text", "sentences")
+GIVEN = ("panel", "measures", "groups", "gate_results", "published")  # of Tables
 # Of int_city_year_variables.
 LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]
 
@@ -93,22 +94,15 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
         )
         connection.register("int_specification_samples", sample_rows)
         run(connection, "specifications/int_specification_losses")
+        given = {name: getattr(tables, name) for name in GIVEN}
+        made = {
+            name: connection.table(relation.partition(".")[2]).df()
+            for name, relation in RELATIONS.items()
+            if name not in GIVEN
+        }
         first, last = _variables()["event_window"]
         return Inputs(
-            specifications=connection.table("int_specifications_sampled")
-            .project("* exclude (design)")
-            .df(),
-            panel=tables.panel,
-            measures=tables.measures,
-            groups=tables.groups,
-            series=connection.table("dim_specification_series").df(),
-            samples=sample_rows.to_pandas(),
-            losses=connection.table("int_specification_losses").df(),
-            gate_results=tables.gate_results,
-            published=tables.published,
-            substitution_labels=connection.table("substitutions").df(),
-            event_year=_variables()["break_year"],
-            event_window=(first, last),
+            **given, **made, event_year=_variables()["break_year"], event_window=(first, last)
         )
 
 

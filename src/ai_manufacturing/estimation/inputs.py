@@ -25,7 +25,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, joined, sentence
 from ai_manufacturing.gate import result_tables, validation
 
-Made = TypeVar("Made")
+Cached = TypeVar("Cached")
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 PANEL_ROLES = ("outcome", "control", "completeness")
 SECOND = "second_measure"  # role and column of another provider's measurement of the measure
@@ -375,18 +375,18 @@ class Inputs:
                 rests_on[key] |= {(city_id, int(row.fixed_year)) for city_id in sample.cities}
         return rests_on
 
-    def once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
+    def once(self, key: tuple[Any, ...], make: Callable[[], Cached]) -> Cached:
         """Return what is made of these tables, once for all models of a run.
 
         The key names what else it is made of.
         """
-        if key not in self._made:
-            self._made[key] = make()
-        made: Made = self._made[key]
-        return made
+        if key not in self._cache:
+            self._cache[key] = make()
+        cached: Cached = self._cache[key]
+        return cached
 
     @cached_property
-    def _made(self) -> dict[tuple[Any, ...], Any]:
+    def _cache(self) -> dict[tuple[Any, ...], Any]:
         return {}
 
     @cached_property
@@ -515,9 +515,8 @@ class Inputs:
         A city in no group is in a stratum too.
         """
         labels = [self.group_of(name, cities).fillna("none") for name in STRATA[strata]]
-        codes: Codes = pd.factorize(
-            pd.Series([*zip(*labels, strict=True)] or 0, index=cities.index), sort=True
-        )[0]
+        everyone = pd.Series(0, cities.index)
+        codes: Codes = cities.groupby([everyone, *labels]).ngroup().to_numpy()
         return codes
 
     @cached_property

@@ -41,28 +41,19 @@ def remarks(specification: Specification, series: Sequence[Any], sample: Sample)
     """
     rows = sample.rows[sample.is_estimated]
     found = []
+    variables = [row.variable for row in series]
     for row in series:
-        if (
-            row.role not in REMARKS
-            or row.variable not in rows
-            or not str(row.quantity).endswith(LARGE_UNITS)
-        ):
+        if row.role not in REMARKS or variables.count(row.variable) > 1:
             continue
-        if (
-            not row.variable.startswith("ln_")
-            or sum(other.variable == row.variable for other in series) > 1
-        ):
+        if not (row.variable.startswith("ln_") and row.quantity.endswith(LARGE_UNITS)):
             continue
         logs = rows[row.variable].to_numpy(dtype=float)
         values = np.exp(logs)
         if np.isclose(values, np.round(values), rtol=1e-9).mean() <= WHOLE:
             continue
-        others = [name for name in specification.terms if name in rows and name != row.variable]
-        beside = (
-            rows[others if row.role == "control" else []]
-            .select_dtypes("number")
-            .to_numpy(dtype=float)
-        )
+        is_control = row.role == "control"
+        others = [name for name in specification.terms if is_control and name != row.variable]
+        beside = rows[others].select_dtypes("number").to_numpy(dtype=float)
         every, smaller = _shares(rows["city_id"], rows[specification.period], logs, beside, values)
         if max(every, smaller) >= MATERIAL:
             found.append(
@@ -80,14 +71,9 @@ def _shares(
     """
     codes = pd.factorize(cities)[0]
     effects = Effects(codes, pd.factorize(periods)[0])
-    left, *others = effects.removed_from(np.column_stack([logs, beside])).T
-    if others:
-        left = (
-            left
-            - np.column_stack(others)
-            @ np.linalg.lstsq(np.column_stack(others), left, rcond=None)[0]
-        )
-    squares = left**2 * (len(logs) / max(len(logs) - effects.rank - len(others), 1))
+    log, others = np.split(effects.removed_from(np.column_stack([logs, beside])), [1], axis=1)
+    left = (log - others @ np.linalg.lstsq(others, log, rcond=None)[0])[:, 0]
+    squares = left**2 * (len(logs) / max(len(logs) - effects.rank - others.shape[1], 1))
     errors = 1 / (12 * values**2)
     means = np.bincount(codes, values) / np.bincount(codes)
     is_smaller = (means <= np.median(means))[codes]

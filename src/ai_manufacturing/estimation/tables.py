@@ -155,27 +155,25 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
     own = inputs.sample(specification)
     if np.array_equal(own.cells, other.cells):
         return {}
-    readings = ((specification, own), (default, other))
-    cells, count = np.intersect1d(own.cells, other.cells), -1
-    while count != len(cells):  # what is alone in a period of one reading is left out of both
-        count = len(cells)
-        for reading, sample in readings:
-            is_left = np.isin(sample.cells, cells)
-            rows = sample.rows[is_left]
-            cities, periods = (pd.factorize(rows[name])[0] for name in ("city_id", reading.period))
-            cells = sample.cells[is_left][fixed_effects.rows_without_singletons(cities, periods)]
+    _, of_own, of_other = np.intersect1d(own.cells, other.cells, return_indices=True)
+    own_rows, other_rows = own.rows.iloc[of_own], other.rows.iloc[of_other]
+    periods = own_rows[specification.period], other_rows[default.period]
+    # What is alone in a period of one reading is left out of both.
+    kept = fixed_effects.rows_without_singletons(
+        *(pd.factorize(column)[0] for column in (own_rows["city_id"], *periods))
+    )
 
-    def slope(reading: Specification, sample: Sample) -> float:
-        rows = sample.rows[np.isin(sample.cells, cells)]
-        fit, _ = fit_fixed_effects(reading, replace(sample, rows=rows), inputs)
-        return float(fit.estimates[fit.terms.index(reading.regressor)])
+    def slope(reading: Specification, rows: pd.DataFrame) -> float:
+        fit, _ = fit_fixed_effects(reading, replace(own, rows=rows.iloc[kept]), inputs)
+        return float(fit.estimates[0])
 
+    readings = ((specification, own_rows), (default, other_rows))
     slopes = (attempted(partial(slope, *reading)) for reading in readings)
     estimate, default_estimate = (
         None if isinstance(value, Sentence) else value for value in slopes
     )
     return {
-        "overlap_observation_count": len(cells),
+        "overlap_observation_count": len(kept),
         "overlap_estimate": estimate,
         "overlap_default_estimate": default_estimate,
     }
@@ -377,8 +375,9 @@ def _event_study(
         row["event_time"] = event_time
     if few := _handfuls(sample.rows, specification.regressor):
         warning = sentence("few_cities", groups=few)
-        of_kinds = [f"{name}_{kind}" for name in ("std_error", "p_value") for kind in UNCLUSTERED]
-        undefined = UNDEFINED | dict.fromkeys(["p_value", *of_kinds])
+        undefined = UNDEFINED | {"p_value": None}
+        for kind in UNCLUSTERED:
+            undefined |= {f"std_error_{kind}": None, f"p_value_{kind}": None}
         return [{**row, **undefined, "warnings": [warning], "joint_test": warning} for row in rows]
     return rows
 
@@ -447,10 +446,8 @@ def _estimates(fit: Fit) -> list[Row]:
     """Return what every estimator gives of every term."""
     common = {name: getattr(fit, name, None) for name in OF_FIT}
     columns = {column: getattr(fit, name) for column, name in OF_TERM.items()}
-    return [
-        {"term": term, **{column: values[j] for column, values in columns.items()}, **common}
-        for j, term in enumerate(fit.terms)
-    ]
+    frame = pd.DataFrame(columns, index=pd.Index(fit.terms, name="term")).reset_index()
+    return [{**row, **common} for row in frame.to_dict("records")]
 
 
 def _joint(hypothesis: Sentence, test: WaldTest) -> Row:

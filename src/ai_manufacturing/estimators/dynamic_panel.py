@@ -200,9 +200,9 @@ def fit(
     de = dy - dx @ first.estimates
     if np.linalg.norm(de) <= EXACT * np.linalg.norm(dy):
         raise NotEstimable("exact_fit", name=outcome)
-    clustered = first.scores.T @ first.scores
-    second = gmm_step(zx, zy, clustered, terms, "moments of the one-step residuals")
-    final, covariance = first, first.projection @ clustered @ first.projection.T
+    meat = first.scores.T @ first.scores
+    second = gmm_step(zx, zy, meat, terms, "moments of the one-step residuals")
+    final, covariance = first, first.projection @ meat @ first.projection.T
     if steps == 2:
         final, covariance = second, _windmeijer(zx, first, second, covariance)
     variances = np.diag(covariance)
@@ -211,7 +211,7 @@ def fit(
 
     df = first.rank - len(terms)
     sargan = first.distance * 2 * int(model.differenced.sum()) / float(np.sum(de**2))
-    level_hansen, level_df = _level_hansen(model, zx, zy, clustered, second, df)
+    level_hansen, level_df = _level_hansen(model, zx, zy, meat, second, df)
     tests: dict[str, float] = {}
     for name, statistic, freedom in (
         ("hansen", second.distance, df),
@@ -458,8 +458,10 @@ def _instruments(
         columns = [_where(rows, np.tile(_shifted(grid, lag), 2)) for lag in lags]
         if collapse:
             return columns
-        of_period = np.tile(np.eye(t), 2)
-        return [column * rows_of for rows_of in of_period for column in columns]
+        of_periods: list[Floats] = []
+        for is_period in np.tile(np.eye(t), 2):
+            of_periods += [column * is_period for column in columns]
+        return of_periods
 
     changes: list[Floats] = []
     level: list[Floats] = []
@@ -531,7 +533,7 @@ def _windmeijer(zx: Floats, first: GmmStep, second: GmmStep, first_covariance: F
 
 
 def _level_hansen(
-    model: Moments, zx: Floats, zy: Floats, clustered: Floats, full: GmmStep, df: int
+    model: Moments, zx: Floats, zy: Floats, meat: Floats, full: GmmStep, df: int
 ) -> tuple[float, int]:
     """Return statistic and degrees of freedom of the test of the level instruments.
 
@@ -543,7 +545,7 @@ def _level_hansen(
     if len(rest) == len(model.of_levels):
         return np.nan, 0
     try:
-        without = gmm_step(zx[:, rest], zy[:, rest], clustered[square], model.terms, "rest")
+        without = gmm_step(zx[:, rest], zy[:, rest], meat[square], model.terms, "rest")
     except NotEstimable:
         return np.nan, 0
     rest_df = root_of_inverse(model.independent[square]).shape[1] - len(model.terms)

@@ -103,8 +103,7 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
         raise NotEstimable("exact_joint_test", terms=terms)
     # In units of the errors, so that the check does not depend on those of the regressors.
     correlations = fit.covariance_matrix[np.ix_(positions, positions)] / np.outer(errors, errors)
-    strengths, directions = np.linalg.eigh(correlations)
-    rank = int((strengths > SINGULAR * strengths[-1]).sum())
+    rank = int(np.linalg.matrix_rank(correlations, rtol=SINGULAR, hermitian=True))
     if rank < len(positions):
         raise NotEstimable(
             "singular_joint_test",
@@ -113,8 +112,8 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
             count=len(positions),
             degrees=fit.degrees_of_freedom,
         )
-    scores = directions.T @ (fit.estimates[positions] / errors)
-    statistic = float(np.sum(scores**2 / strengths)) / len(positions)
+    ratios = fit.estimates[positions] / errors
+    statistic = float(ratios @ np.linalg.solve(correlations, ratios)) / len(positions)
     return WaldTest(
         statistic=statistic,
         df1=len(positions),

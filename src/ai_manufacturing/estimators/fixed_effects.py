@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from ai_manufacturing.estimators.columns import (
@@ -397,7 +398,7 @@ def partialled_out(
         raise NotEstimable("saturated", observations=n, slopes=k, effects=effects.rank, time=time)
     removed = sentence("effects_removed", effects=both(["city_id", time]))
     within = effects.removed_from(values)
-    if _absorbed(within[:, 0], values[:, 0]):
+    if _absorbed(within[:, :1], values[:, :1])[0]:
         raise NotEstimable("constant_outcome", name=outcome, removed=removed)
     design, norms = unit_columns(within[:, 1:], values[:, 1:], regressors, removed)
 
@@ -435,26 +436,27 @@ def least_squares(regression: PartialledOut) -> Slopes:
     return Slopes(slopes, residuals, bread)
 
 
-def rows_without_singletons(entities: Codes, times: Codes, *, entity_effects: int = 1) -> Codes:
+def rows_without_singletons(entities: Codes, *periods: Codes, entity_effects: int = 1) -> Codes:
     """Return the positions left when rows that effects fit exactly are dropped until none is.
 
-    Those are rows alone in their period, and those of an entity that has no more rows than effects
-    of its own. Shape (n',).
+    Those are rows alone in a period, of each of several kinds of periods, and those of an entity
+    that has no more rows than effects of its own. Shape (n',).
     """
     rows = np.arange(len(entities))
     while True:
         alone = np.zeros(len(rows), dtype=bool)
-        for codes, effects in ((entities[rows], entity_effects), (times[rows], 1)):
-            alone |= np.bincount(codes)[codes] <= effects
+        for codes, effects in ((entities, entity_effects), *((times, 1) for times in periods)):
+            alone |= np.bincount(codes[rows])[codes[rows]] <= effects
         if not alone.any():
             return rows
         rows = rows[~alone]
 
 
-def _absorbed(within: Floats, centred: Floats) -> bool:
-    """Return whether what the effects leave of a column, shape (n,), is but rounding error."""
+def _absorbed(within: Floats, centred: Floats) -> NDArray[np.bool_]:
+    """Return of which columns, shape (n, k), the effects leave nothing but rounding error."""
     rounding = ROUNDING * np.sqrt(len(centred))
-    return bool(np.linalg.norm(within) <= max(ABSORBED * np.linalg.norm(centred), rounding))
+    least = np.maximum(ABSORBED * np.linalg.norm(centred, axis=0), rounding)
+    return np.asarray(np.linalg.norm(within, axis=0) <= least)
 
 
 def unit_columns(
@@ -489,18 +491,15 @@ def unit_columns(
         Naming the first regressor that is absorbed by the effects, or spanned by the ones before
         it.
     """
+    is_absorbed = _absorbed(within, centred)
+    if is_absorbed.any():
+        raise NotEstimable(absorbed, name=regressors[int(is_absorbed.argmax())], removed=removed)
     norms = np.linalg.norm(within, axis=0)
-    design = np.empty_like(within)
-    basis = np.empty_like(within)
-    for j, name in enumerate(regressors):
-        if _absorbed(within[:, j], centred[:, j]):
-            raise NotEstimable(absorbed, name=name, removed=removed)
-        design[:, j] = within[:, j] / norms[j]
-        rest = design[:, j] - basis[:, :j] @ (basis[:, :j].T @ design[:, j])
-        length = np.linalg.norm(rest)
-        if length <= COLLINEAR:
-            weights = np.linalg.lstsq(design[:, :j], design[:, j], rcond=None)[0]
-            others = both([regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR])
-            raise NotEstimable("collinear", name=name, others=others, removed=removed)
-        basis[:, j] = rest / length
+    design = within / norms
+    is_collinear = np.abs(np.diag(np.linalg.qr(design, mode="r"))) <= COLLINEAR
+    if is_collinear.any():
+        j = int(is_collinear.argmax())
+        weights = np.linalg.lstsq(design[:, :j], design[:, j], rcond=None)[0]
+        others = both([regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR])
+        raise NotEstimable("collinear", name=regressors[j], others=others, removed=removed)
     return design, norms
