@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ai_manufacturing.estimation.inputs import Sample
 from ai_manufacturing.estimation.specifications import Specification
@@ -71,14 +72,17 @@ def _shares(
     """
     codes = pd.factorize(cities)[0]
     effects = Effects(codes, pd.factorize(periods)[0])
-    log, others = np.split(effects.removed_from(np.column_stack([logs, beside])), [1], axis=1)
-    left = (log - others @ np.linalg.lstsq(others, log, rcond=None)[0])[:, 0]
-    squares = left**2 * (len(logs) / max(len(logs) - effects.rank - others.shape[1], 1))
+    within = effects.removed_from(np.column_stack([logs, beside]))
+    log, others = within[:, 0], within[:, 1:]
+    left = log - others @ np.linalg.lstsq(others, log, rcond=None)[0]
+    freedom = len(logs) - effects.rank - others.shape[1]
+    squares = left**2 * (len(logs) / max(freedom, 1))
     errors = 1 / (12 * values**2)
     means = np.bincount(codes, values) / np.bincount(codes)
     is_smaller = (means <= np.median(means))[codes]
-    every, smaller = (
-        min(float(errors[chosen].sum() / max(squares[chosen].sum(), np.finfo(float).tiny)), 1.0)
-        for chosen in (slice(None), is_smaller)
-    )
-    return every, smaller
+
+    def share(chosen: NDArray[np.bool_]) -> float:
+        left_of_chosen = max(squares[chosen].sum(), np.finfo(float).tiny)
+        return min(float(errors[chosen].sum() / left_of_chosen), 1.0)
+
+    return share(np.full(len(logs), True)), share(is_smaller)

@@ -197,7 +197,8 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
         for pair, sums in zip(pairs, (grams, rights, squares), strict=True):
             pair[0] = sums[code]  # the group alone
         gram, right, square = pairs
-        xx, xy = (term.x @ columns - square - _solved(gram, right)[1][:, 0]).T
+        removed = _solved(gram, right)[1][:, 0]
+        xx, xy = (term.x @ columns - square - removed).T
         np.divide(xy, xx, out=slopes[code, code:], where=xx > UNIDENTIFIED * term.xx)
         slopes[code:, code] = slopes[code, code:]
     answers = []
@@ -205,7 +206,8 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
         others = np.delete(slopes[code], code)
         slope, freedom = slopes[code, code], count - 2
         estimate = None if np.isnan(slope) else float(slope * term.unit)
-        error = np.sqrt(freedom / max(count - 1, 1)) * float(np.linalg.norm(others - slope))
+        length = float(np.linalg.norm(others - slope))
+        error = np.sqrt(freedom / max(count - 1, 1)) * length
         if freedom < 1 or np.isnan(error) or error <= CANCELLED * term.unclustered_error:
             answers.append(LeftOut(int(label), estimate, None, None))
             continue
@@ -241,7 +243,8 @@ def leave_out(
     term, basis = _term(regression, position), _basis(regression, position)
     xx, xy = _without_each(term, basis, regression.entities).T
     identified = xx > UNIDENTIFIED * term.xx
-    slopes = np.divide(xy, xx, out=np.full(len(xx), np.nan), where=identified)
+    slopes = np.full(len(xx), np.nan)
+    np.divide(xy, xx, out=slopes, where=identified)
     moves = np.where(identified, np.abs(slopes - term.slope), -1.0)
     answers = []
     for code in np.sort(np.argsort(-moves, kind="stable")[:most]).tolist():
@@ -277,7 +280,7 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     NotEstimable
         If the other rows do not identify every coefficient.
     """
-    terms = [*range(regression.design.shape[1])]
+    terms = [f"regressor {j}" for j in range(regression.design.shape[1])]
     sample = pd.DataFrame(regression.design, columns=terms).assign(
         outcome=regression.outcome,
         city_id=regression.entities,
@@ -302,11 +305,10 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
     Returns
     -------
     list of int or None
-        Codes of the entities without which p by errors clustered by entity is above .05, in the
-        order of their removal; empty if
-        it is with all of them, None if it would take more than half of them, or if the rest
-        identifies nothing. Their number is an upper bound of the fewest: another set that is as
-        small may do, but a smaller one was not found.
+        Codes of the entities without which p, by errors clustered by entity, is above .05, in the
+        order of their removal. Empty if p is above .05 with all of them; None if it would take more
+        than half of them, or if the rest identifies nothing. Their number is an upper bound of the
+        fewest: another set that is as small may do, but a smaller one was not found.
 
     Raises
     ------
@@ -466,7 +468,8 @@ def _rest(
     entities, times = regression.entities[remaining], regression.times[remaining]
     rows = rows_without_singletons(entities, times)
     n, k = len(rows), regression.design.shape[1]
-    cities, years = len(np.unique(entities[rows])), len(np.unique(times[rows]))
+    cities = len(np.unique(entities[rows]))
+    years = len(np.unique(times[rows]))
     if cities < 2 or n <= k + years or error <= CANCELLED * term.unclustered_error:
         return _Rest(x, residuals, None, None)
     error *= float(np.sqrt(cluster_factor(n, cities, k, years)))
@@ -475,7 +478,9 @@ def _rest(
 
 def _rows_of(groups: Codes) -> list[Codes]:
     """Return the rows of each group 0, 1, ..."""
-    return np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
+    order = np.argsort(groups, kind="stable")
+    ends = np.cumsum(np.bincount(groups))
+    return np.split(order, ends[:-1])
 
 
 def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
@@ -484,7 +489,8 @@ def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
     Along a direction that is gone with the group, x and y have no component: a has none either.
     """
     if (np.linalg.norm(gram, axis=(-2, -1)) < SAFE).all():
-        direct = np.linalg.solve(np.eye(gram.shape[-1]) - gram, right).astype(float, copy=False)
+        rest = np.eye(gram.shape[-1]) - gram
+        direct = np.linalg.solve(rest, right).astype(float, copy=False)
         return direct, np.swapaxes(right, -1, -2) @ direct
     shares, directions = np.linalg.eigh(gram)
     remaining = 1 - shares

@@ -19,7 +19,8 @@ def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = Fals
         values: Floats = sample[column].to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise NotEstimable("not_numbers", column=column) from error
-    unusable = int((~np.isfinite(values) & ~(np.isnan(values) & may_be_missing)).sum())
+    is_allowed = np.isfinite(values) | (may_be_missing & np.isnan(values))
+    unusable = int((~is_allowed).sum())
     if unusable:
         raise NotEstimable("not_finite", column=column, count=unusable)
     return values

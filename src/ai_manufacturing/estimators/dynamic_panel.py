@@ -210,7 +210,8 @@ def fit(
         raise NotEstimable("variance_not_positive", name=terms[int(variances.argmin())])
 
     df = first.rank - len(terms)
-    sargan = first.distance * 2 * int(model.differenced.sum()) / float(np.sum(de**2))
+    error_variance = float(np.sum(de**2)) / int(model.differenced.sum()) / 2
+    sargan = first.distance / error_variance
     level_hansen, level_df = _level_hansen(model, zx, zy, meat, second, df)
     tests: dict[str, float] = {}
     for name, statistic, freedom in (
@@ -295,10 +296,10 @@ def moments(
     )
     if n <= len(terms):
         raise NotEstimable("too_few_entities", count=n, terms=len(terms))
-    effects = np.hstack([np.arange(t)[:, None] == years, np.ones((t, int(system)))])
-    yx = np.concatenate(
-        [grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1
-    )
+    is_year = np.arange(t)[:, None] == years
+    effects = np.hstack([is_year, np.ones((t, int(system)))])
+    of_each = np.broadcast_to(effects, (n, *effects.shape))
+    yx = np.concatenate([grids[outcome][..., None], x, of_each], axis=-1)
     yx = np.concatenate(
         [
             _where(differenced[..., None], yx - _shifted(yx, 1)),
@@ -321,6 +322,7 @@ def moments(
     norms = np.linalg.norm(half, axis=(0, 1))
     norms[norms == 0] = 1.0
     half = (half / norms).reshape(-1, len(norms))
+    scales = [scale[name] for name, _ in lagged] + [1.0] * effects.shape[1]
     return Moments(
         terms=terms,
         entities=pd.Index(np.unique(sample["city_id"]))[has_rows],
@@ -331,8 +333,7 @@ def moments(
         levels=levels,
         of_levels=of_levels,
         independent=half.T @ half,
-        units=scale[outcome]
-        / np.array([*(scale[name] for name, _ in lagged), *[1.0] * effects.shape[1]]),
+        units=scale[outcome] / np.array(scales),
     )
 
 
@@ -445,7 +446,8 @@ def _instruments(
     Shapes (n, 2t, l) and (l,).
     """
     t = differenced.shape[1]
-    own = x[..., [j for j, (name, _) in enumerate(lagged) if name not in lag_limits]].copy()
+    uninstrumented = [j for j, (name, _) in enumerate(lagged) if name not in lag_limits]
+    own = x[..., uninstrumented].copy()
     effects = x[..., len(lagged) :].copy()
     own[:, t:] = 0.0
     if levels.any():
@@ -472,7 +474,8 @@ def _instruments(
     of_lags = [column[..., None] for column in (*changes, *level)]
     z = np.concatenate([own, effects, *of_lags], axis=2)
     present = z.any(axis=(0, 1))
-    return z[..., present], (np.arange(z.shape[2]) >= z.shape[2] - len(level))[present]
+    is_of_levels = np.arange(z.shape[2]) >= z.shape[2] - len(level)
+    return z[..., present], is_of_levels[present]
 
 
 def root_of_inverse(covariance: Floats) -> Floats:

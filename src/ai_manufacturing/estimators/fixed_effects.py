@@ -162,7 +162,8 @@ def indicators(codes: Codes) -> sparse.csr_array:
     """Return the dummies of a factor, a row per group, whose product with columns sums by group."""
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes))])
     rows = np.argsort(codes, kind="stable")
-    return sparse.csr_array((np.ones(len(codes)), rows, ends), shape=(len(ends) - 1, len(codes)))
+    shape = (len(ends) - 1, len(codes))
+    return sparse.csr_array((np.ones(len(codes)), rows, ends), shape=shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -499,7 +500,8 @@ def unit_columns(
     is_collinear = np.abs(np.diag(np.linalg.qr(design, mode="r"))) <= COLLINEAR
     if is_collinear.any():
         j = int(is_collinear.argmax())
-        weights = np.linalg.lstsq(design[:, :j], design[:, j], rcond=None)[0]
-        others = both([regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR])
-        raise NotEstimable("collinear", name=regressors[j], others=others, removed=removed)
+        before, column = design[:, :j], design[:, j]
+        weights = np.linalg.lstsq(before, column, rcond=None)[0]
+        others = [regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR]
+        raise NotEstimable("collinear", name=regressors[j], others=both(others), removed=removed)
     return design, norms

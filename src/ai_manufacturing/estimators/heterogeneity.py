@@ -138,11 +138,13 @@ def permutation_p_values(
         slopes = bread @ (design.T @ regression.outcome)
         scores = design * (regression.outcome - design @ slopes)[:, None]
         variances = np.square(sums_by(cities, scores) @ bread).sum(axis=0)
-        t: Floats = np.abs(slopes) / np.sqrt(np.where(variances > 0, variances, np.inf))
+        variances[variances <= 0] = np.inf
+        t: Floats = np.abs(slopes) / np.sqrt(variances)
         return t[: len(others)]
 
     own, rng = statistics(labels), np.random.default_rng(seed)
     larger = np.zeros(len(others))
     for _ in range(draws):
         larger += statistics(rng.permutation(labels)) >= own * (1 - 1e-9)
-    return dict(zip(interactions, ((1 + larger) / (1 + draws)).tolist(), strict=True))
+    p_values = (1 + larger) / (1 + draws)
+    return dict(zip(interactions, p_values.tolist(), strict=True))

@@ -130,9 +130,11 @@ def sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, bool]:
     enumerated = 2 ** (clusters - 1) < ENUMERATED_BELOW
     if enumerated:
         # A vector and its negative give the same |t|: the first sign is fixed.
-        vectors = np.array([(1.0, *signs) for signs in product((1.0, -1.0), repeat=clusters - 1)])
+        others = product((1.0, -1.0), repeat=clusters - 1)
+        vectors = np.array([(1.0, *signs) for signs in others])
     else:
-        vectors = np.random.default_rng(seed).choice(np.array([-1.0, 1.0]), size=(draws, clusters))
+        rng = np.random.default_rng(seed)
+        vectors = rng.choice(np.array([-1.0, 1.0]), size=(draws, clusters))
     vectors.flags.writeable = False
     return vectors, enumerated
 
