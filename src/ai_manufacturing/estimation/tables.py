@@ -357,28 +357,26 @@ def _event_study(
     specification: Specification, options: EventStudyOptions, sample: Sample, inputs: Inputs
 ) -> list[Row]:
     fit = fit_event_study(specification, options, sample, inputs)
-    joint: Row = {"joint_test": fit.pre_trend}
-    if isinstance(fit.pre_trend, WaldTest):
-        joint = _joint(sentence("no_early_effect"), fit.pre_trend)
-    unclustered = {
-        kind: fixed_effects.fit_partialled_out(fit.regression, fit.terms, kind)
-        for kind in UNCLUSTERED
-    }
     few = _handfuls(sample.rows, specification.regressor)
+    undefined: Row = {}
+    joint: Row = {"joint_test": fit.pre_trend}
+    if few:
+        warning = sentence("few_cities", groups=few)
+        undefined = {**UNDEFINED, "p_value": None, "warnings": [warning]}
+        joint = {"joint_test": warning}
+    elif isinstance(fit.pre_trend, WaldTest):
+        joint = _joint(sentence("no_early_effect"), fit.pre_trend)
     rows = _with_province(fit, sample)
-    for j, row in enumerate(rows):
-        row |= {**joint, "treated_city_count": fit.treated_count}
-        for kind, errors in unclustered.items():
-            row[f"std_error_{kind}"] = errors.std_errors[j]
-            row[f"p_value_{kind}"] = errors.p_values[j]
     for row, event_time in zip(rows, fit.event_times, strict=False):
         row["event_time"] = event_time
-    if few := _handfuls(sample.rows, specification.regressor):
-        warning = sentence("few_cities", groups=few)
-        undefined = UNDEFINED | {"p_value": None}
-        for kind in UNCLUSTERED:
-            undefined |= {f"std_error_{kind}": None, f"p_value_{kind}": None}
-        return [{**row, **undefined, "warnings": [warning], "joint_test": warning} for row in rows]
+    for row in rows:
+        row |= {**joint, **undefined, "treated_city_count": fit.treated_count}
+    if few:
+        return rows
+    for kind in UNCLUSTERED:
+        errors = fixed_effects.fit_partialled_out(fit.regression, fit.terms, kind)
+        for row, std_error, p_value in zip(rows, errors.std_errors, errors.p_values, strict=True):
+            row |= {f"std_error_{kind}": std_error, f"p_value_{kind}": p_value}
     return rows
 
 
