@@ -145,9 +145,7 @@ def ours(
     def gmm() -> Any:
         regressors = ["L.n", "w", "L.w", "k", "L.k"]
         limits = dict.fromkeys("nwk", (2, 99))
-        return dynamic_panel.fit(
-            firms, "n", regressors, limits, equation="system", collapse=True, entity="firm"
-        )
+        return dynamic_panel.fit(firms, "n", regressors, limits, equation="system", collapse=True)
 
     found: dict[str, Measured] = {}
     seconds, fit = timed(lambda: fixed_effects.fit(data, "y", terms), repeats)
@@ -292,7 +290,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
         [data, drawn, pd.DataFrame(permuted_columns(data)[:, :rival_fits], columns=permuted)],
         axis=1,
     )
-    firms = pd.read_csv(FIRMS)
+    firms = pd.read_csv(FIRMS).rename(columns={"firm": "city_id"})
     section = Section(
         "Estimation",
         f"{len(data):,} rows of a synthetic panel, {CITIES} cities, {PROVINCES} provinces, four"

@@ -22,8 +22,9 @@ def golden(name: str) -> Any:
 
 
 def golden_data(name: str) -> pd.DataFrame:
-    """Return the data that golden numbers were printed for."""
-    return pd.read_csv(GOLDEN / f"{name}.csv")
+    """Return the data that golden numbers were printed for, with its entities as city_id."""
+    data = pd.read_csv(GOLDEN / f"{name}.csv")
+    return data.rename(columns=dict.fromkeys(("firm", "state", "city"), "city_id"))
 
 
 def grid(cities: Iterable[object], years: Iterable[int]) -> pd.DataFrame:

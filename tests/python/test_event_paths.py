@@ -38,8 +38,8 @@ def panel(seed: int = 4) -> pd.DataFrame:
 
 
 def fitted(data: pd.DataFrame, **options: Any) -> EventStudyFit:
-    years = {"event_year": 2016, "omitted_year": 2015, "window": (-6, 3)}
-    return event_study.fit(data, "y", "treated", **years, **options)
+    years = {"event_year": 2016, "window": (-6, 3)}
+    return event_study.fit(data, "y", **years, **options)
 
 
 # ---------------------------------------------------------------- the integral

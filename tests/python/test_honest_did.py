@@ -128,7 +128,7 @@ def test_an_effect_that_is_not_found_under_parallel_trends_has_no_breakdown_valu
 
 
 @cache
-def study(trend: float = 0.0, effect: float = 1.0, omitted_year: int = 2015) -> EventStudyFit:
+def study(trend: float = 0.0, effect: float = 1.0) -> EventStudyFit:
     """Fit 80 cities, half treated in 2016, that differ by a trend and by an effect."""
     rng = np.random.default_rng(11)
     data = grid(range(80), range(2011, 2021))
@@ -136,8 +136,8 @@ def study(trend: float = 0.0, effect: float = 1.0, omitted_year: int = 2015) -> 
     since = data["year"] - 2016
     data["y"] = data["treated"] * (trend * since + effect * (since >= 0))
     data["y"] += rng.normal(scale=0.2, size=len(data))
-    years = {"event_year": 2016, "omitted_year": omitted_year, "window": (-4, 3)}
-    return event_study.fit(data, "y", "treated", **years)
+    years = {"event_year": 2016, "window": (-4, 3)}
+    return event_study.fit(data, "y", **years)
 
 
 def test_a_trend_that_the_usual_interval_takes_for_an_effect_is_told_apart() -> None:

@@ -41,7 +41,7 @@ def test_the_numbers_of_wildrwolf() -> None:
     """Both draw 9,999 sign vectors, of which p has an error of up to .005."""
     data = golden_data("guns")
     regressions = [
-        fixed_effects.partialled_out(data, name, ["lawn", "prisoners", "income"], entity="state")
+        fixed_effects.partialled_out(data, name, ["lawn", "prisoners", "income"])
         for name in ("lviolent", "lmurder", "lrobbery")
     ]
     clusters = [rows.clusters for rows in regressions]

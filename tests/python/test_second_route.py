@@ -84,7 +84,7 @@ def a_larger_factor(monkeypatch: pytest.MonkeyPatch) -> None:
 def another_slope(monkeypatch: pytest.MonkeyPatch) -> None:
     right = fixed_effects.least_squares
 
-    def wrong(regression: fixed_effects.PartialledOut) -> fixed_effects._Slopes:
+    def wrong(regression: fixed_effects.PartialledOut) -> fixed_effects.Slopes:
         fitted = right(regression)
         return fitted._replace(slopes=fitted.slopes * (1 + 1e-7))
 

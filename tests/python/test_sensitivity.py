@@ -50,7 +50,6 @@ def test_robomit_is_matched_to_its_printed_digits(assumed: str) -> None:
         golden_data("abdata"),
         "n",
         ["k", "w", "ys"],
-        entity="firm",
     )
     found = oster(regression, 1, r2_max=1.0) if assumed == "R2max_1" else oster(regression, 1)
     assert found == approx(printed["delta*"], abs=PRINTED)
@@ -60,12 +59,8 @@ def test_the_robustness_value_of_sensemakr_is_matched() -> None:
     """Seven regressors, and effects of the village alone."""
     village = pd.factorize(golden_data("darfur")["village"])[0].astype(np.intp)
     design = np.empty((len(village), 7))
-    darfur = replace(
-        partialled_out(panel()),
-        design=design,
-        entities=village,
-        times=np.zeros_like(village),
-    )
+    effects = fixed_effects.Effects(village, np.zeros_like(village))
+    darfur = replace(partialled_out(panel()), design=design, effects=effects)
     printed = RECORDS["darfur"]["stats"]
     found = robustness_value(darfur, printed["t_statistic"])
     assert found == approx(printed["rv_q"], rel=1e-10)

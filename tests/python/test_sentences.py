@@ -80,7 +80,7 @@ def test_every_sentence_that_the_code_says_is_in_the_catalogue_with_its_values()
             {},
             r"not_delivered: the sentence needs the values \['series'\], and was given \[\]",
         ),
-        ("no_regressor", {"name": "x"}, r"needs the values \[\], and was given \['name'\]"),
+        ("no_ar2", {"name": "x"}, r"needs the values \[\], and was given \['name'\]"),
         ("no_such_sentence", {}, "has no sentence 'no_such_sentence'"),
     ],
 )

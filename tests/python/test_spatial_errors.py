@@ -67,8 +67,8 @@ def circumferences(coordinates: np.ndarray) -> np.ndarray:
 def test_the_golden_conley_errors_are_met(cutoff: int) -> None:
     data = golden_data("synth_city_dropped")
     record = CONLEY["se"][str(cutoff)]
-    regression = fixed_effects.partialled_out(data, "ln_gdp", [*record], entity="city")
-    coordinates = data.groupby("city")[["lon", "lat"]].first().to_numpy()
+    regression = fixed_effects.partialled_out(data, "ln_gdp", [*record])
+    coordinates = data.groupby("city_id")[["lon", "lat"]].first().to_numpy()
     errors = [conley(regression, j, coordinates, cutoff).std_error for j in range(len(record))]
     assert_allclose(errors, [*record.values()], rtol=1e-12)
 

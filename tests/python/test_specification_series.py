@@ -109,9 +109,12 @@ def test_a_headline_sample_may_lack_a_required_city_only_where_a_gap_of_it_is_de
     assert public_build.value(declared) == 1
     with duckdb.connect() as connection:
         for name in (
-            "intermediate.int_specification_samples", "marts.dim_specification_series", "seeds.required_cities",
-            "intermediate.int_specifications_sampled", "seeds.expected_coverage",
-        ):  # fmt: skip
+            "intermediate.int_specification_samples",
+            "intermediate.int_specifications_sampled",
+            "marts.dim_specification_series",
+            "seeds.expected_coverage",
+            "seeds.required_cities",
+        ):
             in_memory.create(connection, name.partition(".")[2], public_build.frame(f"from {name}"))
         connection.execute("delete from expected_coverage where city_id is not null")
         in_memory.run(connection, "gate/int_headline_samples")

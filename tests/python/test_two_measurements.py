@@ -91,7 +91,7 @@ def test_what_two_measurements_cannot_tell_is_a_reason() -> None:
 
 @pytest.fixture(scope="module")
 def two_vendors(sample_build: Build) -> Tables:
-    """The sample's tables, with AI firms of a second vendor: those of the first, some years late."""
+    """The sample's tables, with AI firms of a second vendor: the first's, some years late."""
     tables = read_tables(sample_build)
     first = tables.measures.query("measure == 'ai_firms'")
     counts = np.ceil(first["measure_count"] * (0.7 + 0.1 * (first["year"] % 4)))

@@ -195,4 +195,4 @@ def test_two_sources_without_anything_in_common_have_a_reason() -> None:
     assert list(
         exact[["within_correlation", "first_reliability", "second_reliability"]]
     ) == pytest.approx([1, 2, 0.5])
-    assert "at least two values" in found.loc[("ln", "east"), "reason"]
+    assert "every city_id or year of the 3 rows" in found.loc[("ln", "east"), "reason"]

@@ -78,7 +78,6 @@ def test_golden_p_is_met_exactly_by_enumeration(record: dict[str, Any]) -> None:
         golden_data("grunfeld"),
         "inv",
         ["value", "capital"],
-        entity="firm",
     )
     position = ["value", "capital"].index(record["param"])
     golden = record["wcr"]

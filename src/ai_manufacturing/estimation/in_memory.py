@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ai_manufacturing import settings
 from ai_manufacturing.estimation import samples
-from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.inputs import RELATIONS, Inputs
 from ai_manufacturing.system import duckdb_client, sql_text
 
 SEEDS = (
@@ -24,14 +24,9 @@ SEEDS = (
 )
 
 MACROS = ("qualified_name", "first_of", "share_of", "p_text", "sentences")
-LABELS = [
-    "extract_set",
-    "city_id",
-    "year",
-    "name_zh",
-    "province_id",
-    "region",
-]  # of int_city_year_variables
+GIVEN = ("panel", "measures", "groups", "gate_results", "published")  # of Tables
+# Of int_city_year_variables.
+LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]
 
 
 @dataclass(frozen=True)
@@ -99,22 +94,15 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
         )
         connection.register("int_specification_samples", sample_rows)
         run(connection, "specifications/int_specification_losses")
+        given = {name: getattr(tables, name) for name in GIVEN}
+        made = {
+            name: connection.table(relation.partition(".")[2]).df()
+            for name, relation in RELATIONS.items()
+            if name not in GIVEN
+        }
         first, last = _variables()["event_window"]
         return Inputs(
-            specifications=connection.table("int_specifications_sampled")
-            .project("* exclude (design)")
-            .df(),
-            panel=tables.panel,
-            measures=tables.measures,
-            groups=tables.groups,
-            series=connection.table("dim_specification_series").df(),
-            samples=sample_rows.to_pandas(),
-            losses=connection.table("int_specification_losses").df(),
-            gate_results=tables.gate_results,
-            published=tables.published,
-            substitution_labels=connection.table("substitutions").df(),
-            event_year=_variables()["break_year"],
-            event_window=(first, last),
+            **given, **made, event_year=_variables()["break_year"], event_window=(first, last)
         )
 
 
@@ -137,7 +125,7 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame
 
 
 def run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
-    """Make a table by the SQL of a model, a path below models/, from tables of the names that it refers to."""
+    """Make a table by the SQL of a model, a path below models/, from the tables that it names."""
     connection.execute(f"create table {model.rpartition('/')[2]} as {_sql(model)}")
 
 

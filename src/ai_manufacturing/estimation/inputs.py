@@ -1,8 +1,9 @@
 """The tables behind the estimates, and what one specification takes from them."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing import settings
-from ai_manufacturing.estimation.findings import Finding, Key, RestsOn
+from ai_manufacturing.estimation.findings import CityYear, Finding, Key, RestsOn
 from ai_manufacturing.estimation.specifications import (
     TRANSFORMS,
     DynamicPanelOptions,
@@ -24,7 +25,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, joined, sentence
 from ai_manufacturing.gate import result_tables, validation
 
-Made = TypeVar("Made")
+Cached = TypeVar("Cached")
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 PANEL_ROLES = ("outcome", "control", "completeness")
 SECOND = "second_measure"  # role and column of another provider's measurement of the measure
@@ -56,6 +57,23 @@ class Sample:
     is_estimated: np.ndarray[Any, np.dtype[np.bool_]]
     singletons_dropped: int
     cells: Codes
+
+    @cached_property
+    def city_years(self) -> set[CityYear]:
+        """City and year of each observation."""
+        rows = self.rows[self.is_estimated]
+        return {*zip(rows["city_id"], rows["year"], strict=True)}
+
+    @cached_property
+    def cities(self) -> set[str]:
+        """Cities that have an observation."""
+        return {city_id for city_id, _ in self.city_years}
+
+    @cached_property
+    def lending(self) -> set[CityYear]:
+        """City and year of the rows of these cities, those that lend lags and instruments too."""
+        rows = self.rows[self.rows["city_id"].isin(self.cities)]
+        return {*zip(rows["city_id"], rows["year"], strict=True)}
 
 
 @dataclass(frozen=True)
@@ -102,13 +120,6 @@ class Inputs:
     substitution_labels: pd.DataFrame
     event_year: int
     event_window: tuple[int, int]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the tables, without what was computed of them.
-
-        Another process computes what it needs.
-        """
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def extract_set(self) -> str | None:
@@ -184,23 +195,20 @@ class Inputs:
                 raise NotEstimable("all_singletons", count=singletons)
             first, last = specification.first_year, specification.last_year
             raise NotEstimable("no_city_year", names=variables, first=first, last=last)
-        columns = {name: self.panel[name] for name in ("city_id", "year", "province_id")}
+        panel = self.panel.iloc[positions].reset_index(drop=True)
+        column, measured = TRANSFORMS[specification.transform], self.measured(measure)
+        columns = {name: panel[name] for name in ("city_id", "year", "province_id")}
         columns |= {
-            row.variable: self.panel[row.variable_used] for row in series if row.role in PANEL_ROLES
+            row.variable: panel[row.variable_used] for row in series if row.role in PANEL_ROLES
         }
-        measured = self.measured(measure)
-        columns |= {name: measured[name] for name in ("weight", "scaling_value")}
-        columns[specification.measure] = measured[TRANSFORMS[specification.transform]]
+        columns |= {name: measured[name].array[positions] for name in ("weight", "scaling_value")}
+        columns[specification.measure] = measured[column].array[positions]
         if second[0] is not None:
-            columns[SECOND] = self.measured(second)[TRANSFORMS[specification.transform]]
-        columns |= {name: self._group_of_row(name) for name in specification.groupings}
-        rows = pd.DataFrame(
-            {name: column.array.take(positions) for name, column in columns.items()}
-        )
-        if specification.fixed_effects == "city group-year" and specification.grouping is not None:
-            rows = rows.assign(period=group_year(rows, specification.grouping))
-        elif specification.fixed_effects == "city province-year":
-            rows = rows.assign(period=group_year(rows, "province_id"))
+            columns[SECOND] = self.measured(second)[column].array[positions]
+        columns |= {name: self.group_of(name, panel["city_id"]) for name in specification.groupings}
+        rows = pd.DataFrame(columns)
+        if specification.period_group is not None:
+            rows["period"] = group_year(rows, specification.period_group)
         return Sample(rows, is_observation, singletons, positions)
 
     def series_of(self, specification: Specification) -> list[Any]:
@@ -233,13 +241,6 @@ class Inputs:
                     f"{where}: {row.variable!r} is not a variable: no row of series.csv has it in"
                     " column series or log_variable, nor has derived_variables.csv."
                 )
-        controls = {row.variable for row in rows if row.role == "control"}
-        if controls != set(specification.controls):
-            raise SpecificationError(
-                f"{where}: read as the seed has it, with controls"
-                f" {' '.join(specification.controls)}; here they are {' '.join(sorted(controls))}."
-                " Read it from int_specifications_sampled (Inputs.specifications)."
-            )
         groupings = {row.variable for row in rows if row.role == "grouping"}
         for grouping in specification.groupings:
             if grouping not in groupings:
@@ -250,22 +251,26 @@ class Inputs:
 
     def reference_group(self, grouping: str) -> str | None:
         """Return the group that the others are measured against; None if no city is in it."""
-        groups = self._groups.get(grouping, self.groups.iloc[:0])
-        reference = groups.loc[groups["is_reference"].astype(bool), "group_name"]
-        return None if reference.empty else str(reference.iloc[0])
+        return self._reference_groups.get(grouping)
 
     def printed(self, specification: Specification) -> dict[str, float]:
-        """Return the coefficients that the paper prints in the column of a specification, by term."""
-        return self._printed.get((specification.table_id, specification.column_number), {})
+        """Return the coefficients that the paper prints in the column of a specification."""
+        published = self.published
+        rows = published[
+            (published["table_id"] == specification.table_id)
+            & (published["column_number"] == specification.column_number)
+        ]
+        return dict(zip(rows["term"], rows["estimate"].astype(float), strict=True))
 
     def is_mechanical(self, specification: Specification) -> bool:
         """Return whether the measure is scaled by an outcome."""
-        return self._measure_key(specification) in self._mechanical
+        rows = self._rows_of_measure(self._measure_key(specification))
+        return bool(rows["is_mechanical"].any())
 
     def substitutions(self, specification: Specification) -> Sentence:
         """Return what substitutes for what in a specification.
 
-        Its own words, then those of the series it uses.
+        Its own words come before those of the series it uses.
 
         Raises
         ------
@@ -284,7 +289,7 @@ class Inputs:
         return joined(self._substitutions[text] for text in texts)
 
     def warnings(self, specification: Specification, sample: Sample) -> list[Sentence]:
-        """Return what the gate found wrong with the series, years and cities that an estimate rests on.
+        """Return what the gate found wrong with the data that an estimate rests on.
 
         Parameters
         ----------
@@ -314,117 +319,75 @@ class Inputs:
             and (row.series, row.scope) not in self._of_headlines
         )
         warnings = [sentence("not_judged", series=[*unjudged])] if unjudged else []
-        if not self._findings:
-            return warnings
-        rests = self._rests_on(specification, sample)
+        rests_on = self._rests_on(specification, sample)
         for finding in self._findings:
-            if broken := rests.broken_series(finding):
+            expectation = finding.expectation
+            if broken := finding.broken_series(rests_on):
                 warnings.append(
-                    sentence(
-                        "series_break_as_a_whole", series=broken, expectation=finding.expectation
-                    )
+                    sentence("series_break_as_a_whole", series=broken, expectation=expectation)
                 )
-            warnings += [
-                sentence(
-                    "series_breaks",
-                    series=series,
-                    years=[*map(str, sorted(years))],
-                    expectation=finding.expectation,
+            for series, years in sorted(finding.broken_years(rests_on).items()):
+                named = [*map(str, sorted(years))]
+                warnings.append(
+                    sentence("series_breaks", series=series, years=named, expectation=expectation)
                 )
-                for series, years in sorted(rests.broken_years(finding).items())
-            ]
-            if inside := rests.inside(finding):
-                everywhere = set().union(*finding.city_years.values())
+            if city_years := finding.broken_city_years(rests_on):
                 warnings.append(
                     sentence(
                         "city_years_break",
-                        count=len(inside),
-                        all=len(everywhere),
-                        cities=len({city_id for city_id, _ in inside}),
-                        expectation=finding.expectation,
+                        count=len(city_years),
+                        all=len(set().union(*finding.city_years.values())),
+                        cities=len({city_id for city_id, _ in city_years}),
+                        expectation=expectation,
                     )
                 )
         return warnings
 
     def flagged(self, specification: Specification, sample: Sample) -> dict[Sentence, set[str]]:
-        """Return the cities of a sample that fail an expectation in a year that the estimate rests on, by expectation.
+        """Return the cities of a sample that fail an expectation, by expectation.
 
-        Notes
-        -----
-        What a specification rests on is told in warnings.
+        They fail it in a year that the estimate rests on, as warnings tells.
         """
-        rests = self._rests_on(specification, sample)
-        flagged: dict[Sentence, set[str]] = {}
+        rests_on = self._rests_on(specification, sample)
+        flagged: defaultdict[Sentence, set[str]] = defaultdict(set)
         for finding in self._findings:
-            flagged.setdefault(finding.expectation, set()).update(
-                city_id for city_id, _ in rests.inside(finding)
-            )
-        return {expectation: cities for expectation, cities in flagged.items() if cities}
+            for city_id, _ in finding.broken_city_years(rests_on):
+                flagged[finding.expectation].add(city_id)
+        return dict(flagged)
 
     def broken_years(self, specification: Specification, sample: Sample) -> set[int]:
-        """Return the years of a sample in which a series that the estimate rests on fails an expectation as a whole."""
-        rests = self._rests_on(specification, sample)
-        return {
-            year
-            for finding in self._findings
-            for years in rests.broken_years(finding).values()
-            for year in years
-        }
+        """Return the years in which a series that the estimate rests on fails as a whole."""
+        rests_on = self._rests_on(specification, sample)
+        broken: set[int] = set()
+        for finding in self._findings:
+            broken = broken.union(*finding.broken_years(rests_on).values())
+        return broken
 
     def _rests_on(self, specification: Specification, sample: Sample) -> RestsOn:
-        cities, pairs, lending = self._city_years(sample)
-        pairs_of: dict[Key, set[tuple[str, int]]] = {}
-        fixed: dict[Key, set[int]] = {}
+        rests_on: defaultdict[Key, set[CityYear]] = defaultdict(set)
         for row in self.series_of(specification):
-            key = (row.series, row.scope)
             if row.role == "shared":
                 continue
-            if row.first_year is not None and (row.role != "control" or key not in pairs_of):
-                pairs_of[key] = pairs if row.role == "control" else lending
+            key = (row.series, row.scope)
+            if row.first_year is not None:
+                rests_on[key] |= sample.city_years if row.role == "control" else sample.lending
             if row.fixed_year is not None:
-                fixed.setdefault(key, set()).add(int(row.fixed_year))
-        return RestsOn(cities, pairs_of, fixed)
+                rests_on[key] |= {(city_id, int(row.fixed_year)) for city_id in sample.cities}
+        return rests_on
 
-    def _city_years(
-        self, sample: Sample
-    ) -> tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]:
-        """Return the cities of a sample, its city-years, and with these the rows that lend to its cities."""
+    def once(self, key: tuple[Any, ...], make: Callable[[], Cached]) -> Cached:
+        """Return what is made of these tables, once for all models of a run.
 
-        def made() -> tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]:
-            pairs = {self._pairs[cell] for cell in sample.cells[sample.is_estimated]}
-            cities = {city_id for city_id, _ in pairs}
-            lending = pairs | {
-                pair for pair in (self._pairs[cell] for cell in sample.cells) if pair[0] in cities
-            }
-            return cities, pairs, lending
-
-        return self.once(
-            ("city-years", sample.cells.tobytes(), sample.is_estimated.tobytes()), made
-        )
-
-    def once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
-        """Return what is made of these tables once for all models of a run, by all else that it is made of."""
-        if key not in self._made:
-            self._made[key] = make()
-        made: Made = self._made[key]
-        return made
+        The key names what else it is made of.
+        """
+        if key not in self._cache:
+            self._cache[key] = make()
+        cached: Cached = self._cache[key]
+        return cached
 
     @cached_property
-    def _made(self) -> dict[tuple[Any, ...], Any]:
+    def _cache(self) -> dict[tuple[Any, ...], Any]:
         return {}
-
-    @cached_property
-    def _printed(self) -> dict[tuple[str, int], dict[str, float]]:
-        by_column: dict[tuple[str, int], dict[str, float]] = {}
-        for row in self.published.itertuples():
-            by_column.setdefault((str(row.table_id), int(row.column_number)), {})[str(row.term)] = (
-                float(row.estimate)
-            )
-        return by_column
-
-    @cached_property
-    def _pairs(self) -> list[tuple[str, int]]:
-        return [*zip(self.panel["city_id"].tolist(), self.panel["year"].tolist(), strict=True)]
 
     @cached_property
     def _series(self) -> dict[str, list[Any]]:
@@ -445,13 +408,20 @@ class Inputs:
 
     @cached_property
     def _of_headlines(self) -> set[Key]:
-        """The series that headline specifications use, which the gate judges whoever delivers them."""
+        """Series of headline specifications, which the gate judges whoever delivers them."""
         keys = self.series.loc[self.series["is_headline"].astype(bool), ["series", "scope"]]
         return set(keys.itertuples(index=False, name=None))
 
     @cached_property
-    def _groups(self) -> dict[str, pd.DataFrame]:
-        return dict(iter(self.groups.groupby("grouping")))
+    def _groups(self) -> dict[Any, pd.Series]:
+        """The group of each city, by grouping."""
+        groups = self.groups.set_index("city_id").groupby("grouping")["group_name"]
+        return dict(iter(groups))
+
+    @cached_property
+    def _reference_groups(self) -> dict[str, str]:
+        rows = self.groups[self.groups["is_reference"].astype(bool)]
+        return dict(zip(rows["grouping"], rows["group_name"], strict=True))
 
     @cached_property
     def _lost(self) -> dict[str, dict[str, int]]:
@@ -490,31 +460,27 @@ class Inputs:
     def _measure_rows(self) -> dict[Any, Any]:
         return dict(self.measures.groupby(["measure", "weighting", "scope"]).indices)
 
-    @cached_property
-    def _mechanical(self) -> set[tuple[str, str, str]]:
-        keys = self.measures.loc[
-            self.measures["is_mechanical"].astype(bool), ["measure", "weighting", "scope"]
-        ]
-        return set(keys.drop_duplicates().itertuples(index=False, name=None))
+    def _rows_of_measure(self, key: tuple[Any, str, str]) -> pd.DataFrame:
+        return self.measures.iloc[self._measure_rows.get(key, [])]
 
     def measured(self, key: tuple[str, str, str]) -> pd.DataFrame:
         """Return a measure by measure, weighting and scope, in the rows of the panel.
 
-        Missing if nobody has it.
+        Its values are missing where nobody has it.
         """
 
-        def aligned() -> pd.DataFrame:
-            rows = self.measures.iloc[self._measure_rows.get(key, [])]
+        def in_panel_rows() -> pd.DataFrame:
+            rows = self._rows_of_measure(key)
             return rows.set_index(["city_id", "year"])[MEASURED].reindex(self._cells)
 
-        return self.once(("measure", *key), aligned)
+        return self.once(("measure", *key), in_panel_rows)
 
     def measure_of_another_year(
         self, specification: Specification, sample: Sample, by: int
     ) -> Floats:
         """Return the measure of each row's city `by` years later.
 
-        Missing where the panel has no such year.
+        It is missing where the panel has no such year.
         """
         measured = self.measured(self._measure_key(specification))[
             TRANSFORMS[specification.transform]
@@ -541,37 +507,23 @@ class Inputs:
 
     def group_of(self, grouping: str, cities: pd.Series) -> pd.Series:
         """Return the group of each city; missing where it is in none."""
-        return cities.map(self._of_grouping(grouping)["group_name"])
+        return cities.map(self._groups.get(grouping, {}))
 
     def strata_of(self, strata: str, cities: pd.Series) -> Codes:
-        """Return the stratum of each city, a row of STRATA, as 0, 1, ....
+        """Return the stratum of each city, a row of STRATA, as 0, 1, ...
 
         A city in no group is in a stratum too.
         """
         labels = [self.group_of(name, cities).fillna("none") for name in STRATA[strata]]
-        codes: Codes = pd.factorize(
-            pd.Series([*zip(*labels, strict=True)] or 0, index=cities.index), sort=True
-        )[0]
+        everyone = pd.Series(0, cities.index)
+        codes: Codes = cities.groupby([everyone, *labels]).ngroup().to_numpy()
         return codes
-
-    def _of_grouping(self, grouping: str) -> pd.DataFrame:
-        rows = self._groups.get(grouping, self.groups.iloc[:0])
-        return self.once(("grouping", grouping), lambda: rows.set_index("city_id"))
-
-    def _group_of_row(self, grouping: str) -> pd.Series:
-        """Return the group of the city of each row of the panel."""
-        return self.once(
-            ("groups", grouping), lambda: self.group_of(grouping, self.panel["city_id"])
-        )
 
     @cached_property
     def _findings(self) -> list[Finding]:
-        """What the gate found wrong with a series, in a year, in a city and year or as a whole, and let pass."""
+        """What the gate found wrong with series and let pass."""
         failed = self.gate_results[~self.gate_results["success"].astype(bool)]
-        findings = [Finding.of_row(row, self._scope_of) for row in failed.itertuples()]
-        return [
-            finding for finding in findings if finding.years or finding.city_years or finding.series
-        ]
+        return [Finding.of_row(row, self._scope_of) for row in failed.itertuples()]
 
     def _scope_of(self, series: str) -> str:
         return "total" if series in self._total_series else PANEL_SCOPE
@@ -599,7 +551,7 @@ RELATIONS = {
 def of_warehouse(connection: duckdb.DuckDBPyConnection, **others: pd.DataFrame) -> Inputs:
     """Return what the estimates of a built warehouse rest on.
 
-    Others take the place of its tables, by name.
+    Tables that are given take the place of the warehouse's, by the names of RELATIONS.
     """
     declared = settings.variables()
     first, last = declared["event_window"]
@@ -611,9 +563,8 @@ def of_warehouse(connection: duckdb.DuckDBPyConnection, **others: pd.DataFrame) 
     return Inputs(**frames, **others, event_year=declared["break_year"], event_window=(first, last))
 
 
-_LAST_READ: dict[
-    tuple[Any, ...], Inputs
-] = {}  # one at most: each estimate model of a run asks for the same tables
+# One at most: each estimate model of a run asks for the same tables.
+_LAST_READ: dict[tuple[Any, ...], Inputs] = {}
 _READING = threading.Lock()
 
 
@@ -622,7 +573,7 @@ def read_inputs(
 ) -> Inputs:
     """Read the tables of Inputs, by the names of its attributes, and judged_relations.
 
-    Once, while they are the same.
+    They are read once while they stay the same.
 
     Raises
     ------

@@ -1,10 +1,11 @@
-"""Rounding of series that are printed in whole large units, said beside the estimates that rest on them."""
+"""Remarks on estimates that rest on series printed in whole large units."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ai_manufacturing.estimation.inputs import Sample
 from ai_manufacturing.estimation.specifications import Specification
@@ -41,28 +42,19 @@ def remarks(specification: Specification, series: Sequence[Any], sample: Sample)
     """
     rows = sample.rows[sample.is_estimated]
     found = []
+    variables = [row.variable for row in series]
     for row in series:
-        if (
-            row.role not in REMARKS
-            or row.variable not in rows
-            or not str(row.quantity).endswith(LARGE_UNITS)
-        ):
+        if row.role not in REMARKS or variables.count(row.variable) > 1:
             continue
-        if (
-            not row.variable.startswith("ln_")
-            or sum(other.variable == row.variable for other in series) > 1
-        ):
+        if not (row.variable.startswith("ln_") and row.quantity.endswith(LARGE_UNITS)):
             continue
         logs = rows[row.variable].to_numpy(dtype=float)
         values = np.exp(logs)
         if np.isclose(values, np.round(values), rtol=1e-9).mean() <= WHOLE:
             continue
-        others = [name for name in specification.terms if name in rows and name != row.variable]
-        beside = (
-            rows[others if row.role == "control" else []]
-            .select_dtypes("number")
-            .to_numpy(dtype=float)
-        )
+        is_control = row.role == "control"
+        others = [name for name in specification.terms if is_control and name != row.variable]
+        beside = rows[others].select_dtypes("number").to_numpy(dtype=float)
         every, smaller = _shares(rows["city_id"], rows[specification.period], logs, beside, values)
         if max(every, smaller) >= MATERIAL:
             found.append(
@@ -74,25 +66,23 @@ def remarks(specification: Specification, series: Sequence[Any], sample: Sample)
 def _shares(
     cities: pd.Series, periods: pd.Series, logs: Floats, beside: Floats, values: Floats
 ) -> tuple[float, float]:
-    """Return the share of rounding in the variance that is left, at most 1.
+    """Return the share of rounding in the variance that is left, of all and of the smaller cities.
 
-    Of all cities, and of the smaller half.
+    A share is at most 1; the smaller cities are half of them.
     """
     codes = pd.factorize(cities)[0]
     effects = Effects(codes, pd.factorize(periods)[0])
-    left, *others = effects.removed_from(np.column_stack([logs, beside])).T
-    if others:
-        left = (
-            left
-            - np.column_stack(others)
-            @ np.linalg.lstsq(np.column_stack(others), left, rcond=None)[0]
-        )
-    squares = left**2 * (len(logs) / max(len(logs) - effects.rank - len(others), 1))
+    within = effects.removed_from(np.column_stack([logs, beside]))
+    log, others = within[:, 0], within[:, 1:]
+    left = log - others @ np.linalg.lstsq(others, log, rcond=None)[0]
+    freedom = len(logs) - effects.rank - others.shape[1]
+    squares = left**2 * (len(logs) / max(freedom, 1))
     errors = 1 / (12 * values**2)
     means = np.bincount(codes, values) / np.bincount(codes)
     is_smaller = (means <= np.median(means))[codes]
-    every, smaller = (
-        min(float(errors[chosen].sum() / max(squares[chosen].sum(), np.finfo(float).tiny)), 1.0)
-        for chosen in (slice(None), is_smaller)
-    )
-    return every, smaller
+
+    def share(chosen: NDArray[np.bool_]) -> float:
+        left_of_chosen = max(squares[chosen].sum(), np.finfo(float).tiny)
+        return min(float(errors[chosen].sum() / left_of_chosen), 1.0)
+
+    return share(np.full(len(logs), True)), share(is_smaller)

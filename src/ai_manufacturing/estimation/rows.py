@@ -1,7 +1,4 @@
-"""From specifications to rows.
-
-What one of them cannot do is its row with the reason, and stops no other.
-"""
+"""From specifications to rows; one that cannot be estimated is a row with the reason."""
 
 import math
 from collections.abc import Callable, Iterable

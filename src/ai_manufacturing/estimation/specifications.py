@@ -18,11 +18,11 @@ TRANSFORMS = {
     "asinh": "asinh_measure",
 }
 # Kind of the errors, and the column of their clusters.
-COVARIANCES: dict[str, tuple[Covariance, str | None]] = {
+COVARIANCES: dict[str, tuple[Covariance, str]] = {
     "city": ("clustered", "city_id"),
     "province": ("clustered", "province_id"),
-    "iid": ("iid", None),
-    "robust": ("robust", None),
+    "iid": ("iid", "city_id"),
+    "robust": ("robust", "city_id"),
 }
 WAY_OUT = "Correct the row; seeds/_seeds.yml says what each column may hold."
 FIXED_EFFECTS = ("city year", "city group-year", "city province-year")
@@ -90,10 +90,7 @@ class EventStudyOptions(Row):
 
 
 class DynamicPanelOptions(Row):
-    """Options of estimator dynamic_panel.
-
-    Whose lag is a regressor, and the instruments of outcome and measure.
-    """
+    """Options of estimator dynamic_panel: the lagged column, and the instruments."""
 
     lagged: Literal["outcome", "measure"] = "outcome"
     lags: Annotated[tuple[int, int | None], BeforeValidator(_lag_limits)] = (2, 4)
@@ -103,10 +100,7 @@ class DynamicPanelOptions(Row):
 
 
 class InstrumentOptions(Row):
-    """Options of estimator iv_fixed_effects.
-
-    The second measurement that is the instrument, measure@provider.
-    """
+    """Options of estimator iv_fixed_effects: the instrument, measure@provider."""
 
     instrument: Annotated[str, matching(r"\w+@\w+", "measure@provider")]
 
@@ -147,18 +141,15 @@ class Specification(Row):
 
     @property
     def measure(self) -> str:
-        """What transform, weighting and scope are of.
+        """The column that transform, weighting and scope are of.
 
-        The regressor, or the outcome of an event study.
+        It is the regressor, but the outcome of an event study.
         """
         return self.outcome if isinstance(self.options, EventStudyOptions) else self.regressor
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The regressors in the order of the output.
-
-        The measure or the treatment, then the controls.
-        """
+        """The regressors in the order of the output: measure or treatment, then the controls."""
         return (self.regressor, *self.controls)
 
     @property
@@ -171,12 +162,18 @@ class Specification(Row):
     @property
     def period(self) -> str:
         """The column of the period effects."""
-        return "year" if self.fixed_effects == "city year" else "period"
+        return "year" if self.period_group is None else "period"
+
+    @property
+    def period_group(self) -> str | None:
+        """The column of the groups whose years are the periods; None if the years are."""
+        groups = {"city group-year": self.grouping, "city province-year": "province_id"}
+        return groups.get(self.fixed_effects)
 
     @model_validator(mode="after")
     def _is_supported(self) -> Self:
         estimator, covariance, effects = self.estimator, self.covariance, self.fixed_effects
-        has_clusters = COVARIANCES[covariance][1] is not None
+        has_clusters = COVARIANCES[covariance][0] == "clustered"
         is_panel, is_other = estimator == "dynamic_panel", estimator != "fixed_effects"
         for column, way_out, is_ignored in (
             ("covariance", "give city", is_panel and covariance != "city"),

@@ -1,6 +1,6 @@
 """From specifications to output tables: one row per coefficient, whatever the estimator."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -25,17 +25,29 @@ from ai_manufacturing.estimators import (
     event_study,
     fixed_effects,
     heterogeneity,
-    lag_bounds,
     two_measurements,
     wild_bootstrap,
 )
 from ai_manufacturing.estimators.event_study import WaldTest
+from ai_manufacturing.estimators.fixed_effects import Covariance
 from ai_manufacturing.estimators.inference import Fit, Inference, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 # Columns with _province after their name.
 BY_PROVINCE = ("std_error", "p_value", "conf_low", "conf_high", "degrees_of_freedom")
+# What has no value where a group is too few cities for an error.
+UNDEFINED = dict.fromkeys(
+    [
+        "std_error",
+        "statistic",
+        "conf_low",
+        "conf_high",
+        "degrees_of_freedom",
+        *(f"{name}_province" for name in BY_PROVINCE),
+    ]
+)
+UNCLUSTERED: tuple[Covariance, ...] = ("iid", "robust")  # beside the errors of an event study
 
 # What a coefficient carries of its specification.
 OF_SPECIFICATION = (
@@ -67,7 +79,8 @@ OF_TERM = {
     "conf_low": "conf_low",
     "conf_high": "conf_high",
 }
-WEAK = 10  # first-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3)
+# first-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3)
+WEAK = 10
 FEWEST_CITIES = 10  # in a group, for the clustered error of its difference from the others
 
 
@@ -129,10 +142,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
 
 
 def _on_overlap(specification: Specification, default: Specification, inputs: Inputs) -> Row:
-    """Return the coefficients of two readings on the city-years of both.
-
-    Nothing where they use the same.
-    """
+    """Return the coefficients of two readings on the city-years of both, if these differ."""
     # Part of the cities has no coefficient of a regression that tells groups of them apart.
     has_one_slope = default.grouping is None and isinstance(default.options, FixedEffectsOptions)
     other = attempted(partial(inputs.sample, default))
@@ -145,34 +155,32 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
     own = inputs.sample(specification)
     if np.array_equal(own.cells, other.cells):
         return {}
-    readings = ((specification, own), (default, other))
-    cells, count = np.intersect1d(own.cells, other.cells), -1
-    while count != len(cells):  # what is alone in a period of one reading is left out of both
-        count = len(cells)
-        for reading, sample in readings:
-            is_left = np.isin(sample.cells, cells)
-            rows = sample.rows[is_left]
-            cities, periods = (pd.factorize(rows[name])[0] for name in ("city_id", reading.period))
-            cells = sample.cells[is_left][fixed_effects.rows_without_singletons(cities, periods)]
+    _, of_own, of_other = np.intersect1d(own.cells, other.cells, return_indices=True)
+    own_rows, other_rows = own.rows.iloc[of_own], other.rows.iloc[of_other]
+    periods = own_rows[specification.period], other_rows[default.period]
+    # What is alone in a period of one reading is left out of both.
+    kept = fixed_effects.rows_without_singletons(
+        *(pd.factorize(column)[0] for column in (own_rows["city_id"], *periods))
+    )
 
-    def slope(reading: Specification, sample: Sample) -> float:
-        rows = sample.rows[np.isin(sample.cells, cells)]
-        fit, _ = fit_fixed_effects(reading, replace(sample, rows=rows), inputs)
-        return float(fit.estimates[fit.terms.index(reading.regressor)])
+    def slope(reading: Specification, rows: pd.DataFrame) -> float:
+        fit, _ = fit_fixed_effects(reading, replace(own, rows=rows.iloc[kept]), inputs)
+        return float(fit.estimates[0])
 
+    readings = ((specification, own_rows), (default, other_rows))
     slopes = (attempted(partial(slope, *reading)) for reading in readings)
     estimate, default_estimate = (
         None if isinstance(value, Sentence) else value for value in slopes
     )
     return {
-        "overlap_observation_count": len(cells),
+        "overlap_observation_count": len(kept),
         "overlap_estimate": estimate,
         "overlap_default_estimate": default_estimate,
     }
 
 
 def _years_not_reached(specification: Specification, sample: Sample) -> list[Sentence]:
-    """Return the remark on a sample that does not reach the first or the last year of its specification."""
+    """Return the remark on a sample that lacks the first or last year of its specification."""
     first, last = int(sample.rows["year"].min()), int(sample.rows["year"].max())
     if (first, last) == (specification.first_year, specification.last_year):
         return []
@@ -272,9 +280,7 @@ def fit_event_study(
     return event_study.fit(
         with_treatment(specification, sample, inputs),
         specification.outcome,
-        "treated",
         event_year=inputs.event_year,
-        omitted_year=inputs.event_year - 1,
         controls=specification.controls,
         endpoints=options.endpoints,
         window=inputs.event_window,
@@ -284,10 +290,7 @@ def fit_event_study(
 
 
 def with_treatment(specification: Specification, sample: Sample, inputs: Inputs) -> pd.DataFrame:
-    """Return the sample of an event study with column treated.
-
-    1 for cities outside the reference group, 0 in it.
-    """
+    """Return the sample of an event study with column treated, 0 in the reference group, else 1."""
     groups = sample.rows[specification.regressor].unique()
     if len(groups) > 2:
         raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
@@ -299,68 +302,20 @@ def with_treatment(specification: Specification, sample: Sample, inputs: Inputs)
 
 def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
     fit, interactions = fit_fixed_effects(specification, sample, inputs)
-    joint: Row = {}
-    replaced: dict[str, Row] = {}
-    if specification.grouping is not None:
-        replaced = _few_cities(
-            specification, specification.grouping, sample.rows, interactions, inputs
-        )
-        if not replaced:
-            joint = _joint(sentence("same_effect"), event_study.wald(fit, interactions))
-    bootstrap: Row = {}
+    rows = _with_province(fit, sample)
     if specification.covariance == "province":
         test = wild_bootstrap.test(fit.regression, 0, clusters=fit.regression.clusters)
-        bootstrap = {
-            "bootstrap_p_value": test.p_value,
-            "bootstrap_conf_low": test.conf_low,
-            "bootstrap_conf_high": test.conf_high,
-            "bootstrap_draws": test.draws,
-        }
-    return [
-        {
-            **row,
-            **of_province,
-            **joint,
-            **(bootstrap if row["term"] == specification.regressor else {}),
-            **replaced.get(row["term"], {}),
-        }
-        for row, of_province in zip(_estimates(fit), _by_province(fit, sample), strict=True)
-    ]
-
-
-def _by_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[Row]:
-    """Return the jackknife errors by province, on which conclusions rest.
-
-    Nothing where there are none.
-    """
-    provinces = pd.factorize(sample.rows["province_id"].loc[fit.regression.index], sort=True)[0]
-    return [
-        _province_columns(
-            attempted(partial(cluster_errors.crv3, fit.regression, position, provinces))
-        )
-        for position in range(len(fit.terms))
-    ]
-
-
-def _province_columns(by_province: Inference | Sentence) -> Row:
-    if isinstance(by_province, Sentence):
-        return {}
-    return {f"{name}_province": getattr(by_province, name) for name in BY_PROVINCE}
-
-
-def _few_cities(
-    specification: Specification,
-    grouping: str,
-    rows: pd.DataFrame,
-    interactions: tuple[str, ...],
-    inputs: Inputs,
-) -> dict[str, Row]:
-    """Return what replaces the errors of the differences where a group is a handful of cities."""
-    few = _handfuls(rows, grouping)
+        for name in ("p_value", "conf_low", "conf_high", "draws"):
+            rows[0][f"bootstrap_{name}"] = getattr(test, name)
+    grouping = specification.grouping
+    if grouping is None:
+        return rows
+    few = _handfuls(sample.rows, grouping)
     if not few:
-        return {}
+        joint = _joint(sentence("same_effect"), event_study.wald(fit, interactions))
+        return [row | joint for row in rows]
     p_values = heterogeneity.permutation_p_values(
-        rows,
+        sample.rows,
         specification.outcome,
         specification.regressor,
         specification.controls,
@@ -369,12 +324,27 @@ def _few_cities(
         time=specification.period,
     )
     warning = sentence("few_cities_permuted", groups=few, grouping=grouping)
-    errors = ("std_error", "statistic", "conf_low", "conf_high", "degrees_of_freedom")
-    undefined = dict.fromkeys((*errors, *(f"{name}_province" for name in BY_PROVINCE)))
-    return {
-        term: {**undefined, "p_value": p_values[term], "warnings": [warning]}
-        for term in interactions
-    }
+    for row in rows:
+        if row["term"] in p_values:
+            row |= {**UNDEFINED, "p_value": p_values[row["term"]], "warnings": [warning]}
+    return rows
+
+
+def _with_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[Row]:
+    """Return the estimates with jackknife errors by province, on which conclusions rest."""
+    provinces = pd.factorize(sample.rows["province_id"].loc[fit.regression.index], sort=True)[0]
+    rows = _estimates(fit)
+    for position, row in enumerate(rows):
+        row |= _by_province(partial(cluster_errors.crv3, fit.regression, position, provinces))
+    return rows
+
+
+def _by_province(method: Callable[[], Inference]) -> Row:
+    """Return the columns of errors by province, none where a method cannot give them."""
+    inference = attempted(method)
+    if isinstance(inference, Sentence):
+        return {}
+    return {f"{name}_province": getattr(inference, name) for name in BY_PROVINCE}
 
 
 def _handfuls(rows: pd.DataFrame, grouping: str) -> list[str]:
@@ -387,43 +357,33 @@ def _event_study(
     specification: Specification, options: EventStudyOptions, sample: Sample, inputs: Inputs
 ) -> list[Row]:
     fit = fit_event_study(specification, options, sample, inputs)
-    joint: Row = {"joint_test": fit.pre_trend_reason}
-    if fit.pre_trend is not None:
-        joint = _joint(sentence("no_early_effect"), fit.pre_trend)
+    few = _handfuls(sample.rows, specification.regressor)
     undefined: Row = {}
-    if few := _handfuls(sample.rows, specification.regressor):
-        errors = ("std_error", "p_value")
-        undefined = dict.fromkeys(
-            f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust")
-        )
-        undefined |= dict.fromkeys(f"{name}_province" for name in BY_PROVINCE)
-        undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high", "degrees_of_freedom"))
+    joint: Row = {"joint_test": fit.pre_trend}
+    if few:
         warning = sentence("few_cities", groups=few)
-        undefined["warnings"] = [warning]
+        undefined = {**UNDEFINED, "p_value": None, "warnings": [warning]}
         joint = {"joint_test": warning}
-    return [
-        {
-            **row,
-            **of_province,
-            **joint,
-            "event_time": fit.event_times[j] if j < len(fit.event_times) else None,
-            "std_error_iid": fit.unclustered.iid[j],
-            "p_value_iid": fit.unclustered.iid_p_values[j],
-            "std_error_robust": fit.unclustered.robust[j],
-            "p_value_robust": fit.unclustered.robust_p_values[j],
-            "treated_city_count": fit.treated_count,
-            **undefined,
-        }
-        for j, (row, of_province) in enumerate(
-            zip(_estimates(fit), _by_province(fit, sample), strict=True)
-        )
-    ]
+    elif isinstance(fit.pre_trend, WaldTest):
+        joint = _joint(sentence("no_early_effect"), fit.pre_trend)
+    rows = _with_province(fit, sample)
+    for row, event_time in zip(rows, fit.event_times, strict=False):
+        row["event_time"] = event_time
+    for row in rows:
+        row |= {**joint, **undefined, "treated_city_count": fit.treated_count}
+    if few:
+        return rows
+    for kind in UNCLUSTERED:
+        errors = fixed_effects.fit_partialled_out(fit.regression, fit.terms, kind)
+        for row, std_error, p_value in zip(rows, errors.std_errors, errors.p_values, strict=True):
+            row |= {f"std_error_{kind}": std_error, f"p_value_{kind}": p_value}
+    return rows
 
 
 def lagged(
     specification: Specification, options: DynamicPanelOptions
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Return the regressors of a dynamic panel, a lag first, and the columns whose lags are instruments."""
+    """Return the regressors of a dynamic panel, a lag first, and the columns that instrument."""
     outcome, measure = specification.outcome, specification.regressor
     of_outcome = options.lagged == "outcome"
     regressors = [f"L.{outcome if of_outcome else measure}", measure, *specification.controls]
@@ -443,46 +403,22 @@ def _dynamic_panel(
         steps=options.steps,
         collapse=options.collapse,
     )
-    failed = list(fit.warnings)
     remarks = (
         [sentence("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
     )
-    if options.lagged == "outcome":
-        bounds = attempted(
-            partial(lag_bounds.bounds, sample.rows, specification.outcome, regressors)
-        )
-        if isinstance(bounds, Sentence):
-            remarks.append(bounds)
-        else:
-            failed += bounds.warnings(fit)
     tests = {
+        **fit.tests,
         "instrument_count": fit.instrument_count,
-        "is_sound": not failed,
-        "warnings": [*failed, *remarks],
-        **{
-            f"{test}_{name}{suffix}": getattr(fit, f"{test}_{name}")
-            for test in ("hansen", "level_hansen", "sargan")
-            for name, suffix in (("statistic", ""), ("df", ""), ("p", "_value"))
-        },
-        **{
-            f"{test}_{name}{suffix}": getattr(fit, f"{test}_{name}")
-            for test in ("ar1", "ar2")
-            for name, suffix in (("statistic", ""), ("p", "_value"))
-        },
+        "is_sound": not fit.warnings,
+        "warnings": [*fit.warnings, *remarks],
     }
     provinces = sample.rows.drop_duplicates("city_id").set_index("city_id")["province_id"]
     clusters = pd.factorize(provinces.loc[fit.entities], sort=True)[0]
     # The period effects and the constant that follow are not reported.
-    return [
-        {
-            **row,
-            **_province_columns(
-                attempted(partial(dynamic_panel.clustered, fit, position, clusters))
-            ),
-            **tests,
-        }
-        for position, row in enumerate(_estimates(fit)[: len(regressors)])
-    ]
+    rows = _estimates(fit)[: len(regressors)]
+    for position, row in enumerate(rows):
+        row |= _by_province(partial(dynamic_panel.clustered, fit, position, clusters)) | tests
+    return rows
 
 
 def _instrumented(specification: Specification, sample: Sample) -> list[Row]:
@@ -492,7 +428,7 @@ def _instrumented(specification: Specification, sample: Sample) -> list[Row]:
         specification.regressor,
         SECOND,
         specification.controls,
-        cluster=str(COVARIANCES[specification.covariance][1]),
+        cluster=COVARIANCES[specification.covariance][1],
     )
     warnings = [sentence("unrelated_errors")]
     if fit.first_stage_f < WEAK:
@@ -508,17 +444,11 @@ def _estimates(fit: Fit) -> list[Row]:
     """Return what every estimator gives of every term."""
     common = {name: getattr(fit, name, None) for name in OF_FIT}
     columns = {column: getattr(fit, name) for column, name in OF_TERM.items()}
-    return [
-        {"term": term, **{column: values[j] for column, values in columns.items()}, **common}
-        for j, term in enumerate(fit.terms)
-    ]
+    frame = pd.DataFrame(columns, index=pd.Index(fit.terms, name="term")).reset_index()
+    return [{**row, **common} for row in frame.to_dict("records")]
 
 
 def _joint(hypothesis: Sentence, test: WaldTest) -> Row:
-    return {
-        "joint_test": hypothesis,
-        "joint_statistic": test.statistic,
-        "joint_df1": test.df1,
-        "joint_df2": test.df2,
-        "joint_p_value": test.p_value,
+    return {"joint_test": hypothesis} | {
+        f"joint_{name}": value for name, value in vars(test).items()
     }

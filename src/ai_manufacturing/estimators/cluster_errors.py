@@ -1,35 +1,32 @@
-"""Errors of one coefficient by clusters of any kind, and what the coefficient is without each of them."""
+"""Errors of one coefficient by clusters, and what the coefficient is without each of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
 from ai_manufacturing.estimators.fixed_effects import (
-    ABSORBED,
     CANCELLED,
-    COLLINEAR,
-    EXACT,
-    Effects,
     PartialledOut,
     cluster_factor,
+    least_squares,
+    partialled_out,
     rows_without_singletons,
 )
 from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-LOST = 1e-10  # a direction of which less than this share is left without a cluster is gone with it
-SAFE = (
-    0.999  # no direction has more than this share in clusters whose Gram matrix has a smaller norm
-)
-NUMBERS_AT_ONCE = 2**21  # of the matrices of pairs of clusters
-UNIDENTIFIED = 1e-9  # a coefficient is unidentified if less than this share of its regressor's variation remains
+# a direction of which less than this share is left without a cluster is gone with it
+LOST = 1e-10
+# no direction has more than this share in clusters whose Gram matrix has a smaller norm
+SAFE = 0.999
+# a coefficient is unidentified if less than this share of its regressor's variation remains
+UNIDENTIFIED = 1e-9
 FEW_COLUMNS = 32  # as many as year effects and controls have, and province-years have not
-GROUPS_AT_ONCE = 32  # whose columns fit a processor's cache
 MOST = 0.5  # share of the groups past which a result no longer rests on a few of them
 
 
@@ -54,7 +51,7 @@ class LeftOut:
 
 
 def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference:
-    """Return the usual clustered error of a coefficient, for clusters in which the entities are nested.
+    """Return the usual clustered error of a coefficient.
 
     Parameters
     ----------
@@ -63,7 +60,7 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     position : int
         Index of the regressor.
     clusters : ndarray of int, shape (n,)
-        Cluster of each row; any codes.
+        Cluster of each row, any codes; the entities are nested in them.
 
     Returns
     -------
@@ -74,8 +71,8 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     Raises
     ------
     NotEstimable
-        If an entity lies in two clusters, there are fewer than two, the outcome is fitted exactly,
-        or the variance is zero because the scores cancel in every cluster.
+        If there are fewer than two clusters, the outcome is fitted exactly, or the variance is zero
+        because the scores cancel in every cluster.
 
     Notes
     -----
@@ -90,8 +87,12 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     Nielsen and Webb (2023), "Leverage, influence, and the jackknife in clustered regression
     models", Stata Journal 23(4).
     """
-    clusters = _nested(regression, clusters)
-    return _clustered(regression, _term(regression, position), clusters)
+    clusters = renumbered(clusters)
+    term = _term(regression, position)
+    n, k = regression.design.shape
+    factor = cluster_factor(n, int(clusters.max()) + 1, k, regression.time_count)
+    scores = np.bincount(clusters, weights=term.x * term.residuals)
+    return _inference(term, factor * float(scores @ scores) / term.xx**2, clusters)
 
 
 def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference:
@@ -118,18 +119,16 @@ def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife and bootstrap methods for
     cluster-robust inference", Journal of Applied Econometrics 38(5): CRV3.
     """
-    clusters = _nested(regression, clusters)
+    clusters = renumbered(clusters)
     count = int(clusters.max()) + 1
     if count < 2:
         raise NotEstimable("too_few_clusters", count=count)
     term = _term(regression, position)
-    deleted = _deleted(term, _basis(regression, position), clusters)
-    if (deleted.xx <= UNIDENTIFIED * term.xx).any():
+    xx, xy = _without_each(term, _basis(regression, position), clusters).T
+    if (xx <= UNIDENTIFIED * term.xx).any():
         raise NotEstimable("one_cluster_identifies", count=count)
-    deviations = deleted.xy / deleted.xx - term.slope
-    return _inference(
-        term, (count - 1) / count * float(deviations @ deviations), count - 1, clusters
-    )
+    deviations = xy / xx - term.slope
+    return _inference(term, (count - 1) / count * float(deviations @ deviations), clusters)
 
 
 def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledOut:
@@ -161,7 +160,7 @@ def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledO
 
 
 def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes) -> list[LeftOut]:
-    """Return the coefficient without each group in turn, with the jackknife error of the other groups.
+    """Return the coefficient without each group, with the jackknife error of the other groups.
 
     Parameters
     ----------
@@ -178,45 +177,37 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
     Raises
     ------
     NotEstimable
-        If an entity lies in two groups, or the outcome is fitted exactly.
+        If the outcome is fitted exactly.
 
     Notes
     -----
     The estimates without each pair of groups are all that is needed, and each takes the two groups'
     rows out of the normal equations.
     """
-    labels = np.unique(groups)
-    groups = _nested(regression, groups)
+    labels, groups = np.unique(groups, return_inverse=True)
     term, basis = _term(regression, position), _basis(regression, position)
-    count, width = len(labels), basis.shape[1]
-    columns = np.column_stack([term.x, term.y])
-    rows_of = _rows_of(groups)
-    grams, rights = (
-        np.stack([basis[rows].T @ of[rows] for rows in rows_of]) for of in (basis, columns)
-    )
-    squares = np.stack([columns[rows, 0] @ columns[rows] for rows in rows_of])
-    first, second = np.triu_indices(count)
-    moments = np.empty((len(first), 2))
-    for start in range(0, len(first), max(NUMBERS_AT_ONCE // width**2, 1)):
-        part = slice(start, start + max(NUMBERS_AT_ONCE // width**2, 1))
-        one, other = first[part], second[part]
-        is_pair = (one != other).astype(float)[:, None]
-        removed = _solved(
-            grams[one] + is_pair[..., None] * grams[other],
-            rights[one] + is_pair[..., None] * rights[other],
-        )[1]
-        moments[part] = squares[one] + is_pair * squares[other] + removed[:, 0]
-    remaining = np.array([term.xx, term.x @ term.y]) - moments
-    slopes = np.full((count, count), np.nan)
-    identified = remaining[:, 0] > UNIDENTIFIED * term.xx
-    one, other = first[identified], second[identified]
-    slopes[one, other] = slopes[other, one] = remaining[identified, 1] / remaining[identified, 0]
+    rows_of, columns = _rows_of(groups), np.column_stack([term.x, term.y])
+    count = len(labels)
+    grams = np.stack([basis[rows].T @ basis[rows] for rows in rows_of])
+    rights = np.stack([basis[rows].T @ columns[rows] for rows in rows_of])
+    squares = np.stack([term.x[rows] @ columns[rows] for rows in rows_of])
+    slopes = np.full((count, count), np.nan)  # without a row's group and a column's
+    for code in range(count):
+        pairs = [sums[code:] + sums[code] for sums in (grams, rights, squares)]
+        for pair, sums in zip(pairs, (grams, rights, squares), strict=True):
+            pair[0] = sums[code]  # the group alone
+        gram, right, square = pairs
+        removed = _solved(gram, right)[1][:, 0]
+        xx, xy = (term.x @ columns - square - removed).T
+        np.divide(xy, xx, out=slopes[code, code:], where=xx > UNIDENTIFIED * term.xx)
+        slopes[code:, code] = slopes[code, code:]
     answers = []
     for code, label in enumerate(labels):
         others = np.delete(slopes[code], code)
         slope, freedom = slopes[code, code], count - 2
         estimate = None if np.isnan(slope) else float(slope * term.unit)
-        error = np.sqrt(freedom / max(count - 1, 1)) * float(np.linalg.norm(others - slope))
+        length = float(np.linalg.norm(others - slope))
+        error = np.sqrt(freedom / max(count - 1, 1)) * length
         if freedom < 1 or np.isnan(error) or error <= CANCELLED * term.unclustered_error:
             answers.append(LeftOut(int(label), estimate, None, None))
             continue
@@ -228,9 +219,7 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
 def leave_out(
     regression: PartialledOut, position: int, *, most: int | None = None
 ) -> list[LeftOut]:
-    """Return the coefficient without each entity in turn.
-
-    Estimate, error clustered by entity, and p.
+    """Return the coefficient without each entity in turn, with its error clustered by entity.
 
     Parameters
     ----------
@@ -251,46 +240,25 @@ def leave_out(
     NotEstimable
         If the outcome is fitted exactly.
     """
-    entities = regression.entities
-    firsts = np.flatnonzero(np.diff(entities, prepend=-1))
-    term = _term(regression, position)
-    basis = _basis(regression, position)
-    deleted = _deleted(term, basis, entities)
-    identified = deleted.xx > UNIDENTIFIED * term.xx
-
-    slopes = np.full(len(firsts), np.nan)
-    np.divide(deleted.xy, deleted.xx, out=slopes, where=identified)
+    term, basis = _term(regression, position), _basis(regression, position)
+    xx, xy = _without_each(term, basis, regression.entities).T
+    identified = xx > UNIDENTIFIED * term.xx
+    slopes = np.full(len(xx), np.nan)
+    np.divide(xy, xx, out=slopes, where=identified)
     moves = np.where(identified, np.abs(slopes - term.slope), -1.0)
-    chosen = np.sort(np.argsort(-moves, kind="stable")[:most])
-    lengths = np.empty(len(chosen))
-    for start in range(0, len(chosen), GROUPS_AT_ONCE):
-        part = chosen[start : start + GROUPS_AT_ONCE]
-        x, scores = basis @ deleted.shift_x[:, part], basis @ deleted.shift_y[:, part]
-        x += term.x[:, None]
-        scores += term.y[:, None]
-        scores -= slopes[part] * x
-        scores *= x
-        scores[entities[:, None] == part] = 0.0
-        lengths[start : start + GROUPS_AT_ONCE] = np.linalg.norm(
-            np.add.reduceat(scores, firsts, axis=0), axis=0
-        )
-
     answers = []
-    counts = _counts_without(regression)
-    for code, length in zip(chosen.tolist(), lengths, strict=True):
+    for code in np.sort(np.argsort(-moves, kind="stable")[:most]).tolist():
         if not identified[code]:
             answers.append(LeftOut(code, None, None, None))
             continue
-        tested = _tested(
-            regression, term, slopes[code], float(length / deleted.xx[code]), counts[code]
-        )
-        error_and_p = (None, None) if tested is None else (tested[0] * term.unit, tested[1])
-        answers.append(LeftOut(code, float(slopes[code] * term.unit), *error_and_p))
+        rest = _rest(regression, term, basis, regression.entities != code)
+        error = None if rest.error is None else rest.error * term.unit
+        answers.append(LeftOut(code, float(slopes[code] * term.unit), error, rest.p_value))
     return answers
 
 
 def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[PartialledOut, Codes]:
-    """Return the regression without some rows, for any method, and the positions of the rows that are left.
+    """Return the regression without some rows, and the positions of the rows that are left.
 
     Parameters
     ----------
@@ -302,62 +270,32 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     Returns
     -------
     regression : PartialledOut
-        What fixed_effects.partialled_out makes of the other rows, singletons dropped again; factor
-        and degrees of freedom are those of clustered errors.
+        What fixed_effects.partialled_out makes of the other rows, singletons dropped again. Its
+        outcome has lost the effects of all rows, which changes no slope.
     remaining : ndarray of int, shape (n',)
         Positions among the n, by which codes of clusters are taken along.
 
     Raises
     ------
     NotEstimable
-        If nothing is left to estimate from, or the rest does not identify every coefficient.
+        If the other rows do not identify every coefficient.
     """
-    remaining = np.flatnonzero(~rows)
-    remaining = (
-        remaining[
-            rows_without_singletons(regression.entities[remaining], regression.times[remaining])
-        ]
-        if len(remaining)
-        else remaining
+    terms = [f"regressor {j}" for j in range(regression.design.shape[1])]
+    sample = pd.DataFrame(regression.design, columns=terms).assign(
+        outcome=regression.outcome,
+        city_id=regression.entities,
+        year=regression.times,
+        cluster=regression.clusters,
     )
-    if len(remaining) == 0:
-        raise NotEstimable("nothing_left_without", count=int(rows.sum()))
-    entities, times, clusters = (
-        renumbered(codes[remaining])
-        for codes in (regression.entities, regression.times, regression.clusters)
-    )
-    n, k = len(remaining), regression.design.shape[1]
-    count = int(clusters.max()) + 1
-    factor = cluster_factor(n, count, k, int(times.max()) + 1)
-    rest = replace(
-        regression,
-        centred_outcome=regression.centred_outcome[remaining]
-        - regression.centred_outcome[remaining].mean(),
-        entities=entities,
-        times=times,
-        clusters=clusters,
-        effects=Effects(entities, times),
-        index=regression.index[remaining],
-        singletons_dropped=regression.singletons_dropped + len(rows) - int(rows.sum()) - n,
-        factor=factor,
-        degrees_of_freedom=count - 1,
-    )
-    before = np.column_stack([regression.outcome[remaining], regression.design[remaining]])
-    within = rest.effects.removed_from(before)
-    lengths = np.linalg.norm(within, axis=0)
-    if (lengths <= ABSORBED * np.linalg.norm(before - before.mean(axis=0), axis=0)).any():
-        raise NotEstimable("not_identified_without", count=int(rows.sum()))
-    design = within[:, 1:] / lengths[1:]
-    if np.linalg.svd(design, compute_uv=False)[-1] <= COLLINEAR:
-        raise NotEstimable("not_identified_without", count=int(rows.sum()))
-    return (
-        replace(rest, outcome=within[:, 0], design=design, units=regression.units / lengths[1:]),
-        remaining,
-    )
+    try:
+        rest = partialled_out(sample[~rows], "outcome", terms, cluster="cluster")
+    except NotEstimable as finding:
+        raise NotEstimable("not_identified_without", count=int(rows.sum())) from finding
+    return replace(rest, units=regression.units * rest.units), rest.index.to_numpy()
 
 
 def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | None:
-    """Remove the most influential entity again and again, until p, by errors clustered by entity, is above .05.
+    """Remove the most influential entity again and again, until p is above .05.
 
     Parameters
     ----------
@@ -367,10 +305,10 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
     Returns
     -------
     list of int or None
-        Codes of the entities without which p is above .05, in the order of their removal; empty if
-        it is with all of them, None if it would take more than half of them, or if the rest
-        identifies nothing. Their number is an upper bound of the fewest: another set that is as
-        small may do, but a smaller one was not found.
+        Codes of the entities without which p, by errors clustered by entity, is above .05, in the
+        order of their removal. Empty if p is above .05 with all of them; None if it would take more
+        than half of them, or if the rest identifies nothing. Their number is an upper bound of the
+        fewest: another set that is as small may do, but a smaller one was not found.
 
     Raises
     ------
@@ -390,42 +328,29 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
     2011.14999.
     """
     entities = regression.entities
-    term = _term(regression, position)
-    whole = _clustered(regression, term, entities)
+    whole = crv1(regression, position, entities)
     if whole.p_value is not None and whole.p_value > LEVEL:
         return []
-    basis, columns = _basis(regression, position), np.column_stack([term.x, term.y])
-    gram, right = np.zeros((basis.shape[1], basis.shape[1])), np.zeros((basis.shape[1], 2))
+    term, basis = _term(regression, position), _basis(regression, position)
     removed: list[int] = []
-    remaining = np.ones(len(entities), dtype=bool)
-    x, xx, residuals = term.x, term.xx, term.residuals
+    rest = _Rest(term.x, term.residuals, None, None)
     while len(removed) < int(MOST * regression.entity_count):
-        others = xx - np.bincount(entities, weights=x**2)
-        pulls = np.sign(whole.estimate) * np.bincount(entities, weights=x * residuals)
-        np.divide(pulls, others, out=pulls, where=others > UNIDENTIFIED * xx)
+        squares = np.bincount(entities, weights=rest.x**2)
+        xx = squares.sum()
+        pulls = np.sign(whole.estimate) * np.bincount(entities, weights=rest.x * rest.residuals)
+        np.divide(pulls, xx - squares, out=pulls, where=xx - squares > UNIDENTIFIED * xx)
         pulls[removed] = -np.inf
         removed.append(int(pulls.argmax()))
-        rows = np.flatnonzero(entities == removed[-1])
-        remaining[rows] = False
-        gram += basis[rows].T @ basis[rows]
-        right += basis[rows].T @ columns[rows]
-        x, y = ((columns + basis @ _solved(gram, right)[0]) * remaining[:, None]).T
-        xx = float(x @ x)
-        if xx <= UNIDENTIFIED * term.xx:
+        rest = _rest(regression, term, basis, ~np.isin(entities, removed))
+        if rest.p_value is None:
             return None
-        slope = float(x @ y) / xx
-        residuals = y - slope * x
-        error = float(np.linalg.norm(np.bincount(entities, weights=x * residuals))) / xx
-        tested = _tested(regression, term, slope, error, _counts_of(regression, remaining))
-        if tested is None:
-            return None
-        if tested[1] > LEVEL:
+        if rest.p_value > LEVEL:
             return removed
     return None
 
 
 class _Term(NamedTuple):
-    """A regressor and the outcome, less the effects and the other regressors, in units of the design."""
+    """A regressor and the outcome less effects and other regressors, in units of the design."""
 
     x: Floats
     y: Floats
@@ -439,107 +364,123 @@ class _Term(NamedTuple):
 def _term(regression: PartialledOut, position: int) -> _Term:
     """Project a regressor and the outcome off the other regressors.
 
-    NotEstimable if the fit is exact.
+    Raises NotEstimable if the fit is exact.
     """
-    rows, slopes, residuals = _least_squares(regression)
-    xx = 1 / float(rows[:, position] @ rows[:, position])
-    x, slope = rows[:, position] * xx, float(slopes[position])
-    y = residuals + slope * x
-    if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(regression.outcome):
+    slopes, residuals, bread = least_squares(regression)
+    if not residuals.any():
         raise NotEstimable("no_error_of_exact_fit")
-    unclustered_error = float(np.linalg.norm(x * residuals)) / xx
+    # What the other regressors leave of a regressor, over the square of its length.
+    influence = regression.design @ bread[:, position]
+    xx = 1 / float(influence @ influence)
+    x, slope = influence * xx, float(slopes[position])
+    y = residuals + slope * x
+    unclustered_error = float(np.linalg.norm(influence * residuals))
     return _Term(x, y, xx, slope, residuals, unclustered_error, float(regression.units[position]))
 
 
-@lru_cache(maxsize=2)  # the terms of a regression follow each other
-def _least_squares(regression: PartialledOut) -> tuple[Floats, Floats, Floats]:
-    """Return the pseudo-inverse of the design, shape (n, k), slopes and residuals.
-
-    A column of it is what the other regressors leave of a regressor, over the square of its length.
-    """
-    basis, triangle = np.linalg.qr(regression.design)
-    inverse = np.linalg.inv(triangle)
-    slopes = inverse @ (basis.T @ regression.outcome)
-    return basis @ inverse.T, slopes, regression.outcome - regression.design @ slopes
-
-
-def _inference(term: _Term, variance: float, degrees_of_freedom: int, clusters: Codes) -> Inference:
+def _inference(term: _Term, variance: float, clusters: Codes) -> Inference:
     """Return the test and interval of a slope from its variance in units of the design.
 
-    NotEstimable if it is zero.
+    Raises NotEstimable if the variance is zero.
     """
     leverages = np.bincount(clusters, weights=term.x**2) / term.xx
+    count = len(leverages)
     if variance <= (CANCELLED * term.unclustered_error) ** 2:
-        raise NotEstimable("no_cluster_variance", count=len(leverages))
+        raise NotEstimable("no_cluster_variance", count=count)
     return by_t(
         term.slope * term.unit,
         float(np.sqrt(variance)) * term.unit,
-        degrees_of_freedom,
-        cluster_count=len(leverages),
+        count - 1,
+        cluster_count=count,
         effective_cluster_count=1 / float(leverages @ leverages),
         largest_partial_leverage=float(leverages.max()),
     )
 
 
-def _clustered(regression: PartialledOut, term: _Term, clusters: Codes) -> Inference:
-    """Return crv1 of a term, for clusters 0, 1, ... in which the entities are nested."""
-    count = int(clusters.max()) + 1
-    n, k = regression.design.shape
-    factor = cluster_factor(n, count, k, regression.time_count)
-    scores = np.bincount(clusters, weights=term.x * term.residuals)
-    return _inference(term, factor * float(scores @ scores) / term.xx**2, count - 1, clusters)
-
-
 def _basis(regression: PartialledOut, position: int) -> Floats:
-    """Return an orthonormal basis of the periods and other regressors, less the entities' means, shape (n, r)."""
+    """Return an orthonormal basis of periods and other regressors less entities' means, (n, r)."""
     others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
     return np.column_stack([regression.effects.period_basis, others])
 
 
-class _Deleted(NamedTuple):
-    """A term without each of G groups: moments of what is left, and how the other rows move."""
-
-    xx: Floats  # (G,)
-    xy: Floats
-    shift_x: Floats  # (r, G): x of the other rows moves by basis @ shift_x
-    shift_y: Floats
+def _without_each(term: _Term, basis: Floats, groups: Codes) -> Floats:
+    """Return x'x and x'y without each of G groups of whole entities, shape (G, 2)."""
+    columns = np.column_stack([term.x, term.y])
+    removed = [_removed(basis[rows], columns[rows])[1] for rows in _rows_of(groups)]
+    return term.x @ columns - np.stack(removed)
 
 
-def _deleted(term: _Term, basis: Floats, groups: Codes) -> _Deleted:
-    """Take each group's rows out of the normal equations of x and y on the basis, whole entities at a time.
+def _removed(basis: Floats, columns: Floats) -> tuple[Floats, Floats]:
+    """Take rows of whole entities out of the normal equations of x and y on the basis.
 
     In the orthonormal basis R the equations without the rows of g are (I - R_g'R_g) a = R_g'x_g,
     where a is by how much the coefficients of x on R move. With R_gR_g', as large as g, the same is
     found: wide bases take that way.
+
+    Parameters
+    ----------
+    basis : ndarray, shape (m, r)
+        The rows that go.
+    columns : ndarray, shape (m, 2)
+        x and y of these rows.
+
+    Returns
+    -------
+    moves : ndarray, shape (r, 2)
+        By how much the coefficients of x and y on the basis move.
+    moments : ndarray, shape (2,)
+        What goes from x'x and x'y.
     """
-    count, width = int(groups.max()) + 1, basis.shape[1]
-    rows_of = _rows_of(groups)
+    if basis.shape[1] <= max(FEW_COLUMNS, len(basis)):
+        moves, removed = _solved(basis.T @ basis, basis.T @ columns)
+        return moves, columns[:, 0] @ columns + removed[0]
+    solved, removed = _solved(basis @ basis.T, columns)
+    return basis.T @ solved, removed[0]
+
+
+class _Rest(NamedTuple):
+    """A term in the rows of some entities: x and residuals, zero in the others, error and p.
+
+    Error and p are None if fewer than two clusters or no degree of freedom are left, or if the rest
+    leaves no variance. The error is in units of the design.
+    """
+
+    x: Floats
+    residuals: Floats
+    error: float | None
+    p_value: float | None
+
+
+def _rest(
+    regression: PartialledOut, term: _Term, basis: Floats, remaining: NDArray[np.bool_]
+) -> _Rest:
+    """Return a term in the remaining rows, those of whole entities, with clustered error and p."""
     columns = np.column_stack([term.x, term.y])
-    moments = np.empty((count, 2))
-    shifts = np.empty((count, width, 2))
-    narrow = [code for code, rows in enumerate(rows_of) if width <= max(FEW_COLUMNS, len(rows))]
-    if narrow:
-        parts = [(basis[rows_of[code]], columns[rows_of[code]]) for code in narrow]
-        shifts[narrow], removed = _solved(
-            np.stack([part.T @ part for part, _ in parts]),
-            np.stack([part.T @ values for part, values in parts]),
-        )
-        moments[narrow] = removed[:, 0] + np.stack([values[:, 0] @ values for _, values in parts])
-    for code in set(range(count)).difference(narrow):
-        part, values = basis[rows_of[code]], columns[rows_of[code]]
-        solved, removed = _solved(part @ part.T, values)
-        shifts[code], moments[code] = part.T @ solved, removed[0]
-    return _Deleted(
-        term.xx - moments[:, 0],
-        float(term.x @ term.y) - moments[:, 1],
-        shifts[:, :, 0].T,
-        shifts[:, :, 1].T,
-    )
+    moves, _ = _removed(basis[~remaining], columns[~remaining])
+    x, y = ((columns + basis @ moves) * remaining[:, None]).T
+    xx = float(x @ x)
+    if xx <= UNIDENTIFIED * term.xx:
+        return _Rest(x, y, None, None)
+    slope = float(x @ y) / xx
+    residuals = y - slope * x
+    scores = np.bincount(regression.entities, weights=x * residuals)
+    error = float(np.linalg.norm(scores)) / xx
+    entities, times = regression.entities[remaining], regression.times[remaining]
+    rows = rows_without_singletons(entities, times)
+    n, k = len(rows), regression.design.shape[1]
+    cities = len(np.unique(entities[rows]))
+    years = len(np.unique(times[rows]))
+    if cities < 2 or n <= k + years or error <= CANCELLED * term.unclustered_error:
+        return _Rest(x, residuals, None, None)
+    error *= float(np.sqrt(cluster_factor(n, cities, k, years)))
+    return _Rest(x, residuals, error, float(two_sided(slope / error, cities - 1)))
 
 
 def _rows_of(groups: Codes) -> list[Codes]:
     """Return the rows of each group 0, 1, ..."""
-    return np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
+    order = np.argsort(groups, kind="stable")
+    ends = np.cumsum(np.bincount(groups))
+    return np.split(order, ends[:-1])
 
 
 def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
@@ -548,7 +489,8 @@ def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
     Along a direction that is gone with the group, x and y have no component: a has none either.
     """
     if (np.linalg.norm(gram, axis=(-2, -1)) < SAFE).all():
-        direct = np.linalg.solve(np.eye(gram.shape[-1]) - gram, right).astype(float, copy=False)
+        rest = np.eye(gram.shape[-1]) - gram
+        direct = np.linalg.solve(rest, right).astype(float, copy=False)
         return direct, np.swapaxes(right, -1, -2) @ direct
     shares, directions = np.linalg.eigh(gram)
     remaining = 1 - shares
@@ -556,58 +498,3 @@ def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
     components = np.swapaxes(directions, -1, -2) @ right
     solved = inverse[..., None] * components
     return directions @ solved, np.swapaxes(components, -1, -2) @ solved
-
-
-def _counts_without(regression: PartialledOut) -> list[tuple[int, int, int]]:
-    """Return rows, entities and periods that are left without each entity, singletons dropped."""
-    cells = np.zeros((regression.entity_count, regression.time_count), dtype=np.intp)
-    cells[regression.entities, regression.times] = 1
-    others = cells.sum(axis=0) - cells
-    counts = np.column_stack(
-        [others.sum(axis=1), np.full(len(cells), len(cells) - 1), (others > 0).sum(axis=1)]
-    )
-    for code in np.flatnonzero((others == 1).any(axis=1)):
-        counts[code] = _counts_of(regression, regression.entities != code)
-    return [(n, entities, times) for n, entities, times in counts.tolist()]
-
-
-def _counts_of(regression: PartialledOut, remaining: NDArray[np.bool_]) -> tuple[int, int, int]:
-    """Return how many rows, entities and periods the remaining rows have, singletons dropped."""
-    rows = np.flatnonzero(remaining)
-    rows = rows[rows_without_singletons(regression.entities[rows], regression.times[rows])]
-    return (
-        len(rows),
-        len(np.unique(regression.entities[rows])),
-        len(np.unique(regression.times[rows])),
-    )
-
-
-def _tested(
-    regression: PartialledOut, term: _Term, slope: float, error: float, counts: tuple[int, int, int]
-) -> tuple[float, float] | None:
-    """Return clustered error and p of a slope, both in units of the design, from the error without its factor.
-
-    None if fewer than two clusters or no degree of freedom are left, or if the rest leaves no
-    variance. The counts are of rows, clusters and periods.
-    """
-    (n, cluster_count, times), k = counts, regression.design.shape[1]
-    if cluster_count < 2 or n <= k + times or error <= CANCELLED * term.unclustered_error:
-        return None
-    error = float(np.sqrt(cluster_factor(n, cluster_count, k, times)) * error)
-    return error, float(two_sided(slope / error, cluster_count - 1))
-
-
-def _is_nested(inner: Codes, outer: Codes) -> bool:
-    """Tell whether each inner group, 0, 1, ..., lies in one outer group."""
-    first = np.zeros(int(inner.max()) + 1, dtype=np.intp)
-    first[inner] = outer
-    return bool((first[inner] == outer).all())
-
-
-def _nested(regression: PartialledOut, codes: Codes) -> Codes:
-    """Return codes as 0, 1, ..., or raise NotEstimable if an entity lies in two groups."""
-    codes = renumbered(codes)
-    if not _is_nested(regression.entities, codes):
-        pairs = np.unique(np.column_stack([regression.entities, codes]), axis=0)[:, 0]
-        raise NotEstimable("entities_not_nested", count=int((np.bincount(pairs) > 1).sum()))
-    return codes

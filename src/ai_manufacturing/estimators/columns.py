@@ -1,4 +1,4 @@
-"""Columns of a sample as arrays, checked before anything is computed, and sums over groups of rows."""
+"""Columns of a sample as checked arrays, and sums over groups of rows."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,8 @@ def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = Fals
         values: Floats = sample[column].to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise NotEstimable("not_numbers", column=column) from error
-    unusable = int((~np.isfinite(values) & ~(np.isnan(values) & may_be_missing)).sum())
+    is_allowed = np.isfinite(values) | (may_be_missing & np.isnan(values))
+    unusable = int((~is_allowed).sum())
     if unusable:
         raise NotEstimable("not_finite", column=column, count=unusable)
     return values
@@ -28,7 +29,7 @@ def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = Fals
 def groups_in(sample: pd.DataFrame, column: str) -> Codes:
     """Return the groups of a column as 0, 1, ... in sorted order, shape (n,).
 
-    NotEstimable if one is missing.
+    Raises NotEstimable if one is missing.
     """
     codes: Codes = pd.factorize(sample[column], sort=True)[0].astype(np.intp)
     missing = int((codes < 0).sum())
@@ -37,32 +38,11 @@ def groups_in(sample: pd.DataFrame, column: str) -> Codes:
     return codes
 
 
-def check_one_row_per_cell(
-    entities: Codes, times: Codes, sample: pd.DataFrame, entity: str, time: str
-) -> None:
-    """Raise NotEstimable if an entity has two rows in a period: a join has gone wrong."""
-    repeated = pd.Series(entities * (int(times.max()) + 1) + times).duplicated().to_numpy()
-    if repeated.any():
-        row = int(repeated.argmax())
-        raise NotEstimable(
-            "two_rows",
-            entity=entity,
-            name=sample[entity].iloc[row],
-            time=time,
-            period=sample[time].iloc[row],
-        )
-
-
 def renumbered(codes: Codes) -> Codes:
     """Return codes as 0, 1, ... without gaps, in their order, shape (n,)."""
     return np.unique(codes, return_inverse=True)[1]
 
 
-def sums_by(codes: Codes, columns: Floats, count: int = 0) -> Floats:
-    """Sum columns, shape (n, m), over the rows of each code 0, 1, ..., shape (codes, m).
-
-    Of `count` codes at least.
-    """
-    return np.column_stack(
-        [np.bincount(codes, weights=column, minlength=count) for column in columns.T]
-    )
+def sums_by(codes: Codes, columns: Floats) -> Floats:
+    """Sum columns, shape (n, m), over the rows of each code 0, 1, ..., shape (codes, m)."""
+    return np.column_stack([np.bincount(codes, weights=column) for column in columns.T])

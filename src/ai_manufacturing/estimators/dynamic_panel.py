@@ -1,7 +1,4 @@
-"""Difference and system GMM for dynamic panels.
-
-Table 4's last column, as Stata's xtabond2 would print it.
-"""
+"""Difference and system GMM: Table 4's last column, as Stata's xtabond2 would print it."""
 
 import itertools
 import re
@@ -14,14 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from ai_manufacturing.estimators.columns import (
-    Codes,
-    Floats,
-    check_one_row_per_cell,
-    groups_in,
-    numbers_in,
-    renumbered,
-)
+from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
+from ai_manufacturing.estimators.fixed_effects import unit_columns
 from ai_manufacturing.estimators.inference import Fit, Inference, by_t, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, both, sentence
@@ -29,20 +20,15 @@ from ai_manufacturing.estimators.sentences import Sentence, both, sentence
 Flags = NDArray[np.bool_]
 
 # Each tolerance is a share of a norm, so none depends on units.
-SPANNED = 1e-9  # a regressor does not vary if less than this share of it is left beyond the period effects
-COLLINEAR = 2e-5  # as in the fixed-effects estimator, so that both name the same column
-UNIDENTIFIED = (
-    1e-8  # a slope is not identified if the instruments see less than this share of its regressor
-)
+# a slope is not identified if the instruments see less than this share of its regressor
+UNIDENTIFIED = 1e-8
 SINGULAR = 1e-12  # an eigenvalue of a weight matrix (diagonal of ones) below this is rounding error
 EXACT = 1e-9  # differenced residuals below this share of the differenced outcome are rounding error
 
-LONGEST_GRID = 400  # periods from first to last: beyond it the column holds dates or a slip, and the grid no memory
 ALL_PASS = 0.995  # a Hansen p-value that prints as 1.00
 REJECTED = 0.05
-INFLATED = (
-    10  # a variance inflated by more is near-collinearity: Marquardt (1970), Technometrics 12(3)
-)
+# a variance inflated by more is near-collinearity: Marquardt (1970), Technometrics 12(3)
+INFLATED = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,19 +47,25 @@ class DynamicPanelFit(Fit):
         Covariance of the estimates.
     instrument_count : int
         Columns of the instrument matrix that are not all zero.
-    hansen_statistic, hansen_df, hansen_p : float, int, float
-        Test of the overidentifying restrictions at the two-step estimates, also where steps is 1.
-        The degrees of freedom are the instruments that are linearly independent, less k; p is NaN
-        if that is zero.
-    sargan_statistic, sargan_df, sargan_p : float, int, float
-        The same at the one-step estimates, valid only under independent homoskedastic errors, and
-        in a system only without entity effects: read Hansen.
-    level_hansen_statistic, level_hansen_df, level_hansen_p : float, int, float
-        Difference-in-Hansen test of the instruments that a system adds in the level equation; NaN,
-        0 and NaN where there is none or the rest do not identify the model.
-    ar1_statistic, ar1_p, ar2_statistic, ar2_p : float
-        Arellano-Bond z tests for serial correlation of the differenced residuals; NaN if no entity
-        has residuals that far apart. The first is expected to reject; the second must not.
+    tests : dict of str to float
+        Specification tests, by the names of their columns in est_coefficients. A p-value is NaN if
+        there is no degree of freedom.
+
+        hansen_statistic, hansen_df, hansen_p_value: the overidentifying restrictions at the
+        two-step estimates, also where steps is 1. The degrees of freedom are the instruments that
+        are linearly independent, less k.
+
+        sargan_statistic, sargan_df, sargan_p_value: the same at the one-step estimates, valid only
+        under independent homoskedastic errors, and in a system only without entity effects: read
+        Hansen.
+
+        level_hansen_statistic, level_hansen_df, level_hansen_p_value: difference-in-Hansen, of the
+        instruments that a system adds in the level equation; NaN, 0 and NaN where there is none or
+        the rest do not identify the model.
+
+        ar1_statistic, ar1_p_value, ar2_statistic, ar2_p_value: Arellano-Bond z tests for serial
+        correlation of the differenced residuals; NaN if no entity has residuals that far apart. The
+        first is expected to reject; the second must not.
     not_instrumented : tuple of str
         The regressors that no lags instrument: they stand for themselves, taken as unrelated to the
         errors of all periods.
@@ -88,19 +80,7 @@ class DynamicPanelFit(Fit):
 
     covariance_matrix: Floats
     instrument_count: int
-    hansen_statistic: float
-    hansen_df: int
-    hansen_p: float
-    sargan_statistic: float
-    sargan_df: int
-    sargan_p: float
-    level_hansen_statistic: float
-    level_hansen_df: int
-    level_hansen_p: float
-    ar1_statistic: float
-    ar1_p: float
-    ar2_statistic: float
-    ar2_p: float
+    tests: dict[str, float]
     not_instrumented: tuple[str, ...]
     warnings: tuple[Sentence, ...]
     entities: pd.Index
@@ -146,8 +126,6 @@ def fit(
     equation: Literal["system", "difference"] = "system",
     steps: Literal[1, 2] = 2,
     collapse: bool = True,
-    entity: str = "city_id",
-    time: str = "year",
 ) -> DynamicPanelFit:
     """Estimate a dynamic panel by difference GMM (Arellano-Bond) or system GMM (Blundell-Bond).
 
@@ -158,7 +136,7 @@ def fit(
     Parameters
     ----------
     sample : DataFrame
-        One row per entity and period, in any order and with gaps. A missing value is as good as a
+        One row per city_id and year, in any order and with gaps. A missing value is as good as a
         missing row for what reads it: a row that lacks a regressor still lends its outcome to the
         lags of the next.
     outcome : str
@@ -180,8 +158,6 @@ def fit(
         residuals, with Windmeijer's correction of their errors.
     collapse : bool
         One instrument per lag instead of one per lag and period.
-    entity, time : str
-        Columns of the entities and of the periods, whole numbers.
 
     Returns
     -------
@@ -191,15 +167,11 @@ def fit(
     Raises
     ------
     NotEstimable
-        With a sentence, if: a column has infinite or non-numeric values or none at all, or periods
-        are not whole numbers; an entity appears twice in a period; lag limits are not limits, or
-        the outcome's lag has none; no entity has the consecutive periods a difference needs; a
-        regressor is constant or a linear combination of earlier ones; there are fewer independent
-        instruments than terms, or no more entities than terms, or the instruments do not identify a
-        term; the regressors fit the outcome exactly; or the corrected variance of a term is not
-        positive.
-    ValueError
-        If equation or steps is none of the values above.
+        With a sentence, if: a column has infinite or non-numeric values; lag limits are not limits;
+        no entity has the consecutive periods a difference needs; a regressor is constant or a
+        linear combination of earlier ones; there are fewer independent instruments than terms, or
+        no more entities than terms, or the instruments do not identify a term; the regressors fit
+        the outcome exactly; or the corrected variance of a term is not positive.
 
     Notes
     -----
@@ -220,35 +192,17 @@ def fit(
     efficient two-step GMM estimators", Journal of Econometrics 126(1); Roodman (2009), "How to do
     xtabond2", Stata Journal 9(1).
     """
-    if equation not in ("system", "difference") or steps not in (1, 2):
-        raise ValueError(
-            f"Unknown estimator: {equation=}, {steps=}. Valid are 'system' or 'difference', 1 or 2."
-        )
-    model = moments(
-        sample,
-        outcome,
-        regressors,
-        lag_limits,
-        equation=equation,
-        collapse=collapse,
-        entity=entity,
-        time=time,
-    )
-    terms, zx, zy, units, (n, t) = (
-        model.terms,
-        model.zx,
-        model.zy,
-        model.units,
-        model.differenced.shape,
-    )
+    model = moments(sample, outcome, regressors, lag_limits, equation=equation, collapse=collapse)
+    terms, zx, zy, units = model.terms, model.zx, model.zy, model.units
+    n, t = model.differenced.shape
     dy, dx = model.y[:, :t], model.x[:, :t]
     first = gmm_step(zx, zy, model.independent, terms, "instruments")
     de = dy - dx @ first.estimates
     if np.linalg.norm(de) <= EXACT * np.linalg.norm(dy):
         raise NotEstimable("exact_fit", name=outcome)
-    clustered = first.scores.T @ first.scores
-    second = gmm_step(zx, zy, clustered, terms, "moments of the one-step residuals")
-    final, covariance = first, first.projection @ clustered @ first.projection.T
+    meat = first.scores.T @ first.scores
+    second = gmm_step(zx, zy, meat, terms, "moments of the one-step residuals")
+    final, covariance = first, first.projection @ meat @ first.projection.T
     if steps == 2:
         final, covariance = second, _windmeijer(zx, first, second, covariance)
     variances = np.diag(covariance)
@@ -256,18 +210,23 @@ def fit(
         raise NotEstimable("variance_not_positive", name=terms[int(variances.argmin())])
 
     df = first.rank - len(terms)
-    sargan = first.distance * 2 * int(model.differenced.sum()) / float(np.sum(de**2))
-    tests: dict[str, Any] = {}
+    error_variance = float(np.sum(de**2)) / int(model.differenced.sum()) / 2
+    sargan = first.distance / error_variance
+    level_hansen, level_df = _level_hansen(model, zx, zy, meat, second, df)
+    tests: dict[str, float] = {}
     for name, statistic, freedom in (
         ("hansen", second.distance, df),
         ("sargan", sargan, df),
-        ("level_hansen", *_level_hansen(model, zx, zy, clustered, second, df)),
+        ("level_hansen", level_hansen, level_df),
     ):
-        p_value = float(special.chdtrc(freedom, statistic)) if freedom > 0 else np.nan
-        tests |= {f"{name}_statistic": statistic, f"{name}_df": freedom, f"{name}_p": p_value}
+        tests[f"{name}_statistic"] = statistic
+        tests[f"{name}_df"] = freedom
+        has_test = freedom > 0
+        tests[f"{name}_p_value"] = float(special.chdtrc(freedom, statistic)) if has_test else np.nan
     for order in (1, 2):
         z = _serial_correlation(dy - dx @ final.estimates, dx, final, covariance, order)
-        tests |= {f"ar{order}_statistic": z, f"ar{order}_p": float(two_sided(z, np.inf))}
+        tests[f"ar{order}_statistic"] = z
+        tests[f"ar{order}_p_value"] = float(two_sided(z, np.inf))
     return DynamicPanelFit(
         terms=terms,
         estimates=final.estimates * units,
@@ -278,10 +237,10 @@ def fit(
         city_count=n,
         cluster_count=n,  # any correlation within an entity
         instrument_count=model.z.shape[2],
-        **tests,
+        tests=tests,
         not_instrumented=tuple(name for name in regressors if parsed(name)[0] not in lag_limits),
         warnings=(
-            *_warnings(model.z.shape[2], n, entity, tests),
+            *_warnings(model.z.shape[2], n, tests),
             *_near_collinear(regressors, second),
         ),
         entities=model.entities,
@@ -297,28 +256,32 @@ def moments(
     *,
     equation: Literal["system", "difference"],
     collapse: bool,
-    entity: str,
-    time: str,
 ) -> Moments:
-    """Lay out what fit estimates from; parameters, and reasons for NotEstimable, are those of fit."""
+    """Lay out what fit estimates from.
+
+    Parameters, and reasons for NotEstimable, are those of fit.
+    """
+    for name, (nearest, farthest) in lag_limits.items():
+        least = 2 if name == outcome else 1
+        if nearest < least or (farthest is not None and farthest < nearest):
+            raise NotEstimable(
+                "wrong_lag_limits", name=name, nearest=nearest, farthest=str(farthest), least=least
+            )
     lagged = [parsed(regressor) for regressor in regressors]
-    _check_specification(outcome, lagged, lag_limits)
     columns = dict.fromkeys((outcome, *(name for name, _ in lagged), *lag_limits))
-    grids, periods = on_grid(sample, list(columns), entity, time)
-    scale = {
-        name: float(np.nanmax(np.abs(grid))) or 1.0 for name, grid in grids.items()
-    }  # no square can overflow
+    grids, periods = _on_grid(sample, columns)
+    # In units of the largest value, so that no square can overflow.
+    scale = {name: float(np.nanmax(np.abs(grid))) or 1.0 for name, grid in grids.items()}
     grids = {name: grid / scale[name] for name, grid in grids.items()}
 
-    x = np.stack([shifted(grids[name], lag) for name, lag in lagged], axis=-1)
+    x = np.stack([_shifted(grids[name], lag) for name, lag in lagged], axis=-1)
     levels = np.isfinite(grids[outcome]) & np.isfinite(x).all(axis=-1)
-    differenced = levels & shifted(levels, 1, absent=False)
+    differenced = levels & _shifted(levels, 1, absent=False)
     if not differenced.any():
-        raise NotEstimable("no_two_periods", entity=entity, time=time)
+        raise NotEstimable("no_two_periods")
     system = equation == "system"
-    levels = levels & (
-        system | differenced
-    )  # of difference GMM, whose level rows are zero, the difference rows
+    # of difference GMM, whose level rows are zero, the difference rows
+    levels = levels & (system | differenced)
     has_rows = levels.any(axis=1)
     grids = {name: grid[has_rows] for name, grid in grids.items()}
     x, levels, differenced = x[has_rows], levels[has_rows], differenced[has_rows]
@@ -328,22 +291,26 @@ def moments(
     years = np.flatnonzero(levels.any(axis=0))[int(system) :]
     terms = (
         *regressors,
-        *(f"{time} {periods[year]}" for year in years),
+        *(f"year {periods[year]}" for year in years),
         *(["constant"] if system else []),
     )
     if n <= len(terms):
-        raise NotEstimable("too_few_entities", entity=entity, count=n, terms=len(terms))
-    effects = np.hstack([np.arange(t)[:, None] == years, np.ones((t, int(system)))])
+        raise NotEstimable("too_few_entities", count=n, terms=len(terms))
+    is_year = np.arange(t)[:, None] == years
+    effects = np.hstack([is_year, np.ones((t, int(system)))])
+    of_each = np.broadcast_to(effects, (n, *effects.shape))
+    yx = np.concatenate([grids[outcome][..., None], x, of_each], axis=-1)
     yx = np.concatenate(
-        [grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1
-    )
-    yx = np.concatenate(
-        [_where(differenced, yx - shifted(yx, 1)), _where(levels & system, yx)], axis=1
+        [
+            _where(differenced[..., None], yx - _shifted(yx, 1)),
+            _where((levels & system)[..., None], yx),
+        ],
+        axis=1,
     )
     y, x = yx[..., 0], yx[..., 1:]
     if not y[:, :t].any():
-        raise NotEstimable("unchanged_outcome", name=outcome, time=time)
-    _check_regressors(x.reshape(-1, len(terms)), regressors, time, system)
+        raise NotEstimable("unchanged_outcome", name=outcome)
+    _check_regressors(x.reshape(-1, len(terms)), regressors, system)
     z, of_levels = _instruments(
         grids, x, differenced, levels & system, lagged, lag_limits, collapse
     )
@@ -355,9 +322,10 @@ def moments(
     norms = np.linalg.norm(half, axis=(0, 1))
     norms[norms == 0] = 1.0
     half = (half / norms).reshape(-1, len(norms))
+    scales = [scale[name] for name, _ in lagged] + [1.0] * effects.shape[1]
     return Moments(
         terms=terms,
-        entities=pd.Index(np.unique(sample[entity]))[has_rows],
+        entities=pd.Index(np.unique(sample["city_id"]))[has_rows],
         y=y,
         x=x,
         z=z / norms,
@@ -365,13 +333,12 @@ def moments(
         levels=levels,
         of_levels=of_levels,
         independent=half.T @ half,
-        units=scale[outcome]
-        / np.array([*(scale[name] for name, _ in lagged), *[1.0] * effects.shape[1]]),
+        units=scale[outcome] / np.array(scales),
     )
 
 
 def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference:
-    """Return the test of a coefficient with errors clustered by groups of entities, such as provinces.
+    """Return the test of a coefficient with errors clustered by groups of entities.
 
     Parameters
     ----------
@@ -379,7 +346,7 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
     position : int
         Index of the term.
     clusters : ndarray of int, shape (n,)
-        Group of each of fit.entities; any codes.
+        Group of each of fit.entities, 0, 1, ...: provinces.
 
     Returns
     -------
@@ -393,11 +360,10 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
     NotEstimable
         If there are fewer than two groups.
     """
-    codes = renumbered(clusters)
-    count = int(codes.max()) + 1
+    count = int(clusters.max()) + 1
     if count < 2:
         raise NotEstimable("too_few_clusters", count=count)
-    summed = np.bincount(codes, weights=fit.influence[:, position])
+    summed = np.bincount(clusters, weights=fit.influence[:, position])
     error = float(np.sqrt(count / (count - 1) * (summed @ summed)))
     return by_t(float(fit.estimates[position]), error, count - 1, cluster_count=count)
 
@@ -415,7 +381,7 @@ class GmmStep(NamedTuple):
 
 
 def parsed(regressor: str) -> tuple[str, int]:
-    """Return column and lag of a regressor.
+    """Return the column and the lag of a regressor.
 
     "gdp" is ("gdp", 0), "L.gdp" ("gdp", 1), "L2.gdp" ("gdp", 2).
     """
@@ -423,59 +389,25 @@ def parsed(regressor: str) -> tuple[str, int]:
     return (lag[2], int(lag[1] or 1)) if lag else (regressor, 0)
 
 
-def _check_specification(
-    outcome: str,
-    lagged: Sequence[tuple[str, int]],
-    lag_limits: Mapping[str, tuple[int, int | None]],
-) -> None:
-    """Raise NotEstimable if no sample could answer the specification."""
-    names = [name for name, _ in lagged]
-    if not names:
-        raise NotEstimable("no_regressor")
-    if (outcome, 0) in lagged:
-        raise NotEstimable("outcome_is_regressor", name=outcome)
-    if outcome in names and outcome not in lag_limits:
-        raise NotEstimable("lag_without_limits", name=outcome)
-    for name, (nearest, farthest) in lag_limits.items():
-        least = 2 if name == outcome else 1
-        if nearest < least or (farthest is not None and farthest < nearest):
-            raise NotEstimable(
-                "wrong_lag_limits", name=name, nearest=nearest, farthest=str(farthest), least=least
-            )
-
-
-def on_grid(
-    sample: pd.DataFrame, columns: Sequence[str], entity: str, time: str
+def _on_grid(
+    sample: pd.DataFrame, columns: Iterable[str]
 ) -> tuple[dict[str, Floats], NDArray[np.int64]]:
-    """Lay columns on the complete grid of entities and periods, so that row order and gaps cannot matter.
+    """Lay columns on the complete grid of entities and periods.
 
-    Returns a grid per column, shape (n, t), NaN where the sample has no row, and the periods, shape
-    (t,).
+    Neither row order nor gaps can matter on it. Returns a grid per column, shape (n, t), NaN where
+    the sample has no row, and the periods, shape (t,).
     """
-    values = {column: numbers_in(sample, column, may_be_missing=True) for column in columns}
-    empty = [column for column in columns if np.isnan(values[column]).all()]
-    if len(sample) and empty:
-        raise NotEstimable("no_value", column=empty[0])
-    entities, times = groups_in(sample, entity), numbers_in(sample, time)
-    if len(sample) == 0:
-        raise NotEstimable("no_observations")
-    if (times != np.round(times)).any():
-        raise NotEstimable("not_whole", column=time)
-    first, last = times.min(), times.max()
-    if last - first >= LONGEST_GRID:
-        raise NotEstimable("too_long", time=time, first=first, last=last)
-    positions = (times - first).astype(np.intp)
-    check_one_row_per_cell(entities, positions, sample, entity, time)
-    grids = {
-        column: np.full((int(entities.max()) + 1, int(last - first) + 1), np.nan)
-        for column in columns
-    }
+    entities, years = groups_in(sample, "city_id"), sample["year"].to_numpy()
+    periods = np.arange(years.min(), years.max() + 1)
+    grids = {}
     for column in columns:
-        grids[column][entities, positions] = values[column]
-    return grids, np.arange(int(first), int(last) + 1)
+        grids[column] = np.full((int(entities.max()) + 1, len(periods)), np.nan)
+        values = numbers_in(sample, column, may_be_missing=True)
+        grids[column][entities, years - periods[0]] = values
+    return grids, periods
 
 
-def shifted(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any]:
+def _shifted(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any]:
     """Shift a grid, shape (n, t, ...), along its periods."""
     earlier = np.full_like(grid, absent)
     earlier[:, lag:] = grid[:, : max(grid.shape[1] - lag, 0)]
@@ -483,30 +415,21 @@ def shifted(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any
 
 
 def _where(rows: Flags, grid: Floats) -> Floats:
-    """Return a grid, shape (n, t, m), with zero outside the rows, shape (n, t), and where it is missing."""
-    return np.where(rows[..., None] & np.isfinite(grid), grid, 0.0)
+    """Return a grid with zero where it is missing and outside the rows."""
+    return np.where(rows & np.isfinite(grid), grid, 0.0)
 
 
-def _check_regressors(design: Floats, regressors: Sequence[str], time: str, system: bool) -> None:
-    """Raise NotEstimable naming the first regressor of a design, shape (rows, k), that the others span."""
+def _check_regressors(design: Floats, regressors: Sequence[str], system: bool) -> None:
+    """Raise NotEstimable naming the first regressor that the others or the effects span.
+
+    The design, shape (rows, k), has the effects after the regressors.
+    """
     columns, effects = np.split(design, [len(regressors)], axis=1)
-    removed = sentence("effects_removed", effects=time)
     basis = np.linalg.qr(effects)[0]
     residuals = columns - basis @ (basis.T @ columns)
-    lengths = np.linalg.norm(residuals, axis=0)
-    spanned = lengths <= SPANNED * np.linalg.norm(columns, axis=0)
-    if spanned.any():
-        name = regressors[int(spanned.argmax())]
-        if system:
-            raise NotEstimable("constant_regressor", name=name, removed=removed)
-        raise NotEstimable("unchanged_regressor", name=name, time=time, removed=removed)
-    residuals /= lengths
-    collinear = np.abs(np.diag(np.linalg.qr(residuals, mode="r"))) <= COLLINEAR
-    if collinear.any():
-        j = int(collinear.argmax())
-        weights = np.linalg.lstsq(residuals[:, :j], residuals[:, j], rcond=None)[0]
-        others = [regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR]
-        raise NotEstimable("collinear", name=regressors[j], others=both(others), removed=removed)
+    removed = sentence("effects_removed", effects="year")
+    absorbed = "constant_regressor" if system else "unchanged_regressor"
+    unit_columns(residuals, columns, regressors, removed, absorbed)
 
 
 def _instruments(
@@ -518,50 +441,48 @@ def _instruments(
     lag_limits: Mapping[str, tuple[int, int | None]],
     collapse: bool,
 ) -> tuple[Floats, Flags]:
-    """Return the instruments in the rows of the design x, shape (n, 2t, l), and which lags make of the level rows."""
-    n, t = differenced.shape
-    own = x[..., [j for j, (name, _) in enumerate(lagged) if name not in lag_limits]].copy()
+    """Return the instruments in the rows of the design x, and which are lags in the level rows.
+
+    Shapes (n, 2t, l) and (l,).
+    """
+    t = differenced.shape[1]
+    uninstrumented = [j for j, (name, _) in enumerate(lagged) if name not in lag_limits]
+    own = x[..., uninstrumented].copy()
     effects = x[..., len(lagged) :].copy()
     own[:, t:] = 0.0
     if levels.any():
         effects[:, :t] = 0.0
+    none = np.zeros_like(levels)
+    difference_rows, level_rows = np.hstack([differenced, none]), np.hstack([none, levels])
 
-    def gmm_style(grid: Floats, lags: Iterable[int], rows: Flags) -> Floats:
-        """Return lags of a grid in some rows of one equation.
+    def lags_of(grid: Floats, lags: Iterable[int], rows: Flags) -> list[Floats]:
+        """Return lags of a grid in some rows, a column per lag, or per lag and period."""
+        columns = [_where(rows, np.tile(_shifted(grid, lag), 2)) for lag in lags]
+        if collapse:
+            return columns
+        of_periods: list[Floats] = []
+        for is_period in np.tile(np.eye(t), 2):
+            of_periods += [column * is_period for column in columns]
+        return of_periods
 
-        A column per lag, or per lag and period.
-        """
-        columns = [_where(rows, shifted(grid, lag)[..., None])[..., 0] for lag in lags]
-        if not collapse:
-            columns = [
-                np.where(np.arange(t) == period, column, 0.0)
-                for period in range(t)
-                for column in columns
-            ]
-        return np.stack(columns, axis=-1) if columns else np.empty((n, t, 0))
-
-    none = np.zeros((n, t, 0))
-    of_changes, of_levels = [none], [none]
+    changes: list[Floats] = []
+    level: list[Floats] = []
     for name, (nearest, farthest) in lag_limits.items():
         lags = range(nearest, t if farthest is None else min(farthest + 1, t))
-        of_changes.append(gmm_style(grids[name], lags, differenced))
-        of_levels.append(gmm_style(grids[name] - shifted(grids[name], 1), [nearest - 1], levels))
-    changes, level = (np.concatenate(blocks, axis=-1) for blocks in (of_changes, of_levels))
-    z = np.concatenate(
-        [
-            own,
-            effects,
-            np.concatenate([changes, np.zeros_like(changes)], axis=1),
-            np.concatenate([np.zeros_like(level), level], axis=1),
-        ],
-        axis=2,
-    )
+        changes += lags_of(grids[name], lags, difference_rows)
+        level += lags_of(grids[name] - _shifted(grids[name], 1), [nearest - 1], level_rows)
+    of_lags = [column[..., None] for column in (*changes, *level)]
+    z = np.concatenate([own, effects, *of_lags], axis=2)
     present = z.any(axis=(0, 1))
-    return z[..., present], (np.arange(z.shape[2]) >= z.shape[2] - level.shape[2])[present]
+    is_of_levels = np.arange(z.shape[2]) >= z.shape[2] - len(level)
+    return z[..., present], is_of_levels[present]
 
 
 def root_of_inverse(covariance: Floats) -> Floats:
-    """Return F, shape (l, r), such that FF' is the pseudo-inverse of a covariance of rank r, shape (l, l)."""
+    """Return F, shape (l, r), such that FF' is the pseudo-inverse of a covariance.
+
+    The covariance has rank r and shape (l, l).
+    """
     values, vectors = np.linalg.eigh(covariance)
     regular = values > SINGULAR * max(float(values[-1]), 0.0)
     root: Floats = vectors[:, regular] / np.sqrt(values[regular])
@@ -577,9 +498,8 @@ def gmm_step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], o
     root = root_of_inverse(covariance)
     if root.shape[1] < len(terms):
         raise NotEstimable("too_few_instruments", count=root.shape[1], weights=of, terms=len(terms))
-    seen = (root.T @ zx.sum(axis=0))[
-        :, ::-1
-    ]  # the effects first, so that the reason names a regressor
+    # the effects first, so that the reason names a regressor
+    seen = (root.T @ zx.sum(axis=0))[:, ::-1]
     lengths = np.linalg.norm(seen, axis=0)
     q, r = np.linalg.qr(seen / np.where(lengths > 0, lengths, 1.0))
     lost = np.abs(np.diag(r)) <= UNIDENTIFIED
@@ -607,20 +527,18 @@ def _windmeijer(zx: Floats, first: GmmStep, second: GmmStep, first_covariance: F
     D is the derivative of the two-step estimates with respect to the one-step ones (Windmeijer
     2005, equation 3.2).
     """
-    by_term = np.tensordot(
-        first.scores @ second.weighted, zx, axes=1
-    )  # sum of (e_i'Z_i A Z'e) Z_i'x_i
-    by_term += first.scores.T @ np.tensordot(
-        zx, second.weighted, axes=(1, 0)
-    )  # ... and of Z_i'e_i (x_i'Z_i A Z'e)
+    # sum of (e_i'Z_i A Z'e) Z_i'x_i
+    by_term = np.tensordot(first.scores @ second.weighted, zx, axes=1)
+    # ... and of Z_i'e_i (x_i'Z_i A Z'e)
+    by_term += first.scores.T @ np.tensordot(zx, second.weighted, axes=(1, 0))
     d = second.projection @ by_term
     return second.bread + d @ second.bread + second.bread @ d.T + d @ first_covariance @ d.T
 
 
 def _level_hansen(
-    model: Moments, zx: Floats, zy: Floats, clustered: Floats, full: GmmStep, df: int
+    model: Moments, zx: Floats, zy: Floats, meat: Floats, full: GmmStep, df: int
 ) -> tuple[float, int]:
-    """Return statistic and degrees of freedom of the difference-in-Hansen test of the level instruments.
+    """Return statistic and degrees of freedom of the test of the level instruments.
 
     The restricted fit keeps the full fit's covariance of the moments, so that the difference is not
     negative.
@@ -630,7 +548,7 @@ def _level_hansen(
     if len(rest) == len(model.of_levels):
         return np.nan, 0
     try:
-        without = gmm_step(zx[:, rest], zy[:, rest], clustered[square], model.terms, "rest")
+        without = gmm_step(zx[:, rest], zy[:, rest], meat[square], model.terms, "rest")
     except NotEstimable:
         return np.nan, 0
     rest_df = root_of_inverse(model.independent[square]).shape[1] - len(model.terms)
@@ -640,14 +558,12 @@ def _level_hansen(
 def _serial_correlation(
     errors: Floats, x: Floats, final: GmmStep, covariance: Floats, order: int
 ) -> float:
-    """Return the Arellano-Bond z statistic of an order.
-
-    NaN if no entity has residuals that far apart.
+    """Return the Arellano-Bond z statistic of an order; NaN if no residuals are that far apart.
 
     Takes differenced residuals, shape (n, t), and design, shape (n, t, k). The variance has the
     term of the residuals, that of the estimates, and the covariance of the two.
     """
-    earlier = shifted(errors, order, absent=0.0)
+    earlier = _shifted(errors, order, absent=0.0)
     products = (earlier * errors).sum(axis=1)
     slope = np.tensordot(earlier, x, axes=2)
     variance = (
@@ -661,7 +577,7 @@ def _serial_correlation(
 def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentence, ...]:
     """Return a warning if the moments hardly tell regressors apart.
 
-    Their slopes are then large and of opposite sign.
+    The slopes of such regressors are large and of opposite sign.
 
     The variance inflation of a regressor is 1/(1 - R2) of its weighted moments on those of the
     other regressors, once those of the period effects and the constant are removed: the diagonal of
@@ -679,23 +595,13 @@ def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentenc
     )
 
 
-def _warnings(
-    instruments: int, cities: int, entity: str, tests: Mapping[str, float]
-) -> tuple[Sentence, ...]:
+def _warnings(instruments: int, cities: int, tests: Mapping[str, float]) -> tuple[Sentence, ...]:
     """Return what a reader must be told beside the estimates."""
-    hansen, level_hansen, ar1, ar2 = (
-        tests[f"{name}_p"] for name in ("hansen", "level_hansen", "ar1", "ar2")
-    )
+    hansen, level_hansen = tests["hansen_p_value"], tests["level_hansen_p_value"]
+    ar1, ar2 = tests["ar1_p_value"], tests["ar2_p_value"]
+    more = sentence("more_instruments_than_entities", instruments=instruments, count=cities)
     warnings = (
-        (
-            instruments > cities,
-            sentence(
-                "more_instruments_than_entities",
-                instruments=instruments,
-                entity=entity,
-                count=cities,
-            ),
-        ),
+        (instruments > cities, more),
         (ar1 >= REJECTED, sentence("ar1_does_not_reject", p=ar1)),
         (ar2 < REJECTED, sentence("ar2_rejects", p=ar2)),
         (np.isnan(ar2), sentence("no_ar2")),

@@ -1,28 +1,25 @@
-"""Event study around one date.
+"""Event study around one date: equation 3 of the paper, with the joint test before the event."""
 
-Equation 3 of the paper, with the joint test of its path before the event.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import Codes, groups_in, numbers_in
-from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit, UnclusteredErrors
-from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.columns import groups_in
+from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit
+from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 Endpoints = Literal["kept", "binned", "dropped"]
 
-SINGULAR = (
-    1e-10  # an eigenvalue of a correlation matrix below this share of the largest is rounding error
-)
+OMITTED = -1  # the year since the event that the others are measured against
+# an eigenvalue of a correlation matrix below this share of the largest is rounding error
+SINGULAR = 1e-10
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,6 @@ class WaldTest:
 
     Attributes
     ----------
-    terms : tuple of str
-        The coefficients tested.
     statistic : float
         F: the Wald statistic over its number of restrictions.
     df1, df2 : int
@@ -42,7 +37,6 @@ class WaldTest:
         Upper tail of F(df1, df2).
     """
 
-    terms: tuple[str, ...]
     statistic: float
     df1: int
     df2: int
@@ -60,21 +54,15 @@ class EventStudyFit(FixedEffectsFit):
     event_times : tuple of int
         Years since the event of the leading terms; a pooled endpoint has the year nearest the
         event.
-    pre_trend : WaldTest or None
-        That all terms before the event are zero together; None if there is no such test.
-    pre_trend_reason : str or None
-        Why there is none.
+    pre_trend : WaldTest or Sentence
+        That all terms before the event are zero together, or why there is no such test.
     treated_count : int
         Treated cities that the estimates rest on, after singletons are dropped.
-    unclustered : UnclusteredErrors
-        Errors that ignore that a city's years are alike, beside those of the fit.
     """
 
     event_times: tuple[int, ...]
-    pre_trend: WaldTest | None
-    pre_trend_reason: Sentence | None
+    pre_trend: WaldTest | Sentence
     treated_count: int
-    unclustered: UnclusteredErrors
 
 
 def term(event_time: int) -> str:
@@ -110,15 +98,12 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
     (2015), section VII.
     """
     positions = [fit.terms.index(name) for name in terms]
-    if not positions:
-        raise NotEstimable("nothing_to_test")
     errors = fit.std_errors[positions]
     if (errors == 0).any():
         raise NotEstimable("exact_joint_test", terms=terms)
     # In units of the errors, so that the check does not depend on those of the regressors.
     correlations = fit.covariance_matrix[np.ix_(positions, positions)] / np.outer(errors, errors)
-    strengths, directions = np.linalg.eigh(correlations)
-    rank = int((strengths > SINGULAR * strengths[-1]).sum())
+    rank = int(np.linalg.matrix_rank(correlations, rtol=SINGULAR, hermitian=True))
     if rank < len(positions):
         raise NotEstimable(
             "singular_joint_test",
@@ -127,10 +112,9 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
             count=len(positions),
             degrees=fit.degrees_of_freedom,
         )
-    scores = directions.T @ (fit.estimates[positions] / errors)
-    statistic = float(np.sum(scores**2 / strengths)) / len(positions)
+    ratios = fit.estimates[positions] / errors
+    statistic = float(ratios @ np.linalg.solve(correlations, ratios)) / len(positions)
     return WaldTest(
-        terms=tuple(terms),
         statistic=statistic,
         df1=len(positions),
         df2=int(fit.degrees_of_freedom),
@@ -141,32 +125,29 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
 def fit(
     sample: pd.DataFrame,
     outcome: str,
-    treatment: str,
     *,
     event_year: int,
-    omitted_year: int,
     window: tuple[int, int],
     controls: Sequence[str] = (),
     endpoints: Endpoints = "kept",
-    cluster: str | None = None,
+    cluster: str = "city_id",
     covariance: Covariance = "clustered",
 ) -> EventStudyFit:
     """Regress an outcome on treatment times each year, with city and year effects.
 
-    Every coefficient is a difference from the omitted year, which has no term and no row: its zero
-    is not an estimate. All cities are treated at one date, so that none of them serves as a control
-    after its own treatment, and the weights of staggered designs do not arise.
+    Every coefficient is a difference from the year before the event, which has no term and no row:
+    its zero is not an estimate. All cities are treated at one date, so that none of them serves as
+    a control after its own treatment, and the weights of staggered designs do not arise.
 
     Parameters
     ----------
     sample : DataFrame
-        One row per city_id and year; no missing values in the columns named below.
+        One row per city_id and year; no missing values in the columns named below. Column treated
+        is 1 for treated cities and 0 for the others, in every year.
     outcome : str
         Column of the dependent variable.
-    treatment : str
-        Column that is 1 for treated cities and 0 for the others, in every year.
-    event_year, omitted_year : int
-        The year of `current`, and the year that the others are measured against.
+    event_year : int
+        The year of `current`.
     window : tuple of int
         First and last year since the event that the paper prints.
     controls : sequence of str
@@ -174,8 +155,8 @@ def fit(
     endpoints : {"kept", "binned", "dropped"}
         Years outside the window have terms of their own; are pooled into the first and the last
         term of the window; or leave the sample.
-    cluster : str, optional
-        Column of the clusters; the default is the city.
+    cluster : str
+        Column of the clusters.
     covariance : {"clustered", "iid", "robust"}
         As in fixed_effects.fit; the pre-trend test uses it too.
 
@@ -187,12 +168,9 @@ def fit(
     Raises
     ------
     NotEstimable
-        With a sentence, if: the treatment is not 0 or 1, or varies within a city; the omitted year
-        is absent; there are fewer than two treated or two untreated clusters (cities, if errors are
-        not clustered), of which a single one would be fitted exactly and lend the errors nothing; a
-        year has cities of one kind only; or for any reason of fixed_effects.fit.
-    ValueError
-        If the omitted year is outside the window.
+        With a sentence, if: the year before the event is absent; there are fewer than two treated
+        or two untreated clusters, of which a single one would be fitted exactly and lend the errors
+        nothing; a year has cities of one kind only; or for any reason of fixed_effects.fit.
 
     Notes
     -----
@@ -208,41 +186,26 @@ def fit(
     Econometrics 32(2).
     """
     data = interacted(
-        sample,
-        treatment,
-        event_year=event_year,
-        omitted_year=omitted_year,
-        window=window,
-        endpoints=endpoints,
-        cluster=cluster,
+        sample, event_year=event_year, window=window, endpoints=endpoints, cluster=cluster
     )
-    check_names(data.terms, (outcome, *controls))
     regressors = [*data.terms, *controls]
     estimated = fixed_effects.fit(
         data.sample, outcome, regressors, cluster=cluster, covariance=covariance
     )
-    pre_trend, reason = pre_trend_test(
-        estimated, [term(event_time) for event_time in data.event_times if event_time < 0]
-    )
+    before = [term(event_time) for event_time in data.event_times if event_time < 0]
+    pre_trend: WaldTest | Sentence = sentence("no_pre_trend")
+    if before:
+        pre_trend = attempted(partial(wald, estimated, before))
     return EventStudyFit(
         **vars(estimated),
         event_times=data.event_times,
         pre_trend=pre_trend,
-        pre_trend_reason=reason,
         treated_count=data.treated_count,
-        unclustered=fixed_effects.unclustered_errors(estimated.regression),
     )
 
 
-def check_names(terms: Iterable[str], columns: Sequence[str]) -> None:
-    """Raise ValueError if a column has the name of a term."""
-    for name in terms:
-        if name in columns:
-            raise ValueError(f"Column {name} has the name of a term of the event study.")
-
-
 class Interacted(NamedTuple):
-    """A sample with the terms of an event study, for whatever estimator (Poisson takes them as regressors).
+    """A sample with the terms of an event study, which Poisson takes as regressors too.
 
     Attributes
     ----------
@@ -261,40 +224,42 @@ class Interacted(NamedTuple):
 
 def interacted(
     sample: pd.DataFrame,
-    treatment: str,
     *,
     event_year: int,
-    omitted_year: int,
     window: tuple[int, int],
     endpoints: Endpoints = "kept",
-    cluster: str | None = None,
+    cluster: str = "city_id",
 ) -> Interacted:
     """Add treatment times each year to a sample, checked as fit does.
 
-    Parameters, and reasons for NotEstimable and ValueError, are those of fit.
+    Parameters, and reasons for NotEstimable, are those of fit.
     """
-    event_times, outside = event_times_in(
-        sample, event_year=event_year, omitted_year=omitted_year, window=window, endpoints=endpoints
-    )
-    omitted = omitted_year - event_year
-    for name in dict.fromkeys(("city_id", cluster or "city_id")):
-        groups_in(sample, name)  # raises where a label is missing
-    treated = _treated(sample, treatment)
+    event_times = sample["year"].to_numpy() - event_year
+    inside = (event_times >= window[0]) & (event_times <= window[1])
+    if endpoints == "binned":
+        event_times = np.clip(event_times, *window)
     if endpoints == "dropped":
-        sample, treated, event_times = sample[~outside], treated[~outside], event_times[~outside]
+        sample, event_times = sample[inside], event_times[inside]
+    treated = sample["treated"].to_numpy(dtype=bool)
 
-    rows = fixed_effects.rows_without_singletons(
-        *(groups_in(sample, name) for name in ("city_id", "year"))
-    )
-    _check_support(
-        sample.iloc[rows],
-        treated[rows],
-        event_times[rows],
-        event_year,
-        omitted,
-        cluster or "city_id",
-    )
-    times = times_with_terms(event_times[rows], omitted_year - event_year, omitted_year)
+    cities, years = (groups_in(sample, name) for name in ("city_id", "year"))
+    rows = fixed_effects.rows_without_singletons(cities, years)
+    used = np.unique(event_times[rows])
+    if OMITTED not in used:
+        raise NotEstimable("no_omitted_year", year=event_year + OMITTED)
+    for kind, is_of_kind in (("treated", treated), ("untreated", ~treated)):
+        members = rows[is_of_kind[rows]]
+        clusters = sample[cluster].iloc[members].unique()
+        if len(clusters) == 0:
+            raise NotEstimable("no_such_city", kind=kind)
+        if len(clusters) == 1:
+            raise NotEstimable("one_such_cluster", cluster=cluster, name=clusters[0], kind=kind)
+        absent = np.setdiff1d(used, event_times[members])
+        if len(absent):
+            raise NotEstimable(
+                "no_such_city_in", kind=kind, years=[str(event_year + time) for time in absent]
+            )
+    times = [int(event_time) for event_time in used if event_time != OMITTED]
     terms = {
         term(event_time): (treated & (event_times == event_time)).astype(float)
         for event_time in times
@@ -303,109 +268,5 @@ def interacted(
         sample=sample.assign(**terms),
         terms=tuple(terms),
         event_times=tuple(times),
-        treated_count=int(sample["city_id"].iloc[rows][treated[rows]].nunique()),
+        treated_count=len(np.unique(cities[rows][treated[rows]])),
     )
-
-
-def times_with_terms(event_times: Codes, omitted: int, omitted_year: int) -> list[int]:
-    """Return the years since the event that have a term.
-
-    NotEstimable if the omitted year is absent, or alone.
-    """
-    if not (event_times == omitted).any():
-        raise NotEstimable("no_omitted_year", year=omitted_year)
-    times = [int(event_time) for event_time in np.unique(event_times) if event_time != omitted]
-    if not times:
-        raise NotEstimable("only_omitted_year", year=omitted_year)
-    return times
-
-
-def event_times_in(
-    sample: pd.DataFrame,
-    *,
-    event_year: int,
-    omitted_year: int,
-    window: tuple[int, int],
-    endpoints: Endpoints,
-) -> tuple[Codes, NDArray[np.bool_]]:
-    """Return years since the event of each row, pooled where endpoints says so, and which rows the window leaves out.
-
-    Parameters, and reasons for NotEstimable and ValueError, are those of fit.
-    """
-    first, last = window
-    if not first <= omitted_year - event_year <= last:
-        raise ValueError(
-            f"The omitted year {omitted_year} is outside the window"
-            f" {event_year + first}-{event_year + last}."
-        )
-    if len(sample) == 0:
-        raise NotEstimable("no_observations")
-    groups_in(sample, "year")  # raises where a year is missing
-    years = numbers_in(sample, "year")
-    if (odd := years != np.round(years)).any():
-        raise NotEstimable("not_whole_years", column="year", value=years[odd][0])
-    event_times = years.astype(np.intp) - event_year
-    outside = (event_times < first) | (event_times > last)
-    return (np.clip(event_times, first, last) if endpoints == "binned" else event_times), outside
-
-
-def pre_trend_test(
-    estimated: FixedEffectsFit, terms: Sequence[str]
-) -> tuple[WaldTest | None, Sentence | None]:
-    """Return the joint test of the terms before the event, or the reason why there is none."""
-    if not terms:
-        return None, sentence("no_pre_trend")
-    try:
-        return wald(estimated, terms), None
-    except NotEstimable as finding:
-        return None, finding.reason
-
-
-def _treated(sample: pd.DataFrame, treatment: str) -> NDArray[np.bool_]:
-    """Return who is treated, shape (n,) of bool, or raise NotEstimable if that is not a fixed trait of a city."""
-    values = numbers_in(sample, treatment)
-    odd = (values != 0) & (values != 1)
-    if odd.any():
-        raise NotEstimable("not_binary", column=treatment, value=values[odd][0])
-    shares = (
-        pd.Series(values, index=sample.index)
-        .groupby(sample["city_id"])
-        .transform("mean")
-        .to_numpy()
-    )
-    varying = (shares > 0) & (shares < 1)
-    if varying.any():
-        name = sample["city_id"].iloc[int(varying.argmax())]
-        raise NotEstimable("moving_treatment", entity="city_id", name=name, column=treatment)
-    treated: NDArray[np.bool_] = values == 1
-    return treated
-
-
-def _check_support(
-    rows: pd.DataFrame,
-    treated: NDArray[np.bool_],
-    event_times: Codes,
-    event_year: int,
-    omitted: int,
-    grouped: str,
-) -> None:
-    """Raise NotEstimable if a comparison lacks one of its two sides, or has a single cluster on it."""
-    if not (event_times == omitted).any():
-        raise NotEstimable("no_omitted_year", year=event_year + omitted)
-    for kind, members in (("treated", treated), ("untreated", ~treated)):
-        check_clusters(rows[grouped][members], kind)
-        absent = np.setdiff1d(event_times, event_times[members])
-        if len(absent):
-            years = [str(event_year + event_time) for event_time in absent]
-            raise NotEstimable("no_such_city_in", kind=kind, years=years)
-
-
-def check_clusters(clusters: pd.Series, kind: str) -> None:
-    """Raise NotEstimable if cities of a kind lie in fewer than two clusters."""
-    labels = clusters.unique()
-    if len(labels) == 0:
-        raise NotEstimable("no_such_city", kind=kind)
-    if len(labels) == 1:
-        raise NotEstimable(
-            "one_such_cluster", cluster=str(clusters.name), name=labels[0], kind=kind
-        )

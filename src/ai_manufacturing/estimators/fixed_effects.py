@@ -1,39 +1,36 @@
-"""Two-way fixed effects.
-
-Equation 1 of the paper, with the errors that fixest and reghdfe would print.
-"""
+"""Two-way fixed effects: equation 1 of the paper, with the errors of fixest and reghdfe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from ai_manufacturing.estimators.columns import (
     Codes,
     Floats,
-    check_one_row_per_cell,
     groups_in,
     numbers_in,
     renumbered,
     sums_by,
 )
-from ai_manufacturing.estimators.inference import Fit, ratios, two_sided
+from ai_manufacturing.estimators.inference import Fit
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import both, sentence
+from ai_manufacturing.estimators.sentences import Sentence, both, sentence
 
 Covariance = Literal["clustered", "iid", "robust"]
 
 # Each tolerance is a share of a norm, so none depends on units.
 ABSORBED = 1e-6  # a column is absorbed if less than this share of its variation is left within
 ROUNDING = 1e-12  # ... or less than this share of its largest value, which is rounding error
-COLLINEAR = 2e-5  # fixest's default, and just above the 1e-5 of PanelOLS, so that ours names the column first
-DEPENDENT = (
-    1e-9  # a direction of the period dummies of less strength than this share of the most is none
-)
+# fixest's default, and just above the 1e-5 of PanelOLS, so that ours names the column first
+COLLINEAR = 2e-5
+# a direction of the period dummies of less strength than this share of the most is none
+DEPENDENT = 1e-9
 EXACT = 1e-9  # residuals below this share of the outcome's within variation are rounding error
 CANCELLED = 1e-6  # an error below this share of the one with less freedom is rounding error
 
@@ -110,45 +107,6 @@ def cluster_factor(observations: int, clusters: int, slopes: int, years: int) ->
     return clusters / (clusters - 1) * (observations - 1) / (observations - parameters)
 
 
-def unclustered_degrees_of_freedom(observations: int, cities: int, slopes: int, years: int) -> int:
-    """Residual degrees of freedom n-K where no effect is nested in a cluster.
-
-    K = slopes + cities + years - 1.
-
-    Parameters
-    ----------
-    observations, cities, slopes, years : int
-        Rows, cities, regressors and years in the estimation sample.
-
-    Returns
-    -------
-    int
-        n-K, which divides the residual sum of squares of iid errors, enters the factor n/(n-K) of
-        robust ones, and is the degrees of freedom of t for both.
-
-    Raises
-    ------
-    NotEstimable
-        If n <= K.
-
-    References
-    ----------
-    The default of fixest for "iid" and "hetero"; Stata's regress on all dummies, plain and with
-    vce(robust).
-    """
-    parameters = slopes + cities + years - 1
-    if observations <= parameters:
-        raise NotEstimable(
-            "too_many_parameters_unclustered",
-            observations=observations,
-            parameters=parameters,
-            slopes=slopes,
-            cities=cities,
-            years=years,
-        )
-    return observations - parameters
-
-
 class Effects:
     """The effects of one sample, factored once for all columns that they are removed from.
 
@@ -180,48 +138,37 @@ class Effects:
         self._inverse = directions[:, regular] / strengths[regular] @ directions[:, regular].T
         self.rank = len(self._sizes) + int(regular.sum())
 
-    def summed(self, columns: Floats) -> Floats:
-        """Sum columns, shape (n, m), over each entity's rows, shape (entities, m)."""
-        sums: Floats = self._of_entity @ columns
-        return sums
-
     def removed_from(self, columns: Floats) -> Floats:
         """Project columns, shape (n, m), off the dummies: exactly, in unbalanced panels too."""
-        residuals = self.centred(columns)
+        residuals: Floats = (
+            columns - (self._of_entity @ columns / self._sizes[:, None])[self._entities]
+        )
         of_periods = self._inverse @ (self._of_time @ residuals)
         residuals -= of_periods[self._times]
         residuals += (self._shares @ of_periods)[self._entities]
         return residuals
 
-    def centred(self, columns: Floats) -> Floats:
-        """Take the mean over each entity's rows off columns, shape (n, m)."""
-        residuals: Floats = (
-            columns - (self._of_entity @ columns / self._sizes[:, None])[self._entities]
-        )
-        return residuals
-
     @cached_property
     def period_basis(self) -> Floats:
-        """An orthonormal basis of the period dummies less the entities' means, shape (n, rank - entities)."""
+        """An orthonormal basis of the period dummies less the entities' means.
+
+        Shape (n, rank - entities).
+        """
         basis: Floats = self._weights[self._times] - (self._shares @ self._weights)[self._entities]
         return basis
 
 
 def indicators(codes: Codes) -> sparse.csr_array:
-    """Return the dummies of a factor, a row per group.
-
-    Their product with columns sums these by group.
-    """
+    """Return the dummies of a factor, a row per group, whose product with columns sums by group."""
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes))])
     rows = np.argsort(codes, kind="stable")
-    return sparse.csr_array((np.ones(len(codes)), rows, ends), shape=(len(ends) - 1, len(codes)))
+    shape = (len(ends) - 1, len(codes))
+    return sparse.csr_array((np.ones(len(codes)), rows, ends), shape=shape)
 
 
 @dataclass(frozen=True, eq=False)
 class PartialledOut:
-    """A regression with the effects removed.
-
-    What the coefficients and their covariance are computed from.
+    """A regression with the effects removed, from which coefficients and errors are computed.
 
     Attributes
     ----------
@@ -241,10 +188,6 @@ class PartialledOut:
         Labels of the rows in the sample, which tell what else is known of each.
     singletons_dropped : int
         Rows of the sample that are not among the n.
-    factor : float
-        What the bare covariance is multiplied by.
-    degrees_of_freedom : int
-        Degrees of freedom of t.
     """
 
     outcome: Floats
@@ -257,8 +200,12 @@ class PartialledOut:
     effects: Effects
     index: pd.Index
     singletons_dropped: int
-    factor: float
-    degrees_of_freedom: int
+
+    @property
+    def factor(self) -> float:
+        """Small-sample factor of the covariance by these clusters."""
+        n, k = self.design.shape
+        return cluster_factor(n, self.cluster_count, k, self.time_count)
 
     @property
     def entity_count(self) -> int:
@@ -281,12 +228,11 @@ def fit(
     outcome: str,
     regressors: Sequence[str],
     *,
-    entity: str = "city_id",
     time: str = "year",
-    cluster: str | None = None,
+    cluster: str = "city_id",
     covariance: Covariance = "clustered",
 ) -> FixedEffectsFit:
-    """Regress an outcome on regressors with entity and period effects.
+    """Regress an outcome on regressors with city and period effects.
 
     The effects are removed once, and numpy fits what is left. PanelOLS of linearmodels gives the
     same slopes, and after the factor below the same errors, by a second route
@@ -295,17 +241,16 @@ def fit(
     Parameters
     ----------
     sample : DataFrame
-        One row per entity and period, in any order and with gaps; no missing values in the columns
+        One row per city_id and period, in any order and with gaps; no missing values in the columns
         named below.
     outcome : str
         Column of the dependent variable.
     regressors : sequence of str
         Columns of the k regressors.
-    entity, time : str
-        Columns of the two effects.
-    cluster : str, optional
-        Column of the clusters, in which the entities must be nested (province). The default is the
-        entity.
+    time : str
+        Column of the period effects.
+    cluster : str
+        Column of the clusters of clustered errors, in which the cities are nested.
     covariance : {"clustered", "iid", "robust"}
         Errors may be dependent within a cluster; are independent with one variance; or are
         independent, each with a variance of its own (HC1).
@@ -318,24 +263,21 @@ def fit(
     Raises
     ------
     NotEstimable
-        With a sentence, if: a column has missing, non-finite or non-numeric values; an entity
-        appears twice in a period or in two clusters; no observation is left; there are fewer than
-        two periods or (clustered) clusters, or no residual degree of freedom; the outcome or a
-        regressor does not vary within; a regressor is a linear combination of earlier ones; or the
-        scores cancel in every cluster (two entities, each its own cluster) or (robust) are zero in
-        every row, so that the error is zero whatever the data.
-    ValueError
-        If a cluster is named for errors that are not clustered.
+        With a sentence, if: a column has missing, non-finite or non-numeric values; no observation
+        is left; there are fewer than two (clustered) clusters, or no residual degree of freedom;
+        the outcome or a regressor does not vary within; a regressor is a linear combination of
+        earlier ones; or the scores cancel in every cluster (two cities, each its own cluster), so
+        that the error is zero whatever the data.
 
     Notes
     -----
     Clustered: cluster_factor times the sandwich of the clustered scores, t(G-1). iid: RSS/(n-K)
-    times the inverse of X'X; robust: n/(n-K) times the sandwich of the single scores; both t(n-K),
-    K from unclustered_degrees_of_freedom.
+    times the inverse of X'X; robust: n/(n-K) times the sandwich of the single scores; both t(n-K)
+    with K = slopes + the rank of the effects, as fixest's "iid" and "hetero".
 
-    Effects of a panel that falls into unconnected pieces are counted as if it were connected
-    (fixest's default): K is then too large by the number of pieces less one, and the errors too
-    large by a trifle.
+    Clustered errors count the effects of a panel that falls into unconnected pieces as if it were
+    connected (fixest's default): K is then too large by the number of pieces less one, and the
+    errors too large by a trifle.
 
     In a panel with fixed effects and few years HC1 is inconsistent as the number of cities grows,
     and iid errors ignore that a city's years are alike: both are here to be set beside the
@@ -348,28 +290,61 @@ def fit(
     50(2); Stock and Watson (2008), "Heteroskedasticity-robust standard errors for fixed effects
     panel data regression", Econometrica 76(1).
     """
-    if covariance != "clustered" and cluster is not None:
-        raise ValueError(f"{covariance} errors use no clusters; remove cluster={cluster}.")
-    regression = partialled_out(
-        sample,
-        outcome,
-        regressors,
-        entity=entity,
-        time=time,
-        cluster=cluster,
-        covariance=covariance,
-    )
-    fitted = least_squares(regression)
-    variance = _covariance(regression, fitted, covariance)
-    if fitted.residuals.any() and covariance != "iid":
-        _check_errors(regression, fitted, variance, covariance, regressors, cluster or entity)
-    unexplained = fitted.residuals @ fitted.residuals
+    regression = partialled_out(sample, outcome, regressors, time=time, cluster=cluster)
+    fitted = fit_partialled_out(regression, regressors, covariance)
+    slopes = least_squares(regression)
+    if covariance == "clustered" and slopes.residuals.any():
+        influence = regression.design @ slopes.bread * slopes.residuals[:, None]
+        unclustered = np.linalg.norm(influence, axis=0) * regression.units
+        cancelled = fitted.std_errors <= CANCELLED * unclustered
+        if cancelled.any():
+            name = regressors[int(cancelled.argmax())]
+            count = regression.cluster_count
+            raise NotEstimable("scores_cancel", name=name, count=count, cluster=cluster)
+    return fitted
+
+
+def fit_partialled_out(
+    regression: PartialledOut, terms: Sequence[str], covariance: Covariance
+) -> FixedEffectsFit:
+    """Return the estimates of a regression with errors of a kind.
+
+    An error may be zero, where fit raises NotEstimable.
+
+    Parameters
+    ----------
+    regression : PartialledOut
+    terms : sequence of str
+        Names of its regressors.
+    covariance : {"clustered", "iid", "robust"}
+        As in fit.
+
+    Raises
+    ------
+    NotEstimable
+        If clustered errors have fewer than two clusters.
+    """
+    slopes, residuals, bread = least_squares(regression)
+    n, k = regression.design.shape
+    scores = regression.design * residuals[:, None]
+    if covariance == "clustered":
+        scores = sums_by(regression.clusters, scores)
+        freedom, factor = regression.cluster_count - 1, regression.factor
+    else:
+        freedom = n - k - regression.effects.rank
+        factor = n / freedom
+    influence = scores @ bread
+    variance = factor * influence.T @ influence
+    unexplained = residuals @ residuals
+    if covariance == "iid":
+        variance = unexplained / freedom * bread
+    units = regression.units
     return FixedEffectsFit(
-        terms=tuple(regressors),
-        estimates=fitted.slopes * regression.units,
-        std_errors=np.sqrt(np.diag(variance)) * regression.units,
-        covariance_matrix=variance * np.outer(regression.units, regression.units),
-        observation_count=len(regression.outcome),
+        terms=tuple(terms),
+        estimates=slopes * units,
+        std_errors=np.sqrt(np.diag(variance)) * units,
+        covariance_matrix=variance * np.outer(units, units),
+        observation_count=n,
         city_count=regression.entity_count,
         year_count=regression.time_count,
         singletons_dropped=regression.singletons_dropped,
@@ -377,46 +352,10 @@ def fit(
             1 - unexplained / (regression.centred_outcome @ regression.centred_outcome)
         ),
         r2_within=float(1 - unexplained / (regression.outcome @ regression.outcome)),
-        degrees_of_freedom=regression.degrees_of_freedom,
+        degrees_of_freedom=freedom,
         cluster_count=regression.cluster_count if covariance == "clustered" else None,
         regression=regression,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class UnclusteredErrors:
-    """Errors that take all observations as independent, to be set beside clustered ones.
-
-    Attributes
-    ----------
-    iid, robust : ndarray, shape (k,)
-        Errors with one variance; with a variance of each observation's own (HC1).
-    iid_p_values, robust_p_values : ndarray, shape (k,)
-        Two-sided, from t(n-K); NaN where the error is zero.
-    """
-
-    iid: Floats
-    robust: Floats
-    iid_p_values: Floats
-    robust_p_values: Floats
-
-
-def unclustered_errors(regression: PartialledOut) -> UnclusteredErrors:
-    """Return the errors of fit with covariance "iid" and "robust", for a regression made with whatever covariance.
-
-    Raises
-    ------
-    NotEstimable
-        If there is no residual degree of freedom.
-    """
-    n, k = regression.design.shape
-    free = unclustered_degrees_of_freedom(n, regression.entity_count, k, regression.time_count)
-    regression = replace(regression, degrees_of_freedom=free, factor=n / free)
-    fitted = least_squares(regression)
-    kinds: tuple[Covariance, ...] = ("iid", "robust")
-    errors = [np.sqrt(np.diag(_covariance(regression, fitted, covariance))) for covariance in kinds]
-    p_values = [two_sided(ratios(fitted.slopes, error), free) for error in errors]
-    return UnclusteredErrors(*(error * regression.units for error in errors), *p_values)
 
 
 def partialled_out(
@@ -424,10 +363,8 @@ def partialled_out(
     outcome: str,
     regressors: Sequence[str],
     *,
-    entity: str = "city_id",
     time: str = "year",
-    cluster: str | None = None,
-    covariance: Covariance = "clustered",
+    cluster: str = "city_id",
 ) -> PartialledOut:
     """Check a sample as fit does, drop its singletons, and remove the effects from its columns.
 
@@ -438,44 +375,19 @@ def partialled_out(
     PartialledOut
         The regression that is left, in one order of the rows and free of units.
     """
-    if not regressors:
-        raise NotEstimable("no_regressor")
-    clusters_named = entity if cluster is None else cluster
     values = np.column_stack([numbers_in(sample, column) for column in (outcome, *regressors)])
-    labels = {
-        column: groups_in(sample, column)
-        for column in dict.fromkeys((entity, time, clusters_named))
-    }
+    labels = [groups_in(sample, column) for column in ("city_id", time, cluster)]
     if len(sample) == 0:
         raise NotEstimable("no_observations")
-    check_one_row_per_cell(labels[entity], labels[time], sample, entity, time)
-    if clusters_named != entity:
-        _check_nested(labels[entity], labels[clusters_named], sample, entity, clusters_named)
-
-    for key, name in (("one_period", time), ("one_cluster", clusters_named)):
-        if labels[name].max() == 0 and (name == time or covariance == "clustered"):
-            raise NotEstimable(key, name=name)
-
-    rows = rows_without_singletons(labels[entity], labels[time])
+    rows = rows_without_singletons(*labels[:2])
     if len(rows) == 0:
-        raise NotEstimable("nothing_left", entity=entity, time=time, count=len(sample))
+        raise NotEstimable("nothing_left", time=time, count=len(sample))
     # One order for the sums, so that the last digits do not depend on the order of the rows
     # delivered.
-    rows = rows[np.lexsort((labels[time][rows], labels[entity][rows]))]
+    rows = rows[np.lexsort((labels[1][rows], labels[0][rows]))]
     values = values[rows]
-    entities, times, clusters = (
-        renumbered(labels[name][rows]) for name in (entity, time, clusters_named)
-    )
+    entities, times, clusters = (renumbered(codes[rows]) for codes in labels)
     n, k = len(rows), len(regressors)
-    entity_count, time_count, cluster_count = (
-        int(codes.max()) + 1 for codes in (entities, times, clusters)
-    )
-    if covariance == "clustered":
-        factor = cluster_factor(n, cluster_count, k, time_count)
-        degrees_of_freedom = cluster_count - 1
-    else:
-        degrees_of_freedom = unclustered_degrees_of_freedom(n, entity_count, k, time_count)
-        factor = n / degrees_of_freedom
 
     # Centred and in units of the largest value: keeps digits, and no square can overflow.
     scale = np.abs(values).max(axis=0)
@@ -484,17 +396,12 @@ def partialled_out(
     values -= values.mean(axis=0)
     effects = Effects(entities, times)
     if n <= k + effects.rank:
-        raise NotEstimable(
-            "saturated", observations=n, slopes=k, effects=effects.rank, entity=entity, time=time
-        )
+        raise NotEstimable("saturated", observations=n, slopes=k, effects=effects.rank, time=time)
+    removed = sentence("effects_removed", effects=both(["city_id", time]))
     within = effects.removed_from(values)
-    if _absorbed(within[:, 0], values[:, 0]):
-        raise NotEstimable(
-            "constant_outcome",
-            name=outcome,
-            removed=sentence("effects_removed", effects=both([entity, time])),
-        )
-    design, norms = _unit_columns(within[:, 1:], values[:, 1:], regressors, entity, time)
+    if _absorbed(within[:, :1], values[:, :1])[0]:
+        raise NotEstimable("constant_outcome", name=outcome, removed=removed)
+    design, norms = unit_columns(within[:, 1:], values[:, 1:], regressors, removed)
 
     return PartialledOut(
         outcome=within[:, 0],
@@ -507,12 +414,10 @@ def partialled_out(
         effects=effects,
         index=sample.index[rows],
         singletons_dropped=len(sample) - n,
-        factor=factor,
-        degrees_of_freedom=degrees_of_freedom,
     )
 
 
-class _Slopes(NamedTuple):
+class Slopes(NamedTuple):
     """Slopes in the units of the design, and what their covariance is made from."""
 
     slopes: Floats
@@ -520,7 +425,8 @@ class _Slopes(NamedTuple):
     bread: Floats
 
 
-def least_squares(regression: PartialledOut) -> _Slopes:
+@lru_cache(maxsize=2)  # the terms of a regression follow each other
+def least_squares(regression: PartialledOut) -> Slopes:
     """Fit what the effects leave: the slopes of the whole regression by Frisch-Waugh-Lovell."""
     design = regression.design
     bread = np.linalg.inv(design.T @ design).astype(np.float64, copy=False)
@@ -528,66 +434,51 @@ def least_squares(regression: PartialledOut) -> _Slopes:
     residuals = regression.outcome - design @ slopes
     if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(regression.outcome):
         residuals = np.zeros_like(residuals)
-    return _Slopes(slopes, residuals, bread)
+    return Slopes(slopes, residuals, bread)
 
 
-def _covariance(regression: PartialledOut, fitted: _Slopes, covariance: Covariance) -> Floats:
-    """Return the covariance of the slopes, small-sample factor included, shape (k, k)."""
-    if covariance == "iid":
-        return fitted.residuals @ fitted.residuals / regression.degrees_of_freedom * fitted.bread
-    scores = regression.design * fitted.residuals[:, None]
-    if covariance == "clustered":
-        scores = sums_by(regression.clusters, scores)
-    influence = scores @ fitted.bread
-    return regression.factor * influence.T @ influence
+def rows_without_singletons(entities: Codes, *periods: Codes, entity_effects: int = 1) -> Codes:
+    """Return the positions left when rows that effects fit exactly are dropped until none is.
 
-
-def _check_nested(
-    entities: Codes, clusters: Codes, sample: pd.DataFrame, entity: str, cluster: str
-) -> None:
-    """Raise NotEstimable if an entity lies in two clusters.
-
-    Its effect would have to be counted in K.
-    """
-    first = np.zeros(int(entities.max()) + 1, dtype=np.intp)
-    first[entities[::-1]] = clusters[::-1]
-    moved = first[entities] != clusters
-    if moved.any():
-        name = sample[entity].iloc[int(moved.argmax())]
-        raise NotEstimable("not_nested", entity=entity, name=name, cluster=cluster)
-
-
-def rows_without_singletons(entities: Codes, times: Codes, *, entity_effects: int = 1) -> Codes:
-    """Return the positions left when rows that effects fit exactly are dropped until none is, shape (n',).
-
-    Those are rows alone in their period, and those of an entity that has no more rows than effects
-    of its own.
+    Those are rows alone in a period, of each of several kinds of periods, and those of an entity
+    that has no more rows than effects of its own. Shape (n',).
     """
     rows = np.arange(len(entities))
     while True:
         alone = np.zeros(len(rows), dtype=bool)
-        for codes, effects in ((entities[rows], entity_effects), (times[rows], 1)):
-            alone |= np.bincount(codes)[codes] <= effects
+        for codes, effects in ((entities, entity_effects), *((times, 1) for times in periods)):
+            alone |= np.bincount(codes[rows])[codes[rows]] <= effects
         if not alone.any():
             return rows
         rows = rows[~alone]
 
 
-def _absorbed(within: Floats, centred: Floats) -> bool:
-    """Tell whether what the effects leave of a column, shape (n,), is nothing but rounding error."""
+def _absorbed(within: Floats, centred: Floats) -> NDArray[np.bool_]:
+    """Return of which columns, shape (n, k), the effects leave nothing but rounding error."""
     rounding = ROUNDING * np.sqrt(len(centred))
-    return bool(np.linalg.norm(within) <= max(ABSORBED * np.linalg.norm(centred), rounding))
+    least = np.maximum(ABSORBED * np.linalg.norm(centred, axis=0), rounding)
+    return np.asarray(np.linalg.norm(within, axis=0) <= least)
 
 
-def _unit_columns(
-    within: Floats, centred: Floats, regressors: Sequence[str], entity: str, time: str
+def unit_columns(
+    within: Floats,
+    centred: Floats,
+    regressors: Sequence[str],
+    removed: Sentence,
+    absorbed: str = "constant_regressor",
 ) -> tuple[Floats, Floats]:
-    """Scale partialled-out regressors to unit length, after checking that each one identifies a slope.
+    """Scale partialled-out regressors to unit length, and check that each identifies a slope.
 
     Parameters
     ----------
     within, centred : ndarray, shape (n, k)
         Regressors after and before the effects are removed.
+    regressors : sequence of str
+        Their names.
+    removed : Sentence
+        What was removed.
+    absorbed : str
+        Key of the sentence on a regressor that the effects absorb.
 
     Returns
     -------
@@ -601,53 +492,16 @@ def _unit_columns(
         Naming the first regressor that is absorbed by the effects, or spanned by the ones before
         it.
     """
-    removed = sentence("effects_removed", effects=both([entity, time]))
+    is_absorbed = _absorbed(within, centred)
+    if is_absorbed.any():
+        raise NotEstimable(absorbed, name=regressors[int(is_absorbed.argmax())], removed=removed)
     norms = np.linalg.norm(within, axis=0)
-    design = np.empty_like(within)
-    basis = np.empty_like(within)
-    for j, name in enumerate(regressors):
-        if _absorbed(within[:, j], centred[:, j]):
-            raise NotEstimable("constant_regressor", name=name, removed=removed)
-        design[:, j] = within[:, j] / norms[j]
-        rest = design[:, j] - basis[:, :j] @ (basis[:, :j].T @ design[:, j])
-        length = np.linalg.norm(rest)
-        if length <= COLLINEAR:
-            weights = np.linalg.lstsq(design[:, :j], design[:, j], rcond=None)[0]
-            others = both([regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR])
-            raise NotEstimable("collinear", name=name, others=others, removed=removed)
-        basis[:, j] = rest / length
+    design = within / norms
+    is_collinear = np.abs(np.diag(np.linalg.qr(design, mode="r"))) <= COLLINEAR
+    if is_collinear.any():
+        j = int(is_collinear.argmax())
+        before, column = design[:, :j], design[:, j]
+        weights = np.linalg.lstsq(before, column, rcond=None)[0]
+        others = [regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR]
+        raise NotEstimable("collinear", name=regressors[j], others=both(others), removed=removed)
     return design, norms
-
-
-def _check_errors(
-    regression: PartialledOut,
-    fitted: _Slopes,
-    variance: Floats,
-    covariance: Covariance,
-    regressors: Sequence[str],
-    cluster: str,
-) -> None:
-    """Raise NotEstimable if an error is zero.
-
-    Scores sum to zero in every cluster, or rows are fitted exactly.
-    """
-    if covariance == "clustered":
-        scale = np.linalg.norm(regression.design @ fitted.bread * fitted.residuals[:, None], axis=0)
-    else:
-        scale = (
-            np.sqrt(np.diag(fitted.bread))
-            * np.linalg.norm(fitted.residuals)
-            / np.sqrt(len(fitted.residuals))
-        )
-    errors = np.sqrt(
-        np.maximum(np.diag(variance), 0.0)
-    )  # rounding can leave a zero variance below zero
-    cancelled = errors <= CANCELLED * scale
-    if not cancelled.any():
-        return
-    name = regressors[int(cancelled.argmax())]
-    if covariance == "clustered":
-        raise NotEstimable(
-            "scores_cancel", name=name, count=regression.cluster_count, cluster=cluster
-        )
-    raise NotEstimable("scores_zero", name=name)

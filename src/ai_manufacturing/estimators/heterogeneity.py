@@ -1,7 +1,4 @@
-"""Slopes that differ between groups of cities, in one pooled regression.
-
-The difference has a p-value of its own.
-"""
+"""Slopes that differ between groups of cities in one regression, and p-values of differences."""
 
 from collections.abc import Sequence
 
@@ -9,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import groups_in
+from ai_manufacturing.estimators.columns import Codes, Floats, sums_by
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
@@ -43,7 +40,7 @@ def interact(
     Raises
     ------
     NotEstimable
-        If a city changes its group, a group is missing, or there is none beside the reference.
+        If no city is in the reference group, or none beside it.
 
     Notes
     -----
@@ -51,16 +48,6 @@ def interact(
     that to its slope; with group_year as the periods of fixed_effects.fit each group has its own.
     With those and all regressors interacted the slopes are the ones of split samples.
     """
-    codes = groups_in(sample, group)
-    cities = groups_in(sample, "city_id")
-    moved = pd.Series(codes).groupby(cities).transform("nunique").to_numpy() > 1
-    if moved.any():
-        raise NotEstimable(
-            "moving_group",
-            entity="city_id",
-            name=sample["city_id"].iloc[int(moved.argmax())],
-            group=group,
-        )
     values = sorted(sample[group].unique())
     if reference not in values:
         groups = [str(value) for value in values] or ["none"]
@@ -75,9 +62,9 @@ def interact(
     return sample.assign(**columns), tuple(columns)
 
 
-def group_year(sample: pd.DataFrame, group: str, *, time: str = "year") -> pd.Series:
+def group_year(sample: pd.DataFrame, group: str) -> pd.Series:
     """Return a label of each row's group and year, to serve as the periods of fixed_effects.fit."""
-    return sample[group].astype(str) + " " + sample[time].astype(str)
+    return sample[group].astype(str) + " " + sample["year"].astype(str)
 
 
 def permutation_p_values(
@@ -130,42 +117,34 @@ def permutation_p_values(
     rows = sample.sort_values(["city_id", time], ignore_index=True)
     _, interactions = interact(rows, regressor, group, reference)
     regression = fixed_effects.partialled_out(rows, outcome, [regressor, *controls], time=time)
-    if regression.singletons_dropped:
-        raise NotEstimable("has_singletons")
-    names, labels = np.unique(
-        rows.groupby("city_id", sort=True)[group].first().to_numpy().astype(str),
-        return_inverse=True,
-    )
-    rng = np.random.default_rng(seed)
-    permuted = np.column_stack([labels, *(rng.permutation(labels) for _ in range(draws))])[
-        groups_in(rows, "city_id")
-    ]
+    cities = regression.entities
+    measure = (rows[regressor] / rows[regressor].abs().max()).to_numpy(dtype=float)
     others = [name.removeprefix(f"{regressor}:") for name in interactions]
-    slopes = rows[regressor].to_numpy(dtype=float)[:, None]
-    columns = np.stack(
-        [slopes * (permuted == np.flatnonzero(names == name)) for name in others], axis=-1
+    names, labels = np.unique(
+        rows.drop_duplicates("city_id")[group].to_numpy(dtype=str), return_inverse=True
     )
-    within = regression.effects.removed_from(columns.reshape(len(rows), -1))
-    within -= regression.design @ np.linalg.lstsq(regression.design, within, rcond=None)[0]
-    partialled = within.reshape(columns.shape)
-    fitted = (
-        regression.design @ np.linalg.lstsq(regression.design, regression.outcome, rcond=None)[0]
-    )
-    outcome_left = regression.outcome - fitted
-    crossed = np.einsum("idk,i->dk", partialled, outcome_left)
-    # A pseudo-inverse: cities drawn without the measure have no slope to differ, and a difference
-    # of zero.
-    inverses = np.linalg.pinv(np.einsum("idk,idl->dkl", partialled, partialled), hermitian=True)
-    differences = np.einsum("dkl,dl->dk", inverses, crossed)
-    residuals = outcome_left[:, None] - np.einsum("idk,dk->id", partialled, differences)
-    starts = np.flatnonzero(np.diff(groups_in(rows, "city_id"), prepend=-1))
-    scores = np.add.reduceat(partialled * residuals[:, :, None], starts, axis=0)
-    variances = np.square(np.einsum("dkl,gdl->gdk", inverses, scores)).sum(axis=0)
-    # Each over its own clustered error: cities differ in how much their measure varies, and raw
-    # slopes do not compare.
-    statistics = np.abs(differences) / np.sqrt(np.where(variances > 0, variances, np.inf))
-    larger = (statistics[1:] >= statistics[0] * (1 - 1e-9)).sum(axis=0)
-    return {
-        name: (1 + int(count)) / (1 + draws)
-        for name, count in zip(interactions, larger, strict=True)
-    }
+
+    def statistics(labels: Codes) -> Floats:
+        """Return each difference over its clustered error, if cities are in these groups.
+
+        Cities differ in how much their measure varies, and raw slopes do not compare.
+        """
+        of_others = names[labels][cities][:, None] == others
+        within = regression.effects.removed_from(measure[:, None] * of_others)
+        design = np.column_stack([within, regression.design])
+        # A pseudo-inverse: cities drawn without the measure have no slope to differ, and a
+        # difference of zero.
+        bread = np.linalg.pinv(design.T @ design, hermitian=True)
+        slopes = bread @ (design.T @ regression.outcome)
+        scores = design * (regression.outcome - design @ slopes)[:, None]
+        variances = np.square(sums_by(cities, scores) @ bread).sum(axis=0)
+        variances[variances <= 0] = np.inf
+        t: Floats = np.abs(slopes) / np.sqrt(variances)
+        return t[: len(others)]
+
+    own, rng = statistics(labels), np.random.default_rng(seed)
+    larger = np.zeros(len(others))
+    for _ in range(draws):
+        larger += statistics(rng.permutation(labels)) >= own * (1 - 1e-9)
+    p_values = (1 + larger) / (1 + draws)
+    return dict(zip(interactions, p_values.tolist(), strict=True))

@@ -98,10 +98,7 @@ def by_t(estimate: float, std_error: float, degrees_of_freedom: float, **rest: A
 
 
 def two_sided(statistics: Any, degrees_of_freedom: float) -> Any:
-    """Return the two-sided p-values of t statistics.
-
-    Of normal ones if the degrees of freedom are infinite.
-    """
+    """Return the two-sided p-values of t statistics, or of z if degrees of freedom are infinite."""
     tails = -np.abs(statistics)
     return 2 * (
         special.ndtr(tails)
@@ -111,10 +108,7 @@ def two_sided(statistics: Any, degrees_of_freedom: float) -> Any:
 
 
 def quantile(degrees_of_freedom: float, level: float = LEVEL) -> float:
-    """Return what |t| exceeds with the probability of a level.
-
-    |z| if the degrees of freedom are infinite.
-    """
+    """Return what |t| exceeds with the probability of a level, or |z| if degrees are infinite."""
     share = 1 - level / 2
     return float(
         special.ndtri(share)

@@ -1,7 +1,4 @@
-"""What the estimators raise when the data cannot answer.
-
-The reason becomes a row beside the estimates.
-"""
+"""What the estimators raise when the data cannot answer: the reason of a row of estimates."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,7 +1,4 @@
-"""Sentences on estimates in English and Chinese.
-
-Reasons, warnings and hypotheses, from one catalogue.
-"""
+"""Reasons, warnings and hypotheses in English and Chinese, from one catalogue."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -33,7 +30,7 @@ NOTHING = Sentence("", "")
 def sentence(key: str, **values: Value) -> Sentence:
     """Return a sentence of sentences.yml with its values.
 
-    Numbers, names, sequences of names, or other sentences.
+    Values are numbers, names, sequences of names, or other sentences.
 
     Raises
     ------
@@ -71,10 +68,7 @@ def both(names: Sequence[str]) -> Sentence:
 
 
 def in_columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with each sentence in two columns.
-
-    English by its name, Chinese with _zh after it.
-    """
+    """Return a row with each sentence in two columns, the Chinese one with _zh after its name."""
     columns: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Sentence):

@@ -100,7 +100,7 @@ def instrumented(
         observation_count=observations,
         city_count=regression.entity_count,
         cluster_count=regression.cluster_count,
-        degrees_of_freedom=regression.degrees_of_freedom,
+        degrees_of_freedom=regression.cluster_count - 1,
         first_stage_estimate=float(first.estimates[0]),
         first_stage_f=float(first.statistics[0] ** 2),
     )

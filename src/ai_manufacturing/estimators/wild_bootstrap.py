@@ -1,7 +1,4 @@
-"""Wild cluster bootstrap of one coefficient.
-
-Inference where clusters are few or unequal, as provinces are.
-"""
+"""Wild cluster bootstrap of one coefficient, for clusters that are few or unequal: provinces."""
 
 # ruff: noqa: PT028 - `test` is no test of pytest
 
@@ -13,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.columns import Codes, Floats, sums_by
 from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import sentence
@@ -33,7 +30,7 @@ def test(
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Inference:
-    """Test one coefficient by the wild cluster bootstrap with the null imposed on the residuals (WCR).
+    """Test one coefficient by the wild cluster bootstrap, the null imposed on residuals (WCR).
 
     Each draw keeps the fit under the null and turns its residuals by one random sign per cluster; t
     is recomputed with clustered errors, whose small-sample factor is the same in every draw and
@@ -133,15 +130,17 @@ def sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, bool]:
     enumerated = 2 ** (clusters - 1) < ENUMERATED_BELOW
     if enumerated:
         # A vector and its negative give the same |t|: the first sign is fixed.
-        vectors = np.array([(1.0, *signs) for signs in product((1.0, -1.0), repeat=clusters - 1)])
+        others = product((1.0, -1.0), repeat=clusters - 1)
+        vectors = np.array([(1.0, *signs) for signs in others])
     else:
-        vectors = np.random.default_rng(seed).choice(np.array([-1.0, 1.0]), size=(draws, clusters))
+        rng = np.random.default_rng(seed)
+        vectors = rng.choice(np.array([-1.0, 1.0]), size=(draws, clusters))
     vectors.flags.writeable = False
     return vectors, enumerated
 
 
 def monte_carlo_error(p_value: float, draws: int, enumerated: bool) -> float:
-    """Return the standard error that a p-value owes to the draws: none if they are all there are."""
+    """Return the standard error that a p-value owes to draws, zero if they are enumerated."""
     return 0.0 if enumerated else float(np.sqrt(p_value * (1 - p_value) / draws))
 
 
@@ -189,7 +188,7 @@ class Resampled:
             raise NotEstimable("no_bootstrap")
         influence = regression.design @ fitted.bread[:, position]  # slope = influence' outcome
         scores = influence * e
-        sums = np.bincount(clusters, weights=scores, minlength=count)
+        sums = np.bincount(clusters, weights=scores)
         self._variance = float(sums @ sums)
         if self._variance <= fixed_effects.CANCELLED**2 * (scores @ scores):
             raise NotEstimable("no_cluster_variance", count=count)
@@ -197,17 +196,16 @@ class Resampled:
         self.std_error = float(np.sqrt(self.factor * self._variance))
 
         x = influence / (influence @ influence)
-        of_e, of_x = _of_residuals(regression, clusters, count, influence, (e, x))
+        of_e, of_x = (_of_residuals(regression, clusters, influence, column) for column in (e, x))
 
         self._shift_e = vectors @ sums
-        self._shift_x = vectors @ np.bincount(clusters, weights=influence * x, minlength=count)
+        self._shift_x = vectors @ np.bincount(clusters, weights=influence * x)
         scores_e, scores_x = vectors @ of_e.T, vectors @ of_x.T
         self._ee = np.einsum("ij,ij->i", scores_e, scores_e)
         self._ex = np.einsum("ij,ij->i", scores_e, scores_x)
         self._xx = np.einsum("ij,ij->i", scores_x, scores_x)
-        self._same = (vectors == vectors[:, :1]).all(
-            axis=1
-        )  # one sign for all clusters: the sample's own t
+        # One sign for all clusters is the sample's own t.
+        self._same = (vectors == vectors[:, :1]).all(axis=1)
 
     def squares(self, delta: float) -> Floats:
         """Return t squared of each draw, shape (draws,), without the small-sample factor."""
@@ -219,7 +217,10 @@ class Resampled:
         return squares
 
     def p_value(self, delta: float, counted: int) -> float:
-        """Return the share of draws at least as extreme as the sample, which is `counted` beside them or is not."""
+        """Return the share of draws at least as extreme as the sample.
+
+        The sample is one of them, or is `counted` beside them.
+        """
         extreme = int((self.squares(delta) >= delta**2 / self._variance * (1 - TIE)).sum())
         return (counted + extreme) / (counted + len(self._shift_e))
 
@@ -228,7 +229,10 @@ class Resampled:
         return self.slope + self._end(-1, counted), self.slope + self._end(+1, counted)
 
     def _end(self, sign: int, counted: int) -> float:
-        """Return the delta on one side of the estimate where the test begins to reject, by doubling and bisection."""
+        """Return the delta on one side of the estimate where the test begins to reject.
+
+        It is found by doubling and bisection.
+        """
         inside, outside = 0.0, sign * np.sqrt(self._variance)
         for _ in range(DOUBLINGS):
             if self.p_value(outside, counted) <= LEVEL:
@@ -248,30 +252,30 @@ class Resampled:
 def _of_residuals(
     regression: fixed_effects.PartialledOut,
     clusters: Codes,
-    count: int,
     influence: Floats,
-    turned: tuple[Floats, Floats],
-) -> list[Floats]:
-    """Sum influence times what the regression leaves of a column that is turned in one cluster, shape (G, G) each.
+    column: Floats,
+) -> Floats:
+    """Sum influence times what the regression leaves of a column that is turned in one cluster.
 
-    A row's cluster is that of the influence, a column's the one turned. The regression takes off
-    the means of the entities, and then the part in a basis of the periods and the regressors.
+    Shape (G, G): a row's cluster is that of the influence, a column's the one turned. The
+    regression takes off the means of the entities, and then the part in a basis of the periods and
+    the regressors.
     """
     basis = np.column_stack([regression.effects.period_basis, np.linalg.qr(regression.design)[0]])
-    of_clusters = fixed_effects.indicators(clusters)
     cells = clusters * regression.entity_count + regression.entities
+    shape = (int(clusters.max()) + 1, regression.entity_count)
 
     def sums(column: Floats) -> tuple[Floats, Floats]:
-        of_cells: Floats = np.bincount(
-            cells, weights=column, minlength=count * regression.entity_count
-        ).astype(float)
-        return of_cells.reshape(count, -1), np.asarray(of_clusters @ (basis * column[:, None]))
+        """Sum a column by cluster and entity, and its products with the basis by cluster."""
+        of_cells: Floats = np.bincount(cells, weights=column, minlength=shape[0] * shape[1]).astype(
+            float
+        )
+        return of_cells.reshape(shape), sums_by(clusters, basis * column[:, None])
 
     means, loadings = sums(influence)
-    means /= np.bincount(regression.entities)
-    turned_sums = []
-    for column in turned:
-        of_entities, of_basis = sums(column)
-        own: Floats = np.diag(np.bincount(clusters, weights=influence * column, minlength=count))
-        turned_sums.append(own - means @ of_entities.T - loadings @ of_basis.T)
-    return turned_sums
+    of_entities, of_basis = sums(column)
+    own = np.diag(np.bincount(clusters, weights=influence * column))
+    left: Floats = (
+        own - means / np.bincount(regression.entities) @ of_entities.T - loadings @ of_basis.T
+    )
+    return left

@@ -32,9 +32,7 @@ def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
     rows = tables.with_treatment(specification, case.sample, inputs)
     data = event_study.interacted(
         rows.assign(counted=np.expm1(rows[specification.outcome])),
-        "treated",
         event_year=inputs.event_year,
-        omitted_year=inputs.event_year - 1,
         window=inputs.event_window,
     )
     estimated = fit(
@@ -71,9 +69,8 @@ def fit(
     outcome: str,
     regressors: Sequence[str],
     *,
-    entity: str = "city_id",
     time: str = "year",
-    cluster: str | None = None,
+    cluster: str = "city_id",
 ) -> PoissonFit:
     """Regress a count on regressors with two effects by Poisson quasi-maximum likelihood.
 
@@ -82,7 +79,7 @@ def fit(
 
     Parameters
     ----------
-    sample, regressors, entity, time, cluster
+    sample, regressors, time, cluster
         As in fixed_effects.fit.
     outcome : str
         Column of the counts, none below zero.
@@ -117,7 +114,7 @@ def fit(
     while True:
         try:
             regression = fixed_effects.partialled_out(
-                rows, outcome, regressors, entity=entity, time=time, cluster=cluster
+                rows, outcome, regressors, time=time, cluster=cluster
             )
         except NotEstimable as finding:
             if not separated:

@@ -13,7 +13,6 @@ from scipy import special
 from ai_manufacturing.estimators.fixed_effects import (
     EXACT,
     PartialledOut,
-    unclustered_degrees_of_freedom,
 )
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
@@ -142,7 +141,7 @@ def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
     Society B 82(1); sensemakr, golden numbers in tests/python/golden.
     """
     n, k = regression.design.shape
-    dof = unclustered_degrees_of_freedom(n, regression.entity_count, k, regression.time_count)
+    dof: int = n - k - regression.effects.rank
     if dof < 2:
         raise NotEstimable("no_freedom_for_a_confounder")
     f2 = t_statistic**2 / dof  # of Cohen
