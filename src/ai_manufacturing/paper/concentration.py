@@ -58,7 +58,7 @@ def _lines(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...]
             title=None, labelExpr=words_for("datum.label", labels), columns=1, labelLimit=300
         )
         others = [(f"{other}:Q", text.plain_label(other, language), ".3f") for other in also]
-        return (
+        lines: alt.TopLevelMixin = (
             alt.Chart(TABLE)
             .mark_line(point=alt.OverlayMarkDef(size=45))
             .encode(
@@ -73,6 +73,7 @@ def _lines(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...]
             )
             .properties(width="container", height=220)
         )
+        return lines
 
     def describe(language: str) -> str:
         parts = []

@@ -47,7 +47,7 @@ def _firms(release: Release, text: Catalogue) -> Figure | None:
         )
         scale = alt.Scale(domain=[*series], range=[*series.values()])
         index = text.plain("firms_index", language, first=first)
-        return (
+        lines: alt.TopLevelMixin = (
             alt.Chart(TABLE)
             .mark_line(point=alt.OverlayMarkDef(size=45))
             .encode(
@@ -62,6 +62,7 @@ def _firms(release: Release, text: Catalogue) -> Figure | None:
             )
             .properties(width="container", height=230)
         )
+        return lines
 
     title, note = (text.both(key, **numbers) for key in ("firms_title", "firms_note"))
     return figure("firms", title, data, draw, text.words("alt_firms", **numbers), note)
