@@ -122,8 +122,10 @@ final as (
         cities.name_en,
         cities.province_name_zh,
         cities.province_name_en,
-        grouped.group_name = grouped.reference_group as is_reference
+        grouped.group_name = grouped.reference_group as is_reference,
+        groupings.is_stratum
     from grouped
+    inner join groupings using (grouping)
     left join cities using (city_id)
 )
 

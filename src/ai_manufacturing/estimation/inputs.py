@@ -30,7 +30,7 @@ PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 PANEL_ROLES = ("outcome", "control", "completeness")
 SECOND = "second_measure"  # role and column of another provider's measurement of the measure
 # Groupings within which weights are permuted over cities.
-STRATA = {"none": (), "region_size": ("region", "large_gdp")}
+STRATA = ("none", "region_size")
 MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
 OF_MEASURES = ["city_id", "year", "measure", "weighting", "scope", "is_mechanical", *MEASURED]
 
@@ -510,11 +510,14 @@ class Inputs:
         return cities.map(self._groups.get(grouping, {}))
 
     def strata_of(self, strata: str, cities: pd.Series) -> Codes:
-        """Return the stratum of each city, a row of STRATA, as 0, 1, ...
+        """Return the stratum of each city as 0, 1, ..., by a name of STRATA.
 
-        A city in no group is in a stratum too.
+        region_size has the groups of all groupings that are strata; a city in no group is in a
+        stratum too.
         """
-        labels = [self.group_of(name, cities).fillna("none") for name in STRATA[strata]]
+        rows = self.groups[self.groups["is_stratum"].astype(bool)]
+        names = sorted(rows["grouping"].unique()) if strata == "region_size" else []
+        labels = [self.group_of(name, cities).fillna("none") for name in names]
         everyone = pd.Series(0, cities.index)
         codes: Codes = cities.groupby([everyone, *labels]).ngroup().to_numpy()
         return codes

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.rows import answered, of_each, reason_row
@@ -264,13 +265,23 @@ class _Panel:
         self._cells[self._city, self._year_codes] = np.arange(len(panel))
         flagged = set().union(*inputs.flagged(specification, sample).values())
         city_count = first.groupby("province_id")["city_id"].transform("size")
-        largest = inputs.group_of("five_largest", first["city_id"])
         self._left_out = {
             "all": np.zeros(len(first), dtype=bool),
             "without_flagged": first["city_id"].isin(flagged).to_numpy(),
             "without_municipalities": city_count.eq(1).to_numpy(),
-            "without_five_largest": largest.eq("largest").to_numpy(),
         }
+
+    def _leaves_out(self, city_sample: str) -> NDArray[np.bool_]:
+        """Return whether a sample leaves each city out.
+
+        `without_<grouping>` leaves out those that are in another group than the reference.
+        """
+        if city_sample not in self._left_out:
+            grouping = city_sample.removeprefix("without_")
+            groups = self._inputs.group_of(grouping, pd.Series(self.cities))
+            others = groups.notna() & groups.ne(self._inputs.reference_group(grouping))
+            self._left_out[city_sample] = others.to_numpy()
+        return self._left_out[city_sample]
 
     def sample(self, choice: Choice) -> Codes:
         """Return the positions of the city-years that have all that a combination asks for.
@@ -282,7 +293,7 @@ class _Panel:
         measure = self._measure(choice)
         complete = np.isfinite(self._own(measure)) & np.isfinite(self._scaling(measure))
         complete &= (choice["first_year"] <= self._years) & (self._years <= choice["last_year"])
-        complete &= ~self._left_out[choice["city_sample"]][self._city]
+        complete &= ~self._leaves_out(choice["city_sample"])[self._city]
         variables = self._variables(choice)
         for variable in variables:
             complete &= np.isfinite(self._values(variable))
