@@ -279,9 +279,10 @@ class _Panel:
         if city_sample not in self._left_out:
             grouping = city_sample.removeprefix("without_")
             groups = self._inputs.group_of(grouping, pd.Series(self.cities))
-            others = groups.notna() & groups.ne(self._inputs.reference_group(grouping))
-            self._left_out[city_sample] = others.to_numpy()
-        return self._left_out[city_sample]
+            reference = self._inputs.reference_group(grouping)
+            self._left_out[city_sample] = (groups.notna() & groups.ne(reference)).to_numpy()
+        left_out: NDArray[np.bool_] = self._left_out[city_sample]
+        return left_out
 
     def sample(self, choice: Choice) -> Codes:
         """Return the positions of the city-years that have all that a combination asks for.
