@@ -76,10 +76,7 @@ def test_what_is_wrong_with_a_file_of_such_a_name_or_its_members_is_one_line(
     gbk(project, "firms", "空.csv", "")
     assert fault().splitlines() == [
         "firms/\\xbf\\xd5.csv: the file is empty. Ask the provider for the file again.",
-        (
-            "firms/a.zip: a member's name is marked as UTF-8 but is not valid UTF-8. Ask the"
-            " provider for the files unpacked."
-        ),
+        "firms/a.zip: not a complete zip archive. Ask the provider for the file again.",
     ]
 
 

@@ -21,7 +21,7 @@ from ai_manufacturing.landing import declarations
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.readers import containers
-from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER, Archive
+from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER
 from ai_manufacturing.system.declared import Declared, faults
 
 DESCRIPTION = "extract_set.yml"
@@ -96,7 +96,7 @@ class DeliveredFile:
     file_path: str
     source: Source | None = None
     file_name_values: dict[str, str] = field(default_factory=dict)
-    member: tuple[Archive, zipfile.ZipInfo] | None = None
+    member: tuple[zipfile.ZipFile, zipfile.ZipInfo] | None = None
     hint: str | None = None
 
     @property
@@ -135,8 +135,7 @@ class DeliveredFile:
             yield from containers.stream_member(*self.member)
             return
         with self.path.open("rb") as content:
-            while chunk := content.read(containers.CHUNK):
-                yield chunk
+            yield from containers.chunks(content)
 
 
 def extract_set(folder: Path) -> ExtractSet:
@@ -393,7 +392,7 @@ def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
     finally:
         for file in files:
             if file.member is not None:
-                file.member[0].opened.close()
+                file.member[0].close()
 
 
 def is_utf_8(name: str) -> bool:
@@ -430,7 +429,7 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
     try:
         members = containers.members(archive)
     except FileFault:
-        archive.opened.close()
+        archive.close()
         raise
     for name, info in members.items():
         if not is_no_delivery(name):
@@ -447,5 +446,5 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
             ]
     if any(file.source for file in files):
         return files
-    archive.opened.close()
+    archive.close()
     return [DeliveredFile(path, file_path, hint=declarations.nearest(shown, sources))]

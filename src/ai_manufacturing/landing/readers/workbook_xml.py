@@ -57,7 +57,9 @@ def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
         part = posixpath.normpath(targets.get(link, ""))[1:]
         if part in book.namelist():
             name = sheet.get("name", "")
-            cells[name] = _cells(name, _elements(book, part, "row"), numbers, is_calculated=not asks)
+            cells[name] = _cells(
+                name, _elements(book, part, "row"), numbers, is_calculated=not asks
+            )
     return cells
 
 
