@@ -1,7 +1,6 @@
 """The deliveries of an extract set: what is new lands, and the log records what changed."""
 
 import datetime
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -77,10 +76,7 @@ def _deliveries(
 ) -> pa.Table:
     others: list[dict[str, Any]] = []
     if as_of is None:
-        files, others = land_folder([*declared.values()], folder)
-        present = [file | {"is_named_by_folder": described.is_named_by_folder} for file in files]
-        if described.is_named_by_folder:
-            _refuse_renamed(described.name, present, folder)
+        present, others = land_folder([*declared.values()], folder)
         with _writing("the log of deliveries"):
             events = log.record(folder, described.name, present)
     else:
@@ -184,17 +180,6 @@ def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
         f"as_of_delivery {as_of}: the store has no deliveries of {name}, only of: {others}. Set"
         " EXTRACTS_DIR to the folder of one of them, or LANDING_DIR to the store of this one."
     )
-
-
-def _refuse_renamed(name: str, present: list[dict[str, Any]], folder: Path) -> None:
-    """Ask whether a folder without a log holds a set that the store knows under another name."""
-    for other, shared, held in log.continued_under_another_name(folder, name, present)[:1]:
-        raise LandingError(
-            f"{settings.extracts_dir()}: the store has no extract set {name}, and {shared} of the"
-            f" {held} files of its extract set {other} lie in this folder. If it is that set under"
-            f" a new name, write name: {json.dumps(other, ensure_ascii=False)} into its"
-            f" {DESCRIPTION}; if it is another set, name: {json.dumps(name, ensure_ascii=False)}."
-        )
 
 
 def store_key_of(

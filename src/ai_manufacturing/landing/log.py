@@ -177,45 +177,6 @@ def sets(store: Path) -> list[str]:
     return sorted({name for line in lines(store) for name in line.get("deliveries", {})})
 
 
-def continued_under_another_name(
-    store: Path, extract_set: str, present: list[Event]
-) -> list[tuple[str, int, int]]:
-    """Return the sets whose files a folder without a log of its name holds.
-
-    A folder that was renamed, perhaps.
-
-    Parameters
-    ----------
-    store : Path
-        The landing store.
-    extract_set : str
-        The name, which is that of the folder.
-    present : list of dict
-        As for `record`.
-
-    Returns
-    -------
-    list of tuple of (str, int, int)
-        Name, files that are here at the same path with the same bytes, and files the set has; the
-        most alike first. Only sets that were named by their folder too, and of whose files at least
-        half are here.
-    """
-    if read(store, extract_set):
-        return []
-    here = {(file["file_path"], identity(file)) for file in present}
-    similar = []
-    for name in sets(store):
-        events = read(store, name)
-        delivered = [event for event in events if event["event"] == "delivered"]
-        if not delivered or not delivered[-1]["is_named_by_folder"]:
-            continue
-        places = State(events).at_place
-        shared = sum((path, delivery.identity) in here for (path, _), delivery in places.items())
-        if shared and 2 * shared >= len(places):
-            similar.append((name, shared, len(places)))
-    return sorted(similar, key=lambda alike: -alike[1])
-
-
 def _changes(state: State, present: list[Event]) -> list[Event]:
     places = {place(file) for file in present}
     identities = {where: delivery.identity for where, delivery in state.at_place.items()}

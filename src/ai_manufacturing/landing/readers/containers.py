@@ -45,18 +45,20 @@ def ungzip(content: bytes) -> bytes:
     FileFault
         If it is damaged, expands beyond the limits, or holds another archive.
     """
-    expanded = bytearray()
+    parts, size = [], 0
     try:
         with gzip.open(io.BytesIO(content)) as stream:
-            for chunk in chunks(stream):
-                expanded += chunk
-                check_expansion(len(expanded), len(content), "the gzip file")
+            for part in chunks(stream):
+                parts.append(part)
+                size += len(part)
+                check_expansion(size, len(content), "the gzip file")
     except (OSError, EOFError, zlib.error) as error:
         raise FileFault(
             f"not a complete gzip file ({error}). Ask the provider for the file again."
         ) from error
+    expanded = b"".join(parts)
     refuse_nested(expanded, "the gzip file")
-    return bytes(expanded)
+    return expanded
 
 
 def refuse_nested(content: bytes, holder: str) -> None:
@@ -163,7 +165,7 @@ def check_size(size: int) -> None:
         )
 
 
-def chunks(stream: IO[bytes]) -> Iterator[bytes]:
+def chunks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
     """Yield what a stream holds, a megabyte at a time."""
     while chunk := stream.read(CHUNK):
         yield chunk
