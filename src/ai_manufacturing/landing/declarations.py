@@ -284,7 +284,7 @@ def entity_columns(sources: Iterable[Source], entity: str) -> dict[str, str]:
 
 
 def claiming(names: list[str], sources: list[Source]) -> list[tuple[Source, dict[str, str]]]:
-    """Return the declarations that one of a file's names answers to, and what the name says to each.
+    """Return the declarations that one of a file's names answers to, and what it says to each.
 
     One provider may declare a file once for each entity that it feeds.
     """
@@ -328,18 +328,15 @@ def nearest(file_path: str, sources: list[Source]) -> str | None:
         return folder, name.removesuffix(".gz").rsplit(".", 1)[0]
 
     folder, stem = parts(file_path)
-    near = [
-        (
-            fnmatch.fnmatchcase(stem, pattern) and pattern != "*",
-            difflib.SequenceMatcher(None, stem, pattern).ratio(),
-            at,
-        )
-        for at, (of_pattern, pattern) in enumerate(parts(source.files) for source in sources)
-        if of_pattern == folder or (fnmatch.fnmatchcase(stem, pattern) and pattern != "*")
-    ]
+    declared = [(*parts(source.files), source) for source in sources]
+    alike = [source for _, pattern, source in declared if fnmatch.fnmatchcase(stem, pattern)]
+    beside = {pattern: source for below, pattern, source in declared if below == folder}
+    closest = difflib.get_close_matches(stem, beside, n=1, cutoff=0)
+    near = [source for source in alike if parts(source.files)[1] != "*"]
+    near += [beside[pattern] for pattern in closest]
     if not near:
         return None
-    source = sources[max(near)[-1]]
+    source = near[0]
     return (
         f"No declaration claims this name; {source.provider}.{source.name} reads {source.files}. "
         "Rename the file, or correct `files`."

@@ -30,7 +30,7 @@ from ai_manufacturing.system import contracts
 
 
 def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Table:
-    """Land the files of the extracts folder that are not in the store yet, and record what changed in the log.
+    """Land the files of the extracts folder that are new, and record in the log what changed.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _deliveries(
 
 
 def same_extract_set(held: pa.Table | None) -> pa.Table:
-    """Return the name of the extract set and the period that it names, the one row of raw_extract_set.
+    """Return the one row of raw_extract_set: the extract set and the period that it names.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def _extract_set_table(described: ExtractSet) -> pa.Table:
 
 
 def declared_sources() -> pa.Table:
-    """Return the sources and registers that providers declare, the columns of raw_declared_sources."""
+    """Return the sources and registers that providers declare, as raw_declared_sources has them."""
     rows = [
         {"provider": source.provider, "source_name": source.name, "entity": source.entity}
         | (source.in_sql if isinstance(source, Register) else {})
@@ -185,7 +185,7 @@ def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
 def store_key_of(
     delivery: Delivery, declared: dict[tuple[str, str], Source], is_in_folder: bool, folder: Path
 ) -> tuple[str, bool]:
-    """Return where a delivery of the log lies, under today's declaration where it can, and whether it is an earlier."""
+    """Return the store key of a delivery, and whether it landed under an earlier declaration only."""
     event = delivery.event
     source = declared.get((event["provider"], event["source_name"]))
     if source:

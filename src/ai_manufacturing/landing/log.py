@@ -47,7 +47,7 @@ class Delivery:
 
 
 class State:
-    """The deliveries of a log, and the files that the folder held after its last event, by path and entity."""
+    """The deliveries of a log, and the files of the folder after its last event."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.deliveries: dict[int, Delivery] = {}
@@ -103,7 +103,7 @@ def identity(event: Event) -> Identity:
 
 
 def place(event: Event) -> Place:
-    """Return where a delivery lies: one file may feed several entities, and is a delivery of each."""
+    """Return where a delivery lies: a file that feeds several entities is a delivery of each."""
     return event["file_path"], event["entity"]
 
 

@@ -1,4 +1,7 @@
-"""The landing store: one folder for what one file gives under one declaration, written once and never changed."""
+"""The landing store: one folder for what one file gives under one declaration.
+
+It is written once and never changed.
+"""
 
 import fcntl
 import hashlib
@@ -27,18 +30,15 @@ from ai_manufacturing.system.integrity import SUMS, check_folder, record_folder
 
 LANDING_VERSION = 7  # raise it when the readers or the rules change what lands
 
-DRAFT = re.compile(
-    r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+"
-)  # what a run writes before it has its name
+# what a run writes before it has its name
+DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")
 
 
 @contextmanager
 def held(store: Path) -> Iterator[list[str]]:
-    """Hold the store while something is written to it.
+    """Hold the store while something is written to it; yield a line for each thing removed.
 
-    Who holds it alone removes first what dead runs have left.
-
-    Yields a line for each thing removed. Any number of runs may hold it at once: a lock tells their
+    Who holds it alone removes first what dead runs have left. Any number of runs may hold it at once: a lock tells their
     drafts from those of the dead, as no clock can.
 
     Raises
@@ -157,7 +157,7 @@ def draft(store: Path, store_key: str) -> Iterator[Path]:
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table whose pages carry checksums, which readers such as pyarrow compare on demand."""
+    """Write a table whose pages carry checksums, which readers compare on demand."""
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
@@ -223,7 +223,7 @@ def remove(store: Path, store_key: str) -> None:
 
 
 def read_rows(store: Path, store_key: str, name: str) -> Iterator[pa.RecordBatch]:
-    """Yield "rows" or "rejected" of a landed file, so many at a time that a large file is never whole in memory."""
+    """Yield "rows" or "rejected" of a landed file in batches, so that it is never whole in memory."""
     with pq.ParquetFile(rows_path(store, store_key, name)) as file:
         yield from file.iter_batches()
 

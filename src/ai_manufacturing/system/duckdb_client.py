@@ -1,4 +1,4 @@
-"""How DuckDB is opened: nothing from the network, no file that is not named, files that clients since 1.2 read."""
+"""How DuckDB is opened: without the network or other files, for clients of version 1.2 or later."""
 
 import os
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def confine(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
-    """Connect to no file, to attach some, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT, without progress bars.
+    """Connect to no file, to attach some, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def reading(path: Path, reads_files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a file read-only while the block runs, without progress bars; parameters as in connect."""
+    """Open a file read-only while the block runs; parameters as in connect."""
     with connect(str(path), read_only=True, reads_files=reads_files) as connection:
         connection.execute("set enable_progress_bar = false")
         yield connection

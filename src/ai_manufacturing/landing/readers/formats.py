@@ -1,4 +1,4 @@
-"""Readers: from the bytes of a delivered file to sheets of text, one text per cell, with their row numbers.
+"""Readers: from the bytes of a delivered file to sheets, with a text for each cell.
 
 Whatever the format, cells become text first, so that one set of rules (records.py) judges them all.
 """
@@ -234,7 +234,7 @@ class _Header:
 
 
 def _header(top: list[list[str]], wanted: Mapping[str, str]) -> _Header:
-    """Return the row that names the most declared columns, or the two rows that together name more."""
+    """Return the row that names the most declared columns, or two rows if they name more."""
     rows = [list(map(clean, cells)) for cells in top]
     headers = [
         _Header(index, index, names, _named_columns(names, wanted))
@@ -271,15 +271,15 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
     if not text.strip():
         raise FileFault(f"the file is empty. {AGAIN}")
     delimiter, header = _dialect(text, wanted, HEADER_ROWS)
-    text, doubtful = quotation.set_apart(text, delimiter)
+    records, doubtful = quotation.sorted_out(text, delimiter)
     header_row = header.last + 1
     if doubtful and doubtful[0].row <= header_row:
         raise FileFault(
             f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.",
             row=header_row,
         )
-    lines = enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), start=1)
-    sheet = _sheet(None, [(row, cells) for row, cells in lines if any(map(clean, cells))], wanted)
+    rows = [(row, cells) for row, cells in records if any(map(clean, cells))]
+    sheet = _sheet(None, rows, wanted)
     sheet.encoding = _encoding_in_words(encoding, content)
     for record in doubtful:
         for row, line in enumerate(record.lines, record.row):
@@ -301,26 +301,37 @@ def encoding_of(stream: BinaryIO) -> str:
     head = stream.read(3)
     utf_8 = "utf-8-sig" if head == codecs.BOM_UTF8 else "utf-8"
     utf_16 = ["utf-16"] if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else []
-    stops: dict[str, _Undecodable] = {}
     for encoding in [utf_8, "gb18030", *utf_16]:
         try:
-            for _ in decoded(stream, encoding):
-                pass
-        except _Undecodable as stop:
-            stops[encoding] = stop
-        else:
-            return encoding
-    tried = ", ".join(f"{encoding} (fails at byte {stop.byte})" for encoding, stop in stops.items())
+            if not any("\0" in text for text in decoded(stream, encoding)):
+                return encoding
+        except UnicodeDecodeError:
+            continue
+    rows = {encoding: _undecodable_row(stream, encoding) for encoding in (utf_8, "gb18030")}
+    tried = [f"{encoding} (fails in row {row})" for encoding, row in rows.items()]
+    mark = "" if utf_16 else ", and there is no byte order mark of UTF-16"
     raise FileFault(
-        "unreadable encoding: tried"
-        f" {tried}{'' if utf_16 else ', and there is no byte order mark of UTF-16'}.{_as_big5(stream)}"
+        f"unreadable encoding: tried {', '.join([*tried, *utf_16])}{mark}.{_as_big5(stream)}"
         f" {IN_UTF_8}",
-        row=max(stops.values(), key=lambda stop: stop.byte).row,
+        row=max(rows.values()),
     )
 
 
+def _undecodable_row(stream: BinaryIO, encoding: str) -> int:
+    """Return the first row that an encoding cannot read, or that has the byte zero."""
+    stream.seek(0)
+    row = 0
+    for row, line in enumerate(stream, start=1):
+        try:
+            if "\0" in line.decode(encoding):
+                return row
+        except UnicodeDecodeError:
+            return row
+    return row
+
+
 def _as_big5(stream: BinaryIO) -> str:
-    """Return a sentence with the first line of a text as Big5, of Taiwan and Hong Kong, if it may be one."""
+    """Return a sentence with the first line of a text as Big5 of Taiwan, if it may be that."""
     stream.seek(0)
     line = next((line for line in stream.read(2**16).splitlines() if not line.isspace()), b"")
     if line.isascii() or not _BIG5.fullmatch(line):
@@ -342,32 +353,15 @@ def _encoding_in_words(encoding: str, content: bytes) -> str:
     )
 
 
-class _Undecodable(Exception):  # noqa: N818 - it never leaves the module
-    """Byte and row at which a text is none in the encoding that was tried."""
-
-    def __init__(self, byte: int, row: int) -> None:
-        super().__init__(byte, row)
-        self.byte, self.row = byte, row
-
-
 def decoded(stream: BinaryIO, encoding: str) -> Iterator[str]:
-    """Yield the text of a file from its beginning, a megabyte at a time."""
+    """Yield the text of a file from its beginning, a million characters at a time."""
     stream.seek(0)
-    decoder = codecs.getincrementaldecoder(encoding)()
-    start, row, chunk = 0, 1, b"-"
-    while chunk:
-        pending = decoder.getstate()[0]
-        chunk = stream.read(2**20)
-        try:
-            text, stop = decoder.decode(chunk, final=not chunk), None
-        except UnicodeDecodeError as error:
-            text, stop = "", error.start - len(pending)
-        if "\0" in text:
-            stop = len(text[: text.index("\0")].encode(encoding)) - len(pending)
-        if stop is not None:
-            raise _Undecodable(start + stop, row + chunk.count(b"\n", 0, max(stop, 0)))
-        start, row = start + len(chunk), row + chunk.count(b"\n")
-        yield text
+    text = io.TextIOWrapper(stream, encoding, newline="")
+    try:
+        while part := text.read(2**20):
+            yield part
+    finally:
+        text.detach()
 
 
 def delimiter_of(text: str, wanted: Mapping[str, str]) -> str:
