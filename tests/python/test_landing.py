@@ -518,18 +518,18 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
         damaged.xlsx: not a complete xlsx file (
         empty.csv: the file is empty. Ask the provider for the file again.
         empty.xlsx: all sheets are empty. Ask the provider for the file again.
-        not_read_7z.csv: the content is a 7z archive. Landing reads CSV, XLSX, XLS, Stata and Parquet, also in gzip
+        not_read_7z.csv: the content is a 7z archive. Landing reads CSV, XLSX, XLS, Stata and Parque
         not_read_html.csv: the content is a web page. Landing
         not_read_pdf.csv: the content is a PDF file. Landing
         not_read_rar.csv: the content is a RAR archive. Landing
         not_read_xml.csv: the content is an XML file. Landing
-        renamed.csv, row 1: wrong header: missing 年份; found 城市代码, 年度, 企业数, 产值. If the provider renamed
+        renamed.csv, row 1: wrong header: missing 年份; found 城市代码, 年度, 企业数, 产值. If the provider renam
         rubbish_dta.csv: not a complete dta file (
         rubbish_parquet.csv: not a complete parquet file (
         rubbish_xls.csv: not a complete xls file (
         rubbish_xlsx.csv: not a complete xlsx file (
-        twice.csv, row 1, column 产值: 2 columns have this name, headed 产值. Ask the provider which one is meant,
-        unclosed.csv, row 3: a quotation mark is opened and never closed. Ask the provider for the file again.
+        twice.csv, row 1, column 产值: 2 columns have this name, headed 产值. Ask the provider which one
+        unclosed.csv, row 3: a quotation mark is opened and never closed. Ask the provider for the f
         without.xlsx, sheet 数据, row 3: wrong header: missing 产值; found 城市代码, 年份, 企业数.
     """
     lines = fault().splitlines()

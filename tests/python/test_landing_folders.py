@@ -36,7 +36,8 @@ NOBODY = 65534
 
 
 def numbers() -> list[tuple[int, str, int | None]]:
-    return recorded("delivery_number", "file_path", "valid_until_delivery")  # type: ignore[return-value]
+    columns = ("delivery_number", "file_path", "valid_until_delivery")
+    return recorded(*columns)  # type: ignore[return-value]
 
 
 # Names

@@ -185,7 +185,7 @@ def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
 def store_key_of(
     delivery: Delivery, declared: dict[tuple[str, str], Source], is_in_folder: bool, folder: Path
 ) -> tuple[str, bool]:
-    """Return the store key of a delivery, and whether it landed under an earlier declaration only."""
+    """Return the store key of a delivery, and whether it is that of an earlier declaration."""
     event = delivery.event
     source = declared.get((event["provider"], event["source_name"]))
     if source:

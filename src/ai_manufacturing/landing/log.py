@@ -9,7 +9,6 @@ them is the same computation on fewer.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -53,7 +52,6 @@ class State:
         self.deliveries: dict[int, Delivery] = {}
         self.at_place: dict[Place, Delivery] = {}
         self._first: dict[Identity, Delivery] = {}
-        self._path_counts: Counter[Identity] = Counter()
         for _, of_landing in groupby(events, key=lambda event: event["landing"]):
             self._apply([*of_landing])
 
@@ -70,8 +68,9 @@ class State:
             if event["event"] == "delivered":
                 self._add(event)
         # files that change names pass each other in a landing: what is gone shows at its end
+        present = {delivery.identity for delivery in self.at_place.values()} if ended else set()
         for whose, number in ended.items():
-            if not self._path_counts[whose]:
+            if whose not in present:
                 # the records belong to the first delivery of these bytes, and stay as long as any
                 # copy of it does
                 self._first.pop(whose).withdrawn_by = number
@@ -82,11 +81,9 @@ class State:
         if first is not delivery:
             delivery.copy_of = first.number
         self.deliveries[delivery.number] = self.at_place[place(event)] = delivery
-        self._path_counts[delivery.identity] += 1
 
     def _take_away(self, delivery: Delivery, number: int) -> Identity:
         del self.at_place[place(delivery.event)]
-        self._path_counts[delivery.identity] -= 1
         if delivery.copy_of:
             delivery.withdrawn_by = number
         return delivery.identity

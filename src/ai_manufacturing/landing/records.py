@@ -328,11 +328,11 @@ def _land_sheet(
             row, Rejected(sheet.name, int(sheet.row_numbers[row]), column, value, reason)
         )
 
+    positions = {number: row for row, number in enumerate(sheet.row_numbers.tolist())}
     for number, position in sorted(sheet.unsaved):
         column = sheet.header[position] if position < len(sheet.header) else ""
-        (rows,) = np.nonzero(sheet.row_numbers == number)
-        if column in source.read_columns and rows.size:
-            row = int(rows[0])
+        if column in source.read_columns and number in positions:
+            row = positions[number]
             set_aside(row, sheet.heading(column), texts[column][row].as_py(), UNSAVED)
 
     # a cell that is not a number is not empty either

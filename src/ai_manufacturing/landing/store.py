@@ -38,8 +38,8 @@ DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")
 def held(store: Path) -> Iterator[list[str]]:
     """Hold the store while something is written to it; yield a line for each thing removed.
 
-    Who holds it alone removes first what dead runs have left. Any number of runs may hold it at once: a lock tells their
-    drafts from those of the dead, as no clock can.
+    Who holds it alone removes first what dead runs have left. Any number of runs may hold it at
+    once: a lock tells their drafts from those of the dead, as no clock can.
 
     Raises
     ------
@@ -177,9 +177,8 @@ def keep(written: Path, final: Path) -> None:
 def replace(folder: Path, tables: dict[str, pa.Table], store: Path) -> None:
     """Write the tables that have changed, for engines without Python.
 
-    Who reads a file meanwhile keeps the old one.
-
-    SHA256SUMS stands beside them but for the time in which they change.
+    Who reads a file meanwhile keeps the old one. SHA256SUMS stands beside them but for the time in
+    which they change.
     """
     written = {name: _as_parquet(table) for name, table in tables.items()}
     make_folder(folder, store)
@@ -223,7 +222,7 @@ def remove(store: Path, store_key: str) -> None:
 
 
 def read_rows(store: Path, store_key: str, name: str) -> Iterator[pa.RecordBatch]:
-    """Yield "rows" or "rejected" of a landed file in batches, so that it is never whole in memory."""
+    """Yield "rows" or "rejected" of a landed file in batches: it is never whole in memory."""
     with pq.ParquetFile(rows_path(store, store_key, name)) as file:
         yield from file.iter_batches()
 
@@ -239,12 +238,13 @@ def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnectio
 
     What does not fit goes to the disk below `scratch`.
     """
-    limit = os.environ.get("WAREHOUSE_MEMORY_LIMIT", "4GB")
     make_folder(scratch, scratch)
-    with tempfile.TemporaryDirectory(prefix=".spill.", dir=scratch) as temporary:
-        settings = {"threads": threads, "memory_limit": limit, "temp_directory": temporary}
-        with duckdb_client.connect(config=settings, reads_files=True) as opened:
-            yield opened
+    with (
+        tempfile.TemporaryDirectory(prefix=".spill.", dir=scratch) as temporary,
+        duckdb_client.in_memory(Path(temporary)) as opened,
+    ):
+        opened.execute(f"set threads = {threads}")
+        yield opened
 
 
 def _existing(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Validity of records: a later delivery replaces an earlier one's records of a period it repeats."""
+"""Validity of records: a later delivery replaces what it repeats of an earlier one."""
 
 from collections import defaultdict
 from pathlib import Path

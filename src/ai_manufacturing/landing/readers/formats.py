@@ -370,7 +370,7 @@ def delimiter_of(text: str, wanted: Mapping[str, str]) -> str:
 
 
 def _dialect(text: str, wanted: Mapping[str, str], row_count: int) -> tuple[str, _Header]:
-    """Return the delimiter with which the first rows name the most wanted columns, and the header."""
+    """Return the delimiter with which the first rows name the most columns, and their header."""
     rows, headers = {}, {}
     for delimiter in DELIMITERS:
         # the first megabyte holds the header
@@ -396,50 +396,40 @@ def _read_workbook(content: bytes, file_format: str, wanted: Mapping[str, str]) 
         visibility = python_calamine.SheetVisibleEnum
         order = [visibility.Visible, visibility.Hidden, visibility.VeryHidden]
         for about in sorted(workbook.sheets_metadata, key=lambda sheet: order.index(sheet.visible)):
-            cells = more.get(about.name, Cells())
-            content_of_sheet = workbook.get_sheet_by_name(about.name)
-            rows = _filled_rows(content_of_sheet, cells.texts)
+            other = more.get(about.name, Cells())
+            cells = _cells(workbook.get_sheet_by_name(about.name))
+            rows = _rows({place: _cell_text(cell) for place, cell in cells.items()} | other.texts)
             if rows:
                 sheet = _sheet(about.name, rows, wanted)
-                sheet.unsaved = cells.unsaved
+                sheet.unsaved = other.unsaved
                 if file_format == "xls":
-                    sheet.unformatted = _text_cells(content_of_sheet)
+                    texts = [place for place, cell in cells.items() if isinstance(cell, str)]
+                    sheet.unformatted = set(texts)
                 sheet.is_hidden = about.visible != visibility.Visible
                 sheets.append(sheet)
     return sheets
 
 
-def _text_cells(cells: Any) -> set[tuple[int, int]]:
-    return {
-        (number, column)
-        for number, row in enumerate(cells.to_python(skip_empty_area=False), 1)
-        for column, cell in enumerate(row)
-        if isinstance(cell, str) and cell
-    }
+def _cells(sheet: Any) -> dict[tuple[int, int], Any]:
+    """Return the cells of a sheet that hold something, by row (from 1) and column (from 0)."""
+    cells: dict[tuple[int, int], Any] = {}
+    if sheet.start is None:
+        return cells
+    first_row, first_column = sheet.start
+    for row, values in enumerate(sheet.to_python(skip_empty_area=True), first_row + 1):
+        for column, value in enumerate(values, first_column):
+            if value != "":
+                cells[row, column] = value
+    return cells
 
 
-def _filled_rows(cells: Any, instead: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
-    """Return the rows that hold something, with their numbers.
-
-    A sheet may declare a million that do not.
-    """
-    rows = {}
-    if cells.start is not None:
-        first_row, first_column = cells.start
-        for number, row in enumerate(cells.to_python(skip_empty_area=True), first_row + 1):
-            texts = [""] * first_column + [_cell_text(cell) for cell in row]
-            if any(map(clean, texts)):
-                rows[number] = texts
-    width = max(
-        [*map(len, itertools.islice(rows.values(), 1)), *(column + 1 for _, column in instead)],
-        default=0,
-    )
-    if instead:
-        # they may lie outside of what calamine takes for the sheet
-        rows = {number: texts + [""] * (width - len(texts)) for number, texts in rows.items()}
-        for (number, column), text in instead.items():
-            rows.setdefault(number, [""] * width)[column] = text
-    return sorted(rows.items())
+def _rows(texts: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
+    """Return the rows that hold something, with their numbers, all of one width."""
+    width = max((column + 1 for _, column in texts), default=0)
+    rows: dict[int, list[str]] = {}
+    for (row, column), text in sorted(texts.items()):
+        rows.setdefault(row, [""] * width)[column] = text
+    return [(row, cells) for row, cells in rows.items() if any(map(clean, cells))]
 
 
 def _sheet(name: str | None, rows: list[tuple[int, list[str]]], wanted: Mapping[str, str]) -> Sheet:
