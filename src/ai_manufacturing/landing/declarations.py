@@ -328,15 +328,16 @@ def nearest(file_path: str, sources: list[Source]) -> str | None:
         return folder, name.removesuffix(".gz").rsplit(".", 1)[0]
 
     folder, stem = parts(file_path)
-    declared = [(*parts(source.files), source) for source in sources]
-    alike = [source for _, pattern, source in declared if fnmatch.fnmatchcase(stem, pattern)]
-    beside = {pattern: source for below, pattern, source in declared if below == folder}
-    closest = difflib.get_close_matches(stem, beside, n=1, cutoff=0)
-    near = [source for source in alike if parts(source.files)[1] != "*"]
-    near += [beside[pattern] for pattern in closest]
-    if not near:
+
+    def likeness(source: Source) -> float:
+        below, pattern = parts(source.files)
+        if pattern != "*" and fnmatch.fnmatchcase(stem, pattern):
+            return 2
+        return difflib.SequenceMatcher(None, stem, pattern).ratio() if below == folder else -1
+
+    source = max(sources, key=likeness, default=None)
+    if source is None or likeness(source) < 0:
         return None
-    source = near[0]
     return (
         f"No declaration claims this name; {source.provider}.{source.name} reads {source.files}. "
         "Rename the file, or correct `files`."

@@ -34,12 +34,14 @@ LANDED_COLUMNS = ("entity", "position", "column_name", "store_key", "landed_type
 LANDED_COLUMNS_SCHEMA = pa.schema(
     {name: pa.string() for name in LANDED_COLUMNS} | {"position": pa.int64()}
 )
-DOUBTFUL = {
-    "record": pa.int64(),
-    "row_number": pa.int64(),
-    "value": pa.string(),
-    "reason": pa.string(),
-}
+DOUBTFUL = pa.schema(
+    {
+        "record": pa.int64(),
+        "row_number": pa.int64(),
+        "value": pa.string(),
+        "reason": pa.string(),
+    }
+)
 
 
 def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, int, str]:
@@ -345,14 +347,13 @@ def _set_aside(
             row
             for (row,) in connection.execute("select distinct line from reject_errors").fetchall()
         }
-        if len({row for row, *_ in doubtful} - ragged_rows) != doubted:
+        if len({line["record"] for line in doubtful} - ragged_rows) != doubted:
             raise FileFault(
                 "its quotation marks can be read in two ways. Correct it, or deliver Parquet."
             )
     elif not connection.execute("select 1 from reject_errors limit 1").fetchall():
         return
-    rows = [dict(zip(DOUBTFUL, line, strict=True)) for line in doubtful]
-    connection.register("doubtful_lines", pa.Table.from_pylist(rows, schema=pa.schema(DOUBTFUL)))
+    connection.register("doubtful_lines", pa.Table.from_pylist(doubtful, schema=DOUBTFUL))
     connection.execute(f"""
         copy (
             with ragged as (
@@ -397,14 +398,15 @@ def _set_aside(
         """)
 
 
-def _doubtful_lines(path: Path, mark: str) -> Iterator[tuple[int, int, str, str]]:
-    """Yield record, row, text and reason of each line that quotation marks bind to others."""
+def _doubtful_lines(path: Path, mark: str) -> Iterator[dict[str, Any]]:
+    """Yield each line that quotation marks bind to others, with the columns of DOUBTFUL."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         for record, (first, lines, _) in enumerate(quotation.records(file, mark), start=1):
             doubtful = quotation.Doubtful(first, lines)
             for row, line in enumerate(lines if len(lines) > 1 else [], first):
                 if formats.clean(line):
-                    yield record, row, line, doubtful.reason
+                    values = (record, row, line, doubtful.reason)
+                    yield dict(zip(DOUBTFUL.names, values, strict=True))
 
 
 def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, Any]:

@@ -278,8 +278,7 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
             f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.",
             row=header_row,
         )
-    rows = [(row, cells) for row, cells in records if any(map(clean, cells))]
-    sheet = _sheet(None, rows, wanted)
+    sheet = _sheet(None, records, wanted)
     sheet.encoding = _encoding_in_words(encoding, content)
     for record in doubtful:
         for row, line in enumerate(record.lines, record.row):
@@ -398,15 +397,15 @@ def _read_workbook(content: bytes, file_format: str, wanted: Mapping[str, str]) 
         for about in sorted(workbook.sheets_metadata, key=lambda sheet: order.index(sheet.visible)):
             other = more.get(about.name, Cells())
             cells = _cells(workbook.get_sheet_by_name(about.name))
-            rows = _rows({place: _cell_text(cell) for place, cell in cells.items()} | other.texts)
-            if rows:
-                sheet = _sheet(about.name, rows, wanted)
-                sheet.unsaved = other.unsaved
-                if file_format == "xls":
-                    texts = [place for place, cell in cells.items() if isinstance(cell, str)]
-                    sheet.unformatted = set(texts)
-                sheet.is_hidden = about.visible != visibility.Visible
-                sheets.append(sheet)
+            texts = {place: _cell_text(cell) for place, cell in cells.items()} | other.texts
+            sheet = _sheet(about.name, _rows(texts), wanted)
+            if sheet.header_row is None:
+                continue
+            sheet.unsaved = other.unsaved
+            if file_format == "xls":
+                sheet.unformatted = {at for at, cell in cells.items() if isinstance(cell, str)}
+            sheet.is_hidden = about.visible != visibility.Visible
+            sheets.append(sheet)
     return sheets
 
 
@@ -424,16 +423,17 @@ def _cells(sheet: Any) -> dict[tuple[int, int], Any]:
 
 
 def _rows(texts: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
-    """Return the rows that hold something, with their numbers, all of one width."""
+    """Return the rows that have a cell, with their numbers, all of one width."""
     width = max((column + 1 for _, column in texts), default=0)
     rows: dict[int, list[str]] = {}
     for (row, column), text in sorted(texts.items()):
         rows.setdefault(row, [""] * width)[column] = text
-    return [(row, cells) for row, cells in rows.items() if any(map(clean, cells))]
+    return list(rows.items())
 
 
 def _sheet(name: str | None, rows: list[tuple[int, list[str]]], wanted: Mapping[str, str]) -> Sheet:
-    """Return the records of some rows that all hold something, by their numbers."""
+    """Return the records of numbered rows, of which those without any text are left out."""
+    rows = [(number, cells) for number, cells in rows if any(map(clean, cells))]
     header = _header([cells for _, cells in rows[:HEADER_ROWS]], wanted)
     is_complete = header.column_count == len(set(wanted.values()))
     width = len(header.names)
