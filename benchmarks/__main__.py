@@ -37,9 +37,10 @@ QUALITY = {
 HEAD = """\
 # How fast it is, and beside what
 
-What people wait for, beside what they would use instead. `make bench` writes this page. Each number is the median of
-runs in turn with their peer's, each ratio the median of the pairs' ratios; below 1 this project is ahead.
-`python -m benchmarks --only NAME` runs a section again; the table at the end says when each was run.
+What people wait for, beside what they would use instead. `make bench` writes this page. Each number
+is the median of runs in turn with their peer's, each ratio the median of the pairs' ratios; below 1
+this project is ahead. `python -m benchmarks --only NAME` runs a section again; the table at the end
+says when each was run.
 """
 
 

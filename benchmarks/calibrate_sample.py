@@ -215,7 +215,7 @@ def estimate(panel: CityYears) -> dict[Key, tuple[float, float, int, int, float]
 
 
 def log_scaled(patents: Patents) -> Floats:
-    """Return the log of equation 2 for patents; not finite where the city has no AI patent in 2020."""
+    """Return the log of equation 2 for patents; not finite without an AI patent in 2020."""
     return np.log(scaled_to_years(patents.ai[:, -1], patents.total))
 
 
@@ -326,9 +326,9 @@ def report(truth: Truth, seeds: int) -> None:
         coverage = np.mean(np.abs(estimates - target) <= critical * errors)
         sd = estimates.std(ddof=1)
         print(
-            f"{' '.join(map(str, key)):<42}{target:>8.4f}{estimates.mean():>9.4f}{sd / np.sqrt(seeds):>9.4f}"
-            f"{errors.mean():>10.4f}{sd:>8.4f}{row['std_error']:>13}{coverage:>9.3f}{observations.mean():>8.0f}"
-            f"{row['n_obs']:>7}{r2.mean():>7.3f}"
+            f"{' '.join(map(str, key)):<42}{target:>8.4f}{estimates.mean():>9.4f}"
+            f"{sd / np.sqrt(seeds):>9.4f}{errors.mean():>10.4f}{sd:>8.4f}{row['std_error']:>13}"
+            f"{coverage:>9.3f}{observations.mean():>8.0f}{row['n_obs']:>7}{r2.mean():>7.3f}"
         )
 
 

@@ -202,19 +202,22 @@ def main() -> None:
     public = of_warehouse(arguments.public) if arguments.public else drawn.head(0)
     both = pd.concat([drawn, public])
     held = both[(both["severity"] == "critical") & ~both["success"].astype(bool)]
+    option = " --public build/public.duckdb" if arguments.public else ""
+    failing = public.merge(held)["expectation"].size
     print(
         f"""\
 # How often clean deliveries fail the expectations that know the series
 
-Seeds start at {FIRST_SEED:,}; the limits of `seeds/series.csv` and `seeds/series_pairs.csv` were set on others, and
-on the public deliveries. `critical` holds the build back: series that a shown estimate uses, in years that headlines
-use. `warning` is the same expectation on the other series and years. Counts of all firms that enter and exit are not
-drawn at this level, so their limits are not judged here.
+Seeds start at {FIRST_SEED:,}; the limits of `seeds/series.csv` and `seeds/series_pairs.csv` were
+set on others, and on the public deliveries. `critical` holds the build back: series that a shown
+estimate uses, in years that headlines use. `warning` is the same expectation on the other series
+and years. Counts of all firms that enter and exit are not drawn at this level, so their limits are
+not judged here.
 
-    python -m benchmarks.gate --seeds {arguments.seeds}{" --public build/public.duckdb" if arguments.public else ""}
+    python -m benchmarks.gate --seeds {arguments.seeds}{option}
 
 Of {arguments.seeds} clean seeds {drawn.merge(held)["drawn"].nunique()} are held back.
-{f"Of the public deliveries {public.merge(held)['expectation'].size} expectations fail." if arguments.public else ""}
+{f"Of the public deliveries {failing} expectations fail." if option else ""}
 
 Share of seeds that fail each expectation:
 

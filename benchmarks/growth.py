@@ -211,7 +211,7 @@ def size_at(law: Fit, limit: float) -> float | None:
 def broke(
     usage: measuring.Usage, seconds: float = HOUR, memory: float = MEMORY
 ) -> tuple[str, bool]:
-    """Return what failed or passed a limit, empty if nothing did, and whether there was no result."""
+    """Return what failed or passed a limit, and whether there was no result."""
     if usage.exit_code:
         if usage.seconds >= seconds:
             return f"killed after {shown(seconds, 's')}", True

@@ -236,7 +236,8 @@ WATCH = """
 import contextlib, ctypes, json, os, resource, signal, subprocess, sys, threading, time
 out, limit, *command = sys.argv[1:]
 if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what the command leaves is waited for here
+    # PR_SET_CHILD_SUBREAPER: what the command leaves is waited for here
+    ctypes.CDLL(None).prctl(36, 1)
 started = time.perf_counter()
 process = subprocess.Popen(command, start_new_session=True)
 timer = threading.Timer(float(limit), os.killpg, (process.pid, signal.SIGKILL))

@@ -2,6 +2,7 @@
 plain script.
 """
 
+import functools
 import shutil
 import sys
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 if name == "sample":
                     times.clock("script", measuring.run, script)
             for _ in range(2 * repeats):
-                times.clock("nothing new", lambda: ours.command("refresh", accepted=NOTHING_NEW))  # noqa: B023
+                refreshed = functools.partial(ours.command, "refresh", accepted=NOTHING_NEW)
+                times.clock("nothing new", refreshed)
             section.add(
                 f"refresh of the {name} after one corrected cell",
                 times["refresh"],

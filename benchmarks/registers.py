@@ -69,7 +69,7 @@ class Warehouse:
         }
 
     def dbt(self, *arguments: str) -> dict[str, float]:
-        """Run dbt, and return the seconds of each node and, under "run", of all without start-up."""
+        """Run dbt; return the seconds of each node, and under "run" of all without start-up."""
         at_work = Path(self.environment["WAREHOUSE_PATH"])
         if self.path.exists():
             self.path.rename(at_work)
@@ -97,7 +97,7 @@ class Warehouse:
         ]
 
     def scan(self, register: str, columns: tuple[str, ...]) -> list[str]:
-        """Return the statement that reads every value of the columns of a register and keeps none."""
+        """Return SQL that reads every value of the columns of a register and keeps none."""
         values = ", ".join(f"max({column})" for column in columns)
         return [f"select {values} from ({self.compiled(f'stg_vendor__{register}')})"]
 
@@ -363,7 +363,7 @@ def add_tags(section: Section, scratch: Path, scopes: int, repeats: int) -> None
 
 
 def invented_terms(count: int, known: set[str]) -> list[tuple[str, ...]]:
-    """Invent terms of three to six Chinese characters that share their characters with the scopes."""
+    """Invent terms of three to six Chinese characters that the scopes have too."""
     from ai_manufacturing.paper.synthetic.registers import AI_PHRASES, GOODS
 
     letters = sorted(set("".join(AI_PHRASES + GOODS)))

@@ -173,7 +173,7 @@ def inputs(drawn: CityYears) -> Inputs:
 
 
 def _scaled(counts: Numbers, series: Numbers) -> Numbers:
-    """Return equation 2: the count of 2020 over the series of 2020, times the series of each year."""
+    """Return equation 2: the count over the series, both of 2020, times the series of each year."""
     return counts[:, -1:] / series[:, -1:] * series
 
 
@@ -316,9 +316,9 @@ def monte_carlo(compared: pd.DataFrame) -> tuple[str, list[str]]:
     text = f"""\
 ## Table 1 against the known truth, {seeds} seeds
 
-The truth is the printed number, because the true parameters were solved for it. The error of that solution adds
-to the bias.
-Targets: a bias within {LARGEST_BIAS} Monte Carlo errors, coverage of {COVERAGE[0]:.0%} to {COVERAGE[1]:.0%}.
+The truth is the printed number, because the true parameters were solved for it. The error of that
+solution adds to the bias. Targets: a bias within {LARGEST_BIAS} Monte Carlo errors, coverage of
+{COVERAGE[0]:.0%} to {COVERAGE[1]:.0%}.
 
 {markdown(table[[*shown, "mean_error_over_sd"]], digits)}
 """
@@ -339,7 +339,8 @@ def dynamic_panel(found: pd.DataFrame) -> str:
 
 {markdown(table.reset_index(), {"mean": 3, "sd": 3, "mean_error": 3})}
 
-The paper prints .559 for M_AI. At 5 % Hansen's test rejects on {hansen:.0%} of seeds, the AR(2) test on {ar2:.0%}.
+The paper prints .559 for M_AI. At 5 % Hansen's test rejects on {hansen:.0%} of seeds, the AR(2)
+test on {ar2:.0%}.
 """
 
 
@@ -378,8 +379,8 @@ def main() -> None:
         f"""\
 # How often fresh samples reproduce the paper
 
-Seeds start at {FIRST_SEED:,}. The default one, and those that the true parameters were solved on, are not among them.
-The package's estimators run on the default rows of Tables 1 to 6.
+Seeds start at {FIRST_SEED:,}. The default one, and those that the true parameters were solved on,
+are not among them. The package's estimators run on the default rows of Tables 1 to 6.
 
     python -m benchmarks.replication --seeds {arguments.seeds} --monte-carlo {arguments.monte_carlo}
 

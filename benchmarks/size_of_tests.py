@@ -149,11 +149,10 @@ def main() -> None:
         f"""\
 # How often tests at 5 % reject a true null
 
-{arguments.panels} synthetic panels of {sum(CITIES)} cities and 9 to 11 years, in {len(CITIES)} provinces of the sizes \
-of the public headline
-sample (1 to {max(CITIES)} cities). The regressor has no effect. Regressor, control and error are persistent \
-({PERSISTENCE} a year), and owe
-{SHARE_OF_PROVINCE:.0%} of their variance to shocks that the cities of a province share. \
+{arguments.panels} synthetic panels of {sum(CITIES)} cities and 9 to 11 years, in
+{len(CITIES)} provinces of the sizes of the public headline sample (1 to {max(CITIES)} cities).
+The regressor has no effect. Regressor, control and error are persistent ({PERSISTENCE} a year),
+and owe {SHARE_OF_PROVINCE:.0%} of their variance to shocks that the cities of a province share. \
 The wild bootstrap takes {arguments.draws:,} draws.
 
     python benchmarks/size_of_tests.py --panels {arguments.panels} --draws {arguments.draws}

@@ -23,7 +23,10 @@ SIZES = {
     5_000_000: ("duckdb", "local", "one_worker", "two_workers"),
     50_000_000: ("duckdb", "local"),
 }
-"""Firms, and the engines that count them: a cluster of one machine is slower than Spark in one process."""
+"""Firms, and the engines that count them.
+
+A cluster of one machine is slower than Spark in one process.
+"""
 ENGINES = {
     "local": "Spark in one process",
     "one_worker": "Spark, a worker of one core",

@@ -119,8 +119,8 @@ WORLDS = {
 # ---------------------------------------------------------------- one draw
 
 VERDICTS = """
-    select table_id, column_number, specification_id, estimator, coalesce(cause, verdict) as word, printed_value,
-        estimate, std_error, excludes_zero, failed
+    select table_id, column_number, specification_id, estimator, coalesce(cause, verdict) as word,
+        printed_value, estimate, std_error, excludes_zero, failed
     from rpt_verdicts
     inner join int_specifications_resolved using (table_id, column_number, specification_id)
     left join (
@@ -475,26 +475,31 @@ def page(drawn: Mapping[World, pd.DataFrame]) -> tuple[str, list[str]]:
         f"""\
 # Verdicts where the truth is known
 
-Synthetic panels, and on the real design synthetic outcomes: no number here is a finding about cities. By
-`benchmarks/verdicts.py`; seeds start at {FIRST_SEED:,}.
+Synthetic panels, and on the real design synthetic outcomes: no number here is a finding about
+cities. By `benchmarks/verdicts.py`; seeds start at {FIRST_SEED:,}.
 
-- **Truths**: no effect of firms, patents or the event on any outcome; the true parameters of the sample, which give the
-  printed numbers in the mean, but for GMM and for the column scaled by GDP (`synthetic/truth.py`); twice those.
-- **Panels**: independent cities; provinces that share half the variance of all noise (of firms, patents, outcomes, and
-  of the shares that split the event studies), each series on its own; neighbours, whose noise has a correlation of a
-  half at no distance, which falls to 1/e of it in 250 km.
-- **Event studies**: rates do not differ before the event, other than in the sample and in print. Without an effect
-  Table 5 keeps a mean of .2 times the printed: the five cities with most AI firms are controls, and the log of one plus
-  a count grows more where counts are large. Stocks of firms are drawn backwards from the last year, so that large
-  shifts of Table 5 move its years before the event as well, and the pre-test is right to fail.
-- **Real design**: regressors, controls, cities and flags of the public delivery; the outcome is its fit without the
-  measure, plus the effect, plus the residuals with one random sign for each province.
+- **Truths**: no effect of firms, patents or the event on any outcome; the true parameters of the
+  sample, which give the printed numbers in the mean, but for GMM and for the column scaled by GDP
+  (`synthetic/truth.py`); twice those.
+- **Panels**: independent cities; provinces that share half the variance of all noise (of firms,
+  patents, outcomes, and of the shares that split the event studies), each series on its own;
+  neighbours, whose noise has a correlation of a half at no distance, which falls to 1/e of it in
+  250 km.
+- **Event studies**: rates do not differ before the event, other than in the sample and in print.
+  Without an effect Table 5 keeps a mean of .2 times the printed: the five cities with most AI firms
+  are controls, and the log of one plus a count grows more where counts are large. Stocks of firms
+  are drawn backwards from the last year, so that large shifts of Table 5 move its years before the
+  event as well, and the pre-test is right to fail.
+- **Real design**: regressors, controls, cities and flags of the public delivery; the outcome is its
+  fit without the measure, plus the effect, plus the residuals with one random sign for each
+  province.
 
-Targets, for each claim. Without an effect: "holds" in at most {HOLDS_WITHOUT_EFFECT:.0%} of draws, "opposite sign" in
-at most {OPPOSITE_WITHOUT_EFFECT:.1%}. With one, where the design has the power, significance by province, alone and
-in the family, in {POWER:.0%} of draws or more (a required check fails by chance in 5 %): "holds" in at least
-{HOLDS_WITH_POWER:.0%}. Where it has not: "not robust" less often than "cannot tell" or than "holds". A target is missed
-by more than its Monte Carlo error where the binomial tail is below 5 % over the number of claims.""",
+Targets, for each claim. Without an effect: "holds" in at most {HOLDS_WITHOUT_EFFECT:.0%} of draws,
+"opposite sign" in at most {OPPOSITE_WITHOUT_EFFECT:.1%}. With one, where the design has the power,
+significance by province, alone and in the family, in {POWER:.0%} of draws or more (a required check
+fails by chance in 5 %): "holds" in at least {HOLDS_WITH_POWER:.0%}. Where it has not: "not robust"
+less often than "cannot tell" or than "holds". A target is missed by more than its Monte Carlo error
+where the binomial tail is below 5 % over the number of claims.""",
         "## In short",
         (
             "Over the claims that can be judged: mean and largest share; of those that hold, mean"
@@ -506,10 +511,11 @@ by more than its Monte Carlo error where the binomial tail is below 5 % over the
         """\
 ## Words by truth
 
-`estimate` (mean) and `std_error` (by province, median) are in times of the printed value; `power` is the share of draws
-that are significant by province, alone and in the family; `imprecise` and `one of several` are verdicts "cannot tell",
-and `other` its other causes; `failed` is the required check that most often fails a significant estimate. Shares have
-their Monte Carlo standard error; an empty cell is none.""",
+`estimate` (mean) and `std_error` (by province, median) are in times of the printed value; `power`
+is the share of draws that are significant by province, alone and in the family; `imprecise` and
+`one of several` are verdicts "cannot tell", and `other` its other causes; `failed` is the required
+check that most often fails a significant estimate. Shares have their Monte Carlo standard error; an
+empty cell is none.""",
     ]
     for world, table in found.items():
         parts += [f"### {str(world).capitalize()}", f"{table['draws'].min()} draws.", shown(table)]

@@ -59,7 +59,9 @@ def in_duckdb(folder: Path, limit: str) -> None:
                 where {ENTRY} <= date '2020-12-31' and not coalesce({EXIT} < {ENTRY}, false)
                 group by id
             )
-            select city, section, entry, exit, count(*) as firms, count(*) filter (is_ai) as ai_firms
+            select
+                city, section, entry, exit,
+                count(*) as firms, count(*) filter (is_ai) as ai_firms
             from firms join read_csv($industries, all_varchar = true) on division = industry_code
             group by all
             """,
@@ -73,7 +75,8 @@ def in_duckdb(folder: Path, limit: str) -> None:
             select
                 city, section, year,
                 sum(firms) filter (entry <= year and exit > year), sum(firms) filter (entry = year),
-                sum(firms) filter (exit = year), sum(ai_firms) filter (entry <= year and exit > year),
+                sum(firms) filter (exit = year),
+                sum(ai_firms) filter (entry <= year and exit > year),
                 sum(ai_firms) filter (entry = year), sum(ai_firms) filter (exit = year)
             from cells, range({YEARS.start}, {YEARS.stop}) as years(year)
             group by all

@@ -48,9 +48,11 @@ KNOWN_FAULTS = {
 }
 """Patterns of Spark's messages, and the way out of each."""
 LONGEST_WAIT = 20
-"""Spark says four times a minute that it waits for a worker; the run stops after so many repeats without progress.
+"""How often Spark may say that it waits for a worker before the run stops.
 
-An executor that a busy machine is slow to start is waited for as well, so this is five minutes."""
+It says so four times a minute. An executor that a busy machine is slow to start is waited for as
+well, so this is five minutes.
+"""
 SPARK_WARNING = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d WARN ")
 COUNTED = ("firm_counts", "patent_counts")
 
@@ -124,7 +126,7 @@ def count(
 
 
 def hand_over(made: Path, to: Path) -> None:
-    """Copy counts that Spark has written to where DuckDB reads them, under one name and in one step.
+    """Copy counts that Spark has written to where DuckDB reads them, in one step.
 
     A register that was not delivered has none, and leaves none of an earlier one.
 
@@ -188,28 +190,16 @@ def check_java() -> str:
     java = str(Path(home) / "bin/java") if home else "java"
     path = shutil.which(java)
     if path is None:
-        where = (
-            f"JAVA_HOME is {home}, which has no bin/java"
-            if home
-            else "there is no `java` on the PATH"
-        )
-        raise CountsError(
-            f"Spark needs Java, and {where}. {install} or a later one, or set JAVA_HOME."
-        )
+        raise CountsError(f"Spark needs Java, and there is no {java}. {install}, or set JAVA_HOME.")
     printed = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
-    version = re.search(r'version "(\d+)(?:\.(\d+))?', printed)
-    if version is None:
+    # Java 8 calls itself 1.8
+    version = re.search(r'version "(?:1\.)?(\d+)', printed)
+    if version is None or int(version[1]) < OLDEST_JAVA:
         raise CountsError(
-            f"{path}: `java -version` printed no version ({printed.strip()[:200]!r}). {install}, or"
-            " set JAVA_HOME."
+            f"{path}: `java -version` printed {printed.strip()[:200]!r}, and Spark needs"
+            f" {OLDEST_JAVA} or later. {install}, or set JAVA_HOME."
         )
-    major = int(version[2] or 0) if version[1] == "1" else int(version[1])
-    if major < OLDEST_JAVA:
-        raise CountsError(
-            f"{path}: Java {major}, and Spark needs {OLDEST_JAVA} or later. {install}, or set"
-            " JAVA_HOME."
-        )
-    return str(major)
+    return version[1]
 
 
 def check_folders() -> None:
@@ -243,19 +233,18 @@ def check_master(master: str) -> None:
     if not master.startswith("spark://"):
         return
     driver = os.environ.get("SPARK_DRIVER_HOST") or "127.0.0.1"
-    elsewhere = [
-        address
-        for address in master.removeprefix("spark://").split(",")
-        if not address.startswith(("127.", "localhost:", "[::1]"))
-    ]
-    if elsewhere and driver.startswith(("127.", "localhost")):
+    addresses = master.removeprefix("spark://").split(",")
+    here = ("127.", "localhost:", "[::1]")
+    if not all(address.startswith(here) for address in addresses) and driver.startswith(
+        ("127.", "localhost")
+    ):
         raise CountsError(
             f"SPARK_MASTER is {master}, and SPARK_DRIVER_HOST is {driver}, which workers on other"
             " machines cannot reach. Set SPARK_DRIVER_HOST to this machine's address as workers"
             " reach it."
         )
     faults = []
-    for address in master.removeprefix("spark://").split(","):
+    for address in addresses:
         host, _, port = address.rpartition(":")
         try:
             socket.create_connection((host, int(port)), timeout=5).close()
@@ -270,7 +259,13 @@ def check_master(master: str) -> None:
 
 
 def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str], None]) -> None:
-    """Run dbt, print what it prints but for Spark's warnings, and say what Spark's own words mean where it fails."""
+    """Run dbt, and print what it prints but for Spark's warnings.
+
+    Raises
+    ------
+    CountsError
+        If it fails; says what Spark's own words mean.
+    """
     printed: list[str] = []
     waits = 0
     with dbt_process.started(arguments, environment) as process:

@@ -1,4 +1,4 @@
-"""What is delivered, what is not, where an absent series can be had, and what becomes estimable with it."""
+"""What is delivered, where an absent series can be had, and what becomes estimable with it."""
 
 import csv
 from collections import defaultdict
@@ -81,7 +81,7 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def _places(delivered: set[tuple[str, str]]) -> list[tuple[Row, set[Series]]]:
-    """Return the declared sources that have an address and no file here, with the series that they may feed."""
+    """Return the declared sources with an address and no file here, with what they may feed."""
     scopes = _scopes()
     places = []
     for source in declarations.read():

@@ -46,17 +46,15 @@ KEYS = {
         "is_reference",
     ),
     "marts.fct_ai_measure": (
-        *(
-            "extract_set",
-            "measure",
-            "weighting",
-            "scope",
-            "city_id",
-            *NAMES,
-            "year",
-            "base_year",
-            "is_mechanical",
-        ),
+        "extract_set",
+        "measure",
+        "weighting",
+        "scope",
+        "city_id",
+        *NAMES,
+        "year",
+        "base_year",
+        "is_mechanical",
         "missing_reason",
     ),
     "marts.fct_city_year_panel": (
@@ -68,33 +66,52 @@ KEYS = {
         "region",
     ),
     "marts.fct_corrections": (
-        *(
-            "extract_set",
-            "correction_id",
-            "provider",
-            "source_name",
-            "series",
-            "scope",
-            "delivered_city_id",
-        ),
-        *("city_id", *NAMES, "year", "action", "reason", "reason_zh", "source"),
+        "extract_set",
+        "correction_id",
+        "provider",
+        "source_name",
+        "series",
+        "scope",
+        "delivered_city_id",
+        "city_id",
+        *NAMES,
+        "year",
+        "action",
+        "reason",
+        "reason_zh",
+        "source",
     ),
     "estimates.est_local_spatial_autocorrelation": (
-        *(
-            "extract_set",
-            "measure",
-            "year",
-            "city_id",
-            *NAMES,
-            "quadrant",
-            "p_value",
-            "permutation_count",
-            "city_count",
-        ),
-        *("neighbour_count", "substitutions", "substitutions_zh", "status", "reason", "reason_zh"),
+        "extract_set",
+        "measure",
+        "year",
+        "city_id",
+        *NAMES,
+        "quadrant",
+        "p_value",
+        "permutation_count",
+        "city_count",
+        "neighbour_count",
+        "substitutions",
+        "substitutions_zh",
+        "status",
+        "reason",
+        "reason_zh",
     ),
-    "release.changes": ("change_kind", "city_id", "year", "column_name"),
-    "release.series_values": ("series", "scope", "city_id", "year", "quantity", "provider"),
+    "release.changes": (
+        "change_kind",
+        "city_id",
+        "year",
+        "column_name",
+    ),
+    "release.series_values": (
+        "series",
+        "scope",
+        "city_id",
+        "year",
+        "quantity",
+        "provider",
+    ),
 }
 WIDE = "marts.fct_city_year_panel"  # a column per variable
 FAILING_ROWS = "failing_rows"  # of a gate: rows with their values, as JSON, which the next has too
@@ -144,6 +161,7 @@ def data_licence(release: duckdb.DuckDBPyConnection) -> str:
         f" address, {MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries where provider"
         " is not null group by all order by all",
     )
+    names = list(sources[0]) if sources else []
     lines = [
         "# Licence of the data",
         "",
@@ -153,8 +171,8 @@ def data_licence(release: duckdb.DuckDBPyConnection) -> str:
             " Estimates and sums over cities are no data of a provider."
         ),
         "",
-        f"| {' | '.join(name.replace('_', ' ') for name in (sources or [{}])[0])} |",
-        f"|{'---|' * len((sources or [{}])[0])}",
+        f"| {' | '.join(name.replace('_', ' ') for name in names)} |",
+        f"|{'---|' * len(names)}",
     ]
     for row in sources:
         cells = (*list(row.values())[:-1], "yes" if row["may_be_passed_on"] else "no")
@@ -164,18 +182,15 @@ def data_licence(release: duckdb.DuckDBPyConnection) -> str:
 
 def withheld(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return the rows of release.withheld of an open file; none of one that is no public copy."""
-    if not release.execute(
-        "from duckdb_tables() where database_name = current_database() and schema_name = 'release' "
-        f"and table_name = '{WITHHELD}'"
-    ).fetchall():
+    listed = f"select {', '.join(WITHHELD_COMMENTS)} from release.{WITHHELD}"
+    try:
+        return duckdb_client.rows(release, listed)
+    except duckdb.CatalogException:
         return []
-    return duckdb_client.rows(
-        release, f"select {', '.join(WITHHELD_COMMENTS)} from release.{WITHHELD}"
-    )
 
 
 def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
-    """Copy a release, or the released tables of a warehouse, with nothing in it that may not be passed on.
+    """Copy a release, or the released tables of a warehouse, without what may not be passed on.
 
     Every table and column stays. Rows of restricted providers are left out, or keep their keys
     alone; the table release.withheld and the comments say where. Where no provider is restricted,
@@ -213,9 +228,7 @@ def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
         tables = [name for (name,) in found]
         for table in tables:
             lost += _copy(connection, table, providers)
-        if not connection.execute(
-            f"from duckdb_tables() where database_name = 'new' and table_name = '{WITHHELD}'"  # a copy of a copy
-        ).fetchall():
+        if f"release.{WITHHELD}" not in tables:  # a copy of a copy has it
             _record(connection, lost)
         marked = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. "
         copy_comments(

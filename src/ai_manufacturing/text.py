@@ -120,7 +120,7 @@ class Catalogue:
         )
 
     def named(self, en: object, zh: object) -> Markup:
-        """Return a label of the database in both languages, marked where a substitute feeds what it names."""
+        """Return a label of the database in both languages, marked where a substitute feeds it."""
         return pair(f"{en} {MARK}", f"{zh}{MARK}") if en in self.substituted_names else pair(en, zh)
 
     def plain(self, key: str, language: str, **values: object) -> str:
@@ -138,7 +138,7 @@ class Catalogue:
         )
 
     def label(self, value: Any) -> Markup | str:
-        """Return what a value of the data is called, or the value itself if the catalogue has no name for it."""
+        """Return what a value of the data is called, or the value itself if it has no name."""
         return pair(*self.names(value)) if value is not None else ""
 
     def names(self, value: Any) -> Words:
@@ -151,10 +151,9 @@ class Catalogue:
         Of several in one, what each is called.
         """
         text = str(value)
-        if text in self.substituted:
-            return self.substituted[text][LANGUAGES.index(language)]
-        if text in self.labels:
-            return self.labels[text][LANGUAGES.index(language)]
+        words = self.substituted.get(text) or self.labels.get(text)
+        if words:
+            return words[LANGUAGES.index(language)]
         if ", " in text:
             return COMMAS[language].join(
                 self.plain_label(part, language) for part in text.split(", ")
@@ -191,7 +190,7 @@ class Catalogue:
         )
 
     def with_labels_in(self, sentences: str, language: str) -> str:
-        """Return sentences of the database in one language, with the names in them by their labels."""
+        """Return sentences of the database in one language, with labels for the names in them."""
 
         def label(name: re.Match[str]) -> str:
             if name[2] is None:

@@ -42,8 +42,8 @@ CODECS = (
 )
 FORMATS = ("csv", "tab", "semicolon", "xlsx", "parquet", "dta")
 ODD_CELLS = [
-    "", "-", "—", "…", "无", "1,234", "１２", "12%", "1,2O4", "=1+1", "@x", "+1", "1e400", '"', "a\nb", "\u200b",
-    "NaN",
+    "", "-", "—", "…", "无", "1,234", "１２", "12%", "1,2O4", "=1+1", "@x", "+1", "1e400", '"', "a\nb",
+    "\u200b", "NaN",
 ]  # fmt: skip
 CELLS = st.one_of(
     st.integers(0, 10**6).map(str),
@@ -63,7 +63,7 @@ class Delivered:
 
     @property
     def counts(self) -> set[int]:
-        """Return how many records the file has: as it was made, and as csv counts those of a text."""
+        """Return how many records the file has, as it was made and as csv counts them."""
         return {count for count in (self.count, counted_in_text(self.content)) if count is not None}
 
 

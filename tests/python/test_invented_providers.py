@@ -17,9 +17,10 @@ from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, 
 
 with (PROJECT / "tests/fixtures/read_values.csv").open(encoding="utf-8", newline="") as file:
     READ = [*csv.DictReader(file)]
-"""Read on the pages of the repositories that docs/how_to/fetch_what_is_missing.md names; nothing beside them is real.
+"""Names that the repositories of docs/how_to/fetch_what_is_missing.md show; no value is real.
 
-Values of Shanghai in the yearbook are what the ratio that was read implies; those of Shenzhen are invented, for units.
+Values of Shanghai in the yearbook are what the ratio that was read implies; those of Shenzhen are
+invented, for units.
 """
 
 

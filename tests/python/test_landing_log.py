@@ -25,7 +25,7 @@ def deliver(project: Project, name: str, *rows: str) -> Path:
 
 
 def validity(as_of: int | None = None) -> list[str]:
-    """Return code, year and count of each row, and the deliveries from and until which it is valid."""
+    """Return code, year and count of each row, and the deliveries between which it is valid."""
     rows = (
         f"{row['城市代码']} {row['年份']} {row['企业数']}: "
         f"{row['origin']['valid_from_delivery']}-{row['origin']['valid_until_delivery'] or ''}"

@@ -53,7 +53,7 @@ def test_a_set_names_its_period_and_takes_what_it_leaves_out_from_the_project(
         ("{lastyear: 2022}", "period: lastyear is unknown (did you mean last_year?)"),
         ("{last_year: '2022'}", "period.last_year is '2022', not a valid integer"),
         ("{last_year: 20222}", f"{ORDER.format(2010, 2020, 20222)} Write years from 1949"),
-        ("{last_year: yes}", "period.last_year is True, not a valid integer"),
+        ("{last_year: yes}", "period.last_year is 'yes', not a valid integer"),
         ("{last_year: 2009}", ORDER.format(2010, 2020, 2009)),
         ("{first_year: 2022, last_year: 2010}", ORDER.format(2022, 2020, 2010)),
         ("{last_year: 2015}", ORDER.format(2010, 2020, 2015)),

@@ -82,7 +82,7 @@ def register_build(shared: Path, sample_build: Build) -> Build:
 
 
 def tagged(texts: pd.Series, entity: str) -> pd.Series:
-    """Tag by another route: Python's regular expressions, all terms of the entity's texts at once."""
+    """Tag by another route: Python's regular expressions, all terms of all texts at once."""
     keywords = [row for row in seed("ai_keywords") if row["searched_in"] in ("any", entity)]
 
     def pattern(kind: str) -> re.Pattern[str]:
@@ -570,7 +570,7 @@ def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parqu
 
 DISPATCHED = {"regexp_matches", "regexp_extract_all", "regexp_replace", "unnest", "string_agg"}
 DISPATCHED |= {"hash"}
-"""DuckDB functions of dispatched macros (ai_terms.sql, register_rows.sql); register_rows reads Parquet."""
+"""DuckDB functions of the dispatched macros ai_terms.sql and register_rows.sql."""
 
 
 def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(sample_build: Build) -> None:

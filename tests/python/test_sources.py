@@ -36,13 +36,18 @@ def file(tmp_path: Path) -> Path:
     with duckdb.connect(str(path)) as connection:
         connection.execute("""
             create schema raw; create schema marts; create schema reports;
-            create table raw.deliveries as select 'small' as extract_set, 'synthetic' as extract_set_kind;
+            create table raw.deliveries as
+    select 'small' as extract_set, 'synthetic' as extract_set_kind;
             create table marts.fct_deliveries as
-                select 'csmar' as provider, 'gdp' as source_name, 'commercial_vendor' as provenance_class,
-                    'CSMAR' as publisher, 'a third party' as republished_by, 'none stated' as licence,
-                    'https://example.org' as source_link, date '2026-11-28' as looked_up_on, 'a.csv' as file_path,
+                select 'csmar' as provider, 'gdp' as source_name,
+                    'commercial_vendor' as provenance_class,
+                    'CSMAR' as publisher, 'a third party' as republished_by,
+                        'none stated' as licence,
+                    'https://example.org' as source_link, date '2026-11-28' as looked_up_on,
+                        'a.csv' as file_path,
                     'used' as outcome;
-            create table marts.dim_series (series varchar, scope varchar, is_delivered boolean, label_en varchar,
+            create table marts.dim_series (series varchar, scope varchar, is_delivered boolean,
+                label_en varchar,
                 label_zh varchar, absence_reason varchar);
             create table marts.dim_specification_series
                 (specification_id varchar, quantity varchar, scope varchar, is_delivered boolean);

@@ -183,7 +183,7 @@ def executors(events: list[dict[str, Any]]) -> dict[str, int]:
 @needs_spark
 @pytest.mark.door
 @pytest.mark.soak
-def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_a_new_year_writes_its_own_partitions_only(
+def test_a_cluster_that_loses_a_worker_counts_as_duckdb_and_a_new_year_writes_its_partitions(
     project: Path, two_workers: spark_cluster.Cluster
 ) -> None:
     """What a run left that died is written over; the warehouse reads the counts; a file that is
@@ -328,10 +328,10 @@ def test_a_folder_that_spark_would_take_for_a_pattern_is_refused(
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        (None, "which has no bin/java. Install Java 17 or later"),
-        ('openjdk version "11.0.20" 2023-07-18', "Java 11, and Spark needs 17 or later"),
-        ('java version "1.8.0_381"', "Java 8, and Spark needs 17 or later"),
-        ("no Java", "printed no version"),
+        (None, "there is no .*/bin/java. Install Java 17 or later"),
+        ('openjdk version "11.0.20" 2023-07-18', "11.0.20.*, and Spark needs 17 or later"),
+        ('java version "1.8.0_381"', "1.8.0_381.*, and Spark needs 17 or later"),
+        ("no Java", "printed 'no Java', and Spark needs 17 or later"),
     ],
 )
 def test_missing_or_old_java_is_told_with_the_way_out(

@@ -223,7 +223,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
 
 @pytest.mark.door
 @pytest.mark.soak
-def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_site_behind_a_door_says_that_it_does(
+def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_says_so(
     given_away: Path, public_site: Path, public_build: Build
 ) -> None:
     """Values that eight digits tell from other numbers: of these, no estimate is one by chance."""

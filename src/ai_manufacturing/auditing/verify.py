@@ -97,7 +97,7 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
         # before the events: one is written before its folder has its name
         folders = [path for path in folder.iterdir() if landed.is_landed_folder(path)]
         with outcome.damage():
-            expected = landed.by_folder(landed.recorded(folder))
+            expected = landed.recorded(folder)
             for path in sorted(folders):
                 outcome.damaged += landed.faults(folder, path.name, expected.get(path.name, {}))
                 outcome.count("landed files")

@@ -284,7 +284,7 @@ def entity_columns(sources: Iterable[Source], entity: str) -> dict[str, str]:
 
 
 def claiming(names: list[str], sources: list[Source]) -> list[tuple[Source, dict[str, str]]]:
-    """Return the declarations that one of a file's names answers to, and what the name says to each.
+    """Return the declarations that one of a file's names answers to, and what it says to each.
 
     One provider may declare a file once for each entity that it feeds.
     """
@@ -328,18 +328,16 @@ def nearest(file_path: str, sources: list[Source]) -> str | None:
         return folder, name.removesuffix(".gz").rsplit(".", 1)[0]
 
     folder, stem = parts(file_path)
-    near = [
-        (
-            fnmatch.fnmatchcase(stem, pattern) and pattern != "*",
-            difflib.SequenceMatcher(None, stem, pattern).ratio(),
-            at,
-        )
-        for at, (of_pattern, pattern) in enumerate(parts(source.files) for source in sources)
-        if of_pattern == folder or (fnmatch.fnmatchcase(stem, pattern) and pattern != "*")
-    ]
-    if not near:
+
+    def likeness(source: Source) -> float:
+        below, pattern = parts(source.files)
+        if pattern != "*" and fnmatch.fnmatchcase(stem, pattern):
+            return 2
+        return difflib.SequenceMatcher(None, stem, pattern).ratio() if below == folder else -1
+
+    source = max(sources, key=likeness, default=None)
+    if source is None or likeness(source) < 0:
         return None
-    source = sources[max(near)[-1]]
     return (
         f"No declaration claims this name; {source.provider}.{source.name} reads {source.files}. "
         "Rename the file, or correct `files`."

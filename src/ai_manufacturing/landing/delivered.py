@@ -1,7 +1,6 @@
 """The deliveries of an extract set: what is new lands, and the log records what changed."""
 
 import datetime
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ from ai_manufacturing.system import contracts
 
 
 def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Table:
-    """Land the files of the extracts folder that are not in the store yet, and record what changed in the log.
+    """Land the files of the extracts folder that are new, and record in the log what changed.
 
     Parameters
     ----------
@@ -77,10 +76,7 @@ def _deliveries(
 ) -> pa.Table:
     others: list[dict[str, Any]] = []
     if as_of is None:
-        files, others = land_folder([*declared.values()], folder)
-        present = [file | {"is_named_by_folder": described.is_named_by_folder} for file in files]
-        if described.is_named_by_folder:
-            _refuse_renamed(described.name, present, folder)
+        present, others = land_folder([*declared.values()], folder)
         with _writing("the log of deliveries"):
             events = log.record(folder, described.name, present)
     else:
@@ -130,7 +126,7 @@ def _deliveries(
 
 
 def same_extract_set(held: pa.Table | None) -> pa.Table:
-    """Return the name of the extract set and the period that it names, the one row of raw_extract_set.
+    """Return the one row of raw_extract_set: the extract set and the period that it names.
 
     Parameters
     ----------
@@ -167,7 +163,7 @@ def _extract_set_table(described: ExtractSet) -> pa.Table:
 
 
 def declared_sources() -> pa.Table:
-    """Return the sources and registers that providers declare, the columns of raw_declared_sources."""
+    """Return the sources and registers that providers declare, as raw_declared_sources has them."""
     rows = [
         {"provider": source.provider, "source_name": source.name, "entity": source.entity}
         | (source.in_sql if isinstance(source, Register) else {})
@@ -186,21 +182,10 @@ def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
     )
 
 
-def _refuse_renamed(name: str, present: list[dict[str, Any]], folder: Path) -> None:
-    """Ask whether a folder without a log holds a set that the store knows under another name."""
-    for other, shared, held in log.continued_under_another_name(folder, name, present)[:1]:
-        raise LandingError(
-            f"{settings.extracts_dir()}: the store has no extract set {name}, and {shared} of the"
-            f" {held} files of its extract set {other} lie in this folder. If it is that set under"
-            f" a new name, write name: {json.dumps(other, ensure_ascii=False)} into its"
-            f" {DESCRIPTION}; if it is another set, name: {json.dumps(name, ensure_ascii=False)}."
-        )
-
-
 def store_key_of(
     delivery: Delivery, declared: dict[tuple[str, str], Source], is_in_folder: bool, folder: Path
 ) -> tuple[str, bool]:
-    """Return where a delivery of the log lies, under today's declaration where it can, and whether it is an earlier."""
+    """Return the store key of a delivery, and whether it is that of an earlier declaration."""
     event = delivery.event
     source = declared.get((event["provider"], event["source_name"]))
     if source:

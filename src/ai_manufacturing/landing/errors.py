@@ -8,7 +8,8 @@ class LandingError(Exception):
         super().__init__("\n".join(lines))
 
 
-class FileFault(Exception):  # noqa: N818 - it never leaves the package: faults are collected into one LandingError
+# N818: it never leaves the package, as faults are collected into one LandingError
+class FileFault(Exception):  # noqa: N818
     """One file's fault and the way out of it."""
 
     def __init__(
@@ -24,10 +25,7 @@ class FileFault(Exception):  # noqa: N818 - it never leaves the package: faults 
 
     def line(self, path: str) -> str:
         """Return the fault as one line of a LandingError."""
-        places = [("sheet", self.sheet), ("row", self.row), ("column", self.column)]
-        line = (
-            ", ".join([path, *(f"{kind} {value}" for kind, value in places if value is not None)])
-            + f": {self.what}"
-        )
+        places = {"sheet": self.sheet, "row": self.row, "column": self.column}
+        at = [f"{kind} {value}" for kind, value in places.items() if value is not None]
         # a header or a library's message may hold line breaks
-        return " ".join(part.strip() for part in line.splitlines())
+        return " ".join(f"{', '.join([path, *at])}: {self.what}".split())

@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -21,19 +20,11 @@ from ai_manufacturing.landing import declarations
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.readers import containers
-from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER, Archive
+from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER
 from ai_manufacturing.system.declared import Declared, faults
 
 DESCRIPTION = "extract_set.yml"
-DESCRIPTION_LIMIT = 2**16
 NAME_LIMIT = 255  # bytes of a file's name, as file systems have it
-VALUE_LIMIT = 1000  # characters
-_KINDS = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # two names that differ by these alone look the same
 
 
@@ -64,7 +55,6 @@ class ExtractSet(Declared):
 
     name: str
     kind: Literal["delivered", "synthetic"] = "delivered"
-    is_named_by_folder: bool = False
     period: Period | None = None
 
     @field_validator("name")
@@ -96,7 +86,7 @@ class DeliveredFile:
     file_path: str
     source: Source | None = None
     file_name_values: dict[str, str] = field(default_factory=dict)
-    member: tuple[Archive, zipfile.ZipInfo] | None = None
+    member: tuple[zipfile.ZipFile, zipfile.ZipInfo] | None = None
     hint: str | None = None
 
     @property
@@ -135,8 +125,7 @@ class DeliveredFile:
             yield from containers.stream_member(*self.member)
             return
         with self.path.open("rb") as content:
-            while chunk := content.read(containers.CHUNK):
-                yield chunk
+            yield from containers.chunks(content)
 
 
 def extract_set(folder: Path) -> ExtractSet:
@@ -164,7 +153,7 @@ def extract_set(folder: Path) -> ExtractSet:
             " synthetic sample."
         )
     described = _description(folder / DESCRIPTION)
-    values = {"name": escaped(folder.name), "is_named_by_folder": "name" not in described}
+    values = {"name": escaped(folder.name)}
     values |= {name: described[name] for name in ("name", "kind", "period") if name in described}
     try:
         return ExtractSet.model_validate(values)
@@ -177,58 +166,18 @@ def _description(path: Path) -> dict[str, Any]:
     """Return what extract_set.yml says; nothing if there is none."""
     if not path.is_file():
         return {}
+    # here, because most extract sets do not describe themselves
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
-        with path.open("rb") as file:
-            content = file.read(DESCRIPTION_LIMIT + 1)
+        described = YAML(typ="safe", pure=True).load(path.read_bytes()) or {}
     except OSError as error:
         raise LandingError(
             f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions."
         ) from error
-    if len(content) > DESCRIPTION_LIMIT:
-        raise LandingError(
-            f"{DESCRIPTION}: larger than {DESCRIPTION_LIMIT:,} bytes. Keep name and kind, or"
-            " delete it."
-        )
-    return _described(content)
-
-
-@lru_cache(maxsize=1)  # each model of a run asks for the period
-def _described(content: bytes) -> dict[str, Any]:
-    import yaml  # here, because most extract sets do not describe themselves
-
-    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-        """A few aliases of aliases would stand for any number of values, and a long text for a number of any size."""
-
-        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-            event = self.peek_event()
-            where = f"{DESCRIPTION}, row {event.start_mark.line + 1}"
-            if isinstance(event, yaml.AliasEvent):
-                raise LandingError(f"{where}: holds an alias (*). Write the value out.")
-            if isinstance(event, yaml.ScalarEvent) and len(event.value) > VALUE_LIMIT:
-                raise LandingError(
-                    f"{where}: a value of more than {VALUE_LIMIT:,} characters. Shorten it."
-                )
-            return super().compose_node(parent, index)
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-            seen: set[str] = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise LandingError(
-                        f"{DESCRIPTION}, row {line}: {key.value} stands twice. Keep the right one."
-                    )
-                seen.add(str(key.value))
-            return super().construct_mapping(node, deep)
-
-    try:
-        described = yaml.load(content.decode(), Loader) or {}
-    except RecursionError as error:
-        raise LandingError(
-            f"{DESCRIPTION}: nested too deeply. Keep name and kind, or delete it."
-        ) from error
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
+    except (YAMLError, ValueError) as error:
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
         raise LandingError(
             f"{DESCRIPTION}: not a YAML mapping ({reason}). Correct or delete it."
         ) from error
@@ -331,16 +280,10 @@ def walk(
         try:
             target = path.stat()
         except OSError as error:
-            if is_no_delivery(file_path):
-                continue
-            if path.is_symlink():
+            if not is_no_delivery(file_path):
                 faults.append(
-                    f"{file_path}: the link cannot be followed ({error.strerror}). Restore its"
-                    " target, or delete the link."
-                )
-            elif not isinstance(error, FileNotFoundError):  # one that is gone by now was withdrawn
-                faults.append(
-                    f"{file_path}: cannot be read ({error.strerror}). Correct its permissions."
+                    f"{file_path}: cannot be read ({error.strerror}). Correct its permissions;"
+                    " restore the target of a link, or delete it."
                 )
             continue
         if stat.S_ISREG(target.st_mode):
@@ -351,17 +294,15 @@ def walk(
             yield from walk(path, faults, f"{file_path}/", above)
         elif not stat.S_ISDIR(target.st_mode) and not is_no_delivery(file_path):
             faults.append(
-                f"{file_path}: it is {_KINDS.get(stat.S_IFMT(target.st_mode), 'a special file')},"
-                " which is not read. Deliver a regular file, or take it out of the extracts"
-                " folder."
+                f"{file_path}: it is neither a file nor a folder. Deliver a regular file, or take"
+                " it out of the extracts folder."
             )
 
 
 def escaped(name: str) -> str:
     r"""Return a file's name as text.
 
-    Control characters as \xNN, and if it is not UTF-8, all bytes that are not ASCII.
-
+    A control character is written as \xNN, and in a name that is not UTF-8 each byte beyond ASCII.
     A backslash is doubled, so that the name can be had back.
     """
     last = "\U0010ffff"
@@ -393,7 +334,7 @@ def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
     finally:
         for file in files:
             if file.member is not None:
-                file.member[0].opened.close()
+                file.member[0].close()
 
 
 def is_utf_8(name: str) -> bool:
@@ -402,7 +343,7 @@ def is_utf_8(name: str) -> bool:
 
 
 def is_no_delivery(file_path: str) -> bool:
-    """Whether a file is hidden, left by an open spreadsheet, Spark's own, or describes the others."""
+    """Whether a file is hidden, a spreadsheet's or Spark's own, or describes the others."""
     *_, name = parts = file_path.split("/")
     return (
         any(
@@ -414,7 +355,10 @@ def is_no_delivery(file_path: str) -> bool:
 
 
 def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[DeliveredFile]:
-    """Return a file, or the members of an archive of which any is declared, once for each declaration."""
+    """Return a file, or the members of an archive, once for each of their declarations.
+
+    An archive of which no member is declared is a file.
+    """
     archive = containers.archive(path)
     # declarations match the path that a person sees
     depth = file_path.count("/") + 1
@@ -430,7 +374,7 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
     try:
         members = containers.members(archive)
     except FileFault:
-        archive.opened.close()
+        archive.close()
         raise
     for name, info in members.items():
         if not is_no_delivery(name):
@@ -447,5 +391,5 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
             ]
     if any(file.source for file in files):
         return files
-    archive.opened.close()
+    archive.close()
     return [DeliveredFile(path, file_path, hint=declarations.nearest(shown, sources))]

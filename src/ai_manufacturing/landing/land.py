@@ -24,7 +24,7 @@ THREADS = 2
 def land_folder(
     sources: list[Source], folder: Path
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Land what is new; return the files whose deliveries the log keeps, and those that nobody declared."""
+    """Land what is new; return the files that somebody declared, and the others."""
     files, faults = delivered_files(settings.extracts_dir(), sources)
     declared: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
@@ -76,7 +76,7 @@ def land_again(years: range) -> list[str]:
     files, faults = delivered_files(settings.extracts_dir(), declarations.read())
     again = []
     with store.held(folder), closing_archives(files):
-        expected = landed_bytes.by_folder(landed_bytes.recorded(folder))
+        expected = landed_bytes.recorded(folder)
         for file in files:
             if file.source is None:
                 continue
@@ -104,40 +104,28 @@ def _may_hold(years: range, source: Source, rows: Path) -> bool:
 
 
 def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
-    """Return what is recorded of a file, landed now or earlier, or the line that says what is wrong with it."""
-    if isinstance(file.source, Register):
-        landed = registers.land(file, file.source, folder)
-        return landed if isinstance(landed, str) else landed | _facts(file, file.source)
+    """Return what is recorded of a file, or the line that says what is wrong with it."""
+    content = b""
     try:
         if file.source is None:
             return _unclaimed(file)
+        if isinstance(file.source, Register):
+            return _facts(file, file.source, *registers.land(file, file.source, folder))
         content = file.read()
-    except FileFault as fault:
-        return fault.line(file.file_path)
-    except OSError as error:
-        return (
-            f"{file.file_path}: cannot be read ({error.strerror}). Correct its permissions, or"
-            " deliver it again."
-        )
-    except MemoryError:
-        return _too_large(file)
-    try:
-        return _land_content(file, file.source, content, folder)
+        return _facts(file, file.source, *_land_content(file, file.source, content, folder))
     except FileFault as fault:
         return " ".join([fault.line(file.file_path), *_contradiction(file.file_path, content)])
     except OSError as error:
         return (
-            f"{file.file_path}: cannot be stored in {folder} ({error.strerror}). Make room there."
+            f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror}). Make room"
+            " there, or correct its permissions."
         )
     except MemoryError:
-        return _too_large(file)
-
-
-def _too_large(file: DeliveredFile) -> str:
-    return (
-        f"{file.file_path}: the memory of this machine does not hold its"
-        f" {file.path.stat().st_size:,} bytes. Deliver it in parts, or build on a larger machine."
-    )
+        return (
+            f"{file.file_path}: the memory of this machine does not hold its"
+            f" {file.path.stat().st_size:,} bytes. Deliver it in parts, or build on a larger"
+            " machine."
+        )
 
 
 def _contradiction(file_path: str, content: bytes) -> list[str]:
@@ -161,24 +149,26 @@ def _unclaimed(file: DeliveredFile) -> dict[str, Any]:
 
 def _land_content(
     file: DeliveredFile, source: Source, content: bytes, folder: Path
-) -> dict[str, Any]:
+) -> tuple[str, int, str]:
+    """Land a file, unless the store has it; return its SHA-256, its size and its store key."""
     delivery_id = hashlib.sha256(content).hexdigest()
-    delivered = {
-        "file_path": file.file_path,
-        "delivery_id": delivery_id,
-        "size_bytes": len(content),
-    }
     store_key = store.key(delivery_id, source, file.file_name_values)
     if not store.holds(folder, store_key):
         detected, sheets = formats.read(content, source.read_headings)
         rows, rejected, record = records.land(sheets, source, file.file_name_values)
         store.write(folder, store_key, rows, rejected, asdict(detected) | record)
-    return delivered | {"store_key": store_key} | _facts(file, source)
+    return delivery_id, len(content), store_key
 
 
-def _facts(file: DeliveredFile, source: Source) -> dict[str, Any]:
+def _facts(
+    file: DeliveredFile, source: Source, delivery_id: str, size: int, store_key: str
+) -> dict[str, Any]:
     """Return what the log keeps of a file beside its bytes."""
     return {
+        "file_path": file.file_path,
+        "delivery_id": delivery_id,
+        "size_bytes": size,
+        "store_key": store_key,
         "provider": source.provider,
         "source_name": source.name,
         "entity": source.entity,

@@ -4,7 +4,7 @@ A line is written before the folder that it names has its name, so that each fol
 one.
 """
 
-import os
+from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from ai_manufacturing.landing import log
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.system import integrity
+from ai_manufacturing.system.disk import version
 
 THREADS = 2
 LAND_AGAIN = (
@@ -24,7 +25,7 @@ _found_whole: dict[Path, tuple[Any, ...]] = {}
 
 
 def add(written: Path, store: Path, store_key: str) -> None:
-    """Record a landed folder that is about to be named, as one that this process has found whole."""
+    """Record a landed folder that is about to be named, as one that is whole."""
     signature = _signature(written)
     files = {
         f"{store_key}/{path.name}": integrity.sha256(path) for path in sorted(written.iterdir())
@@ -33,25 +34,20 @@ def add(written: Path, store: Path, store_key: str) -> None:
     _found_whole[store / store_key] = signature
 
 
-def recorded(store: Path) -> dict[str, str]:
-    """Return the SHA-256 of each landed file by its path in the store, as it landed last.
+def recorded(store: Path) -> dict[str, dict[str, str]]:
+    """Return for each landed folder the SHA-256 of its files, as they landed last.
+
+    Files have their paths in the store.
 
     Raises
     ------
     LandingError
         If the log is damaged.
     """
-    files: dict[str, str] = {}
+    folders: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for line in log.lines(store):
-        files |= line.get("files", {})
-    return files
-
-
-def by_folder(files: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Return the files of `recorded` for each folder by its name."""
-    folders: dict[str, dict[str, str]] = {}
-    for name, digest in files.items():
-        folders.setdefault(name.split("/")[0], {})[name] = digest
+        for name, digest in line.get("files", {}).items():
+            folders[name.split("/")[0]][name] = digest
     return folders
 
 
@@ -61,7 +57,7 @@ def is_landed_folder(path: Path) -> bool:
 
 
 def faults(store: Path, store_key: str, expected: dict[str, str]) -> list[str]:
-    """Return what differs between a landed folder and what is recorded of it, one text for each file.
+    """Return what differs between a landed folder and its record, one text for each file.
 
     Parameters
     ----------
@@ -70,7 +66,7 @@ def faults(store: Path, store_key: str, expected: dict[str, str]) -> list[str]:
     store_key : str
         Name of the folder.
     expected : dict of str to str
-        Of its files, as `by_folder` returns them.
+        Of its files, as `recorded` returns them.
     """
     present = sorted(f"{store_key}/{path.name}" for path in (store / store_key).iterdir())
     wrong = integrity.differences(store, expected, present, log.chain(store).path)
@@ -78,7 +74,7 @@ def faults(store: Path, store_key: str, expected: dict[str, str]) -> list[str]:
 
 
 def require(store: Path, store_keys: Iterable[str]) -> None:
-    """Let nothing be read from landed folders whose bytes are not those that landed.
+    """Raise if the bytes of landed folders are not those that landed.
 
     What this process has found whole is not hashed again while its files stay as they are.
 
@@ -87,31 +83,19 @@ def require(store: Path, store_keys: Iterable[str]) -> None:
     LandingError
         With one line for each file that differs.
     """
-    keys = [
-        key
-        for key in dict.fromkeys(store_keys)
-        if _found_whole.get(store / key) != _signature(store / key)
-    ]
-    keys = [
-        key for key in keys if (store / key).is_dir()
-    ]  # what is missing is named by whoever reads it
+    signatures = {key: _signature(store / key) for key in store_keys}
+    # what is missing is named by whoever reads it
+    keys = [key for key, of in signatures.items() if of and _found_whole.get(store / key) != of]
     if not keys:
         return
-    expected = by_folder(recorded(store))
-    signatures = {key: _signature(store / key) for key in keys}
+    expected = recorded(store)
     with ThreadPoolExecutor(THREADS) as threads:
         differences = [*threads.map(lambda key: faults(store, key, expected.get(key, {})), keys)]
     wrong = [line for lines in differences for line in lines]
     if wrong:
         raise LandingError(*wrong)
-    _found_whole.update({store / key: signature for key, signature in signatures.items()})
+    _found_whole.update({store / key: signatures[key] for key in keys})
 
 
 def _signature(folder: Path) -> tuple[Any, ...]:
-    try:
-        stats = [(entry.name, entry.stat()) for entry in os.scandir(folder)]
-    except OSError:
-        return ()
-    return tuple(
-        sorted((name, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for name, at in stats)
-    )
+    return tuple((path.name, version(path)) for path in sorted(folder.glob("*")))

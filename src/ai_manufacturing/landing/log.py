@@ -9,7 +9,6 @@ them is the same computation on fewer.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -47,13 +46,12 @@ class Delivery:
 
 
 class State:
-    """The deliveries of a log, and the files that the folder held after its last event, by path and entity."""
+    """The deliveries of a log, and the files of the folder after its last event."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.deliveries: dict[int, Delivery] = {}
         self.at_place: dict[Place, Delivery] = {}
         self._first: dict[Identity, Delivery] = {}
-        self._path_counts: Counter[Identity] = Counter()
         for _, of_landing in groupby(events, key=lambda event: event["landing"]):
             self._apply([*of_landing])
 
@@ -70,8 +68,9 @@ class State:
             if event["event"] == "delivered":
                 self._add(event)
         # files that change names pass each other in a landing: what is gone shows at its end
+        present = {delivery.identity for delivery in self.at_place.values()} if ended else set()
         for whose, number in ended.items():
-            if not self._path_counts[whose]:
+            if whose not in present:
                 # the records belong to the first delivery of these bytes, and stay as long as any
                 # copy of it does
                 self._first.pop(whose).withdrawn_by = number
@@ -82,11 +81,9 @@ class State:
         if first is not delivery:
             delivery.copy_of = first.number
         self.deliveries[delivery.number] = self.at_place[place(event)] = delivery
-        self._path_counts[delivery.identity] += 1
 
     def _take_away(self, delivery: Delivery, number: int) -> Identity:
         del self.at_place[place(delivery.event)]
-        self._path_counts[delivery.identity] -= 1
         if delivery.copy_of:
             delivery.withdrawn_by = number
         return delivery.identity
@@ -103,7 +100,7 @@ def identity(event: Event) -> Identity:
 
 
 def place(event: Event) -> Place:
-    """Return where a delivery lies: one file may feed several entities, and is a delivery of each."""
+    """Return where a delivery lies: a file that feeds several entities is a delivery of each."""
     return event["file_path"], event["entity"]
 
 
@@ -175,45 +172,6 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
 def sets(store: Path) -> list[str]:
     """Return the names of the extract sets that have a log."""
     return sorted({name for line in lines(store) for name in line.get("deliveries", {})})
-
-
-def continued_under_another_name(
-    store: Path, extract_set: str, present: list[Event]
-) -> list[tuple[str, int, int]]:
-    """Return the sets whose files a folder without a log of its name holds.
-
-    A folder that was renamed, perhaps.
-
-    Parameters
-    ----------
-    store : Path
-        The landing store.
-    extract_set : str
-        The name, which is that of the folder.
-    present : list of dict
-        As for `record`.
-
-    Returns
-    -------
-    list of tuple of (str, int, int)
-        Name, files that are here at the same path with the same bytes, and files the set has; the
-        most alike first. Only sets that were named by their folder too, and of whose files at least
-        half are here.
-    """
-    if read(store, extract_set):
-        return []
-    here = {(file["file_path"], identity(file)) for file in present}
-    similar = []
-    for name in sets(store):
-        events = read(store, name)
-        delivered = [event for event in events if event["event"] == "delivered"]
-        if not delivered or not delivered[-1]["is_named_by_folder"]:
-            continue
-        places = State(events).at_place
-        shared = sum((path, delivery.identity) in here for (path, _), delivery in places.items())
-        if shared and 2 * shared >= len(places):
-            similar.append((name, shared, len(places)))
-    return sorted(similar, key=lambda alike: -alike[1])
 
 
 def _changes(state: State, present: list[Event]) -> list[Event]:

@@ -1,4 +1,4 @@
-"""Provenance of a source, as its provider declares it: who published the files, and on what terms."""
+"""Provenance of a source: who published its files and on what terms, as its provider declares."""
 
 import datetime
 from typing import Annotated, Any, Literal, Self

@@ -1,4 +1,4 @@
-"""Landed rows, read back with their origin and the deliveries from which and until which each is valid."""
+"""Landed rows, read back with their origin and the deliveries between which each is valid."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -118,25 +118,17 @@ def _validity(
     batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | None
 ) -> dict[str, pa.Array]:
     """Return from which delivery on, and until which one, each row is valid."""
-    spans = delivery["superseded_periods"]
     usual = {
         "valid_from_delivery": delivery["delivery_number"],
         "valid_until_delivery": delivery["valid_until_delivery"],
     }
-    period = source.period if source else None
-    if period is None:
-        usual = spans[0] if spans else usual
-    if period is None or not spans:
-        return {
-            name: pa.repeat(pa.scalar(usual[name], pa.int64()), batch.num_rows) for name in VALIDITY
-        }
-    periods = pa.array([span["period"] for span in spans], pa.string())
-    # the last position is that of the periods which nobody replaced
-    at = pc.fill_null(pc.index_in(pc.cast(batch[period], pa.string()), periods), len(spans))
-    return {
-        name: pa.array([span[name] for span in [*spans, usual]], pa.int64()).take(at)
-        for name in VALIDITY
-    }
+    spans = {span["period"]: span for span in delivery["superseded_periods"]}
+    if source and source.period:
+        periods = pc.cast(batch[source.period], pa.string()).to_pylist()
+    else:
+        periods = [None] * batch.num_rows  # the period of all records of such a source
+    of_rows = [spans.get(period, usual) for period in periods]
+    return {name: pa.array([span[name] for span in of_rows], pa.int64()) for name in VALIDITY}
 
 
 def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:

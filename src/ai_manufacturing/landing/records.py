@@ -1,11 +1,11 @@
-"""The row rules: every record of every sheet is landed with its types, or set aside with a reason."""
+"""Row rules: every record of a sheet lands with its types, or is set aside with a reason."""
 
 import fnmatch
 import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -36,13 +36,12 @@ MISSING_MARKERS = {"", "-", "--", "—", "——", "…", "……", "...", "..",
 _NUMBER = re.compile(
     r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII
 )
-_PLAIN = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$"
+_PLAIN = {"integer": r"^-?[0-9]{1,15}$", "number": r"^-?[0-9]{1,200}(\.[0-9]+)?$"}
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９．，－＋", "0123456789.,-+")
 _LOOKALIKES = {
     "a letter O?": str.maketrans("Oo", "00"),
     "a letter l or I?": str.maketrans("lI", "11"),
 }
-_EXACT = 2**53
 _NOTE = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscripts, and characters in circles and in brackets
 _NOTES = re.compile(rf"\s*(?:{_NOTE}\s*)+$")
 UNFORMATTED = (
@@ -52,6 +51,11 @@ UNFORMATTED = (
 )
 _SUM_TOLERANCE = 1e-6  # shares are printed with six digits or more
 _POWER = re.compile(r"[+-]?10")
+
+Key = tuple[Any, ...]
+Values = dict[str, Any]
+Earlier = dict[Key, list[tuple[Values, str]]]
+"""The records of the sheets that were read before, by key: what each says, and where it stands."""
 
 
 def land(
@@ -91,7 +95,7 @@ def land(
 
     landed: list[pa.Table] = []
     rejected: list[Rejected] = []
-    earlier = Earlier(source)
+    earlier: Earlier = defaultdict(list)
     not_read: dict[str, None] = {}
     notes: list[str] = []
     in_text: list[str] = []
@@ -103,7 +107,9 @@ def land(
         if sheet.is_hidden and rows.num_rows and not source.sheets:
             raise _only_hidden(sheet, rows, source)
         if len(with_header) > 1:
-            earlier.add(sheet, rows)
+            numbers = rows["row_number"].to_pylist()
+            for number, (key, values) in zip(numbers, _by_key(rows, source), strict=True):
+                earlier[key].append((values, f"sheet {sheet.name}, row {number}"))
         notes += of_sheet
         in_text += _numbers_in_text(sheet, rows, source)
         landed.append(_with_constants(rows, sheet, source, constants))
@@ -155,68 +161,49 @@ def _remarks(
             )
 
 
-class Earlier:
-    """The records of the sheets that were read before, by key: what each says, and where it stands."""
+def _by_key(table: pa.Table, source: Source) -> Iterator[tuple[Key, Values]]:
+    """Yield the key of each row, and what the row says beside it."""
+    for row in table.to_pylist():
+        values = {name: row[name] for name in source.read_columns if name not in source.read_key}
+        yield tuple(row[name] for name in source.read_key), values
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._values = [column for column in source.read_columns if column not in source.read_key]
-        self._found: dict[tuple[object, ...], dict[tuple[object, ...], str]] = defaultdict(dict)
 
-    def add(self, sheet: Sheet, rows: pa.Table) -> None:
-        """Remember the rows of a sheet."""
-        of_rows = zip(
-            self._keys(rows),
-            _tuples(rows, self._values),
-            rows["row_number"].to_pylist(),
-            strict=True,
-        )
-        for key, values, number in of_rows:
-            self._found[key].setdefault(values, f"sheet {sheet.name}, row {number}")
+def _repeated(
+    sheet: Sheet, table: pa.Table, sound: np.ndarray, source: Source, earlier: Earlier
+) -> dict[int, str]:
+    """Return the keys that a sheet before had, by the position of the row.
 
-    def repeated(self, sheet: Sheet, table: pa.Table, sound: np.ndarray) -> dict[int, str]:
-        """Return the keys that a sheet before had, by the position of the row.
+    A row that is not sound is compared by its key alone: what it says is not known.
 
-        A row that is not sound is compared by its key alone: what it says is not known.
-
-        Raises
-        ------
-        FileFault
-            If a row says something else than those before.
-        """
-        repeated: dict[int, str] = {}
-        if not self._found:
-            return repeated
-        for row, (key, values) in enumerate(
-            zip(self._keys(table), _tuples(table, self._values), strict=True)
-        ):
-            if key not in self._found:
-                continue
-            repeated[row] = row_text(map(str, key))
-            if sound[row] and values not in self._found[key]:
-                others, place = next(iter(self._found[key].items()))
-                at = next(
-                    at
-                    for at, (value, other) in enumerate(zip(values, others, strict=True))
-                    if value != other
-                )
-                here, there = (
-                    "empty" if record[at] is None else f'"{record[at]}"'
-                    for record in (values, others)
-                )
-                raise FileFault(
-                    f"two sheets contradict each other: for {repeated[row]} the value is {here}"
-                    f" here and {there} in {place}. Name the sheet to read in"
-                    f' {self._source.provider}.toml, source {self._source.name}: sheets = ["…"]; or'
-                    " ask the provider which one is right.",
-                    sheet=sheet.name,
-                    row=int(sheet.row_numbers[row]),
-                    column=self._values[at],
-                )
+    Raises
+    ------
+    FileFault
+        If a row says something else than those before.
+    """
+    repeated: dict[int, str] = {}
+    if not earlier:
         return repeated
+    for row, (key, values) in enumerate(_by_key(table, source)):
+        if key not in earlier:
+            continue
+        repeated[row] = row_text(map(str, key))
+        if sound[row] and values not in [others for others, _ in earlier[key]]:
+            others, place = earlier[key][0]
+            column = next(name for name in values if values[name] != others[name])
+            raise FileFault(
+                f"two sheets contradict each other: for {repeated[row]} the value is"
+                f" {_quoted(values[column])} here and {_quoted(others[column])} in {place}. Name"
+                f" the sheet to read in {source.provider}.toml, source {source.name}:"
+                ' sheets = ["…"]; or ask the provider which one is right.',
+                sheet=sheet.name,
+                row=int(sheet.row_numbers[row]),
+                column=column,
+            )
+    return repeated
 
-    def _keys(self, table: pa.Table) -> list[tuple[object, ...]]:
-        return _tuples(table, self._source.read_key)
+
+def _quoted(value: object) -> str:
+    return "empty" if value is None else f'"{value}"'
 
 
 def _declared_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], list[Sheet]]:
@@ -281,9 +268,8 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
 def _differences(heading: str, column: str) -> str:
     """Return the characters in which a heading differs from a declared one that looks the same.
 
-    Empty if it does not.
-
-    Full-width and half-width forms look the same, and so do spaces.
+    Full-width and half-width forms look the same, and so do spaces. The text is empty if the two do
+    not look the same.
     """
     pairs = [(_alike(heading), heading), (_alike(column), column)]
     if heading == column or pairs[0][0] != pairs[1][0]:
@@ -319,25 +305,15 @@ def _file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
 def _land_sheet(
     sheet: Sheet, source: Source, earlier: Earlier
 ) -> tuple[pa.Table, list[Rejected], list[str]]:
-    """Return the rows that land, their number first, those set aside, and the numbers that have note marks."""
+    """Return the rows that land, their number first, those set aside, and the notes on numbers."""
     for column in source.read_columns:
         if sheet.header.count(column) > 1:
-            headings = dict.fromkeys(
-                heading
-                for name, heading in zip(sheet.header, sheet.headings, strict=True)
-                if name == column
-            )
+            named = zip(sheet.header, sheet.headings, strict=True)
+            headings = dict.fromkeys(heading for name, heading in named if name == column)
             raise FileFault(
-                (
-                    f"{sheet.header.count(column)} columns have this name. Ask the provider which"
-                    " one is meant."
-                    if len(headings) == 1
-                    else (
-                        f"the columns {' and '.join(headings)} are declared as one. Ask the"
-                        " provider which one is meant, or correct [sources.headings] in"
-                        f" {source.provider}.toml, source {source.name}."
-                    )
-                ),
+                f"{sheet.header.count(column)} columns have this name, headed"
+                f" {' and '.join(headings)}. Ask the provider which one is meant, or correct"
+                f" [sources.headings] in {source.provider}.toml, source {source.name}.",
                 sheet=sheet.name,
                 row=sheet.header_row,
                 column=column,
@@ -352,11 +328,11 @@ def _land_sheet(
             row, Rejected(sheet.name, int(sheet.row_numbers[row]), column, value, reason)
         )
 
+    positions = {number: row for row, number in enumerate(sheet.row_numbers.tolist())}
     for number, position in sorted(sheet.unsaved):
         column = sheet.header[position] if position < len(sheet.header) else ""
-        (rows,) = np.nonzero(sheet.row_numbers == number)
-        if column in source.read_columns and rows.size:
-            row = int(rows[0])
+        if column in source.read_columns and number in positions:
+            row = positions[number]
             set_aside(row, sheet.heading(column), texts[column][row].as_py(), UNSAVED)
 
     # a cell that is not a number is not empty either
@@ -368,11 +344,9 @@ def _land_sheet(
         if any(map(clean, cells)):
             set_aside(row, None, row_text(cells), "prose: no key")
 
-    for row in _lone_cells(typed, count):
+    for row in np.flatnonzero(_lone_cells(sheet, typed)).tolist():
         cells = [cell.as_py() for cell in (column[row] for column in sheet.rows.columns)]
-        if sum(bool(clean(cell)) for cell in cells) == 1 and (
-            is_note(cells) or len(source.read_key) > 1
-        ):
+        if is_note(cells) or len(source.read_key) > 1:
             set_aside(row, None, row_text(cells), NOTE_BELOW)
 
     table = pa.table({column: values for column, (values, _) in typed.items()})
@@ -380,7 +354,7 @@ def _land_sheet(
     for _, reasons in typed.values():
         sound &= _mask(pc.is_null(reasons))
     sound[list(aside)] = False
-    for row, key in earlier.repeated(sheet, table, sound).items():
+    for row, key in _repeated(sheet, table, sound, source, earlier).items():
         set_aside(row, None, key, "repeated sheet")
 
     lands = ~no_key
@@ -398,18 +372,20 @@ def _land_sheet(
     return table if lands.all() else table.filter(pa.array(lands)), list(aside.values()), notes
 
 
-def _lone_cells(typed: dict[str, tuple[pa.Array, pa.Array]], count: int) -> list[int]:
-    """Return the rows of which one declared cell holds anything, and that is text.
-
-    A note, and no record.
-    """
-    filled = np.zeros(count, dtype=np.int64)
-    is_text = np.zeros(count, dtype=bool)
+def _lone_cells(sheet: Sheet, typed: dict[str, tuple[pa.Array, pa.Array]]) -> NDArray[np.bool_]:
+    """Return which rows hold one cell, and that is text: a note, and no record."""
+    cell_count = np.zeros(sheet.rows.num_rows, dtype=np.int64)
+    for position in range(sheet.rows.num_columns):
+        cell_count += _is_filled(sheet, position)
+    is_text = np.zeros(sheet.rows.num_rows, dtype=bool)
     for values, reasons in typed.values():
-        has_text = _mask(pc.is_valid(values if pa.types.is_string(values.type) else reasons))
-        is_text |= has_text
-        filled += has_text | _mask(pc.is_valid(values))
-    return [int(row) for row in np.flatnonzero((filled == 1) & is_text)]
+        is_text |= _mask(pc.is_valid(values if pa.types.is_string(values.type) else reasons))
+    is_lone: NDArray[np.bool_] = (cell_count == 1) & is_text
+    return is_lone
+
+
+def _is_filled(sheet: Sheet, position: int) -> NDArray[np.bool_]:
+    return _mask(pc.not_equal(pc.utf8_trim_whitespace(_text(sheet, position)), ""))
 
 
 def _notes(
@@ -463,10 +439,7 @@ def _columns_not_read(sheet: Sheet, source: Source) -> list[str]:
     for position, name in enumerate(sheet.header):
         if name and name not in source.columns:
             names.append(name)
-        elif (
-            not name
-            and pc.any(pc.not_equal(pc.utf8_trim_whitespace(_text(sheet, position)), "")).as_py()
-        ):
+        elif not name and _is_filled(sheet, position).any():
             names.append(f"column {position + 1} without a name")
     return names
 
@@ -489,21 +462,13 @@ def _check_sums(rows: pa.Table, source: Source) -> None:
 
 def _is_synthetic(rows: pa.Table, source: Source) -> bool:
     """Whether a text column says "synthetic" in every row, as the sample does."""
-    return rows.num_rows > 0 and any(
-        "synthetic" in (rows[column][0].as_py() or "")
-        and pc.all(pc.fill_null(pc.match_substring(rows[column], "synthetic"), False)).as_py()
-        for column, declared in source.columns.items()
-        if declared == "text"
-    )
+    texts = [rows[name] for name, declared in source.columns.items() if declared == "text"]
+    marks = [pc.fill_null(pc.match_substring(text, "synthetic"), False) for text in texts]
+    return rows.num_rows > 0 and any(pc.all(mark).as_py() for mark in marks)
 
 
 def _text(sheet: Sheet, position: int) -> pa.Array:
-    column = sheet.rows.column(position)
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def _tuples(table: pa.Table, columns: list[str]) -> list[tuple[object, ...]]:
-    return list(zip(*(table[column].to_pylist() for column in columns), strict=True))
+    return sheet.rows.column(position).combine_chunks()
 
 
 def _mask(values: pa.Array) -> NDArray[np.bool_]:
@@ -512,48 +477,19 @@ def _mask(values: pa.Array) -> NDArray[np.bool_]:
 
 
 def _typed(text: pa.Array, declared: str) -> tuple[pa.Array, pa.Array]:
-    """Return the values of a column, and the reason why one has none (null where it is fine or missing)."""
+    """Return the values of a column, and why one has none: null where it is fine or missing."""
     if declared == "text":
-        if pc.any(pc.match_substring_regex(text, f"[{ZERO_WIDTH}]")).as_py():
-            text = pc.replace_substring_regex(text, f"[{ZERO_WIDTH}]", "")
+        text = pc.replace_substring_regex(text, f"[{ZERO_WIDTH}]", "")
         text = pc.utf8_trim_whitespace(text)
         return pc.if_else(pc.equal(text, ""), None, text), pa.nulls(len(text), pa.string())
-    integer = declared == "integer"
-    values = _typed_at_once(text, integer)
-    if values is not None:
-        return values, pa.nulls(len(text), pa.string())
-    return _typed_one_by_one(text, integer)
-
-
-def _typed_at_once(text: pa.Array, integer: bool) -> pa.Array | None:
-    """Return the values if all are numbers or empty, as nearly all deliveries are."""
-    try:
-        values = pc.cast(pc.if_else(pc.equal(text, ""), None, text), pa.float64())
-        if not pc.all(pc.is_finite(values)).as_py() and values.null_count < len(values):
-            return None
-        if not integer:
-            return values
-        if (pc.max(pc.abs(values)).as_py() or 0) >= _EXACT:
-            return None
-        return pc.cast(values, pa.int64())
-    except pa.ArrowInvalid:
-        return None
-
-
-def _typed_one_by_one(text: pa.Array, integer: bool) -> tuple[pa.Array, pa.Array]:
-    """Judge each distinct text that is no plain number in Python."""
-    plain = pc.match_substring_regex(text, _PLAIN)
+    # each distinct text that is no plain number is judged in Python
+    plain = pc.match_substring_regex(text, _PLAIN[declared])
     odd = pc.unique(text.filter(pc.invert(plain)))
-    if integer:
-        # a plain number may have decimals, which an integer must not
-        plain = pc.and_(plain, pc.invert(pc.match_substring(text, ".")))
-        odd = pc.unique(text.filter(pc.invert(plain)))
-    judged = [_judge(value, integer) for value in odd.to_pylist()]
-    arrow_type = ARROW_TYPES["integer" if integer else "number"]
+    judged = [_judge(value, declared == "integer") for value in odd.to_pylist()]
     at = pc.index_in(text, odd)
     values = pc.coalesce(
-        pc.cast(pc.if_else(plain, text, None), arrow_type),
-        pa.array([value for value, _ in judged], arrow_type).take(at),
+        pc.cast(pc.if_else(plain, text, None), ARROW_TYPES[declared]),
+        pa.array([value for value, _ in judged], ARROW_TYPES[declared]).take(at),
     )
     return values, pa.array([reason for _, reason in judged], pa.string()).take(at)
 

@@ -1,4 +1,4 @@
-"""Registers: files of tens of millions of rows, hashed as a stream and kept once, as Parquet, in the landing store.
+"""Registers: files of tens of millions of rows, kept once, as Parquet, in the landing store.
 
 They are declared as `[[registers]]` beside the other sources of a provider. No cell is judged here:
 staging does that in SQL, and what it sets aside is counted per file and reason.
@@ -9,10 +9,11 @@ import errno
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -25,6 +26,7 @@ from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
 from ai_manufacturing.landing.readers import containers, formats, quotation
 from ai_manufacturing.system import contracts
+from ai_manufacturing.system.disk import version
 from ai_manufacturing.system.sql_text import identifier, literal, one_file
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
@@ -32,15 +34,17 @@ LANDED_COLUMNS = ("entity", "position", "column_name", "store_key", "landed_type
 LANDED_COLUMNS_SCHEMA = pa.schema(
     {name: pa.string() for name in LANDED_COLUMNS} | {"position": pa.int64()}
 )
-DOUBTFUL = {
-    "record": pa.int64(),
-    "row_number": pa.int64(),
-    "value": pa.string(),
-    "reason": pa.string(),
-}
+DOUBTFUL = pa.schema(
+    {
+        "record": pa.int64(),
+        "row_number": pa.int64(),
+        "value": pa.string(),
+        "reason": pa.string(),
+    }
+)
 
 
-def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any] | str:
+def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, int, str]:
     """Land a register file, unless the store has it. Memory does not grow with the file.
 
     Parameters
@@ -54,43 +58,25 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
 
     Returns
     -------
-    dict or str
-        Its path, SHA-256, size and place in the store, or the line that says what is wrong with it.
+    tuple of (str, int, str)
+        Its SHA-256, its size and its store key.
+
+    Raises
+    ------
+    FileFault
+        If it cannot be read as declared, or changed while it was read.
     """
-    try:
-        before = _version(file.path)
-        delivery_id, size = file.digest()
-        store_key = store.key(delivery_id, register, {})
-        if not store.holds(folder, store_key):
-            with store.draft(folder, store_key) as draft:
-                _write(file, register, draft)
-                _refuse_another(file.path, before)
-    except FileFault as fault:
-        return fault.line(file.file_path)
-    except OSError as error:
-        return (
-            f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror}). Make room"
-            " there, or correct its permissions."
-        )
-    return {
-        "file_path": file.file_path,
-        "delivery_id": delivery_id,
-        "size_bytes": size,
-        "store_key": store_key,
-    }
-
-
-def _version(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _refuse_another(path: Path, version: tuple[int, int, int]) -> None:
-    """Raise if the file changed while it was read."""
-    if _version(path) != version:
-        raise FileFault(
-            "the file changed while it was read. Build again when its delivery is complete."
-        )
+    before = version(file.path)
+    delivery_id, size = file.digest()
+    store_key = store.key(delivery_id, register, {})
+    if not store.holds(folder, store_key):
+        with store.draft(folder, store_key) as draft:
+            _write(file, register, draft)
+            if version(file.path) != before:
+                raise FileFault(
+                    "the file changed while it was read. Build again when its delivery is complete."
+                )
+    return delivery_id, size, store_key
 
 
 def paths(files: pa.Table) -> pa.Table:
@@ -131,50 +117,46 @@ def paths(files: pa.Table) -> pa.Table:
     )
 
 
-def _without_rows(entity: str, folder: Path) -> str:
-    """Return the store key of the file without rows of an entity.
-
-    It is written where it is not there.
-    """
+def _schema(entity: str) -> pa.Schema:
+    """Return the columns that are declared for an entity."""
     columns = declarations.entity_columns(declarations.registers(), entity)
-    schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
-    store_key = hashlib.sha256(
-        json.dumps([entity, *columns.items()], ensure_ascii=False).encode()
-    ).hexdigest()
+    return pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
+
+
+def _without_rows(entity: str, folder: Path) -> str:
+    """Return the store key of the file without rows of an entity, which is written once."""
+    columns = declarations.entity_columns(declarations.registers(), entity)
+    decides = [entity, *columns.items()]
+    store_key = hashlib.sha256(json.dumps(decides, ensure_ascii=False).encode()).hexdigest()
     if not (folder / store_key).is_dir():
         with store.held(folder):
-            store.write_alone(folder, store_key, schema.empty_table())
+            store.write_alone(folder, store_key, _schema(entity).empty_table())
     return store_key
 
 
 def landed_columns(deliveries: pa.Table) -> pa.Table:
-    """Return one row per landed register file and column declared for its entity, and one per column without a file.
+    """Return one row per landed register file and column, and one per column without a file.
 
-    The type is that of the file, null where the file lacks the column; without a file it is the
-    declared one.
+    The columns are those declared for the entity. The type is that of the file, null where the file
+    lacks the column; without a file it is the declared one.
     """
     folder = settings.landing_dir()
-    registers = declarations.registers()
     rows = []
-    for entity in dict.fromkeys(register.entity for register in registers):
-        kinds = declarations.entity_columns(registers, entity)
+    for entity in dict.fromkeys(register.entity for register in declarations.registers()):
+        declared = _schema(entity)
         keys = [row["store_key"] for row in deliveries.to_pylist() if row["entity"] == entity]
         for store_key in dict.fromkeys([None, *keys]):
-            types = {name: TYPES[kind] for name, kind in kinds.items()}
-            if store_key:
-                types = {
-                    field.name: field.type
-                    for field in pq.read_schema(store.rows_path(folder, store_key))
-                }
+            schema = pq.read_schema(store.rows_path(folder, store_key)) if store_key else declared
+            types = dict(zip(schema.names, map(str, schema.types), strict=True))
             rows += [
                 {
                     "entity": entity,
                     "position": position,
                     "column_name": name,
                     "store_key": store_key,
-                    "landed_type": str(types[name]) if name in types else None,
+                    "landed_type": types.get(name),
                 }
-                for position, name in enumerate(kinds)
+                for position, name in enumerate(declared.names)
             ]
     return pa.Table.from_pylist(rows, schema=LANDED_COLUMNS_SCHEMA)
 
@@ -293,8 +275,10 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
                 copy (
                     select {texts or "null"}
                     from read_csv(
-                        {literal(one_file(path))}, auto_detect = false, columns = {{{columns}}}, header = true,
-                        delim = {literal(mark)}, quote = '"', escape = '"', compression = 'none', store_rejects = true
+                        {literal(one_file(path))},
+                        auto_detect = false, columns = {{{columns}}}, header = true,
+                        delim = {literal(mark)}, quote = '"', escape = '"',
+                        compression = 'none', store_rejects = true
                     )
                     where {"true" if register.multiline else is_one_line}
                 ) to {literal(target)} (format parquet, compression zstd)
@@ -313,7 +297,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
 def _names(top: str, mark: str, register: Register) -> list[str]:
     """Return the names of a header, each once; a column without a name has its position."""
     header = next(csv.reader(io.StringIO(top, newline=""), delimiter=mark))
-    if any(quotation.LINE_END.search(name) for name in header):
+    if any(re.search(r"[\r\n]", name) for name in header):
         raise FileFault(
             "a stray quotation mark, or a line end, in the header. Correct it, or ask for the file"
             " again.",
@@ -343,7 +327,7 @@ def _set_aside(
     target: Path,
     register: Register,
 ) -> None:
-    """Write the records that DuckDB's reader left out, in the columns of records.REJECTED_SCHEMA."""
+    """Write the records that DuckDB's reader left out, in the columns of REJECTED_SCHEMA."""
     ragged = "error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS')"
     # anything else may have swallowed the records that follow
     others = connection.execute(
@@ -363,14 +347,13 @@ def _set_aside(
             row
             for (row,) in connection.execute("select distinct line from reject_errors").fetchall()
         }
-        if len({row for row, *_ in doubtful} - ragged_rows) != doubted:
+        if len({line["record"] for line in doubtful} - ragged_rows) != doubted:
             raise FileFault(
                 "its quotation marks can be read in two ways. Correct it, or deliver Parquet."
             )
     elif not connection.execute("select 1 from reject_errors limit 1").fetchall():
         return
-    rows = [dict(zip(DOUBTFUL, line, strict=True)) for line in doubtful]
-    connection.register("doubtful_lines", pa.Table.from_pylist(rows, schema=pa.schema(DOUBTFUL)))
+    connection.register("doubtful_lines", pa.Table.from_pylist(doubtful, schema=DOUBTFUL))
     connection.execute(f"""
         copy (
             with ragged as (
@@ -380,7 +363,8 @@ def _set_aside(
                     -- one error for each field that is missing or too many
                     regexp_replace(
                         case
-                            when any_value(error_type) = 'MISSING COLUMNS' then min_by(error_message, column_idx)
+                            when any_value(error_type) = 'MISSING COLUMNS'
+                                then min_by(error_message, column_idx)
                             else max_by(error_message, column_idx)
                         end,
                         '\\D*(\\d+)\\D+(\\d+).*', 'expected \\1 fields, found \\2'
@@ -394,7 +378,10 @@ def _set_aside(
                 select record, max(row_number) - record as shift from doubtful_lines group by record
             ),
             numbered as (
-                select ragged.record + coalesce(shifts.shift, 0) as row_number, ragged.value, ragged.reason
+                select
+                    ragged.record + coalesce(shifts.shift, 0) as row_number,
+                    ragged.value,
+                    ragged.reason
                 from ragged asof left join shifts on ragged.record > shifts.record
                 union all
                 select row_number, value, reason from doubtful_lines
@@ -411,27 +398,15 @@ def _set_aside(
         """)
 
 
-def _doubtful_lines(path: Path, mark: str) -> Iterator[tuple[int, int, str, str]]:
-    """Yield record, row, text and reason of each line that quotation marks bind to others."""
-    lines: list[str] = []
-
-    def read_lines(file: TextIO) -> Iterator[str]:
-        for line in file:
-            lines.append(line)
-            yield line
-
-    shift = 0
+def _doubtful_lines(path: Path, mark: str) -> Iterator[dict[str, Any]]:
+    """Yield each line that quotation marks bind to others, with the columns of DOUBTFUL."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for record, _ in enumerate(csv.reader(read_lines(file), delimiter=mark), start=1):
-            if len(lines) > 1:
-                doubtful = quotation.Doubtful(
-                    record + shift, [line.rstrip("\r\n") for line in lines]
-                )
-                for row, line in enumerate(doubtful.lines, doubtful.row):
-                    if formats.clean(line):
-                        yield record, row, line, doubtful.reason
-                shift += len(lines) - 1
-            lines.clear()
+        for record, (first, lines, _) in enumerate(quotation.records(file, mark), start=1):
+            doubtful = quotation.Doubtful(first, lines)
+            for row, line in enumerate(lines if len(lines) > 1 else [], first):
+                if formats.clean(line):
+                    values = (record, row, line, doubtful.reason)
+                    yield dict(zip(DOUBTFUL.names, values, strict=True))
 
 
 def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, Any]:
@@ -442,7 +417,7 @@ def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, 
     stored = f"read_parquet({literal(one_file(rows))})"
     with store.connection(settings.landing_dir(), threads=1) as connection:
         try:
-            names = [row[0] for row in connection.execute(f"describe from {stored}").fetchall()]
+            names = connection.sql(f"from {stored}").columns
             (count,) = connection.execute(f"select count(*) from {stored}").fetchone() or (0,)
             texts = [name for name in names if count and register.columns.get(name) == "text"]
             marks = [name for name in texts if _says_synthetic(connection, stored, name)]
@@ -473,9 +448,6 @@ def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, 
 
 def _says_synthetic(connection: duckdb.DuckDBPyConnection, stored: str, name: str) -> bool:
     """Whether a column says "synthetic" in every row, as the sample does."""
-    column = identifier(name)
-    first = connection.execute(f"select {column} from {stored} limit 1").fetchone()
-    if not first or "synthetic" not in str(first[0]):
-        return False
-    others = f"select 1 from {stored} where {column} is null or not contains({column}, 'synthetic')"
-    return connection.execute(f"{others} limit 1").fetchone() is None
+    is_marked = f"coalesce(contains({identifier(name)}, 'synthetic'), false)"
+    others = f"from {stored} where not {is_marked} limit 1"
+    return connection.execute(others).fetchone() is None

@@ -1,4 +1,7 @@
-"""The landing store: one folder for what one file gives under one declaration, written once and never changed."""
+"""The landing store: one folder for what one file gives under one declaration.
+
+It is written once and never changed.
+"""
 
 import fcntl
 import hashlib
@@ -27,19 +30,16 @@ from ai_manufacturing.system.integrity import SUMS, check_folder, record_folder
 
 LANDING_VERSION = 7  # raise it when the readers or the rules change what lands
 
-DRAFT = re.compile(
-    r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+"
-)  # what a run writes before it has its name
+# what a run writes before it has its name
+DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")
 
 
 @contextmanager
 def held(store: Path) -> Iterator[list[str]]:
-    """Hold the store while something is written to it.
+    """Hold the store while something is written to it; yield a line for each thing removed.
 
-    Who holds it alone removes first what dead runs have left.
-
-    Yields a line for each thing removed. Any number of runs may hold it at once: a lock tells their
-    drafts from those of the dead, as no clock can.
+    Who holds it alone removes first what dead runs have left. Any number of runs may hold it at
+    once: a lock tells their drafts from those of the dead, as no clock can.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def draft(store: Path, store_key: str) -> Iterator[Path]:
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table whose pages carry checksums, which readers such as pyarrow compare on demand."""
+    """Write a table whose pages carry checksums, which readers compare on demand."""
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
@@ -177,9 +177,8 @@ def keep(written: Path, final: Path) -> None:
 def replace(folder: Path, tables: dict[str, pa.Table], store: Path) -> None:
     """Write the tables that have changed, for engines without Python.
 
-    Who reads a file meanwhile keeps the old one.
-
-    SHA256SUMS stands beside them but for the time in which they change.
+    Who reads a file meanwhile keeps the old one. SHA256SUMS stands beside them but for the time in
+    which they change.
     """
     written = {name: _as_parquet(table) for name, table in tables.items()}
     make_folder(folder, store)
@@ -223,7 +222,7 @@ def remove(store: Path, store_key: str) -> None:
 
 
 def read_rows(store: Path, store_key: str, name: str) -> Iterator[pa.RecordBatch]:
-    """Yield "rows" or "rejected" of a landed file, so many at a time that a large file is never whole in memory."""
+    """Yield "rows" or "rejected" of a landed file in batches: it is never whole in memory."""
     with pq.ParquetFile(rows_path(store, store_key, name)) as file:
         yield from file.iter_batches()
 
@@ -239,12 +238,13 @@ def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnectio
 
     What does not fit goes to the disk below `scratch`.
     """
-    limit = os.environ.get("WAREHOUSE_MEMORY_LIMIT", "4GB")
     make_folder(scratch, scratch)
-    with tempfile.TemporaryDirectory(prefix=".spill.", dir=scratch) as temporary:
-        settings = {"threads": threads, "memory_limit": limit, "temp_directory": temporary}
-        with duckdb_client.connect(config=settings, reads_files=True) as opened:
-            yield opened
+    with (
+        tempfile.TemporaryDirectory(prefix=".spill.", dir=scratch) as temporary,
+        duckdb_client.in_memory(Path(temporary)) as opened,
+    ):
+        opened.execute(f"set threads = {threads}")
+        yield opened
 
 
 def _existing(path: Path) -> Path:

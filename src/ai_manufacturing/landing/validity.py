@@ -1,4 +1,4 @@
-"""Validity of records: a later delivery of a source replaces an earlier one's records of a period it repeats."""
+"""Validity of records: a later delivery replaces what it repeats of an earlier one."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -18,7 +18,10 @@ Span = dict[str, Any]
 def add(
     deliveries: list[dict[str, Any]], declared: dict[tuple[str, str], Source], folder: Path
 ) -> None:
-    """Add to deliveries the periods that later ones replaced, and where that is all of them, when it ended."""
+    """Add to deliveries the periods that later ones replaced.
+
+    A delivery of which all periods were replaced ends with the last of them.
+    """
     by_source = defaultdict(list)
     for delivery in deliveries:
         if not delivery["copy_of_delivery"]:
@@ -85,16 +88,18 @@ def superseded(
     if len(rows) < 2:
         return {}
     with store.connection(scratch, threads=2) as connection:
-        later = defaultdict(list)
-        for period, earlier, repeated_by in _repetitions(connection, source, rows, of_one_type):
-            later[earlier, period].append((repeated_by, ends[repeated_by]))
-        spans = defaultdict(list)
-        for (number, period), by in sorted(later.items(), key=lambda item: item[0][0]):
-            first, end = _last_valid(number, ends[number], by)
-            spans[number].append(
-                {"period": period, "valid_from_delivery": first, "valid_until_delivery": end}
-            )
-        counts = _period_counts(connection, [*spans])
+        repetitions = _repetitions(connection, source, rows, of_one_type)
+    later = defaultdict(list)
+    counts = {}
+    for period, earlier, repeated_by, period_count in repetitions:
+        later[earlier, period].append((repeated_by, ends[repeated_by]))
+        counts[earlier] = period_count
+    spans = defaultdict(list)
+    for (number, period), by in sorted(later.items(), key=lambda item: item[0][0]):
+        first, end = _last_valid(number, ends[number], by)
+        spans[number].append(
+            {"period": period, "valid_from_delivery": first, "valid_until_delivery": end}
+        )
     return {
         number: (replaced, len(replaced) == counts[number]) for number, replaced in spans.items()
     }
@@ -102,10 +107,10 @@ def superseded(
 
 def _repetitions(
     connection: duckdb.DuckDBPyConnection, source: Source, rows: dict[int, Path], of_one_type: bool
-) -> list[tuple[str | None, int, int]]:
+) -> list[tuple[str | None, int, int, int]]:
     """Return period, earlier and later delivery, wherever they share a key.
 
-    Leave the view `delivered`.
+    The last number is that of the periods in which the earlier one has records.
     """
     keys = [f"cast({identifier(column)} as varchar)" for column in source.key]
     period = (
@@ -143,25 +148,19 @@ def _repetitions(
         ),
         pairs as (
             select period, delivery, unnest(deliveries) as repeated_by from earlier
+        ),
+        periods as (
+            select distinct delivery, period from delivered
+        ),
+        counts as (
+            select delivery, count(*) as period_count from periods group by delivery
+        ),
+        repetitions as (
+            select distinct period, delivery, repeated_by from pairs where repeated_by > delivery
         )
-        select distinct period, delivery, repeated_by from pairs where repeated_by > delivery
+        select period, delivery, repeated_by, period_count
+        from repetitions inner join counts using (delivery)
         """).fetchall()
-
-
-def _period_counts(connection: duckdb.DuckDBPyConnection, numbers: list[int]) -> dict[int, int]:
-    """Return in how many periods each of these deliveries has records."""
-    if not numbers:
-        return {}
-    return dict(
-        connection.execute(
-            """
-            select delivery, count(*)
-            from (select distinct delivery, period from delivered where list_contains($numbers, delivery))
-            group by delivery
-            """,
-            {"numbers": numbers},
-        ).fetchall()
-    )
 
 
 def _last_valid(

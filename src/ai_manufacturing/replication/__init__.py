@@ -253,7 +253,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 f"{archive}: not a zip. Name a zip that `ai-manufacturing replication-package`"
                 " wrote."
             )
-        with opened.opened:
+        with opened:
             members = containers.members(opened)
             if missing := [name for name in NEEDED if name not in members]:
                 raise ReplicationError(

@@ -25,6 +25,15 @@ def reason(error: OSError) -> str:
     )
 
 
+def version(path: Path) -> tuple[int, ...]:
+    """Return what tells one content of a file from another without reading it; empty if none."""
+    try:
+        at = path.stat()
+    except OSError:
+        return ()
+    return at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
+
+
 def sync(path: Path) -> None:
     """Write a file or a folder through to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -48,9 +57,10 @@ def replace_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def make_folder(folder: Path, store: Path | None = None) -> None:
-    """Make a folder, and those above it, for their owner to write and for all to read, whatever the umask.
+    """Make a folder, and those above it.
 
-    One that is there keeps its permissions: they are its owner's choice.
+    Their owner writes and all read, whatever the umask. A folder that is there keeps its
+    permissions: they are its owner's choice.
 
     Parameters
     ----------
@@ -129,9 +139,10 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 @contextmanager
 def private_folder(target: Path) -> Iterator[Path]:
-    """Make a folder beside the one that it will replace, and remove those that dead processes left there.
+    """Make a folder beside the one that it will replace.
 
-    The folder is locked while the block runs and removed after it, unless it was moved.
+    What dead processes left there is removed. The folder is locked while the block runs and removed
+    after it, unless it was moved.
 
     Parameters
     ----------
@@ -149,7 +160,7 @@ def private_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_left(target: Path) -> list[Path]:
-    """Remove the folders that dead processes left beside the one that they would have replaced, and return them."""
+    """Remove what dead processes left beside a folder that they would have replaced; return it."""
     removed = []
     for folder in target.parent.glob(f".{glob.escape(target.name)}.[0-9]*"):
         with suppress(OSError), locked(folder):  # one that is locked is at work

@@ -1,4 +1,4 @@
-"""How DuckDB is opened: nothing from the network, no file that is not named, files that clients since 1.2 read."""
+"""How DuckDB is opened: without the network or other files, for clients of version 1.2 or later."""
 
 import os
 from collections.abc import Iterator
@@ -53,6 +53,8 @@ def connect(
     # after it is open: a process that has the file open with other settings could not open it again
     for name, value in SETTINGS.items():
         connection.execute(f"set {name} = {value}")
+    # a bar among the lines of a scheduler's log is no JSON
+    connection.execute("set enable_progress_bar = false")
     if not reads_files:
         confine(connection)
     return connection
@@ -64,14 +66,14 @@ def confine(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
-    """Connect to no file, to attach some, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT, without progress bars.
+    """Connect to no file, to attach some, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT.
 
     Parameters
     ----------
     spill : Path
         Folder for what exceeds the memory limit; DuckDB makes it when it needs it.
     """
-    connection = connect(
+    return connect(
         config={
             "threads": os.environ.get("WAREHOUSE_THREADS") or "2",
             "memory_limit": os.environ.get("WAREHOUSE_MEMORY_LIMIT") or "4GB",
@@ -79,17 +81,11 @@ def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
         },
         reads_files=True,
     )
-    # a bar among the lines of a scheduler's log is no JSON
-    connection.execute("set enable_progress_bar = false")
-    return connection
 
 
-@contextmanager
-def reading(path: Path, reads_files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a file read-only while the block runs, without progress bars; parameters as in connect."""
-    with connect(str(path), read_only=True, reads_files=reads_files) as connection:
-        connection.execute("set enable_progress_bar = false")
-        yield connection
+def reading(path: Path, reads_files: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open a file read-only, for a block that closes it; parameters as in connect."""
+    return connect(str(path), read_only=True, reads_files=reads_files)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What shows damage: SHA-256 of files, and logs whose lines each carry the SHA-256 of all before them.
+"""What shows damage: SHA-256 of files, and logs whose lines each carry that of all before them.
 
     <file>.sha256, SHA256SUMS   beside a file or in its folder, as sha256sum writes and checks them
     log.jsonl                   one JSON object a line; its last key is the SHA-256 of all before it
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing.system.disk import locked, replace_bytes, sync
+from ai_manufacturing.system.disk import locked, replace_bytes, sync, version
 
 SUFFIX = ".sha256"
 SUMS = "SHA256SUMS"
@@ -82,14 +82,13 @@ def check(path: Path) -> str | None:
     if not beside(path).exists():
         return None
     while True:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            # after the file: of a new file it is written last
-            expected = recorded(path)
-            is_replaced = not os.path.samestat(os.fstat(file.fileno()), path.stat())
+        before = version(path)
+        digest = sha256(path)
+        # after the file: of a new file it is written last
+        expected = recorded(path)
         if expected in (None, digest):
             return expected
-        if not is_replaced:
+        if version(path) == before:
             raise DamagedError(
                 f"{path}: its SHA-256 is {digest}, and {beside(path)} says {expected}"
             )
@@ -275,8 +274,7 @@ class Chain:
             replace_bytes(self.head, head, self.mode)
 
     def _signature(self) -> object:
-        stats = [path.stat() if path.exists() else None for path in (self.head, self.path)]
-        return [at and (at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for at in stats]
+        return version(self.head), version(self.path)
 
     def _checked(self, head: bytes | None, content: bytes) -> Log:
         *ended, rest = content.split(b"\n")

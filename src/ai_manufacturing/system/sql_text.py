@@ -50,5 +50,5 @@ def insert(table: str, count: int) -> str:
 
 
 def one_file(path: Path) -> str:
-    """Return a path as DuckDB's readers take it for this file alone, where a name may hold the marks of a pattern."""
+    """Return a path, which may hold the marks of a pattern, as DuckDB takes it for one file."""
     return re.sub(r"[*?\[]", r"[\g<0>]", str(path))

@@ -39,7 +39,6 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 _is_worker = False
-_tables: dict[str, pa.Table] = {}  # in a worker: the relations of its last model
 
 
 class WorkerDiedError(Exception):
@@ -56,9 +55,10 @@ class Pool:
     """
 
     def __init__(self, size: int) -> None:
-        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        # Each is of one process, because a death breaks a whole executor.
+        self._idle: queue.LifoQueue[ProcessPoolExecutor] = queue.LifoQueue()
         for _ in range(size):
-            self._idle.put(_Worker())
+            self._idle.put(_executor("forkserver"))
 
     def make(self, path: Path, dbt: Any) -> Any:
         """Run a model's file in a worker that is free; a worker that died is replaced.
@@ -70,37 +70,24 @@ class Pool:
         """
         source = ast.parse(path.read_text(encoding="utf-8"))
         names, keys = _named(source, "dbt.ref"), _named(source, "dbt.config.meta_get")
-        worker = self._idle.get()
+        executor = self._idle.get()
         try:
-            worker.held &= names
-            for name in names - worker.held:  # one at a time, for the sake of memory
-                table = dbt.ref(name).to_arrow_table()
-                worker.executor.submit(_hold, name, table, names).result()
-                worker.held.add(name)
+            tables = {name: dbt.ref(name).to_arrow_table() for name in names}
             config = {key: dbt.config.meta_get(key) for key in keys}
-            return worker.executor.submit(_made, path, config).result()
+            return executor.submit(_computed, path, tables, config).result()
         except BrokenProcessPool as error:
-            worker = _Worker()
+            executor = _executor("forkserver")
             raise WorkerDiedError(
                 f"The process that computed {path} ended. If memory is short, set "
                 "WAREHOUSE_THREADS=1: every model is then computed in dbt's own process."
             ) from error
         finally:
-            self._idle.put(worker)
+            self._idle.put(executor)
 
     def stop(self) -> None:
         """End the processes, none of which is at work."""
         while not self._idle.empty():
-            self._idle.get().executor.shutdown()
-
-
-class _Worker:
-    """A process, and the names of the relations that it holds: those of its last model."""
-
-    def __init__(self) -> None:
-        # Of one process, because a death breaks a whole executor.
-        self.executor = _executor("forkserver")
-        self.held: set[str] = set()
+            self._idle.get().shutdown()
 
 
 def pool() -> Pool | None:
@@ -124,7 +111,7 @@ def in_a_worker(model: Model) -> Model:
     """Have a Python model of dbt computed in a worker; its file in python_models has its name."""
 
     @functools.wraps(model)
-    def made(dbt: Any, session: Any) -> Any:
+    def in_worker(dbt: Any, session: Any) -> Any:
         workers = pool()
         if workers is None:
             return model(dbt, session)
@@ -132,7 +119,7 @@ def in_a_worker(model: Model) -> Model:
         (path,) = models.rglob(f"{dbt.this.identifier}.py")
         return workers.make(path, dbt)
 
-    return made
+    return in_worker
 
 
 def both(
@@ -185,19 +172,12 @@ class _Config:
         """Take what dbt has read when it parsed the file."""
 
 
-def _hold(name: str, table: pa.Table, names: set[str]) -> None:
-    """Keep a relation, in a worker, beside those that the next model names too."""
-    for other in _tables.keys() - names:
-        del _tables[other]
-    _tables[name] = table
-
-
-def _made(path: Path, config: dict[str, Any]) -> Any:
-    """Run a model's file, in a worker, on the relations that it holds."""
+def _computed(path: Path, tables: dict[str, pa.Table], config: dict[str, Any]) -> Any:
+    """Run a model's file, in a worker, on the relations that it names."""
     with duckdb_client.connect(config={"threads": 1}) as session:
         dbt = SimpleNamespace(
-            ref=lambda name: session.from_arrow(_tables[name]),
+            ref=lambda name: session.from_arrow(tables[name]),
             config=_Config(config),
         )
-        made = runpy.run_path(str(path))["model"].__wrapped__(dbt, session)
-        return made.to_arrow_table() if isinstance(made, duckdb.DuckDBPyRelation) else made
+        result = runpy.run_path(str(path))["model"].__wrapped__(dbt, session)
+        return result.to_arrow_table() if isinstance(result, duckdb.DuckDBPyRelation) else result

@@ -4,15 +4,12 @@ Nothing is ever written to a path that an archive names, and nothing is read fur
 limits.
 """
 
-import copy
 import gzip
 import io
 import re
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -26,15 +23,8 @@ RATIO_FLOOR = 2**24  # a small file may be as repetitive as it likes
 CHUNK = 2**20
 SUCCESS_MARKER = "_SUCCESS"
 SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
+OUTSIDE = re.compile(r"/|[A-Za-z]:|(?:.*/)?\.\.(?:/|$)|.*[\x00-\x1f\x7f-\x9f]", re.DOTALL)
 UNPACKED = "Ask the provider for the files unpacked."
-
-
-@dataclass(frozen=True)
-class Archive:
-    """An opened zip and its size in bytes, by which its expansion is judged."""
-
-    opened: zipfile.ZipFile
-    size: int
 
 
 def is_zip(head: bytes) -> bool:
@@ -55,13 +45,18 @@ def ungzip(content: bytes) -> bytes:
     FileFault
         If it is damaged, expands beyond the limits, or holds another archive.
     """
+    parts, size = [], 0
     try:
         with gzip.open(io.BytesIO(content)) as stream:
-            expanded = b"".join(_bounded(stream, len(content), "the gzip file"))
+            for part in chunks(stream):
+                parts.append(part)
+                size += len(part)
+                check_expansion(size, len(content), "the gzip file")
     except (OSError, EOFError, zlib.error) as error:
         raise FileFault(
             f"not a complete gzip file ({error}). Ask the provider for the file again."
         ) from error
+    expanded = b"".join(parts)
     refuse_nested(expanded, "the gzip file")
     return expanded
 
@@ -74,37 +69,40 @@ def refuse_nested(content: bytes, holder: str) -> None:
         raise FileFault(f"{holder} holds another archive. {UNPACKED}")
 
 
-def archive(path: Path) -> Archive | None:
-    """Return an opened zip archive, or None if the file is no zip or is a document that uses zip, as workbooks do."""
+def archive(path: Path) -> zipfile.ZipFile | None:
+    """Return an opened zip archive; None of another file, or of a workbook, which is a zip too.
+
+    Raises
+    ------
+    FileFault
+        If it is damaged, or its members expand beyond the limits.
+    """
     with path.open("rb") as file:
         if not is_zip(file.read(4)):
             return None
     opened = _opened(path)
     if opened is None and path.suffix.lower() == ".zip":
         raise FileFault("not a complete zip archive. Ask the provider for the file again.")
-    return None if opened is None or _is_document(opened) else Archive(opened, path.stat().st_size)
+    if opened is None or _is_document(opened):
+        return None
+    _check_members(opened, path.stat().st_size, "the archive")
+    return opened
 
 
-def members(archive: Archive) -> dict[str, zipfile.ZipInfo]:
+def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an archive by name, in the encoding that the name was written in.
 
     Raises
     ------
     FileFault
-        If a name leads out of the archive or stands twice, a file is encrypted, or they expand
-        beyond the limits.
+        If a name leads out of the archive or stands twice, or a file is encrypted.
     """
     files: dict[str, zipfile.ZipInfo] = {}
-    for info in archive.opened.infolist():
+    for info in archive.infolist():
         name = _member_name(info)
         if name.endswith("/"):
             continue
-        if (
-            name.startswith("/")
-            or re.match("[A-Za-z]:", name)
-            or ".." in name.split("/")
-            or not _is_printable(name)
-        ):
+        if OUTSIDE.match(name):
             raise FileFault(f"the member {name!r} points outside the archive. {UNPACKED}")
         if name in files:
             raise FileFault(f'the archive holds "{name}" twice. {UNPACKED}')
@@ -113,40 +111,48 @@ def members(archive: Archive) -> dict[str, zipfile.ZipInfo]:
                 f'the member "{name}" is encrypted. Ask the provider for it without a password.'
             )
         files[name] = info
-    check_expansion(sum(info.file_size for info in files.values()), archive.size, "the archive")
     return files
 
 
-def stream_member(archive: Archive, info: zipfile.ZipInfo) -> Iterator[bytes]:
+def stream_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """Yield what a member holds, a piece at a time, so that it is never whole in memory.
 
     Raises
     ------
     FileFault
-        If it is damaged, or really expands beyond the limits, whatever the archive declares.
+        If it is damaged, or has another size than the archive declares.
     """
-    name = _member_name(info)
     try:
-        yield from _pieces(archive, info, f'the member "{name}"')
+        with archive.open(info) as stream:
+            yield from chunks(stream)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
-        raise FileFault(f'the member "{name}" cannot be unpacked ({error}). {UNPACKED}') from error
+        raise FileFault(
+            f'the member "{_member_name(info)}" cannot be unpacked ({error}). {UNPACKED}'
+        ) from error
 
 
 def check_workbook(book: zipfile.ZipFile, size: int) -> None:
-    """Raise a fault if the parts of a workbook expand beyond the limits, and zipfile's errors if they are damaged."""
-    check_expansion(sum(info.file_size for info in book.infolist()), size, "the workbook")
-    for info in book.infolist():
-        for _ in _pieces(Archive(book, size), info, "the workbook"):
-            pass
+    """Raise if the parts of a workbook expand beyond the limits, or one of them is damaged."""
+    _check_members(book, size, "the workbook")
+    if damaged := book.testzip():
+        raise zipfile.BadZipFile(f"{damaged} is damaged")
 
 
-def check_expansion(size: int, compressed_size: int, what: str, instead: str = "unpacked") -> None:
-    """Raise a fault if what was compressed expands beyond the limits, with the way to deliver it instead."""
+def _check_members(opened: zipfile.ZipFile, size: int, what: str) -> None:
+    """Raise a fault if the members of a zip expand beyond the limits by their declared sizes.
+
+    Zipfile reads no member beyond its declared size.
+    """
+    check_expansion(sum(info.file_size for info in opened.infolist()), size, what)
+
+
+def check_expansion(size: int, compressed_size: int, what: str) -> None:
+    """Raise a fault if what was compressed expands beyond the limits."""
     if size > EXPANDED_LIMIT or (size > RATIO_FLOOR and size > RATIO_LIMIT * compressed_size):
         raise FileFault(
             f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the limits"
             f" of {EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times. If that is right, deliver it"
-            f" {instead}."
+            " unpacked."
         )
 
 
@@ -159,27 +165,15 @@ def check_size(size: int) -> None:
         )
 
 
-def _pieces(archive: Archive, info: zipfile.ZipInfo, what: str) -> Iterator[bytes]:
-    unlimited = copy.copy(info)
-    # zipfile stops at the declared size; reading to the end of the stream finds what was declared
-    # too small
-    unlimited.file_size = EXPANDED_LIMIT + CHUNK
-    size = 0
-    with archive.opened.open(unlimited) as stream:
-        for chunk in _bounded(stream, archive.size, what):
-            size += len(chunk)
-            yield chunk
-    if size != info.file_size:
-        raise zipfile.BadZipFile(f"it declares {info.file_size} bytes and holds {size}")
+def chunks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    """Yield what a stream holds, a megabyte at a time."""
+    while chunk := stream.read(CHUNK):
+        yield chunk
 
 
 def _opened(file: Path | BinaryIO) -> zipfile.ZipFile | None:
     try:
         return zipfile.ZipFile(file)
-    except UnicodeDecodeError as error:
-        raise FileFault(
-            f"a member's name is marked as UTF-8 but is not valid UTF-8. {UNPACKED}"
-        ) from error
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return None
 
@@ -206,23 +200,8 @@ def _member_name(info: zipfile.ZipInfo) -> str:
     return name.replace("\\", "/")
 
 
-def _is_printable(name: str) -> bool:
-    return not any(unicodedata.category(character) == "Cc" for character in name)
-
-
-def _bounded(
-    stream: io.BufferedIOBase | IO[bytes], compressed_size: int, what: str
-) -> Iterator[bytes]:
-    """Yield what a stream holds a megabyte at a time, as far as the limits go."""
-    size = 0
-    while chunk := stream.read(CHUNK):
-        size += len(chunk)
-        check_expansion(size, compressed_size, what)
-        yield chunk
-
-
 def is_half_written(folder: Path, root: Path) -> bool:
-    """Whether Spark began to write a folder below the root and did not end, or somebody copied a part of it.
+    """Whether a folder below the root holds an unfinished table of Spark, or a part of one.
 
     Spark marks a partitioned table as whole in the folder of the table.
     """

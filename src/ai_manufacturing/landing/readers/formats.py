@@ -1,4 +1,4 @@
-"""Readers: from the bytes of a delivered file to sheets of text, one text per cell, with their row numbers.
+"""Readers: from the bytes of a delivered file to sheets, with a text for each cell.
 
 Whatever the format, cells become text first, so that one set of rules (records.py) judges them all.
 """
@@ -16,8 +16,6 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from ai_manufacturing.landing.errors import FileFault
@@ -165,12 +163,11 @@ def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Shee
             return Detected(file_format, compression, encoding, DELIMITERS[delimiter]), [sheet]
         if file_format in ("xlsx", "xls"):
             return Detected(file_format, compression), _read_workbook(content, file_format, wanted)
-        observed_in, names, columns = (
-            _read_stata(content) if file_format == "dta" else _read_parquet(content)
-        )
-        return Detected(file_format, compression, observed_in), [
-            _observations(names, columns, wanted)
-        ]
+        if file_format == "dta":
+            encoding, table = _read_stata(content)
+            return Detected(file_format, compression, encoding), [_observations(table, wanted)]
+        table = _read_parquet(content)
+        return Detected(file_format, compression), [_observations(table, wanted)]
     except (FileFault, MemoryError):
         raise
     except (
@@ -237,7 +234,7 @@ class _Header:
 
 
 def _header(top: list[list[str]], wanted: Mapping[str, str]) -> _Header:
-    """Return the row that names the most declared columns, or the two rows that together name more."""
+    """Return the row that names the most declared columns, or two rows if they name more."""
     rows = [list(map(clean, cells)) for cells in top]
     headers = [
         _Header(index, index, names, _named_columns(names, wanted))
@@ -273,51 +270,20 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
     text = content.decode(encoding)
     if not text.strip():
         raise FileFault(f"the file is empty. {AGAIN}")
-    headers = _headers(text, wanted, HEADER_ROWS)
-    delimiter = next(iter(headers))
-    header, header_row = headers[delimiter].names, headers[delimiter].last + 1
-    text, doubtful = quotation.set_apart(text, delimiter)
+    delimiter, header = _dialect(text, wanted, HEADER_ROWS)
+    records, doubtful = quotation.sorted_out(text, delimiter)
+    header_row = header.last + 1
     if doubtful and doubtful[0].row <= header_row:
         raise FileFault(
             f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.",
             row=header_row,
         )
-    table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
-    sheet = Sheet(None, header, _as_declared(header, wanted), header_row, table, numbers)
-    if sheet.missing([*wanted.values()]):
-        sheet.encoding = _encoding_in_words(encoding, content)
-        return encoding, delimiter, sheet
+    sheet = _sheet(None, records, wanted)
+    sheet.encoding = _encoding_in_words(encoding, content)
     for record in doubtful:
-        lines = enumerate(record.lines, record.row)
-        sheet.set_aside += [
-            Rejected(None, number, None, line, record.reason)
-            for number, line in lines
-            if clean(line)
-        ]
-
-    start = int(np.searchsorted(numbers, header_row, side="right"))
-    above = [
-        (int(number), list(row.values()))
-        for number, row in zip(numbers, table[:start].to_pylist(), strict=False)
-    ]
-    mended: list[tuple[int, list[str]]] = []
-    for number, cells in sorted(above + odd):
-        if headers[delimiter].first < number <= header_row or not any(map(clean, cells)):
-            continue
-        if number <= header_row:
-            sheet.set_aside.append(
-                Rejected(None, number, None, row_text(cells), "prose above the header")
-            )
-        elif len(cells) > len(header) and not any(map(clean, cells[len(header) :])):
-            mended.append((number, cells[: len(header)]))
-        else:
-            reason = (
-                NOTE_BELOW
-                if is_note(cells)
-                else f"expected {len(header)} fields, found {len(cells)}"
-            )
-            sheet.set_aside.append(Rejected(None, number, None, row_text(cells), reason))
-    sheet.rows, sheet.row_numbers = _insert(table[start:], numbers[start:], mended)
+        for row, line in enumerate(record.lines, record.row):
+            if clean(line):
+                sheet.set_aside.append(Rejected(None, row, None, line, record.reason))
     return encoding, delimiter, sheet
 
 
@@ -334,26 +300,37 @@ def encoding_of(stream: BinaryIO) -> str:
     head = stream.read(3)
     utf_8 = "utf-8-sig" if head == codecs.BOM_UTF8 else "utf-8"
     utf_16 = ["utf-16"] if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else []
-    stops: dict[str, _Undecodable] = {}
     for encoding in [utf_8, "gb18030", *utf_16]:
         try:
-            for _ in decoded(stream, encoding):
-                pass
-        except _Undecodable as stop:
-            stops[encoding] = stop
-        else:
-            return encoding
-    tried = ", ".join(f"{encoding} (fails at byte {stop.byte})" for encoding, stop in stops.items())
+            if not any("\0" in text for text in decoded(stream, encoding)):
+                return encoding
+        except UnicodeDecodeError:
+            continue
+    rows = {encoding: _undecodable_row(stream, encoding) for encoding in (utf_8, "gb18030")}
+    tried = [f"{encoding} (fails in row {row})" for encoding, row in rows.items()]
+    mark = "" if utf_16 else ", and there is no byte order mark of UTF-16"
     raise FileFault(
-        "unreadable encoding: tried"
-        f" {tried}{'' if utf_16 else ', and there is no byte order mark of UTF-16'}.{_as_big5(stream)}"
+        f"unreadable encoding: tried {', '.join([*tried, *utf_16])}{mark}.{_as_big5(stream)}"
         f" {IN_UTF_8}",
-        row=max(stops.values(), key=lambda stop: stop.byte).row,
+        row=max(rows.values()),
     )
 
 
+def _undecodable_row(stream: BinaryIO, encoding: str) -> int:
+    """Return the first row that an encoding cannot read, or that has the byte zero."""
+    stream.seek(0)
+    row = 0
+    for row, line in enumerate(stream, start=1):
+        try:
+            if "\0" in line.decode(encoding):
+                return row
+        except UnicodeDecodeError:
+            return row
+    return row
+
+
 def _as_big5(stream: BinaryIO) -> str:
-    """Return a sentence with the first line of a text as Big5, of Taiwan and Hong Kong, if it may be one."""
+    """Return a sentence with the first line of a text as Big5 of Taiwan, if it may be that."""
     stream.seek(0)
     line = next((line for line in stream.read(2**16).splitlines() if not line.isspace()), b"")
     if line.isascii() or not _BIG5.fullmatch(line):
@@ -375,104 +352,32 @@ def _encoding_in_words(encoding: str, content: bytes) -> str:
     )
 
 
-class _Undecodable(Exception):  # noqa: N818 - it never leaves the module
-    """Byte and row at which a text is none in the encoding that was tried."""
-
-    def __init__(self, byte: int, row: int) -> None:
-        super().__init__(byte, row)
-        self.byte, self.row = byte, row
-
-
 def decoded(stream: BinaryIO, encoding: str) -> Iterator[str]:
-    """Yield the text of a file from its beginning, a megabyte at a time."""
+    """Yield the text of a file from its beginning, a million characters at a time."""
     stream.seek(0)
-    decoder = codecs.getincrementaldecoder(encoding)()
-    start, row, chunk = 0, 1, b"-"
-    while chunk:
-        pending = decoder.getstate()[0]
-        chunk = stream.read(2**20)
-        try:
-            text, stop = decoder.decode(chunk, final=not chunk), None
-        except UnicodeDecodeError as error:
-            text, stop = "", error.start - len(pending)
-        if "\0" in text:
-            stop = len(text[: text.index("\0")].encode(encoding)) - len(pending)
-        if stop is not None:
-            raise _Undecodable(start + stop, row + chunk.count(b"\n", 0, max(stop, 0)))
-        start, row = start + len(chunk), row + chunk.count(b"\n")
-        yield text
+    text = io.TextIOWrapper(stream, encoding, newline="")
+    try:
+        while part := text.read(2**20):
+            yield part
+    finally:
+        text.detach()
 
 
 def delimiter_of(text: str, wanted: Mapping[str, str]) -> str:
     """Return the delimiter with which the first row names the most of the wanted columns."""
-    return next(iter(_headers(text, wanted, 1)))
+    return _dialect(text, wanted, 1)[0]
 
 
-def _headers(text: str, wanted: Mapping[str, str], rows: int) -> dict[str, _Header]:
-    """Return the header as each delimiter gives it, the likeliest first."""
-    # the first megabyte holds the header; the rest is for the vectorised parser
-    top = text[:1_000_000]
-    tops = {
-        mark: list(itertools.islice(csv.reader(io.StringIO(top, newline=""), delimiter=mark), rows))
-        for mark in DELIMITERS
-    }
-    headers = {mark: _header(top, wanted) for mark, top in tops.items()}
-    likeliest = sorted(
-        DELIMITERS, key=lambda mark: (headers[mark].column_count, len(tops[mark][0])), reverse=True
-    )
-    return {mark: headers[mark] for mark in likeliest}
-
-
-def _parse_csv(
-    content: bytes, delimiter: str, width: int
-) -> tuple[pa.Table, np.ndarray, list[tuple[int, list[str]]]]:
-    """Return the rows of the right width, their numbers, and the numbers and fields of the others."""
-    odd: list[tuple[int, list[str]]] = []
-
-    def keep(row: pyarrow.csv.InvalidRow) -> str:
-        odd.append(
-            (
-                row.number,
-                next(csv.reader(io.StringIO(row.text, newline=""), delimiter=delimiter), []),
-            )
-        )
-        return "skip"
-
-    names = [str(position) for position in range(width)]
-    table = pyarrow.csv.read_csv(
-        pa.py_buffer(content),
-        # one thread and one block: rows are numbered, and no record straddles a block
-        pyarrow.csv.ReadOptions(
-            use_threads=False, block_size=min(len(content) + 1, 2**30), column_names=names
-        ),
-        pyarrow.csv.ParseOptions(
-            delimiter=delimiter,
-            newlines_in_values=True,
-            ignore_empty_lines=False,
-            invalid_row_handler=keep,
-        ),
-        pyarrow.csv.ConvertOptions(
-            check_utf8=False,
-            column_types=dict.fromkeys(names, pa.string()),
-            strings_can_be_null=False,
-        ),
-    )
-    numbers = np.arange(1, table.num_rows + len(odd) + 1)
-    return table, np.delete(numbers, [number - 1 for number, _ in odd]), odd
-
-
-def _insert(
-    table: pa.Table, numbers: np.ndarray, mended: list[tuple[int, list[str]]]
-) -> tuple[pa.Table, np.ndarray]:
-    if not mended:
-        return table, numbers
-    columns = zip(*(cells for _, cells in mended), strict=True)
-    added = pa.table(
-        [pa.array(column, pa.string()) for column in columns], names=table.column_names
-    )
-    numbers = np.concatenate([numbers, [number for number, _ in mended]])
-    order = np.argsort(numbers)
-    return pa.concat_tables([table, added]).take(order), numbers[order]
+def _dialect(text: str, wanted: Mapping[str, str], row_count: int) -> tuple[str, _Header]:
+    """Return the delimiter with which the first rows name the most columns, and their header."""
+    rows, headers = {}, {}
+    for delimiter in DELIMITERS:
+        # the first megabyte holds the header
+        lines = csv.reader(io.StringIO(text[:1_000_000], newline=""), delimiter=delimiter)
+        rows[delimiter] = list(itertools.islice(lines, row_count))
+        headers[delimiter] = _header(rows[delimiter], wanted)
+    likeliest = max(DELIMITERS, key=lambda mark: (headers[mark].column_count, len(rows[mark][0])))
+    return likeliest, headers[likeliest]
 
 
 def _read_workbook(content: bytes, file_format: str, wanted: Mapping[str, str]) -> list[Sheet]:
@@ -490,72 +395,72 @@ def _read_workbook(content: bytes, file_format: str, wanted: Mapping[str, str]) 
         visibility = python_calamine.SheetVisibleEnum
         order = [visibility.Visible, visibility.Hidden, visibility.VeryHidden]
         for about in sorted(workbook.sheets_metadata, key=lambda sheet: order.index(sheet.visible)):
-            cells = more.get(about.name, Cells())
-            content_of_sheet = workbook.get_sheet_by_name(about.name)
-            rows = _filled_rows(content_of_sheet, cells.texts)
-            if rows:
-                sheet = _sheet(about.name, rows, wanted)
-                sheet.unsaved = cells.unsaved
-                if file_format == "xls":
-                    sheet.unformatted = _text_cells(content_of_sheet)
-                sheet.is_hidden = about.visible != visibility.Visible
-                sheets.append(sheet)
+            other = more.get(about.name, Cells())
+            cells = _cells(workbook.get_sheet_by_name(about.name))
+            texts = {place: _cell_text(cell) for place, cell in cells.items()} | other.texts
+            sheet = _sheet(about.name, _rows(texts), wanted)
+            if sheet.header_row is None:
+                continue
+            sheet.unsaved = other.unsaved
+            if file_format == "xls":
+                sheet.unformatted = {at for at, cell in cells.items() if isinstance(cell, str)}
+            sheet.is_hidden = about.visible != visibility.Visible
+            sheets.append(sheet)
     return sheets
 
 
-def _text_cells(cells: Any) -> set[tuple[int, int]]:
-    return {
-        (number, column)
-        for number, row in enumerate(cells.to_python(skip_empty_area=False), 1)
-        for column, cell in enumerate(row)
-        if isinstance(cell, str) and cell
-    }
+def _cells(sheet: Any) -> dict[tuple[int, int], Any]:
+    """Return the cells of a sheet that hold something, by row (from 1) and column (from 0)."""
+    cells: dict[tuple[int, int], Any] = {}
+    if sheet.start is None:
+        return cells
+    first_row, first_column = sheet.start
+    for row, values in enumerate(sheet.to_python(skip_empty_area=True), first_row + 1):
+        for column, value in enumerate(values, first_column):
+            if value != "":
+                cells[row, column] = value
+    return cells
 
 
-def _filled_rows(cells: Any, instead: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
-    """Return the rows that hold something, with their numbers.
-
-    A sheet may declare a million that do not.
-    """
-    rows = {}
-    if cells.start is not None:
-        first_row, first_column = cells.start
-        for number, row in enumerate(cells.to_python(skip_empty_area=True), first_row + 1):
-            texts = [""] * first_column + [_cell_text(cell) for cell in row]
-            if any(map(clean, texts)):
-                rows[number] = texts
-    width = max(
-        [*map(len, itertools.islice(rows.values(), 1)), *(column + 1 for _, column in instead)],
-        default=0,
-    )
-    if instead:
-        # they may lie outside of what calamine takes for the sheet
-        rows = {number: texts + [""] * (width - len(texts)) for number, texts in rows.items()}
-        for (number, column), text in instead.items():
-            rows.setdefault(number, [""] * width)[column] = text
-    return sorted(rows.items())
+def _rows(texts: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
+    """Return the rows that have a cell, with their numbers, all of one width."""
+    width = max((column + 1 for _, column in texts), default=0)
+    rows: dict[int, list[str]] = {}
+    for (row, column), text in sorted(texts.items()):
+        rows.setdefault(row, [""] * width)[column] = text
+    return list(rows.items())
 
 
-def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: Mapping[str, str]) -> Sheet:
+def _sheet(name: str | None, rows: list[tuple[int, list[str]]], wanted: Mapping[str, str]) -> Sheet:
+    """Return the records of numbered rows, of which those without any text are left out."""
+    rows = [(number, cells) for number, cells in rows if any(map(clean, cells))]
     header = _header([cells for _, cells in rows[:HEADER_ROWS]], wanted)
     is_complete = header.column_count == len(set(wanted.values()))
-    above = rows[: header.first] if is_complete else []
-    data = rows[header.last + 1 :] if is_complete else rows
-    columns = list(zip(*(cells for _, cells in data), strict=True)) or [()] * len(header.names)
+    width = len(header.names)
+    set_aside = []
+    data = {}
+    for at, (number, cells) in enumerate(rows):
+        reason = None
+        if not is_complete or at > header.last:
+            if len(cells) != width and (len(cells) < width or any(map(clean, cells[width:]))):
+                reason = f"expected {width} fields, found {len(cells)}"
+                reason = NOTE_BELOW if is_note(cells) else reason
+            else:
+                data[number] = cells[:width]
+        elif at < header.first:
+            reason = "prose above the header"
+        if reason:
+            set_aside.append(Rejected(name, number, None, row_text(cells), reason))
+    columns = list(zip(*data.values(), strict=True)) or [()] * width
+    texts = [pa.array(column, pa.string()) for column in columns]
     return Sheet(
         name,
         header.names,
         _as_declared(header.names, wanted),
         rows[header.last][0] if rows else None,
-        pa.table(
-            [pa.array(column, pa.string()) for column in columns],
-            names=[str(i) for i in range(len(columns))],
-        ),
-        np.array([number for number, _ in data], dtype=np.int64),
-        [
-            Rejected(name, number, None, row_text(cells), "prose above the header")
-            for number, cells in above
-        ],
+        pa.table(texts, names=[str(position) for position in range(len(texts))]),
+        np.array([*data], dtype=np.int64),
+        set_aside,
     )
 
 
@@ -572,107 +477,52 @@ def _cell_text(cell: Any) -> str:
     return str(cell)
 
 
-def _observations(
-    names: list[str], columns: list[pa.ChunkedArray], wanted: Mapping[str, str]
-) -> Sheet:
+def _observations(table: pa.Table, wanted: Mapping[str, str]) -> Sheet:
     """Return the sheet of a format that names its columns.
 
     Row numbers are those of the observations.
     """
-    headings = [clean(name) for name in names]
-    table = pa.table(columns, names=[str(position) for position in range(len(columns))])
-    return Sheet(
-        None,
-        headings,
-        _as_declared(headings, wanted),
-        None,
-        table,
-        np.arange(1, table.num_rows + 1),
-    )
+    headings = [clean(name) for name in table.column_names]
+    names = [str(position) for position in range(table.num_columns)]
+    texts = pa.table([_as_text(column) for column in table.columns], names=names)
+    numbers = np.arange(1, table.num_rows + 1)
+    return Sheet(None, headings, _as_declared(headings, wanted), None, texts, numbers)
 
 
-def _read_stata(content: bytes) -> tuple[str | None, list[str], list[pa.ChunkedArray]]:
-    """Return the encoding, the names and the texts of the columns."""
+def _read_stata(content: bytes) -> tuple[str, pa.Table]:
+    """Return the encoding and the table.
+
+    Before version 14 Stata did not say in which encoding it wrote. Pandas reads latin-1, and the
+    text of a Chinese machine is GB18030 if all of it can be.
+    """
     import pandas as pd  # here, because a landing that finds nothing new need not wait for it
 
+    def gb18030(value: Any) -> Any:
+        return value.encode("latin-1").decode("gb18030") if isinstance(value, str) else value
+
     frame = pd.read_stata(io.BytesIO(content), convert_dates=False, convert_categoricals=False)
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    encoding, table = ("utf-8", table) if STATA_IN_UTF_8.match(content) else _recoded(table)
-    return encoding, table.column_names, [_as_text(column) for column in table.columns]
+    encoding = "utf-8"
+    if not STATA_IN_UTF_8.match(content):
+        try:
+            frame, encoding = frame.rename(columns=gb18030).map(gb18030), "gb18030"
+        except UnicodeError:
+            encoding = "latin-1"
+    return encoding, pa.Table.from_pandas(frame, preserve_index=False)
 
 
-def _read_parquet(content: bytes) -> tuple[str | None, list[str], list[pa.ChunkedArray]]:
-    """Read Parquet batch by batch, each measured before it is decoded.
-
-    A few bytes may stand for any number of rows.
-    """
-    # texts stay coded, because a dictionary may hold one long text for all rows
-    texts = [column.name for column in pq.read_schema(pa.BufferReader(content)) if _is_text(column)]
-    file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
-    for column in file.schema_arrow:
+def _read_parquet(content: bytes) -> pa.Table:
+    table = pq.ParquetFile(pa.BufferReader(content)).read()
+    for column in table.schema:
         if pa.types.is_nested(column.type):
             raise FileFault(
                 f"its values are of type {column.type}. Ask for one value in a cell.",
                 column=column.name,
             )
-    groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-    stored = sum(
-        group.column(at).total_uncompressed_size
-        for group in groups
-        for at in range(group.num_columns)
-    )
-    # a value takes four bytes at least, and so does a row number
-    size = 4 * file.metadata.num_rows * (1 + file.metadata.num_columns)
-    containers.check_expansion(max(stored, size), len(content), "the Parquet file", "as CSV")
-    batches = []
-    for batch in file.iter_batches():
-        size += sum(_text_size(column) for column in batch.columns)
-        containers.check_expansion(size, len(content), "the Parquet file", "as CSV")
-        try:
-            batch.validate(full=True)  # a writer may have put any bytes into a text
-        except pa.ArrowInvalid as error:
-            raise FileFault(
-                f"its text is not UTF-8 ({error}). Ask the provider for the file again."
-            ) from error
-        batches.append([_as_text(pa.chunked_array([column])) for column in batch.columns])
-    names = file.schema_arrow.names
-    columns = [
-        pa.chunked_array([chunk for column in of_column for chunk in column.chunks], pa.string())
-        for of_column in (zip(*batches, strict=True) if batches else [()] * len(names))
-    ]
-    return None, names, columns
-
-
-def _text_size(column: pa.Array) -> int:
-    """Return how many bytes the texts of a column take once they are decoded."""
-    if pa.types.is_dictionary(column.type) and _is_text(column.dictionary):
-        return int(pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0)
-    return int(column.nbytes)
-
-
-def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
-    """Return a table that was read as latin-1 in the encoding of a Chinese machine, if all of its text allows that."""
-
-    def gb18030(text: str | None) -> str | None:
-        return None if text is None else text.encode("latin-1").decode("gb18030")
-
     try:
-        names = [gb18030(name) for name in table.column_names]
-        columns = [
-            (
-                pa.array([gb18030(text) for text in column.to_pylist()], pa.string())
-                if _is_text(column)
-                else column
-            )
-            for column in table.columns
-        ]
-    except UnicodeError:
-        return "latin-1", table
-    return "gb18030", pa.table(columns, names=names)
-
-
-def _is_text(column: pa.ChunkedArray | pa.Array | pa.Field) -> bool:
-    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+        table.validate(full=True)  # a writer may have put any bytes into a text
+    except pa.ArrowInvalid as error:
+        raise FileFault(f"its text is not UTF-8 ({error}). {AGAIN}") from error
+    return table
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -6,13 +6,13 @@ character. A record is one line: what marks bind to more is set aside line by li
 register declares that its cells may hold line ends.
 """
 
+import csv
+import io
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ai_manufacturing.landing.errors import FileFault
-
-LINE_END = re.compile(r"\r\n|\r|\n")
-_OPENED = re.compile(r'"(?:[^"]++|"")*+')
 
 
 @dataclass(frozen=True)
@@ -37,80 +37,53 @@ class Doubtful:
         )
 
 
-def set_apart(text: str, delimiter: str) -> tuple[str, list[Doubtful]]:
-    """Return a text with its doubtful lines emptied, and these lines.
+def records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Yield the row at which each record of a text begins, its lines and its cells.
 
     Parameters
     ----------
-    text : str
-        The whole file.
+    text : iterable of str
+        Lines with their ends, as files yield them that are opened with newline="".
     delimiter : str
         One character.
+    """
+    lines: list[str] = []
 
-    Returns
-    -------
-    tuple of (str, list of Doubtful)
-        Each emptied line is still one row, so that row numbers stay.
+    def noted() -> Iterator[str]:
+        for line in text:
+            lines.append(line.rstrip("\r\n"))
+            yield line
+
+    row = 1
+    for cells in csv.reader(noted(), delimiter=delimiter):
+        yield row, [*lines], cells
+        row += len(lines)
+        lines.clear()
+
+
+def sorted_out(text: str, delimiter: str) -> tuple[list[tuple[int, list[str]]], list[Doubtful]]:
+    """Return the rows and cells of the records that are one line each, and the doubtful lines.
 
     Raises
     ------
     FileFault
         If a quotation mark is opened and never closed.
     """
-    quoted = r'"(?:[^"]++|"")*+" *+'
-    cell = rf"(?:{quoted}(?=[{delimiter}\r\n]|\Z)|(?!\")[^{delimiter}\r\n]*+)"
-    record = re.compile(rf"{cell}(?:{delimiter}{cell})*+(?=[\r\n]|\Z)")
-    cells = re.compile(cell)
-    parts: list[str] = []
+    opened = r'"(?:[^"]|"")*+'
+    cell = rf'(?:{opened}" *|(?!")[^{delimiter}]*+)'
+    record = re.compile(rf"{cell}(?:{delimiter}{cell})*+")
+    never_closed = re.compile(rf"(?:{cell}{delimiter})*+{opened}")
+    rows: list[tuple[int, list[str]]] = []
     doubtful: list[Doubtful] = []
-    written = position = 0
-    row = 1
-    while (mark := text.find('"', position)) >= 0:
-        start = max(
-            position, text.rfind("\n", position, mark) + 1, text.rfind("\r", position, mark) + 1
-        )
-        row += _line_ends(text, position, start)
-        match = record.match(text, start)
-        end = (
-            match.end()
-            if match
-            else _end_of_line(text, _broken(text, start, cells, delimiter, row))
-        )
-        lines = LINE_END.split(text[start:end])
-        if match is None or len(lines) > 1:
+    for row, lines, cells in records(io.StringIO(text, newline=""), delimiter):
+        written = "\n".join(lines)
+        if len(lines) == 1 and ('"' not in written or record.fullmatch(written)):
+            rows.append((row, cells))
+        elif never_closed.fullmatch(written):
+            raise FileFault(
+                "a quotation mark is opened and never closed. Ask the provider for the file again.",
+                row=row,
+            )
+        else:
             doubtful.append(Doubtful(row, lines))
-            ends = "".join(LINE_END.findall(text, start, end))
-            parts += text[written:start], ends
-            written = end
-            row += len(lines) - 1
-        line_end = LINE_END.match(text, end)
-        position = line_end.end() if line_end else len(text)
-        row += 1
-    return "".join([*parts, text[written:]]), doubtful
-
-
-def _broken(text: str, start: int, cells: re.Pattern[str], delimiter: str, row: int) -> int:
-    """Return where a record breaks the rule.
-
-    At the mark that closes a cell and is followed by more text.
-    """
-    while match := cells.match(text, start):
-        start = match.end() + len(delimiter)
-    opened = _OPENED.match(text, start)
-    if opened is None or opened.end() == len(text):
-        raise FileFault(
-            "a quotation mark is opened and never closed. Ask the provider for the file again.",
-            row=row,
-        )
-    return opened.end()
-
-
-def _end_of_line(text: str, position: int) -> int:
-    line_end = LINE_END.search(text, position)
-    return line_end.start() if line_end else len(text)
-
-
-def _line_ends(text: str, start: int, end: int) -> int:
-    return (
-        text.count("\n", start, end) + text.count("\r", start, end) - text.count("\r\n", start, end)
-    )
+    return rows, doubtful

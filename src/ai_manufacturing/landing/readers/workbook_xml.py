@@ -7,51 +7,32 @@ import posixpath
 import re
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from xml.sax.saxutils import unescape
+
+from xlsxwriter.utility import xl_cell_to_rowcol
 
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers
 
-SPAN_LIMIT = (
-    containers.EXPANDED_LIMIT // 32
-)  # cells of a sheet, at the bytes that calamine takes for one
+# Cells of a sheet, at the bytes that calamine takes for one.
+SPAN_LIMIT = containers.EXPANDED_LIMIT // 32
 UNSAVED = "a formula without a saved value; open the file in Excel, save it, and deliver it again"
-
-# a writer may give the namespace a prefix
-_CELL = re.compile(rb"<(?:\w+:)?c(?:\s([^>]*?))?(?:/>|>(.*?)</(?:\w+:)?c>)", re.DOTALL)
-_FORMULA = re.compile(rb"<(?:\w+:)?f(?:\s[^>]*?)?(?:/>|>([^<]*)<)")
-_VALUE = re.compile(rb"<(?:\w+:)?v(?:\s[^>]*?)?(?:/>|>([^<]*)<)")
-_STRING = re.compile(rb"<(?:\w+:)?si(?:\s[^>]*?)?(?:/>|>(.*?)</(?:\w+:)?si>)", re.DOTALL)
-_RUN = re.compile(rb"<(?:\w+:)?r>(.*?)</(?:\w+:)?r>", re.DOTALL)
-_TEXT = re.compile(rb"<(?:\w+:)?t(?:\s[^>]*?)?>([^<]*)</")
-_MARKED = re.compile(rb"superscript|subscript|<(?:\w+:)?strike[\s/>]")
-# a program that wrote formulas without calculating them asks the next one to do so
-_NOT_CALCULATED = re.compile(rb"""<(?:\w+:)?calcPr\s[^>]*fullCalcOnLoad=["'](?:1|true)["']""")
+STRUCK_OUT = "~{}~"
+MOVED = {"superscript": "^{}", "subscript": "_{}"}
 _NUMBER = re.compile(r"[\d.,．，+\-＋－\s]*\d[\d.,．，+\-＋－\s]*")
 _SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾")
-
-Place = tuple[int, int]
-
-
-_MARKS = {
-    "~{}~": re.compile(rb"""<(?:\w+:)?strike(?:\s*/?>|\s[^>]*val=["'](?:1|true|on)["'])"""),
-    "_{}": re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*subscript"),
-    "^{}": re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*superscript"),
-}
-"""How a number says that characters are struck out, lowered or raised, and what says so in the XML."""
 
 
 @dataclass
 class Cells:
     """Cells of a sheet by row (from 1) and column (from 0).
 
-    Texts instead of calamine's, and those without a value.
+    Texts instead of calamine's, and the places of formulas without a value.
     """
 
-    texts: dict[Place, str] = field(default_factory=dict)
-    unsaved: set[Place] = field(default_factory=set)
+    texts: dict[tuple[int, int], str] = field(default_factory=dict)
+    unsaved: set[tuple[int, int]] = field(default_factory=set)
 
 
 def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
@@ -61,141 +42,125 @@ def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
     ------
     FileFault
         If cells stand so far apart that calamine, which keeps all between, would take too much
-        memory, or one of those returned has no reference.
+        memory.
     """
-    marked = _marked_strings(book)
-    is_calculated = not _NOT_CALCULATED.search(book.read("xl/workbook.xml"))
+    workbook = ET.fromstring(book.read("xl/workbook.xml"))
+    calculation = workbook.find("{*}calcPr")
+    # a program that wrote formulas without calculating them asks the next one to do so
+    asks = calculation is not None and calculation.get("fullCalcOnLoad") in ("1", "true")
+    links = ET.fromstring(book.read("xl/_rels/workbook.xml.rels"))
+    targets = {link.get("Id"): posixpath.join("/xl", link.get("Target", "")) for link in links}
+    numbers = _marked_numbers(book)
     cells = {}
-    for name, xml in _parts(book):
-        _check_span(name, xml)
-        cells[name] = _cells(name, xml, marked, is_calculated)
-    return cells
-
-
-def _cells(name: str, xml: bytes, marked: dict[int, str], is_calculated: bool) -> Cells:
-    cells = Cells()
-    if not (
-        marked or b'"e"' in xml or _MARKED.search(xml) or re.search(rb"<(?:\w+:)?f[\s/>]", xml)
-    ):
-        return cells
-    for attributes, inside in ((cell[1] or b"", cell[2] or b"") for cell in _CELL.finditer(xml)):
-        kind = _attribute(attributes, b"t")
-        value = _VALUE.search(inside)
-        formula = _FORMULA.search(inside)
-        text = None
-        if kind == b"e" and value:
-            text = (value[1] or b"").decode()
-        elif kind == b"s" and value and marked:
-            text = marked.get(int(value[1] or -1))
-        elif kind == b"inlineStr":
-            text = _with_marks(_runs(inside))
-        # a formula may have given an empty text
-        is_saved = (
-            bool(value and is_calculated and (value[1] or kind == b"str")) or kind == b"inlineStr"
-        )
-        is_unsaved = formula is not None and not is_saved
-        if is_unsaved:
-            text = "=" + unescape((formula[1] or b"").decode()) if formula else "="
-        if text is None:
-            continue
-        place = re.fullmatch(rb"([A-Za-z]+)(\d+)", _attribute(attributes, b"r") or b"")
-        if place is None:
-            raise FileFault(
-                f'the cell with "{text}" has no reference. Open the file in Excel, and save it.',
-                sheet=name,
+    for sheet in workbook.iterfind("{*}sheets/{*}sheet"):
+        link = next((value for key, value in sheet.items() if key.endswith("}id")), None)
+        part = posixpath.normpath(targets.get(link, ""))[1:]
+        if part in book.namelist():
+            name = sheet.get("name", "")
+            cells[name] = _cells(
+                name, _elements(book, part, "row"), numbers, is_calculated=not asks
             )
-        at = int(place[2]), _column(place[1])
-        cells.texts[at] = text
-        if is_unsaved:
-            cells.unsaved.add(at)
     return cells
 
 
-def _attribute(attributes: bytes, name: bytes) -> bytes | None:
-    match = re.search(rb"""(?:^|\s)%s\s*=\s*["']([^"']*)["']""" % name, attributes)
-    return match[1] if match else None
+def _cells(
+    name: str, rows: Iterator[ET.Element], numbers: list[str | None], *, is_calculated: bool
+) -> Cells:
+    cells = Cells()
+    corners: list[tuple[int, int]] = []
+    for row in rows:
+        filled = [cell for cell in row if len(cell)]
+        corners += [_place(cell) for cell in (*filled[:1], *filled[-1:]) if cell.get("r")]
+        for cell in filled:
+            formula = cell.find("{*}f")
+            is_unsaved = formula is not None and not (is_calculated and _is_saved(cell))
+            text = _text(cell, numbers)
+            if formula is not None and is_unsaved:
+                text = f"={formula.text or ''}"
+            if text is not None:
+                cells.texts[_place(cell)] = text
+            if is_unsaved:
+                cells.unsaved.add(_place(cell))
+    _check_span(name, corners)
+    return cells
 
 
-def _marked_strings(book: zipfile.ZipFile) -> dict[int, str]:
-    """Return the shared strings that are numbers with marked characters, by their index."""
-    strings = {}
-    for part in book.namelist():
-        xml = book.read(part) if part.lower().endswith("sharedstrings.xml") else b""
-        if _MARKED.search(xml):
-            for index, string in enumerate(_STRING.finditer(xml)):
-                text = _with_marks(_runs(string[1] or b""))
-                if text is not None:
-                    strings[index] = text
-    return strings
+def _place(cell: ET.Element) -> tuple[int, int]:
+    row, column = xl_cell_to_rowcol(cell.attrib["r"])
+    return row + 1, column
 
 
-def _runs(xml: bytes) -> Iterator[tuple[str, str | None]]:
-    """Yield the parts of a text that are formatted alike, and how a mark by format is written."""
-    for run in _RUN.finditer(xml):
-        text = "".join(unescape(part[1].decode()) for part in _TEXT.finditer(run[1]))
-        yield text, next((mark for mark, pattern in _MARKS.items() if pattern.search(run[1])), None)
+def _is_saved(cell: ET.Element) -> bool:
+    """Whether a formula has its value; it may have given an empty text."""
+    value = cell.find("{*}v")
+    return value is not None and bool(value.text or cell.get("t") == "str")
 
 
-def _with_marks(runs: Iterable[tuple[str, str | None]]) -> str | None:
+def _text(cell: ET.Element, numbers: list[str | None]) -> str | None:
+    """Return the text of a cell that calamine returns otherwise; None of any other."""
+    value = cell.findtext("{*}v")
+    if cell.get("t") == "e":
+        return value
+    return numbers[int(value)] if value and cell.get("t") == "s" else _marked_number(cell)
+
+
+def _marked_numbers(book: zipfile.ZipFile) -> list[str | None]:
+    """Return for each shared string, if it is a number with marked characters, that number."""
+    parts = [part for part in book.namelist() if part.lower().endswith("sharedstrings.xml")]
+    return [_marked_number(text) for part in parts for text in _elements(book, part, "si")]
+
+
+def _elements(book: zipfile.ZipFile, part: str, tag: str) -> Iterator[ET.Element]:
+    """Yield the elements of a part one by one, so that they are never all in memory."""
+    with book.open(part) as xml:
+        for _, element in ET.iterparse(xml):
+            if element.tag.endswith(f"}}{tag}"):
+                yield element
+                element.clear()
+
+
+def _marked_number(text: ET.Element) -> str | None:
     """Return a number with what its format sets apart in characters that say so, else None.
 
     146 with a raised 1 is 146¹, not 1461; with a lowered 1 it is 146_1, and 12 struck out before it
     is ~12~146. Text is left as it is: km² is written with a raised 2 too.
-
-    Parameters
-    ----------
-    runs : iterable of tuple of (str, str or None)
-        The parts of a text, and how each is written, one of _MARKS; None where it is as usual.
     """
-    text, base, characters = "", "", ""
-    for run, mark in runs:
-        characters += run
+    marked, base, characters = "", "", ""
+    for run in text.iterfind(".//{*}r"):
+        written = run.findtext("{*}t", "")
+        mark = _mark(run)
+        characters += written
         if mark is None:
-            base += run
-            text += run
-        elif not run.strip():
-            continue
-        else:
-            superscript = run.strip().translate(_SUPERSCRIPTS)
-            is_superscript = mark == "^{}" and not superscript.isascii()
-            text += superscript if is_superscript else mark.format(run.strip())
-    return text if text != base and _NUMBER.fullmatch(base or characters) else None
+            base += written
+            marked += written
+        elif written.strip():
+            raised = written.strip().translate(_SUPERSCRIPTS)
+            is_raised = mark == MOVED["superscript"] and not raised.isascii()
+            marked += raised if is_raised else mark.format(written.strip())
+    return marked if marked != base and _NUMBER.fullmatch(base or characters) else None
 
 
-def _parts(book: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the XML of each sheet."""
-    targets = {
-        link.get("Id"): posixpath.normpath(posixpath.join("/xl", link.get("Target", "")))[1:]
-        for link in ET.fromstring(book.read("xl/_rels/workbook.xml.rels"))
-    }
-    for sheet in ET.fromstring(book.read("xl/workbook.xml")).iter():
-        link = next((value for key, value in sheet.attrib.items() if key.endswith("}id")), None)
-        if sheet.tag.endswith("}sheet") and targets.get(link) in book.namelist():
-            yield sheet.attrib["name"], book.read(targets[link])
+def _mark(run: ET.Element) -> str | None:
+    """Return how characters that are struck out, raised or lowered are written; None of others."""
+    struck_out = run.find("{*}rPr/{*}strike")
+    if struck_out is not None and struck_out.get("val") not in ("0", "false"):
+        return STRUCK_OUT
+    moved = run.find("{*}rPr/{*}vertAlign")
+    return None if moved is None else MOVED.get(moved.get("val", ""))
 
 
-def _check_span(name: str, xml: bytes) -> None:
-    """Raise a fault if a cell stands so far from the others that calamine, which keeps all between, takes too much."""
-    cells = re.findall(
-        rb"""<(?:\w+:)?c\s[^>]*?\br=["']([A-Za-z]+)(\d+)["'][^>]*(?<!/)>(?!</)""", xml
-    )
-    if not cells:
+def _check_span(name: str, corners: list[tuple[int, int]]) -> None:
+    """Raise a fault if cells stand so far apart that calamine would take too much memory."""
+    if not corners:
         return
-    columns = [_column(letters) for letters in {letters for letters, _ in cells}]
-    rows = [int(number) for number in {number for _, number in cells}]
-    span = (max(columns) - min(columns) + 1) * (max(rows) - min(rows) + 1)
+    rows = [row for row, _ in corners]
+    columns = [column for _, column in corners]
+    width = max(columns) - min(columns) + 1
+    span = width * (max(rows) - min(rows) + 1)
     if span > SPAN_LIMIT:
         raise FileFault(
-            f"its cells span rows {min(rows):,} to {max(rows):,} and"
-            f" {max(columns) - min(columns) + 1:,} columns, {span:,} cells in all; the limit is"
-            f" {SPAN_LIMIT:,}. Delete cells far from the table, or deliver CSV.",
+            f"its cells span rows {min(rows):,} to {max(rows):,} and {width:,} columns,"
+            f" {span:,} cells in all; the limit is {SPAN_LIMIT:,}. Delete cells far from the"
+            " table, or deliver CSV.",
             sheet=name,
         )
-
-
-def _column(letters: bytes) -> int:
-    """Return the position, from 0, of a column that a workbook names by letters."""
-    column = 0
-    for letter in letters.upper():
-        column = column * 26 + letter - ord("A") + 1
-    return column - 1
