@@ -97,6 +97,22 @@ REPLACES = click.option(
 )
 
 
+class FormatChoice(click.Choice[str]):
+    """A format of tables.formats, which is imported when a choice is shown or made."""
+
+    case_sensitive = True
+
+    def __init__(self, kind: str | None = None) -> None:
+        self.kind = kind
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The formats that write printed tables or rows; all without a kind."""
+        from ai_manufacturing.tables import formats
+
+        return tuple(formats.FORMATS if self.kind is None else formats.named(self.kind))
+
+
 def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return the option that names the file to read.
 
@@ -184,12 +200,11 @@ def print_json(document: Any) -> None:
 
 
 def log_event(event: str, facts: dict[str, Any]) -> None:
-    """Print progress, words on a terminal and a JSON line under a scheduler, and add the line to the log."""
+    """Add progress to the log; print it, in words on a terminal, as JSON under a scheduler."""
     from ai_manufacturing import settings
     from ai_manufacturing.releases import refresh_log
 
-    line = refresh_log.line(event, facts)
-    refresh_log.write(settings.release_dir(), line)
+    line = refresh_log.write(settings.release_dir(), event, facts)
     if sys.stdout.isatty():
         print_event(event, facts)
     else:

@@ -12,6 +12,7 @@ from ai_manufacturing.cli.console import (
     FOLDER,
     JSON,
     Failed,
+    FormatChoice,
     UsageError,
     command,
     database_option,
@@ -21,8 +22,6 @@ from ai_manufacturing.cli.console import (
     read,
 )
 from ai_manufacturing.system.exit_codes import ExitCode
-
-PANEL_FORMATS = ("csv", "parquet", "dta")  # with a file for each table
 
 
 @command(
@@ -42,7 +41,7 @@ PANEL_FORMATS = ("csv", "parquet", "dta")  # with a file for each table
 @click.option("--year", type=int, help="Year of the cell.")
 @database_option("A release or a built warehouse")
 def trace(specification: str, city: str | None, year: int | None, path: Path | None) -> None:
-    """Trace an estimate to its city-years, or one cell to its file, SHA-256, row and corrections."""
+    """Trace an estimate to its city-years, or one cell to its file, row and corrections."""
     from ai_manufacturing.auditing import trace as tracing
 
     database = read(path)
@@ -55,14 +54,17 @@ def trace(specification: str, city: str | None, year: int | None, path: Path | N
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["parquet", "csv", "xlsx", "dta", "latex"]),
+    type=FormatChoice(),
     required=True,
-    help="latex: the paper's tables. Others: panel, estimates, specification curve, dictionary.",
+    help=(
+        "parquet, csv, xlsx, dta: panel, estimates, specification curve, dictionary. Others: the"
+        " paper's tables."
+    ),
 )
 @click.option("--out", type=FOLDER, default=Path("build/exports"), show_default=True)
 @database_option("A release or a built warehouse")
 def export(file_format: str, out: Path, path: Path | None) -> None:
-    """Write panel, estimates and specification curve for Stata, R and Excel, or the paper's tables for LaTeX."""
+    """Write panel, estimates and specification curve, or the paper's tables, in a format."""
     from ai_manufacturing.tables import exports
 
     database = read(path)
@@ -81,7 +83,7 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(PANEL_FORMATS),
+    type=FormatChoice("rows"),
     help="Default: by the ending of --out.",
 )
 @click.option("--out", type=FILE, help="File to write. Default: standard output.")
@@ -89,14 +91,14 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
 def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     """Write the panel, one row per city and year: the file that `export` names panel."""
     from ai_manufacturing.system import disk
-    from ai_manufacturing.tables import exports
+    from ai_manufacturing.tables import exports, formats
 
     stdout = click.get_binary_stream("stdout")
     if file_format is None:
         file_format = out.suffix.lower().removeprefix(".") if out else ""
-        if file_format not in PANEL_FORMATS:
+        if file_format not in (known := formats.named("rows")):
             raise click.UsageError(
-                f"Name a format with --format, or a file that ends in .{', .'.join(PANEL_FORMATS)}."
+                f"Name a format with --format, or a file that ends in .{', .'.join(known)}."
             )
     if out is None and file_format != "csv" and stdout.isatty():
         raise click.UsageError(
@@ -128,7 +130,7 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["latex", "docx", "xlsx", "markdown", "html"]),
+    type=FormatChoice("printed"),
     required=True,
 )
 @click.option(
@@ -189,7 +191,7 @@ def table(
 @database_option("A release or a built warehouse")
 @JSON
 def sources(path: Path | None, as_json: bool) -> None:
-    """Say what is delivered, what is not, where it can be had and what becomes estimable with it."""
+    """List what is delivered, what is not, where to get it and what is estimable with it."""
     import duckdb
 
     from ai_manufacturing import sources as known_sources

@@ -125,7 +125,9 @@ def at(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyC
     return cursor
 
 
-def rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[dict[str, Any]]:
+def rows(
+    connection: duckdb.DuckDBPyConnection, query: str, values: object = None
+) -> list[dict[str, Any]]:
     """Return the rows of a query by the names of its columns.
 
     Parameters
@@ -134,8 +136,8 @@ def rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> lis
         An open connection.
     query : str
         SQL.
-    *values
-        Of its parameters.
+    values : sequence or mapping, optional
+        Of its parameters, by place or by name.
     """
     cursor = connection.execute(query, values)
     names = [column[0] for column in cursor.description or []]

@@ -323,3 +323,7 @@ class Printed:
     def text(self, cell: Cell | None) -> str:
         """Return a cell as printed; nothing where the column has no such line."""
         return "" if cell is None else cell.text(self.language, self.decimals)
+
+    def texts(self, line: Row) -> list[str]:
+        """Return the cells of a line as printed."""
+        return [self.text(cell) for cell in line.cells]
