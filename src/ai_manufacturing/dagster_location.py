@@ -45,7 +45,7 @@ def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
             name=f"{suite.name}_{number:02d}",
             asset=[
                 "gates",
-                "gate_second_route" if suite.table.startswith("est_") else "gate_results",
+                "gate_second_route" if suite.judges.table.startswith("est_") else "gate_results",
             ],
             description=expectation["description"],
             metadata={"expectation": expectation["type"], "severity": expectation["severity"]},

@@ -65,7 +65,7 @@ def trace(
         specification = reader.specification(specification_id)
         if city is None or year is None:
             return reader.specification_lines(specification)
-        return _Cell(reader, specification, reader.city_id(city), year).lines()
+        return _Cell(reader, specification, reader.resolve(city), year).lines()
 
 
 class _Reader:
@@ -117,7 +117,7 @@ class _Reader:
             )
         return rows[0]
 
-    def city_id(self, city: str) -> str:
+    def resolve(self, city: str) -> str:
         try:
             return city_names.resolve(self.connection, city)
         except city_names.NoSuchCityError as error:
@@ -227,9 +227,9 @@ class _Cell(_Reader):
 
     def __init__(self, reader: _Reader, specification: Row, city_id: str, year: int) -> None:
         super().__init__(reader.connection)
-        self.specification, self.name = specification, specification["specification_id"]
+        self.regression, self.name = specification, specification["specification_id"]
         self.city_id, self.year = city_id, year
-        self.place = {"city_id": city_id, "year": year}
+        self.place: Row = {"city_id": city_id, "year": year}
         self.inputs = self.where(
             "marts.dim_specification_series", "position, series", specification_id=self.name
         )
@@ -292,7 +292,7 @@ class _Cell(_Reader):
             nearest = min(years, key=lambda other: (abs(other - self.year), other))
             near = _asked(self.name, self.city_id, nearest)
             return [*lines, f"in the sample: {spans_in_words(years)}; {near}"]
-        table = self.specification["table_id"]
+        table = self.regression["table_id"]
         others = self.rows(
             """
             select shown.specification_id
@@ -313,7 +313,7 @@ class _Cell(_Reader):
         return [*lines, f"{nowhere}; {_asked(self.name)} has its years"]
 
     def _why_not(self) -> str:
-        first, last = self.specification["first_year"], self.specification["last_year"]
+        first, last = self.regression["first_year"], self.regression["last_year"]
         if not first <= self.year <= last:
             return f"the specification runs from {first} to {last}"
         missing = [
@@ -336,7 +336,7 @@ class _Cell(_Reader):
 
         None if a series that it needs is absent.
         """
-        weighted = {name: self.specification[name] for name in ("weighting", "scope")}
+        weighted = {name: self.regression[name] for name in ("weighting", "scope")}
         rows = self.where("marts.fct_ai_measure", measure=measure, **weighted, **self.place)
         return rows[0] if rows else None
 
@@ -352,7 +352,7 @@ class _Cell(_Reader):
         if not scaling:
             names = " less ".join(row["series"] for row in counts)
             return [f"{described}: {names}", *self._series_lines(counts, self.year)]
-        weighting = self.specification["weighting"]
+        weighting = self.regression["weighting"]
         (area,) = self.where(
             "seeds.measure_weightings", measure=counts[0]["variable"], weighting=weighting
         )
