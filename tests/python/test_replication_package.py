@@ -23,7 +23,7 @@ from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.replication import contents, rerun, rights, rules, withheld
 from ai_manufacturing.replication.errors import ReplicationError
-from ai_manufacturing.system import integrity
+from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.tables import exports
 from tests.python.conftest import Build, environment_of_its_own, made_once
 from tests.python.release_store import changed, described
@@ -241,7 +241,8 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     release = changed(
         package.with_name("published.duckdb"), unpacked.with_name("copied.duckdb"), RESTRICT
     )
-    files = contents._raw_files(release, few.extracts, with_restricted=False)
+    with duckdb_client.reading(release) as connection:
+        files = contents._raw_files(connection, few.extracts, with_restricted=False)
     contents.strip(contents.Package(unpacked, release, read_manifest(release), files, False, 0))
     assert raw_files_of(unpacked) == ["extract_set.yml"]
     assert not (unpacked / contents.PANEL).exists()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes, moves
 from ai_manufacturing.auditing.wording import some_of
@@ -131,20 +131,20 @@ class Anchor:
         return replace(self, estimates={key: accepted(key) for key in new})
 
 
-def shown_estimates(release: duckdb.DuckDBPyConnection) -> Estimates:
+def shown_estimates(release: DuckDBPyConnection) -> Estimates:
     """Return estimate and standard error of each term of the shown columns of an open release."""
     is_estimated = "estimate is not null and std_error is not null"
     of_shown = f"{changes.COEFFICIENTS} where {is_estimated} and list_contains(?, specification_id)"
     return _estimates(release, of_shown, sorted(moves.shown(release)))
 
 
-def _estimates(release: duckdb.DuckDBPyConnection, table: str, *values: Any) -> Estimates:
+def _estimates(release: DuckDBPyConnection, table: str, *values: Any) -> Estimates:
     query = f"select specification_id, term, estimate, std_error from {table}"
     rows = release.execute(query, values).fetchall()
     return {(name, term): (estimate, error) for name, term, estimate, error in rows}
 
 
-def of(store: Store, release: duckdb.DuckDBPyConnection, manifest: Manifest) -> Anchor:
+def of(store: Store, release: DuckDBPyConnection, manifest: Manifest) -> Anchor:
     """Return the anchor of a release.
 
     Parameters
@@ -163,7 +163,7 @@ def of(store: Store, release: duckdb.DuckDBPyConnection, manifest: Manifest) -> 
     return Anchor(release_id, accepted_at, reason, _estimates(release, "release.anchor_estimates"))
 
 
-def write(release: duckdb.DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None:
+def write(release: DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None:
     """Write release.anchor and release.anchor_estimates into an open release.
 
     Parameters

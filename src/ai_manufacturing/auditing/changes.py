@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import create_table, identifier, literal
@@ -99,7 +99,7 @@ class Summary:
         )
 
 
-def write(connection: duckdb.DuckDBPyConnection, *, follows: bool) -> None:
+def write(connection: DuckDBPyConnection, *, follows: bool) -> None:
     """Write new.release.changes, against the previous release; empty without one.
 
     Parameters
@@ -132,7 +132,7 @@ def between(old: Path, new: Path) -> Summary:
         return _summary(connection)
 
 
-def recorded(release: duckdb.DuckDBPyConnection, condition: str = "true", *values: Any) -> Summary:
+def recorded(release: DuckDBPyConnection, condition: str = "true", *values: Any) -> Summary:
     """Return the changes that an open release keeps against the one before it.
 
     Parameters
@@ -180,7 +180,7 @@ def estimate_changes() -> str:
     """
 
 
-def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def _numeric_columns(connection: DuckDBPyConnection) -> list[str]:
     """Return the numeric columns of the panel that both releases have."""
     schema, table = PANEL.split(".")
     rows = connection.execute(
@@ -192,7 +192,7 @@ def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _changes(connection: duckdb.DuckDBPyConnection) -> str:
+def _changes(connection: DuckDBPyConnection) -> str:
     columns = _numeric_columns(connection)
 
     def present(database: str) -> str:
@@ -228,7 +228,7 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
     """
 
 
-def _summary(connection: duckdb.DuckDBPyConnection) -> Summary:
+def _summary(connection: DuckDBPyConnection) -> Summary:
     counts = dict(
         connection.execute(
             "select change_kind, count(*) from changes group by all order by all"

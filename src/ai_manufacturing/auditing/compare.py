@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes
 from ai_manufacturing.releases.contents import SCHEMAS
@@ -162,7 +163,7 @@ def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
+def _tables(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
     """Return the released tables and views of a database, each with its columns and their types."""
     tables: dict[str, dict[str, str]] = {}
     for schema, table, column, data_type in connection.execute(
@@ -185,7 +186,7 @@ class _Compared:
 
     def __init__(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        connection: DuckDBPyConnection,
         table: str,
         old: dict[str, str],
         new: dict[str, str],
@@ -333,7 +334,7 @@ class _Compared:
         return int(self._row(query)[0])
 
 
-def _estimates(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+def _estimates(connection: DuckDBPyConnection) -> list[tuple[Any, ...]]:
     names = ", ".join(changes.COLUMNS)
     return connection.execute(
         "select specification_id, term, old_value, old_std_error, new_value, new_std_error,"

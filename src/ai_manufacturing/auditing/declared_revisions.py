@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Self
 
-import duckdb
+from duckdb import DuckDBPyConnection
 from pydantic import Field, ValidationError, model_validator
 
 from ai_manufacturing import settings
@@ -132,7 +132,7 @@ def standing(
 # ---------------------------------------------------------------- in SQL
 
 
-def write(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
+def write(connection: DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
     """Write the temporary table `declared`.
 
     What each declaration covers, by its place in the sequence.

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing.declarations import AllowedAge
@@ -98,7 +98,7 @@ def allowed_ages() -> dict[str, AllowedAge]:
         raise BadConfigurationError(str(error)) from error
 
 
-def of_release(release: duckdb.DuckDBPyConnection, now: datetime | None = None) -> list[Freshness]:
+def of_release(release: DuckDBPyConnection, now: datetime | None = None) -> list[Freshness]:
     """Return the freshness of each provider in an open release, by name.
 
     Parameters

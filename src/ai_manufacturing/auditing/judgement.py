@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import anchors, declared_revisions, moves, new_years, revisions
 from ai_manufacturing.auditing.anchors import Anchor
@@ -90,7 +90,7 @@ def unchanged(
 
 
 def compare(
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     declared: Sequence[Declaration],
     read_again: ReadAgain | None,
 ) -> Comparison:
@@ -113,7 +113,7 @@ def compare(
 def judge(
     basis: Basis,
     described: Mapping[str, Any],
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     limit: float,
     comparison: Comparison,
     held: Path,

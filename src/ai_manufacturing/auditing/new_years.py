@@ -9,7 +9,7 @@ were measured: docs/decisions/releases.md.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import city_names
 from ai_manufacturing.auditing import declared_revisions
@@ -56,7 +56,7 @@ class OddYear(NamedTuple):
 
 
 def odd(
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     declarations: Sequence[Declaration],
 ) -> list[OddYear]:
     """Return the new years of a build whose shares are not like those of the years before.

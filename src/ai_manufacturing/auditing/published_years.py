@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.estimation import inputs, samples, specifications, tables
 
 
 def estimates(
-    warehouse: duckdb.DuckDBPyConnection, years: Mapping[str, tuple[int, int]]
+    warehouse: DuckDBPyConnection, years: Mapping[str, tuple[int, int]]
 ) -> dict[tuple[str, str], float]:
     """Return the estimates of specifications on the city-years of some years, by specification and term.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import city_names
 from ai_manufacturing.auditing import declared_revisions
@@ -201,7 +201,7 @@ def _city_line(series: Sequence[LostCity]) -> str:
     )
 
 
-def write_series(connection: duckdb.DuckDBPyConnection) -> None:
+def write_series(connection: DuckDBPyConnection) -> None:
     """Write new.release.series_values, from the warehouse attached as `built`."""
     connection.execute(f"create table new.release.series_values as {values('built')} order by all")
     comment = (
@@ -224,7 +224,7 @@ def values(database: str) -> str:
 
 
 def compare(
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     declarations: Sequence[Declaration],
     read_again: ReadAgain | None = None,
 ) -> Revisions:

@@ -126,10 +126,8 @@ def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., 
         "--release",
         "path",
         type=FILE,
-        help=(
-            f"{what}. Default: the first that the command can read of WAREHOUSE_PATH, RELEASE_PATH"
-            " or RELEASE_DIR, the published release, build/warehouse.duckdb."
-        ),
+        help=f"{what}. Default: the first that the command can read of WAREHOUSE_PATH, RELEASE_PATH"
+        " or RELEASE_DIR, the published release, build/warehouse.duckdb.",
     )
 
 

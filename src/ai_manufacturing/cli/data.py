@@ -71,18 +71,14 @@ def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) 
 @click.option(
     "--registers",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help=(
-        "Folder with the registers (Spark only). Default: EXTRACTS_DIR, whose registers DuckDB also"
-        " counts."
-    ),
+    help="Folder with the registers (Spark only). Default: EXTRACTS_DIR, whose registers DuckDB also"
+    " counts.",
 )
 @click.option(
     "--out",
     type=FOLDER,
-    help=(
-        "Folder for the counts (Spark only). Default: COUNTS_DIR, or register_counts in"
-        " EXTRACTS_DIR."
-    ),
+    help="Folder for the counts (Spark only). Default: COUNTS_DIR, or register_counts in"
+    " EXTRACTS_DIR.",
 )
 def counts(engine: str, registers: Path | None, out: Path | None) -> None:
     """Count firms and patents in registers by city and year."""

@@ -33,10 +33,8 @@ from ai_manufacturing.system.exit_codes import ExitCode
 @click.option("--specification", required=True, help="A row of regression_specifications.csv.")
 @click.option(
     "--city",
-    help=(
-        "Six-digit code, Chinese or English name; with --year, traces one cell to its delivered"
-        " rows."
-    ),
+    help="Six-digit code, Chinese or English name; with --year, traces one cell to its delivered"
+    " rows.",
 )
 @click.option("--year", type=int, help="Year of the cell.")
 @database_option("A release or a built warehouse")
@@ -56,10 +54,8 @@ def trace(specification: str, city: str | None, year: int | None, path: Path | N
     "file_format",
     type=FormatChoice(),
     required=True,
-    help=(
-        "parquet, csv, xlsx, dta: panel, estimates, specification curve, dictionary. Others: the"
-        " paper's tables."
-    ),
+    help="parquet, csv, xlsx, dta: panel, estimates, specification curve, dictionary. Others: the"
+    " paper's tables.",
 )
 @click.option("--out", type=FOLDER, default=Path("build/exports"), show_default=True)
 @database_option("A release or a built warehouse")
@@ -136,20 +132,16 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
 @click.option(
     "--readings",
     callback=parse_names,
-    help=(
-        "Specifications to show as columns, such as table_1_col_1,table_1_col_1_no_controls."
-        " Default: the paper's."
-    ),
+    help="Specifications to show as columns, such as table_1_col_1,table_1_col_1_no_controls."
+    " Default: the paper's.",
 )
 @click.option(
     "--errors",
     callback=parse_names,
     default="city,province",
     show_default=True,
-    help=(
-        "Lines below each estimate: city ( ), province [ ], wild { }, the p-value of the wild"
-        " bootstrap; or none."
-    ),
+    help="Lines below each estimate: city ( ), province [ ], wild { }, the p-value of the wild"
+    " bootstrap; or none.",
 )
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 @click.option("--decimals", type=click.IntRange(2, 4), default=3, show_default=True)

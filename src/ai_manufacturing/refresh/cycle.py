@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import landing, settings
 from ai_manufacturing.auditing import (
@@ -197,7 +197,7 @@ def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
 
 def _examined(
     run: Run,
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     described: dict[str, Any],
     delivery: Delivery,
     paths_read_again: list[str],
@@ -254,7 +254,7 @@ def _prepare_landing(run: Run) -> list[str]:
     return paths
 
 
-def _compare(run: Run, built: Built, connection: duckdb.DuckDBPyConnection) -> Comparison | None:
+def _compare(run: Run, built: Built, connection: DuckDBPyConnection) -> Comparison | None:
     """Compare a build with the published release of its set.
 
     Declared revisions are a reason of the new release.

@@ -83,9 +83,7 @@ def _warn_of_log(aside: Path | None, on_event: OnEvent) -> None:
         on_event(
             "warning",
             {
-                "message": (
-                    f"Someone had written to the published file; the log was moved to {aside}."
-                )
+                "message": f"Someone had written to the published file; the log was moved to {aside}."
             },
         )
 

@@ -5,7 +5,7 @@ Schemas of a built warehouse, with their comments, and what these are made of.
 
 from collections.abc import Collection, Mapping
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.system.sql_text import identifier, literal
 
@@ -35,7 +35,7 @@ HEADLINE = "table_1_col_1"
 
 
 def copy_comments(
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     tables: Collection[str],
     before: Mapping[str, str] | None = None,
 ) -> None:

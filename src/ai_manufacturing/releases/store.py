@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import (
@@ -250,7 +250,7 @@ class Store:
         return None
 
     @contextmanager
-    def opened(self, path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
+    def opened(self, path: Path) -> Iterator[tuple[Manifest, DuckDBPyConnection]]:
         """Open a release of this folder while the block runs, and read its manifest.
 
         Raises

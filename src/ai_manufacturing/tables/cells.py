@@ -3,7 +3,7 @@
 from itertools import groupby
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.releases.origin import SYNTHETIC, Origin, origin_of
 from ai_manufacturing.system import duckdb_client
@@ -19,12 +19,12 @@ Row = dict[str, Any]
 """A row of rpt_table_cells."""
 
 
-def read(connection: duckdb.DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTable]:
+def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTable]:
     """Return the paper's tables, by name.
 
     Parameters
     ----------
-    connection : duckdb.DuckDBPyConnection
+    connection : DuckDBPyConnection
         Open on a release or a built warehouse.
     text : Catalogue
         Words of the tables, with the labels of the same file.

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import terms
 from ai_manufacturing.releases import databases, lock
@@ -243,7 +244,7 @@ def _incomplete(database: Path, error: duckdb.Error) -> ExportError:
     )
 
 
-def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Table:
+def _dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
     """Return the dictionary of the exported columns, in the order of the files.
 
     Each has is_synthetic at its end.
@@ -288,9 +289,7 @@ def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Ta
     """).to_arrow_table()
 
 
-def _tables(
-    connection: duckdb.DuckDBPyConnection, synthetic: bool, dictionary: pa.Table
-) -> list[Table]:
+def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Table) -> list[Table]:
     labels: dict[str, dict[str, str]] = {name: {} for name in TABLES}
     for row in dictionary.to_pylist():
         labels[row["file"]][row["column_name"]] = _label(row)
@@ -316,7 +315,7 @@ def _label(column: dict[str, str]) -> str:
     return f"{MARK} {column['label_en']} ({substitution})" if substitution else column["label_en"]
 
 
-def _places(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[int, str]]:
+def _places(connection: DuckDBPyConnection) -> dict[str, dict[int, str]]:
     places = {}
     for code, name in {"city_id": "name_zh", "province_id": "province_name_zh"}.items():
         query = f"select distinct cast({code} as integer), {name} from marts.dim_city order by all"
@@ -324,7 +323,7 @@ def _places(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[int, str]]:
     return places
 
 
-def _withheld(connection: duckdb.DuckDBPyConnection) -> str:
+def _withheld(connection: DuckDBPyConnection) -> str:
     if not terms.withheld(connection):
         return ""
     whose = "; ".join(
