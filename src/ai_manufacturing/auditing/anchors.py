@@ -1,4 +1,4 @@
-"""The anchor: the last release that a person accepted, and how far shown estimates have drifted from it since.
+"""The anchor: the last release that a person accepted, and how far estimates drifted from it.
 
 Each release keeps its anchor and what the anchor's shown estimates would be today: moved by what
 declared revisions and new years explain, and by nothing else. What is left is drift. The rules:
@@ -21,9 +21,8 @@ ACCEPTED = "accepted"  # in the log of refreshes
 WARN_SHARE = 0.5  # of the limit that holds
 LISTED_TERMS = 3
 
-Estimates = Mapping[
-    tuple[str, str], tuple[float, float]
-]  # by specification and term: estimate and standard error
+Estimates = Mapping[tuple[str, str], tuple[float, float]]
+"""Estimate and standard error by specification and term."""
 
 TABLES = {
     "anchor": (
@@ -89,7 +88,7 @@ class Anchor:
         )
 
     def drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
-        """Return by how many standard errors estimates differ from these, those that differ most first."""
+        """Return how many standard errors estimates differ from these, the largest first."""
         moves_in_errors = {
             key: abs(estimate - self.estimates[key][0]) / self.estimates[key][1]
             for key, (estimate, _) in estimates.items()
@@ -98,7 +97,7 @@ class Anchor:
         return dict(sorted(moves_in_errors.items(), key=lambda item: (-item[1], item[0])))
 
     def record(self, shown: Estimates) -> dict[str, Any]:
-        """Return what status says of it in JSON, with the largest drift of shown estimates from it."""
+        """Return the anchor for `status --json`, with the largest drift of shown estimates."""
         drift = self.drift(shown).values()
         return {
             "release_id": self.release_id,
@@ -187,7 +186,7 @@ def write(release: DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None
 
 
 def drifted(anchor: Anchor, new: Estimates, above: float) -> str:
-    """Return the terms that have drifted from an anchor by more than a limit, in words, the worst first.
+    """Return the terms that drifted from an anchor by more than a limit, the worst first.
 
     Parameters
     ----------

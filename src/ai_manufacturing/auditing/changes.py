@@ -84,7 +84,7 @@ class Summary:
         )
 
     def moved(self, limit: float = math.inf) -> str:
-        """Return the largest move, in the digits that tell it from a limit, and how many estimates are lost."""
+        """Return the largest move, with enough digits to tell it from a limit, and the losses."""
         digits = 2
         while self.largest_move > limit and float(f"{self.largest_move:.{digits}f}") <= limit:
             digits += 1
@@ -93,7 +93,7 @@ class Summary:
         return sentence + (f", {lost} are lost" if lost else "")
 
     def is_beyond(self, limit: float) -> bool:
-        """Whether an estimate moved by more standard errors than a limit, or is lost where there is one."""
+        """Whether an estimate moved by more than a limit, or is lost where there is a limit."""
         return self.largest_move > limit or (
             math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0
         )
@@ -158,7 +158,7 @@ def differs(old: str, new: str) -> str:
 
 
 def estimate_changes() -> str:
-    """Return the query of the estimates lost, gained and changed from the database `old` to `new`, in COLUMNS."""
+    """Return the query of the estimates that differ from `old` to `new`, in COLUMNS."""
     return f"""
         select
             case
@@ -174,7 +174,8 @@ def estimate_changes() -> str:
             {_STARS.format(row="n")} <> {_STARS.format(row="o")},
             not (o.conf_low <= n.conf_high and n.conf_low <= o.conf_high)
         from old.{COEFFICIENTS} as o
-        full join new.{COEFFICIENTS} as n on o.specification_id = n.specification_id and o.term = n.term
+        full join new.{COEFFICIENTS} as n
+            on o.specification_id = n.specification_id and o.term = n.term
         where
             {differs("o.estimate", "n.estimate")} or {differs("o.std_error", "n.std_error")}
     """
@@ -196,7 +197,7 @@ def _changes(connection: DuckDBPyConnection) -> str:
     columns = _numeric_columns(connection)
 
     def present(database: str) -> str:
-        """Select the cities and years that have any number at all: the grid itself is always whole."""
+        """Select the city-years that have a number: the grid itself is always whole."""
         any_value = ", ".join(identifier(name) for name in columns)
         return (
             f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not"
@@ -216,7 +217,9 @@ def _changes(connection: DuckDBPyConnection) -> str:
         select 'city_year_gained', city_id, year, null, null, null, null, null, {nulls}
         from ({present("new")} except {present("old")})
         union all
-        select 'cell_changed', city_id, year, cell.column_name, null, null, cell.old_value, cell.new_value, {nulls}
+        select
+            'cell_changed', city_id, year, cell.column_name, null, null,
+            cell.old_value, cell.new_value, {nulls}
         from (
             select o.city_id, o.year, unnest([{cells}]) as cell
             from old.{PANEL} as o
@@ -284,7 +287,7 @@ def _estimate_in_words(row: Mapping[str, Any]) -> str:
 def _size(row: Mapping[str, Any]) -> str:
     """Return how far the cells of a column moved.
 
-    A share of a logarithm, or of a value near zero, says nothing.
+    Shares of logarithms and of values near zero are not given: they say nothing.
     """
     share, change = row["largest_relative_change"], row["largest_change"]
     if change is None:

@@ -91,10 +91,7 @@ class Delivery:
         return [listed("Records:", counts, TABLE)] if counts else []
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the records of each provider and entity, delivered and used, now and before.
-
-        None before landing.
-        """
+        """Return the records of each provider and entity, now and before; none before landing."""
         rows: dict[tuple[str, str], dict[str, Any]] = {}
         for parts, suffix in ((self.before, "_before"), (self.now, "")):
             for part in parts if self.now else ():
@@ -107,10 +104,7 @@ class Delivery:
         return [row for _, row in sorted(rows.items())]
 
     def facts(self) -> dict[str, Any]:
-        """Return the delivery for the log and for the report of a held build.
-
-        Its records once they have landed.
-        """
+        """Return the delivery for the log and for the report of a held build."""
         return {
             "since": self.since,
             "added": [*self.added],
@@ -180,10 +174,7 @@ def since(
 
 
 def parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
-    """Return what the files that are in the folder deliver.
-
-    Nothing of a build that did not come so far.
-    """
+    """Return what the files in the folder deliver; nothing if the build ended before."""
     try:
         rows = database.execute(f"""
             select provider, entity, file_path, record_count, used_count, remedy

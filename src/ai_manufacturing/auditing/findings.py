@@ -1,7 +1,4 @@
-"""What the gate found, in words.
-
-Failing rows with their cities by name, and what is new since a release.
-"""
+"""What the gate found, in words: failing rows by city, and what is new since a release."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -161,9 +158,7 @@ def warnings(
     release: DuckDBPyConnection | None,
     published: Manifest | None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield what the gate let pass with a warning, and which files nobody reads.
-
-    What is new, then what is known.
+    """Yield warnings of the gate and files that nobody reads, the new ones first.
 
     Parameters
     ----------
@@ -207,10 +202,7 @@ def _unread_before(release: DuckDBPyConnection, published: Manifest) -> set[str]
 
 
 def lost_records(warehouse: DuckDBPyConnection, failures: Sequence[Finding]) -> list[str]:
-    """Return records that the failing sources lost, those of the rarest reasons first.
-
-    Each with its place and reason.
-    """
+    """Return records that the failing sources lost, with place and reason, the rarest first."""
     sources = set()
     for finding in failures:
         if finding.suite == LANDED:

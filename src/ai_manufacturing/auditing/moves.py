@@ -1,4 +1,4 @@
-"""Moves of shown estimates against the published release, and which of them new years or declared revisions explain."""
+"""Moves of shown estimates, and which of them new years or declared revisions explain."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -86,9 +86,8 @@ def between(
     }
     again: dict[tuple[str, str], float] = {}
     if grown:
-        from ai_manufacturing.auditing import (
-            published_years,
-        )  # here, because it imports the estimators
+        # here, because it imports the estimators
+        from ai_manufacturing.auditing import published_years
 
         again = published_years.estimates(warehouse, grown)
     passed, notes = set(), []

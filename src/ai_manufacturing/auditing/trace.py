@@ -1,7 +1,4 @@
-"""From an estimate back to the delivered file.
-
-What a specification used, and where a cell comes from.
-"""
+"""From an estimate back to the delivered files: its sample, and where each value comes from."""
 
 from difflib import get_close_matches
 from itertools import groupby
@@ -177,10 +174,7 @@ class _Reader:
         return lines + [f"  {row['year']}  {row['cities']}" for row in self.rows(counts, name=name)]
 
     def _estimated_instead(self, head: Row) -> list[str]:
-        """Return what can be estimated.
-
-        Readings of the same printed column, or what comes close to it.
-        """
+        """Return what can be estimated of the same printed column, or what is close to it."""
         table, column = head["table_id"], head["column_number"]
         rows = self.rows(
             """

@@ -1,4 +1,4 @@
-"""What commands share: help with examples and exit codes, options, the file they read, errors, JSON and progress."""
+"""What commands share: help, options, the file they read, errors, JSON and progress."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class Failed(click.ClickException):
 
 
 class UsageError(Failed):
-    """A file that cannot be read, or an argument that names nothing: wrong usage, as click has it."""
+    """A file that cannot be read, or an argument that names nothing: wrong usage."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
@@ -221,10 +221,7 @@ def print_event(event: str, facts: dict[str, Any]) -> None:
 
 
 def progress_line() -> "OnProgress | None":
-    """Return what rewrites one line of a terminal with the progress of dbt.
-
-    None where stderr is no terminal.
-    """
+    """Return what rewrites a line of a terminal with dbt's progress; None without a terminal."""
     if not sys.stderr.isatty() or is_dumb():
         return None
 

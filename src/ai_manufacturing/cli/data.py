@@ -71,8 +71,8 @@ def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) 
 @click.option(
     "--registers",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with the registers (Spark only). Default: EXTRACTS_DIR, whose registers DuckDB also"
-    " counts.",
+    help="Folder with the registers (Spark only). Default: EXTRACTS_DIR, whose registers DuckDB"
+    " also counts.",
 )
 @click.option(
     "--out",

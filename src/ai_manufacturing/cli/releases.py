@@ -94,7 +94,7 @@ def rollback(release_id: str, replaces: bool) -> None:
 @command(examples=["releases", "releases --json"])
 @JSON
 def releases(as_json: bool) -> None:
-    """List the kept releases, the published one with a star, and the anchor that its drift is measured from."""
+    """List the kept releases: the published one with a star, and the anchor of its drift."""
     from ai_manufacturing.auditing import anchors
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.errors import RefreshError

@@ -1,7 +1,4 @@
-"""Commands on the numbers of a release or a warehouse.
-
-Trace, export, print and compare them, list what is missing.
-"""
+"""Commands that trace, export, print and compare numbers, and list what is missing."""
 
 from pathlib import Path
 

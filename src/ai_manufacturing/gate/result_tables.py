@@ -12,7 +12,7 @@ READ_BY_ESTIMATES = (
 
 
 def all_results(connection: DuckDBPyConnection) -> str:
-    """Return SQL of the results of all gates that a warehouse or a release has, before the estimates and after them."""
+    """Return SQL of the results of all gates that a warehouse or a release has."""
     tables = connection.execute(
         "select table_name from duckdb_tables() where database_name = current_database() and"
         " schema_name = 'gates' and list_contains(?, table_name) order by table_name",

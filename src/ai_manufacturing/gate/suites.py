@@ -1,7 +1,4 @@
-"""The suites in expectations/.
-
-JSON of Great Expectations, with what the project adds to it under `meta`.
-"""
+"""The suites in expectations/: JSON of Great Expectations, with additions under `meta`."""
 
 import csv
 import difflib
@@ -61,10 +58,7 @@ class SuiteMeta(Declared):
 
 
 class Meta(Declared):
-    """What the project adds to an expectation.
-
-    Its description in Chinese, and the series of series.csv that it is about.
-    """
+    """What the project adds: the description in Chinese, and the series of series.csv."""
 
     zh: Text
     series: Many[Text] = ()
@@ -254,7 +248,7 @@ def _nearest(name: Any, known: Iterable[str]) -> str:
 def _line(text: str, place: Place) -> int:
     """Return the line of a part of a suite, or of what it is missing in.
 
-    YAML, which JSON is, knows lines.
+    It reads JSON as YAML, whose parser knows lines.
     """
     node = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
     line = node.start_mark.line

@@ -218,10 +218,7 @@ def _counts_rows(result: Result) -> bool:
 
 
 def _exception(result: Result) -> str | None:
-    """Return why an expectation could not be evaluated, if so.
-
-    It stands there at once or by metric.
-    """
+    """Return why an expectation could not be evaluated, if so, at once or by metric."""
     information = result["exception_info"]
     by_metric = [one for one in information.values() if isinstance(one, dict)] or [information]
     return next((one["exception_message"] for one in by_metric if one["raised_exception"]), None)
@@ -246,10 +243,7 @@ def _plain(value: Any) -> Any:
 
 
 def fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
-    """Return what tells a table from another of its name.
-
-    Its number of rows, and the sum of their hashes.
-    """
+    """Return the number of rows of a table, and the sum of their hashes."""
     (counted,) = (
         relation.set_alias("counted")
         .aggregate("count(*), coalesce(sum(hash(counted)), 0)")
@@ -268,9 +262,7 @@ def fingerprints(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
 
 
 def require_order(stale: pd.DataFrame) -> None:
-    """Refuse relations that are older than what they are made of.
-
-    The gate would have judged another state.
+    """Raise if a relation is older than what it is made of: the gate judged another state.
 
     Parameters
     ----------
@@ -294,8 +286,8 @@ def require(
 ) -> None:
     """Raise unless the relations were judged and no critical expectation failed.
 
-    However dbt was called. Publishing a held build by hand sets ACCEPTED_GATE_FAILURES to the
-    reason, which its release keeps.
+    That holds however dbt was called. Publishing a held build by hand sets ACCEPTED_GATE_FAILURES
+    to the reason, which its release keeps.
 
     Parameters
     ----------

@@ -1,7 +1,4 @@
-"""A refresh from top to bottom.
-
-Land and build in private, audit, write the release, publish or hold it.
-"""
+"""A refresh: land and build in private, audit, write the release, publish or hold it."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -238,10 +235,7 @@ def _examined(
 
 
 def _prepare_landing(run: Run) -> list[str]:
-    """Build nothing on a landing store whose log is damaged.
-
-    Return the files that were read again, if years are.
-    """
+    """Return the files that are read again; raise if the log of the landing store is damaged."""
     try:
         for line in landing.clean_up():
             run.warn(line)
@@ -257,7 +251,7 @@ def _prepare_landing(run: Run) -> list[str]:
 def _compare(run: Run, built: Built, connection: DuckDBPyConnection) -> Comparison | None:
     """Compare a build with the published release of its set.
 
-    Declared revisions are a reason of the new release.
+    Declared revisions that were used go into the reason of the new release.
     """
     if built.basis is None:
         return None

@@ -1,6 +1,6 @@
-"""From a built warehouse to a release.
+"""From a built warehouse to a release: one file of tables with comments.
 
-One file of tables, compact, with comments, for any client since 1.2.
+It is compact, and any client of DuckDB since 1.2 reads it.
 """
 
 import json
@@ -128,10 +128,7 @@ def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
 
 
 def unpublished(warehouse: Path, target: Path) -> None:
-    """Write what a warehouse holds as a release that nobody publishes, for pages of it.
-
-    Errors as of writing.
-    """
+    """Write a warehouse as a release that nobody publishes, for its pages; errors as of writing."""
     with duckdb_client.reading(warehouse, reads_files=True) as built:
         described = content(built)
         hashes = dict(
@@ -218,10 +215,7 @@ def _copy(connection: DuckDBPyConnection, schema: str, table: str) -> int:
 
 
 def _write_freshness(connection: DuckDBPyConnection) -> None:
-    """Keep when each provider last delivered something new.
-
-    A file that only moved is a copy of itself.
-    """
+    """Keep when each provider last delivered something new; a file that moved is not new."""
     connection.execute(
         "create table new.release.freshness as select provider, max(landed_at) as"
         " newest_delivery_at from built.raw.deliveries where provider is not null and"

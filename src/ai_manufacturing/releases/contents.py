@@ -1,7 +1,4 @@
-"""What a release file holds.
-
-Schemas of a built warehouse, with their comments, and what these are made of.
-"""
+"""What a release file holds: schemas of a warehouse with comments, and what they are made of."""
 
 from collections.abc import Collection, Mapping
 
@@ -27,9 +24,10 @@ INPUTS = (
     "intermediate.int_specifications_resolved",
     "intermediate.int_specifications_sampled",
 )
-"""Beside them: what leads from an estimate to the delivered file, and what models are made of that `--defer` to it.
+"""Beside them: what `trace` reads, and what models are made of that `--defer` to a release.
 
-Delivered records are not among them: with those a release would be a sixth larger. A copy to give away has none of it.
+Delivered records are not among them: with those a release would be a sixth larger. A copy to give
+away has none of it.
 """
 HEADLINE = "table_1_col_1"
 

@@ -29,6 +29,11 @@ OnEvent = Callable[[str, dict[str, Any]], None]
 """Takes an event and its facts, as a refresh reports them."""
 
 
+def warn(on_event: OnEvent, message: str) -> None:
+    """Report a warning."""
+    on_event("warning", {"message": message})
+
+
 class _Handler(RotatingFileHandler):
     """A full disk ends the refresh, which says so; its log need not."""
 

@@ -103,9 +103,13 @@ OVERVIEW = {
     PANEL: "intermediate data: the panel of cities and years",
     "data/estimates.csv": "intermediate data: every coefficient",
     "data/specification_curve.csv": "intermediate data: every specification of the curve",
-    "data/data_dictionary.csv": "codebook: unit, label, source and missing share of each column, English and Chinese",
-    WITHHELD: "rows, means and standard deviations of the tables of the release that lack restricted"
-    " values",
+    "data/data_dictionary.csv": (
+        "codebook: unit, label, source and missing share of each column, English and Chinese"
+    ),
+    WITHHELD: (
+        "rows, means and standard deviations of the tables of the release that lack restricted"
+        " values"
+    ),
     LANDING: "order of the deliveries, and rows of files that later ones replaced",
     "output": "tables and figures",
     "logs": "output of the run, run time and machine",
@@ -152,9 +156,9 @@ class Package:
 
 
 def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
-    """Write everything that a run needs into a folder, restricted files included.
+    """Write everything that a run needs into a folder.
 
-    `strip` takes them out.
+    Restricted files are in it until `strip` takes them out.
 
     Raises
     ------
@@ -218,8 +222,7 @@ def strip(package: Package) -> None:
         lacking = {row["table_name"] for row in held_back}
         if names := sorted(name for name in lacking if not name.startswith("release.")):
             (folder / PANEL).unlink()
-            summary = withheld.summary(package.release, names)
-            rows.write(folder / WITHHELD, summary, withheld.SUMMARY)
+            withheld.write_summary(folder / WITHHELD, package.release, names)
         # rows of replaced files; their log holds no values
         for replaced in (folder / LANDING).glob("*"):
             if replaced.name not in {"log", *package.allowed_keys}:

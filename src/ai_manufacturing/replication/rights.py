@@ -1,6 +1,6 @@
-"""Statements about rights to the data, in the words of the data editors' template.
+"""Statements about rights to the data, which a person signs and no program.
 
-A person signs them, no program.
+Their words are those of the data editors' template.
 """
 
 import datetime
@@ -14,8 +14,10 @@ from ai_manufacturing.replication.errors import ReplicationError
 
 # https://social-science-data-editors.github.io/template_README/, version 1.1
 STATEMENTS = {
-    "may_use": "I certify that the author(s) of the manuscript have legitimate access to and permission to"
-    " use the data used in this manuscript.",
+    "may_use": (
+        "I certify that the author(s) of the manuscript have legitimate access to and permission to"
+        " use the data used in this manuscript."
+    ),
     "may_publish": "I certify that the author(s) of the manuscript have documented permission to"
     " redistribute/publish the data contained within this replication package.",
 }

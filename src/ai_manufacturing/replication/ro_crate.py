@@ -1,6 +1,6 @@
-"""Metadata of a package in RO-Crate 1.1 (https://w3id.org/ro/crate/1.1).
+"""Metadata of a package in RO-Crate 1.1: JSON-LD with a node per file.
 
-JSON-LD with a node per file.
+https://w3id.org/ro/crate/1.1
 """
 
 import json
@@ -26,10 +26,7 @@ TYPES = {
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Write ro-crate-metadata.json.
-
-    The root with licence, authors and references, and the files outside the code.
-    """
+    """Write ro-crate-metadata.json: the package as a whole, and each file outside the code."""
     cited = yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))
     paper = cited["references"][0]
     raw = {f"{contents.RAW}/{row['path']}": row for row in contents.read_raw_files(folder)}

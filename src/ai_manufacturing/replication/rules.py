@@ -1,5 +1,6 @@
 """Rules that journals and data editors publish, and whether a package keeps them."""
 
+import csv
 import json
 import re
 import tempfile
@@ -38,7 +39,6 @@ SECTIONS = (
     "References",
 )
 CHECKS = contents.CHECKS
-COLUMNS = ("rule", "published_by", "is_kept", "faults")
 SHOWN = 5
 NOT_RUN = "not measured"
 # What a README names as a path of the package: by its folder, or by capitals.
@@ -74,12 +74,13 @@ def check(folder: Path) -> list[Checked]:
 
 def write(checked: list[Checked], path: Path) -> None:
     """Write the result into a package."""
-    results = []
-    for rule, faults in checked:
-        more = [f"{len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-        shown = "; ".join([*faults[:SHOWN], *more])
-        results.append(dict(zip(COLUMNS, (*rule[:2], not faults, shown), strict=True)))
-    rows.write(path, results, COLUMNS)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["rule", "published_by", "is_kept", "faults"])
+        for rule, faults in checked:
+            more = [f"{len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+            shown = "; ".join([*faults[:SHOWN], *more])
+            writer.writerow([rule.name, rule.published_by, not faults, shown])
 
 
 def files(folder: Path) -> list[str]:

@@ -36,6 +36,11 @@ def summary(database: Path, names: list[str]) -> list[dict[str, Any]]:
     return summaries
 
 
+def write_summary(path: Path, database: Path, names: list[str]) -> None:
+    """Write the summary of some tables."""
+    rows.write(path, summary(database, names), SUMMARY)
+
+
 def read_summary(path: Path) -> list[dict[str, Any]]:
     """Read the summary of the withheld tables."""
     summaries: list[dict[str, Any]] = [*rows.read(path)]

@@ -134,7 +134,7 @@ class Column:
     has_substitutes: bool
 
     def tag(self, language: str) -> str:
-        """Return what notes call the column: its number, and the reading unless it is the default."""
+        """Return the column's number for notes, and its reading unless it is the default."""
         return f"({self.number}{self._reading(language)})"
 
     def title(self, language: str) -> str:
@@ -251,7 +251,7 @@ class PaperTable:
         return [known[name] for name in readings]
 
     def _notes(self, columns: Sequence[Column], errors: Sequence[str], place: int) -> list[str]:
-        """Return the notes: of the set, of errors and stars, and each text of columns once, with its columns."""
+        """Return the notes on set, errors and stars, then each text with its columns."""
         language = LANGUAGES[place]
         said: dict[str, dict[str, list[str]]] = {}
         for error in (None, *ERRORS):

@@ -5,7 +5,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing.releases.origin import SYNTHETIC, Origin, origin_of
+from ai_manufacturing.releases.origin import SYNTHETIC, origin_of
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
 from ai_manufacturing.text import MARK, Catalogue, Words
@@ -29,14 +29,22 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
     text : Catalogue
         Words of the tables, with the labels of the same file.
     """
+    said = _said(connection, text)
     cells = duckdb_client.rows(
         connection,
-        "select c.*, rtrim(d.description_en, '.') as heading_en, d.description_zh as heading_zh"
-        " from reports.rpt_table_cells as c inner join marts.data_dictionary as d on d.table_name ="
-        " concat('rpt_', c.table_id) and d.column_name = concat('column_', c.column_number) order"
-        " by c.table_id, c.column_number, c.specification_order, c.line_number",
+        """
+        select
+            c.*,
+            rtrim(d.description_en, '.') as heading_en,
+            d.description_zh as heading_zh
+        from reports.rpt_table_cells as c
+        inner join marts.data_dictionary as d
+            on
+                d.table_name = concat('rpt_', c.table_id)
+                and d.column_name = concat('column_', c.column_number)
+        order by c.table_id, c.column_number, c.specification_order, c.line_number
+        """,
     )
-    said = _said(origin_of(connection), text)
     tables = {}
     for name, of_table in groupby(cells, key=lambda row: row["table_id"]):
         rows = [*of_table]
@@ -60,15 +68,14 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
     return tables
 
 
-def _said(origin: Origin | None, text: Catalogue) -> dict[str, Words]:
+def _said(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
     """Return the sentences that every table of an extract set has."""
-    is_synthetic = origin is not None and origin.kind == SYNTHETIC
-    mark = "table_mark_synthetic" if is_synthetic else "table_mark_delivered"
+    extract_set, kind = origin_of(connection) or ("", "delivered")
     keys = [*(f"table_{error}" for error in ERRORS), "table_stars", "table_substitutes"]
-    return {
-        "table_mark": text.words(mark, set=origin.extract_set if origin else ""),
-        **{key: text.words(key) for key in [*keys, *(["table_synthetic"] if is_synthetic else [])]},
-    }
+    if kind == SYNTHETIC:
+        keys.append("table_synthetic")
+    mark = text.words(f"table_mark_{kind}", set=extract_set)
+    return {"table_mark": mark, **{key: text.words(key) for key in keys}}
 
 
 def _column(rows: list[Row], text: Catalogue) -> Column:
@@ -88,15 +95,10 @@ def _column(rows: list[Row], text: Catalogue) -> Column:
             first["covariance"]
         )
         notes.append(Note(None, text.texts["table_errors"], words))
-    missing = {
-        Note(
-            errors[row["line_kind"]],
-            (_missing(row),) * 2,
-            _sentences(row["reason"], row["reason_zh"], text),
-        ): None
-        for row in rows
-        if row["reason"] is not None and row["line_kind"] in errors
-    }
+    for row in rows:
+        if row["reason"] is not None and row["line_kind"] in errors:
+            why = _sentences(row["reason"], row["reason_zh"], text)
+            notes.append(Note(errors[row["line_kind"]], (_missing(row),) * 2, why))
     return Column(
         specification_id=first["specification_id"],
         number=first["column_number"],
@@ -108,7 +110,7 @@ def _column(rows: list[Row], text: Catalogue) -> Column:
             for row in rows
             if row["line_kind"] not in PROSE
         },
-        notes=[*notes, *missing],
+        notes=[*dict.fromkeys(notes)],
         has_substitutes=has_substitutes,
     )
 

@@ -247,7 +247,7 @@ def _incomplete(database: Path, error: duckdb.Error) -> ExportError:
 def _dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
     """Return the dictionary of the exported columns, in the order of the files.
 
-    Each has is_synthetic at its end.
+    is_synthetic is the last column of each file.
     """
     files = [
         f"({number}, '{name}', '{table}')"

@@ -189,7 +189,8 @@ def latex(table: Printed, siunitx: bool = False) -> str:
         lines.append(_latex_row(latex_text(line.label), cells))
     return "\n".join(
         [
-            f"% Needs the packages {packages}; if its notes are not all Latin, ctex and XeLaTeX too.",
+            f"% Needs the packages {packages}; if its notes are not all Latin, ctex and XeLaTeX"
+            " too.",
             f"% Specifications: {', '.join(shown.specification_id for shown in table.columns)}.",
             r"\begin{table}[htbp]",
             r"\centering",
@@ -260,7 +261,7 @@ def _latex_lines(text: str) -> str:
 def xlsx(table: Printed) -> bytes:
     """Return a workbook of one sheet.
 
-    Whole numbers, in formats that show what is printed, brackets and stars.
+    Its numbers are whole; their formats show what is printed, with brackets and stars.
     """
     import xlsxwriter
 
