@@ -197,8 +197,8 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     _write_log(manifest, folder / LANDING)
     rows.write(folder / RAW_FILES, raw_files, RAW_COLUMNS)
     figure_1.write(release, folder / "output/figure_1.svg")
-    exports.export(release, folder / "data", "csv")
-    exports.export(release, folder / "output", "latex")
+    for name, file_format in {"data": "csv", "output": "latex"}.items():
+        exports.export(release, folder / name, file_format)
     for left in folder.glob("*/.export*"):
         left.unlink()
     package = Package(folder, release, manifest, raw_files, with_restricted, int(draws), allowed)
@@ -222,7 +222,7 @@ def strip(package: Package) -> None:
         lacking = {row["table_name"] for row in held_back}
         if names := sorted(name for name in lacking if not name.startswith("release.")):
             (folder / PANEL).unlink()
-            withheld.write_summary(folder / WITHHELD, package.release, names)
+            withheld.write(folder / WITHHELD, package.release, names)
         # rows of replaced files; their log holds no values
         for replaced in (folder / LANDING).glob("*"):
             if replaced.name not in {"log", *package.allowed_keys}:

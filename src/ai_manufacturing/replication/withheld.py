@@ -36,7 +36,7 @@ def summary(database: Path, names: list[str]) -> list[dict[str, Any]]:
     return summaries
 
 
-def write_summary(path: Path, database: Path, names: list[str]) -> None:
+def write(path: Path, database: Path, names: list[str]) -> None:
     """Write the summary of some tables."""
     rows.write(path, summary(database, names), SUMMARY)
 
