@@ -1,7 +1,6 @@
 """From an estimate back to the delivered files: its sample, and where each value comes from."""
 
 from difflib import get_close_matches
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from ai_manufacturing.auditing.wording import some_of, spans_in_words
 from ai_manufacturing.system import duckdb_client
 
 SHOWN_ROWS = 12
-MEASURES = {"event_study": "outcome"}  # where the regressor is not the measure
 
 Row = dict[str, Any]
 
@@ -62,14 +60,14 @@ def trace(
         specification = reader.specification(specification_id)
         if city is None or year is None:
             return reader.specification_lines(specification)
-        return _Cell(reader, specification, reader.resolve(city), year).lines()
+        return reader.cell_lines(specification, reader.city_id(city), year)
 
 
 class _Reader:
     """Questions to one warehouse."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.connection = connection
+        self._connection = connection
 
     def where(self, relation: str, order: str = "", **values: Any) -> list[Row]:
         """Return the rows of a relation whose columns have these values.
@@ -83,15 +81,15 @@ class _Reader:
         **values
             By column.
         """
-        condition = " and ".join(f"{name} = ${name}" for name in values)
+        condition = " and ".join(f"{name} = ?" for name in values)
         return self.rows(
-            f"from {relation} where {condition}{order and f' order by {order}'}", **values
+            f"from {relation} where {condition}{order and f' order by {order}'}", *values.values()
         )
 
-    def rows(self, query: str, **values: Any) -> list[Row]:
-        """Return the rows of a query with its values bound by name."""
+    def rows(self, query: str, *values: Any) -> list[Row]:
+        """Return the rows of a query with its values bound."""
         try:
-            return duckdb_client.rows(self.connection, query, values)
+            return duckdb_client.rows(self._connection, query, *values)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise TraceError(
                 "The file lacks a table or a column that the trace needs"
@@ -114,9 +112,9 @@ class _Reader:
             )
         return rows[0]
 
-    def resolve(self, city: str) -> str:
+    def city_id(self, city: str) -> str:
         try:
-            return city_names.resolve(self.connection, city)
+            return city_names.resolve(self._connection, city)
         except city_names.NoSuchCityError as error:
             raise NoSuchThingError(str(error)) from error
         except (duckdb.CatalogException, duckdb.BinderException) as error:
@@ -130,21 +128,22 @@ class _Reader:
         if not coefficients:
             raise TraceError(f"reports.rpt_coefficients has no row of {name}. Run `dbt build`.")
         head = coefficients[0]
-        measure = specification[MEASURES.get(specification["estimator"], "regressor")]
         lines = [
             f"{name}: {specification['description']}",
-            "{estimator}: {outcome} on {regressor} and {controls}; {measure} is {transform},"
-            " {weighting}, {scope}; {first_year}-{last_year}, errors by {covariance}".format_map(
-                {
-                    **specification,
-                    "controls": specification["controls"] or "no controls",
-                    "measure": measure,
-                }
+            (
+                f"{specification['estimator']}: {specification['outcome']} on"
+                f" {specification['regressor']} and {specification['controls'] or 'no controls'};"
+                f" {_measure(specification)} is {specification['transform']},"
+                f" {specification['weighting']}, {specification['scope']};"
+                f" {specification['first_year']}-{specification['last_year']}, errors by"
+                f" {specification['covariance']}"
             ),
         ]
-        for option in ("subsample", "grouping", "options", "providers"):
-            if specification[option]:
-                lines.append(f"{option}: {specification[option]}")
+        lines += [
+            f"{name}: {specification[name]}"
+            for name in ("subsample", "grouping", "options", "providers")
+            if specification[name]
+        ]
         if head["substitutions"]:
             lines.append(f"substitutions: {head['substitutions']}")
         if head["status"] == "not_estimable":
@@ -156,7 +155,8 @@ class _Reader:
         for row in coefficients:
             error = "(no standard error)"
             if row["std_error"] is not None:
-                error = "({std_error:.6f})  95 % [{conf_low:.6f}, {conf_high:.6f}]".format_map(row)
+                interval = f"[{row['conf_low']:.6f}, {row['conf_high']:.6f}]"
+                error = f"({row['std_error']:.6f})  95 % {interval}"
             lines.append(f"  {row['term']:<28} {row['estimate']:>12.6f}  {error}")
         sample = f"observations {head['observation_count']}, cities {head['city_count']}"
         lines += [f"{sample}, {_diagnostics(head)}", "lost from the panel, in this order:"]
@@ -164,14 +164,20 @@ class _Reader:
             of = f": {row['variable']}" if row["variable"] else ""
             lines.append(f"  {row['observation_count']:>6}  {row['reason']}{of}")
         lines.append("city-years by year (all in estimates.estimation_samples):")
-        counts = """
-            select year, count(*) as cities
-            from estimates.estimation_samples
-            where specification_id = $name
-            group by year
-            order by year
-        """
-        return lines + [f"  {row['year']}  {row['cities']}" for row in self.rows(counts, name=name)]
+        lines += [
+            f"  {row['year']}  {row['cities']}"
+            for row in self.rows(
+                """
+                select year, count(*) as cities
+                from estimates.estimation_samples
+                where specification_id = ?
+                group by year
+                order by year
+                """,
+                name,
+            )
+        ]
+        return lines
 
     def _estimated_instead(self, head: Row) -> list[str]:
         """Return what can be estimated of the same printed column, or what is close to it."""
@@ -180,7 +186,7 @@ class _Reader:
             """
             with this as (
                 from reports.rpt_specifications
-                where specification_id = $name
+                where specification_id = ?
             )
 
             select
@@ -200,7 +206,7 @@ class _Reader:
             qualify distance = min(distance) over ()
             order by other.specification_order
             """,
-            name=head["specification_id"],
+            head["specification_id"],
         )
         if not rows:
             return ["can be estimated: nothing (reports.rpt_specifications, status)"]
@@ -215,295 +221,299 @@ class _Reader:
             f"to trace one: {_asked(names[0])}",
         ]
 
-
-class _Cell(_Reader):
-    """A city and year of a specification."""
-
-    def __init__(self, reader: _Reader, specification: Row, city_id: str, year: int) -> None:
-        super().__init__(reader.connection)
-        self.regression, self.name = specification, specification["specification_id"]
-        self.city_id, self.year = city_id, year
-        self.place: Row = {"city_id": city_id, "year": year}
-        self.inputs = self.where(
-            "marts.dim_specification_series", "position, series", specification_id=self.name
-        )
-        panel = self.where("marts.fct_city_year_panel", **self.place)
-        if not panel:
-            query = "select min(year) as first, max(year) as last from marts.fct_city_year_panel"
-            (years,) = self.rows(query)
-            raise NoSuchThingError(
-                f"No row of the panel for {city_id} in {year}; its years are {years['first']} to"
-                f" {years['last']}."
-            )
-        values = self.where("marts.fct_city_year_values", **self.place)
-        self.values = panel[0] | {row["variable"]: row["value"] for row in values}
-
-    def lines(self) -> list[str]:
-        samples = "estimates.estimation_samples"
-        sampled = self.where(samples, specification_id=self.name, **self.place)
-        city = f"{city_names.by_id(self.connection)[self.city_id]} ({self.city_id})"
-        lines = [f"{self.name}, {city}, {self.year}: {'in' if sampled else 'not in'} the sample"]
-        if not sampled:
-            lines += self._sampled_instead()
-        for grouping in dict.fromkeys(row["variable"] for row in self._of("grouping")):
-            group = "no group"
-            for row in self.where("marts.dim_city_groups", grouping=grouping, city_id=self.city_id):
-                group = f"{row['group_name']}, by {_number(row['value'])}"
-            lines.append(f"{grouping}: {group} (city_groupings.csv)")
-        for variable, of_variable in groupby(
-            self._of("outcome") + self._of("control"), key=lambda row: row["variable"]
-        ):
-            series = [*of_variable]
-            value = _number(self.values.get(series[0]["variable_used"]))
-            names = " ".join(row["series"] for row in series)
-            lines.append(f"{variable} = {value}, from {names}")
-            lines += self._series_lines(series, self.year)
-        scaling, second = self._of("scaling"), self._of("second_measure")
-        lines += self._measure_lines(self._of("measure"), scaling)
-        if second:
-            scaled_by = {row["series"] for row in scaling}
-            counts = [row for row in second if row["series"] not in scaled_by]
-            lines += ["second measurement:", *self._measure_lines(counts, scaling)]
-        return lines
-
-    def _of(self, role: str) -> list[Row]:
-        return [row for row in self.inputs if row["role"] == role]
-
-    def _sampled_instead(self) -> list[str]:
+    def _sampled_instead(self, specification: Row, cell: Row, inputs: list[Row]) -> list[str]:
         """Return why a city-year is not in a sample, and which city-years or samples are near."""
-        head = self.where("reports.rpt_coefficients", specification_id=self.name)[0]
+        name, first, last = (
+            specification[part] for part in ("specification_id", "first_year", "last_year")
+        )
+        city_id, year = cell["city_id"], cell["year"]
+        head = self.where("reports.rpt_coefficients", "term_order", specification_id=name)[0]
         if head["status"] == "not_estimable":
             return [f"not_estimable: {head['reason']}", *self._estimated_instead(head)]
-        lines = [f"why not: {self._why_not()}"]
-        samples = self.where(
-            "estimates.estimation_samples",
-            "year",
-            specification_id=self.name,
-            city_id=self.city_id,
+        variables = [row for row in inputs if row["role"] in ("outcome", "control")]
+        missing = dict.fromkeys(
+            row["variable"] for row in variables if cell.get(row["variable_used"]) is None
         )
-        if samples:
-            years = [row["year"] for row in samples]
-            nearest = min(years, key=lambda other: (abs(other - self.year), other))
-            near = _asked(self.name, self.city_id, nearest)
-            return [*lines, f"in the sample: {spans_in_words(years)}; {near}"]
-        table = self.regression["table_id"]
+        for counted in [row for row in inputs if row["role"] == "measure"][:1]:
+            measure = self._measure(specification, counted["variable_used"], city_id, year)
+            if measure is None or measure["measure_count"] is None:
+                missing[counted["variable"]] = None
+        if not first <= year <= last:
+            why = f"the specification runs from {first} to {last}"
+        elif missing:
+            why = f"missing {', '.join(missing)}"
+        else:
+            why = (
+                "its subsample, lags or single city-years leave it out"
+                " (estimates.observation_losses)"
+            )
+        lines = [f"why not: {why}"]
+        years = self.where(
+            "estimates.estimation_samples", "year", specification_id=name, city_id=city_id
+        )
+        if years:
+            in_sample = [row["year"] for row in years]
+            nearest = min(in_sample, key=lambda other: (abs(other - year), other))
+            return [
+                *lines,
+                f"in the sample: {spans_in_words(in_sample)}; {_asked(name, city_id, nearest)}",
+            ]
         others = self.rows(
             """
             select shown.specification_id
             from reports.rpt_specifications as shown
-            inner join estimates.estimation_samples as sampled using (specification_id)
-            where
-                shown.table_id = $table and sampled.city_id = $city_id and sampled.year = $year
+            inner join estimates.estimation_samples as sampled
+                on shown.specification_id = sampled.specification_id
+            where shown.table_id = ? and sampled.city_id = ? and sampled.year = ?
             order by shown.specification_order
             """,
-            table=table,
-            **self.place,
+            specification["table_id"],
+            city_id,
+            year,
         )
         if others:
             names = [row["specification_id"] for row in others]
-            near = _asked(names[0], self.city_id, self.year)
+            near = _asked(names[0], city_id, year)
             return [*lines, f"in the sample of: {some_of(names, SHOWN_ROWS)}; {near}"]
-        nowhere = f"in no year in this sample, and in {self.year} in none of {table}"
-        return [*lines, f"{nowhere}; {_asked(self.name)} has its years"]
+        nowhere = f"in no year in this sample, and in {year} in none of {specification['table_id']}"
+        return [*lines, f"{nowhere}; {_asked(name)} has its years"]
 
-    def _why_not(self) -> str:
-        first, last = self.regression["first_year"], self.regression["last_year"]
-        if not first <= self.year <= last:
-            return f"the specification runs from {first} to {last}"
-        missing = [
-            row["variable"]
-            for row in self._of("outcome") + self._of("control")
-            if self.values.get(row["variable_used"]) is None
-        ]
-        for counted in self._of("measure")[:1]:
-            measure = self._measure(counted["variable_used"])
-            if measure is None or measure["measure_count"] is None:
-                missing.append(counted["variable"])
-        if missing:
-            return f"missing {', '.join(dict.fromkeys(missing))}"
-        return (
-            "its subsample, lags or single city-years leave it out (estimates.observation_losses)"
+    def cell_lines(self, specification: Row, city_id: str, year: int) -> list[str]:
+        name, cell = specification["specification_id"], Row(city_id=city_id, year=year)
+        panel = self.where("marts.fct_city_year_panel", **cell)
+        if not panel:
+            (years,) = self.rows(
+                "select min(year) as first, max(year) as last from marts.fct_city_year_panel"
+            )
+            raise NoSuchThingError(
+                f"No row of the panel for {city_id} in {year}; its years are {years['first']} to"
+                f" {years['last']}."
+            )
+        panel[0] |= {
+            row["variable"]: row["value"]
+            for row in self.where("marts.fct_city_year_values", **cell)
+        }
+        sampled = self.where("estimates.estimation_samples", specification_id=name, **cell)
+        city = city_names.by_id(self._connection)[city_id]
+        lines = [f"{name}, {city} ({city_id}), {year}: {'in' if sampled else 'not in'} the sample"]
+        inputs = self.where(
+            "marts.dim_specification_series", "position, series", specification_id=name
         )
+        if not sampled:
+            lines += self._sampled_instead(specification, panel[0], inputs)
+        for grouping in dict.fromkeys(
+            row["variable"] for row in inputs if row["role"] == "grouping"
+        ):
+            group = "no group"
+            for row in self.where("marts.dim_city_groups", grouping=grouping, city_id=city_id):
+                group = f"{row['group_name']}, by {_number(row['value'])}"
+            lines.append(f"{grouping}: {group} (city_groupings.csv)")
+        for role in ("outcome", "control"):
+            of_role = [row for row in inputs if row["role"] == role]
+            for variable in dict.fromkeys(row["variable"] for row in of_role):
+                series = [row for row in of_role if row["variable"] == variable]
+                names = " ".join(row["series"] for row in series)
+                lines.append(
+                    f"{variable} = {_number(panel[0].get(series[0]['variable_used']))}, from"
+                    f" {names}"
+                )
+                for row in series:
+                    lines += self._series_lines(row["series"], row["scope"], city_id, year)
+        counts, scaling, second = (
+            [row for row in inputs if row["role"] == role]
+            for role in ("measure", "scaling", "second_measure")
+        )
+        lines += self._measure_lines(specification, counts, scaling, city_id, year)
+        if second:
+            counts = [
+                row for row in second if row["series"] not in {other["series"] for other in scaling}
+            ]
+            lines += [
+                "second measurement:",
+                *self._measure_lines(specification, counts, scaling, city_id, year),
+            ]
+        return lines
 
-    def _measure(self, measure: str) -> Row | None:
-        """Return the row of a measure as the specification weights it.
+    def _measure(self, specification: Row, measure: str, city_id: str, year: int) -> Row | None:
+        """Return the row of a measure as a specification weights it.
 
-        None if a series that it needs is absent.
+        There is none if a series that it needs is absent.
         """
-        weighted = {name: self.regression[name] for name in ("weighting", "scope")}
-        rows = self.where("marts.fct_ai_measure", measure=measure, **weighted, **self.place)
+        weighted = {"weighting": specification["weighting"], "scope": specification["scope"]}
+        rows = self.where(
+            "marts.fct_ai_measure", measure=measure, **weighted, city_id=city_id, year=year
+        )
         return rows[0] if rows else None
 
-    def _measure_lines(self, counts: list[Row], scaling: list[Row]) -> list[str]:
-        used = counts[0]["variable_used"]
-        measure = self._measure(used)
+    def _measure_lines(
+        self, specification: Row, counts: list[Row], scaling: list[Row], city_id: str, year: int
+    ) -> list[str]:
+        weighting = specification["weighting"]
+        measure = self._measure(specification, counts[0]["variable_used"], city_id, year)
         if measure is None:
-            absent = [row["series"] for row in counts + scaling if not row["is_delivered"]]
-            return [f"{used} = missing: not delivered: {', '.join(dict.fromkeys(absent))}"]
-        described = f"{used} = {_number(measure['measure_count'])}"
+            absent = dict.fromkeys(
+                row["series"] for row in (*counts, *scaling) if not row["is_delivered"]
+            )
+            return [f"{counts[0]['variable_used']} = missing: not delivered: {', '.join(absent)}"]
+        described = f"{counts[0]['variable_used']} = {_number(measure['measure_count'])}"
         if measure["missing_reason"]:
             described += f" ({measure['missing_reason']})"
         if not scaling:
-            names = " less ".join(row["series"] for row in counts)
-            return [f"{described}: {names}", *self._series_lines(counts, self.year)]
-        weighting = self.regression["weighting"]
-        (area,) = self.where(
+            lines = [f"{described}: {' less '.join(row['series'] for row in counts)}"]
+            for row in counts:
+                lines += self._series_lines(row["series"], row["scope"], city_id, year)
+            return lines
+        [scale] = scaling
+        areas = self.where(
             "seeds.measure_weightings", measure=counts[0]["variable"], weighting=weighting
         )
-        name, base_year = scaling[0]["series"], counts[0]["fixed_year"]
-        if area["scaling_area"] != "city":
-            name += " of the rest of the province"
+        area = areas[0]["scaling_area"]
+        name = (
+            scale["series"] if area == "city" else f"{scale['series']} of the rest of the province"
+        )
+        base_year = counts[0]["fixed_year"]
         base = " less ".join(f"{row['series']} {base_year}" for row in counts)
-        if len(counts) > 1:
-            base = f"({base})"
-        lines = [f"{described}: {base} / {name} {base_year} x {name} {self.year}"]
-        lines += self._series_lines(counts, base_year)
-        if area["scaling_area"] != "city":
-            return [
-                *lines,
-                f"  {name} {self.year} = {_number(measure['scaling_value'])}: the sum over its"
-                " other units that have a value in every year (marts.fct_city_year_panel)",
-            ]
-        for year in dict.fromkeys((base_year, self.year)):
-            lines += self._series_lines(scaling, year)
+        base = base if len(counts) == 1 else f"({base})"
+        lines = [f"{described}: {base} / {name} {base_year} x {name} {year}"]
+        for row in counts:
+            lines += self._series_lines(row["series"], row["scope"], city_id, base_year)
+        if area != "city":
+            lines.append(
+                f"  {name} {year} = {_number(measure['scaling_value'])}: the sum over its other"
+                " units that have a value in every year (marts.fct_city_year_panel)"
+            )
+            return lines
+        for scaling_year in dict.fromkeys((base_year, year)):
+            lines += self._series_lines(scale["series"], scale["scope"], city_id, scaling_year)
         return lines
 
-    def _series_lines(self, inputs: list[Row], year: int) -> list[str]:
-        """Return values of series, their corrections and the delivered rows they are made of."""
-        lines = []
-        for row in inputs:
-            cell = {**self.place, "year": year, "series": row["series"], "scope": row["scope"]}
-            values = self.where("intermediate.int_series_conformed", **cell)
-            if not values:
-                lines.append(f"  {row['series']} {year}: not delivered")
-                continue
-            value, provider = _number(values[0]["value"]), values[0]["provider"]
-            lines.append(f"  {row['series']} {year} = {value}, provider {provider}")
-            lines += [origin["line"] for origin in self.rows(_CORRECTIONS, **cell)]
-            rows = self.rows(_DELIVERED, **cell)
-            lines += map(_row_in_words, rows[:SHOWN_ROWS])
-            if not rows:
-                lines.append(f"    {self._without_rows(values[0])}")
-            elif len(rows) > SHOWN_ROWS:
-                total = _number(sum(row["delivered_value"] for row in rows))
-                more = f"and {len(rows) - SHOWN_ROWS} more rows, {total} in all"
-                lines.append(f"    {more} (marts.fct_delivered_values)")
+    def _series_lines(self, series: str, scope: str, city_id: str, year: int) -> list[str]:
+        """Return a series' value, its corrections and the delivered rows that it is made of."""
+        rows = self.where(
+            "intermediate.int_series_conformed",
+            series=series,
+            scope=scope,
+            city_id=city_id,
+            year=year,
+        )
+        if not rows:
+            return [f"  {series} {year}: not delivered"]
+        provider, quantity, value = (rows[0][name] for name in ("provider", "quantity", "value"))
+        lines = [f"  {series} {year} = {_number(value)}, provider {provider}"]
+        parts = self.rows(
+            """
+            select distinct
+                coalesce(p.city_id, s.delivered_city_id) as city_id,
+                s.correction_id, c.action, c.reason
+            from intermediate.int_series_corrected as s
+            left join seeds.corrections as c on s.correction_id = c.correction_id
+            left join seeds.city_changes as m
+                on m.kind = 'merger' and m.from_city_id = s.city_id and s.year < m.first_year
+            left join seeds.cities as p
+                on
+                    p.province_id = s.city_id
+                    and p.city_id = ?
+                    and (s.series, s.provider) in (
+                        select (series, provider)
+                        from intermediate.int_series_sources
+                        where boundaries = 'province'
+                    )
+            where
+                ? in (s.city_id, m.to_city_id, p.city_id)
+                and s.year = ? and s.series = ? and s.provider = ?
+            """,
+            city_id,
+            city_id,
+            year,
+            quantity,
+            provider,
+        )
+        lines += [
+            f"    correction {part['correction_id']}: {part['action']}, {part['reason']}"
+            for part in parts
+            if part["correction_id"]
+        ]
+        changes = self.rows(
+            """
+            select change_id, note
+            from seeds.city_changes
+            where
+                ? in (from_city_id, to_city_id)
+                and ? < first_year
+                and exists (
+                    from intermediate.int_series_sources
+                    where series = ? and provider = ? and boundaries = 'as_of_year'
+                )
+            """,
+            city_id,
+            year,
+            quantity,
+            provider,
+        )
+        lines += [
+            f"    boundary change {change['change_id']}: {change['note']}" for change in changes
+        ]
+        rows = self.rows(
+            """
+            from marts.fct_delivered_values
+            where
+                series = ? and provider = ? and year = ?
+                and valid_until_delivery is null
+                and list_contains(?, city_id)
+                and (
+                    section is null
+                    or section in (select section from seeds.industry_scopes where scope = ?)
+                )
+            order by delivered_value desc, file_path, sheet_name, row_number
+            """,
+            quantity,
+            provider,
+            year,
+            [part["city_id"] for part in parts],
+            scope,
+        )
+        if not rows:
+            lines.append(f"    {self._without_rows(quantity, provider, value)}")
+        for row in rows[:SHOWN_ROWS]:
+            sheet = f", sheet {row['sheet_name']}" if row["sheet_name"] else ""
+            industry = f", industry {row['industry_code']}" if row["industry_code"] else ""
+            place = f"{row['file_path']}{sheet}, row {row['row_number']}"
+            delivered = f"{_number(row['delivered_value'])}{industry}"
+            lines.append(f"    {place}: {delivered}, sha256 {row['delivery_id']}")
+        if len(rows) > SHOWN_ROWS:
+            total = _number(sum(row["delivered_value"] for row in rows))
+            more = f"and {len(rows) - SHOWN_ROWS} more rows, {total} in all"
+            lines.append(f"    {more} (marts.fct_delivered_values)")
         return lines
 
-    def _without_rows(self, value: Row) -> str:
+    def _without_rows(self, series: str, provider: str, value: float | None) -> str:
         """Return where a value comes from that has no row in marts.fct_delivered_values."""
-        provider, what = value["provider"], "firm" if "firm" in value["quantity"] else "patent"
+        what = "firm" if "firm" in series else "patent"
         counted_from = {
             "register": [f"{what}_register"],
             "spark": [f"{what}_counts"],
             "fraunhofer": ["patent_register", "industry_concordance"],
         }
         if provider in counted_from:
-            files = self.rows(_COUNTED, entities=counted_from[provider])
+            files = self.rows(
+                """
+                select file_path || ', sha256 ' || delivery_id as file
+                from raw.deliveries
+                where
+                    valid_until_delivery is null
+                    and copy_of_delivery is null
+                    and list_contains(?, entity)
+                order by file_path
+                """,
+                counted_from[provider],
+            )
+            files_in_words = ", ".join(row["file"] for row in files[:SHOWN_ROWS])
             why = "" if provider == "spark" else " (why a row counts as AI: marts.fct_ai_tags)"
             of = "register and the concordance" if provider == "fraunhofer" else provider
-            named = ", ".join(row["file"] for row in files[:SHOWN_ROWS])
-            return f"counted from {len(files)} files of the {of}{why}: {named}"
-        if value["value"] is None:
+            return f"counted from {len(files)} files of the {of}{why}: {files_in_words}"
+        if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"
-
-
-# A value on 2020 boundaries is made of values of the city, of those that merged into it, or of its
-# province.
-_PARTS = """
-    with
-
-    cell as (
-        from intermediate.int_series_conformed
-        where series = $series and scope = $scope and city_id = $city_id and year = $year
-    ),
-
-    boundaries as (
-        select sources.boundaries
-        from intermediate.int_series_sources as sources
-        inner join cell on sources.series = cell.quantity and sources.provider = cell.provider
-    ),
-
-    parts as (
-        select distinct
-            coalesce(members.city_id, used.delivered_city_id) as city_id,
-            used.correction_id
-        from intermediate.int_series_corrected as used
-        inner join cell
-            on
-                used.series = cell.quantity
-                and used.provider = cell.provider
-                and used.year = cell.year
-        left join seeds.city_changes as mergers
-            on
-                mergers.kind = 'merger'
-                and used.city_id = mergers.from_city_id
-                and used.year < mergers.first_year
-        left join seeds.cities as members
-            on
-                used.city_id = members.province_id
-                and members.city_id = cell.city_id
-                and 'province' in (from boundaries)
-        where cell.city_id in (used.city_id, mergers.to_city_id, members.city_id)
-    )
-"""
-
-_CORRECTIONS = f"""
-    {_PARTS}
-
-    select format('    correction {{}}: {{}}, {{}}', correction_id, action, reason) as line
-    from (select distinct correction_id from parts)
-    inner join seeds.corrections using (correction_id)
-    union all
-    select format('    boundary change {{}}: {{}}', changes.change_id, changes.note)
-    from seeds.city_changes as changes
-    inner join cell
-        on
-            cell.city_id in (changes.from_city_id, changes.to_city_id)
-            and cell.year < changes.first_year
-    where 'as_of_year' in (from boundaries)
-"""
-
-_DELIVERED = f"""
-    {_PARTS}
-
-    select delivered.*
-    from marts.fct_delivered_values as delivered
-    inner join cell
-        on
-            delivered.series = cell.quantity
-            and delivered.provider = cell.provider
-            and delivered.year = cell.year
-    where
-        delivered.valid_until_delivery is null
-        and delivered.city_id in (select city_id from parts)
-        and (
-            delivered.section is null
-            or delivered.section in (
-                select section from seeds.industry_scopes where scope = cell.scope
-            )
-        )
-    order by delivered_value desc, file_path, sheet_name, row_number
-"""
-
-_COUNTED = """
-    select file_path || ', sha256 ' || delivery_id as file
-    from raw.deliveries
-    where
-        valid_until_delivery is null
-        and copy_of_delivery is null
-        and list_contains($entities, entity)
-    order by file_path
-"""
-
-
-def _row_in_words(row: Row) -> str:
-    sheet = f", sheet {row['sheet_name']}" if row["sheet_name"] else ""
-    industry = f", industry {row['industry_code']}" if row["industry_code"] else ""
-    place = f"{row['file_path']}{sheet}, row {row['row_number']}"
-    value = _number(row["delivered_value"])
-    return f"    {place}: {value}{industry}, sha256 {row['delivery_id']}"
 
 
 def _asked(specification_id: str, city_id: str = "", year: int | None = None) -> str:
@@ -522,6 +532,13 @@ def _diagnostics(head: Row) -> str:
     if head["first_stage_f"] is not None:
         return f"first-stage F {head['first_stage_f']:.4g}"
     return f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
+
+
+def _measure(specification: Row) -> str:
+    """Return the measure of a specification: the regressor, or the outcome of an event study."""
+    return str(
+        specification["outcome" if specification["estimator"] == "event_study" else "regressor"]
+    )
 
 
 def _number(value: float | None) -> str:

@@ -125,9 +125,7 @@ def at(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyC
     return cursor
 
 
-def rows(
-    connection: duckdb.DuckDBPyConnection, query: str, values: object = None
-) -> list[dict[str, Any]]:
+def rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[dict[str, Any]]:
     """Return the rows of a query by the names of its columns.
 
     Parameters
@@ -136,8 +134,8 @@ def rows(
         An open connection.
     query : str
         SQL.
-    values : sequence or mapping, optional
-        Of its parameters, by place or by name.
+    *values
+        Of its parameters.
     """
     cursor = connection.execute(query, values)
     names = [column[0] for column in cursor.description or []]
