@@ -193,7 +193,8 @@ def write(source: formats.Source, folder: Path, file_format: str) -> None:
 
 
 TEXTS = [
-    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1+1", "plain - text", 'a "quoted", text\nwith a line', None,
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1+1",
+    "plain - text", 'a "quoted", text\nwith a line', None,
     "深" * 1000, "x" * 5000,
 ]  # fmt: skip
 NUMBERS = [2**53, -(2**53), 2**31, 2**31 - 1, 0, None, 1, 1, 1, 1, 1]

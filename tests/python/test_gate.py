@@ -118,7 +118,7 @@ def one_field_too_many(build: Build) -> None:
 
 
 def merged(rows: list[Row]) -> list[Row]:
-    """A city's code and name stand in its first row only, as a workbook with merged cells has them."""
+    """Code and name of a city stand in its first row only, as merged cells of a workbook do."""
     seen: set[str] = set()
     for row in rows:
         city = row[CITY]
@@ -322,7 +322,8 @@ def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
 
 
 UNUSED = """
-    insert into seeds.corrections (correction_id, provider, source_name, city_id, year, series, action)
+    insert into seeds.corrections
+        (correction_id, provider, source_name, city_id, year, series, action)
     values ('unused', 'vendor', 'firm_survival', '440300', '2019', 'no_such_series', 'set_missing')
 """
 
