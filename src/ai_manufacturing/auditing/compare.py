@@ -277,7 +277,7 @@ class _Compared:
             largest: first(
                 {{
                     moved: {moved},
-                    at: concat_ws(', ', {", ".join(key)}),
+                    place: concat_ws(', ', {", ".join(key)}),
                     before: cast(o.{column} as varchar),
                     after: cast(n.{column} as varchar)
                 }}

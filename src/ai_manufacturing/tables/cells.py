@@ -98,7 +98,9 @@ def _column(rows: list[Row], text: Catalogue) -> Column:
     for row in rows:
         if row["reason"] is not None and row["line_kind"] in errors:
             why = _sentences(row["reason"], row["reason_zh"], text)
-            notes.append(Note(errors[row["line_kind"]], (_missing(row),) * 2, why))
+            note = Note(errors[row["line_kind"]], (_missing(row),) * 2, why)
+            if note not in notes:
+                notes.append(note)
     return Column(
         specification_id=first["specification_id"],
         number=first["column_number"],
@@ -110,7 +112,7 @@ def _column(rows: list[Row], text: Catalogue) -> Column:
             for row in rows
             if row["line_kind"] not in PROSE
         },
-        notes=[*dict.fromkeys(notes)],
+        notes=notes,
         has_substitutes=has_substitutes,
     )
 
