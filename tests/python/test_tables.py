@@ -370,8 +370,6 @@ def test_the_command_ends_with_two_and_writes_nothing_where_a_choice_does_not_ex
             {"errors": ["city", "hc3"]},
             "'hc3' is no error. Choose from city, province, wild, or none.",
         ),
-        ({"language": "fr"}, "'fr' is no language of the tables. Choose from en, zh."),
-        ({"decimals": 9}, "9 decimals are not offered. Choose from 2, 3, 4."),
     ],
 )
 def test_a_choice_that_does_not_exist_is_named_with_those_that_do(

@@ -26,10 +26,7 @@ IN_BRACKETS = (" ({})", "（{}）")
 
 
 class TableError(Exception):
-    """A table, reading, error or number of decimals that does not exist.
-
-    The message names the choices.
-    """
+    """A table, reading or error that does not exist; the message names the choices."""
 
 
 @dataclass(frozen=True)
@@ -195,19 +192,11 @@ class PaperTable:
         Raises
         ------
         TableError
-            If a choice does not exist.
+            If a reading or an error does not exist.
         """
         if unknown := [error for error in errors if error not in ERRORS]:
             raise TableError(
                 f"{unknown[0]!r} is no error. Choose from {', '.join(ERRORS)}, or {NO_ERRORS}."
-            )
-        if language not in LANGUAGES:
-            raise TableError(
-                f"{language!r} is no language of the tables. Choose from {', '.join(LANGUAGES)}."
-            )
-        if decimals not in DECIMALS:
-            raise TableError(
-                f"{decimals} decimals are not offered. Choose from {', '.join(map(str, DECIMALS))}."
             )
         columns = self._columns(readings)
         place = LANGUAGES.index(language)
@@ -217,16 +206,19 @@ class PaperTable:
             for number, line in self.lines.items()
             if line.kind not in hidden and any(number in column.cells for column in columns)
         ]
-        has_substitutes = any(column.has_substitutes for column in columns)
-        keys = ("table_synthetic", *(("table_substitutes",) if has_substitutes else ()))
+        keys = ["table_synthetic"]
+        if any(column.has_substitutes for column in columns):
+            keys.append("table_substitutes")
         marks = [self.said[key][place] for key in keys if key in self.said]
+        title = self.title[place]
+        if marks:
+            title += IN_BRACKETS[place].format(COMMAS[language].join(marks))
         return Printed(
             table_id=self.table_id,
             language=language,
             decimals=decimals,
             name=self.name[place],
-            title=self.title[place]
-            + (IN_BRACKETS[place].format(COMMAS[language].join(marks)) if marks else ""),
+            title=title,
             columns=columns,
             rows=rows,
             notes=self._notes(columns, errors, place),
