@@ -18,7 +18,7 @@ from ai_manufacturing import settings
 from ai_manufacturing.auditing import findings
 from ai_manufacturing.gate import result_tables, suites, validation
 from ai_manufacturing.refresh import cycle
-from ai_manufacturing.releases import attempts, configured, refresh_log
+from ai_manufacturing.releases import configured, refresh_log
 from ai_manufacturing.releases.errors import (
     GateFailedError,
     NothingNewError,
@@ -45,7 +45,7 @@ def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
             name=f"{suite.name}_{number:02d}",
             asset=[
                 "gates",
-                "gate_second_route" if suite.table.startswith("est_") else "gate_results",
+                "gate_second_route" if suite.judges.table.startswith("est_") else "gate_results",
             ],
             description=expectation["description"],
             metadata={"expectation": expectation["type"], "severity": expectation["severity"]},
@@ -82,10 +82,10 @@ def warehouse(
 
     def on_event(event: str, facts: dict[str, Any]) -> None:
         context.log.info(f"{event}: {json.dumps(facts, ensure_ascii=False)}")
-        refresh_log.write(settings.release_dir(), refresh_log.line(event, facts))
+        refresh_log.write(settings.release_dir(), event, facts)
 
     try:
-        with attempts.recorded(settings.release_dir()):
+        with refresh_log.attempt(settings.release_dir()):
             store = configured.store()
             manifest = cycle.refresh(store, configured.limits(), on_event)
     except NothingNewError as error:
@@ -146,9 +146,7 @@ def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
 
 
 def _failure(error: RefreshError) -> dg.Failure:
-    refresh_log.write(
-        settings.release_dir(), refresh_log.line(type(error).__name__, {"message": str(error)})
-    )
+    refresh_log.write(settings.release_dir(), type(error).__name__, {"message": str(error)})
     return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False)
 
 

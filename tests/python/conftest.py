@@ -184,7 +184,7 @@ def environment_of_its_own(folder: Path, *packages: str) -> Path:
 
 
 LONGEST = (
-    "test_a_run_publishes_what_the_command_would_a_bad_delivery_fails_its_check_and_the_web_ui_shows_both",
+    "test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_shows_both",
     "test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what_a_build_makes",
     "test_a_cluster_that_loses_a_worker_counts_as_duckdb_and_a_new_year_writes_its_partitions",
     "test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_faults",

@@ -130,7 +130,7 @@ def changed(warehouse: Path, to: Path, *statements: str) -> Path:
 
 @pytest.fixture(scope="session")
 def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the sample with few delivered values, a view that takes most of the time of a release."""
+    """Return the sample with few delivered values, whose view takes most time of a release."""
     warehouse = changed(
         sample_build.warehouse,
         tmp_path_factory.mktemp("light") / "sample.duckdb",
@@ -183,7 +183,7 @@ AUDITED = {
 
 @pytest.fixture(scope="session")
 def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the sample with no other tables than a refresh reads, and fewer rows of the largest."""
+    """Return the sample with the tables that a refresh reads, and fewer rows of the largest."""
     warehouse = tmp_path_factory.mktemp("audited") / "sample.duckdb"
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute(f"attach '{sample_build.warehouse}' as whole (read_only)")
@@ -216,7 +216,7 @@ class Refreshes:
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def of(self, *statements: str) -> Path:
-        """Let the next refresh build the sample, changed by statements, and return its warehouse."""
+        """Let the next refresh build the sample changed by statements; return its warehouse."""
         number = len(list(self.folder.glob("*.duckdb")))
         self.warehouse = changed(
             self.build.warehouse, self.folder / f"{number}.duckdb", *statements

@@ -144,7 +144,7 @@ def web_server(dagster: Dagster) -> Iterator[WebServer]:
         process.wait()
 
 
-def test_a_run_publishes_what_the_command_would_a_bad_delivery_fails_its_check_and_the_web_ui_shows_both(
+def test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_shows_both(
     dagster: Dagster, web_server: WebServer
 ) -> None:
     valid = dagster.run("definitions", "validate")

@@ -34,7 +34,7 @@ MARK = "Extract set sample: SYNTHETIC, its numbers are not real."
 @pytest.fixture(scope="session")
 def folder(few: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exports")
-    exports.export(few.warehouse, folder, *exports.FORMATS)
+    exports.export(few.warehouse, folder, *formats.named("rows"), "xlsx", "latex")
     return folder
 
 
@@ -175,20 +175,26 @@ def test_a_terminal_is_sent_no_panel_of_stata(few: Build) -> None:
 
 def hostile(
     texts: list[str | None], numbers: list[int | None], flags: list[bool | None]
-) -> exports.Source:
+) -> formats.Source:
     columns = {
         "city_id": ["440300"] * len(texts),
         "note": texts,
         "big": pa.array(numbers, pa.int64()),
         "flag": pa.array(flags, pa.bool_()),
     }
-    table = exports.Table("hostile", pa.table(columns), {"note": "n " * 60})
+    table = formats.Table("hostile", pa.table(columns), {"note": "n " * 60})
     places = {"city_id": {440300: "深圳市"}}
-    return exports.Source("Extract set x: delivered files.", (table,), places, {})
+    return formats.Source("Extract set x: delivered files.", (table,), places, {})
+
+
+def write(source: formats.Source, folder: Path, file_format: str) -> None:
+    for name, content in formats.files(source, file_format):
+        (folder / name).write_bytes(content)
 
 
 TEXTS = [
-    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1+1", "plain - text", 'a "quoted", text\nwith a line', None,
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1+1",
+    "plain - text", 'a "quoted", text\nwith a line', None,
     "深" * 1000, "x" * 5000,
 ]  # fmt: skip
 NUMBERS = [2**53, -(2**53), 2**31, 2**31 - 1, 0, None, 1, 1, 1, 1, 1]
@@ -197,13 +203,13 @@ FLAGS = [True, False, None, True, True, True, True, True, True, True, True]
 
 def test_a_text_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
     source = hostile(TEXTS, NUMBERS, FLAGS)
-    list(exports.FORMATS["csv"](source, tmp_path))
+    write(source, tmp_path, "csv")
     content = (tmp_path / "hostile.csv").read_bytes()
     assert content.startswith(b"\xef\xbb\xbf")
     read = pd.read_csv(tmp_path / "hostile.csv")["note"]
     assert list(read[:6]) == [f"'{text}" for text in TEXTS[:6]]
     assert list(read[6:8]) == TEXTS[6:8]
-    list(exports.FORMATS["xlsx"](source, tmp_path))
+    write(source, tmp_path, "xlsx")
     sheet = openpyxl.load_workbook(tmp_path / "ai_manufacturing.xlsx")["hostile"]
     cells = [sheet.cell(row, 2) for row in range(2, 8)]
     assert [cell.value for cell in cells] == TEXTS[:6]
@@ -213,7 +219,7 @@ def test_a_text_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
 
 
 def test_stata_keeps_long_texts_large_integers_and_what_is_missing(tmp_path: Path) -> None:
-    list(exports.FORMATS["dta"](hostile(TEXTS, NUMBERS, FLAGS), tmp_path))
+    write(hostile(TEXTS, NUMBERS, FLAGS), tmp_path, "dta")
     read = pd.read_stata(tmp_path / "hostile.dta", convert_categoricals=False)
     assert list(read["note"]) == [text or "" for text in TEXTS]
     assert [None if math.isnan(value) else int(value) for value in read["big"]] == NUMBERS
@@ -222,9 +228,9 @@ def test_stata_keeps_long_texts_large_integers_and_what_is_missing(tmp_path: Pat
 
 def test_two_columns_of_one_name_in_stata_are_refused(tmp_path: Path) -> None:
     rows = pa.table({"a" * 32 + "1": [1], "a" * 32 + "2": [2]})
-    source = exports.Source("x", (exports.Table("long", rows, {}),), {}, {})
-    with pytest.raises(exports.ExportError, match="same name"):
-        list(exports.FORMATS["dta"](source, tmp_path))
+    source = formats.Source("x", (formats.Table("long", rows, {}),), {}, {})
+    with pytest.raises(formats.ExportError, match="same name"):
+        write(source, tmp_path, "dta")
 
 
 def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_they_are(

@@ -219,6 +219,24 @@ def test_a_new_series_and_its_control_are_four_files(followed: Build, sample_bui
     assert followed.rows(columns) == sample_build.rows(columns)
 
 
+def test_a_new_export_format_is_one_file(followed: Build, tmp_path: Path) -> None:
+    assert touched("add_an_export_format.md") == {"src/ai_manufacturing/tables/formats.py"}
+    program = str(Path(sys.executable).parent / "ai-manufacturing")
+    database = ("--database", str(followed.warehouse))
+    exported = run(
+        followed, program, "export", "--format", "jsonl", "--out", str(tmp_path), *database
+    )
+    assert exported.returncode == 0, exported.stderr
+    assert (tmp_path / "data_dictionary.jsonl").exists()
+    rows = (tmp_path / "panel.jsonl").read_text(encoding="utf-8")
+    ((count,),) = followed.rows("select count(*) from marts.fct_city_year_panel")
+    assert len(rows.splitlines()) == count
+    assert {json.loads(line)["is_synthetic"] for line in rows.splitlines()} == {True}
+    panel = run(followed, program, "panel", "--out", str(tmp_path / "one.jsonl"), *database)
+    assert panel.returncode == 0, panel.stderr
+    assert (tmp_path / "one.jsonl").read_text(encoding="utf-8") == rows
+
+
 def test_a_new_column_of_a_table_is_three_files_and_every_table_shows_it(followed: Build) -> None:
     assert len(touched("add_a_column_to_a_table.md")) == 3
     # The cities of the east alone are a regression of the heterogeneity by region as well.

@@ -1,4 +1,4 @@
-"""No estimate is made of a table that was not judged, and what is older than its inputs is named."""
+"""No estimate is made of a table that was not judged; tables older than inputs are named."""
 
 import datetime
 

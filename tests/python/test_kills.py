@@ -163,7 +163,7 @@ def test_only_whole_counts_are_handed_over_and_they_replace_the_old_ones_in_one_
 @pytest.mark.soak
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_a_killed_count_leaves_the_warehouse_to_the_next(delivery: Build, tmp_path: Path) -> None:
-    """Killed after so many lines that dbt has printed, from its first to when tables are written."""
+    """Killed after so many lines of dbt, from its first to when tables are written."""
     registers.write(tmp_path / "registers", 2000, 2000, seed=1)
     shutil.copytree(tmp_path / "registers/firm_register", delivery.extracts / "firm_register")
     good = shutil.copy(delivery.warehouse, tmp_path / "good.duckdb")

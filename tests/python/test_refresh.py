@@ -32,7 +32,7 @@ from ai_manufacturing.auditing import changes, findings, freshness
 from ai_manufacturing.cli import console
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.refresh import build, by_hand, writer
-from ai_manufacturing.releases import attempts, configured, fingerprint, lock, refresh_log
+from ai_manufacturing.releases import configured, fingerprint, lock, refresh_log
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
@@ -887,7 +887,7 @@ def killed_refreshes(store: Store, built: Build) -> AbstractContextManager[kille
         "/ai_manufacturing/releases/",
         "/ai_manufacturing/auditing/",
     )
-    imported = ("ai_manufacturing.refresh.cycle", "ai_manufacturing.releases.attempts")
+    imported = ("ai_manufacturing.refresh.cycle", "ai_manufacturing.releases.refresh_log")
     return killed.command(
         PROJECT,
         environment,
@@ -1181,7 +1181,7 @@ def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(
 def test_a_second_refresh_leaves_at_once_and_status_says_to_all_that_the_first_is_running(
     store: Store, small_build: Build
 ) -> None:
-    with attempts.recorded(store.folder), lock.held(store.lock):
+    with refresh_log.attempt(store.folder), lock.held(store.lock):
         store.folder.chmod(0o755)
         run = command(store, small_build, "status", "--json")
         assert run.returncode == 1
@@ -1200,7 +1200,7 @@ def test_a_second_refresh_leaves_at_once_and_status_says_to_all_that_the_first_i
         for path in (store.lock, store.folder / refresh_log.FILE):
             assert path.stat().st_mode & 0o777 == 0o644
     lines = reversed([*refresh_log.newest_first(store.folder)])
-    outcomes = [line["outcome"] for line in lines if line["event"] == attempts.EVENT]
+    outcomes = [line["outcome"] for line in lines if line["event"] == refresh_log.ATTEMPT]
     assert outcomes == [None, None, "LockedError", "published"]
     assert not store.published.exists()
 
@@ -1221,27 +1221,26 @@ def test_whoever_asks_for_the_holder_locks_no_refresh_out(store: Store) -> None:
 def test_the_last_attempt_is_found_beyond_a_torn_line_and_in_the_log_before_a_new_one(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with attempts.recorded(store.folder):
-        began = attempts.last(store.folder)
-    done = attempts.last(store.folder)
-    assert (began.outcome, done.outcome, done.began_at) == (None, "published", began.began_at)
-    with pytest.raises(KeyboardInterrupt), attempts.recorded(store.folder):
+    with refresh_log.attempt(store.folder):
+        began = refresh_log.last_attempt(store.folder)
+    done = refresh_log.last_attempt(store.folder)
+    assert (began["outcome"], done["outcome"]) == (None, "published")
+    assert done["began_at"] == began["began_at"]
+    with pytest.raises(KeyboardInterrupt), refresh_log.attempt(store.folder):
         raise KeyboardInterrupt
     with (store.folder / refresh_log.FILE).open("a", encoding="utf-8") as log:
         log.write('{"event": "attempt", "pid')
     monkeypatch.setattr(refresh_log, "LARGEST", 400)
-    refresh_log.write(store.folder, refresh_log.line("warning", {"message": "a new log"}))
+    refresh_log.write(store.folder, "warning", {"message": "a new log"})
     assert len((store.folder / refresh_log.FILE).read_text().splitlines()) == 1
-    last = attempts.last(store.folder)
-    assert (last.outcome, last.exit_code) == ("KeyboardInterrupt", 1)
+    last = refresh_log.last_attempt(store.folder)
+    assert (last["outcome"], last["exit_code"]) == ("KeyboardInterrupt", 1)
 
 
 def test_the_log_rotates_and_no_line_is_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refresh_log, "LARGEST", 400)
     for number in range(12):
-        refresh_log.write(
-            store.folder, refresh_log.line("warning", {"message": f"{number} % 中文"})
-        )
+        refresh_log.write(store.folder, "warning", {"message": f"{number} % 中文"})
     logs = sorted(store.folder.glob("refresh.log*"), reverse=True)
     assert logs[-1].name == "refresh.log"
     assert 1 < len(logs) <= 1 + refresh_log.OLDER

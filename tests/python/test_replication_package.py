@@ -23,7 +23,7 @@ from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.replication import contents, rerun, rights, rules, withheld
 from ai_manufacturing.replication.errors import ReplicationError
-from ai_manufacturing.system import integrity
+from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.tables import exports
 from tests.python.conftest import Build, environment_of_its_own, made_once
 from tests.python.release_store import changed, described
@@ -241,8 +241,9 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     release = changed(
         package.with_name("published.duckdb"), unpacked.with_name("copied.duckdb"), RESTRICT
     )
-    files = contents._raw_files(release, few.extracts, with_restricted=False)
-    contents.strip(contents.Package(unpacked, release, read_manifest(release), files, False, 0))
+    with duckdb_client.reading(release) as connection:
+        files = contents._raw_files(connection, few.extracts, with_restricted=False)
+    contents.strip(contents.Package(unpacked, release, read_manifest(release), files, False, 0, []))
     assert raw_files_of(unpacked) == ["extract_set.yml"]
     assert not (unpacked / contents.PANEL).exists()
     assert [*rules._restricted(unpacked)] == []
@@ -368,10 +369,12 @@ def test_each_rule_of_a_data_editor_can_fail(
             ("000001", "000002"),
             "signed for release 000002 of sample, and this is release 000001 of sample",
         ),
-        (("A  Tester", ""), "name and date (YYYY-MM-DD) of who signs are needed"),
-        (("2026-11-28", "spring"), "name and date (YYYY-MM-DD) of who signs are needed"),
-        (("may_use: yes", "may_use: certainly"), "may_use and may_publish are yes or no"),
-        (("may_use: yes\n", ""), "not the form of a signature. Fill this in:\nextract_set: sample"),
+        (("A  Tester", ""), "name is None, not a valid text. Fill this in:\nextract_set: sample"),
+        (("2026-11-28", "spring"), "date is 'spring', not a date such as 2026-11-26"),
+        (("may_use: yes", "may_use: certainly"), "may_use is 'certainly', not true or false"),
+        (("may_use: yes\n", ""), "may_use is missing. Fill this in:\nextract_set: sample"),
+        (("may_use: yes\n", "may_us: yes\n"), "may_us is unknown (did you mean may_use?)"),
+        (("extract_set: sample\n", "- "), "cannot be read as YAML"),
         (("name:", "name: ["), "cannot be read as YAML"),
     ],
 )
@@ -384,7 +387,9 @@ def test_a_form_that_signs_nothing_is_refused(
     with pytest.raises(ReplicationError, match=re.escape(message)):
         rights.read(form, manifest)
     form.write_text(FORM.replace("may_publish: yes", "may_publish: no"), encoding="utf-8")
-    assert rights.read(form, manifest) == ("A Tester", "2026-11-28", True, False)
+    signed = rights.read(form, manifest)
+    assert (signed.name, str(signed.date)) == ("A Tester", "2026-11-28")
+    assert (signed.may_use, signed.may_publish) == (True, False)
 
 
 def test_other_files_than_those_of_the_release_are_not_packed(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_more_than_one_per_cent_of_lost_city_years_is_held_though_no_series_is(
     assert compared(tmp_path, old, new, declaration(2019, 2020)).lines == []
 
 
-def test_a_series_and_year_is_held_above_five_per_cent_of_values_that_change_by_a_thousandth_or_are_gone(
+def test_a_series_is_held_above_five_per_cent_of_values_that_change_by_a_thousandth_or_go(
     tmp_path: Path,
 ) -> None:
     """New values, cities, years and series rewrite nothing; a value of another scope is gone."""
@@ -569,7 +569,7 @@ def drift(published: Refreshes) -> list[str]:
 def test_small_steps_are_warned_of_and_held_by_their_sum_until_a_person_accepts_them(
     published: Refreshes, moving: Callable[..., None]
 ) -> None:
-    """Each step is below the limit; together they were 1.6 standard errors from the first release."""
+    """Each step is below the limit; together they are 1.6 errors from the first release."""
     published.store = store = replace(published.store, kept=2)
     moving(0.4)
     assert drift(published) == []

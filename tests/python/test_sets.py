@@ -33,7 +33,7 @@ SHOWN = "reports.rpt_coefficients"
 
 
 def reasons(done: Build, table: str = SHOWN) -> set[str]:
-    """Return why estimates of a table are not estimable; a row without a reason is one of `None`."""
+    """Return why estimates of a table are not estimable, `None` for a row without a reason."""
     return {
         reason
         for (reason,) in done.rows(f"select reason from {table} where status = 'not_estimable'")

@@ -238,7 +238,7 @@ def test_word_holds_a_table_that_can_be_edited(
 
 
 def test_html_is_read_by_pandas(printed: Printed) -> None:
-    text = formats.html_page(printed)
+    text = formats.html(printed)
     (frame,) = pd.read_html(
         StringIO(text), converters=dict.fromkeys(range(5), str), keep_default_na=False
     )
@@ -370,8 +370,6 @@ def test_the_command_ends_with_two_and_writes_nothing_where_a_choice_does_not_ex
             {"errors": ["city", "hc3"]},
             "'hc3' is no error. Choose from city, province, wild, or none.",
         ),
-        ({"language": "fr"}, "'fr' is no language of the tables. Choose from en, zh."),
-        ({"decimals": 9}, "9 decimals are not offered. Choose from 2, 3, 4."),
     ],
 )
 def test_a_choice_that_does_not_exist_is_named_with_those_that_do(
@@ -406,7 +404,7 @@ def test_the_page_offers_what_the_command_writes_in_every_format_and_each_readin
                 ".tex": formats.latex(shown),
                 "_siunitx.tex": formats.latex(shown, siunitx=True),
                 ".md": formats.markdown(shown),
-                ".html": formats.html_page(shown),
+                ".html": formats.html(shown),
             }
             for ending, text in texts.items():
                 assert (tmp_path / f"{stem}{ending}").read_text(encoding="utf-8") == text

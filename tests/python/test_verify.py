@@ -116,7 +116,7 @@ def landing_store(
 
 
 def refused(kept: Store, path: Path) -> None:
-    """Read a damaged file of the release folder as each command does that would show its numbers."""
+    """Read a damaged file of the release folder as the commands do that show its numbers."""
     acts: list[Callable[[], object]]
     if path.parent == kept.folder / "past":
         number = path.name[:6]
@@ -278,7 +278,7 @@ def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_r
 
 
 def exits(expected: int, said: str, *arguments: object) -> str:
-    """Run `ai-manufacturing` in this process, and return what it printed, with this code and words."""
+    """Run `ai-manufacturing` in this process, which ends with this code and these words."""
     run = CliRunner().invoke(cli.main, [*map(str, arguments)])
     printed = run.output.replace('\\"', '"')  # of paths in JSON
     assert (run.exit_code, said in printed) == (expected, True), printed

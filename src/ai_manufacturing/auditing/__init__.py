@@ -1,4 +1,1 @@
-"""What an audit asks of a release.
-
-What changed and why, what is late, where a number comes from, what is damaged.
-"""
+"""Audits of a release: what changed and why, what is late or damaged, where a number is from."""

@@ -1,4 +1,4 @@
-"""The anchor: the last release that a person accepted, and how far shown estimates have drifted from it since.
+"""The anchor: the last release that a person accepted, and how far estimates drifted from it.
 
 Each release keeps its anchor and what the anchor's shown estimates would be today: moved by what
 declared revisions and new years explain, and by nothing else. What is left is drift. The rules:
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes, moves
 from ai_manufacturing.auditing.wording import some_of
@@ -21,9 +21,8 @@ ACCEPTED = "accepted"  # in the log of refreshes
 WARN_SHARE = 0.5  # of the limit that holds
 LISTED_TERMS = 3
 
-Estimates = Mapping[
-    tuple[str, str], tuple[float, float]
-]  # by specification and term: estimate and standard error
+Estimates = Mapping[tuple[str, str], tuple[float, float]]
+"""Estimate and standard error by specification and term."""
 
 TABLES = {
     "anchor": (
@@ -89,7 +88,7 @@ class Anchor:
         )
 
     def drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
-        """Return by how many standard errors estimates differ from these, those that differ most first."""
+        """Return how many standard errors estimates differ from these, the largest first."""
         moves_in_errors = {
             key: abs(estimate - self.estimates[key][0]) / self.estimates[key][1]
             for key, (estimate, _) in estimates.items()
@@ -98,7 +97,7 @@ class Anchor:
         return dict(sorted(moves_in_errors.items(), key=lambda item: (-item[1], item[0])))
 
     def record(self, shown: Estimates) -> dict[str, Any]:
-        """Return what status says of it in JSON, with the largest drift of shown estimates from it."""
+        """Return the anchor for `status --json`, with the largest drift of shown estimates."""
         drift = self.drift(shown).values()
         return {
             "release_id": self.release_id,
@@ -131,20 +130,20 @@ class Anchor:
         return replace(self, estimates={key: accepted(key) for key in new})
 
 
-def shown_estimates(release: duckdb.DuckDBPyConnection) -> Estimates:
+def shown_estimates(release: DuckDBPyConnection) -> Estimates:
     """Return estimate and standard error of each term of the shown columns of an open release."""
     is_estimated = "estimate is not null and std_error is not null"
     of_shown = f"{changes.COEFFICIENTS} where {is_estimated} and list_contains(?, specification_id)"
     return _estimates(release, of_shown, sorted(moves.shown(release)))
 
 
-def _estimates(release: duckdb.DuckDBPyConnection, table: str, *values: Any) -> Estimates:
+def _estimates(release: DuckDBPyConnection, table: str, *values: Any) -> Estimates:
     query = f"select specification_id, term, estimate, std_error from {table}"
     rows = release.execute(query, values).fetchall()
     return {(name, term): (estimate, error) for name, term, estimate, error in rows}
 
 
-def of(store: Store, release: duckdb.DuckDBPyConnection, manifest: Manifest) -> Anchor:
+def of(store: Store, release: DuckDBPyConnection, manifest: Manifest) -> Anchor:
     """Return the anchor of a release.
 
     Parameters
@@ -163,7 +162,7 @@ def of(store: Store, release: duckdb.DuckDBPyConnection, manifest: Manifest) -> 
     return Anchor(release_id, accepted_at, reason, _estimates(release, "release.anchor_estimates"))
 
 
-def write(release: duckdb.DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None:
+def write(release: DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None:
     """Write release.anchor and release.anchor_estimates into an open release.
 
     Parameters
@@ -187,7 +186,7 @@ def write(release: duckdb.DuckDBPyConnection, anchor: Anchor, shown: Estimates) 
 
 
 def drifted(anchor: Anchor, new: Estimates, above: float) -> str:
-    """Return the terms that have drifted from an anchor by more than a limit, in words, the worst first.
+    """Return the terms that drifted from an anchor by more than a limit, the worst first.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import create_table, identifier, literal
@@ -84,7 +84,7 @@ class Summary:
         )
 
     def moved(self, limit: float = math.inf) -> str:
-        """Return the largest move, in the digits that tell it from a limit, and how many estimates are lost."""
+        """Return the largest move, with enough digits to tell it from a limit, and the losses."""
         digits = 2
         while self.largest_move > limit and float(f"{self.largest_move:.{digits}f}") <= limit:
             digits += 1
@@ -93,13 +93,13 @@ class Summary:
         return sentence + (f", {lost} are lost" if lost else "")
 
     def is_beyond(self, limit: float) -> bool:
-        """Whether an estimate moved by more standard errors than a limit, or is lost where there is one."""
+        """Whether an estimate moved by more than a limit, or is lost where there is a limit."""
         return self.largest_move > limit or (
             math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0
         )
 
 
-def write(connection: duckdb.DuckDBPyConnection, *, follows: bool) -> None:
+def write(connection: DuckDBPyConnection, *, follows: bool) -> None:
     """Write new.release.changes, against the previous release; empty without one.
 
     Parameters
@@ -132,7 +132,7 @@ def between(old: Path, new: Path) -> Summary:
         return _summary(connection)
 
 
-def recorded(release: duckdb.DuckDBPyConnection, condition: str = "true", *values: Any) -> Summary:
+def recorded(release: DuckDBPyConnection, condition: str = "true", *values: Any) -> Summary:
     """Return the changes that an open release keeps against the one before it.
 
     Parameters
@@ -158,7 +158,7 @@ def differs(old: str, new: str) -> str:
 
 
 def estimate_changes() -> str:
-    """Return the query of the estimates lost, gained and changed from the database `old` to `new`, in COLUMNS."""
+    """Return the query of the estimates that differ from `old` to `new`, in COLUMNS."""
     return f"""
         select
             case
@@ -174,13 +174,14 @@ def estimate_changes() -> str:
             {_STARS.format(row="n")} <> {_STARS.format(row="o")},
             not (o.conf_low <= n.conf_high and n.conf_low <= o.conf_high)
         from old.{COEFFICIENTS} as o
-        full join new.{COEFFICIENTS} as n on o.specification_id = n.specification_id and o.term = n.term
+        full join new.{COEFFICIENTS} as n
+            on o.specification_id = n.specification_id and o.term = n.term
         where
             {differs("o.estimate", "n.estimate")} or {differs("o.std_error", "n.std_error")}
     """
 
 
-def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def _numeric_columns(connection: DuckDBPyConnection) -> list[str]:
     """Return the numeric columns of the panel that both releases have."""
     schema, table = PANEL.split(".")
     rows = connection.execute(
@@ -192,11 +193,11 @@ def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _changes(connection: duckdb.DuckDBPyConnection) -> str:
+def _changes(connection: DuckDBPyConnection) -> str:
     columns = _numeric_columns(connection)
 
     def present(database: str) -> str:
-        """Select the cities and years that have any number at all: the grid itself is always whole."""
+        """Select the city-years that have a number: the grid itself is always whole."""
         any_value = ", ".join(identifier(name) for name in columns)
         return (
             f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not"
@@ -216,7 +217,9 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
         select 'city_year_gained', city_id, year, null, null, null, null, null, {nulls}
         from ({present("new")} except {present("old")})
         union all
-        select 'cell_changed', city_id, year, cell.column_name, null, null, cell.old_value, cell.new_value, {nulls}
+        select
+            'cell_changed', city_id, year, cell.column_name, null, null,
+            cell.old_value, cell.new_value, {nulls}
         from (
             select o.city_id, o.year, unnest([{cells}]) as cell
             from old.{PANEL} as o
@@ -228,7 +231,7 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
     """
 
 
-def _summary(connection: duckdb.DuckDBPyConnection) -> Summary:
+def _summary(connection: DuckDBPyConnection) -> Summary:
     counts = dict(
         connection.execute(
             "select change_kind, count(*) from changes group by all order by all"
@@ -284,7 +287,7 @@ def _estimate_in_words(row: Mapping[str, Any]) -> str:
 def _size(row: Mapping[str, Any]) -> str:
     """Return how far the cells of a column moved.
 
-    A share of a logarithm, or of a value near zero, says nothing.
+    Shares of logarithms and of values near zero are not given: they say nothing.
     """
     share, change = row["largest_relative_change"], row["largest_change"]
     if change is None:

@@ -1,4 +1,4 @@
-"""What differs between two warehouse or release files of one extract set, whatever their tables are."""
+"""What differs between two warehouse or release files of one extract set."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes
 from ai_manufacturing.releases.contents import SCHEMAS
@@ -127,30 +128,26 @@ def _sections(old: Database, new: Database) -> list[Section]:
 
 def as_text(sections: Iterable[Section]) -> str:
     """Return a comparison as tables of aligned columns."""
-    return "\n".join(
-        line
-        for section in sections
-        for line in (section.title, *_lines(section, "  ", pad=True), "")
-    ).rstrip()
+    lines = []
+    for section in sections:
+        lines += [section.title, *_lines(section, "  ", pad=True), ""]
+    return "\n".join(lines).rstrip()
 
 
 def as_markdown(sections: Iterable[Section]) -> str:
     """Return a comparison as Markdown, for a review."""
-    parts = []
+    lines = []
     for section in sections:
         heading, *rows = (f"|{line}|" for line in _lines(section, "|", pad=False))
-        parts.append(
-            "\n".join(
-                [f"## {section.title}", "", heading, "|---" * len(section.columns) + "|", *rows, ""]
-            )
-        )
-    return "\n".join(parts).rstrip()
+        rule = "|---" * len(section.columns) + "|"
+        lines += [f"## {section.title}", "", heading, rule, *rows, ""]
+    return "\n".join(lines).rstrip()
 
 
 def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
     """Return a comparison as rows by section, for a program.
 
-    All sections, their names and columns with underscores.
+    It has every section; names of columns have underscores.
     """
     rows = {section.title: section.rows for section in sections}
     return {
@@ -162,16 +159,17 @@ def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
+def _tables(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
     """Return the released tables and views of a database, each with its columns and their types."""
     tables: dict[str, dict[str, str]] = {}
-    for schema, table, column, data_type in connection.execute(
-        "select schema_name, table_name, column_name, data_type from duckdb_columns() where"
-        " database_name = ? and list_contains(?, schema_name) order by schema_name, table_name,"
-        " column_index",
-        [database, list(SCHEMAS)],
-    ).fetchall():
-        tables.setdefault(f"{schema}.{table}", {})[column] = data_type
+    query = """
+        select schema_name || '.' || table_name, column_name, data_type
+        from duckdb_columns()
+        where database_name = ? and list_contains(?, schema_name)
+        order by schema_name, table_name, column_index
+    """
+    for table, column, type_ in connection.execute(query, [database, [*SCHEMAS]]).fetchall():
+        tables.setdefault(table, {})[column] = type_
     return tables
 
 
@@ -185,7 +183,7 @@ class _Compared:
 
     def __init__(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        connection: DuckDBPyConnection,
         table: str,
         old: dict[str, str],
         new: dict[str, str],
@@ -207,9 +205,9 @@ class _Compared:
         )
 
     def _read_once(self, database: str) -> str:
-        """Return the name of a table, or of what a view shows.
+        """Return the name of a table, or of a copy of what a view shows.
 
-        A view would compute it for each question.
+        A view would compute its rows for each question.
         """
         name = f"{database}.{self._table}"
         if not self._value(
@@ -235,19 +233,18 @@ class _Compared:
         counts = [self._value(f"select count(*) from {name}") for name in self._of.values()]
         if self._key:
             any_change = " or ".join(self._differs(name) for name in self._values) or "false"
-            lost, gained, changed = self._row(
-                "select count(*) filter (n.is_there is null), count(*) filter (o.is_there is"
-                f" null), count(*) filter (o.is_there and n.is_there and ({any_change})) from"
-                f" {self._joined}"
-            )
+            lost, gained, changed = self._row(f"""
+                select
+                    count(*) filter (n.is_there is null),
+                    count(*) filter (o.is_there is null),
+                    count(*) filter (o.is_there and n.is_there and ({any_change}))
+                from {self._joined}
+            """)
         else:
-            lost, gained = (
-                self._value(
-                    f"select count(*) from (select {self._listed()} from {self._of[one]} "
-                    f"except all select {self._listed()} from {self._of[other]})"
-                )
-                for one, other in (("old", "new"), ("new", "old"))
-            )
+            listed = ", ".join(map(identifier, self._names))
+            old, new = (f"select {listed} from {name}" for name in self._of.values())
+            lost = self._value(f"select count(*) from ({old} except all {new})")
+            gained = self._value(f"select count(*) from ({new} except all {old})")
             changed = 0
         if not lost + gained + changed:
             return []
@@ -256,33 +253,37 @@ class _Compared:
         ]
 
     def cells(self) -> list[tuple[Any, ...]]:
-        """Return the columns whose cells changed, each with the change that is largest, or first where none is."""
+        """Return the columns whose cells changed, each with its largest or first change."""
         if not self._key or not self._values:
             return []
-        counts = self._row(
-            "select"
-            f" {', '.join(f'count(*) filter ({self._differs(name)})' for name in self._values)}"
-            f" from {self._joined} where o.is_there and n.is_there"
+        changes_of = [self._change(name) for name in self._values]
+        found = self._row(
+            f"select {', '.join(changes_of)} from {self._joined} where o.is_there and n.is_there"
         )
         return [
-            (self._table, name, count, *self._largest(name))
-            for name, count in zip(self._values, counts, strict=True)
-            if count
+            (self._table, name, change["count"], *change["largest"].values())
+            for name, change in zip(self._values, found, strict=True)
+            if change["count"]
         ]
 
-    def _largest(self, name: str) -> tuple[Any, ...]:
-        column = identifier(name)
-        relative = (
-            f"abs(n.{column} - o.{column}) / nullif(abs(o.{column}), 0)"
-            if self._is_number(name)
-            else "null"
-        )
-        key = ", ".join(f"o.{part}" for part in map(identifier, self._key))
-        return self._row(
-            f"select {relative} as moved, concat_ws(', ', {key}), cast(o.{column} as varchar), "
-            f"cast(n.{column} as varchar) from {self._joined} where o.is_there and n.is_there "
-            f"and {self._differs(name)} order by moved desc nulls last, {key} limit 1"
-        )
+    def _change(self, name: str) -> str:
+        """Return SQL of the number of changed cells of a column, and the largest change."""
+        column, key = identifier(name), [f"o.{identifier(part)}" for part in self._key]
+        moved = "null::double"
+        if self._is_number(name):
+            moved = f"abs(n.{column} - o.{column}) / nullif(abs(o.{column}), 0)"
+        return f"""{{
+            count: count(*) filter ({self._differs(name)}),
+            largest: first(
+                {{
+                    moved: {moved},
+                    place: concat_ws(', ', {", ".join(key)}),
+                    before: cast(o.{column} as varchar),
+                    after: cast(n.{column} as varchar)
+                }}
+                order by {moved} desc nulls last, {", ".join(key)}
+            ) filter ({self._differs(name)})
+        }}"""
 
     def _differs(self, name: str) -> str:
         column = identifier(name)
@@ -296,7 +297,7 @@ class _Compared:
     def _identifying(self) -> tuple[str, ...]:
         """Return the first columns that no two rows of either file share.
 
-        None if all of them together are shared.
+        There are none if two rows have the same values in all columns.
         """
         names = [
             name
@@ -307,9 +308,8 @@ class _Compared:
         key = next(
             (found for n in range(1, len(names) + 1) if self._is_unique(found := names[:n])), []
         )
-        for name in reversed(
-            key[:-1]
-        ):  # a column that only comes before the others identifies nothing
+        # a column that only comes before the others identifies nothing
+        for name in reversed(key[:-1]):
             if self._is_unique(without := [other for other in key if other != name]):
                 key = without
         return tuple(key)
@@ -323,9 +323,6 @@ class _Compared:
             for name in self._of.values()
         )
 
-    def _listed(self) -> str:
-        return ", ".join(map(identifier, self._names))
-
     def _row(self, query: str) -> tuple[Any, ...]:
         return self._connection.execute(query).fetchall()[0]
 
@@ -333,13 +330,15 @@ class _Compared:
         return int(self._row(query)[0])
 
 
-def _estimates(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+def _estimates(connection: DuckDBPyConnection) -> list[tuple[Any, ...]]:
     names = ", ".join(changes.COLUMNS)
-    return connection.execute(
-        "select specification_id, term, old_value, old_std_error, new_value, new_std_error,"
-        f" moved_std_errors from ({changes.estimate_changes()}) as changed ({names}) order by"
-        " moved_std_errors desc nulls first, specification_id, term"
-    ).fetchall()
+    return connection.execute(f"""
+        select
+            specification_id, term, old_value, old_std_error, new_value, new_std_error,
+            moved_std_errors
+        from ({changes.estimate_changes()}) as changed ({names})
+        order by moved_std_errors desc nulls first, specification_id, term
+    """).fetchall()
 
 
 def _lines(section: Section, separator: str, *, pad: bool) -> list[str]:
@@ -347,12 +346,11 @@ def _lines(section: Section, separator: str, *, pad: bool) -> list[str]:
     if not pad:
         return [separator.join(cell.replace("|", "\\|") for cell in row) for row in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        separator.join(
-            ["", *(cell.ljust(width) for cell, width in zip(row, widths, strict=True))]
-        ).rstrip()
-        for row in cells
-    ]
+    lines = []
+    for row in cells:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append(separator.join(["", *padded]).rstrip())
+    return lines
 
 
 def _cell(value: Any) -> str:

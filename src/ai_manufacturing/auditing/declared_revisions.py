@@ -1,4 +1,4 @@
-"""Declared revisions: rows of a seed by which a person lets rewritten values of a published release pass."""
+"""Declared revisions: rows of a seed that let rewritten values of a release pass."""
 
 import csv
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Self
 
-import duckdb
+from duckdb import DuckDBPyConnection
 from pydantic import Field, ValidationError, model_validator
 
 from ai_manufacturing import settings
@@ -108,9 +108,7 @@ def standing(
     published: Manifest | None,
     store: Store,
 ) -> list[Declaration]:
-    """Return the declarations that a refresh may use.
-
-    Of the published release, and not used by a later one.
+    """Return the declarations of the published release that no later release has used.
 
     After a rollback a later release may have used a row that names the release published now.
     """
@@ -132,11 +130,8 @@ def standing(
 # ---------------------------------------------------------------- in SQL
 
 
-def write(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
-    """Write the temporary table `declared`.
-
-    What each declaration covers, by its place in the sequence.
-    """
+def write(connection: DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
+    """Write the temporary table `declared`: what each declaration covers, by its place."""
     connection.execute(
         "create temp table declared (number integer, provider varchar, series varchar, scope"
         " varchar, first_year integer, last_year integer)"
@@ -147,9 +142,7 @@ def write(connection: duckdb.DuckDBPyConnection, declared: Sequence[Declaration]
 
 
 def covering(values: str) -> str:
-    """Return SQL of the declarations that cover a row of a relation.
-
-    Numbers of `declared`, as a list.
+    """Return SQL of the list of declarations, by number, that cover a row of a relation.
 
     Parameters
     ----------

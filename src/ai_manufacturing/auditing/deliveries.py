@@ -1,6 +1,8 @@
-"""What a delivery did: files added, replaced and withdrawn since the published release, and records by provider."""
+"""What a delivery did: files added, replaced and withdrawn, and records by provider.
 
-from collections import Counter
+It is compared with the published release.
+"""
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest
 
 TABLE = "marts.fct_deliveries"
+COUNTS = ("records_before", "records", "used_before", "used")
 
 
 class Part(NamedTuple):
@@ -57,71 +60,51 @@ class Delivery:
     @property
     def file_lines(self) -> list[str]:
         """What became of files, in words: what is gone first, as it explains most."""
-        files = []
-        if self.withdrawn:
-            gone = [_named(path, self.before) for path in self.withdrawn]
-            files.append(listed(f"{len(gone)} withdrawn:", gone, TABLE))
-        if self.replaced:
-            files.append(
-                listed(
-                    f"{len(self.replaced)} replaced:", [*map(self._replaced, self.replaced)], TABLE
-                )
-            )
-        if self.renamed:
-            moves = [f"{old} -> {new}" for old, new in self.renamed.items()]
-            files.append(listed(f"{len(moves)} renamed:", moves, TABLE))
+        files = {
+            "withdrawn": [_named(path, self.before) for path in self.withdrawn],
+            "replaced": [self._replaced(path) for path in self.replaced],
+            "renamed": [f"{old} -> {new}" for old, new in self.renamed.items()],
+            "added": [_named(path, self.now) for path in self.added],
+        }
         if self.added and self.since is None:
-            files.append(f"{len(self.added)} files, the first of this extract set.")
-        elif self.added:
-            files.append(
-                listed(
-                    f"{len(self.added)} added:",
-                    [_named(path, self.now) for path in self.added],
-                    TABLE,
-                )
-            )
+            return [f"{len(self.added)} files, the first of this extract set."]
+        lines = [
+            listed(f"{len(paths)} {change}:", paths, TABLE)
+            for change, paths in files.items()
+            if paths
+        ]
         if self.described:
-            files.append(f"{DESCRIPTION} changed.")
-        return files or [f"The files are those of release {self.since}."]
+            lines.append(f"{DESCRIPTION} changed.")
+        return lines or [f"The files are those of release {self.since}."]
 
     @property
     def record_lines(self) -> list[str]:
-        """The records of the providers and entities of which there are more or fewer than before, in words."""
+        """The providers and entities that have more or fewer records than before, in words."""
         counts = [
             _counts_in_words(row)
             for row in self.records()
             if (row["records"], row["used"]) != (row["records_before"], row["used_before"])
         ]
         if not counts and self.now:
-            return [
-                f"Of each provider and entity there are as many records as in release {self.since}."
-            ]
+            same = f"as many records as in release {self.since}"
+            return [f"Of each provider and entity there are {same}."]
         return [listed("Records:", counts, TABLE)] if counts else []
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the records of each provider and entity, delivered and used, now and before.
-
-        None before landing.
-        """
-        if not self.now:
-            return []
-        counts: dict[tuple[str, str], Counter[str]] = {}
+        """Return the records of each provider and entity, now and before; none before landing."""
+        rows: dict[tuple[str, str], dict[str, Any]] = {}
         for parts, suffix in ((self.before, "_before"), (self.now, "")):
-            for part in parts:
-                of_entity = counts.setdefault((part.provider, part.entity), Counter())
-                of_entity[f"records{suffix}"] += part.record_count
-                of_entity[f"used{suffix}"] += part.used_count
-        names = ("records_before", "records", "used_before", "used")
-        return [
-            {"provider": provider, "entity": entity, **{name: counted[name] for name in names}}
-            for (provider, entity), counted in sorted(counts.items())
-        ]
+            for part in parts if self.now else ():
+                names = {"provider": part.provider, "entity": part.entity}
+                row = rows.setdefault(
+                    (part.provider, part.entity), names | dict.fromkeys(COUNTS, 0)
+                )
+                row[f"records{suffix}"] += part.record_count
+                row[f"used{suffix}"] += part.used_count
+        return [row for _, row in sorted(rows.items())]
 
     def facts(self) -> dict[str, Any]:
-        """Return the delivery for the log and for the report of a held build.
-
-        Its records once they have landed.
-        """
+        """Return the delivery for the log and for the report of a held build."""
         return {
             "since": self.since,
             "added": [*self.added],
@@ -134,8 +117,8 @@ class Delivery:
 
     @property
     def causes(self) -> list[str]:
-        """What stands before the failures of a gate and the revisions of a hold, which may follow from it."""
-        follows = ["What fails below may follow from this."] if self.has_changed else []
+        """The changes in words, as they stand before failures that may follow from them."""
+        follows = ["What fails below may follow from this."] * self.has_changed
         return [*self.file_lines, *self.record_lines, *follows]
 
     @property
@@ -144,13 +127,10 @@ class Delivery:
         return self.since is not None and bool(self.withdrawn or self.replaced or self.added)
 
     def _replaced(self, path: str) -> str:
-        before, now = (
-            [part for part in parts if _is_of(part, path)] for parts in (self.before, self.now)
-        )
+        before, now = _of_file(path, self.before), _of_file(path, self.now)
         if not now or not before:
             return _named(path, self.now or self.before)
-        counts = [sum(part.record_count for part in parts) for parts in (before, now)]
-        return f"{path} ({_origin(now)}, {counts[0]:,} -> {counts[1]:,} records{_unused(now)})"
+        return f"{path} ({_origin(now)}, {_count(before)} -> {_count(now)} records{_unused(now)})"
 
 
 def since(
@@ -172,9 +152,10 @@ def since(
     before : tuple of Part
         What the files of the published release deliver.
     """
-    is_known = published is not None and published.extract_set == extract_set
-    hashes_before = published.delivery_hashes if published is not None and is_known else {}
-    old, new = fingerprint.delivered(hashes_before), fingerprint.delivered(hashes)
+    if published is None or published.extract_set != extract_set:
+        return Delivery(None, added=tuple(sorted(fingerprint.delivered(hashes))))
+    old = fingerprint.delivered(published.delivery_hashes)
+    new = fingerprint.delivered(hashes)
     gone = {digest: path for path, digest in sorted(old.items(), reverse=True) if path not in new}
     renamed = {
         gone.pop(digest): path
@@ -182,44 +163,45 @@ def since(
         if path not in old and digest in gone
     }
     return Delivery(
-        published.release_id if published is not None and is_known else None,
+        published.release_id,
         added=tuple(sorted(new.keys() - old.keys() - {*renamed.values()})),
         replaced=tuple(sorted(path for path in new.keys() & old.keys() if new[path] != old[path])),
         withdrawn=tuple(sorted(old.keys() - new.keys() - renamed.keys())),
         renamed=renamed,
-        described=is_known and hashes_before.get(DESCRIPTION) != hashes.get(DESCRIPTION),
-        before=before if is_known else (),
+        described=published.delivery_hashes.get(DESCRIPTION) != hashes.get(DESCRIPTION),
+        before=before,
     )
 
 
 def parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
-    """Return what the files that are in the folder deliver.
-
-    Nothing of a build that did not come so far.
-    """
+    """Return what the files in the folder deliver; nothing if the build ended before."""
     try:
-        rows = database.execute(
-            f"select provider, entity, file_path, record_count, used_count, remedy from {TABLE} "
-            "where provider is not null and outcome not in ('withdrawn', 'superseded') order by all"
-        ).fetchall()
+        rows = database.execute(f"""
+            select provider, entity, file_path, record_count, used_count, remedy
+            from {TABLE}
+            where provider is not null and outcome not in ('withdrawn', 'superseded')
+            order by all
+        """).fetchall()
     except duckdb.CatalogException:
         return ()
     return tuple(Part(*row) for row in rows)
 
 
-def _is_of(part: Part, path: str) -> bool:
-    return part.file_path == path or part.file_path.startswith(f"{path}/")
+def _of_file(path: str, parts: tuple[Part, ...]) -> list[Part]:
+    """Return what a file delivers, or all members of an archive."""
+    return [
+        part for part in parts if part.file_path == path or part.file_path.startswith(f"{path}/")
+    ]
 
 
 def _named(path: str, parts: tuple[Part, ...]) -> str:
     """Return a file with its provider, entities and records, as far as they are known."""
-    of_file = [part for part in parts if _is_of(part, path)]
-    if not of_file:
-        return path
-    return (
-        f"{path} ({_origin(of_file)}, {sum(part.record_count for part in of_file):,}"
-        f" records{_unused(of_file)})"
-    )
+    found = _of_file(path, parts)
+    return f"{path} ({_origin(found)}, {_count(found)} records{_unused(found)})" if found else path
+
+
+def _count(parts: list[Part]) -> str:
+    return f"{sum(part.record_count for part in parts):,}"
 
 
 def _origin(parts: list[Part]) -> str:
@@ -231,7 +213,7 @@ def _unused(parts: list[Part]) -> str:
     if any(part.used_count for part in parts):
         return ""
     remedies = dict.fromkeys(part.remedy.rstrip(".") for part in parts if part.remedy)
-    return "".join([", none used", *(f": {text}" for text in remedies)])
+    return ": ".join([", none used", *remedies])
 
 
 def _counts_in_words(row: Mapping[str, Any]) -> str:

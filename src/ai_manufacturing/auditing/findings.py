@@ -1,21 +1,17 @@
-"""What the gate found, in words.
-
-Failing rows with their cities by name, and what is new since a release.
-"""
+"""What the gate found, in words: failing rows by city, and what is new since a release."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import city_names
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import Manifest
 
-# What says where a failing row is, in the order in which it is said; the other columns say what is
-# wrong there.
+# What says where a failing row is, in this order; the other columns say what is wrong there.
 PLACE = (
     "provider",
     "source_name",
@@ -26,10 +22,7 @@ PLACE = (
     "city_id",
     "year",
 )
-REMARKS = (
-    "year_of_lost_cities",
-    "hint",
-)  # what is said of a row only where there is something to say
+REMARKS = ("year_of_lost_cities", "hint")  # said of a row only where there is something to say
 LISTED_ROWS = 10
 LISTED_RECORDS = 5
 LINE = 300  # characters of a warning; what it leaves out is in the table that it names
@@ -39,8 +32,7 @@ RESULTS = "gates.gate_results"
 LANDED = "landed_sources"  # the suite on what landing set aside
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """An expectation that failed.
 
     Attributes
@@ -61,21 +53,18 @@ class Finding:
     rows: tuple[str, ...]
 
     def __str__(self) -> str:
-        return listed(
-            f"{self.suite}: {self.description}",
-            self.rows or (f"observed {self.observed_value}",),
-            RESULTS,
-        )
+        return listed(self.heading, self.rows or (f"observed {self.observed_value}",), RESULTS)
 
     @property
-    def identity(self) -> tuple[str, str]:
-        """What is the same expectation in another release."""
-        return self.suite, self.description
+    def heading(self) -> str:
+        """The expectation in words, which are the same in another release."""
+        return f"{self.suite}: {self.description}"
 
     def record(self) -> dict[str, Any]:
         """Return what the report of a held build keeps."""
-        names = ("suite", "description", "severity", "observed_value", "failing_rows")
-        return {name: getattr(self, name) for name in names}
+        record = self._asdict()
+        del record["rows"]
+        return record
 
 
 def listed(heading: str, items: Sequence[str], table: str, end: str = "") -> str:
@@ -92,23 +81,22 @@ def listed(heading: str, items: Sequence[str], table: str, end: str = "") -> str
     end : str
         A sentence after them.
     """
-
-    def line(shown: int) -> str:
+    after = f".{end and f' {end}'}"
+    for shown in range(len(items), 0, -1):
         more = f"; and {len(items) - shown} more in {table}" if shown < len(items) else ""
-        return f"{heading} {'; '.join(items[:shown])}{more}.{end and f' {end}'}"
-
-    if len(line(1)) <= LINE:
-        return line(max(shown for shown in range(1, len(items) + 1) if len(line(shown)) <= LINE))
-    rest = f"… The whole is in {table}.{end and f' {end}'}"
+        line = f"{heading} {'; '.join(items[:shown])}{more}{after}"
+        if len(line) <= LINE:
+            return line
+    rest = f"… The whole is in {table}{after}"
     return f"{heading} {items[0]}"[: LINE - len(rest)].rstrip() + rest
 
 
 def failed(
-    database: duckdb.DuckDBPyConnection,
+    database: DuckDBPyConnection,
     severity: str,
     names: Mapping[str, str] | None = None,
 ) -> list[Finding]:
-    """Return the expectations of a severity that failed in a warehouse or a release, in a stable order.
+    """Return the failed expectations of a severity, in a stable order.
 
     Parameters
     ----------
@@ -122,24 +110,22 @@ def failed(
     """
     try:
         results = database.execute(
-            "select suite, description, severity, observed_value, failing_rows from"
-            f" {result_tables.all_results(database)} where not success and severity = ? order"
-            " by all",
+            f"""
+            select suite, description, severity, observed_value, failing_rows
+            from {result_tables.all_results(database)}
+            where not success and severity = ?
+            order by all
+            """,
             [severity],
         ).fetchall()
     except duckdb.CatalogException:
         return []
     names = city_names.by_id(database) if names is None else names
-    return [
-        Finding(
-            suite, description, severity, observed, failing_rows, _in_words(failing_rows, names)
-        )
-        for suite, description, severity, observed, failing_rows in results
-    ]
+    return [Finding._make([*result, _in_words(result[-1], names)]) for result in results]
 
 
 def since(failures: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str], list[str]]:
-    """Return what is new since another release, in words, and the expectations that failed on the same rows there.
+    """Return what is new since another release, and what failed on the same rows there.
 
     Parameters
     ----------
@@ -151,31 +137,28 @@ def since(failures: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[
     tuple of (list of str, list of str)
         New findings, with their new rows only; and the known ones, with how many rows each has.
     """
-    known_rows = {finding.identity: set(finding.rows) for finding in before}
+    rows_before = {finding.heading: finding.rows for finding in before}
     new, known = [], []
     for finding in failures:
-        rows = [row for row in finding.rows if row not in known_rows.get(finding.identity, ())]
-        heading = f"{finding.suite}: {finding.description}"
-        if finding.identity not in known_rows:
+        heading, rows = finding.heading, finding.rows
+        new_rows = [row for row in rows if row not in rows_before.get(heading, ())]
+        if heading not in rows_before:
             new.append(str(finding))
-        elif rows:
-            same = len(finding.rows) - len(rows)
-            new.append(
-                listed(heading, rows, RESULTS, f"{same} more rows are known." if same else "")
-            )
+        elif new_rows:
+            same = len(rows) - len(new_rows)
+            end = f"{same} more rows are known." if same else ""
+            new.append(listed(heading, new_rows, RESULTS, end))
         else:
-            known.append(heading + (f" ({len(finding.rows)} rows)" if finding.rows else ""))
+            known.append(f"{heading} ({len(rows)} rows)" if rows else heading)
     return new, known
 
 
 def warnings(
-    warehouse: duckdb.DuckDBPyConnection,
-    release: duckdb.DuckDBPyConnection | None,
+    warehouse: DuckDBPyConnection,
+    release: DuckDBPyConnection | None,
     published: Manifest | None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield what the gate let pass with a warning, and which files nobody reads.
-
-    What is new, then what is known.
+    """Yield warnings of the gate and files that nobody reads, the new ones first.
 
     Parameters
     ----------
@@ -188,62 +171,60 @@ def warnings(
         Of the published release, of whatever set.
     """
     names = city_names.by_id(warehouse)
-    files = warehouse.execute(
-        "select file_path, hint from raw.deliveries where source_name is null order by file_path"
-    ).fetchall()
     before = failed(release, "warning", names) if release else []
     new, known = since(failed(warehouse, "warning", names), before)
+    files = warehouse.execute("""
+        select file_path, rtrim(concat_ws(': ', file_path, nullif(hint, '')), '.')
+        from raw.deliveries
+        where source_name is null
+        order by file_path
+    """).fetchall()
+    unread = _unread_before(release, published) if release and published else set()
+    undeclared = [words for path, words in files if path not in unread]
+    if undeclared:
+        heading = f"{len(undeclared)} delivered files match no declaration:"
+        way_out = "Declare, rename or remove them."
+        new.append(listed(heading, undeclared, "marts.fct_deliveries", way_out))
     for message in new:
         yield {"state": "new", "message": message}
-    unread = _unread_before(release, published) if release and published else set()
-    undeclared = [
-        f"{path}{f': {hint}' if hint else ''}".rstrip(".")
-        for path, hint in files
-        if path not in unread
-    ]
-    if undeclared:
-        heading, way_out = (
-            f"{len(undeclared)} delivered files match no declaration:",
-            "Declare, rename or remove them.",
-        )
-        yield {
-            "state": "new",
-            "message": listed(heading, undeclared, "marts.fct_deliveries", way_out),
-        }
     if len(files) > len(undeclared):
         known.append(f"delivered files that match no declaration ({len(files) - len(undeclared)})")
     if published is not None and known:
-        heading = (
-            f"{len(known)} known warnings, as in release {published.release_id}, with their rows in"
-            f" {RESULTS}:"
-        )
-        yield {"state": "known", "count": len(known), "message": listed(heading, known, RESULTS)}
+        heading = f"{len(known)} known warnings, as in release {published.release_id}, with their"
+        message = listed(f"{heading} rows in {RESULTS}:", known, RESULTS)
+        yield {"state": "known", "count": len(known), "message": message}
 
 
-def _unread_before(release: duckdb.DuckDBPyConnection, published: Manifest) -> set[str]:
+def _unread_before(release: DuckDBPyConnection, published: Manifest) -> set[str]:
     """Return the delivered files that the published release has no row of."""
-    rows = release.execute("select file_path from marts.fct_row_accounting").fetchall()
-    read = {path for (path,) in rows}
-    return {path for path in published.delivery_hashes if path not in read}
+    read = release.execute("select file_path from marts.fct_row_accounting").fetchall()
+    return published.delivery_hashes.keys() - {path for (path,) in read}
 
 
-def lost_records(warehouse: duckdb.DuckDBPyConnection, failures: Sequence[Finding]) -> list[str]:
-    """Return records that the failing sources lost, where they stand and why, those of the rarest reasons first."""
-    listed = [finding.failing_rows or "[]" for finding in failures if finding.suite == LANDED]
-    sources = {
-        f"{row['provider']}.{row['source_name']}" for rows in listed for row in json.loads(rows)
-    }
+def lost_records(warehouse: DuckDBPyConnection, failures: Sequence[Finding]) -> list[str]:
+    """Return records that the failing sources lost, with place and reason, the rarest first."""
+    sources = set()
+    for finding in failures:
+        if finding.suite == LANDED:
+            rows = json.loads(finding.failing_rows or "[]")
+            sources |= {f"{row['provider']}.{row['source_name']}" for row in rows}
     if not sources:
         return []
     records = warehouse.execute(
         f"""
         with aside as (
-            select provider, source_name, file_path, sheet_name, row_number, column_name, value, reason
+            select
+                provider, source_name, file_path, sheet_name, row_number, column_name, value,
+                reason
             from raw.rejected_rows
-            where delivery_number in (select delivery_number from raw.deliveries where valid_until_delivery is null)
+            where
+                delivery_number in (
+                    select delivery_number from raw.deliveries where valid_until_delivery is null
+                )
             union all
             select
-                provider, source_name, file_path, null, row_number, null, coalesce(city_name, city_code), reason
+                provider, source_name, file_path, null, row_number, null,
+                coalesce(city_name, city_code), reason
             from (select *, set_aside_reason as reason from marts.fct_rows_set_aside)
             where reason not in ('superseded', 'withdrawn')
         ),
@@ -265,7 +246,9 @@ def lost_records(warehouse: duckdb.DuckDBPyConnection, failures: Sequence[Findin
             from aside
             where list_contains($sources, provider || '.' || source_name)
             union all
-            select record.file_path, null, record.row_number, null, record.value, reason, record_count
+            select
+                record.file_path, null, record.row_number, null, record.value, reason,
+                record_count
             from of_registers
         )
 
@@ -276,51 +259,40 @@ def lost_records(warehouse: duckdb.DuckDBPyConnection, failures: Sequence[Findin
         """,
         {"sources": sorted(sources)},
     ).fetchall()
-    lines = [
-        f"{path}{f', sheet {sheet}' if sheet else ''}, row"
-        f" {row}{f', column {column}' if column else ''}:"
-        f" {json.dumps(_cut(value), ensure_ascii=False)} is set aside ({reason})."
-        for path, sheet, row, column, value, reason in records[:LISTED_RECORDS]
-    ]
-    more = (
-        "More are in raw.rejected_rows, marts.fct_rows_set_aside and"
-        " marts.fct_register_rows_set_aside."
-    )
-    return [*lines, more] if len(records) > LISTED_RECORDS else lines
-
-
-def _cut(value: str | None) -> str | None:
-    return f"{value[:VALUE]}…" if value and len(value) > VALUE else value
+    lines = []
+    for path, sheet, row, column, value, reason in records[:LISTED_RECORDS]:
+        place = f"{path}{f', sheet {sheet}' if sheet else ''}, row {row}"
+        if column:
+            place += f", column {column}"
+        shown = f"{value[:VALUE]}…" if value and len(value) > VALUE else value
+        lines.append(f"{place}: {json.dumps(shown, ensure_ascii=False)} is set aside ({reason}).")
+    if len(records) > LISTED_RECORDS:
+        tables = "raw.rejected_rows, marts.fct_rows_set_aside and marts.fct_register_rows_set_aside"
+        lines.append(f"More are in {tables}.")
+    return lines
 
 
 def _in_words(failing_rows: str | None, names: Mapping[str, str]) -> tuple[str, ...]:
-    rows = json.loads(failing_rows or "[]")
-    rows.sort(
-        key=lambda row: [
-            *(str(row.get(name, "")) for name in PLACE),
-            json.dumps(row, sort_keys=True),
-        ]
-    )
+    """Return failing rows in the order of their places."""
+
+    def place(row: Mapping[str, Any]) -> list[str]:
+        return [*(str(row.get(name, "")) for name in PLACE), json.dumps(row, sort_keys=True)]
+
+    rows = sorted(json.loads(failing_rows or "[]"), key=place)
     return tuple(_row_in_words(row, names) for row in rows)
 
 
 def _row_in_words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """Return for example: Changsha (430100) 2016: gdp_growth_factor 11.0967."""
-    place = [
-        (
-            f"{names[row[name]]} ({row[name]})"
-            if name == "city_id" and row[name] in names
-            else str(row[name])
-        )
-        for name in PLACE
-        if row.get(name) is not None
-    ]
+    place = {name: str(row[name]) for name in PLACE if row.get(name) is not None}
+    if city := names.get(place.get("city_id", "")):
+        place["city_id"] = f"{city} ({place['city_id']})"
     values = [
         f"{name} {_number(value)}"
         for name, value in row.items()
         if name not in PLACE and (value is not None or name not in REMARKS)
     ]
-    return f"{' '.join(place)}: {', '.join(values)}"
+    return f"{' '.join(place.values())}: {', '.join(values)}"
 
 
 def _number(value: Any) -> str:

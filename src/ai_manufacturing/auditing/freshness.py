@@ -1,19 +1,19 @@
 """Freshness: for how long each provider has delivered nothing, and how long its declaration allows.
 
-Age only warns and fails. Which rows count, the order of deliveries decides.
+Age only warns and fails; the order of deliveries decides which rows count.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing.declarations import AllowedAge
 from ai_manufacturing.releases.errors import BadConfigurationError, StaleError
-from ai_manufacturing.releases.refresh_log import OnEvent
+from ai_manufacturing.releases.refresh_log import OnEvent, warn
 from ai_manufacturing.system.duckdb_client import reading
 
 
@@ -41,18 +41,14 @@ class Freshness:
     @property
     def is_late(self) -> bool:
         """Whether it is worth a warning."""
-        return (
-            self.allowed.warn_after_days is not None
-            and self.age_days > self.allowed.warn_after_days
-        )
+        days = self.allowed.warn_after_days
+        return days is not None and self.age_days > days
 
     @property
     def is_stale(self) -> bool:
         """Whether it is too old."""
-        return (
-            self.allowed.fail_after_days is not None
-            and self.age_days > self.allowed.fail_after_days
-        )
+        days = self.allowed.fail_after_days
+        return days is not None and self.age_days > days
 
     def record(self) -> dict[str, Any]:
         """Return the same for a program."""
@@ -67,20 +63,12 @@ class Freshness:
         }
 
     def __str__(self) -> str:
-        text = (
-            f"{self.provider}: newest delivery {self.newest_delivery_at:%Y-%m-%d},"
-            f" {self.age_days:.0f} days ago"
-        )
-        if self.is_stale:
-            return (
-                f"{text}, more than fail_after_days ({self.allowed.fail_after_days:g}) in its"
-                " declaration"
-            )
-        if self.is_late:
-            return (
-                f"{text}, more than warn_after_days ({self.allowed.warn_after_days:g}) in its"
-                " declaration"
-            )
+        newest = f"newest delivery {self.newest_delivery_at:%Y-%m-%d}"
+        text = f"{self.provider}: {newest}, {self.age_days:.0f} days ago"
+        for limit in ("fail_after_days", "warn_after_days"):
+            days = getattr(self.allowed, limit)
+            if days is not None and self.age_days > days:
+                return f"{text}, more than {limit} ({days:g}) in its declaration"
         return text
 
 
@@ -98,7 +86,7 @@ def allowed_ages() -> dict[str, AllowedAge]:
         raise BadConfigurationError(str(error)) from error
 
 
-def of_release(release: duckdb.DuckDBPyConnection, now: datetime | None = None) -> list[Freshness]:
+def of_release(release: DuckDBPyConnection, now: datetime | None = None) -> list[Freshness]:
     """Return the freshness of each provider in an open release, by name.
 
     Parameters
@@ -113,17 +101,16 @@ def of_release(release: duckdb.DuckDBPyConnection, now: datetime | None = None) 
     BadConfigurationError
         If a declaration is wrong.
     """
-    allowed = allowed_ages()
+    allowed, now = allowed_ages(), now or datetime.now(UTC)
     query = "select provider, newest_delivery_at from release.freshness order by all"
-    newest = release.execute(query).fetchall()
     return [
         Freshness(
             provider,
             at,
-            ((now or datetime.now(UTC)) - at.replace(tzinfo=UTC)).total_seconds() / 86400,
+            (now - at.replace(tzinfo=UTC)) / timedelta(days=1),
             allowed.get(provider, AllowedAge()),
         )
-        for provider, at in newest
+        for provider, at in release.execute(query).fetchall()
     ]
 
 
@@ -148,13 +135,11 @@ def require_fresh(release: Path, outcome: str, is_published: bool, on_event: OnE
     """
     with reading(release) as connection:
         providers = of_release(connection)
+    stale = []
     for provider in providers:
-        if provider.is_late and not provider.is_stale:
-            on_event("warning", {"message": f"{provider}."})
-    stale = [
-        f"{provider}. Ask for a delivery, or allow more."
-        for provider in providers
-        if provider.is_stale
-    ]
+        if provider.is_stale:
+            stale.append(f"{provider}. Ask for a delivery, or allow more.")
+        elif provider.is_late:
+            warn(on_event, f"{provider}.")
     if stale:
         raise StaleError("\n".join([outcome, *stale]), is_published)

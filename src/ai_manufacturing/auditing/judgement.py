@@ -1,6 +1,6 @@
-"""Whether a build may be published over what was.
+"""Whether a build may be published.
 
-Compared with the last release, with the anchor, and by new years.
+It is compared with the last release and with the anchor, and its new years with the years before.
 
 The rules and why they are these: docs/decisions/releases.md.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import anchors, declared_revisions, moves, new_years, revisions
 from ai_manufacturing.auditing.anchors import Anchor
@@ -77,9 +77,9 @@ def judged_by(basis: Basis | None, limit: float, declared: Sequence[Declaration]
 def unchanged(
     paths: Iterable[str], hashes: Mapping[str, str], published: Manifest
 ) -> frozenset[str]:
-    """Return those of some files, or members of archives, whose bytes the published release was made of.
+    """Return the files, or members of archives, that the published release was made of.
 
-    What was delivered since is not read again, but for the first time.
+    A file that was delivered since is read for the first time, and not again.
     """
     same = {
         path for path, sha256 in hashes.items() if published.delivery_hashes.get(path) == sha256
@@ -90,7 +90,7 @@ def unchanged(
 
 
 def compare(
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     declared: Sequence[Declaration],
     read_again: ReadAgain | None,
 ) -> Comparison:
@@ -113,7 +113,7 @@ def compare(
 def judge(
     basis: Basis,
     described: Mapping[str, Any],
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     limit: float,
     comparison: Comparison,
     held: Path,

@@ -1,9 +1,9 @@
-"""Moves of shown estimates against the published release, and which of them new years or declared revisions explain."""
+"""Moves of shown estimates, and which of them new years or declared revisions explain."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes, findings
 from ai_manufacturing.auditing.wording import some_of
@@ -44,9 +44,9 @@ class Moves:
 
 
 def between(
-    published: duckdb.DuckDBPyConnection,
-    release: duckdb.DuckDBPyConnection,
-    warehouse: duckdb.DuckDBPyConnection,
+    published: DuckDBPyConnection,
+    release: DuckDBPyConnection,
+    warehouse: DuckDBPyConnection,
     limit: float,
     explained: frozenset[str],
     doubted: Collection[str] = (),
@@ -86,9 +86,8 @@ def between(
     }
     again: dict[tuple[str, str], float] = {}
     if grown:
-        from ai_manufacturing.auditing import (
-            published_years,
-        )  # here, because it imports the estimators
+        # here, because it imports the estimators
+        from ai_manufacturing.auditing import published_years
 
         again = published_years.estimates(warehouse, grown)
     passed, notes = set(), []
@@ -109,13 +108,13 @@ def between(
     return Moves(judged, tuple(notes), explained, again)
 
 
-def shown(connection: duckdb.DuckDBPyConnection) -> set[str]:
+def shown(connection: DuckDBPyConnection) -> set[str]:
     """Return the shown columns of a release."""
     query = "select specification_id from reports.rpt_column_specifications"
     return {name for (name,) in connection.execute(query).fetchall()}
 
 
-def _sample_years(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:
+def _sample_years(connection: DuckDBPyConnection) -> dict[str, tuple[int, int]]:
     rows = connection.execute(
         "select specification_id, min(year), max(year) from estimates.estimation_samples group by"
         " specification_id"

@@ -1,6 +1,6 @@
-"""New years beside the published ones.
+"""New years beside the published ones: cities' shares of a province and of the total.
 
-Shares that cities have of a province and of the total, which move slowly.
+Such shares move slowly.
 
 A new year has nothing published to be compared with, but its shape has. The limits, and how they
 were measured: docs/decisions/releases.md.
@@ -9,7 +9,7 @@ were measured: docs/decisions/releases.md.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import city_names
 from ai_manufacturing.auditing import declared_revisions
@@ -18,10 +18,8 @@ from ai_manufacturing.auditing.revisions import values
 
 HISTORY = 3  # published changes from year to year, at least, that a new one is compared with
 PROVINCES = 10  # with a capital and two other cities, at least, for a median
-CAPITAL_SHIFT, CAPITAL_FACTOR = (
-    0.1,
-    2,
-)  # a larger shift, and more than so many times the largest before
+# A larger shift is odd, if it is also more than so many times the largest before.
+CAPITAL_SHIFT, CAPITAL_FACTOR = 0.1, 2
 MOVED_SHARE, MOVED_FACTOR = 0.05, 5
 LISTED_CITIES = 3
 
@@ -56,7 +54,7 @@ class OddYear(NamedTuple):
 
 
 def odd(
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     declarations: Sequence[Declaration],
 ) -> list[OddYear]:
     """Return the new years of a build whose shares are not like those of the years before.
@@ -149,7 +147,8 @@ _ODD = f"""
         select
             series, scope, year, province,
             sum(case when is_capital then value end) / nullif(sum(value), 0)
-            - sum(case when is_capital then value_before end) / nullif(sum(value_before), 0) as shift
+            - sum(case when is_capital then value_before end)
+            / nullif(sum(value_before), 0) as shift
         from changes
         group by series, scope, year, province
         having count(*) > 2
@@ -179,17 +178,24 @@ _ODD = f"""
             moves.*, shifts.shift,
             count(*) filter (not moves.is_new) over a_series as history,
             max(moves.moved) filter (not moves.is_new) over a_series as moved_before,
-            coalesce(max(abs(shifts.shift)) filter (not moves.is_new) over a_series, 0) as shift_before
+            coalesce(
+                max(abs(shifts.shift)) filter (not moves.is_new) over a_series, 0
+            ) as shift_before
         from moves
         left join shifts
-            on moves.series = shifts.series and moves.scope = shifts.scope and moves.year = shifts.year
+            on
+                moves.series = shifts.series
+                and moves.scope = shifts.scope
+                and moves.year = shifts.year
         window a_series as (partition by moves.series, moves.scope)
     ),
 
     judged as (
         select
             *,
-            coalesce(abs(shift) > greatest({CAPITAL_SHIFT}, {CAPITAL_FACTOR} * shift_before), false) as is_shift_odd,
+            coalesce(
+                abs(shift) > greatest({CAPITAL_SHIFT}, {CAPITAL_FACTOR} * shift_before), false
+            ) as is_shift_odd,
             moved > greatest({MOVED_SHARE}, {MOVED_FACTOR} * moved_before) as is_move_odd
         from years
         where is_new and history >= {HISTORY}
@@ -204,23 +210,31 @@ _ODD = f"""
         ),
         {declared_revisions.covering("judged")},
         {{{{
-            place: coalesce(labels.label_en, judged.series)
-            || ' (' || concat_ws(', ', judged.series, judged.scope, judged.provider) || ') ' || judged.year,
+            place: format(
+                '{{{{}}}} ({{{{}}}}) {{{{}}}}',
+                coalesce(labels.label_en, judged.series),
+                concat_ws(', ', judged.series, judged.scope, judged.provider),
+                judged.year
+            ),
             shift: judged.shift,
             shift_before: judged.shift_before,
             moved: judged.moved,
             moved_before: judged.moved_before,
             is_shift_odd: judged.is_shift_odd,
             cities: (
-                select list(concat(cities.{{name}}, ' (', gained.city_id, ')') order by gained.place)
+                select
+                    list(concat(cities.{{name}}, ' (', gained.city_id, ')') order by gained.place)
                 from (
-                    select unnest(judged.gaining) as city_id, generate_subscripts(judged.gaining, 1) as place
+                    select
+                        unnest(judged.gaining) as city_id,
+                        generate_subscripts(judged.gaining, 1) as place
                 ) as gained
                 left join built.marts.dim_city as cities on gained.city_id = cities.city_id
             )
         }}}}
     from judged
-    left join built.marts.dim_series as labels on judged.series = labels.series and judged.scope = labels.scope
+    left join built.marts.dim_series as labels
+        on judged.series = labels.series and judged.scope = labels.scope
     where judged.is_shift_odd or judged.is_move_odd
     order by judged.series, judged.scope, judged.year
 """

@@ -1,16 +1,16 @@
-"""Estimate columns of a built warehouse once more, on the years that a published release has of them."""
+"""Columns of a built warehouse, estimated again on the years of a published release."""
 
 from collections.abc import Mapping
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.estimation import inputs, samples, specifications, tables
 
 
 def estimates(
-    warehouse: duckdb.DuckDBPyConnection, years: Mapping[str, tuple[int, int]]
+    warehouse: DuckDBPyConnection, years: Mapping[str, tuple[int, int]]
 ) -> dict[tuple[str, str], float]:
-    """Return the estimates of specifications on the city-years of some years, by specification and term.
+    """Return the estimates of specifications on some years, by specification and term.
 
     Parameters
     ----------

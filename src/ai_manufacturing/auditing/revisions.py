@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import city_names
 from ai_manufacturing.auditing import declared_revisions
@@ -81,10 +81,7 @@ class LostCity(NamedTuple):
 
 
 class ReadAgain(NamedTuple):
-    """Years that somebody has named to be read again, and the files that were.
-
-    Those that were landed before.
-    """
+    """Years that somebody named to be read again, and the files that had landed before."""
 
     years: range
     paths: frozenset[str]
@@ -176,10 +173,7 @@ class Revisions:
         ]
 
     def record(self) -> dict[str, Any]:
-        """Return what the report of a held build keeps.
-
-        Every series and year, and every rewritten value as CSV.
-        """
+        """Return every series and year, and every rewritten value as CSV, for a report."""
         return {
             "rewritten_series_years": [row._asdict() for row in self.series_years],
             "rewritten_values": [
@@ -201,7 +195,7 @@ def _city_line(series: Sequence[LostCity]) -> str:
     )
 
 
-def write_series(connection: duckdb.DuckDBPyConnection) -> None:
+def write_series(connection: DuckDBPyConnection) -> None:
     """Write new.release.series_values, from the warehouse attached as `built`."""
     connection.execute(f"create table new.release.series_values as {values('built')} order by all")
     comment = (
@@ -212,10 +206,7 @@ def write_series(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def values(database: str) -> str:
-    """Return the query of the values that a warehouse uses.
-
-    One row per series, scope, city and year.
-    """
+    """Return the query of the values that a warehouse uses: one row per series, city and year."""
     return f"""
         select series, scope, city_id, cast(year as integer) as year, value, quantity, provider
         from {database}.intermediate.int_series_conformed
@@ -224,7 +215,7 @@ def values(database: str) -> str:
 
 
 def compare(
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     declarations: Sequence[Declaration],
     read_again: ReadAgain | None = None,
 ) -> Revisions:
@@ -286,9 +277,12 @@ _COMPARED = f"""
 
     joined as (
         select
-            old.series, old.scope, old.city_id, old.year, old.quantity, old.value as old_value, new.value as new_value,
+            old.series, old.scope, old.city_id, old.year, old.quantity,
+            old.value as old_value,
+            new.value as new_value,
             coalesce(new.provider, old.provider) as provider,
-            new.value is null or abs(new.value - old.value) > {CHANGED} * abs(old.value) as is_rewritten
+            new.value is null
+            or abs(new.value - old.value) > {CHANGED} * abs(old.value) as is_rewritten
         from old.release.series_values as old
         left join new
             on
@@ -333,7 +327,9 @@ _READ_AGAIN = """
     ),
 
     cells as (
-        select quantity, provider, city_id, year, when_delivered, bool_and(list_contains($paths, file_path)) as is_again
+        select
+            quantity, provider, city_id, year, when_delivered,
+            bool_and(list_contains($paths, file_path)) as is_again
         from delivered
         group by all
     ),
@@ -402,7 +398,9 @@ _CELLS = """
 _CITY_YEARS = """
     select
         count(*),
-        count(case when has_undeclared and (new_count = 0 or (counted_before and not counted_now)) then 1 end)
+        count(*) filter (
+            has_undeclared and (new_count = 0 or (counted_before and not counted_now))
+        )
     from (
         select
             city_id, year,
@@ -440,8 +438,9 @@ _LOST_CITIES = f"""
     )
 
     select
-        histories.city_id, histories.city, histories.series, histories.scope, histories.provider, histories.label,
-        histories.quantity, histories.first_year, histories.last_year
+        histories.city_id, histories.city, histories.series, histories.scope,
+        histories.provider, histories.label, histories.quantity,
+        histories.first_year, histories.last_year
     from histories
     inner join published
         on

@@ -1,7 +1,4 @@
-"""From an estimate back to the delivered file.
-
-What a specification used, and where a cell comes from.
-"""
+"""From an estimate back to the delivered files: its sample, and where each value comes from."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -155,78 +152,77 @@ class _Reader:
             lines.append("mechanical: the regressor is made from the outcome")
         if head["warnings"]:
             lines.append(f"warning: {head['warnings']}")
-        lines += [
-            f"  {row['term']:<28} {row['estimate']:>12.6f}  "
-            + (
-                "(no standard error)"
-                if row["std_error"] is None
-                else (
-                    f"({row['std_error']:.6f})  95 % [{row['conf_low']:.6f},"
-                    f" {row['conf_high']:.6f}]"
-                )
-            )
-            for row in coefficients
-        ]
-        lines.append(
-            f"observations {head['observation_count']}, cities {head['city_count']}, "
-            + _diagnostics(head)
-        )
-        lines.append("lost from the panel, in this order:")
-        lines += [
-            f"  {row['observation_count']:>6} "
-            f" {row['reason']}{': ' + row['variable'] if row['variable'] else ''}"
-            for row in self.where("estimates.observation_losses", "step", specification_id=name)
-        ]
+        for row in coefficients:
+            error = "(no standard error)"
+            if row["std_error"] is not None:
+                interval = f"[{row['conf_low']:.6f}, {row['conf_high']:.6f}]"
+                error = f"({row['std_error']:.6f})  95 % {interval}"
+            lines.append(f"  {row['term']:<28} {row['estimate']:>12.6f}  {error}")
+        sample = f"observations {head['observation_count']}, cities {head['city_count']}"
+        lines += [f"{sample}, {_diagnostics(head)}", "lost from the panel, in this order:"]
+        for row in self.where("estimates.observation_losses", "step", specification_id=name):
+            of = f": {row['variable']}" if row["variable"] else ""
+            lines.append(f"  {row['observation_count']:>6}  {row['reason']}{of}")
         lines.append("city-years by year (all in estimates.estimation_samples):")
         lines += [
             f"  {row['year']}  {row['cities']}"
             for row in self.rows(
-                "select year, count(*) as cities from estimates.estimation_samples where"
-                " specification_id = ? group by year order by year",
+                """
+                select year, count(*) as cities
+                from estimates.estimation_samples
+                where specification_id = ?
+                group by year
+                order by year
+                """,
                 name,
             )
         ]
         return lines
 
     def _estimated_instead(self, head: Row) -> list[str]:
-        """Return what can be estimated.
-
-        Readings of the same printed column, or what comes close to it.
-        """
+        """Return what can be estimated of the same printed column, or what is close to it."""
         table, column = head["table_id"], head["column_number"]
-        of_table, of_column = (table, head["outcome"]), (table, column, head["regressor"])
-        for among, condition, values in (
-            (
-                f"readings of {table} column {column}",
-                "table_id = ? and column_number = ? and regressor = ?",
-                of_column,
-            ),
-            (
-                f"no reading of column {column}; of {table}",
-                "table_id = ? and outcome = ?",
-                of_table,
-            ),
-            (
-                f"nothing like it in {table}; elsewhere",
-                "reading = 'default' and estimator = ?",
-                (head["estimator"],),
-            ),
-        ):
-            rows = self.rows(
-                "select specification_id from reports.rpt_specifications where status ="
-                f" 'estimated' and {condition} order by specification_order",
-                *values,
+        rows = self.rows(
+            """
+            with this as (
+                from reports.rpt_specifications
+                where specification_id = ?
             )
-            if rows:
-                names = [row["specification_id"] for row in rows]
-                return [
-                    f"can be estimated: {among}: {some_of(names, SHOWN_ROWS)}",
-                    f"to trace one: {_asked(names[0])}",
-                ]
-        return ["can be estimated: nothing (reports.rpt_specifications, status)"]
+
+            select
+                other.specification_id,
+                case
+                    when
+                        other.table_id = this.table_id
+                        and other.column_number = this.column_number
+                        and other.regressor = this.regressor
+                        then 0
+                    when other.table_id = this.table_id and other.outcome = this.outcome then 1
+                    when other.reading = 'default' and other.estimator = this.estimator then 2
+                end as distance
+            from reports.rpt_specifications as other
+            cross join this
+            where other.status = 'estimated'
+            qualify distance = min(distance) over ()
+            order by other.specification_order
+            """,
+            head["specification_id"],
+        )
+        if not rows:
+            return ["can be estimated: nothing (reports.rpt_specifications, status)"]
+        among = (
+            f"readings of {table} column {column}",
+            f"no reading of column {column}; of {table}",
+            f"nothing like it in {table}; elsewhere",
+        )[rows[0]["distance"]]
+        names = [row["specification_id"] for row in rows]
+        return [
+            f"can be estimated: {among}: {some_of(names, SHOWN_ROWS)}",
+            f"to trace one: {_asked(names[0])}",
+        ]
 
     def _sampled_instead(self, specification: Row, cell: Row, inputs: list[Row]) -> list[str]:
-        """Return why a city-year is not in a sample, in which years the city is, and else what has this city-year."""
+        """Return why a city-year is not in a sample, and which city-years or samples are near."""
         name, first, last = (
             specification[part] for part in ("specification_id", "first_year", "last_year")
         )
@@ -263,26 +259,24 @@ class _Reader:
                 f"in the sample: {spans_in_words(in_sample)}; {_asked(name, city_id, nearest)}",
             ]
         others = self.rows(
-            "select shown.specification_id from reports.rpt_specifications as shown inner join"
-            " estimates.estimation_samples as sampled on shown.specification_id ="
-            " sampled.specification_id where shown.table_id = ? and sampled.city_id = ? and"
-            " sampled.year = ? order by shown.specification_order",
+            """
+            select shown.specification_id
+            from reports.rpt_specifications as shown
+            inner join estimates.estimation_samples as sampled
+                on shown.specification_id = sampled.specification_id
+            where shown.table_id = ? and sampled.city_id = ? and sampled.year = ?
+            order by shown.specification_order
+            """,
             specification["table_id"],
             city_id,
             year,
         )
         if others:
             names = [row["specification_id"] for row in others]
-            lines.append(
-                f"in the sample of: {some_of(names, SHOWN_ROWS)}; {_asked(names[0], city_id, year)}"
-            )
-        else:
-            table = specification["table_id"]
-            lines.append(
-                f"in no year in this sample, and in {year} in none of {table}; {_asked(name)} has"
-                " its years"
-            )
-        return lines
+            near = _asked(names[0], city_id, year)
+            return [*lines, f"in the sample of: {some_of(names, SHOWN_ROWS)}; {near}"]
+        nowhere = f"in no year in this sample, and in {year} in none of {specification['table_id']}"
+        return [*lines, f"{nowhere}; {_asked(name)} has its years"]
 
     def cell_lines(self, specification: Row, city_id: str, year: int) -> list[str]:
         name, cell = specification["specification_id"], Row(city_id=city_id, year=year)
@@ -310,12 +304,9 @@ class _Reader:
         for grouping in dict.fromkeys(
             row["variable"] for row in inputs if row["role"] == "grouping"
         ):
-            groups = self.where("marts.dim_city_groups", grouping=grouping, city_id=city_id)
-            group = (
-                f"{groups[0]['group_name']}, by {_number(groups[0]['value'])}"
-                if groups
-                else "no group"
-            )
+            group = "no group"
+            for row in self.where("marts.dim_city_groups", grouping=grouping, city_id=city_id):
+                group = f"{row['group_name']}, by {_number(row['value'])}"
             lines.append(f"{grouping}: {group} (city_groupings.csv)")
         for role in ("outcome", "control"):
             of_role = [row for row in inputs if row["role"] == role]
@@ -346,7 +337,7 @@ class _Reader:
     def _measure(self, specification: Row, measure: str, city_id: str, year: int) -> Row | None:
         """Return the row of a measure as a specification weights it.
 
-        None if a series that it needs is absent.
+        There is none if a series that it needs is absent.
         """
         weighted = {"weighting": specification["weighting"], "scope": specification["scope"]}
         rows = self.where(
@@ -410,14 +401,27 @@ class _Reader:
         provider, quantity, value = (rows[0][name] for name in ("provider", "quantity", "value"))
         lines = [f"  {series} {year} = {_number(value)}, provider {provider}"]
         parts = self.rows(
-            "select distinct coalesce(p.city_id, s.delivered_city_id) as city_id, s.correction_id,"
-            " c.action, c.reason from intermediate.int_series_corrected as s left join"
-            " seeds.corrections as c on s.correction_id = c.correction_id left join"
-            " seeds.city_changes as m on m.kind = 'merger' and m.from_city_id = s.city_id and"
-            " s.year < m.first_year left join seeds.cities as p on p.province_id = s.city_id and"
-            " p.city_id = ? and (s.series, s.provider) in (select (series, provider) from"
-            " intermediate.int_series_sources where boundaries = 'province') where ? in (s.city_id,"
-            " m.to_city_id, p.city_id) and s.year = ? and s.series = ? and s.provider = ?",
+            """
+            select distinct
+                coalesce(p.city_id, s.delivered_city_id) as city_id,
+                s.correction_id, c.action, c.reason
+            from intermediate.int_series_corrected as s
+            left join seeds.corrections as c on s.correction_id = c.correction_id
+            left join seeds.city_changes as m
+                on m.kind = 'merger' and m.from_city_id = s.city_id and s.year < m.first_year
+            left join seeds.cities as p
+                on
+                    p.province_id = s.city_id
+                    and p.city_id = ?
+                    and (s.series, s.provider) in (
+                        select (series, provider)
+                        from intermediate.int_series_sources
+                        where boundaries = 'province'
+                    )
+            where
+                ? in (s.city_id, m.to_city_id, p.city_id)
+                and s.year = ? and s.series = ? and s.provider = ?
+            """,
             city_id,
             city_id,
             year,
@@ -430,9 +434,17 @@ class _Reader:
             if part["correction_id"]
         ]
         changes = self.rows(
-            "select change_id, note from seeds.city_changes where ? in (from_city_id, to_city_id)"
-            " and ? < first_year and exists (from intermediate.int_series_sources where series = ?"
-            " and provider = ? and boundaries = 'as_of_year')",
+            """
+            select change_id, note
+            from seeds.city_changes
+            where
+                ? in (from_city_id, to_city_id)
+                and ? < first_year
+                and exists (
+                    from intermediate.int_series_sources
+                    where series = ? and provider = ? and boundaries = 'as_of_year'
+                )
+            """,
             city_id,
             year,
             quantity,
@@ -442,10 +454,18 @@ class _Reader:
             f"    boundary change {change['change_id']}: {change['note']}" for change in changes
         ]
         rows = self.rows(
-            "select * from marts.fct_delivered_values where series = ? and provider = ? and year ="
-            " ? and valid_until_delivery is null and list_contains(?, city_id) and (section is null"
-            " or section in (select section from seeds.industry_scopes where scope = ?)) order by"
-            " delivered_value desc, file_path, sheet_name, row_number",
+            """
+            from marts.fct_delivered_values
+            where
+                series = ? and provider = ? and year = ?
+                and valid_until_delivery is null
+                and list_contains(?, city_id)
+                and (
+                    section is null
+                    or section in (select section from seeds.industry_scopes where scope = ?)
+                )
+            order by delivered_value desc, file_path, sheet_name, row_number
+            """,
             quantity,
             provider,
             year,
@@ -454,19 +474,16 @@ class _Reader:
         )
         if not rows:
             lines.append(f"    {self._without_rows(quantity, provider, value)}")
-        lines += [
-            f"    {row['file_path']}{', sheet ' + row['sheet_name'] if row['sheet_name'] else ''},"
-            f" row {row['row_number']}:"
-            f" {_number(row['delivered_value'])}{', industry ' + row['industry_code'] if row['industry_code'] else ''},"
-            f" sha256 {row['delivery_id']}"
-            for row in rows[:SHOWN_ROWS]
-        ]
+        for row in rows[:SHOWN_ROWS]:
+            sheet = f", sheet {row['sheet_name']}" if row["sheet_name"] else ""
+            industry = f", industry {row['industry_code']}" if row["industry_code"] else ""
+            place = f"{row['file_path']}{sheet}, row {row['row_number']}"
+            delivered = f"{_number(row['delivered_value'])}{industry}"
+            lines.append(f"    {place}: {delivered}, sha256 {row['delivery_id']}")
         if len(rows) > SHOWN_ROWS:
-            total = sum(row["delivered_value"] for row in rows)
-            lines.append(
-                f"    and {len(rows) - SHOWN_ROWS} more rows, {_number(total)} in all"
-                " (marts.fct_delivered_values)"
-            )
+            total = _number(sum(row["delivered_value"] for row in rows))
+            more = f"and {len(rows) - SHOWN_ROWS} more rows, {total} in all"
+            lines.append(f"    {more} (marts.fct_delivered_values)")
         return lines
 
     def _without_rows(self, series: str, provider: str, value: float | None) -> str:
@@ -479,14 +496,18 @@ class _Reader:
         }
         if provider in counted_from:
             files = self.rows(
-                "select file_path, delivery_id from raw.deliveries where valid_until_delivery is"
-                " null and copy_of_delivery is null and list_contains(?, entity) order by"
-                " file_path",
+                """
+                select file_path || ', sha256 ' || delivery_id as file
+                from raw.deliveries
+                where
+                    valid_until_delivery is null
+                    and copy_of_delivery is null
+                    and list_contains(?, entity)
+                order by file_path
+                """,
                 counted_from[provider],
             )
-            files_in_words = ", ".join(
-                f"{file['file_path']}, sha256 {file['delivery_id']}" for file in files[:SHOWN_ROWS]
-            )
+            files_in_words = ", ".join(row["file"] for row in files[:SHOWN_ROWS])
             why = "" if provider == "spark" else " (why a row counts as AI: marts.fct_ai_tags)"
             of = "register and the concordance" if provider == "fraunhofer" else provider
             return f"counted from {len(files)} files of the {of}{why}: {files_in_words}"

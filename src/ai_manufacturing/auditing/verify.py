@@ -1,6 +1,4 @@
-"""What `ai-manufacturing verify` compares, byte for byte.
-
-Landing store, logs, releases, held builds and the site.
+"""What `ai-manufacturing verify` compares: landing store, logs, releases, held builds, the site.
 
 What a dead run left is removed, under the lock that its writer would hold. A hash or a line that
 is gone is damage.
@@ -48,14 +46,10 @@ class Verified:
     @property
     def summary(self) -> str:
         """What was compared, and how much of it differs."""
-        compared = (
-            ", ".join(f"{number} {kind}" for kind, number in self.checked.items())
-            or "nothing is there"
-        )
-        return (
-            f"Compared: {compared}. {len(self.damaged) or 'None'}"
-            f" differ{'s' * (len(self.damaged) == 1)}."
-        )
+        compared = ", ".join(f"{number} {kind}" for kind, number in self.checked.items())
+        count = len(self.damaged)
+        differ = "differs" if count == 1 else "differ"
+        return f"Compared: {compared or 'nothing is there'}. {count or 'None'} {differ}."
 
     def count(self, kind: str, number: int = 1) -> None:
         """Count things that were compared."""
@@ -110,12 +104,10 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
                     key, _ = delivered.store_key_of(delivery, declared, False, folder)
                     if not (folder / key).is_dir():
                         what = (
-                            f"{delivery.event['file_path']}, delivery {delivery.number} of {name},"
-                            " landed there"
+                            f"{delivery.event['file_path']}, delivery {delivery.number} of {name}"
                         )
-                        outcome.damaged.append(
-                            f"{folder / key}: missing, and {what}. {landed.LAND_AGAIN}"
-                        )
+                        missing = f"{folder / key}: missing, and {what}, landed there"
+                        outcome.damaged.append(f"{missing}. {landed.LAND_AGAIN}")
                 outcome.damaged += _not_delivered(events, name, manifests)
         _tables(folder, outcome)
 
@@ -123,18 +115,17 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
 def _not_delivered(
     events: list[log.Event], name: str, manifests: dict[Path, Manifest]
 ) -> Iterator[str]:
-    """Yield what releases were made of, and the log of the same extract set never had at its path."""
+    """Yield the files of releases that the log of their extract set never had at that path."""
     delivered_as: dict[str, set[str]] = {}
     for event in events:
         if event["event"] == "delivered":
             delivered_as.setdefault(event["file_path"], set()).add(event["delivery_id"])
     for path, manifest in manifests.items():
-        for file_path, digest in (
-            manifest.delivery_hashes.items() if manifest.extract_set == name else ()
-        ):
-            if digest not in delivered_as.get(
-                file_path, {digest}
-            ):  # a file that nobody declared has no delivery
+        if manifest.extract_set != name:
+            continue
+        for file_path, digest in manifest.delivery_hashes.items():
+            # a file that nobody declared has no delivery
+            if digest not in delivered_as.get(file_path, {digest}):
                 yield (
                     f"{path}: made of {file_path} with SHA-256 {digest}, which the log of {name}"
                     " does not have. Restore the landing store of this release."
@@ -144,21 +135,16 @@ def _not_delivered(
 def _tables(folder: Path, outcome: Verified) -> None:
     """Look at what every build writes anew where it differs."""
     for tables in sorted(folder.glob("tables/*")):
-        with (
-            outcome.damage(),
-            suppress(BlockingIOError),
-            locked(tables),
-        ):  # one that is locked is being written
+        # one that is locked is being written
+        with outcome.damage(), suppress(BlockingIOError), locked(tables):
             if (tables / integrity.SUMS).exists():
-                outcome.damaged += [
-                    f"{wrong}. {BUILD_AGAIN}" for wrong in integrity.check_folder(tables)
-                ]
+                wrong = integrity.check_folder(tables)
+                outcome.damaged += [f"{line}. {BUILD_AGAIN}" for line in wrong]
                 outcome.count("folders of tables for SQL")
             else:
                 shutil.rmtree(tables)
-                outcome.mended.append(
-                    f"{tables}: not written to the end; removed. The next build writes it."
-                )
+                what = "not written to the end; removed. The next build writes it."
+                outcome.mended.append(f"{tables}: {what}")
 
 
 def _releases(releases: Store, outcome: Verified) -> dict[Path, Manifest]:

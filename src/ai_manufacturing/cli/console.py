@@ -1,4 +1,4 @@
-"""What commands share: help with examples and exit codes, options, the file they read, errors, JSON and progress."""
+"""What commands share: help, options, the file they read, errors, JSON and progress."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class Failed(click.ClickException):
 
 
 class UsageError(Failed):
-    """A file that cannot be read, or an argument that names nothing: wrong usage, as click has it."""
+    """A file that cannot be read, or an argument that names nothing: wrong usage."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
@@ -97,6 +97,22 @@ REPLACES = click.option(
 )
 
 
+class FormatChoice(click.Choice[str]):
+    """A format of tables.formats, which is imported when a choice is shown or made."""
+
+    case_sensitive = True
+
+    def __init__(self, kind: str | None = None) -> None:
+        self.kind = kind
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The formats that write printed tables or rows; all without a kind."""
+        from ai_manufacturing.tables import formats
+
+        return tuple(formats.FORMATS if self.kind is None else formats.named(self.kind))
+
+
 def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return the option that names the file to read.
 
@@ -110,10 +126,8 @@ def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., 
         "--release",
         "path",
         type=FILE,
-        help=(
-            f"{what}. Default: the first that the command can read of WAREHOUSE_PATH, RELEASE_PATH"
-            " or RELEASE_DIR, the published release, build/warehouse.duckdb."
-        ),
+        help=f"{what}. Default: the first that the command can read of WAREHOUSE_PATH, RELEASE_PATH"
+        " or RELEASE_DIR, the published release, build/warehouse.duckdb.",
     )
 
 
@@ -184,12 +198,11 @@ def print_json(document: Any) -> None:
 
 
 def log_event(event: str, facts: dict[str, Any]) -> None:
-    """Print progress, words on a terminal and a JSON line under a scheduler, and add the line to the log."""
+    """Add progress to the log; print it, in words on a terminal, as JSON under a scheduler."""
     from ai_manufacturing import settings
     from ai_manufacturing.releases import refresh_log
 
-    line = refresh_log.line(event, facts)
-    refresh_log.write(settings.release_dir(), line)
+    line = refresh_log.write(settings.release_dir(), event, facts)
     if sys.stdout.isatty():
         print_event(event, facts)
     else:
@@ -208,10 +221,7 @@ def print_event(event: str, facts: dict[str, Any]) -> None:
 
 
 def progress_line() -> "OnProgress | None":
-    """Return what rewrites one line of a terminal with the progress of dbt.
-
-    None where stderr is no terminal.
-    """
+    """Return what rewrites a line of a terminal with dbt's progress; None without a terminal."""
     if not sys.stderr.isatty() or is_dumb():
         return None
 

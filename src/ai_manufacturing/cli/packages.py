@@ -1,7 +1,4 @@
-"""Commands that write what is handed to readers.
-
-The site, dbt's catalogue, the query book, the replication package.
-"""
+"""Commands that write the site, dbt's catalogue, the query book and the replication package."""
 
 import sys
 from pathlib import Path
@@ -85,7 +82,7 @@ def catalogue(path: Path | None, out: Path) -> None:
     help="Show values that may not be passed on, for a site behind a door; each page says so.",
 )
 def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted: bool) -> None:
-    """Build the static site of a release or a warehouse, without values that may not be passed on."""
+    """Build the static site of a release or a warehouse, without restricted values."""
     try:
         from ai_manufacturing import site
     except ModuleNotFoundError as error:

@@ -33,9 +33,9 @@ def refresh(years: range | None, replaces: bool) -> None:
     """Build from the deliveries, and publish if the gate and the tests pass."""
     from ai_manufacturing import settings
     from ai_manufacturing.refresh import cycle
-    from ai_manufacturing.releases import attempts, configured
+    from ai_manufacturing.releases import configured, refresh_log
 
-    with refresh_errors(log_event), attempts.recorded(settings.release_dir()):
+    with refresh_errors(log_event), refresh_log.attempt(settings.release_dir()):
         manifest = cycle.refresh(
             configured.store(), configured.limits(), log_event, years, replaces, progress_line()
         )
@@ -94,7 +94,7 @@ def rollback(release_id: str, replaces: bool) -> None:
 @command(examples=["releases", "releases --json"])
 @JSON
 def releases(as_json: bool) -> None:
-    """List the kept releases, the published one with a star, and the anchor that its drift is measured from."""
+    """List the kept releases: the published one with a star, and the anchor of its drift."""
     from ai_manufacturing.auditing import anchors
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.errors import RefreshError

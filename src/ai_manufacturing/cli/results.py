@@ -1,17 +1,16 @@
-"""Commands on the numbers of a release or a warehouse.
-
-Trace, export, print and compare them, list what is missing.
-"""
+"""Commands that trace, export, print and compare numbers, and list what is missing."""
 
 from pathlib import Path
 
 import click
 
+from ai_manufacturing import study
 from ai_manufacturing.cli.console import (
     FILE,
     FOLDER,
     JSON,
     Failed,
+    FormatChoice,
     UsageError,
     command,
     database_option,
@@ -22,27 +21,20 @@ from ai_manufacturing.cli.console import (
 )
 from ai_manufacturing.system.exit_codes import ExitCode
 
-PANEL_FORMATS = ("csv", "parquet", "dta")  # with a file for each table
-
 
 @command(
-    examples=[
-        "trace --specification table_1_col_1",
-        "trace --specification table_1_col_1 --city Shenzhen --year 2015",
-    ]
+    examples=study.declared("EXAMPLES", {}).get("trace", [])
 )
 @click.option("--specification", required=True, help="A row of regression_specifications.csv.")
 @click.option(
     "--city",
-    help=(
-        "Six-digit code, Chinese or English name; with --year, traces one cell to its delivered"
-        " rows."
-    ),
+    help="Six-digit code, Chinese or English name; with --year, traces one cell to its delivered"
+    " rows.",
 )
 @click.option("--year", type=int, help="Year of the cell.")
 @database_option("A release or a built warehouse")
 def trace(specification: str, city: str | None, year: int | None, path: Path | None) -> None:
-    """Trace an estimate to its city-years, or one cell to its file, SHA-256, row and corrections."""
+    """Trace an estimate to its city-years, or one cell to its file, row and corrections."""
     from ai_manufacturing.auditing import trace as tracing
 
     database = read(path)
@@ -55,14 +47,15 @@ def trace(specification: str, city: str | None, year: int | None, path: Path | N
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["parquet", "csv", "xlsx", "dta", "latex"]),
+    type=FormatChoice(),
     required=True,
-    help="latex: the paper's tables. Others: panel, estimates, specification curve, dictionary.",
+    help="parquet, csv, xlsx, dta: panel, estimates, specification curve, dictionary. Others: the"
+    " paper's tables.",
 )
 @click.option("--out", type=FOLDER, default=Path("build/exports"), show_default=True)
 @database_option("A release or a built warehouse")
 def export(file_format: str, out: Path, path: Path | None) -> None:
-    """Write panel, estimates and specification curve for Stata, R and Excel, or the paper's tables for LaTeX."""
+    """Write panel, estimates and specification curve, or the paper's tables, in a format."""
     from ai_manufacturing.tables import exports
 
     database = read(path)
@@ -81,7 +74,7 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(PANEL_FORMATS),
+    type=FormatChoice("rows"),
     help="Default: by the ending of --out.",
 )
 @click.option("--out", type=FILE, help="File to write. Default: standard output.")
@@ -89,14 +82,14 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
 def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     """Write the panel, one row per city and year: the file that `export` names panel."""
     from ai_manufacturing.system import disk
-    from ai_manufacturing.tables import exports
+    from ai_manufacturing.tables import exports, formats
 
     stdout = click.get_binary_stream("stdout")
     if file_format is None:
         file_format = out.suffix.lower().removeprefix(".") if out else ""
-        if file_format not in PANEL_FORMATS:
+        if file_format not in (known := formats.named("rows")):
             raise click.UsageError(
-                f"Name a format with --format, or a file that ends in .{', .'.join(PANEL_FORMATS)}."
+                f"Name a format with --format, or a file that ends in .{', .'.join(known)}."
             )
     if out is None and file_format != "csv" and stdout.isatty():
         raise click.UsageError(
@@ -119,35 +112,28 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
 
 
 @command(
-    examples=[
-        "table table_1 --format docx",
-        "table table_3 --format latex --errors city,province,wild --language zh",
-    ]
+    examples=study.declared("EXAMPLES", {}).get("table", [])
 )
 @click.argument("name", metavar="TABLE")
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["latex", "docx", "xlsx", "markdown", "html"]),
+    type=FormatChoice("printed"),
     required=True,
 )
 @click.option(
     "--readings",
     callback=parse_names,
-    help=(
-        "Specifications to show as columns, such as table_1_col_1,table_1_col_1_no_controls."
-        " Default: the paper's."
-    ),
+    help="Specifications to show as columns, with commas: rows of regression_specifications.csv."
+    " Default: the paper's.",
 )
 @click.option(
     "--errors",
     callback=parse_names,
     default="city,province",
     show_default=True,
-    help=(
-        "Lines below each estimate: city ( ), province [ ], wild { }, the p-value of the wild"
-        " bootstrap; or none."
-    ),
+    help="Lines below each estimate: city ( ), province [ ], wild { }, the p-value of the wild"
+    " bootstrap; or none.",
 )
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 @click.option("--decimals", type=click.IntRange(2, 4), default=3, show_default=True)
@@ -171,7 +157,7 @@ def table(
     out: Path | None,
     path: Path | None,
 ) -> None:
-    """Write one table of the paper, table_1 to table_6, with a choice of readings and errors."""
+    """Write one printed table, with a choice of readings and errors."""
     from ai_manufacturing.tables import NO_ERRORS, TableError, exports
 
     database = read(path)
@@ -189,7 +175,7 @@ def table(
 @database_option("A release or a built warehouse")
 @JSON
 def sources(path: Path | None, as_json: bool) -> None:
-    """Say what is delivered, what is not, where it can be had and what becomes estimable with it."""
+    """List what is delivered, what is not, where to get it and what is estimable with it."""
     import duckdb
 
     from ai_manufacturing import sources as known_sources

@@ -1,6 +1,6 @@
 """Tables with the results of the gates, for code that only reads them."""
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 RESULT_TABLES = ("gate_results", "gate_second_route")
 """Tables of the schema gates: what is judged before the estimates, and the estimates."""
@@ -11,8 +11,8 @@ READ_BY_ESTIMATES = (
 """Rows of gate_results that stop estimates or are repeated beside them."""
 
 
-def all_results(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return SQL of the results of all gates that a warehouse or a release has, before the estimates and after them."""
+def all_results(connection: DuckDBPyConnection) -> str:
+    """Return SQL of the results of all gates that a warehouse or a release has."""
     tables = connection.execute(
         "select table_name from duckdb_tables() where database_name = current_database() and"
         " schema_name = 'gates' and list_contains(?, table_name) order by table_name",

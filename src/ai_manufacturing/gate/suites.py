@@ -1,11 +1,7 @@
-"""The suites in expectations/.
-
-JSON of Great Expectations, with what the project adds to it under `meta`.
-"""
+"""The suites in expectations/: JSON of Great Expectations, with additions under `meta`."""
 
 import csv
 import difflib
-import inspect
 import json
 import os
 import re
@@ -13,57 +9,90 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import Field, ValidationError
 
 from ai_manufacturing import settings
+from ai_manufacturing.system.declared import Declared, Many, Names, Text, in_words
 
 HEADLINE_YEARS = "headline_years"
 """In `critical_where`: only in years that a headline rests on."""
-REQUIRED = {"type": str, "kwargs": dict, "severity": str, "description": str, "meta": dict}
-SEVERITIES = ("critical", "warning")
-JUDGES = ("table", "key", "where", "critical_where")
 
-Fault = tuple[tuple[str | int, ...], str]
-"""Keys and positions that lead to a part of a suite, and what is wrong there."""
+Place = tuple[str | int, ...]
+"""Keys and positions that lead to a part of a suite."""
+Fault = tuple[Place, str]
+"""What is wrong there."""
 
 
 class SuiteError(Exception):
     """A suite that Great Expectations cannot read, or that lacks what the gate needs."""
 
 
-@dataclass(frozen=True)
-class Suite:
-    """A suite, and what it judges: `meta.judges` of its file.
+class Judges(Declared):
+    """What a suite judges: `meta.judges` of its file.
 
     Attributes
     ----------
-    name : str
-        Its file is expectations/<name>.json.
-    expectations : list of dict
-        Type, kwargs, severity, description and meta of each. `meta.zh` is the description in
-        Chinese, `meta.series` the series of series.csv that it is about.
     table : str
         The model that it judges.
-    key : list of str
+    key : tuple of str
         Columns that identify a row; failing rows are reported by them, in their order.
-    where : str or None
+    where : str, optional
         SQL condition: the rows that it is asked of.
-    critical_where : list of str
+    critical_where : tuple of str
         Boolean columns, or HEADLINE_YEARS: where one is false, a critical expectation only warns.
     """
 
+    table: Text
+    key: Names
+    where: Text = "true"
+    critical_where: Many[Text] = ()
+
+
+class SuiteMeta(Declared):
+    """What the project adds to a suite."""
+
+    judges: Judges
+
+
+class Meta(Declared):
+    """What the project adds: the description in Chinese, and the series of series.csv."""
+
+    zh: Text
+    series: Many[Text] = ()
+
+
+class Expectation(Declared):
+    """An expectation of a suite."""
+
+    type: Text
+    kwargs: dict[str, Any]
+    severity: Literal["critical", "warning"]
+    description: Text
+    meta: Meta
+
+
+class Content(Declared):
+    """A file of expectations/."""
+
+    name: Text
+    expectations: Annotated[tuple[Expectation, ...], Field(strict=False)]
+    meta: SuiteMeta
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite, what it judges, and its expectations as Great Expectations takes them."""
+
     name: str
+    judges: Judges
     expectations: list[dict[str, Any]]
-    table: str
-    key: list[str]
-    where: str | None = None
-    critical_where: tuple[str, ...] = ()
 
 
 def great_expectations() -> ModuleType:
-    """Return the package, imported when a suite is read or a table judged, as that takes three seconds."""
+    """Return the package, imported when a table is judged, as that takes three seconds."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations
 
@@ -84,7 +113,7 @@ def judging(tables: Collection[str]) -> list[Suite]:
         for path in paths
         if _table(path.read_text(encoding="utf-8")) in {None, *tables}
     ]
-    return [suite for suite in suites if suite.table in tables]
+    return [suite for suite in suites if suite.judges.table in tables]
 
 
 def _table(text: str) -> Any:
@@ -101,112 +130,66 @@ def read(suite: str) -> Suite:
     Raises
     ------
     SuiteError
-        With each fault of the suite by file and line: no JSON, a type or an argument that Great
-        Expectations does not have (with the nearest that it has), a type that asks a database, a
-        minimum above its maximum, a field or a severity that there is not, a description that is
-        missing in one of the languages or occurs twice, series that are missing or that series.csv
-        does not have, nothing that it judges, or a table that no gate reads.
+        With each fault of the suite by file and line: no JSON, a field or a value that there is
+        not, a type or an argument that Great Expectations does not have (with the nearest that it
+        has), a type that asks a database, a minimum above its maximum, a description that occurs
+        twice, series that are missing or that series.csv does not have, or a table that no gate
+        reads.
     """
     path = settings.project_root() / "expectations" / f"{suite}.json"
     text = path.read_text(encoding="utf-8")
     try:
         declared = json.loads(text)
+        content = Content.model_validate(declared)
+        faults = [*_faults(suite, content)]
     except json.JSONDecodeError as error:
         raise SuiteError(
             f"expectations/{path.name}, line {error.lineno}: no JSON: {error.msg}."
         ) from error
-    faults = [
-        f"expectations/{path.name}, line {_line(text, place)}: {message}"
-        for place, message in _faults(suite, declared)
-    ]
+    except ValidationError as error:
+        faults = [
+            (one["loc"], f"{in_words('.'.join(map(str, one['loc'])), one)}.")
+            for one in error.errors()
+        ]
     if faults:
-        raise SuiteError("\n".join(faults))
-    return Suite(suite, declared["expectations"], **declared["meta"]["judges"])
+        lines = [
+            f"expectations/{path.name}, line {_line(text, place)}: {message}"
+            for place, message in faults
+        ]
+        raise SuiteError("\n".join(lines))
+    return Suite(suite, content.meta.judges, declared["expectations"])
 
 
-def _faults(suite: str, declared: Any) -> Iterator[Fault]:
-    expectations = declared.get("expectations") if isinstance(declared, dict) else None
-    if not isinstance(expectations, list) or not all(isinstance(one, dict) for one in expectations):
-        yield (
-            (),
-            (
-                f'a suite is {{"name": "{suite}", "expectations": [...]}}, with an object for each'
-                " expectation."
-            ),
-        )
-        return
-    if declared.get("name") != suite:
-        yield ("name",), f"the suite is named {declared.get('name')!r}, its file {suite!r}."
-    yield from _unknown(declared, great_expectations().ExpectationSuite)
-    judges = (declared.get("meta") or {}).get("judges")
-    if (
-        not isinstance(judges, dict)
-        or not judges.keys() >= {"table", "key"}
-        or judges.keys() - JUDGES
-    ):
-        yield (
-            ("meta",),
-            f"`meta.judges` must be an object with `table` and `key`, at most {', '.join(JUDGES)}.",
-        )
-        judges = {"key": []}
-    elif judges["table"] not in (read_by_gates := _read_by_gates()):
-        yield (
-            ("meta",),
-            (
-                f"no gate reads the table {judges['table']!r}: name it in a model of"
-                f" python_models/gates.{_nearest(judges['table'], read_by_gates)}"
-            ),
-        )
+def _faults(suite: str, content: Content) -> Iterator[Fault]:
+    judges = content.meta.judges
+    if content.name != suite:
+        yield ("name",), f"the suite is named {content.name!r}, its file {suite!r}."
+    if judges.table not in (read_by_gates := _read_by_gates()):
+        near = _nearest(judges.table, read_by_gates)
+        place = "name it in a model of python_models/gates"
+        yield ("meta",), f"no gate reads the table {judges.table!r}: {place}.{near}"
     # the failing rows do not name their series
-    needs_series = {"city_id", "year"} <= {*judges["key"]} and "series" not in judges["key"]
-    for number, expectation in enumerate(expectations):
-        for place, message in _faults_of(expectation, needs_series):
-            yield ("expectations", number, *place), message
-    for description, count in Counter(one.get("description") for one in expectations).items():
-        if count > 1:
+    needs_series = {"city_id", "year"} <= {*judges.key} and "series" not in judges.key
+    known = _series()
+    for number, expectation in enumerate(content.expectations):
+        series = expectation.meta.series
+        if needs_series and not series:
             yield (
-                ("expectations",),
-                f"{count} expectations have the description {description!r}, which names one.",
-            )
-
-
-def _faults_of(expectation: dict[str, Any], needs_series: bool) -> Iterator[Fault]:
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-
-    yield from _unknown(expectation, ExpectationConfiguration)
-    missing = [
-        name for name, kind in REQUIRED.items() if not isinstance(expectation.get(name), kind)
-    ]
-    for name in missing:
-        yield (name,), f"`{name}` must be {'an object' if REQUIRED[name] is dict else 'a text'}."
-    if missing:
-        return
-    if expectation["severity"] not in SEVERITIES:
-        yield (
-            ("severity",),
-            f"severity {expectation['severity']!r} is neither {' nor '.join(SEVERITIES)}.",
-        )
-    meta = expectation["meta"]
-    if not meta.get("zh"):
-        yield ("meta",), "`meta.zh`, the description in Chinese, is missing."
-    if not isinstance(meta.get("series", []), list) or (needs_series and not meta.get("series")):
-        yield (
-            ("meta",),
-            (
+                ("expectations", number, "meta"),
                 "`meta.series` is missing. Failing rows are cities and years: list the series of"
                 " series.csv that the expectation is about, so that the estimates that use them"
-                " carry its warning."
-            ),
-        )
-    else:
-        known = _series()
-        for series in meta.get("series", []):
-            if series not in known:
-                yield (
-                    ("meta", "series"),
-                    f"series.csv has no series {series!r}.{_nearest(series, known)}",
-                )
-    yield from _faults_of_type(expectation["type"], expectation["kwargs"])
+                " carry its warning.",
+            )
+        for name in series:
+            if name not in known:
+                message = f"series.csv has no series {name!r}.{_nearest(name, known)}"
+                yield ("expectations", number, "meta", "series"), message
+        for of_type, message in _faults_of_type(expectation.type, expectation.kwargs):
+            yield ("expectations", number, *of_type), message
+    for description, count in Counter(one.description for one in content.expectations).items():
+        if count > 1:
+            message = f"{count} expectations have the description {description!r}, which names one."
+            yield ("expectations",), message
 
 
 def _read_by_gates() -> list[str]:
@@ -226,56 +209,35 @@ def _series() -> list[str]:
 
 def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
     import great_expectations.expectations as gxe
-    from great_expectations.compatibility.pydantic import ValidationError
+    from great_expectations.compatibility import pydantic
 
     known = [one for one in vars(gxe).values() if getattr(one, "expectation_type", "")]
     classes = {one.expectation_type: one for one in known}
     if name not in classes:
         yield ("type",), f"Great Expectations has no expectation {name!r}.{_nearest(name, classes)}"
         return
-    if any(field.endswith("query") for field in classes[name].__fields__):
-        yield (
-            ("type",),
-            (
-                f"{name} asks a database, and the gate judges data frames: write the check as a"
-                " data test."
-            ),
-        )
+    fields = classes[name].__fields__
+    if any(field.endswith("query") for field in fields):
+        way_out = "write the check as a data test"
+        yield ("type",), f"{name} asks a database, and the gate judges data frames: {way_out}."
         return
-    low, high = (arguments.get(f"{end}_value") for end in ("min", "max"))
+    low, high = arguments.get("min_value"), arguments.get("max_value")
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-        yield (
-            ("kwargs", "min_value"),
-            f"{name}: min_value {low} is above max_value {high}, so that nothing passes.",
-        )
+        above = f"min_value {low} is above max_value {high}"
+        yield ("kwargs", "min_value"), f"{name}: {above}, so that nothing passes."
     try:
         classes[name](**arguments)
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         # A value that may be of several types has a fault for each; the first does.
-        for argument, fault in {
-            str(fault["loc"][0]): fault for fault in reversed(error.errors())
-        }.items():
+        of_arguments = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}
+        for argument, fault in of_arguments.items():
             if argument not in arguments:
                 message = f"{name} needs the argument {argument!r}."
             elif fault["type"] == "value_error.extra":
-                message = (
-                    f"{name} has no argument"
-                    f" {argument!r}.{_nearest(argument, classes[name].__fields__)}"
-                )
+                message = f"{name} has no argument {argument!r}.{_nearest(argument, fields)}"
             else:
                 message = f"{name}, argument {argument!r}: {arguments[argument]!r}: {fault['msg']}."
             yield ("kwargs", argument), message
-
-
-def _unknown(declared: dict[str, Any], of_library: Any) -> Iterator[Fault]:
-    for name in declared.keys() - inspect.signature(of_library).parameters.keys():
-        yield (
-            (name,),
-            (
-                f"Great Expectations does not know {name!r}; what the project adds stands under"
-                " `meta`."
-            ),
-        )
 
 
 def _nearest(name: Any, known: Iterable[str]) -> str:
@@ -283,10 +245,10 @@ def _nearest(name: Any, known: Iterable[str]) -> str:
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
-def _line(text: str, place: tuple[str | int, ...]) -> int:
+def _line(text: str, place: Place) -> int:
     """Return the line of a part of a suite, or of what it is missing in.
 
-    YAML, which JSON is, knows lines.
+    It reads JSON as YAML, whose parser knows lines.
     """
     node = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
     line = node.start_mark.line

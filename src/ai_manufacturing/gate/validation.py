@@ -1,4 +1,7 @@
-"""The gate: Great Expectations judges tables by the suites in expectations/, with one row per expectation."""
+"""The gate: Great Expectations judges tables by the suites in expectations/.
+
+Its result has one row per expectation.
+"""
 
 import json
 import logging
@@ -63,7 +66,9 @@ def judge(
         As `validate`, of one suite after the other.
     """
     return pa.concat_tables(
-        validate(tables[suite.table].filter(suite.where or "true").df(), suite.name, headline_years)
+        validate(
+            tables[suite.judges.table].filter(suite.judges.where).df(), suite.name, headline_years
+        )
         for suite in suites.judging(tables)
     )
 
@@ -97,7 +102,11 @@ def validate(
         If the suite has a fault.
     """
     suite = suites.read(suite_name)
-    expectations = suite.expectations
+    key, critical_where = [*suite.judges.key], suite.judges.critical_where
+    critical, others = (
+        [one for one in suite.expectations if (one["severity"] == "critical") == is_critical]
+        for is_critical in (True, False)
+    )
     gx = suites.great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -112,7 +121,7 @@ def validate(
     )
     result_format = {
         "result_format": "COMPLETE",
-        "unexpected_index_column_names": suite.key,
+        "unexpected_index_column_names": key,
         "return_unexpected_index_query": False,  # of a DataFrame that is gone
     }
     extract_set = landing.extract_set(settings.extracts_dir()).name
@@ -135,28 +144,26 @@ def validate(
             (declared, by_description[declared["description"]], len(part)) for declared in asked
         ]
 
-    table = table.sort_values(suite.key, ignore_index=True)
+    table = table.sort_values(key, ignore_index=True)
     is_judged = pd.Series(True, index=table.index)
-    for column in suite.critical_where:
+    for column in critical_where:
         is_judged &= (
             table["year"].isin(headline_years)
             if column == HEADLINE_YEARS
             else table[column].astype(bool)
         )
     if is_judged.all():
-        answered = ask(table, expectations)
+        answered = ask(table, suite.expectations)
     else:
-        answered = ask(
-            table[is_judged], [one for one in expectations if one["severity"] == "critical"]
-        )
-        prefixes = OTHER_YEARS if {*suite.critical_where} == {HEADLINE_YEARS} else OTHER_SERIES
+        answered = ask(table[is_judged], critical)
+        prefixes = OTHER_YEARS if {*critical_where} == {HEADLINE_YEARS} else OTHER_SERIES
         by_row = [
             declared
             for declared, result, _ in answered
             if _counts_rows(result) or _exception(result)
         ]
         answered += ask(table[~is_judged], [_as_warning(declared, prefixes) for declared in by_row])
-        answered += ask(table, [one for one in expectations if one["severity"] != "critical"])
+        answered += ask(table, others)
     rows = [
         {"extract_set": extract_set, "suite": suite_name, "row_count": row_count}
         | _row(declared, result)
@@ -177,7 +184,7 @@ def _as_warning(declared: Declared, prefixes: tuple[str, str]) -> Declared:
 
 
 def _row(declared: Declared, result: Result) -> dict[str, Any]:
-    """Return what an expectation observed, on how many rows with something to check, and the rows that fail it."""
+    """Return a row of gate_results: what an expectation observed, and the rows that fail it."""
     details, counts_rows, exception = result["result"], _counts_rows(result), _exception(result)
     failing = details.get("unexpected_index_list")
     return {
@@ -211,10 +218,7 @@ def _counts_rows(result: Result) -> bool:
 
 
 def _exception(result: Result) -> str | None:
-    """Return why an expectation could not be evaluated, if so.
-
-    It stands there at once or by metric.
-    """
+    """Return why an expectation could not be evaluated, if so, at once or by metric."""
     information = result["exception_info"]
     by_metric = [one for one in information.values() if isinstance(one, dict)] or [information]
     return next((one["exception_message"] for one in by_metric if one["raised_exception"]), None)
@@ -239,10 +243,7 @@ def _plain(value: Any) -> Any:
 
 
 def fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
-    """Return what tells a table from another of its name.
-
-    Its number of rows, and the sum of their hashes.
-    """
+    """Return the number of rows of a table, and the sum of their hashes."""
     (counted,) = (
         relation.set_alias("counted")
         .aggregate("count(*), coalesce(sum(hash(counted)), 0)")
@@ -252,7 +253,7 @@ def fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
 
 
 def fingerprints(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
-    """Return the fingerprint of each relation that estimates read, the columns of judged_relations."""
+    """Return the fingerprint of each relation that estimates read, as rows of judged_relations."""
     rows = [
         dict(zip(("relation", "row_count", "content"), (name, *fingerprint(relation)), strict=True))
         for name, relation in relations.items()
@@ -261,9 +262,7 @@ def fingerprints(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
 
 
 def require_order(stale: pd.DataFrame) -> None:
-    """Refuse relations that are older than what they are made of.
-
-    The gate would have judged another state.
+    """Raise if a relation is older than what it is made of: the gate judged another state.
 
     Parameters
     ----------
@@ -285,10 +284,10 @@ def require_order(stale: pd.DataFrame) -> None:
 def require(
     results: pd.DataFrame, judged: pd.DataFrame, /, **relations: duckdb.DuckDBPyRelation
 ) -> None:
-    """Let estimates through only on relations that were judged, if no critical expectation failed.
+    """Raise unless the relations were judged and no critical expectation failed.
 
-    However dbt was called. Publishing a held build by hand sets ACCEPTED_GATE_FAILURES to the
-    reason, which its release keeps.
+    That holds however dbt was called. Publishing a held build by hand sets ACCEPTED_GATE_FAILURES
+    to the reason, which its release keeps.
 
     Parameters
     ----------
@@ -324,7 +323,10 @@ def require(
 
 
 def declared_description(description: str) -> str:
-    """Return the words of an expectation in either language as its suite has them, without those of one that warns."""
+    """Return the description of an expectation as its suite has it, in either language.
+
+    One that only warns has a prefix.
+    """
     for prefix in (*OTHER_YEARS, *OTHER_SERIES):
         description = description.removeprefix(prefix)
     return description

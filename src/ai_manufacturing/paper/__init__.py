@@ -24,3 +24,15 @@ FIGURES = {"Figure 1": ("rpt_figure_1", "figure_1")}
 
 COMMANDS = ("commands",)
 """Modules of this room whose commands `ai-manufacturing` has."""
+
+EXAMPLES = {
+    "trace": [
+        "trace --specification table_1_col_1",
+        "trace --specification table_1_col_1 --city Shenzhen --year 2015",
+    ],
+    "table": [
+        "table table_1 --format docx",
+        "table table_3 --format latex --errors city,province,wild --language zh",
+    ],
+}
+"""Of commands that any study has: what to type here, by command."""

@@ -18,14 +18,12 @@ from ai_manufacturing.system import dbt_process
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
 
 OUTPUT = "dbt.txt"
-RESULTS = "run_results.json"  # dbt's own: what became of each step
-PARSED = (  # dbt's own: the project as parsed; dbt parses again what has changed since
-    "partial_parse.msgpack"
-)
+# Files of dbt: what became of each step, and the project as parsed, of which it parses again what
+# changed since.
+RESULTS, PARSED = "run_results.json", "partial_parse.msgpack"
 CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
-FULL = (
-    2**20
-)  # bytes that are free on a disk that is full: no block of a warehouse is smaller than a quarter of it
+# Bytes that are free on a disk that is full; a block of a warehouse has a quarter of it or more.
+FULL = 2**20
 # from dbt's words on a Python model to the exception that it raised
 RAISED = re.compile(
     r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL
@@ -40,9 +38,9 @@ def dbt(
     accepted: str = "",
     on_progress: OnProgress | None = None,
 ) -> bool:
-    """Run dbt into a warehouse, with the gate's failures accepted if a reason is given.
+    """Run dbt into a warehouse, and return whether it failed.
 
-    Return whether it failed.
+    Failures of the gate are accepted if a reason is given.
 
     Parameters
     ----------
@@ -84,9 +82,7 @@ def dbt(
 
 
 def require_unchanged(hashes: dict[str, str], code: str) -> None:
-    """Let no release say that it was made of other files than it was.
-
-    A delivery may arrive while dbt builds.
+    """Raise if deliveries or code changed during the build.
 
     Parameters
     ----------
@@ -121,7 +117,7 @@ def failed_at_the_gate(work: Path) -> bool:
 
 
 def why_failed(work: Path) -> str:
-    """Return what failed, and why, from dbt's results; the end of what it printed if it has none."""
+    """Return what failed and why, from dbt's results or else from what it printed last."""
     output = f"dbt's output is in {work / OUTPUT} until the next refresh."
     failed = [node for node in _results(work) if node["status"] in ("error", "fail")]
     if not failed:
@@ -159,8 +155,6 @@ def _results(work: Path) -> list[dict[str, Any]]:
     path = work / "target" / RESULTS
     try:
         return list(json.loads(path.read_text(encoding="utf-8"))["results"])
-    except (
-        FileNotFoundError,
-        json.JSONDecodeError,
-    ):  # dbt ended before it had written it whole; its output says why
+    # dbt ended before it had written it whole; its output says why
+    except (FileNotFoundError, json.JSONDecodeError):
         return []

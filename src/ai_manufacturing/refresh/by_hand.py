@@ -1,7 +1,4 @@
-"""What a person does with releases.
-
-Publish a held build, accept the published one, roll back, compare two.
-"""
+"""What a person does with releases: publish a held build, accept, roll back, compare two."""
 
 import json
 import shutil

@@ -1,14 +1,11 @@
-"""A refresh from top to bottom.
-
-Land and build in private, audit, write the release, publish or hold it.
-"""
+"""A refresh: land and build in private, audit, write the release, publish or hold it."""
 
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import landing, settings
 from ai_manufacturing.auditing import (
@@ -197,7 +194,7 @@ def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
 
 def _examined(
     run: Run,
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     described: dict[str, Any],
     delivery: Delivery,
     paths_read_again: list[str],
@@ -238,10 +235,7 @@ def _examined(
 
 
 def _prepare_landing(run: Run) -> list[str]:
-    """Build nothing on a landing store whose log is damaged.
-
-    Return the files that were read again, if years are.
-    """
+    """Return the files that are read again; raise if the log of the landing store is damaged."""
     try:
         for line in landing.clean_up():
             run.warn(line)
@@ -254,10 +248,10 @@ def _prepare_landing(run: Run) -> list[str]:
     return paths
 
 
-def _compare(run: Run, built: Built, connection: duckdb.DuckDBPyConnection) -> Comparison | None:
+def _compare(run: Run, built: Built, connection: DuckDBPyConnection) -> Comparison | None:
     """Compare a build with the published release of its set.
 
-    Declared revisions are a reason of the new release.
+    Declared revisions that were used go into the reason of the new release.
     """
     if built.basis is None:
         return None

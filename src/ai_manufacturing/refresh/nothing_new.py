@@ -1,7 +1,4 @@
-"""What a refresh does not build again.
-
-A release that is published or was rolled back, and a build that is held.
-"""
+"""What a refresh does not build again: what is published, was rolled back, or is held."""
 
 import json
 from collections.abc import Sequence
@@ -98,7 +95,7 @@ def require_new(
 
 
 def _rolled_back(store: Store, fingerprint: str, published: str) -> str | None:
-    """Return the release of the same fingerprint that was published after the present one, and rolled back."""
+    """Return the later release of the same fingerprint, if one was rolled back."""
     lines = store.refreshes()
     were_published = {line["release_id"] for line in lines if line["outcome"] in PUBLISHED}
     # a refresh that died before its line was whole is known from the rollback

@@ -1,7 +1,4 @@
-"""What puts a release before its readers, or holds it.
-
-The lock, the extract set that stays, the move, the site.
-"""
+"""Publication of a release, or its hold: the lock, the extract set that stays, the site."""
 
 import json
 import os
@@ -23,8 +20,8 @@ from ai_manufacturing.refresh.writer import Written
 from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import Manifest
-from ai_manufacturing.releases.origin import SYNTHETIC, Origin
-from ai_manufacturing.releases.refresh_log import OnEvent
+from ai_manufacturing.releases.origin import Origin
+from ai_manufacturing.releases.refresh_log import OnEvent, warn
 from ai_manufacturing.releases.store import PUBLISHED, WAREHOUSE, Store
 from ai_manufacturing.system import clock
 from ai_manufacturing.system.disk import sync
@@ -39,7 +36,7 @@ def at_work(store: Store, on_event: OnEvent) -> Iterator[None]:
         store.prepare()
         with _errors_in_words(store):
             for line in store.record_anew():
-                on_event("warning", {"message": f"{line}."})
+                warn(on_event, f"{line}.")
             _warn_of_log(store.move_log_aside(), on_event)
             yield
 
@@ -53,9 +50,8 @@ def _errors_in_words(store: Store) -> Iterator[None]:
     except RefreshError:
         raise
     except Exception as error:
-        if _file_number(store.published) == before:
-            seen = "The published release is unchanged"
-        else:
+        seen = "The published release is unchanged"
+        if _file_number(store.published) != before:
             seen = "The new release is published; the steps after publication did not run"
         if isinstance(error, OSError):
             # where a file is copied, the second is the one that is written
@@ -80,18 +76,11 @@ def _file_number(path: Path) -> int | None:
 
 def _warn_of_log(aside: Path | None, on_event: OnEvent) -> None:
     if aside is not None:
-        on_event(
-            "warning",
-            {
-                "message": (
-                    f"Someone had written to the published file; the log was moved to {aside}."
-                )
-            },
-        )
+        what = "Someone had written to the published file"
+        warn(on_event, f"{what}; the log was moved to {aside}.")
 
 
-# ---------------------------------------------------------------- one extract set stays the
-# published one
+# ---------------------------------------------------------------- one extract set stays published
 
 
 def require_same_set(
@@ -101,7 +90,7 @@ def require_same_set(
     what: str,
     replaces: bool,
 ) -> None:
-    """Let no release replace one of another extract set or kind, unless that is asked for.
+    """Raise if a release would replace one of another extract set or kind unasked.
 
     Parameters
     ----------
@@ -140,31 +129,26 @@ def require_declared_set(store: Store, standing: Manifest | None, replaces: bool
         As require_same_set.
     """
     declared = landing.extract_set(settings.extracts_dir())
+    origin, what = Origin(declared.name, declared.kind), f"What lies in {extracts_in_words()}"
     # it may still hold a synthetic file, as the published one of its name did
-    is_of_one_name = standing is not None and declared.name == standing.extract_set
-    if declared.kind != SYNTHETIC and is_of_one_name:
-        return
-    origin = Origin(declared.name, declared.kind)
-    require_same_set(store, standing, origin, f"What lies in {extracts_in_words()}", replaces)
+    if standing is None or origin.is_synthetic or origin.extract_set != standing.extract_set:
+        require_same_set(store, standing, origin, what, replaces)
 
 
 def extracts_in_words() -> str:
     """Return what EXTRACTS_DIR names, for whoever has forgotten to set it."""
     named = os.environ.get("EXTRACTS_DIR")
-    return (
-        f"EXTRACTS_DIR ({named})" if named else "the synthetic sample, as EXTRACTS_DIR is not set,"
-    )
+    sample = "the synthetic sample, as EXTRACTS_DIR is not set,"
+    return f"EXTRACTS_DIR ({named})" if named else sample
 
 
 def _or_the_same_set(origin: Origin, standing: Origin) -> str:
-    """Return the beginning of the way out, which is the name where a set goes on under another one."""
+    """Return the first words of the way out: a name, where a set goes on under another one."""
     if origin.extract_set == standing.extract_set or origin.kind != standing.kind:
         return "Set"
     name = json.dumps(standing.extract_set, ensure_ascii=False)
-    return (
-        f"If these files continue that set, write name: {name} into their {DESCRIPTION}."
-        " Otherwise set"
-    )
+    into = f"write name: {name} into their {DESCRIPTION}"
+    return f"If these files continue that set, {into}. Otherwise set"
 
 
 # ---------------------------------------------------------------- written, and published or held
@@ -203,8 +187,9 @@ def publish(store: Store, new: Written, anchor: Anchor, on_event: OnEvent) -> No
         "release_id": release_id,
         "path": str(store.published),
         "extract_set": str(manifest.origin),
+        "pruned": store.prune(anchor.release_id),
     }
-    on_event("published", {**facts, "pruned": store.prune(anchor.release_id)})
+    on_event("published", facts)
     shutil.rmtree(store.work / release_id)
     build_site(store, on_event)
 
@@ -212,7 +197,7 @@ def publish(store: Store, new: Written, anchor: Anchor, on_event: OnEvent) -> No
 def build_site(store: Store, on_event: OnEvent) -> None:
     """Build the site of what is published, where SITE_DIR names a folder.
 
-    A failure leaves release and old site.
+    The old site stays if that fails.
     """
     folder = settings.site_dir()
     if folder is None:
@@ -226,11 +211,8 @@ def build_site(store: Store, on_event: OnEvent) -> None:
         check=False,
     )
     if run.returncode:
-        message = (
-            f"{folder}: the site could not be built; the old site stays."
-            f" {run.stderr.strip()[-findings.VALUE :]}"
-        )
-        on_event("warning", {"message": message})
+        why = run.stderr.strip()[-findings.VALUE :]
+        warn(on_event, f"{folder}: the site could not be built; the old site stays. {why}")
     else:
         on_event("site", {"path": str(folder)})
 

@@ -9,7 +9,7 @@ from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.deliveries import Delivery
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases.configured import Limits
-from ai_manufacturing.releases.refresh_log import OnEvent
+from ai_manufacturing.releases.refresh_log import OnEvent, warn
 from ai_manufacturing.releases.store import WAREHOUSE, Store
 
 
@@ -65,7 +65,7 @@ class Run:
 
     def warn(self, message: str) -> None:
         """Report a warning."""
-        self.on_event("warning", {"message": message})
+        warn(self.on_event, message)
 
 
 @dataclass(frozen=True)

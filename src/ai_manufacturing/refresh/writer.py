@@ -1,6 +1,6 @@
-"""From a built warehouse to a release.
+"""From a built warehouse to a release: one file of tables with comments.
 
-One file of tables, compact, with comments, for any client since 1.2.
+It is compact, and any client of DuckDB since 1.2 reads it.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes, revisions
 from ai_manufacturing.gate import result_tables
@@ -63,7 +64,7 @@ class Written:
 
     path: Path
     manifest: Manifest
-    connection: duckdb.DuckDBPyConnection
+    connection: DuckDBPyConnection
 
 
 @contextmanager
@@ -108,7 +109,7 @@ def write(
         return new.manifest
 
 
-def content(warehouse: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
     """Return what the manifest says of a warehouse's content; empty of what was not built."""
     described: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
     origin = origin_of(warehouse)
@@ -127,10 +128,7 @@ def content(warehouse: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def unpublished(warehouse: Path, target: Path) -> None:
-    """Write what a warehouse holds as a release that nobody publishes, for pages of it.
-
-    Errors as of writing.
-    """
+    """Write a warehouse as a release that nobody publishes, for its pages; errors as of writing."""
     with duckdb_client.reading(warehouse, reads_files=True) as built:
         described = content(built)
         hashes = dict(
@@ -150,7 +148,7 @@ def unpublished(warehouse: Path, target: Path) -> None:
 
 
 @contextmanager
-def _whole_or_nothing(connection: duckdb.DuckDBPyConnection, target: Path) -> Iterator[None]:
+def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[None]:
     """Leave nothing of a file that cannot be written."""
     try:
         yield
@@ -165,7 +163,7 @@ def _whole_or_nothing(connection: duckdb.DuckDBPyConnection, target: Path) -> It
 
 
 def _copied(
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     warehouse: Path,
     target: Path,
     manifest: dict[str, Any],
@@ -200,7 +198,7 @@ def _copied(
     return written
 
 
-def _relations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+def _relations(connection: DuckDBPyConnection) -> list[tuple[str, str]]:
     return connection.execute(
         "select table_schema, table_name from information_schema.tables where table_catalog ="
         " 'built' and (list_contains(?, table_schema) or list_has_any(?, [table_schema || '.*',"
@@ -209,18 +207,15 @@ def _relations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     ).fetchall()
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> int:
+def _copy(connection: DuckDBPyConnection, schema: str, table: str) -> int:
     """Copy a table, or the rows of a view, and return how many."""
     name = f"{identifier(schema)}.{identifier(table)}"
     ((count,),) = connection.execute(f"create table new.{name} as from built.{name}").fetchall()
     return int(count)
 
 
-def _write_freshness(connection: duckdb.DuckDBPyConnection) -> None:
-    """Keep when each provider last delivered something new.
-
-    A file that only moved is a copy of itself.
-    """
+def _write_freshness(connection: DuckDBPyConnection) -> None:
+    """Keep when each provider last delivered something new; a file that moved is not new."""
     connection.execute(
         "create table new.release.freshness as select provider, max(landed_at) as"
         " newest_delivery_at from built.raw.deliveries where provider is not null and"
@@ -234,7 +229,7 @@ def _write_freshness(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(comments("new.release.freshness", comment, columns))
 
 
-def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
+def _write_manifest(connection: DuckDBPyConnection, manifest: Manifest) -> None:
     values = asdict(manifest)
     row = [
         json.dumps(values[name], sort_keys=True) if name in JSON_COLUMNS else values[name]
@@ -247,7 +242,7 @@ def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -
     connection.execute(insert("new.release.manifest", len(row)), row)
 
 
-def _write_previous(connection: duckdb.DuckDBPyConnection, before: Manifest | None) -> None:
+def _write_previous(connection: DuckDBPyConnection, before: Manifest | None) -> None:
     """Keep which release was published before.
 
     Changes are listed only if it is of the same extract set.
@@ -262,9 +257,7 @@ def _write_previous(connection: duckdb.DuckDBPyConnection, before: Manifest | No
         connection.execute(insert("new.release.previous", len(row)), row)
 
 
-def _write_history(
-    connection: duckdb.DuckDBPyConnection, manifest: Manifest, *, follows: bool
-) -> None:
+def _write_history(connection: DuckDBPyConnection, manifest: Manifest, *, follows: bool) -> None:
     """Keep the headline of every release of the set up to this one, as past files are pruned.
 
     Parameters

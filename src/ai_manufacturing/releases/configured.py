@@ -13,9 +13,7 @@ HOLD_ABOVE = 1.0  # standard errors, unless REFRESH_HOLD_ABOVE is set
 
 @dataclass(frozen=True)
 class Limits:
-    """When a refresh whose estimates move is published with a warning, and when it is held.
-
-    In standard errors.
+    """Standard errors beyond which a refresh is published with a warning, or held.
 
     An estimate that is lost is beyond any limit that is set. The first limit is of all estimates,
     the second of shown columns.

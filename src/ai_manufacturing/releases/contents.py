@@ -1,11 +1,8 @@
-"""What a release file holds.
-
-Schemas of a built warehouse, with their comments, and what these are made of.
-"""
+"""What a release file holds: schemas of a warehouse with comments, and what they are made of."""
 
 from collections.abc import Collection, Mapping
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.system.sql_text import identifier, literal
 
@@ -27,14 +24,15 @@ INPUTS = (
     "intermediate.int_specifications_resolved",
     "intermediate.int_specifications_sampled",
 )
-"""Beside them: what leads from an estimate to the delivered file, and what models are made of that `--defer` to it.
+"""Beside them: what `trace` reads, and what models are made of that `--defer` to a release.
 
-Delivered records are not among them: with those a release would be a sixth larger. A copy to give away has none of it.
+Delivered records are not among them: with those a release would be a sixth larger. A copy to give
+away has none of it.
 """
 
 
 def copy_comments(
-    connection: duckdb.DuckDBPyConnection,
+    connection: DuckDBPyConnection,
     tables: Collection[str],
     before: Mapping[str, str] | None = None,
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ai_manufacturing import landing, settings
 from ai_manufacturing.landing.extracts import DESCRIPTION, walk
 from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.system.integrity import sha256
 
 PACKAGES = (
     "dbt-core",
@@ -35,7 +36,7 @@ CODE = (
 
 
 def delivery_hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every delivered file, and of extract_set.yml, by its path below the extracts folder.
+    """Return the SHA-256 of every delivered file and of extract_set.yml, by path.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
     hashes = {}
     for file_path in sorted(paths):
         try:
-            hashes[file_path] = _sha256(paths[file_path])
+            hashes[file_path] = sha256(paths[file_path])
         except OSError as error:
             faults.append(
                 f"{file_path}: cannot be read ({error.strerror}). Correct its permissions."
@@ -63,13 +64,11 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
 
 def delivered(hashes: dict[str, str]) -> dict[str, str]:
     """Return the hashes of delivered files alone: extract_set.yml describes them."""
-    return {file_path: sha256 for file_path, sha256 in hashes.items() if file_path != DESCRIPTION}
+    return {path: digest for path, digest in hashes.items() if path != DESCRIPTION}
 
 
 def of(hashes: dict[str, str]) -> str:
-    """Return the hash of all that the tables are a function of.
-
-    Deliveries, code and package versions.
+    """Return the hash of deliveries, code and package versions, which make the tables.
 
     Raises
     ------
@@ -81,11 +80,11 @@ def of(hashes: dict[str, str]) -> str:
 
 
 def code() -> dict[str, str]:
-    """Return the SHA-256 of each file that tables are made by, seeds among them, by its path in the project."""
+    """Return the SHA-256 of each file of code and each seed, by its path in the project."""
     root = settings.project_root()
     paths = [path for name in CODE for path in (root / name, *(root / name).rglob("*"))]
     return {
-        str(path.relative_to(root)): _sha256(path) for path in sorted(set(paths)) if _is_code(path)
+        str(path.relative_to(root)): sha256(path) for path in sorted(set(paths)) if _is_code(path)
     }
 
 
@@ -129,8 +128,3 @@ def _is_code(path: Path) -> bool:
         and path.suffix != ".pyc"
         and ".egg-info" not in str(path)
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

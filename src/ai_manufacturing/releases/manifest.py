@@ -15,12 +15,7 @@ from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.system import integrity
 from ai_manufacturing.system.duckdb_client import reading
 
-JSON_COLUMNS = (
-    "delivery_hashes",
-    "package_versions",
-    "row_counts",
-    "gate_summary",
-)  # of release.manifest
+JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 RESTORE = (
     "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where"
     " readers look."

@@ -1,28 +1,37 @@
 """RELEASE_DIR/refresh.log: when refreshes began, what they and publications report, how they ended.
 
-One JSON object a line, with its time.
-
-The same file under systemd, cron and Dagster, and on a terminal. It rotates by itself.
+One JSON object a line, with its time. The file is the same under systemd, cron and Dagster, and on
+a terminal. It rotates by itself. Each attempt has a line when it begins and one when it ends; one
+that was killed has begun and not ended. An attempt decides nothing, so it is no part of the chain
+of refreshes.jsonl, the witness of what was published.
 """
 
 import json
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
 from ai_manufacturing.system import clock
 from ai_manufacturing.system.disk import make_folder
+from ai_manufacturing.system.exit_codes import ExitCode
 
 FILE = "refresh.log"
 LARGEST = 1_000_000  # bytes, some years of nights; then refresh.log.1 and so on
 OLDER = 5
+ATTEMPT = "attempt"
 
-OnEvent = Callable[
-    [str, dict[str, Any]], None
-]  # takes an event and its facts, as a refresh reports them
+OnEvent = Callable[[str, dict[str, Any]], None]
+"""Takes an event and its facts, as a refresh reports them."""
+
+
+def warn(on_event: OnEvent, message: str) -> None:
+    """Report a warning."""
+    on_event("warning", {"message": message})
 
 
 class _Handler(RotatingFileHandler):
@@ -32,15 +41,10 @@ class _Handler(RotatingFileHandler):
         """Leave the line out."""
 
 
-def line(event: str, facts: dict[str, Any]) -> str:
-    """Return an event as the line of a log."""
-    return json.dumps(
-        {"at": clock.now("milliseconds"), "event": event, **facts}, ensure_ascii=False
-    )
-
-
-def write(folder: Path, text: str) -> None:
-    """Add a line to the log of a release folder, if this user may write to it."""
+def write(folder: Path, event: str, facts: dict[str, Any]) -> str:
+    """Add an event to the log of a release folder, if this user may, and return its line."""
+    entry = {"at": clock.now("milliseconds"), "event": event, **facts}
+    text = json.dumps(entry, ensure_ascii=False)
     path = folder / FILE
     with suppress(OSError):
         make_folder(folder)
@@ -52,6 +56,47 @@ def write(folder: Path, text: str) -> None:
             handler.emit(logging.makeLogRecord({"msg": text}))
         finally:
             handler.close()
+    return text
+
+
+@contextmanager
+def attempt(folder: Path) -> Iterator[None]:
+    """Record that an attempt begins, and how it ends, whatever it ends with.
+
+    Parameters
+    ----------
+    folder : Path
+        RELEASE_DIR. Where it cannot be written to, the attempt fails of that and says so itself.
+    """
+    began = {
+        "began_at": clock.now("milliseconds"),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "ended_at": None,
+        "exit_code": None,
+        "outcome": None,
+        "message": None,
+    }
+    write(folder, ATTEMPT, began)
+    code, outcome, message = int(ExitCode.DONE), "published", None
+    try:
+        yield
+    except BaseException as error:
+        code, outcome = int(getattr(error, "exit_code", ExitCode.FAILED)), type(error).__name__
+        message = str(error).partition("\n")[0]
+        raise
+    finally:
+        ended = {"exit_code": code, "outcome": outcome, "message": message}
+        write(folder, ATTEMPT, {**began, "ended_at": clock.now("milliseconds"), **ended})
+
+
+def last_attempt(folder: Path) -> dict[str, Any] | None:
+    """Return what the log says last of an attempt: that it began, or how it ended."""
+    for line in newest_first(folder):
+        if line.pop("event") == ATTEMPT:
+            del line["at"]
+            return line
+    return None
 
 
 def newest_first(folder: Path) -> Iterator[dict[str, Any]]:

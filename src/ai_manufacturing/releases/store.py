@@ -2,13 +2,14 @@
 
     RELEASE_DIR/
         ai_manufacturing.duckdb what readers open, unless RELEASE_PATH names another place
-        past/000012.duckdb      releases by number; the published file is a copy of one held/000013/
-        a build that was not published: warehouse.duckdb and report.json work/                   the
-        private build of a running refresh; whatever is left there is of a dead one refreshes.jsonl
-        what was added, published, rolled back, accepted, pruned (integrity) refresh.log
-        when refreshes began, what they reported, how they ended partial_parse.msgpack   the project
-        as dbt parsed it, for the next build; may be deleted traceback.txt           where the code
-        failed the last time that neither a delivery nor the disk was the cause refresh.lock
+        past/000012.duckdb      releases by number; the published file is a copy of one
+        held/000013/            a build that was not published: warehouse.duckdb and report.json
+        work/                   the private build of a running refresh, or what a dead one left
+        refreshes.jsonl         what was added, published, rolled back, accepted, pruned (integrity)
+        refresh.log             when refreshes began, what they reported, how they ended
+        partial_parse.msgpack   the project as dbt parsed it, for the next build; may be deleted
+        traceback.txt           where the code failed last, if no delivery and no disk was the cause
+        refresh.lock
 
 The SHA-256 of each release stands beside it and in the log, that of a held build in it. One that is
 gone is damage. Numbers order the releases; no clock does.
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import (
@@ -111,15 +112,12 @@ class Store:
             incoming = glob.escape(f".{self.published.name}.")
             hidden = (path for name in (".", "past") for path in (self.folder / name).glob(".*"))
             drafts = [path for path in hidden if DRAFT.search(path.name)]
-            leftovers = dict.fromkeys(
-                (*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts)
-            )
-            for path in leftovers:
+            left = [*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts]
+            done = []
+            for path in dict.fromkeys(left):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-            done = [
-                *(f"{path}: left by a dead refresh; removed" for path in leftovers),
-                *self._settle(),
-            ]
+                done.append(f"{path}: left by a dead refresh; removed")
+            done += self._settle()
         except OSError as error:
             raise BadConfigurationError(
                 f"{error.filename or self.folder}: {error.strerror}. Set RELEASE_DIR to a folder"
@@ -141,12 +139,9 @@ class Store:
                 done.append(f"{sums}: without its release; removed")
         if self.published.exists() and not integrity.beside(self.published).exists():
             digest = integrity.sha256(self.published)
-            with suppress(
-                RefreshError
-            ):  # a damaged log says nothing; whoever reads it names the damage
-                if digest in (
-                    release["file_sha256"] for release in self.releases_in_log().values()
-                ):
+            # a damaged log says nothing; whoever reads it names the damage
+            with suppress(RefreshError):
+                if digest in self._logged_hashes():
                     integrity.record(self.published, digest)
                     done.append(f"{integrity.beside(self.published)}: missing; written again")
         return done
@@ -202,15 +197,11 @@ class Store:
 
     def release_ids(self) -> list[str]:
         """Return the numbers of the past releases, oldest first."""
-        return sorted(
-            path.stem for path in (self.folder / "past").glob("*.duckdb") if ID.fullmatch(path.stem)
-        )
+        return _numbers(self.folder / "past", ".duckdb")
 
     def held_ids(self) -> list[str]:
         """Return the numbers of the held builds, oldest first."""
-        return sorted(
-            path.name for path in (self.folder / "held").glob("*") if ID.fullmatch(path.name)
-        )
+        return _numbers(self.folder / "held")
 
     def current(self) -> Manifest | None:
         """Return the manifest of the published file; None if there is none.
@@ -238,19 +229,18 @@ class Store:
     def standing(self) -> Manifest | None:
         """Return the manifest of the release that a person would replace.
 
-        That of the published file; where that is gone or damaged, of the latest past release that
-        can be read.
+        It is the published file; where that is gone or damaged, the latest past release that can
+        be read.
         """
         for path in (self.published, *map(self.past, reversed(self.release_ids()))):
             if path.exists():
-                with suppress(
-                    RefreshError
-                ):  # a damaged file says nothing; what opens it for its content names it
+                # a damaged file says nothing; what opens it for its content names it
+                with suppress(RefreshError):
                     return self._whole(path)
         return None
 
     @contextmanager
-    def opened(self, path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
+    def opened(self, path: Path) -> Iterator[tuple[Manifest, DuckDBPyConnection]]:
         """Open a release of this folder while the block runs, and read its manifest.
 
         Raises
@@ -283,7 +273,7 @@ class Store:
     def listed(self) -> tuple[list[dict[str, Any]], list[RefreshError]]:
         """Return what `releases` says of each past release, and what is damaged.
 
-        None is opened that the log lists.
+        A release that the log lists is not opened.
         """
         releases, damaged = [], []
         try:
@@ -300,7 +290,7 @@ class Store:
         return releases, damaged
 
     def require_witness(self, path: Path, release_id: str, digest: str | None) -> None:
-        """Let no release of this folder pass whose SHA-256 is gone, or is not the one of the log.
+        """Raise if the SHA-256 of a release of this folder is gone, or is not the one of the log.
 
         Parameters
         ----------
@@ -316,13 +306,12 @@ class Store:
         RefreshError
             Naming the file and what is missing or differs.
         """
-        named = self.releases_in_log()
-        in_log = named.get(release_id, {}).get("file_sha256")
+        in_log = self.releases_in_log().get(release_id, {}).get("file_sha256")
         if path == self.published:
             if digest is None and in_log:  # a publication died before its last step
                 digest = integrity.sha256(path)
             # it may have been replaced since its number was read
-            if digest in (release["file_sha256"] for release in named.values()):
+            if digest in self._logged_hashes():
                 return
         if digest is None:
             raise RefreshError(f"{integrity.beside(path)}: missing. {RESTORE}")
@@ -346,10 +335,7 @@ class Store:
         return sorted(wrong)
 
     def _published_since(self) -> set[str]:
-        """Return the numbers of the releases that should be there.
-
-        Seen by readers since the log names them.
-        """
+        """Return the numbers of the releases that readers saw and that were not pruned."""
         lines = self._chain.read().lines
         pruned = {number for line in lines for number in line.get("pruned", ())}
         seen = {line["release_id"] for line in lines if line.get("outcome") in SEEN}
@@ -363,9 +349,7 @@ class Store:
         return f"{int(max(number, *numbers, key=int)) + 1:0{DIGITS}d}"
 
     def releases_in_log(self) -> dict[str, dict[str, Any]]:
-        """Return what the log says of each release by its number.
-
-        `file_sha256`, and what `releases` lists.
+        """Return file_sha256 and what `releases` lists of each release in the log, by number.
 
         Raises
         ------
@@ -377,8 +361,11 @@ class Store:
             named |= line.get("releases", {})
         return named
 
+    def _logged_hashes(self) -> set[str]:
+        return {release["file_sha256"] for release in self.releases_in_log().values()}
+
     def add(self, finished: Path, release_id: str) -> None:
-        """Move a closed release file among the past ones, durably; its SHA-256 is there before it."""
+        """Move a closed release file among the past ones; its SHA-256 is there before it."""
         _check_no_wal(finished)
         finished.chmod(0o444)
         sync(finished)
@@ -433,7 +420,7 @@ class Store:
         incoming.replace(self.held(release_id))
 
     def require_held(self, release_id: str) -> None:
-        """Let no held build be published whose files are not those that were held.
+        """Raise if the files of a held build are not those that were held.
 
         Raises
         ------
@@ -448,21 +435,19 @@ class Store:
             )
 
     def prune(self, *anchors: str) -> list[str]:
-        """Delete the oldest releases above the number kept, never the published one, the one before it or an anchor."""
+        """Delete the oldest releases above the number kept.
+
+        The published one, the one before it and an anchor stay.
+        """
         published = self.current()
         ids = self.release_ids()
         current = published.release_id if published else None
         before = [number for number in ids if current is None or number < current][-1:]
-        removable = [
-            number for number in ids if number != current and number not in (*before, *anchors)
-        ]
+        removable = [number for number in ids if number not in (current, *before, *anchors)]
         pruned = removable[: max(len(ids) - self.kept, 0)]
         # a lost one that is older than all that are kept needs no backup any more
-        lost = [
-            number
-            for number in self._published_since() - {*ids}
-            if number < min({*ids} - {*pruned}, default="")
-        ]
+        oldest = min({*ids} - {*pruned}, default="")
+        lost = [number for number in self._published_since() - {*ids} if number < oldest]
         if pruned or lost:
             self.record({"pruned": sorted([*pruned, *lost])})
         for number in pruned:
@@ -502,6 +487,11 @@ class Store:
     @property
     def _chain(self) -> Chain:
         return Chain(self.folder / LOG, damaged=lambda text: RefreshError(f"{text}. {RESTORE_LOG}"))
+
+
+def _numbers(folder: Path, ending: str = "") -> list[str]:
+    names = (path.name.removesuffix(ending) for path in folder.glob(f"*{ending}"))
+    return sorted(name for name in names if ID.fullmatch(name))
 
 
 def checked_id(release_id: str) -> str:

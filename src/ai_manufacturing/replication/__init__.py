@@ -104,9 +104,8 @@ def write(
                 "".join(f"{name}: {fact}\n" for name, fact in facts.items()), encoding="utf-8"
             )
         contents.write_readme(package, run_time, signature)
-        ro_crate.write(
-            folder, package.manifest
-        )  # which the rules judge; anew below, with their result
+        # the rules judge it; it is written anew below, with their result
+        ro_crate.write(folder, package.manifest)
         checked = rules.check(folder)
         rules.write(checked, folder / rules.CHECKS)
         ro_crate.write(folder, package.manifest)
@@ -239,7 +238,7 @@ def _zip(folder: Path, target: Path, published_at: str) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a package within the limits of landing, its files readable and its programs executable.
+    """Unpack a package within the limits of landing, its programs executable.
 
     Raises
     ------

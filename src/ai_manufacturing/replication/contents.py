@@ -7,22 +7,21 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import duckdb
 import jinja2
 import yaml
+from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import settings, study, terms
 from ai_manufacturing.landing import landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import databases, fingerprint
-from ai_manufacturing.releases.manifest import Manifest, read_manifest
+from ai_manufacturing.releases.manifest import Manifest, manifest_of
 from ai_manufacturing.releases.origin import SYNTHETIC
-from ai_manufacturing.replication import programs, rights, withheld
+from ai_manufacturing.replication import programs, rights, rows, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.system.duckdb_client import reading
@@ -30,11 +29,9 @@ from ai_manufacturing.tables import cells, exports
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
-RAW_FILES, OBSERVATIONS, WITHHELD = (
-    "data/raw_files.csv",
-    "data/observations_by_year.csv",
-    "data/withheld_tables.csv",
-)
+RAW_FILES = "data/raw_files.csv"
+OBSERVATIONS = "data/observations_by_year.csv"
+WITHHELD = "data/withheld_tables.csv"
 PANEL = "data/panel.csv"
 CHECKS, CRATE = "CHECKS.csv", "ro-crate-metadata.json"
 CODE = programs.CODE
@@ -52,24 +49,29 @@ class Exhibit(NamedTuple):
 
 
 RAW_COLUMNS = (
-    *(
-        "path",
-        "sha256",
-        "bytes",
-        "provider",
-        "records",
-        "provenance_class",
-        "publisher",
-        "republished_by",
-        "licence",
-    ),
-    *("is_restricted", "is_included", "citation_en", "citation_zh", "address", "accessed"),
-    *("how_to_obtain_en", "how_to_obtain_zh"),
+    "path",
+    "sha256",
+    "bytes",
+    "provider",
+    "records",
+    "provenance_class",
+    "publisher",
+    "republished_by",
+    "licence",
+    "is_restricted",
+    "is_included",
+    "citation_en",
+    "citation_zh",
+    "address",
+    "accessed",
+    "how_to_obtain_en",
+    "how_to_obtain_zh",
 )
-"""Of data/raw_files.csv: a delivered file below data/raw, whether it may be passed on, and whether it is here."""
+"""Of data/raw_files.csv: a row for each delivered file, whether or not it is here."""
 
-
+SOURCE = ("provider", "provenance_class", "publisher", "republished_by", "licence")
 CITED = ("citation_en", "citation_zh", "provenance_class", "address", "accessed")
+DECLARED = {*SOURCE, *CITED}
 OVERVIEW = {
     "README.md": "this file",
     "run.sh": "the master program",
@@ -77,10 +79,8 @@ OVERVIEW = {
     programs.PROGRAMS: "each program, with what it makes",
     LOCK: "every package with its version and hash",
     RAW: "files as delivered",
-    RAW_FILES: (
-        "each delivered file: SHA-256, provenance, citation in English and Chinese, how to"
-        " obtain it"
-    ),
+    RAW_FILES: "each delivered file: SHA-256, provenance, citation in English and Chinese, how to"
+    " obtain it",
     OBSERVATIONS: "cities with a value, by series and year",
     RELEASE: "the release: marts, gates, estimates and reports",
     PANEL: "intermediate data: the panel of cities and years",
@@ -125,6 +125,10 @@ class Package:
         Whether it holds restricted files, and the values that come from them.
     permutations : int
         Of the specification curve.
+    exhibits : list of Exhibit
+        Its tables and figures.
+    allowed_keys : frozenset of str
+        Folders of the landing store that may be passed on.
     """
 
     folder: Path
@@ -133,58 +137,65 @@ class Package:
     raw_files: list[dict[str, Any]]
     with_restricted: bool
     permutations: int
+    exhibits: list[Exhibit]
+    allowed_keys: frozenset[str] = frozenset()
 
 
 def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
-    """Write everything that a run needs into a folder, restricted files included.
+    """Write everything that a run needs into a folder.
 
-    `strip` takes them out.
+    Restricted files are in it until `strip` takes them out.
 
     Raises
     ------
     ReplicationError
         If the delivered files or the code are not those of the release.
     """
-    manifest = read_manifest(release)
     extracts = settings.extracts_dir()
-    _require_the_deliveries(manifest, extracts)
     for name in ("data", "output", "logs"):
         (folder / name).mkdir(parents=True)
+    # to write files, which is the same permission
+    with reading(release, reads_files=True) as connection:
+        manifest = manifest_of(connection)
+        _require_the_deliveries(manifest, extracts)
+        raw_files = _raw_files(connection, extracts, with_restricted)
+        curve = "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
+        ((draws,),) = connection.execute(curve).fetchall()
+        connection.sql("""
+            pivot (
+                select variable as series, year
+                from marts.fct_city_year_values
+                where value is not null and variable in (select series from marts.dim_series)
+            )
+            on year
+            using count(*)
+            group by series
+            order by series
+        """).write_csv(str(folder / OBSERVATIONS))
+        shown = exhibits(connection)
+        for name, query in _queries(shown).items():
+            connection.sql(query).write_csv(str(folder / "output" / f"{name}.csv"))
+        (folder / terms.DATA_LICENCE).write_text(terms.data_licence(connection), encoding="utf-8")
+        allowed = _allowed_keys(connection, manifest)
     _write_code(manifest, folder / CODE)
     shutil.copyfile(release, folder / RELEASE)
-    raw_files = _raw_files(release, extracts, with_restricted)
     for file in raw_files:
-        target = folder / RAW / file["path"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(extracts.parent / file["path"], target)
-    _write_log(release, manifest, folder / LANDING)
-    write_rows(folder / RAW_FILES, raw_files, RAW_COLUMNS)
-    with reading(
-        release, reads_files=True
-    ) as connection:  # to write them, which is the same permission
-        ((draws,),) = connection.execute(
-            "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
-        ).fetchall()
-        connection.sql(
-            "pivot (select variable as series, year from marts.fct_city_year_values where value is"
-            " not null and variable in (select series from marts.dim_series)) on year using"
-            " count(*) group by series order by series"
-        ).write_csv(str(folder / OBSERVATIONS))
-        for exhibit in exhibits(connection):
-            if exhibit.output.endswith(".csv"):
-                connection.sql(_query(exhibit)).write_csv(str(folder / "output" / exhibit.output))
-        (folder / terms.DATA_LICENCE).write_text(terms.data_licence(connection), encoding="utf-8")
+        _copy(extracts.parent / file["path"], folder / RAW / file["path"])
+    _write_log(manifest, folder / LANDING)
+    rows.write(folder / RAW_FILES, raw_files, RAW_COLUMNS)
     for _, figure in study.declared("FIGURES", {}).values():
         study.module(figure).write(release, folder / f"output/{figure}.svg")
-    exports.export(release, folder / "data", "csv")
-    exports.export(release, folder / "output", "latex")
+    for name, file_format in {"data": "csv", "output": "latex"}.items():
+        exports.export(release, folder / name, file_format)
     for left in folder.glob("*/.export*"):
         left.unlink()
-    package = Package(folder, release, manifest, raw_files, with_restricted, int(draws))
+    package = Package(
+        folder, release, manifest, raw_files, with_restricted, int(draws), shown, allowed
+    )
     _write_run(package, extracts.name)
     for name in ("LICENSE", "CITATION.cff"):
         shutil.copyfile(folder / CODE / name, folder / name)
-    write_rows(folder / programs.PROGRAMS, programs.listed(folder), programs.COLUMNS)
+    rows.write(folder / programs.PROGRAMS, programs.listed(folder), programs.COLUMNS)
     return package
 
 
@@ -198,17 +209,14 @@ def strip(package: Package) -> None:
         (folder / RELEASE).unlink()
         held_back = terms.public_copy(package.release, folder / RELEASE)
         # the schema release is not compared: a build has none
-        if names := sorted(
-            {row["table_name"] for row in held_back if not row["table_name"].startswith("release.")}
-        ):
+        lacking = {row["table_name"] for row in held_back}
+        if names := sorted(name for name in lacking if not name.startswith("release.")):
             (folder / PANEL).unlink()
-            write_rows(
-                folder / WITHHELD, withheld.summary(package.release, names), withheld.SUMMARY
-            )
+            withheld.write(folder / WITHHELD, package.release, names)
         # rows of replaced files; their log holds no values
-        for rows in (folder / LANDING).glob("*"):
-            if rows.name != "log" and rows.name not in _allowed_keys(package):
-                shutil.rmtree(rows)
+        for replaced in (folder / LANDING).glob("*"):
+            if replaced.name not in {"log", *package.allowed_keys}:
+                shutil.rmtree(replaced)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
@@ -216,14 +224,15 @@ def strip(package: Package) -> None:
 
 def write_readme(package: Package, run_time: str, signature: rights.Signature | None) -> None:
     """Write README.md in the template that data editors of social-science journals share."""
-    cited = yaml.safe_load((package.folder / "CITATION.cff").read_text(encoding="utf-8"))
+    folder, files = package.folder, package.raw_files
+    cited = yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))
     sources: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for file in package.raw_files:
+    for file in files:
         if file["provider"]:
-            names = ("provider", "provenance_class", "publisher", "republished_by", "licence")
-            sources.setdefault(tuple(file[name] for name in names), []).append(file)
-    with (package.folder / OBSERVATIONS).open(encoding="utf-8", newline="") as rows:
-        observations = list(csv.reader(rows))
+            sources.setdefault(tuple(file[name] for name in SOURCE), []).append(file)
+    citations = {tuple(file[name] for name in CITED) for file in files if file["citation_en"]}
+    with (folder / OBSERVATIONS).open(encoding="utf-8", newline="") as counts:
+        observations = list(csv.reader(counts))
     text = _filled(
         "README.template.md",
         title=cited["title"],
@@ -236,29 +245,23 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
         statements=rights.STATEMENTS,
         signature=signature,
         form=rights.FORM.format(manifest=package.manifest),
-        drawing=programs.drawing(package.folder),
+        drawing=programs.drawing(folder),
         overview={
             name: text
             for name, text in OVERVIEW.items()
-            if name in WRITTEN_LAST or (package.folder / name).exists()
+            if name in WRITTEN_LAST or (folder / name).exists()
         },
-        files=package.raw_files,
-        absent=[file for file in package.raw_files if not file["is_included"]],
-        restricted=[file for file in package.raw_files if file["is_restricted"]],
+        files=files,
+        absent=[file for file in files if not file["is_included"]],
+        restricted=[file for file in files if file["is_restricted"]],
         sources=sources,
-        citations=sorted(
-            {
-                tuple(file[name] for name in CITED)
-                for file in package.raw_files
-                if file["citation_en"]
-            }
-        ),
+        citations=sorted(citations),
         observations=observations,
         python=platform.python_version(),
         permutations=package.permutations,
-        exhibits=exhibits_of(package.release),
+        exhibits=package.exhibits,
     )
-    (package.folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def exhibits_of(release: Path) -> list[Exhibit]:
@@ -273,7 +276,7 @@ def exhibits_of(release: Path) -> list[Exhibit]:
         return exhibits(connection)
 
 
-def exhibits(connection: duckdb.DuckDBPyConnection) -> list[Exhibit]:
+def exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
     """Return the printed tables of an open release, the figures of the study, and its verdicts."""
     printed = [
         Exhibit(name, f"rpt_{table_id}", f"{table_id}.tex")
@@ -305,18 +308,15 @@ def require_package(folder: Path) -> None:
         If data/raw_files.csv lacks a column or names a file outside, or the release is none.
     """
     with (folder / RAW_FILES).open(encoding="utf-8", errors="replace", newline="") as file:
-        missing = {*RAW_COLUMNS} - {*next(csv.reader(file), [])}
+        missing = sorted({*RAW_COLUMNS} - {*next(csv.reader(file), [])})
     if missing:
         raise ReplicationError(
-            f"{RAW_FILES}: no column {', no column '.join(sorted(missing))}. It is no such package."
+            f"{RAW_FILES}: no column {', no column '.join(missing)}. It is no such package."
         )
     root = (folder / RAW).resolve()
-    if outside := [
-        row["path"]
-        for row in read_raw_files(folder)
-        if not (root / row["path"]).resolve().is_relative_to(root)
-    ]:
-        raise ReplicationError(f"{RAW_FILES}: {outside[0]} leads out of the package.")
+    for row in read_raw_files(folder):
+        if not (root / row["path"]).resolve().is_relative_to(root):
+            raise ReplicationError(f"{RAW_FILES}: {row['path']} leads out of the package.")
     try:
         databases.read(folder / RELEASE)
     except databases.DatabaseError as error:
@@ -325,22 +325,28 @@ def require_package(folder: Path) -> None:
 
 def read_raw_files(folder: Path) -> list[dict[str, str]]:
     """Return the rows of data/raw_files.csv of an unpacked package."""
-    with (folder / RAW_FILES).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return rows.read(folder / RAW_FILES)
 
 
-def _query(exhibit: Exhibit) -> str:
-    return f"from reports.{exhibit.table} order by all"
+def _queries(shown: list[Exhibit]) -> dict[str, str]:
+    """Return the query of each exhibit that is a CSV file, by its name."""
+    files = {Path(exhibit.output): exhibit.table for exhibit in shown}
+    return {
+        path.stem: f"from reports.{table} order by all"
+        for path, table in files.items()
+        if path.suffix == ".csv"
+    }
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target)
 
 
 def _require_the_deliveries(manifest: Manifest, extracts: Path) -> None:
     found = fingerprint.delivery_hashes(extracts)
-    if found != manifest.delivery_hashes:
-        differ = sorted(
-            name
-            for name in found.keys() | manifest.delivery_hashes.keys()
-            if found.get(name) != manifest.delivery_hashes.get(name)
-        )
+    differ = sorted({name for name, _ in found.items() ^ manifest.delivery_hashes.items()})
+    if differ:
         raise ReplicationError(
             f"{extracts}: not the files that release {manifest.release_id} was made of;"
             f" {len(differ)} differ, such as {differ[0]}. Set EXTRACTS_DIR to the folder of"
@@ -353,18 +359,10 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
     root = settings.project_root()
     folder.mkdir()
     git = ["git", "-C", str(root)]
-    is_known = manifest.git_commit and not manifest.git_commit.endswith("+")
-    if (
-        is_known
-        and not subprocess.run(
-            [*git, "cat-file", "-e", f"{manifest.git_commit}^{{commit}}"], check=False
-        ).returncode
-    ):
-        archive = subprocess.run(
-            [*git, "archive", manifest.git_commit, "--", *NEEDED_BY_A_RUN],
-            capture_output=True,
-            check=True,
-        )
+    # a commit with + is none, as files differed from it
+    of_commit = [*git, "archive", manifest.git_commit or "+", "--", *NEEDED_BY_A_RUN]
+    archive = subprocess.run(of_commit, capture_output=True, check=False)
+    if not archive.returncode:
         subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
         return
     if manifest.fingerprint != fingerprint.of(manifest.delivery_hashes):
@@ -381,61 +379,68 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
         )
     for name in listed.stdout.decode().split("\0"):
         if name and (root / name).is_file():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root / name, target)
+            _copy(root / name, folder / name)
 
 
-def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[dict[str, Any]]:
+def _raw_files(
+    connection: DuckDBPyConnection, extracts: Path, with_restricted: bool
+) -> list[dict[str, Any]]:
     """Return the delivered files with what their providers declare."""
-    with reading(release) as connection:
-        deliveries = duckdb_client.rows(
-            connection,
-            "select file_path, coalesce(provider, '') as provider, record_count,"
-            " coalesce(provenance_class, 'not declared') as provenance_class, coalesce(publisher,"
-            " '') as publisher, coalesce(republished_by, '') as republished_by, coalesce(licence,"
-            " '') as licence, coalesce(citation_en, '') as citation_en, coalesce(citation_zh, '')"
-            " as citation_zh, coalesce(source_link, '') as address, coalesce(cast(accessed_on as"
-            f" varchar), '') as accessed, {terms.MAY_BE_PASSED_ON} as may_be_passed_on from"
-            " marts.fct_deliveries order by delivery_number",
-        )
+    deliveries = duckdb_client.rows(
+        connection,
+        f"""
+        select
+            file_path,
+            coalesce(provider, '') as provider,
+            coalesce(record_count, 0) as records,
+            coalesce(provenance_class, 'not declared') as provenance_class,
+            coalesce(publisher, '') as publisher,
+            coalesce(republished_by, '') as republished_by,
+            coalesce(licence, '') as licence,
+            coalesce(citation_en, '') as citation_en,
+            coalesce(citation_zh, '') as citation_zh,
+            coalesce(source_link, '') as address,
+            coalesce(cast(accessed_on as varchar), '') as accessed,
+            {terms.MAY_BE_PASSED_ON} as may_be_passed_on
+        from marts.fct_deliveries
+        order by delivery_number
+        """,
+    )
     files = []
     for path, digest in fingerprint.delivery_hashes(extracts).items():
         # a member of an archive has the path of the archive before its own
-        rows = [
-            row
-            for row in deliveries
-            if row["file_path"] == path or row["file_path"].startswith(f"{path}/")
-        ]
+        parts = [row for row in deliveries if f"{row['file_path']}/".startswith(f"{path}/")]
         # the description of the set is the maker's own; what nobody declared is nobody's to pass on
         allowed = path == DESCRIPTION or (
-            bool(rows) and all(row["may_be_passed_on"] for row in rows)
+            bool(parts) and all(row["may_be_passed_on"] for row in parts)
         )
-        first = rows[0] if rows else dict.fromkeys(RAW_COLUMNS, "")
-        whence = first["address"] or first["republished_by"] or first["publisher"] or "its provider"
+        file = dict.fromkeys(RAW_COLUMNS, "") | {key: parts[0][key] for key in DECLARED if parts}
+        whence = file["address"] or file["republished_by"] or file["publisher"] or "its provider"
+        obtain = ("in this package", "在本复现包内")
+        if not allowed:
+            obtain = (
+                f"from {whence}: the file with this SHA-256",
+                f"向{whence}获取：SHA-256与此相同的文件",
+            )
         files.append(
-            {name: value for name, value in first.items() if name in RAW_COLUMNS}
-            | {
+            {
+                **file,
                 "path": f"{extracts.name}/{path}",
                 "sha256": digest,
                 "bytes": (extracts / path).stat().st_size,
-                "records": sum(row["record_count"] or 0 for row in rows),
-                "provenance_class": ", ".join(sorted({row["provenance_class"] for row in rows})),
+                "records": sum(row["records"] for row in parts),
+                "provenance_class": ", ".join(sorted({row["provenance_class"] for row in parts})),
                 "is_restricted": not allowed,
                 "is_included": allowed or with_restricted,
-                "how_to_obtain_en": (
-                    "in this package" if allowed else f"from {whence}: the file with this SHA-256"
-                ),
-                "how_to_obtain_zh": (
-                    "在本复现包内" if allowed else f"向{whence}获取：SHA-256与此相同的文件"
-                ),
+                "how_to_obtain_en": obtain[0],
+                "how_to_obtain_zh": obtain[1],
             }
         )
     return files
 
 
-def _write_log(release: Path, manifest: Manifest, folder: Path) -> None:
-    """Copy the log of the extract set, and the rows of the deliveries that are no longer in the folder."""
+def _write_log(manifest: Manifest, folder: Path) -> None:
+    """Copy the log of the extract set, and the rows of deliveries that are replaced."""
     landing = settings.landing_dir()
     events = log.read(landing, manifest.extract_set)
     if not events:
@@ -443,46 +448,36 @@ def _write_log(release: Path, manifest: Manifest, folder: Path) -> None:
     present = set(manifest.delivery_hashes.values())
     for event in events:
         if event["event"] == "delivered" and event["delivery_id"] not in present:
-            rows = folder / event["store_key"]
-            if (landing / event["store_key"]).is_dir() and not rows.exists():
-                shutil.copytree(landing / event["store_key"], rows)
-    files = {
-        name: digest
-        for name, digest in landed.recorded(landing).items()
-        if (folder / name).is_file()
-    }
+            stored = landing / event["store_key"]
+            if stored.is_dir():
+                shutil.copytree(stored, folder / event["store_key"], dirs_exist_ok=True)
+    recorded = landed.recorded(landing).items()
+    files = {name: digest for name, digest in recorded if (folder / name).is_file()}
     log.append(folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}})
 
 
-def _allowed_keys(package: Package) -> set[str]:
+def _allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozenset[str]:
     """Return the folders of the landing store that may be passed on."""
-    with reading(package.release) as connection:
-        rows = connection.execute(
-            f"select delivery_number from marts.fct_deliveries where {terms.MAY_BE_PASSED_ON}"
-        ).fetchall()
-    numbers = {number for (number,) in rows}
-    events = log.read(package.folder / LANDING, package.manifest.extract_set)
-    return {
+    query = f"select delivery_number from marts.fct_deliveries where {terms.MAY_BE_PASSED_ON}"
+    numbers = {number for (number,) in connection.execute(query).fetchall()}
+    events = log.read(settings.landing_dir(), manifest.extract_set)
+    return frozenset(
         event["store_key"]
         for event in events
         if event["number"] in numbers and "store_key" in event
-    }
+    )
 
 
 def _write_run(package: Package, extracts: str) -> None:
-    queries = {
-        Path(exhibit.output).stem: _query(exhibit)
-        for exhibit in exhibits_of(package.release)
-        if exhibit.output.endswith(".csv")
-    }
-    values = {
-        "folder": shlex.quote(extracts),
-        "permutations": package.permutations,
-        "queries": queries,
-        "figures": [figure for _, figure in study.declared("FIGURES", {}).values()],
-    }
     path = package.folder / "run.sh"
-    path.write_text(_filled("run.sh", **values), encoding="utf-8")
+    text = _filled(
+        "run.sh",
+        folder=shlex.quote(extracts),
+        permutations=package.permutations,
+        queries=_queries(package.exhibits),
+        figures=[figure for _, figure in study.declared("FIGURES", {}).values()],
+    )
+    path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
 
 
@@ -495,28 +490,18 @@ def _filled(name: str, **values: Any) -> str:
     return environment.from_string((HERE / name).read_text(encoding="utf-8")).render(values)
 
 
-def write_rows(path: Path, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
-    """Write rows by column name."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def machine() -> dict[str, str]:
     """Return processor, threads, memory, system and Python of this machine, without its name."""
-    info = Path("/proc/cpuinfo")
-    models = (
-        re.findall(r"^model name\s*: (.+)$", info.read_text(encoding="utf-8"), re.MULTILINE)
-        if info.exists()
-        else []
-    )
+    processor, info = platform.processor(), Path("/proc/cpuinfo")
+    if info.exists():
+        model = re.search(r"^model name\s*: (.+)$", info.read_text(encoding="utf-8"), re.MULTILINE)
+        processor = model[1] if model else processor
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
     except OSError:
         system = platform.mac_ver()[0] or platform.version()
     return {
-        "processor": f"{models[0] if models else platform.processor()} ({platform.machine()})",
+        "processor": f"{processor} ({platform.machine()})",
         "threads": str(os.cpu_count()),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{system}, {platform.system()} {platform.release()}",

@@ -18,9 +18,7 @@ DOC = re.compile(r"{{ *doc\('(\w+)'\) *}}")
 
 
 def listed(folder: Path) -> list[dict[str, str]]:
-    """Return the programs of an unpacked package by COLUMNS.
-
-    Run.sh, each model with its table, and each room.
+    """Return run.sh, the models and the modules of an unpacked package by COLUMNS.
 
     A description is the one that the code itself has: of a model in the YAML beside it, of a module
     its docstring.
@@ -57,9 +55,9 @@ def models(folder: Path) -> list[Path]:
 
 
 def drawing(folder: Path) -> list[dict[str, Any]]:
-    """Return the programs that draw random numbers.
+    """Return the programs that draw random numbers, with seed and description.
 
-    Program, seed (None where its text has none), description.
+    The seed is None where the text of a program has none.
 
     `ai-manufacturing synthetic` is none of them: what it drew is delivered.
     """

@@ -1,4 +1,4 @@
-"""The programs of a package, run in its folder, and what differs then from what the package says."""
+"""The run of a package in its folder, and how its results differ from the package."""
 
 import csv
 import importlib.metadata
@@ -100,8 +100,6 @@ def run(folder: Path, new_environment: bool) -> Run:
 
 def differences(folder: Path, release: Path | None = None) -> list[str]:
     """Return what differs between a package and its run, one line each.
-
-    None if all numbers are the same.
 
     Parameters
     ----------

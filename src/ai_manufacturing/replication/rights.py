@@ -1,16 +1,18 @@
-"""Statements about rights to the data, in the words of the data editors' template.
+"""Statements about rights to the data, which a person signs and no program.
 
-A person signs them, no program.
+Their words are those of the data editors' template.
 """
 
 import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
 import yaml
+from pydantic import AfterValidator, ValidationError
 
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.replication.errors import ReplicationError
+from ai_manufacturing.system.declared import Declared, Text, faults
 
 # https://social-science-data-editors.github.io/template_README/, version 1.1
 STATEMENTS = {
@@ -18,10 +20,8 @@ STATEMENTS = {
         "I certify that the author(s) of the manuscript have legitimate access to and permission to"
         " use the data used in this manuscript."
     ),
-    "may_publish": (
-        "I certify that the author(s) of the manuscript have documented permission to"
-        " redistribute/publish the data contained within this replication package."
-    ),
+    "may_publish": "I certify that the author(s) of the manuscript have documented permission to"
+    " redistribute/publish the data contained within this replication package.",
 }
 FORM = """\
 extract_set: {manifest.extract_set}
@@ -32,11 +32,17 @@ may_use:       # yes, if you certify the first statement
 may_publish:   # yes, if you certify the second"""
 
 
-class Signature(NamedTuple):
-    """Who certifies which of STATEMENTS, and when."""
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
-    name: str
-    date: str
+
+class Signature(Declared):
+    """Who certifies which of STATEMENTS, for which release, and when."""
+
+    extract_set: Text
+    release: Text
+    name: Annotated[Text, AfterValidator(_one_line)]
+    date: datetime.date
     may_use: bool
     may_publish: bool
 
@@ -55,23 +61,17 @@ def read(path: Path, manifest: Manifest) -> Signature:
         raise ReplicationError(
             f"{path}: cannot be read as YAML ({str(error).splitlines()[0]})."
         ) from error
-    form = FORM.format(manifest=manifest)
-    if not isinstance(answers, dict) or {*answers} != {*yaml.safe_load(form)}:
-        raise ReplicationError(f"{path}: not the form of a signature. Fill this in:\n{form}")
-    if (answers["extract_set"], str(answers["release"])) != (
-        manifest.extract_set,
-        manifest.release_id,
-    ):
+    form = f"Fill this in:\n{FORM.format(manifest=manifest)}"
+    if not isinstance(answers, dict):
+        raise ReplicationError(f"{path}: not the form of a signature. {form}")
+    try:
+        signature = Signature.model_validate(answers)
+    except ValidationError as error:
+        raise ReplicationError("\n".join(faults(error, answers, str(path), form))) from error
+    signed, release = (signature.release, signature.extract_set), manifest.release_id
+    if signed != (release, manifest.extract_set):
         raise ReplicationError(
-            f"{path}: signed for release {answers['release']} of {answers['extract_set']}, and this"
-            f" is release {manifest.release_id} of {manifest.extract_set}. Who signs, signs for"
-            " each release."
+            f"{path}: signed for release {' of '.join(signed)}, and this is release {release} of"
+            f" {manifest.extract_set}. Who signs, signs for each release."
         )
-    name, date = answers["name"], answers["date"]
-    if not (isinstance(name, str) and name.strip() and isinstance(date, datetime.date)):
-        raise ReplicationError(f"{path}: name and date (YYYY-MM-DD) of who signs are needed.")
-    if not all(isinstance(answers[key], bool) for key in STATEMENTS):
-        raise ReplicationError(f"{path}: {' and '.join(STATEMENTS)} are yes or no.")
-    return Signature(
-        " ".join(name.split()), date.isoformat(), *(answers[key] for key in STATEMENTS)
-    )
+    return signature

@@ -1,6 +1,6 @@
-"""Metadata of a package in RO-Crate 1.1 (https://w3id.org/ro/crate/1.1).
+"""Metadata of a package in RO-Crate 1.1: JSON-LD with a node per file.
 
-JSON-LD with a node per file.
+https://w3id.org/ro/crate/1.1
 """
 
 import json
@@ -17,6 +17,7 @@ from ai_manufacturing.system import integrity
 
 NAME = contents.CRATE
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
+IDENTIFIERS = {"url": "url", "identifier": "doi"}  # of the paper, where its citation has them
 TYPES = {
     ".md": "text/markdown",
     ".duckdb": "application/vnd.duckdb",
@@ -26,10 +27,7 @@ TYPES = {
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Write ro-crate-metadata.json.
-
-    The root with licence, authors and references, and the files outside the code.
-    """
+    """Write ro-crate-metadata.json: the package as a whole, and each file outside the code."""
     cited = yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))
     paper = cited["references"][0]
     raw = {f"{contents.RAW}/{row['path']}": row for row in contents.read_raw_files(folder)}
@@ -38,7 +36,6 @@ def write(folder: Path, manifest: Manifest) -> None:
         for name in rules.files(folder)
         if not name.startswith(f"{contents.CODE}/") and name != NAME
     ]
-    authors = [{"@id": "#makers", "@type": "Organization", "name": cited["authors"][0]["name"]}]
     root = {
         "@id": "./",
         "@type": "Dataset",
@@ -48,7 +45,7 @@ def write(folder: Path, manifest: Manifest) -> None:
         "datePublished": manifest.published_at,
         "version": manifest.release_id,
         "license": {"@id": terms.DATA_LICENCE},
-        "author": [{"@id": author["@id"]} for author in authors],
+        "author": [{"@id": "#makers"}],
         "isBasedOn": {"@id": "#paper"},
         "mainEntity": {"@id": "run.sh"},
         "hasPart": [{"@id": name} for name in [*names, f"{contents.CODE}/"]],
@@ -61,17 +58,13 @@ def write(folder: Path, manifest: Manifest) -> None:
             "about": {"@id": "./"},
         },
         root,
-        *authors,
+        {"@id": "#makers", "@type": "Organization", "name": cited["authors"][0]["name"]},
         {
             "@id": "#paper",
             "@type": "ScholarlyArticle",
             "name": paper["title"],
             "datePublished": str(paper.get("date-published", paper["year"])),
-            **{
-                to: paper[key]
-                for to, key in {"url": "url", "identifier": "doi"}.items()
-                if key in paper
-            },
+            **{name: paper[key] for name, key in IDENTIFIERS.items() if key in paper},
             "isPartOf": paper["journal"],
             "author": [
                 f"{author['family-names']} {author['given-names']}" for author in paper["authors"]
@@ -107,7 +100,8 @@ def _file(folder: Path, name: str, raw: dict[str, str] | None) -> dict[str, Any]
             "creditText": raw["citation_en"],
             "publisher": raw["publisher"],
         }
-        node |= {"url": raw["address"]} if raw["address"] else {}
+        if raw["address"]:
+            node["url"] = raw["address"]
     elif name == "run.sh":
         node["license"] = {"@id": "LICENSE"}
     return node

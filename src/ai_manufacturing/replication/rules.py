@@ -1,4 +1,4 @@
-"""Rules that journals and data editors publish for replication packages, and whether a package keeps them."""
+"""Rules that journals and data editors publish, and whether a package keeps them."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import yaml
 
 from ai_manufacturing import terms
-from ai_manufacturing.replication import contents, programs, rerun, rights
+from ai_manufacturing.replication import contents, programs, rerun, rights, rows
 from ai_manufacturing.system import integrity
 
 FILE_LIMIT, PACKAGE_LIMIT = 2 * 10**9, 30 * 10**9
@@ -22,7 +22,9 @@ TEXTS = (*PROGRAMS, ".md", ".csv", ".json", ".tex", ".txt", ".log", ".cff", ".ht
 HOME = re.compile(r"(?<![\w.])(?:/home/|/Users/|/root/|[A-Z]:\\\\?Users\\)[\w.]+")
 ADDRESS = re.compile(r"\b[\w.%+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b")
 IDENTITY = re.compile(
-    r"(?<![0-9A-Za-z])[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx](?![0-9A-Za-z])"
+    r"(?<![0-9A-Za-z])[1-9]\d{5}"
+    r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])"
+    r"\d{3}[\dXx](?![0-9A-Za-z])"
 )
 # GB 11643: weights of the first seventeen digits, and the check character by the remainder.
 WEIGHTS, CHECK = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"
@@ -44,7 +46,8 @@ NAMED = re.compile(r"`((?:code|data|output|logs)(?:/[\w*-][\w.*-]*)*|[A-Z][A-Z_]
 ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
 # A file of a repository at a commit, which does not change under its address.
 FIXED = re.compile(
-    r"https?://(?!github\.com/)\S+|https://github\.com/[^/\s]+/[^/\s]+/(?:blob|tree|raw)/[0-9a-f]{40}/\S+"
+    r"https?://(?!github\.com/)\S+"
+    r"|https://github\.com/[^/\s]+/[^/\s]+/(?:blob|tree|raw)/[0-9a-f]{40}/\S+"
 )
 FACTS = ("processor", "memory", "system", "run time")
 
@@ -76,9 +79,8 @@ def write(checked: list[Checked], path: Path) -> None:
         writer.writerow(["rule", "published_by", "is_kept", "faults"])
         for rule, faults in checked:
             more = [f"{len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-            writer.writerow(
-                [rule.name, rule.published_by, not faults, "; ".join([*faults[:SHOWN], *more])]
-            )
+            shown = "; ".join([*faults[:SHOWN], *more])
+            writer.writerow([rule.name, rule.published_by, not faults, shown])
 
 
 def files(folder: Path) -> list[str]:
@@ -89,7 +91,9 @@ def files(folder: Path) -> list[str]:
 
 def _sizes(folder: Path) -> Iterator[str]:
     sizes = {name: (folder / name).stat().st_size for name in files(folder)}
-    yield from (f"{name} has {size:,} bytes" for name, size in sizes.items() if size > FILE_LIMIT)
+    for name, size in sizes.items():
+        if size > FILE_LIMIT:
+            yield f"{name} has {size:,} bytes"
     if sum(sizes.values()) > PACKAGE_LIMIT:
         yield f"the package has {sum(sizes.values()):,} bytes"
 
@@ -135,11 +139,9 @@ def _personal(folder: Path) -> Iterator[str]:
     for name, text in _texts(folder, TEXTS):
         if not name.startswith(f"{contents.CODE}/"):
             yield from (f"{name}: {address}" for address in sorted({*ADDRESS.findall(text)}))
-        yield from (
-            f"{name}: {number}"
-            for number in sorted({*IDENTITY.findall(text)})
-            if _is_identity(number)
-        )
+        for number in sorted({*IDENTITY.findall(text)}):
+            if _is_identity(number):
+                yield f"{name}: {number}"
 
 
 def _is_identity(number: str) -> bool:
@@ -154,11 +156,9 @@ def _readme_text(folder: Path) -> str:
 
 def _readme(folder: Path) -> Iterator[str]:
     text = _readme_text(folder)
-    yield from (
-        f"README.md has no section {section}"
-        for section in SECTIONS
-        if f"\n## {section}\n" not in text
-    )
+    for section in SECTIONS:
+        if f"\n## {section}\n" not in text:
+            yield f"README.md has no section {section}"
 
 
 def _listed(folder: Path) -> Iterator[str]:
@@ -193,23 +193,16 @@ def _paper(folder: Path) -> Iterator[str]:
 
 
 def _programs(folder: Path) -> Iterator[str]:
-    path, rows = folder / programs.PROGRAMS, {}
+    path, listed = folder / programs.PROGRAMS, {}
     if path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = {row.get("program", ""): row.get("description") for row in csv.DictReader(file)}
-    yield from (
-        f"{name} is in no row of {programs.PROGRAMS}, or without what it makes"
-        for name in (
-            "run.sh",
-            *(path.relative_to(folder).as_posix() for path in programs.models(folder)),
-        )
-        if not rows.get(name)
-    )
-    yield from (
-        f"{programs.PROGRAMS} lists {name}, which is not here"
-        for name in rows
-        if not (folder / name).is_file()
-    )
+        listed = {row.get("program", ""): row.get("description") for row in rows.read(path)}
+    models = (model.relative_to(folder).as_posix() for model in programs.models(folder))
+    for name in ("run.sh", *models):
+        if not listed.get(name):
+            yield f"{name} is in no row of {programs.PROGRAMS}, or without what it makes"
+    for name in listed:
+        if not (folder / name).is_file():
+            yield f"{programs.PROGRAMS} lists {name}, which is not here"
     text = _readme_text(folder)
     for row in programs.drawing(folder):
         if row["seed"] is None or f"| `{row['program']}` | {row['seed']} |" not in text:
@@ -225,9 +218,9 @@ def _data_licence(folder: Path) -> Iterator[str]:
     path = folder / terms.DATA_LICENCE
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     providers = sorted({row["provider"] for row in contents.read_raw_files(folder)} - {""})
-    yield from (
-        f"{path.name} does not name {name}" for name in providers if f"| {name} |" not in text
-    )
+    for name in providers:
+        if f"| {name} |" not in text:
+            yield f"{path.name} does not name {name}"
     try:
         graph = json.loads((folder / contents.CRATE).read_text(encoding="utf-8"))["@graph"]
         licences = [node["license"] for node in graph if node["@id"] == "./"]
@@ -238,32 +231,28 @@ def _data_licence(folder: Path) -> Iterator[str]:
 
 
 def _licence(folder: Path) -> Iterator[str]:
-    yield from (
-        f"there is no {name}"
-        for name in ("LICENSE", "CITATION.cff")
-        if not (folder / name).is_file()
-    )
+    for name in ("LICENSE", "CITATION.cff"):
+        if not (folder / name).is_file():
+            yield f"there is no {name}"
 
 
 def _cited(folder: Path) -> Iterator[str]:
     for row in contents.read_raw_files(folder):
-        if row["provider"] and not (
-            row["citation_en"] and row["citation_zh"] and row["provenance_class"]
-        ):
-            yield f"{row['path']}: no citation or no provenance class"
-        if row["provider"] and row["provenance_class"] != "generated":
-            if not FIXED.fullmatch(row["address"]):
-                yield (
-                    f"{row['path']}: no address, or none with commit and path"
-                    f" ({row['address'] or 'none'})"
-                )
+        if not row["provider"]:
+            continue
+        path, address = row["path"], row["address"]
+        if not all(row[name] for name in contents.CITED[:3]):
+            yield f"{path}: no citation or no provenance class"
+        if row["provenance_class"] != "generated":
+            if not FIXED.fullmatch(address):
+                yield f"{path}: no address, or none with commit and path ({address or 'none'})"
             if not re.fullmatch(r"\d{4}-\d\d-\d\d", row["accessed"]):
-                yield f"{row['path']}: no date of access"
+                yield f"{path}: no date of access"
 
 
 def _restricted(folder: Path) -> Iterator[str]:
-    rows = contents.read_raw_files(folder)
-    closed = {row["sha256"]: row["path"] for row in rows if row["is_restricted"] == "True"}
+    raw_files = contents.read_raw_files(folder)
+    closed = {row["sha256"]: row["path"] for row in raw_files if row["is_restricted"] == "True"}
     if not closed:
         return
     for name in files(folder):
@@ -274,10 +263,8 @@ def _restricted(folder: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as private:
         # what a copy that may be passed on has not
         held = terms.public_copy(folder / contents.RELEASE, Path(private) / "public.duckdb")
-    tables = dict.fromkeys(row["table_name"] for row in held)
-    yield from (
-        f"{contents.RELEASE} holds {table}, with values of restricted files" for table in tables
-    )
+    for table in dict.fromkeys(row["table_name"] for row in held):
+        yield f"{contents.RELEASE} holds {table}, with values of restricted files"
     if (held or (folder / contents.WITHHELD).is_file()) and (folder / contents.PANEL).is_file():
         yield f"{contents.PANEL} has values of restricted files"
 

@@ -84,11 +84,12 @@ def faults(error: ValidationError, values: Mapping[str, Any], file: str, way_out
         if isinstance(entries, list) and isinstance(entry := entries[place[1]], Mapping):
             where += f", {place[0].removesuffix('s')} {entry.get('name', '?')}"
             place = place[2:]
-        found.setdefault(where, []).append(_in_words(".".join(map(str, place)), one))
+        found.setdefault(where, []).append(in_words(".".join(map(str, place)), one))
     return [f"{where}: {'; '.join(wrong)}. {way_out}" for where, wrong in found.items()]
 
 
-def _in_words(place: str, fault: ErrorDetails) -> str:
+def in_words(place: str, fault: ErrorDetails) -> str:
+    """Return a fault at a place of a file as a part of a sentence."""
     value, what = fault["input"], fault["msg"]
     if fault["type"] == "missing":
         return f"{place} is missing"

@@ -25,10 +25,7 @@ IN_BRACKETS = (" ({})", "（{}）")
 
 
 class TableError(Exception):
-    """A table, reading, error or number of decimals that does not exist.
-
-    The message names the choices.
-    """
+    """A table, reading or error that does not exist; the message names the choices."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ class Column:
     has_substitutes: bool
 
     def tag(self, language: str) -> str:
-        """Return what notes call the column: its number, and the reading unless it is the default."""
+        """Return the column's number for notes, and its reading unless it is the default."""
         return f"({self.number}{self._reading(language)})"
 
     def title(self, language: str) -> str:
@@ -194,19 +191,11 @@ class PaperTable:
         Raises
         ------
         TableError
-            If a choice does not exist.
+            If a reading or an error does not exist.
         """
         if unknown := [error for error in errors if error not in ERRORS]:
             raise TableError(
                 f"{unknown[0]!r} is no error. Choose from {', '.join(ERRORS)}, or {NO_ERRORS}."
-            )
-        if language not in LANGUAGES:
-            raise TableError(
-                f"{language!r} is no language of the tables. Choose from {', '.join(LANGUAGES)}."
-            )
-        if decimals not in DECIMALS:
-            raise TableError(
-                f"{decimals} decimals are not offered. Choose from {', '.join(map(str, DECIMALS))}."
             )
         columns = self._columns(readings)
         place = LANGUAGES.index(language)
@@ -216,16 +205,19 @@ class PaperTable:
             for number, line in self.lines.items()
             if line.kind not in hidden and any(number in column.cells for column in columns)
         ]
-        has_substitutes = any(column.has_substitutes for column in columns)
-        keys = ("table_synthetic", *(("table_substitutes",) if has_substitutes else ()))
+        keys = ["table_synthetic"]
+        if any(column.has_substitutes for column in columns):
+            keys.append("table_substitutes")
         marks = [self.said[key][place] for key in keys if key in self.said]
+        title = self.title[place]
+        if marks:
+            title += IN_BRACKETS[place].format(COMMAS[language].join(marks))
         return Printed(
             table_id=self.table_id,
             language=language,
             decimals=decimals,
             name=self.name[place],
-            title=self.title[place]
-            + (IN_BRACKETS[place].format(COMMAS[language].join(marks)) if marks else ""),
+            title=title,
             columns=columns,
             rows=rows,
             notes=self._notes(columns, errors, place),
@@ -250,7 +242,7 @@ class PaperTable:
         return [known[name] for name in readings]
 
     def _notes(self, columns: Sequence[Column], errors: Sequence[str], place: int) -> list[str]:
-        """Return the notes: of the set, of errors and stars, and each text of columns once, with its columns."""
+        """Return the notes on set, errors and stars, then each text with its columns."""
         language = LANGUAGES[place]
         said: dict[str, dict[str, list[str]]] = {}
         for error in (None, *ERRORS):
@@ -322,3 +314,7 @@ class Printed:
     def text(self, cell: Cell | None) -> str:
         """Return a cell as printed; nothing where the column has no such line."""
         return "" if cell is None else cell.text(self.language, self.decimals)
+
+    def texts(self, line: Row) -> list[str]:
+        """Return the cells of a line as printed."""
+        return [self.text(cell) for cell in line.cells]

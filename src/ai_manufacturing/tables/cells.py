@@ -3,9 +3,9 @@
 from itertools import groupby
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection
 
-from ai_manufacturing.releases.origin import SYNTHETIC, Origin, origin_of
+from ai_manufacturing.releases.origin import SYNTHETIC, origin_of
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
 from ai_manufacturing.text import MARK, Catalogue, Words
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 """A row of rpt_table_cells."""
 
 
-def names(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+def names(connection: DuckDBPyConnection) -> dict[str, str]:
     """Return the names of the printed tables of a release or a built warehouse, by id."""
     named = connection.execute(
         "select distinct c.table_id, l.label_en from reports.rpt_table_cells as c inner join"
@@ -28,24 +28,32 @@ def names(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return dict(named)
 
 
-def read(connection: duckdb.DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTable]:
+def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTable]:
     """Return the paper's tables, by name.
 
     Parameters
     ----------
-    connection : duckdb.DuckDBPyConnection
+    connection : DuckDBPyConnection
         Open on a release or a built warehouse.
     text : Catalogue
         Words of the tables, with the labels of the same file.
     """
+    said = _said(connection, text)
     cells = duckdb_client.rows(
         connection,
-        "select c.*, rtrim(d.description_en, '.') as heading_en, d.description_zh as heading_zh"
-        " from reports.rpt_table_cells as c inner join marts.data_dictionary as d on d.table_name ="
-        " concat('rpt_', c.table_id) and d.column_name = concat('column_', c.column_number) order"
-        " by c.table_id, c.column_number, c.specification_order, c.line_number",
+        """
+        select
+            c.*,
+            rtrim(d.description_en, '.') as heading_en,
+            d.description_zh as heading_zh
+        from reports.rpt_table_cells as c
+        inner join marts.data_dictionary as d
+            on
+                d.table_name = concat('rpt_', c.table_id)
+                and d.column_name = concat('column_', c.column_number)
+        order by c.table_id, c.column_number, c.specification_order, c.line_number
+        """,
     )
-    said = _said(origin_of(connection), text)
     tables = {}
     for name, of_table in groupby(cells, key=lambda row: row["table_id"]):
         rows = [*of_table]
@@ -69,15 +77,14 @@ def read(connection: duckdb.DuckDBPyConnection, text: Catalogue) -> dict[str, Pa
     return tables
 
 
-def _said(origin: Origin | None, text: Catalogue) -> dict[str, Words]:
+def _said(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
     """Return the sentences that every table of an extract set has."""
-    is_synthetic = origin is not None and origin.kind == SYNTHETIC
-    mark = "table_mark_synthetic" if is_synthetic else "table_mark_delivered"
+    extract_set, kind = origin_of(connection) or ("", "delivered")
     keys = [*(f"table_{error}" for error in ERRORS), "table_stars", "table_substitutes"]
-    return {
-        "table_mark": text.words(mark, set=origin.extract_set if origin else ""),
-        **{key: text.words(key) for key in [*keys, *(["table_synthetic"] if is_synthetic else [])]},
-    }
+    if kind == SYNTHETIC:
+        keys.append("table_synthetic")
+    mark = text.words(f"table_mark_{kind}", set=extract_set)
+    return {"table_mark": mark, **{key: text.words(key) for key in keys}}
 
 
 def _column(rows: list[Row], text: Catalogue) -> Column:
@@ -97,15 +104,12 @@ def _column(rows: list[Row], text: Catalogue) -> Column:
             first["covariance"]
         )
         notes.append(Note(None, text.texts["table_errors"], words))
-    missing = {
-        Note(
-            errors[row["line_kind"]],
-            (_missing(row),) * 2,
-            _sentences(row["reason"], row["reason_zh"], text),
-        ): None
-        for row in rows
-        if row["reason"] is not None and row["line_kind"] in errors
-    }
+    for row in rows:
+        if row["reason"] is not None and row["line_kind"] in errors:
+            why = _sentences(row["reason"], row["reason_zh"], text)
+            note = Note(errors[row["line_kind"]], (_missing(row),) * 2, why)
+            if note not in notes:
+                notes.append(note)
     return Column(
         specification_id=first["specification_id"],
         number=first["column_number"],
@@ -117,7 +121,7 @@ def _column(rows: list[Row], text: Catalogue) -> Column:
             for row in rows
             if row["line_kind"] not in PROSE
         },
-        notes=[*notes, *missing],
+        notes=notes,
         has_substitutes=has_substitutes,
     )
 

@@ -1,39 +1,49 @@
-"""A printed table as Markdown, HTML, LaTeX, an Excel workbook or a Word document."""
+"""The formats of exports: their names, the endings of their files, and who writes them.
+
+A format writes one printed table of the paper, or the rows of panel, estimates and dictionary, or
+both.
+"""
 
 import io
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import docx
-import xlsxwriter
-from docx.enum.table import WD_TABLE_ALIGNMENT
-from docx.enum.text import WD_ALIGN_PARAGRAPH
-from docx.oxml import OxmlElement
-from docx.oxml.ns import qn
-from docx.shared import Inches, Pt
-from docx.table import _Cell as WordCell
-from docx.text.paragraph import Paragraph
 from markupsafe import escape
 
-from ai_manufacturing.tables import FIRST_BELOW_ESTIMATES, Printed
+from ai_manufacturing.tables import FIRST_BELOW_ESTIMATES, PaperTable, Printed
+from ai_manufacturing.text import MARK
 
-LATEX_ESCAPES = {char: rf"\{char}" for char in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "†": r"$^{\dagger}$",
-    "‡": r"$^{\ddagger}$",
-    "<": "$<$",
-    ">": "$>$",
-    "≥": r"$\geq$",
-    "–": "--",
-}
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from docx.table import _Cell as WordCell
+    from docx.text.paragraph import Paragraph
+
+LATEX_ESCAPES = str.maketrans(
+    {char: rf"\{char}" for char in "&%$#_{}"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "†": r"$^{\dagger}$",
+        "‡": r"$^{\ddagger}$",
+        "<": "$<$",
+        ">": "$>$",
+        "≥": r"$\geq$",
+        "–": "--",
+    }
+)
 HEADING_WIDTH = 14  # letters of a heading, or of words in a cell, on one line in LaTeX
 # More columns fit the width of a page in small print only, with labels on two lines.
 COLUMNS_IN_NORMAL_PRINT = 4
-# A number with decimals: bracket, minus sign, digits before and after the point, what follows.
-NUMBER = re.compile(r"^([(\[{]?)(-?)(\d+)(\.\d+)(.*)$")
+NUMBER = re.compile(
+    r"^(?P<before>[(\[{]?)(?P<minus>-?)(?P<whole>\d+)(?P<decimals>\.\d+)(?P<after>.*)$"
+)
+"""A printed number with decimals."""
+SIUNITX = "S[table-format=-{}.{},table-align-text-before=false,table-align-text-after=false]"
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_|<~])")
 WIDEST_LABEL, WIDEST_COLUMN, WIDTH_OF_NOTES = 40, 18, 110  # letters, in a workbook
 # A text of a workbook stays a text, whatever it begins with.
@@ -43,31 +53,82 @@ WORKBOOK = {
     "strings_to_urls": False,
     "strings_to_numbers": False,
 }
-PAGE, WIDEST_SHARE = (
-    Inches(6),
-    0.45,
-)  # width of a Word page between its margins, and the most that labels take
+PAGE_WIDTH = 6  # inches of a Word page between its margins
+WIDEST_SHARE = 0.45  # of that width, which labels take at most
 LAST_LATIN = 255
 LATIN_FONT, CHINESE_FONT = "Times New Roman", "SimSun"
+# What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
+FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
+UNDATED = datetime(1960, 1, 1)
+STATA_NAME_LENGTH = 32
+STATA_LABEL_LENGTH = 80
+# Words that are categories: numbers with value labels in Stata, as its factor variables need them.
+STATA_CATEGORIES = ("region", "estimator", "transform", "status", "covariance")
+
+
+class ExportError(Exception):
+    """A file cannot be exported from."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table to write.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file or sheet.
+    rows : pyarrow.Table
+        The rows, with the column is_synthetic at the end.
+    labels : dict of str to str
+        What a column is, in English, by column.
+    """
+
+    name: str
+    rows: "pa.Table"
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported.
+
+    Attributes
+    ----------
+    mark : str
+        One sentence: whose numbers these are.
+    tables : tuple of Table
+        Panel, estimates, and the dictionary of their columns.
+    places : dict of str to dict of int to str
+        Chinese names of the codes in city_id and province_id.
+    paper_tables : dict of str to PaperTable
+        Tables 1 to 6 with all their readings, by name.
+    made_at : datetime
+        When the release was published, UTC: an export of one release has the same bytes at any
+        time.
+    withheld : str
+        What of it may not be passed on and is not here, as a sentence.
+    """
+
+    mark: str
+    tables: tuple[Table, ...]
+    places: dict[str, dict[int, str]]
+    paper_tables: dict[str, PaperTable]
+    made_at: datetime = UNDATED
+    withheld: str = ""
+
+
+# ---------------------------------------------------------------- a printed table
 
 
 def markdown(table: Printed) -> str:
     """Return the table as Markdown, with its notes below."""
-
-    def row(cells: list[str]) -> str:
-        return f"| {' | '.join(_markdown(cell) for cell in cells)} |"
-
-    return "\n".join(
-        [
-            f"**{_markdown(table.caption)}**",
-            "",
-            row(["", *table.headings]),
-            f"|{' :--- |'}{' :---: |' * len(table.columns)}",
-            *(row([line.label, *map(table.text, line.cells)]) for line in table.rows),
-            "",
-            *(part for note in table.notes for part in (_markdown(note), "")),
-        ]
-    )
+    rows = [["", *table.headings], *([line.label, *table.texts(line)] for line in table.rows)]
+    heading, *lines = (f"| {' | '.join(map(_markdown, cells))} |" for cells in rows)
+    notes = "".join(f"{_markdown(note)}\n\n" for note in table.notes)
+    rule = f"| :--- |{' :---: |' * len(table.columns)}"
+    title = f"**{_markdown(table.caption)}**"
+    return "\n".join([title, "", heading, rule, *lines, "", notes.removesuffix("\n")])
 
 
 def _markdown(text: str) -> str:
@@ -75,41 +136,32 @@ def _markdown(text: str) -> str:
 
 
 def html(table: Printed) -> str:
-    """Return the table as an HTML element, with its notes in the foot."""
-    headings = [f'<th scope="col">{escape(heading)}</th>' for heading in table.headings]
-    lines = [
-        (line.label, [f"<td>{escape(table.text(cell))}</td>" for cell in line.cells])
-        for line in table.rows
-    ]
-    return "\n".join(
-        [
-            f'<table lang="{"zh-CN" if table.language == "zh" else "en"}">',
-            f"<caption>{escape(table.caption)}</caption>",
-            "<thead>",
-            f"<tr><td></td>{''.join(headings)}</tr>",
-            "</thead>",
-            "<tbody>",
-            *(
-                f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}</tr>'
-                for label, cells in lines
-            ),
-            "</tbody>",
-            "<tfoot>",
-            *(
-                f'<tr><td colspan="{len(table.columns) + 1}">{escape(note)}</td></tr>'
-                for note in table.notes
-            ),
-            "</tfoot>",
-            "</table>",
-            "",
-        ]
-    )
-
-
-def html_page(table: Printed) -> str:
-    """Return the table as a page that a browser opens."""
+    """Return the table as an HTML page, with its notes in the foot."""
     title = escape(table.caption)
-    return f'<!doctype html>\n<meta charset="utf-8">\n<title>{title}</title>\n{html(table)}'
+    headings = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in table.headings)
+    lines = []
+    for line in table.rows:
+        cells = "".join(f"<td>{escape(text)}</td>" for text in table.texts(line))
+        lines.append(f'<tr><th scope="row">{escape(line.label)}</th>{cells}</tr>')
+    span = len(table.columns) + 1
+    notes = [f'<tr><td colspan="{span}">{escape(note)}</td></tr>' for note in table.notes]
+    newline = "\n"
+    return f"""<!doctype html>
+<meta charset="utf-8">
+<title>{title}</title>
+<table lang="{"zh-CN" if table.language == "zh" else "en"}">
+<caption>{title}</caption>
+<thead>
+<tr><td></td>{headings}</tr>
+</thead>
+<tbody>
+{newline.join(lines)}
+</tbody>
+<tfoot>
+{newline.join(notes)}
+</tfoot>
+</table>
+"""
 
 
 def latex(table: Printed, siunitx: bool = False) -> str:
@@ -122,36 +174,23 @@ def latex(table: Printed, siunitx: bool = False) -> str:
     siunitx : bool
         Whether numbers are aligned at the decimal point, by columns of siunitx (version 3).
     """
-    rows = [
-        [latex_text(line.label), *(_latex_cell(table.text(cell), siunitx) for cell in line.cells)]
-        for line in table.rows
-    ]
     headings = [_latex_lines(heading) for heading in table.headings]
+    column, packages = "c", "booktabs and threeparttable"
+    if siunitx:
+        headings = [f"{{{heading}}}" for heading in headings]
+        column = SIUNITX.format(_whole_digits(table), table.decimals)
+        packages = "booktabs, siunitx and threeparttable"
     is_wide = len(table.columns) > COLUMNS_IN_NORMAL_PRINT
-    numbers = [
-        found
-        for line in table.rows
-        for cell in line.cells
-        if (found := NUMBER.match(table.text(cell)))
-    ]
-    whole = max((len(found[3]) for found in numbers), default=1)
-    column = (
-        f"S[table-format=-{whole}.{table.decimals},table-align-text-before=false,table-align-text-after=false]"
-        if siunitx
-        else "c"
-    )
-    packages = "booktabs, siunitx and threeparttable" if siunitx else "booktabs and threeparttable"
-    lines = [rf"{' & '.join(cells)} \\" for cells in rows]
-    (below,) = [
-        number for number, line in enumerate(table.rows) if line.kind == FIRST_BELOW_ESTIMATES
-    ]
-    lines.insert(below, r"\midrule")
+    lines = []
+    for line in table.rows:
+        if line.kind == FIRST_BELOW_ESTIMATES:
+            lines.append(r"\midrule")
+        cells = [_latex_cell(text, siunitx) for text in table.texts(line)]
+        lines.append(_latex_row(latex_text(line.label), cells))
     return "\n".join(
         [
-            (
-                f"% Needs the packages {packages}; if its notes are not all Latin, ctex and XeLaTeX"
-                " too."
-            ),
+            f"% Needs the packages {packages}; if its notes are not all Latin, ctex and XeLaTeX"
+            " too.",
             f"% Specifications: {', '.join(shown.specification_id for shown in table.columns)}.",
             r"\begin{table}[htbp]",
             r"\centering",
@@ -162,18 +201,15 @@ def latex(table: Printed, siunitx: bool = False) -> str:
             rf"\label{{tab:{table.table_id.removeprefix('table_')}}}",
             rf"\begin{{tabular}}{{{'p{2.7cm}' if is_wide else 'l'}{column * len(table.columns)}}}",
             r"\toprule",
-            (
-                rf" & {' & '.join(f'{{{heading}}}' if siunitx else heading for heading in headings)} \\"
-            ),
+            _latex_row("", headings),
             r"\midrule",
             *lines,
             r"\bottomrule",
             r"\end{tabular}",
             r"\begin{tablenotes}",
             r"\footnotesize",
-            *(
-                rf"\item {{}}{latex_text(note)}" for note in table.notes
-            ),  # a bracket would be an argument
+            # a bracket would be an argument
+            *(rf"\item {{}}{latex_text(note)}" for note in table.notes),
             r"\end{tablenotes}",
             r"\end{threeparttable}",
             r"\end{table}",
@@ -184,26 +220,35 @@ def latex(table: Printed, siunitx: bool = False) -> str:
 
 def latex_text(text: str) -> str:
     """Return a text in which no character is a command of LaTeX."""
-    return "".join(LATEX_ESCAPES.get(char, char) for char in text)
+    return text.translate(LATEX_ESCAPES)
+
+
+def _whole_digits(table: Printed) -> int:
+    """Return the most digits that stand before the decimal point of a number."""
+    numbers = [NUMBER.match(text) for line in table.rows for text in table.texts(line)]
+    return max((len(number["whole"]) for number in numbers if number), default=1)
+
+
+def _latex_row(label: str, cells: list[str]) -> str:
+    return rf"{' & '.join([label, *cells])} \\"
 
 
 def _latex_cell(text: str, siunitx: bool) -> str:
     """Return a cell; for siunitx all but numbers with decimals is in braces, and centred."""
-    if not text:
-        return ""
-    found = NUMBER.match(text)
-    if not found:
+    number = NUMBER.match(text)
+    if number is None:
         words = _latex_lines(text) if len(text) > HEADING_WIDTH else latex_text(text)
-        return f"{{{words}}}" if siunitx else words
-    if not siunitx:
-        # A hyphen before a number is a minus sign.
-        return (
-            f"{latex_text(found[1])}$-${found[3]}{found[4]}{latex_text(found[5])}"
-            if found[2]
-            else latex_text(text)
-        )
-    before, after = (f"{{{latex_text(part)}}}" if part else "" for part in (found[1], found[5]))
-    return f"{before}{found[2]}{found[3]}{found[4]}{after}"
+        return f"{{{words}}}" if siunitx and text else words
+    before, after = latex_text(number["before"]), latex_text(number["after"])
+    minus, digits = number["minus"], number["whole"] + number["decimals"]
+    if siunitx:
+        return f"{_braces(before)}{minus}{digits}{_braces(after)}"
+    # a hyphen before a number is a minus sign
+    return f"{before}{minus and '$-$'}{digits}{after}"
+
+
+def _braces(text: str) -> str:
+    return text and f"{{{text}}}"
 
 
 def _latex_lines(text: str) -> str:
@@ -216,56 +261,47 @@ def _latex_lines(text: str) -> str:
 def xlsx(table: Printed) -> bytes:
     """Return a workbook of one sheet.
 
-    Whole numbers, in formats that show what is printed, brackets and stars.
+    Its numbers are whole; their formats show what is printed, with brackets and stars.
     """
+    import xlsxwriter
+
     content = io.BytesIO()
     with xlsxwriter.Workbook(content, WORKBOOK) as workbook:
         workbook.set_properties({"title": table.caption, "comments": table.notes[0]})
         sheet = workbook.add_worksheet(table.table_id)
-        last = len(table.columns)
+        last, below = len(table.columns), len(table.rows) + 2
         centred = {"align": "center", "valign": "vcenter"}
-        bold, note = (
-            workbook.add_format({"bold": True}),
-            workbook.add_format({"text_wrap": True, "valign": "top"}),
-        )
-        head = workbook.add_format(
-            {"bold": True, "text_wrap": True, "top": 2, "bottom": 1, **centred}
-        )
+        head = {"bold": True, "text_wrap": True, "top": 2, "bottom": 1, **centred}
+        note = workbook.add_format({"text_wrap": True, "valign": "top"})
         sheet.set_column(0, 0, min(WIDEST_LABEL, max(len(line.label) for line in table.rows) + 2))
         sheet.set_column(1, last, WIDEST_COLUMN)
-        sheet.write(0, 0, table.caption, bold)
-        sheet.write_row(1, 0, ["", *table.headings], head)
+        sheet.write(0, 0, table.caption, workbook.add_format({"bold": True}))
+        sheet.write_row(1, 0, ["", *table.headings], workbook.add_format(head))
         sheet.freeze_panes(2, 1)
         for number, line in enumerate(table.rows, start=2):
-            rule = {"top": 1} if line.kind == FIRST_BELOW_ESTIMATES else {}
-            rule |= {"bottom": 2} if number == len(table.rows) + 1 else {}
-            sheet.write(
-                number,
-                0,
-                line.label,
-                workbook.add_format({"bold": line.kind == "estimate", **rule}),
-            )
+            kind: dict[str, Any] = {"bold": line.kind == "estimate"}
+            if line.kind == FIRST_BELOW_ESTIMATES:
+                kind["top"] = 1
+            if number == below - 1:
+                kind["bottom"] = 2
+            sheet.write(number, 0, line.label, workbook.add_format(kind))
+            kind |= centred
             for place, cell in enumerate(line.cells, start=1):
                 shown = table.text(cell)
-                kind = {**centred, **rule, "bold": line.kind == "estimate"}
                 if cell is None or cell.value is None:
-                    sheet.write(
-                        number, place, shown, workbook.add_format({**kind, "text_wrap": True})
-                    )
+                    words = workbook.add_format({**kind, "text_wrap": True})
+                    sheet.write(number, place, shown, words)
                     continue
-                digits = f"0.{'0' * table.decimals}" if cell.is_rounded else "0"
-                pattern = "".join([_quoted(cell.before), digits, _quoted(cell.after)])
-                if cell.bound(table.decimals):
-                    pattern = _quoted(shown)
-                sheet.write_number(
-                    number, place, cell.value, workbook.add_format({**kind, "num_format": pattern})
-                )
-        for number, text in enumerate(table.notes, start=len(table.rows) + 2):
+                pattern = _quoted(shown)
+                if not cell.bound(table.decimals):
+                    digits = f"0.{'0' * table.decimals}" if cell.is_rounded else "0"
+                    pattern = _quoted(cell.before) + digits + _quoted(cell.after)
+                shape = workbook.add_format({**kind, "num_format": pattern})
+                sheet.write_number(number, place, cell.value, shape)
+        for number, text in enumerate(table.notes, start=below):
             sheet.merge_range(number, 0, number, last, text, note)
-            sheet.set_row(
-                number,
-                15 * (1 + sum(1 + (ord(char) > LAST_LATIN) for char in text) // WIDTH_OF_NOTES),
-            )
+            width = sum(1 + (ord(char) > LAST_LATIN) for char in text)
+            sheet.set_row(number, 15 * (1 + width // WIDTH_OF_NOTES))
     return content.getvalue()
 
 
@@ -276,14 +312,18 @@ def _quoted(text: str) -> str:
 
 def word(table: Printed) -> bytes:
     """Return a Word document with a table that can be edited, ruled as a journal's."""
+    import docx
+    from docx.enum.table import WD_TABLE_ALIGNMENT
+    from docx.oxml import OxmlElement
+    from docx.oxml.ns import qn
+    from docx.shared import Inches, Pt
+
     document = docx.Document()
     style = document.styles["Normal"]
     style.font.name, style.font.size = LATIN_FONT, Pt(9)
     style.element.rPr.rFonts.set(qn("w:eastAsia"), CHINESE_FONT)
-    document.core_properties.title, document.core_properties.comments = (
-        table.caption,
-        table.notes[0],
-    )
+    document.core_properties.title = table.caption
+    document.core_properties.comments = table.notes[0]
     caption = document.add_paragraph()
     caption.add_run(table.caption).bold = True
     caption.paragraph_format.keep_with_next = True
@@ -292,25 +332,24 @@ def word(table: Printed) -> bytes:
     grid.autofit = False
     # the labels on one line, so that an error stands right under its coefficient; the other columns
     # share the rest
-    label = min(Pt(9) * max(map(_width, (line.label for line in table.rows))), PAGE * WIDEST_SHARE)
+    page = Inches(PAGE_WIDTH)
+    label = min(Pt(9) * max(_width(line.label) for line in table.rows), page * WIDEST_SHARE)
     for place, column in enumerate(grid.columns):
-        column.width = int(label if place == 0 else (PAGE - label) / len(table.columns))
+        column.width = int(label if place == 0 else (page - label) / len(table.columns))
         for cell in column.cells:
             cell.width = column.width
     for place, heading in enumerate(table.headings, start=1):
         _fill(grid.cell(0, place), heading, is_bold=True)
-    for number, line in enumerate(table.rows, start=1):
-        cells = grid.rows[number].cells
-        _fill(cells[0], line.label, is_left=True)
-        for place, cell in enumerate(line.cells, start=1):
-            _fill(cells[place], table.text(cell))
+    for row, line in zip(grid.rows[1:], table.rows, strict=True):
+        label_cell, *cells = row.cells
+        _fill(label_cell, line.label, is_left=True)
+        for cell, text in zip(cells, table.texts(line), strict=True):
+            _fill(cell, text)
         if line.kind == FIRST_BELOW_ESTIMATES:
-            _rule(cells, "top", 4)
-    _rule(grid.rows[0].cells, "top", 12)
-    _rule(grid.rows[0].cells, "bottom", 6)
-    _rule(grid.rows[-1].cells, "bottom", 12)
-    repeated = OxmlElement("w:tblHeader")
-    grid.rows[0]._tr.get_or_add_trPr().append(repeated)
+            _rule(row.cells, top=4)
+    _rule(grid.rows[0].cells, top=12, bottom=6)
+    _rule(grid.rows[-1].cells, bottom=12)
+    grid.rows[0]._tr.get_or_add_trPr().append(OxmlElement("w:tblHeader"))
     for note in table.notes:
         paragraph = document.add_paragraph()
         paragraph.add_run(note).font.size = Pt(8)
@@ -328,41 +367,182 @@ def _width(text: str) -> float:
     return 1.5 + sum(1 if ord(char) > LAST_LATIN else 0.5 for char in text)
 
 
-def _fill(cell: WordCell, text: str, *, is_bold: bool = False, is_left: bool = False) -> None:
+def _fill(cell: "WordCell", text: str, *, is_bold: bool = False, is_left: bool = False) -> None:
+    from docx.enum.text import WD_ALIGN_PARAGRAPH
+
     (paragraph,) = cell.paragraphs
     paragraph.add_run(text).bold = is_bold
     paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if is_left else WD_ALIGN_PARAGRAPH.CENTER
     _close_up(paragraph)
 
 
-def _close_up(paragraph: Paragraph) -> None:
-    paragraph.paragraph_format.space_before = paragraph.paragraph_format.space_after = Pt(0)
+def _close_up(paragraph: "Paragraph") -> None:
+    paragraph.paragraph_format.space_before = paragraph.paragraph_format.space_after = 0
 
 
-def _rule(cells: tuple[WordCell, ...], side: str, eighths: int) -> None:
-    """Draw a line at one side of a row, so many eighths of a point thick."""
+def _rule(cells: tuple["WordCell", ...], **eighths: int) -> None:
+    """Draw lines at sides of a row, each so many eighths of a point thick."""
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    lines = "".join(
+        f'<w:{side} w:val="single" w:sz="{size}" w:space="0" w:color="000000"/>'
+        for side, size in eighths.items()
+    )
     for cell in cells:
-        properties = cell._tc.get_or_add_tcPr()
-        borders = properties.find(qn("w:tcBorders"))
-        if borders is None:
-            borders = OxmlElement("w:tcBorders")
-            properties.append(borders)
-        border = OxmlElement(f"w:{side}")
-        for name, value in {
-            "val": "single",
-            "sz": str(eighths),
-            "space": "0",
-            "color": "000000",
-        }.items():
-            border.set(qn(f"w:{name}"), value)
-        borders.append(border)
+        borders = parse_xml(f"<w:tcBorders {nsdecls('w')}>{lines}</w:tcBorders>")
+        cell._tc.get_or_add_tcPr().append(borders)
 
 
-# What a format is called, the ending of its file, and how it is written.
-FORMATS: dict[str, tuple[str, Callable[[Printed], str | bytes]]] = {
-    "latex": ("tex", latex),
-    "docx": ("docx", word),
-    "xlsx": ("xlsx", xlsx),
-    "markdown": ("md", markdown),
-    "html": ("html", html_page),
+# ---------------------------------------------------------------- panel, estimates and dictionary
+
+
+def parquet(table: Table, source: Source) -> bytes:
+    """Return rows as Parquet, with labels and the mark in its metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fields = [
+        field.with_metadata({"label": label}) if (label := table.labels.get(field.name)) else field
+        for field in table.rows.schema
+    ]
+    content = io.BytesIO()
+    schema = pa.schema(fields, metadata={"description": source.mark})
+    pq.write_table(table.rows.cast(schema), content)
+    return content.getvalue()
+
+
+def csv(table: Table, source: Source) -> bytes:
+    """Return rows as CSV, in which a spreadsheet takes no text for a formula."""
+    frame = table.rows.to_pandas()
+    for name in frame.select_dtypes("str"):
+        frame[name] = frame[name].str.replace(FORMULA, r"'\g<0>", regex=True)
+    # The byte order mark tells Excel that the Chinese names are UTF-8.
+    text: str = frame.to_csv(index=False, lineterminator="\r\n")
+    return text.encode("utf-8-sig")
+
+
+def stata(table: Table, source: Source) -> bytes:
+    """Return rows for Stata; numbers with gaps are doubles, which hold integers up to 2^53.
+
+    Raises
+    ------
+    ExportError
+        If two columns have one name in Stata.
+    """
+    frame = table.rows.to_pandas()
+    texts = frame.select_dtypes("str").columns
+    value_labels: dict[str, dict[int, str]] = {}
+    for name in frame.columns:
+        if name in source.places:
+            frame[name] = frame[name].astype("int32")
+            value_labels[name] = source.places[name]
+        elif table.rows.schema.field(name).type == "bool":
+            frame[name] = frame[name].astype("boolean").astype("Float32")
+            value_labels[name] = {0: "no", 1: "yes"}
+        elif name in STATA_CATEGORIES and len(frame):  # pandas refuses categories of nothing
+            frame[name] = frame[name].astype("category")
+        elif name in texts:
+            frame[name] = frame[name].fillna("").astype("object")
+    short = {name: name[:STATA_NAME_LENGTH] for name in frame.columns}
+    if len(set(short.values())) < len(short):
+        raise ExportError(
+            f"{table.name}: two columns have the same name when cut to Stata's"
+            f" {STATA_NAME_LENGTH} letters. Rename one."
+        )
+    content = io.BytesIO()
+    frame.rename(columns=short).to_stata(
+        content,
+        write_index=False,
+        version=118,
+        time_stamp=source.made_at,
+        data_label=source.mark[:STATA_LABEL_LENGTH],
+        variable_labels={
+            short[name]: textwrap.shorten(label, STATA_LABEL_LENGTH, placeholder=" …")
+            for name, label in table.labels.items()
+        },
+        value_labels={short[name]: labels for name, labels in value_labels.items()},
+    )
+    return content.getvalue()
+
+
+def workbook(source: Source) -> bytes:
+    """Return a workbook with a sheet for each table."""
+    import xlsxwriter
+
+    content = io.BytesIO()
+    with xlsxwriter.Workbook(content, WORKBOOK) as book:
+        book.set_properties({"created": source.made_at})
+        about = book.add_worksheet("about")
+        about.set_column(0, 0, STATA_LABEL_LENGTH)
+        where = f"What the columns are, and what substitutes ({MARK}): sheet data_dictionary."
+        about.write_column(0, 0, [source.mark, where, source.withheld])
+        for table in source.tables:
+            sheet = book.add_worksheet(table.name)
+            sheet.freeze_panes(1, 0)
+            sheet.autofilter(0, 0, table.rows.num_rows, table.rows.num_columns - 1)
+            for number, name in enumerate(table.rows.column_names):
+                sheet.write_column(0, number, [name, *table.rows[name].to_pylist()])
+                if name in table.labels:
+                    sheet.write_comment(0, number, table.labels[name])
+    return content.getvalue()
+
+
+# ---------------------------------------------------------------- the list
+
+
+class Format(NamedTuple):
+    """The ending of a format's files, and what writes them.
+
+    Attributes
+    ----------
+    ending : str
+        Of its files.
+    printed : callable, optional
+        Returns a printed table of the paper.
+    rows : callable, optional
+        Returns the rows of one table, with the source that they are from.
+    book : callable, optional
+        Returns all tables of a source in one file.
+    """
+
+    ending: str
+    printed: Any = None
+    rows: Callable[[Table, Source], bytes] | None = None
+    book: Callable[[Source], bytes] | None = None
+
+
+FORMATS = {
+    "csv": Format("csv", rows=csv),
+    "parquet": Format("parquet", rows=parquet),
+    "xlsx": Format("xlsx", printed=xlsx, book=workbook),
+    "dta": Format("dta", rows=stata),
+    "latex": Format("tex", printed=latex),
+    "docx": Format("docx", printed=word),
+    "markdown": Format("md", printed=markdown),
+    "html": Format("html", printed=html),
 }
+"""By the name that a command takes; an export of one without rows is of the paper's tables."""
+
+
+def named(kind: str) -> list[str]:
+    """Return the formats that write printed tables (`printed`), or rows (`rows`)."""
+    return [name for name, known in FORMATS.items() if getattr(known, kind)]
+
+
+def files(source: Source, name: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each file of an export."""
+    ending, printed, rows, book = FORMATS[name]
+    if rows:
+        for table in source.tables:
+            yield f"{table.name}.{ending}", rows(table, source)
+    elif book:
+        yield f"ai_manufacturing.{ending}", book(source)
+    elif printed:
+        for table_id, of_paper in source.paper_tables.items():
+            yield f"{table_id}.{ending}", as_bytes(printed(of_paper.chosen()))
+
+
+def as_bytes(content: str | bytes) -> bytes:
+    """Return a text in UTF-8, and bytes as they are."""
+    return content.encode() if isinstance(content, str) else content
