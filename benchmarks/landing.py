@@ -16,8 +16,13 @@ from benchmarks import measuring
 from benchmarks.measuring import PROJECT, Runs, Section
 
 COUNTS = (
-    "企业存续数", "企业新设数", "企业注销数", "人工智能企业存续数", "人工智能企业新设数", "人工智能企业注销数",
-)  # fmt: skip
+    "企业存续数",
+    "企业新设数",
+    "企业注销数",
+    "人工智能企业存续数",
+    "人工智能企业新设数",
+    "人工智能企业注销数",
+)
 HEADER = ("城市代码", "城市名称", "行业代码", "年份", *COUNTS, "数据来源")
 LIMIT = os.environ.setdefault("WAREHOUSE_MEMORY_LIMIT", "512MB")
 PEER = "benchmarks/landing.py: by_duckdb"

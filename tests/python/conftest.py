@@ -197,13 +197,16 @@ LONGEST = (
     "test_a_set_of_other_years_builds_by_the_period_that_it_names",
     "test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back",
 )
-"""The soak begins with these, of a minute or more; what one of them makes for others, it makes before they ask."""
+"""The soak begins with these, of a minute or more; what one makes for others comes first."""
 
 TIERS = {
     "faults": ("delivery", "fresh", "refreshes"),
     "warehouse": ("sample_build", "public_build"),
 }
-"""The tier of a test by what it asks for, the first that fits; else `functions`. A test marked `door` is a door."""
+"""The tier of a test by what it asks for, the first that fits; else `functions`.
+
+A test marked `door` is a door.
+"""
 DOORS = 8
 """Of the doors, so many are open in `make test`; the others are soak."""
 
@@ -339,7 +342,7 @@ MADE = PROJECT / "build"
 
 
 def is_of_this_code(made: Path) -> bool:
-    """Whether `make build` made this warehouse from the code, seeds and sample that are here now."""
+    """Whether `make build` made this warehouse from the code, seeds and sample that are here."""
     extracts = MADE / "extracts/sample"
     if not stamp.of(made) or not extracts.is_dir() or not (MADE / "landing").is_dir():
         return False

@@ -118,7 +118,7 @@ class Page:
             line.tail = f" {line.tail or ''}"
 
     def all(self, path: str) -> list[html.HtmlElement]:
-        """Return elements by XPath; `#name` is an element by its id, and `.name` one by its class."""
+        """Return elements by XPath; `#name` is an element by its id, and `.name` by its class."""
         path = re.sub(r"#([\w-]+)", r"//*[@id='\1']", path)
         path = re.sub(r"\.([a-z][\w-]+)", r"[contains(concat(' ', @class, ' '), ' \1 ')]", path)
         return list(self.tree.xpath(path))

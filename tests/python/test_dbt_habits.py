@@ -220,7 +220,7 @@ def test_a_sample_of_years_reads_these_years_and_changes_none(habits: Habits) ->
 
 @pytest.fixture
 def state(delivery: Build, tmp_path: Path) -> Path:
-    """Parse as it is, without a hash of the package, for runs that compare with it or defer to it."""
+    """Parse as it is, without a hash of the package, for runs that compare or defer to it."""
     folder = tmp_path / "state"
     parsed = replace(delivery, shell=None, artifacts=True).dbt(
         "parse", "--target-path", str(folder)
@@ -367,10 +367,18 @@ def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_rec
         )
     }
     assert {*lacking} == {
-        "fct_ai_dictionary_evaluation", "fct_ai_tags", "fct_ai_term_evaluation", "fct_city_sector_years",
-        "fct_delivered_values", "fct_deliveries", "fct_register_entries", "fct_register_placement",
-        "fct_register_rows_set_aside", "fct_row_accounting", "fct_rows_set_aside",
-    }  # fmt: skip
+        "fct_ai_dictionary_evaluation",
+        "fct_ai_tags",
+        "fct_ai_term_evaluation",
+        "fct_city_sector_years",
+        "fct_delivered_values",
+        "fct_deliveries",
+        "fct_register_entries",
+        "fct_register_placement",
+        "fct_register_rows_set_aside",
+        "fct_row_accounting",
+        "fct_rows_set_aside",
+    }
 
 
 @pytest.mark.soak
@@ -429,7 +437,8 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
             "update seeds.regression_specifications set outcome = 'nonsense' where specification_id"
             " = 'table_1_col_1'"
         ),
-        "update seeds.ai_keywords set reason = null where kind = 'set_aside' and term = '智能传感器'",
+        "update seeds.ai_keywords set reason = null"
+        " where kind = 'set_aside' and term = '智能传感器'",
         (
             "update seeds.derived_variables set series = 'nonsense' where variable ="
             " 'ln_secondary_productivity'"

@@ -42,9 +42,24 @@ CODECS = (
 )
 FORMATS = ("csv", "tab", "semicolon", "xlsx", "parquet", "dta")
 ODD_CELLS = [
-    "", "-", "—", "…", "无", "1,234", "１２", "12%", "1,2O4", "=1+1", "@x", "+1", "1e400", '"', "a\nb",
-    "\u200b", "NaN",
-]  # fmt: skip
+    "",
+    "-",
+    "—",
+    "…",
+    "无",
+    "1,234",
+    "１２",
+    "12%",
+    "1,2O4",
+    "=1+1",
+    "@x",
+    "+1",
+    "1e400",
+    '"',
+    "a\nb",
+    "\u200b",
+    "NaN",
+]
 CELLS = st.one_of(
     st.integers(0, 10**6).map(str),
     st.floats(0, 1e6).map(str),

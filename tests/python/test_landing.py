@@ -523,12 +523,12 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
         not_read_pdf.csv: the content is a PDF file. Landing
         not_read_rar.csv: the content is a RAR archive. Landing
         not_read_xml.csv: the content is an XML file. Landing
-        renamed.csv, row 1: wrong header: missing 年份; found 城市代码, 年度, 企业数, 产值. If the provider renam
+        renamed.csv, row 1: wrong header: missing 年份; found 城市代码, 年度, 企业数, 产值.
         rubbish_dta.csv: not a complete dta file (
         rubbish_parquet.csv: not a complete parquet file (
         rubbish_xls.csv: not a complete xls file (
         rubbish_xlsx.csv: not a complete xlsx file (
-        twice.csv, row 1, column 产值: 2 columns have this name, headed 产值. Ask the provider which one
+        twice.csv, row 1, column 产值: 2 columns have this name, headed 产值. Ask the provider
         unclosed.csv, row 3: a quotation mark is opened and never closed. Ask the provider for the f
         without.xlsx, sheet 数据, row 3: wrong header: missing 产值; found 城市代码, 年份, 企业数.
     """
@@ -560,8 +560,8 @@ def test_a_column_that_was_renamed_lands_from_either_heading_but_not_from_two(
     project.deliver_rows((*GOOD, 13), header=(*HEADER, "企业数量"))
     assert (
         fault() == "firms/a.csv, row 1, column 企业数: 2 columns have this name, headed 企业数 and"
-        " 企业数量. Ask the provider which one is meant, or correct [sources.headings] in vendor.toml,"
-        " source firms."
+        " 企业数量. Ask the provider which one is meant, or correct [sources.headings] in"
+        " vendor.toml, source firms."
     )
 
 

@@ -235,7 +235,9 @@ def test_a_boundary_change_loses_no_one_but_whom_it_cannot_allocate(public_build
 
 def test_sectors_that_do_not_sum_to_gdp_are_declared(public_build: Build) -> None:
     corrected = """
-        select count(*) from intermediate.int_series_corrected as s inner join seeds.corrections using (correction_id)
+        select count(*)
+        from intermediate.int_series_corrected as s
+        inner join seeds.corrections using (correction_id)
         where s.series = 'secondary_value_added_100m_cny' and action = 'set_missing'
     """
     assert public_build.value(corrected) == 48
@@ -309,8 +311,8 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
         .merge(fiscal, on=["id", "year"])
     )
     rows = rows[rows["id"].isin(city["id"]) & rows["year"].between(2010, 2020)]
-    # 2020 boundaries: cities that gave or took a county are out before, as is 济南, whose 莱芜 has no
-    # population here.
+    # 2020 boundaries: cities that gave or took a county are out before, as is 济南, whose 莱芜 has
+    # no population here.
     for ids, first_year in (
         (("341500", "340400", "340800", "340700", "510100", "512000"), 2016),
         (("370100",), 2019),
@@ -456,7 +458,7 @@ def test_secondary_employment_is_persons_employed_times_a_share(
     assert {(city, year): value for city, year, value in delivered} == pytest.approx(
         expected, rel=1e-12
     )
-    # 2019 is on the boundaries of 2020, but for 长春 and 四平, and but for what a correction takes out
+    # 2019 is on the boundaries of 2020, but for 长春 and 四平, and what a correction takes out
     kept = public_build.pairs(
         "select city_id, secondary_employment_10k from marts.fct_city_year_panel where year = 2019 "
         "and secondary_employment_10k is not null"
@@ -490,9 +492,14 @@ def test_the_second_source_has_the_units_and_the_vintage_that_its_names_say(
         " 'koishi0425') and b.value > 0 and a.value is not null group by all"
     )
     assert {series for series, *_ in ratios} == {
-        "gdp_100m_cny", "primary_value_added_100m_cny", "secondary_value_added_100m_cny",
-        "tertiary_value_added_100m_cny", "gdp_per_capita_cny", "unit_employment_10k", "registered_population_10k",
-    }  # fmt: skip
+        "gdp_100m_cny",
+        "primary_value_added_100m_cny",
+        "secondary_value_added_100m_cny",
+        "tertiary_value_added_100m_cny",
+        "gdp_per_capita_cny",
+        "unit_employment_10k",
+        "registered_population_10k",
+    }
     assert all(
         ratio == pytest.approx(1, abs=0.006) and count > 200 for _, _, ratio, count in ratios
     )
@@ -664,8 +671,9 @@ def test_the_gmm_of_the_public_set_keeps_every_lag_that_was_delivered(public_bui
     complete = public_build.rows("""
         select city_id, year from marts.fct_city_year_panel as panel
         inner join marts.fct_ai_measure as measure using (city_id, year)
-        inner join (select city_id, year + 1 as year, ln_gdp from marts.fct_city_year_panel) as before
-            using (city_id, year)
+        inner join (
+            select city_id, year + 1 as year, ln_gdp from marts.fct_city_year_panel
+        ) as before using (city_id, year)
         where measure = 'ai_firms' and weighting = 'fixed_ratio' and scope = 'industry' and (
             panel.ln_gdp + before.ln_gdp + ln1p_measure
             + ln_registered_population + ln_unit_employment + ln_science_spending

@@ -43,8 +43,9 @@ LISTED = (
 
 
 def coded_as_laiwu(folder: Path) -> None:
-    """Let a third of the rows of 济南 carry the code of 莱芜, which was merged into it: registers keep
-    old codes.
+    """Let a third of the rows of 济南 carry the code of 莱芜, which was merged into it.
+
+    Registers keep old codes.
     """
     for path in folder.glob("*_register/*.parquet"):
         rows = pq.read_table(path)

@@ -22,9 +22,7 @@ from ai_manufacturing.cli.console import (
 from ai_manufacturing.system.exit_codes import ExitCode
 
 
-@command(
-    examples=study.declared("EXAMPLES", {}).get("trace", [])
-)
+@command(examples=study.declared("EXAMPLES", {}).get("trace", []))
 @click.option("--specification", required=True, help="A row of regression_specifications.csv.")
 @click.option(
     "--city",
@@ -111,9 +109,7 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     click.echo(out)
 
 
-@command(
-    examples=study.declared("EXAMPLES", {}).get("table", [])
-)
+@command(examples=study.declared("EXAMPLES", {}).get("table", []))
 @click.argument("name", metavar="TABLE")
 @click.option(
     "--format",
