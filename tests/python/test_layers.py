@@ -125,7 +125,8 @@ def test_each_file_that_a_page_names_is_there() -> None:
         *PROJECT.glob("docs/decisions/*.md"),
     ]
     named = re.compile(
-        r"(?:src|models|python_models|macros|seeds|expectations|tests|benchmarks|docs)/[\w/.]+\.[a-z]+"
+        r"(?:src|models|python_models|macros|seeds|expectations|tests|benchmarks|docs)"
+        r"/[\w/.]+\.[a-z]+"
     )
     for page in pages:
         if page.name != "CHANGELOG.md":

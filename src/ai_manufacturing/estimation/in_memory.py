@@ -120,7 +120,8 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame
         for name, column in frame.items()
         if column.isna().all() and (len(frame) or column.dtype == object)
     }
-    rows = pa.Table.from_pandas(frame.astype(empty), preserve_index=False)  # noqa: F841  read by the statement below
+    # The statement below reads it by its name.
+    rows = pa.Table.from_pandas(frame.astype(empty), preserve_index=False)  # noqa: F841
     connection.execute(f"create table {name} as from rows")
 
 
