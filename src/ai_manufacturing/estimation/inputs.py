@@ -516,7 +516,8 @@ class Inputs:
         stratum too.
         """
         rows = self.groups[self.groups["is_stratum"].astype(bool)]
-        names = sorted(rows["grouping"].unique()) if strata == "region_size" else []
+        # Their order decides the draws.
+        names = sorted(rows["grouping"].unique(), reverse=True) if strata == "region_size" else []
         labels = [self.group_of(name, cities).fillna("none") for name in names]
         everyone = pd.Series(0, cities.index)
         codes: Codes = cities.groupby([everyone, *labels]).ngroup().to_numpy()
