@@ -17,13 +17,12 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing.estimation import in_memory
 from ai_manufacturing.gate import validation
 from ai_manufacturing.paper.synthetic import CityYears, draw
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.settings import period
 from ai_manufacturing.system import duckdb_client
-from benchmarks import replication
+from benchmarks import in_memory, replication
 
 FIRST_SEED = 600_000
 SUITES = ("series_shapes", "series_pairs")

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ai_manufacturing.estimation import in_memory, specifications, tables
-from ai_manufacturing.estimation.in_memory import Tables
+from ai_manufacturing.estimation import specifications, tables
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.paper.synthetic import CityYears, draw
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.settings import period, project_root
-from benchmarks import measuring
+from benchmarks import in_memory, measuring
+from benchmarks.in_memory import Tables
 
 # Not the default seed, and not a seed that the true parameters were solved or checked on.
 FIRST_SEED = 700_000

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ai_manufacturing.estimation import in_memory, specifications, tables
+from ai_manufacturing.estimation import specifications, tables
 from ai_manufacturing.estimation.inputs import Inputs, Sample, of_warehouse
 from ai_manufacturing.estimation.specifications import FixedEffectsOptions, Specification
 from ai_manufacturing.estimators import fixed_effects
@@ -43,7 +43,7 @@ from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 from ai_manufacturing.robustness import checks
 from ai_manufacturing.settings import period
 from ai_manufacturing.system import duckdb_client
-from benchmarks import measuring, replication
+from benchmarks import in_memory, measuring, replication
 
 FIRST_SEED = 900_000
 DRAWS = measuring.PROJECT / "build/benchmarks/verdicts"

@@ -18,9 +18,9 @@ import pandas as pd
 import pytest
 
 from ai_manufacturing.auditing import trace
-from ai_manufacturing.estimation import in_memory
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import duckdb_client
+from benchmarks import in_memory
 from tests.python import models
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import changed, command, past_release

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing.estimation import in_memory, specifications
-from ai_manufacturing.estimation.in_memory import Tables
+from ai_manufacturing.estimation import specifications
 from ai_manufacturing.estimation.specifications import SpecificationError
 from ai_manufacturing.estimation.tables import coefficients
 from ai_manufacturing.gate import validation
 from ai_manufacturing.system import contracts
+from benchmarks import in_memory
+from benchmarks.in_memory import Tables
 from tests.python.conftest import PROJECT, Build
 
 SEED = PROJECT / "seeds/regression_specifications.csv"

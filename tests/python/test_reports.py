@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ai_manufacturing.estimation import in_memory
 from ai_manufacturing.system.sql_text import literal
+from benchmarks import in_memory
 from tests.python.conftest import PROJECT, Build
 
 

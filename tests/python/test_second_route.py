@@ -11,11 +11,12 @@ import duckdb
 import jinja2
 import pytest
 
-from ai_manufacturing.estimation import in_memory, specifications, tables
+from ai_manufacturing.estimation import specifications, tables
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimators import dynamic_panel, fixed_effects
 from ai_manufacturing.gate import validation
 from ai_manufacturing.robustness import second_route
+from benchmarks import in_memory
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import read_tables, rows_of
 
