@@ -113,6 +113,8 @@ class Project:
 
 def made_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Return a project in a folder, to which the settings lead."""
+    listed = "vars: {providers: {firms: [vendor]}, register_providers: {}}\n"
+    (folder / "dbt_project.yml").write_text(listed, encoding="utf-8")
     monkeypatch.setenv("DBT_PROJECT_DIR", str(folder))
     monkeypatch.setenv("EXTRACTS_DIR", "extracts")
     monkeypatch.setenv("LANDING_DIR", "landing")

@@ -177,7 +177,13 @@ AUDITED = {
     ),
     "gates": ("gate_results", "gate_second_route"),
     "estimates": ("estimation_samples",),
-    "reports": ("rpt_coefficients", "rpt_column_specifications", "rpt_figure_1", "rpt_verdicts"),
+    "reports": (
+        "rpt_coefficients",
+        "rpt_column_specifications",
+        "rpt_figure_1",
+        "rpt_findings",
+        "rpt_verdicts",
+    ),
 }
 
 

@@ -168,8 +168,8 @@ def test_a_regressor_that_only_zeros_identify_is_named() -> None:
         (
             {"count": lambda d: np.arange(len(d)) == 7},
             "A slope without end fits 209 rows of count, all zero, and they tell nothing of the"
-            " others. Without them: Clustered errors need at least two values of city_id, and the"
-            " sample has one.",
+            " others. Without them: No observations are left: every city_id or year of the 7 rows"
+            " is a singleton.",
         ),
         (
             {"z": lambda d: d["province"]},

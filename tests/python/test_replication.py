@@ -4,8 +4,9 @@ benchmarks/replication.py.
 
 import pandas as pd
 
-from ai_manufacturing import settings, synthetic
+from ai_manufacturing import settings
 from ai_manufacturing.estimation import tables
+from ai_manufacturing.paper import synthetic
 from benchmarks import replication
 from tests.python.conftest import Build
 

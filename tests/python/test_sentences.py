@@ -36,7 +36,7 @@ REASONS = {
 
 SOURCE = [
     path.read_text(encoding="utf-8")
-    for folder in ("estimators", "estimation", "robustness")
+    for folder in ("estimators", "estimation", "robustness", "paper")
     for path in (PROJECT / "src/ai_manufacturing" / folder).glob("*.py")
 ]
 

@@ -14,8 +14,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from ai_manufacturing import cli, synthetic
+from ai_manufacturing import cli
 from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.paper import synthetic
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.system import great_circle
 from benchmarks.verdicts import truth_of

@@ -343,8 +343,8 @@ def run(build: Build, *arguments: str) -> tuple[int, str]:
         (
             ["table_7"],
             (
-                "'table_7' is no table of the paper. Choose from table_1, table_2, table_3,"
-                " table_4, table_5"
+                "'table_7' is no printed table. Choose from table_1, table_2, table_3, table_4,"
+                " table_5"
             ),
         ),
         (["table_1", "--siunitx"], "siunitx is of LaTeX, not of html."),

@@ -1,3 +1,5 @@
+-- No estimate is behind it, and it waits for the gate all the same.
+-- depends_on: {{ ref('gate_results') }}
 with
 
 published_facts as (

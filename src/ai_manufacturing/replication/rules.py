@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 import yaml
 
 from ai_manufacturing import terms
@@ -271,7 +272,12 @@ def _restricted(folder: Path) -> Iterator[str]:
 
 def _outputs(folder: Path) -> Iterator[str]:
     models = {path.stem for path in programs.models(folder)}
-    for exhibit in contents.exhibits_of(folder / contents.RELEASE):
+    try:
+        shown = contents.exhibits_of(folder / contents.RELEASE)
+    except duckdb.Error:
+        yield f"{contents.RELEASE} has no printed tables"
+        return
+    for exhibit in shown:
         if not (folder / f"output/{exhibit.output}").is_file():
             yield f"{exhibit.name}: there is no output/{exhibit.output}"
         if exhibit.table not in models:
