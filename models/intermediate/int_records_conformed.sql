@@ -10,20 +10,25 @@ A row that repeats an earlier one of its source to the letter is a duplicate; on
 of corrections.csv may say which of such records is right, or that none is; without it they are left to the gate.
 #}
 {%- set key = 'entity, provider, source_name, city_id, year, industry_code, patent_type' %}
+{%- set sources = [] %}
+{%- for entity, providers in var('providers').items() %}
+{%- for provider in providers %}{% do sources.append((entity, provider)) %}{% endfor %}
+{%- endfor %}
 with
 
--- All providers' rows; a column that one does not deliver is null, and so is one with a type that none does.
-records as (
+-- Columns with a type are there where nobody delivers them.
+undelivered as (
     select
         {%- for column in model.columns.values() if column.data_type %}
-        cast(null as {{ column.data_type }}) as {{ column.name }}
-        {%- if not loop.last %},{% endif %}
+        cast(null as {{ column.data_type }}) as {{ column.name }},
         {%- endfor %}
+        cast(null as varchar) as entity
     where false
-    {%- set sources = [] %}
-    {%- for entity, providers in var('providers').items() %}
-    {%- for provider in providers %}{% do sources.append((entity, provider)) %}{% endfor %}
-    {%- endfor %}
+),
+
+-- All providers' rows; a column that one does not deliver is null.
+records as (
+    select * from undelivered
     {%- for entity, provider in sources %}
     union all by name
     select

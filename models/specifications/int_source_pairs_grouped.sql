@@ -14,7 +14,7 @@ city_groups as (
         grouping,
         group_name
     from {{ ref('dim_city_groups') }}
-    where grouping in (select groupings.grouping from {{ ref('city_groupings') }} as groupings where groupings.is_stratum)
+    where is_stratum
 ),
 
 final as (

@@ -367,6 +367,7 @@ def test_the_name_of_a_set_cannot_lead_out_of_the_store(project: Project, name: 
     files = {path.name for path in (project.root / "landing/log").iterdir()}
     assert files == {"deliveries.jsonl", "deliveries.jsonl.head"}
     assert {path.name for path in project.root.iterdir()} == {
+        "dbt_project.yml",
         "models",
         "python_models",
         "extracts",

@@ -7,7 +7,7 @@ titles as (
     select
         cast(null as varchar) as publication_number,
         cast(null as varchar) as title,
-        cast(null as varchar []) as ipc_subclasses
+        cast(null as varchar[]) as ipc_subclasses
     where false
     {%- for provider in var('register_providers')['patent_titles'] %}
     union all by name
