@@ -124,8 +124,16 @@ class Catalogue:
         return pair(f"{en} {MARK}", f"{zh}{MARK}") if en in self.substituted_names else pair(en, zh)
 
     def plain(self, key: str, language: str, **values: object) -> str:
-        """Return one language's text, with its placeholders filled."""
-        return self.texts[key][LANGUAGES.index(language)].format(**values)
+        """Return one language's text, with its placeholders filled.
+
+        Of a value in every language it takes its own.
+        """
+        place = LANGUAGES.index(language)
+        filled = {
+            name: value[place] if isinstance(value, tuple) else value
+            for name, value in values.items()
+        }
+        return self.texts[key][place].format(**filled)
 
     def words(self, key: str, **values: object) -> Words:
         """Return a text in each language, with its placeholders filled."""
@@ -162,26 +170,22 @@ class Catalogue:
             if mark in text:
                 return joint.join(self.plain_label(part, language) for part in text.split(mark))
         if text.startswith("L."):
-            return self.plain(
-                "lagged", language, name=self.plain_label(text.removeprefix("L."), language)
-            )
+            return self.plain("lagged", language, name=self.names(text.removeprefix("L.")))
         if "@" in text:
             name, _, providers = text.partition("@")
             # A slash stands between the providers of two series; nothing stands for the one used by
             # default.
             named = COMMAS[language].join(filter(None, providers.split("/")))
-            return self.plain(
-                "of_provider", language, name=self.plain_label(name, language), provider=named
-            )
+            return self.plain("of_provider", language, name=self.names(name), provider=named)
         return text
 
-    def label_within(self, kind: str, value: str, language: str) -> str:
-        """Return what a value of a kind is called.
+    def names_within(self, kind: str, value: str) -> Words:
+        """Return what a value of a kind is called, in each language.
 
         By both where its name alone has another meaning elsewhere.
         """
         both = f"{kind}={value}"
-        return self.plain_label(both if both in self.labels else value, language)
+        return self.names(both if both in self.labels else value)
 
     def said(self, en: str | None, zh: str | None) -> Markup | str:
         """Return sentences of the database, with the names in them by their labels."""

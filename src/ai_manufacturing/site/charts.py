@@ -91,6 +91,14 @@ def select(name: str, options: list[Any], labels: list[str], value: Any, title: 
     )
 
 
+def line(color: str, *dashes: int, **channel: Any) -> alt.Chart:
+    """Return a line across a chart, at a value of a channel."""
+    ((name, at),) = channel.items()
+    datum = {"x": alt.XDatum, "y": alt.YDatum}[name](at)
+    dash = list(dashes) or alt.Undefined
+    return alt.Chart(TABLE).mark_rule(color=color, strokeDash=dash).encode(**{name: datum})
+
+
 def words_for(field: str, words: dict[str, str]) -> str:
     """Return an expression of Vega that puts words in the place of values that have some."""
     return f"({json.dumps(words, ensure_ascii=False)})[{field}] || {field}"
@@ -147,9 +155,11 @@ def figure(
 
 def columnar(data: pd.DataFrame) -> dict[str, Any]:
     """Return a table as names and columns, a third of the size of a list of objects."""
+    is_known = data.notna() & ~data.isin([math.inf, -math.inf])
+    known = data.astype(object).where(is_known, None)
     return {
-        "names": list(data.columns),
-        "columns": [[_value(value) for value in data[name]] for name in data.columns],
+        "names": list(known),
+        "columns": [known[name].tolist() for name in known],
     }
 
 
@@ -159,9 +169,3 @@ def in_script(content: Any) -> Markup:
         content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str
     )
     return Markup(text.replace("<", "\\u003c"))
-
-
-def _value(value: Any) -> Any:
-    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value

@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, CLASSES, TABLE, Figure, figure, round_numbers
-from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.release import Release, grouped
 from ai_manufacturing.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the verdicts in the order of the paper, with their checks."""
     columns = paper_columns(release)
-    checks: dict[str, list[dict[str, Any]]] = {}
-    for row in release.rows(
-        "select * from reports.rpt_credibility order by specification_id, check_order"
-    ):
-        checks.setdefault(row["specification_id"], []).append(row)
+    checks = release.grouped(
+        "specification_id",
+        "select * from reports.rpt_credibility order by specification_id, check_order",
+    )
+    next_year = release.rows("select * from reports.rpt_findings where finding = 'next_year'")
     return {
         "columns": [
             {**row, **_checks(checks[row["specification_id"]])}
@@ -41,10 +41,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "count(case when verdict in ('differs', 'not_found') then 1 end) as excluded "
             "from reports.rpt_replication_scorecard"
         )[0],
-        "next_year": next(
-            iter(release.rows("select * from reports.rpt_findings where finding = 'next_year'")),
-            None,
-        ),
+        "next_year": next_year[0] if next_year else None,
         "permuted": _permuted(release, text),
     }
 
@@ -72,24 +69,23 @@ def paper_columns(release: Release) -> list[dict[str, Any]]:
 
 def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     """Return each text once, in both languages, with the columns that it is said of."""
-    columns: dict[str, list[dict[str, Any]]] = {}
-    for row in claims:
-        if row[key]:
-            columns.setdefault(row[key], []).append(row)
     return [
         {"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows}
-        for text, rows in columns.items()
+        for text, rows in grouped(claims, key).items()
+        if text
     ]
 
 
 def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the checks, or the one sentence that says why none can be made."""
-    sentences = {(row["sentence"], row["sentence_zh"]) for row in checks}
-    is_one = len(sentences) == 1 and all(row["figure"] is None for row in checks)
+    first, *others = checks
+    is_one = first["figure"] is None and all(
+        row["figure"] is None and row["sentence"] == first["sentence"] for row in others
+    )
     return {
         "checks": [] if is_one else checks,
-        "unchecked": checks[0]["sentence"] if is_one else None,
-        "unchecked_zh": checks[0]["sentence_zh"] if is_one else None,
+        "unchecked": first["sentence"],
+        "unchecked_zh": first["sentence_zh"],
     }
 
 
@@ -109,10 +105,8 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     )
     if not len(data):
         return None
-    slopes = data.loc[data["kind"] == "permuted", "estimate"].astype(float)
-    own, printed = (
-        float(data.loc[data["kind"] == kind, "estimate"].iloc[0]) for kind in ("own", "printed")
-    )
+    estimates = data.set_index("kind")["estimate"].astype(float)
+    own, printed, slopes = estimates["own"], estimates["printed"], estimates.loc[["permuted"]]
     low, high = min(slopes.min(), own), max(slopes.max(), own)
     margin = 0.08 * (high - low)
     domain = [low - margin, high + margin]
@@ -160,17 +154,14 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
             bars, line, label.encode(x="estimate:Q", y=alt.value(14)), width="container", height=230
         )
 
-    numbers = {
-        "low": slopes.min(),
-        "high": slopes.max(),
-        "mean": slopes.mean(),
-        "own": own,
-        "printed": printed,
-    }
     described = text.words(
         "alt_permuted",
         count=len(slopes),
-        **{name: f"{value:.3f}" for name, value in numbers.items()},
+        low=f"{slopes.min():.3f}",
+        high=f"{slopes.max():.3f}",
+        mean=f"{slopes.mean():.3f}",
+        own=f"{own:.3f}",
+        printed=f"{printed:.3f}",
     )
     note = text.both("permuted_note", printed=f"{printed:g}")
     return figure("permuted", text.both("permuted_title"), data, draw, described, note)

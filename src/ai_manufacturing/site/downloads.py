@@ -42,12 +42,30 @@ TYPES = {
     "INTEGER": "integer",
     "BIGINT": "integer",
 }
-# What is said of a field, and the column of the dictionary that says it.
-FIELD = {
-    **{"title": "label_en", "title_zh": "label_zh", "description": "description_en"},
-    **{name: name for name in ("description_zh", "unit", "source", "licence")},
-    **{"citation": "citation_en", "citation_zh": "citation_zh"},
-}
+# What is said of each column, by the names of Table Schema.
+FIELDS = """
+    select
+        concat(c.schema_name, '.', c.table_name) as in_table,
+        c.column_name as name,
+        c.data_type as type,
+        d.label_en as title,
+        d.label_zh as title_zh,
+        coalesce(d.description_en, c.comment) as description,
+        d.description_zh,
+        d.unit,
+        d.source,
+        d.licence,
+        d.citation_en as citation,
+        d.citation_zh
+    from duckdb_columns() as c
+    left join marts.data_dictionary as d
+        on
+            c.schema_name = d.table_schema
+            and c.table_name = d.table_name
+            and c.column_name = d.column_name
+    where c.database_name = current_database()
+    order by c.column_index
+"""
 
 
 @dataclass(frozen=True)
@@ -153,22 +171,7 @@ def _described(path: Path) -> Download:
 def _write_tables(release_path: Path, release: Release, data: Path) -> None:
     """Write each released table as Parquet with its metadata, and a Data Package of all."""
     manifest = release.manifest
-    columns: dict[str, list[dict[str, Any]]] = {}
-    for column in release.rows(
-        "select concat(c.schema_name, '.', c.table_name) as name, c.column_name, c.data_type,"
-        " d.unit, d.label_en, d.label_zh, coalesce(d.description_en, c.comment) as description_en,"
-        " d.description_zh, d.source, d.licence, d.citation_en, d.citation_zh from duckdb_columns()"
-        " as c left join marts.data_dictionary as d on c.schema_name = d.table_schema and"
-        " c.table_name = d.table_name and c.column_name = d.column_name where c.database_name ="
-        " current_database() order by c.column_index"
-    ):
-        said = {key: column[name] for key, name in FIELD.items() if column[name] is not None}
-        field = {
-            "name": column["column_name"],
-            "type": TYPES.get(column["data_type"], "any"),
-            **said,
-        }
-        columns.setdefault(column["name"], []).append(field)
+    columns = release.grouped("in_table", FIELDS)
     common = {
         "release": manifest.release_id,
         "published_at": manifest.published_at,
@@ -205,7 +208,7 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
                 "description_zh": chinese,
                 **common,
                 **({"withheld": [row["provider"] for row in providers]} if providers else {}),
-                "schema": {"fields": columns[name]},
+                "schema": {"fields": [_field(column) for column in columns[name]]},
             }
             resources.append(resource)
             _write_json(path.with_suffix(".json"), resource)
@@ -215,6 +218,12 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
     named = {"name": "ai-manufacturing", "version": manifest.release_id, "licenses": licences}
     package = {**named, **common, "resources": resources}
     _write_json(data / METADATA, package)
+
+
+def _field(column: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of a column, as Table Schema names it."""
+    known = {key: value for key, value in column.items() if value is not None and key != "in_table"}
+    return {**known, "type": TYPES.get(column["type"], "any")}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from ai_manufacturing.site.charts import (
     TABLE,
     Figure,
     figure,
+    line,
     tips,
     words_for,
 )
@@ -40,9 +41,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     claims = paper_columns(release)
     estimated = [row for row in claims if row["estimate"] is not None]
     return {
-        "findings": {
-            row["finding"]: row for row in release.rows("select * from reports.rpt_findings")
-        },
+        "findings": {row["finding"]: row for row in release.rows("from reports.rpt_findings")},
         "claims": [row for row in claims if row["cause"] != "no_data"],
         "without_data": [row for row in claims if row["cause"] == "no_data"],
         "main": claims[0],
@@ -146,7 +145,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         )
         x = alt.X("conf_low:Q", title=estimate, axis=alt.Axis(tickCount=6))
         return alt.layer(
-            alt.Chart(TABLE).mark_rule(color=GREY).encode(x=alt.XDatum(0)),
+            line(GREY, x=0),
             base.mark_rule(strokeWidth=2).encode(x=x, x2=alt.X2("conf_high:Q")),
             base.mark_point(filled=True, size=45, opacity=1).encode(
                 x=alt.X("estimate:Q"), shape=alt.Shape("whose:N", scale=shapes, legend=legend)

@@ -22,9 +22,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     for language in LANGUAGES:
         differences[f"reading_{language}"] = [
             text.plain(
-                "group_difference",
-                language,
-                **{name: text.plain_label(row[name], language) for name in PARTS},
+                "group_difference", language, **{name: text.names(row[name]) for name in PARTS}
             )
             for row in differences.to_dict("records")
         ]

@@ -1,6 +1,7 @@
 """The printed tables, each estimate beside the printed number, and as files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ai_manufacturing.tables import (
     Cell,
     Line,
     PaperTable,
+    Printed,
     formats,
 )
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
@@ -23,13 +25,14 @@ ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
 # The heads of the columns name the dependent variable here.
 HIDDEN = (*tables.NAMES, "outcome", *(kind for kind in ERRORS.values() if kind not in ESTIMATED))
 FOLDER = "tables"
-OFFERED = {
-    "docx": "Word",
-    "xlsx": "Excel",
-    "latex": "LaTeX",
-    "siunitx": "LaTeX (siunitx)",
-    "markdown": "Markdown",
-    "html": "HTML",
+# How the name of a file ends, and what writes it.
+OFFERED: dict[str, tuple[str, Callable[[Printed], str | bytes]]] = {
+    "Word": (".docx", formats.word),
+    "Excel": (".xlsx", formats.xlsx),
+    "LaTeX": (".tex", formats.latex),
+    "LaTeX (siunitx)": ("_siunitx.tex", partial(formats.latex, siunitx=True)),
+    "Markdown": (".md", formats.markdown),
+    "HTML": (".html", formats.html),
 }
 
 
@@ -57,8 +60,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 },
                 "files": {
                     language: {
-                        kind: _path(table.chosen(language=language), file)
-                        for file, kind in OFFERED.items()
+                        kind: f"{FOLDER}/{name}_{language}{ending}"
+                        for kind, (ending, _) in OFFERED.items()
                     }
                     for language in LANGUAGES
                 },
@@ -76,22 +79,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def write(release: Release, folder: Path) -> None:
     """Write each table in both languages and every format."""
     (folder / FOLDER).mkdir()
-    for table in release.tables.values():
-        for printed in (table.chosen(language=language) for language in LANGUAGES):
-            for kind in OFFERED:
-                made = (
-                    formats.latex(printed, siunitx=True)
-                    if kind == "siunitx"
-                    else formats.FORMATS[kind][1](printed)
-                )
-                (folder / _path(printed, kind)).write_bytes(
-                    made if isinstance(made, bytes) else made.encode()
-                )
-
-
-def _path(printed: tables.Printed, kind: str) -> str:
-    stem = f"{FOLDER}/{printed.table_id}_{printed.language}"
-    return f"{stem}_siunitx.tex" if kind == "siunitx" else f"{stem}.{formats.FORMATS[kind][0]}"
+    for name, table in release.tables.items():
+        for language in LANGUAGES:
+            for ending, write_as in OFFERED.values():
+                content = formats.as_bytes(write_as(table.chosen(language=language)))
+                (folder / FOLDER / f"{name}_{language}{ending}").write_bytes(content)
 
 
 def _lines(

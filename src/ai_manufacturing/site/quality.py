@@ -101,15 +101,13 @@ def _gate_counts(release: Release) -> dict[str, int]:
     )[0]
 
 
-def _failing(rows: str | None, names: dict[str, Markup]) -> list[dict[str, Any]]:
+def _failing(rows: str | None, names: dict[str, Markup]) -> Any:
     """Return the first failing rows, with cities by name."""
-    return [
-        {
-            name: names.get(value, value) if name == "city_id" else value
-            for name, value in row.items()
-        }
-        for row in json.loads(rows or "[]")[:FAILING_LISTED]
-    ]
+    failing = json.loads(rows or "[]")[:FAILING_LISTED]
+    for row in failing:
+        if "city_id" in row:
+            row["city_id"] = names.get(row["city_id"], row["city_id"])
+    return failing
 
 
 def _coverage(release: Release) -> pd.DataFrame:
@@ -189,17 +187,8 @@ def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
 
     counts = data.groupby("series", sort=False)["city_count"].sum()
     empty = [text.names(name) for name in counts.index[counts == 0]]
-    described = [
-        text.plain(
-            "alt_coverage_by_series",
-            language,
-            series=len(counts),
-            missing=", ".join(missing) or "0",
-        )
-        for language, missing in zip(
-            LANGUAGES, zip(*empty, strict=True) if empty else ((), ()), strict=True
-        )
-    ]
+    missing = tuple(", ".join(name[place] for name in empty) or "0" for place in (0, 1))
+    described = text.words("alt_coverage_by_series", series=len(counts), missing=missing)
     return figure("coverage_by_series", text.both("coverage_by_series"), data, draw, described)
 
 
@@ -230,8 +219,6 @@ def _short(province: str) -> str:
 
     Of a Chinese name two letters tell it, but for a few.
     """
-    return (
-        province
-        if province.isascii()
-        else next(filter(province.startswith, LONG_NAMES), province[:2])
-    )
+    if province.isascii():
+        return province
+    return next(filter(province.startswith, LONG_NAMES), province[:2])

@@ -8,24 +8,34 @@ from markupsafe import Markup
 
 from ai_manufacturing.estimators.sentences import COMMAS, sentence
 from ai_manufacturing.site import specification_curve
-from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure, tips
-from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.charts import (
+    BLUE,
+    LABEL_LIMIT,
+    ORANGE,
+    TABLE,
+    Figure,
+    figure,
+    line,
+    tips,
+)
+from ai_manufacturing.site.release import Release, grouped
 from ai_manufacturing.text import LANGUAGES, MARK, Catalogue, pair
 
 ROW = 24  # pixels of a reading
 CHOICES = (
-    *(
-        "estimator",
-        "outcome",
-        "regressor",
-        "transform",
-        "weighting",
-        "scope",
-        "controls",
-        "subsample",
-        "grouping",
-    ),
-    *("fixed_effects", "covariance", "options", "providers"),
+    "estimator",
+    "outcome",
+    "regressor",
+    "transform",
+    "weighting",
+    "scope",
+    "controls",
+    "subsample",
+    "grouping",
+    "fixed_effects",
+    "covariance",
+    "options",
+    "providers",
 )
 
 
@@ -148,17 +158,11 @@ def coefficient_plot(
         )
         points = base.mark_point(color=BLUE, filled=True, size=60, opacity=1)
         layers = [
-            alt.Chart(TABLE).mark_rule(color="#999").encode(x=alt.XDatum(0)),
+            line("#999", x=0),
+            *([line(ORANGE, 5, 3, x=printed)] if printed is not None else []),
             *([bars] if has_intervals else []),
             points.encode(x=alt.X("estimate:Q", title=title), tooltip=tooltip),
         ]
-        if printed is not None:
-            layers.insert(
-                1,
-                alt.Chart(TABLE)
-                .mark_rule(color=ORANGE, strokeDash=[5, 3])
-                .encode(x=alt.XDatum(printed)),
-            )
         return alt.layer(*layers, width="container", height=row * len(data))
 
     low, high = (f"{value:.3f}" for value in (data["estimate"].min(), data["estimate"].max()))
@@ -173,14 +177,12 @@ def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
 
     Nothing if they are the same.
     """
-    own, default, count = (
-        row[f"overlap_{name}"] for name in ("estimate", "default_estimate", "observation_count")
-    )
+    own, default = row["overlap_estimate"], row["overlap_default_estimate"]
     if own is None or default is None:
         return None
     return {
         "key": "overlap_note",
-        "count": f"{count:,.0f}",
+        "count": f"{row['overlap_observation_count']:,.0f}",
         "own": f"{own:.3f}",
         "default": f"{default:.3f}",
     }
@@ -192,47 +194,37 @@ def _substitutions(estimated: pd.DataFrame) -> Markup:
     Nothing if nothing does.
     """
     english, chinese = (
-        dict.fromkeys(
-            sentence
-            for text in estimated[column].dropna()
-            for sentence in text.split(separator)
-            if sentence
-        )
+        separator.join(filter(None, estimated[column].str.split(separator).explode().unique()))
         for column, separator in (("substitutions", "; "), ("substitutions_zh", "；"))
     )
-    return (
-        pair(f"{MARK} {'; '.join(english)}.", f"{MARK} {'；'.join(chinese)}。")
-        if english
-        else Markup()
-    )
+    return pair(f"{MARK} {english}.", f"{MARK} {chinese}。") if english else Markup()
 
 
 def _specifications(release: Release) -> list[dict[str, Any]]:
     """Return the specifications with their terms, losses, other errors and influence."""
+    name = "specification_id"
     parts = {
-        "terms": release.rows(
-            "from reports.rpt_coefficients order by specification_id, term_order, term"
+        "terms": release.grouped(
+            name, "from reports.rpt_coefficients order by specification_id, term_order, term"
         ),
-        "losses": release.rows("from estimates.observation_losses order by specification_id, step"),
+        "losses": release.grouped(
+            name, "from estimates.observation_losses order by specification_id, step"
+        ),
         # In the order of inference_checks.csv, in which the estimation wrote them.
-        "inference": release.rows(
+        "inference": release.grouped(
+            name,
             "select i.* from estimates.est_inference as i left join reports.rpt_coefficients as c"
             " on i.specification_id = c.specification_id and i.term = c.term where"
             " i.specification_id in (select specification_id from estimates.est_inference where"
-            " status <> 'not_estimable') order by i.specification_id, c.term_order, i.term, i.rowid"
+            " status <> 'not_estimable') order by i.specification_id, c.term_order, i.term, i.rowid",
         ),
-        "influence": _influence(release),
+        "influence": grouped(_influence(release), name),
     }
-    specifications = {
-        row["specification_id"]: {**row, **{part: [] for part in parts}}
-        for row in release.rows("from reports.rpt_specifications order by specification_order")
-    }
-    for part, rows in parts.items():
-        for row in rows:
-            specifications[row["specification_id"]][part].append(row)
-    for row in specifications.values():
+    specifications = release.rows("from reports.rpt_specifications order by specification_order")
+    for row in specifications:
+        row |= {part: rows[row[name]] for part, rows in parts.items()}
         row["overlap"] = next(filter(None, map(overlap_note, row["terms"])), None)
-    return [*specifications.values()]
+    return specifications
 
 
 def _influence(release: Release) -> list[dict[str, Any]]:

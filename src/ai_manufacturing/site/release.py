@@ -1,8 +1,9 @@
 """A release file as the pages read it."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables import PaperTable, cells
 from ai_manufacturing.text import Catalogue
+
+Row = dict[str, Any]
 
 
 class Release:
@@ -25,9 +28,7 @@ class Release:
     def __enter__(self) -> "Release":
         return self
 
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._connection.close()
 
     def frame(self, query: str, *values: Any) -> pd.DataFrame:
@@ -87,6 +88,18 @@ class Release:
             "from marts.fct_ai_measure where weighting = 'fixed_ratio'"
         )[0]
 
-    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+    def rows(self, query: str, *values: Any) -> list[Row]:
         """Return the rows of a query by column name."""
         return list(self.frame(query, *values).to_dict("records"))
+
+    def grouped(self, key: str, query: str) -> dict[Any, list[Row]]:
+        """Return the rows of a query by their value of a column, in the order of the query."""
+        return grouped(self.rows(query), key)
+
+
+def grouped(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:
+    """Return rows by their value of a column."""
+    groups: defaultdict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row[key]].append(row)
+    return groups

@@ -18,11 +18,12 @@ from ai_manufacturing.site.charts import (
     TABLE,
     Figure,
     figure,
+    line,
     round_numbers,
     squares,
     tips,
 )
-from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.release import Release, grouped
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
 BINS = 48  # neighbours on the curve that share a cell of the choices
@@ -54,60 +55,60 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def curve(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the curve and its choices as figures, and what each choice does."""
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
-    names = list(dict.fromkeys(row["axis"] for row in axes))
-    choices = "".join(f"{name}, " for name in names)
+    for row in axes:
+        row["names"] = text.names_within(row["axis"], row["value"])
+    choices = "".join(f"{name}, " for name in grouped(axes, "axis"))
     found = release.frame(
-        "select row_number() over (order by min(standardised_estimate), curve_id) as rank,"
-        f" {choices}bool_or(is_dominated) as is_dominated, min(standardised_estimate) as"
-        " standardised_estimate, min(estimate) as estimate, min(case when errors = 'city' then"
-        " p_value end) as p_value_by_city, min(case when errors = 'province' then p_value end) as"
-        " p_value_by_province, min(case when errors = 'province' then std_error *"
-        " standardised_estimate / nullif(estimate, 0) end) as error, min(case when errors ="
-        " 'province' then degrees_of_freedom end) as degrees_of_freedom, case when"
-        " bool_and(p_value < 0.05) then 'both' else coalesce(min(case when p_value < 0.05 then"
-        " errors end), 'neither') end as significant_by from estimates.est_specification_curve"
-        f" where status <> 'not_estimable' group by {choices}curve_id order by rank"
+        f"""
+        select
+            row_number() over (order by min(standardised_estimate), curve_id) as rank,
+            {choices}
+            bool_or(is_dominated) as is_dominated,
+            min(standardised_estimate) as standardised_estimate,
+            min(estimate) as estimate,
+            min(p_value) filter (where errors = 'city') as p_value_by_city,
+            min(p_value) filter (where errors = 'province') as p_value_by_province,
+            min(std_error * standardised_estimate / nullif(estimate, 0))
+                filter (where errors = 'province') as error,
+            min(degrees_of_freedom) filter (where errors = 'province') as degrees_of_freedom,
+            case
+                when bool_and(p_value < 0.05) then 'both'
+                else coalesce(min(errors) filter (where p_value < 0.05), 'neither')
+            end as significant_by
+        from estimates.est_specification_curve
+        where status <> 'not_estimable'
+        group by {choices} curve_id
+        order by rank
+        """
     )
-    half = stats.t.ppf(0.975, found.pop("degrees_of_freedom").astype(float)) * found.pop(
-        "error"
-    ).astype(float)
+    half = found.pop("error").astype(float) * stats.t.ppf(
+        0.975, found.pop("degrees_of_freedom").astype(float)
+    )
     for name, sign in (("conf_low", -1), ("conf_high", 1)):
         found[name] = (
             (found["standardised_estimate"].astype(float) + sign * half).round(4).astype(object)
         )
     undominated = int((~found.pop("is_dominated").astype(bool)).sum())
-    named = [
-        {
-            **row,
-            "name": pair(
-                *(text.label_within(row["axis"], row["value"], language) for language in LANGUAGES)
-            ),
-        }
-        for row in axes
-    ]
     return {
         "figure": _figure(found, axes, text) if len(found) else None,
         "choices": _choices(found, axes, text) if len(found) else None,
         "count": len(found),
         "undominated": undominated,
-        "axes": named,
+        "axes": [{**row, "name": pair(*row["names"])} for row in axes],
     }
 
 
 def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
     """Draw the estimates in their order, with intervals by province."""
-    names = list(dict.fromkeys(row["axis"] for row in axes))
+    by_axis = grouped(axes, "axis")
     numbers = ("standardised_estimate", "estimate", "p_value_by_city", "p_value_by_province")
 
     def draw(language: str) -> alt.TopLevelMixin:
-        words = {
-            axis: {
-                row["value"]: text.label_within(axis, row["value"], language)
-                for row in axes
-                if row["axis"] == axis
-            }
-            for axis in names
-        }
+        place = LANGUAGES.index(language)
+        labels = {}
+        for name, rows in by_axis.items():
+            words = {row["value"]: row["names"][place] for row in rows}
+            labels[f"{name}_label"] = f"{json.dumps(words, ensure_ascii=False)}[datum['{name}']]"
         title = text.plain("standardised_estimate", language)
         # the title at its axis, though the names below need more room
         axis = alt.Axis(
@@ -121,14 +122,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         )
         points = (
             alt.Chart(TABLE)
-            .transform_calculate(
-                **{
-                    f"{axis}_label": (
-                        f"{json.dumps(words[axis], ensure_ascii=False)}[datum['{axis}']]"
-                    )
-                    for axis in names
-                }
-            )
+            .transform_calculate(**labels)
             .mark_circle(size=10, opacity=0.9)
             .encode(
                 x=alt.X(
@@ -145,26 +139,30 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                 ),
                 tooltip=tips(
                     *((f"{name}:Q", text.plain(name, language), ".3~g") for name in numbers),
-                    *((f"{axis}_label:N", text.plain(f"axis_{axis}", language)) for axis in names),
+                    *(
+                        (f"{axis}_label:N", text.plain(f"axis_{axis}", language))
+                        for axis in by_axis
+                    ),
                 ),
             )
         )
-        zero = alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.YDatum(0))
         by_province = alt.Chart(TABLE).mark_area(color=GREY, opacity=0.25)
         intervals = by_province.encode(
             x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q"
         )
-        layers = [intervals, zero, points]
+        layers = [intervals, line(GREY, y=0), points]
         for number, (name, colour) in enumerate(MARKS.items()):
-            line = alt.value(HEIGHT - LINE * (len(MARKS) - number - 0.5))
+            height = alt.value(HEIGHT - LINE * (len(MARKS) - number - 0.5))
             ticks = alt.Chart(TABLE).transform_filter(f"datum.significant_by == '{name}'")
             layers.append(
                 ticks.mark_tick(color=colour, height=LINE - 4, thickness=1).encode(
-                    x="rank:Q", y=line
+                    x="rank:Q", y=height
                 )
             )
             beside = (
-                alt.Chart(TABLE).transform_filter("datum.rank == 1").encode(x=alt.value(-8), y=line)
+                alt.Chart(TABLE)
+                .transform_filter("datum.rank == 1")
+                .encode(x=alt.value(-8), y=height)
             )
             label = text.plain(f"significant_{name}", language)
             layers.append(
@@ -199,22 +197,14 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
             .size()
             .reindex(counts.index, fill_value=0)
         )
-        labels = {
-            f"label_{language}": text.plain(
-                "axis_value",
-                language,
-                axis=text.plain(f"axis_{row['axis']}", language),
-                value=text.label_within(row["axis"], row["value"], language),
-            )
-            for language in LANGUAGES
-        }
+        label = text.words("axis_value", axis=text.words(f"axis_{row['axis']}"), value=row["names"])
         for number, share in (shares / counts).round(4).items():
             first, last = (int(edge * len(curve) / bins) for edge in (number, number + 1))
-            ranks = {"first_rank": first + 1, "last_rank": last}
-            rows.append(
-                {"axis": row["axis"], "value": row["value"], **ranks, "share": share, **labels}
-            )
-    data = pd.DataFrame(rows)
+            rows.append((row["axis"], row["value"], first + 1, last, share, *label))
+    data = pd.DataFrame(
+        rows,
+        columns=["axis", "value", "first_rank", "last_rank", "share", "label_en", "label_zh"],
+    )
 
     def draw(language: str) -> alt.TopLevelMixin:
         rank, share = (

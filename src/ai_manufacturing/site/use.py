@@ -27,14 +27,20 @@ FROM 'https://…/{downloads.FOLDER}/rpt_coefficients.parquet' LIMIT 10;
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return data sets, tables with columns, terms, citation, quick starts and history."""
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for row in release.rows(
-        "select d.*, t.estimated_size as table_row_count from marts.data_dictionary as d inner join"
-        " duckdb_tables() as t on d.table_schema = t.schema_name and d.table_name = t.table_name"
-        " where t.database_name = current_database() order by d.table_name <>"
-        " 'fct_city_year_panel', d.table_schema, d.table_name, d.column_number"
-    ):
-        tables.setdefault(f"{row['table_schema']}.{row['table_name']}", []).append(row)
+    tables = release.grouped(
+        "in_table",
+        """
+        select
+            d.*,
+            concat(d.table_schema, '.', d.table_name) as in_table,
+            t.estimated_size as table_row_count
+        from marts.data_dictionary as d
+        inner join duckdb_tables() as t
+            on d.table_schema = t.schema_name and d.table_name = t.table_name
+        where t.database_name = current_database()
+        order by d.table_name <> 'fct_city_year_panel', in_table, d.column_number
+        """,
+    )
     return {
         "sets": SETS,
         "tables": tables,
@@ -90,7 +96,7 @@ def _replaced(release: Release) -> Origin | None:
 
     Then there are no changes.
     """
-    before = release.rows("select extract_set, extract_set_kind as kind from release.previous")
-    return next(
-        (origin for row in before if (origin := Origin(**row)) != release.manifest.origin), None
-    )
+    for row in release.rows("select extract_set, extract_set_kind as kind from release.previous"):
+        before = Origin(**row)
+        return None if before == release.manifest.origin else before
+    return None
