@@ -47,8 +47,12 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return all cities' series, the means beside them, and an empty chart for each series."""
     cities = release.rows("select * from marts.dim_city order by city_id")
     found = release.rows(
-        f"select series, unit, provider, is_delivered, is_delivered and {HAS_VALUES} as has_values "
-        f"from marts.dim_series where {SHOWN} order by scope, series"
+        f"""
+        select series, unit, provider, is_delivered, is_delivered and {HAS_VALUES} as has_values
+        from marts.dim_series
+        where {SHOWN}
+        order by scope, series
+        """
     )
     series = {row["series"]: row for row in found if row["has_values"]}
     withheld = defaultdict(list)
@@ -177,7 +181,7 @@ def _delivered_rows(release: Release) -> dict[str, str]:
         f"""
         with mergers as (select unnest(?::varchar[]) as former_id, unnest(?::varchar[]) as city_id),
         files as (
-            select file_path, delivery_id, row_number() over (order by file_path, delivery_id) - 1 as number
+            select *, row_number() over (order by file_path, delivery_id) - 1 as number
             from ({FILES})
         ),
         shown as (select series, scope, provider from marts.dim_series where {SHOWN}),
@@ -306,9 +310,18 @@ def _means(release: Release, keys: str, series: list[str]) -> pd.DataFrame:
     if not names:
         return pd.DataFrame()
     return release.frame(
-        f"pivot (select {keys}, variable, avg(value) as value from marts.fct_city_year_values "
-        "inner join marts.dim_city using (city_id) group by all) "
-        f"on variable in ({names}) using max(value) group by {keys} order by all"
+        f"""
+        pivot (
+            select {keys}, variable, avg(value) as value
+            from marts.fct_city_year_values
+            inner join marts.dim_city using (city_id)
+            group by all
+        )
+        on variable in ({names})
+        using max(value)
+        group by {keys}
+        order by all
+        """
     )
 
 

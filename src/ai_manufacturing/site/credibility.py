@@ -31,15 +31,23 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "column_count": len(columns),
         "without_data": columns_by([row for row in columns if row["cause"] == "no_data"], "reason"),
         "verdicts": release.rows(
-            "select verdict_en, verdict_zh, meaning, meaning_zh, count(*) as column_count from"
-            " reports.rpt_verdicts group by all order by column_count desc, verdict_en"
+            """
+            select verdict_en, verdict_zh, meaning, meaning_zh, count(*) as column_count
+            from reports.rpt_verdicts
+            group by all
+            order by column_count desc, verdict_en
+            """
         ),
         "score": release.rows(
-            "select count(*) as printed, count(estimated_value) as estimated, "
-            "count(case when verdict = 'compatible' then 1 end) as compatible, "
-            "count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell, "
-            "count(case when verdict in ('differs', 'not_found') then 1 end) as excluded "
-            "from reports.rpt_replication_scorecard"
+            """
+            select
+                count(*) as printed,
+                count(estimated_value) as estimated,
+                count(case when verdict = 'compatible' then 1 end) as compatible,
+                count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell,
+                count(case when verdict in ('differs', 'not_found') then 1 end) as excluded
+            from reports.rpt_replication_scorecard
+            """
         )[0],
         "next_year": next_year[0] if next_year else None,
         "permuted": _permuted(release, text),
@@ -49,21 +57,47 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def paper_columns(release: Release) -> list[dict[str, Any]]:
     """Return the printed columns, with verdict, labels, intervals and what tells them apart."""
     return release.rows(
-        "select v.*, s.regressor, s.estimator, s.reason, s.reason_zh, coalesce(s.outcome_label_en,"
-        " s.outcome) as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,"
-        " s.regressor_label_en as regressor_en, s.regressor_label_zh as regressor_zh,"
-        " p.printed_text, p.printed_stars, p.printed_std_error_text, p.estimated_stars, p.conf_low"
-        " as city_conf_low, p.conf_high as city_conf_high, case when row_number() over alike > 1"
-        " then concat(case when d.description_en ~ '[A-Z][a-z].*' then lower(d.description_en[1])"
-        " else d.description_en[1] end, rtrim(d.description_en[2:], '.')) end as variant_en, case"
-        " when row_number() over alike > 1 then d.description_zh end as variant_zh from"
-        " reports.rpt_verdicts as v inner join reports.rpt_specifications as s on"
-        " v.specification_id = s.specification_id left join reports.rpt_replication_scorecard as p"
-        " on v.specification_id = p.specification_id and v.table_id = p.table_id and"
-        " v.column_number = p.column_number and p.term = s.regressor left join"
-        " marts.data_dictionary as d on d.table_name = concat('rpt_', v.table_id) and d.column_name"
-        " = concat('column_', v.column_number) window alike as (partition by s.outcome, s.regressor"
-        " order by s.specification_order) order by s.specification_order"
+        """
+        select
+            v.*,
+            s.regressor,
+            s.estimator,
+            s.reason,
+            s.reason_zh,
+            coalesce(s.outcome_label_en, s.outcome) as outcome_en,
+            coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,
+            s.regressor_label_en as regressor_en,
+            s.regressor_label_zh as regressor_zh,
+            p.printed_text,
+            p.printed_stars,
+            p.printed_std_error_text,
+            p.estimated_stars,
+            p.conf_low as city_conf_low,
+            p.conf_high as city_conf_high,
+            case
+                when row_number() over alike > 1
+                    then concat(
+                        case
+                            when d.description_en ~ '[A-Z][a-z].*' then lower(d.description_en[1])
+                            else d.description_en[1]
+                        end,
+                        rtrim(d.description_en[2:], '.')
+                    )
+            end as variant_en,
+            case when row_number() over alike > 1 then d.description_zh end as variant_zh
+        from reports.rpt_verdicts as v
+        inner join reports.rpt_specifications as s on v.specification_id = s.specification_id
+        left join reports.rpt_replication_scorecard as p
+            on v.specification_id = p.specification_id
+            and v.table_id = p.table_id
+            and v.column_number = p.column_number
+            and p.term = s.regressor
+        left join marts.data_dictionary as d
+            on d.table_name = concat('rpt_', v.table_id)
+            and d.column_name = concat('column_', v.column_number)
+        window alike as (partition by s.outcome, s.regressor order by s.specification_order)
+        order by s.specification_order
+        """
     )
 
 
@@ -95,13 +129,26 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     The note has the printed number.
     """
     data = release.frame(
-        "with main as (select * from reports.rpt_verdicts where specification_id in (select"
-        " specification_id from reports.rpt_findings)), permuted as (select w.* from"
-        " estimates.est_permuted_weights as w inner join main using (specification_id) where"
-        " strata = 'region_size' and permutation is not null) select 'permuted' as kind,"
-        " permutation, estimate from permuted union all select unnest(['own', 'printed']), null,"
-        " unnest([estimate, printed_value]) from main where exists (from permuted) order by kind,"
-        " permutation"
+        """
+        with main as (
+            select *
+            from reports.rpt_verdicts
+            where specification_id in (select specification_id from reports.rpt_findings)
+        ),
+        permuted as (
+            select w.*
+            from estimates.est_permuted_weights as w
+            inner join main using (specification_id)
+            where strata = 'region_size' and permutation is not null
+        )
+        select 'permuted' as kind, permutation, estimate
+        from permuted
+        union all
+        select unnest(['own', 'printed']), null, unnest([estimate, printed_value])
+        from main
+        where exists (from permuted)
+        order by kind, permutation
+        """
     )
     if not len(data):
         return None

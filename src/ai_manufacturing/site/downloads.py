@@ -129,8 +129,11 @@ def bibliography(manifest: Manifest) -> str:
 def quick_starts(release: Release) -> dict[str, str]:
     """Return programs that give the main estimate from the files beside them, by file name."""
     (row,) = release.rows(
-        "select * from reports.rpt_specifications where specification_id in (select"
-        " specification_id from reports.rpt_findings)"
+        """
+        select *
+        from reports.rpt_specifications
+        where specification_id in (select specification_id from reports.rpt_findings)
+        """
     )
     values = {
         "specification": row["specification_id"],
@@ -182,9 +185,12 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
     with duckdb_client.in_memory(data / "spill") as connection:
         connection.execute(f"attach {literal(str(release_path))} as built (read_only)")
         for table in release.rows(
-            "select schema_name, table_name, comment, estimated_size as row_count from"
-            " duckdb_tables() where list_contains(?, schema_name) and database_name ="
-            " current_database() order by table_name, schema_name",
+            """
+            select schema_name, table_name, comment, estimated_size as row_count
+            from duckdb_tables()
+            where list_contains(?, schema_name) and database_name = current_database()
+            order by table_name, schema_name
+            """,
             list(SCHEMAS),
         ):
             name = f"{table['schema_name']}.{table['table_name']}"

@@ -54,9 +54,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def about(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return how many providers there are, of which class and licence, and how far to trust."""
     declared = release.frame(
-        "select distinct provider, coalesce(provenance_class, 'none stated') as class, "
-        "coalesce(licence, 'none stated') not like 'none stated%' as is_licensed "
-        "from marts.fct_deliveries where provider is not null"
+        """
+        select distinct
+            provider,
+            coalesce(provenance_class, 'none stated') as class,
+            coalesce(licence, 'none stated') not like 'none stated%' as is_licensed
+        from marts.fct_deliveries
+        where provider is not null
+        """
     )
     providers = declared["provider"].nunique()
     official = declared.loc[declared["class"] == "official", "provider"].nunique()

@@ -40,8 +40,13 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the tables with their files and readings."""
     # Terms of an event study in the order of its years.
     scorecard = release.rows(
-        "select * from reports.rpt_replication_scorecard order by "
-        "coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0), term"
+        """
+        select *
+        from reports.rpt_replication_scorecard
+        order by
+            coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0),
+            term
+        """
     )
     specifications = {
         row["specification_id"]: row for row in release.rows("from reports.rpt_specifications")

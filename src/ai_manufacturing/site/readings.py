@@ -42,16 +42,28 @@ CHOICES = (
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the curve, a plot for each column of one coefficient, and the specifications."""
     estimates = release.frame(
-        "select c.*, s.specification_order, s.description, coalesce(s.outcome_label_en, s.outcome)"
-        " as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,"
-        " coalesce(s.regressor_label_en, s.regressor) as regressor_en,"
-        " coalesce(s.regressor_label_zh, s.regressor) as regressor_zh, try_cast(p.printed_text as"
-        " double) as printed from reports.rpt_coefficients as c inner join"
-        " reports.rpt_specifications as s on c.specification_id = s.specification_id left join"
-        " reports.rpt_replication_scorecard as p on c.table_id = p.table_id and c.column_number ="
-        " p.column_number and c.term = p.term where c.estimator <> 'event_study' and c.table_id <>"
-        " 'heterogeneity' and (c.term = c.regressor or c.status = 'not_estimable') order by"
-        " c.table_id not like 'table%', c.table_id, c.column_number, s.specification_order"
+        """
+        select
+            c.*,
+            s.specification_order,
+            s.description,
+            coalesce(s.outcome_label_en, s.outcome) as outcome_en,
+            coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,
+            coalesce(s.regressor_label_en, s.regressor) as regressor_en,
+            coalesce(s.regressor_label_zh, s.regressor) as regressor_zh,
+            try_cast(p.printed_text as double) as printed
+        from reports.rpt_coefficients as c
+        inner join reports.rpt_specifications as s on c.specification_id = s.specification_id
+        left join reports.rpt_replication_scorecard as p
+            on c.table_id = p.table_id
+            and c.column_number = p.column_number
+            and c.term = p.term
+        where
+            c.estimator <> 'event_study'
+            and c.table_id <> 'heterogeneity'
+            and (c.term = c.regressor or c.status = 'not_estimable')
+        order by c.table_id not like 'table%', c.table_id, c.column_number, s.specification_order
+        """
     )
     for language in LANGUAGES:
         estimates[f"reading_{language}"] = [
@@ -213,10 +225,20 @@ def _specifications(release: Release) -> list[dict[str, Any]]:
         # In the order of inference_checks.csv, in which the estimation wrote them.
         "inference": release.grouped(
             name,
-            "select i.* from estimates.est_inference as i left join reports.rpt_coefficients as c"
-            " on i.specification_id = c.specification_id and i.term = c.term where"
-            " i.specification_id in (select specification_id from estimates.est_inference where"
-            " status <> 'not_estimable') order by i.specification_id, c.term_order, i.term, i.rowid",
+            """
+            select i.*
+            from estimates.est_inference as i
+            left join reports.rpt_coefficients as c
+                on i.specification_id = c.specification_id
+                and i.term = c.term
+            where
+                i.specification_id in (
+                    select specification_id
+                    from estimates.est_inference
+                    where status <> 'not_estimable'
+                )
+            order by i.specification_id, c.term_order, i.term, i.rowid
+            """,
         ),
         "influence": grouped(_influence(release), name),
     }
@@ -234,18 +256,35 @@ def _influence(release: Release) -> list[dict[str, Any]]:
     """
     nobody = sentence("nobody_flagged")
     return release.rows(
-        "with places as (select 'city' as unit_kind, city_id as unit_id, name_en, name_zh from"
-        " marts.dim_city union select 'province', province_id, province_name_en, province_name_zh"
-        " from marts.dim_city), flags as (select description, min(description_zh) as"
-        f" description_zh from {release.gate_results()} group by description union all select ?, ?)"
-        " select e.*, coalesce(p.name_en, e.unit_id) as left_out_en, coalesce(p.name_zh,"
-        " f.description_zh, e.unit_id) as left_out_zh, split_part(e.setting, '=', 2) as errors"
-        " from estimates.est_influence as e inner join reports.rpt_specifications as s on"
-        " e.specification_id = s.specification_id left join places as p on e.unit_kind ="
-        " p.unit_kind and e.unit_id = p.unit_id left join flags as f on e.unit_id = f.description"
-        " where e.status <> 'not_estimable' and (e.rank = 1 or e.method = 'leave_out_flagged') and"
-        " (e.term = s.regressor or s.estimator <> 'fixed_effects') order by e.specification_id,"
-        " e.term, e.method desc, e.unit_kind desc, e.unit_id, errors",
+        f"""
+        with places as (
+            select 'city' as unit_kind, city_id as unit_id, name_en, name_zh
+            from marts.dim_city
+            union
+            select 'province', province_id, province_name_en, province_name_zh
+            from marts.dim_city
+        ),
+        flags as (
+            select description, min(description_zh) as description_zh
+            from {release.gate_results()}
+            group by description
+            union all select ?, ?
+        )
+        select
+            e.*,
+            coalesce(p.name_en, e.unit_id) as left_out_en,
+            coalesce(p.name_zh, f.description_zh, e.unit_id) as left_out_zh,
+            split_part(e.setting, '=', 2) as errors
+        from estimates.est_influence as e
+        inner join reports.rpt_specifications as s on e.specification_id = s.specification_id
+        left join places as p on e.unit_kind = p.unit_kind and e.unit_id = p.unit_id
+        left join flags as f on e.unit_id = f.description
+        where
+            e.status <> 'not_estimable'
+            and (e.rank = 1 or e.method = 'leave_out_flagged')
+            and (e.term = s.regressor or s.estimator <> 'fixed_effects')
+        order by e.specification_id, e.term, e.method desc, e.unit_kind desc, e.unit_id, errors
+        """,
         nobody.en,
         nobody.zh,
     )

@@ -84,8 +84,11 @@ class Release:
     def period(self) -> dict[str, Any]:
         """Return first_year, last_year and base_year of what was built."""
         return self.rows(
-            "select min(year) as first_year, max(year) as last_year, max(base_year) as base_year "
-            "from marts.fct_ai_measure where weighting = 'fixed_ratio'"
+            """
+            select min(year) as first_year, max(year) as last_year, max(base_year) as base_year
+            from marts.fct_ai_measure
+            where weighting = 'fixed_ratio'
+            """
         )[0]
 
     def rows(self, query: str, *values: Any) -> list[Row]:

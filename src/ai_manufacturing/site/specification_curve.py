@@ -41,13 +41,20 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {
         **curve(release, text),
         "joint": release.rows(
-            "select * from estimates.est_specification_curve_joint order by choices, errors,"
-            " statistic"
+            """
+            select *
+            from estimates.est_specification_curve_joint
+            order by choices, errors, statistic
+            """
         ),
         "missing": release.rows(
-            "select reason, reason_zh, count(distinct curve_id) as specification_count "
-            "from estimates.est_specification_curve where status = 'not_estimable' "
-            "group by all order by specification_count desc, reason"
+            """
+            select reason, reason_zh, count(distinct curve_id) as specification_count
+            from estimates.est_specification_curve
+            where status = 'not_estimable'
+            group by all
+            order by specification_count desc, reason
+            """
         ),
     }
 

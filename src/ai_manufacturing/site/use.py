@@ -46,11 +46,23 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "tables": tables,
         "tables_withheld": release.withheld,
         "sources": release.rows(
-            "select provider, provenance_class, publisher, republished_by, licence, citation_en,"
-            f" citation_zh, {terms.MAY_BE_PASSED_ON} as may_pass_on, count(distinct file_path) as"
-            " file_count, string_agg(distinct source_link, ' ' order by source_link) as links from"
-            " marts.fct_deliveries where provider is not null group by all order by provider,"
-            " citation_en"
+            f"""
+            select
+                provider,
+                provenance_class,
+                publisher,
+                republished_by,
+                licence,
+                citation_en,
+                citation_zh,
+                {terms.MAY_BE_PASSED_ON} as may_pass_on,
+                count(distinct file_path) as file_count,
+                string_agg(distinct source_link, ' ' order by source_link) as links
+            from marts.fct_deliveries
+            where provider is not null
+            group by all
+            order by provider, citation_en
+            """
         ),
         "withheld": release.withheld_from(terms.WIDE, *release.withheld),
         "address_lines": ADDRESS_LINES,
@@ -69,8 +81,12 @@ def _changes(release: Release) -> dict[str, Any]:
     Estimates lost, then moved, the farthest first, then gained.
     """
     kinds = release.rows(
-        "select change_kind, count(*) as change_count, count(distinct city_id) as city_count "
-        "from release.changes group by all order by all"
+        """
+        select change_kind, count(*) as change_count, count(distinct city_id) as city_count
+        from release.changes
+        group by all
+        order by all
+        """
     )
     return {
         "kinds": kinds,
@@ -78,15 +94,34 @@ def _changes(release: Release) -> dict[str, Any]:
             row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")
         ),
         "estimates": release.rows(
-            "select * from release.changes where change_kind like 'estimate%' order by"
-            " list_position(['estimate_lost', 'estimate_changed', 'estimate_gained'], change_kind),"
-            " moved_std_errors desc nulls first, specification_id, term limit ?",
+            """
+            select *
+            from release.changes
+            where change_kind like 'estimate%'
+            order by
+                list_position(
+                    ['estimate_lost', 'estimate_changed', 'estimate_gained'], change_kind
+                ),
+                moved_std_errors desc nulls first,
+                specification_id,
+                term
+            limit ?
+            """,
             LISTED,
         ),
         "cells": release.rows(
-            "select column_name, count(*) as cell_count, count(distinct city_id) as city_count, "
-            "min(year) as first_year, max(year) as last_year from release.changes "
-            "where change_kind = 'cell_changed' group by all order by all"
+            """
+            select
+                column_name,
+                count(*) as cell_count,
+                count(distinct city_id) as city_count,
+                min(year) as first_year,
+                max(year) as last_year
+            from release.changes
+            where change_kind = 'cell_changed'
+            group by all
+            order by all
+            """
         ),
     }
 
