@@ -104,9 +104,7 @@ def build(
     """
     out = out.resolve()
     # `make catalogue` may have been there first.
-    others = (
-        {entry.name for entry in out.iterdir()} - {*WRITTEN_BY_OTHERS} if out.exists() else set()
-    )
+    others = {entry.name for entry in out.glob("*")} - {*WRITTEN_BY_OTHERS}
     if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
     try:
@@ -195,7 +193,9 @@ def environment_of(
         "mark": MARK,
         "tag": _tag(release, text),
         "restricted": release.restricted if with_restricted else [],
-        "substituted": [row for row in release.substituted() if row["kind"] == "series"],
+        "substituted": release.rows(
+            "from marts.dim_labels where substitution is not null and kind = 'series' order by name"
+        ),
         "plain": text.plain,
         "manifest": release.manifest,
         "pages": [*pages],
@@ -210,9 +210,9 @@ def content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
     page = query if name == "query" else PAGES[name]
     shown: dict[str, Any] = page.content(release, text)
     added = study.declared("ADDITIONS", {}).get(name)
-    if added is None:
-        return {**shown, "added": None}
-    return {**shown, **study.module(added).content(release, text), "added": f"{added}.html"}
+    if added:
+        shown |= study.module(added).content(release, text)
+    return {**shown, "added": added and f"{added}.html"}
 
 
 def rendered(environment: jinja2.Environment, name: str, content: dict[str, Any]) -> str:

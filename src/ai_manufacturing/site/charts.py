@@ -14,6 +14,7 @@ from markupsafe import Markup
 from ai_manufacturing.text import LANGUAGES
 
 TABLE = alt.NamedData(name="table")
+CHART = alt.Chart(TABLE)  # of which each part of a chart is a copy
 BLUE, LIGHT_BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#5e9bd1", "#b8500b", "#6b6b6b", "#2c7a4b"
 # Classes by number, none first, pale to dark; the steps can be told apart in grey too.
 CLASSES = ("#cfd4da", "#7db3e0", "#e08a2e", "#a3161a")
@@ -96,7 +97,7 @@ def line(color: str, *dashes: int, **channel: Any) -> alt.Chart:
     ((name, at),) = channel.items()
     datum = {"x": alt.XDatum, "y": alt.YDatum}[name](at)
     dash = list(dashes) or alt.Undefined
-    return alt.Chart(TABLE).mark_rule(color=color, strokeDash=dash).encode(**{name: datum})
+    return CHART.mark_rule(color=color, strokeDash=dash).encode(**{name: datum})
 
 
 def words_for(field: str, words: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from ai_manufacturing import settings
-from ai_manufacturing.site.charts import TABLE, Figure, columnar, figure, in_script, tips
+from ai_manufacturing.site.charts import CHART, Figure, columnar, figure, in_script, tips
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, Catalogue, Words
 
@@ -331,7 +331,7 @@ def _figure(name: str, units: Words, years: list[int], text: Catalogue) -> Figur
     def draw(language: str) -> alt.TopLevelMixin:
         def base(*value: str) -> alt.Chart:
             # The page gives the scale of the colours its lines, which the reader chooses.
-            return alt.Chart(TABLE).encode(
+            return CHART.encode(
                 x=alt.X(
                     "year:Q",
                     title=None,

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing.site.charts import BLUE, CLASSES, TABLE, Figure, figure, round_numbers
+from ai_manufacturing.site.charts import BLUE, CHART, CLASSES, Figure, figure, round_numbers
 from ai_manufacturing.site.release import Release, grouped
 from ai_manufacturing.text import Catalogue
 
@@ -163,8 +163,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     def draw(language: str) -> alt.TopLevelMixin:
         slope, permutations = (text.plain(key, language) for key in ("slope", "permutations"))
         bars = (
-            alt.Chart(TABLE)
-            .transform_filter("datum.kind == 'permuted'")
+            CHART.transform_filter("datum.kind == 'permuted'")
             .mark_bar(color=CLASSES[1])
             .encode(
                 x=alt.X(
@@ -186,7 +185,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                 ],
             )
         )
-        marked = alt.Chart(TABLE).transform_filter("datum.kind == 'own'")
+        marked = CHART.transform_filter("datum.kind == 'own'")
         is_right = own > (low + high) / 2
         label = marked.mark_text(
             color=BLUE,

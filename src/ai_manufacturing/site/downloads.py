@@ -106,7 +106,7 @@ def write(release_path: Path, release: Release) -> list[Download]:
     feed = {"history": history(release), "is_synthetic": manifest.extract_set_kind == SYNTHETIC}
     texts = {
         BIBLIOGRAPHY: bibliography(manifest),
-        terms.DATA_LICENCE: release.data_licence,
+        terms.DATA_LICENCE: terms.data_licence(release.connection),
         FEED: _filled(FEED, manifest=manifest, **feed),
     }
     for name, text in {**texts, **quick_starts(release)}.items():

@@ -11,9 +11,9 @@ import pandas as pd
 
 from ai_manufacturing.site.charts import (
     BLUE,
+    CHART,
     GREY,
     ORANGE,
-    TABLE,
     Figure,
     figure,
     line,
@@ -145,16 +145,12 @@ def _column(
         y = alt.Y(
             "estimate:Q", title=words["estimate"], scale=alt.Scale(domain=[low, high], nice=True)
         )
-        base = (
-            alt.Chart(TABLE)
-            .transform_filter("datum.specification_id == reading")
-            .encode(
-                x=alt.X(
-                    "event_time:Q",
-                    title=words["years_since_event"],
-                    scale=alt.Scale(domain=years, nice=False, padding=10),
-                    axis=alt.Axis(tickMinStep=1, format="d", labelFlush=False),
-                )
+        base = CHART.transform_filter("datum.specification_id == reading").encode(
+            x=alt.X(
+                "event_time:Q",
+                title=words["years_since_event"],
+                scale=alt.Scale(domain=years, nice=False, padding=10),
+                axis=alt.Axis(tickMinStep=1, format="d", labelFlush=False),
             )
         )
         tooltip = tips(

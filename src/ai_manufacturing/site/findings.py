@@ -9,11 +9,11 @@ from scipy import stats
 from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site.charts import (
     BLUE,
+    CHART,
     GREY,
     LABEL_LIMIT,
     LIGHT_BLUE,
     ORANGE,
-    TABLE,
     Figure,
     figure,
     line,
@@ -82,44 +82,23 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
     """Draw the printed number and the estimate of each claim, with both intervals."""
     rows, main = [], claims[0]["regressor_en"]
     for claim in claims:
-        label = {
-            f"claim_{language}": (
-                f"{text.plain_label(claim['table_id'], language)} ({claim['column_number']}) "
-                + claim[f"outcome_{language}"]
-                + (
-                    f"{COMMA[language]}{claim[f'variant_{language}']}"
-                    if claim["variant_en"]
-                    else ""
-                )
-                + (
-                    f" ← {claim[f'regressor_{language}']}"
-                    if claim["regressor_en"] not in (None, main)
-                    else ""
-                )
-                + (f" {MARK}" if claim["substitutions"] else "")
-            )
-            for language in LANGUAGES
-        }
-        error = float(claim["printed_std_error_text"] or "nan")
-        spans = {
-            "printed": (
-                claim["printed_value"],
-                *(claim["printed_value"] + HALF_WIDTH * error * side for side in (-1, 1)),
-            ),
-            "here_city": (claim["estimate"], claim["city_conf_low"], claim["city_conf_high"]),
-            "here_province": (claim["estimate"], claim["conf_low"], claim["conf_high"]),
-        }
-        rows += [
-            {
-                **label,
-                "whose": whose,
-                **dict(zip(("estimate", "conf_low", "conf_high"), span, strict=True)),
-            }
-            for whose, span in spans.items()
-            # errors by city of an average of years are in no table
-            if whose != "here_city" or claim["city_conf_low"] is not None
-        ]
-    data = pd.DataFrame(rows)
+        labels = []
+        for language, table in zip(LANGUAGES, text.names(claim["table_id"]), strict=True):
+            label = f"{table} ({claim['column_number']}) {claim[f'outcome_{language}']}"
+            if claim["variant_en"]:
+                label += COMMA[language] + claim[f"variant_{language}"]
+            if claim["regressor_en"] not in (None, main):
+                label += f" ← {claim[f'regressor_{language}']}"
+            labels.append(f"{label} {MARK}" if claim["substitutions"] else label)
+        value, here = claim["printed_value"], claim["estimate"]
+        half = HALF_WIDTH * float(claim["printed_std_error_text"] or "nan")
+        rows.append((*labels, "printed", value, value - half, value + half))
+        by_city = claim["city_conf_low"], claim["city_conf_high"]
+        if by_city[0] is not None:  # errors by city of an average of years are in no table
+            rows.append((*labels, "here_city", here, *by_city))
+        rows.append((*labels, "here_province", here, claim["conf_low"], claim["conf_high"]))
+    columns = ["claim_en", "claim_zh", "whose", "estimate", "conf_low", "conf_high"]
+    data = pd.DataFrame(rows, columns=columns)
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = {whose: text.plain(f"forest_{whose}", language) for whose in POINTS}
@@ -137,7 +116,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         axis = alt.Axis(
             labelLimit=LABEL_LIMIT, labelPadding=6, grid=True, tickBand="extent", domain=False
         )
-        base = alt.Chart(TABLE).encode(
+        base = CHART.encode(
             y=alt.Y(f"claim_{language}:N", sort=None, title=None, axis=axis),
             yOffset=alt.YOffset("whose:N", scale=alt.Scale(domain=[*POINTS], paddingOuter=0.4)),
             color=alt.Color("whose:N", scale=colours, legend=legend),

@@ -63,13 +63,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "notes": {
                     language: table.chosen(language=language).notes for language in LANGUAGES
                 },
-                "files": {
-                    language: {
-                        kind: f"{FOLDER}/{name}_{language}{ending}"
-                        for kind, (ending, _) in OFFERED.items()
-                    }
-                    for language in LANGUAGES
-                },
+                "endings": {kind: ending for kind, (ending, _) in OFFERED.items()},
                 "other": next(
                     (column for column in table.columns if not column.is_default), table.columns[0]
                 ),

@@ -7,9 +7,10 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
+from ai_manufacturing import sources
 from ai_manufacturing.site.charts import (
+    CHART,
     LABEL_LIMIT,
-    TABLE,
     Figure,
     figure,
     squares,
@@ -47,6 +48,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         row["city_id"]: pair(row["name_en"], row["name_zh"])
         for row in release.rows("select city_id, name_en, name_zh from marts.dim_city")
     }
+    for row in expectations:
+        row["failing"] = [] if row["success"] else _failing(row["failing_rows"], names)
     coverage = _coverage(release)
     return {
         "deliveries": sorted(release.manifest.delivery_hashes.items()),
@@ -76,12 +79,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             order by all
             """
         ),
-        "absent": release.absent(),
+        "absent": sources.known(release.connection)["absent"],
         "gate": _gate_counts(release),
-        "expectations": [
-            {**row, "failing": _failing(row["failing_rows"], names) if not row["success"] else []}
-            for row in expectations
-        ],
+        "expectations": expectations,
         "accounting": release.rows(
             """
             select
@@ -293,8 +293,7 @@ def _heat_map(
     )
     colour = alt.condition(f"datum.{column} == 0", alt.value("#f0eeea"), blues)
     return (
-        alt.Chart(TABLE)
-        .mark_rect()
+        CHART.mark_rect()
         .encode(x=x, y=y, color=colour, tooltip=tooltip)
         .properties(width="container")
     )

@@ -10,9 +10,9 @@ from ai_manufacturing.estimators.sentences import COMMAS, sentence
 from ai_manufacturing.site import specification_curve
 from ai_manufacturing.site.charts import (
     BLUE,
+    CHART,
     LABEL_LIMIT,
     ORANGE,
-    TABLE,
     Figure,
     figure,
     line,
@@ -96,9 +96,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
         (f"readings_{table}_{column}", title, estimated[~in_levels], first["printed"]),
         (f"readings_{table}_{column}_level", of_levels, estimated[in_levels], None),
     ]
-    is_other_sample = (
-        estimated["overlap_estimate"].notna() & estimated["overlap_default_estimate"].notna()
-    )
+    overlaps = estimated.dropna(subset=["overlap_estimate", "overlap_default_estimate"])
     return {
         "id": f"readings_{table}_{column}",
         "title": Markup("{} ({})").format(text.label(table), column),
@@ -108,9 +106,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
             if len(rows)
         ],
         "not_estimable": data[data["estimate"].isna()].to_dict("records"),
-        "overlaps": (
-            estimated[is_other_sample].astype({"overlap_observation_count": int}).to_dict("records")
-        ),
+        "overlaps": overlaps.astype({"overlap_observation_count": int}).to_dict("records"),
     }
 
 
@@ -126,16 +122,22 @@ def coefficient_plot(
 
     On a phone each part of a name has a line of its own, for which `row` needs the pixels.
     """
-    names = ["reading", "estimate", "conf_low", "conf_high", "city_count", "specification_id"]
-    if "observation_count" in estimated:
-        names.insert(4, "observation_count")
-    data = estimated[names].copy()
+    # a difference of groups has no observations of its own
+    data = estimated.filter(
+        [
+            "reading",
+            "estimate",
+            "conf_low",
+            "conf_high",
+            "observation_count",
+            "city_count",
+            "specification_id",
+        ]
+    )
     # Two rows may have a reading of the same name.
     repeated = data["reading"].duplicated(keep=False)
     suffix = (" · " + data["specification_id"]).where(repeated, "")
-    suffix += pd.Series(f" {MARK}", data.index).where(
-        estimated["substitutions"].fillna("") != "", ""
-    )
+    suffix += estimated["substitutions"].map(lambda said: f" {MARK}" if said else "")
     for language in LANGUAGES:
         data[f"reading_{language}"] = estimated[f"reading_{language}"] + suffix
     data["link"] = "readings.html#" + data["specification_id"]
@@ -147,7 +149,7 @@ def coefficient_plot(
         )
         y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=axis)
         # channels are given as such: altair takes long to find out what a text in their place means
-        base = alt.Chart(TABLE).encode(y=y, href=alt.Href("link:N"))
+        base = CHART.encode(y=y, href=alt.Href("link:N"))
         words = {
             key: text.plain(key, language)
             for key in ("reading", "estimate", "interval", "cities", "specification")

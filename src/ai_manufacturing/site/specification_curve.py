@@ -12,10 +12,10 @@ from scipy import stats
 
 from ai_manufacturing.site.charts import (
     BLUE,
+    CHART,
     GREEN,
     GREY,
     ORANGE,
-    TABLE,
     Figure,
     figure,
     line,
@@ -91,10 +91,8 @@ def curve(release: Release, text: Catalogue) -> dict[str, Any]:
     half = found.pop("error").astype(float) * stats.t.ppf(
         0.975, found.pop("degrees_of_freedom").astype(float)
     )
-    for name, sign in (("conf_low", -1), ("conf_high", 1)):
-        found[name] = (
-            (found["standardised_estimate"].astype(float) + sign * half).round(4).astype(object)
-        )
+    estimates = found["standardised_estimate"].astype(float)
+    found["conf_low"], found["conf_high"] = (estimates - half).round(4), (estimates + half).round(4)
     undominated = int((~found.pop("is_dominated").astype(bool)).sum())
     return {
         "figure": _figure(found, axes, text) if len(found) else None,
@@ -128,8 +126,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
             scale=alt.Scale(domain=domain, nice=False),
         )
         points = (
-            alt.Chart(TABLE)
-            .transform_calculate(**labels)
+            CHART.transform_calculate(**labels)
             .mark_circle(size=10, opacity=0.9)
             .encode(
                 x=alt.X(
@@ -153,24 +150,20 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                 ),
             )
         )
-        by_province = alt.Chart(TABLE).mark_area(color=GREY, opacity=0.25)
+        by_province = CHART.mark_area(color=GREY, opacity=0.25)
         intervals = by_province.encode(
             x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q"
         )
         layers = [intervals, line(GREY, y=0), points]
         for number, (name, colour) in enumerate(MARKS.items()):
             height = alt.value(HEIGHT - LINE * (len(MARKS) - number - 0.5))
-            ticks = alt.Chart(TABLE).transform_filter(f"datum.significant_by == '{name}'")
+            ticks = CHART.transform_filter(f"datum.significant_by == '{name}'")
             layers.append(
                 ticks.mark_tick(color=colour, height=LINE - 4, thickness=1).encode(
                     x="rank:Q", y=height
                 )
             )
-            beside = (
-                alt.Chart(TABLE)
-                .transform_filter("datum.rank == 1")
-                .encode(x=alt.value(-8), y=height)
-            )
+            beside = CHART.transform_filter("datum.rank == 1").encode(x=alt.value(-8), y=height)
             label = text.plain(f"significant_{name}", language)
             layers.append(
                 beside.mark_text(color=colour, align="right", fontSize=11, limit=EXTENT, text=label)
@@ -178,7 +171,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         return alt.layer(*layers, width="container", height=HEIGHT)
 
     estimates = curve["standardised_estimate"].astype(float)
-    bottom, top = curve["conf_low"].astype(float).min(), curve["conf_high"].astype(float).max()
+    bottom, top = curve["conf_low"].min(), curve["conf_high"].max()
     ticks = LINE * (len(MARKS) + 1)
     domain = [bottom - (top - bottom) * ticks / (HEIGHT - ticks), top]
     low, median, high = (f"{value:.3f}" for value in estimates.quantile([0, 0.5, 1]))
@@ -195,17 +188,11 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
     """Draw which values of each choice make small estimates and which large ones."""
     bins = min(BINS, len(curve))
     binned = curve.assign(bin=((curve["rank"].astype(int) - 1) * bins) // len(curve))
-    counts = binned.groupby("bin").size()
     rows = []
     for row in axes:
-        shares = (
-            binned[binned[row["axis"]] == row["value"]]
-            .groupby("bin")
-            .size()
-            .reindex(counts.index, fill_value=0)
-        )
+        shares = (binned[row["axis"]] == row["value"]).groupby(binned["bin"]).mean().round(4)
         label = text.words("axis_value", axis=text.words(f"axis_{row['axis']}"), value=row["names"])
-        for number, share in (shares / counts).round(4).items():
+        for number, share in shares.items():
             first, last = (int(edge * len(curve) / bins) for edge in (number, number + 1))
             rows.append((row["axis"], row["value"], first + 1, last, share, *label))
     data = pd.DataFrame(
@@ -220,8 +207,7 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
         names = alt.Axis(labelLimit=EXTENT, minExtent=EXTENT, maxExtent=EXTENT, ticks=False)
         shades = alt.Scale(scheme="blues", domainMin=0)
         return (
-            alt.Chart(TABLE)
-            .mark_rect()
+            CHART.mark_rect()
             .encode(
                 x=alt.X(
                     "first_rank:Q",

@@ -6,7 +6,6 @@ that is synthetic, and so does the label, sheet or note of the file.
 
 import shutil
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from ai_manufacturing.releases import databases, lock
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import disk, duckdb_client
-from ai_manufacturing.system.disk import sync
 from ai_manufacturing.tables import TableError, cells, formats
 from ai_manufacturing.tables.formats import STATA_NAME_LENGTH, UNDATED, Source, Table
 from ai_manufacturing.tables.formats import ExportError as ExportError
@@ -112,14 +110,13 @@ def panel(database: Path, file_format: str) -> bytes:
         As export does.
     """
     source = _read(database)
-    only = replace(source, tables=tuple(table for table in source.tables if table.name == PANEL))
-    if not only.tables:
+    first = source.tables[0]
+    if first.name != PANEL:
         raise ExportError(
             f"{database}: no panel. {source.withheld} Name a release that holds them with"
             " --database."
         )
-    ((_, content),) = formats.files(only, file_format)
-    return content
+    return formats.FORMATS[file_format].rows(first, source)
 
 
 def export_table(
@@ -193,7 +190,7 @@ def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
         for name, content in formats.files(source, file_format):
             path = incoming / name
             path.write_bytes(content)
-            sync(path)
+            disk.sync(path)
             finished.append(path)
         return [path.replace(folder / path.name) for path in sorted(finished)]
     except OSError as error:

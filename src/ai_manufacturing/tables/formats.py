@@ -508,7 +508,7 @@ class Format(NamedTuple):
 
     ending: str
     printed: Any = None
-    rows: Callable[[Table, Source], bytes] | None = None
+    rows: Any = None
     book: Callable[[Source], bytes] | None = None
 
 
