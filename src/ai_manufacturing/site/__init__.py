@@ -120,7 +120,7 @@ def build(
             f" ({str(error).splitlines()[0]}). Refresh, or name a newer release with --database."
         ) from error
     except (OSError, duckdb.IOException, exports.ExportError) as error:
-        refused = error.__cause__ if isinstance(error, exports.ExportError) else error
+        refused = error.__cause__ or error
         why = reason(refused) if isinstance(refused, OSError) else str(error).splitlines()[0]
         raise SiteError(
             f"{out}: {why}; what was there is unchanged. Make room, or name another folder with"

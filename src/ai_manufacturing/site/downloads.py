@@ -16,10 +16,9 @@ import yaml
 from ai_manufacturing import settings, terms
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.releases.manifest import Manifest
-from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import duckdb_client, integrity
-from ai_manufacturing.system.sql_text import identifier, literal
+from ai_manufacturing.system.sql_text import literal
 from ai_manufacturing.tables import exports
 from ai_manufacturing.tables.formats import latex_text
 
@@ -103,13 +102,13 @@ def write(release_path: Path, release: Release) -> list[Download]:
         left.unlink()
     _write_tables(release_path, release, data)
     manifest = release.manifest
-    feed = {"history": history(release), "is_synthetic": manifest.extract_set_kind == SYNTHETIC}
     texts = {
         BIBLIOGRAPHY: bibliography(manifest),
         terms.DATA_LICENCE: terms.data_licence(release.connection),
-        FEED: _filled(FEED, manifest=manifest, **feed),
+        FEED: _filled(FEED, manifest=manifest, history=history(release)),
+        **quick_starts(release),
     }
-    for name, text in {**texts, **quick_starts(release)}.items():
+    for name, text in texts.items():
         (data / name).write_text(text, encoding="utf-8")
     files = [_described(path) for path in sorted(data.iterdir())]
     integrity.record_folder(data)
@@ -122,8 +121,7 @@ def bibliography(manifest: Manifest) -> str:
     key = re.sub(
         "[^A-Za-z0-9_-]", "_", f"ai_manufacturing_{manifest.extract_set}_{manifest.release_id}"
     )
-    is_synthetic = manifest.extract_set_kind == SYNTHETIC
-    return _filled(BIBLIOGRAPHY, key=key, manifest=manifest, cited=cited, is_synthetic=is_synthetic)
+    return _filled(BIBLIOGRAPHY, key=key, manifest=manifest, cited=cited)
 
 
 def quick_starts(release: Release) -> dict[str, str]:
@@ -179,25 +177,28 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
         "release": manifest.release_id,
         "published_at": manifest.published_at,
         "extract_set": manifest.extract_set,
-        "is_synthetic": manifest.extract_set_kind == SYNTHETIC,
+        "is_synthetic": manifest.origin.is_synthetic,
     }
     resources = []
-    with duckdb_client.in_memory(data / "spill") as connection:
-        connection.execute(f"attach {literal(str(release_path))} as built (read_only)")
+    with duckdb_client.attached(data / "spill", built=release_path) as connection:
         for table in release.rows(
             """
-            select schema_name, table_name, comment, estimated_size as row_count
+            select
+                concat(schema_name, '.', table_name) as name,
+                schema_name,
+                table_name,
+                comment,
+                estimated_size as row_count
             from duckdb_tables()
             where list_contains(?, schema_name) and database_name = current_database()
             order by table_name, schema_name
             """,
             list(SCHEMAS),
         ):
-            name = f"{table['schema_name']}.{table['table_name']}"
+            name = table["name"]
             path = data / f"{table['table_name']}.parquet"
-            copied = f"built.{identifier(table['schema_name'])}.{identifier(table['table_name'])}"
             connection.execute(
-                f"copy (from {copied}) to {literal(str(path))} (format parquet, compression zstd)"
+                f"copy built.{name} to {literal(path)} (format parquet, compression zstd)"
             )
             file, providers = _described(path), release.withheld_from(name)
             english, _, chinese = (table["comment"] or "").partition("\n\n")

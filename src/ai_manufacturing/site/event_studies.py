@@ -126,9 +126,7 @@ def _column(
         low, high = own[study["specification_id"]]
         common_low, common_high = shared.get(study["transform"], (low, high))
         domains[study["specification_id"]] = [min(low, common_low, 0), max(high, common_high, 0)]
-    shown = points[points["specification_id"].isin(names)][
-        ["specification_id", "event_time", "estimate", "conf_low", "conf_high", "printed_estimate"]
-    ]
+    shown = points.drop(columns=["column_id", "transform", "reading"])
     years = [int(points["event_time"].min()), int(points["event_time"].max())]
     has_printed = shown["printed_estimate"].notna().any()
 
@@ -181,8 +179,8 @@ def _column(
         return chart.properties(width="container", height=240, usermeta={"state": {"reading": id_}})
 
     first = shown[shown["specification_id"] == names[0]]
-    after = first[(first["event_time"].astype(int) >= 0) & first["conf_low"].notna()]
-    apart = after[(after["conf_low"].astype(float) > 0) | (after["conf_high"].astype(float) < 0)]
+    after = first[first["event_time"] >= 0].dropna(subset=["conf_low"])
+    apart = after[(after["conf_low"] > 0) | (after["conf_high"] < 0)]
     described = text.words(
         "alt_event_study",
         first=first["event_time"].min(),
