@@ -78,28 +78,32 @@ class Catalogue:
         Of a name of two kinds the label is the measure's, and of a series that of a scope that no
         substitute feeds.
         """
-        named = connection.execute(
-            "select name, label_en, label_zh from marts.dim_labels where kind not in ('series',"
-            " 'fact', 'text') order by list_position(['term', 'column', 'measure'], kind)"
-        ).fetchall()
-        named += connection.execute(
-            "select series, label_en, label_zh from marts.dim_series order by substitution is not"
-            " null desc, scope"
-        ).fetchall()
+
+        def words(query: str) -> dict[str, Words]:
+            found = connection.execute(query).fetchall()
+            return {name: (english, chinese) for name, english, chinese in found}
+
+        of_names = words(
+            """
+            select name, label_en, label_zh
+            from marts.dim_labels
+            where kind not in ('series', 'fact', 'text')
+            order by list_position(['term', 'column', 'measure'], kind)
+            """
+        )
+        of_series = words(
+            """
+            select series, label_en, label_zh
+            from marts.dim_series
+            order by substitution is not null desc, scope
+            """
+        )
+        texts = words("select name, label_en, label_zh from marts.dim_labels where kind = 'text'")
         substituted = duckdb_client.rows(
-            connection,
-            "select kind, name, label_en, label_zh from marts.dim_labels where substitution is not"
-            " null",
+            connection, "from marts.dim_labels where substitution is not null"
         )
-        texts = connection.execute(
-            "select name, label_en, label_zh from marts.dim_labels where kind = 'text'"
-        ).fetchall()
-        with_texts = replace(
-            self, texts={**self.texts, **{name: (en, zh) for name, en, zh in texts}}
-        )
-        return with_texts.with_labels(
-            {name: (english, chinese) for name, english, chinese in named}, substituted
-        )
+        with_texts = replace(self, texts={**self.texts, **texts})
+        return with_texts.with_labels({**of_names, **of_series}, substituted)
 
     def with_labels(
         self, labels: Mapping[str, Words], substituted: Sequence[Mapping[str, str]] = ()

@@ -12,7 +12,6 @@ import vl_convert
 from markupsafe import Markup
 
 from ai_manufacturing import settings, study, terms
-from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site import (
     cities,
     credibility,
@@ -235,6 +234,6 @@ def _vega() -> Path:
 
 def _tag(release: Release, text: Catalogue) -> Markup:
     """Return the mark beside numbers of a synthetic set; nothing for another set."""
-    if release.manifest.extract_set_kind != SYNTHETIC:
+    if not release.manifest.origin.is_synthetic:
         return Markup("")
     return Markup(' <span class="tag">{}</span>').format(text.both("synthetic_tag"))

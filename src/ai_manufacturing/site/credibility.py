@@ -7,7 +7,6 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, CHART, CLASSES, Figure, figure, round_numbers
 from ai_manufacturing.site.release import Release, grouped
@@ -112,10 +111,8 @@ def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
 
 def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the checks, or the one sentence that says why none can be made."""
-    first, *others = checks
-    is_one = first["figure"] is None and all(
-        row["figure"] is None and row["sentence"] == first["sentence"] for row in others
-    )
+    first = checks[0]
+    is_one = all(row["figure"] is None and row["sentence"] == first["sentence"] for row in checks)
     return {
         "checks": [] if is_one else checks,
         "unchecked": first["sentence"],
@@ -158,7 +155,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     margin = 0.08 * (high - low)
     domain = [low - margin, high + margin]
     step = (domain[1] - domain[0]) / 40
-    tallest = int(pd.cut(slopes, np.arange(domain[0], domain[1] + step, step)).value_counts().max())
+    counts, _ = np.histogram(slopes, np.arange(domain[0], domain[1] + step, step))
 
     def draw(language: str) -> alt.TopLevelMixin:
         slope, permutations = (text.plain(key, language) for key in ("slope", "permutations"))
@@ -177,7 +174,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                 y=alt.Y(
                     "count():Q",
                     title=permutations,
-                    scale=alt.Scale(domain=[0, 1.2 * tallest], nice=False),
+                    scale=alt.Scale(domain=[0, 1.2 * int(counts.max())], nice=False),
                 ),
                 tooltip=[
                     alt.Tooltip("estimate:Q", bin=alt.Bin(step=step), title=slope),

@@ -128,20 +128,19 @@ def quick_starts(release: Release) -> dict[str, str]:
     """Return programs that give the main estimate from the files beside them, by file name."""
     (row,) = release.rows(
         """
-        select *
+        select
+            specification_id as specification,
+            outcome,
+            concat(transform, '_', regressor, '_scaled') as regressor,
+            controls,
+            coalesce(sample_first_year, first_year) as first_year,
+            coalesce(sample_last_year, last_year) as last_year
         from reports.rpt_specifications
         where specification_id in (select specification_id from reports.rpt_findings)
         """
     )
-    values = {
-        "specification": row["specification_id"],
-        "outcome": row["outcome"],
-        "regressor": f"{row['transform']}_{row['regressor']}_scaled",
-        "controls": (row["controls"] or "").split(),
-        "first_year": row["sample_first_year"] or row["first_year"],
-        "last_year": row["sample_last_year"] or row["last_year"],
-    }
-    return {name: _filled(name, **values) for name in QUICK_STARTS.values()}
+    row["controls"] = (row["controls"] or "").split()
+    return {name: _filled(name, **row) for name in QUICK_STARTS.values()}
 
 
 def history(release: Release) -> list[dict[str, Any]]:

@@ -85,8 +85,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         columns.append(
             {
                 "id": name,
-                "table_id": rows[0]["table_id"],
-                "column_number": rows[0]["column_number"],
                 "main": rows[0],
                 "readings": readings,
                 "missing": [row for row in rows if row["status"] == "not_estimable"],

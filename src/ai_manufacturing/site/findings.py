@@ -6,7 +6,6 @@ import altair as alt
 import pandas as pd
 from scipy import stats
 
-from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site.charts import (
     BLUE,
     CHART,
@@ -53,28 +52,30 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 def about(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return how many providers there are, of which class and licence, and how far to trust."""
-    declared = release.frame(
+    (counts,) = release.rows(
         """
-        select distinct
-            provider,
-            coalesce(provenance_class, 'none stated') as class,
-            coalesce(licence, 'none stated') not like 'none stated%' as is_licensed
+        select
+            count(distinct provider) as providers,
+            count(distinct provider) filter (where provenance_class = 'official') as official,
+            count(distinct provider) filter (where licence not like 'none stated%') as licensed
         from marts.fct_deliveries
-        where provider is not null
         """
     )
-    providers = declared["provider"].nunique()
-    official = declared.loc[declared["class"] == "official", "provider"].nunique()
-    licensed = declared.loc[declared["is_licensed"].astype(bool), "provider"].nunique()
+    classes = release.rows(
+        """
+        select coalesce(provenance_class, 'none stated') as class, count(distinct provider) as count
+        from marts.fct_deliveries
+        where provider is not null
+        group by class
+        order by count desc, class
+        """
+    )
+    official, providers = counts["official"], counts["providers"]
     trust = "official" if official == providers else "partly" if official else "copies"
     return {
-        "providers": providers,
-        "official": official,
-        "licensed": licensed,
-        "classes": [
-            (count, text.names(name)) for name, count in declared["class"].value_counts().items()
-        ],
-        "trust": "synthetic" if release.manifest.extract_set_kind == SYNTHETIC else trust,
+        **counts,
+        "classes": [(row["count"], text.names(row["class"])) for row in classes],
+        "trust": "synthetic" if release.manifest.origin.is_synthetic else trust,
     }
 
 

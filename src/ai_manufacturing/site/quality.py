@@ -216,8 +216,8 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
     names = ["city_id", "name_en", "name_zh", "province_name_en", "province_name_zh"]
     cities = coverage[names].drop_duplicates("city_id")
     firsts = cities.drop_duplicates("province_name_zh")
-    data = coverage.groupby(["city_id", "year"], as_index=False)["is_filled"].sum()
-    data = data.rename(columns={"is_filled": "series_count"})
+    by_year = coverage.groupby(["city_id", "year"], as_index=False)
+    data = by_year.agg(series_count=("is_filled", "sum"))
     most = coverage["series"].nunique()
 
     def draw(language: str) -> alt.TopLevelMixin:

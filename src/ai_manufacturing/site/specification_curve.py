@@ -24,7 +24,7 @@ from ai_manufacturing.site.charts import (
     tips,
 )
 from ai_manufacturing.site.release import Release, grouped
-from ai_manufacturing.text import LANGUAGES, Catalogue, pair
+from ai_manufacturing.text import LANGUAGES, Catalogue
 
 BINS = 48  # neighbours on the curve that share a cell of the choices
 # The room that names of choices take, in the curve and below it, so that both have the same ranks
@@ -37,30 +37,7 @@ HEIGHT, LINE = 380, 15  # pixels of the curve, with its lines of ticks, and of o
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the curve, its joint tests and its axes."""
-    return {
-        **curve(release, text),
-        "joint": release.rows(
-            """
-            select *
-            from estimates.est_specification_curve_joint
-            order by choices, errors, statistic
-            """
-        ),
-        "missing": release.rows(
-            """
-            select reason, reason_zh, count(distinct curve_id) as specification_count
-            from estimates.est_specification_curve
-            where status = 'not_estimable'
-            group by all
-            order by specification_count desc, reason
-            """
-        ),
-    }
-
-
-def curve(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the curve and its choices as figures, and what each choice does."""
+    """Return the curve and its choices as figures, what each choice does, and the joint tests."""
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
     for row in axes:
         row["names"] = text.names_within(row["axis"], row["value"])
@@ -99,7 +76,23 @@ def curve(release: Release, text: Catalogue) -> dict[str, Any]:
         "choices": _choices(found, axes, text) if len(found) else None,
         "count": len(found),
         "undominated": undominated,
-        "axes": [{**row, "name": pair(*row["names"])} for row in axes],
+        "axes": axes,
+        "joint": release.rows(
+            """
+            select *
+            from estimates.est_specification_curve_joint
+            order by choices, errors, statistic
+            """
+        ),
+        "missing": release.rows(
+            """
+            select reason, reason_zh, count(distinct curve_id) as specification_count
+            from estimates.est_specification_curve
+            where status = 'not_estimable'
+            group by all
+            order by specification_count desc, reason
+            """
+        ),
     }
 
 

@@ -41,6 +41,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         order by d.table_name <> 'fct_city_year_panel', in_table, d.column_number
         """,
     )
+    kinds = release.rows(
+        """
+        select change_kind, count(*) as change_count, count(distinct city_id) as city_count
+        from release.changes
+        group by all
+        order by all
+        """
+    )
     return {
         "sets": SETS,
         "tables": tables,
@@ -71,28 +79,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "programs": downloads.QUICK_STARTS,
         "history": downloads.history(release),
         "replaced": _replaced(release),
-        **_changes(release),
-    }
-
-
-def _changes(release: Release) -> dict[str, Any]:
-    """Return the changes that the release keeps.
-
-    Estimates lost, then moved, the farthest first, then gained.
-    """
-    kinds = release.rows(
-        """
-        select change_kind, count(*) as change_count, count(distinct city_id) as city_count
-        from release.changes
-        group by all
-        order by all
-        """
-    )
-    return {
         "kinds": kinds,
         "estimate_count": sum(
             row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")
         ),
+        # lost, then moved, the farthest first, then gained
         "estimates": release.rows(
             """
             select *

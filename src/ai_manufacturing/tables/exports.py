@@ -40,11 +40,6 @@ TABLES = {
         "estimates.est_specification_curve order by all",
     ),
 }
-# Columns of the dictionary that say where a series is from.
-PROVENANCE = """
-    provenance_class, publisher, republished_by, licence, is_interpolated,
-    citation_en, citation_zh, source_links
-"""
 
 
 def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
@@ -116,7 +111,8 @@ def panel(database: Path, file_format: str) -> bytes:
             f"{database}: no panel. {source.withheld} Name a release that holds them with"
             " --database."
         )
-    return formats.FORMATS[file_format].rows(first, source)
+    content: bytes = formats.FORMATS[file_format].rows(first, source)
+    return content
 
 
 def export_table(
@@ -277,8 +273,9 @@ def _dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
         select
             file, column_name, left(column_name, {STATA_NAME_LENGTH}) as stata_name,
             data_type, unit, label_en, label_zh, substitution, description_en, description_zh,
-            source, {PROVENANCE}, first_year, last_year, missing_share, extract_set,
-            {synthetic} as is_synthetic
+            source, provenance_class, publisher, republished_by, licence, is_interpolated,
+            citation_en, citation_zh, source_links, first_year, last_year, missing_share,
+            extract_set, {synthetic} as is_synthetic
         from columns
         order by file_number, column_number nulls last
     """).to_arrow_table()
@@ -299,8 +296,7 @@ def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Tabl
             valued = {*rows.column_names} - {*terms.KEYS[terms.WIDE], "is_synthetic"}
             if all(rows[column].null_count == rows.num_rows for column in valued):
                 continue
-        there = {name: text for name, text in labels[name].items() if name in rows.column_names}
-        found.append(Table(name, rows, there))
+        found.append(Table(name, rows, labels[name]))
     return found
 
 
