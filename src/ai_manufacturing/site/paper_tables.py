@@ -24,6 +24,7 @@ from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
 # The heads of the columns name the dependent variable here.
 HIDDEN = (*tables.NAMES, "outcome", *(kind for kind in ERRORS.values() if kind not in ESTIMATED))
+IN_PAPER = ("estimate", "std_error", "observations", "r2_inclusive")  # what the paper prints
 FOLDER = "tables"
 # How the name of a file ends, and what writes it.
 OFFERED: dict[str, tuple[str, Callable[[Printed], str | bytes]]] = {
@@ -39,14 +40,23 @@ OFFERED: dict[str, tuple[str, Callable[[Printed], str | bytes]]] = {
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the tables with their files and readings."""
     # Terms of an event study in the order of its years.
-    scorecard = release.rows(
+    scorecard = release.grouped(
+        "table_id",
         """
-        select *
+        select
+            table_id,
+            column_number,
+            label_en,
+            label_zh,
+            concat(printed_text, printed_stars) as estimate,
+            concat('(', printed_std_error_text, ')') as std_error,
+            cast(printed_observation_count as varchar) as observations,
+            printed_r2_text as r2_inclusive
         from reports.rpt_replication_scorecard
         order by
             coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0),
             term
-        """
+        """,
     )
     specifications = {
         row["specification_id"]: row for row in release.rows("from reports.rpt_specifications")
@@ -59,7 +69,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                     (column.number, specifications[column.specification_id])
                     for column in table.chosen().columns
                 ],
-                "lines": _lines(table, [row for row in scorecard if row["table_id"] == name], text),
+                "lines": _lines(table, scorecard[name], text),
                 "notes": {
                     language: table.chosen(language=language).notes for language in LANGUAGES
                 },
@@ -139,13 +149,8 @@ def _printed_cells(scorecard: list[dict[str, Any]]) -> dict[tuple[int, str, str]
     """Return the printed numbers by column, kind of line and label of the term."""
     cells = {}
     for row in scorecard:
-        column = int(row["column_number"])
-        cells[column, "estimate", row["label_en"]] = (
-            f"{row['printed_text']}{row['printed_stars'] or ''}"
-        )
-        cells[column, "std_error", row["label_en"]] = f"({row['printed_std_error_text']})"
-        if row["printed_observation_count"] is not None:
-            cells[column, "observations", ""] = str(row["printed_observation_count"])
-        if row["printed_r2_text"] is not None:
-            cells[column, "r2_inclusive", ""] = row["printed_r2_text"]
+        for kind in IN_PAPER:
+            if row[kind] is not None:
+                term = row["label_en"] if kind in ESTIMATED else ""
+                cells[row["column_number"], kind, term] = row[kind]
     return cells

@@ -208,7 +208,9 @@ def _substitutions(estimated: pd.DataFrame) -> Markup:
     Nothing if nothing does.
     """
     english, chinese = (
-        separator.join(filter(None, estimated[column].str.split(separator).explode().unique()))
+        separator.join(
+            filter(None, estimated[column].dropna().str.split(separator).explode().unique())
+        )
         for column, separator in (("substitutions", "; "), ("substitutions_zh", "；"))
     )
     return pair(f"{MARK} {english}.", f"{MARK} {chinese}。") if english else Markup()
