@@ -78,28 +78,32 @@ class Catalogue:
         Of a name of two kinds the label is the measure's, and of a series that of a scope that no
         substitute feeds.
         """
-        named = connection.execute(
-            "select name, label_en, label_zh from marts.dim_labels where kind not in ('series',"
-            " 'fact', 'text') order by list_position(['term', 'column', 'measure'], kind)"
-        ).fetchall()
-        named += connection.execute(
-            "select series, label_en, label_zh from marts.dim_series order by substitution is not"
-            " null desc, scope"
-        ).fetchall()
+
+        def words(query: str) -> dict[str, Words]:
+            found = connection.execute(query).fetchall()
+            return {name: (english, chinese) for name, english, chinese in found}
+
+        of_names = words(
+            """
+            select name, label_en, label_zh
+            from marts.dim_labels
+            where kind not in ('series', 'fact', 'text')
+            order by list_position(['term', 'column', 'measure'], kind)
+            """
+        )
+        of_series = words(
+            """
+            select series, label_en, label_zh
+            from marts.dim_series
+            order by substitution is not null desc, scope
+            """
+        )
+        texts = words("select name, label_en, label_zh from marts.dim_labels where kind = 'text'")
         substituted = duckdb_client.rows(
-            connection,
-            "select kind, name, label_en, label_zh from marts.dim_labels where substitution is not"
-            " null",
+            connection, "from marts.dim_labels where substitution is not null"
         )
-        texts = connection.execute(
-            "select name, label_en, label_zh from marts.dim_labels where kind = 'text'"
-        ).fetchall()
-        with_texts = replace(
-            self, texts={**self.texts, **{name: (en, zh) for name, en, zh in texts}}
-        )
-        return with_texts.with_labels(
-            {name: (english, chinese) for name, english, chinese in named}, substituted
-        )
+        with_texts = replace(self, texts={**self.texts, **texts})
+        return with_texts.with_labels({**of_names, **of_series}, substituted)
 
     def with_labels(
         self, labels: Mapping[str, Words], substituted: Sequence[Mapping[str, str]] = ()
@@ -124,8 +128,16 @@ class Catalogue:
         return pair(f"{en} {MARK}", f"{zh}{MARK}") if en in self.substituted_names else pair(en, zh)
 
     def plain(self, key: str, language: str, **values: object) -> str:
-        """Return one language's text, with its placeholders filled."""
-        return self.texts[key][LANGUAGES.index(language)].format(**values)
+        """Return one language's text, with its placeholders filled.
+
+        Of a value in every language it takes its own.
+        """
+        place = LANGUAGES.index(language)
+        filled = {
+            name: value[place] if isinstance(value, tuple) else value
+            for name, value in values.items()
+        }
+        return self.texts[key][place].format(**filled)
 
     def words(self, key: str, **values: object) -> Words:
         """Return a text in each language, with its placeholders filled."""
@@ -162,26 +174,22 @@ class Catalogue:
             if mark in text:
                 return joint.join(self.plain_label(part, language) for part in text.split(mark))
         if text.startswith("L."):
-            return self.plain(
-                "lagged", language, name=self.plain_label(text.removeprefix("L."), language)
-            )
+            return self.plain("lagged", language, name=self.names(text.removeprefix("L.")))
         if "@" in text:
             name, _, providers = text.partition("@")
             # A slash stands between the providers of two series; nothing stands for the one used by
             # default.
             named = COMMAS[language].join(filter(None, providers.split("/")))
-            return self.plain(
-                "of_provider", language, name=self.plain_label(name, language), provider=named
-            )
+            return self.plain("of_provider", language, name=self.names(name), provider=named)
         return text
 
-    def label_within(self, kind: str, value: str, language: str) -> str:
-        """Return what a value of a kind is called.
+    def names_within(self, kind: str, value: str) -> Words:
+        """Return what a value of a kind is called, in each language.
 
         By both where its name alone has another meaning elsewhere.
         """
         both = f"{kind}={value}"
-        return self.plain_label(both if both in self.labels else value, language)
+        return self.names(both if both in self.labels else value)
 
     def said(self, en: str | None, zh: str | None) -> Markup | str:
         """Return sentences of the database, with the names in them by their labels."""

@@ -9,8 +9,10 @@ import duckdb
 import numpy as np
 import pytest
 
+from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site import findings
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import Build
 from tests.python.site_reader import Page, said
@@ -141,8 +143,8 @@ def test_how_far_to_trust_follows_from_who_published_the_files(
             [classes],
         )
         release = SimpleNamespace(
-            frame=lambda query: connection.execute(query).df(),
-            manifest=SimpleNamespace(extract_set_kind=kind),
+            rows=lambda query: duckdb_client.rows(connection, query),
+            manifest=SimpleNamespace(origin=Origin("a_set", kind)),
         )
         about = findings.about(cast(Release, release), Catalogue.read())
     assert (about["trust"], about["providers"], about["licensed"]) == (trust, 2, 1)

@@ -12,7 +12,6 @@ import vl_convert
 from markupsafe import Markup
 
 from ai_manufacturing import settings, study, terms
-from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site import (
     cities,
     credibility,
@@ -104,9 +103,7 @@ def build(
     """
     out = out.resolve()
     # `make catalogue` may have been there first.
-    others = (
-        {entry.name for entry in out.iterdir()} - {*WRITTEN_BY_OTHERS} if out.exists() else set()
-    )
+    others = {entry.name for entry in out.glob("*")} - {*WRITTEN_BY_OTHERS}
     if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
     try:
@@ -122,7 +119,7 @@ def build(
             f" ({str(error).splitlines()[0]}). Refresh, or name a newer release with --database."
         ) from error
     except (OSError, duckdb.IOException, exports.ExportError) as error:
-        refused = error.__cause__ if isinstance(error, exports.ExportError) else error
+        refused = error.__cause__ or error
         why = reason(refused) if isinstance(refused, OSError) else str(error).splitlines()[0]
         raise SiteError(
             f"{out}: {why}; what was there is unchanged. Make room, or name another folder with"
@@ -195,7 +192,9 @@ def environment_of(
         "mark": MARK,
         "tag": _tag(release, text),
         "restricted": release.restricted if with_restricted else [],
-        "substituted": [row for row in release.substituted() if row["kind"] == "series"],
+        "substituted": release.rows(
+            "from marts.dim_labels where substitution is not null and kind = 'series' order by name"
+        ),
         "plain": text.plain,
         "manifest": release.manifest,
         "pages": [*pages],
@@ -210,9 +209,9 @@ def content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
     page = query if name == "query" else PAGES[name]
     shown: dict[str, Any] = page.content(release, text)
     added = study.declared("ADDITIONS", {}).get(name)
-    if added is None:
-        return {**shown, "added": None}
-    return {**shown, **study.module(added).content(release, text), "added": f"{added}.html"}
+    if added:
+        shown |= study.module(added).content(release, text)
+    return {**shown, "added": added and f"{added}.html"}
 
 
 def rendered(environment: jinja2.Environment, name: str, content: dict[str, Any]) -> str:
@@ -235,6 +234,6 @@ def _vega() -> Path:
 
 def _tag(release: Release, text: Catalogue) -> Markup:
     """Return the mark beside numbers of a synthetic set; nothing for another set."""
-    if release.manifest.extract_set_kind != SYNTHETIC:
+    if not release.manifest.origin.is_synthetic:
         return Markup("")
     return Markup(' <span class="tag">{}</span>').format(text.both("synthetic_tag"))

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from ai_manufacturing.text import LANGUAGES
 
 TABLE = alt.NamedData(name="table")
+CHART = alt.Chart(TABLE)  # of which each part of a chart is a copy
 BLUE, LIGHT_BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#5e9bd1", "#b8500b", "#6b6b6b", "#2c7a4b"
 # Classes by number, none first, pale to dark; the steps can be told apart in grey too.
 CLASSES = ("#cfd4da", "#7db3e0", "#e08a2e", "#a3161a")
@@ -91,6 +92,14 @@ def select(name: str, options: list[Any], labels: list[str], value: Any, title: 
     )
 
 
+def line(color: str, *dashes: int, **channel: Any) -> alt.Chart:
+    """Return a line across a chart, at a value of a channel."""
+    ((name, at),) = channel.items()
+    datum = {"x": alt.XDatum, "y": alt.YDatum}[name](at)
+    dash = list(dashes) or alt.Undefined
+    return CHART.mark_rule(color=color, strokeDash=dash).encode(**{name: datum})
+
+
 def words_for(field: str, words: dict[str, str]) -> str:
     """Return an expression of Vega that puts words in the place of values that have some."""
     return f"({json.dumps(words, ensure_ascii=False)})[{field}] || {field}"
@@ -147,9 +156,11 @@ def figure(
 
 def columnar(data: pd.DataFrame) -> dict[str, Any]:
     """Return a table as names and columns, a third of the size of a list of objects."""
+    is_known = data.notna() & ~data.isin([math.inf, -math.inf])
+    known = data.astype(object).where(is_known, None)
     return {
-        "names": list(data.columns),
-        "columns": [[_value(value) for value in data[name]] for name in data.columns],
+        "names": list(known),
+        "columns": [known[name].tolist() for name in known],
     }
 
 
@@ -159,9 +170,3 @@ def in_script(content: Any) -> Markup:
         content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str
     )
     return Markup(text.replace("<", "\\u003c"))
-
-
-def _value(value: Any) -> Any:
-    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value

@@ -1,7 +1,5 @@
 """The page of cities: pick them, see their series, and ask where a value comes from."""
 
-import csv
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,50 +8,37 @@ import altair as alt
 import pandas as pd
 
 from ai_manufacturing import settings
-from ai_manufacturing.site.charts import TABLE, Figure, columnar, figure, in_script, tips
+from ai_manufacturing.site.charts import CHART, Figure, columnar, figure, in_script, tips
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue
+from ai_manufacturing.text import LANGUAGES, Catalogue, Words
 
 # The largest rows of a value, as a count of firms has one for each industry; the others are summed.
 SHOWN_ROWS = 3
 HEIGHT = 190
 # What the script says; both languages go with it.
 WORDS = (
-    *(
-        "mean_of_country",
-        "take_away",
-        "missing",
-        "provider",
-        "more_rows",
-        "no_delivered_row",
-        "no_correction_of_city",
-    ),
-    *(
-        "correction",
-        "city",
-        "series",
-        "year",
-        "delivered",
-        "used",
-        "reason",
-        "file",
-        "sheet",
-        "row",
-        "industry",
-        "hash",
-    ),
-)
-CORRECTION = [
-    "correction_id",
+    "mean_of_country",
+    "take_away",
+    "missing",
+    "provider",
+    "more_rows",
+    "no_delivered_row",
+    "no_correction_of_city",
+    "correction",
+    "city",
     "series",
     "year",
-    "delivered_value",
-    "value",
+    "delivered",
+    "used",
     "reason",
-    "reason_zh",
-    "delivered_city_id",
-]
+    "file",
+    "sheet",
+    "row",
+    "industry",
+    "hash",
+)
 SHOWN = "scope in ('industry', 'total') and series = quantity"
+FILES = "select distinct file_path, delivery_id from marts.fct_delivered_values order by all"
 # Of a series that may not be passed on the file that the pages read has no values.
 HAS_VALUES = "series in (select variable from marts.fct_city_year_values)"
 
@@ -62,8 +47,12 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return all cities' series, the means beside them, and an empty chart for each series."""
     cities = release.rows("select * from marts.dim_city order by city_id")
     found = release.rows(
-        f"select series, unit, provider, is_delivered, is_delivered and {HAS_VALUES} as has_values "
-        f"from marts.dim_series where {SHOWN} order by scope, series"
+        f"""
+        select series, unit, provider, is_delivered, is_delivered and {HAS_VALUES} as has_values
+        from marts.dim_series
+        where {SHOWN}
+        order by scope, series
+        """
     )
     series = {row["series"]: row for row in found if row["has_values"]}
     withheld = defaultdict(list)
@@ -72,6 +61,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             withheld[row["provider"]].append(row["series"])
     period = release.period()
     years = [period["first_year"], period["last_year"]]
+    units = {name: text.names_within("unit", row["unit"]) for name, row in series.items()}
 
     return {
         "values": in_script(
@@ -81,10 +71,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "providers": {name: row["provider"] for name, row in series.items()},
                 "labels": (
                     {name: text.names(name) for name in series}
-                    | {
-                        unit: [text.label_within("unit", unit, language) for language in LANGUAGES]
-                        for unit in {row["unit"] for row in series.values()}
-                    }
+                    | {row["unit"]: units[name] for name, row in series.items()}
                 ),
                 "words": {key: text.texts[key] for key in WORDS},
                 "cities": {
@@ -103,20 +90,17 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "regionLabels": {
                     region: {
                         "name": text.names(region),
-                        "mean": [
-                            text.plain("mean_of_region", language, region=name)
-                            for language, name in zip(LANGUAGES, text.names(region), strict=True)
-                        ],
+                        "mean": text.words("mean_of_region", region=text.names(region)),
                     }
                     for region in {city["region"] for city in cities}
                 },
-                "files": [[row["file_path"], row["delivery_id"]] for row in _files(release)],
+                "files": release.frame(FILES).to_numpy().tolist(),
                 "values": columnar(_means(release, "city_id, year", [*series])),
                 "regions": columnar(_means(release, "region, year", [*series])),
                 "country": columnar(_means(release, "year", [*series])),
             }
         ),
-        "figures": [_figure(name, row["unit"], years, text) for name, row in series.items()],
+        "figures": [_figure(name, units[name], years, text) for name in series],
         "missing": [row["series"] for row in found if not row["is_delivered"]],
         "withheld": [
             {**row, "series": withheld[row["provider"]]}
@@ -143,9 +127,7 @@ def write(release: Release, text: Catalogue, folder: Path) -> None:
         known = reasons[row["city_id"]]
         number = known.setdefault(tuple(_reason(row, text)), len(known))
         missing[row["city_id"]][row["series"]][row["year"]] = number
-    corrections: dict[str, list[Any]] = defaultdict(list)
-    for row in _corrections(release):
-        corrections[row["city_id"]].append([_number(row[name]) for name in CORRECTION])
+    corrections = _corrections(release)
     target = folder / "cities"
     target.mkdir()
     for city_id in release.frame("select city_id from marts.dim_city")["city_id"]:
@@ -154,7 +136,7 @@ def write(release: Release, text: Catalogue, folder: Path) -> None:
             "reasons": [*reasons[city_id]],
             "corrections": corrections[city_id],
         }
-        words = json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        words = in_script(told)
         script = f'cityDelivered("{city_id}",{words[:-1]},"cells":{cells.get(city_id, "{}")}}});\n'
         (target / f"{city_id}.js").write_text(script, encoding="utf-8")
 
@@ -164,43 +146,27 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _reason(row: dict[str, Any], text: Catalogue) -> list[str]:
+def _reason(row: dict[str, Any], text: Catalogue) -> Words:
     """Return why a city has no value, in each language.
 
     The first of correction, row set aside, source, delivery.
     """
-    said = []
-    for language in LANGUAGES:
-        if row["correction_id"] is not None:
-            reason = (row["correction_reason_zh"] if language == "zh" else None) or row[
-                "correction_reason"
-            ]
-            said.append(
-                text.plain(
-                    "missing_corrected", language, correction=row["correction_id"], reason=reason
-                )
-            )
-        elif row["set_aside_reason"] is not None:
-            place = {"file": row["set_aside_file"], "row": row["set_aside_row"]}
-            reason = text.plain_label(row["set_aside_reason"], language)
-            said.append(text.plain("missing_set_aside", language, reason=reason, **place))
-        else:
-            key = "missing_in_row" if row["has_year"] else "missing_in_year"
-            said.append(text.plain(key, language, provider=row["provider"], year=row["year"]))
-    return said
+    if row["correction_id"] is not None:
+        reason = row["correction_reason"]
+        reasons = (reason, row["correction_reason_zh"] or reason)
+        return text.words("missing_corrected", correction=row["correction_id"], reason=reasons)
+    if row["set_aside_reason"] is not None:
+        place = {"file": row["set_aside_file"], "row": row["set_aside_row"]}
+        reasons = text.names(row["set_aside_reason"])
+        return text.words("missing_set_aside", reason=reasons, **place)
+    key = "missing_in_row" if row["has_year"] else "missing_in_year"
+    return text.words(key, provider=row["provider"], year=row["year"])
 
 
-def _files(release: Release) -> list[dict[str, Any]]:
-    return release.rows(
-        "select distinct file_path, delivery_id from marts.fct_delivered_values order by all"
-    )
-
-
-def _seed(name: str) -> list[dict[str, str]]:
-    with (settings.project_root() / "seeds" / f"{name}.csv").open(
-        encoding="utf-8", newline=""
-    ) as file:
-        return list(csv.DictReader(file))
+def _seed(name: str, kind: str, value: str) -> pd.DataFrame:
+    """Return the rows of a seed that are of a kind."""
+    seed = pd.read_csv(settings.project_root() / "seeds" / f"{name}.csv", dtype=str)
+    return seed[seed[kind] == value]
 
 
 def _delivered_rows(release: Release) -> dict[str, str]:
@@ -210,15 +176,13 @@ def _delivered_rows(release: Release) -> dict[str, str]:
 
     A sample has a million of them, so the database puts them together.
     """
-    sections = [row["section"] for row in _seed("industry_scopes") if row["scope"] == "industry"]
-    mergers = [row for row in _seed("city_changes") if row["kind"] == "merger"]
-    files = _files(release)
+    mergers = _seed("city_changes", "kind", "merger")
     found = release.frame(
         f"""
         with mergers as (select unnest(?::varchar[]) as former_id, unnest(?::varchar[]) as city_id),
         files as (
-            select unnest(?::varchar[]) as file_path, unnest(?::varchar[]) as delivery_id,
-                unnest(range(?)) as file_number
+            select *, row_number() over (order by file_path, delivery_id) - 1 as number
+            from ({FILES})
         ),
         shown as (select series, scope, provider from marts.dim_series where {SHOWN}),
         cells as (
@@ -226,13 +190,13 @@ def _delivered_rows(release: Release) -> dict[str, str]:
                 coalesce(m.city_id, d.city_id) as city_id, d.series, d.year, count(*) as row_count,
                 sum(d.delivered_value) as value_sum,
                 list({{
-                    file: f.file_number,
+                    file: f.number,
                     sheet: d.sheet_name,
                     row_number: d.row_number,
                     number: d.delivered_value,
                     industry: d.industry_code,
                     place: case when m.city_id is not null then d.city_id end
-                }} order by d.delivered_value desc, f.file_number, d.sheet_name, d.row_number
+                }} order by d.delivered_value desc, f.number, d.sheet_name, d.row_number
                 )[:{SHOWN_ROWS}] as rows
             from marts.fct_delivered_values as d
             inner join shown as s on d.series = s.series and d.provider = s.provider
@@ -259,12 +223,9 @@ def _delivered_rows(release: Release) -> dict[str, str]:
         from series
         group by all
         """,
-        [row["from_city_id"] for row in mergers],
-        [row["to_city_id"] for row in mergers],
-        [row["file_path"] for row in files],
-        [row["delivery_id"] for row in files],
-        len(files),
-        sections,
+        [*mergers["from_city_id"]],
+        [*mergers["to_city_id"]],
+        [*_seed("industry_scopes", "scope", "industry")["section"]],
     )
     return dict(zip(found["city_id"], found["cells"], strict=True))
 
@@ -321,14 +282,26 @@ def _gaps(release: Release) -> list[dict[str, Any]]:
         """)
 
 
-def _corrections(release: Release) -> list[dict[str, Any]]:
-    """Return the corrections of the series on the page."""
-    return release.rows(
-        "select c.* from marts.fct_corrections as c inner join marts.dim_series as s "
-        "on c.series = s.series and c.provider = s.provider and c.scope = s.scope "
-        f"where s.{SHOWN.replace('series =', 's.series =')} and s.is_delivered and s.{HAS_VALUES} "
-        "order by c.city_id, c.series, c.year, c.correction_id"
+def _corrections(release: Release) -> dict[str, list[list[Any]]]:
+    """Return the corrections of the series on the page, by city."""
+    found = release.frame(
+        f"""
+        select
+            city_id, correction_id, series, year, delivered_value, value, reason, reason_zh,
+            delivered_city_id
+        from marts.fct_corrections
+        where (series, provider, scope) in (
+            select (series, provider, scope)
+            from marts.dim_series
+            where {SHOWN} and is_delivered and {HAS_VALUES}
+        )
+        order by city_id, series, year, correction_id
+        """
     )
+    corrections = defaultdict(list)
+    for city_id, *told in found.to_numpy().tolist():
+        corrections[city_id].append([*map(_number, told)])
+    return corrections
 
 
 def _means(release: Release, keys: str, series: list[str]) -> pd.DataFrame:
@@ -337,19 +310,28 @@ def _means(release: Release, keys: str, series: list[str]) -> pd.DataFrame:
     if not names:
         return pd.DataFrame()
     return release.frame(
-        f"pivot (select {keys}, variable, avg(value) as value from marts.fct_city_year_values "
-        "inner join marts.dim_city using (city_id) group by all) "
-        f"on variable in ({names}) using max(value) group by {keys} order by all"
+        f"""
+        pivot (
+            select {keys}, variable, avg(value) as value
+            from marts.fct_city_year_values
+            inner join marts.dim_city using (city_id)
+            group by all
+        )
+        on variable in ({names})
+        using max(value)
+        group by {keys}
+        order by all
+        """
     )
 
 
-def _figure(name: str, unit: str, years: list[int], text: Catalogue) -> Figure:
+def _figure(name: str, units: Words, years: list[int], text: Catalogue) -> Figure:
     empty = pd.DataFrame({"who": [], "year": [], "value": []})
 
     def draw(language: str) -> alt.TopLevelMixin:
         def base(*value: str) -> alt.Chart:
             # The page gives the scale of the colours its lines, which the reader chooses.
-            return alt.Chart(TABLE).encode(
+            return CHART.encode(
                 x=alt.X(
                     "year:Q",
                     title=None,
@@ -383,7 +365,7 @@ def _figure(name: str, unit: str, years: list[int], text: Catalogue) -> Figure:
             lines.encode(
                 y=alt.Y(
                     "value:Q",
-                    title=text.label_within("unit", unit, language),
+                    title=units[LANGUAGES.index(language)],
                     scale=alt.Scale(zero=True),
                 ),
                 strokeDash=alt.StrokeDash("who:N", legend=None, scale=dashes),
@@ -393,8 +375,5 @@ def _figure(name: str, unit: str, years: list[int], text: Catalogue) -> Figure:
             height=HEIGHT,
         )
 
-    described = [
-        text.plain("alt_city", language, series=text.plain_label(name, language))
-        for language in LANGUAGES
-    ]
+    described = text.words("alt_city", series=text.names(name))
     return figure(name, text.label(name), empty, draw, described)

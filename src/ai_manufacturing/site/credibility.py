@@ -7,21 +7,20 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
-from ai_manufacturing.site.charts import BLUE, CLASSES, TABLE, Figure, figure, round_numbers
-from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.charts import BLUE, CHART, CLASSES, Figure, figure, round_numbers
+from ai_manufacturing.site.release import Release, grouped
 from ai_manufacturing.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the verdicts in the order of the paper, with their checks."""
     columns = paper_columns(release)
-    checks: dict[str, list[dict[str, Any]]] = {}
-    for row in release.rows(
-        "select * from reports.rpt_credibility order by specification_id, check_order"
-    ):
-        checks.setdefault(row["specification_id"], []).append(row)
+    checks = release.grouped(
+        "specification_id",
+        "select * from reports.rpt_credibility order by specification_id, check_order",
+    )
+    next_year = release.rows("select * from reports.rpt_findings where finding = 'next_year'")
     return {
         "columns": [
             {**row, **_checks(checks[row["specification_id"]])}
@@ -31,20 +30,25 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "column_count": len(columns),
         "without_data": columns_by([row for row in columns if row["cause"] == "no_data"], "reason"),
         "verdicts": release.rows(
-            "select verdict_en, verdict_zh, meaning, meaning_zh, count(*) as column_count from"
-            " reports.rpt_verdicts group by all order by column_count desc, verdict_en"
+            """
+            select verdict_en, verdict_zh, meaning, meaning_zh, count(*) as column_count
+            from reports.rpt_verdicts
+            group by all
+            order by column_count desc, verdict_en
+            """
         ),
         "score": release.rows(
-            "select count(*) as printed, count(estimated_value) as estimated, "
-            "count(case when verdict = 'compatible' then 1 end) as compatible, "
-            "count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell, "
-            "count(case when verdict in ('differs', 'not_found') then 1 end) as excluded "
-            "from reports.rpt_replication_scorecard"
+            """
+            select
+                count(*) as printed,
+                count(estimated_value) as estimated,
+                count(case when verdict = 'compatible' then 1 end) as compatible,
+                count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell,
+                count(case when verdict in ('differs', 'not_found') then 1 end) as excluded
+            from reports.rpt_replication_scorecard
+            """
         )[0],
-        "next_year": next(
-            iter(release.rows("select * from reports.rpt_findings where finding = 'next_year'")),
-            None,
-        ),
+        "next_year": next_year[0] if next_year else None,
         "permuted": _permuted(release, text),
     }
 
@@ -52,44 +56,67 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def paper_columns(release: Release) -> list[dict[str, Any]]:
     """Return the printed columns, with verdict, labels, intervals and what tells them apart."""
     return release.rows(
-        "select v.*, s.regressor, s.estimator, s.reason, s.reason_zh, coalesce(s.outcome_label_en,"
-        " s.outcome) as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,"
-        " s.regressor_label_en as regressor_en, s.regressor_label_zh as regressor_zh,"
-        " p.printed_text, p.printed_stars, p.printed_std_error_text, p.estimated_stars, p.conf_low"
-        " as city_conf_low, p.conf_high as city_conf_high, case when row_number() over alike > 1"
-        " then concat(case when d.description_en ~ '[A-Z][a-z].*' then lower(d.description_en[1])"
-        " else d.description_en[1] end, rtrim(d.description_en[2:], '.')) end as variant_en, case"
-        " when row_number() over alike > 1 then d.description_zh end as variant_zh from"
-        " reports.rpt_verdicts as v inner join reports.rpt_specifications as s on"
-        " v.specification_id = s.specification_id left join reports.rpt_replication_scorecard as p"
-        " on v.specification_id = p.specification_id and v.table_id = p.table_id and"
-        " v.column_number = p.column_number and p.term = s.regressor left join"
-        " marts.data_dictionary as d on d.table_name = concat('rpt_', v.table_id) and d.column_name"
-        " = concat('column_', v.column_number) window alike as (partition by s.outcome, s.regressor"
-        " order by s.specification_order) order by s.specification_order"
+        """
+        select
+            v.*,
+            s.regressor,
+            s.estimator,
+            s.reason,
+            s.reason_zh,
+            coalesce(s.outcome_label_en, s.outcome) as outcome_en,
+            coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,
+            s.regressor_label_en as regressor_en,
+            s.regressor_label_zh as regressor_zh,
+            p.printed_text,
+            p.printed_stars,
+            p.printed_std_error_text,
+            p.estimated_stars,
+            p.conf_low as city_conf_low,
+            p.conf_high as city_conf_high,
+            case
+                when row_number() over alike > 1
+                    then concat(
+                        case
+                            when d.description_en ~ '[A-Z][a-z].*' then lower(d.description_en[1])
+                            else d.description_en[1]
+                        end,
+                        rtrim(d.description_en[2:], '.')
+                    )
+            end as variant_en,
+            case when row_number() over alike > 1 then d.description_zh end as variant_zh
+        from reports.rpt_verdicts as v
+        inner join reports.rpt_specifications as s on v.specification_id = s.specification_id
+        left join reports.rpt_replication_scorecard as p
+            on v.specification_id = p.specification_id
+            and v.table_id = p.table_id
+            and v.column_number = p.column_number
+            and p.term = s.regressor
+        left join marts.data_dictionary as d
+            on d.table_name = concat('rpt_', v.table_id)
+            and d.column_name = concat('column_', v.column_number)
+        window alike as (partition by s.outcome, s.regressor order by s.specification_order)
+        order by s.specification_order
+        """
     )
 
 
 def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     """Return each text once, in both languages, with the columns that it is said of."""
-    columns: dict[str, list[dict[str, Any]]] = {}
-    for row in claims:
-        if row[key]:
-            columns.setdefault(row[key], []).append(row)
     return [
         {"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows}
-        for text, rows in columns.items()
+        for text, rows in grouped(claims, key).items()
+        if text
     ]
 
 
 def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the checks, or the one sentence that says why none can be made."""
-    sentences = {(row["sentence"], row["sentence_zh"]) for row in checks}
-    is_one = len(sentences) == 1 and all(row["figure"] is None for row in checks)
+    first = checks[0]
+    is_one = all(row["figure"] is None and row["sentence"] == first["sentence"] for row in checks)
     return {
         "checks": [] if is_one else checks,
-        "unchecked": checks[0]["sentence"] if is_one else None,
-        "unchecked_zh": checks[0]["sentence_zh"] if is_one else None,
+        "unchecked": first["sentence"],
+        "unchecked_zh": first["sentence_zh"],
     }
 
 
@@ -99,31 +126,41 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     The note has the printed number.
     """
     data = release.frame(
-        "with main as (select * from reports.rpt_verdicts where specification_id in (select"
-        " specification_id from reports.rpt_findings)), permuted as (select w.* from"
-        " estimates.est_permuted_weights as w inner join main using (specification_id) where"
-        " strata = 'region_size' and permutation is not null) select 'permuted' as kind,"
-        " permutation, estimate from permuted union all select unnest(['own', 'printed']), null,"
-        " unnest([estimate, printed_value]) from main where exists (from permuted) order by kind,"
-        " permutation"
+        """
+        with main as (
+            select *
+            from reports.rpt_verdicts
+            where specification_id in (select specification_id from reports.rpt_findings)
+        ),
+        permuted as (
+            select w.*
+            from estimates.est_permuted_weights as w
+            inner join main using (specification_id)
+            where strata = 'region_size' and permutation is not null
+        )
+        select 'permuted' as kind, permutation, estimate
+        from permuted
+        union all
+        select unnest(['own', 'printed']), null, unnest([estimate, printed_value])
+        from main
+        where exists (from permuted)
+        order by kind, permutation
+        """
     )
     if not len(data):
         return None
-    slopes = data.loc[data["kind"] == "permuted", "estimate"].astype(float)
-    own, printed = (
-        float(data.loc[data["kind"] == kind, "estimate"].iloc[0]) for kind in ("own", "printed")
-    )
+    estimates = data.set_index("kind")["estimate"].astype(float)
+    own, printed, slopes = estimates["own"], estimates["printed"], estimates.loc[["permuted"]]
     low, high = min(slopes.min(), own), max(slopes.max(), own)
     margin = 0.08 * (high - low)
     domain = [low - margin, high + margin]
     step = (domain[1] - domain[0]) / 40
-    tallest = int(pd.cut(slopes, np.arange(domain[0], domain[1] + step, step)).value_counts().max())
+    counts, _ = np.histogram(slopes, np.arange(domain[0], domain[1] + step, step))
 
     def draw(language: str) -> alt.TopLevelMixin:
         slope, permutations = (text.plain(key, language) for key in ("slope", "permutations"))
         bars = (
-            alt.Chart(TABLE)
-            .transform_filter("datum.kind == 'permuted'")
+            CHART.transform_filter("datum.kind == 'permuted'")
             .mark_bar(color=CLASSES[1])
             .encode(
                 x=alt.X(
@@ -137,7 +174,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                 y=alt.Y(
                     "count():Q",
                     title=permutations,
-                    scale=alt.Scale(domain=[0, 1.2 * tallest], nice=False),
+                    scale=alt.Scale(domain=[0, 1.2 * int(counts.max())], nice=False),
                 ),
                 tooltip=[
                     alt.Tooltip("estimate:Q", bin=alt.Bin(step=step), title=slope),
@@ -145,7 +182,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                 ],
             )
         )
-        marked = alt.Chart(TABLE).transform_filter("datum.kind == 'own'")
+        marked = CHART.transform_filter("datum.kind == 'own'")
         is_right = own > (low + high) / 2
         label = marked.mark_text(
             color=BLUE,
@@ -160,17 +197,14 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
             bars, line, label.encode(x="estimate:Q", y=alt.value(14)), width="container", height=230
         )
 
-    numbers = {
-        "low": slopes.min(),
-        "high": slopes.max(),
-        "mean": slopes.mean(),
-        "own": own,
-        "printed": printed,
-    }
     described = text.words(
         "alt_permuted",
         count=len(slopes),
-        **{name: f"{value:.3f}" for name, value in numbers.items()},
+        low=f"{slopes.min():.3f}",
+        high=f"{slopes.max():.3f}",
+        mean=f"{slopes.mean():.3f}",
+        own=f"{own:.3f}",
+        printed=f"{printed:.3f}",
     )
     note = text.both("permuted_note", printed=f"{printed:g}")
     return figure("permuted", text.both("permuted_title"), data, draw, described, note)

@@ -16,10 +16,9 @@ import yaml
 from ai_manufacturing import settings, terms
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.releases.manifest import Manifest
-from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import duckdb_client, integrity
-from ai_manufacturing.system.sql_text import identifier, literal
+from ai_manufacturing.system.sql_text import literal
 from ai_manufacturing.tables import exports
 from ai_manufacturing.tables.formats import latex_text
 
@@ -42,12 +41,30 @@ TYPES = {
     "INTEGER": "integer",
     "BIGINT": "integer",
 }
-# What is said of a field, and the column of the dictionary that says it.
-FIELD = {
-    **{"title": "label_en", "title_zh": "label_zh", "description": "description_en"},
-    **{name: name for name in ("description_zh", "unit", "source", "licence")},
-    **{"citation": "citation_en", "citation_zh": "citation_zh"},
-}
+# What is said of each column, by the names of Table Schema.
+FIELDS = """
+    select
+        concat(c.schema_name, '.', c.table_name) as in_table,
+        c.column_name as name,
+        c.data_type as type,
+        d.label_en as title,
+        d.label_zh as title_zh,
+        coalesce(d.description_en, c.comment) as description,
+        d.description_zh,
+        d.unit,
+        d.source,
+        d.licence,
+        d.citation_en as citation,
+        d.citation_zh
+    from duckdb_columns() as c
+    left join marts.data_dictionary as d
+        on
+            c.schema_name = d.table_schema
+            and c.table_name = d.table_name
+            and c.column_name = d.column_name
+    where c.database_name = current_database()
+    order by c.column_index
+"""
 
 
 @dataclass(frozen=True)
@@ -85,13 +102,13 @@ def write(release_path: Path, release: Release) -> list[Download]:
         left.unlink()
     _write_tables(release_path, release, data)
     manifest = release.manifest
-    feed = {"history": history(release), "is_synthetic": manifest.extract_set_kind == SYNTHETIC}
     texts = {
         BIBLIOGRAPHY: bibliography(manifest),
-        terms.DATA_LICENCE: release.data_licence,
-        FEED: _filled(FEED, manifest=manifest, **feed),
+        terms.DATA_LICENCE: terms.data_licence(release.connection),
+        FEED: _filled(FEED, manifest=manifest, history=history(release)),
+        **quick_starts(release),
     }
-    for name, text in {**texts, **quick_starts(release)}.items():
+    for name, text in texts.items():
         (data / name).write_text(text, encoding="utf-8")
     files = [_described(path) for path in sorted(data.iterdir())]
     integrity.record_folder(data)
@@ -104,25 +121,26 @@ def bibliography(manifest: Manifest) -> str:
     key = re.sub(
         "[^A-Za-z0-9_-]", "_", f"ai_manufacturing_{manifest.extract_set}_{manifest.release_id}"
     )
-    is_synthetic = manifest.extract_set_kind == SYNTHETIC
-    return _filled(BIBLIOGRAPHY, key=key, manifest=manifest, cited=cited, is_synthetic=is_synthetic)
+    return _filled(BIBLIOGRAPHY, key=key, manifest=manifest, cited=cited)
 
 
 def quick_starts(release: Release) -> dict[str, str]:
     """Return programs that give the main estimate from the files beside them, by file name."""
     (row,) = release.rows(
-        "select * from reports.rpt_specifications where specification_id in (select"
-        " specification_id from reports.rpt_findings)"
+        """
+        select
+            specification_id as specification,
+            outcome,
+            concat(transform, '_', regressor, '_scaled') as regressor,
+            controls,
+            coalesce(sample_first_year, first_year) as first_year,
+            coalesce(sample_last_year, last_year) as last_year
+        from reports.rpt_specifications
+        where specification_id in (select specification_id from reports.rpt_findings)
+        """
     )
-    values = {
-        "specification": row["specification_id"],
-        "outcome": row["outcome"],
-        "regressor": f"{row['transform']}_{row['regressor']}_scaled",
-        "controls": (row["controls"] or "").split(),
-        "first_year": row["sample_first_year"] or row["first_year"],
-        "last_year": row["sample_last_year"] or row["last_year"],
-    }
-    return {name: _filled(name, **values) for name in QUICK_STARTS.values()}
+    row["controls"] = (row["controls"] or "").split()
+    return {name: _filled(name, **row) for name in QUICK_STARTS.values()}
 
 
 def history(release: Release) -> list[dict[str, Any]]:
@@ -153,42 +171,33 @@ def _described(path: Path) -> Download:
 def _write_tables(release_path: Path, release: Release, data: Path) -> None:
     """Write each released table as Parquet with its metadata, and a Data Package of all."""
     manifest = release.manifest
-    columns: dict[str, list[dict[str, Any]]] = {}
-    for column in release.rows(
-        "select concat(c.schema_name, '.', c.table_name) as name, c.column_name, c.data_type,"
-        " d.unit, d.label_en, d.label_zh, coalesce(d.description_en, c.comment) as description_en,"
-        " d.description_zh, d.source, d.licence, d.citation_en, d.citation_zh from duckdb_columns()"
-        " as c left join marts.data_dictionary as d on c.schema_name = d.table_schema and"
-        " c.table_name = d.table_name and c.column_name = d.column_name where c.database_name ="
-        " current_database() order by c.column_index"
-    ):
-        said = {key: column[name] for key, name in FIELD.items() if column[name] is not None}
-        field = {
-            "name": column["column_name"],
-            "type": TYPES.get(column["data_type"], "any"),
-            **said,
-        }
-        columns.setdefault(column["name"], []).append(field)
+    columns = release.grouped("in_table", FIELDS)
     common = {
         "release": manifest.release_id,
         "published_at": manifest.published_at,
         "extract_set": manifest.extract_set,
-        "is_synthetic": manifest.extract_set_kind == SYNTHETIC,
+        "is_synthetic": manifest.origin.is_synthetic,
     }
     resources = []
-    with duckdb_client.in_memory(data / "spill") as connection:
-        connection.execute(f"attach {literal(str(release_path))} as built (read_only)")
+    with duckdb_client.attached(data / "spill", built=release_path) as connection:
         for table in release.rows(
-            "select schema_name, table_name, comment, estimated_size as row_count from"
-            " duckdb_tables() where list_contains(?, schema_name) and database_name ="
-            " current_database() order by table_name, schema_name",
+            """
+            select
+                concat(schema_name, '.', table_name) as name,
+                schema_name,
+                table_name,
+                comment,
+                estimated_size as row_count
+            from duckdb_tables()
+            where list_contains(?, schema_name) and database_name = current_database()
+            order by table_name, schema_name
+            """,
             list(SCHEMAS),
         ):
-            name = f"{table['schema_name']}.{table['table_name']}"
+            name = table["name"]
             path = data / f"{table['table_name']}.parquet"
-            copied = f"built.{identifier(table['schema_name'])}.{identifier(table['table_name'])}"
             connection.execute(
-                f"copy (from {copied}) to {literal(str(path))} (format parquet, compression zstd)"
+                f"copy built.{name} to {literal(path)} (format parquet, compression zstd)"
             )
             file, providers = _described(path), release.withheld_from(name)
             english, _, chinese = (table["comment"] or "").partition("\n\n")
@@ -205,7 +214,7 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
                 "description_zh": chinese,
                 **common,
                 **({"withheld": [row["provider"] for row in providers]} if providers else {}),
-                "schema": {"fields": columns[name]},
+                "schema": {"fields": [_field(column) for column in columns[name]]},
             }
             resources.append(resource)
             _write_json(path.with_suffix(".json"), resource)
@@ -215,6 +224,12 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
     named = {"name": "ai-manufacturing", "version": manifest.release_id, "licenses": licences}
     package = {**named, **common, "resources": resources}
     _write_json(data / METADATA, package)
+
+
+def _field(column: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of a column, as Table Schema names it."""
+    known = {key: value for key, value in column.items() if value is not None and key != "in_table"}
+    return {**known, "type": TYPES.get(column["type"], "any")}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

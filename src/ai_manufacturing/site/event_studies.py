@@ -9,77 +9,108 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from ai_manufacturing.site.charts import BLUE, GREY, ORANGE, TABLE, Figure, figure, select, tips
-from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.charts import (
+    BLUE,
+    CHART,
+    GREY,
+    ORANGE,
+    Figure,
+    figure,
+    line,
+    select,
+    tips,
+)
+from ai_manufacturing.site.release import Release, grouped
 from ai_manufacturing.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the event studies with charts and readings, and those without an estimate."""
     studies = release.rows(
-        "select s.*, c.joint_statistic, c.joint_df1, c.joint_df2, c.joint_p_value,"
-        " c.observation_count, c.city_count, c.substitutions, c.substitutions_zh, c.warnings,"
-        " c.warnings_zh from reports.rpt_specifications as s inner join reports.rpt_coefficients as"
-        " c on s.specification_id = c.specification_id where s.estimator = 'event_study' qualify"
-        " row_number() over (partition by s.specification_id order by c.term_order) = 1 order by"
-        " s.table_id, s.column_number, s.specification_order"
+        """
+        select
+            s.*,
+            concat(s.table_id, '_', s.column_number) as column_id,
+            c.joint_statistic,
+            c.joint_df1,
+            c.joint_df2,
+            c.joint_p_value,
+            c.observation_count,
+            c.city_count,
+            c.substitutions,
+            c.substitutions_zh,
+            c.warnings,
+            c.warnings_zh
+        from reports.rpt_specifications as s
+        inner join reports.rpt_coefficients as c on s.specification_id = c.specification_id
+        where s.estimator = 'event_study'
+        qualify row_number() over (partition by s.specification_id order by c.term_order) = 1
+        order by s.table_id, s.column_number, s.specification_order
+        """
     )
     points = release.frame(
-        "select c.specification_id, c.table_id, c.column_number, c.transform, c.reading,"
-        " c.event_time, c.estimate, "
-        "c.conf_low, c.conf_high, try_cast(p.printed_text as double) as printed_estimate "
-        "from reports.rpt_coefficients as c "
-        "left join reports.rpt_replication_scorecard as p "
-        "on c.specification_id = p.specification_id and c.term = p.term "
-        "where c.estimator = 'event_study' and c.event_time is not null and c.status <>"
-        " 'not_estimable' "
-        # The omitted year, whose zero is a normalisation.
-        "union all select distinct specification_id, table_id, column_number, transform, reading,"
-        " -1, 0.0, null, null, "
-        "null from reports.rpt_coefficients where estimator = 'event_study' and status <>"
-        " 'not_estimable' "
-        "order by specification_id, event_time"
+        """
+        with estimated as (
+            select *, concat(table_id, '_', column_number) as column_id
+            from reports.rpt_coefficients
+            where estimator = 'event_study' and status <> 'not_estimable'
+        )
+
+        select
+            c.specification_id,
+            c.column_id,
+            c.transform,
+            c.reading,
+            c.event_time,
+            c.estimate,
+            c.conf_low,
+            c.conf_high,
+            try_cast(p.printed_text as double) as printed_estimate
+        from estimated as c
+        left join reports.rpt_replication_scorecard as p
+            on c.specification_id = p.specification_id and c.term = p.term
+        where c.event_time is not null
+        -- the omitted year, whose zero is a normalisation
+        union all
+        select distinct specification_id, column_id, transform, reading, -1, 0.0, null, null, null
+        from estimated
+        order by specification_id, event_time
+        """
     )
     shared = _ranges(points[points["reading"] == "default"], "transform")
-    columns: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for study in studies:
-        columns.setdefault((study["table_id"], study["column_number"]), []).append(study)
-    found = []
-    for (table, column), rows in columns.items():
+    columns = []
+    for name, rows in grouped(studies, "column_id").items():
         readings = [row for row in rows if row["status"] != "not_estimable"]
-        own = points[(points["table_id"] == table) & (points["column_number"] == column)]
-        found.append(
+        own = points[points["column_id"] == name]
+        columns.append(
             {
-                "id": f"{table}_{column}",
-                "table_id": table,
-                "column_number": column,
+                "id": name,
                 "main": rows[0],
                 "readings": readings,
                 "missing": [row for row in rows if row["status"] == "not_estimable"],
                 "figure": (
-                    _column(f"event_study_{table}_{column}", readings, own, shared, text)
+                    _column(f"event_study_{name}", readings, own, shared, text)
                     if readings
                     else None
                 ),
             }
         )
-    return {"columns": found}
+    return {"columns": columns}
 
 
-def _ranges(points: pd.DataFrame, key: str) -> dict[str, tuple[float, float]]:
+def _ranges(points: pd.DataFrame, key: str) -> dict[Any, list[Any]]:
     """Return how far estimates, intervals and printed numbers reach, by a column."""
     reach = points[["estimate", "conf_low", "conf_high", "printed_estimate"]].astype(float)
-    by_key = pd.DataFrame(
-        {key: points[key], "low": reach.min(axis=1), "high": reach.max(axis=1)}
-    ).groupby(key)
-    return {name: (float(rows["low"].min()), float(rows["high"].max())) for name, rows in by_key}
+    ends = pd.DataFrame({"low": reach.min(axis=1), "high": reach.max(axis=1)})
+    by_key = ends.groupby(points[key]).agg({"low": "min", "high": "max"})
+    return by_key.T.to_dict("list")
 
 
 def _column(
     id_: str,
     studies: list[dict[str, Any]],
     points: pd.DataFrame,
-    shared: dict[str, tuple[float, float]],
+    shared: dict[str, list[float]],
     text: Catalogue,
 ) -> Figure:
     """Draw a column with a choice of its readings.
@@ -93,9 +124,7 @@ def _column(
         low, high = own[study["specification_id"]]
         common_low, common_high = shared.get(study["transform"], (low, high))
         domains[study["specification_id"]] = [min(low, common_low, 0), max(high, common_high, 0)]
-    shown = points[points["specification_id"].isin(names)][
-        ["specification_id", "event_time", "estimate", "conf_low", "conf_high", "printed_estimate"]
-    ]
+    shown = points.drop(columns=["column_id", "transform", "reading"])
     years = [int(points["event_time"].min()), int(points["event_time"].max())]
     has_printed = shown["printed_estimate"].notna().any()
 
@@ -112,16 +141,12 @@ def _column(
         y = alt.Y(
             "estimate:Q", title=words["estimate"], scale=alt.Scale(domain=[low, high], nice=True)
         )
-        base = (
-            alt.Chart(TABLE)
-            .transform_filter("datum.specification_id == reading")
-            .encode(
-                x=alt.X(
-                    "event_time:Q",
-                    title=words["years_since_event"],
-                    scale=alt.Scale(domain=years, nice=False, padding=10),
-                    axis=alt.Axis(tickMinStep=1, format="d", labelFlush=False),
-                )
+        base = CHART.transform_filter("datum.specification_id == reading").encode(
+            x=alt.X(
+                "event_time:Q",
+                title=words["years_since_event"],
+                scale=alt.Scale(domain=years, nice=False, padding=10),
+                axis=alt.Axis(tickMinStep=1, format="d", labelFlush=False),
             )
         )
         tooltip = tips(
@@ -132,8 +157,8 @@ def _column(
         )
         intervals = base.mark_rule(color=BLUE, strokeWidth=2)
         layers = [
-            alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.YDatum(0)),
-            alt.Chart(TABLE).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=alt.XDatum(-0.5)),
+            line(GREY, y=0),
+            line(GREY, 3, 3, x=-0.5),
             intervals.encode(y=alt.Y("conf_low:Q", title=words["estimate"]), y2="conf_high:Q"),
             base.mark_line(color=BLUE, strokeWidth=1, opacity=0.5).encode(y=y),
             base.mark_point(color=BLUE, filled=True, size=55, opacity=1).encode(
@@ -152,8 +177,8 @@ def _column(
         return chart.properties(width="container", height=240, usermeta={"state": {"reading": id_}})
 
     first = shown[shown["specification_id"] == names[0]]
-    after = first[(first["event_time"].astype(int) >= 0) & first["conf_low"].notna()]
-    apart = after[(after["conf_low"].astype(float) > 0) | (after["conf_high"].astype(float) < 0)]
+    after = first[first["event_time"] >= 0].dropna(subset=["conf_low"])
+    apart = after[(after["conf_low"] > 0) | (after["conf_high"] < 0)]
     described = text.words(
         "alt_event_study",
         first=first["event_time"].min(),

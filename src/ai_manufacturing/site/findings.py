@@ -6,16 +6,16 @@ import altair as alt
 import pandas as pd
 from scipy import stats
 
-from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site.charts import (
     BLUE,
+    CHART,
     GREY,
     LABEL_LIMIT,
     LIGHT_BLUE,
     ORANGE,
-    TABLE,
     Figure,
     figure,
+    line,
     tips,
     words_for,
 )
@@ -40,9 +40,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     claims = paper_columns(release)
     estimated = [row for row in claims if row["estimate"] is not None]
     return {
-        "findings": {
-            row["finding"]: row for row in release.rows("select * from reports.rpt_findings")
-        },
+        "findings": {row["finding"]: row for row in release.rows("from reports.rpt_findings")},
         "claims": [row for row in claims if row["cause"] != "no_data"],
         "without_data": [row for row in claims if row["cause"] == "no_data"],
         "main": claims[0],
@@ -54,23 +52,30 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 def about(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return how many providers there are, of which class and licence, and how far to trust."""
-    declared = release.frame(
-        "select distinct provider, coalesce(provenance_class, 'none stated') as class, "
-        "coalesce(licence, 'none stated') not like 'none stated%' as is_licensed "
-        "from marts.fct_deliveries where provider is not null"
+    (counts,) = release.rows(
+        """
+        select
+            count(distinct provider) as providers,
+            count(distinct provider) filter (where provenance_class = 'official') as official,
+            count(distinct provider) filter (where licence not like 'none stated%') as licensed
+        from marts.fct_deliveries
+        """
     )
-    providers = declared["provider"].nunique()
-    official = declared.loc[declared["class"] == "official", "provider"].nunique()
-    licensed = declared.loc[declared["is_licensed"].astype(bool), "provider"].nunique()
+    classes = release.rows(
+        """
+        select coalesce(provenance_class, 'none stated') as class, count(distinct provider) as count
+        from marts.fct_deliveries
+        where provider is not null
+        group by class
+        order by count desc, class
+        """
+    )
+    official, providers = counts["official"], counts["providers"]
     trust = "official" if official == providers else "partly" if official else "copies"
     return {
-        "providers": providers,
-        "official": official,
-        "licensed": licensed,
-        "classes": [
-            (count, text.names(name)) for name, count in declared["class"].value_counts().items()
-        ],
-        "trust": "synthetic" if release.manifest.extract_set_kind == SYNTHETIC else trust,
+        **counts,
+        "classes": [(row["count"], text.names(row["class"])) for row in classes],
+        "trust": "synthetic" if release.manifest.origin.is_synthetic else trust,
     }
 
 
@@ -78,44 +83,23 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
     """Draw the printed number and the estimate of each claim, with both intervals."""
     rows, main = [], claims[0]["regressor_en"]
     for claim in claims:
-        label = {
-            f"claim_{language}": (
-                f"{text.plain_label(claim['table_id'], language)} ({claim['column_number']}) "
-                + claim[f"outcome_{language}"]
-                + (
-                    f"{COMMA[language]}{claim[f'variant_{language}']}"
-                    if claim["variant_en"]
-                    else ""
-                )
-                + (
-                    f" ← {claim[f'regressor_{language}']}"
-                    if claim["regressor_en"] not in (None, main)
-                    else ""
-                )
-                + (f" {MARK}" if claim["substitutions"] else "")
-            )
-            for language in LANGUAGES
-        }
-        error = float(claim["printed_std_error_text"] or "nan")
-        spans = {
-            "printed": (
-                claim["printed_value"],
-                *(claim["printed_value"] + HALF_WIDTH * error * side for side in (-1, 1)),
-            ),
-            "here_city": (claim["estimate"], claim["city_conf_low"], claim["city_conf_high"]),
-            "here_province": (claim["estimate"], claim["conf_low"], claim["conf_high"]),
-        }
-        rows += [
-            {
-                **label,
-                "whose": whose,
-                **dict(zip(("estimate", "conf_low", "conf_high"), span, strict=True)),
-            }
-            for whose, span in spans.items()
-            # errors by city of an average of years are in no table
-            if whose != "here_city" or claim["city_conf_low"] is not None
-        ]
-    data = pd.DataFrame(rows)
+        labels = []
+        for language, table in zip(LANGUAGES, text.names(claim["table_id"]), strict=True):
+            label = f"{table} ({claim['column_number']}) {claim[f'outcome_{language}']}"
+            if claim["variant_en"]:
+                label += COMMA[language] + claim[f"variant_{language}"]
+            if claim["regressor_en"] not in (None, main):
+                label += f" ← {claim[f'regressor_{language}']}"
+            labels.append(f"{label} {MARK}" if claim["substitutions"] else label)
+        value, here = claim["printed_value"], claim["estimate"]
+        half = HALF_WIDTH * float(claim["printed_std_error_text"] or "nan")
+        rows.append((*labels, "printed", value, value - half, value + half))
+        by_city = claim["city_conf_low"], claim["city_conf_high"]
+        if by_city[0] is not None:  # errors by city of an average of years are in no table
+            rows.append((*labels, "here_city", here, *by_city))
+        rows.append((*labels, "here_province", here, claim["conf_low"], claim["conf_high"]))
+    columns = ["claim_en", "claim_zh", "whose", "estimate", "conf_low", "conf_high"]
+    data = pd.DataFrame(rows, columns=columns)
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = {whose: text.plain(f"forest_{whose}", language) for whose in POINTS}
@@ -133,7 +117,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         axis = alt.Axis(
             labelLimit=LABEL_LIMIT, labelPadding=6, grid=True, tickBand="extent", domain=False
         )
-        base = alt.Chart(TABLE).encode(
+        base = CHART.encode(
             y=alt.Y(f"claim_{language}:N", sort=None, title=None, axis=axis),
             yOffset=alt.YOffset("whose:N", scale=alt.Scale(domain=[*POINTS], paddingOuter=0.4)),
             color=alt.Color("whose:N", scale=colours, legend=legend),
@@ -146,7 +130,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         )
         x = alt.X("conf_low:Q", title=estimate, axis=alt.Axis(tickCount=6))
         return alt.layer(
-            alt.Chart(TABLE).mark_rule(color=GREY).encode(x=alt.XDatum(0)),
+            line(GREY, x=0),
             base.mark_rule(strokeWidth=2).encode(x=x, x2=alt.X2("conf_high:Q")),
             base.mark_point(filled=True, size=45, opacity=1).encode(
                 x=alt.X("estimate:Q"), shape=alt.Shape("whose:N", scale=shapes, legend=legend)

@@ -12,19 +12,25 @@ PARTS = ("grouping", "group_name", "reference", "reading")  # of a difference of
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return differences of groups as a figure, each group's estimate, and what has none."""
     groups = release.frame(
-        "select h.*, s.regressor, max(case when is_reference then group_name end) over (partition"
-        " by specification_id) as reference, difference as estimate, difference_conf_low as"
-        " conf_low, difference_conf_high as conf_high from reports.rpt_heterogeneity as h left join"
-        " (select specification_id, regressor from reports.rpt_specifications) as s using"
-        " (specification_id) order by grouping, specification_id, is_reference desc, group_name"
+        """
+        select
+            h.*,
+            s.regressor,
+            max(case when is_reference then group_name end)
+                over (partition by h.specification_id) as reference,
+            difference as estimate,
+            difference_conf_low as conf_low,
+            difference_conf_high as conf_high
+        from reports.rpt_heterogeneity as h
+        left join reports.rpt_specifications as s on h.specification_id = s.specification_id
+        order by h.grouping, h.specification_id, is_reference desc, group_name
+        """
     )
     differences = groups[groups["difference"].notna()].copy()
     for language in LANGUAGES:
         differences[f"reading_{language}"] = [
             text.plain(
-                "group_difference",
-                language,
-                **{name: text.plain_label(row[name], language) for name in PARTS},
+                "group_difference", language, **{name: text.names(row[name]) for name in PARTS}
             )
             for row in differences.to_dict("records")
         ]

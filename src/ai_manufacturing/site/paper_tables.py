@@ -1,6 +1,7 @@
 """The printed tables, each estimate beside the printed number, and as files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ai_manufacturing.tables import (
     Cell,
     Line,
     PaperTable,
+    Printed,
     formats,
 )
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
@@ -22,23 +24,39 @@ from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
 # The heads of the columns name the dependent variable here.
 HIDDEN = (*tables.NAMES, "outcome", *(kind for kind in ERRORS.values() if kind not in ESTIMATED))
+IN_PAPER = ("estimate", "std_error", "observations", "r2_inclusive")  # what the paper prints
 FOLDER = "tables"
-OFFERED = {
-    "docx": "Word",
-    "xlsx": "Excel",
-    "latex": "LaTeX",
-    "siunitx": "LaTeX (siunitx)",
-    "markdown": "Markdown",
-    "html": "HTML",
+# How the name of a file ends, and what writes it.
+OFFERED: dict[str, tuple[str, Callable[[Printed], str | bytes]]] = {
+    "Word": (".docx", formats.word),
+    "Excel": (".xlsx", formats.xlsx),
+    "LaTeX": (".tex", formats.latex),
+    "LaTeX (siunitx)": ("_siunitx.tex", partial(formats.latex, siunitx=True)),
+    "Markdown": (".md", formats.markdown),
+    "HTML": (".html", formats.html),
 }
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the tables with their files and readings."""
     # Terms of an event study in the order of its years.
-    scorecard = release.rows(
-        "select * from reports.rpt_replication_scorecard order by "
-        "coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0), term"
+    scorecard = release.grouped(
+        "table_id",
+        """
+        select
+            table_id,
+            column_number,
+            label_en,
+            label_zh,
+            concat(printed_text, printed_stars) as estimate,
+            concat('(', printed_std_error_text, ')') as std_error,
+            cast(printed_observation_count as varchar) as observations,
+            printed_r2_text as r2_inclusive
+        from reports.rpt_replication_scorecard
+        order by
+            coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0),
+            term
+        """,
     )
     specifications = {
         row["specification_id"]: row for row in release.rows("from reports.rpt_specifications")
@@ -51,17 +69,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                     (column.number, specifications[column.specification_id])
                     for column in table.chosen().columns
                 ],
-                "lines": _lines(table, [row for row in scorecard if row["table_id"] == name], text),
+                "lines": _lines(table, scorecard[name], text),
                 "notes": {
                     language: table.chosen(language=language).notes for language in LANGUAGES
                 },
-                "files": {
-                    language: {
-                        kind: _path(table.chosen(language=language), file)
-                        for file, kind in OFFERED.items()
-                    }
-                    for language in LANGUAGES
-                },
+                "endings": {kind: ending for kind, (ending, _) in OFFERED.items()},
                 "other": next(
                     (column for column in table.columns if not column.is_default), table.columns[0]
                 ),
@@ -76,22 +88,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def write(release: Release, folder: Path) -> None:
     """Write each table in both languages and every format."""
     (folder / FOLDER).mkdir()
-    for table in release.tables.values():
-        for printed in (table.chosen(language=language) for language in LANGUAGES):
-            for kind in OFFERED:
-                made = (
-                    formats.latex(printed, siunitx=True)
-                    if kind == "siunitx"
-                    else formats.FORMATS[kind][1](printed)
-                )
-                (folder / _path(printed, kind)).write_bytes(
-                    made if isinstance(made, bytes) else made.encode()
-                )
-
-
-def _path(printed: tables.Printed, kind: str) -> str:
-    stem = f"{FOLDER}/{printed.table_id}_{printed.language}"
-    return f"{stem}_siunitx.tex" if kind == "siunitx" else f"{stem}.{formats.FORMATS[kind][0]}"
+    for name, table in release.tables.items():
+        for language in LANGUAGES:
+            for ending, write_as in OFFERED.values():
+                content = formats.as_bytes(write_as(table.chosen(language=language)))
+                (folder / FOLDER / f"{name}_{language}{ending}").write_bytes(content)
 
 
 def _lines(
@@ -148,13 +149,8 @@ def _printed_cells(scorecard: list[dict[str, Any]]) -> dict[tuple[int, str, str]
     """Return the printed numbers by column, kind of line and label of the term."""
     cells = {}
     for row in scorecard:
-        column = int(row["column_number"])
-        cells[column, "estimate", row["label_en"]] = (
-            f"{row['printed_text']}{row['printed_stars'] or ''}"
-        )
-        cells[column, "std_error", row["label_en"]] = f"({row['printed_std_error_text']})"
-        if row["printed_observation_count"] is not None:
-            cells[column, "observations", ""] = str(row["printed_observation_count"])
-        if row["printed_r2_text"] is not None:
-            cells[column, "r2_inclusive", ""] = row["printed_r2_text"]
+        for kind in IN_PAPER:
+            if row[kind] is not None:
+                term = row["label_en"] if kind in ESTIMATED else ""
+                cells[row["column_number"], kind, term] = row[kind]
     return cells

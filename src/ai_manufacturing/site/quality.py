@@ -7,9 +7,10 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
+from ai_manufacturing import sources
 from ai_manufacturing.site.charts import (
+    CHART,
     LABEL_LIMIT,
-    TABLE,
     Figure,
     figure,
     squares,
@@ -28,14 +29,27 @@ LONG_NAMES = ("内蒙古", "黑龙江")
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return what was delivered, what the gate found, and what became of the rows."""
     expectations = release.rows(
-        "select suite, description, description_zh, severity, success, observed_value,"
-        f" checked_count, failing_row_count, failing_rows from {release.gate_results()} order by"
-        " success, severity, suite, description"
+        f"""
+        select
+            suite,
+            description,
+            description_zh,
+            severity,
+            success,
+            observed_value,
+            checked_count,
+            failing_row_count,
+            failing_rows
+        from {release.gate_results()}
+        order by success, severity, suite, description
+        """
     )
     names = {
         row["city_id"]: pair(row["name_en"], row["name_zh"])
         for row in release.rows("select city_id, name_en, name_zh from marts.dim_city")
     }
+    for row in expectations:
+        row["failing"] = [] if row["success"] else _failing(row["failing_rows"], names)
     coverage = _coverage(release)
     return {
         "deliveries": sorted(release.manifest.delivery_hashes.items()),
@@ -44,44 +58,93 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "select * from marts.dim_series order by is_delivered desc, series, scope"
         ),
         "sources": release.rows(
-            "select provider, source_name, provenance_class, publisher, republished_by, licence,"
-            " interpolated_series, citation_en, citation_zh, source_link as link, cast(looked_up_on"
-            " as varchar) as looked_up_on, count(*) as file_count, string_agg(distinct outcome, ',"
-            " ' order by outcome) as outcomes from marts.fct_deliveries where provider is not null"
-            " group by all order by all"
+            """
+            select
+                provider,
+                source_name,
+                provenance_class,
+                publisher,
+                republished_by,
+                licence,
+                interpolated_series,
+                citation_en,
+                citation_zh,
+                source_link as link,
+                cast(looked_up_on as varchar) as looked_up_on,
+                count(*) as file_count,
+                string_agg(distinct outcome, ', ' order by outcome) as outcomes
+            from marts.fct_deliveries
+            where provider is not null
+            group by all
+            order by all
+            """
         ),
-        "absent": release.absent(),
+        "absent": sources.known(release.connection)["absent"],
         "gate": _gate_counts(release),
-        "expectations": [
-            {**row, "failing": _failing(row["failing_rows"], names) if not row["success"] else []}
-            for row in expectations
-        ],
+        "expectations": expectations,
         "accounting": release.rows(
-            "select provider, source_name, entity, disposition, count(*) as file_count,"
-            " cast(sum(row_count) as bigint) as row_count from marts.fct_row_accounting group by"
-            " all order by all"
+            """
+            select
+                provider,
+                source_name,
+                entity,
+                disposition,
+                count(*) as file_count,
+                cast(sum(row_count) as bigint) as row_count
+            from marts.fct_row_accounting
+            group by all
+            order by all
+            """
         ),
         "set_aside": release.rows(
-            "select provider, source_name, set_aside_reason, count(*) as row_count, min(year) as"
-            " first_year, max(year) as last_year from marts.fct_rows_set_aside group by all order"
-            " by row_count desc, provider, source_name, set_aside_reason"
+            """
+            select
+                provider,
+                source_name,
+                set_aside_reason,
+                count(*) as row_count,
+                min(year) as first_year,
+                max(year) as last_year
+            from marts.fct_rows_set_aside
+            group by all
+            order by row_count desc, provider, source_name, set_aside_reason
+            """
         ),
         "set_aside_rows": release.rows(
-            "select provider, file_path, row_number, city_name, year, set_aside_reason from"
-            " marts.fct_rows_set_aside where set_aside_reason <> 'superseded' order by file_path,"
-            " row_number limit ?",
+            """
+            select provider, file_path, row_number, city_name, year, set_aside_reason
+            from marts.fct_rows_set_aside
+            where set_aside_reason <> 'superseded'
+            order by file_path, row_number
+            limit ?
+            """,
             LISTED,
         ),
         # a correction of every city is one line
         "corrections": release.rows(
-            "select c.correction_id, c.series, c.year, count(*) as city_count, any_value(d.name_en)"
-            " as name_en, any_value(d.name_zh) as name_zh, any_value(r.name_en) as row_name_en,"
-            " any_value(r.name_zh) as row_name_zh, any_value(c.delivered_value) as delivered_value,"
-            " any_value(c.value) as value, any_value(c.action) as action, any_value(c.reason) as"
-            " reason, any_value(c.reason_zh) as reason_zh from marts.fct_corrections as c left join"
-            " marts.dim_city as d on c.city_id = d.city_id left join marts.dim_city as r on"
-            " c.delivered_city_id = r.city_id and r.city_id <> c.city_id group by c.correction_id,"
-            " c.series, c.year order by c.correction_id, c.series, c.year"
+            """
+            select
+                c.correction_id,
+                c.series,
+                c.year,
+                count(*) as city_count,
+                any_value(d.name_en) as name_en,
+                any_value(d.name_zh) as name_zh,
+                any_value(r.name_en) as row_name_en,
+                any_value(r.name_zh) as row_name_zh,
+                any_value(c.delivered_value) as delivered_value,
+                any_value(c.value) as value,
+                any_value(c.action) as action,
+                any_value(c.reason) as reason,
+                any_value(c.reason_zh) as reason_zh
+            from marts.fct_corrections as c
+            left join marts.dim_city as d on c.city_id = d.city_id
+            left join marts.dim_city as r
+                on c.delivered_city_id = r.city_id
+                and r.city_id <> c.city_id
+            group by c.correction_id, c.series, c.year
+            order by c.correction_id, c.series, c.year
+            """
         ),
         "withheld": release.withheld_from("marts.fct_corrections", "gates.gate_results"),
         "coverage": (
@@ -93,37 +156,58 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def _gate_counts(release: Release) -> dict[str, int]:
     """Return how many expectations passed, failed by severity, or had nothing to check."""
     return release.rows(
-        "select count(case when success and checked_count is distinct from 0 then 1 end) as"
-        " passed, count(case when success and checked_count = 0 then 1 end) as nothing_to_check,"
-        " count(case when not success and severity = 'critical' then 1 end) as critical,"
-        " count(case when not success and severity = 'warning' then 1 end) as warnings from"
-        f" {release.gate_results()}"
+        f"""
+        select
+            count(case when success and checked_count is distinct from 0 then 1 end) as passed,
+            count(case when success and checked_count = 0 then 1 end) as nothing_to_check,
+            count(case when not success and severity = 'critical' then 1 end) as critical,
+            count(case when not success and severity = 'warning' then 1 end) as warnings
+        from {release.gate_results()}
+        """
     )[0]
 
 
-def _failing(rows: str | None, names: dict[str, Markup]) -> list[dict[str, Any]]:
+def _failing(rows: str | None, names: dict[str, Markup]) -> Any:
     """Return the first failing rows, with cities by name."""
-    return [
-        {
-            name: names.get(value, value) if name == "city_id" else value
-            for name, value in row.items()
-        }
-        for row in json.loads(rows or "[]")[:FAILING_LISTED]
-    ]
+    failing = json.loads(rows or "[]")[:FAILING_LISTED]
+    for row in failing:
+        if "city_id" in row:
+            row["city_id"] = names.get(row["city_id"], row["city_id"])
+    return failing
 
 
 def _coverage(release: Release) -> pd.DataFrame:
     """Return whether each city, year and series of the panel has a value, withheld or not."""
     return release.frame(
-        "with panel_series as (select column_name as series, column_index as series_order from"
-        " duckdb_columns() where schema_name = 'marts' and table_name = 'fct_city_year_panel' and"
-        " column_name in (select series from marts.dim_series)), filled as (select distinct series,"
-        " city_id, year from release.series_values where scope in ('industry', 'total')) select"
-        " c.city_id, c.name_en, c.name_zh, c.province_name_en, c.province_name_zh, p.year,"
-        " s.series, f.series is not null as is_filled from marts.fct_city_year_panel as p inner"
-        " join marts.dim_city as c on p.city_id = c.city_id cross join panel_series as s left join"
-        " filled as f on s.series = f.series and p.city_id = f.city_id and p.year = f.year order by"
-        " c.city_id, p.year, s.series_order"
+        """
+        with panel_series as (
+            select column_name as series, column_index as series_order
+            from duckdb_columns()
+            where
+                schema_name = 'marts'
+                and table_name = 'fct_city_year_panel'
+                and column_name in (select series from marts.dim_series)
+        ),
+        filled as (
+            select distinct series, city_id, year
+            from release.series_values
+            where scope in ('industry', 'total')
+        )
+        select
+            c.city_id,
+            c.name_en,
+            c.name_zh,
+            c.province_name_en,
+            c.province_name_zh,
+            p.year,
+            s.series,
+            f.series is not null as is_filled
+        from marts.fct_city_year_panel as p
+        inner join marts.dim_city as c on p.city_id = c.city_id
+        cross join panel_series as s
+        left join filled as f on s.series = f.series and p.city_id = f.city_id and p.year = f.year
+        order by c.city_id, p.year, s.series_order
+        """
     )
 
 
@@ -132,8 +216,8 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
     names = ["city_id", "name_en", "name_zh", "province_name_en", "province_name_zh"]
     cities = coverage[names].drop_duplicates("city_id")
     firsts = cities.drop_duplicates("province_name_zh")
-    data = coverage.groupby(["city_id", "year"], as_index=False)["is_filled"].sum()
-    data = data.rename(columns={"is_filled": "series_count"})
+    by_year = coverage.groupby(["city_id", "year"], as_index=False)
+    data = by_year.agg(series_count=("is_filled", "sum"))
     most = coverage["series"].nunique()
 
     def draw(language: str) -> alt.TopLevelMixin:
@@ -189,17 +273,8 @@ def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
 
     counts = data.groupby("series", sort=False)["city_count"].sum()
     empty = [text.names(name) for name in counts.index[counts == 0]]
-    described = [
-        text.plain(
-            "alt_coverage_by_series",
-            language,
-            series=len(counts),
-            missing=", ".join(missing) or "0",
-        )
-        for language, missing in zip(
-            LANGUAGES, zip(*empty, strict=True) if empty else ((), ()), strict=True
-        )
-    ]
+    missing = tuple(", ".join(name[place] for name in empty) or "0" for place in (0, 1))
+    described = text.words("alt_coverage_by_series", series=len(counts), missing=missing)
     return figure("coverage_by_series", text.both("coverage_by_series"), data, draw, described)
 
 
@@ -218,8 +293,7 @@ def _heat_map(
     )
     colour = alt.condition(f"datum.{column} == 0", alt.value("#f0eeea"), blues)
     return (
-        alt.Chart(TABLE)
-        .mark_rect()
+        CHART.mark_rect()
         .encode(x=x, y=y, color=colour, tooltip=tooltip)
         .properties(width="container")
     )
@@ -230,8 +304,6 @@ def _short(province: str) -> str:
 
     Of a Chinese name two letters tell it, but for a few.
     """
-    return (
-        province
-        if province.isascii()
-        else next(filter(province.startswith, LONG_NAMES), province[:2])
-    )
+    if province.isascii():
+        return province
+    return next(filter(province.startswith, LONG_NAMES), province[:2])

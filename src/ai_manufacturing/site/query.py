@@ -6,7 +6,6 @@ It needs the site served.
 import gzip
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,15 @@ BUNDLE = ("duckdb.js", "duckdb-worker.js", "duckdb.wasm")
 PACKED = ("duckdb.wasm", "ai_manufacturing.duckdb")
 LEVEL = 3  # a second less than 6 for a tenth more
 WORDS = (
-    *("loading_release", "running", "rows_found", "rows_shown", "statements_run", "link_copied"),
-    *("chart_auto", "chart_scatter", "chart_intervals"),
+    "loading_release",
+    "running",
+    "rows_found",
+    "rows_shown",
+    "statements_run",
+    "link_copied",
+    "chart_auto",
+    "chart_scatter",
+    "chart_intervals",
 )
 
 
@@ -61,27 +67,28 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the questions of the query book to start from, and the tables with their columns."""
     book = (settings.project_root() / "docs" / "queries.md").read_text(encoding="utf-8")
     entries = query_book.entries(book)
-    columns = release.rows(
-        "select concat(table_schema, '.', table_name) as name, "
-        "[column_name, data_type, unit, description_en, description_zh] as words "
-        "from marts.data_dictionary order by table_schema, table_name, column_number"
+    described = release.grouped(
+        "name",
+        """
+        select
+            concat(table_schema, '.', table_name) as name,
+            [column_name, data_type, unit, description_en, description_zh] as words
+        from marts.data_dictionary
+        order by table_schema, table_name, column_number
+        """,
     )
-    described = {
-        name: [[*row["words"]] for row in rows]
-        for name, rows in groupby(columns, key=lambda row: row["name"])
-    }
-    comments = {
-        row["name"]: row["comment"]
-        for row in release.rows(
-            "select concat(schema_name, '.', table_name) as name, comment from duckdb_tables()"
-        )
-    }
-    counts = sorted(release.manifest.row_counts.items())
+    comments = dict(
+        release.frame(
+            "select concat(schema_name, '.', table_name), comment from duckdb_tables()"
+        ).to_numpy()
+    )
+    tables = [
+        [name, count, comments.get(name), [[*row["words"]] for row in described[name]]]
+        for name, count in sorted(release.manifest.row_counts.items())
+    ]
     return {
         "questions": [{"en": entry.question, "zh": entry.question_zh} for entry in entries],
         "book": in_script([entry.sql for entry in entries]),
         "words": in_script({key: text.texts[key] for key in WORDS}),
-        "tables": in_script(
-            [[name, count, comments.get(name), described.get(name, [])] for name, count in counts]
-        ),
+        "tables": in_script(tables),
     }

@@ -8,40 +8,62 @@ from markupsafe import Markup
 
 from ai_manufacturing.estimators.sentences import COMMAS, sentence
 from ai_manufacturing.site import specification_curve
-from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure, tips
-from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.charts import (
+    BLUE,
+    CHART,
+    LABEL_LIMIT,
+    ORANGE,
+    Figure,
+    figure,
+    line,
+    tips,
+)
+from ai_manufacturing.site.release import Release, grouped
 from ai_manufacturing.text import LANGUAGES, MARK, Catalogue, pair
 
 ROW = 24  # pixels of a reading
 CHOICES = (
-    *(
-        "estimator",
-        "outcome",
-        "regressor",
-        "transform",
-        "weighting",
-        "scope",
-        "controls",
-        "subsample",
-        "grouping",
-    ),
-    *("fixed_effects", "covariance", "options", "providers"),
+    "estimator",
+    "outcome",
+    "regressor",
+    "transform",
+    "weighting",
+    "scope",
+    "controls",
+    "subsample",
+    "grouping",
+    "fixed_effects",
+    "covariance",
+    "options",
+    "providers",
 )
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the curve, a plot for each column of one coefficient, and the specifications."""
     estimates = release.frame(
-        "select c.*, s.specification_order, s.description, coalesce(s.outcome_label_en, s.outcome)"
-        " as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,"
-        " coalesce(s.regressor_label_en, s.regressor) as regressor_en,"
-        " coalesce(s.regressor_label_zh, s.regressor) as regressor_zh, try_cast(p.printed_text as"
-        " double) as printed from reports.rpt_coefficients as c inner join"
-        " reports.rpt_specifications as s on c.specification_id = s.specification_id left join"
-        " reports.rpt_replication_scorecard as p on c.table_id = p.table_id and c.column_number ="
-        " p.column_number and c.term = p.term where c.estimator <> 'event_study' and c.table_id <>"
-        " 'heterogeneity' and (c.term = c.regressor or c.status = 'not_estimable') order by"
-        " c.table_id not like 'table%', c.table_id, c.column_number, s.specification_order"
+        """
+        select
+            c.*,
+            s.specification_order,
+            s.description,
+            coalesce(s.outcome_label_en, s.outcome) as outcome_en,
+            coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,
+            coalesce(s.regressor_label_en, s.regressor) as regressor_en,
+            coalesce(s.regressor_label_zh, s.regressor) as regressor_zh,
+            try_cast(p.printed_text as double) as printed
+        from reports.rpt_coefficients as c
+        inner join reports.rpt_specifications as s on c.specification_id = s.specification_id
+        left join reports.rpt_replication_scorecard as p
+            on c.table_id = p.table_id
+            and c.column_number = p.column_number
+            and c.term = p.term
+        where
+            c.estimator <> 'event_study'
+            and c.table_id <> 'heterogeneity'
+            and (c.term = c.regressor or c.status = 'not_estimable')
+        order by c.table_id not like 'table%', c.table_id, c.column_number, s.specification_order
+        """
     )
     for language in LANGUAGES:
         estimates[f"reading_{language}"] = [
@@ -74,9 +96,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
         (f"readings_{table}_{column}", title, estimated[~in_levels], first["printed"]),
         (f"readings_{table}_{column}_level", of_levels, estimated[in_levels], None),
     ]
-    is_other_sample = (
-        estimated["overlap_estimate"].notna() & estimated["overlap_default_estimate"].notna()
-    )
+    overlaps = estimated.dropna(subset=["overlap_estimate", "overlap_default_estimate"])
     return {
         "id": f"readings_{table}_{column}",
         "title": Markup("{} ({})").format(text.label(table), column),
@@ -86,9 +106,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
             if len(rows)
         ],
         "not_estimable": data[data["estimate"].isna()].to_dict("records"),
-        "overlaps": (
-            estimated[is_other_sample].astype({"overlap_observation_count": int}).to_dict("records")
-        ),
+        "overlaps": overlaps.astype({"overlap_observation_count": int}).to_dict("records"),
     }
 
 
@@ -104,16 +122,22 @@ def coefficient_plot(
 
     On a phone each part of a name has a line of its own, for which `row` needs the pixels.
     """
-    names = ["reading", "estimate", "conf_low", "conf_high", "city_count", "specification_id"]
-    if "observation_count" in estimated:
-        names.insert(4, "observation_count")
-    data = estimated[names].copy()
+    # a difference of groups has no observations of its own
+    data = estimated.filter(
+        [
+            "reading",
+            "estimate",
+            "conf_low",
+            "conf_high",
+            "observation_count",
+            "city_count",
+            "specification_id",
+        ]
+    )
     # Two rows may have a reading of the same name.
     repeated = data["reading"].duplicated(keep=False)
     suffix = (" · " + data["specification_id"]).where(repeated, "")
-    suffix += pd.Series(f" {MARK}", data.index).where(
-        estimated["substitutions"].fillna("") != "", ""
-    )
+    suffix += estimated["substitutions"].map(lambda said: f" {MARK}" if said else "")
     for language in LANGUAGES:
         data[f"reading_{language}"] = estimated[f"reading_{language}"] + suffix
     data["link"] = "readings.html#" + data["specification_id"]
@@ -125,7 +149,7 @@ def coefficient_plot(
         )
         y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=axis)
         # channels are given as such: altair takes long to find out what a text in their place means
-        base = alt.Chart(TABLE).encode(y=y, href=alt.Href("link:N"))
+        base = CHART.encode(y=y, href=alt.Href("link:N"))
         words = {
             key: text.plain(key, language)
             for key in ("reading", "estimate", "interval", "cities", "specification")
@@ -148,17 +172,11 @@ def coefficient_plot(
         )
         points = base.mark_point(color=BLUE, filled=True, size=60, opacity=1)
         layers = [
-            alt.Chart(TABLE).mark_rule(color="#999").encode(x=alt.XDatum(0)),
+            line("#999", x=0),
+            *([line(ORANGE, 5, 3, x=printed)] if printed is not None else []),
             *([bars] if has_intervals else []),
             points.encode(x=alt.X("estimate:Q", title=title), tooltip=tooltip),
         ]
-        if printed is not None:
-            layers.insert(
-                1,
-                alt.Chart(TABLE)
-                .mark_rule(color=ORANGE, strokeDash=[5, 3])
-                .encode(x=alt.XDatum(printed)),
-            )
         return alt.layer(*layers, width="container", height=row * len(data))
 
     low, high = (f"{value:.3f}" for value in (data["estimate"].min(), data["estimate"].max()))
@@ -173,14 +191,12 @@ def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
 
     Nothing if they are the same.
     """
-    own, default, count = (
-        row[f"overlap_{name}"] for name in ("estimate", "default_estimate", "observation_count")
-    )
+    own, default = row["overlap_estimate"], row["overlap_default_estimate"]
     if own is None or default is None:
         return None
     return {
         "key": "overlap_note",
-        "count": f"{count:,.0f}",
+        "count": f"{row['overlap_observation_count']:,.0f}",
         "own": f"{own:.3f}",
         "default": f"{default:.3f}",
     }
@@ -192,47 +208,49 @@ def _substitutions(estimated: pd.DataFrame) -> Markup:
     Nothing if nothing does.
     """
     english, chinese = (
-        dict.fromkeys(
-            sentence
-            for text in estimated[column].dropna()
-            for sentence in text.split(separator)
-            if sentence
+        separator.join(
+            filter(None, estimated[column].dropna().str.split(separator).explode().unique())
         )
         for column, separator in (("substitutions", "; "), ("substitutions_zh", "；"))
     )
-    return (
-        pair(f"{MARK} {'; '.join(english)}.", f"{MARK} {'；'.join(chinese)}。")
-        if english
-        else Markup()
-    )
+    return pair(f"{MARK} {english}.", f"{MARK} {chinese}。") if english else Markup()
 
 
 def _specifications(release: Release) -> list[dict[str, Any]]:
     """Return the specifications with their terms, losses, other errors and influence."""
+    name = "specification_id"
     parts = {
-        "terms": release.rows(
-            "from reports.rpt_coefficients order by specification_id, term_order, term"
+        "terms": release.grouped(
+            name, "from reports.rpt_coefficients order by specification_id, term_order, term"
         ),
-        "losses": release.rows("from estimates.observation_losses order by specification_id, step"),
+        "losses": release.grouped(
+            name, "from estimates.observation_losses order by specification_id, step"
+        ),
         # In the order of inference_checks.csv, in which the estimation wrote them.
-        "inference": release.rows(
-            "select i.* from estimates.est_inference as i left join reports.rpt_coefficients as c"
-            " on i.specification_id = c.specification_id and i.term = c.term where"
-            " i.specification_id in (select specification_id from estimates.est_inference where"
-            " status <> 'not_estimable') order by i.specification_id, c.term_order, i.term, i.rowid"
+        "inference": release.grouped(
+            name,
+            """
+            select i.*
+            from estimates.est_inference as i
+            left join reports.rpt_coefficients as c
+                on i.specification_id = c.specification_id
+                and i.term = c.term
+            where
+                i.specification_id in (
+                    select specification_id
+                    from estimates.est_inference
+                    where status <> 'not_estimable'
+                )
+            order by i.specification_id, c.term_order, i.term, i.rowid
+            """,
         ),
-        "influence": _influence(release),
+        "influence": grouped(_influence(release), name),
     }
-    specifications = {
-        row["specification_id"]: {**row, **{part: [] for part in parts}}
-        for row in release.rows("from reports.rpt_specifications order by specification_order")
-    }
-    for part, rows in parts.items():
-        for row in rows:
-            specifications[row["specification_id"]][part].append(row)
-    for row in specifications.values():
+    specifications = release.rows("from reports.rpt_specifications order by specification_order")
+    for row in specifications:
+        row |= {part: rows[row[name]] for part, rows in parts.items()}
         row["overlap"] = next(filter(None, map(overlap_note, row["terms"])), None)
-    return [*specifications.values()]
+    return specifications
 
 
 def _influence(release: Release) -> list[dict[str, Any]]:
@@ -242,18 +260,35 @@ def _influence(release: Release) -> list[dict[str, Any]]:
     """
     nobody = sentence("nobody_flagged")
     return release.rows(
-        "with places as (select 'city' as unit_kind, city_id as unit_id, name_en, name_zh from"
-        " marts.dim_city union select 'province', province_id, province_name_en, province_name_zh"
-        " from marts.dim_city), flags as (select description, min(description_zh) as"
-        f" description_zh from {release.gate_results()} group by description union all select ?, ?)"
-        " select e.*, coalesce(p.name_en, e.unit_id) as left_out_en, coalesce(p.name_zh,"
-        " f.description_zh, e.unit_id) as left_out_zh, split_part(e.setting, '=', 2) as errors"
-        " from estimates.est_influence as e inner join reports.rpt_specifications as s on"
-        " e.specification_id = s.specification_id left join places as p on e.unit_kind ="
-        " p.unit_kind and e.unit_id = p.unit_id left join flags as f on e.unit_id = f.description"
-        " where e.status <> 'not_estimable' and (e.rank = 1 or e.method = 'leave_out_flagged') and"
-        " (e.term = s.regressor or s.estimator <> 'fixed_effects') order by e.specification_id,"
-        " e.term, e.method desc, e.unit_kind desc, e.unit_id, errors",
+        f"""
+        with places as (
+            select 'city' as unit_kind, city_id as unit_id, name_en, name_zh
+            from marts.dim_city
+            union
+            select 'province', province_id, province_name_en, province_name_zh
+            from marts.dim_city
+        ),
+        flags as (
+            select description, min(description_zh) as description_zh
+            from {release.gate_results()}
+            group by description
+            union all select ?, ?
+        )
+        select
+            e.*,
+            coalesce(p.name_en, e.unit_id) as left_out_en,
+            coalesce(p.name_zh, f.description_zh, e.unit_id) as left_out_zh,
+            split_part(e.setting, '=', 2) as errors
+        from estimates.est_influence as e
+        inner join reports.rpt_specifications as s on e.specification_id = s.specification_id
+        left join places as p on e.unit_kind = p.unit_kind and e.unit_id = p.unit_id
+        left join flags as f on e.unit_id = f.description
+        where
+            e.status <> 'not_estimable'
+            and (e.rank = 1 or e.method = 'leave_out_flagged')
+            and (e.term = s.regressor or s.estimator <> 'fixed_effects')
+        order by e.specification_id, e.term, e.method desc, e.unit_kind desc, e.unit_id, errors
+        """,
         nobody.en,
         nobody.zh,
     )

@@ -1,18 +1,21 @@
 """A release file as the pages read it."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pandas as pd
 
-from ai_manufacturing import sources, terms
+from ai_manufacturing import terms
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables import PaperTable, cells
 from ai_manufacturing.text import Catalogue
+
+Row = dict[str, Any]
 
 
 class Release:
@@ -20,54 +23,37 @@ class Release:
 
     def __init__(self, path: Path) -> None:
         self.manifest = read_manifest(path)
-        self._connection = duckdb_client.connect(str(path), read_only=True)
+        self.connection = duckdb_client.reading(path)
 
     def __enter__(self) -> "Release":
         return self
 
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._connection.close()
+    def __exit__(self, *raised: object) -> None:
+        self.connection.close()
 
     def frame(self, query: str, *values: Any) -> pd.DataFrame:
         """Return the result of a query; what is missing is None in every column."""
-        found = self._connection.execute(query, list(values)).df().astype(object)
+        found = self.connection.execute(query, list(values)).df().astype(object)
         return found.where(found.notna(), None)
 
     def catalogue(self) -> Catalogue:
         """Return the words of the pages, with the labels of the data."""
-        return Catalogue.read().with_labels_of(self._connection)
+        return Catalogue.read().with_labels_of(self.connection)
 
     @cached_property
     def tables(self) -> dict[str, PaperTable]:
         """Return the paper's tables, with all readings."""
-        return cells.read(self._connection, self.catalogue())
-
-    def absent(self) -> list[dict[str, Any]]:
-        """Return the series that are absent, where they can be had, and what waits for them."""
-        return sources.known(self._connection)["absent"]
-
-    def substituted(self) -> list[dict[str, Any]]:
-        """Return kind, name, label and substitution of what a substitute feeds here."""
-        return self.rows(
-            "select * from marts.dim_labels where substitution is not null order by kind, name"
-        )
+        return cells.read(self.connection, self.catalogue())
 
     @cached_property
     def restricted(self) -> list[dict[str, Any]]:
         """Return the providers whose values may not be passed on, with their terms."""
-        return terms.restricted(self._connection)
-
-    @cached_property
-    def data_licence(self) -> str:
-        """Return the terms of the data as Markdown."""
-        return terms.data_licence(self._connection)
+        return terms.restricted(self.connection)
 
     @cached_property
     def withheld(self) -> set[str]:
         """Return the tables that do not hold here what may not be passed on."""
-        return {row["table_name"] for row in terms.withheld(self._connection)}
+        return {row["table_name"] for row in terms.withheld(self.connection)}
 
     def withheld_from(self, *tables: str) -> list[dict[str, Any]]:
         """Return the providers whose values some tables do not hold here.
@@ -78,15 +64,30 @@ class Release:
 
     def gate_results(self) -> str:
         """Return SQL of what the gates found."""
-        return result_tables.all_results(self._connection)
+        return result_tables.all_results(self.connection)
 
     def period(self) -> dict[str, Any]:
         """Return first_year, last_year and base_year of what was built."""
         return self.rows(
-            "select min(year) as first_year, max(year) as last_year, max(base_year) as base_year "
-            "from marts.fct_ai_measure where weighting = 'fixed_ratio'"
+            """
+            select min(year) as first_year, max(year) as last_year, max(base_year) as base_year
+            from marts.fct_ai_measure
+            where weighting = 'fixed_ratio'
+            """
         )[0]
 
-    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+    def rows(self, query: str, *values: Any) -> list[Row]:
         """Return the rows of a query by column name."""
         return list(self.frame(query, *values).to_dict("records"))
+
+    def grouped(self, key: str, query: str) -> dict[Any, list[Row]]:
+        """Return the rows of a query by their value of a column, in the order of the query."""
+        return grouped(self.rows(query), key)
+
+
+def grouped(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:
+    """Return rows by their value of a column."""
+    groups: defaultdict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row[key]].append(row)
+    return groups

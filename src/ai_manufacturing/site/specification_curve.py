@@ -12,18 +12,19 @@ from scipy import stats
 
 from ai_manufacturing.site.charts import (
     BLUE,
+    CHART,
     GREEN,
     GREY,
     ORANGE,
-    TABLE,
     Figure,
     figure,
+    line,
     round_numbers,
     squares,
     tips,
 )
-from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue, pair
+from ai_manufacturing.site.release import Release, grouped
+from ai_manufacturing.text import LANGUAGES, Catalogue
 
 BINS = 48  # neighbours on the curve that share a cell of the choices
 # The room that names of choices take, in the curve and below it, so that both have the same ranks
@@ -36,78 +37,76 @@ HEIGHT, LINE = 380, 15  # pixels of the curve, with its lines of ticks, and of o
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the curve, its joint tests and its axes."""
-    return {
-        **curve(release, text),
-        "joint": release.rows(
-            "select * from estimates.est_specification_curve_joint order by choices, errors,"
-            " statistic"
-        ),
-        "missing": release.rows(
-            "select reason, reason_zh, count(distinct curve_id) as specification_count "
-            "from estimates.est_specification_curve where status = 'not_estimable' "
-            "group by all order by specification_count desc, reason"
-        ),
-    }
-
-
-def curve(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the curve and its choices as figures, and what each choice does."""
+    """Return the curve and its choices as figures, what each choice does, and the joint tests."""
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
-    names = list(dict.fromkeys(row["axis"] for row in axes))
-    choices = "".join(f"{name}, " for name in names)
+    for row in axes:
+        row["names"] = text.names_within(row["axis"], row["value"])
+    choices = "".join(f"{name}, " for name in grouped(axes, "axis"))
     found = release.frame(
-        "select row_number() over (order by min(standardised_estimate), curve_id) as rank,"
-        f" {choices}bool_or(is_dominated) as is_dominated, min(standardised_estimate) as"
-        " standardised_estimate, min(estimate) as estimate, min(case when errors = 'city' then"
-        " p_value end) as p_value_by_city, min(case when errors = 'province' then p_value end) as"
-        " p_value_by_province, min(case when errors = 'province' then std_error *"
-        " standardised_estimate / nullif(estimate, 0) end) as error, min(case when errors ="
-        " 'province' then degrees_of_freedom end) as degrees_of_freedom, case when"
-        " bool_and(p_value < 0.05) then 'both' else coalesce(min(case when p_value < 0.05 then"
-        " errors end), 'neither') end as significant_by from estimates.est_specification_curve"
-        f" where status <> 'not_estimable' group by {choices}curve_id order by rank"
+        f"""
+        select
+            row_number() over (order by min(standardised_estimate), curve_id) as rank,
+            {choices}
+            bool_or(is_dominated) as is_dominated,
+            min(standardised_estimate) as standardised_estimate,
+            min(estimate) as estimate,
+            min(p_value) filter (where errors = 'city') as p_value_by_city,
+            min(p_value) filter (where errors = 'province') as p_value_by_province,
+            min(std_error * standardised_estimate / nullif(estimate, 0))
+                filter (where errors = 'province') as error,
+            min(degrees_of_freedom) filter (where errors = 'province') as degrees_of_freedom,
+            case
+                when bool_and(p_value < 0.05) then 'both'
+                else coalesce(min(errors) filter (where p_value < 0.05), 'neither')
+            end as significant_by
+        from estimates.est_specification_curve
+        where status <> 'not_estimable'
+        group by {choices} curve_id
+        order by rank
+        """
     )
-    half = stats.t.ppf(0.975, found.pop("degrees_of_freedom").astype(float)) * found.pop(
-        "error"
-    ).astype(float)
-    for name, sign in (("conf_low", -1), ("conf_high", 1)):
-        found[name] = (
-            (found["standardised_estimate"].astype(float) + sign * half).round(4).astype(object)
-        )
+    half = found.pop("error").astype(float) * stats.t.ppf(
+        0.975, found.pop("degrees_of_freedom").astype(float)
+    )
+    estimates = found["standardised_estimate"].astype(float)
+    found["conf_low"], found["conf_high"] = (estimates - half).round(4), (estimates + half).round(4)
     undominated = int((~found.pop("is_dominated").astype(bool)).sum())
-    named = [
-        {
-            **row,
-            "name": pair(
-                *(text.label_within(row["axis"], row["value"], language) for language in LANGUAGES)
-            ),
-        }
-        for row in axes
-    ]
     return {
         "figure": _figure(found, axes, text) if len(found) else None,
         "choices": _choices(found, axes, text) if len(found) else None,
         "count": len(found),
         "undominated": undominated,
-        "axes": named,
+        "axes": axes,
+        "joint": release.rows(
+            """
+            select *
+            from estimates.est_specification_curve_joint
+            order by choices, errors, statistic
+            """
+        ),
+        "missing": release.rows(
+            """
+            select reason, reason_zh, count(distinct curve_id) as specification_count
+            from estimates.est_specification_curve
+            where status = 'not_estimable'
+            group by all
+            order by specification_count desc, reason
+            """
+        ),
     }
 
 
 def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
     """Draw the estimates in their order, with intervals by province."""
-    names = list(dict.fromkeys(row["axis"] for row in axes))
+    by_axis = grouped(axes, "axis")
     numbers = ("standardised_estimate", "estimate", "p_value_by_city", "p_value_by_province")
 
     def draw(language: str) -> alt.TopLevelMixin:
-        words = {
-            axis: {
-                row["value"]: text.label_within(axis, row["value"], language)
-                for row in axes
-                if row["axis"] == axis
-            }
-            for axis in names
-        }
+        place = LANGUAGES.index(language)
+        labels = {}
+        for name, rows in by_axis.items():
+            words = {row["value"]: row["names"][place] for row in rows}
+            labels[f"{name}_label"] = f"{json.dumps(words, ensure_ascii=False)}[datum['{name}']]"
         title = text.plain("standardised_estimate", language)
         # the title at its axis, though the names below need more room
         axis = alt.Axis(
@@ -120,15 +119,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
             scale=alt.Scale(domain=domain, nice=False),
         )
         points = (
-            alt.Chart(TABLE)
-            .transform_calculate(
-                **{
-                    f"{axis}_label": (
-                        f"{json.dumps(words[axis], ensure_ascii=False)}[datum['{axis}']]"
-                    )
-                    for axis in names
-                }
-            )
+            CHART.transform_calculate(**labels)
             .mark_circle(size=10, opacity=0.9)
             .encode(
                 x=alt.X(
@@ -145,27 +136,27 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                 ),
                 tooltip=tips(
                     *((f"{name}:Q", text.plain(name, language), ".3~g") for name in numbers),
-                    *((f"{axis}_label:N", text.plain(f"axis_{axis}", language)) for axis in names),
+                    *(
+                        (f"{axis}_label:N", text.plain(f"axis_{axis}", language))
+                        for axis in by_axis
+                    ),
                 ),
             )
         )
-        zero = alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.YDatum(0))
-        by_province = alt.Chart(TABLE).mark_area(color=GREY, opacity=0.25)
+        by_province = CHART.mark_area(color=GREY, opacity=0.25)
         intervals = by_province.encode(
             x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q"
         )
-        layers = [intervals, zero, points]
+        layers = [intervals, line(GREY, y=0), points]
         for number, (name, colour) in enumerate(MARKS.items()):
-            line = alt.value(HEIGHT - LINE * (len(MARKS) - number - 0.5))
-            ticks = alt.Chart(TABLE).transform_filter(f"datum.significant_by == '{name}'")
+            height = alt.value(HEIGHT - LINE * (len(MARKS) - number - 0.5))
+            ticks = CHART.transform_filter(f"datum.significant_by == '{name}'")
             layers.append(
                 ticks.mark_tick(color=colour, height=LINE - 4, thickness=1).encode(
-                    x="rank:Q", y=line
+                    x="rank:Q", y=height
                 )
             )
-            beside = (
-                alt.Chart(TABLE).transform_filter("datum.rank == 1").encode(x=alt.value(-8), y=line)
-            )
+            beside = CHART.transform_filter("datum.rank == 1").encode(x=alt.value(-8), y=height)
             label = text.plain(f"significant_{name}", language)
             layers.append(
                 beside.mark_text(color=colour, align="right", fontSize=11, limit=EXTENT, text=label)
@@ -173,7 +164,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         return alt.layer(*layers, width="container", height=HEIGHT)
 
     estimates = curve["standardised_estimate"].astype(float)
-    bottom, top = curve["conf_low"].astype(float).min(), curve["conf_high"].astype(float).max()
+    bottom, top = curve["conf_low"].min(), curve["conf_high"].max()
     ticks = LINE * (len(MARKS) + 1)
     domain = [bottom - (top - bottom) * ticks / (HEIGHT - ticks), top]
     low, median, high = (f"{value:.3f}" for value in estimates.quantile([0, 0.5, 1]))
@@ -190,31 +181,17 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
     """Draw which values of each choice make small estimates and which large ones."""
     bins = min(BINS, len(curve))
     binned = curve.assign(bin=((curve["rank"].astype(int) - 1) * bins) // len(curve))
-    counts = binned.groupby("bin").size()
     rows = []
     for row in axes:
-        shares = (
-            binned[binned[row["axis"]] == row["value"]]
-            .groupby("bin")
-            .size()
-            .reindex(counts.index, fill_value=0)
-        )
-        labels = {
-            f"label_{language}": text.plain(
-                "axis_value",
-                language,
-                axis=text.plain(f"axis_{row['axis']}", language),
-                value=text.label_within(row["axis"], row["value"], language),
-            )
-            for language in LANGUAGES
-        }
-        for number, share in (shares / counts).round(4).items():
+        shares = (binned[row["axis"]] == row["value"]).groupby(binned["bin"]).mean().round(4)
+        label = text.words("axis_value", axis=text.words(f"axis_{row['axis']}"), value=row["names"])
+        for number, share in shares.items():
             first, last = (int(edge * len(curve) / bins) for edge in (number, number + 1))
-            ranks = {"first_rank": first + 1, "last_rank": last}
-            rows.append(
-                {"axis": row["axis"], "value": row["value"], **ranks, "share": share, **labels}
-            )
-    data = pd.DataFrame(rows)
+            rows.append((row["axis"], row["value"], first + 1, last, share, *label))
+    data = pd.DataFrame(
+        rows,
+        columns=["axis", "value", "first_rank", "last_rank", "share", "label_en", "label_zh"],
+    )
 
     def draw(language: str) -> alt.TopLevelMixin:
         rank, share = (
@@ -223,8 +200,7 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
         names = alt.Axis(labelLimit=EXTENT, minExtent=EXTENT, maxExtent=EXTENT, ticks=False)
         shades = alt.Scale(scheme="blues", domainMin=0)
         return (
-            alt.Chart(TABLE)
-            .mark_rect()
+            CHART.mark_rect()
             .encode(
                 x=alt.X(
                     "first_rank:Q",

@@ -27,24 +27,50 @@ FROM 'https://…/{downloads.FOLDER}/rpt_coefficients.parquet' LIMIT 10;
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return data sets, tables with columns, terms, citation, quick starts and history."""
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for row in release.rows(
-        "select d.*, t.estimated_size as table_row_count from marts.data_dictionary as d inner join"
-        " duckdb_tables() as t on d.table_schema = t.schema_name and d.table_name = t.table_name"
-        " where t.database_name = current_database() order by d.table_name <>"
-        " 'fct_city_year_panel', d.table_schema, d.table_name, d.column_number"
-    ):
-        tables.setdefault(f"{row['table_schema']}.{row['table_name']}", []).append(row)
+    tables = release.grouped(
+        "in_table",
+        """
+        select
+            d.*,
+            concat(d.table_schema, '.', d.table_name) as in_table,
+            t.estimated_size as table_row_count
+        from marts.data_dictionary as d
+        inner join duckdb_tables() as t
+            on d.table_schema = t.schema_name and d.table_name = t.table_name
+        where t.database_name = current_database()
+        order by d.table_name <> 'fct_city_year_panel', in_table, d.column_number
+        """,
+    )
+    kinds = release.rows(
+        """
+        select change_kind, count(*) as change_count, count(distinct city_id) as city_count
+        from release.changes
+        group by all
+        order by all
+        """
+    )
     return {
         "sets": SETS,
         "tables": tables,
         "tables_withheld": release.withheld,
         "sources": release.rows(
-            "select provider, provenance_class, publisher, republished_by, licence, citation_en,"
-            f" citation_zh, {terms.MAY_BE_PASSED_ON} as may_pass_on, count(distinct file_path) as"
-            " file_count, string_agg(distinct source_link, ' ' order by source_link) as links from"
-            " marts.fct_deliveries where provider is not null group by all order by provider,"
-            " citation_en"
+            f"""
+            select
+                provider,
+                provenance_class,
+                publisher,
+                republished_by,
+                licence,
+                citation_en,
+                citation_zh,
+                {terms.MAY_BE_PASSED_ON} as may_pass_on,
+                count(distinct file_path) as file_count,
+                string_agg(distinct source_link, ' ' order by source_link) as links
+            from marts.fct_deliveries
+            where provider is not null
+            group by all
+            order by provider, citation_en
+            """
         ),
         "withheld": release.withheld_from(terms.WIDE, *release.withheld),
         "address_lines": ADDRESS_LINES,
@@ -53,34 +79,40 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "programs": downloads.QUICK_STARTS,
         "history": downloads.history(release),
         "replaced": _replaced(release),
-        **_changes(release),
-    }
-
-
-def _changes(release: Release) -> dict[str, Any]:
-    """Return the changes that the release keeps.
-
-    Estimates lost, then moved, the farthest first, then gained.
-    """
-    kinds = release.rows(
-        "select change_kind, count(*) as change_count, count(distinct city_id) as city_count "
-        "from release.changes group by all order by all"
-    )
-    return {
         "kinds": kinds,
         "estimate_count": sum(
             row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")
         ),
+        # lost, then moved, the farthest first, then gained
         "estimates": release.rows(
-            "select * from release.changes where change_kind like 'estimate%' order by"
-            " list_position(['estimate_lost', 'estimate_changed', 'estimate_gained'], change_kind),"
-            " moved_std_errors desc nulls first, specification_id, term limit ?",
+            """
+            select *
+            from release.changes
+            where change_kind like 'estimate%'
+            order by
+                list_position(
+                    ['estimate_lost', 'estimate_changed', 'estimate_gained'], change_kind
+                ),
+                moved_std_errors desc nulls first,
+                specification_id,
+                term
+            limit ?
+            """,
             LISTED,
         ),
         "cells": release.rows(
-            "select column_name, count(*) as cell_count, count(distinct city_id) as city_count, "
-            "min(year) as first_year, max(year) as last_year from release.changes "
-            "where change_kind = 'cell_changed' group by all order by all"
+            """
+            select
+                column_name,
+                count(*) as cell_count,
+                count(distinct city_id) as city_count,
+                min(year) as first_year,
+                max(year) as last_year
+            from release.changes
+            where change_kind = 'cell_changed'
+            group by all
+            order by all
+            """
         ),
     }
 
@@ -90,7 +122,7 @@ def _replaced(release: Release) -> Origin | None:
 
     Then there are no changes.
     """
-    before = release.rows("select extract_set, extract_set_kind as kind from release.previous")
-    return next(
-        (origin for row in before if (origin := Origin(**row)) != release.manifest.origin), None
-    )
+    for row in release.rows("select extract_set, extract_set_kind as kind from release.previous"):
+        before = Origin(**row)
+        return None if before == release.manifest.origin else before
+    return None

@@ -244,16 +244,17 @@ class PaperTable:
     def _notes(self, columns: Sequence[Column], errors: Sequence[str], place: int) -> list[str]:
         """Return the notes on set, errors and stars, then each text with its columns."""
         language = LANGUAGES[place]
+        shown = [error for error in ERRORS if error in errors]
         said: dict[str, dict[str, list[str]]] = {}
-        for error in (None, *ERRORS):
+        for error in (None, *shown):
             for column in columns:
                 for note in column.notes:
-                    if note.error == error and (error is None or error in errors):
+                    if note.error == error:
                         texts = said.setdefault(note.head[place], {})
                         texts.setdefault(note.text[place], []).append(column.tag(language))
         return [
             self.said["table_mark"][place],
-            *(self.said[f"table_{error}"][place] for error in ERRORS if error in errors),
+            *(self.said[f"table_{error}"][place] for error in shown),
             self.said["table_stars"][place],
             *(
                 f"{head} {' '.join(tags)}{COLONS[place]}{text}"

@@ -22,8 +22,12 @@ Row = dict[str, Any]
 def names(connection: DuckDBPyConnection) -> dict[str, str]:
     """Return the names of the printed tables of a release or a built warehouse, by id."""
     named = connection.execute(
-        "select distinct c.table_id, l.label_en from reports.rpt_table_cells as c inner join"
-        " marts.dim_labels as l on l.kind = 'table' and c.table_id = l.name order by c.table_id"
+        """
+        select distinct c.table_id, l.label_en
+        from reports.rpt_table_cells as c
+        inner join marts.dim_labels as l on l.kind = 'table' and c.table_id = l.name
+        order by c.table_id
+        """
     ).fetchall()
     return dict(named)
 

@@ -6,7 +6,6 @@ that is synthetic, and so does the label, sheet or note of the file.
 
 import shutil
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from ai_manufacturing.releases import databases, lock
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import disk, duckdb_client
-from ai_manufacturing.system.disk import sync
 from ai_manufacturing.tables import TableError, cells, formats
 from ai_manufacturing.tables.formats import STATA_NAME_LENGTH, UNDATED, Source, Table
 from ai_manufacturing.tables.formats import ExportError as ExportError
@@ -42,11 +40,6 @@ TABLES = {
         "estimates.est_specification_curve order by all",
     ),
 }
-# Columns of the dictionary that say where a series is from.
-PROVENANCE = """
-    provenance_class, publisher, republished_by, licence, is_interpolated,
-    citation_en, citation_zh, source_links
-"""
 
 
 def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
@@ -112,13 +105,13 @@ def panel(database: Path, file_format: str) -> bytes:
         As export does.
     """
     source = _read(database)
-    only = replace(source, tables=tuple(table for table in source.tables if table.name == PANEL))
-    if not only.tables:
+    first = source.tables[0]
+    if first.name != PANEL:
         raise ExportError(
             f"{database}: no panel. {source.withheld} Name a release that holds them with"
             " --database."
         )
-    ((_, content),) = formats.files(only, file_format)
+    content: bytes = formats.FORMATS[file_format].rows(first, source)
     return content
 
 
@@ -193,7 +186,7 @@ def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
         for name, content in formats.files(source, file_format):
             path = incoming / name
             path.write_bytes(content)
-            sync(path)
+            disk.sync(path)
             finished.append(path)
         return [path.replace(folder / path.name) for path in sorted(finished)]
     except OSError as error:
@@ -280,8 +273,9 @@ def _dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
         select
             file, column_name, left(column_name, {STATA_NAME_LENGTH}) as stata_name,
             data_type, unit, label_en, label_zh, substitution, description_en, description_zh,
-            source, {PROVENANCE}, first_year, last_year, missing_share, extract_set,
-            {synthetic} as is_synthetic
+            source, provenance_class, publisher, republished_by, licence, is_interpolated,
+            citation_en, citation_zh, source_links, first_year, last_year, missing_share,
+            extract_set, {synthetic} as is_synthetic
         from columns
         order by file_number, column_number nulls last
     """).to_arrow_table()
@@ -302,8 +296,7 @@ def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Tabl
             valued = {*rows.column_names} - {*terms.KEYS[terms.WIDE], "is_synthetic"}
             if all(rows[column].null_count == rows.num_rows for column in valued):
                 continue
-        there = {name: text for name, text in labels[name].items() if name in rows.column_names}
-        found.append(Table(name, rows, there))
+        found.append(Table(name, rows, labels[name]))
     return found
 
 

@@ -175,47 +175,45 @@ def latex(table: Printed, siunitx: bool = False) -> str:
         Whether numbers are aligned at the decimal point, by columns of siunitx (version 3).
     """
     headings = [_latex_lines(heading) for heading in table.headings]
-    column, packages = "c", "booktabs and threeparttable"
+    column, used = "c", "booktabs and threeparttable"
     if siunitx:
         headings = [f"{{{heading}}}" for heading in headings]
         column = SIUNITX.format(_whole_digits(table), table.decimals)
-        packages = "booktabs, siunitx and threeparttable"
+        used = "booktabs, siunitx and threeparttable"
     is_wide = len(table.columns) > COLUMNS_IN_NORMAL_PRINT
+    size, label = (r"\footnotesize", "p{2.7cm}") if is_wide else (r"\small", "l")
     lines = []
     for line in table.rows:
         if line.kind == FIRST_BELOW_ESTIMATES:
             lines.append(r"\midrule")
         cells = [_latex_cell(text, siunitx) for text in table.texts(line)]
         lines.append(_latex_row(latex_text(line.label), cells))
-    return "\n".join(
-        [
-            f"% Needs the packages {packages}; if its notes are not all Latin, ctex and XeLaTeX"
-            " too.",
-            f"% Specifications: {', '.join(shown.specification_id for shown in table.columns)}.",
-            r"\begin{table}[htbp]",
-            r"\centering",
-            r"\footnotesize" if is_wide else r"\small",
-            r"\setlength{\tabcolsep}{3pt}",
-            r"\begin{threeparttable}",
-            rf"\caption{{{latex_text(table.title)}}}",
-            rf"\label{{tab:{table.table_id.removeprefix('table_')}}}",
-            rf"\begin{{tabular}}{{{'p{2.7cm}' if is_wide else 'l'}{column * len(table.columns)}}}",
-            r"\toprule",
-            _latex_row("", headings),
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\begin{tablenotes}",
-            r"\footnotesize",
-            # a bracket would be an argument
-            *(rf"\item {{}}{latex_text(note)}" for note in table.notes),
-            r"\end{tablenotes}",
-            r"\end{threeparttable}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    # without the braces a bracket would be an argument
+    notes = [rf"\item {{}}{latex_text(note)}" for note in table.notes]
+    newline = "\n"
+    return rf"""% Needs the packages {used}; if its notes are not all Latin, ctex and XeLaTeX too.
+% Specifications: {", ".join(shown.specification_id for shown in table.columns)}.
+\begin{{table}}[htbp]
+\centering
+{size}
+\setlength{{\tabcolsep}}{{3pt}}
+\begin{{threeparttable}}
+\caption{{{latex_text(table.title)}}}
+\label{{tab:{table.table_id.removeprefix("table_")}}}
+\begin{{tabular}}{{{label}{column * len(table.columns)}}}
+\toprule
+{_latex_row("", headings)}
+\midrule
+{newline.join(lines)}
+\bottomrule
+\end{{tabular}}
+\begin{{tablenotes}}
+\footnotesize
+{newline.join(notes)}
+\end{{tablenotes}}
+\end{{threeparttable}}
+\end{{table}}
+"""
 
 
 def latex_text(text: str) -> str:
@@ -460,6 +458,7 @@ def stata(table: Table, source: Source) -> bytes:
         variable_labels={
             short[name]: textwrap.shorten(label, STATA_LABEL_LENGTH, placeholder=" …")
             for name, label in table.labels.items()
+            if name in short
         },
         value_labels={short[name]: labels for name, labels in value_labels.items()},
     )
@@ -508,7 +507,7 @@ class Format(NamedTuple):
 
     ending: str
     printed: Any = None
-    rows: Callable[[Table, Source], bytes] | None = None
+    rows: Any = None
     book: Callable[[Source], bytes] | None = None
 
 
