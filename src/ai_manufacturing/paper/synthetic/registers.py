@@ -6,14 +6,16 @@ A row is a function of its number and the seed. One row in five thousand has a f
 that is set aside.
 """
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
-import yaml
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from ai_manufacturing.paper.synthetic.files import NOTICE, SYNTHETIC_MARK, refuse_delivered
+from ai_manufacturing.paper.synthetic.files import SYNTHETIC_MARK, describe, refuse_delivered
+from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import literal
@@ -140,15 +142,7 @@ def write(
             first, last = (patents * edge // len(years) for edge in (position, position + 1))
             path = out / f"patent_register/专利登记_{year}.{file_format}"
             _copy(connection, _patents(first, last, year, seed), path)
-    description = {
-        "name": "registers",
-        "kind": "synthetic",
-        "seed": seed,
-        "notice": NOTICE,
-        "mark": SYNTHETIC_MARK,
-    }
-    text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False, width=1000)
-    (out / "extract_set.yml").write_text(text, encoding="utf-8")
+    describe(out, "registers", seed, {}, {})
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
@@ -162,38 +156,27 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
 def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
     """Make a table of SLOTS rows from which cities, divisions and IPC subclasses are drawn."""
     seeds = project_root() / "seeds"
-    cities = [row["city_id"] for row in _read(seeds / "cities.csv")]
-    divisions = [row["industry_code"] for row in _read(seeds / "industries.csv")]
-    subclasses = [row["ipc"] for row in _read(seeds / "ipc_industries.csv") if len(row["ipc"]) == 4]
+    cities = units()["city_id"]
+    divisions = pd.read_csv(seeds / "industries.csv", dtype="str")["industry_code"]
+    subclasses = pd.read_csv(seeds / "ipc_industries.csv", dtype="str")["ipc"]
     # a quarter of the firms in a handful of cities, and none without a slot
-    columns = {
-        "city_code": _slots(
-            cities, {city: 400 / (10 + rank) for rank, city in enumerate(cities[::-1])}
-        ),
-        "division": _slots(divisions, FIRM_WEIGHTS),
-        "ipc": _slots(subclasses, IPC_WEIGHTS),
-    }
-    connection.execute(
-        "create table slots (slot integer, city_code varchar, division varchar, ipc varchar)"
+    city_weights = {city: 400 / (10 + rank) for rank, city in enumerate(cities[::-1])}
+    slots = pd.DataFrame(
+        {
+            "city_code": _slots(cities, city_weights),
+            "division": _slots(divisions, FIRM_WEIGHTS),
+            "ipc": _slots(subclasses[subclasses.str.len() == 4], IPC_WEIGHTS),
+        }
     )
-    connection.executemany(
-        "insert into slots values (?, ?, ?, ?)",
-        list(zip(range(SLOTS), *columns.values(), strict=True)),
-    )
+    connection.register("drawn_slots", slots.rename_axis("slot").reset_index())
+    connection.execute("create table slots as from drawn_slots")
 
 
-def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _slots(values: list[str], weights: Mapping[str, float]) -> list[str]:
+def _slots(values: pd.Series, weights: Mapping[str, float]) -> NDArray[np.str_]:
     """Give each value a share of SLOTS by its weight, at least one."""
-    whole = sum(weights.get(value, 1.0) for value in values)
-    filled: list[str] = []
-    for value in values:
-        filled += [value] * max(1, int(weights.get(value, 1.0) / whole * (SLOTS - len(values))))
-    return (filled * 2)[:SLOTS]
+    weight = values.map(weights).fillna(1.0)
+    shares = (weight / weight.sum() * (SLOTS - len(values))).astype(int).clip(lower=1)
+    return np.resize(values.repeat(shares), SLOTS)
 
 
 def _list(values: tuple[str, ...] | list[str]) -> str:
