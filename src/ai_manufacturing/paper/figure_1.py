@@ -13,6 +13,8 @@ from ai_manufacturing.text import MARK
 TEMPLATE = Path(__file__).parent / "figure_1.svg"
 WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # of a panel and before it, in pixels
 
+NUMBERS = ("estimate", "conf_low", "conf_high", "printed_estimate")
+
 
 def write(database: Path, path: Path) -> None:
     """Draw the figure of a release or a warehouse as SVG.
@@ -35,13 +37,7 @@ def write(database: Path, path: Path) -> None:
         )
     reach = [0.0]
     for point in points:
-        numbers = (
-            point["estimate"],
-            point["conf_low"],
-            point["conf_high"],
-            point["printed_estimate"],
-        )
-        reach += [number for number in numbers if number is not None]
+        reach += [point[name] for name in NUMBERS if point[name] is not None]
     low, high = min(reach), max(reach)
     span = (high - low) or 1.0
     step = 10 ** math.floor(math.log10(span / 2))
@@ -64,16 +60,16 @@ def write(database: Path, path: Path) -> None:
         undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=True
     )
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        **{
-            "panels": panels,
-            "years": years,
-            "x": x,
-            "y": y,
-            "origin": origin,
-            "left": LEFT,
-            "top": TOP,
-        },
+        panels=panels,
+        years=years,
+        x=x,
+        y=y,
+        ticks=ticks,
+        origin=origin,
+        left=LEFT,
+        top=TOP,
+        width=WIDTH,
+        height=HEIGHT,
         substitutions=[f"{MARK} {substitution}." for substitution in substitutions],
-        **{"width": WIDTH, "height": HEIGHT, "ticks": ticks},
     )
     path.write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
 """Spatial autocorrelation: whether cities with many AI firms lie beside others with many."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -210,7 +210,7 @@ class Tables(NamedTuple):
     measures : DataFrame
         marts.fct_ai_measure, weighting observed, scope industry.
     coordinates : DataFrame
-        city_id, longitude and latitude of marts.dim_city; for local_autocorrelation the names too.
+        city_id, longitude and latitude of marts.dim_city.
     weightings : DataFrame
         seeds.measure_weightings, for the series behind a measure.
     series : DataFrame
@@ -237,12 +237,10 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
         estimated is a row with status not_estimable and the reason.
     """
 
-    def rows(
-        city_ids: Sequence[str], values: Floats, weights: csr_array
-    ) -> Iterable[dict[str, Any]]:
+    def row(cities: pd.DataFrame, values: Floats, weights: csr_array) -> list[dict[str, Any]]:
         return [global_moran(values, weights)._asdict()]
 
-    return _per_year(tables, rows, "est_spatial_autocorrelation")
+    return _per_year(tables, row, "est_spatial_autocorrelation")
 
 
 def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
@@ -263,28 +261,14 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
         year that cannot be estimated is one row without a city, with status not_estimable and the
         reason.
     """
-    names = (
-        tables.coordinates.drop(columns=["longitude", "latitude"])
-        .set_index("city_id")
-        .to_dict("index")
-    )
 
-    def rows(
-        city_ids: Sequence[str], values: Floats, weights: csr_array
-    ) -> Iterable[dict[str, Any]]:
+    def rows(cities: pd.DataFrame, values: Floats, weights: csr_array) -> list[dict[str, Any]]:
         moran = local_moran(values, weights)
-        return (
-            {
-                "city_id": city_id,
-                **names[city_id],
-                "statistic": statistic,
-                "quadrant": quadrant,
-                "p_value": p_value,
-            }
-            for city_id, statistic, quadrant, p_value in zip(
-                city_ids, moran.statistics, moran.quadrants, moran.p_values, strict=True
-            )
+        columns = cities.assign(
+            statistic=moran.statistics, quadrant=moran.quadrants, p_value=moran.p_values
         )
+        records: list[dict[str, Any]] = columns.to_dict("records")
+        return records
 
     years = tables.measures["year"]
     measures = tables.measures[years.isin([years.min(), event_year, years.max()])]
@@ -293,56 +277,48 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
 
 def _per_year(
     tables: Tables,
-    rows: Callable[[Sequence[str], Floats, csr_array], Iterable[dict[str, Any]]],
+    rows: Callable[[pd.DataFrame, Floats, csr_array], list[dict[str, Any]]],
     model: str,
 ) -> pa.Table:
     """Stack the rows of each measure and year, or the reason why there are none."""
     measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
     located = measures.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
     observed = tables.weightings[tables.weightings["weighting"] == "observed"]
-    series_of = dict(zip(observed["measure"], observed["base_series"], strict=True))
+    series_of = observed.set_index("measure")["base_series"]
     in_scope = tables.series[tables.series["scope"] == "industry"]
     substitution_of = {
-        row.series: Sentence(row.substitution, row.substitution_zh) for row in in_scope.itertuples()
+        row.series: Sentence(row.substitution, row.substitution_zh)
+        for row in in_scope.dropna(subset="substitution").itertuples()
     }
-    weights: dict[tuple[str, ...], csr_array] = {}  # most years have the same cities
 
-    def estimated(complete: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
-        _check_delivered(complete, series, year)
-        values = np.log1p(numbers_in(complete, "measure_count"))
+    def estimated(cities: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
+        if cities.empty:
+            raise NotEstimable("not_delivered_in", series=f"{series} (industry)", year=year)
+        values = np.log1p(numbers_in(cities, "measure_count"))
         _check(values)
-        city_ids = tuple(complete["city_id"])
-        if city_ids not in weights:
-            weights[city_ids] = nearest_neighbours(complete)
-        return [*rows(city_ids, values, weights[city_ids])]
+        return rows(cities, values, nearest_neighbours(cities))
 
     table: list[dict[str, Any]] = []
     for (extract_set, measure, year), cells in located.groupby(["extract_set", "measure", "year"]):
-        complete = cells[cells["measure_count"].notna()]
-        substitution = substitution_of.get(series_of[measure], NOTHING)
+        cities = cells.dropna(subset="measure_count")
         common = {
             "measure": measure,
             "year": year,
-            "city_count": len(complete),
-            "substitutions": substitution if isinstance(substitution.en, str) else NOTHING,
+            "city_count": len(cities),
+            "substitutions": substitution_of.get(series_of[measure], NOTHING),
             "extract_set": extract_set,
         }
-        estimates = attempted(partial(estimated, complete, series_of[measure], year))
+        estimates = attempted(partial(estimated, cities, series_of[measure], year))
         if isinstance(estimates, Sentence):
             table.append(in_columns({**common, "status": "not_estimable", "reason": estimates}))
             continue
-        design = {
+        common |= {
             "permutation_count": PERMUTATIONS,
             "neighbour_count": NEIGHBOURS,
             "status": "estimated",
         }
-        table.extend(in_columns({**common, **estimate, **design}) for estimate in estimates)
+        table.extend(in_columns({**estimate, **common}) for estimate in estimates)
     return contracts.table(model, table)
-
-
-def _check_delivered(complete: pd.DataFrame, series: str, year: int) -> None:
-    if complete.empty:
-        raise NotEstimable("not_delivered_in", series=f"{series} (industry)", year=year)
 
 
 def _check(values: Floats) -> None:
