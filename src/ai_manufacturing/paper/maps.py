@@ -1,7 +1,6 @@
 """AI firms and patents on a map by city and year, their clusters and concentration."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,6 @@ QUANTITIES = ("measure_count", "per_10k_firms", "m_ai")
 QUADRANTS = {"HH": "#a3161a", "HL": "#e9a08c", "LH": "#9cc3e6", "LL": BLUE, "NS": "#dfe2e6"}
 SIGNIFICANT = 0.05
 
-Breaks = Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]
-
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the maps, the outlines they are drawn on, and the measures that were not delivered."""
@@ -58,9 +55,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         " from marts.dim_city order by city_id"
     )
     delivered = sorted(data["measure"].unique())
-    breaks = {name: _breaks(data[data["measure"] == name]) for name in delivered}
     return {
-        "figure": _map(data, cities, breaks, text) if delivered else None,
+        "figure": _map(data, cities, text) if delivered else None,
         "clusters": _clusters(clusters, cities, text) if len(clusters) else None,
         "outlines": in_script(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
         "missing": _not_delivered(release),
@@ -72,22 +68,22 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def _breaks(data: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
+def _breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
     """Return the bounds of the classes of each quantity; the paper's are of numbers alone."""
-    return {
-        quantity: {
-            "paper": PAPER_THRESHOLDS if quantity == "measure_count" else _thirds(data, quantity),
-            "thirds": _thirds(data, quantity),
-        }
-        for quantity in QUANTITIES
-    }
+    newest = rows[rows["year"] == rows["year"].max()]
+    breaks = {}
+    for quantity in QUANTITIES:
+        thirds = _thirds(newest[quantity], int if quantity == "measure_count" else float)
+        paper = PAPER_THRESHOLDS if quantity == "measure_count" else thirds
+        breaks[quantity] = {"paper": paper, "thirds": thirds}
+    return breaks
 
 
-def _thirds(data: pd.DataFrame, quantity: str) -> tuple[float, float]:
-    """Return where the cities with any fall into thirds in the last year."""
-    newest = data.loc[data["year"] == data["year"].max(), quantity].dropna().astype(float)
-    lower, upper = newest[newest > 0].quantile([1 / 3, 2 / 3], interpolation="lower")
-    return (int(lower), int(upper)) if quantity == "measure_count" else (float(lower), float(upper))
+def _thirds(values: pd.Series, number: type[float]) -> tuple[float, float]:
+    """Return where the cities with any fall into thirds."""
+    values = values.dropna().astype(float)
+    lower, upper = values[values > 0].quantile([1 / 3, 2 / 3], interpolation="lower")
+    return number(lower), number(upper)
 
 
 def class_labels(thresholds: tuple[float, float]) -> list[str]:
@@ -123,25 +119,21 @@ def _on_outlines(cities: alt.Chart, *params: Any, state: list[str]) -> alt.TopLe
     )
 
 
-def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalogue) -> Figure:
-    measures = [*breaks]
+def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
     quantities = [name for name in QUANTITIES if data[name].notna().any()]
     first, last = int(data["year"].min()), int(data["year"].max())
-    # One scale for all years, so that the slider shows growth.
-    most = {
-        name: {
-            quantity: float(rows[quantity].dropna().astype(float).max() or 1)
-            for quantity in quantities
-        }
-        for name, rows in data.groupby("measure")
-    }
-    labels = {
-        name: {
-            quantity: {classes: class_labels(bounds) for classes, bounds in of_classes.items()}
-            for quantity, of_classes in of_quantities.items()
-        }
-        for name, of_quantities in breaks.items()
-    }
+    breaks, most = {}, {}
+    labels: dict[str, dict[str, Any]] = {}
+    for measure, rows in data.groupby("measure"):
+        breaks[measure] = _breaks(rows)
+        labels[measure] = {}
+        for quantity, of_quantity in breaks[measure].items():
+            labels[measure][quantity] = {
+                classes: class_labels(bounds) for classes, bounds in of_quantity.items()
+            }
+        # One scale for all years, so that the slider shows growth.
+        most[measure] = rows[quantities].astype(float).max().replace(0, 1).to_dict()
+    measures = [*breaks]
     initial_classes = "thirds" if measures[0] in text.substituted else "paper"
 
     def draw(language: str) -> alt.TopLevelMixin:
@@ -167,10 +159,8 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
                 initial_classes,
                 classes,
             ),
-            *(
-                alt.param(name=name, value=value)
-                for name, value in (("breaks", breaks), ("most", most))
-            ),
+            alt.param(name="breaks", value=breaks),
+            alt.param(name="most", value=most),
         ]
         bounds = "breaks[measure][shown][classes]"
         circles = (
