@@ -132,14 +132,13 @@ def test_what_has_no_variation_is_not_estimable() -> None:
 
 
 def test_cities_at_one_place_are_neighbours_and_none_is_its_own() -> None:
-    places = np.repeat([[100.0, 30.0], [110.0, 40.0]], 5, axis=0)
+    places = np.repeat([[100.0, 30.0], [110.0, 40.0]], 9, axis=0)
     weights = spatial.nearest_neighbours(
-        pd.DataFrame(places, columns=["longitude", "latitude"]),
-        count=3,
+        pd.DataFrame(places, columns=["longitude", "latitude"])
     ).toarray()
     assert not weights.diagonal().any()
-    assert_array_equal((weights > 0).sum(axis=1), 3)
-    assert not weights[:5, 5:].any()
+    assert_array_equal((weights > 0).sum(axis=1), 6)
+    assert not weights[:9, 9:].any()
 
 
 def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:

@@ -6,6 +6,7 @@ import click
 
 from ai_manufacturing.cli.console import FOLDER, command, failing, parse_years
 
+COUNT = click.IntRange(min=0)
 SEED = click.option("--seed", type=int, default=2020, show_default=True, help="Random seed.")
 
 
@@ -35,16 +36,8 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
 
 @command(examples=["registers --out build/registers --firms 200000"])
 @click.option("--out", type=FOLDER, required=True, help="Folder to write.")
-@click.option(
-    "--firms", type=click.IntRange(min=0), default=100_000, show_default=True, help="Firms to draw."
-)
-@click.option(
-    "--patents",
-    type=click.IntRange(min=0),
-    default=100_000,
-    show_default=True,
-    help="Patents to draw.",
-)
+@click.option("--firms", type=COUNT, default=100_000, show_default=True, help="Firms to draw.")
+@click.option("--patents", type=COUNT, default=100_000, show_default=True, help="Patents to draw.")
 @SEED
 @click.option(
     "--format",

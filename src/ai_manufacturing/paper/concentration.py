@@ -70,17 +70,20 @@ def lines(
     label_limit, height : int
         Width of the labels and height of the chart, in pixels.
     """
-    legend = alt.Legend(
-        title=None, labelExpr=words_for("datum.label", labels), columns=1, labelLimit=label_limit
-    )
-    scale = alt.Scale(domain=[*colours], range=[*colours.values()])
     chart: alt.TopLevelMixin = (
         alt.Chart(TABLE)
         .mark_line(point=alt.OverlayMarkDef(size=45))
         .encode(
-            x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1)),
+            x=alt.X("year:Q", title=None).axis(format="d", tickMinStep=1),
             y=y,
-            color=alt.Color(f"{group}:N", scale=scale, legend=legend),
+            color=alt.Color(f"{group}:N")
+            .scale(domain=[*colours], range=[*colours.values()])
+            .legend(
+                columns=1,
+                labelExpr=words_for("datum.label", labels),
+                labelLimit=label_limit,
+                title=None,
+            ),
             tooltip=tooltip,
         )
         .properties(width="container", height=height)
@@ -100,7 +103,7 @@ def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...
         others = [(f"{other}:Q", text.plain_label(other, language), ".3f") for other in also]
         return lines(
             "measure",
-            alt.Y(f"{name}:Q", title=None, axis=axis, scale=alt.Scale(zero=False)),
+            alt.Y(f"{name}:Q", title=None, axis=axis).scale(zero=False),
             colours,
             {measure: text.plain_label(measure, language) for measure in colours},
             tips(

@@ -59,7 +59,13 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": _map(data, cities, text) if delivered else None,
         "clusters": _clusters(clusters, cities, text) if len(clusters) else None,
         "outlines": in_script(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
-        "missing": _not_delivered(release),
+        # only where a city has a count is the reason another than that none was delivered
+        "missing": release.rows(
+            "select measure, case when city_count > 0 then reason end as reason, case when"
+            " city_count > 0 then reason_zh end as reason_zh, min(year) as first_year, max(year) as"
+            " last_year from estimates.est_spatial_autocorrelation where status = 'not_estimable'"
+            " group by all order by all"
+        ),
         "withheld": release.withheld_from("marts.fct_spatial_distribution"),
         "concentration": concentration.content(release, text),
         "other_classes": (
@@ -95,17 +101,27 @@ def class_labels(thresholds: tuple[float, float]) -> list[str]:
     return ["0", f"≤ {low}", f"{low}–{high}", f"> {high}"]
 
 
-def _place(language: str, text: Catalogue) -> list[alt.Tooltip]:
-    return tips(
-        (f"name_{language}:N", text.plain("city", language)),
-        (f"province_name_{language}:N", text.plain("province", language)),
-        ("year:Q", text.plain("year", language)),
-    )
-
-
-def _on_outlines(cities: alt.Chart, *params: Any, state: list[str]) -> alt.TopLevelMixin:
+def _on_outlines(
+    circles: alt.Chart,
+    shown: list[tuple[str, ...]],
+    params: list[Any],
+    state: list[str],
+    language: str,
+    text: Catalogue,
+) -> alt.TopLevelMixin:
+    """Return circles at their cities' places, with what a reader chooses and what it points at."""
     land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(
         fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6
+    )
+    cities = circles.encode(
+        longitude="longitude:Q",
+        latitude="latitude:Q",
+        tooltip=tips(
+            (f"name_{language}:N", text.plain("city", language)),
+            (f"province_name_{language}:N", text.plain("province", language)),
+            ("year:Q", text.plain("year", language)),
+            *shown,
+        ),
     )
     return (
         alt.layer(land, cities)
@@ -177,47 +193,38 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
             )
             .mark_circle(stroke="#333", strokeWidth=0.5, fillOpacity=0.55)
             .encode(
-                longitude="longitude:Q",
-                latitude="latitude:Q",
-                color=alt.Color(
-                    "class_:O",
-                    scale=alt.Scale(domain=[*range(len(CLASSES))], range=[*CLASSES]),
-                    legend=alt.Legend(
-                        title=colours,
-                        labelExpr=f"({json.dumps(labels)})[measure][shown][classes][datum.value]",
-                        columns=4,
-                    ),
+                color=alt.Color("class_:O")
+                .scale(domain=[*range(len(CLASSES))], range=[*CLASSES])
+                .legend(
+                    columns=4,
+                    labelExpr=f"({json.dumps(labels)})[measure][shown][classes][datum.value]",
+                    title=colours,
                 ),
-                size=alt.Size(
-                    "value:Q",
-                    scale=alt.Scale(
-                        domainMin=0,
-                        domainMax=alt.ExprRef("most[measure][shown]"),
-                        rangeMin=10,
-                        rangeMax=alt.ExprRef("min(900, max(250, width))"),
-                    ),
-                    legend=alt.Legend(
-                        title=sizes,
-                        symbolFillColor="#fff",
-                        symbolStrokeColor="#333",
-                        tickCount=3,
-                        orient="bottom",  # beside the other legend there is no room on a phone
-                    ),
+                size=alt.Size("value:Q")
+                .scale(
+                    domainMax=alt.ExprRef("most[measure][shown]"),
+                    domainMin=0,
+                    rangeMax=alt.ExprRef("min(900, max(250, width))"),
+                    rangeMin=10,
+                )
+                .legend(
+                    orient="bottom",  # beside the other legend there is no room on a phone
+                    symbolFillColor="#fff",
+                    symbolStrokeColor="#333",
+                    tickCount=3,
+                    title=sizes,
                 ),
                 order=alt.Order("value:Q", sort="descending"),
-                tooltip=[
-                    *_place(language, text),
-                    *tips(
-                        *(
-                            (f"{name}:Q", words, ",.6~g")
-                            for name, words in zip(quantities, shown_names, strict=True)
-                        )
-                    ),
-                    *tips(("national_rank:Q", rank)),
-                ],
             )
         )
-        return _on_outlines(circles, *params, state=["year", "measure", "shown", "classes"])
+        numbers = [
+            (f"{name}:Q", title, ",.6~g")
+            for name, title in zip(quantities, shown_names, strict=True)
+        ]
+        state = ["year", "measure", "shown", "classes"]
+        return _on_outlines(
+            circles, [*numbers, ("national_rank:Q", rank)], params, state, language, text
+        )
 
     newest = data[(data["year"] == last) & (data["measure"] == measures[0])]
     top = newest.iloc[0]
@@ -263,28 +270,20 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
             .transform_calculate(name=f"{label}cluster]")
             .mark_circle(stroke="#333", strokeWidth=0.3, opacity=0.95, size=70)
             .encode(
-                longitude="longitude:Q",
-                latitude="latitude:Q",
-                color=alt.Color(
-                    "cluster:N",
-                    scale=alt.Scale(domain=[*QUADRANTS], range=[*QUADRANTS.values()]),
-                    legend=alt.Legend(
-                        title=None, labelExpr=f"{label}value]", columns=1, labelLimit=320
-                    ),
-                ),
+                color=alt.Color("cluster:N")
+                .scale(domain=[*QUADRANTS], range=[*QUADRANTS.values()])
+                .legend(columns=1, labelExpr=f"{label}value]", labelLimit=320, title=None),
                 order=alt.Order("cluster:N", sort="descending"),
-                tooltip=[
-                    *_place(language, text),
-                    *tips(
-                        ("name:N", text.plain("cluster", language)),
-                        ("local_morans_i:Q", text.plain("local_morans_i", language), ".3f"),
-                        ("p_value:Q", text.plain_label("p_value", language), ".3f"),
-                    ),
-                ],
             )
         )
-        measure = _measure("cluster_measure", measures, language, text)
-        return _on_outlines(circles, year, measure, state=["cluster_year", "cluster_measure"])
+        shown = [
+            ("name:N", text.plain("cluster", language)),
+            ("local_morans_i:Q", text.plain("local_morans_i", language), ".3f"),
+            ("p_value:Q", text.plain_label("p_value", language), ".3f"),
+        ]
+        params = [year, _measure("cluster_measure", measures, language, text)]
+        state = ["cluster_year", "cluster_measure"]
+        return _on_outlines(circles, shown, params, state, language, text)
 
     newest = data[(data["year"] == years[-1]) & (data["measure"] == measures[0])]
     counts = {name.lower(): int((newest["cluster"] == name).sum()) for name in QUADRANTS}
@@ -301,17 +300,4 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
     note = text.both("clusters_note")
     return figure(
         "clusters", text.both("clusters_title"), data, draw, described, note, shared=places
-    )
-
-
-def _not_delivered(release: Release) -> list[dict[str, Any]]:
-    """Return the measures and years without an estimate, with the reason.
-
-    Only those of which a city has a count have one.
-    """
-    return release.rows(
-        "select measure, case when city_count > 0 then reason end as reason, case when city_count >"
-        " 0 then reason_zh end as reason_zh, min(year) as first_year, max(year) as last_year from"
-        " estimates.est_spatial_autocorrelation where status = 'not_estimable' group by all order"
-        " by all"
     )

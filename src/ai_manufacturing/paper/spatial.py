@@ -68,15 +68,13 @@ class LocalMoran(NamedTuple):
     p_values: Floats
 
 
-def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> csr_array:
+def nearest_neighbours(cities: pd.DataFrame) -> csr_array:
     """Join each city to those nearest on the great circle, by equal weights that sum to one.
 
     Parameters
     ----------
     cities : DataFrame
         longitude and latitude in degrees; one row per city.
-    count : int
-        Neighbours of each city.
 
     Returns
     -------
@@ -96,19 +94,18 @@ def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> csr_arr
     points = np.column_stack(
         [across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)]
     )
-    _, nearest = cKDTree(points).query(points, k=count + 1)
+    _, nearest = cKDTree(points).query(points, k=NEIGHBOURS + 1)
     others = nearest != np.arange(len(points))[:, np.newaxis]
-    others[others.all(axis=1), -1] = (
-        False  # among cities at one place, a city need not be the nearest to itself
-    )
-    size = len(points) * count
+    # among cities at one place, a city need not be the nearest to itself
+    others[others.all(axis=1), -1] = False
+    size = len(points) * NEIGHBOURS
     return csr_array(
-        (np.full(size, 1 / count), nearest[others], np.arange(0, size + 1, count)),
+        (np.full(size, 1 / NEIGHBOURS), nearest[others], np.arange(0, size + 1, NEIGHBOURS)),
         shape=(len(points), len(points)),
     )
 
 
-def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> GlobalMoran:
+def global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
     """Test whether neighbours are more alike than chance, over all cities.
 
     Parameters
@@ -117,8 +114,6 @@ def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Glo
         One value per city, in the order of the weights.
     weights : csr_array, shape (n, n)
         Row-standardised.
-    seed : int
-        Seed of the random rearrangements of the values over the cities.
 
     Returns
     -------
@@ -139,7 +134,7 @@ def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Glo
     variation = (deviations * deviations).sum()
     scale = len(values) / weights.sum()
     statistic = scale * (deviations * (weights @ deviations)).sum() / variation
-    stream = np.random.RandomState(seed)
+    stream = np.random.RandomState(SEED)
     draws = np.column_stack([stream.permutation(deviations) for _ in range(PERMUTATIONS)])
     simulated = scale * np.einsum("nd,nd->d", draws, weights @ draws) / variation
     return GlobalMoran(
@@ -150,12 +145,12 @@ def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Glo
     )
 
 
-def local_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> LocalMoran:
+def local_moran(values: Floats, weights: csr_array) -> LocalMoran:
     """Find the cities that are like or unlike their neighbours.
 
     Parameters
     ----------
-    values, weights, seed
+    values, weights
         As in global_moran.
 
     Returns
@@ -178,7 +173,7 @@ def local_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Loca
     variation = (deviations * deviations).sum()
     statistics = (len(values) - 1) * deviations * lags / variation
     neighbour_counts = np.diff(weights.indptr)
-    stream = np.random.RandomState(seed)
+    stream = np.random.RandomState(SEED)
     # a draw is of places among the other cities, the same ones for each city
     draws = np.array(
         [

@@ -7,6 +7,5 @@ is listed in `truth`.
 
 from ai_manufacturing.paper.synthetic.files import NotSyntheticError, write
 from ai_manufacturing.paper.synthetic.panel import CityYears, draw
-from ai_manufacturing.paper.synthetic.truth import TRUTH, Truth
 
-__all__ = ["TRUTH", "CityYears", "NotSyntheticError", "Truth", "draw", "write"]
+__all__ = ["CityYears", "NotSyntheticError", "draw", "write"]

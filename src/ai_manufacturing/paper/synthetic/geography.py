@@ -128,9 +128,8 @@ def draw_geography(draws: Draws) -> Geography:
     eastern = (region == "east").to_numpy()
     propensity = size + EASTERN_AI_PREMIUM * eastern + draws.scattered(0.4)
     propensity[~in_yearbook] = -np.inf
-    by_rank = np.zeros(count, dtype=np.int64)
-    counts = np.concatenate([MIDDLE_AI_FIRMS, SINGLE_DIGIT_AI_FIRMS])
-    by_rank[: len(counts)] = counts
+    without_any = np.zeros(count, dtype=np.int64)
+    by_rank = np.concatenate([MIDDLE_AI_FIRMS, SINGLE_DIGIT_AI_FIRMS, without_any])
     ai_firms = by_rank[ranks(np.where(top_five, -np.inf, propensity))]
     for name, stock in TOP_FIVE_AI_FIRMS.items():
         ai_firms[names == name] = stock
