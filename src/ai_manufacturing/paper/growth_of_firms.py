@@ -5,18 +5,16 @@ from typing import Any
 import altair as alt
 
 from ai_manufacturing.paper.concentration import lines
-from ai_manufacturing.site.charts import BLUE, ORANGE, Figure, figure, tips
+from ai_manufacturing.site.charts import BLUE, ORANGE, figure, tips
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return AI firms against all firms as a figure; none where either was not delivered."""
-    return {"firms": _firms(release, text)}
+    """Return AI firms against all firms as a figure, both 100 in the first year.
 
-
-def _firms(release: Release, text: Catalogue) -> Figure | None:
-    """Draw both as 100 in the first year."""
+    There is none where either was not delivered.
+    """
     data = release.frame(
         # all firms of the country follow from its AI firms and their share: sums may be passed on,
         # cities may not
@@ -29,7 +27,7 @@ def _firms(release: Release, text: Catalogue) -> Figure | None:
         " of_series as (partition by series order by year) order by series, year"
     )
     if data["year"].nunique() < 2:
-        return None
+        return {"firms": None}
     first, last = data["year"].min(), data["year"].max()
     of_last = data[data["year"] == last].set_index("series")["index"] / 100
     numbers = {
@@ -60,4 +58,5 @@ def _firms(release: Release, text: Catalogue) -> Figure | None:
         )
 
     title, note = (text.both(key, **numbers) for key in ("firms_title", "firms_note"))
-    return figure("firms", title, data, draw, text.words("alt_firms", **numbers), note)
+    described = text.words("alt_firms", **numbers)
+    return {"firms": figure("firms", title, data, draw, described, note)}

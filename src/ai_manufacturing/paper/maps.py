@@ -79,17 +79,13 @@ def _breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
     newest = rows[rows["year"] == rows["year"].max()]
     breaks = {}
     for quantity in QUANTITIES:
-        thirds = _thirds(newest[quantity], int if quantity == "measure_count" else float)
-        paper = PAPER_THRESHOLDS if quantity == "measure_count" else thirds
-        breaks[quantity] = {"paper": paper, "thirds": thirds}
+        values = newest[quantity].dropna().astype(float)
+        lower, upper = values[values > 0].quantile([1 / 3, 2 / 3], interpolation="lower")
+        if quantity == "measure_count":
+            breaks[quantity] = {"paper": PAPER_THRESHOLDS, "thirds": (int(lower), int(upper))}
+        else:
+            breaks[quantity] = dict.fromkeys(("paper", "thirds"), (lower, upper))
     return breaks
-
-
-def _thirds(values: pd.Series, number: type[float]) -> tuple[float, float]:
-    """Return where the cities with any fall into thirds."""
-    values = values.dropna().astype(float)
-    lower, upper = values[values > 0].quantile([1 / 3, 2 / 3], interpolation="lower")
-    return number(lower), number(upper)
 
 
 def class_labels(thresholds: tuple[float, float]) -> list[str]:
@@ -137,7 +133,7 @@ def _on_outlines(
 
 def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
     quantities = [name for name in QUANTITIES if data[name].notna().any()]
-    first, last = int(data["year"].min()), int(data["year"].max())
+    first, last = data["year"].min(), data["year"].max()
     breaks, most = {}, {}
     labels: dict[str, dict[str, Any]] = {}
     for measure, rows in data.groupby("measure"):
@@ -236,7 +232,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
             year=last,
             city=places.set_index("city_id").loc[top["city_id"], f"name_{language}"],
             count=top["measure_count"],
-            none=int((newest["measure_count"] == 0).sum()),
+            none=(newest["measure_count"] == 0).sum(),
             cities=len(newest),
         )
         for language in LANGUAGES
@@ -252,7 +248,6 @@ def _measure(name: str, measures: list[str], language: str, text: Catalogue) -> 
 
 def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
     measures, years = (sorted(data[name].unique()) for name in ("measure", "year"))
-    years = [int(year) for year in years]
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = {name: text.plain(f"cluster_{name}", language) for name in QUADRANTS}
@@ -286,7 +281,7 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
         return _on_outlines(circles, shown, params, state, language, text)
 
     newest = data[(data["year"] == years[-1]) & (data["measure"] == measures[0])]
-    counts = {name.lower(): int((newest["cluster"] == name).sum()) for name in QUADRANTS}
+    counts = {name.lower(): (newest["cluster"] == name).sum() for name in QUADRANTS}
     described = [
         text.plain(
             "alt_clusters",

@@ -100,7 +100,7 @@ def draw_flows(rng: Generator, last_stock: Integers, entered: Floats, leaving: F
 def draw_ai_firms(draws: Draws, geography: Geography) -> Flows:
     """Draw AI firms; entries and exits shift where the secondary share is high."""
     truth, years = draws.truth, draws.years
-    treated = geography.is_secondary_dominant[:, None]
+    treated = geography.is_secondary_dominant
     entry_noise, exit_noise = (truth.flow_noise_sd * draws.correlated(len(years)) for _ in range(2))
     entry_rate = np.where(years <= 2016, truth.entry_rate_to_2016, truth.entry_rate_after_2016)
     entered = entry_rate * np.exp(treated * by_year(truth.entry_shift, years) + entry_noise)
@@ -134,7 +134,7 @@ def draw_patents(draws: Draws, geography: Geography, firms: Integers) -> tuple[P
         ai[active, -1] = np.maximum(ai[active, -1], 1)
         return Patents(counts, np.minimum(ai, counts))
 
-    treated = geography.is_secondary_dominant[:, None]
+    treated = geography.is_secondary_dominant
     application_growth = two_phase_growth(
         years, truth.ai_application_growth_to_2016, truth.ai_application_growth_after_2016
     )

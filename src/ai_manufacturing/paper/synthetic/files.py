@@ -70,10 +70,13 @@ AI_WEIGHTS = {
 }
 PATENT_WEIGHTS = {"39": 8, "38": 7, "35": 6, "34": 5, "26": 5, "40": 4, "36": 4}
 
-PATENT_TYPES = ("发明", "实用新型", "外观设计")
-# Utility models and designs per invention, and how much rarer AI is among them.
-PATENTS_PER_INVENTION = {"实用新型": 1.8, "外观设计": 0.5}
-AI_RELATIVE_SHARE = {"实用新型": 0.4, "外观设计": 0.1}
+# Inventions, which the panel has; utility models and designs: how many there are per invention, and
+# how much rarer AI is among them.
+PATENT_TYPES: dict[str, tuple[float, ...]] = {
+    "发明": (),
+    "实用新型": (1.8, 0.4),
+    "外观设计": (0.5, 0.1),
+}
 
 FIRM_HEADERS = (
     "企业存续数",
@@ -167,16 +170,6 @@ def write(out: Path, seed: int, period: range) -> None:
     describe(out, "sample", seed, {"period": years}, {"true_parameters": flat()})
 
 
-def industries() -> pd.DataFrame:
-    """Return the divisions of the sample in order of code.
-
-    Sections B to E, then those outside the scope.
-    """
-    seed = pd.read_csv(project_root() / "seeds" / "industries.csv", dtype="str")
-    chosen = seed["section"].isin(SCOPE_SECTIONS) | seed["industry_code"].isin(OUTSIDE_DIVISIONS)
-    return seed[chosen].sort_values("industry_code", ignore_index=True)
-
-
 def split(total: Integers, shares: Floats) -> Integers:
     """Split totals (units by years) by shares (units by parts) into whole numbers that add up.
 
@@ -239,7 +232,9 @@ def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Int
 
 
 def _write_firm_survival(out: Path, rng: Generator, panel: CityYears) -> None:
-    table = industries()
+    seed = pd.read_csv(project_root() / "seeds" / "industries.csv", dtype="str")
+    chosen = seed["section"].isin(SCOPE_SECTIONS) | seed["industry_code"].isin(OUTSIDE_DIVISIONS)
+    table = seed[chosen].sort_values("industry_code")
     codes = table["industry_code"]
     outside = codes.isin(OUTSIDE_DIVISIONS).to_numpy()
     firm_weights = _weights(codes, FIRM_WEIGHTS, 1)
@@ -277,36 +272,29 @@ def _write_patents(out: Path, rng: Generator, panel: CityYears) -> None:
     counts = np.zeros(
         (4, len(panel.firms), len(codes), len(PATENT_TYPES), len(panel.years)), dtype=np.int64
     )
-    for at, kind in enumerate(PATENT_TYPES):
+    for at, relative in enumerate(PATENT_TYPES.values()):
         for header, inventions in enumerate((panel.applications, panel.grants)):
-            patents = _patents_of_type(rng, kind, inventions)
+            patents = _patents_beside(rng, inventions, *relative) if relative else inventions
             ai, total = counts[header + 2, :, :, at], counts[header, :, :, at]
             ai[:, :-1] = rng.multinomial(patents.ai, ai_shares).transpose(0, 2, 1)
             ai[:, -1] = rng.poisson(3.0 * patents.ai)
             total[:, :-1] = split(patents.total - patents.ai, shares[:, :-1])
             total[:, -1] = np.rint(0.2 * patents.total)
             total += ai
-    types = len(PATENT_TYPES)
-    labels = pd.DataFrame(
-        {
-            "行业代码": codes.repeat(types).to_numpy(),
-            "年份": 0,
-            "专利类型": PATENT_TYPES * len(codes),
-        }
-    )
+    labels = pd.MultiIndex.from_product(
+        [codes, [0], PATENT_TYPES], names=["行业代码", "年份", "专利类型"]
+    ).to_frame()
     cells = counts.reshape(4, len(panel.firms), len(labels), len(panel.years))
     _write_counts(out / "patents/专利", panel.years, labels, PATENT_HEADERS, cells)
 
 
-def _patents_of_type(rng: Generator, kind: str, inventions: Patents) -> Patents:
-    """Return the patents of a type; those of other types follow the panel's inventions."""
-    if kind == "发明":
-        return inventions
-    relative = PATENTS_PER_INVENTION[kind] * np.exp(
-        0.2 * rng.standard_normal(inventions.total.shape)
-    )
+def _patents_beside(
+    rng: Generator, inventions: Patents, per_invention: float, ai_share: float
+) -> Patents:
+    """Draw the patents of another type, which follow the inventions."""
+    relative = per_invention * np.exp(0.2 * rng.standard_normal(inventions.total.shape))
     total = np.rint(inventions.total * relative).astype(np.int64)
-    ai = rng.poisson(inventions.ai * relative * AI_RELATIVE_SHARE[kind])
+    ai = rng.poisson(inventions.ai * relative * ai_share)
     return Patents(total, np.minimum(ai, total))
 
 

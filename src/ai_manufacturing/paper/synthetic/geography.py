@@ -80,10 +80,12 @@ class Geography:
 
     @property
     def is_secondary_dominant(self) -> Flags:
-        """Cities with a secondary share of 2015 above the median: treated in equation 3."""
-        return self.in_yearbook & (
-            self.secondary_share_2015 > np.median(self.secondary_share_2015[self.in_yearbook])
-        )
+        """Cities with a secondary share of 2015 above the median, units by 1.
+
+        They are treated in equation 3.
+        """
+        share = self.secondary_share_2015
+        return (self.in_yearbook & (share > np.median(share[self.in_yearbook])))[:, None]
 
 
 @cache

@@ -49,16 +49,20 @@ class Draws:
 
     def autoregressive(self, sd: float, persistence: float) -> Floats:
         """Draw stationary AR(1) noise, units by years, correlated over the units."""
-        noise = self.correlated(len(self.years))
-        for year in range(1, len(self.years)):
-            noise[:, year] = (
-                persistence * noise[:, year - 1] + np.sqrt(1 - persistence**2) * noise[:, year]
-            )
-        return sd * noise
+        shocks = self.correlated(len(self.years))
+        return sd * adjusting(shocks, persistence, np.sqrt(1 - persistence**2))
 
     def outcome_noise(self, sd: float) -> Floats:
         """Draw AR(1) noise with the persistence of outcomes."""
         return self.autoregressive(sd, self.truth.outcome_noise_persistence)
+
+
+def adjusting(path: Floats, persistence: float, share: float) -> Floats:
+    """Return a path that keeps a part of last year's value and takes a share of each new one."""
+    adjusted = path.copy()
+    for year in range(1, path.shape[1]):
+        adjusted[:, year] = persistence * adjusted[:, year - 1] + share * path[:, year]
+    return adjusted
 
 
 def anchored(last_level: Floats, deviation: Floats) -> Floats:

@@ -6,7 +6,7 @@ A row is a function of its number and the seed. One row in five thousand has a f
 that is set aside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -179,11 +179,11 @@ def _slots(values: pd.Series, weights: Mapping[str, float]) -> NDArray[np.str_]:
     return np.resize(values.repeat(shares), SLOTS)
 
 
-def _list(values: tuple[str, ...] | list[str]) -> str:
+def _list(values: Sequence[str]) -> str:
     return "[" + ", ".join(f"'{value}'" for value in values) + "]"
 
 
-def _pick(values: tuple[str, ...] | list[str], part: int) -> str:
+def _pick(values: Sequence[str], part: int) -> str:
     """Return SQL that draws one of the values."""
     return f"{_list(values)}[1 + ({_hash(part)} % {len(values)})::integer]"
 

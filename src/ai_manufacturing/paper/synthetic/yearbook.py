@@ -11,6 +11,7 @@ from ai_manufacturing.paper.synthetic.geography import LARGEST_UNNAMED_GDP, Geog
 from ai_manufacturing.paper.synthetic.paths import (
     Draws,
     Floats,
+    adjusting,
     anchored,
     centred,
     with_mean_growth,
@@ -122,12 +123,7 @@ def _draw_gdp(
         + truth.gdp_on_unit_employment * controls["unit_employment_10k"]
         + truth.gdp_on_rd_personnel * controls["rd_personnel"]
     )
-    path = long_run.copy()
-    for year in range(1, path.shape[1]):
-        path[:, year] = (
-            truth.gdp_persistence * path[:, year - 1]
-            + (1 - truth.gdp_persistence) * long_run[:, year]
-        )
+    path = adjusting(long_run, truth.gdp_persistence, 1 - truth.gdp_persistence)
     noise = draws.autoregressive(truth.gdp_noise_sd, truth.gdp_persistence)
     gdp = anchored(geography.size, with_mean_growth(path, truth.gdp_growth) + noise)
     # High income is GDP per head of the first year above the median; firms do less below it.
@@ -143,10 +139,10 @@ def _draw_employment(draws: Draws, measures: Floats, unit_employment: Floats) ->
     """Draw the logs of secondary employment and, within it, manufacturing employment."""
     truth = draws.truth
     shared = draws.outcome_noise(truth.secondary_employment_noise_sd)
-    own_variance = (
+    own_sd = np.sqrt(
         truth.manufacturing_employment_noise_sd**2 - truth.secondary_employment_noise_sd**2
     )
-    own = draws.outcome_noise(float(np.sqrt(own_variance)))
+    own = draws.outcome_noise(own_sd)
     secondary_level = np.log(0.42) + draws.scattered(0.10)
     manufacturing_level = secondary_level + np.log(0.60) + draws.scattered(0.05)
     secondary_path = (
