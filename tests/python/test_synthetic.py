@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from ai_manufacturing import cli
 from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.landing import LandingError
 from ai_manufacturing.paper import synthetic
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.system import great_circle
@@ -346,7 +347,7 @@ def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
     delivered = tmp_path / "firm_survival/企业存续_2015.csv"
     delivered.parent.mkdir()
     delivered.write_text("delivered", encoding="utf-8")
-    with pytest.raises(synthetic.NotSyntheticError, match="holds delivered files"):
+    with pytest.raises(LandingError, match="holds delivered files"):
         synthetic.write(tmp_path, 2020, YEARS)
     assert delivered.read_text(encoding="utf-8") == "delivered"
     assert not (tmp_path / "extract_set.yml").exists()

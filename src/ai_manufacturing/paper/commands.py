@@ -29,7 +29,7 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
         raise click.BadParameter(
             "the draw is anchored in 2015; name years that hold it.", param_hint="--years"
         )
-    with failing(synthetic_extracts.NotSyntheticError, LandingError, OSError):
+    with failing(LandingError, OSError):
         synthetic_extracts.write(out, seed, years)
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are not real.")
 
@@ -49,9 +49,8 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
 def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) -> None:
     """Write synthetic registers of firms and patents, of any size, in bounded memory."""
     from ai_manufacturing.landing import LandingError
-    from ai_manufacturing.paper.synthetic import NotSyntheticError
     from ai_manufacturing.paper.synthetic import registers as synthetic_registers
 
-    with failing(NotSyntheticError, LandingError, OSError):
+    with failing(LandingError, OSError):
         synthetic_registers.write(out, firms, patents, seed, file_format)
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")

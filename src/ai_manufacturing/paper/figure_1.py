@@ -48,7 +48,7 @@ def write(database: Path, path: Path) -> None:
         return f"{TOP + HEIGHT * (high - value) / span:.1f}"
 
     def x(panel: int, year: int) -> str:
-        step = (WIDTH - LEFT) / max(len(years), 1)
+        step = (WIDTH - LEFT) / len(years)
         return f"{LEFT + panel * WIDTH + step * (years.index(year) + 0.5):.1f}"
 
     panels: dict[str, list[dict[str, Any]]] = {}

@@ -77,7 +77,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def _breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
     """Return the bounds of the classes of each quantity; the paper's are of numbers alone."""
     newest = rows[rows["year"] == rows["year"].max()]
-    breaks = {}
+    breaks: dict[str, dict[str, tuple[float, float]]] = {}
     for quantity in QUANTITIES:
         values = newest[quantity].dropna().astype(float)
         lower, upper = values[values > 0].quantile([1 / 3, 2 / 3], interpolation="lower")
@@ -100,11 +100,10 @@ def class_labels(thresholds: tuple[float, float]) -> list[str]:
 def _on_outlines(
     circles: alt.Chart,
     shown: list[tuple[str, ...]],
-    params: list[Any],
-    state: list[str],
+    choices: list[Any],
     language: str,
     text: Catalogue,
-) -> alt.TopLevelMixin:
+) -> alt.LayerChart:
     """Return circles at their cities' places, with what a reader chooses and what it points at."""
     land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(
         fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6
@@ -121,12 +120,12 @@ def _on_outlines(
     )
     return (
         alt.layer(land, cities)
-        .add_params(*params)
+        .add_params(*choices)
         .project(type="conicEqualArea", parallels=[25, 47], rotate=[-105, 0, 0])
         .properties(
             width="container",
             height=560,
-            usermeta={"aspect": 0.8, "state": {name: name for name in state}},
+            usermeta={"aspect": 0.8, "state": {choice.name: choice.name for choice in choices}},
         )
     )
 
@@ -156,7 +155,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
         year, shown, classes, colours, sizes, rank = words(
             "year", "shown", "classes", "count_in_city", "circle_area", "rank"
         )
-        params = [
+        choices = [
             alt.param(
                 name="year",
                 value=last,
@@ -171,8 +170,6 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
                 initial_classes,
                 classes,
             ),
-            alt.param(name="breaks", value=breaks),
-            alt.param(name="most", value=most),
         ]
         bounds = "breaks[measure][shown][classes]"
         circles = (
@@ -217,9 +214,11 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
             (f"{name}:Q", title, ",.6~g")
             for name, title in zip(quantities, shown_names, strict=True)
         ]
-        state = ["year", "measure", "shown", "classes"]
-        return _on_outlines(
-            circles, [*numbers, ("national_rank:Q", rank)], params, state, language, text
+        chart = _on_outlines(
+            circles, [*numbers, ("national_rank:Q", rank)], choices, language, text
+        )
+        return chart.add_params(
+            alt.param(name="breaks", value=breaks), alt.param(name="most", value=most)
         )
 
     newest = data[(data["year"] == last) & (data["measure"] == measures[0])]
@@ -254,7 +253,7 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
         year = select(
             "cluster_year",
             years,
-            [str(one) for one in years],
+            [*map(str, years)],
             years[-1],
             text.plain("year", language),
         )
@@ -276,9 +275,8 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
             ("local_morans_i:Q", text.plain("local_morans_i", language), ".3f"),
             ("p_value:Q", text.plain_label("p_value", language), ".3f"),
         ]
-        params = [year, _measure("cluster_measure", measures, language, text)]
-        state = ["cluster_year", "cluster_measure"]
-        return _on_outlines(circles, shown, params, state, language, text)
+        measure = _measure("cluster_measure", measures, language, text)
+        return _on_outlines(circles, shown, [year, measure], language, text)
 
     newest = data[(data["year"] == years[-1]) & (data["measure"] == measures[0])]
     counts = {name.lower(): (newest["cluster"] == name).sum() for name in QUADRANTS}

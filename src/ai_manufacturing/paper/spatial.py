@@ -141,7 +141,7 @@ def global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
         statistic=float(statistic),
         expected=-1 / (len(values) - 1),
         z_score=float((statistic - simulated.mean()) / simulated.std()),
-        p_value=float(_two_sided(np.array([statistic]), simulated[:, np.newaxis])[0]),
+        p_value=_two_sided(np.array([statistic]), simulated[:, np.newaxis]).item(),
     )
 
 
@@ -183,9 +183,9 @@ def local_moran(values: Floats, weights: csr_array) -> LocalMoran:
     )
     simulated = np.empty((PERMUTATIONS, len(values)))
     for city, neighbour_count in enumerate(neighbour_counts):
-        of_city = weights.data[weights.indptr[city] : weights.indptr[city + 1]]
         others = np.delete(deviations, city)
-        simulated[:, city] = deviations[city] * (others[draws[:, :neighbour_count]] @ of_city)
+        neighbours = others[draws[:, :neighbour_count]]
+        simulated[:, city] = deviations[city] * (neighbours @ weights[[city]].data)
     simulated *= (len(values) - 1) / variation
     return LocalMoran(
         statistics=statistics,
@@ -231,11 +231,11 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
         One row per measure and year, in the columns of est_spatial_autocorrelation. What cannot be
         estimated is a row with status not_estimable and the reason.
     """
-
-    def row(cities: pd.DataFrame, values: Floats, weights: csr_array) -> list[dict[str, Any]]:
-        return [global_moran(values, weights)._asdict()]
-
-    return _per_year(tables, row, "est_spatial_autocorrelation")
+    return _per_year(
+        tables,
+        lambda cities, values, weights: [global_moran(values, weights)._asdict()],
+        "est_spatial_autocorrelation",
+    )
 
 
 def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:

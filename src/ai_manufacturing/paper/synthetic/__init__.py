@@ -5,7 +5,7 @@ city-years over industries and writes them. What the paper prints and no draw of
 is listed in `truth`.
 """
 
-from ai_manufacturing.paper.synthetic.files import NotSyntheticError, write
+from ai_manufacturing.paper.synthetic.files import write
 from ai_manufacturing.paper.synthetic.panel import CityYears, draw
 
-__all__ = ["CityYears", "NotSyntheticError", "draw", "write"]
+__all__ = ["CityYears", "draw", "write"]

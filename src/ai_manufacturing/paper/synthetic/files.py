@@ -12,7 +12,7 @@ import yaml
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ai_manufacturing.landing import extract_set
+from ai_manufacturing.landing import LandingError, extract_set
 from ai_manufacturing.paper.synthetic.counts import Flows, Patents, draw_flows
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.paper.synthetic.panel import CityYears, draw
@@ -107,14 +107,10 @@ YEARBOOK_HEADERS = {
 }
 
 
-class NotSyntheticError(Exception):
-    """A folder that a synthetic set must not be written into."""
-
-
 def refuse_delivered(out: Path) -> None:
-    """Raise NotSyntheticError if a folder holds files and is not a synthetic extract set."""
+    """Raise LandingError if a folder holds files and is not a synthetic extract set."""
     if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
-        raise NotSyntheticError(
+        raise LandingError(
             f"{out} holds delivered files. Nothing was written; choose an empty folder."
         )
 
@@ -150,7 +146,7 @@ def write(out: Path, seed: int, period: range) -> None:
 
     Raises
     ------
-    NotSyntheticError
+    LandingError
         If the folder holds files and is not a synthetic extract set: delivered files are not
         overwritten.
     """
@@ -339,7 +335,7 @@ def _write_city_yearbook(out: Path, panel: CityYears) -> None:
 
 def _printed(values: Floats, digits: int) -> list[str | None]:
     """Return numbers as a yearbook prints them, missing ones as None."""
-    return [None if np.isnan(value) else f"{value:.{digits}f}" for value in values.tolist()]
+    return [None if np.isnan(value) else f"{value:.{digits}f}" for value in values]
 
 
 def _weights(codes: pd.Series, by_code: Mapping[str, float], otherwise: int) -> Floats:

@@ -119,7 +119,7 @@ def write(
 
     Raises
     ------
-    NotSyntheticError
+    LandingError
         If the folder holds files and is not a synthetic extract set: delivered files are not
         overwritten.
     """
@@ -132,17 +132,20 @@ def write(
         _make_slots(connection)
         # like a register that each province keeps: a file holds the cities of neighbouring codes
         files = -(-firms // ROWS_PER_FILE)
-        for number in range(files):
-            first, last = (firms * edge // files for edge in (number, number + 1))
-            slots = range(SLOTS * number // files, SLOTS * (number + 1) // files)
-            path = out / f"firm_register/企业登记_{number + 1:03d}.{file_format}"
-            _copy(connection, _firms(first, last, slots, seed), path)
-        years = [year for year in patent_years if patents]
-        for position, year in enumerate(years):
-            first, last = (patents * edge // len(years) for edge in (position, position + 1))
+        parts = zip(_parts(firms, files), _parts(SLOTS, files), strict=True)
+        for number, (rows, slots) in enumerate(parts, 1):
+            path = out / f"firm_register/企业登记_{number:03d}.{file_format}"
+            _copy(connection, _firms(rows, slots, seed), path)
+        years = patent_years if patents else []
+        for year, rows in zip(years, _parts(patents, len(years)), strict=True):
             path = out / f"patent_register/专利登记_{year}.{file_format}"
-            _copy(connection, _patents(first, last, year, seed), path)
+            _copy(connection, _patents(rows, year, seed), path)
     describe(out, "registers", seed, {}, {})
+
+
+def _parts(whole: int, count: int) -> list[range]:
+    """Return the numbers below `whole` in parts of about one length."""
+    return [range(whole * part // count, whole * (part + 1) // count) for part in range(count)]
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
@@ -196,15 +199,18 @@ def _uniform(part: int) -> str:
     return f"(({_hash(part)} % 1000003)::double + 0.5) / 1000003"
 
 
-def _numbered(first: int, last: int, seed: int) -> str:
-    return f"select range as i, {seed}::bigint * 1000000000000 as seed from range({first}, {last})"
+def _numbered(rows: range, seed: int) -> str:
+    return (
+        f"select range as i, {seed}::bigint * 1000000000000 as seed"
+        f" from range({rows.start}, {rows.stop})"
+    )
 
 
-def _firms(first: int, last: int, slots: range, seed: int) -> str:
+def _firms(rows: range, slots: range, seed: int) -> str:
     phrases = [good + action for good in GOODS for action in ACTIONS] + [*OTHER_PHRASES]
     ordinary = " || '；' || ".join(_pick(phrases, part) for part in (10, 11, 12, 13, 14))
     return f"""
-    with rows as ({_numbered(first, last, seed)}),
+    with rows as ({_numbered(rows, seed)}),
     drawn as (
         select
             i, seed, city.city_code, industry.division,
@@ -235,21 +241,18 @@ def _firms(first: int, last: int, slots: range, seed: int) -> str:
     from drawn"""
 
 
-def _patents(first: int, last: int, year: int, seed: int) -> str:
-    titles = [title.split("|") for title in AI_TITLES]
-    ai_title = (
-        f"{_list([t[0] for t in titles])}[k] || {_pick(OBJECTS, 12)} ||"
-        f" {_list([t[1] for t in titles])}[k]"
-    )
+def _patents(rows: range, year: int, seed: int) -> str:
+    before, after = zip(*(title.split("|") for title in AI_TITLES), strict=True)
+    ai_title = f"{_list(before)}[k] || {_pick(OBJECTS, 12)} || {_list(after)}[k]"
     return f"""
-    with rows as ({_numbered(first, last, seed + 1)}),
+    with rows as ({_numbered(rows, seed + 1)}),
     drawn as (
         select
             i, seed, city.city_code, class.ipc,
             (date '{year}-01-01' + ({_hash(1)} % 365)::integer) as application_date,
             180 + floor(-ln({_uniform(2)}) * 500)::integer as wait,
             {_uniform(3)} as draw, {_hash(4)} % {FAULT_ONE_IN} as fault, {_hash(8)} % 10 as kind,
-            1 + ({_hash(9)} % {len(titles)})::integer as k
+            1 + ({_hash(9)} % {len(AI_TITLES)})::integer as k
         from rows
         inner join slots as city on {_hash(5)} % {SLOTS} = city.slot
         inner join slots as class on {_hash(6)} % {SLOTS} = class.slot
