@@ -22,7 +22,7 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
     """Write a synthetic extract set in a vendor's layout."""
     from ai_manufacturing import settings
     from ai_manufacturing.landing import LandingError
-    from ai_manufacturing.paper import synthetic as synthetic_extracts
+    from ai_manufacturing.paper.synthetic import write
 
     years = years or settings.period()
     if 2015 not in years:
@@ -30,7 +30,7 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
             "the draw is anchored in 2015; name years that hold it.", param_hint="--years"
         )
     with failing(LandingError, OSError):
-        synthetic_extracts.write(out, seed, years)
+        write(out, seed, years)
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are not real.")
 
 
@@ -49,8 +49,8 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
 def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) -> None:
     """Write synthetic registers of firms and patents, of any size, in bounded memory."""
     from ai_manufacturing.landing import LandingError
-    from ai_manufacturing.paper.synthetic import registers as synthetic_registers
+    from ai_manufacturing.paper.synthetic.registers import write
 
     with failing(LandingError, OSError):
-        synthetic_registers.write(out, firms, patents, seed, file_format)
+        write(out, firms, patents, seed, file_format)
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")

@@ -103,7 +103,7 @@ def _on_outlines(
     choices: list[Any],
     language: str,
     text: Catalogue,
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.FacetChart:
     """Return circles at their cities' places, with what a reader chooses and what it points at."""
     land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(
         fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6

@@ -87,14 +87,14 @@ def draw_flows(rng: Generator, last_stock: Integers, entered: Floats, leaving: F
     Flows
         With stock_t = stock_{t-1} + entries_t - exits_t.
     """
-    flows = Flows(*(np.zeros(entered.shape, dtype=np.int64) for _ in range(3)))
+    stock, entries, exits = np.zeros((3, *entered.shape), dtype=np.int64)
     current = last_stock
     for year in reversed(range(entered.shape[1])):
-        flows.stock[:, year] = current
-        flows.entries[:, year] = rng.binomial(current, entered[:, year])
-        flows.exits[:, year] = rng.poisson(current * leaving[:, year])
-        current = current - flows.entries[:, year] + flows.exits[:, year]
-    return flows
+        stock[:, year] = current
+        entries[:, year] = rng.binomial(current, entered[:, year])
+        exits[:, year] = rng.poisson(current * leaving[:, year])
+        current = current - entries[:, year] + exits[:, year]
+    return Flows(stock, entries, exits)
 
 
 def draw_ai_firms(draws: Draws, geography: Geography) -> Flows:

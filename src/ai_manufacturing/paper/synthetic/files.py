@@ -237,16 +237,14 @@ def _write_firm_survival(out: Path, rng: Generator, panel: CityYears) -> None:
     ai_weights = np.where(outside, 1.0, _weights(codes, AI_WEIGHTS, 0))
 
     last_outside_ai = rng.poisson(4.0 * panel.ai_firms.stock[:, -1] + 1e-4 * panel.firms[:, -1])
-    outside_ai = draw_flows(
-        rng, last_outside_ai, np.full(panel.firms.shape, 0.22), np.full(panel.firms.shape, 0.05)
-    )
+    everywhere = np.ones(panel.firms.shape)
+    outside_ai = draw_flows(rng, last_outside_ai, 0.22 * everywhere, 0.05 * everywhere)
     outside_others = np.rint(0.09 * panel.firms).astype(np.int64)
-    inside_others = panel.firms - panel.ai_firms.stock
 
     # Headers by units by divisions by years.
     counts = np.zeros((6, len(panel.firms), len(codes), len(panel.years)), dtype=np.int64)
     for part, ai_flows, others in (
-        (~outside, panel.ai_firms, inside_others),
+        (~outside, panel.ai_firms, panel.firms - panel.ai_firms.stock),
         (outside, outside_ai, outside_others),
     ):
         ai = spread_flows(rng, ai_flows, ai_weights[part])
@@ -322,20 +320,15 @@ def _write_counts(
 def _write_city_yearbook(out: Path, panel: CityYears) -> None:
     unit = np.flatnonzero(panel.in_yearbook)
     for index, year in enumerate(panel.years.tolist()):
-        labels = {
+        columns = {
             "省份": units()["province_name_zh"].iloc[unit],
             "年份": np.full(len(unit), year),
         }
-        values = {
-            header: _printed(panel.yearbook[name][unit, index], DIGITS.get(name, 2))
-            for name, header in YEARBOOK_HEADERS.items()
-        }
-        _write_csv(out / "city_yearbook/城市统计年鉴", year, unit, labels | values)
-
-
-def _printed(values: Floats, digits: int) -> list[str | None]:
-    """Return numbers as a yearbook prints them, missing ones as None."""
-    return [None if np.isnan(value) else f"{value:.{digits}f}" for value in values]
+        for name, header in YEARBOOK_HEADERS.items():
+            as_printed = f"{{:.{DIGITS.get(name, 2)}f}}".format
+            values = pd.Series(panel.yearbook[name][unit, index])
+            columns[header] = values.map(as_printed, na_action="ignore")
+        _write_csv(out / "city_yearbook/城市统计年鉴", year, unit, columns)
 
 
 def _weights(codes: pd.Series, by_code: Mapping[str, float], otherwise: int) -> Floats:

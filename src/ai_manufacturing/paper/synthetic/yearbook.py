@@ -61,11 +61,11 @@ def draw_yearbook(draws: Draws, geography: Geography, measures: Floats) -> dict[
     logs = _draw_controls(draws, geography, measures[0])
     logs["gdp_100m_cny"] = _draw_gdp(draws, geography, measures, logs)
     logs |= _draw_employment(draws, measures, logs["unit_employment_10k"])
-    primary_share, secondary_share = _draw_shares(draws, geography, measures)
+    shares = _draw_shares(draws, geography, measures)
 
     series = {name: np.exp(values).round(DIGITS.get(name, 2)) for name, values in logs.items()}
     gdp = series["gdp_100m_cny"]
-    primary, secondary = (np.round(gdp * share, 2) for share in (primary_share, secondary_share))
+    primary, secondary = (np.round(gdp * share, 2) for share in shares)
     series |= {
         "gdp_per_capita_cny": np.rint(gdp / series["resident_population_10k"] * 1e4),
         "primary_100m_cny": primary,
