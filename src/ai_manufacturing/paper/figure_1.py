@@ -30,10 +30,11 @@ def write(database: Path, path: Path) -> None:
     with duckdb_client.connect(str(database), read_only=True) as connection:
         points = duckdb_client.rows(
             connection,
-            "select f.outcome, f.label_en, f.year, f.is_omitted, f.estimate, f.conf_low,"
-            " f.conf_high, f.printed_estimate, l.substitution from reports.rpt_figure_1 as f left"
-            " join marts.dim_labels as l on l.kind = 'measure' and l.name = f.outcome where"
-            " f.estimate is not null order by f.outcome, f.year",
+            f"select concat(case when l.substitution is not null then '{MARK} ' end, f.label_en) as"
+            " panel, f.year, f.is_omitted, f.estimate, f.conf_low, f.conf_high, f.printed_estimate,"
+            " l.substitution from reports.rpt_figure_1 as f left join marts.dim_labels as l on"
+            " l.kind = 'measure' and l.name = f.outcome where f.estimate is not null order by"
+            " f.outcome, f.year",
         )
     reach = [0.0]
     for point in points:
@@ -53,8 +54,7 @@ def write(database: Path, path: Path) -> None:
 
     panels: dict[str, list[dict[str, Any]]] = {}
     for point in points:
-        mark = f"{MARK} " if point["substitution"] else ""
-        panels.setdefault(f"{mark}{point['label_en']}", []).append(point)
+        panels.setdefault(point["panel"], []).append(point)
     substitutions = sorted({point["substitution"] for point in points} - {None})
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=True

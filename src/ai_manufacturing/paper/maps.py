@@ -145,7 +145,6 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
         # One scale for all years, so that the slider shows growth.
         most[measure] = rows[quantities].astype(float).max().replace(0, 1).to_dict()
     measures = [*breaks]
-    initial_classes = "thirds" if measures[0] in text.substituted else "paper"
 
     def draw(language: str) -> alt.TopLevelMixin:
         def words(*keys: str) -> list[str]:
@@ -167,7 +166,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
                 "classes",
                 ["paper", "thirds"],
                 words("classes_paper", "classes_thirds"),
-                initial_classes,
+                "thirds" if measures[0] in text.substituted else "paper",
                 classes,
             ),
         ]

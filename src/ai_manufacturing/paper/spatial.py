@@ -55,17 +55,17 @@ class LocalMoran(NamedTuple):
 
     Attributes
     ----------
-    statistics : ndarray, shape (n,)
+    statistic : ndarray, shape (n,)
         I_i = (n - 1) z_i (Wz)_i / z'z. Their mean times n / (n - 1) is the global I.
-    quadrants : list of str, length n
+    quadrant : list of str, length n
         The city itself, then its neighbours: HH, LL, HL or LH, high is above the mean.
-    p_values : ndarray, shape (n,)
+    p_value : ndarray, shape (n,)
         Two-sided, from permutations of the other cities; not corrected for n tests.
     """
 
-    statistics: Floats
-    quadrants: list[str]
-    p_values: Floats
+    statistic: Floats
+    quadrant: list[str]
+    p_value: Floats
 
 
 def nearest_neighbours(cities: pd.DataFrame) -> csr_array:
@@ -188,12 +188,12 @@ def local_moran(values: Floats, weights: csr_array) -> LocalMoran:
         simulated[:, city] = deviations[city] * (neighbours @ weights[[city]].data)
     simulated *= (len(values) - 1) / variation
     return LocalMoran(
-        statistics=statistics,
-        quadrants=[
+        statistic=statistics,
+        quadrant=[
             "".join("H" if value > 0 else "L" for value in pair)
             for pair in zip(deviations, lags, strict=True)
         ],
-        p_values=_two_sided(statistics, simulated),
+        p_value=_two_sided(statistics, simulated),
     )
 
 
@@ -256,18 +256,15 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
         year that cannot be estimated is one row without a city, with status not_estimable and the
         reason.
     """
-
-    def rows(cities: pd.DataFrame, values: Floats, weights: csr_array) -> list[dict[str, Any]]:
-        moran = local_moran(values, weights)
-        columns = cities.assign(
-            statistic=moran.statistics, quadrant=moran.quadrants, p_value=moran.p_values
-        )
-        records: list[dict[str, Any]] = columns.to_dict("records")
-        return records
-
     years = tables.measures["year"]
     measures = tables.measures[years.isin([years.min(), event_year, years.max()])]
-    return _per_year(tables._replace(measures=measures), rows, "est_local_spatial_autocorrelation")
+    return _per_year(
+        tables._replace(measures=measures),
+        lambda cities, values, weights: cities.assign(
+            **local_moran(values, weights)._asdict()
+        ).to_dict("records"),
+        "est_local_spatial_autocorrelation",
+    )
 
 
 def _per_year(

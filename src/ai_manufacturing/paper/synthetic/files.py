@@ -250,7 +250,7 @@ def _write_firm_survival(out: Path, rng: Generator, panel: CityYears) -> None:
         ai = spread_flows(rng, ai_flows, ai_weights[part])
         other = _spread_other_firms(rng, others, firm_weights[part])
         counts[:, :, part] = np.concatenate([ai + other, ai])
-    labels = pd.DataFrame({"行业代码": codes, "行业名称": table["industry_name_zh"], "年份": 0})
+    labels = pd.DataFrame({"行业代码": codes, "行业名称": table["industry_name_zh"]})
     _write_counts(out / "firm_survival/企业存续", panel.years, labels, FIRM_HEADERS, counts)
 
 
@@ -278,7 +278,7 @@ def _write_patents(out: Path, rng: Generator, panel: CityYears) -> None:
     labels = pd.MultiIndex.from_product(
         [codes, [0], PATENT_TYPES], names=["行业代码", "年份", "专利类型"]
     ).to_frame()
-    cells = counts.reshape(4, len(panel.firms), len(labels), len(panel.years))
+    cells = counts.reshape(4, len(panel.firms), -1, len(panel.years))
     _write_counts(out / "patents/专利", panel.years, labels, PATENT_HEADERS, cells)
 
 
@@ -304,7 +304,7 @@ def _write_counts(
     years : NDArray[np.int64]
         Statistical years.
     labels : DataFrame
-        Of the parts of a unit; the column 年份 is filled in.
+        Of the parts of a unit. The column 年份 is filled in where it stands, or comes last.
     headers : tuple of str
         Of the counts.
     counts : NDArray[np.int64]

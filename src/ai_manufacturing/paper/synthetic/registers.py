@@ -166,12 +166,13 @@ def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
     city_weights = {city: 400 / (10 + rank) for rank, city in enumerate(cities[::-1])}
     slots = pd.DataFrame(
         {
+            "slot": range(SLOTS),
             "city_code": _slots(cities, city_weights),
             "division": _slots(divisions, FIRM_WEIGHTS),
             "ipc": _slots(subclasses[subclasses.str.len() == 4], IPC_WEIGHTS),
         }
     )
-    connection.register("drawn_slots", slots.rename_axis("slot").reset_index())
+    connection.register("drawn_slots", slots)
     connection.execute("create table slots as from drawn_slots")
 
 
