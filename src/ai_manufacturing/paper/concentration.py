@@ -95,7 +95,7 @@ def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...
     """Draw a figure of the distribution over the years, a line for each measure."""
     shown = data[["measure", "year", name, *also]].dropna()
     delivered = set(shown["measure"])
-    colours = {measure: colour for measure, colour in COLOURS.items() if measure in delivered}
+    colours = {measure: COLOURS[measure] for measure in COLOURS if measure in delivered}
     digits = ".1%" if name in SHARES else ".3f"
 
     def draw(language: str) -> alt.TopLevelMixin:
@@ -133,6 +133,5 @@ def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...
             )
         return f"{text.plain_label(name, language)}: {'; '.join(parts)}"
 
-    described = [describe(language) for language in LANGUAGES]
     note = text.both("gini_note") if name == "gini" else ""
-    return figure(name, text.label(name), shown, draw, described, note)
+    return figure(name, text.label(name), shown, draw, [*map(describe, LANGUAGES)], note)

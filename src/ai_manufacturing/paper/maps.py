@@ -30,7 +30,6 @@ BOUNDARIES = Path(__file__).parent / "boundaries" / "provinces.geojson"
 QUANTITIES = ("measure_count", "per_10k_firms", "m_ai")
 # A city with many among cities with many, and so on; red and blue can be told apart in grey too.
 QUADRANTS = {"HH": "#a3161a", "HL": "#e9a08c", "LH": "#9cc3e6", "LL": BLUE, "NS": "#dfe2e6"}
-SIGNIFICANT = 0.05
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     )
     clusters = release.frame(
         "select measure, year, city_id, round(statistic, 4) as local_morans_i, p_value, quadrant,"
-        f" case when p_value < {SIGNIFICANT} then quadrant else 'NS' end as cluster from"
+        " case when p_value < 0.05 then quadrant else 'NS' end as cluster from"
         " estimates.est_local_spatial_autocorrelation where status = 'estimated' and p_value is"
         " not null order by measure, year, city_id"
     )

@@ -303,13 +303,13 @@ def _per_year(
         estimates = attempted(partial(estimated, cities, series_of[measure], year))
         if isinstance(estimates, Sentence):
             table.append(in_columns({**common, "status": "not_estimable", "reason": estimates}))
-            continue
-        common |= {
-            "permutation_count": PERMUTATIONS,
-            "neighbour_count": NEIGHBOURS,
-            "status": "estimated",
-        }
-        table.extend(in_columns({**estimate, **common}) for estimate in estimates)
+        else:
+            common |= {
+                "permutation_count": PERMUTATIONS,
+                "neighbour_count": NEIGHBOURS,
+                "status": "estimated",
+            }
+            table += [in_columns({**estimate, **common}) for estimate in estimates]
     return contracts.table(model, table)
 
 

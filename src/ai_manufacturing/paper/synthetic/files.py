@@ -152,9 +152,8 @@ def write(out: Path, seed: int, period: range) -> None:
     """
     refuse_delivered(out)
     panel = draw(seed, period)
-    firm_rng, patent_rng = (np.random.default_rng([seed, part]) for part in (10, 11))
-    _write_firm_survival(out, firm_rng, panel)
-    _write_patents(out, patent_rng, panel)
+    _write_firm_survival(out, np.random.default_rng([seed, 10]), panel)
+    _write_patents(out, np.random.default_rng([seed, 11]), panel)
     _write_city_yearbook(out, panel)
     base_year = variables()["base_year"]
     years = {
@@ -239,13 +238,12 @@ def _write_firm_survival(out: Path, rng: Generator, panel: CityYears) -> None:
     last_outside_ai = rng.poisson(4.0 * panel.ai_firms.stock[:, -1] + 1e-4 * panel.firms[:, -1])
     everywhere = np.ones(panel.firms.shape)
     outside_ai = draw_flows(rng, last_outside_ai, 0.22 * everywhere, 0.05 * everywhere)
-    outside_others = np.rint(0.09 * panel.firms).astype(np.int64)
 
     # Headers by units by divisions by years.
     counts = np.zeros((6, len(panel.firms), len(codes), len(panel.years)), dtype=np.int64)
     for part, ai_flows, others in (
         (~outside, panel.ai_firms, panel.firms - panel.ai_firms.stock),
-        (outside, outside_ai, outside_others),
+        (outside, outside_ai, np.rint(0.09 * panel.firms).astype(np.int64)),
     ):
         ai = spread_flows(rng, ai_flows, ai_weights[part])
         other = _spread_other_firms(rng, others, firm_weights[part])

@@ -36,7 +36,7 @@ KNOWN_CITIES = {
     "郑州": (12000, 1260, 900),
     "东莞": (9700, 1050, 264),
 }
-MEDIAN_GDP = np.log(1900.0)
+MEDIAN_GDP: float = np.log(1900.0)
 LARGEST_UNNAMED_GDP = np.log(10000.0)
 # Log premium of GDP and log GDP per head (CNY) of a median city.
 REGION_SIZE = {"east": 0.35, "central": 0.05, "northeast": -0.35, "west": -0.30}
@@ -75,8 +75,7 @@ class Geography:
     @property
     def relative_size(self) -> Floats:
         """Log size relative to a median city."""
-        relative: Floats = self.size - MEDIAN_GDP
-        return relative
+        return self.size - MEDIAN_GDP
 
     @property
     def is_secondary_dominant(self) -> Flags:
@@ -127,8 +126,8 @@ def draw_geography(draws: Draws) -> Geography:
     secondary_share[top_five] = draws.rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))
 
     in_yearbook = ranks(np.where(is_city, size, -np.inf)) < round(YEARBOOK_SHARE * count)
-    eastern = (region == "east").to_numpy()
-    propensity = size + EASTERN_AI_PREMIUM * eastern + draws.scattered(0.4)
+    premium = EASTERN_AI_PREMIUM * (region == "east").to_numpy()
+    propensity = size + premium + draws.scattered(0.4)
     propensity[~in_yearbook] = -np.inf
     without_any = np.zeros(count, dtype=np.int64)
     by_rank = np.concatenate([MIDDLE_AI_FIRMS, SINGLE_DIGIT_AI_FIRMS, without_any])

@@ -67,11 +67,10 @@ def draw(seed: int, period: range, truth: Truth = TRUTH, root: Floats | None = N
     CityYears
         The same for the same arguments.
     """
-    correlation_root: Floats = np.eye(len(units())) if root is None else root
+    root = np.eye(len(units())) if root is None else root
     years = np.array(period)
     of_geography, of_firms, of_ai_firms, of_patents, of_yearbook = (
-        Draws(np.random.default_rng([seed, part]), correlation_root, truth, years)
-        for part in range(5)
+        Draws(np.random.default_rng([seed, part]), root, truth, years) for part in range(5)
     )
     geography = draw_geography(of_geography)
     firms = draw_firms(of_firms, geography)

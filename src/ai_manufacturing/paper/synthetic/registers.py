@@ -22,7 +22,6 @@ from ai_manufacturing.system.sql_text import literal
 
 ROWS_PER_FILE = 5_000_000
 SLOTS = 4096
-PATENT_YEARS = range(2008, 2022)
 AI_SHARE = 0.012
 FAULT_ONE_IN = 5000
 
@@ -100,7 +99,7 @@ def write(
     patents: int,
     seed: int,
     file_format: str = "parquet",
-    patent_years: range = PATENT_YEARS,
+    patent_years: range = range(2008, 2022),
 ) -> None:
     """Write a synthetic extract set of registers.
 
