@@ -37,13 +37,14 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.not_estimable import attempted
 from ai_manufacturing.estimators.sentences import Sentence
-from ai_manufacturing.paper.synthetic import CommonShocks, draw
+from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 from ai_manufacturing.robustness import checks
 from ai_manufacturing.settings import period
 from ai_manufacturing.system import duckdb_client
-from benchmarks import in_memory, measuring, replication
+from benchmarks import common_shocks, in_memory, measuring, replication
+from benchmarks.common_shocks import CommonShocks
 
 FIRST_SEED = 900_000
 DRAWS = measuring.PROJECT / "build/benchmarks/verdicts"
@@ -193,7 +194,9 @@ def verdicts(seed: int, world: World, warehouse: Path | None = None) -> pd.DataF
         inputs: Inputs = design.flipped(np.random.default_rng([seed]), SIZES[world.truth])
         rows = design.inputs.specifications
     else:
-        drawn = draw(seed, period(), truth_of(SIZES[world.truth]), SHOCKS[world.design])
+        shocks = SHOCKS[world.design]
+        root = common_shocks.root(shocks) if shocks else None
+        drawn = draw(seed, period(), truth_of(SIZES[world.truth]), root)
         inputs = replication.inputs(drawn)
         rows = inputs.specifications
     return judged(inputs, rows).assign(seed=seed)

@@ -16,9 +16,12 @@ from click.testing import CliRunner
 
 from ai_manufacturing import cli
 from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.landing import LandingError
 from ai_manufacturing.paper import synthetic
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.system import great_circle
+from benchmarks import common_shocks
+from benchmarks.common_shocks import CommonShocks
 from benchmarks.verdicts import truth_of
 
 SEED = 2020
@@ -172,13 +175,13 @@ def moves(levels: Floats) -> Floats:
     return scaled
 
 
-def together(shocks: synthetic.CommonShocks | None, pairs: Floats) -> list[float]:
+def together(root: Floats | None, pairs: Floats) -> list[float]:
     """Return the mean correlation of pairs of units, of firms, of GDP, and of one's firms with the
     other's GDP.
     """
     found = []
     for seed in range(6):
-        drawn = synthetic.draw(seed, YEARS, truth_of(0), shocks)
+        drawn = synthetic.draw(seed, YEARS, truth_of(0), root)
         firms, gdp = moves(drawn.firms.astype(float)), moves(drawn.yearbook["gdp_100m_cny"])
         products = (
             one @ other.T / one.shape[1]
@@ -208,15 +211,15 @@ def pairs() -> dict[str, Floats]:
 def test_cities_of_a_province_share_half_of_their_noise_and_firms_none_with_gdp(
     pairs: dict[str, Floats],
 ) -> None:
-    shocks = synthetic.CommonShocks("province", share=0.5)
+    root = common_shocks.root(CommonShocks("province", share=0.5))
     # The mean of a year takes a little of what provinces share.
-    np.testing.assert_allclose(together(shocks, pairs["same province"]), [0.49, 0.49, 0], atol=0.05)
+    np.testing.assert_allclose(together(root, pairs["same province"]), [0.49, 0.49, 0], atol=0.05)
     np.testing.assert_allclose(together(None, pairs["same province"]), [0, 0, 0], atol=0.02)
 
 
 def test_neighbours_share_less_the_further_they_are_apart(pairs: dict[str, Floats]) -> None:
-    shocks = synthetic.CommonShocks("neighbours", share=0.5, range_km=250)
-    near, far = (together(shocks, pairs[distance]) for distance in ("near", "far"))
+    root = common_shocks.root(CommonShocks("neighbours", share=0.5, range_km=250))
+    near, far = (together(root, pairs[distance]) for distance in ("near", "far"))
     at_80_km = 0.5 * np.exp(-80 / 250)
     # What all share on average goes with the mean of the year, of near and far alike.
     np.testing.assert_allclose(np.subtract(near, far), [at_80_km, at_80_km, 0], atol=0.07)
@@ -225,7 +228,7 @@ def test_neighbours_share_less_the_further_they_are_apart(pairs: dict[str, Float
 def test_shocks_of_no_share_leave_every_number_as_it_is() -> None:
     default = synthetic.draw(SEED, YEARS)
     alone, shared = (
-        synthetic.draw(SEED, YEARS, shocks=synthetic.CommonShocks("province", part))
+        synthetic.draw(SEED, YEARS, root=common_shocks.root(CommonShocks("province", part)))
         for part in (0, 0.5)
     )
     for name in ("firms", "applications", "grants", "ai_firms", "yearbook"):
@@ -233,7 +236,7 @@ def test_shocks_of_no_share_leave_every_number_as_it_is() -> None:
         np.testing.assert_array_equal(ours, same, err_msg=name)
         assert (ours != other).mean() > 0.2, name
     with pytest.raises(ValueError, match=r"share is 1: it is at least 0 and below 1"):
-        synthetic.draw(SEED, YEARS, shocks=synthetic.CommonShocks("province", 1))
+        common_shocks.root(CommonShocks("province", 1))
 
 
 def numbers(part: Any) -> Floats:
@@ -344,7 +347,7 @@ def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
     delivered = tmp_path / "firm_survival/企业存续_2015.csv"
     delivered.parent.mkdir()
     delivered.write_text("delivered", encoding="utf-8")
-    with pytest.raises(synthetic.NotSyntheticError, match="holds delivered files"):
+    with pytest.raises(LandingError, match="holds delivered files"):
         synthetic.write(tmp_path, 2020, YEARS)
     assert delivered.read_text(encoding="utf-8") == "delivered"
     assert not (tmp_path / "extract_set.yml").exists()

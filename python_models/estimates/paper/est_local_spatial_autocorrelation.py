@@ -11,10 +11,9 @@ def model(dbt, session):
     validation.require(
         dbt.ref("gate_results").df(), dbt.ref("judged_relations").df(), fct_ai_measure=measures
     )
-    names = "name_zh, name_en, province_name_zh, province_name_en"
     tables = spatial.Tables(
         measures=measures.filter("weighting = 'observed' and scope = 'industry'").df(),
-        coordinates=dbt.ref("dim_city").project(f"city_id, {names}, longitude, latitude").df(),
+        coordinates=dbt.ref("dim_city").project("city_id, longitude, latitude").df(),
         weightings=dbt.ref("measure_weightings").df(),
         series=dbt.ref("dim_series").df(),
     )

@@ -6,6 +6,7 @@ import click
 
 from ai_manufacturing.cli.console import FOLDER, command, failing, parse_years
 
+COUNT = click.IntRange(min=0)
 SEED = click.option("--seed", type=int, default=2020, show_default=True, help="Random seed.")
 
 
@@ -21,30 +22,22 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
     """Write a synthetic extract set in a vendor's layout."""
     from ai_manufacturing import settings
     from ai_manufacturing.landing import LandingError
-    from ai_manufacturing.paper import synthetic as synthetic_extracts
+    from ai_manufacturing.paper.synthetic import write
 
     years = years or settings.period()
     if 2015 not in years:
         raise click.BadParameter(
             "the draw is anchored in 2015; name years that hold it.", param_hint="--years"
         )
-    with failing(synthetic_extracts.NotSyntheticError, LandingError, OSError):
-        synthetic_extracts.write(out, seed, years)
+    with failing(LandingError, OSError):
+        write(out, seed, years)
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are not real.")
 
 
 @command(examples=["registers --out build/registers --firms 200000"])
 @click.option("--out", type=FOLDER, required=True, help="Folder to write.")
-@click.option(
-    "--firms", type=click.IntRange(min=0), default=100_000, show_default=True, help="Firms to draw."
-)
-@click.option(
-    "--patents",
-    type=click.IntRange(min=0),
-    default=100_000,
-    show_default=True,
-    help="Patents to draw.",
-)
+@click.option("--firms", type=COUNT, default=100_000, show_default=True, help="Firms to draw.")
+@click.option("--patents", type=COUNT, default=100_000, show_default=True, help="Patents to draw.")
 @SEED
 @click.option(
     "--format",
@@ -56,9 +49,8 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
 def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) -> None:
     """Write synthetic registers of firms and patents, of any size, in bounded memory."""
     from ai_manufacturing.landing import LandingError
-    from ai_manufacturing.paper.synthetic import NotSyntheticError
-    from ai_manufacturing.paper.synthetic import registers as synthetic_registers
+    from ai_manufacturing.paper.synthetic.registers import write
 
-    with failing(NotSyntheticError, LandingError, OSError):
-        synthetic_registers.write(out, firms, patents, seed, file_format)
+    with failing(LandingError, OSError):
+        write(out, firms, patents, seed, file_format)
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")

@@ -1,5 +1,6 @@
 """How concentrated AI firms and patents are, over time, and how far in the east."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -25,10 +26,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         " year"
     )
     return {
-        "shares": [_lines(name, data, text) for name in SHARES if data[name].notna().any()],
-        "gini": _lines("gini", data, text) if data["gini"].notna().any() else None,
+        "shares": [_figure(name, data, text) for name in SHARES if data[name].notna().any()],
+        "gini": _figure("gini", data, text) if data["gini"].notna().any() else None,
         "moran": (
-            _lines("morans_i", moran, text, also=("expected", "p_value")) if len(moran) else None
+            _figure("morans_i", moran, text, also=("expected", "p_value")) if len(moran) else None
         ),
         "local": release.rows(
             "select l.measure, l.year, l.quadrant, count(*) as city_count, string_agg(c.name_en, ',"
@@ -44,65 +45,93 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def _lines(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...] = ()) -> Figure:
+def lines(
+    group: str,
+    y: alt.Y,
+    colours: Mapping[str, str],
+    labels: dict[str, str],
+    tooltip: list[alt.Tooltip],
+    *,
+    label_limit: int,
+    height: int,
+) -> alt.TopLevelMixin:
+    """Return a chart of TABLE over the years: a line for each value of a column that has a colour.
+
+    Parameters
+    ----------
+    group : str
+        Column whose values have a line each.
+    y : alt.Y
+        What is drawn.
+    colours, labels : mapping of str to str
+        Of the values of the column.
+    tooltip : list of alt.Tooltip
+        What stands under the pointer.
+    label_limit, height : int
+        Width of the labels and height of the chart, in pixels.
+    """
+    chart: alt.TopLevelMixin = (
+        alt.Chart(TABLE)
+        .mark_line(point=alt.OverlayMarkDef(size=45))
+        .encode(
+            x=alt.X("year:Q", title=None).axis(format="d", tickMinStep=1),
+            y=y,
+            color=alt.Color(f"{group}:N")
+            .scale(domain=[*colours], range=[*colours.values()])
+            .legend(
+                columns=1,
+                labelExpr=words_for("datum.label", labels),
+                labelLimit=label_limit,
+                title=None,
+            ),
+            tooltip=tooltip,
+        )
+        .properties(width="container", height=height)
+    )
+    return chart
+
+
+def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...] = ()) -> Figure:
     """Draw a figure of the distribution over the years, a line for each measure."""
     shown = data[["measure", "year", name, *also]].dropna()
-    measures = [measure for measure in COLOURS if measure in set(shown["measure"])]
+    delivered = set(shown["measure"])
+    colours = {measure: COLOURS[measure] for measure in COLOURS if measure in delivered}
     digits = ".1%" if name in SHARES else ".3f"
 
     def draw(language: str) -> alt.TopLevelMixin:
-        labels = {measure: text.plain_label(measure, language) for measure in measures}
         axis = alt.Axis(format="%") if name in SHARES else alt.Axis()
-        colours = alt.Scale(domain=measures, range=[COLOURS[measure] for measure in measures])
-        legend = alt.Legend(
-            title=None, labelExpr=words_for("datum.label", labels), columns=1, labelLimit=300
-        )
         others = [(f"{other}:Q", text.plain_label(other, language), ".3f") for other in also]
-        lines: alt.TopLevelMixin = (
-            alt.Chart(TABLE)
-            .mark_line(point=alt.OverlayMarkDef(size=45))
-            .encode(
-                x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1)),
-                y=alt.Y(f"{name}:Q", title=None, axis=axis, scale=alt.Scale(zero=False)),
-                color=alt.Color("measure:N", scale=colours, legend=legend),
-                tooltip=tips(
-                    ("year:Q", text.plain("year", language)),
-                    (f"{name}:Q", text.plain_label(name, language), digits),
-                    *others,
-                ),
-            )
-            .properties(width="container", height=220)
+        return lines(
+            "measure",
+            alt.Y(f"{name}:Q", title=None, axis=axis).scale(zero=False),
+            colours,
+            {measure: text.plain_label(measure, language) for measure in colours},
+            tips(
+                ("year:Q", text.plain("year", language)),
+                (f"{name}:Q", text.plain_label(name, language), digits),
+                *others,
+            ),
+            label_limit=300,
+            height=220,
         )
-        return lines
 
     def describe(language: str) -> str:
         parts = []
-        for measure in measures:
-            line = shown[shown["measure"] == measure].iloc[[0, -1]]
-            (first, last), (start, end) = (
-                line["year"],
-                (format(value, digits) for value in line[name]),
-            )
-            series = text.plain_label(measure, language)
+        for measure in colours:
+            points = shown[shown["measure"] == measure]
+            first, last = points.iloc[0], points.iloc[-1]
             parts.append(
                 text.plain(
                     "alt_line",
                     language,
-                    series=series,
-                    first=first,
-                    last=last,
-                    start=start,
-                    end=end,
+                    series=text.plain_label(measure, language),
+                    first=first["year"],
+                    last=last["year"],
+                    start=format(first[name], digits),
+                    end=format(last[name], digits),
                 )
             )
         return f"{text.plain_label(name, language)}: {'; '.join(parts)}"
 
-    described = [describe(language) for language in LANGUAGES]
-    return figure(
-        name,
-        text.label(name),
-        shown,
-        draw,
-        described,
-        text.both("gini_note") if name == "gini" else "",
-    )
+    note = text.both("gini_note") if name == "gini" else ""
+    return figure(name, text.label(name), shown, draw, [*map(describe, LANGUAGES)], note)

@@ -13,6 +13,8 @@ from ai_manufacturing.text import MARK
 TEMPLATE = Path(__file__).parent / "figure_1.svg"
 WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # of a panel and before it, in pixels
 
+NUMBERS = ("estimate", "conf_low", "conf_high", "printed_estimate")
+
 
 def write(database: Path, path: Path) -> None:
     """Draw the figure of a release or a warehouse as SVG.
@@ -28,20 +30,15 @@ def write(database: Path, path: Path) -> None:
     with duckdb_client.connect(str(database), read_only=True) as connection:
         points = duckdb_client.rows(
             connection,
-            "select f.outcome, f.label_en, f.year, f.is_omitted, f.estimate, f.conf_low,"
-            " f.conf_high, f.printed_estimate, l.substitution from reports.rpt_figure_1 as f left"
-            " join marts.dim_labels as l on l.kind = 'measure' and l.name = f.outcome where"
-            " f.estimate is not null order by f.outcome, f.year",
+            f"select concat(case when l.substitution is not null then '{MARK} ' end, f.label_en) as"
+            " panel, f.year, f.is_omitted, f.estimate, f.conf_low, f.conf_high, f.printed_estimate,"
+            " l.substitution from reports.rpt_figure_1 as f left join marts.dim_labels as l on"
+            " l.kind = 'measure' and l.name = f.outcome where f.estimate is not null order by"
+            " f.outcome, f.year",
         )
     reach = [0.0]
     for point in points:
-        numbers = (
-            point["estimate"],
-            point["conf_low"],
-            point["conf_high"],
-            point["printed_estimate"],
-        )
-        reach += [number for number in numbers if number is not None]
+        reach += [point[name] for name in NUMBERS if point[name] is not None]
     low, high = min(reach), max(reach)
     span = (high - low) or 1.0
     step = 10 ** math.floor(math.log10(span / 2))
@@ -52,28 +49,27 @@ def write(database: Path, path: Path) -> None:
         return f"{TOP + HEIGHT * (high - value) / span:.1f}"
 
     def x(panel: int, year: int) -> str:
-        step = (WIDTH - LEFT) / max(len(years), 1)
+        step = (WIDTH - LEFT) / len(years)
         return f"{LEFT + panel * WIDTH + step * (years.index(year) + 0.5):.1f}"
 
     panels: dict[str, list[dict[str, Any]]] = {}
     for point in points:
-        mark = f"{MARK} " if point["substitution"] else ""
-        panels.setdefault(f"{mark}{point['label_en']}", []).append(point)
+        panels.setdefault(point["panel"], []).append(point)
     substitutions = sorted({point["substitution"] for point in points} - {None})
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=True
     )
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        **{
-            "panels": panels,
-            "years": years,
-            "x": x,
-            "y": y,
-            "origin": origin,
-            "left": LEFT,
-            "top": TOP,
-        },
+        panels=panels,
+        years=years,
+        x=x,
+        y=y,
+        ticks=ticks,
+        origin=origin,
+        left=LEFT,
+        top=TOP,
+        width=WIDTH,
+        height=HEIGHT,
         substitutions=[f"{MARK} {substitution}." for substitution in substitutions],
-        **{"width": WIDTH, "height": HEIGHT, "ticks": ticks},
     )
     path.write_text(text, encoding="utf-8")

@@ -4,18 +4,17 @@ from typing import Any
 
 import altair as alt
 
-from ai_manufacturing.site.charts import BLUE, ORANGE, TABLE, Figure, figure, tips, words_for
+from ai_manufacturing.paper.concentration import lines
+from ai_manufacturing.site.charts import BLUE, ORANGE, figure, tips
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return AI firms against all firms as a figure; none where either was not delivered."""
-    return {"firms": _firms(release, text)}
+    """Return AI firms against all firms as a figure, both 100 in the first year.
 
-
-def _firms(release: Release, text: Catalogue) -> Figure | None:
-    """Draw both as 100 in the first year."""
+    There is none where either was not delivered.
+    """
     data = release.frame(
         # all firms of the country follow from its AI firms and their share: sums may be passed on,
         # cities may not
@@ -28,41 +27,36 @@ def _firms(release: Release, text: Catalogue) -> Figure | None:
         " of_series as (partition by series order by year) order by series, year"
     )
     if data["year"].nunique() < 2:
-        return None
-    series = {"ai_firms": BLUE, "firms": ORANGE}
+        return {"firms": None}
     first, last = data["year"].min(), data["year"].max()
-    ai_times, all_times = (
-        f"{data[(data['series'] == name) & (data['year'] == last)]['index'].iloc[0] / 100:.1f}"
-        for name in series
-    )
-    numbers = {"first": first, "last": last, "ai_times": ai_times, "all_times": all_times}
+    of_last = data[data["year"] == last].set_index("series")["index"] / 100
+    numbers = {
+        "first": first,
+        "last": last,
+        "ai_times": f"{of_last['ai_firms']:.1f}",
+        "all_times": f"{of_last['firms']:.1f}",
+    }
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = {
             "ai_firms": text.plain_label("ai_firms", language),
             "firms": text.plain_label("firm_count", language),
         }
-        legend = alt.Legend(
-            title=None, labelExpr=words_for("datum.label", names), columns=1, labelLimit=340
-        )
-        scale = alt.Scale(domain=[*series], range=[*series.values()])
         index = text.plain("firms_index", language, first=first)
-        lines: alt.TopLevelMixin = (
-            alt.Chart(TABLE)
-            .mark_line(point=alt.OverlayMarkDef(size=45))
-            .encode(
-                x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1)),
-                y=alt.Y("index:Q", title=index),
-                color=alt.Color("series:N", scale=scale, legend=legend),
-                tooltip=tips(
-                    ("year:Q", text.plain("year", language)),
-                    ("count:Q", text.plain("count", language), ",d"),
-                    ("index:Q", index, ".1f"),
-                ),
-            )
-            .properties(width="container", height=230)
+        return lines(
+            "series",
+            alt.Y("index:Q", title=index),
+            {"ai_firms": BLUE, "firms": ORANGE},
+            names,
+            tips(
+                ("year:Q", text.plain("year", language)),
+                ("count:Q", text.plain("count", language), ",d"),
+                ("index:Q", index, ".1f"),
+            ),
+            label_limit=340,
+            height=230,
         )
-        return lines
 
     title, note = (text.both(key, **numbers) for key in ("firms_title", "firms_note"))
-    return figure("firms", title, data, draw, text.words("alt_firms", **numbers), note)
+    described = text.words("alt_firms", **numbers)
+    return {"firms": figure("firms", title, data, draw, described, note)}

@@ -1,7 +1,6 @@
 """AI firms and patents on a map by city and year, their clusters and concentration."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,6 @@ BOUNDARIES = Path(__file__).parent / "boundaries" / "provinces.geojson"
 QUANTITIES = ("measure_count", "per_10k_firms", "m_ai")
 # A city with many among cities with many, and so on; red and blue can be told apart in grey too.
 QUADRANTS = {"HH": "#a3161a", "HL": "#e9a08c", "LH": "#9cc3e6", "LL": BLUE, "NS": "#dfe2e6"}
-SIGNIFICANT = 0.05
-
-Breaks = Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -49,7 +45,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     )
     clusters = release.frame(
         "select measure, year, city_id, round(statistic, 4) as local_morans_i, p_value, quadrant,"
-        f" case when p_value < {SIGNIFICANT} then quadrant else 'NS' end as cluster from"
+        " case when p_value < 0.05 then quadrant else 'NS' end as cluster from"
         " estimates.est_local_spatial_autocorrelation where status = 'estimated' and p_value is"
         " not null order by measure, year, city_id"
     )
@@ -58,12 +54,17 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         " from marts.dim_city order by city_id"
     )
     delivered = sorted(data["measure"].unique())
-    breaks = {name: _breaks(data[data["measure"] == name]) for name in delivered}
     return {
-        "figure": _map(data, cities, breaks, text) if delivered else None,
+        "figure": _map(data, cities, text) if delivered else None,
         "clusters": _clusters(clusters, cities, text) if len(clusters) else None,
         "outlines": in_script(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
-        "missing": _not_delivered(release),
+        # only where a city has a count is the reason another than that none was delivered
+        "missing": release.rows(
+            "select measure, case when city_count > 0 then reason end as reason, case when"
+            " city_count > 0 then reason_zh end as reason_zh, min(year) as first_year, max(year) as"
+            " last_year from estimates.est_spatial_autocorrelation where status = 'not_estimable'"
+            " group by all order by all"
+        ),
         "withheld": release.withheld_from("marts.fct_spatial_distribution"),
         "concentration": concentration.content(release, text),
         "other_classes": (
@@ -72,22 +73,18 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def _breaks(data: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
+def _breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
     """Return the bounds of the classes of each quantity; the paper's are of numbers alone."""
-    return {
-        quantity: {
-            "paper": PAPER_THRESHOLDS if quantity == "measure_count" else _thirds(data, quantity),
-            "thirds": _thirds(data, quantity),
-        }
-        for quantity in QUANTITIES
-    }
-
-
-def _thirds(data: pd.DataFrame, quantity: str) -> tuple[float, float]:
-    """Return where the cities with any fall into thirds in the last year."""
-    newest = data.loc[data["year"] == data["year"].max(), quantity].dropna().astype(float)
-    lower, upper = newest[newest > 0].quantile([1 / 3, 2 / 3], interpolation="lower")
-    return (int(lower), int(upper)) if quantity == "measure_count" else (float(lower), float(upper))
+    newest = rows[rows["year"] == rows["year"].max()]
+    breaks: dict[str, dict[str, tuple[float, float]]] = {}
+    for quantity in QUANTITIES:
+        values = newest[quantity].dropna().astype(float)
+        lower, upper = values[values > 0].quantile([1 / 3, 2 / 3], interpolation="lower")
+        if quantity == "measure_count":
+            breaks[quantity] = {"paper": PAPER_THRESHOLDS, "thirds": (int(lower), int(upper))}
+        else:
+            breaks[quantity] = dict.fromkeys(("paper", "thirds"), (lower, upper))
+    return breaks
 
 
 def class_labels(thresholds: tuple[float, float]) -> list[str]:
@@ -99,50 +96,54 @@ def class_labels(thresholds: tuple[float, float]) -> list[str]:
     return ["0", f"≤ {low}", f"{low}–{high}", f"> {high}"]
 
 
-def _place(language: str, text: Catalogue) -> list[alt.Tooltip]:
-    return tips(
-        (f"name_{language}:N", text.plain("city", language)),
-        (f"province_name_{language}:N", text.plain("province", language)),
-        ("year:Q", text.plain("year", language)),
-    )
-
-
-def _on_outlines(cities: alt.Chart, *params: Any, state: list[str]) -> alt.TopLevelMixin:
+def _on_outlines(
+    circles: alt.Chart,
+    shown: list[tuple[str, ...]],
+    choices: list[Any],
+    language: str,
+    text: Catalogue,
+) -> alt.LayerChart | alt.FacetChart:
+    """Return circles at their cities' places, with what a reader chooses and what it points at."""
     land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(
         fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6
     )
+    cities = circles.encode(
+        longitude="longitude:Q",
+        latitude="latitude:Q",
+        tooltip=tips(
+            (f"name_{language}:N", text.plain("city", language)),
+            (f"province_name_{language}:N", text.plain("province", language)),
+            ("year:Q", text.plain("year", language)),
+            *shown,
+        ),
+    )
     return (
         alt.layer(land, cities)
-        .add_params(*params)
+        .add_params(*choices)
         .project(type="conicEqualArea", parallels=[25, 47], rotate=[-105, 0, 0])
         .properties(
             width="container",
             height=560,
-            usermeta={"aspect": 0.8, "state": {name: name for name in state}},
+            usermeta={"aspect": 0.8, "state": {choice.name: choice.name for choice in choices}},
         )
     )
 
 
-def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalogue) -> Figure:
-    measures = [*breaks]
+def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
     quantities = [name for name in QUANTITIES if data[name].notna().any()]
-    first, last = int(data["year"].min()), int(data["year"].max())
-    # One scale for all years, so that the slider shows growth.
-    most = {
-        name: {
-            quantity: float(rows[quantity].dropna().astype(float).max() or 1)
-            for quantity in quantities
-        }
-        for name, rows in data.groupby("measure")
-    }
-    labels = {
-        name: {
-            quantity: {classes: class_labels(bounds) for classes, bounds in of_classes.items()}
-            for quantity, of_classes in of_quantities.items()
-        }
-        for name, of_quantities in breaks.items()
-    }
-    initial_classes = "thirds" if measures[0] in text.substituted else "paper"
+    first, last = data["year"].min(), data["year"].max()
+    breaks, most = {}, {}
+    labels: dict[str, dict[str, Any]] = {}
+    for measure, rows in data.groupby("measure"):
+        breaks[measure] = _breaks(rows)
+        labels[measure] = {}
+        for quantity, of_quantity in breaks[measure].items():
+            labels[measure][quantity] = {
+                classes: class_labels(bounds) for classes, bounds in of_quantity.items()
+            }
+        # One scale for all years, so that the slider shows growth.
+        most[measure] = rows[quantities].astype(float).max().replace(0, 1).to_dict()
+    measures = [*breaks]
 
     def draw(language: str) -> alt.TopLevelMixin:
         def words(*keys: str) -> list[str]:
@@ -152,7 +153,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
         year, shown, classes, colours, sizes, rank = words(
             "year", "shown", "classes", "count_in_city", "circle_area", "rank"
         )
-        params = [
+        choices = [
             alt.param(
                 name="year",
                 value=last,
@@ -164,12 +165,8 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
                 "classes",
                 ["paper", "thirds"],
                 words("classes_paper", "classes_thirds"),
-                initial_classes,
+                "thirds" if measures[0] in text.substituted else "paper",
                 classes,
-            ),
-            *(
-                alt.param(name=name, value=value)
-                for name, value in (("breaks", breaks), ("most", most))
             ),
         ]
         bounds = "breaks[measure][shown][classes]"
@@ -187,47 +184,40 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
             )
             .mark_circle(stroke="#333", strokeWidth=0.5, fillOpacity=0.55)
             .encode(
-                longitude="longitude:Q",
-                latitude="latitude:Q",
-                color=alt.Color(
-                    "class_:O",
-                    scale=alt.Scale(domain=[*range(len(CLASSES))], range=[*CLASSES]),
-                    legend=alt.Legend(
-                        title=colours,
-                        labelExpr=f"({json.dumps(labels)})[measure][shown][classes][datum.value]",
-                        columns=4,
-                    ),
+                color=alt.Color("class_:O")
+                .scale(domain=[*range(len(CLASSES))], range=[*CLASSES])
+                .legend(
+                    columns=4,
+                    labelExpr=f"({json.dumps(labels)})[measure][shown][classes][datum.value]",
+                    title=colours,
                 ),
-                size=alt.Size(
-                    "value:Q",
-                    scale=alt.Scale(
-                        domainMin=0,
-                        domainMax=alt.ExprRef("most[measure][shown]"),
-                        rangeMin=10,
-                        rangeMax=alt.ExprRef("min(900, max(250, width))"),
-                    ),
-                    legend=alt.Legend(
-                        title=sizes,
-                        symbolFillColor="#fff",
-                        symbolStrokeColor="#333",
-                        tickCount=3,
-                        orient="bottom",  # beside the other legend there is no room on a phone
-                    ),
+                size=alt.Size("value:Q")
+                .scale(
+                    domainMax=alt.ExprRef("most[measure][shown]"),
+                    domainMin=0,
+                    rangeMax=alt.ExprRef("min(900, max(250, width))"),
+                    rangeMin=10,
+                )
+                .legend(
+                    orient="bottom",  # beside the other legend there is no room on a phone
+                    symbolFillColor="#fff",
+                    symbolStrokeColor="#333",
+                    tickCount=3,
+                    title=sizes,
                 ),
                 order=alt.Order("value:Q", sort="descending"),
-                tooltip=[
-                    *_place(language, text),
-                    *tips(
-                        *(
-                            (f"{name}:Q", words, ",.6~g")
-                            for name, words in zip(quantities, shown_names, strict=True)
-                        )
-                    ),
-                    *tips(("national_rank:Q", rank)),
-                ],
             )
         )
-        return _on_outlines(circles, *params, state=["year", "measure", "shown", "classes"])
+        numbers = [
+            (f"{name}:Q", title, ",.6~g")
+            for name, title in zip(quantities, shown_names, strict=True)
+        ]
+        chart = _on_outlines(
+            circles, [*numbers, ("national_rank:Q", rank)], choices, language, text
+        )
+        return chart.add_params(
+            alt.param(name="breaks", value=breaks), alt.param(name="most", value=most)
+        )
 
     newest = data[(data["year"] == last) & (data["measure"] == measures[0])]
     top = newest.iloc[0]
@@ -239,7 +229,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
             year=last,
             city=places.set_index("city_id").loc[top["city_id"], f"name_{language}"],
             count=top["measure_count"],
-            none=int((newest["measure_count"] == 0).sum()),
+            none=(newest["measure_count"] == 0).sum(),
             cities=len(newest),
         )
         for language in LANGUAGES
@@ -255,14 +245,13 @@ def _measure(name: str, measures: list[str], language: str, text: Catalogue) -> 
 
 def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
     measures, years = (sorted(data[name].unique()) for name in ("measure", "year"))
-    years = [int(year) for year in years]
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = {name: text.plain(f"cluster_{name}", language) for name in QUADRANTS}
         year = select(
             "cluster_year",
             years,
-            [str(one) for one in years],
+            [*map(str, years)],
             years[-1],
             text.plain("year", language),
         )
@@ -273,31 +262,22 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
             .transform_calculate(name=f"{label}cluster]")
             .mark_circle(stroke="#333", strokeWidth=0.3, opacity=0.95, size=70)
             .encode(
-                longitude="longitude:Q",
-                latitude="latitude:Q",
-                color=alt.Color(
-                    "cluster:N",
-                    scale=alt.Scale(domain=[*QUADRANTS], range=[*QUADRANTS.values()]),
-                    legend=alt.Legend(
-                        title=None, labelExpr=f"{label}value]", columns=1, labelLimit=320
-                    ),
-                ),
+                color=alt.Color("cluster:N")
+                .scale(domain=[*QUADRANTS], range=[*QUADRANTS.values()])
+                .legend(columns=1, labelExpr=f"{label}value]", labelLimit=320, title=None),
                 order=alt.Order("cluster:N", sort="descending"),
-                tooltip=[
-                    *_place(language, text),
-                    *tips(
-                        ("name:N", text.plain("cluster", language)),
-                        ("local_morans_i:Q", text.plain("local_morans_i", language), ".3f"),
-                        ("p_value:Q", text.plain_label("p_value", language), ".3f"),
-                    ),
-                ],
             )
         )
+        shown = [
+            ("name:N", text.plain("cluster", language)),
+            ("local_morans_i:Q", text.plain("local_morans_i", language), ".3f"),
+            ("p_value:Q", text.plain_label("p_value", language), ".3f"),
+        ]
         measure = _measure("cluster_measure", measures, language, text)
-        return _on_outlines(circles, year, measure, state=["cluster_year", "cluster_measure"])
+        return _on_outlines(circles, shown, [year, measure], language, text)
 
     newest = data[(data["year"] == years[-1]) & (data["measure"] == measures[0])]
-    counts = {name.lower(): int((newest["cluster"] == name).sum()) for name in QUADRANTS}
+    counts = {name.lower(): (newest["cluster"] == name).sum() for name in QUADRANTS}
     described = [
         text.plain(
             "alt_clusters",
@@ -311,17 +291,4 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
     note = text.both("clusters_note")
     return figure(
         "clusters", text.both("clusters_title"), data, draw, described, note, shared=places
-    )
-
-
-def _not_delivered(release: Release) -> list[dict[str, Any]]:
-    """Return the measures and years without an estimate, with the reason.
-
-    Only those of which a city has a count have one.
-    """
-    return release.rows(
-        "select measure, case when city_count > 0 then reason end as reason, case when city_count >"
-        " 0 then reason_zh end as reason_zh, min(year) as first_year, max(year) as last_year from"
-        " estimates.est_spatial_autocorrelation where status = 'not_estimable' group by all order"
-        " by all"
     )

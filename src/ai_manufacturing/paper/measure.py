@@ -15,18 +15,16 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "select * from reports.rpt_source_agreement order by series, scope, first_provider,"
         f" second_provider, {ORDER}"
     )
+    last_of_measure = {
+        row["measure"]: row for row in test if row["fixed_ratio_estimate"] is not None
+    }
+    of_all_cities = [row for row in agreement if row["grouping"] == "all"]
     return {
         "fixed_ratio": test,
-        "compared": list(
-            {
-                row["measure"]: row for row in test if row["fixed_ratio_estimate"] is not None
-            }.values()
-        ),
-        "agreement": [row for row in agreement if row["year"] is None and row["grouping"] == "all"],
-        "by_group": [row for row in agreement if row["year"] is None and row["grouping"] != "all"],
-        "by_year": [
-            row for row in agreement if row["year"] is not None and row["grouping"] == "all"
-        ],
+        "compared": [*last_of_measure.values()],
+        "agreement": [row for row in of_all_cities if row["year"] is None],
+        "by_group": [row for row in agreement if row["grouping"] != "all" and row["year"] is None],
+        "by_year": [row for row in of_all_cities if row["year"] is not None],
         "reliability": release.rows(
             "select * from reports.rpt_measure_reliability where year is null "
             f"order by measure, scope, first_provider, second_provider, transform, {ORDER}"

@@ -1,6 +1,6 @@
 """Spatial autocorrelation: whether cities with many AI firms lie beside others with many."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -55,28 +55,26 @@ class LocalMoran(NamedTuple):
 
     Attributes
     ----------
-    statistics : ndarray, shape (n,)
+    statistic : ndarray, shape (n,)
         I_i = (n - 1) z_i (Wz)_i / z'z. Their mean times n / (n - 1) is the global I.
-    quadrants : list of str, length n
+    quadrant : list of str, length n
         The city itself, then its neighbours: HH, LL, HL or LH, high is above the mean.
-    p_values : ndarray, shape (n,)
+    p_value : ndarray, shape (n,)
         Two-sided, from permutations of the other cities; not corrected for n tests.
     """
 
-    statistics: Floats
-    quadrants: list[str]
-    p_values: Floats
+    statistic: Floats
+    quadrant: list[str]
+    p_value: Floats
 
 
-def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> csr_array:
+def nearest_neighbours(cities: pd.DataFrame) -> csr_array:
     """Join each city to those nearest on the great circle, by equal weights that sum to one.
 
     Parameters
     ----------
     cities : DataFrame
         longitude and latitude in degrees; one row per city.
-    count : int
-        Neighbours of each city.
 
     Returns
     -------
@@ -96,19 +94,18 @@ def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> csr_arr
     points = np.column_stack(
         [across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)]
     )
-    _, nearest = cKDTree(points).query(points, k=count + 1)
+    _, nearest = cKDTree(points).query(points, k=NEIGHBOURS + 1)
     others = nearest != np.arange(len(points))[:, np.newaxis]
-    others[others.all(axis=1), -1] = (
-        False  # among cities at one place, a city need not be the nearest to itself
-    )
-    size = len(points) * count
+    # among cities at one place, a city need not be the nearest to itself
+    others[others.all(axis=1), -1] = False
+    size = len(points) * NEIGHBOURS
     return csr_array(
-        (np.full(size, 1 / count), nearest[others], np.arange(0, size + 1, count)),
+        (np.full(size, 1 / NEIGHBOURS), nearest[others], np.arange(0, size + 1, NEIGHBOURS)),
         shape=(len(points), len(points)),
     )
 
 
-def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> GlobalMoran:
+def global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
     """Test whether neighbours are more alike than chance, over all cities.
 
     Parameters
@@ -117,8 +114,6 @@ def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Glo
         One value per city, in the order of the weights.
     weights : csr_array, shape (n, n)
         Row-standardised.
-    seed : int
-        Seed of the random rearrangements of the values over the cities.
 
     Returns
     -------
@@ -139,23 +134,23 @@ def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Glo
     variation = (deviations * deviations).sum()
     scale = len(values) / weights.sum()
     statistic = scale * (deviations * (weights @ deviations)).sum() / variation
-    stream = np.random.RandomState(seed)
+    stream = np.random.RandomState(SEED)
     draws = np.column_stack([stream.permutation(deviations) for _ in range(PERMUTATIONS)])
     simulated = scale * np.einsum("nd,nd->d", draws, weights @ draws) / variation
     return GlobalMoran(
         statistic=float(statistic),
         expected=-1 / (len(values) - 1),
         z_score=float((statistic - simulated.mean()) / simulated.std()),
-        p_value=float(_two_sided(np.array([statistic]), simulated[:, np.newaxis])[0]),
+        p_value=_two_sided(np.array([statistic]), simulated[:, np.newaxis]).item(),
     )
 
 
-def local_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> LocalMoran:
+def local_moran(values: Floats, weights: csr_array) -> LocalMoran:
     """Find the cities that are like or unlike their neighbours.
 
     Parameters
     ----------
-    values, weights, seed
+    values, weights
         As in global_moran.
 
     Returns
@@ -178,7 +173,7 @@ def local_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Loca
     variation = (deviations * deviations).sum()
     statistics = (len(values) - 1) * deviations * lags / variation
     neighbour_counts = np.diff(weights.indptr)
-    stream = np.random.RandomState(seed)
+    stream = np.random.RandomState(SEED)
     # a draw is of places among the other cities, the same ones for each city
     draws = np.array(
         [
@@ -188,17 +183,17 @@ def local_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Loca
     )
     simulated = np.empty((PERMUTATIONS, len(values)))
     for city, neighbour_count in enumerate(neighbour_counts):
-        of_city = weights.data[weights.indptr[city] : weights.indptr[city + 1]]
         others = np.delete(deviations, city)
-        simulated[:, city] = deviations[city] * (others[draws[:, :neighbour_count]] @ of_city)
+        neighbours = others[draws[:, :neighbour_count]]
+        simulated[:, city] = deviations[city] * (neighbours @ weights[[city]].data)
     simulated *= (len(values) - 1) / variation
     return LocalMoran(
-        statistics=statistics,
-        quadrants=[
+        statistic=statistics,
+        quadrant=[
             "".join("H" if value > 0 else "L" for value in pair)
             for pair in zip(deviations, lags, strict=True)
         ],
-        p_values=_two_sided(statistics, simulated),
+        p_value=_two_sided(statistics, simulated),
     )
 
 
@@ -210,7 +205,7 @@ class Tables(NamedTuple):
     measures : DataFrame
         marts.fct_ai_measure, weighting observed, scope industry.
     coordinates : DataFrame
-        city_id, longitude and latitude of marts.dim_city; for local_autocorrelation the names too.
+        city_id, longitude and latitude of marts.dim_city.
     weightings : DataFrame
         seeds.measure_weightings, for the series behind a measure.
     series : DataFrame
@@ -236,13 +231,11 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
         One row per measure and year, in the columns of est_spatial_autocorrelation. What cannot be
         estimated is a row with status not_estimable and the reason.
     """
-
-    def rows(
-        city_ids: Sequence[str], values: Floats, weights: csr_array
-    ) -> Iterable[dict[str, Any]]:
-        return [global_moran(values, weights)._asdict()]
-
-    return _per_year(tables, rows, "est_spatial_autocorrelation")
+    return _per_year(
+        tables,
+        lambda cities, values, weights: [global_moran(values, weights)._asdict()],
+        "est_spatial_autocorrelation",
+    )
 
 
 def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
@@ -263,86 +256,61 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
         year that cannot be estimated is one row without a city, with status not_estimable and the
         reason.
     """
-    names = (
-        tables.coordinates.drop(columns=["longitude", "latitude"])
-        .set_index("city_id")
-        .to_dict("index")
-    )
-
-    def rows(
-        city_ids: Sequence[str], values: Floats, weights: csr_array
-    ) -> Iterable[dict[str, Any]]:
-        moran = local_moran(values, weights)
-        return (
-            {
-                "city_id": city_id,
-                **names[city_id],
-                "statistic": statistic,
-                "quadrant": quadrant,
-                "p_value": p_value,
-            }
-            for city_id, statistic, quadrant, p_value in zip(
-                city_ids, moran.statistics, moran.quadrants, moran.p_values, strict=True
-            )
-        )
-
     years = tables.measures["year"]
     measures = tables.measures[years.isin([years.min(), event_year, years.max()])]
-    return _per_year(tables._replace(measures=measures), rows, "est_local_spatial_autocorrelation")
+    return _per_year(
+        tables._replace(measures=measures),
+        lambda cities, values, weights: cities.assign(
+            **local_moran(values, weights)._asdict()
+        ).to_dict("records"),
+        "est_local_spatial_autocorrelation",
+    )
 
 
 def _per_year(
     tables: Tables,
-    rows: Callable[[Sequence[str], Floats, csr_array], Iterable[dict[str, Any]]],
+    rows: Callable[[pd.DataFrame, Floats, csr_array], list[dict[str, Any]]],
     model: str,
 ) -> pa.Table:
     """Stack the rows of each measure and year, or the reason why there are none."""
     measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
     located = measures.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
     observed = tables.weightings[tables.weightings["weighting"] == "observed"]
-    series_of = dict(zip(observed["measure"], observed["base_series"], strict=True))
+    series_of = observed.set_index("measure")["base_series"]
     in_scope = tables.series[tables.series["scope"] == "industry"]
     substitution_of = {
-        row.series: Sentence(row.substitution, row.substitution_zh) for row in in_scope.itertuples()
+        row.series: Sentence(row.substitution, row.substitution_zh)
+        for row in in_scope.dropna(subset="substitution").itertuples()
     }
-    weights: dict[tuple[str, ...], csr_array] = {}  # most years have the same cities
 
-    def estimated(complete: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
-        _check_delivered(complete, series, year)
-        values = np.log1p(numbers_in(complete, "measure_count"))
+    def estimated(cities: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
+        if cities.empty:
+            raise NotEstimable("not_delivered_in", series=f"{series} (industry)", year=year)
+        values = np.log1p(numbers_in(cities, "measure_count"))
         _check(values)
-        city_ids = tuple(complete["city_id"])
-        if city_ids not in weights:
-            weights[city_ids] = nearest_neighbours(complete)
-        return [*rows(city_ids, values, weights[city_ids])]
+        return rows(cities, values, nearest_neighbours(cities))
 
     table: list[dict[str, Any]] = []
     for (extract_set, measure, year), cells in located.groupby(["extract_set", "measure", "year"]):
-        complete = cells[cells["measure_count"].notna()]
-        substitution = substitution_of.get(series_of[measure], NOTHING)
+        cities = cells.dropna(subset="measure_count")
         common = {
             "measure": measure,
             "year": year,
-            "city_count": len(complete),
-            "substitutions": substitution if isinstance(substitution.en, str) else NOTHING,
+            "city_count": len(cities),
+            "substitutions": substitution_of.get(series_of[measure], NOTHING),
             "extract_set": extract_set,
         }
-        estimates = attempted(partial(estimated, complete, series_of[measure], year))
+        estimates = attempted(partial(estimated, cities, series_of[measure], year))
         if isinstance(estimates, Sentence):
             table.append(in_columns({**common, "status": "not_estimable", "reason": estimates}))
-            continue
-        design = {
-            "permutation_count": PERMUTATIONS,
-            "neighbour_count": NEIGHBOURS,
-            "status": "estimated",
-        }
-        table.extend(in_columns({**common, **estimate, **design}) for estimate in estimates)
+        else:
+            common |= {
+                "permutation_count": PERMUTATIONS,
+                "neighbour_count": NEIGHBOURS,
+                "status": "estimated",
+            }
+            table += [in_columns({**estimate, **common}) for estimate in estimates]
     return contracts.table(model, table)
-
-
-def _check_delivered(complete: pd.DataFrame, series: str, year: int) -> None:
-    if complete.empty:
-        raise NotEstimable("not_delivered_in", series=f"{series} (industry)", year=year)
 
 
 def _check(values: Floats) -> None:

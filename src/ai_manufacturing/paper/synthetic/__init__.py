@@ -1,13 +1,11 @@
 """The synthetic sample: a vendor's delivery with known parameters and invented numbers.
 
-`truth` holds the true parameters, `shocks` what units may share, `panel` draws the city-years from
-them, `files` splits the city-years over industries and writes them. What the paper prints and no
-draw of this kind can give is listed in `truth`.
+`truth` holds the true parameters, `panel` draws the city-years from them, `files` splits the
+city-years over industries and writes them. What the paper prints and no draw of this kind can give
+is listed in `truth`.
 """
 
-from ai_manufacturing.paper.synthetic.files import NotSyntheticError, write
+from ai_manufacturing.paper.synthetic.files import write
 from ai_manufacturing.paper.synthetic.panel import CityYears, draw
-from ai_manufacturing.paper.synthetic.shocks import CommonShocks
-from ai_manufacturing.paper.synthetic.truth import TRUTH, Truth
 
-__all__ = ["TRUTH", "CityYears", "CommonShocks", "NotSyntheticError", "Truth", "draw", "write"]
+__all__ = ["CityYears", "draw", "write"]

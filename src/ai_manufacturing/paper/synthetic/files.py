@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import yaml
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ai_manufacturing.landing import extract_set
+from ai_manufacturing.landing import LandingError, extract_set
 from ai_manufacturing.paper.synthetic.counts import Flows, Patents, draw_flows
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.paper.synthetic.panel import CityYears, draw
@@ -46,7 +47,7 @@ PATENT_DIVISIONS = (
     "44",
     "48",
 )
-OUTSIDE_PATENT_DIVISIONS = ("65",)
+OUTSIDE_PATENT_DIVISION = "65"
 # Relative weights; a division that is not named has weight 1 among all firms and patents, 0 among
 # AI firms and patents.
 FIRM_WEIGHTS = {
@@ -69,13 +70,22 @@ AI_WEIGHTS = {
 }
 PATENT_WEIGHTS = {"39": 8, "38": 7, "35": 6, "34": 5, "26": 5, "40": 4, "36": 4}
 
-PATENT_TYPES = ("发明", "实用新型", "外观设计")
-# Utility models and designs per invention, and how much rarer AI is among them.
-PATENTS_PER_INVENTION = {"实用新型": 1.8, "外观设计": 0.5}
-AI_RELATIVE_SHARE = {"实用新型": 0.4, "外观设计": 0.1}
+# Inventions, which the panel has; utility models and designs: how many there are per invention, and
+# how much rarer AI is among them.
+PATENT_TYPES: dict[str, tuple[float, ...]] = {
+    "发明": (),
+    "实用新型": (1.8, 0.4),
+    "外观设计": (0.5, 0.1),
+}
 
-FIRM_HEADERS = ("企业存续数", "企业新设数", "企业注销数")
-AI_FIRM_HEADERS = ("人工智能企业存续数", "人工智能企业新设数", "人工智能企业注销数")
+FIRM_HEADERS = (
+    "企业存续数",
+    "企业新设数",
+    "企业注销数",
+    "人工智能企业存续数",
+    "人工智能企业新设数",
+    "人工智能企业注销数",
+)
 PATENT_HEADERS = ("专利申请数", "专利授权数", "人工智能专利申请数", "人工智能专利授权数")
 YEARBOOK_HEADERS = {
     "gdp_100m_cny": "地区生产总值(亿元)",
@@ -97,16 +107,29 @@ YEARBOOK_HEADERS = {
 }
 
 
-class NotSyntheticError(Exception):
-    """A folder that a synthetic set must not be written into."""
-
-
 def refuse_delivered(out: Path) -> None:
-    """Raise NotSyntheticError if a folder holds files and is not a synthetic extract set."""
+    """Raise LandingError if a folder holds files and is not a synthetic extract set."""
     if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
-        raise NotSyntheticError(
+        raise LandingError(
             f"{out} holds delivered files. Nothing was written; choose an empty folder."
         )
+
+
+def describe(
+    out: Path, name: str, seed: int, period: dict[str, Any], truth: dict[str, Any]
+) -> None:
+    """Write the description of a synthetic extract set, beside its files."""
+    description = {
+        "name": name,
+        "kind": "synthetic",
+        **period,
+        "seed": seed,
+        "notice": NOTICE,
+        "mark": SYNTHETIC_MARK,
+        **truth,
+    }
+    text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False, width=1000)
+    (out / "extract_set.yml").write_text(text, encoding="utf-8")
 
 
 def write(out: Path, seed: int, period: range) -> None:
@@ -123,45 +146,23 @@ def write(out: Path, seed: int, period: range) -> None:
 
     Raises
     ------
-    NotSyntheticError
+    LandingError
         If the folder holds files and is not a synthetic extract set: delivered files are not
         overwritten.
     """
     refuse_delivered(out)
     panel = draw(seed, period)
-    firm_rng, patent_rng = (np.random.default_rng([seed, part]) for part in (10, 11))
-    out.mkdir(parents=True, exist_ok=True)
-    _write_firm_survival(out / "firm_survival", firm_rng, panel)
-    _write_patents(out / "patents", patent_rng, panel)
-    _write_city_yearbook(out / "city_yearbook", panel)
+    _write_firm_survival(out, np.random.default_rng([seed, 10]), panel)
+    _write_patents(out, np.random.default_rng([seed, 11]), panel)
+    _write_city_yearbook(out, panel)
     base_year = variables()["base_year"]
-    description = {
-        "name": "sample",
-        "kind": "synthetic",
-        "period": {
-            "first_year": period[0],
-            "last_year": period[-1],
-            # the draw is anchored in its last year where the project's base year is none of its
-            # years
-            "base_year": base_year if base_year in period else period[-1],
-        },
-        "seed": seed,
-        "notice": NOTICE,
-        "mark": SYNTHETIC_MARK,
-        "true_parameters": flat(),
+    years = {
+        "first_year": period[0],
+        "last_year": period[-1],
+        # the draw is anchored in its last year where the project's base year is none of its years
+        "base_year": base_year if base_year in period else period[-1],
     }
-    text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False, width=1000)
-    (out / "extract_set.yml").write_text(text, encoding="utf-8")
-
-
-def industries() -> pd.DataFrame:
-    """Return the divisions of the sample in order of code.
-
-    Sections B to E, then those outside the scope.
-    """
-    seed = pd.read_csv(project_root() / "seeds" / "industries.csv", dtype="str")
-    chosen = seed["section"].isin(SCOPE_SECTIONS) | seed["industry_code"].isin(OUTSIDE_DIVISIONS)
-    return seed[chosen].sort_values("industry_code", ignore_index=True)
+    describe(out, "sample", seed, {"period": years}, {"true_parameters": flat()})
 
 
 def split(total: Integers, shares: Floats) -> Integers:
@@ -178,7 +179,7 @@ def split(total: Integers, shares: Floats) -> Integers:
     return np.diff(edges, axis=1, prepend=0)
 
 
-def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Flows:
+def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Integers:
     """Give every firm a division, so that stock and flow add up within each division too.
 
     The firms of a unit leave in the order in which they came.
@@ -194,8 +195,8 @@ def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Flows:
 
     Returns
     -------
-    Flows
-        Units by divisions by years.
+    NDArray[np.int64]
+        Stocks, entries and exits; 3 by units by divisions by years.
     """
     (unit_count, year_count), division_count = flows.stock.shape, len(weights)
     before_first = flows.stock[:, :1] - flows.entries[:, :1] + flows.exits[:, :1]
@@ -212,141 +213,120 @@ def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Flows:
 
     arrived, departed = tabulate(arrivals), tabulate(departures)
     entries, exits = arrived[:, :, 1:], departed[:, :, :-1]
-    return Flows(arrived[:, :, :1] + np.cumsum(entries - exits, axis=2), entries, exits)
+    return np.stack([arrived[:, :, :1] + np.cumsum(entries - exits, axis=2), entries, exits])
 
 
-def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Flows:
+def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Integers:
     """Split stocks over divisions and draw exits; entries are what is left."""
     shares = weights * np.exp(0.5 * rng.standard_normal((len(stock), len(weights))))
     before_first = np.rint(0.93 * stock[:, :1]).astype(np.int64)
     cells = split(np.hstack([before_first, stock]), shares)
     before, after = cells[:, :, :-1], cells[:, :, 1:]
     exits = np.maximum(rng.poisson(0.06 * before), before - after)
-    return Flows(after, after - before + exits, exits)
+    return np.stack([after, after - before + exits, exits])
 
 
-def _write_firm_survival(folder: Path, rng: Generator, panel: CityYears) -> None:
-    table = industries()
+def _write_firm_survival(out: Path, rng: Generator, panel: CityYears) -> None:
+    seed = pd.read_csv(project_root() / "seeds" / "industries.csv", dtype="str")
+    chosen = seed["section"].isin(SCOPE_SECTIONS) | seed["industry_code"].isin(OUTSIDE_DIVISIONS)
+    table = seed[chosen].sort_values("industry_code")
     codes = table["industry_code"]
     outside = codes.isin(OUTSIDE_DIVISIONS).to_numpy()
     firm_weights = _weights(codes, FIRM_WEIGHTS, 1)
     ai_weights = np.where(outside, 1.0, _weights(codes, AI_WEIGHTS, 0))
 
     last_outside_ai = rng.poisson(4.0 * panel.ai_firms.stock[:, -1] + 1e-4 * panel.firms[:, -1])
-    outside_ai = draw_flows(
-        rng, last_outside_ai, np.full(panel.firms.shape, 0.22), np.full(panel.firms.shape, 0.05)
-    )
-    outside_others = np.rint(0.09 * panel.firms).astype(np.int64)
-    inside_others = panel.firms - panel.ai_firms.stock
+    everywhere = np.ones(panel.firms.shape)
+    outside_ai = draw_flows(rng, last_outside_ai, 0.22 * everywhere, 0.05 * everywhere)
 
-    shape = (len(panel.firms), len(codes), len(panel.years))
-    counts = {name: np.zeros(shape, dtype=np.int64) for name in (*FIRM_HEADERS, *AI_FIRM_HEADERS)}
+    # Headers by units by divisions by years.
+    counts = np.zeros((6, len(panel.firms), len(codes), len(panel.years)), dtype=np.int64)
     for part, ai_flows, others in (
-        (~outside, panel.ai_firms, inside_others),
-        (outside, outside_ai, outside_others),
+        (~outside, panel.ai_firms, panel.firms - panel.ai_firms.stock),
+        (outside, outside_ai, np.rint(0.09 * panel.firms).astype(np.int64)),
     ):
         ai = spread_flows(rng, ai_flows, ai_weights[part])
         other = _spread_other_firms(rng, others, firm_weights[part])
-        for name, ai_name, field in zip(
-            FIRM_HEADERS, AI_FIRM_HEADERS, ("stock", "entries", "exits"), strict=True
-        ):
-            counts[ai_name][:, part] = getattr(ai, field)
-            counts[name][:, part] = getattr(ai, field) + getattr(other, field)
-
-    folder.mkdir(exist_ok=True)
-    for index, year in enumerate(panel.years.tolist()):
-        values = {name: cells[:, :, index] for name, cells in counts.items()}
-        unit, division = np.nonzero(np.any(list(values.values()), axis=0))
-        columns = {
-            **_unit_columns(unit),
-            "行业代码": _taken(codes, division),
-            "行业名称": _taken(table["industry_name_zh"], division),
-            "年份": np.full(len(unit), year),
-            **{name: cells[unit, division] for name, cells in values.items()},
-        }
-        _write_csv(folder / f"企业存续_{year}.csv", columns)
+        counts[:, :, part] = np.concatenate([ai + other, ai])
+    labels = pd.DataFrame({"行业代码": codes, "行业名称": table["industry_name_zh"]})
+    _write_counts(out / "firm_survival/企业存续", panel.years, labels, FIRM_HEADERS, counts)
 
 
-def _write_patents(folder: Path, rng: Generator, panel: CityYears) -> None:
-    codes = pd.Series([*PATENT_DIVISIONS, *OUTSIDE_PATENT_DIVISIONS])
-    outside = codes.isin(OUTSIDE_PATENT_DIVISIONS).to_numpy()
+def _write_patents(out: Path, rng: Generator, panel: CityYears) -> None:
+    codes = pd.Series([*PATENT_DIVISIONS, OUTSIDE_PATENT_DIVISION])
     shares = _weights(codes, PATENT_WEIGHTS, 1) * np.exp(
         0.9 * rng.standard_normal((len(panel.firms), len(codes)))
     )
-    ai_shares = _weights(codes, AI_WEIGHTS, 0)[~outside]
-    ai_shares /= ai_shares.sum()
+    ai_weights = _weights(codes[:-1], AI_WEIGHTS, 0)
+    ai_shares = ai_weights / ai_weights.sum()
 
-    # Units by divisions by types by years.
-    shape = (len(panel.firms), len(codes), len(PATENT_TYPES), len(panel.years))
-    counts = {name: np.zeros(shape, dtype=np.int64) for name in PATENT_HEADERS}
-    for at, kind in enumerate(PATENT_TYPES):
-        for name, inventions in (("专利申请数", panel.applications), ("专利授权数", panel.grants)):
-            patents = _patents_of_type(rng, kind, inventions)
-            ai, other = np.zeros(
-                (2, len(panel.firms), len(codes), len(panel.years)), dtype=np.int64
-            )
-            ai[:, ~outside] = rng.multinomial(patents.ai, ai_shares).transpose(0, 2, 1)
-            ai[:, outside] = rng.poisson(3.0 * patents.ai)[:, None]
-            other[:, ~outside] = split(patents.total - patents.ai, shares[:, ~outside])
-            other[:, outside] = np.rint(0.2 * patents.total).astype(np.int64)[:, None]
-            counts[f"人工智能{name}"][:, :, at] = ai
-            counts[name][:, :, at] = ai + other
-
-    folder.mkdir(exist_ok=True)
-    for index, year in enumerate(panel.years.tolist()):
-        values = {name: cells[..., index] for name, cells in counts.items()}
-        unit, division, place = np.nonzero(np.any(list(values.values()), axis=0))
-        columns = {
-            **_unit_columns(unit),
-            "行业代码": _taken(codes, division),
-            "年份": np.full(len(unit), year),
-            "专利类型": _taken(pd.Series(PATENT_TYPES), place),
-            **{name: cells[unit, division, place] for name, cells in values.items()},
-        }
-        _write_csv(folder / f"专利_{year}.csv", columns)
-
-
-def _patents_of_type(rng: Generator, kind: str, inventions: Patents) -> Patents:
-    """Return the patents of a type; those of other types follow the panel's inventions."""
-    if kind == "发明":
-        return inventions
-    relative = PATENTS_PER_INVENTION[kind] * np.exp(
-        0.2 * rng.standard_normal(inventions.total.shape)
+    # Headers by units by divisions by types by years.
+    counts = np.zeros(
+        (4, len(panel.firms), len(codes), len(PATENT_TYPES), len(panel.years)), dtype=np.int64
     )
+    for at, relative in enumerate(PATENT_TYPES.values()):
+        for header, inventions in enumerate((panel.applications, panel.grants)):
+            patents = _patents_beside(rng, inventions, *relative) if relative else inventions
+            ai, total = counts[header + 2, :, :, at], counts[header, :, :, at]
+            ai[:, :-1] = rng.multinomial(patents.ai, ai_shares).transpose(0, 2, 1)
+            ai[:, -1] = rng.poisson(3.0 * patents.ai)
+            total[:, :-1] = split(patents.total - patents.ai, shares[:, :-1])
+            total[:, -1] = np.rint(0.2 * patents.total)
+            total += ai
+    labels = pd.MultiIndex.from_product(
+        [codes, [0], PATENT_TYPES], names=["行业代码", "年份", "专利类型"]
+    ).to_frame()
+    cells = counts.reshape(4, len(panel.firms), -1, len(panel.years))
+    _write_counts(out / "patents/专利", panel.years, labels, PATENT_HEADERS, cells)
+
+
+def _patents_beside(
+    rng: Generator, inventions: Patents, per_invention: float, ai_share: float
+) -> Patents:
+    """Draw the patents of another type, which follow the inventions."""
+    relative = per_invention * np.exp(0.2 * rng.standard_normal(inventions.total.shape))
     total = np.rint(inventions.total * relative).astype(np.int64)
-    ai = rng.poisson(inventions.ai * relative * AI_RELATIVE_SHARE[kind])
+    ai = rng.poisson(inventions.ai * relative * ai_share)
     return Patents(total, np.minimum(ai, total))
 
 
-def _write_city_yearbook(folder: Path, panel: CityYears) -> None:
+def _write_counts(
+    path: Path, years: Integers, labels: pd.DataFrame, headers: tuple[str, ...], counts: Integers
+) -> None:
+    """Write the cells that have a count, a file for each year.
+
+    Parameters
+    ----------
+    path : Path
+        Of the files, without year and ending.
+    years : NDArray[np.int64]
+        Statistical years.
+    labels : DataFrame
+        Of the parts of a unit. The column 年份 is filled in where it stands, or comes last.
+    headers : tuple of str
+        Of the counts.
+    counts : NDArray[np.int64]
+        Headers by units by parts by years.
+    """
+    for index, year in enumerate(years.tolist()):
+        cells = counts[..., index]
+        unit, part = np.nonzero(cells.any(axis=0))
+        values = dict(zip(headers, cells[:, unit, part], strict=True))
+        _write_csv(path, year, unit, {**labels.assign(年份=year).iloc[part], **values})
+
+
+def _write_city_yearbook(out: Path, panel: CityYears) -> None:
     unit = np.flatnonzero(panel.in_yearbook)
-    folder.mkdir(exist_ok=True)
     for index, year in enumerate(panel.years.tolist()):
         columns = {
-            **_unit_columns(unit),
-            "省份": _taken(units()["province_name_zh"], unit),
+            "省份": units()["province_name_zh"].iloc[unit],
             "年份": np.full(len(unit), year),
-            **{
-                header: _printed(panel.yearbook[name][unit, index], DIGITS.get(name, 2))
-                for name, header in YEARBOOK_HEADERS.items()
-            },
         }
-        _write_csv(folder / f"城市统计年鉴_{year}.csv", columns)
-
-
-def _printed(values: Floats, digits: int) -> pa.Array:
-    """Return numbers as a yearbook prints them, missing ones as null."""
-    return pa.array(
-        [None if np.isnan(value) else f"{value:.{digits}f}" for value in values.tolist()],
-        pa.string(),
-    )
-
-
-def _unit_columns(unit: NDArray[np.intp]) -> dict[str, pa.Array]:
-    return {
-        "城市代码": _taken(units()["city_id"], unit),
-        "城市名称": _taken(units()["name_zh"], unit),
-    }
+        for name, header in YEARBOOK_HEADERS.items():
+            as_printed = f"{{:.{DIGITS.get(name, 2)}f}}".format
+            values = pd.Series(panel.yearbook[name][unit, index])
+            columns[header] = values.map(as_printed, na_action="ignore")
+        _write_csv(out / "city_yearbook/城市统计年鉴", year, unit, columns)
 
 
 def _weights(codes: pd.Series, by_code: Mapping[str, float], otherwise: int) -> Floats:
@@ -354,15 +334,20 @@ def _weights(codes: pd.Series, by_code: Mapping[str, float], otherwise: int) -> 
     return weights
 
 
-def _taken(labels: pd.Series, index: NDArray[np.intp]) -> pa.Array:
-    return pa.array(labels.tolist(), pa.string()).take(pa.array(index))
-
-
-def _write_csv(path: Path, columns: dict[str, pa.Array | NDArray[np.int64]]) -> None:
-    rows = len(columns["城市代码"])
-    table = pa.table({**columns, "数据来源": pa.repeat(SYNTHETIC_MARK, rows)})
+def _write_csv(path: Path, year: int, unit: NDArray[np.intp], columns: dict[str, Any]) -> None:
+    """Write a year's file of units, with the mark in each row."""
+    cities = units().iloc[unit]
+    table = pa.table(
+        {
+            "城市代码": cities["city_id"],
+            "城市名称": cities["name_zh"],
+            **columns,
+            "数据来源": pa.repeat(SYNTHETIC_MARK, len(unit)),
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
     pa_csv.write_csv(
         table,
-        path,
+        f"{path}_{year}.csv",
         pa_csv.WriteOptions(quoting_style="none", quoting_header="none", batch_size=65536),
     )

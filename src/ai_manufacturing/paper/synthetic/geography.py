@@ -5,9 +5,8 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from numpy.random import Generator
 
-from ai_manufacturing.paper.synthetic.paths import Flags, Floats, Integers, correlated
+from ai_manufacturing.paper.synthetic.paths import Draws, Flags, Floats, Integers
 from ai_manufacturing.settings import project_root
 
 YEARBOOK_SHARE = 260 / 367  # of the units of seeds/cities.csv
@@ -37,7 +36,7 @@ KNOWN_CITIES = {
     "郑州": (12000, 1260, 900),
     "东莞": (9700, 1050, 264),
 }
-MEDIAN_GDP = np.log(1900.0)
+MEDIAN_GDP: float = np.log(1900.0)
 LARGEST_UNNAMED_GDP = np.log(10000.0)
 # Log premium of GDP and log GDP per head (CNY) of a median city.
 REGION_SIZE = {"east": 0.35, "central": 0.05, "northeast": -0.35, "west": -0.30}
@@ -63,8 +62,6 @@ class Geography:
         AI firms alive in sections B to E.
     patent_rank : NDArray[np.int64]
         0 for the unit most inclined to AI patents; units outside the yearbook come last.
-    root : NDArray[np.float64] or None
-        Root of the correlation of the units' noise, units by units; None if it is independent.
     """
 
     size: Floats
@@ -74,20 +71,20 @@ class Geography:
     in_yearbook: Flags
     ai_firms_2020: Integers
     patent_rank: Integers
-    root: Floats | None
 
     @property
     def relative_size(self) -> Floats:
         """Log size relative to a median city."""
-        relative: Floats = self.size - MEDIAN_GDP
-        return relative
+        return self.size - MEDIAN_GDP
 
     @property
     def is_secondary_dominant(self) -> Flags:
-        """Cities with a secondary share of 2015 above the median: treated in equation 3."""
-        return self.in_yearbook & (
-            self.secondary_share_2015 > np.median(self.secondary_share_2015[self.in_yearbook])
-        )
+        """Cities with a secondary share of 2015 above the median, units by 1.
+
+        They are treated in equation 3.
+        """
+        share = self.secondary_share_2015
+        return (self.in_yearbook & (share > np.median(share[self.in_yearbook])))[:, None]
 
 
 @cache
@@ -101,10 +98,10 @@ def ranks(values: Floats) -> Integers:
     return np.argsort(np.argsort(-values, kind="stable"), kind="stable")
 
 
-def draw_geography(rng: Generator, root: Floats | None) -> Geography:
+def draw_geography(draws: Draws) -> Geography:
     """Draw sizes, populations and shares, and rank the units by AI.
 
-    Shares, which event studies split by, by `root`.
+    Of these only the shares, which event studies split by, are correlated over the units.
     """
     table = units()
     names = table["short_name_zh"].to_numpy()
@@ -114,31 +111,26 @@ def draw_geography(rng: Generator, root: Floats | None) -> Geography:
     ].str.endswith("市")
     region = table["region"]
 
-    size = MEDIAN_GDP + region.map(REGION_SIZE).to_numpy() + 0.75 * rng.standard_normal(count)
+    size = MEDIAN_GDP + region.map(REGION_SIZE).to_numpy() + draws.scattered(0.75)
     size = np.minimum(np.where(is_city, size, size - 1.5), LARGEST_UNNAMED_GDP)
     income = (
-        region.map(REGION_INCOME).to_numpy()
-        + 0.2 * (size - MEDIAN_GDP)
-        + 0.25 * rng.standard_normal(count)
+        region.map(REGION_INCOME).to_numpy() + 0.2 * (size - MEDIAN_GDP) + draws.scattered(0.25)
     )
     resident = size + np.log(1e4) - income
-    registered = resident + 0.04 - 0.08 * (size - MEDIAN_GDP) + 0.06 * rng.standard_normal(count)
+    registered = resident + 0.04 - 0.08 * (size - MEDIAN_GDP) + draws.scattered(0.06)
     for name, levels in KNOWN_CITIES.items():
         size[names == name], resident[names == name], registered[names == name] = np.log(levels)
     # The five with most AI firms are service cities: controls in the event studies.
     top_five = np.isin(names, list(TOP_FIVE_AI_FIRMS))
-    secondary_share = np.clip(
-        0.44 + 0.06 * correlated(rng.standard_normal(count), root), 0.28, 0.58
-    )
-    secondary_share[top_five] = rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))
+    secondary_share = np.clip(0.44 + 0.06 * draws.correlated(), 0.28, 0.58)
+    secondary_share[top_five] = draws.rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))
 
     in_yearbook = ranks(np.where(is_city, size, -np.inf)) < round(YEARBOOK_SHARE * count)
-    eastern = (region == "east").to_numpy()
-    propensity = size + EASTERN_AI_PREMIUM * eastern + 0.4 * rng.standard_normal(count)
+    premium = EASTERN_AI_PREMIUM * (region == "east").to_numpy()
+    propensity = size + premium + draws.scattered(0.4)
     propensity[~in_yearbook] = -np.inf
-    by_rank = np.zeros(count, dtype=np.int64)
-    counts = np.concatenate([MIDDLE_AI_FIRMS, SINGLE_DIGIT_AI_FIRMS])
-    by_rank[: len(counts)] = counts
+    without_any = np.zeros(count, dtype=np.int64)
+    by_rank = np.concatenate([MIDDLE_AI_FIRMS, SINGLE_DIGIT_AI_FIRMS, without_any])
     ai_firms = by_rank[ranks(np.where(top_five, -np.inf, propensity))]
     for name, stock in TOP_FIVE_AI_FIRMS.items():
         ai_firms[names == name] = stock
@@ -149,6 +141,5 @@ def draw_geography(rng: Generator, root: Floats | None) -> Geography:
         secondary_share_2015=secondary_share,
         in_yearbook=in_yearbook,
         ai_firms_2020=ai_firms,
-        patent_rank=ranks(propensity + 0.3 * rng.standard_normal(count)),
-        root=root,
+        patent_rank=ranks(propensity + draws.scattered(0.3)),
     )

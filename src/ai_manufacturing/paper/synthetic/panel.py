@@ -12,9 +12,8 @@ from ai_manufacturing.paper.synthetic.counts import (
     draw_patents,
     scaled_to_years,
 )
-from ai_manufacturing.paper.synthetic.geography import draw_geography
-from ai_manufacturing.paper.synthetic.paths import Flags, Floats, Integers
-from ai_manufacturing.paper.synthetic.shocks import CommonShocks, root
+from ai_manufacturing.paper.synthetic.geography import draw_geography, units
+from ai_manufacturing.paper.synthetic.paths import Draws, Flags, Floats, Integers
 from ai_manufacturing.paper.synthetic.truth import TRUTH, Truth
 from ai_manufacturing.paper.synthetic.yearbook import draw_yearbook
 
@@ -48,9 +47,7 @@ class CityYears:
     yearbook: dict[str, Floats]
 
 
-def draw(
-    seed: int, period: range, truth: Truth = TRUTH, shocks: CommonShocks | None = None
-) -> CityYears:
+def draw(seed: int, period: range, truth: Truth = TRUTH, root: Floats | None = None) -> CityYears:
     """Draw all that the files hold at the level of unit and year.
 
     Parameters
@@ -61,21 +58,23 @@ def draw(
         Statistical years, among them 2015; levels of 2020 are those of the last.
     truth : Truth
         True parameters; only benchmarks pass others than the default.
-    shocks : CommonShocks, optional
-        What units share; in the sample they share nothing.
+    root : NDArray[np.float64], optional
+        Root of the correlation of the units' noise, units by units, by which independent noise is
+        multiplied; in the sample they share nothing.
 
     Returns
     -------
     CityYears
         The same for the same arguments.
     """
-    geography_rng, firm_rng, ai_firm_rng, patent_rng, yearbook_rng = (
-        np.random.default_rng([seed, part]) for part in range(5)
-    )
+    root = np.eye(len(units())) if root is None else root
     years = np.array(period)
-    geography = draw_geography(geography_rng, root(shocks))
-    firms = draw_firms(firm_rng, truth, geography, years)
-    applications, grants = draw_patents(patent_rng, truth, geography, firms, years)
+    of_geography, of_firms, of_ai_firms, of_patents, of_yearbook = (
+        Draws(np.random.default_rng([seed, part]), root, truth, years) for part in range(5)
+    )
+    geography = draw_geography(of_geography)
+    firms = draw_firms(of_firms, geography)
+    applications, grants = draw_patents(of_patents, geography, firms)
     measures = np.stack(
         [
             np.log1p(scaled_to_years(geography.ai_firms_2020, firms)),
@@ -87,8 +86,8 @@ def draw(
         years=years,
         in_yearbook=geography.in_yearbook,
         firms=firms,
-        ai_firms=draw_ai_firms(ai_firm_rng, truth, geography, years),
+        ai_firms=draw_ai_firms(of_ai_firms, geography),
         applications=applications,
         grants=grants,
-        yearbook=draw_yearbook(yearbook_rng, truth, geography, measures, years),
+        yearbook=draw_yearbook(of_yearbook, geography, measures),
     )

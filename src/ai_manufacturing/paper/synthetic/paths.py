@@ -1,34 +1,68 @@
 """Paths over the years of a period: noise, levels and growth."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+
+from ai_manufacturing.paper.synthetic.truth import Truth
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-def years_to_last(count: int) -> Integers:
-    """Return the years of a path, counted from its last."""
-    return np.arange(1 - count, 1)
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The random numbers of one part of the sample, and what they are drawn for.
+
+    Attributes
+    ----------
+    rng : Generator
+        Source of the draw.
+    root : NDArray[np.float64]
+        Units by units: a root of the correlation of the units' noise.
+    truth : Truth
+        True parameters.
+    years : NDArray[np.int64]
+        Statistical years.
+    """
+
+    rng: Generator
+    root: Floats
+    truth: Truth
+    years: Integers
+
+    @property
+    def to_last(self) -> Integers:
+        """Years, counted from the last."""
+        return np.arange(1 - len(self.years), 1)
+
+    def scattered(self, sd: float) -> Floats:
+        """Draw one number per unit, independent over the units."""
+        return sd * self.rng.standard_normal(len(self.root))
+
+    def correlated(self, *shape: int) -> Floats:
+        """Draw numbers of variance one, units by `shape`, correlated over the units."""
+        return self.root @ self.rng.standard_normal((len(self.root), *shape))
+
+    def autoregressive(self, sd: float, persistence: float) -> Floats:
+        """Draw stationary AR(1) noise, units by years, correlated over the units."""
+        shocks = self.correlated(len(self.years))
+        return sd * adjusting(shocks, persistence, np.sqrt(1 - persistence**2))
+
+    def outcome_noise(self, sd: float) -> Floats:
+        """Draw AR(1) noise with the persistence of outcomes."""
+        return self.autoregressive(sd, self.truth.outcome_noise_persistence)
 
 
-def correlated(noise: Floats, root: Floats | None) -> Floats:
-    """Return noise with the correlation of a root; as it is without one."""
-    return noise if root is None else root @ noise
-
-
-def autoregressive(
-    rng: Generator, shape: tuple[int, ...], sd: float, persistence: float, root: Floats | None
-) -> Floats:
-    """Draw stationary AR(1) noise, units by years, correlated over units by `root`."""
-    noise = correlated(rng.standard_normal(shape), root)
-    for year in range(1, shape[1]):
-        noise[:, year] = (
-            persistence * noise[:, year - 1] + np.sqrt(1 - persistence**2) * noise[:, year]
-        )
-    return sd * noise
+def adjusting(path: Floats, persistence: float, share: float) -> Floats:
+    """Return a path that keeps a part of last year's value and takes a share of each new one."""
+    adjusted = path.copy()
+    for year in range(1, path.shape[1]):
+        adjusted[:, year] = persistence * adjusted[:, year - 1] + share * path[:, year]
+    return adjusted
 
 
 def anchored(last_level: Floats, deviation: Floats) -> Floats:
@@ -46,7 +80,7 @@ def with_mean_growth(path: Floats, growth: float) -> Floats:
     """Return paths with a common trend added, so that their mean yearly growth is `growth`."""
     count = path.shape[1]
     present = float((path[:, -1] - path[:, 0]).mean()) / (count - 1)
-    trend: Floats = (growth - present) * years_to_last(count)
+    trend: Floats = (growth - present) * np.arange(1 - count, 1)
     return path + trend
 
 

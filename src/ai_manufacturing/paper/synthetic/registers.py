@@ -6,21 +6,22 @@ A row is a function of its number and the seed. One row in five thousand has a f
 that is set aside.
 """
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
-import yaml
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from ai_manufacturing.paper.synthetic.files import NOTICE, SYNTHETIC_MARK, refuse_delivered
+from ai_manufacturing.paper.synthetic.files import SYNTHETIC_MARK, describe, refuse_delivered
+from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import literal
 
 ROWS_PER_FILE = 5_000_000
 SLOTS = 4096
-PATENT_YEARS = range(2008, 2022)
 AI_SHARE = 0.012
 FAULT_ONE_IN = 5000
 
@@ -98,7 +99,7 @@ def write(
     patents: int,
     seed: int,
     file_format: str = "parquet",
-    patent_years: range = PATENT_YEARS,
+    patent_years: range = range(2008, 2022),
 ) -> None:
     """Write a synthetic extract set of registers.
 
@@ -117,7 +118,7 @@ def write(
 
     Raises
     ------
-    NotSyntheticError
+    LandingError
         If the folder holds files and is not a synthetic extract set: delivered files are not
         overwritten.
     """
@@ -130,25 +131,20 @@ def write(
         _make_slots(connection)
         # like a register that each province keeps: a file holds the cities of neighbouring codes
         files = -(-firms // ROWS_PER_FILE)
-        for number in range(files):
-            first, last = (firms * edge // files for edge in (number, number + 1))
-            slots = range(SLOTS * number // files, SLOTS * (number + 1) // files)
-            path = out / f"firm_register/企业登记_{number + 1:03d}.{file_format}"
-            _copy(connection, _firms(first, last, slots, seed), path)
-        years = [year for year in patent_years if patents]
-        for position, year in enumerate(years):
-            first, last = (patents * edge // len(years) for edge in (position, position + 1))
+        parts = zip(_parts(firms, files), _parts(SLOTS, files), strict=True)
+        for number, (rows, slots) in enumerate(parts, 1):
+            path = out / f"firm_register/企业登记_{number:03d}.{file_format}"
+            _copy(connection, _firms(rows, slots, seed), path)
+        years = patent_years if patents else []
+        for year, rows in zip(years, _parts(patents, len(years)), strict=True):
             path = out / f"patent_register/专利登记_{year}.{file_format}"
-            _copy(connection, _patents(first, last, year, seed), path)
-    description = {
-        "name": "registers",
-        "kind": "synthetic",
-        "seed": seed,
-        "notice": NOTICE,
-        "mark": SYNTHETIC_MARK,
-    }
-    text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False, width=1000)
-    (out / "extract_set.yml").write_text(text, encoding="utf-8")
+            _copy(connection, _patents(rows, year, seed), path)
+    describe(out, "registers", seed, {}, {})
+
+
+def _parts(whole: int, count: int) -> list[range]:
+    """Return the numbers below `whole` in parts of about one length."""
+    return [range(whole * part // count, whole * (part + 1) // count) for part in range(count)]
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
@@ -162,45 +158,35 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
 def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
     """Make a table of SLOTS rows from which cities, divisions and IPC subclasses are drawn."""
     seeds = project_root() / "seeds"
-    cities = [row["city_id"] for row in _read(seeds / "cities.csv")]
-    divisions = [row["industry_code"] for row in _read(seeds / "industries.csv")]
-    subclasses = [row["ipc"] for row in _read(seeds / "ipc_industries.csv") if len(row["ipc"]) == 4]
+    cities = units()["city_id"]
+    divisions = pd.read_csv(seeds / "industries.csv", dtype="str")["industry_code"]
+    subclasses = pd.read_csv(seeds / "ipc_industries.csv", dtype="str")["ipc"]
     # a quarter of the firms in a handful of cities, and none without a slot
-    columns = {
-        "city_code": _slots(
-            cities, {city: 400 / (10 + rank) for rank, city in enumerate(cities[::-1])}
-        ),
-        "division": _slots(divisions, FIRM_WEIGHTS),
-        "ipc": _slots(subclasses, IPC_WEIGHTS),
-    }
-    connection.execute(
-        "create table slots (slot integer, city_code varchar, division varchar, ipc varchar)"
+    city_weights = {city: 400 / (10 + rank) for rank, city in enumerate(cities[::-1])}
+    slots = pd.DataFrame(
+        {
+            "slot": range(SLOTS),
+            "city_code": _slots(cities, city_weights),
+            "division": _slots(divisions, FIRM_WEIGHTS),
+            "ipc": _slots(subclasses[subclasses.str.len() == 4], IPC_WEIGHTS),
+        }
     )
-    connection.executemany(
-        "insert into slots values (?, ?, ?, ?)",
-        list(zip(range(SLOTS), *columns.values(), strict=True)),
-    )
+    connection.register("drawn_slots", slots)
+    connection.execute("create table slots as from drawn_slots")
 
 
-def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _slots(values: list[str], weights: Mapping[str, float]) -> list[str]:
+def _slots(values: pd.Series, weights: Mapping[str, float]) -> NDArray[np.str_]:
     """Give each value a share of SLOTS by its weight, at least one."""
-    whole = sum(weights.get(value, 1.0) for value in values)
-    filled: list[str] = []
-    for value in values:
-        filled += [value] * max(1, int(weights.get(value, 1.0) / whole * (SLOTS - len(values))))
-    return (filled * 2)[:SLOTS]
+    weight = values.map(weights).fillna(1.0)
+    shares = (weight / weight.sum() * (SLOTS - len(values))).astype(int).clip(lower=1)
+    return np.resize(values.repeat(shares), SLOTS)
 
 
-def _list(values: tuple[str, ...] | list[str]) -> str:
+def _list(values: Sequence[str]) -> str:
     return "[" + ", ".join(f"'{value}'" for value in values) + "]"
 
 
-def _pick(values: tuple[str, ...] | list[str], part: int) -> str:
+def _pick(values: Sequence[str], part: int) -> str:
     """Return SQL that draws one of the values."""
     return f"{_list(values)}[1 + ({_hash(part)} % {len(values)})::integer]"
 
@@ -213,15 +199,18 @@ def _uniform(part: int) -> str:
     return f"(({_hash(part)} % 1000003)::double + 0.5) / 1000003"
 
 
-def _numbered(first: int, last: int, seed: int) -> str:
-    return f"select range as i, {seed}::bigint * 1000000000000 as seed from range({first}, {last})"
+def _numbered(rows: range, seed: int) -> str:
+    return (
+        f"select range as i, {seed}::bigint * 1000000000000 as seed"
+        f" from range({rows.start}, {rows.stop})"
+    )
 
 
-def _firms(first: int, last: int, slots: range, seed: int) -> str:
+def _firms(rows: range, slots: range, seed: int) -> str:
     phrases = [good + action for good in GOODS for action in ACTIONS] + [*OTHER_PHRASES]
     ordinary = " || '；' || ".join(_pick(phrases, part) for part in (10, 11, 12, 13, 14))
     return f"""
-    with rows as ({_numbered(first, last, seed)}),
+    with rows as ({_numbered(rows, seed)}),
     drawn as (
         select
             i, seed, city.city_code, industry.division,
@@ -252,21 +241,18 @@ def _firms(first: int, last: int, slots: range, seed: int) -> str:
     from drawn"""
 
 
-def _patents(first: int, last: int, year: int, seed: int) -> str:
-    titles = [title.split("|") for title in AI_TITLES]
-    ai_title = (
-        f"{_list([t[0] for t in titles])}[k] || {_pick(OBJECTS, 12)} ||"
-        f" {_list([t[1] for t in titles])}[k]"
-    )
+def _patents(rows: range, year: int, seed: int) -> str:
+    before, after = zip(*(title.split("|") for title in AI_TITLES), strict=True)
+    ai_title = f"{_list(before)}[k] || {_pick(OBJECTS, 12)} || {_list(after)}[k]"
     return f"""
-    with rows as ({_numbered(first, last, seed + 1)}),
+    with rows as ({_numbered(rows, seed + 1)}),
     drawn as (
         select
             i, seed, city.city_code, class.ipc,
             (date '{year}-01-01' + ({_hash(1)} % 365)::integer) as application_date,
             180 + floor(-ln({_uniform(2)}) * 500)::integer as wait,
             {_uniform(3)} as draw, {_hash(4)} % {FAULT_ONE_IN} as fault, {_hash(8)} % 10 as kind,
-            1 + ({_hash(9)} % {len(titles)})::integer as k
+            1 + ({_hash(9)} % {len(AI_TITLES)})::integer as k
         from rows
         inner join slots as city on {_hash(5)} % {SLOTS} = city.slot
         inner join slots as class on {_hash(6)} % {SLOTS} = class.slot

@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass
 EVENT_TERMS = ("before5", "before4", "before3", "before2", "current", "after1", "after2", "after3")
 """Printed event-study rows, years 2011 to 2014 and 2016 to 2019; 2015 is the omitted year."""
 
-PerEventYear = tuple[float, float, float, float, float, float, float, float]
+PerEventYear = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Truth:
     unit_employment_on_firms: float = 0.05
     rd_personnel_on_firms: float = 0.10
     mediators_on_firms: float = 0.17
-    mediator_noise_sd: tuple[float, float, float, float, float] = (0.06, 0.06, 0.15, 0.06, 0.10)
+    mediator_noise_sd: tuple[float, ...] = (0.06, 0.06, 0.15, 0.06, 0.10)
     # AI firms: shares of a year's stock that entered in it and that leave in it.
     entry_rate_to_2016: float = 0.149
     entry_rate_after_2016: float = 0.262
@@ -145,40 +145,23 @@ class Truth:
     ai_grant_growth: float = 0.12
     ai_patent_noise_sd: float = 0.30
 
-    def effects(self, outcome: str) -> list[float]:
-        """Return the effects on an outcome of firms, applications and grants."""
-        return [
-            getattr(self, f"{outcome}_on_{measure}")
-            for measure in ("firms", "applications", "grants")
-        ]
-
 
 TRUTH = Truth()
 
 
-def flat(truth: Truth = TRUTH) -> dict[str, float]:
-    """Return the parameters under flat names, one number each.
+def flat() -> dict[str, float]:
+    """Return the true parameters under flat names, one number each.
 
-    Parameters
-    ----------
-    truth : Truth
-        True parameters.
-
-    Returns
-    -------
-    dict of str to float
-        Event-year shifts carry the printed row's name (`entry_shift_before5`), other tuples a
-        number.
+    Event-year shifts carry the printed row's name (`entry_shift_before5`), the errors of the added
+    controls a number.
     """
     flattened: dict[str, float] = {}
-    for name, value in asdict(truth).items():
+    for name, value in asdict(TRUTH).items():
         if isinstance(value, float):
             flattened[name] = value
-            continue
-        labels = (
-            EVENT_TERMS
-            if len(value) == len(EVENT_TERMS)
-            else tuple(str(i + 1) for i in range(len(value)))
-        )
-        flattened |= {f"{name}_{label}": item for label, item in zip(labels, value, strict=True)}
+        else:
+            labels = range(1, 6) if name == "mediator_noise_sd" else EVENT_TERMS
+            flattened |= {
+                f"{name}_{label}": item for label, item in zip(labels, value, strict=True)
+            }
     return flattened

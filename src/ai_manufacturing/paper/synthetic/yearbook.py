@@ -1,8 +1,6 @@
 """The city yearbook: controls, GDP, sectors and employment, and the cells that are missing."""
 
 import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
 
 from ai_manufacturing.paper.synthetic.counts import (
     AI_APPLICATION_CITY_COUNT,
@@ -11,17 +9,13 @@ from ai_manufacturing.paper.synthetic.counts import (
 )
 from ai_manufacturing.paper.synthetic.geography import LARGEST_UNNAMED_GDP, Geography
 from ai_manufacturing.paper.synthetic.paths import (
-    Flags,
+    Draws,
     Floats,
-    Integers,
+    adjusting,
     anchored,
-    autoregressive,
     centred,
-    correlated,
     with_mean_growth,
-    years_to_last,
 )
-from ai_manufacturing.paper.synthetic.truth import Truth
 
 # The losses behind the printed numbers of observations: 2,858 = 260 x 11 - 2, 2,598 = 260 x 10 - 2,
 # 2,596 two fewer, 2,852 six fewer than 2,858, 1,785 = 255 x 7.
@@ -45,24 +39,18 @@ DIGITS = {"gdp_per_capita_cny": 0, "rd_personnel": 0, "above_scale_firm_count": 
 """Decimal places of the series that are not printed with two."""
 
 
-def draw_yearbook(
-    rng: Generator, truth: Truth, geography: Geography, measures: Floats, years: Integers
-) -> dict[str, Floats]:
+def draw_yearbook(draws: Draws, geography: Geography, measures: Floats) -> dict[str, Floats]:
     """Draw the yearbook series.
 
     Parameters
     ----------
-    rng : Generator
-        Source of the draw.
-    truth : Truth
-        True parameters.
+    draws : Draws
+        Random numbers, true parameters and years.
     geography : Geography
         Levels of 2020 and the secondary share of 2015.
     measures : NDArray[np.float64]
         What the outcomes react to, 3 by units by years: ln(1 + M) for firms, ln applications, ln
         grants.
-    years : NDArray[np.int64]
-        Statistical years.
 
     Returns
     -------
@@ -70,45 +58,31 @@ def draw_yearbook(
         Series by name, units by years, in the units of their names and rounded as printed; NaN is
         missing.
     """
-    logs = _draw_controls(rng, truth, geography, measures[0])
-    logs["gdp_100m_cny"] = _draw_gdp(rng, truth, geography, measures, logs)
-    logs |= _draw_employment(rng, truth, geography, measures, logs["unit_employment_10k"])
-    primary_share, secondary_share = _draw_shares(rng, truth, geography, measures, years == 2015)
+    logs = _draw_controls(draws, geography, measures[0])
+    logs["gdp_100m_cny"] = _draw_gdp(draws, geography, measures, logs)
+    logs |= _draw_employment(draws, measures, logs["unit_employment_10k"])
+    shares = _draw_shares(draws, geography, measures)
 
-    series: dict[str, Floats] = {
-        name: np.exp(values).round(DIGITS.get(name, 2)) for name, values in logs.items()
-    }
+    series = {name: np.exp(values).round(DIGITS.get(name, 2)) for name, values in logs.items()}
     gdp = series["gdp_100m_cny"]
-    series["gdp_per_capita_cny"] = np.rint(gdp / series["resident_population_10k"] * 1e4)
-    series["primary_100m_cny"] = np.round(gdp * primary_share, 2)
-    series["secondary_100m_cny"] = np.round(gdp * secondary_share, 2)
-    series["tertiary_100m_cny"] = np.round(
-        gdp - series["primary_100m_cny"] - series["secondary_100m_cny"], 2
-    )
-    _remove_missing(rng, series, geography, years)
+    primary, secondary = (np.round(gdp * share, 2) for share in shares)
+    series |= {
+        "gdp_per_capita_cny": np.rint(gdp / series["resident_population_10k"] * 1e4),
+        "primary_100m_cny": primary,
+        "secondary_100m_cny": secondary,
+        "tertiary_100m_cny": np.round(gdp - primary - secondary, 2),
+    }
+    _remove_missing(draws, series, geography)
     return series
 
 
-def _draw_controls(
-    rng: Generator, truth: Truth, geography: Geography, m_firms: Floats
-) -> dict[str, Floats]:
+def _draw_controls(draws: Draws, geography: Geography, m_firms: Floats) -> dict[str, Floats]:
     """Draw the logs of populations, unit employment, R&D personnel and the five added controls."""
-    count = len(geography.size)
+    truth, noise, scattered = draws.truth, draws.outcome_noise, draws.scattered
     size = geography.relative_size
-    to_last = years_to_last(m_firms.shape[1])
-
-    def noise(sd: float) -> Floats:
-        return autoregressive(
-            rng, m_firms.shape, sd, truth.outcome_noise_persistence, geography.root
-        )
 
     def trend(growth: float, spread: float) -> Floats:
-        return (
-            growth + spread * correlated(rng.standard_normal((count, 1)), geography.root)
-        ) * to_last
-
-    def scattered(sd: float) -> Floats:
-        return sd * rng.standard_normal(count)
+        return (growth + spread * draws.correlated(1)) * draws.to_last
 
     registered = anchored(geography.registered, trend(0.005, 0.006) + noise(0.01))
     residents_per_registered = anchored(
@@ -132,35 +106,25 @@ def _draw_controls(
     ):
         logs[name] = anchored(
             np.log(level) + elasticity * size + scattered(0.3),
-            truth.mediators_on_firms * m_firms + growth * to_last + noise(sd),
+            truth.mediators_on_firms * m_firms + growth * draws.to_last + noise(sd),
         )
     return logs
 
 
 def _draw_gdp(
-    rng: Generator,
-    truth: Truth,
-    geography: Geography,
-    measures: Floats,
-    controls: dict[str, Floats],
+    draws: Draws, geography: Geography, measures: Floats, controls: dict[str, Floats]
 ) -> Floats:
     """Draw ln GDP, which moves each year part of the way to its long-run value."""
+    truth = draws.truth
     long_run = (
-        _reaction(measures, truth.effects("gdp"))
+        _reaction(draws, "gdp", measures)
         + truth.gdp_on_mediators * np.mean([controls[name] for name in ADDED_CONTROLS], axis=0)
         + truth.gdp_on_registered_population * controls["registered_population_10k"]
         + truth.gdp_on_unit_employment * controls["unit_employment_10k"]
         + truth.gdp_on_rd_personnel * controls["rd_personnel"]
     )
-    path = long_run.copy()
-    for year in range(1, path.shape[1]):
-        path[:, year] = (
-            truth.gdp_persistence * path[:, year - 1]
-            + (1 - truth.gdp_persistence) * long_run[:, year]
-        )
-    noise = autoregressive(
-        rng, path.shape, truth.gdp_noise_sd, truth.gdp_persistence, geography.root
-    )
+    path = adjusting(long_run, truth.gdp_persistence, 1 - truth.gdp_persistence)
+    noise = draws.autoregressive(truth.gdp_noise_sd, truth.gdp_persistence)
     gdp = anchored(geography.size, with_mean_growth(path, truth.gdp_growth) + noise)
     # High income is GDP per head of the first year above the median; firms do less below it.
     first_income = gdp[:, 0] - controls["resident_population_10k"][:, 0]
@@ -171,29 +135,23 @@ def _draw_gdp(
     return gdp - lag
 
 
-def _draw_employment(
-    rng: Generator, truth: Truth, geography: Geography, measures: Floats, unit_employment: Floats
-) -> dict[str, Floats]:
+def _draw_employment(draws: Draws, measures: Floats, unit_employment: Floats) -> dict[str, Floats]:
     """Draw the logs of secondary employment and, within it, manufacturing employment."""
-    count = len(geography.size)
-    persistence, root = truth.outcome_noise_persistence, geography.root
-    shared = autoregressive(
-        rng, unit_employment.shape, truth.secondary_employment_noise_sd, persistence, root
-    )
-    own_variance = (
+    truth = draws.truth
+    shared = draws.outcome_noise(truth.secondary_employment_noise_sd)
+    own_sd = np.sqrt(
         truth.manufacturing_employment_noise_sd**2 - truth.secondary_employment_noise_sd**2
     )
-    own = autoregressive(
-        rng, unit_employment.shape, float(np.sqrt(own_variance)), persistence, root
+    own = draws.outcome_noise(own_sd)
+    secondary_level = np.log(0.42) + draws.scattered(0.10)
+    manufacturing_level = secondary_level + np.log(0.60) + draws.scattered(0.05)
+    secondary_path = (
+        with_mean_growth(_reaction(draws, "secondary_employment", measures), -0.01) + shared
     )
-    secondary_effects, manufacturing_effects = map(
-        truth.effects, ("secondary_employment", "manufacturing_employment")
-    )
-    secondary_level = np.log(0.42) + 0.10 * rng.standard_normal(count)
-    manufacturing_level = secondary_level + np.log(0.60) + 0.05 * rng.standard_normal(count)
-    secondary_path = with_mean_growth(_reaction(measures, secondary_effects), -0.01) + shared
     manufacturing_path = (
-        with_mean_growth(_reaction(measures, manufacturing_effects), -0.015) + shared + own
+        with_mean_growth(_reaction(draws, "manufacturing_employment", measures), -0.015)
+        + shared
+        + own
     )
     secondary = unit_employment + centred(secondary_level, secondary_path)
     manufacturing = unit_employment + centred(manufacturing_level, manufacturing_path)
@@ -203,63 +161,60 @@ def _draw_employment(
     }
 
 
-def _draw_shares(
-    rng: Generator, truth: Truth, geography: Geography, measures: Floats, in_2015: Flags
-) -> tuple[Floats, Floats]:
+def _draw_shares(draws: Draws, geography: Geography, measures: Floats) -> tuple[Floats, Floats]:
     """Draw the primary and secondary shares of GDP."""
-    count = len(geography.size)
+    truth = draws.truth
     path = with_mean_growth(
-        _reaction(measures, truth.effects("secondary_share")), truth.secondary_share_growth
+        _reaction(draws, "secondary_share", measures), truth.secondary_share_growth
     )
-    sd, persistence = truth.secondary_share_noise_sd, truth.outcome_noise_persistence
-    path += autoregressive(rng, path.shape, sd, persistence, geography.root)
-    relative = np.exp(path - path[:, in_2015])
+    path += draws.outcome_noise(truth.secondary_share_noise_sd)
+    relative = np.exp(path - path[:, draws.years == 2015])
     secondary = np.minimum(
         geography.secondary_share_2015[:, None] * relative, LARGEST_SECONDARY_SHARE
     )
-    primary_of_rest = 0.16 * np.exp(
-        -0.5 * geography.relative_size + 0.3 * rng.standard_normal(count)
-    )
+    primary_of_rest = 0.16 * np.exp(-0.5 * geography.relative_size + draws.scattered(0.3))
     return (1 - secondary) * np.clip(primary_of_rest, 0.003, 0.5)[:, None], secondary
 
 
-def _reaction(measures: Floats, effects: list[float]) -> Floats:
-    return np.tensordot(np.array(effects), measures, axes=1)
+def _reaction(draws: Draws, outcome: str, measures: Floats) -> Floats:
+    """Return what an outcome owes to firms, applications and grants."""
+    effects = [
+        getattr(draws.truth, f"{outcome}_on_{measure}")
+        for measure in ("firms", "applications", "grants")
+    ]
+    return np.tensordot(effects, measures, axes=1)
 
 
-def _remove_missing(
-    rng: Generator, series: dict[str, Floats], geography: Geography, years: Integers
-) -> None:
+def _remove_missing(draws: Draws, series: dict[str, Floats], geography: Geography) -> None:
     """Blank the cells that a yearbook leaves empty, as many as the printed observations imply."""
-
-    def blank(name: str, year: int, rows: NDArray[np.intp]) -> None:
-        series[name][np.ix_(rows, years == year)] = np.nan
-
+    years, in_yearbook, size = draws.years, geography.in_yearbook, geography.size
     for values in series.values():
-        values[~geography.in_yearbook] = np.nan
+        values[~in_yearbook] = np.nan
     # Not in the smallest cities, some of which have no grant in 2010, so that no observation is
     # lost twice.
     with_grants = np.flatnonzero(geography.patent_rank < AI_GRANT_CITY_COUNT)
-    larger = with_grants[
-        np.argsort(geography.size[with_grants], kind="stable")[CITIES_WITHOUT_GRANTS_IN_2010:]
-    ]
+    by_size = np.argsort(size[with_grants], kind="stable")
+    larger = with_grants[by_size[CITIES_WITHOUT_GRANTS_IN_2010:]]
     without_patents = np.flatnonzero(
-        geography.in_yearbook & (geography.patent_rank >= AI_APPLICATION_CITY_COUNT)
+        in_yearbook & (geography.patent_rank >= AI_APPLICATION_CITY_COUNT)
     )
-    unnamed = np.flatnonzero(geography.in_yearbook & (geography.size < LARGEST_UNNAMED_GDP))
+    unnamed = np.flatnonzero(in_yearbook & (size < LARGEST_UNNAMED_GDP))
 
-    year, cities = RD_MISSING
-    blank("rd_personnel", year, rng.choice(larger, cities, replace=False))
-    year, cities = MANUFACTURING_EMPLOYMENT_MISSING
-    blank("manufacturing_employment_10k", year, rng.choice(without_patents, cities, replace=False))
-    year, cities = RESIDENT_POPULATION_MISSING
-    chosen = rng.choice(unnamed, cities, replace=False)
-    blank("resident_population_10k", year, chosen)
-    blank("gdp_per_capita_cny", year, chosen)
-    everyone = np.arange(len(geography.size))
-    blank("secondary_employment_10k", SECTOR_EMPLOYMENT_MISSING_YEAR, everyone)
-    blank("manufacturing_employment_10k", SECTOR_EMPLOYMENT_MISSING_YEAR, everyone)
-    without_added = rng.choice(unnamed, CITIES_WITHOUT_ADDED_CONTROLS, replace=False)
+    for (year, count), candidates, names in (
+        (RD_MISSING, larger, ["rd_personnel"]),
+        (MANUFACTURING_EMPLOYMENT_MISSING, without_patents, ["manufacturing_employment_10k"]),
+        (
+            RESIDENT_POPULATION_MISSING,
+            unnamed,
+            ["resident_population_10k", "gdp_per_capita_cny"],
+        ),
+    ):
+        cities = draws.rng.choice(candidates, count, replace=False)
+        for name in names:
+            series[name][np.ix_(cities, years == year)] = np.nan
+    for name in ("secondary_employment_10k", "manufacturing_employment_10k"):
+        series[name][:, years == SECTOR_EMPLOYMENT_MISSING_YEAR] = np.nan
+    without_added = draws.rng.choice(unnamed, CITIES_WITHOUT_ADDED_CONTROLS, replace=False)
     for name in ADDED_CONTROLS:
         series[name][without_added] = np.nan
         series[name][:, np.isin(years, YEARS_WITHOUT_ADDED_CONTROLS)] = np.nan

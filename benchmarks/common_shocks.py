@@ -62,13 +62,6 @@ def distances_km() -> Floats:
 
 
 @cache
-def root(shocks: CommonShocks | None) -> Floats | None:
-    """Return a root of the correlation, by which independent noise is multiplied.
-
-    None for units of their own.
-    """
-    return (
-        None
-        if shocks is None
-        else np.linalg.cholesky(correlation(shocks)).astype(np.float64, copy=False)
-    )
+def root(shocks: CommonShocks) -> Floats:
+    """Return a root of the correlation, by which independent noise is multiplied."""
+    return np.linalg.cholesky(correlation(shocks)).astype(np.float64, copy=False)
