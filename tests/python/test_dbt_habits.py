@@ -140,7 +140,6 @@ def test_what_is_older_than_its_inputs_is_named_and_not_judged(habits: Habits) -
     assert habits.build.rows(stale) == []
     assert habits.dbt("run --select fct_city_year_panel") == 0, habits.build.output
     followers = [
-        "dim_city_groups",
         "gate_results",
         "int_city_year_variables",
         "int_panel_consistency",
