@@ -73,16 +73,21 @@ def habits(delivery: Build) -> Habits:
     return Habits(delivery)
 
 
-@pytest.mark.soak
-def test_no_command_drops_what_it_does_not_rebuild(habits: Habits) -> None:
+def test_every_unit_test_of_a_model_passes_and_makes_no_relation(habits: Habits) -> None:
     before = habits.relations()
     unit_tests = habits.dbt("test --select test_type:unit", DBT_EXCLUDE_RESOURCE_TYPES="")
     assert unit_tests == 0, habits.build.output
+    assert habits.relations() == before
     assert habits.build.manifest is not None
     declared = json.loads(habits.build.manifest.read_text(encoding="utf-8"))["unit_tests"]
     assert {test["name"] for test in declared.values()} <= {
         *re.findall(r"\w+", habits.build.output)
     }
+
+
+@pytest.mark.soak
+def test_no_command_drops_what_it_does_not_rebuild(habits: Habits) -> None:
+    before = habits.relations()
     for command in (
         "test --select gate_results dim_city",
         "compile --select rpt_table_1",
