@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -166,12 +167,10 @@ def _description(path: Path) -> dict[str, Any]:
     """Return what extract_set.yml says; nothing if there is none."""
     if not path.is_file():
         return {}
-    # here, because most extract sets do not describe themselves
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        described = YAML(typ="safe", pure=True).load(path.read_bytes()) or {}
+        described = _parsed(path.read_bytes()) or {}
     except OSError as error:
         raise LandingError(
             f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions."
@@ -186,6 +185,13 @@ def _description(path: Path) -> dict[str, Any]:
             f"{DESCRIPTION}: not a YAML mapping. Write lines such as name: autumn, or delete it."
         )
     return described
+
+
+@lru_cache(maxsize=4)  # a command asks more than once, and a parse takes 70 ms
+def _parsed(content: bytes) -> Any:
+    from ruamel.yaml import YAML  # here, because most extract sets do not describe themselves
+
+    return YAML(typ="safe", pure=True).load(content)
 
 
 def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[DeliveredFile], list[str]]:
