@@ -526,7 +526,7 @@ def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Pat
         "--profiles-dir",
         str(project),
         "--select",
-        "raw_deliveries",
+        "+raw_deliveries",
     ]
     exit_code, printed = dbt_process.run(arguments, elsewhere, environment)
     assert exit_code == 0, printed
