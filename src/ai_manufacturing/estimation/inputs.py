@@ -3,7 +3,7 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -120,6 +120,13 @@ class Inputs:
     substitution_labels: pd.DataFrame
     event_year: int
     event_window: tuple[int, int]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the tables, without what was computed of them.
+
+        Another process computes what it needs: the joint test of a refresh has two.
+        """
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def extract_set(self) -> str | None:
