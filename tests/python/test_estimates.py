@@ -1,6 +1,7 @@
 """From specification rows to output rows: second routes, and what cannot be estimated."""
 
 import json
+import pickle
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -68,6 +69,14 @@ def rows_of(*names: str, **changed: object) -> pd.DataFrame:
 def estimated(rows: pd.DataFrame, tables: Tables) -> pd.DataFrame:
     inputs = in_memory.inputs(rows, tables)
     return coefficients(specifications.read(inputs.specifications), inputs).to_pandas()
+
+
+def test_inputs_go_to_another_process_after_they_were_used(sample_build: Build) -> None:
+    """The joint test of a refresh has two processes, and a build makes no permutations."""
+    inputs = in_memory.inputs(rows_of("table_1_col_1"), read_tables(sample_build))
+    (specification,) = specifications.read(inputs.specifications)
+    rows = inputs.sample(specification).rows
+    assert pickle.loads(pickle.dumps(inputs)).sample(specification).rows.equals(rows)
 
 
 def demeaned(values: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
