@@ -25,10 +25,15 @@ from ai_manufacturing.system import duckdb_client
 from benchmarks import in_memory, replication
 
 FIRST_SEED = 600_000
-SUITES = ("series_shapes", "series_pairs")
-"""Suites of the check models of the same names."""
+CHECKED = {
+    "series_shapes": "gate/int_series_shapes",
+    "series_pairs": "gate/int_series_pairs",
+    "province_sums": "gate/int_province_sums",
+    "doubtful_values": "marts/fct_doubtful_values",
+}
+"""Suites, with the model that each judges."""
 
-SEEDS = ("regression_specifications", "series_pairs", "series", "series_sources")
+SEEDS = ("regression_specifications", "series_pairs", "series", "series_sources", "value_checks")
 LOGS = ["first_ln", "second_ln"]
 # Series of the warehouse under the name that the draw gives them, where it is another.
 DRAWN = {
@@ -40,8 +45,11 @@ DRAWN = {
 }
 
 
-def conformed(drawn: CityYears) -> pd.DataFrame:
-    """Return int_series_conformed of a draw: one row per series, scope, city and year."""
+def conformed(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame:
+    """Return int_series_conformed of a draw: one row per series, scope, city and year.
+
+    Provinces state their totals by themselves: those of another draw, if one is given.
+    """
     cells = pd.MultiIndex.from_product([units()["city_id"], drawn.years], names=["city_id", "year"])
     counts = {
         "firm_count": drawn.firms,
@@ -66,8 +74,17 @@ def conformed(drawn: CityYears) -> pd.DataFrame:
             for name, values in yearbook.items()
         ),
     ]
+    rows.append(province_gdp(stated or drawn, frame[in_yearbook]))
     found = pd.concat(rows, ignore_index=True).astype({"value": float})
     return found.assign(quantity=found["series"], provider="vendor")
+
+
+def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the sum over the cities of a province as the value of each, as a total of its own."""
+    gdp = cells.assign(value=drawn.yearbook["gdp_100m_cny"][drawn.in_yearbook].ravel())
+    provinces = gdp["city_id"].map(units().set_index("city_id")["province_id"])
+    total = gdp.groupby([provinces, "year"])["value"].transform("sum")
+    return cells.assign(series="province_gdp_100m_cny", scope="total", value=total)
 
 
 def checked(
@@ -95,6 +112,7 @@ def checked(
             "scope",
             "first_provider",
             "second_provider",
+            "city_id",
             "year",
             "first_ln",
             "second_ln",
@@ -110,11 +128,16 @@ def checked(
             ),
             *((name, replication.seed_table(name)) for name in SEEDS),
             ("cities", replication.seed_table("cities").astype({"city_id": str})),
+            ("dim_city", replication.seed_table("cities").astype({"city_id": str})),
         ):
             in_memory.create(connection, name, frame)
-        for model in ("intermediate/int_series_sources", *(f"gate/int_{name}" for name in SUITES)):
+        needed = ("intermediate/int_series_sources", "intermediate/int_value_deviations")
+        for model in (*needed, *CHECKED.values()):
             in_memory.run(connection, model)
-        return {name: connection.table(f"int_{name}").df() for name in SUITES}
+        return {
+            suite: connection.table(model.rpartition("/")[2]).df()
+            for suite, model in CHECKED.items()
+        }
 
 
 def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +157,7 @@ def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
     """
     years = validation.headline_years(used)
     return pd.concat(
-        validation.validate(found[suite], suite, years).to_pandas() for suite in SUITES
+        validation.validate(found[suite], suite, years).to_pandas() for suite in CHECKED
     )
 
 

@@ -199,8 +199,14 @@ copied_pairs as (
             and firsts.year = seconds.year
             and firsts.value = seconds.value
             and firsts.city_id < seconds.city_id
+    inner join limits
+        on
+            firsts.quantity = limits.quantity
+            and firsts.scope = limits.scope
+            and firsts.provider = limits.provider
     where
         firsts.city_count_of_value > 1
+        and limits.boundaries is distinct from 'province'
         and firsts.value >= 1000 * firsts.resolution
     group by firsts.scope, firsts.year, firsts.city_id, seconds.city_id
     having count(distinct firsts.series) >= 3
@@ -221,6 +227,100 @@ copies as (
     inner join cities as one on pairs.city_id = one.city_id
     inner join cities as other on pairs.other_city_id = other.city_id
     group by pairs.series, pairs.scope, pairs.year
+),
+
+-- A city and the one that lies nearest to it, where a record may be booked by mistake.
+nearest as (
+    select
+        one.city_id,
+        arg_min(
+            other.city_id,
+            (one.latitude - other.latitude) ** 2
+            + ((one.longitude - other.longitude) * cos(radians(one.latitude))) ** 2
+        ) as nearest_city_id
+    from cities as one
+    inner join cities as other on one.city_id <> other.city_id
+    group by one.city_id
+),
+
+typical_steps as (
+    select
+        series,
+        scope,
+        year,
+        median(step) as typical_step
+    from moved
+    group by series, scope, year
+),
+
+-- A city falls to a tenth or less of what the median city makes expect, and the nearest rises by half of that or more.
+rebooked as (
+    select
+        moved.series,
+        moved.scope,
+        moved.year,
+        {{ first_of("moved.name_zh || ' = ' || other.name_zh", 'moved.city_id') }} as rebooked_cities,
+        count(*) as rebooked_count
+    from moved
+    inner join typical_steps using (series, scope, year)
+    inner join nearest using (city_id)
+    inner join moved as other
+        on
+            nearest.nearest_city_id = other.city_id
+            and moved.series = other.series
+            and moved.scope = other.scope
+            and moved.year = other.year
+    where
+        moved.previous_value >= 20 * moved.resolution
+        and 10 * moved.value < moved.previous_value * exp(typical_steps.typical_step)
+        and other.value - other.previous_value * exp(typical_steps.typical_step)
+        > 0.5 * (moved.previous_value * exp(typical_steps.typical_step) - moved.value)
+    group by moved.series, moved.scope, moved.year
+),
+
+-- Counts below five that are not there, where those from five to nine are, and zeros: somebody left them out.
+largest_counts as (
+    select
+        series,
+        scope,
+        city_id,
+        max(value) as value,
+        max(year) as year
+    from cells
+    where resolution = 1
+    group by series, scope, city_id
+),
+
+counts as (
+    select
+        series,
+        scope,
+        year,
+        value,
+        false as is_largest
+    from cells
+    where resolution = 1
+    union all
+    select
+        series,
+        scope,
+        max(year) over (partition by series, scope) as year,
+        value,
+        true as is_largest
+    from largest_counts
+),
+
+suppressed as (
+    select distinct
+        series,
+        scope,
+        year
+    from counts
+    group by series, scope, year, is_largest
+    having
+        count(case when value between 1 and 4 then 1 end) = 0
+        and count(case when value between 5 and 9 then 1 end) >= 20
+        and count(case when value = 0 then 1 end) >= 10
 ),
 
 agreements as (
@@ -316,6 +416,8 @@ final as (
         case when repeats.repeated_share > limits.repeated_share_max then repeats.repeated_year end as repeated_year,
         province_spreads.province_spread,
         copies.copied_cities,
+        case when rebooked.rebooked_count >= {{ var('rebooked_cities') }} then rebooked.rebooked_cities end as rebooked_cities,
+        suppressed.year is not null as is_suppressed,
         least_agreements.agreeing_share,
         least_agreements.second_provider,
         limits.repeated_share_max,
@@ -331,6 +433,8 @@ final as (
     left join repeats using (series, scope, year)
     left join province_spreads using (series, scope, year)
     left join copies using (series, scope, year)
+    left join rebooked using (series, scope, year)
+    left join suppressed using (series, scope, year)
     left join least_agreements using (quantity, scope, provider, year)
 )
 

@@ -78,7 +78,7 @@ identifiers as (
     {%- endfor %}
     -- A record of a province, as staging names it: int_series_sourced gives its value to each city.
     select
-        'province:' || province_id as identifier,
+        'province:' || unnest([province_id, province_name_zh, province_short_name_zh]) as identifier,
         'code' as identifier_kind,
         province_id as city_id,
         null as first_year,

@@ -21,6 +21,16 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
+doubtful as (
+    select
+        city_id,
+        year,
+        string_agg(distinct series, ' ' order by series) as doubtful_series
+    from {{ ref('fct_doubtful_values') }}
+    where not contains(series, '@')
+    group by city_id, year
+),
+
 variables as (
     select
         city_id,
@@ -69,7 +79,9 @@ final as (
         city_years.year,
         {%- for column in model.columns.values() if column.name not in ('extract_set', 'city_id', 'year') %}
         {%- set ratio = column.config.meta.ratio %}
-        {%- if column not in facts %}
+        {%- if column.name == 'doubtful_series' %}
+        doubtful.doubtful_series
+        {%- elif column not in facts %}
         cities.{{ column.name }}
         {%- elif ratio %}
         wide.{{ ratio[0] }} / nullif(wide.{{ ratio[1] }}, 0) as {{ column.name }}
@@ -81,6 +93,7 @@ final as (
     from city_years
     inner join cities using (city_id)
     left join wide using (city_id, year)
+    left join doubtful using (city_id, year)
 )
 
 select * from final

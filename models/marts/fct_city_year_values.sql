@@ -29,6 +29,15 @@ deliveries as (
     from {{ ref('dim_series') }}
 ),
 
+doubtful as (
+    select distinct
+        city_id,
+        year,
+        series,
+        scope
+    from {{ ref('fct_doubtful_values') }}
+),
+
 cities as (
     select * from {{ ref('dim_city') }}
 ),
@@ -60,6 +69,9 @@ amounts as (
                 case
                     when numerator_deliveries.is_interpolated or denominator_deliveries.is_interpolated
                         then 'interpolated'
+                end,
+                case when doubtful_numerators.series is not null or doubtful_denominators.series is not null
+                    then 'doubtful'
                 end
             ]
         ) as words
@@ -82,6 +94,18 @@ amounts as (
             city_years.city_id = measures.city_id
             and city_years.year = measures.year
             and variables.measure = measures.measure
+    left join doubtful as doubtful_numerators
+        on
+            city_years.city_id = doubtful_numerators.city_id
+            and city_years.year = doubtful_numerators.year
+            and variables.numerator = doubtful_numerators.series
+            and variables.scope = doubtful_numerators.scope
+    left join doubtful as doubtful_denominators
+        on
+            city_years.city_id = doubtful_denominators.city_id
+            and city_years.year = doubtful_denominators.year
+            and variables.denominator = doubtful_denominators.series
+            and variables.scope = doubtful_denominators.scope
     left join deliveries as numerator_deliveries
         on
             variables.numerator = numerator_deliveries.series

@@ -7,6 +7,8 @@ def model(dbt, session):
 
     dbt.config(materialized="table")
     tables = {
+        "fct_doubtful_values": dbt.ref("fct_doubtful_values"),
+        "int_province_sums": dbt.ref("int_province_sums"),
         "int_record_checks": dbt.ref("int_record_checks"),
         "int_series_corrected": dbt.ref("int_series_corrected"),
         "int_series_pairs": dbt.ref("int_series_pairs"),

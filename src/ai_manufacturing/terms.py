@@ -64,6 +64,7 @@ KEYS = {
         *NAMES,
         "province_id",
         "region",
+        "doubtful_series",
     ),
     "marts.fct_corrections": (
         "extract_set",
@@ -317,6 +318,11 @@ def _open_rows(columns: list[str], units: list[str]) -> str:
         conditions = ["variable not in (from restricted_variables)"]
     else:
         conditions = [f"{column} is null" for column in units]
+    if "compared_with" in columns:  # what is expected of an open value may be a restricted one
+        conditions.append(
+            "not list_has_any(string_split(compared_with, '+'), coalesce((select list(variable)"
+            " from restricted_variables), []))"
+        )
     return " and ".join(conditions)
 
 

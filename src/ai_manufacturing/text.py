@@ -21,7 +21,7 @@ Words = tuple[str, str]  # in each of LANGUAGES
 # Beside what a substitute feeds, and at the beginning of the note that says so.
 MARK = "†"
 # Between two values that make up a third: a term of two factors, a chosen value.
-JOINTS = {":": " × ", "=": ": "}
+JOINTS = {":": " × ", "=": ": ", "+": " + "}
 # A name of the data within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the scope of
 # a series.
 NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?:@[\w/]+)?(?::\w+)?)(?: \((\w+)\))?", re.ASCII)

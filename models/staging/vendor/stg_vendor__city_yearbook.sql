@@ -9,11 +9,12 @@ raw as (
 renamed as (
     select
         origin,
-        "城市代码" as city_code,
+        coalesce("城市代码", 'province:' || "省份代码") as city_code,
         "城市名称" as city_name,
         "省份" as province_name,
         "年份" as year,
         "地区生产总值(亿元)" as gdp_100m_cny,
+        "全省地区生产总值(亿元)" as province_gdp_100m_cny,
         "人均地区生产总值(元)" as gdp_per_capita_cny,
         "第一产业增加值(亿元)" as primary_value_added_100m_cny,
         "第二产业增加值(亿元)" as secondary_value_added_100m_cny,

@@ -350,17 +350,18 @@ class Inputs:
                 )
         return warnings
 
-    def flagged(self, specification: Specification, sample: Sample) -> dict[Sentence, set[str]]:
-        """Return the cities of a sample that fail an expectation, by expectation.
+    def flagged(
+        self, specification: Specification, sample: Sample
+    ) -> dict[Sentence, set[CityYear]]:
+        """Return the city-years of a sample that fail an expectation, by expectation.
 
-        They fail it in a year that the estimate rests on, as warnings tells.
+        The estimate rests on what fails, as warnings tells.
         """
         rests_on = self._rests_on(specification, sample)
-        flagged: defaultdict[Sentence, set[str]] = defaultdict(set)
-        for finding in self._findings:
-            for city_id, _ in finding.broken_city_years(rests_on):
-                flagged[finding.expectation].add(city_id)
-        return dict(flagged)
+        broken = {
+            finding.expectation: finding.broken_city_years(rests_on) for finding in self._findings
+        }
+        return {expectation: cells for expectation, cells in broken.items() if cells}
 
     def broken_years(self, specification: Specification, sample: Sample) -> set[int]:
         """Return the years in which a series that the estimate rests on fails as a whole."""

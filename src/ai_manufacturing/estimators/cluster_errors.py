@@ -265,7 +265,7 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     regression : PartialledOut
         Regression with its effects removed.
     rows : ndarray of bool, shape (n,)
-        Rows to leave out: the cities that the gate flags.
+        Rows to leave out: the city-years that the gate flags.
 
     Returns
     -------

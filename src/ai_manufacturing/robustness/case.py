@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimation import tables
+from ai_manufacturing.estimation.findings import CityYear
 from ai_manufacturing.estimation.inputs import Inputs, Sample
 from ai_manufacturing.estimation.rows import Row, answered
 from ai_manufacturing.estimation.specifications import (
@@ -115,8 +116,8 @@ class Case:
         return coordinates
 
     @cached_property
-    def flagged(self) -> dict[Sentence, set[str]]:
-        """The cities that the gate flags, by expectation."""
+    def flagged(self) -> dict[Sentence, set[CityYear]]:
+        """The city-years that the gate flags, by expectation."""
         return self.inputs.flagged(self.specification, self.sample)
 
     def require_valid_years_before(self) -> None:

@@ -1,4 +1,4 @@
-"""The estimate without each province, each city, or the cities that the gate flags."""
+"""The estimate without each province, each city, or the city-years that the gate flags."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from ai_manufacturing.estimation.findings import CityYear
 from ai_manufacturing.estimation.rows import Row, answered, reason_row
 from ai_manufacturing.estimators import cluster_errors
 from ai_manufacturing.estimators.cluster_errors import LeftOut
@@ -50,19 +51,19 @@ def leave_out(case: Case, unit: str) -> Iterator[Row]:
 
 
 def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
-    """Leave out the cities that fail an expectation of the gate, by expectation."""
-    flagged: dict[Sentence, set[str]] = case.flagged or {sentence("nobody_flagged"): set()}
-    entities = case.rows["city_id"]
+    """Leave out the city-years that fail an expectation of the gate, by expectation."""
+    flagged: dict[Sentence, set[CityYear]] = case.flagged or {sentence("nobody_flagged"): set()}
+    city_years = pd.MultiIndex.from_frame(case.rows[["city_id", "year"]])
 
     def without(rest: PartialledOut, codes: Codes, position: int) -> Iterator[Row]:
         yield _estimates(case.fit.estimates[position], clustered(rest, position, codes, cluster))
 
-    for expectation, cities in flagged.items():
-        inside = entities.isin(cities).to_numpy()
+    for expectation, cells in flagged.items():
+        inside = city_years.isin([*cells])
         common = {
-            "unit_kind": "flagged cities",
+            "unit_kind": "flagged city-years",
             "unit_id": expectation.en,
-            "city_count": int(entities[inside].nunique()),
+            "city_count": int(case.rows["city_id"][inside].nunique()),
         }
         remaining = attempted(partial(cluster_errors.without, case.regression, inside))
         for term, position in case.terms.items():

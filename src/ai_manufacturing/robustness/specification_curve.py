@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -263,16 +264,17 @@ class _Panel:
         self.strata = inputs.strata_of(STRATA, first["city_id"])
         self._cells = np.full((len(first), int(self._year_codes.max()) + 1), -1)
         self._cells[self._city, self._year_codes] = np.arange(len(panel))
-        flagged = set().union(*inputs.flagged(specification, sample).values())
+        flagged = {*chain.from_iterable(inputs.flagged(specification, sample).values())}
+        city_years = pd.MultiIndex.from_frame(panel[["city_id", "year"]])
         city_count = first.groupby("province_id")["city_id"].transform("size")
         self._left_out = {
-            "all": np.zeros(len(first), dtype=bool),
-            "without_flagged": first["city_id"].isin(flagged).to_numpy(),
-            "without_municipalities": city_count.eq(1).to_numpy(),
+            "all": np.zeros(len(panel), dtype=bool),
+            "without_flagged": city_years.isin([*flagged]),
+            "without_municipalities": city_count.eq(1).to_numpy()[self._city],
         }
 
     def _leaves_out(self, city_sample: str) -> NDArray[np.bool_]:
-        """Return whether a sample leaves each city out.
+        """Return whether a sample leaves each city-year out.
 
         `without_<grouping>` leaves out those that are in another group than the reference.
         """
@@ -280,7 +282,8 @@ class _Panel:
             grouping = city_sample.removeprefix("without_")
             groups = self._inputs.group_of(grouping, pd.Series(self.cities))
             reference = self._inputs.reference_group(grouping)
-            self._left_out[city_sample] = (groups.notna() & groups.ne(reference)).to_numpy()
+            in_group = (groups.notna() & groups.ne(reference)).to_numpy()
+            self._left_out[city_sample] = in_group[self._city]
         left_out: NDArray[np.bool_] = self._left_out[city_sample]
         return left_out
 
@@ -294,7 +297,7 @@ class _Panel:
         measure = self._measure(choice)
         complete = np.isfinite(self._own(measure)) & np.isfinite(self._scaling(measure))
         complete &= (choice["first_year"] <= self._years) & (self._years <= choice["last_year"])
-        complete &= ~self._leaves_out(choice["city_sample"])[self._city]
+        complete &= ~self._leaves_out(choice["city_sample"])
         variables = self._variables(choice)
         for variable in variables:
             complete &= np.isfinite(self._values(variable))

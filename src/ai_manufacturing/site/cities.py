@@ -24,6 +24,10 @@ WORDS = (
     "more_rows",
     "no_delivered_row",
     "no_correction_of_city",
+    "no_doubtful_value",
+    "expected",
+    "rule",
+    "is_doubtful",
     "correction",
     "city",
     "series",
@@ -112,7 +116,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def write(release: Release, text: Catalogue, folder: Path) -> None:
-    """Write a script for each city: delivered rows, reasons of gaps, corrections.
+    """Write a script for each city: delivered rows, reasons of gaps, corrections, doubts.
 
     Without a series there is none.
     """
@@ -128,6 +132,7 @@ def write(release: Release, text: Catalogue, folder: Path) -> None:
         number = known.setdefault(tuple(_reason(row, text)), len(known))
         missing[row["city_id"]][row["series"]][row["year"]] = number
     corrections = _corrections(release)
+    doubtful = _doubtful_values(release, text)
     target = folder / "cities"
     target.mkdir()
     for city_id in release.frame("select city_id from marts.dim_city")["city_id"]:
@@ -135,6 +140,7 @@ def write(release: Release, text: Catalogue, folder: Path) -> None:
             "missing": missing[city_id],
             "reasons": [*reasons[city_id]],
             "corrections": corrections[city_id],
+            "doubtful": doubtful[city_id],
         }
         words = in_script(told)
         script = f'cityDelivered("{city_id}",{words[:-1]},"cells":{cells.get(city_id, "{}")}}});\n'
@@ -302,6 +308,27 @@ def _corrections(release: Release) -> dict[str, list[list[Any]]]:
     for city_id, *told in found.to_numpy().tolist():
         corrections[city_id].append([*map(_number, told)])
     return corrections
+
+
+def _doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[Any]]]:
+    """Return the doubtful values of the series on the page, by city."""
+    found = release.frame(
+        f"""
+        select city_id, series, year, value, expected_value, rule, compared_with
+        from marts.fct_doubtful_values
+        where (series, scope) in (
+            select (series, scope)
+            from marts.dim_series
+            where {SHOWN} and is_delivered and {HAS_VALUES}
+        )
+        order by city_id, series, year, rule
+        """
+    )
+    doubtful = defaultdict(list)
+    for city_id, series, year, value, expected, rule, other in found.to_numpy().tolist():
+        words = text.words(f"rule_{rule.replace(' ', '_')}", other=text.names(other))
+        doubtful[city_id].append([series, year, _number(value), _number(expected), *words])
+    return doubtful
 
 
 def _means(release: Release, keys: str, series: list[str]) -> pd.DataFrame:

@@ -254,7 +254,7 @@ def _specifications(release: Release) -> list[dict[str, Any]]:
 
 
 def _influence(release: Release) -> list[dict[str, Any]]:
-    """Return the estimates without flagged cities, and without those that move them most.
+    """Return the estimates without flagged city-years, and without those that move them most.
 
     What is left out has its name in both languages.
     """

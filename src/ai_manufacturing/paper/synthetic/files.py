@@ -155,6 +155,7 @@ def write(out: Path, seed: int, period: range) -> None:
     _write_firm_survival(out, np.random.default_rng([seed, 10]), panel)
     _write_patents(out, np.random.default_rng([seed, 11]), panel)
     _write_city_yearbook(out, panel)
+    _write_province_yearbook(out, np.random.default_rng([seed, 12]), panel)
     base_year = variables()["base_year"]
     years = {
         "first_year": period[0],
@@ -327,6 +328,22 @@ def _write_city_yearbook(out: Path, panel: CityYears) -> None:
             values = pd.Series(panel.yearbook[name][unit, index])
             columns[header] = values.map(as_printed, na_action="ignore")
         _write_csv(out / "city_yearbook/城市统计年鉴", year, unit, columns)
+
+
+def _write_province_yearbook(out: Path, rng: Generator, panel: CityYears) -> None:
+    """Write GDP of provinces, which a bureau of its own adds up: it differs by a hundredth."""
+    folder = out / "province_yearbook"
+    folder.mkdir(parents=True, exist_ok=True)
+    provinces = units()[["province_id", "province_name_zh"]]
+    gdp = pd.DataFrame(panel.yearbook["gdp_100m_cny"], columns=panel.years.tolist())
+    sums = gdp.groupby([provinces["province_id"], provinces["province_name_zh"]]).sum(min_count=1)
+    sums *= np.exp(0.01 * rng.standard_normal(sums.shape))
+    for year, column in sums.items():
+        table = column.dropna().round(2).rename("全省地区生产总值(亿元)").reset_index()
+        table.columns = ["省份代码", "省份", *table.columns[2:]]
+        table.assign(年份=year, 数据来源=SYNTHETIC_MARK).to_csv(
+            folder / f"分省统计年鉴_{year}.csv", index=False
+        )
 
 
 def _weights(codes: pd.Series, by_code: Mapping[str, float], otherwise: int) -> Floats:

@@ -94,6 +94,7 @@ async function show(ids) {
   list();
   offer();
   corrections();
+  doubtfulValues();
   await redraw();
 }
 
@@ -190,6 +191,11 @@ const correctionsOf = (id, wanted = () => true) => (delivered.get(id)?.correctio
 const correctionRow = (id, [correction, one, year, was, is, reason, reasonZh, place]) => [
   correction, place === id ? nameOf(id) : place, inLanguage(labels[one]), String(year), figure(was), figure(is), inLanguage([reason, reasonZh]),
 ];
+const doubtfulOf = (id, wanted = () => true) => (delivered.get(id)?.doubtful ?? []).filter(wanted);
+const doubtfulRow = (id, [one, year, value, expected, ...rule]) => [
+  nameOf(id), inLanguage(labels[one]), String(year), figure(value), figure(Number(expected.toPrecision(4))), inLanguage(rule),
+];
+const DOUBTFUL = ["city", "series", "year", "used", "expected", "rule"];
 const CORRECTION = ["correction", "city", "series", "year", "delivered", "used", "reason"];
 
 function trace() {
@@ -216,7 +222,14 @@ function trace() {
   } else if (value !== null && value !== undefined) parts.push(element("p", phrase("no_delivered_row"), { className: "note" }));
   const applied = correctionsOf(id, (correction) => correction[1] === one && correction[2] === year);
   if (applied.length) parts.push(table(CORRECTION, applied.map((correction) => correctionRow(id, correction))));
+  const doubts = doubtfulOf(id, (doubt) => doubt[0] === one && doubt[1] === year);
+  if (doubts.length) parts.push(element("p", phrase("is_doubtful"), { className: "warning" }), table(DOUBTFUL, doubts.map((doubt) => doubtfulRow(id, doubt))));
   result.replaceChildren(...parts);
+}
+
+function doubtfulValues() {
+  const rows = chosen.flatMap((id) => doubtfulOf(id).map((doubt) => doubtfulRow(id, doubt)));
+  document.getElementById("city-doubtful").replaceChildren(rows.length ? table(DOUBTFUL, rows) : element("p", phrase("no_doubtful_value")));
 }
 
 function corrections() {
@@ -249,6 +262,7 @@ document.addEventListener("spoken", () => {
   redraw();
   offer();
   corrections();
+  doubtfulValues();
 });
 names();
 const asked = (address.get("city") ?? "440300").split(",").filter((id) => Object.hasOwn(cities, id));

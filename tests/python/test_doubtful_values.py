@@ -1,0 +1,137 @@
+"""Single cells that are wrong, in the public deliveries and in a draw of the sample."""
+
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ai_manufacturing.paper.synthetic import draw
+from ai_manufacturing.settings import period
+from benchmarks import gate
+from tests.python.conftest import Build
+
+CELL = ["series", "scope", "city_id", "year"]
+# Series with a second source, and two without.
+SERIES = (
+    "gdp_100m_cny",
+    "gdp_per_capita_cny",
+    "secondary_value_added_100m_cny",
+    "registered_population_10k",
+    "unit_employment_10k",
+    "loans_100m_cny",
+    "education_spending_100m_cny",
+)
+
+
+def marked(series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the cells of fct_doubtful_values."""
+    found = gate.checked(series, used, pairs)["doubtful_values"]
+    return found[CELL].drop_duplicates()
+
+
+@pytest.fixture(scope="module")
+def public(public_build: Build) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return series, what specifications use of them, and pairs of sources."""
+    series, used, pairs = (
+        public_build.frame(f"from {table}")
+        for table in (
+            "intermediate.int_series_conformed",
+            "marts.dim_specification_series",
+            "marts.fct_source_pairs",
+        )
+    )
+    return series, used, pairs
+
+
+def test_every_slip_that_was_corrected_is_doubtful_as_it_was_delivered(
+    public_build: Build, public: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+) -> None:
+    series, used, pairs = public
+    corrected = public_build.frame(
+        """
+        select correction_id, series, scope, city_id, year, delivered_value
+        from marts.fct_corrections
+        where regexp_matches(correction_id, '^[a-z_]+_[0-9]{6}') and series not like 'deposits%'
+        """
+    )
+    assert len(corrected) > 30
+    given = series.merge(corrected, on=CELL, how="left")
+    given["value"] = given["delivered_value"].fillna(given["value"])
+    columns = [*series.columns]
+
+    found = corrected.merge(marked(given[columns], used, pairs), on=CELL)
+
+    assert {*corrected["correction_id"]} - {*found["correction_id"]} == set()
+    now = corrected.merge(marked(series, used, pairs), on=CELL)
+    assert now["correction_id"].tolist() == []
+
+
+def test_fewer_than_a_hundredth_of_the_public_cells_are_doubtful(
+    public: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
+) -> None:
+    series, used, pairs = public
+    assert 0.002 < len(marked(series, used, pairs)) / series["value"].count() < 0.01
+
+
+def test_hardly_a_cell_of_a_clean_draw_is_doubtful() -> None:
+    series = gate.conformed(draw(gate.FIRST_SEED, period()))
+    assert len(marked(series, gate.used_series(), None)) / series["value"].count() < 0.002
+
+
+def digits_swapped(value: float) -> float:
+    """Swap the first two digits that differ."""
+    text = f"{value:.2f}"
+    for place in range(len(text) - 1):
+        one, other = text[place : place + 2]
+        if one.isdigit() and other.isdigit() and one != other:
+            return float(f"{text[:place]}{other}{one}{text[place + 2 :]}")
+    return value
+
+
+def wrong_cells(series: pd.DataFrame, rng: random.Random) -> list[tuple[str, int, float, float]]:
+    """Return a cell in each of twenty cities: place, what it is, and what it is wrongly."""
+    wide = series.pivot_table(index="city_id", columns="year", values="value")
+    chosen = rng.sample(sorted(wide.index[wide.notna().sum(axis=1) >= 8]), 20)
+    cells = []
+    for number, city in enumerate(chosen):
+        year = rng.choice([*wide.columns[wide.loc[city].notna()]])
+        value = wide.loc[city, year]
+        wrong = (
+            value * 10,
+            value / 10,
+            digits_swapped(value),
+            rng.choice([*wide.loc[city].dropna()]),
+            rng.choice([*wide[year].drop(chosen).dropna()]),
+        )[number % 5]
+        cells.append((city, year, value, wrong))
+    return cells
+
+
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (2, 3))]
+)
+def test_nine_in_ten_wrong_cells_that_move_by_a_tenth_are_doubtful(
+    seed: int, public: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+) -> None:
+    """Twenty cells in each series: units, digits, another year's value, another city's."""
+    series, used, pairs = (frame.copy() for frame in public)
+    rng = random.Random(seed)
+    planted = []
+    for name in SERIES:
+        rows = series["series"].eq(name) & series["value"].gt(0)
+        provider = series.loc[rows, "provider"].iloc[0]
+        first = pairs["series"].eq(name) & pairs["first_provider"].eq(provider)
+        for city, year, value, wrong in wrong_cells(series[rows], rng):
+            here = (series["city_id"].eq(city) & series["year"].eq(year)) & rows
+            series.loc[here, "value"] = wrong
+            pair = first & pairs["city_id"].eq(city) & pairs["year"].eq(year)
+            pairs.loc[pair, "first_ln"] = np.log(wrong)
+            planted.append((name, "total", city, year, abs(np.log(wrong / value))))
+    cells = pd.DataFrame(planted, columns=[*CELL, "moved"])
+    cells = cells[cells["moved"] > np.log(1.1)]
+
+    found = cells.merge(marked(series, used, pairs), on=CELL)
+
+    assert len(cells) > 100
+    assert len(found) / len(cells) >= 0.9
