@@ -14,7 +14,9 @@ shown_series as (
 
 -- The limits are of the years of the paper's readings: a longer period moves none of them.
 judged_years as (
-    select min(first_year) as first_year
+    select
+        min(first_year) as first_year,
+        1 + max(last_year) - min(first_year) as year_count
     from {{ ref('regression_specifications') }}
     where reading = 'default'
 ),
@@ -115,7 +117,7 @@ summed as (
 -- How the ratio changes from year to year, by either factor, and which way it went until then.
 compared as (
     select
-        *,
+        summed.*,
         case
             when lag(year) over pair_years = year - 1
                 then exp(abs(median_log_ratio - lag(median_log_ratio) over pair_years))
@@ -123,8 +125,15 @@ compared as (
         case
             when count(*) over pair_years_so_far >= 7
                 then regr_slope(median_log_ratio, year) over pair_years_so_far
-        end as ratio_trend
+        end as ratio_trend,
+        -- A period that begins later has trends of fewer years, which differ more.
+        case
+            when {{ period('first_year') }} > judged_years.first_year
+                then power(greatest(1, judged_years.year_count / count(*) over pair_years_so_far), 2)
+            else 1
+        end as ratio_trend_widening
     from summed
+    cross join judged_years
     window
         pair_years as (partition by series, scope, other_series, other_scope order by year),
         pair_years_so_far as (pair_years rows between unbounded preceding and current row)
@@ -134,7 +143,13 @@ final as (
     select
         compared.* exclude (median_log_ratio),  -- noqa: RF02
         coalesce(shown.series, others_shown.series) is not null as is_shown,
-        {%- for figure in ['national_ratio', 'larger_share', 'ratio_trend'] %}
+        case
+            when
+                abs(2 * compared.ratio_trend - pairs.ratio_trend_min - pairs.ratio_trend_max)
+                > compared.ratio_trend_widening * (pairs.ratio_trend_max - pairs.ratio_trend_min)
+                then compared.ratio_trend
+        end as odd_ratio_trend,
+        {%- for figure in ['national_ratio', 'larger_share'] %}
         case
             when compared.{{ figure }} < pairs.{{ figure }}_min or compared.{{ figure }} > pairs.{{ figure }}_max
                 then compared.{{ figure }}
