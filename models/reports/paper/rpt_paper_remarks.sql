@@ -141,6 +141,7 @@ misses as (
         {%- for verdict in ['compatible', 'cannot_tell', 'not_found', 'differs'] %}
         cast(count(case when verdict = '{{ verdict }}' then 1 end) as double) as {{ verdict }}_count,
         {%- endfor %}
+        cast(nullif(count(case when verdict = 'not_comparable' then 1 end), 0) as double) as partial_count,
         cast(count(case when explaining_remark_number <> 11 then 1 end) as double) as explained_count,
         cast(count(case when explaining_remark_number = 11 then 1 end) as double) as chance_count,
         cast(count(
