@@ -117,7 +117,7 @@ summed as (
 -- How the ratio changes from year to year, by either factor, and which way it went until then.
 compared as (
     select
-        summed.*,
+        *,
         case
             when lag(year) over pair_years = year - 1
                 then exp(abs(median_log_ratio - lag(median_log_ratio) over pair_years))
@@ -126,14 +126,8 @@ compared as (
             when count(*) over pair_years_so_far >= 7
                 then regr_slope(median_log_ratio, year) over pair_years_so_far
         end as ratio_trend,
-        -- A period that begins later has trends of fewer years, which differ more.
-        case
-            when {{ period('first_year') }} > judged_years.first_year
-                then power(greatest(1, judged_years.year_count / count(*) over pair_years_so_far), 2)
-            else 1
-        end as ratio_trend_widening
+        count(*) over pair_years_so_far as trend_year_count
     from summed
-    cross join judged_years
     window
         pair_years as (partition by series, scope, other_series, other_scope order by year),
         pair_years_so_far as (pair_years rows between unbounded preceding and current row)
@@ -143,10 +137,16 @@ final as (
     select
         compared.* exclude (median_log_ratio),  -- noqa: RF02
         coalesce(shown.series, others_shown.series) is not null as is_shown,
+        -- A period that begins after the paper's has trends of fewer years, which differ more.
         case
             when
                 abs(2 * compared.ratio_trend - pairs.ratio_trend_min - pairs.ratio_trend_max)
-                > compared.ratio_trend_widening * (pairs.ratio_trend_max - pairs.ratio_trend_min)
+                > (pairs.ratio_trend_max - pairs.ratio_trend_min)
+                * case
+                    when {{ period('first_year') }} > judged_years.first_year
+                        then power(greatest(1, judged_years.year_count / compared.trend_year_count), 2)
+                    else 1
+                end
                 then compared.ratio_trend
         end as odd_ratio_trend,
         {%- for figure in ['national_ratio', 'larger_share'] %}
@@ -160,6 +160,7 @@ final as (
         pairs.ratio_change_max
     from compared
     inner join pairs using (series, other_series, scope, other_scope)
+    cross join judged_years
     left join shown_series as shown using (series, scope)
     left join shown_series as others_shown
         on

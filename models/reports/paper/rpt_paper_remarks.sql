@@ -147,7 +147,7 @@ misses as (
         cast(count(
             case when verdict in ('differs', 'not_found') and explaining_remark_number is null then 1 end
         ) as double) as unexplained_count,
-        0.05 * count(case when status = 'estimated' then 1 end) as expected_count,
+        0.05 * count(case when status = 'estimated' and verdict <> 'not_comparable' then 1 end) as expected_count,
         min(
             case
                 when verdict in ('differs', 'not_found') and coalesce(explaining_remark_number, 11) = 11
