@@ -23,7 +23,7 @@ SEEDS = (
     "substitutions",
 )
 
-MACROS = ("qualified_name", "first_of", "share_of", "p_text", "sentences")
+MACROS = ("nearest_year", "qualified_name", "first_of", "share_of", "p_text", "sentences")
 GIVEN = ("panel", "measures", "groups", "gate_results", "published")  # of Tables
 # Of int_city_year_variables.
 LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]
@@ -51,7 +51,7 @@ class Tables:
     published: pd.DataFrame
 
 
-def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
+def inputs(rows: pd.DataFrame, tables: Tables, **years: int) -> Inputs:
     """Return what the estimators need for rows of regression_specifications.csv.
 
     Parameters
@@ -59,6 +59,8 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
     rows : DataFrame
         Rows of the seed, in its columns.
     tables : Tables
+    **years : int
+        first_year, last_year and base_year of the period; else those of the project.
 
     Returns
     -------
@@ -88,7 +90,7 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
             "specifications/int_specifications_sampled",
             "specifications/int_specification_city_years",
         ):
-            run(connection, model)
+            run(connection, model, **years)
         sample_rows = samples.without_singletons(
             connection.table("int_specification_city_years").filter("is_used").df()
         )
@@ -125,18 +127,22 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame
     connection.execute(f"create table {name} as from rows")
 
 
-def run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
+def run(connection: duckdb.DuckDBPyConnection, model: str, **years: int) -> None:
     """Make a table by the SQL of a model, a path below models/, from the tables that it names."""
-    connection.execute(f"create table {model.rpartition('/')[2]} as {_sql(model)}")
+    connection.execute(f"create table {model.rpartition('/')[2]} as {_sql(model, **years)}")
 
 
 @cache
-def _sql(model: str) -> str:
+def _sql(model: str, **period: int) -> str:
     parts = (*(f"macros/{name}.sql" for name in MACROS), f"models/{model}.sql")
     text = "".join((settings.project_root() / part).read_text(encoding="utf-8") for part in parts)
-    years = _variables().__getitem__
+    years = {**_variables(), **period}.__getitem__
     return jinja2.Template(text).render(
-        ref=_Relation, var=years, period=years, extract_set=lambda: "'in memory'"
+        ref=_Relation,
+        var=years,
+        period=years,
+        declared_year=years,
+        extract_set=lambda: "'in memory'",
     )
 
 

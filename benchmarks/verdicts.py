@@ -168,6 +168,7 @@ def judged(inputs: Inputs, rows: pd.DataFrame) -> pd.DataFrame:
         coefficients.to_pandas()
         .groupby(["table_id", "column_number", "specification_id"], as_index=False)["status"]
         .min()
+        .assign(is_partial=False)
     )
     with duckdb_client.connect(reads_files=True) as connection:
         for name, frame in (

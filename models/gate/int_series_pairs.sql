@@ -14,7 +14,9 @@ shown_series as (
 
 -- The limits are of the years of the paper's readings: a longer period moves none of them.
 judged_years as (
-    select min(first_year) as first_year
+    select
+        min(first_year) as first_year,
+        1 + max(last_year) - min(first_year) as year_count
     from {{ ref('regression_specifications') }}
     where reading = 'default'
 ),
@@ -123,7 +125,8 @@ compared as (
         case
             when count(*) over pair_years_so_far >= 7
                 then regr_slope(median_log_ratio, year) over pair_years_so_far
-        end as ratio_trend
+        end as ratio_trend,
+        count(*) over pair_years_so_far as trend_year_count
     from summed
     window
         pair_years as (partition by series, scope, other_series, other_scope order by year),
@@ -134,7 +137,19 @@ final as (
     select
         compared.* exclude (median_log_ratio),  -- noqa: RF02
         coalesce(shown.series, others_shown.series) is not null as is_shown,
-        {%- for figure in ['national_ratio', 'larger_share', 'ratio_trend'] %}
+        -- A period that begins after the paper's has trends of fewer years, which differ more.
+        case
+            when
+                abs(2 * compared.ratio_trend - pairs.ratio_trend_min - pairs.ratio_trend_max)
+                > (pairs.ratio_trend_max - pairs.ratio_trend_min)
+                * case
+                    when {{ period('first_year') }} > judged_years.first_year
+                        then power(greatest(1, judged_years.year_count / compared.trend_year_count), 2)
+                    else 1
+                end
+                then compared.ratio_trend
+        end as odd_ratio_trend,
+        {%- for figure in ['national_ratio', 'larger_share'] %}
         case
             when compared.{{ figure }} < pairs.{{ figure }}_min or compared.{{ figure }} > pairs.{{ figure }}_max
                 then compared.{{ figure }}
@@ -145,6 +160,7 @@ final as (
         pairs.ratio_change_max
     from compared
     inner join pairs using (series, other_series, scope, other_scope)
+    cross join judged_years
     left join shown_series as shown using (series, scope)
     left join shown_series as others_shown
         on

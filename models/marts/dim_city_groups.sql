@@ -27,7 +27,7 @@ valued as (
     inner join city_year_values as numerators
         on
             split_part(groupings.series, ' ', 1) = numerators.variable
-            and groupings.year = numerators.year
+            and {{ nearest_year('groupings.year') }} = numerators.year
     left join city_year_values as denominators
         on
             split_part(groupings.series, ' ', 2) = denominators.variable

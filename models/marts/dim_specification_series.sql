@@ -45,7 +45,7 @@ weightings as (
 groupings as (
     select
         grouping,
-        year,
+        year as asked_year,
         unnest(coalesce(string_split(series, ' '), [null])) as quantity
     from {{ ref('city_groupings') }}
 ),
@@ -93,7 +93,7 @@ of_panel as (
         variables.scope,
         true as is_of_sample_years,
         false as is_of_first_year,
-        null as fixed_year
+        null as asked_year
     from named
     left join variables using (variable)
     where named.variable <> ''
@@ -111,7 +111,7 @@ of_measure as (
         measured.scope,
         unnest([true, weightings.scaling_series is null, weightings.scaling_series is null]) as is_of_sample_years,
         weightings.share_year = 'first' as is_of_first_year,
-        case when weightings.share_year = 'base' then {{ period('base_year') }} end as fixed_year
+        case when weightings.share_year = 'base' then {{ declared_year('base_year') }} end as asked_year
     from (
         select
             *,
@@ -161,10 +161,10 @@ of_groupings as (
         'industry' as scope,
         false as is_of_sample_years,
         false as is_of_first_year,
-        groupings.year as fixed_year
+        groupings.asked_year
     from grouped
     inner join groupings using (grouping)
-    group by grouped.specification_id, grouped.grouping, groupings.quantity, groupings.year
+    group by grouped.specification_id, grouped.grouping, groupings.quantity, groupings.asked_year
 ),
 
 used as (
@@ -208,6 +208,7 @@ provided as (
 resolved as (
     select
         provided.*,
+        {{ nearest_year('provided.asked_year') }} as fixed_year,
         case
             when provided.named_provider <> coalesce(defaults.provider, '') and provided.named_provider <> ''
                 then provided.quantity || '@' || provided.named_provider
@@ -262,6 +263,7 @@ final as (
                 )
             else resolved.fixed_year
         end as fixed_year,
+        case when resolved.asked_year <> resolved.fixed_year then resolved.asked_year end as asked_year,
         specifications.is_headline,
         case when resolved.series is not null then coalesce(series.is_delivered, false) end as is_delivered,
         series.provider,

@@ -6,7 +6,8 @@ final as (
         table_id,
         column_number,
         specification_id,
-        status
+        status,
+        (first_year, last_year) <> (asked_first_year, asked_last_year) as is_partial
     from {{ ref('rpt_specifications') }}
     where reading = 'default'
 )

@@ -47,14 +47,23 @@ claims as (
         columns_shown.column_number,
         columns_shown.specification_id,
         columns_shown.status,
+        columns_shown.is_partial,
         printed.printed_value,
         coefficients.estimator,
         coefficients.regressor,
         coefficients.weighting,
         coefficients.substitutions,
         coefficients.substitutions_zh,
-        coalesce(coefficients.reason, averages.reason) as reason,
-        coalesce(coefficients.reason_zh, averages.reason_zh) as reason_zh,
+        coalesce(
+            coefficients.reason,
+            averages.reason,
+            case when columns_shown.is_partial then 'The period has only part of the printed years.' end
+        ) as reason,
+        coalesce(
+            coefficients.reason_zh,
+            averages.reason_zh,
+            case when columns_shown.is_partial then '样本期仅含论文的部分年份。' end
+        ) as reason_zh,
         cast(coefficients.is_sound as integer) as is_sound,
         {%- for claimed, column in [
             ('estimate', 'estimate'), ('std_error', 'std_error_province'), ('conf_low', 'conf_low_province'),
@@ -87,7 +96,7 @@ figures as (
         unnest(['p_province', 'contains_printed', 'p_city', 'is_sound']) as figure,
         unnest([
             p_value,
-            cast(printed_value between conf_low and conf_high as integer),
+            case when not is_partial then cast(printed_value between conf_low and conf_high as integer) end,
             p_value_city,
             is_sound
         ]) as value

@@ -4,7 +4,7 @@
     ['next_year', 'p_next_year', 'present', 'next_year_rows', 'why_next_year', 'needed', 'failed', 'failing', 'not_made'],
     ['permuted', 'p_permuted', 'share', 'share_20', 'detectable', 'why_ai'],
     ['readings', 'same_sign', 'by_city', 'by_province'],
-    ['printed_columns', 'unjudged', 'no_data', 'imprecise', 'unsound', 'unmade', 'mechanical']
+    ['printed_columns', 'unjudged', 'no_data', 'partial', 'imprecise', 'unsound', 'unmade', 'mechanical']
 ] -%}
 with
 
@@ -120,8 +120,8 @@ curve as (
 counted as (
     select
         {%- for name, causes in [
-            ('no_data', "'no_data'"), ('imprecise', "'imprecise', 'family'"), ('unsound', "'unsound'"),
-            ('unmade', "'not_made'"), ('mechanical', "'mechanical'")
+            ('no_data', "'no_data'"), ('partial', "'part_of_years'"), ('imprecise', "'imprecise', 'family'"),
+            ('unsound', "'unsound'"), ('unmade', "'not_made'"), ('mechanical', "'mechanical'")
         ] %}
         count(case when cause in ({{ causes }}) then 1 end) as {{ name }},
         {%- endfor %}
@@ -183,7 +183,7 @@ stated as (
             'same_sign': format('{:.0f} %', 100 * curve.same_sign),
             'by_city': format('{:.0f} %', 100 * curve.by_city),
             'by_province': format('{:.0f} %', 100 * curve.by_province),
-            {%- for name in ['no_data', 'imprecise', 'unsound', 'unmade', 'mechanical'] %}
+            {%- for name in ['no_data', 'partial', 'imprecise', 'unsound', 'unmade', 'mechanical'] %}
             '{{ name }}': cast(nullif(counted.{{ name }}, 0) as varchar),
             {%- endfor %}
             'printed_columns': cast(counted.printed_columns as varchar),

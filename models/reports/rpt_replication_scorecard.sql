@@ -68,6 +68,7 @@ compared as (
         -- What the interval by province says; without one nothing.
         case
             when coefficients.estimate is null then 'not_estimable'
+            when columns_shown.is_partial then 'not_comparable'
             when coefficients.conf_low_province is null then 'cannot_tell'
             when published.printed_value between coefficients.conf_low_province and coefficients.conf_high_province
                 then

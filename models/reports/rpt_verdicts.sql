@@ -39,6 +39,7 @@ judged as (
         *,
         case
             when status = 'not_estimable' then 'no_data'
+            when is_partial then 'part_of_years'
             when status = 'mechanical' then 'mechanical'
             when is_unsound then 'unsound'
             when excludes_zero is null or contains_printed is null then 'not_made'
@@ -71,7 +72,8 @@ worded as (
 final as (
     select
         worded.* exclude (
-            status, is_unsound, fails, fails_in_family, lacks_family, asks_of_ai, is_identified, is_ai  -- noqa: RF02
+            status, is_partial, is_unsound, fails, fails_in_family, lacks_family, asks_of_ai,  -- noqa: RF02
+            is_identified, is_ai  -- noqa: RF02
         ),
         words.label_en as verdict_en,
         words.label_zh as verdict_zh,

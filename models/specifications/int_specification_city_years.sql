@@ -109,11 +109,6 @@ judged as (
             else placed.group_of[samples.design.period_grouping]
         end as period_group,
         case
-            -- Without some of its years it would be another regression under the same name.
-            when
-                samples.design.first_year < {{ period('first_year') }}
-                or samples.design.last_year > {{ period('last_year') }}
-                then { 'place': 0, 'reason': 'specification beyond the period', 'variable': null }
             when not panel.year between samples.design.first_year and samples.design.last_year
                 then { 'place': 1, 'reason': 'outside the years', 'variable': null }
             when

@@ -90,14 +90,31 @@ used as (
     group by controls.specification_id
 ),
 
+-- The years of the period, of those that the row asks for; with none of them a specification keeps its own.
+part as (
+    select
+        specification_id,
+        {{ nearest_year('first_year') }} as first_year,
+        {{ nearest_year('last_year') }} as last_year
+    from specifications
+    where
+        first_year <= {{ period('last_year') }}
+        and last_year >= {{ period('first_year') }}
+),
+
 final as (
     select
         specifications.* replace (
             used.controls as controls,
-            nullif(concat_ws('; ', used.substitutions, specifications.substitutions), '') as substitutions
-        )
+            nullif(concat_ws('; ', used.substitutions, specifications.substitutions), '') as substitutions,
+            coalesce(part.first_year, specifications.first_year) as first_year,
+            coalesce(part.last_year, specifications.last_year) as last_year
+        ),
+        specifications.first_year as asked_first_year,
+        specifications.last_year as asked_last_year
     from specifications
     left join used using (specification_id)
+    left join part using (specification_id)
 )
 
 select * from final

@@ -66,8 +66,8 @@ def rows_of(*names: str, **changed: object) -> pd.DataFrame:
     return seed[seed["specification_id"].isin(names)].assign(**changed)
 
 
-def estimated(rows: pd.DataFrame, tables: Tables) -> pd.DataFrame:
-    inputs = in_memory.inputs(rows, tables)
+def estimated(rows: pd.DataFrame, tables: Tables, **years: int) -> pd.DataFrame:
+    inputs = in_memory.inputs(rows, tables, **years)
     return coefficients(specifications.read(inputs.specifications), inputs).to_pandas()
 
 

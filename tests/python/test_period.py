@@ -7,17 +7,21 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.gate import validation
+from benchmarks import in_memory
 from tests.planted_faults import copy_of_the_project
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import GOOD, Project, csv_text
+from tests.python.test_estimates import estimated, read_tables, rows_of
 
-ORDER = "period: first_year is {}, base_year {} and last_year {}."
+ORDER = "period: first_year is {}, last_year {} and base_year {}."
 DEFAULTS = (
     "vars: {first_year: 2010, last_year: 2020, base_year: 2020, plausible_years: [1949, 2035]}\n"
 )
@@ -31,7 +35,7 @@ DEFAULTS = (
     [
         ("{first_year: 2008, last_year: 2022}", (2008, 2022, 2020)),
         ("{last_year: 2022}", (2010, 2022, 2020)),
-        ("{last_year: 2015, base_year: 2015}", (2010, 2015, 2015)),
+        ("{last_year: 2015}", (2010, 2015, 2020)),
     ],
 )
 def test_a_set_names_its_period_and_takes_what_it_leaves_out_from_the_project(
@@ -52,12 +56,11 @@ def test_a_set_names_its_period_and_takes_what_it_leaves_out_from_the_project(
         ("{}", "period: not a table of years, such as {"),
         ("{lastyear: 2022}", "period: lastyear is unknown (did you mean last_year?)"),
         ("{last_year: '2022'}", "period.last_year is '2022', not a valid integer"),
-        ("{last_year: 20222}", f"{ORDER.format(2010, 2020, 20222)} Write years from 1949"),
+        ("{last_year: 20222}", f"{ORDER.format(2010, 20222, 2020)} Write years from 1949"),
         ("{last_year: yes}", "period.last_year is 'yes', not a valid integer"),
-        ("{last_year: 2009}", ORDER.format(2010, 2020, 2009)),
-        ("{first_year: 2022, last_year: 2010}", ORDER.format(2022, 2020, 2010)),
-        ("{last_year: 2015}", ORDER.format(2010, 2020, 2015)),
-        ("{base_year: 2022}", ORDER.format(2010, 2022, 2020)),
+        ("{last_year: 2009}", ORDER.format(2010, 2009, 2020)),
+        ("{first_year: 2022, last_year: 2010}", ORDER.format(2022, 2010, 2020)),
+        ("{base_year: 20222}", ORDER.format(2010, 2020, 20222)),
     ],
 )
 def test_a_period_that_cannot_be_one_is_refused_in_one_line(
@@ -148,6 +151,156 @@ def test_the_headline_years_are_those_of_samples_and_of_fixed_shares() -> None:
     assert validation.headline_years(series.head(0)) == set()
 
 
+# ---------------------------------------------------------------- what has part of its years only
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "words", "words_zh"),
+    [
+        (
+            2012,
+            2020,
+            "years 2012-2020 of 2010-2020; 2012 substitutes for 2010 as the fixed year of"
+            " income_median",
+            "2010—2020年中仅2012—2020年；income_median的固定年份以2012年替代2010年",
+        ),
+        (
+            2010,
+            2018,
+            "years 2010-2018 of 2010-2020; 2018 substitutes for 2020 as the fixed year of ai_firms",
+            "2010—2020年中仅2010—2018年；ai_firms的固定年份以2018年替代2020年",
+        ),
+    ],
+)
+def test_an_estimate_on_part_of_its_years_is_that_of_these_years_and_says_so(
+    sample_build: Build, first: int, last: int, words: str, words_zh: str
+) -> None:
+    name, whole = "heterogeneity_income_median", read_tables(sample_build)
+    part = replace(whole, panel=whole.panel[whole.panel["year"].between(first, last)])
+    found = estimated(rows_of(name), part, first_year=first, last_year=last)
+    expected = estimated(rows_of(name, first_year=first, last_year=last), whole)
+    numbers = ["term", "estimate", "std_error", "observation_count", "sample_last_year"]
+    pd.testing.assert_frame_equal(found[numbers], expected[numbers])
+    assert {*found["substitutions"]} == {words}
+    assert {*found["substitutions_zh"]} == {words_zh}
+    assert {*expected["substitutions"]} == {""}
+
+
+def test_a_specification_without_a_year_of_the_period_says_so(sample_build: Build) -> None:
+    rows = rows_of("table_1_col_1", first_year=2003, last_year=2009)
+    (found,) = estimated(rows, read_tables(sample_build)).to_dict("records")
+    assert found["reason"].startswith(
+        "The years 2003-2009 lie outside the period of this extract set, 2010-2020;"
+    )
+    assert found["reason_zh"].startswith("2003—2009年在本数据集的样本期（2010—2020）之外；")
+
+
+@pytest.mark.parametrize(
+    ("first", "trend", "odd_years"),
+    [
+        # limits of -.05 and .05, for seven years .1235 and for eight .0945
+        (2013, 0.11, [2020]),
+        (2010, 0.06, [2016, 2017, 2018, 2019, 2020]),
+        (2003, 0.06, [2016, 2017, 2018, 2019, 2020]),
+        (2013, 0.06, []),
+        (2010, 0.04, []),
+    ],
+)
+def test_the_limits_of_a_trend_widen_where_the_period_begins_after_the_paper(
+    first: int, trend: float, odd_years: list[int]
+) -> None:
+    pair = {"series": "a", "scope": "total", "other_series": "b", "other_scope": "total"}
+    limits = pd.read_csv(PROJECT / "seeds/series_pairs.csv")
+    limits = limits[limits["series"] == "registered_population_10k"]
+    limits = limits.assign(**pair, ratio_trend_min=-0.05, ratio_trend_max=0.05)
+    cities = pd.DataFrame({"city_id": [str(100 + place) for place in range(20)], "name_zh": "市"})
+    values = [
+        {
+            "series": series,
+            "quantity": series,
+            "scope": "total",
+            "provider": "p",
+            "city_id": city_id,
+            "year": year,
+            "value": np.exp(rate * (year - 2010)),
+        }
+        for series, rate in (("a", trend), ("b", 0.0))
+        for city_id in cities["city_id"]
+        for year in range(first, 2021)
+    ]
+    default = {"specification_id": "s", "reading": "default", "first_year": 2010}
+    with duckdb.connect() as connection:
+        for name, frame in (
+            ("dim_specification_series", pd.DataFrame([{**pair, "specification_id": "s"}])),
+            ("regression_specifications", pd.DataFrame([{**default, "last_year": 2020}])),
+            ("int_series_conformed", pd.DataFrame(values)),
+            ("series_pairs", limits),
+            ("cities", cities),
+        ):
+            in_memory.create(connection, name, frame)
+        in_memory.run(connection, "gate/int_series_pairs", first_year=first)
+        odd = connection.execute(
+            "select year from int_series_pairs where odd_ratio_trend is not null order by year"
+        ).fetchall()
+    assert [year for (year,) in odd] == odd_years
+
+
+def described(extracts: Path, fresh: Build, period: str) -> None:
+    """Lay links to the delivered files beside a description."""
+    fresh.extracts.mkdir()
+    for folder in extracts.iterdir():
+        (fresh.extracts / folder.name).symlink_to(folder)
+    (fresh.extracts / "extract_set.yml").write_text(f"name: public\nperiod: {period}\n", "utf-8")
+
+
+CRITICAL = "select description from gates.gate_results where not success and severity = 'critical'"
+
+
+@pytest.mark.door
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [(2003, 2017), (2003, 2022), (2010, 2017), (2013, 2019), (2014, 2017), (2014, 2022)],
+)
+def test_sound_data_of_any_period_pass_the_gate(
+    public_extracts: Path, fresh: Build, first: int, last: int
+) -> None:
+    described(public_extracts, fresh, f"{{first_year: {first}, last_year: {last}}}")
+    fresh.dbt("build", "--select", "+gate_results", "--indirect-selection", "cautious")
+    assert fresh.exit_code == 0, fresh.output
+    assert fresh.rows(CRITICAL) == []
+
+
+@pytest.mark.door
+@pytest.mark.soak
+def test_part_of_the_paper_s_years_is_estimated_and_compared_with_no_printed_value(
+    public_extracts: Path, public_build: Build, fresh: Build
+) -> None:
+    """The city-years of the headline begin in 2012, so that from there on it is the same."""
+    described(public_extracts, fresh, "{first_year: 2012}")
+    assert fresh.dbt("build").exit_code == 0, fresh.output
+    headline = (
+        "select estimate, std_error, observation_count, {} from reports.rpt_coefficients where"
+        " specification_id = 'table_1_col_1' and term_order = 1"
+    )
+    ((*numbers, substitutions),) = fresh.rows(headline.format("substitutions"))
+    assert public_build.rows(headline.format("true")) == [(*numbers, True)]
+    assert substitutions.endswith("; years 2012-2020 of 2010-2020")
+    assert fresh.rows(
+        "select distinct verdict from reports.rpt_replication_scorecard order by verdict"
+    ) == [("not_comparable",), ("not_estimable",)]
+    assert fresh.rows("select distinct cause from reports.rpt_verdicts order by cause") == [
+        ("no_data",),
+        ("part_of_years",),
+    ]
+    sentences = fresh.pairs("select finding, sentence from reports.rpt_findings")
+    assert sentences["claim"].startswith("These data have only part of the paper's years: 0.160,")
+    assert sentences["unjudged"] == (
+        "21 of the 21 printed columns. In 11 there is no estimate: a series was not delivered, or"
+        " no sample is left. In 10 the period has only part of the years."
+    )
+
+
 FAULTS = {
     ("150600", 2022): "GDP of a city does not fall by more than 60 %",
     ("340400", 2022): "GDP of a city does not fall by more than 60 %",
@@ -164,14 +317,8 @@ FAULTS = {
 def test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_faults(
     public_extracts: Path, public_build: Build, fresh: Build, tmp_path: Path
 ) -> None:
-    """Links to the delivered files beside a description, without and with what is declared of 2021
-    and 2022.
-    """
-    fresh.extracts.mkdir()
-    for folder in public_extracts.iterdir():
-        (fresh.extracts / folder.name).symlink_to(folder)
-    described = "name: public to 2022\nperiod: {first_year: 2010, last_year: 2022}\n"
-    (fresh.extracts / "extract_set.yml").write_text(described, encoding="utf-8")
+    """Without and with what is declared of 2021 and 2022."""
+    described(public_extracts, fresh, "{first_year: 2010, last_year: 2022}")
     fresh.landing = Path(shutil.copytree(public_build.scratch / "landing", tmp_path / "store"))
     undeclared = replace(fresh, project=copy_of_the_project(tmp_path / "project"))
     for name, column in (("corrections", 4), ("expected_coverage", 3)):

@@ -204,36 +204,39 @@ def test_pages_without_an_estimate_have_no_fault_in_either_language_here_and_on_
         reader.open_everywhere(store.folder.parent / "site", name)
 
 
-def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(
+def test_a_period_that_ends_early_is_estimated_and_its_next_years_are_compared_with_it(
     store: Store, fresh: Build, sample_build: Build, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(sample_build.extracts, tmp_path / "autumn"))
     described = folder / "extract_set.yml"
-    described.write_text(
-        DESCRIPTION.format(name="autumn", period="{last_year: 2018, base_year: 2018}"), "utf-8"
+    headline = (
+        "select status, sample_first_year, sample_last_year, substitutions, warnings from"
+        f" {SHOWN} where specification_id = 'table_1_col_1' and term_order = 1"
     )
-    early = refresh(store, fresh, folder)
-    assert early.rows("select min(year), max(year) from marts.fct_city_year_panel") == [
-        (2010, 2018)
-    ]
-    assert early.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
-    beyond = (
-        "The years 2010-2020 reach beyond the period of this extract set, 2010-2018; period in"
-        " extract_set.yml names"
-    )
-    assert any(reason.startswith(beyond) for reason in reasons(early))
-    assert reasons(early, "estimates.est_specification_curve") == {f"{beyond} more."}
-    assert beyond in page(store, "readings")
 
-    described.write_text(
-        DESCRIPTION.format(name="autumn", period="{last_year: 2020, base_year: 2018}"), "utf-8"
-    )
+    described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2018}"), "utf-8")
+    early = refresh(store, fresh, folder)
+    words = "years 2010-2018 of 2010-2020; 2018 substitutes for 2020 as the fixed year of ai_firms"
+    assert early.rows(headline) == [("estimated", 2010, 2018, words, None)]
+    assert words.partition(";")[0] in page(store, "readings")
+    assert "cannot tell: part of the years" in page(store, "credibility")
+    assert early.rows("select distinct reason from reports.rpt_published_facts") == [
+        ("Not delivered: ai_firm_count (industry) in 2020.",)
+    ]
+
+    described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2020}"), "utf-8")
     later = refresh(store, fresh, folder)
-    headline = "select status, sample_first_year, sample_last_year, warnings from "
-    (found,) = later.rows(
-        f"{headline} {SHOWN} where specification_id = 'table_1_col_1' and term_order = 1"
+    assert later.rows(headline) == [("estimated", 2010, 2020, "", None)]
+    changed = later.pairs(
+        "select change_kind, count(*) from release.changes where change_kind like 'estimate%'"
+        " group by change_kind"
     )
-    assert found == ("estimated", 2010, 2020, None)
+    assert changed["estimate_changed"] > 900
+    assert changed.keys() <= {"estimate_changed", "estimate_gained"}
+    gained = later.rows(
+        "select distinct term from release.changes where change_kind = 'estimate_gained' order by 1"
+    )
+    assert gained == [("after3",), ("after4",)]  # the event is of 2016
 
 
 # ---------------------------------------------------------------- the real ones

@@ -141,12 +141,13 @@ misses as (
         {%- for verdict in ['compatible', 'cannot_tell', 'not_found', 'differs'] %}
         cast(count(case when verdict = '{{ verdict }}' then 1 end) as double) as {{ verdict }}_count,
         {%- endfor %}
+        cast(nullif(count(case when verdict = 'not_comparable' then 1 end), 0) as double) as partial_count,
         cast(count(case when explaining_remark_number <> 11 then 1 end) as double) as explained_count,
         cast(count(case when explaining_remark_number = 11 then 1 end) as double) as chance_count,
         cast(count(
             case when verdict in ('differs', 'not_found') and explaining_remark_number is null then 1 end
         ) as double) as unexplained_count,
-        0.05 * count(case when status = 'estimated' then 1 end) as expected_count,
+        0.05 * count(case when status = 'estimated' and verdict <> 'not_comparable' then 1 end) as expected_count,
         min(
             case
                 when verdict in ('differs', 'not_found') and coalesce(explaining_remark_number, 11) = 11

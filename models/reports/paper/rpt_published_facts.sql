@@ -23,7 +23,7 @@ distribution as (
     from {{ ref('fct_spatial_distribution') }}
     where
         measure = 'ai_firms'
-        and year = {{ period('base_year') }}
+        and year = {{ declared_year('base_year') }}
 ),
 
 -- One row, with nulls where AI firms were not delivered.
@@ -113,11 +113,11 @@ final as (
             else 'estimated'
         end as status,
         case
-            when facts.value is null then 'Not delivered: ai_firm_count (industry).'
+            when facts.value is null then 'Not delivered: ai_firm_count (industry) in {{ declared_year('base_year') }}.'
             else 'Of another definition than the paper''s: ' || substitution.substitutions
         end as reason,
         case
-            when facts.value is null then '未交付：ai_firm_count (industry)。'
+            when facts.value is null then '{{ declared_year('base_year') }}年未交付：ai_firm_count (industry)。'
             else '定义与论文不同：' || substitution.substitutions_zh
         end as reason_zh,
         substitution.substitutions,

@@ -4,7 +4,7 @@ distribution as (
     select * from {{ ref('fct_spatial_distribution') }}
     where
         measure = 'ai_firms'
-        and year = {{ period('base_year') }}
+        and year = {{ declared_year('base_year') }}
 ),
 
 classes as (
@@ -95,6 +95,7 @@ final as (
         shares.label_en,
         shares.label_zh,
         shares.is_subset,
+        {{ declared_year('base_year') }} as year,
         cast(shares.unit_count as integer) as unit_count,
         cast(units.value as integer) as printed_unit_count,
         shares.largest_cities_en,

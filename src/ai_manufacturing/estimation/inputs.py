@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -178,12 +178,13 @@ class Inputs:
             raise NotEstimable("second_is_measure", name=specification.measure)
 
         lost = self._lost.get(name, {})
-        if "specification beyond the period" in lost:
-            years = self.panel["year"]
+        first, last = specification.first_year, specification.last_year
+        years = self.panel["year"]
+        if first > years.max() or last < years.min():
             raise NotEstimable(
                 "beyond_the_period",
-                first=specification.first_year,
-                last=specification.last_year,
+                first=first,
+                last=last,
                 period_first=int(years.min()),
                 period_last=int(years.max()),
             )
@@ -200,7 +201,6 @@ class Inputs:
                 raise NotEstimable("no_two_years", name=lagged)
             if singletons:
                 raise NotEstimable("all_singletons", count=singletons)
-            first, last = specification.first_year, specification.last_year
             raise NotEstimable("no_city_year", names=variables, first=first, last=last)
         panel = self.panel.iloc[positions].reset_index(drop=True)
         column, measured = TRANSFORMS[specification.transform], self.measured(measure)
@@ -277,7 +277,8 @@ class Inputs:
     def substitutions(self, specification: Specification) -> Sentence:
         """Return what substitutes for what in a specification.
 
-        Its own words come before those of the series it uses.
+        Its own words come before those of the series it uses, and these before those of years that
+        it asks for and the period does not have.
 
         Raises
         ------
@@ -293,7 +294,26 @@ class Inputs:
                 f"regression_specifications.csv, {specification.specification_id}:"
                 f" substitutions.csv has no row {text!r}. Add it, with its Chinese."
             )
-        return joined(self._substitutions[text] for text in texts)
+        words = [self._substitutions[text] for text in texts]
+        return joined([*words, *self._years_substituted(specification)])
+
+    def _years_substituted(self, specification: Specification) -> Iterator[Sentence]:
+        years = specification.first_year, specification.last_year
+        asked = self._asked_years.get(specification.specification_id, years)
+        if years != asked:
+            yield sentence(
+                "part_of_years",
+                first=years[0],
+                last=years[1],
+                asked_first=asked[0],
+                asked_last=asked[1],
+            )
+        names: defaultdict[tuple[int, int], dict[str, None]] = defaultdict(dict)
+        for row in self.series_of(specification):
+            if row.asked_year is not None:
+                names[int(row.fixed_year), int(row.asked_year)][row.variable] = None
+        for (year, asked_year), variables in names.items():
+            yield sentence("nearest_year", year=year, asked=asked_year, names=[*variables])
 
     def warnings(self, specification: Specification, sample: Sample) -> list[Sentence]:
         """Return what the gate found wrong with the data that an estimate rests on.
@@ -413,6 +433,13 @@ class Inputs:
     def _substitutions(self) -> dict[str, Sentence]:
         labels = self.substitution_labels.itertuples()
         return {row.substitution: Sentence(row.substitution, row.substitution_zh) for row in labels}
+
+    @cached_property
+    def _asked_years(self) -> dict[str, tuple[int, int]]:
+        """First and last year that each specification asks for."""
+        columns = ["specification_id", "asked_first_year", "asked_last_year"]
+        rows = self.specifications[columns].itertuples(index=False, name=None)
+        return {name: (first, last) for name, first, last in rows}
 
     @cached_property
     def _of_headlines(self) -> set[Key]:

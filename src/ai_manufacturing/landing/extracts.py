@@ -30,7 +30,10 @@ UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # two names that differ by these alone look t
 
 
 class Period(Declared):
-    """The years that a set is built for, and the one whose AI share equation 2 holds fixed."""
+    """The years that a set is built for, and the one whose AI share equation 2 holds fixed.
+
+    If the set does not reach that one, its nearest year serves.
+    """
 
     first_year: int
     last_year: int
@@ -39,11 +42,14 @@ class Period(Declared):
     @model_validator(mode="after")
     def _is_plausible(self) -> Self:
         earliest, latest = settings.variables()["plausible_years"]
-        if not earliest <= self.first_year <= self.base_year <= self.last_year <= latest:
+        if not (
+            earliest <= self.first_year <= self.last_year <= latest
+            and earliest <= self.base_year <= latest
+        ):
             raise ValueError(
-                f"first_year is {self.first_year}, base_year {self.base_year} and last_year "
-                f"{self.last_year}. Write years from {earliest} to {latest} in this order; those "
-                "that you leave out are of dbt_project.yml"
+                f"first_year is {self.first_year}, last_year {self.last_year} and base_year "
+                f"{self.base_year}. Write years from {earliest} to {latest}, the first before the "
+                "last; those that you leave out are of dbt_project.yml"
             )
         return self
 

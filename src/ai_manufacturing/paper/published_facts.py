@@ -9,7 +9,6 @@ from ai_manufacturing.text import Catalogue
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the classes and the numbers, each beside what these data have."""
     return {
-        "period": release.period(),
         "spatial": release.rows("select * from reports.rpt_spatial_classes order by row_number"),
         "facts": release.rows(
             "select * from reports.rpt_published_facts order by fact_id like 'cities%',"

@@ -44,7 +44,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 count(estimated_value) as estimated,
                 count(case when verdict = 'compatible' then 1 end) as compatible,
                 count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell,
-                count(case when verdict in ('differs', 'not_found') then 1 end) as excluded
+                count(case when verdict in ('differs', 'not_found') then 1 end) as excluded,
+                count(case when verdict = 'not_comparable' then 1 end) as partial
             from reports.rpt_replication_scorecard
             """
         )[0],

@@ -73,6 +73,15 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     undominated = int((~found.pop("is_dominated").astype(bool)).sum())
     return {
         "figure": _figure(found, axes, text) if len(found) else None,
+        "part_of_years": release.rows(
+            """
+            select distinct first_year, last_year, asked_first_year, asked_last_year
+            from reports.rpt_specifications
+            where
+                specification_id in (select specification_id from estimates.est_specification_curve)
+                and (first_year, last_year) <> (asked_first_year, asked_last_year)
+            """
+        ),
         "choices": _choices(found, axes, text) if len(found) else None,
         "count": len(found),
         "undominated": undominated,
