@@ -25,10 +25,20 @@ from ai_manufacturing.system import duckdb_client
 from benchmarks import in_memory, replication
 
 FIRST_SEED = 600_000
-SUITES = ("series_shapes", "series_pairs")
+SUITES = ("series_shapes", "series_pairs", "series_years")
 """Suites of the check models of the same names."""
 
-SEEDS = ("regression_specifications", "series_pairs", "series", "series_sources")
+SEEDS = (
+    "expected_coverage",
+    "regression_specifications",
+    "series_pairs",
+    "series",
+    "series_sources",
+)
+NONE_DECLARED = (
+    "create table raw_extract_set (declared_revisions struct(provider varchar, series varchar,"
+    " scope varchar, first_year integer, last_year integer)[])"
+)
 LOGS = ["first_ln", "second_ln"]
 # Series of the warehouse under the name that the draw gives them, where it is another.
 DRAWN = {
@@ -103,6 +113,7 @@ def checked(
     with duckdb_client.connect(reads_files=True) as connection:
         for name, frame in (
             ("int_series_conformed", series),
+            ("int_series_sourced", series.assign(absent_row=None)),
             ("dim_specification_series", used),
             (
                 "fct_source_pairs",
@@ -112,6 +123,7 @@ def checked(
             ("cities", replication.seed_table("cities").astype({"city_id": str})),
         ):
             in_memory.create(connection, name, frame)
+        connection.execute(NONE_DECLARED)
         for model in ("intermediate/int_series_sources", *(f"gate/int_{name}" for name in SUITES)):
             in_memory.run(connection, model)
         return {name: connection.table(f"int_{name}").df() for name in SUITES}
