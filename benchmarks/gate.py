@@ -28,12 +28,24 @@ FIRST_SEED = 600_000
 CHECKED = {
     "series_shapes": "gate/int_series_shapes",
     "series_pairs": "gate/int_series_pairs",
+    "series_years": "gate/int_series_years",
     "province_sums": "gate/int_province_sums",
     "doubtful_values": "marts/fct_doubtful_values",
 }
 """Suites, with the model that each judges."""
 
-SEEDS = ("regression_specifications", "series_pairs", "series", "series_sources", "value_checks")
+SEEDS = (
+    "expected_coverage",
+    "regression_specifications",
+    "series_pairs",
+    "series",
+    "series_sources",
+    "value_checks",
+)
+NONE_DECLARED = (
+    "create table raw_extract_set (declared_revisions struct(provider varchar, series varchar,"
+    " scope varchar, first_year integer, last_year integer)[])"
+)
 LOGS = ["first_ln", "second_ln"]
 # Series of the warehouse under the name that the draw gives them, where it is another.
 DRAWN = {
@@ -121,6 +133,7 @@ def checked(
     with duckdb_client.connect(reads_files=True) as connection:
         for name, frame in (
             ("int_series_conformed", series),
+            ("int_series_sourced", series.assign(absent_row=None)),
             ("dim_specification_series", used),
             (
                 "fct_source_pairs",
@@ -131,6 +144,7 @@ def checked(
             ("dim_city", replication.seed_table("cities").astype({"city_id": str})),
         ):
             in_memory.create(connection, name, frame)
+        connection.execute(NONE_DECLARED)
         needed = ("intermediate/int_series_sources", "intermediate/int_value_deviations")
         for model in (*needed, *CHECKED.values()):
             in_memory.run(connection, model)

@@ -1,3 +1,4 @@
+{%- set shift, moved = var('capital_shift'), var('moved_share') %}
 with
 
 headline_series as (
@@ -40,6 +41,11 @@ series as (
 
 cities as (
     select * from {{ ref('cities') }}
+),
+
+declared_revisions as (
+    select unnest(declared_revisions, recursive := true)
+    from {{ ref('raw_extract_set') }}
 ),
 
 delivered_series as (
@@ -176,6 +182,95 @@ flow_rates as (
             and flow.year = stock.year
 ),
 
+-- Cities' shares of a total move slowly. A city counts in a move if it has a value in both years.
+city_moves as (
+    select
+        conformed.*,
+        lag(conformed.value) over city_years as previous_value,
+        lag(conformed.year) over city_years as previous_year
+    from conformed
+    inner join series using (quantity)
+    where
+        cast(series.is_additive as boolean)
+        and conformed.value is not null
+    window city_years as (partition by conformed.series, conformed.scope, conformed.city_id order by conformed.year)
+),
+
+share_moves as (
+    select
+        *,
+        left(city_id, 2) as province_code,
+        case when right(city_id, 4) = '0100' then value end as value_of_capital,
+        case when right(city_id, 4) = '0100' then previous_value end as previous_value_of_capital,
+        value / nullif(sum(value) over cities_of_year, 0)
+        - previous_value / nullif(sum(previous_value) over cities_of_year, 0) as share_move
+    from city_moves
+    where year = previous_year + 1
+    window cities_of_year as (partition by series, scope, year)
+),
+
+province_shifts as (
+    select
+        series,
+        scope,
+        year,
+        sum(value_of_capital) / nullif(sum(value), 0)
+        - sum(previous_value_of_capital) / nullif(sum(previous_value), 0) as shift
+    from share_moves
+    group by series, scope, year, province_code
+    having count(*) > 2
+),
+
+capital_shifts as (
+    select
+        series,
+        scope,
+        year,
+        median(shift) as capital_shift
+    from province_shifts
+    group by series, scope, year
+    having count(shift) >= 10
+),
+
+moved_shares as (
+    select
+        series,
+        scope,
+        year,
+        sum(abs(share_move) order by city_id) / 2 as moved_share,
+        arg_max(city_id, share_move, 3) as gaining_cities
+    from share_moves
+    group by series, scope, year
+),
+
+structures as (
+    select
+        *,
+        count(*) over earlier_years as earlier_count,
+        coalesce(max(abs(capital_shift)) over earlier_years, 0) as earlier_capital_shift,
+        max(moved_share) over earlier_years as earlier_moved_share
+    from moved_shares
+    left join capital_shifts using (series, scope, year)
+    window earlier_years as (
+        partition by series, scope order by year rows between unbounded preceding and 1 preceding
+    )
+),
+
+odd_structures as (
+    select
+        * exclude (gaining_cities),
+        case
+            when
+                earlier_count >= 3
+                and (
+                    abs(capital_shift) > greatest({{ shift.over }}, {{ shift.times }} * earlier_capital_shift)
+                    or moved_share > greatest({{ moved.over }}, {{ moved.times }} * earlier_moved_share)
+                )
+                then array_to_string(gaining_cities, ' ')
+        end as gaining_cities
+    from structures
+),
+
 final as (
     select
         compared.* exclude (quantity, previous_median_value, nonzero_count, multiple_of_ten_count),  -- noqa: RF02
@@ -190,6 +285,20 @@ final as (
         lost_provinces.lost_provinces,
         vanished_cities.vanished_cities,
         flow_rates.flow_rate,
+        odd_structures.capital_shift,
+        odd_structures.earlier_capital_shift,
+        odd_structures.moved_share,
+        odd_structures.earlier_moved_share,
+        odd_structures.gaining_cities,
+        exists (
+            select 1
+            from declared_revisions as declared
+            where
+                declared.provider in (compared.provider, '*')
+                and declared.series in (compared.quantity, '*')
+                and declared.scope in (compared.scope, '*')
+                and compared.year between declared.first_year and declared.last_year
+        ) as is_declared_revision,
         headline_series.series is not null as is_headline,
         expected_coverage.quantity is not null as is_known_gap,
         expected_coverage.reason as known_gap_reason
@@ -199,6 +308,7 @@ final as (
     left join flow_rates using (series, scope, year)
     left join lost_provinces using (series, scope, year)
     left join vanished_cities using (series, scope, year)
+    left join odd_structures using (series, scope, year)
     left join expected_coverage
         on
             compared.quantity = expected_coverage.quantity

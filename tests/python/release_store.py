@@ -157,6 +157,7 @@ AUDITED = {
     "intermediate": (
         "int_city_year_variables",
         "int_series_conformed",
+        "int_series_years",
         "int_specification_city_years",
         "int_specification_losses",
         "int_specifications_resolved",
@@ -169,6 +170,7 @@ AUDITED = {
         "dim_specification_series",
         "fct_ai_measure",
         "fct_city_year_panel",
+        "fct_corrections",
         "fct_delivered_values",
         "fct_deliveries",
         "fct_register_rows_set_aside",

@@ -225,6 +225,21 @@ def deflated(names: Sequence[str], rate: float, region: str) -> Fault:
     return fault
 
 
+def booked_at_the_capital(name: str, years: Sequence[int]) -> Fault:
+    """Book a third of each city at the capital of its province, the first city in the list."""
+
+    def fault(series: Series, _: np.random.Generator) -> None:
+        provinces = units().reset_index(drop=True).groupby("province_id").groups
+        for year in at(*years):
+            for rows in provinces.values():
+                cities = np.asarray(rows)
+                third = np.nan_to_num(series[name][cities[1:], year]) / 3
+                series[name][cities[1:], year] -= third
+                series[name][cities[0], year] += third.sum()
+
+    return fault
+
+
 # For each expectation what moves a printed coefficient by half a standard error or more.
 FAULTS: dict[str, tuple[Fault, str, str]] = {
     "patents two years late": (late(PATENTS, 2), "repeated_year", "2012"),
@@ -316,9 +331,18 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "drifting_count",
         "2015",
     ),
+    "patents of the last two years booked at the capital": (
+        booked_at_the_capital("applications", [2019, 2020]),
+        "series_years.gaining_cities",
+        "2019",
+    ),
     "GDP cut off at 9,999.99": (cut_off("gdp_100m_cny", 9999.99), "cities_at_maximum", "2020"),
 }
-QUICK = ("patents two years late", "employment shifted in one year")
+QUICK = (
+    "patents two years late",
+    "employment shifted in one year",
+    "patents of the last two years booked at the capital",
+)
 
 
 @pytest.fixture(scope="module")

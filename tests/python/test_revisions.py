@@ -4,11 +4,12 @@ not.
 
 import io
 import json
+import math
 import random
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -18,35 +19,42 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing.auditing import (
-    declared_revisions,
-    judgement,
-    new_years,
-    published_years,
-    revisions,
-)
-from ai_manufacturing.auditing.declared_revisions import Declaration
+from ai_manufacturing import settings
+from ai_manufacturing.auditing import judgement, new_years, published_years, revisions, verify
 from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import Revisions
+from ai_manufacturing.landing import declared_revisions
+from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.refresh import build, by_hand
 from ai_manufacturing.releases import configured, fingerprint
 from ai_manufacturing.releases.configured import Limits
-from ai_manufacturing.releases.errors import BadConfigurationError, HeldError
+from ai_manufacturing.releases.errors import (
+    BadConfigurationError,
+    GateFailedError,
+    HeldError,
+    RefreshError,
+)
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.settings import period
 from ai_manufacturing.system.duckdb_client import attached, reading
 from ai_manufacturing.system.sql_text import literal
 from benchmarks import gate
+from tests.python import test_gate
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import Refreshes, command, described, quiet, read, write
 
-HEADER = "provider,series,scope,first_year,last_year,reason,declared_on,after_release\n"
 CONFORMED = "intermediate.int_series_conformed"
+YEARS = "intermediate.int_series_years"
 GDP = "series = 'gdp_100m_cny'"
 LIMITS = Limits(hold_above=configured.HOLD_ABOVE)
 MOVED = "specification_id = 'table_2_col_3' and term = 'ai_patent_grants'"
+NO_CORRECTIONS = (
+    "fct_corrections (correction_id varchar, reason varchar, provider varchar, series varchar,"
+    " scope varchar, year integer, city_id varchar, delivered_city_id varchar, action varchar,"
+    " value double)"
+)
 
 Key = tuple[str, str, str, int]  # series, scope, city and year
 
@@ -64,11 +72,17 @@ def warehouse_of(path: Path, values: dict[Key, float]) -> Path:
             f"create table {CONFORMED} as select *, 'vendor' as provider, "
             "split_part(series, '@', 1) as quantity from rows"
         )
+        connection.execute(f"create schema marts; create table marts.{NO_CORRECTIONS}")
     return path
 
 
-def release_of(path: Path, warehouse: Path) -> Path:
-    """Write of a release what a later build is compared with; a column rests on each series."""
+def release_of(
+    path: Path, warehouse: Path, delivered: Sequence[tuple[int, int, float]] = ()
+) -> Path:
+    """Write of a release what a later build is compared with; a column rests on each series.
+
+    `delivered` has number, year and value of deliveries of the GDP of a city.
+    """
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
         connection.execute(f"attach {literal(str(path))} as new")
@@ -77,7 +91,15 @@ def release_of(path: Path, warehouse: Path) -> Path:
         revisions.write_series(connection)
         for table, query in (
             ("dim_series", "select 'gdp' as series, 'total' as scope, 'GDP' as label_en"),
-            ("dim_city", "select '0' as city_id, '深圳市' as name_zh, 'Shenzhen' as name_en"),
+            (
+                "dim_city",
+                (
+                    "select distinct city_id, if(city_id = '0', '深圳市', null) as name_zh,"
+                    " if(city_id = '0', 'Shenzhen', null) as name_en, concat(cast(city_id as"
+                    " integer) // 10) as province_name_en, province_name_en as province_name_zh"
+                    " from new.release.series_values"
+                ),
+            ),
             (
                 "dim_specification_series",
                 (
@@ -87,15 +109,31 @@ def release_of(path: Path, warehouse: Path) -> Path:
             ),
         ):
             connection.execute(f"create table new.marts.{table} as {query}")
+        connection.execute(f"create table new.marts.{NO_CORRECTIONS}")
+        connection.execute(
+            "create table new.marts.fct_delivered_values (delivery_number integer, year integer,"
+            " delivered_value double, series varchar default 'gdp', provider varchar default"
+            " 'vendor', source_name varchar, city_id varchar, industry_code varchar)"
+        )
+        for row in delivered:
+            connection.execute(
+                "insert into new.marts.fct_delivered_values (delivery_number, year,"
+                " delivered_value) values (?, ?, ?)",
+                row,
+            )
     return path
 
 
 def compared(
-    folder: Path, old: dict[Key, float], new: dict[Key, float], *declarations: Declaration
+    folder: Path,
+    old: dict[Key, float],
+    new: dict[Key, float],
+    *declarations: Declaration,
+    delivered: Sequence[tuple[int, int, float]] = (),
 ) -> Revisions:
     place = Path(tempfile.mkdtemp(dir=folder))
     before = warehouse_of(place / "old.duckdb", old)
-    release = release_of(place / "release.duckdb", before)
+    release = release_of(place / "release.duckdb", before, delivered)
     warehouse = warehouse_of(place / "new.duckdb", new)
     with attached(place / "spill", old=release, built=warehouse) as connection:
         declared_revisions.write(connection, declarations)
@@ -115,8 +153,10 @@ def declaration(first: int, last: int, **other: str) -> Declaration:
         "series": "gdp",
         "scope": "total",
         "reason": "census",
-        "declared_on": "2026-11-26",
+        "declared_by": "me",
+        "declared_at": "2026-11-26",
         "after_release": "000001",
+        "extract_set": "sample",
     }
     return Declaration(first_year=first, last_year=last, **(fields | other))
 
@@ -156,7 +196,7 @@ def test_more_than_one_per_cent_of_lost_city_years_is_held_though_no_series_is(
     assert compared(tmp_path, old, new, declaration(2019, 2020)).lines == []
 
 
-def test_a_series_is_held_above_five_per_cent_of_values_that_change_by_a_thousandth_or_go(
+def test_a_series_is_held_above_five_per_cent_of_values_that_move_unusually_or_go(
     tmp_path: Path,
 ) -> None:
     """New values, cities, years and series rewrite nothing; a value of another scope is gone."""
@@ -169,10 +209,10 @@ def test_a_series_is_held_above_five_per_cent_of_values_that_change_by_a_thousan
         year = 2010 + number
         for city in range(100):
             key = (series, scope, str(city), year)
-            old[key] = value = chance.choice([0.0, 1.0, -2.0, 300.0])
+            old[key] = value = chance.choice([0.0, 100.0, -200.0, 300.0])
             new[key] = value * chance.choice([1, 1.0009, 0.9991])
             if city < rewritten:
-                new[key] = value * chance.choice([1.0011, 0.9989, -1, 0]) if value else 0.1
+                new[key] = value * chance.choice([1.05, 0.95, -1, 0]) if value else 2
                 if city % 3 == 2:
                     new[series, "elsewhere", str(city), year] = new.pop(key)
         if rewritten:
@@ -189,6 +229,96 @@ def test_a_series_is_held_above_five_per_cent_of_values_that_change_by_a_thousan
     }
     assert rows == expected
     assert len(found.cells) == sum(rewritten for _, rewritten, *_ in expected.values())
+
+
+# ---------------------------------------------------------------- what is usual
+
+
+def drawn_gdp(chance: random.Random, series: str = "gdp") -> dict[Key, float]:
+    """Return GDP of 31 provinces, the first four of which are one city each, the others ten."""
+    cities = [city for city in range(310) if city >= 40 or city % 10 == 0]
+    return {
+        (series, "total", str(city), year): round(math.exp(chance.gauss(7, 1)), 2)
+        for city in cities
+        for year in range(2010, 2021)
+    }
+
+
+def test_a_province_times_nine_tenths_in_four_years_is_named_and_held_in_thirty_draws(
+    tmp_path: Path,
+) -> None:
+    chance = random.Random(41)
+    old: dict[Key, float] = {}
+    faulty: dict[str, tuple[str, list[int]]] = {}
+    for number in range(30):
+        series = f"gdp@{number}"
+        old |= drawn_gdp(chance, series)
+        province, years = chance.randrange(31), sorted(chance.sample(range(2010, 2021), 4))
+        faulty[series] = str(province), years
+    new = {
+        key: round(value * (0.9 if is_faulty else 1), 2)
+        for key, value in old.items()
+        for province, years in [faulty[key[0]]]
+        for is_faulty in [str(int(key[2]) // 10) == province and key[3] in years]
+    }
+    found = compared(tmp_path, old, new)
+    assert {row.series: (row.province, row.years) for row in found.held_provinces} == faulty
+    assert len(found.lines) == 30
+    assert "moves alone" in found.lines[0]
+    assert "values by -10 % in the median, all cities by +0 %" in found.lines[0]
+    assert compared(tmp_path, old, new, declaration(2010, 2020)).lines == []
+
+
+@pytest.mark.parametrize("factor", [1.02, 0.98, None])
+def test_a_revision_of_all_cities_by_up_to_two_per_cent_of_a_year_passes_with_a_note(
+    factor: float | None, tmp_path: Path
+) -> None:
+    chance = random.Random(42)
+    old = drawn_gdp(chance)
+    new = {
+        key: round(value * (factor or chance.uniform(0.98, 1.02)), 2) if key[3] == 2020 else value
+        for key, value in old.items()
+    }
+    found = compared(tmp_path, old, new)
+    assert found.lines == []
+    note = next(note for note in found.notes if "published values changed" in note)
+    assert note.startswith("GDP (gdp, total, vendor) 2020: 2")
+    assert note.endswith("Up to 2 % is usual, as declared")
+    more = {key: old[key] + 3 * (value - old[key]) for key, value in new.items()}
+    assert "2020: 2" in compared(tmp_path, old, more).lines[0]
+
+
+def test_one_value_of_a_city_that_is_its_province_is_named_and_passes(tmp_path: Path) -> None:
+    old = drawn_gdp(random.Random(43))
+    new = old | {("gdp", "total", "10", 2015): 1.5 * old["gdp", "total", "10", 2015]}
+    found = compared(tmp_path, old, new)
+    assert found.lines == []
+    (note,) = found.notes
+    assert "2015: 1 moves alone, 1 values by +50 % in the median" in note
+
+
+def test_three_revisions_of_the_log_say_what_is_usual_by_age_near_the_declared_share(
+    tmp_path: Path,
+) -> None:
+    """Each delivery of a year moves it; what is usual is twice the median of these moves."""
+    old = drawn_gdp(random.Random(44))
+
+    def usual(*moves: float, year: int = 2020) -> tuple[float, float, int]:
+        values = np.cumprod([100.0, *(1 + move for move in moves)])
+        rows = [(number, year, value) for number, value in enumerate(values, start=1)]
+        last = (99, 2020, 1.0) if year < 2020 else (99, 2019, 1.0)
+        new = {key: value * 1.05 for key, value in old.items()}
+        found = compared(tmp_path, old, new, delivered=[*rows, (0, *last[1:])])
+        of_year = {row.year: row for row in found.series_years}
+        row = of_year[2020]
+        return round(row.usual, 6), round(of_year[2014].usual, 6), row.revisions
+
+    assert usual(0.015, -0.015) == (0.02, 0.02, 0), "two are no history"
+    assert usual(0.015, -0.015, 0.01) == (0.03, 0.02, 3)
+    assert usual(0.015, -0.015, 0.01, year=2014) == (0.02, 0.03, 0)
+    assert usual(0.015, 0.0, 0.0, -0.015) == (0.02, 0.02, 0), "what repeats a value is no revision"
+    assert usual(99, -0.99, 99) == (0.08, 0.02, 3), "faults and their repair"
+    assert usual(0.002, -0.002, 0.002) == (0.01, 0.02, 3)
 
 
 # ---------------------------------------------------------------- declared revisions
@@ -222,47 +352,46 @@ def test_a_declaration_covers_its_provider_series_scope_and_years_only(tmp_path:
     assert used == ["all", "any_scope", "first_year", "too_few"]
 
 
-@pytest.fixture
-def seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the seed of declared revisions that refreshes of this test read."""
-    path = tmp_path / "seeds/declared_revisions.csv"
-    path.parent.mkdir()
-    shutil.copy(PROJECT / "seeds/series.csv", path.parent)
-    path.write_text(HEADER, encoding="utf-8")
-    monkeypatch.setattr(declared_revisions, "SEED", path)
-    return path
+def declare(refreshes: Refreshes, revision: str, reason: str = "census") -> None:
+    by_hand.declare(refreshes.store, [revision], reason, "me", quiet)
 
 
-def test_a_declaration_that_is_none_ends_a_refresh_before_it_builds(
-    seed: Path, refreshes: Refreshes
+def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
+    refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = "vendor,gdp_100m_cny,total,2015,2016,census,2026-11-26,000001"
+    right = "vendor,gdp_100m_cny,total,2015:2016"
     for good, bad, message in (
         ("gdp_100m_cny", "gdp", "series is 'gdp', not a series of series.csv"),
-        ("2015,2016", "2016,2015", "last_year 2015 is before first_year 2016"),
+        ("2015:2016", "2016:2015", "last_year 2015 is before first_year 2016"),
         ("2015", "15", "first_year is '15', not greater than or equal to 1000"),
-        ("census", "", "reason is '', not a text"),
-        ("2026-11-26", "26.11.2026", "declared_on is '26.11.2026', not a date such as 2026-11-26"),
-        (",000001", ",1", "after_release is '1', not the number of a release"),
-        (",000001", "", "after_release is missing"),
         ("vendor", "", "provider is '', not a text"),
+        (",total", "", "last_year is missing"),
     ):
-        seed.write_text(f"{HEADER}{right.replace(good, bad)}\n", encoding="utf-8")
         with pytest.raises(BadConfigurationError) as raised:
-            refreshes.run()
-        assert f"declared_revisions.csv, row 2: {message}" in str(raised.value)
+            by_hand.declare(
+                refreshes.store, [right, text := right.replace(good, bad)], "census", "me", quiet
+            )
+        assert f"--revision {text}: " in str(raised.value)
+        assert message in str(raised.value)
+    with pytest.raises(BadConfigurationError, match="reason is '', not a text"):
+        declare(refreshes, right, reason="")
+    assert declared_revisions.read("sample") == []
+    declare(refreshes, right)
+    declare(refreshes, "vendor,*,*,2017")
+    rows = declared_revisions.read("sample")
+    assert [(row.series, row.last_year, row.declared_by) for row in rows] == [
+        ("gdp_100m_cny", 2016, "me"),
+        ("*", 2017, "me"),
+    ]
+    assert declared_revisions.read("public") == []
+    written = declared_revisions.chain(settings.landing_dir()).path
+    written.write_text(written.read_text().replace("2016", "2019"))
+    with pytest.raises(RefreshError, match=r"revisions\.jsonl, line 1: .* from one backup"):
+        refreshes.run()
     assert refreshes.store.refreshes() == []
-    seed.write_text(f"{HEADER}{right}\n", encoding="utf-8")
-    assert [row.reason for row in declared_revisions.read()] == ["census"]
-    shutil.copy(PROJECT / "seeds/declared_revisions.csv", seed)
-    assert declared_revisions.read() == []
-
-
-def test_a_declaration_is_no_part_of_what_tables_are_made_of(tmp_path: Path) -> None:
-    path = tmp_path / "declared_revisions.csv"
-    path.write_text(HEADER, encoding="utf-8")
-    assert not fingerprint._is_code(path)
-    assert fingerprint._is_code(Path(shutil.copy(path, tmp_path / "corrections.csv")))
+    monkeypatch.setenv("RELEASE_DIR", str(refreshes.store.folder))
+    (damage,) = verify.verify().damaged
+    assert "revisions.jsonl, line 1" in damage
 
 
 # ---------------------------------------------------------------- refreshes, of a warehouse that
@@ -280,7 +409,7 @@ def first_release(small_build: Build, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def published(refreshes: Refreshes, first_release: Path, seed: Path, tmp_path: Path) -> Refreshes:
+def published(refreshes: Refreshes, first_release: Path, tmp_path: Path) -> Refreshes:
     """Publish the sample, and let refreshes be limited as by default."""
     refreshes.store.add(Path(shutil.copy(first_release, tmp_path / "first.duckdb")), "000001")
     refreshes.store.publish("000001")
@@ -293,7 +422,7 @@ def revised(years: str, factor: float) -> str:
     return f"update {CONFORMED} set value = value * {factor} where {GDP} and year in ({years})"
 
 
-def test_a_rewritten_series_is_held_until_it_is_declared(published: Refreshes, seed: Path) -> None:
+def test_a_rewritten_series_is_held_until_it_is_declared(published: Refreshes) -> None:
     store = published.store
     published.of(revised("2017, 2018", 1.05))
     with pytest.raises(HeldError) as held:
@@ -306,7 +435,8 @@ def test_a_rewritten_series_is_held_until_it_is_declared(published: Refreshes, s
     assert lines[1].startswith(f"{series} 2017-2018: {cities} of {cities} published values changed")
     same = "The deliveries are those of release 000001: code, seeds or packages make the difference"
     assert lines[2].startswith(same)
-    assert re.fullmatch("vendor,gdp_100m_cny,total,2017,2018,<reason>,.*,000001", lines[4])
+    revision = "vendor,gdp_100m_cny,total,2017:2018"
+    assert lines[3].endswith(f": ai-manufacturing accept --revision {revision} --reason '...'")
     assert store.current().release_id == "000001"
     report = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))
     assert report["found"][0] == lines[1]
@@ -316,26 +446,32 @@ def test_a_rewritten_series_is_held_until_it_is_declared(published: Refreshes, s
     with pytest.raises(HeldError, match="Nothing new since build 000002"):
         published.run()
 
-    row = lines[4].replace("<reason>", "census") + "\n"
-    seed.write_text(HEADER + row.replace("2017,2018", "2016,2017"), encoding="utf-8")
+    declare(published, revision.replace("2017:2018", "2016:2017"))
     with pytest.raises(HeldError, match=r"total, vendor\) 2018: "):
         published.run()
-    seed.write_text(HEADER + row, encoding="utf-8")
+    run = command(
+        store,
+        published.build,
+        *("accept", "--revision", revision, "--reason", "census", "--by", "Li Hua"),
+        LANDING_DIR=str(settings.landing_dir()),
+    )
+    assert run.returncode == 0, run.stderr
     manifest = published.run()
     declared = (
-        r"declared revision after 000001: gdp_100m_cny \(total\) of vendor, 2017-2018, .*: census"
+        r"declared revision: gdp_100m_cny \(total\) of vendor, 2016-2017, me, .*: census; declared"
+        r" revision: gdp_100m_cny \(total\) of vendor, 2017-2018, Li Hua, .*: census"
     )
     assert re.fullmatch(declared, manifest.reason)
     assert read_manifest(store.published) == manifest
-    assert ("declared", {"revisions": [manifest.reason]}) in published.events
+    assert ("declared", {"revisions": manifest.reason.split("; ")}) in published.events
 
 
 @pytest.mark.soak
 def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
-    published: Refreshes, seed: Path
+    published: Refreshes,
 ) -> None:
-    row = "vendor,gdp_100m_cny,*,2017,2018,census,2026-11-26,000001\n"
-    seed.write_text(HEADER + row, encoding="utf-8")
+    revision = "vendor,gdp_100m_cny,*,2017:2018"
+    declare(published, revision)
     published.of(revised("2017, 2018", 1.05))
     assert published.run().release_id == "000002"
     # another rewrite of the same values, also where the release that the row names is published
@@ -346,7 +482,7 @@ def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
         with pytest.raises(HeldError):
             published.run()
         assert published.store.current().release_id == now_published
-    seed.write_text(HEADER + row.replace("census", "second census"), encoding="utf-8")
+    declare(published, revision, "second census")
     assert "second census" in published.run().reason
 
 
@@ -510,6 +646,28 @@ def test_the_public_years_of_2019_and_2020_are_published_without_a_hold(
     assert store.current().release_id == "000002"
 
 
+@pytest.mark.door
+@pytest.mark.soak
+def test_a_province_that_moves_alone_is_held_by_name_where_dbt_builds(
+    store: Store, fresh: Build, sample_build: Build
+) -> None:
+    """GDP and its sectors are times .9 in Zhejiang and four years."""
+
+    def less(row: test_gate.Row) -> test_gate.Row:
+        is_faulty = row[test_gate.CITY].startswith("33")
+        values = [name for name in row if "生产总值(" in name or "产业增加值" in name]
+        return {name: f"{float(row[name]) * 0.9:.2f}" for name in values if is_faulty and row[name]}
+
+    fresh.extracts = Path(shutil.copytree(sample_build.extracts, fresh.extracts / "sample"))
+    run = command(store, fresh, "refresh")
+    assert run.returncode == 0, run.stdout
+    for year in range(2017, 2021):
+        test_gate.edit(test_gate.yearbook(fresh, year), test_gate.each(less))
+    run = command(store, fresh, "refresh", LC_ALL="C")
+    assert run.returncode == 7, run.stdout
+    assert "GDP (gdp_100m_cny, total, vendor) 2017-2020: Zhejiang moves alone" in run.stdout
+
+
 # ---------------------------------------------------------------- cities that vanish
 
 
@@ -529,7 +687,7 @@ def test_a_city_that_is_in_no_file_any_more_is_held_by_name_though_counts_say_ze
     for name in ("Hangzhou (330100)", "Suzhou (320500)"):
         said = f"\n{name} had a value in every published year, 2010-2020, and has none any more: "
         assert said in message
-    assert "\nvendor,gdp_100m_cny,total,2010,2020,<reason>" in message
+    assert " --revision vendor,gdp_100m_cny,total,2010:2020 " in message
     report = json.loads(
         (published.store.held("000002") / "report.json").read_text(encoding="utf-8")
     )
@@ -624,21 +782,45 @@ def test_a_rollback_loses_no_anchor_and_what_a_person_publishes_is_accepted(
 
 
 def test_a_declared_revision_explains_its_own_drift_and_no_other(
-    published: Refreshes, moving: Callable[..., None], seed: Path
+    published: Refreshes, moving: Callable[..., None]
 ) -> None:
     rewritten = (
         f"update {CONFORMED} set value = value * 1.5 where series = 'invention_grant_count' "
         "and scope = 'industry' and year = 2018"
     )
-    seed.write_text(f"{HEADER}vendor,*,*,2018,2018,recount,2026-11-26,000001\n", encoding="utf-8")
+    declare(published, "vendor,*,*,2018", "recount")
     moving(2, rewritten)
     assert drift(published) == []
     assert published.store.current().reason.endswith("recount")
-    seed.write_text(HEADER, encoding="utf-8")
     moving(2.9, rewritten)
     (message,) = drift(published)
     assert message.startswith("Drift from release 000001")
     assert "0.90 standard errors" in message
+
+
+def test_a_declared_correction_is_no_hold_and_its_reason_is_published(
+    published: Refreshes, moving: Callable[..., None]
+) -> None:
+    corrected = (
+        f"update {CONFORMED} set value = value * 3 where series = 'invention_grant_count'"
+        " and year = 2018 and city_id = '440300'"
+    )
+    row = (
+        "insert into marts.fct_corrections values ('grants_2018', 'a digit was lost', 'vendor',"
+        " 'invention_grant_count', 'industry', 2018, '440300', '440300', 'multiply', 3)"
+    )
+    moving(2, corrected)
+    with pytest.raises(HeldError, match=r"An estimate moved by 2\.00"):
+        published.run()
+    moving(2, corrected, row)
+    assert drift(published) == []
+    assert published.store.current().reason == "correction grants_2018: a digit was lost"
+    # it was declared once, and one that is gone is a change as well
+    moving(3.5, row, f"{corrected} and false")
+    with pytest.raises(HeldError, match=r"An estimate moved by 1\.50"):
+        published.run()
+    moving(0)
+    assert published.run().reason == "correction grants_2018: a digit was lost"
 
 
 def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_show_it(
@@ -652,6 +834,7 @@ def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_s
     no_other = "Release 000002 is not the published one (000001 is)."
     assert no_other in run("accept", "000002", "--reason", "right")
     assert "Give a reason for accepting" in run("accept", "000001", "--reason", " ")
+    assert "Give the number of a release, or --revision." in run("accept", "--reason", "right")
     anchor = json.loads(run("status", "--json"))["anchor"]
     assert (anchor["release_id"], anchor["reason"]) == ("000001", None)
     run("accept", "000001", "--reason", "compared with the yearbook")
@@ -721,7 +904,7 @@ def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivere
 
 
 def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_would_have_given(
-    published: Refreshes, seed: Path, monkeypatch: pytest.MonkeyPatch
+    published: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = published.store
     published.of(revised("2017, 2018", 1.05))
@@ -729,8 +912,7 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
         published.run()
     built = Mock(side_effect=build.dbt)
     monkeypatch.setattr(build, "dbt", built)
-    row = "vendor,gdp_100m_cny,total,2017,2018,census,2026-11-26,000001"
-    seed.write_text(f"{HEADER}{row}\n", encoding="utf-8")
+    declare(published, "vendor,gdp_100m_cny,total,2017:2018")
 
     def content(manifest: Manifest) -> list[object]:
         tables = [*manifest.row_counts, "release.changes"]
@@ -748,6 +930,22 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
     store.past("000003").unlink()
     assert content(published.run()) == judged_again
     assert built.call_count == 1
+
+
+def test_what_the_gate_held_is_built_again_once_a_revision_is_declared(
+    published: Refreshes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = Mock(side_effect=lambda *arguments, **options: not copied(*arguments, **options))
+    copied = build.dbt
+    monkeypatch.setattr(build, "dbt", built)
+    monkeypatch.setattr(build, "failed_at_the_gate", lambda work: True)
+    published.of(revised("2020", 1.0))
+    for builds in (1, 2):
+        for _ in range(2):
+            with pytest.raises(GateFailedError):
+                published.run()
+            assert built.call_count == builds
+        declare(published, "vendor,gdp_100m_cny,total,2020")
 
 
 def test_a_held_build_is_judged_again_by_another_limit_and_a_damaged_one_is_built(
@@ -809,21 +1007,22 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
     )
     sample_refreshes.run()
     rows = booked_at_the_capital(sample_refreshes.build.frame(f"from {CONFORMED}"), (2019, 2020))
+    used = sample_refreshes.build.frame("from marts.dim_specification_series")
+    years = gate.checked(rows, used)["series_years"]
     with duckdb.connect(str(sample_refreshes.of())) as connection:
         connection.register("faulty_rows", rows)
+        connection.register("years", years)
         connection.execute(f"create or replace table {CONFORMED} as from faulty_rows")
+        connection.execute(f"create or replace table {YEARS} as from years")
     with pytest.raises(HeldError) as held:
         sample_refreshes.run()
     lines = str(held.value).splitlines()
     (line,) = (
         line for line in lines if "(invention_application_count, industry, vendor) 2019: " in line
     )
-    assert "a capital's share of its province moved by +0.325 in the median province" in line
+    assert "in the median province the capital's share moved by +0.325, before by at most" in line
     assert {column, gained} <= {*line.removesuffix(".").split("move or appear: ")[1].split(", ")}
-    assert any(
-        row.startswith("vendor,invention_application_count,industry,2019,2019,<reason>,")
-        for row in lines
-    )
+    assert " --revision vendor,invention_application_count,industry,2019:2019 " in lines[-2]
 
 
 def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
@@ -866,11 +1065,15 @@ def test_clean_draws_have_no_odd_year_and_a_third_booked_at_the_capital_is_one(
 ) -> None:
     rows = gate.conformed(draw(seed_of_draw, period()))
     warehouse = Path(shutil.copy(audited_build.warehouse, tmp_path))
+    used = audited_build.frame("from marts.dim_specification_series")
 
     def odd(content: pd.DataFrame, last_year: int) -> set[tuple[str, int]]:
+        years = gate.checked(content, used)["series_years"]
         with duckdb.connect(str(warehouse)) as connection:
             connection.register("content", content)
+            connection.register("years", years)
             connection.execute(f"create or replace table {CONFORMED} as from content")
+            connection.execute(f"create or replace table {YEARS} as from years")
         number = len([*tmp_path.iterdir()])
         release = released_to(last_year, warehouse, tmp_path / f"{number}_release.duckdb")
         return {(year.series, year.year) for year in odd_years(release, warehouse)}

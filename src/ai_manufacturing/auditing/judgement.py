@@ -12,12 +12,13 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing.auditing import anchors, declared_revisions, moves, new_years, revisions
+from ai_manufacturing.auditing import anchors, moves, new_years, revisions
 from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.auditing.basis import Basis
-from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import ReadAgain, Revisions
+from ai_manufacturing.landing import declared_revisions
+from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.system import duckdb_client
 
@@ -38,10 +39,11 @@ class Comparison:
     odd: tuple[OddYear, ...]
 
     @property
-    def declarations(self) -> list[Declaration]:
-        """Declarations that let something pass."""
+    def declarations(self) -> list[str]:
+        """Declared revisions and corrections that let something pass, in words."""
         of_years = (row for year in self.odd for row in year.declared_by)
-        return [*dict.fromkeys([*self.rewritten.declarations, *of_years])]
+        revised = dict.fromkeys(map(str, [*self.rewritten.declarations, *of_years]))
+        return [*revised, *self.rewritten.corrections]
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,9 @@ def judge(
     undeclared = [year for year in comparison.odd if not year.declared_by]
     doubted = {name for year in undeclared for name in year.specifications}
     moved = moves.between(old, new, built, limit, rewritten.explained, doubted)
-    why, notes = [*rewritten.lines, *moved.why_held(limit)], [*moved.notes]
-    release_id, today = described["release_id"], described["published_at"][:10]
-    rows = rewritten.rows_to_declare(published.release_id, today)
+    why, notes = [*rewritten.lines, *moved.why_held(limit)], [*rewritten.notes, *moved.notes]
+    release_id = described["release_id"]
+    to_declare = rewritten.to_declare
     beyond = {
         row["specification_id"]
         for row in moved.judged.estimates
@@ -157,7 +159,7 @@ def judge(
         if columns:
             why.append(f"{line}, and columns that rest on it move or appear: {', '.join(columns)}.")
             series = (year.provider, year.quantity, year.scope, (year.year, year.year))
-            rows.append(declared_revisions.row_to_declare(*series, published.release_id, today))
+            to_declare.append(declared_revisions.in_words(*series))
         else:
             notes.append(line)
     shown = anchors.shown_estimates(new)
@@ -174,18 +176,18 @@ def judge(
             f"Drift from {anchor}: {warned}. Beyond {limit:.15g} a release is held. If the numbers"
             f" are right: ai-manufacturing accept {release_id} --reason '...'"
         )
-    return Judgement(why, notes, [*_way_out(rows, published, described, held)], anchor)
+    return Judgement(why, notes, [*_way_out(to_declare, published, described, held)], anchor)
 
 
 def _way_out(
-    rows: Sequence[str], published: Manifest, described: Mapping[str, Any], held: Path
+    to_declare: Sequence[str], published: Manifest, described: Mapping[str, Any], held: Path
 ) -> Iterator[str]:
     """Yield where a held rewrite comes from, as far as that is known, and what can be done.
 
     Parameters
     ----------
-    rows : sequence of str
-        Rows of the seed that would let it pass, but for their reason.
+    to_declare : sequence of str
+        Revisions that would let it pass, as `--revision` takes them.
     published : Manifest
         Of the published release.
     described : mapping
@@ -201,12 +203,12 @@ def _way_out(
             f"The deliveries are those of release {published.release_id}: code, seeds or packages"
             f" make the difference (commit {commits[0]}, now {commits[1]})."
         )
-    if rows:
+    if to_declare:
+        options = " ".join(f"--revision {text}" for text in to_declare)
         yield (
-            f"If these are revisions, add to {declared_revisions.SEED}, each with its reason, and"
-            " refresh again:"
+            "If these are revisions, declare them, and refresh again: ai-manufacturing accept"
+            f" {options} --reason '...'"
         )
-        yield from rows
     yield (
         f"Held in {held}; report.json there has every change. To publish it anyway:"
         f" ai-manufacturing publish {described['release_id']} --reason '...'."

@@ -10,17 +10,20 @@ from typing import Any, NamedTuple
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import city_names
-from ai_manufacturing.auditing import declared_revisions
-from ai_manufacturing.auditing.declared_revisions import Declaration
+from ai_manufacturing import city_names, settings
 from ai_manufacturing.auditing.wording import some_of, spans, spans_in_words
+from ai_manufacturing.landing import declared_revisions
+from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.system.sql_text import comments
 
 CHANGED = 0.001  # a value that changed by more than this share of itself is rewritten
 CELLS = 0.05  # of the published values of a series, scope and year
+HISTORY = 3  # revisions of a series in the log of deliveries, at least, that say what is usual
+PROVINCE_VALUES = 3  # of a province that moves alone, at least, that hold a build
 CITY_YEARS = 0.01  # of the published city-years
 FULL_HISTORY = 3  # published years of a series, at least, in all of which a city has a value
 LISTED_CITIES = 3
+LISTED_PROVINCES = 3
 LISTED_SERIES = 3
 
 COLUMNS = {
@@ -35,7 +38,12 @@ COLUMNS = {
 
 
 class SeriesYear(NamedTuple):
-    """Published values of a series, scope and year, and those that a build rewrites."""
+    """Published values of a series, scope and year, and those that a build rewrites.
+
+    `undeclared` values are rewritten and not declared; `unusual` ones are so by more than is usual,
+    or lost. `usual` and the median `change` are shares of the old value; `revisions` is the number
+    of revisions in the log that say what is usual, 0 where none do.
+    """
 
     series: str
     scope: str
@@ -47,6 +55,43 @@ class SeriesYear(NamedTuple):
     rewritten: int
     lost: int
     undeclared: int
+    unusual: int
+    change: float
+    usual: float
+    revisions: int
+
+    def __str__(self) -> str:
+        known = f"by {self.revisions} revisions of the log" if self.revisions else "as declared"
+        return (
+            f"{self.label} ({self.series}, {self.scope}, {self.provider}) {self.year}:"
+            f" {self.undeclared} of {self.published} published values changed, by"
+            f" {100 * self.change:.2g} % in the median. Up to {100 * self.usual:.2g} % is usual,"
+            f" {known}"
+        )
+
+
+class Province(NamedTuple):
+    """Values of a province that moved further from those of all cities than is usual."""
+
+    series: str
+    scope: str
+    provider: str
+    label: str
+    quantity: str
+    province: str
+    years: list[int]
+    values: int
+    change: float
+    change_of_all: float
+    usual: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.label} ({self.series}, {self.scope}, {self.provider})"
+            f" {spans_in_words(self.years)}: {self.province} moves alone, {self.values} values by"
+            f" {100 * self.change:+.2g} % in the median, all cities by"
+            f" {100 * self.change_of_all:+.2g} %. Up to {100 * self.usual:.2g} % is usual"
+        )
 
 
 class Cell(NamedTuple):
@@ -106,6 +151,10 @@ class Revisions:
         declared ones.
     lost_cities : tuple of LostCity
         By city, all series that it has lost undeclared.
+    provinces : tuple of Province
+        Those that move alone, undeclared.
+    corrections : tuple of str
+        Corrections, new ones and those that are gone, that cover a rewritten value, in words.
     """
 
     series_years: tuple[SeriesYear, ...] = ()
@@ -115,11 +164,27 @@ class Revisions:
     city_years: int = 0
     lost_city_years: int = 0
     lost_cities: tuple[LostCity, ...] = ()
+    provinces: tuple[Province, ...] = ()
+    corrections: tuple[str, ...] = ()
 
     @property
     def beyond(self) -> tuple[SeriesYear, ...]:
-        """The series and years of which more is rewritten, undeclared, than passes."""
-        return tuple(row for row in self.series_years if row.undeclared > CELLS * row.published)
+        """The series and years of which more moves, undeclared and unusual, than passes."""
+        return tuple(row for row in self.series_years if row.unusual > CELLS * row.published)
+
+    @property
+    def held_provinces(self) -> tuple[Province, ...]:
+        """The provinces that hold a build."""
+        return tuple(row for row in self.provinces if row.values >= PROVINCE_VALUES)
+
+    @property
+    def notes(self) -> list[str]:
+        """What passes and is said, in words: usual revisions, and single values of a province."""
+        usual = {*self.series_years} - {*self.beyond}
+        return [
+            *(str(row) for row in sorted(usual) if row.undeclared > CELLS * row.published),
+            *(str(row) for row in self.provinces if row.values < PROVINCE_VALUES),
+        ]
 
     @property
     def lines(self) -> list[str]:
@@ -136,7 +201,14 @@ class Revisions:
                 f"{self.lost_city_years} of {self.city_years} published city-years have no value"
                 f" any more, more than {100 * CITY_YEARS:g} %."
             )
-        return lines + [_city_line(series) for series in by_city.values()]
+        lines += [_city_line(series) for series in by_city.values()]
+        by_series_of_province: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for province in self.held_provinces:
+            by_series_of_province[province.series, province.scope].append(str(province))
+        return lines + [
+            some_of(provinces, LISTED_PROVINCES, "; ", "; and {} more provinces") + "."
+            for provinces in by_series_of_province.values()
+        ]
 
     def _series_line(self, rows: Sequence[SeriesYear]) -> str:
         first, years = rows[0], {row.year for row in rows}
@@ -157,8 +229,9 @@ class Revisions:
             f" {'; '.join(map(str, [*largest.values()][:LISTED_CITIES]))}."
         )
 
-    def rows_to_declare(self, after_release: str, today: str) -> list[str]:
-        """Return the rows of the seed that would let these values pass, but for their reason."""
+    @property
+    def to_declare(self) -> list[str]:
+        """The declared revisions that would let these values pass, as `--revision` takes them."""
         years: dict[tuple[str, str, str], set[int]] = defaultdict(set)
         for row in self.beyond:
             years[row.provider, row.quantity, row.scope].add(row.year)
@@ -166,8 +239,10 @@ class Revisions:
             years[city.provider, city.quantity, city.scope].update(
                 range(city.first_year, city.last_year + 1)
             )
+        for province in self.held_provinces:
+            years[province.provider, province.quantity, province.scope].update(province.years)
         return [
-            declared_revisions.row_to_declare(*series, span, after_release, today)
+            declared_revisions.in_words(*series, span)
             for series, of_series in sorted(years.items())
             for span in spans(of_series)
         ]
@@ -183,6 +258,7 @@ class Revisions:
             "city_years": self.city_years,
             "lost_city_years": self.lost_city_years,
             "lost_cities": [city._asdict() for city in self.lost_cities],
+            "provinces": [province._asdict() for province in self.provinces],
         }
 
 
@@ -246,7 +322,13 @@ def compare(
             "last": read_again.years[-1],
         }
         connection.execute(_READ_AGAIN, again)
-    connection.execute(_COMPARED.format(values=values("built"), name=city_names.column()))
+    connection.execute(
+        _COMPARED.format(
+            values=values("built"),
+            name=city_names.column(),
+            prior=settings.variables()["usual_revision"],
+        )
+    )
     ((city_years, lost_city_years),) = rows(_CITY_YEARS)
     numbers = rows(
         "select distinct unnest(declared_by) as number from compared where is_rewritten order by"
@@ -260,8 +342,29 @@ def compare(
         city_years,
         lost_city_years,
         tuple(LostCity(*row) for row in rows(_LOST_CITIES)),
+        tuple(Province(*row) for row in rows(_PROVINCES.format(language=settings.language()))),
+        tuple(text for (text,) in rows(_CORRECTIONS)),
     )
 
+
+# What a correction makes of a value, in one of the two and not in the other.
+_CHANGED_CORRECTIONS = " union all ".join(
+    f"""
+        select
+            correction_id, reason, provider, series as quantity, scope, year,
+            unnest([city_id, delivered_city_id]) as city_id
+        from (
+            select correction_id, reason, provider, series, scope, year, city_id,
+                delivered_city_id, action, value
+            from {one}.marts.fct_corrections
+            except all
+            select correction_id, reason, provider, series, scope, year, city_id,
+                delivered_city_id, action, value
+            from {other}.marts.fct_corrections
+        )
+    """
+    for one, other in (("built", "old"), ("old", "built"))
+)
 
 _COMPARED = f"""
     create temp table compared as
@@ -282,7 +385,10 @@ _COMPARED = f"""
             new.value as new_value,
             coalesce(new.provider, old.provider) as provider,
             new.value is null
-            or abs(new.value - old.value) > {CHANGED} * abs(old.value) as is_rewritten
+            or abs(new.value - old.value) > {CHANGED} * abs(old.value) as is_rewritten,
+            old.year = max(old.year) over a_series as is_last,
+            case when bool_and(old.value = round(old.value)) over a_series then 1 else 0.01 end
+            as unit
         from old.release.series_values as old
         left join new
             on
@@ -290,6 +396,47 @@ _COMPARED = f"""
                 and old.scope = new.scope
                 and old.city_id = new.city_id
                 and old.year = new.year
+        window a_series as (partition by old.series, old.scope)
+    ),
+
+    -- Of each value that a delivery repeated, in the release: how far it moved. Faults that were
+    -- delivered and mended are revisions of the log too, so what is usual stays near the prior.
+    repeated as (
+        select
+            series as quantity, provider, delivery_number,
+            year = max(year) over before as is_last,
+            abs(delivered_value / nullif(lag(delivered_value) over a_value, 0) - 1) as change
+        from old.marts.fct_delivered_values
+        window
+            before as (
+                partition by series, provider
+                order by delivery_number range between unbounded preceding and 1 preceding
+            ),
+            a_value as (
+                partition by series, provider, source_name, city_id, year, industry_code
+                order by delivery_number
+            )
+    ),
+
+    usual as (
+        select
+            quantity, provider, is_last,
+            count(*) as revisions,
+            least(greatest(2 * median(change), {{prior}} / 2), 4 * {{prior}}) as change
+        from (
+            select quantity, provider, is_last, quantile_cont(change, 1 - {CELLS}) as change
+            from repeated
+            group by quantity, provider, is_last, delivery_number
+            having max(change) > {CHANGED}
+        )
+        group by quantity, provider, is_last
+        having count(*) >= {HISTORY}
+    ),
+
+    corrections as (
+        select provider, quantity, scope, year, city_id, list(distinct correction_id) as ids
+        from ({_CHANGED_CORRECTIONS})
+        group by all
     ),
 
     declarations as (
@@ -303,7 +450,16 @@ _COMPARED = f"""
         declarations.*,
         coalesce(labels.label, declarations.series) as label,
         coalesce(cities.{{name}}, '') as city,
-        len(declarations.declared_by) > 0 or read_again.city_id is not null as is_declared
+        coalesce(usual.change, {{prior}}) as usual,
+        coalesce(usual.revisions, 0) as revisions,
+        corrections.ids as corrections,
+        len(declarations.declared_by) > 0
+        or read_again.city_id is not null
+        or corrections.city_id is not null as is_declared,
+        declarations.new_value is null
+        or abs(declarations.new_value - declarations.old_value)
+        > coalesce(usual.change, {{prior}}) * abs(declarations.old_value) + declarations.unit
+        as is_unusual
     from declarations
     left join labels on declarations.series = labels.series and declarations.scope = labels.scope
     left join old.marts.dim_city as cities on declarations.city_id = cities.city_id
@@ -313,6 +469,18 @@ _COMPARED = f"""
             and declarations.provider = read_again.provider
             and declarations.city_id = read_again.city_id
             and declarations.year = read_again.year
+    left join usual
+        on
+            declarations.quantity = usual.quantity
+            and declarations.provider = usual.provider
+            and declarations.is_last = usual.is_last
+    left join corrections
+        on
+            declarations.quantity = corrections.quantity
+            and declarations.provider = corrections.provider
+            and declarations.scope = corrections.scope
+            and declarations.city_id = corrections.city_id
+            and declarations.year = corrections.year
 """
 
 # A value comes out of the files that deliver it now; one that is gone, out of those that delivered
@@ -372,7 +540,15 @@ _SERIES_YEARS = """
         count(*),
         count(*) filter (is_rewritten),
         count(*) filter (new_value is null),
-        count(*) filter (is_rewritten and not is_declared)
+        count(*) filter (is_rewritten and not is_declared),
+        count(*) filter (is_unusual and not is_declared),
+        coalesce(
+            median(abs(new_value / old_value - 1))
+            filter (is_rewritten and not is_declared and old_value <> 0),
+            0
+        ),
+        max(usual),
+        max(revisions)
     from compared
     group by series, scope, year
     having bool_or(is_rewritten)
@@ -449,6 +625,60 @@ _LOST_CITIES = f"""
             and histories.years = published.years
     where histories.years >= {FULL_HISTORY}
     order by histories.city_id, histories.series, histories.scope
+"""
+
+# The median of all cities stands for that of the others. A unit of the last printed digit is no
+# move.
+_PROVINCES = """
+    with
+
+    moves as (
+        select
+            compared.*,
+            compared.new_value / compared.old_value - 1 as change,
+            median(compared.new_value / compared.old_value - 1) over (
+                partition by compared.series, compared.scope, compared.year
+            ) as change_of_all,
+            compared.usual + compared.unit / abs(compared.old_value) as allowed,
+            cities.province_name_{language} as province
+        from compared
+        inner join old.marts.dim_city as cities on compared.city_id = cities.city_id
+        where
+            not compared.is_declared
+            and compared.new_value is not null
+            and compared.old_value <> 0
+    ),
+
+    alone as (
+        select
+            series, scope, year, province,
+            any_value(provider) as provider,
+            any_value(label) as label,
+            any_value(quantity) as quantity,
+            count(*) filter (is_rewritten) as cities,
+            median(change) as change,
+            any_value(change_of_all) as change_of_all,
+            max(usual) as usual
+        from moves
+        group by series, scope, year, province
+        having abs(median(change) - any_value(change_of_all)) > median(allowed)
+    )
+
+    select
+        series, scope, any_value(provider), any_value(label), any_value(quantity), province,
+        list(year order by year),
+        cast(sum(cities) as integer),
+        median(change), median(change_of_all), max(usual)
+    from alone
+    group by series, scope, province
+    order by series, scope, abs(median(change) - median(change_of_all)) desc, province
+"""
+
+_CORRECTIONS = f"""
+    select distinct concat('correction ', ids.correction_id, ': ', changed.reason)
+    from (select unnest(corrections) as correction_id from compared where is_rewritten) as ids
+    inner join ({_CHANGED_CORRECTIONS}) as changed on ids.correction_id = changed.correction_id
+    order by all
 """
 
 _EXPLAINED = """

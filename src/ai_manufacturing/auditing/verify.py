@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, delivered, landed, log, store
+from ai_manufacturing.landing import (
+    declarations,
+    declared_revisions,
+    delivered,
+    landed,
+    log,
+    store,
+)
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.releases import configured, lock
 from ai_manufacturing.releases.errors import RefreshError
@@ -95,6 +102,9 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
             for path in sorted(folders):
                 outcome.damaged += landed.faults(folder, path.name, expected.get(path.name, {}))
                 outcome.count("landed files")
+        with outcome.damage():
+            revisions = declared_revisions.chain(folder).read().lines
+            outcome.count("lines of declared revisions", len(revisions))
         declared = declarations.by_name()
         for name in log.sets(folder):
             with outcome.damage():

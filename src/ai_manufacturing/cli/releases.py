@@ -1,5 +1,6 @@
 """Commands that make, list, publish and check releases."""
 
+import getpass
 import sys
 from dataclasses import asdict
 
@@ -60,22 +61,39 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
 
 
 @command(
-    examples=["accept 000012 --reason 'compared with the yearbook'"],
+    examples=[
+        "accept 000012 --reason 'compared with the yearbook'",
+        "accept --revision 'vendor,*,total,2018:2019' --reason 'economic census'",
+    ],
     ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
 )
-@click.argument("release_id")
+@click.argument("release_id", required=False)
+@click.option(
+    "--revision",
+    "revisions",
+    multiple=True,
+    metavar="PROVIDER,SERIES,SCOPE,YEARS",
+    help="Values that the next release may rewrite, and years that the gate may find odd; years"
+    " such as 2018:2019, a star for all.",
+)
+@click.option("--by", default=getpass.getuser, help="Who declares it. Default: this user.")
 @click.option(
     "--reason",
     required=True,
     help="Why the numbers are right; the log and the next releases keep it.",
 )
-def accept(release_id: str, reason: str) -> None:
-    """Accept the published release: drift of its estimates is measured from it on."""
+def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: str) -> None:
+    """Accept the published release, from which drift is measured on, or declare revisions of it."""
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
     with refresh_errors(print_event):
-        by_hand.accept(configured.store(), release_id, reason, print_event)
+        if release_id and not revisions:
+            by_hand.accept(configured.store(), release_id, reason, print_event)
+        elif revisions and not release_id:
+            by_hand.declare(configured.store(), revisions, reason, by, print_event)
+        else:
+            raise click.UsageError("Give the number of a release, or --revision.")
 
 
 @command(examples=["rollback 000012"], ends_with=(*ANY_COMMAND, ExitCode.LOCKED))

@@ -11,7 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, landed, log, registers, store, validity
+from ai_manufacturing.landing import (
+    declarations,
+    declared_revisions,
+    landed,
+    log,
+    registers,
+    store,
+    validity,
+)
 from ai_manufacturing.landing.declarations import Register, Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import (
@@ -126,7 +134,7 @@ def _deliveries(
 
 
 def same_extract_set(held: pa.Table | None) -> pa.Table:
-    """Return the one row of raw_extract_set: the extract set and the period that it names.
+    """Return the one row of raw_extract_set: set, period, and what is declared of its revisions.
 
     Parameters
     ----------
@@ -157,9 +165,9 @@ def _refuse_another(name: str, held: pa.Table | None) -> None:
 
 def _extract_set_table(described: ExtractSet) -> pa.Table:
     period = described.period.model_dump() if described.period else {}
-    return pa.Table.from_pylist(
-        [{"extract_set": described.name} | period], schema=contracts.schema("raw_extract_set")
-    )
+    row = {"extract_set": described.name} | period
+    row["declared_revisions"] = declared_revisions.covered(described.name)
+    return pa.Table.from_pylist([row], schema=contracts.schema("raw_extract_set"))
 
 
 def declared_sources() -> pa.Table:

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 
 import duckdb
 
-from ai_manufacturing.auditing import anchors, changes
+from ai_manufacturing import landing, settings
+from ai_manufacturing.auditing import anchors, basis, changes
 from ai_manufacturing.auditing.anchors import Anchor
+from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.refresh import build, publishing
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import (
@@ -141,6 +144,43 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
         )
         on_event(anchors.ACCEPTED, {"release_id": release_id, "reason": reason})
         return published
+
+
+def declare(
+    store: Store, revisions: Sequence[str], reason: str, declared_by: str, on_event: OnEvent
+) -> None:
+    """Record that a person knows of revisions of the published release.
+
+    Parameters
+    ----------
+    store : Store
+        Where releases are.
+    revisions : sequence of str
+        Each `provider,series,scope,first_year:last_year`.
+    reason, declared_by : str
+        Why the values are other ones, and who says so.
+    on_event : callable
+        As in cycle.refresh.
+
+    Raises
+    ------
+    RefreshError
+        If one is no revision, or the log is damaged.
+    """
+    with publishing.at_work(store, on_event):
+        published = basis.read(store)
+        try:
+            declared = declared_revisions.add(
+                revisions,
+                extract_set=landing.extract_set(settings.extracts_dir()).name,
+                after_release="" if published is None else published.manifest.release_id,
+                reason=reason,
+                declared_by=declared_by,
+                declared_at=clock.now(),
+            )
+        except landing.LandingError as error:
+            raise BadConfigurationError(str(error)) from error
+        on_event(anchors.ACCEPTED, {"lines": [*map(str, declared)]})
 
 
 def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = False) -> Manifest:

@@ -12,7 +12,6 @@ from ai_manufacturing.auditing import (
     anchors,
     basis,
     changes,
-    declared_revisions,
     deliveries,
     findings,
     freshness,
@@ -22,6 +21,8 @@ from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.auditing.deliveries import Delivery
 from ai_manufacturing.auditing.judgement import Comparison, Judgement
 from ai_manufacturing.auditing.revisions import ReadAgain
+from ai_manufacturing.landing import declared_revisions
+from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.refresh import build, nothing_new, publishing, writer
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.refresh.run import Built, Run
@@ -78,11 +79,10 @@ def refresh(
     """
     with publishing.at_work(store, on_event):
         freshness.allowed_ages()  # a wrong declaration is reported before the build
-        declarations = declared_revisions.read()
         compared_with = basis.read(store)
         published = None if compared_with is None else compared_with.manifest
-        declared = declared_revisions.standing(declarations, published, store)
         hashes = fingerprint.delivery_hashes(settings.extracts_dir())
+        declared = basis.standing(_declared(), compared_with, store)
         publishing.require_declared_set(store, published, replaces)
         code = fingerprint.of(hashes)
         held = None
@@ -112,6 +112,13 @@ def refresh(
             store.published, f"Release {release_id} is published.", True, on_event
         )
         return manifest
+
+
+def _declared() -> list[Declaration]:
+    try:
+        return declared_revisions.read(landing.extract_set(settings.extracts_dir()).name)
+    except landing.LandingError as error:
+        raise RefreshError(f"The published release is unchanged.\n{error}") from error
 
 
 def _build_and_publish(run: Run) -> Manifest:
@@ -251,7 +258,7 @@ def _prepare_landing(run: Run) -> list[str]:
 def _compare(run: Run, built: Built, connection: DuckDBPyConnection) -> Comparison | None:
     """Compare a build with the published release of its set.
 
-    Declared revisions that were used go into the reason of the new release.
+    Declared revisions and corrections that were used go into the reason of the new release.
     """
     if built.basis is None:
         return None
@@ -262,7 +269,7 @@ def _compare(run: Run, built: Built, connection: DuckDBPyConnection) -> Comparis
             run.years, judgement.unchanged(built.paths_read_again, run.hashes, published)
         )
     comparison = judgement.compare(connection, run.declared, again)
-    if declarations := [*map(str, comparison.declarations)]:
+    if declarations := comparison.declarations:
         run.on_event("declared", {"revisions": declarations})
         built.described["reason"] = "; ".join(
             filter(None, [built.described["reason"], *declarations])

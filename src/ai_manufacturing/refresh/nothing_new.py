@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from ai_manufacturing.auditing import freshness, judgement
 from ai_manufacturing.auditing.basis import Basis
-from ai_manufacturing.auditing.declared_revisions import Declaration
+from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.releases.errors import (
     GateFailedError,
     HeldError,
@@ -78,7 +78,11 @@ def require_new(
             continue
         if report["manifest"]["fingerprint"] != fingerprint:
             continue
-        if report["outcome"] == GateFailedError.__name__ or report["judged_by"] == judged_by:
+        at_gate = report["outcome"] == GateFailedError.__name__
+        # the gate reads declared revisions, and no limit of estimates
+        if at_gate and not {*map(str, declared)} <= {*report["judged_by"]}:
+            continue
+        if at_gate or report["judged_by"] == judged_by:
             message = (
                 f"Nothing new since build {folder.name}, which is held: {SAME}."
                 f" {folder / 'report.json'} says why. To publish it anyway: ai-manufacturing"

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ai_manufacturing.auditing.basis import Basis
-from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.deliveries import Delivery
+from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.refresh_log import OnEvent, warn

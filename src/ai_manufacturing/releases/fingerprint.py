@@ -120,10 +120,8 @@ def _extract_set(folder: Path) -> landing.ExtractSet:
 
 
 def _is_code(path: Path) -> bool:
-    # declared revisions make no table: one that is written ahead of its delivery is nothing new
     return (
         path.is_file()
-        and path.name != "declared_revisions.csv"
         and "__pycache__" not in path.parts
         and path.suffix != ".pyc"
         and ".egg-info" not in str(path)

@@ -16,7 +16,7 @@ import yaml
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import settings, study, terms
-from ai_manufacturing.landing import landed, log
+from ai_manufacturing.landing import declared_revisions, landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import databases, fingerprint
 from ai_manufacturing.releases.manifest import Manifest, manifest_of
@@ -454,6 +454,7 @@ def _write_log(manifest: Manifest, folder: Path) -> None:
     recorded = landed.recorded(landing).items()
     files = {name: digest for name, digest in recorded if (folder / name).is_file()}
     log.append(folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}})
+    declared_revisions.append(folder, declared_revisions.read(manifest.extract_set))
 
 
 def _allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozenset[str]:

@@ -30,6 +30,20 @@ TYPES = {
             }
         )
     ),
+    (
+        "struct(provider varchar, series varchar, scope varchar, first_year integer,"
+        " last_year integer)[]"
+    ): pa.list_(
+        pa.struct(
+            {
+                "provider": pa.string(),
+                "series": pa.string(),
+                "scope": pa.string(),
+                "first_year": pa.int32(),
+                "last_year": pa.int32(),
+            }
+        )
+    ),
 }
 
 

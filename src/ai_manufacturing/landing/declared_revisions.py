@@ -1,0 +1,181 @@
+"""Declared revisions: what a person says of values that a delivery rewrites, or of an odd new year.
+
+A line of `<store>/log/revisions.jsonl` (integrity.py) has what one call of `ai-manufacturing accept
+--revision` declared.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from duckdb import DuckDBPyConnection
+from pydantic import Field, ValidationError, model_validator
+
+from ai_manufacturing import settings
+from ai_manufacturing.landing import declarations
+from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.system.declared import Row, Text, faults
+from ai_manufacturing.system.disk import file_mode, make_folder
+from ai_manufacturing.system.integrity import Chain
+
+NAME = "log/revisions.jsonl"
+ANY = "*"
+COVERS = ("provider", "series", "scope", "first_year", "last_year")
+Year = Annotated[int, Field(ge=1000, le=9999)]
+
+
+class Declaration(Row):
+    """A revision that a person knows of.
+
+    Attributes
+    ----------
+    extract_set : str
+        Of which set.
+    after_release : str
+        Number of the published release that is revised; empty where none is published.
+    provider, series, scope : str
+        Whose series; * stands for all.
+    first_year, last_year : int
+        Years that it covers, both included.
+    reason, declared_by, declared_at : str
+        Why the values are other ones, who says so, and when, UTC.
+    """
+
+    extract_set: Text
+    after_release: str
+    provider: Text
+    series: Text
+    scope: Text
+    first_year: Year
+    last_year: Year
+    reason: Text
+    declared_by: Text
+    declared_at: Text
+
+    @model_validator(mode="after")
+    def _is_a_span(self) -> Self:
+        if self.last_year < self.first_year:
+            raise ValueError(f"last_year {self.last_year} is before first_year {self.first_year}")
+        return self
+
+    def __str__(self) -> str:
+        return (
+            f"declared revision: {self.series} ({self.scope}) of {self.provider},"
+            f" {self.first_year}-{self.last_year}, {self.declared_by}, {self.declared_at}:"
+            f" {self.reason}"
+        )
+
+
+# ---------------------------------------------------------------- the log
+
+
+def chain(store: Path) -> Chain:
+    """Return the log of a landing store; where it is damaged, it raises LandingError."""
+
+    def damaged(text: str) -> LandingError:
+        way_out = "If there is none, delete both, and declare again what is not published yet."
+        return LandingError(f"{text}. Restore it and its .head from one backup. {way_out}")
+
+    return Chain(store / NAME, file_mode(store), damaged)
+
+
+def read(extract_set: str) -> list[Declaration]:
+    """Return what was declared of an extract set, in order.
+
+    Raises
+    ------
+    LandingError
+        If the log is damaged.
+    """
+    store = settings.landing_dir()
+    lines = chain(store).read().lines if store.is_dir() else []
+    rows = [Declaration(**row) for line in lines for row in line["revisions"]]
+    return [row for row in rows if row.extract_set == extract_set]
+
+
+def add(texts: Sequence[str], **others: str) -> list[Declaration]:
+    """Add to the log what a person declares, all or nothing, and return it.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        As `in_words` returns them.
+    **others : str
+        The other attributes of each.
+
+    Raises
+    ------
+    LandingError
+        With one line for each text that is no revision.
+    OSError
+        If the disk refuses.
+    """
+    declared, wrong = [], []
+    for text in texts:
+        *series, years = text.split(",")
+        first, _, last = years.partition(":")
+        row = dict(zip(COVERS, (*series, first, last or first), strict=False)) | others
+        where, way_out = f"--revision {text}", "Write provider,series,scope,first_year:last_year."
+        try:
+            declared.append(Declaration.model_validate(row))
+        except ValidationError as error:
+            wrong += faults(error, row, where, way_out)
+            continue
+        if declared[-1].series not in {ANY, *declarations.series()}:
+            known = "a series of series.csv (without @provider), or * for all"
+            wrong.append(f"{where}: series is {declared[-1].series!r}, not {known}. {way_out}")
+    if wrong:
+        raise LandingError("\n".join(wrong))
+    append(settings.landing_dir(), declared)
+    return declared
+
+
+def append(store: Path, declared: Sequence[Declaration]) -> None:
+    """Add a line to the log of a landing store, unless nothing is declared."""
+    if declared:
+        make_folder((store / NAME).parent, store)
+        line = {"revisions": [row.model_dump() for row in declared]}
+        chain(store).append(lambda lines: line)
+
+
+def in_words(provider: str, series: str, scope: str, years: tuple[int, int]) -> str:
+    """Return a revision as `--revision` takes it."""
+    return f"{provider},{series},{scope},{years[0]}:{years[1]}"
+
+
+def covered(extract_set: str) -> list[dict[str, Any]]:
+    """Return what the declarations of a set cover, as raw_extract_set has it."""
+    return [row.model_dump(include={*COVERS}) for row in read(extract_set)]
+
+
+# ---------------------------------------------------------------- in SQL
+
+
+def write(connection: DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
+    """Write the temporary table `declared`: what each declaration covers, by its place."""
+    connection.execute(
+        "create temp table declared (number integer, provider varchar, series varchar, scope"
+        " varchar, first_year integer, last_year integer)"
+    )
+    for number, row in enumerate(declared):
+        covers = [number, *(getattr(row, name) for name in COVERS)]
+        connection.execute("insert into declared values (?, ?, ?, ?, ?, ?)", covers)
+
+
+def covering(values: str) -> str:
+    """Return SQL of the list of declarations, by number, that cover a row of a relation.
+
+    Parameters
+    ----------
+    values : str
+        Its name; it has the columns provider, quantity, scope and year.
+    """
+    return f"""(
+        select coalesce(list(declared.number), [])
+        from declared
+        where
+            declared.provider in ({values}.provider, '{ANY}')
+            and declared.series in ({values}.quantity, '{ANY}')
+            and declared.scope in ({values}.scope, '{ANY}')
+            and {values}.year between declared.first_year and declared.last_year
+    )"""
