@@ -67,7 +67,7 @@ def conformed(drawn: CityYears) -> pd.DataFrame:
         ),
     ]
     found = pd.concat(rows, ignore_index=True).astype({"value": float})
-    return found.assign(quantity=found["series"], provider="vendor")
+    return found.assign(quantity=found["series"], provider="vendor", is_spliced=False)
 
 
 def checked(

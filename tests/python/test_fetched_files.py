@@ -320,7 +320,7 @@ def test_the_wide_limits_of_a_file_that_nobody_measured_still_stop_faults(
         wide.loc[(slice(None), year), faulty] = wrong(wide[faulty]).to_numpy()
     values = wide.melt(var_name="series", ignore_index=False).reset_index()
     provider = np.where(values["series"].isin([EMPLOYED, FIRMS]), "duhe1123", "csmar")
-    values = values.assign(quantity=values["series"], scope="total", provider=provider)
+    values = values.assign(quantity=values["series"], scope="total", provider=provider, is_spliced=False)
     used = pd.DataFrame(
         {"series": [EMPLOYED, FIRMS], "specification_id": ["table_3_col_4", "table_4_col_2"]}
     )
