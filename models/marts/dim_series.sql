@@ -107,11 +107,11 @@ provenance as (
         ] %}
         string_agg(distinct {{ column }}, '; ' order by {{ column }}) as {{ column }},
         {%- endfor %}
-        string_agg(distinct source_link, ' ' order by source_link) as source_links,
+        string_agg(distinct feeding_sources.source_link, ' ' order by feeding_sources.source_link) as source_links,
         {%- for day in ['looked_up_on', 'accessed_on'] %}
         case when count({{ day }}) = count(*) then max({{ day }}) end as {{ day }},
         {%- endfor %}
-        bool_or(is_interpolated) as is_interpolated
+        bool_or(feeding_sources.is_interpolated) as is_interpolated
     from (
         select distinct
             series,
