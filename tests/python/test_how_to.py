@@ -178,15 +178,15 @@ def test_a_further_source_continues_a_series_and_leaves_its_other_years(
     assert len(touched("add_a_source.md")) == 3
     cells = (
         "select year, value, basis, delivered_by from marts.fct_city_year_values where variable ="
-        " 'fdi_1m_usd' and city_id = '440300' order by year"
+        " 'fdi_1m_usd' and city_id = '440300' and year >= 2014 order by year"
     )
     published = sample_build.rows(cells)
     assert {row[2:] for row in published} == {("delivered", "vendor")}
     found = followed.rows(cells)
-    assert found[:9] == published[:9]
-    assert [row[0] for row in found[9:]] == [2019, 2020]
-    assert [row[1:] for row in found[9:]] == [
-        (pytest.approx(1.002 * row[1], rel=1e-9), "spliced", "gazette") for row in published[9:]
+    assert found[:5] == published[:5]
+    assert [row[0] for row in found[5:]] == [2019, 2020]
+    assert [row[1:] for row in found[5:]] == [
+        (pytest.approx(1.002 * row[1], rel=1e-9), "spliced", "gazette") for row in published[5:]
     ]
     known = "select provider, spliced_years from marts.dim_series where series = 'fdi_1m_usd'"
     assert followed.rows(known) == [("vendor", "gazette 2019, gazette 2020")]
