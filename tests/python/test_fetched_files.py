@@ -133,8 +133,8 @@ def inventions_by_field(
     """
     draws = np.random.default_rng(41)
     for row in rows:
-        if row["年份"] == 2010 and row["规模以上工业企业数(个)"]:
-            count = 0.4 * row["规模以上工业企业数(个)"]
+        if row["年份"] == 2020 and row["地区生产总值(万元)"]:
+            count = 2e-5 * row["地区生产总值(万元)"] * np.exp(draws.normal(0, 0.5))
             share = 0.06 * np.exp(draws.normal(0, 0.4))
             for year in range(2008, 2024):
                 count *= np.exp(draws.normal(0.12, 0.1))
