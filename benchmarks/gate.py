@@ -88,7 +88,7 @@ def conformed(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame
     ]
     rows.append(province_gdp(stated or drawn, frame[in_yearbook]))
     found = pd.concat(rows, ignore_index=True).astype({"value": float})
-    return found.assign(quantity=found["series"], provider="vendor")
+    return found.assign(quantity=found["series"], provider="vendor", is_spliced=False)
 
 
 def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:

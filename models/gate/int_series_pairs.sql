@@ -34,6 +34,7 @@ feeding as (
         scope,
         provider
     from conformed
+    where not is_spliced
 ),
 
 -- The limits of the provider that feeds the first series, else those of all.

@@ -24,6 +24,10 @@ headline_series as (
 ),
 {%- endfor %}
 
+source_pairs as (
+    select * from {{ ref('fct_source_pairs') }}
+),
+
 expected_coverage as (
     select
         series as quantity,
@@ -49,12 +53,28 @@ declared_revisions as (
 ),
 
 delivered_series as (
-    select distinct
+    select
         series,
         quantity,
         scope,
-        provider
+        max(case when is_spliced then null else provider end) as provider
     from conformed
+    group by series, quantity, scope
+),
+
+-- What the first provider of a series and another one deliver of the same cities and years.
+common as (
+    select
+        series as quantity,
+        scope,
+        first_provider,
+        second_provider as provider,
+        min(year) || '-' || max(year) as common_years,
+        count(distinct year) as common_year_count,
+        avg(case when abs(second_value - first_value) <= 0.01 * first_value then 1 else 0 end) as close_share,
+        median(second_value / nullif(first_value, 0)) as median_ratio
+    from source_pairs
+    group by series, scope, first_provider, second_provider
 ),
 
 years as (
@@ -133,7 +153,9 @@ counted as (
         delivered_series.series,
         delivered_series.quantity,
         delivered_series.scope,
-        delivered_series.provider,
+        delivered_series.provider as first_provider,
+        coalesce(max(conformed.provider), delivered_series.provider) as provider,
+        coalesce(bool_or(conformed.is_spliced), false) as is_spliced,
         years.year,
         coalesce(max(delivered.city_count), 0) as city_count,
         median(conformed.value) as median_value,
@@ -274,6 +296,10 @@ odd_structures as (
 final as (
     select
         compared.* exclude (quantity, previous_median_value, nonzero_count, multiple_of_ten_count),  -- noqa: RF02
+        common.common_years,
+        coalesce(common.common_year_count, 0) as common_year_count,
+        common.close_share,
+        common.median_ratio,
         compared.city_count / nullif(compared.previous_city_count, 0) as coverage_ratio,
         compared.median_value / nullif(compared.previous_median_value, 0) as median_growth_factor,
         compared.median_value between series.median_min and series.median_max as is_median_in_bounds,
@@ -304,6 +330,7 @@ final as (
         expected_coverage.reason as known_gap_reason
     from compared
     inner join series using (quantity)
+    left join common using (quantity, scope, first_provider, provider)
     left join headline_series using (series, scope)
     left join flow_rates using (series, scope, year)
     left join lost_provinces using (series, scope, year)

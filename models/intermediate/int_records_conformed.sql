@@ -119,11 +119,8 @@ resolved as (
             ) then 'dissolved city, not allocated'
             when
                 delivered.industry_code is null
-                and (
-                    delivered.entity = 'patents'
-                    or (delivered.entity, delivered.provider, delivered.source_name) in (
-                        select by_industry.source from by_industry
-                    )
+                and (delivered.entity, delivered.provider, delivered.source_name) in (
+                    select by_industry.source from by_industry
                 )
                 then 'unknown industry'
             when delivered.industry_code not in (select industries.industry_code from industries)

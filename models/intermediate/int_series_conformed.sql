@@ -89,6 +89,7 @@ on_2020_boundaries as (
         end as value,
         parts.part_count is not null as is_summed,
         sourced.is_corrected or coalesce(parts.is_corrected, false) as is_corrected,
+        sourced.is_spliced,
         false as is_assumed_zero
     from sourced
     inner join cities using (city_id)
@@ -118,7 +119,8 @@ delivered_years as (
         quantity,
         scope,
         provider,
-        year
+        year,
+        is_spliced
     from sourced
     where absent_row = 'zero'
 ),
@@ -166,6 +168,7 @@ absent as (
         end as value,
         parts.part_count is not null as is_summed,
         coalesce(parts.is_corrected, false) as is_corrected,
+        delivered_years.is_spliced,
         true as is_assumed_zero
     from delivered_years
     cross join cities
@@ -192,7 +195,8 @@ final as (
                         [
                             case when is_summed then 'summed of parts' end,
                             case when is_assumed_zero then 'assumed zero' end,
-                            case when is_corrected then 'corrected' end
+                            case when is_corrected then 'corrected' end,
+                            case when is_spliced then 'spliced' end
                         ],
                         lambda word: word is not null
                     )

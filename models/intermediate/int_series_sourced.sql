@@ -22,6 +22,8 @@ candidates as (
         sources.priority,
         sources.boundaries,
         sources.absent_row,
+        sources.first_year,
+        sources.last_year,
         min(sources.priority) over (partition by sources.series, sources.scope) as first_priority
     from corrected
     inner join sources
@@ -35,20 +37,49 @@ candidates as (
             and corrected.city_id = cities.province_id
 ),
 
--- The provider used by default gives the plain series; every other one stands beside it under a name of its own.
+years as (
+    select distinct year
+    from corrected
+),
+
+-- The first delivered provider whose years include a year feeds it, delivered in it or not.
+feeding as (
+    select
+        providers.series,
+        providers.used_scope,
+        years.year,
+        min(providers.priority) as feeding_priority
+    from (
+        select distinct
+            series,
+            used_scope,
+            priority,
+            first_year,
+            last_year
+        from candidates
+    ) as providers
+    inner join years
+        on years.year between coalesce(providers.first_year, years.year) and coalesce(providers.last_year, years.year)
+    group by providers.series, providers.used_scope, years.year
+),
+
+-- What feeds the plain series, in a year of nobody the first; and beside it, under a name of its own, all of each other
+-- provider.
 named as (
     select
-        candidates.series || case when priority > first_priority then '@' || provider else '' end as series,
+        candidates.*,
         candidates.series as quantity,
-        used_scope as scope,
-        provider,
-        city_id,
-        year,
-        value,
-        correction_id is not null as is_corrected,
-        boundaries,
-        absent_row
+        candidates.priority > candidates.first_priority as is_spliced
     from candidates
+    left join feeding using (series, used_scope, year)
+    where candidates.priority = coalesce(feeding.feeding_priority, candidates.first_priority)
+    union all
+    select
+        * replace (series || '@' || provider as series),
+        series as quantity,
+        false as is_spliced
+    from candidates
+    where priority > first_priority
 ),
 
 -- Of two records that disagree none is chosen: the gate names them, and the value is missing.
@@ -56,16 +87,17 @@ final as (
     select
         series,
         quantity,
-        scope,
+        used_scope as scope,
         provider,
         city_id,
         year,
         case when min(value) = max(value) then min(value) end as value,
-        bool_or(is_corrected) as is_corrected,
+        bool_or(correction_id is not null) as is_corrected,
+        is_spliced,
         boundaries,
         absent_row
     from named
-    group by series, quantity, scope, provider, city_id, year, boundaries, absent_row
+    group by series, quantity, used_scope, provider, city_id, year, is_spliced, boundaries, absent_row
 )
 
 select * from final

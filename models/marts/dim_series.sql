@@ -37,12 +37,13 @@ coverage as (
         series,
         quantity,
         scope,
-        provider,
+        max(case when is_spliced then null else provider end) as provider,
+        string_agg(distinct case when is_spliced then provider || ' ' || year end, ', ') as spliced_years,
         cast(min(case when value is not null then year end) as integer) as first_year,
         cast(max(case when value is not null then year end) as integer) as last_year,
         cast(count(value) as integer) as city_year_count
     from conformed
-    group by series, quantity, scope, provider
+    group by series, quantity, scope
 ),
 
 absences as (
@@ -96,23 +97,31 @@ feeding_sources as (
             )
 ),
 
+-- Of all who feed a series: years may be spliced.
 provenance as (
     select
-        quantity,
+        feeding_providers.series,
         scope,
-        provider,
         {%- for column in [
             'provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'
         ] %}
         string_agg(distinct {{ column }}, '; ' order by {{ column }}) as {{ column }},
         {%- endfor %}
-        string_agg(distinct source_link, ' ' order by source_link) as source_links,
+        string_agg(distinct feeding_sources.source_link, ' ' order by feeding_sources.source_link) as source_links,
         {%- for day in ['looked_up_on', 'accessed_on'] %}
         case when count({{ day }}) = count(*) then max({{ day }}) end as {{ day }},
         {%- endfor %}
-        bool_or(is_interpolated) as is_interpolated
-    from feeding_sources
-    group by quantity, scope, provider
+        bool_or(feeding_sources.is_interpolated) as is_interpolated
+    from (
+        select distinct
+            series,
+            quantity,
+            scope,
+            provider
+        from conformed
+    ) as feeding_providers
+    inner join feeding_sources using (quantity, scope, provider)
+    group by feeding_providers.series, scope
 ),
 
 final as (
@@ -128,11 +137,12 @@ final as (
         coverage.provider,
         sources.substitution,
         substitutions.substitution_zh,
-        provenance.* exclude (quantity, scope, provider),
+        provenance.* exclude (series, scope),
         absences.absence_reason,
         absences.absence_reason_zh,
         coverage.first_year,
         coverage.last_year,
+        coverage.spliced_years,
         coalesce(coverage.city_year_count, 0) as city_year_count
     from scopes
     inner join series using (quantity)
@@ -143,7 +153,7 @@ final as (
             and coverage.provider is null
     left join sources using (quantity, scope, provider)
     left join substitutions using (substitution)
-    left join provenance using (quantity, scope, provider)
+    left join provenance using (series, scope)
     left join substituted_labels
         on
             sources.substitution is not null

@@ -60,7 +60,12 @@ amounts as (
             when variables.denominator = '' then numerators.value
             else numerators.value / nullif(denominators.value, 0)
         end as amount,
-        list_distinct([numerator_deliveries.provider, denominator_deliveries.provider]) as providers,
+        list_distinct(
+            [
+                coalesce(numerators.provider, numerator_deliveries.provider),
+                coalesce(denominators.provider, denominator_deliveries.provider)
+            ]
+        ) as providers,
         list_concat(
             numerators.basis,
             denominators.basis,

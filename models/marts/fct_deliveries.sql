@@ -57,6 +57,15 @@ first_providers as (
     group by series, sources.scope
 ),
 
+spliced as (
+    select distinct
+        quantity as series,
+        scope,
+        provider
+    from {{ ref('int_series_conformed') }}
+    where is_spliced
+),
+
 feeding_providers as (
     select distinct provider
     from series_sources
@@ -68,7 +77,8 @@ delivered_sources as (
         delivered.provider,
         delivered.source_name,
         count(sources.scope) as series_count,
-        count(case when delivered.provider = first_providers.provider then 1 end) as fed_series_count,
+        count(case when coalesce(spliced.provider, first_providers.provider) = delivered.provider then 1 end)
+            as fed_series_count,
         string_agg(
             distinct delivered.series || ' (' || first_providers.provider || ')', ', '
             order by delivered.series || ' (' || first_providers.provider || ')'
@@ -79,6 +89,11 @@ delivered_sources as (
         on
             delivered.series = first_providers.series
             and sources.scope = first_providers.scope
+    left join spliced
+        on
+            delivered.provider = spliced.provider
+            and delivered.series = spliced.series
+            and sources.scope = spliced.scope
     group by delivered.provider, delivered.source_name
 ),
 

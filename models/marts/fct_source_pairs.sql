@@ -2,7 +2,9 @@ with
 
 series as (
     select * from {{ ref('int_series_conformed') }}
-    where value is not null
+    where
+        value is not null
+        and is_spliced is not true
 ),
 
 sources as (

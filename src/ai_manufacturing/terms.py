@@ -254,11 +254,13 @@ def _list_restricted(connection: duckdb.DuckDBPyConnection, providers: list[str]
         " where provider not in (select provider from built.marts.fct_deliveries where provider is"
         " not null)"
     )
+    # a provider may also feed some years of another's series
     connection.execute(
         "create temp table restricted_variables as select distinct variable from (select variable,"
         " unnest(string_split(series, ' ')) as series from built.marts.dim_variable) where series"
         " in (select series from built.marts.dim_series where provider in (from"
-        " restricted_providers))"
+        " restricted_providers) union select series from built.release.series_values where provider"
+        " in (from restricted_providers))"
     )
 
 

@@ -1,5 +1,5 @@
 """Invented files with the headers of those that nobody could fetch here: the compiled yearbooks,
-patents and prices.
+patents and prices; and of one that may not be copied, city budgets.
 """
 
 import csv
@@ -12,6 +12,8 @@ import openpyxl
 
 YEARBOOK = "city_yearbook/ChinaStatisticYearbook19902023.csv"
 PATENTS = "city_yearbook/city_innovation_position_panel_2000_2024.csv"
+COMPUTING = "patents/overall_tech_entry_ddd_panel_2008_2023.csv"
+BUDGETS = "city_yearbook/合并后的城市经济与企业数据.csv"
 PRICES = "prices/CRE_Pi01.xlsx"
 # 213 columns, and the comma that ends every line of the file.
 HEADER = (
@@ -33,6 +35,14 @@ PATENT_HEADER = (
     ),
     *("listed_apply", "ln1p_city_apply"),
 )
+COMPUTING_HEADER = (
+    *("city", "province", "year", "total_patents", "city_id"),
+    *("high_compute", "total_patents_field", "high_compute_label"),
+)
+BUDGET_HEADER = (
+    *("城市", "GRP（单位：亿元）", "AI百度指数", "科学技术支出（单位：万元）"),
+    *("教育支出（单位：万元）", "年份", "全部企业"),
+)
 PRICE_HEADER = (
     ("Sgnyea", "Prvcnm_id", "Prvcnm", "Pi0101", "Pi0102"),
     (
@@ -48,20 +58,43 @@ PRICE_HEADER = (
 
 def yearbook(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Return compiled yearbooks with these cells by heading; what a row does not name is empty."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(
-        [HEADER, *([row.get(name, "") for name in HEADER] for row in rows)]
-    )
-    return text.getvalue().encode()
+    return _csv(HEADER, ([row.get(name, "") for name in HEADER] for row in rows))
 
 
 def patents(rows: Iterable[Sequence[Any]]) -> bytes:
     """Return the panel with patents, of rows of province, city, year, code, applied, granted,
     inventions granted.
     """
-    text = io.StringIO(newline="")
     lines = ([*row[:3], row[3][:2] + "0000", *row[3:], "", ""] for row in rows)
-    csv.writer(text, lineterminator="\n").writerows([PATENT_HEADER, *lines])
+    return _csv(PATENT_HEADER, lines)
+
+
+def computing(rows: Iterable[tuple[str, str, int, int, int]]) -> bytes:
+    """Return inventions by field, of rows of city, province, year, all and those in computing.
+
+    One of all has no field.
+    """
+    return _csv(
+        COMPUTING_HEADER,
+        (
+            [*row[:4], 1, field, count, label]
+            for row in rows
+            for field, count, label in (
+                (0, f"{row[3] - row[4] - 1}.0", "other"),
+                (1, f"{row[4]}.0", "high_compute"),
+            )
+        ),
+    )
+
+
+def budgets(rows: Iterable[tuple[str, float, int, int, int]]) -> bytes:
+    """Return city budgets, of rows of city, GDP, spending on science and on education, and year."""
+    return _csv(BUDGET_HEADER, ([*row[:2], 1, *row[2:], 1] for row in rows))
+
+
+def _csv(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
     return text.getvalue().encode()
 
 

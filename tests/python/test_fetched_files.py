@@ -17,25 +17,22 @@ import pytest
 from ai_manufacturing.releases.store import Store
 from benchmarks import gate
 from tests.python.conftest import PROJECT, Build, made_once
-from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, prices, yearbook
+from tests.python.invented_downloads import (
+    COMPUTING,
+    PATENTS,
+    PRICES,
+    YEARBOOK,
+    computing,
+    patents,
+    prices,
+    yearbook,
+)
 from tests.python.release_store import command
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 PAGE = (PROJECT / "docs/how_to/fetch_what_is_missing.md").read_text(encoding="utf-8")
-NEED_AI_PATENTS = {
-    f"table_{table}_col_{column}"
-    for table, column in (
-        (1, 2),
-        (1, 3),
-        (2, 2),
-        (2, 3),
-        (3, 2),
-        (3, 3),
-        (3, 5),
-        (3, 6),
-        (6, 1),
-        (6, 2),
-    )
+NEED_AI_GRANTS = {
+    f"table_{table}_col_{column}" for table, column in ((1, 3), (2, 3), (3, 3), (3, 6), (6, 2))
 }
 Numbers = dict[tuple[str, int], float]
 
@@ -127,6 +124,26 @@ def panel_of_patents(
                 yield (row["省份"], row["城市"], year, row["城市代码"], *of_year)  # type: ignore[misc]
 
 
+def inventions_by_field(
+    rows: list[dict[str, Any]],
+) -> Iterator[tuple[str, str, int, int, int]]:
+    """Yield inventions of the cities of the yearbooks, 2008 to 2023: all, and those in computing.
+
+    The share in computing is the city's own, and grows.
+    """
+    draws = np.random.default_rng(41)
+    for row in rows:
+        if row["年份"] == 2020 and row["地区生产总值(万元)"]:
+            count = 2e-5 * row["地区生产总值(万元)"] * np.exp(draws.normal(0, 0.5))
+            share = 0.06 * np.exp(draws.normal(0, 0.4))
+            for year in range(2008, 2024):
+                count *= np.exp(draws.normal(0.12, 0.1))
+                share *= np.exp(draws.normal(0.03, 0.05))
+                of_all = round(count) + 1
+                name = row["城市"].removesuffix("市")
+                yield name, row["省份"], year, of_all, draws.binomial(of_all - 1, min(share, 1))
+
+
 @dataclass
 class Fetched:
     """What the page's two commands made of the files."""
@@ -178,6 +195,7 @@ def deliver(public_extracts: Path, extracts: Path) -> None:
     files = {
         YEARBOOK: yearbook(rows),
         PATENTS: patents(panel_of_patents(rows)),
+        COMPUTING: computing(inventions_by_field(rows)),
         PRICES: prices(
             (year, code, name, float(np.round(102 + draws.normal(0, 0.7), 1)))
             for code, name in sorted(provinces.items())
@@ -194,11 +212,11 @@ def test_the_page_is_two_commands_from_the_files_that_it_names_to_the_site(
     fetched: Fetched,
 ) -> None:
     assert fetched.printed == ["refresh", "report"]
-    assert all(f"`{Path(name).name}`" in PAGE for name in (YEARBOOK, PATENTS, PRICES))
+    assert all(f"`{Path(name).name}`" in PAGE for name in (YEARBOOK, PATENTS, COMPUTING, PRICES))
     assert (fetched.site / "index.html").is_file()
 
 
-def test_every_printed_column_that_needs_no_ai_patents_is_estimated_and_the_page_says_which_remain(
+def test_every_printed_column_that_needs_no_ai_grants_is_estimated_and_the_page_says_which_remain(
     fetched: Fetched,
 ) -> None:
     waiting = {
@@ -208,26 +226,24 @@ def test_every_printed_column_that_needs_no_ai_patents_is_estimated_and_the_page
             "where table_id like 'table%' and status = 'not_estimable'"
         )
     }
-    assert waiting == NEED_AI_PATENTS
+    assert waiting == NEED_AI_GRANTS
     known = json.loads(
         fetched.command("sources", "--json", "--database", str(fetched.store.published))
     )
     rows = {
-        row["scope"]: row
-        for row in known["absent"]
-        if row["series"] == "ai_invention_application_count"
+        row["scope"]: row for row in known["absent"] if row["series"] == "ai_invention_grant_count"
     }
     assert not any(row["sources"] for row in rows.values()), (
         "patents of all fields are no source of AI patents"
     )
-    assert "table_1_col_2" in rows["industry"]["specifications"]
+    assert "table_1_col_3" in rows["industry"]["specifications"]
     lacking = fetched.rows(
         "select series, scope from marts.dim_series where not is_delivered order by all"
     )
     assert [(row["series"], row["scope"]) for row in known["absent"]] == lacking
     page = (fetched.site / "quality.html").read_text(encoding="utf-8")
     listed = page[page.index('id="absent"') : page.index('id="expectations"')]
-    assert "ai_invention_application_count" in listed
+    assert "ai_invention_grant_count" in listed
     assert "manufacturing_employment_10k" not in listed
 
 
@@ -248,6 +264,19 @@ def test_whole_units_are_said_beside_what_rests_on_them_with_what_they_do(fetche
         )
         assert 1 <= int(every) <= 100
     assert "whole units" not in (remarks["table_3_col_1"] or "")
+
+
+def test_estimates_from_inventions_in_computing_say_what_they_substitute_for(
+    fetched: Fetched,
+) -> None:
+    columns = [f"table_{table}_col_{column}" for table, column in ((1, 2), (2, 2), (3, 2), (6, 1))]
+    said = fetched.rows(
+        "select distinct specification_id, substitutions from reports.rpt_coefficients where"
+        " status = 'estimated' order by all"
+    )
+    found = [words for name, words in said if name in columns]
+    assert len(found) == len(columns)
+    assert all("computing inventions of all industries substitute for AI" in one for one in found)
 
 
 def test_outcomes_in_prices_of_2010_are_a_reading_and_an_axis(fetched: Fetched) -> None:
@@ -320,7 +349,9 @@ def test_the_wide_limits_of_a_file_that_nobody_measured_still_stop_faults(
         wide.loc[(slice(None), year), faulty] = wrong(wide[faulty]).to_numpy()
     values = wide.melt(var_name="series", ignore_index=False).reset_index()
     provider = np.where(values["series"].isin([EMPLOYED, FIRMS]), "duhe1123", "csmar")
-    values = values.assign(quantity=values["series"], scope="total", provider=provider)
+    values = values.assign(
+        quantity=values["series"], scope="total", provider=provider, is_spliced=False
+    )
     used = pd.DataFrame(
         {"series": [EMPLOYED, FIRMS], "specification_id": ["table_3_col_4", "table_4_col_2"]}
     )

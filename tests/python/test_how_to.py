@@ -75,8 +75,8 @@ def follow(page: str, project: Path, path: str | None = None) -> None:
 
 
 def deliver(sample_build: Build, extracts: Path) -> None:
-    """Add the deliveries of the pages to a copy of the sample: a gazette, and one more column of
-    the yearbook.
+    """Add the deliveries of the pages to a copy of the sample: two of a gazette, and one more
+    column of the yearbook.
     """
     (extracts / "gazette").mkdir()
     population = (
@@ -90,6 +90,12 @@ def deliver(sample_build: Build, extracts: Path) -> None:
     ):
         rows = sample_build.frame(population.format(heading, years))
         rows.to_csv(extracts / f"gazette/{name}.csv", index=False)
+    (extracts / "gazette_investment").mkdir()
+    sample_build.frame(
+        'select city_id as "区划代码", year as "年份", 1.002 * value as "实际使用外资(百万美元)"'
+        " from marts.fct_city_year_values where variable = 'fdi_1m_usd' and value is not null"
+        " and year >= 2014 order by all"
+    ).to_csv(extracts / "gazette_investment/all.csv", index=False)
     for path in (extracts / "city_yearbook").glob("*.csv"):
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
         delivered = map(electricity, rows[test_gate.CITY], rows[test_gate.YEAR].astype(int))
@@ -164,6 +170,37 @@ def test_a_new_provider_feeds_its_series(followed: Build, sample_build: Build) -
         "trace", "--specification", "table_1_col_1", "--city", "440300", "--year", "2020"
     )
     assert "gazette/population.csv, row " in traced.stdout
+
+
+def test_a_further_source_continues_a_series_and_leaves_its_other_years(
+    followed: Build, sample_build: Build
+) -> None:
+    assert len(touched("add_a_source.md")) == 3
+    cells = (
+        "select year, value, basis, delivered_by from marts.fct_city_year_values where variable ="
+        " 'fdi_1m_usd' and city_id = '440300' and year >= 2014 order by year"
+    )
+    published = sample_build.rows(cells)
+    assert {row[2:] for row in published} == {("delivered", "vendor")}
+    found = followed.rows(cells)
+    assert found[:5] == published[:5]
+    assert [row[0] for row in found[5:]] == [2019, 2020]
+    assert [row[1:] for row in found[5:]] == [
+        (pytest.approx(1.002 * row[1], rel=1e-9), "spliced", "gazette") for row in published[5:]
+    ]
+    known = "select provider, spliced_years from marts.dim_series where series = 'fdi_1m_usd'"
+    assert followed.rows(known) == [("vendor", "gazette 2019, gazette 2020")]
+    agreement = (
+        "select share_within_1_percent, median_ratio, city_year_count from"
+        " reports.rpt_source_agreement where series = 'fdi_1m_usd' and grouping = 'all' and year"
+        " is null"
+    )
+    ((share, ratio, count),) = followed.rows(agreement)
+    assert (share, ratio) == (1, pytest.approx(1.002))
+    assert count == sample_build.value(
+        "select count(value) from marts.fct_city_year_values where variable = 'fdi_1m_usd' and"
+        " year between 2014 and 2018"
+    )
 
 
 def test_a_new_register_is_counted_and_says_how_it_was_placed(followed: Build) -> None:

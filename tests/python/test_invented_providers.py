@@ -13,7 +13,18 @@ import pytest
 
 from tests.python import conftest, models
 from tests.python.conftest import PROJECT, Build, built_once
-from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, prices, yearbook
+from tests.python.invented_downloads import (
+    BUDGETS,
+    COMPUTING,
+    PATENTS,
+    PRICES,
+    YEARBOOK,
+    budgets,
+    computing,
+    patents,
+    prices,
+    yearbook,
+)
 
 with (PROJECT / "tests/fixtures/read_values.csv").open(encoding="utf-8", newline="") as file:
     READ = [*csv.DictReader(file)]
@@ -56,6 +67,8 @@ def invented(shared: Path, sample_build: Build) -> Build:
                 )
                 for row in rows_of("axcelchan583")
             ),
+            COMPUTING: computing([("深圳", "广东省", 2015, 500, 125)]),
+            BUDGETS: budgets([("深圳市", 17000.5, 30000, 200000, 2015)]),
             PRICES: prices(
                 (year, code, name, index)
                 for code, name, of_years in (
@@ -183,7 +196,7 @@ def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(
 ) -> None:
     outcomes = invented.pairs("select source_name, outcome from marts.fct_deliveries")
     assert {name for name, outcome in outcomes.items() if outcome == "outranked"} == {"ai_firms"}
-    assert (len(outcomes), {*outcomes.values()}) == (8, {"used", "outranked"})
+    assert (len(outcomes), {*outcomes.values()}) == (10, {"used", "outranked"})
     assert (
         invented.value("select distinct provenance_class from marts.fct_deliveries") == "generated"
     )
@@ -212,6 +225,9 @@ def test_what_can_be_fetched_has_the_units_of_its_series(invented: Build) -> Non
         ("all_invention_grant_count@duhe1123", "110000", 2017, 46091.0),
         ("all_patent_application_count", "310000", 2015, 91684.0),
         ("all_invention_grant_count", "310000", 2015, 16680.0),
+        ("gdp_100m_cny@lily_han_ui", "440300", 2015, 17000.5),
+        ("science_spending_100m_cny@lily_han_ui", "440300", 2015, 3.0),
+        ("education_spending_100m_cny", "440300", 2015, 20.0),
     ):
         assert invented.value(delivered, series, city_id, year) == pytest.approx(
             value, rel=1e-12
@@ -269,6 +285,42 @@ def test_patents_of_all_fields_and_persons_of_two_years_stand_for_no_series_of_t
         "invention_grant_count",
         "rd_personnel_count",
     ]
+
+
+def test_inventions_in_computing_substitute_for_ai_inventions_and_say_so(invented: Build) -> None:
+    names = ("invention_application_count", "ai_invention_application_count")
+    values = (
+        "select value from intermediate.int_series_conformed where series = ? and scope ="
+        " 'industry' and city_id = '440300' and year = 2015"
+    )
+    assert [invented.value(values, name) for name in names] == [500, 125]
+    said = (
+        "select substitution, substitution_zh, label_en from marts.dim_series where series = ? and"
+        " scope = 'industry'"
+    )
+    assert [invented.rows(said, name) for name in names] == [
+        [
+            (
+                "inventions of all industries substitute for sections B-E",
+                "以全行业发明专利替代B—E门类",
+                "Invention applications of all industries",
+            )
+        ],
+        [
+            (
+                "computing inventions of all industries substitute for AI inventions of sections"
+                " B-E",
+                "以全行业计算类发明专利替代B—E门类人工智能发明专利",
+                "Computing inventions of all industries applied for",
+            )
+        ],
+    ]
+    # the row of other fields is accounted for, and in no series
+    accounted = (
+        "select disposition, row_count from marts.fct_row_accounting where file_path = ? order by"
+        " all"
+    )
+    assert invented.rows(accounted, COMPUTING) == [("in no series", 1), ("used", 1)]
 
 
 def test_prices_of_a_province_are_those_of_its_cities(invented: Build) -> None:

@@ -2,12 +2,14 @@
 changes nothing.
 """
 
+import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from ai_manufacturing.gate import validation
 from ai_manufacturing.robustness import agreement
 from tests.python.conftest import Build
 from tests.python.estimator_tools import without_singletons
@@ -149,6 +151,33 @@ def test_the_gate_does_not_judge_what_no_headline_names(public_build: Build) -> 
         )
         == 0
     )
+
+
+def test_a_splice_fails_on_two_common_years_or_on_values_that_differ_by_more_than_one_percent() -> (
+    None
+):
+    splices = pd.DataFrame(
+        {
+            "series": ["good", "few_years", "apart"],
+            "scope": "total",
+            "year": 2022,
+            "provider": "second",
+            "first_provider": "first",
+            "common_years": ["2019-2021", "2020-2021", "2015-2021"],
+            "common_year_count": [3, 2, 7],
+            "close_share": [0.9, 1.0, 0.89],
+            "median_ratio": [1.0, 1.0, 1.03],
+        }
+    )
+    found = validation.validate(splices, "series_splices").to_pandas()
+    assert {*found["severity"]} == {"critical"}
+    assert not found["success"].any()
+    failing = [json.loads(rows) for rows in found["failing_rows"]]
+    assert failing == [
+        splices.loc[[place], [column, *splices]].to_dict("records")
+        for place, column in ((1, "common_year_count"), (2, "close_share"))
+    ]
+    assert validation.validate(splices[:1], "series_splices").to_pandas()["success"].all()
 
 
 def test_a_trace_of_a_named_provider_ends_at_its_file(public_build: Build) -> None:

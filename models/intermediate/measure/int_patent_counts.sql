@@ -31,23 +31,34 @@ industry_scopes as (
     select * from {{ ref('industry_scopes') }}
 ),
 
-delivered as (
+scoped as (
     select
-        conformed.provider,
-        conformed.source_name,
-        conformed.city_id,
-        conformed.year,
-        industry_scopes.scope,
-        {{ complete_sum('conformed.application_count') }} as invention_application_count,
-        {{ complete_sum('conformed.grant_count') }} as invention_grant_count,
-        {{ complete_sum('conformed.ai_application_count') }} as ai_invention_application_count,
-        {{ complete_sum('conformed.ai_grant_count') }} as ai_invention_grant_count
+        conformed.*,
+        industry_scopes.scope
     from conformed
     inner join industries using (industry_code)
     inner join industry_scopes using (section)
-    group by
-        conformed.provider, conformed.source_name, conformed.city_id, conformed.year,
-        industry_scopes.scope
+    union all
+    select
+        *,
+        'all_industries' as scope
+    from conformed
+    where industry_code is null
+),
+
+delivered as (
+    select
+        provider,
+        source_name,
+        city_id,
+        year,
+        scope,
+        {{ complete_sum('application_count') }} as invention_application_count,
+        {{ complete_sum('grant_count') }} as invention_grant_count,
+        {{ complete_sum('ai_application_count') }} as ai_invention_application_count,
+        {{ complete_sum('ai_grant_count') }} as ai_invention_grant_count
+    from scoped
+    group by provider, source_name, city_id, year, scope
 ),
 
 -- Counts made of a register, here or on Spark, or by another concordance, are one more provider of counts.

@@ -1,0 +1,27 @@
+-- depends_on: {{ source('delivered', 'axcelchan583') }}
+with
+
+raw as (
+    select * from {{ ref('raw_patents') }}
+    where origin.provider = 'axcelchan583'
+),
+
+-- The row of computing has the applications of all fields as well, so the other row feeds no series.
+renamed as (
+    select
+        origin,
+        cast(null as varchar) as city_code,
+        city as city_name,
+        province as province_name,
+        year,
+        cast(null as varchar) as industry_code,
+        case high_compute
+            when 1 then 'invention'
+            when 0 then 'other_field'
+        end as patent_type,
+        total_patents as application_count,
+        total_patents_field as ai_application_count
+    from raw
+)
+
+select * from renamed
