@@ -46,6 +46,67 @@ coverage as (
     group by series, quantity, scope
 ),
 
+-- What a value is judged by beside its own other years, where that was delivered too.
+value_checks as (
+    select
+        series as quantity,
+        scope,
+        string_split(compared_with, '+') as needed
+    from {{ ref('value_checks') }}
+),
+
+delivered as (
+    select
+        scope,
+        list(quantity) as quantities
+    from coverage
+    group by scope
+),
+
+anchors as (
+    select
+        quantity,
+        scope,
+        'same row' as anchor
+    from value_checks
+    inner join delivered using (scope)
+    where list_has_all(delivered.quantities, value_checks.needed)
+    union
+    select
+        quantity,
+        scope,
+        'second source' as anchor
+    from coverage
+    group by quantity, scope
+    having count(*) > 1
+    union
+    select
+        coverage.quantity,
+        coverage.scope,
+        'province total' as anchor
+    from coverage
+    inner join coverage as totals on 'province_' || coverage.quantity = totals.quantity
+    union
+    select
+        flows.stock_series as quantity,
+        coverage.scope,
+        'stock and flows' as anchor
+    from {{ ref('series') }} as flows
+    inner join coverage on flows.series = coverage.series
+    where flows.stock_series is not null
+    group by flows.stock_series, coverage.scope
+    having count(*) = 2
+),
+
+anchored as (
+    select
+        quantity,
+        scope,
+        string_agg(anchor, ', ' order by anchor) as anchors
+    from anchors
+    group by quantity, scope
+),
+
 absences as (
     select * from {{ ref('int_register_absences') }}
 ),
@@ -143,7 +204,8 @@ final as (
         coverage.first_year,
         coverage.last_year,
         coverage.spliced_years,
-        coalesce(coverage.city_year_count, 0) as city_year_count
+        coalesce(coverage.city_year_count, 0) as city_year_count,
+        case when coverage.provider is not null then anchored.anchors end as anchors
     from scopes
     inner join series using (quantity)
     left join coverage using (series, quantity, scope)
@@ -151,6 +213,7 @@ final as (
         on
             scopes.quantity = absences.quantity
             and coverage.provider is null
+    left join anchored using (quantity, scope)
     left join sources using (quantity, scope, provider)
     left join substitutions using (substitution)
     left join provenance using (series, scope)
