@@ -5,12 +5,14 @@ import random
 import numpy as np
 import pandas as pd
 import pytest
+from linearmodels.panel import PanelOLS
 
 from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.settings import period
 from benchmarks import gate
 from tests.python.conftest import Build
 
+HEADLINE = "table_1_col_1"
 CELL = ["series", "scope", "city_id", "year"]
 # Series with a second source, and two without.
 SERIES = (
@@ -77,6 +79,69 @@ def test_fewer_than_a_hundredth_of_the_public_cells_are_doubtful(
 def test_hardly_a_cell_of_a_clean_draw_is_doubtful() -> None:
     series = gate.conformed(draw(gate.FIRST_SEED, period()))
     assert len(marked(series, gate.used_series(), None)) / series["value"].count() < 0.002
+
+
+def test_a_slip_is_expected_where_it_was(
+    public: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
+) -> None:
+    """A tenth of GDP makes ratios of other series odd; it is named itself, with what it was."""
+    series, used, pairs = public
+    wrong = series.copy()
+    hefei = wrong["city_id"].eq("340100") & wrong["year"].eq(2015)
+    at = hefei & wrong["series"].eq("gdp_100m_cny")
+    true = wrong.loc[at, "value"].item()
+    wrong.loc[at, "value"] = true / 10
+    found = gate.checked(wrong, used, pairs)["doubtful_values"]
+    found = found[found["city_id"].eq("340100") & found["year"].eq(2015)]
+    assert found["series"].unique().tolist() == ["gdp_100m_cny"]
+    assert {"neighbours", "same row", "second source"} <= {*found["rule"]}
+    assert (abs(np.log(found["expected_value"] / true)) < np.log(1.15)).all()
+
+
+def test_an_estimate_without_doubtful_values_is_that_of_the_other_city_years(
+    public_build: Build,
+) -> None:
+    """By dummies of cities and years, on the rows that hold no doubtful value of their series."""
+    ((estimate, cities),) = public_build.rows(
+        """
+        select estimate_without, city_count from estimates.est_influence
+        where specification_id = ? and setting = 'cluster=city' and unit_id like 'No value is%'
+        """,
+        HEADLINE,
+    )
+    rows = public_build.frame(
+        f"""
+        with doubtful as (
+            select distinct city_id, year
+            from marts.fct_doubtful_values
+            inner join marts.dim_specification_series using (series, scope)
+            where specification_id = '{HEADLINE}' and fixed_year is null
+        )
+        select city_id, year, ln_gdp, ln1p_ai_firms_scaled, ln_registered_population,
+            ln_unit_employment, ln_science_spending, doubtful.city_id is not null as is_doubtful
+        from estimates.estimation_samples
+        inner join marts.fct_city_year_panel using (city_id, year)
+        left join doubtful using (city_id, year)
+        where specification_id = '{HEADLINE}'
+        """
+    )
+    assert rows.loc[rows["is_doubtful"], "city_id"].nunique() == cities
+    kept = rows[~rows["is_doubtful"]].set_index(["city_id", "year"])
+    fit = PanelOLS(
+        kept["ln_gdp"],
+        kept[
+            [
+                "ln1p_ai_firms_scaled",
+                "ln_registered_population",
+                "ln_unit_employment",
+                "ln_science_spending",
+            ]
+        ],
+        entity_effects=True,
+        time_effects=True,
+        singletons=False,
+    ).fit()
+    assert estimate == pytest.approx(fit.params["ln1p_ai_firms_scaled"], rel=1e-8)
 
 
 def digits_swapped(value: float) -> float:
