@@ -218,17 +218,28 @@ city_moves as (
     window city_years as (partition by conformed.series, conformed.scope, conformed.city_id order by conformed.year)
 ),
 
-share_moves as (
+totals as (
     select
-        *,
-        left(city_id, 2) as province_code,
-        case when right(city_id, 4) = '0100' then value end as value_of_capital,
-        case when right(city_id, 4) = '0100' then previous_value end as previous_value_of_capital,
-        value / nullif(sum(value) over cities_of_year, 0)
-        - previous_value / nullif(sum(previous_value) over cities_of_year, 0) as share_move
+        series,
+        scope,
+        year,
+        nullif(sum(value order by city_id), 0) as total,
+        nullif(sum(previous_value order by city_id), 0) as previous_total
     from city_moves
     where year = previous_year + 1
-    window cities_of_year as (partition by series, scope, year)
+    group by series, scope, year
+),
+
+share_moves as (
+    select
+        city_moves.*,
+        left(city_moves.city_id, 2) as province_code,
+        case when right(city_moves.city_id, 4) = '0100' then city_moves.value end as value_of_capital,
+        case when right(city_moves.city_id, 4) = '0100' then city_moves.previous_value end as previous_value_of_capital,
+        city_moves.value / totals.total - city_moves.previous_value / totals.previous_total as share_move
+    from city_moves
+    inner join totals using (series, scope, year)
+    where city_moves.year = city_moves.previous_year + 1
 ),
 
 province_shifts as (
@@ -236,8 +247,8 @@ province_shifts as (
         series,
         scope,
         year,
-        sum(value_of_capital) / nullif(sum(value), 0)
-        - sum(previous_value_of_capital) / nullif(sum(previous_value), 0) as shift
+        sum(value_of_capital) / nullif(sum(value order by city_id), 0)
+        - sum(previous_value_of_capital) / nullif(sum(previous_value order by city_id), 0) as shift
     from share_moves
     group by series, scope, year, province_code
     having count(*) > 2
@@ -267,14 +278,17 @@ moved_shares as (
 
 structures as (
     select
-        *,
+        moved_shares.*,
+        capital_shifts.capital_shift,
         count(*) over earlier_years as earlier_count,
-        coalesce(max(abs(capital_shift)) over earlier_years, 0) as earlier_capital_shift,
-        max(moved_share) over earlier_years as earlier_moved_share
+        coalesce(max(abs(capital_shifts.capital_shift)) over earlier_years, 0) as earlier_capital_shift,
+        max(moved_shares.moved_share) over earlier_years as earlier_moved_share
     from moved_shares
     left join capital_shifts using (series, scope, year)
     window earlier_years as (
-        partition by series, scope order by year rows between unbounded preceding and 1 preceding
+        partition by moved_shares.series, moved_shares.scope
+        order by moved_shares.year
+        rows between unbounded preceding and 1 preceding
     )
 ),
 
@@ -291,6 +305,20 @@ odd_structures as (
                 then array_to_string(gaining_cities, ' ')
         end as gaining_cities
     from structures
+),
+
+declared_years as (
+    select distinct
+        compared.series,
+        compared.scope,
+        compared.year
+    from compared
+    inner join declared_revisions as declared
+        on
+            declared.provider in (compared.provider, '*')
+            and declared.series in (compared.quantity, '*')
+            and declared.scope in (compared.scope, '*')
+            and compared.year between declared.first_year and declared.last_year
 ),
 
 final as (
@@ -316,15 +344,7 @@ final as (
         odd_structures.moved_share,
         odd_structures.earlier_moved_share,
         odd_structures.gaining_cities,
-        exists (
-            select 1
-            from declared_revisions as declared
-            where
-                declared.provider in (compared.provider, '*')
-                and declared.series in (compared.quantity, '*')
-                and declared.scope in (compared.scope, '*')
-                and compared.year between declared.first_year and declared.last_year
-        ) as is_declared_revision,
+        declared_years.series is not null as is_declared_revision,
         headline_series.series is not null as is_headline,
         expected_coverage.quantity is not null as is_known_gap,
         expected_coverage.reason as known_gap_reason
@@ -336,6 +356,7 @@ final as (
     left join lost_provinces using (series, scope, year)
     left join vanished_cities using (series, scope, year)
     left join odd_structures using (series, scope, year)
+    left join declared_years using (series, scope, year)
     left join expected_coverage
         on
             compared.quantity = expected_coverage.quantity
