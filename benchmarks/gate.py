@@ -46,7 +46,7 @@ NONE_DECLARED = (
     "create table raw_extract_set (declared_revisions struct(provider varchar, series varchar,"
     " scope varchar, first_year integer, last_year integer)[])"
 )
-LOGS = ["first_ln", "second_ln"]
+NUMBERS = ["first_value", "second_value", "first_ln", "second_ln"]
 # Series of the warehouse under the name that the draw gives them, where it is another.
 DRAWN = {
     "primary_100m_cny": "primary_value_added_100m_cny",
@@ -126,6 +126,8 @@ def checked(
             "second_provider",
             "city_id",
             "year",
+            "first_value",
+            "second_value",
             "first_ln",
             "second_ln",
         ]
@@ -137,7 +139,7 @@ def checked(
             ("dim_specification_series", used),
             (
                 "fct_source_pairs",
-                none.astype(dict.fromkeys(LOGS, float)) if pairs is None else pairs,
+                none.astype(dict.fromkeys(NUMBERS, float)) if pairs is None else pairs,
             ),
             *((name, replication.seed_table(name)) for name in SEEDS),
             ("cities", replication.seed_table("cities").astype({"city_id": str})),

@@ -634,6 +634,7 @@ def test_a_source_of_which_no_series_is_listed_says_what_to_add(
                 "feeds no series",
                 "Add the series of vendor.patents to seeds/series_sources.csv.",
             ),
+            ("province_yearbook", "used", None),
         ]
 
 

@@ -341,7 +341,7 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
 def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_records(
     sample_build: Build,
 ) -> None:
-    """And for tables of registers, of any size."""
+    """And for tables of registers, of any size, and deviations of every value."""
     assert sample_build.manifest is not None
     nodes = models.nodes_of(sample_build.manifest)
     tables = [pattern for pattern in contents.INPUTS if not pattern.endswith("*")]
@@ -377,6 +377,7 @@ def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_rec
         "fct_city_sector_years",
         "fct_delivered_values",
         "fct_deliveries",
+        "fct_doubtful_values",
         "fct_register_entries",
         "fct_register_placement",
         "fct_register_rows_set_aside",

@@ -325,7 +325,7 @@ def test_exports_say_what_a_number_is_on_this_set(public_build: Build, tmp_path:
     table = (tmp_path / "table_1.tex").read_text(encoding="utf-8")
     for words in (
         r"\caption{AI in manufacturing and GDP (with substitutes)}",
-        r"AI firms of all industries, by keyword (M\_AI) & 0.160***$^{\ddagger}$ $^{\dagger}$",
+        r"AI firms of all industries, by keyword (M\_AI) & 0.158***$^{\ddagger}$ $^{\dagger}$",
         r"\item {}$^{\dagger}$ Substitutions (1): science spending substitutes for R\&D",
         r"\item {}[ ]: standard errors, clustered by province.",
     ):

@@ -352,10 +352,9 @@ def test_a_test_of_the_warehouse_finds_what_it_is_for(
 
 
 def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:
-    assert (
-        sample_build.rows("select suite, description from gates.gate_results where not success")
-        == []
-    )
+    """But for single cells: of 120,000 some are far from their neighbours by chance."""
+    failed = sample_build.rows("select suite, severity from gates.gate_results where not success")
+    assert failed == [("doubtful_values", "warning")]
     judged = " union ".join(
         f"select suite from gates.{name}" for name in result_tables.RESULT_TABLES
     )

@@ -86,13 +86,11 @@ def test_landing_leaves_the_period_for_engines_without_python(project: Project) 
         landing.deliveries()
         (written,) = (project.root / "landing/tables").glob("*/extract_set.parquet")
         assert pq.read_table(written).to_pylist() == [
-            dict(
-                zip(
-                    ("extract_set", "first_year", "last_year", "base_year"),
-                    ("extracts", *period),
-                    strict=True,
-                )
-            )
+            {
+                "extract_set": "extracts",
+                **dict(zip(("first_year", "last_year", "base_year"), period, strict=True)),
+                "declared_revisions": [],
+            }
         ]
 
 
@@ -223,6 +221,7 @@ def test_the_limits_of_a_trend_widen_where_the_period_begins_after_the_paper(
             "city_id": city_id,
             "year": year,
             "value": np.exp(rate * (year - 2010)),
+            "is_spliced": False,
         }
         for series, rate in (("a", trend), ("b", 0.0))
         for city_id in cities["city_id"]
@@ -296,8 +295,8 @@ def test_part_of_the_paper_s_years_is_estimated_and_compared_with_no_printed_val
     sentences = fresh.pairs("select finding, sentence from reports.rpt_findings")
     assert sentences["claim"].startswith("These data have only part of the paper's years: 0.160,")
     assert sentences["unjudged"] == (
-        "21 of the 21 printed columns. In 11 there is no estimate: a series was not delivered, or"
-        " no sample is left. In 10 the period has only part of the years."
+        "21 of the 21 printed columns. In 11 a series or a sample is missing."
+        " In 10 the period has only part of the years."
     )
 
 

@@ -3,6 +3,7 @@ is shown.
 """
 
 import csv
+import re
 
 import duckdb
 import jinja2
@@ -102,9 +103,14 @@ def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
         )
         staged = connection.sql(jinja2.Template(text).render(ref=str, source=lambda *_: ""))
         row, *_ = staged.fetchall()
+        # Inventions are counted by their type, so that their column has no name of a series.
+        names = [
+            re.sub(r"^(ai_)?application_count$", r"\1invention_application_count", name)
+            for name in staged.columns
+        ]
         return [
             name
-            for name, value in zip(staged.columns, row, strict=True)
+            for name, value in zip(names, row, strict=True)
             if value is not None and name in series
         ]
 

@@ -285,8 +285,8 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     extracts = Path(shutil.copytree(sample_refreshes.build.extracts, tmp_path / "sample"))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     sample_refreshes.run()
-    # 11 years of three entities; extract_set.yml is no delivered file
-    assert events[1][1]["lines"] == ["33 files, the first of this extract set."]
+    # 11 years of four sources; extract_set.yml is no delivered file
+    assert events[1][1]["lines"] == ["44 files, the first of this extract set."]
     sums = "select sum(record_count), sum(used_count) from marts.fct_deliveries where"
     ((firms, used),) = sample_refreshes.build.rows(f"{sums} entity = 'firm_survival'")
     assert f"vendor firm_survival {firms:,}" in events[2][1]["lines"][0]

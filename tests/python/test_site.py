@@ -240,13 +240,13 @@ def test_a_reading_on_other_city_years_stands_beside_the_paper_s_on_those_of_bot
     page = public_page("readings")
     rows = page.rows("#readings_table_1_1//table/tbody/tr")
     of_reading = {name.removesuffix(" †"): numbers for name, *numbers in rows}
-    assert of_reading["no controls"] == ["2,926", "0.368", "2,230", "0.275", "0.160"]
+    assert of_reading["no controls"] == ["2,926", "0.368", "2,228", "0.275", "0.158"]
     assert {"shares of the first year", "iid errors"}.isdisjoint(of_reading), (
         "on the same city-years"
     )
     assert (
-        "On the 2,230 city-years shared with the paper's reading it is 0.275, and that reading's "
-        "is 0.160." in page.text(f"#{PAPER}_no_controls")
+        "On the 2,228 city-years shared with the paper's reading it is 0.275, and that reading's "
+        "is 0.158." in page.text(f"#{PAPER}_no_controls")
     )
 
 
@@ -293,7 +293,7 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
         "select estimate, std_error, conf_low, conf_high from estimates.est_inference "
         f"where specification_id = '{PAPER}' and method = 'crv3' and setting = 'cluster=province'"
     )
-    numbers = [f"{estimate:.3f}", f"{error:.3f}", "0.126", f"[{low:.3f}, {high:.3f}]"]
+    numbers = [f"{estimate:.3f}", f"{error:.3f}", "0.129", f"[{low:.3f}, {high:.3f}]"]
     jackknife = ["clustered jackknife errors (CRV3)", "clusters: province", *numbers]
     inference = page.rows(f"#{PAPER}//details.inference//tbody/tr")
     assert jackknife in [row[1:] for row in inference]
@@ -342,11 +342,11 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     by_keyword = "AI firms of all industries, by keyword (M_AI) †"
     page = public_page("index")
     assert by_keyword in page.texts("#headline//tr.measure")[0]
-    assert "0.160 † [-0.047, 0.366]" in page.rows("#headline//tbody/tr[td]")[0]
+    assert "0.158 † [-0.049, 0.364]" in page.rows("#headline//tbody/tr[td]")[0]
     chinese = public_page("index", "zh").texts("#headline//tr.measure")[0]
     assert "全行业人工智能企业，按关键词识别（M_AI）†" in chinese
     page = public_page("tables")
-    assert page.rows("#table_1//tbody/tr")[0][:2] == [by_keyword, "0.160***‡ †"]
+    assert page.rows("#table_1//tbody/tr")[0][:2] == [by_keyword, "0.158***‡ †"]
     (shenzhen,) = page.texts("#spatial_classes//tr[contains(., 'alive in Shenzhen')]")
     assert "by keyword, alive in Shenzhen †" in shenzhen
     assert "not comparable" in shenzhen
