@@ -310,17 +310,26 @@ counts as (
     from largest_counts
 ),
 
-suppressed as (
-    select distinct
+counted as (
+    select
         series,
         scope,
-        year
-    from counts
-    group by series, scope, year, is_largest
-    having
+        year,
         count(case when value between 1 and 4 then 1 end) = 0
         and count(case when value between 5 and 9 then 1 end) >= 20
-        and count(case when value = 0 then 1 end) >= 10
+        and count(case when value = 0 then 1 end) >= 10 as is_suppressed
+    from counts
+    group by series, scope, year, is_largest
+),
+
+suppressed as (
+    select
+        series,
+        scope,
+        year,
+        bool_or(is_suppressed) as is_suppressed
+    from counted
+    group by series, scope, year
 ),
 
 agreements as (
@@ -416,8 +425,9 @@ final as (
         case when repeats.repeated_share > limits.repeated_share_max then repeats.repeated_year end as repeated_year,
         province_spreads.province_spread,
         copies.copied_cities,
-        case when rebooked.rebooked_count >= {{ var('rebooked_cities') }} then rebooked.rebooked_cities end as rebooked_cities,
-        suppressed.year is not null as is_suppressed,
+        case when rebooked.rebooked_count >= {{ var('rebooked_cities') }} then rebooked.rebooked_cities end
+            as rebooked_cities,
+        coalesce(suppressed.is_suppressed, false) as is_suppressed,
         least_agreements.agreeing_share,
         least_agreements.second_provider,
         limits.repeated_share_max,

@@ -201,7 +201,9 @@ spreads as (
             1.4826 * median(abs(deviation)) over (partition by series, scope, compared_with, size),
             case
                 when not contains(compared_with, '@')
-                    then quantile_cont(abs(deviation), 0.95) over (partition by series, scope, compared_with, size) / 1.96
+                    then
+                        quantile_cont(abs(deviation), 0.95) over (partition by series, scope, compared_with, size)
+                        / 1.96
             end
         ) as size_spread,
         1.4826 * median(abs(deviation)) over (partition by series, scope, compared_with, city_id) as city_spread,

@@ -65,8 +65,8 @@ delivered as (
 
 anchors as (
     select
-        quantity,
-        scope,
+        value_checks.quantity,
+        value_checks.scope,
         'same row' as anchor
     from value_checks
     inner join delivered using (scope)

@@ -75,8 +75,9 @@ amounts as (
                     when numerator_deliveries.is_interpolated or denominator_deliveries.is_interpolated
                         then 'interpolated'
                 end,
-                case when doubtful_numerators.series is not null or doubtful_denominators.series is not null
-                    then 'doubtful'
+                case
+                    when doubtful_numerators.series is not null or doubtful_denominators.series is not null
+                        then 'doubtful'
                 end
             ]
         ) as words

@@ -65,8 +65,11 @@ off_ratios as (
 members as (
     select
         *,
-        unnest(list_concat([series], string_split(compared_with, '+'), case when per is not null then [per] else [] end))
-            as member
+        unnest(
+            list_filter(
+                list_concat([series, per], string_split(compared_with, '+')), lambda name: name is not null
+            )
+        ) as member
     from off_ratios
 ),
 
@@ -91,7 +94,9 @@ suspects as (
             partition by
                 members.series, members.scope, members.compared_with, members.city_id, members.year
             order by
-                greatest(abs(coalesce(alone.score, 0)), case when members.member = members.series then 3 else 0 end) desc,
+                greatest(
+                    abs(coalesce(alone.score, 0)), case when members.member = members.series then 3 else 0 end
+                ) desc,
                 members.member = members.series desc
         ) = 1
 ),

@@ -624,8 +624,8 @@ def test_channels_of_the_public_set_add_up_on_one_sample(public_build: Build) ->
         " secondary_employment_estimate, secondary_productivity_estimate, observation_count from"
         " reports.rpt_mechanisms where regressor = 'ai_firms'"
     )
-    # A referee's figures without employment by sector, from the raw files with two cells more: .1514,
-    # .1602 and .0088 on 2,195 city-years. 13 of these have no secondary employment.
+    # A referee's figures without employment by sector, from the raw files, the corrected cells too:
+    # .1514, .1602 and .0088 on 2,195 city-years. 13 of these have no secondary employment.
     assert (round(gdp, 4), round(value_added, 4), round(share, 4), count) == (
         0.1487,
         0.1579,
