@@ -107,6 +107,7 @@ def test_a_run_has_the_period_of_its_set_and_vars_go_before_it(fresh: Build) -> 
     )
 
     def compiled(*arguments: str) -> tuple[bool, ...]:
+        fresh.dbt("run", "--select", "raw_extract_set")
         fresh.dbt("compile", "--select", "fct_spatial_trend", *arguments)
         assert fresh.exit_code == 0, fresh.output
         sql = model.read_text(encoding="utf-8")
