@@ -259,11 +259,12 @@ final as (
         case when judges_level then above_median end as level_deviation,
         case when judges_level then level_score end as level_score,
         sum(break) over city_years_so_far as break_before,
-        sum(break) over city_years_so_far - sum(break) over city_years as break_after
+        sum(break) over city_years_so_far
+        - sum(break) over (
+            city_years_so_far rows between unbounded preceding and unbounded following
+        ) as break_after
     from breaks
-    window
-        city_years as (partition by series, scope, compared_with, city_id),
-        city_years_so_far as (city_years order by year)
+    window city_years_so_far as (partition by series, scope, compared_with, city_id order by year)
 )
 
 select * from final

@@ -38,7 +38,10 @@ coverage as (
         quantity,
         scope,
         max(case when is_spliced then null else provider end) as provider,
-        string_agg(distinct case when is_spliced then provider || ' ' || year end, ', ') as spliced_years,
+        string_agg(
+            distinct case when is_spliced then provider || ' ' || year end, ', '
+            order by case when is_spliced then provider || ' ' || year end
+        ) as spliced_years,
         cast(min(case when value is not null then year end) as integer) as first_year,
         cast(max(case when value is not null then year end) as integer) as last_year,
         cast(count(value) as integer) as city_year_count

@@ -97,7 +97,8 @@ suspects as (
                 greatest(
                     abs(coalesce(alone.score, 0)), case when members.member = members.series then 3 else 0 end
                 ) desc,
-                members.member = members.series desc
+                members.member = members.series desc,
+                members.member
         ) = 1
 ),
 
@@ -139,7 +140,7 @@ beside_found as (
         alone.city_id,
         alone.year,
         'same delivery' as rule,
-        any_value(found.series) as compared_with,
+        min(found.series) as compared_with,
         alone.value,
         alone.deviation as distance,
         alone.score

@@ -179,7 +179,8 @@ def test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_show
         path for path in (PROJECT / "expectations").glob("*.json") if path.stem != "second_route"
     ]
     asked = [len(json.loads(path.read_text(encoding="utf-8"))["expectations"]) for path in suites]
-    assert statuses() == sum(asked) * ["SUCCEEDED"]
+    # Single cells of the sample are doubtful, which is a warning.
+    assert sorted(statuses()) == ["FAILED", *(sum(asked) - 1) * ["SUCCEEDED"]]
     (instigators,) = web_server.query(
         "{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name } sensors {"
         " name } } } } }"

@@ -980,9 +980,9 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     assert list(store.work.iterdir()) == []
     manifest = check(store.published)
     # In the sample no file replaces another (3), no register is placed by the two rules for places
-    # (2) or stands beside a stock (1), and no series has a second source (2).
+    # (2) or stands beside a stock (1), and no series has a second source (2) or is spliced (2).
     summary = manifest.gate_summary
-    assert (summary["critical"], summary["nothing_to_check"]) == (0, 8)
+    assert (summary["critical"], summary["nothing_to_check"]) == (0, 10)
     # as the build of the tests, in every cell of the panel and every estimate
     with reading(store.published) as published:
         assert changes.recorded(published).counts == {}

@@ -261,7 +261,7 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_s
     for name in ("fct_city_year_panel", "fct_delivered_values"):
         described = json.loads((data / f"{name}.json").read_text("utf-8"))
         assert "csmar" in described["withheld"]
-        assert described["description"].startswith("WITHHELD here: values of biechouwo, ")
+        assert described["description"].startswith("WITHHELD here: values of biechouwo, "), name
 
 
 @pytest.mark.parametrize(

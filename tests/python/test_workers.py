@@ -196,6 +196,8 @@ def differing(one: Path, other: Path) -> list[str]:
             found += [str(row) for row in set(of(what, "one")) ^ set(of(what, "other"))]
         tables = of("schema_name, table_name from duckdb_tables()", "one")
         for schema, table in () if found else tables:
+            if table in ("built_relations", "register_paths"):  # when, and where files landed
+                continue
             rows = [f"from {name}.{schema}.{table}" for name in ("one", "other")]
             for here, there in (rows, rows[::-1]):
                 if lost := connection.execute(f"{here} except all {there} limit 1").fetchall():

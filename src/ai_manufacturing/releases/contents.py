@@ -54,9 +54,9 @@ def copy_comments(
         " from duckdb_columns() where database_name = 'built'"
     ).fetchall()
     for schema, table, column, comment in commented:
-        if f"{schema}.{table}" not in tables or not comment:
+        note = (before or {}).get(f"{schema}.{table}", "") if column is None else ""
+        if f"{schema}.{table}" not in tables or not (note or comment):
             continue
         name = f"new.{identifier(schema)}.{identifier(table)}"
         object_ = f"table {name}" if column is None else f"column {name}.{identifier(column)}"
-        note = (before or {}).get(f"{schema}.{table}", "") if column is None else ""
-        connection.execute(f"comment on {object_} is {literal(note + comment)}")
+        connection.execute(f"comment on {object_} is {literal(note + (comment or ''))}")
