@@ -23,6 +23,25 @@ prefectures as (
     group by province_id
 ),
 
+years as (
+    select
+        series,
+        count(distinct year) as year_count
+    from conformed
+    group by series
+),
+
+-- A city that enters or leaves would change the sum: those that are there in all years do not.
+steady as (
+    select
+        conformed.series,
+        conformed.city_id
+    from conformed
+    inner join years using (series)
+    group by conformed.series, conformed.city_id, years.year_count
+    having count(*) = years.year_count
+),
+
 summed as (
     select
         conformed.series,
@@ -31,9 +50,9 @@ summed as (
         conformed.year,
         sum(conformed.value order by conformed.city_id) as city_sum,
         any_value(totals.value) as province_total,
-        count(*) as city_count,
-        list(conformed.city_id order by conformed.city_id) as city_ids
+        count(*) as city_count
     from conformed
+    inner join steady using (series, city_id)
     inner join cities using (city_id)
     inner join conformed as totals
         on
@@ -61,10 +80,7 @@ compared as (
 changed as (
     select
         *,
-        case
-            when lag(year) over provinces = year - 1 and lag(city_ids) over provinces = city_ids
-                then ln(ratio / lag(ratio) over provinces)
-        end as ratio_change
+        case when lag(year) over provinces = year - 1 then ln(ratio / lag(ratio) over provinces) end as ratio_change
     from compared
     window provinces as (partition by series, province_id order by year)
 ),
@@ -90,8 +106,9 @@ final as (
         ratio_change,
         exp(abs(ln(ratio) - median(ln(ratio)) over provinces)) as factor_off,
         typical_change,
-        count(distinct case when abs(typical_change) > 0.02 then province_id end) over (partition by series)
-            as drifting_count
+        abs(typical_change) > {{ var('drift_of_a_province') }} as is_drifting,
+        count(distinct case when abs(typical_change) > {{ var('drift_of_a_province') }} then province_id end)
+            over (partition by series) as drifting_count
     from typical
     window provinces as (partition by series, province_id)
 )

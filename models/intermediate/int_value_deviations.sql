@@ -1,3 +1,5 @@
+{#- What is spread: how far a value lies from its neighbours, and how far it moved from the year before. -#}
+{%- set spread = {'deviation': 'deviation', 'step': 'own_step'} -%}
 with
 
 -- Of a series by province all its cities share the value.
@@ -45,10 +47,14 @@ second_sources as (
 ),
 
 checks as (
-    select * from declared_checks
+    select
+        *,
+        'row' as kind
+    from declared_checks
     union all by name
     select
         *,
+        'second source' as kind,
         {{ var('factor_of_two_sources') }} as factor_min,
         false as judges_level
     from second_sources
@@ -96,6 +102,7 @@ ratios as (
         resolved.*,
         checks.compared_with,
         checks.per,
+        checks.kind,
         checks.factor_min,
         checks.judges_level,
         ln(resolved.value) - ln(compared.value) + coalesce(ln(divisors.value), 0) as amount
@@ -119,6 +126,7 @@ amounts as (
     select
         *,
         '' as compared_with,
+        'alone' as kind,
         {{ var('factor_of_neighbours') }} as factor_min,
         false as judges_level,
         ln(value + case when is_whole then 10 else 0.1 end) as amount
@@ -193,41 +201,38 @@ deviations as (
         )
 ),
 
--- 1.4826 median absolute deviations are a standard deviation, if deviations are normal.
+-- 1.4826 median absolute deviations are a standard deviation, if deviations are normal. What differs from a second
+-- source is what is looked for, so that its tail does not widen the limit.
 spreads as (
     select
         *,
+        {%- for name, value in spread.items() %}
         greatest(
-            1.4826 * median(abs(deviation)) over (partition by series, scope, compared_with, size),
+            1.4826 * median(abs({{ value }})) over (partition by series, scope, compared_with, size),
             case
-                when not contains(compared_with, '@')
+                when kind <> 'second source'
                     then
-                        quantile_cont(abs(deviation), 0.95) over (partition by series, scope, compared_with, size)
+                        quantile_cont(abs({{ value }}), 0.95) over (partition by series, scope, compared_with, size)
                         / 1.96
             end
-        ) as size_spread,
-        1.4826 * median(abs(deviation)) over (partition by series, scope, compared_with, city_id) as city_spread,
-        greatest(
-            1.4826 * median(abs(own_step)) over (partition by series, scope, compared_with, size),
-            quantile_cont(abs(own_step), 0.95) over (partition by series, scope, compared_with, size) / 1.96
-        ) as size_step_spread,
-        1.4826 * median(abs(own_step)) over (partition by series, scope, compared_with, city_id) as city_step_spread,
+        ) as size_{{ name }}_spread,
+        1.4826 * median(abs({{ value }})) over (partition by series, scope, compared_with, city_id)
+            as city_{{ name }}_spread,
+        {%- endfor %}
         1.4826 * median(abs(above_median)) over (partition by series, scope, compared_with) as level_spread
     from deviations
 ),
 
--- A city that always moves more is allowed half as much again. A count has the error of a count besides.
+-- A city that always moves more is allowed half as much again. A count has the error of a count besides, a step of two.
 scored as (
     select
         *,
-        deviation / sqrt(
-            greatest(size_spread, least(city_spread, 1.5 * size_spread)) ** 2
-            + case when is_whole then exp(deviation - amount) else 1e-6 end
-        ) as score,
-        own_step / sqrt(
-            greatest(size_step_spread, least(city_step_spread, 1.5 * size_step_spread)) ** 2
-            + case when is_whole then 2 * exp(own_step - amount) else 1e-6 end
-        ) as step_score,
+        {%- for name, value in spread.items() %}
+        {{ value }} / sqrt(
+            greatest(size_{{ name }}_spread, least(city_{{ name }}_spread, 1.5 * size_{{ name }}_spread)) ** 2
+            + case when is_whole then {{ loop.index }} * exp({{ value }} - amount) else 1e-6 end
+        ) as {{ name }}_score,
+        {%- endfor %}
         above_median / greatest(level_spread, 1e-3) as level_score
     from spreads
 ),
@@ -236,12 +241,25 @@ breaks as (
     select
         *,
         case
-            when abs(step_score) > {{ var('doubtful_spreads') }} and abs(own_step) > ln(1.5) then own_step else 0
+            when abs(step_score) > {{ var('doubtful_spreads') }} and abs(own_step) > ln({{ var('factor_of_a_break') }})
+                then own_step
+            else 0
         end as break
     from scored
 ),
 
--- How far a value lies from the years before and after two breaks between which it lies.
+broken as (
+    select
+        *,
+        sum(break) over city_years_so_far as above_first,
+        sum(break) over city_years_so_far
+        - sum(break) over (
+            city_years_so_far rows between unbounded preceding and unbounded following
+        ) as above_last
+    from breaks
+    window city_years_so_far as (partition by series, scope, compared_with, city_id order by year)
+),
+
 final as (
     select
         series,
@@ -251,20 +269,22 @@ final as (
         year,
         compared_with,
         per,
+        kind,
         value,
         amount,
         factor_min,
         deviation,
-        score,
+        deviation_score as score,
         case when judges_level then above_median end as level_deviation,
         case when judges_level then level_score end as level_score,
-        sum(break) over city_years_so_far as break_before,
-        sum(break) over city_years_so_far
-        - sum(break) over (
-            city_years_so_far rows between unbounded preceding and unbounded following
-        ) as break_after
-    from breaks
-    window city_years_so_far as (partition by series, scope, compared_with, city_id order by year)
+        -- Between two breaks a value is on one side of the first years and of the last.
+        case
+            when
+                above_first * above_last > 0
+                and least(abs(above_first), abs(above_last)) > ln({{ var('factor_of_a_break') }})
+                then sign(above_first) * least(abs(above_first), abs(above_last))
+        end as distance_between_breaks
+    from broken
 )
 
 select * from final

@@ -49,12 +49,13 @@ coverage as (
     group by series, quantity, scope
 ),
 
--- What a value is judged by beside its own other years, where that was delivered too.
+-- What judges a value beside its own other years, if all that takes part was delivered.
 value_checks as (
     select
-        series as quantity,
         scope,
-        string_split(compared_with, '+') as needed
+        list_filter(
+            list_concat([series, per], string_split(compared_with, '+')), lambda name: name is not null
+        ) as members
     from {{ ref('value_checks') }}
 ),
 
@@ -66,34 +67,34 @@ delivered as (
     group by scope
 ),
 
-anchors as (
+checks as (
     select
-        value_checks.quantity,
+        unnest(value_checks.members) as quantity,
         value_checks.scope,
-        'same row' as anchor
+        'same row' as checked_against
     from value_checks
     inner join delivered using (scope)
-    where list_has_all(delivered.quantities, value_checks.needed)
+    where list_has_all(delivered.quantities, value_checks.members)
     union
     select
         quantity,
         scope,
-        'second source' as anchor
+        'second source' as checked_against
     from coverage
     group by quantity, scope
     having count(*) > 1
     union
     select
-        coverage.quantity,
+        unnest([coverage.quantity, totals.quantity]) as quantity,
         coverage.scope,
-        'province total' as anchor
+        'province total' as checked_against
     from coverage
     inner join coverage as totals on 'province_' || coverage.quantity = totals.quantity
     union
     select
-        flows.stock_series as quantity,
+        unnest(list_append(list(flows.series), flows.stock_series)) as quantity,
         coverage.scope,
-        'stock and flows' as anchor
+        'stock and flows' as checked_against
     from {{ ref('series') }} as flows
     inner join coverage on flows.series = coverage.series
     where flows.stock_series is not null
@@ -101,12 +102,12 @@ anchors as (
     having count(*) = 2
 ),
 
-anchored as (
+checked as (
     select
         quantity,
         scope,
-        string_agg(anchor, ', ' order by anchor) as anchors
-    from anchors
+        string_agg(checked_against, ', ' order by checked_against) as checked_against
+    from checks
     group by quantity, scope
 ),
 
@@ -208,7 +209,7 @@ final as (
         coverage.last_year,
         coverage.spliced_years,
         coalesce(coverage.city_year_count, 0) as city_year_count,
-        case when coverage.provider is not null then anchored.anchors end as anchors
+        case when coverage.provider is not null then checked.checked_against end as checked_against
     from scopes
     inner join series using (quantity)
     left join coverage using (series, quantity, scope)
@@ -216,7 +217,7 @@ final as (
         on
             scopes.quantity = absences.quantity
             and coverage.provider is null
-    left join anchored using (quantity, scope)
+    left join checked using (quantity, scope)
     left join sources using (quantity, scope, provider)
     left join substitutions using (substitution)
     left join provenance using (series, scope)

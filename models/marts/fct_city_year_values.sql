@@ -8,8 +8,28 @@ variables as (
     from {{ ref('dim_variable') }}
 ),
 
-series as (
+doubtful as (
+    select distinct
+        city_id,
+        year,
+        series,
+        scope
+    from {{ ref('fct_doubtful_values') }}
+),
+
+conformed as (
     select * from {{ ref('int_series_conformed') }}
+),
+
+series as (
+    select
+        conformed.*
+        replace (
+            case when doubtful.series is null then conformed.basis else list_append(conformed.basis, 'doubtful') end
+                as basis
+        )
+    from conformed
+    left join doubtful using (city_id, year, series, scope)
 ),
 
 measures as (
@@ -27,15 +47,6 @@ deliveries as (
         provider,
         is_interpolated
     from {{ ref('dim_series') }}
-),
-
-doubtful as (
-    select distinct
-        city_id,
-        year,
-        series,
-        scope
-    from {{ ref('fct_doubtful_values') }}
 ),
 
 cities as (
@@ -74,10 +85,6 @@ amounts as (
                 case
                     when numerator_deliveries.is_interpolated or denominator_deliveries.is_interpolated
                         then 'interpolated'
-                end,
-                case
-                    when doubtful_numerators.series is not null or doubtful_denominators.series is not null
-                        then 'doubtful'
                 end
             ]
         ) as words
@@ -100,18 +107,6 @@ amounts as (
             city_years.city_id = measures.city_id
             and city_years.year = measures.year
             and variables.measure = measures.measure
-    left join doubtful as doubtful_numerators
-        on
-            city_years.city_id = doubtful_numerators.city_id
-            and city_years.year = doubtful_numerators.year
-            and variables.numerator = doubtful_numerators.series
-            and variables.scope = doubtful_numerators.scope
-    left join doubtful as doubtful_denominators
-        on
-            city_years.city_id = doubtful_denominators.city_id
-            and city_years.year = doubtful_denominators.year
-            and variables.denominator = doubtful_denominators.series
-            and variables.scope = doubtful_denominators.scope
     left join deliveries as numerator_deliveries
         on
             variables.numerator = numerator_deliveries.series

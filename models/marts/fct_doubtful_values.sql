@@ -28,17 +28,13 @@ cities as (
 off_neighbours as (
     select
         *,
-        case
-            when abs(score) > {{ limit }} then deviation
-            when abs(break_before) < abs(break_after) then break_before
-            else break_after
-        end as distance
+        case when abs(score) > {{ limit }} then deviation else distance_between_breaks end as distance
     from deviations
     where
-        compared_with = ''
+        kind = 'alone'
         and (
             (abs(score) > {{ limit }} and abs(deviation) > ln(factor_min))
-            or (break_before * break_after > 0 and least(abs(break_before), abs(break_after)) > ln(1.5))
+            or distance_between_breaks is not null
         )
 ),
 
@@ -47,17 +43,17 @@ off_ratios as (
     select
         *,
         case
-            when amount = 0 and not contains(compared_with, '@') then 'same value'
-            when contains(compared_with, '@') then 'second source'
+            when kind = 'second source' then kind
+            when amount = 0 then 'same value'
             when abs(score) > {{ limit }} and abs(deviation) > ln(factor_min) then 'same row'
             else 'other cities'
         end as rule
     from deviations
     where
-        compared_with <> ''
+        kind <> 'alone'
         and (
             (abs(score) > {{ limit }} and abs(deviation) > ln(factor_min))
-            or (amount = 0 and abs(deviation) > 0.01 and not contains(compared_with, '@'))
+            or (amount = 0 and abs(deviation) > 0.01 and kind = 'row')
             or (abs(level_score) > {{ var('doubtful_level_spreads') }} and abs(level_deviation) > ln(factor_min))
         )
 ),
@@ -88,7 +84,7 @@ suspects as (
             and members.scope = alone.scope
             and members.city_id = alone.city_id
             and members.year = alone.year
-            and alone.compared_with = ''
+            and alone.kind = 'alone'
     qualify
         row_number() over (
             partition by
@@ -159,7 +155,7 @@ beside_found as (
             and alone.city_id = known.city_id
             and alone.year = known.year
     where
-        alone.compared_with = ''
+        alone.kind = 'alone'
         and known.series is null
         and found.rule = 'neighbours'
         and abs(found.distance) > ln(2)

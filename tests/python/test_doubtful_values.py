@@ -76,6 +76,20 @@ def test_fewer_than_a_hundredth_of_the_public_cells_are_doubtful(
     assert 0.002 < len(marked(series, used, pairs)) / series["value"].count() < 0.01
 
 
+def test_what_judges_a_series_is_said_and_what_nothing_judges(
+    public_build: Build, sample_build: Build
+) -> None:
+    judged = "select quantity, checked_against from marts.dim_series where is_delivered"
+    public, sample = public_build.pairs(judged), sample_build.pairs(judged)
+    assert public["gdp_100m_cny"] == public["secondary_value_added_100m_cny"]
+    assert public["gdp_100m_cny"] == "same row, second source"
+    assert public["ai_firm_count"] == "second source, stock and flows"
+    assert public["ai_firm_exit_count"] == "stock and flows"
+    assert public["fdi_1m_usd"] is None
+    assert sample["gdp_100m_cny"] == "province total, same row"
+    assert sample["province_gdp_100m_cny"] == "province total"
+
+
 def test_hardly_a_cell_of_a_clean_draw_is_doubtful() -> None:
     series = gate.conformed(draw(gate.FIRST_SEED, period()))
     assert len(marked(series, gate.used_series(), None)) / series["value"].count() < 0.002
@@ -105,7 +119,7 @@ def test_an_estimate_without_doubtful_values_is_that_of_the_other_city_years(
     ((estimate, cities),) = public_build.rows(
         """
         select estimate_without, city_count from estimates.est_influence
-        where specification_id = ? and setting = 'cluster=city' and unit_id like 'No value is%'
+        where specification_id = ? and setting = 'cluster=city' and unit_id like 'Each value is%'
         """,
         HEADLINE,
     )

@@ -56,8 +56,13 @@ def rows_of(provider: str) -> list[dict[str, Any]]:
 def invented(shared: Path, sample_build: Build) -> Build:
     """Return what the marts make of invented files, without gate or estimate."""
     folder = shared / "invented"
+    manifest = folder / "manifest.json"
 
     def make(build: Build) -> Build:
+        # they are wrong on purpose, and a data test would stop what follows
+        nodes = models.nodes_of(sample_build.manifest or Path()).items()
+        untested = {name: node for name, node in nodes if node["resource_type"] != "test"}
+        manifest.write_text(json.dumps({"nodes": untested}), encoding="utf-8")
         files = {
             YEARBOOK: yearbook(rows_of("duhe1123")),
             PATENTS: patents(
@@ -96,12 +101,6 @@ def invented(shared: Path, sample_build: Build) -> Build:
         build.exit_code = 0
         return build
 
-    # they are wrong on purpose, and a data test would stop what follows
-    nodes = models.nodes_of(sample_build.manifest or Path()).items()
-    untested = {name: node for name, node in nodes if node["resource_type"] != "test"}
-    folder.mkdir(exist_ok=True)
-    manifest = folder / "manifest.json"
-    manifest.write_text(json.dumps({"nodes": untested}), encoding="utf-8")
     return built_once(
         Build(folder / "extracts", folder / conftest.WAREHOUSE, folder, manifest=manifest), make
     )
