@@ -121,12 +121,14 @@ WORLDS = {
 
 VERDICTS = """
     select table_id, column_number, specification_id, estimator, coalesce(cause, verdict) as word,
-        printed_value, estimate, std_error, excludes_zero, failed
+        printed_value, estimate, std_error, excludes_zero, failed, coalesce(moves, false) as moves
     from rpt_verdicts
     inner join int_specifications_resolved using (table_id, column_number, specification_id)
     left join (
-        select specification_id, string_agg(check_id, ' ') as failed from rpt_credibility
-        where aspect = 'required' and not passes group by all
+        select specification_id, string_agg(check_id, ' ') as failed,
+            bool_or(aspect = 'stable') as moves
+        from rpt_credibility
+        where aspect in ('required', 'stable') and not passes group by all
     ) using (specification_id)
     order by table_id, column_number
 """
@@ -298,6 +300,7 @@ def real_design(warehouse: Path) -> RealDesign:
 POWER = 0.80 / 0.95
 HOLDS_WITH_POWER = 0.80
 HOLDS_WITHOUT_EFFECT, OPPOSITE_WITHOUT_EFFECT = 0.05, 0.025
+MOVES_WITH_EFFECT = 0.10
 CLAIM = ["table_id", "column_number"]
 SHARES = {
     "holds": "holds",
@@ -328,8 +331,9 @@ def shares(drawn: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per claim: draws, estimate and std_error (in times of the printed value; mean and
         median), power (share of draws that are significant by province, alone and in the family), a
-        column per word of SHARES and `other`, and failed (the required check that most often fails
-        a significant estimate, with its share of the draws).
+        column per word of SHARES and `other`, moves (share of draws in which the estimate is not
+        stable), and failed (the check that most often fails a significant estimate, with its share
+        of the draws).
     """
     rows = []
     for claim, of_claim in drawn.groupby(CLAIM):
@@ -351,6 +355,7 @@ def shares(drawn: pd.DataFrame) -> pd.DataFrame:
                 "power": float(is_significant.mean()),
                 **counted,
                 "other": max(0.0, round(1 - sum(counted.values()), 9)),
+                "moves": float(of_claim["moves"].mean()),
                 "failed": f"{failed.index[0]} {failed.iloc[0]:.0%}" if len(failed) else "",
             }
         )
@@ -376,9 +381,13 @@ def missed(world: World, found: pd.DataFrame) -> list[str]:
                 for word, limit in limits.items()
                 if exceeds(row[word], limit)
             ]
-        elif row["power"] >= POWER and exceeds(
-            1 - row["holds"] - row["other"], 1 - HOLDS_WITH_POWER
-        ):
+            continue
+        if exceeds(row["moves"], MOVES_WITH_EFFECT):
+            sentences.append(
+                f"{name} moves by more than its error without what the gate flags in"
+                f" {row['moves']:.0%}, not in {MOVES_WITH_EFFECT:.0%} at most."
+            )
+        if row["power"] >= POWER and exceeds(1 - row["holds"] - row["other"], 1 - HOLDS_WITH_POWER):
             sentences.append(
                 f'{name} reads "holds" in {row["holds"]:.0%}, not in {HOLDS_WITH_POWER:.0%} at'
                 " least, and is "
@@ -412,7 +421,7 @@ def simulate(
 
 def shown(found: pd.DataFrame) -> str:
     """Return the shares of a world as Markdown."""
-    columns = [*SHARES, "other"]
+    columns = [*SHARES, "other", "moves"]
     table = found[[*CLAIM, "estimate", "std_error", "power", *columns, "failed"]].copy()
     for name in ("power", *columns):
         table[name] = [
@@ -502,8 +511,10 @@ Targets, for each claim. Without an effect: "holds" in at most {HOLDS_WITHOUT_EF
 "opposite sign" in at most {OPPOSITE_WITHOUT_EFFECT:.1%}. With one, where the design has the power,
 significance by province, alone and in the family, in {POWER:.0%} of draws or more (a required check
 fails by chance in 5 %): "holds" in at least {HOLDS_WITH_POWER:.0%}. Where it has not: "not robust"
-less often than "cannot tell" or than "holds". A target is missed by more than its Monte Carlo error
-where the binomial tail is below 5 % over the number of claims.""",
+less often than "cannot tell" or than "holds". An estimate with an effect moves by more than its
+error without what the gate flags ("Is it stable? No") in at most {MOVES_WITH_EFFECT:.0%}. A target
+is missed by more than its Monte Carlo error where the binomial tail is below 5 % over the number of
+claims.""",
         "## In short",
         (
             "Over the claims that can be judged: mean and largest share; of those that hold, mean"
@@ -517,9 +528,9 @@ where the binomial tail is below 5 % over the number of claims.""",
 
 `estimate` (mean) and `std_error` (by province, median) are in times of the printed value; `power`
 is the share of draws that are significant by province, alone and in the family; `imprecise` and
-`one of several` are verdicts "cannot tell", and `other` its other causes; `failed` is the required
-check that most often fails a significant estimate. Shares have their Monte Carlo standard error; an
-empty cell is none.""",
+`one of several` are verdicts "cannot tell", and `other` its other causes; `moves` is the share of
+draws in which it is not stable; `failed` is the check that most often fails a significant estimate.
+Shares have their Monte Carlo standard error; an empty cell is none.""",
     ]
     for world, table in found.items():
         parts += [f"### {str(world).capitalize()}", f"{table['draws'].min()} draws.", shown(table)]

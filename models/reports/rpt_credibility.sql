@@ -110,12 +110,11 @@ figures as (
         case
             when inference.term = claims.regressor then 'measure'
             when inference.term = claims.regressor || '_next_year' then 'next_year'
+            when inference.term in ('before', 'average') then inference.term
         end as term,
-        unnest(['p_value', 'detectable_share', 'nearest_to_zero']) as figure,
+        unnest(['p_value', 'nearest_to_zero']) as figure,
         unnest([
             inference.p_value,
-            -- With a power of 80 % an effect of 2.80 errors is found.
-            2.80 * inference.std_error / abs(claims.printed_value),
             -- Of the interval the end nearer to zero, in times of the printed value; below zero if zero is inside.
             case when claims.printed_value > 0 then inference.conf_low else inference.conf_high end
             / claims.printed_value
@@ -124,31 +123,6 @@ figures as (
         inference.reason_zh
     from inference
     inner join claims using (specification_id)
-    where claims.estimator <> 'event_study'
-    union all by name
-    -- The years before the event: the smallest p, for all together by Bonferroni. Their average after it: the only one.
-    select
-        inference.specification_id,
-        'inference' as source,
-        inference.method,
-        inference.setting,
-        case when starts_with(inference.term, 'before') then 'before' else 'average' end as term,
-        'p_value' as figure,
-        least(1, count(*) * min(inference.p_value)) as value,
-        min(inference.reason) as reason,
-        min(inference.reason_zh) as reason_zh
-    from inference
-    inner join claims using (specification_id)
-    where
-        claims.estimator = 'event_study'
-        and (
-            inference.method = 'romano_wolf'
-            or (inference.method = 'crv3' and starts_with(inference.term, 'before'))
-        )
-    group by
-        inference.specification_id, inference.method, inference.setting, starts_with(inference.term, 'before')
-    -- A year that has no test leaves the others without a conclusion.
-    having count(*) = count(inference.p_value)
     union all by name
     select
         influence.specification_id,
@@ -156,8 +130,14 @@ figures as (
         influence.method,
         influence.setting,
         'measure' as term,
-        'p_value_without' as figure,
-        case when count(*) = count(influence.p_value_without) then max(influence.p_value_without) end as value,
+        unnest(['p_value_without', 'moved_errors']) as figure,
+        unnest([
+            case when count(*) = count(influence.p_value_without) then max(influence.p_value_without) end,
+            case
+                when count(*) = count(influence.estimate_without)
+                    then max(abs(influence.estimate_without - claims.estimate) / claims.std_error)
+            end
+        ]) as value,
         min(influence.reason) as reason,
         min(influence.reason_zh) as reason_zh
     from influence

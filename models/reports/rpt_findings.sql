@@ -48,7 +48,7 @@ judged as (
         specification_id,
         {%- for language, sentence in [('en', 'sentence'), ('zh', 'sentence_zh')] %}
         max({{ sentence }}) filter (where check_id = 'next_year' and passes is null) as why_next_year_{{ language }},
-        max({{ sentence }}) filter (where check_id = 'ai_part' and passes is null) as why_ai_{{ language }},
+        max({{ sentence }}) filter (where check_id = 'ai_identified' and passes is null) as why_ai_{{ language }},
         max({{ sentence }}) filter (where aspect = 'zero' and passes is null) as reason_{{ language }},
         {%- endfor %}
         count(case when is_needed then 1 end) as needed,

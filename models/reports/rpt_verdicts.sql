@@ -17,14 +17,14 @@ answered as (
         bool_and(passes) filter (where aspect = 'zero') as excludes_zero,
         bool_and(passes) filter (where aspect = 'printed') as contains_printed,
         coalesce(bool_or(not passes) filter (where aspect = 'sound'), false) as is_unsound,
-        coalesce(bool_or(not passes) filter (where aspect = 'required'), false) as fails,
+        coalesce(bool_or(not passes) filter (where aspect in ('required', 'stable')), false) as fails,
         bool_or(not passes) filter (where aspect = 'family') as fails_in_family,
         bool_or(passes is null) filter (where aspect = 'family') as lacks_family,
         string_agg(label_en, ', ' order by check_order)
         filter (where passes is null and aspect not in ('identified', 'ai', 'told')) as not_made,
         string_agg(label_zh, '、' order by check_order)
         filter (where passes is null and aspect not in ('identified', 'ai', 'told')) as not_made_zh,
-        count(case when aspect = 'ai' then 1 end) > 0 as asks_of_ai,
+        count(case when aspect = 'identified' then 1 end) > 0 as asks_of_ai,
         bool_and(passes) filter (where aspect = 'identified') as is_identified,
         bool_and(passes) filter (where aspect = 'ai') as is_ai,
         count(case when passes then 1 end) as passed_count,

@@ -370,18 +370,14 @@ class Inputs:
                 )
         return warnings
 
-    def flagged(
-        self, specification: Specification, sample: Sample
-    ) -> dict[Sentence, set[CityYear]]:
-        """Return the city-years of a sample that fail an expectation, by expectation.
+    def flagged(self, specification: Specification, sample: Sample) -> set[CityYear]:
+        """Return the city-years of a sample that fail an expectation.
 
         The estimate rests on what fails, as warnings tells.
         """
         rests_on = self._rests_on(specification, sample)
-        broken = {
-            finding.expectation: finding.broken_city_years(rests_on) for finding in self._findings
-        }
-        return {expectation: cells for expectation, cells in broken.items() if cells}
+        none: set[CityYear] = set()
+        return none.union(*(finding.broken_city_years(rests_on) for finding in self._findings))
 
     def broken_years(self, specification: Specification, sample: Sample) -> set[int]:
         """Return the years in which a series that the estimate rests on fails as a whole."""

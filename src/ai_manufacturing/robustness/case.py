@@ -25,9 +25,9 @@ from ai_manufacturing.estimators.event_study import EventStudyFit
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit, PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence
 
 AVERAGE = "average"  # the term of the average effect of an event study
+BEFORE = "before"  # the term of its years before the event, all together
 Check = Callable[..., Iterable[Row]]
 
 
@@ -116,8 +116,8 @@ class Case:
         return coordinates
 
     @cached_property
-    def flagged(self) -> dict[Sentence, set[CityYear]]:
-        """The city-years that the gate flags, by expectation."""
+    def flagged(self) -> set[CityYear]:
+        """The city-years that fail an expectation of the gate."""
         return self.inputs.flagged(self.specification, self.sample)
 
     def require_valid_years_before(self) -> None:
@@ -135,7 +135,13 @@ class Case:
 
         Its position among the slopes comes with it. The average is over the years from the event on
         that the paper prints.
+
+        Raises
+        ------
+        NotEstimable
+            If there is no such year, or the gate voids the years that they are compared with.
         """
+        self.require_valid_years_before()
         last = self.inputs.event_window[1]
         positions = [j for j, time in enumerate(self.event_study.event_times) if 0 <= time <= last]
         if not positions:

@@ -18,7 +18,7 @@ from ai_manufacturing.estimation.specifications import (
 )
 from ai_manufacturing.estimators import cluster_errors, wild_bootstrap
 from ai_manufacturing.estimators.inference import Inference
-from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness import (
     event_paths,
@@ -32,7 +32,15 @@ from ai_manufacturing.robustness import (
     spatial_errors,
     strict_exogeneity,
 )
-from ai_manufacturing.robustness.case import AVERAGE, Case, Check, case_of, each_term, first_term
+from ai_manufacturing.robustness.case import (
+    AVERAGE,
+    BEFORE,
+    Case,
+    Check,
+    case_of,
+    each_term,
+    first_term,
+)
 
 
 def _crv3(case: Case, position: int, cluster: str) -> Inference:
@@ -41,6 +49,23 @@ def _crv3(case: Case, position: int, cluster: str) -> Inference:
 
 def _wild_restricted(case: Case, position: int, cluster: str) -> Inference:
     return wild_bootstrap.test(case.regression, position, clusters=case.codes(cluster))
+
+
+def _pre_trend(case: Case, cluster: str) -> Iterator[Row]:
+    """Test the years before the event together: the smallest p, by Bonferroni."""
+    case.require_valid_years_before()
+    tests = [
+        _crv3(case, position, cluster).p_value
+        for position, time in enumerate(case.event_study.event_times)
+        if time < 0
+    ]
+    p_values = [value for value in tests if value is not None]
+    if not tests:
+        raise NotEstimable("no_pre_trend")
+    # a year that has no test leaves the others without a conclusion
+    if len(p_values) < len(tests):
+        raise NotEstimable("no_error_of_exact_fit")
+    yield {"term": BEFORE, "p_value": min(1.0, len(p_values) * min(p_values))}
 
 
 def _average(case: Case, cluster: str) -> Iterator[Row]:
@@ -57,6 +82,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "next_year": strict_exogeneity.next_year,
         "given_scaled_series": scaled_series.given_scaled_series,
         "average": _average,
+        "pre_trend": _pre_trend,
         "randomisation": randomisation.permuted_weights_test,
         "poisson": poisson.event_study_of_counts,
     },
@@ -67,6 +93,7 @@ CHECKS: dict[str, dict[str, Check]] = {
     "sensitivity": {
         "fewest_cities": first_term(influence.fewest_cities),
         "minimum_detectable_effect": first_term(sensitivity.clustered_minimum_detectable_effect),
+        "detectable_given_scaled_series": first_term(scaled_series.detectable_given_scaled_series),
         "robustness_value": first_term(sensitivity.clustered_robustness_value),
         "oster": first_term(sensitivity.oster_delta),
         "share_of_variation": first_term(scaled_series.share_of_variation),
@@ -79,7 +106,12 @@ CHECKS: dict[str, dict[str, Check]] = {
 FAMILIES: dict[str, Callable[[list[Case]], Iterator[tuple[Case, Row]]]] = {
     "romano_wolf": romano_wolf.adjusted_claims
 }
-REASON_TERMS = {"honest_did": AVERAGE, "pre_test_power": "path"}
+REASON_TERMS = {
+    "average": AVERAGE,
+    "pre_trend": BEFORE,
+    "honest_did": AVERAGE,
+    "pre_test_power": "path",
+}
 
 
 def checked(
@@ -167,7 +199,7 @@ def checked(
 
 
 def _in_family(setting: str, specification: Specification) -> bool:
-    """Return whether a specification is a regression of the tables of a setting, tables=1-3."""
+    """Return whether a specification is a regression of the tables of a setting, tables=1-4."""
     if isinstance(specification.options, (DynamicPanelOptions, InstrumentOptions)):
         return False
     first, _, last = setting.removeprefix("tables=").partition("-")

@@ -6,17 +6,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing.estimation.findings import CityYear
-from ai_manufacturing.estimation.rows import Row, answered, reason_row
+from ai_manufacturing.estimation.rows import Row, answered
 from ai_manufacturing.estimators import cluster_errors
 from ai_manufacturing.estimators.cluster_errors import LeftOut
-from ai_manufacturing.estimators.columns import Codes
-from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import Inference
-from ai_manufacturing.estimators.not_estimable import attempted
-from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case, clustered
 
+FLAGGED = "flagged city-years"
 MOST_MOVING = 10  # cities without which an estimate moves most
 
 
@@ -51,28 +47,20 @@ def leave_out(case: Case, unit: str) -> Iterator[Row]:
 
 
 def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
-    """Leave out the city-years that fail an expectation of the gate, by expectation."""
-    flagged: dict[Sentence, set[CityYear]] = case.flagged or {sentence("nobody_flagged"): set()}
-    city_years = pd.MultiIndex.from_frame(case.rows[["city_id", "year"]])
-
-    def without(rest: PartialledOut, codes: Codes, position: int) -> Iterator[Row]:
-        yield _estimates(case.fit.estimates[position], clustered(rest, position, codes, cluster))
-
-    for expectation, cells in flagged.items():
-        inside = city_years.isin([*cells])
-        common = {
-            "unit_kind": "flagged city-years",
-            "unit_id": expectation.en,
-            "city_count": int(case.rows["city_id"][inside].nunique()),
+    """Leave out the city-years that fail an expectation of the gate, all of them together."""
+    flagged = pd.MultiIndex.from_frame(case.rows[["city_id", "year"]]).isin([*case.flagged])
+    rest, codes = case.regression, case.codes(cluster)
+    if flagged.any():
+        rest, rows = cluster_errors.without(rest, flagged)
+        codes = codes[rows]
+    for term, position in case.terms.items():
+        yield {
+            "term": term,
+            "unit_kind": FLAGGED,
+            "unit_id": FLAGGED,
+            "city_count": int(case.rows["city_id"][flagged].nunique()),
+            **_estimates(case.fit.estimates[position], clustered(rest, position, codes, cluster)),
         }
-        remaining = attempted(partial(cluster_errors.without, case.regression, inside))
-        for term, position in case.terms.items():
-            if isinstance(remaining, Sentence):
-                yield reason_row(remaining, term=term, **common)
-                continue
-            rest, rows = remaining
-            answers = answered(partial(without, rest, case.codes(cluster)[rows], position))
-            yield from ({"term": term, **common, **answer} for answer in answers)
 
 
 def fewest_cities(case: Case, position: int) -> float | None:

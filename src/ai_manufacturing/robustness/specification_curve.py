@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -264,7 +263,7 @@ class _Panel:
         self.strata = inputs.strata_of(STRATA, first["city_id"])
         self._cells = np.full((len(first), int(self._year_codes.max()) + 1), -1)
         self._cells[self._city, self._year_codes] = np.arange(len(panel))
-        flagged = {*chain.from_iterable(inputs.flagged(specification, sample).values())}
+        flagged = inputs.flagged(specification, sample)
         city_years = pd.MultiIndex.from_frame(panel[["city_id", "year"]])
         city_count = first.groupby("province_id")["city_id"].transform("size")
         self._left_out = {

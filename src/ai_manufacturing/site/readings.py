@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.estimators.sentences import COMMAS, sentence
+from ai_manufacturing.estimators.sentences import COMMAS
 from ai_manufacturing.site import specification_curve
 from ai_manufacturing.site.charts import (
     BLUE,
@@ -258,37 +258,27 @@ def _influence(release: Release) -> list[dict[str, Any]]:
 
     What is left out has its name in both languages.
     """
-    nobody = sentence("nobody_flagged")
     return release.rows(
-        f"""
+        """
         with places as (
             select 'city' as unit_kind, city_id as unit_id, name_en, name_zh
             from marts.dim_city
             union
             select 'province', province_id, province_name_en, province_name_zh
             from marts.dim_city
-        ),
-        flags as (
-            select description, min(description_zh) as description_zh
-            from {release.gate_results()}
-            group by description
-            union all select ?, ?
         )
         select
             e.*,
-            coalesce(p.name_en, e.unit_id) as left_out_en,
-            coalesce(p.name_zh, f.description_zh, e.unit_id) as left_out_zh,
+            p.name_en as left_out_en,
+            p.name_zh as left_out_zh,
             split_part(e.setting, '=', 2) as errors
         from estimates.est_influence as e
         inner join reports.rpt_specifications as s on e.specification_id = s.specification_id
         left join places as p on e.unit_kind = p.unit_kind and e.unit_id = p.unit_id
-        left join flags as f on e.unit_id = f.description
         where
             e.status <> 'not_estimable'
             and (e.rank = 1 or e.method = 'leave_out_flagged')
             and (e.term = s.regressor or s.estimator <> 'fixed_effects')
         order by e.specification_id, e.term, e.method desc, e.unit_kind desc, e.unit_id, errors
-        """,
-        nobody.en,
-        nobody.zh,
+        """
     )
