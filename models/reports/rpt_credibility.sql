@@ -215,6 +215,7 @@ worded as (
         map {
             'figure': case
                 when starts_with(checked.figure, 'p_') then {{ p_text('checked.value') }}
+                when checked.figure = 'moved_errors' then printf('%.2f', checked.value)
                 else format('{:.3g}', checked.value)
             end,
             'low': printf('%.3f', checked.conf_low),

@@ -1,9 +1,13 @@
 {#- In steps, as one is too deep for the linter. -#}
+{%- set findings = ['claim', 'case', 'ai', 'next_year', 'robust', 'unit', 'population', 'unjudged'] -%}
 {%- set steps = [
-    ['estimate', 'low', 'high', 'printed', 'printed_inside', 'printed_outside', 'p_city', 'p_province', 'reason'],
-    ['next_year', 'p_next_year', 'present', 'next_year_rows', 'why_next_year', 'needed', 'failed', 'failing', 'not_made'],
+    ['estimate', 'printed', 'printed_outside', 'failing', 'not_made', 'reason'],
+    ['rows', 'cities', 'provinces', 'first_year', 'last_year', 'low', 'high', 'error_city', 'error_province'],
+    ['next_year', 'p_next_year', 'next_alone', 'present_alone', 'next_beside', 'present_beside', 'why_next_year'],
     ['permuted', 'p_permuted', 'share', 'share_20', 'detectable', 'why_ai'],
-    ['readings', 'same_sign', 'by_city', 'by_province'],
+    ['moved', 'why_robust', 'readings', 'same_sign', 'by_city', 'by_province'],
+    ['level', 'level_city', 'level_province'],
+    ['resident', 'resident_city', 'resident_province', 'resident_rows', 'resident_last_year'],
     ['printed_columns', 'unjudged', 'no_data', 'partial', 'imprecise', 'unsound', 'unmade', 'mechanical']
 ] -%}
 with
@@ -38,7 +42,7 @@ headline as (
 checks as (
     select
         credibility.*,
-        credibility.aspect in ('family', 'required') as is_needed
+        credibility.aspect in ('required', 'stable') as is_needed
     from {{ ref('rpt_credibility') }} as credibility
     inner join headline using (specification_id)
 ),
@@ -49,13 +53,15 @@ judged as (
         {%- for language, sentence in [('en', 'sentence'), ('zh', 'sentence_zh')] %}
         max({{ sentence }}) filter (where check_id = 'next_year' and passes is null) as why_next_year_{{ language }},
         max({{ sentence }}) filter (where check_id = 'ai_identified' and passes is null) as why_ai_{{ language }},
+        max({{ sentence }}) filter (where aspect = 'stable' and passes is null) as why_robust_{{ language }},
         max({{ sentence }}) filter (where aspect = 'zero' and passes is null) as reason_{{ language }},
         {%- endfor %}
-        count(case when is_needed then 1 end) as needed,
-        count(case when is_needed and not passes then 1 end) as failed,
         string_agg(label_en, ', ' order by check_order) filter (where is_needed and not passes) as failing_en,
         string_agg(label_zh, '、' order by check_order) filter (where is_needed and not passes) as failing_zh,
         bool_and(passes) filter (where check_id = 'next_year') as passes_next_year,
+        bool_and(coalesce(passes, false)) filter (where aspect = 'stable') as is_stable,
+        bool_or(passes is null) filter (where aspect = 'stable') as lacks_stable,
+        max(figure) filter (where check_id = 'without_flagged') as moved,
         max(figure) filter (where check_id = 'ai_variation') as share,
         max(figure) filter (where check_id = 'ai_identified') as detectable,
         max(figure) filter (where check_id = 'weights_permuted') as p_permuted
@@ -66,17 +72,27 @@ judged as (
 next_years as (
     select
         inference.specification_id,
-        max(case when ends_with(inference.term, '_next_year') then inference.estimate end) as next_year,
-        max(case when ends_with(inference.term, '_next_year') then inference.p_value end) as p_next_year,
-        max(case when inference.term = specifications.regressor then inference.estimate end) as present,
-        max(inference.warnings) as rows_en,
-        max(inference.warnings_zh) as rows_zh
+        {%- for name, method, setting, term in [
+            ('next_year', 'next_year', 'last_year=yes', '_next_year'),
+            ('next_beside', 'next_year', 'last_year=no', '_next_year'),
+            ('present_beside', 'next_year', 'last_year=no', ''),
+            ('next_alone', 'next_year_instead', '', '_next_year'),
+            ('present_alone', 'next_year_instead', '', '')
+        ] %}
+        max(inference.estimate) filter (
+            where inference.method = '{{ method }}'
+            and inference.setting = '{{ setting }}'
+            and inference.term = specifications.regressor || '{{ term }}'
+        ) as {{ name }},
+        {%- endfor %}
+        max(inference.p_value) filter (
+            where inference.method = 'next_year'
+            and inference.setting = 'last_year=yes'
+            and inference.term = specifications.regressor || '_next_year'
+        ) as p_next_year
     from {{ ref('est_inference') }} as inference
     inner join {{ ref('int_specifications_resolved') }} as specifications
         on inference.specification_id = specifications.specification_id
-    where
-        inference.method = 'next_year'
-        and inference.setting = 'last_year=yes'
     group by inference.specification_id
 ),
 
@@ -101,20 +117,54 @@ permuted as (
     group by specification_id
 ),
 
--- Any one axis counts every specification once.
+-- One row per combination of choices that none dominates, with the errors of its row.
+combinations as (
+    select
+        specification_id,
+        curve_id,
+        min(standardised_estimate) as standardised_estimate,
+        min(case when errors = 'city' then p_value end) as p_city,
+        min(case when errors = 'province' then p_value end) as p_province
+    from {{ ref('est_specification_curve') }}
+    where
+        not is_dominated
+        and standardised_estimate is not null
+    group by all
+),
+
+signed as (
+    select
+        *,
+        sign(standardised_estimate)
+        = sign(median(standardised_estimate) over (partition by specification_id)) as is_of_sign
+    from combinations
+),
+
 curve as (
     select
         specification_id,
-        sum(estimated_count) as readings,
-        sum(estimated_count * same_sign_share order by value) / nullif(sum(estimated_count), 0) as same_sign,
-        sum(estimated_count * significant_by_city_share order by value) / nullif(sum(estimated_count), 0) as by_city,
-        sum(estimated_count * significant_by_province_share order by value)
-        / nullif(sum(estimated_count), 0) as by_province
-    from {{ ref('rpt_specification_axes') }}
-    where
-        axis = 'transform'
-        and estimated_count > 0
+        count(*) as readings,
+        avg(cast(is_of_sign as integer)) as same_sign,
+        avg(cast(p_city < 0.05 as integer)) as by_city,
+        avg(cast(p_province < 0.05 as integer)) as by_province
+    from signed
     group by specification_id
+),
+
+estimates as (
+    select * from {{ ref('rpt_coefficients') }}
+    where
+        term = regressor
+        and status = 'estimated'
+),
+
+sampled as (
+    select
+        samples.specification_id,
+        count(distinct cities.province_id) as provinces
+    from {{ ref('estimation_samples') }} as samples
+    inner join {{ ref('dim_city') }} as cities using (city_id)
+    group by samples.specification_id
 ),
 
 counted as (
@@ -144,9 +194,9 @@ stated as (
         end as next_year_state,
         coalesce(headline.ai, 'cannot_tell') as ai_state,
         case
-            when judged.failed > 0 then 'fails'
-            when headline.not_made is not null then 'not_made'
-            else 'passes'
+            when judged.lacks_stable then 'not_made'
+            when judged.is_stable then 'passes'
+            else 'fails'
         end as robust_state,
         case when counted.unjudged > 0 then 'some' else 'none' end as unjudged_state,
         {%- for language, not_made in [('en', 'not_made'), ('zh', 'not_made_zh')] %}
@@ -154,7 +204,7 @@ stated as (
             'failing': judged.failing_{{ language }},
             'not_made': headline.{{ not_made }},
             'reason': judged.reason_{{ language }},
-            'next_year_rows': next_years.rows_{{ language }},
+            'why_robust': judged.why_robust_{{ language }},
             'why_next_year': judged.why_next_year_{{ language }},
             'why_ai': judged.why_ai_{{ language }}
         } as words_{{ language }},
@@ -165,20 +215,31 @@ stated as (
             'low': printf('%.3f', headline.conf_low),
             'high': printf('%.3f', headline.conf_high),
             'printed': printf('%.3f', headline.printed_value),
-            'printed_inside': case when headline.contains_printed then printf('%.3f', headline.printed_value) end,
             'printed_outside': case when not headline.contains_printed then printf('%.3f', headline.printed_value) end,
-            'next_year': printf('%.3f', next_years.next_year),
+            'rows': format('{:,}', own.observation_count),
+            'cities': cast(own.city_count as varchar),
+            'provinces': cast(sampled.provinces as varchar),
+            'first_year': cast(own.sample_first_year as varchar),
+            'last_year': cast(own.sample_last_year as varchar),
+            'error_city': printf('%.3f', own.std_error),
+            'error_province': printf('%.3f', own.std_error_province),
+            'moved': printf('%.2f', judged.moved),
+            {%- for name in ['next_year', 'next_beside', 'present_beside', 'next_alone', 'present_alone'] %}
+            '{{ name }}': printf('%.3f', next_years.{{ name }}),
+            {%- endfor %}
             'p_next_year': {{ p_text('next_years.p_next_year') }},
-            'present': printf('%.3f', next_years.present),
+            {%- for name in ['level', 'resident'] %}
+            '{{ name }}': printf('%.3f', {{ name }}.estimate),
+            '{{ name }}_city': printf('%.3f', {{ name }}.std_error),
+            '{{ name }}_province': printf('%.3f', {{ name }}.std_error_province),
+            {%- endfor %}
+            'resident_rows': format('{:,}', resident.observation_count),
+            'resident_last_year': cast(resident.sample_last_year as varchar),
             'permuted': printf('%.3f', permuted.permuted),
             'p_permuted': {{ p_text('judged.p_permuted') }},
             'share': format('{:.2g} %', 100 * judged.share),
             'share_20': format('{:.0f} %', 100 * concentrated.share_20),
             'detectable': format('{:.2g}', judged.detectable),
-            'needed': cast(judged.needed as varchar),
-            'failed': cast(judged.failed as varchar),
-            'p_city': {{ p_text('headline.p_value_city') }},
-            'p_province': {{ p_text('headline.p_value') }},
             'readings': format('{:,}', cast(curve.readings as bigint)),
             'same_sign': format('{:.0f} %', 100 * curve.same_sign),
             'by_city': format('{:.0f} %', 100 * curve.by_city),
@@ -195,13 +256,24 @@ stated as (
     left join concentrated using (specification_id)
     left join permuted using (specification_id)
     left join curve using (specification_id)
+    left join estimates as own using (specification_id)
+    left join sampled using (specification_id)
+    {%- for name, reading in [('level', 'level'), ('resident', 'resident population')] %}
+    left join estimates as {{ name }}
+        on
+            headline.table_id = {{ name }}.table_id
+            and headline.column_number = {{ name }}.column_number
+            and {{ name }}.reading = '{{ reading }}'
+    {%- endfor %}
     cross join counted
 ),
 
 chosen as (
     select
-        unnest(['claim', 'next_year', 'ai', 'robust', 'unjudged']) as finding,
-        unnest([claim_state, next_year_state, ai_state, robust_state, unjudged_state]) as state,
+        unnest({{ findings }}) as finding,
+        unnest([
+            claim_state, 'estimated', ai_state, next_year_state, robust_state, 'read', 'registered', unjudged_state
+        ]) as state,
         *
     from stated
 ),
@@ -219,10 +291,14 @@ begun as (
     from chosen
     inner join questions using (finding)
     inner join sentences using (finding, state)
-    -- Without data there is nothing to ask of.
+    -- Without an estimate there is nothing to ask of.
     where
-        chosen.is_estimated
-        or chosen.finding in ('claim', 'unjudged')
+        chosen.finding in ('claim', 'unjudged')
+        or (
+            chosen.is_estimated
+            and (chosen.finding <> 'unit' or chosen.figures['level'] is not null)
+            and (chosen.finding <> 'population' or chosen.figures['resident'] is not null)
+        )
 ),
 {% for names in steps %}
 {% set before, step = 'step_' ~ loop.index0, 'step_' ~ loop.index %}

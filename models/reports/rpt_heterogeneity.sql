@@ -49,6 +49,7 @@ split as (
         specifications.*,
         coefficients.estimate,
         coefficients.std_error,
+        coefficients.std_error_province,
         coefficients.city_count
     from specifications
     inner join coefficients
@@ -69,12 +70,26 @@ final as (
         pooled.fixed_effects,
         split.estimate as split_sample_estimate,
         split.std_error as split_sample_std_error,
+        split.std_error_province as split_sample_std_error_province,
         split.city_count as split_sample_city_count,
         differences.estimate as difference,
         differences.std_error as difference_std_error,
         differences.p_value as difference_p_value,
         differences.conf_low as difference_conf_low,
         differences.conf_high as difference_conf_high,
+        {%- for name in ['std_error', 'p_value', 'conf_low', 'conf_high'] %}
+        differences.{{ name }}_province as difference_{{ name }}_province,
+        {%- endfor %}
+        case
+            when
+                count(differences.p_value_province) over of_specification
+                = count(differences.term) over of_specification
+                then least(
+                    1,
+                    count(differences.term) over of_specification
+                    * min(differences.p_value_province) over of_specification
+                )
+        end as groups_p_value_province,
         pooled.joint_statistic,
         pooled.joint_df1,
         pooled.joint_df2,
@@ -109,6 +124,7 @@ final as (
             and pooled.first_year = split.first_year
             and pooled.last_year = split.last_year
             and pooled.covariance = split.covariance
+    window of_specification as (partition by pooled.specification_id)
 )
 
 select * from final

@@ -146,7 +146,7 @@ def test_on_paper_the_widest_table_fits_and_folded_answers_are_open(
     expect(page.get_by_role("navigation")).to_be_hidden()
     page = reader.open(sample_site, "credibility")
     page.emulate_media(media="print")
-    for place in ("#remark-1 > p", "#answer-next_year p"):
+    for place in ("#remark-1 > p", "#table_1_col_1 p"):
         expect(page.locator(place).first).to_be_visible()
 
 

@@ -28,36 +28,67 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
 ) -> None:
     page = public_page("index")
     text = {name: page.text(f"#answer-{name}") for name in ("ai", "robust", "unjudged")}
+    headline = f"from reports.rpt_coefficients where {HEADLINE} and term = 'ai_firms'"
+
+    # On what does it rest? Rows, cities, provinces and years of its own sample, and both errors.
+    rows, cities, first, last, city, province = public_build.rows(
+        "select observation_count, city_count, sample_first_year, sample_last_year, std_error,"
+        f" std_error_province {headline}"
+    )[0]
+    provinces = public_build.value(
+        "select count(distinct province_id) from estimates.estimation_samples"
+        f" inner join marts.dim_city using (city_id) where {HEADLINE}"
+    )
+    for words in (
+        f"{rows:,} city-years, {first} to {last}: {cities} cities in {provinces} provinces.",
+        f"Standard error {city:.3f} (CRV1 by city, the paper's) or {province:.3f} (CRV3 by",
+    ):
+        assert words in page.text("#case")
 
     # Is it AI's? The measure cannot tell, and the shares of other cities do as well.
     slope = public_build.value(
         "select avg(estimate) from estimates.est_permuted_weights"
         f" where {HEADLINE} and strata = 'region_size'"
     )
-    assert text["ai"].startswith(
-        "Is the effect AI's? Cannot be told. This measure cannot tell AI from firms."
-    )
+    assert text["ai"].startswith("Is the effect AI's? Cannot be told.")
     for words in (
-        "Only 0.19 % of its variation is not the growth of all firms, and 61 % of that lies in",
-        f"region and size give {slope:.3f} on average, own ones 0.158 (permutation p = 0.",
+        "Only 0.19 % of the measure's variation is not the growth of all firms, 61 % of that in",
+        f"the estimate is {slope:.3f} on average, with own ones 0.158 (permutation p = 0.",
     ):
         assert words in text["ai"]
 
-    # Is it robust? Three checks that the claim needs fail.
+    # Is it robust? It does not move, which is not to say that it differs from zero.
+    (move,) = public_build.rows(
+        "select estimate_without - estimate from estimates.est_influence"
+        f" where {HEADLINE} and method = 'leave_out_flagged' and setting = 'cluster=province'"
+    )[0]
     assert text["robust"].startswith(
-        "Is it robust? No. Of the 3 checks that the claim needs 3 fail: Next year's measure"
+        "Is it robust? Yes. It does not move: without the city-years that the gate flags by"
+        f" {abs(move) / province:.2f} of its standard error."
     )
+    # As the paper reads, and in the choices that none dominates.
     count, share = public_build.rows(
         "with one as (select min(estimate) as estimate, min(p_value) filter (errors = 'province') "
-        "as p from estimates.est_specification_curve where status = 'estimated' group by curve_id) "
-        "select count(*), avg(cast(p < 0.05 and estimate > 0 as integer)) from one"
+        "as p from estimates.est_specification_curve where status = 'estimated' and not"
+        " is_dominated group by curve_id) select count(*), avg(cast(p < 0.05 as integer)) from one"
     )[0]
     for words in (
-        "By city, the paper's errors, p < 0.001; by province p = 0.129.",
-        f"Of {count:,} combinations of choices",
-        f"{100 * share:.0f} % by province",
+        f"Of {count:,} combinations of defensible choices",
+        f"{100 * share:.0f} % by CRV1 by province",
     ):
         assert words in text["robust"]
+
+    # What is compared, and with which population? The other readings of the column, each with both
+    # errors.
+    for finding, reading in (("unit", "level"), ("population", "resident population")):
+        numbers = public_build.rows(
+            "select estimate, std_error, std_error_province from reports.rpt_coefficients where"
+            f" table_id = 'table_1' and column_number = 1 and reading = '{reading}' and term ="
+            " regressor"
+        )[0]
+        estimate, by_city, by_province = (f"{number:.3f}" for number in numbers)
+        words = f"{estimate} (CRV1 by city {by_city}, CRV3 by province {by_province})"
+        assert words in page.text(f"#answer-{finding}")
 
     # What cannot be judged? How many columns and why; which they are, beside their claims.
     verdicts = public_build.rows(
@@ -76,7 +107,7 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     claimed = f"select substitutions from reports.rpt_verdicts where {HEADLINE}"
     for words in public_build.value(claimed).split("; "):
         assert words in substitutes
-    assert "Sections B–E are mining, manufacturing and utilities" in substitutes
+    assert "mining, manufacturing, utilities and construction" in substitutes
     assert "†: fed by a substitute" in page.text("#how")
 
     # How far to trust it, and why? As far as copies go that nobody answers for.
@@ -92,12 +123,10 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
         "Trust this as a check of the paper's method, not as a basis for policy. No office of"
     )
 
-    # What the data say: one sentence without a p-value.
-    assert (
-        page.text("#claim")
-        == "These data cannot tell whether GDP rises with the paper's AI measure: 0.158, by"
-        " province "
-        "from -0.049 to 0.364. Zero is in that interval, and so is the printed 0.125. †"
+    # What the data say: one sentence without a number.
+    assert page.text("#claim") == (
+        "These data cannot tell whether GDP rises with the paper's AI measure: no effect fits them,"
+        " and so does the printed one. †"
     )
     chinese = public_page("index", "zh")
     assert "本数据无法判断GDP是否随论文的人工智能融合指标上升" in chinese.text("#claim")
@@ -196,7 +225,7 @@ def test_the_first_page_of_the_sample_says_the_same_of_itself_with_its_mark(
     assert page.text("#answer-robust//strong") == "Yes."
     # Beside each sentence with numbers; tables and charts are marked on every page.
     numbers = page.all("#claim | //section[starts-with(@id, 'answer-')]/p[1] | #headline//th[3]")
-    assert [len(one.xpath(".//*[@class='tag']")) for one in numbers] == [1] * 5
+    assert [len(one.xpath(".//*[@class='tag']")) for one in numbers] == [1] * 8
     assert "Providers: 1 (1 generated by a program). Official: none." in page.text("#about")
     trust = "A program drew the numbers, and nothing is official."
     assert trust in page.text("#trust")
@@ -213,7 +242,7 @@ def test_the_page_of_checks_has_the_verdict_on_each_claim_next_year_and_the_perm
     claims = index.all("#headline//tbody/tr[td and not(@class)]")
     shown = [tuple(map(said, row.xpath("td[1]/a | td[4]/a"))) for row in claims]
     assert shown == [row for row in verdicts if row[1] != NO_DATA]
-    assert shown[0] == ("Table 1 (1)", "cannot tell: imprecise")
+    assert shown[0] == ("Table 1 (1)", "cannot tell: too imprecise")
     assert claims[0].xpath("td[4]/a/@href") == ["credibility.html#table_1_col_1"]
     checks = [(row[0], row[2]) for row in page.rows("#table_1_col_1//tbody/tr")]
     assert checks == public_build.rows(
@@ -232,14 +261,20 @@ def test_the_page_of_checks_has_the_verdict_on_each_claim_next_year_and_the_perm
     sections = page.all("//section[starts-with(@id, 'table_')]")
     assert len(sections) == sum(verdict != NO_DATA for _, verdict in verdicts)
 
-    next_year = page.text("#answer-next_year")
-    assert next_year.startswith(
-        "Does next year's measure do as well? Yes. No cause can lie after its effect."
+    next_year = index.text("#answer-next_year")
+    assert next_year.startswith("Does next year's measure explain this year's GDP? Yes.")
+    alone = dict(
+        public_build.rows(
+            "select term, estimate from estimates.est_inference"
+            f" where {HEADLINE} and method = 'next_year_instead'"
+        )
     )
-    assert "next year's has 0.325 (p = 0.014), this year's -0.127." in next_year
-    assert (
-        "On 1,952 of the column's 2,228 city-years; its own estimate on them is 0.155." in next_year
-    )
+    for words in (
+        f"next year's measure alone gives {alone['ai_firms_next_year']:.3f}, this year's"
+        f" {alone['ai_firms']:.3f}; together 0.238 and -0.044;",
+        "next year's 0.325 (p = 0.014).",
+    ):
+        assert words in next_year
     permuted = page.drawn("permuted").set_index("kind")["estimate"]
     assert (round(permuted["own"], 3), permuted["printed"]) == (0.158, 0.125)
     slopes = public_build.frame(

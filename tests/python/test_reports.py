@@ -302,9 +302,11 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     assert estimate(sample_build, "table_4_col_3_ln", "ai_firms", "p_value") is None
 
     pre_trend = figures(sample_build, 6)
-    assert pre_trend["applications: joint p of the years before"] == estimate(
-        sample_build, "table_6_col_1", "before5", "joint_p_value"
-    )
+    smallest, count = sample_build.rows(
+        "select min(p_value_province), count(*) from reports.rpt_coefficients where"
+        " specification_id = 'table_6_col_1' and event_time < 0"
+    )[0]
+    assert pre_trend["applications: p of the years before together"] == min(1, count * smallest)
     r2 = figures(sample_build, 7)
     assert r2["R2 with effects"] > 0.97 > 0.5 > r2["R2 within"]
 
@@ -313,7 +315,7 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     assert size["entries 2019, treated by size"] > 0.12
 
     provinces = figures(sample_build, 10)
-    assert provinces["error clustered by province"] == estimate(
+    assert provinces["error, CRV1 by province"] == estimate(
         sample_build, "table_1_col_1_province", "ai_firms", "std_error"
     )
     together = figures(sample_build, 8)

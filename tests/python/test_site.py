@@ -278,9 +278,9 @@ def test_the_curve_shows_the_numbers_of_its_tables(sample_page: Pages, sample_bu
         " errors"
     )
     assert [row[:2] for row in joint] == [
-        ["all", "city"],
-        ["all", "province"],
-        ["without dominated choices", "province"],
+        ["all", "CRV1 by city"],
+        ["all", "CRV1 by province"],
+        ["without dominated choices", "CRV1 by province"],
     ]
     assert all(why in row[2] for row, (_, why) in zip(joint, reasons, strict=True))
 
@@ -294,7 +294,7 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
         f"where specification_id = '{PAPER}' and method = 'crv3' and setting = 'cluster=province'"
     )
     numbers = [f"{estimate:.3f}", f"{error:.3f}", "0.129", f"[{low:.3f}, {high:.3f}]"]
-    jackknife = ["clustered jackknife errors (CRV3)", "clusters: province", *numbers]
+    jackknife = ["CRV3, the clustered jackknife", "clusters: province", *numbers]
     inference = page.rows(f"#{PAPER}//details.inference//tbody/tr")
     assert jackknife in [row[1:] for row in inference]
     influence = page.rows(f"#{PAPER}//details.influence//tbody/tr")

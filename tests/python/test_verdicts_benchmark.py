@@ -108,7 +108,13 @@ def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
         "estimator": "fixed_effects",
         "printed_value": 0.1,
     }
-    rows = [{"word": word if number < draws else "imprecise"} for number in range(of)]
+    rows = [
+        {
+            "word": word if number < draws else "imprecise",
+            "moves": number < draws and word == "moves",
+        }
+        for number in range(of)
+    ]
     return pd.DataFrame(rows).assign(
         **common,
         estimate=0.1,
@@ -134,6 +140,8 @@ def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
         ("printed effect", "holds", 140, True, 'reads "holds" in 70%, not in 80% at least'),
         ("printed effect", "not_robust", 90, False, ""),
         ("printed effect", "not_robust", 110, False, 'power of 0% and reads "not robust" in 55%'),
+        ("printed effect", "moves", 24, False, ""),  # 12 % of 200 are chance at 10 %
+        ("printed effect", "moves", 34, False, "moves by more than its error without what the"),
     ],
 )
 def test_a_target_is_missed_by_more_than_its_monte_carlo_error(

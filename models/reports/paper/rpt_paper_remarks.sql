@@ -1,6 +1,6 @@
 {%- set columns = [
-    'estimate', 'std_error', 'conf_low', 'conf_high', 'p_value', 'bootstrap_p_value', 'r2_inclusive', 'r2_within',
-    'joint_statistic', 'joint_p_value', 'hansen_p_value', 'ar2_p_value'
+    'estimate', 'std_error', 'std_error_province', 'p_value_province', 'conf_low', 'conf_high', 'p_value', 'bootstrap_p_value', 'r2_inclusive', 'r2_within',
+    'hansen_p_value', 'ar2_p_value'
 ] -%}
 {#- What a reader must know about the estimates that a figure is read or computed from. -#}
 {%- set notes = ['substitutions', 'substitutions_zh', 'warnings', 'warnings_zh'] -%}
@@ -16,6 +16,12 @@ figures as (
 
 coefficients as (
     select * from {{ ref('rpt_coefficients') }}
+),
+
+-- Of the years before the event together, CRV3 by province.
+pre_trends as (
+    select * from {{ ref('est_inference') }}
+    where method = 'pre_trend'
 ),
 
 placebos as (
@@ -54,17 +60,22 @@ read_values as (
             {%- for column in columns %}
             when '{{ column }}' then coefficients.{{ column }}
             {%- endfor %}
+            when 'pre_trend_p_value' then pre_trends.p_value
         end as value,
         {%- for column in notes %}
         case when coefficients.status <> 'not_estimable' then nullif(coefficients.{{ column }}, '') end as {{ column }},
         {%- endfor %}
-        coefficients.reason,
-        coefficients.reason_zh
+        {%- for column in ['reason', 'reason_zh'] %}
+        coalesce(
+            case when figures.column_name = 'pre_trend_p_value' then pre_trends.{{ column }} end, coefficients.{{ column }}
+        ) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from figures
     inner join coefficients
         on
             figures.specification_id = coefficients.specification_id
             and (figures.term = coefficients.term or coefficients.status = 'not_estimable')
+    left join pre_trends on figures.specification_id = pre_trends.specification_id
 ),
 
 identity as (
@@ -88,7 +99,6 @@ placebo as (
         max(placebos.placebo_mean) as placebo_mean,
         max(placebos.placebo_low) as placebo_low,
         max(placebos.placebo_high) as placebo_high,
-        max(placebos.p_value) as placebo_p_value,
         {%- for column in notes %}
         max(nullif(coefficients.{{ column }}, '')) as {{ column }},
         {%- endfor %}

@@ -37,7 +37,7 @@ HISTORY_COMMENTS = {
     "fingerprint": "Hash of deliveries, code and packages.",
     "specification_id": "The headline: Table 1 column 1 as the paper reads.",
     "estimate": "Its estimate; null where it cannot be estimated.",
-    "std_error": "Its error, clustered by city.",
+    "std_error": "Its error, CRV1 by city.",
     "substitutions": "What substitutes for a series or control of it; null if nothing does.",
     "verdict_en": "Its verdict.",
     "verdict_zh": "The verdict in Chinese.",

@@ -80,6 +80,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "conley": each_term(spatial_errors.by_cutoff),
         "scpc": each_term(spatial_errors.by_correlation),
         "next_year": strict_exogeneity.next_year,
+        "next_year_instead": strict_exogeneity.next_year_instead,
         "given_scaled_series": scaled_series.given_scaled_series,
         "average": _average,
         "pre_trend": _pre_trend,

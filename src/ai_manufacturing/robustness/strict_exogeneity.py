@@ -9,6 +9,7 @@ import pandas as pd
 from ai_manufacturing.estimation.rows import Row, reason_row
 from ai_manufacturing.estimators import cluster_errors, fixed_effects
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
+from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import attempted
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case, inference_row
@@ -55,3 +56,24 @@ def next_year(case: Case, last_year: str) -> Iterator[Row]:
         method = partial(cluster_errors.crv3, fit.regression, terms.index(term), provinces)
         for row in inference_row(term, method):
             yield {**row, "warnings": (*row.get("warnings", ()), same_rows)}
+
+
+def next_year_instead(case: Case) -> Iterator[Row]:
+    """Put next year's measure in the place of this year's, which has the same city-years.
+
+    The errors of both are jackknife errors by province.
+    """
+    specification = case.specification
+    measure = specification.regressor
+    instead = f"{measure}_next_year"
+    shifted = case.inputs.measure_of_another_year(specification, case.sample, 1)
+    sample = case.sample.rows.assign(**{instead: shifted}).dropna(subset=[instead])
+
+    def error(term: str) -> Inference:
+        terms = [term if name == measure else name for name in specification.terms]
+        fit = fixed_effects.fit(sample, specification.outcome, terms, time=specification.period)
+        provinces = pd.factorize(sample.loc[fit.regression.index, "province_id"], sort=True)[0]
+        return cluster_errors.crv3(fit.regression, terms.index(term), provinces)
+
+    for term in (instead, measure):
+        yield from inference_row(term, partial(error, term))

@@ -20,7 +20,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "specification_id",
         "select * from reports.rpt_credibility order by specification_id, check_order",
     )
-    next_year = release.rows("select * from reports.rpt_findings where finding = 'next_year'")
     return {
         "columns": [
             {**row, **_checks(checks[row["specification_id"]])}
@@ -49,7 +48,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             from reports.rpt_replication_scorecard
             """
         )[0],
-        "next_year": next_year[0] if next_year else None,
         "permuted": _permuted(release, text),
     }
 

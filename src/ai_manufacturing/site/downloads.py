@@ -31,6 +31,7 @@ QUICK_STARTS = {
     "Stata": "headline.do",
     "R": "headline.R",
     "Python": "headline.py",
+    "Python, pyfixest": "headline_pyfixest.py",
     "DuckDB": "headline.sql",
 }
 # Types of Data Package (Table Schema) by those of DuckDB.

@@ -31,10 +31,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         select
             s.*,
             concat(s.table_id, '_', s.column_number) as column_id,
-            c.joint_statistic,
-            c.joint_df1,
-            c.joint_df2,
-            c.joint_p_value,
+            i.p_value as pre_trend_p_value,
+            i.reason as pre_trend_reason,
+            i.reason_zh as pre_trend_reason_zh,
             c.observation_count,
             c.city_count,
             c.substitutions,
@@ -43,6 +42,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             c.warnings_zh
         from reports.rpt_specifications as s
         inner join reports.rpt_coefficients as c on s.specification_id = c.specification_id
+        left join estimates.est_inference as i
+            on s.specification_id = i.specification_id and i.method = 'pre_trend'
         where s.estimator = 'event_study'
         qualify row_number() over (partition by s.specification_id order by c.term_order) = 1
         order by s.table_id, s.column_number, s.specification_order
@@ -63,8 +64,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             c.reading,
             c.event_time,
             c.estimate,
-            c.conf_low,
-            c.conf_high,
+            c.conf_low_province as conf_low,
+            c.conf_high_province as conf_high,
             try_cast(p.printed_text as double) as printed_estimate
         from estimated as c
         left join reports.rpt_replication_scorecard as p

@@ -19,14 +19,15 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             max(case when is_reference then group_name end)
                 over (partition by h.specification_id) as reference,
             difference as estimate,
-            difference_conf_low as conf_low,
-            difference_conf_high as conf_high
+            difference_conf_low_province as conf_low,
+            difference_conf_high_province as conf_high
         from reports.rpt_heterogeneity as h
         left join reports.rpt_specifications as s on h.specification_id = s.specification_id
         order by h.grouping, h.specification_id, is_reference desc, group_name
         """
     )
-    differences = groups[groups["difference"].notna()].copy()
+    # a handful of cities has a p-value of permutations, and no interval to draw
+    differences = groups[groups["conf_low"].notna()].copy()
     for language in LANGUAGES:
         differences[f"reading_{language}"] = [
             text.plain(
