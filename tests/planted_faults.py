@@ -104,6 +104,7 @@ def outcome(project: Path, tests: Sequence[str], soak: bool) -> subprocess.Compl
         env={
             **os.environ,
             "PYTHONPATH": f"{project / 'src'}:{project}",
+            "DBT_PROJECT_DIR": str(project),
             "PUBLIC_EXTRACTS": (
                 os.environ.get("PUBLIC_EXTRACTS") or str(PROJECT / "../shared/extracts/public")
             ),

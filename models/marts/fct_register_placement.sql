@@ -21,6 +21,7 @@ final as (
         files.entity,
         files.delivery_number,
         files.file_path,
+        case when files.is_sample then 'sample' when files.lacks_exit then 'survivors' else 'complete' end as covers,
         cast(cells.start_year as integer) as entry_year,
         cast(sum(cells.row_count) as bigint) as row_count,
         {%- for name, condition in [
@@ -43,7 +44,8 @@ final as (
             cells.store_key = months.store_key
             and cells.start_year = months.entry_year
     group by
-        files.provider, files.source_name, files.entity, files.delivery_number, files.file_path, cells.start_year
+        files.provider, files.source_name, files.entity, files.delivery_number, files.file_path, files.is_sample,
+        files.lacks_exit, cells.start_year
 )
 
 select * from final

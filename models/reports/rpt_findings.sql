@@ -51,10 +51,12 @@ judged as (
     select
         specification_id,
         {%- for language, sentence in [('en', 'sentence'), ('zh', 'sentence_zh')] %}
-        max({{ sentence }}) filter (where check_id = 'next_year' and passes is null) as why_next_year_{{ language }},
-        max({{ sentence }}) filter (where check_id = 'ai_identified' and passes is null) as why_ai_{{ language }},
-        max({{ sentence }}) filter (where aspect = 'stable' and passes is null) as why_robust_{{ language }},
-        max({{ sentence }}) filter (where aspect = 'zero' and passes is null) as reason_{{ language }},
+        {%- for name, check in [('robust', 'without_flagged'), ('next_year', 'next_year'), ('ai', 'ai_identified')] %}
+        max(regexp_replace({{ sentence }}, '^(Not made[.] |未进行。)', '')) filter (
+            where check_id = '{{ check }}'
+            and passes is null
+        ) as why_{{ name }}_{{ language }},
+        {%- endfor %}
         {%- endfor %}
         string_agg(label_en, ', ' order by check_order) filter (where is_needed and not passes) as failing_en,
         string_agg(label_zh, '、' order by check_order) filter (where is_needed and not passes) as failing_zh,
@@ -153,9 +155,7 @@ curve as (
 
 estimates as (
     select * from {{ ref('rpt_coefficients') }}
-    where
-        term = regressor
-        and status = 'estimated'
+    where term = regressor
 ),
 
 sampled as (
@@ -199,11 +199,11 @@ stated as (
             else 'fails'
         end as robust_state,
         case when counted.unjudged > 0 then 'some' else 'none' end as unjudged_state,
-        {%- for language, not_made in [('en', 'not_made'), ('zh', 'not_made_zh')] %}
+        {%- for language, not_made, reason in [('en', 'not_made', 'reason'), ('zh', 'not_made_zh', 'reason_zh')] %}
         map {
             'failing': judged.failing_{{ language }},
             'not_made': headline.{{ not_made }},
-            'reason': judged.reason_{{ language }},
+            'reason': own.{{ reason }},
             'why_robust': judged.why_robust_{{ language }},
             'why_next_year': judged.why_next_year_{{ language }},
             'why_ai': judged.why_ai_{{ language }}

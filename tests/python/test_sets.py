@@ -15,8 +15,9 @@ import pytest
 from ai_manufacturing import site
 from ai_manufacturing.releases.store import Store
 from tests.python.conftest import PROJECT, Build
+from tests.python.page_truth import contradictions
 from tests.python.release_store import command
-from tests.python.site_reader import Reader
+from tests.python.site_reader import Page, Reader
 from tests.python.test_vendor_register import (
     AI_SCOPE,
     HEADER,
@@ -54,6 +55,11 @@ def refresh(store: Store, build: Build, extracts: Path) -> Build:
     pages = {path.name for path in folder.glob("*.html")}
     assert {f"{name}.html" for name in site.PAGES} <= pages, "a page without numbers says why"
     refreshed = replace(build, warehouse=store.published, output=run.stdout)
+
+    def read(name: str, language: str) -> Page:
+        return Page(page(store, name), language)
+
+    assert contradictions(read, refreshed) == []
     # Whatever is not estimated has its reason, in every table of estimates.
     tables = refreshed.rows(
         "select table_name from information_schema.columns where table_schema = 'estimates' and"

@@ -23,6 +23,7 @@ from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import downloads, use
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build
+from tests.python.page_truth import contradictions
 from tests.python.release_store import changed
 from tests.python.site_reader import Page, packed_size, release
 from tests.python.test_refresh import mounted
@@ -332,7 +333,7 @@ def test_what_had_nothing_to_check_has_not_passed(public_page: Pages, public_bui
         "select suite from gates.gate_second_route)"
     )
     assert passed + critical + warnings + nothing == results
-    rest = f"{critical} critical failures, {warnings} warnings; {nothing} had nothing to check"
+    rest = f"critical failures: {critical}, warnings: {warnings}, nothing to check: {nothing}"
     assert page.text("#gate") == f"{passed} passed; {rest}"
 
 
@@ -475,3 +476,11 @@ def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
     assert warning == "warning"
     assert "is not a site" in why["message"]
     assert store.current() is not None
+
+
+def test_no_page_contradicts_the_tables_that_it_is_of(
+    sample_page: Pages, sample_build: Build, public_page: Pages, public_build: Build
+) -> None:
+    names = site.PAGES.keys() - {"use"}  # it is of the downloads beside it
+    assert contradictions(sample_page, sample_build, names) == []
+    assert contradictions(public_page, public_build, names) == []

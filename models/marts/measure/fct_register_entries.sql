@@ -21,6 +21,7 @@ final as (
         cities.name_en,
         cities.province_name_zh,
         cities.province_name_en,
+        cells.section,
         cast(cells.start_year as integer) as entry_year,
         cells.start_year < {{ period('first_year') }} as is_before_period,
         cells.start_year < {{ period('first_year') }} and not bool_or(files.lacks_exit) as is_sum_of_years,
@@ -31,7 +32,7 @@ final as (
     left join cities using (city_id)
     group by
         files.provider, files.source_name, cells.city_id, cities.name_zh, cities.name_en, cities.province_name_zh,
-        cities.province_name_en, cells.start_year
+        cities.province_name_en, cells.section, cells.start_year
 )
 
 select * from final

@@ -107,12 +107,19 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 max(year) as last_year
             from marts.fct_rows_set_aside
             group by all
+            union all
+            select provider, source_name, disposition, cast(sum(row_count) as bigint), null, null
+            from marts.fct_row_accounting
+            where
+                entity in ('firm_register', 'patent_register')
+                and disposition not in ('used', 'in no series', 'out of period')
+            group by all
             order by row_count desc, provider, source_name, set_aside_reason
             """
         ),
         "set_aside_rows": release.rows(
             """
-            select provider, file_path, row_number, city_name, year, set_aside_reason
+            select file_path, row_number, city_name, year, set_aside_reason
             from marts.fct_rows_set_aside
             where set_aside_reason <> 'superseded'
             order by file_path, row_number

@@ -67,12 +67,22 @@ class Release:
         return result_tables.all_results(self.connection)
 
     def period(self) -> dict[str, Any]:
-        """Return first_year, last_year and base_year of what was built."""
+        """Return first_year and last_year of what was built, and base_year of its measure.
+
+        A set without a measure has the years of the main specification, and no base year.
+        """
         return self.rows(
             """
-            select min(year) as first_year, max(year) as last_year, max(base_year) as base_year
-            from marts.fct_ai_measure
-            where weighting = 'fixed_ratio'
+            select
+                coalesce(min(m.year), any_value(s.first_year)) as first_year,
+                coalesce(max(m.year), any_value(s.last_year)) as last_year,
+                max(m.base_year) as base_year
+            from (
+                select first_year, last_year
+                from reports.rpt_specifications
+                where specification_id in (select specification_id from reports.rpt_findings)
+            ) as s
+            left join marts.fct_ai_measure as m on m.weighting = 'fixed_ratio'
             """
         )[0]
 
