@@ -16,6 +16,15 @@ series as (
     from {{ ref('series') }}
 ),
 
+provider_labels as (
+    select
+        name as provider,
+        label_en as provider_en,
+        label_zh as provider_zh
+    from {{ ref('labels') }}
+    where kind = 'provider'
+),
+
 substituted_labels as (
     select
         series as quantity,
@@ -195,9 +204,17 @@ final as (
         scopes.*,
         series.unit,
         coalesce(substituted_labels.label_en, series.label_en)
-        || case when scopes.series <> scopes.quantity then ' (' || coverage.provider || ')' else '' end as label_en,
+        || case
+            when scopes.series <> scopes.quantity
+                then ', ' || coalesce(provider_labels.provider_en, coverage.provider)
+            else ''
+        end as label_en,
         coalesce(substituted_labels.label_zh, series.label_zh)
-        || case when scopes.series <> scopes.quantity then '(' || coverage.provider || ')' else '' end as label_zh,
+        || case
+            when scopes.series <> scopes.quantity
+                then '，' || coalesce(provider_labels.provider_zh, coverage.provider)
+            else ''
+        end as label_zh,
         coverage.provider is not null as is_delivered,
         coverage.provider,
         sources.substitution,
@@ -221,6 +238,7 @@ final as (
     left join sources using (quantity, scope, provider)
     left join substitutions using (substitution)
     left join provenance using (series, scope)
+    left join provider_labels on coverage.provider = provider_labels.provider
     left join substituted_labels
         on
             sources.substitution is not null

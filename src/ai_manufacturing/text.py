@@ -179,7 +179,9 @@ class Catalogue:
             name, _, providers = text.partition("@")
             # A slash stands between the providers of two series; nothing stands for the one used by
             # default.
-            named = COMMAS[language].join(filter(None, providers.split("/")))
+            named = COMMAS[language].join(
+                self.plain_label(provider, language) for provider in providers.split("/") if provider
+            )
             return self.plain("of_provider", language, name=self.names(name), provider=named)
         return text
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ai_manufacturing import site
@@ -31,10 +31,16 @@ def contradictions(
         Of the pages.
     """
     found = []
+    labelled = (
+        "select name from marts.dim_labels where kind = 'provider' and name in (select provider from"
+        " marts.fct_deliveries)"
+    )
+    handles = [name for (name,) in build.rows(labelled)]
     for name in names:
         for language in ("en", "zh"):
             page = read(name, language)
             found += [f"{name}, {language}: left over: {words}" for words in left_over(page)]
+            found += [f"{name}, {language}: no name: {words}" for words in bare(page, handles)]
         found += [f"{name}: {words}" for words in PAGES.get(name, nothing)(read(name, "en"), build)]
     return found
 
@@ -47,6 +53,15 @@ def left_over(page: Page) -> Iterator[str]:
     """Yield places of a page in which a program speaks."""
     text = " ".join(page.tree.xpath(WORDS))
     for match in LEFT_OVER.finditer(text):
+        yield text[max(0, match.start() - 60) : match.end() + 30]
+
+
+def bare(page: Page, handles: Sequence[str]) -> Iterator[str]:
+    """Yield places in which the name of a provider's folder stands without its name in words."""
+    if not handles:
+        return
+    text = " ".join(page.tree.xpath(WORDS))
+    for match in re.finditer(rf"(?<![(（/\w])({'|'.join(handles)})(?![)）/\w-])", text):
         yield text[max(0, match.start() - 60) : match.end() + 30]
 
 
