@@ -30,6 +30,7 @@ from ai_manufacturing.robustness import (
     scaled_series,
     sensitivity,
     spatial_errors,
+    spillover,
     strict_exogeneity,
 )
 from ai_manufacturing.robustness.case import AVERAGE, Case, Check, case_of, each_term, first_term
@@ -55,6 +56,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "conley": each_term(spatial_errors.by_cutoff),
         "scpc": each_term(spatial_errors.by_correlation),
         "next_year": strict_exogeneity.next_year,
+        "neighbours": spillover.neighbours,
         "given_scaled_series": scaled_series.given_scaled_series,
         "average": _average,
         "randomisation": randomisation.permuted_weights_test,
