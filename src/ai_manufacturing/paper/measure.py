@@ -34,6 +34,19 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             " recall_share from marts.fct_ai_dictionary_evaluation where class_set is not null"
             " order by class_set"
         ),
+        "values": release.rows(
+            """
+            select count(*) as count, count(case when m.measure_10k = 0 then 1 end) as zeros
+            from reports.rpt_findings as f
+            inner join reports.rpt_specifications as s on f.specification_id = s.specification_id
+            inner join marts.fct_ai_measure as m
+                on s.regressor = m.measure and s.weighting = m.weighting and s.scope = m.scope
+            where
+                f.finding = 'claim'
+                and m.measure_10k is not null
+                and m.year between s.sample_first_year and s.sample_last_year
+            """
+        )[0],
         "registers": release.rows(
             "select corpus, entry_year, text_count, tagged_text_count, tagged_share from"
             " marts.fct_ai_dictionary_evaluation where class_set is null order by corpus,"
