@@ -262,14 +262,19 @@ def test_readings_with_fewer_controls_stand_on_the_same_city_years(public_page: 
 def test_the_page_of_the_measure_counts_its_zeros(
     public_page: Pages, sample_page: Pages, sample_build: Build
 ) -> None:
-    zeros = sample_build.value(
-        "select count(*) from marts.fct_ai_measure where measure = 'ai_firms' and weighting ="
-        " 'fixed_ratio' and scope = 'industry' and measure_10k = 0"
-    )
+    count, zeros = sample_build.rows(
+        "select count(*), count(*) filter (m.measure_10k = 0) from estimates.estimation_samples as"
+        " s inner join marts.fct_ai_measure as m on s.city_id = m.city_id and s.year = m.year where"
+        f" s.specification_id = '{PAPER}' and m.measure = 'ai_firms' and m.weighting ="
+        " 'fixed_ratio' and m.scope = 'industry'"
+    )[0]
     assert zeros > 0
-    for page, count in ((public_page, 0), (sample_page, zeros)):
+    for page, numbers in (
+        (public_page, "0 of its 2,228"),
+        (sample_page, f"{zeros} of its {count:,}"),
+    ):
         text = page("measure").text("#form/following-sibling::ul[1]")
-        assert f"with the measure of Table 1 column 1, {count:,} are zero;" in text
+        assert f"Table 1 column 1 would lose {numbers} city-years." in text
         assert "Errors for shift-share designs" in text
 
 

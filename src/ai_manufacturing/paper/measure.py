@@ -34,19 +34,21 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             " recall_share from marts.fct_ai_dictionary_evaluation where class_set is not null"
             " order by class_set"
         ),
-        "values": release.rows(
+        "zeros": release.rows(
             """
-            select count(*) as count, count(case when m.measure_10k = 0 then 1 end) as zeros
-            from reports.rpt_findings as f
-            inner join reports.rpt_specifications as s on f.specification_id = s.specification_id
-            inner join marts.fct_ai_measure as m
-                on s.regressor = m.measure and s.weighting = m.weighting and s.scope = m.scope
+            select
+                p.observation_count as count,
+                p.observation_count - coalesce(l.overlap_observation_count, p.observation_count)
+                    as lost
+            from reports.rpt_coefficients as p
+            inner join reports.rpt_coefficients as l on p.term = l.term
             where
-                f.finding = 'claim'
-                and m.measure_10k is not null
-                and m.year between s.sample_first_year and s.sample_last_year
+                p.specification_id = 'table_1_col_1'
+                and p.term = p.regressor
+                and l.specification_id = 'table_1_col_1_ln'
+                and l.observation_count is not null
             """
-        )[0],
+        ),
         "registers": release.rows(
             "select corpus, entry_year, text_count, tagged_text_count, tagged_share from"
             " marts.fct_ai_dictionary_evaluation where class_set is null order by corpus,"
