@@ -26,7 +26,8 @@ def neighbours(case: Case, within_km: str) -> Iterator[Row]:
     A neighbour is any city of the warehouse that has the measure in the year, in the sample or not.
     """
     specification = case.specification
-    by_city = case.inputs.measure_of(specification).unstack("city_id")  # noqa: PD010  one row a cell
+    measure = case.inputs.measure_of(specification)
+    by_city = measure.unstack("city_id")  # noqa: PD010  one row a cell
     coordinates = case.cities.loc[by_city.columns, ["longitude", "latitude"]]
     means = mean_of_neighbours(
         by_city.to_numpy(dtype=float, na_value=np.nan),
@@ -34,10 +35,9 @@ def neighbours(case: Case, within_km: str) -> Iterator[Row]:
         float(within_km),
     )
     cells = pd.MultiIndex.from_frame(case.sample.rows[["year", "city_id"]])
-    of_rows = pd.DataFrame(means, by_city.index, by_city.columns).stack().reindex(cells)  # noqa: PD013
-    yield from beside_the_measure(
-        case, {f"{specification.regressor}_neighbours": of_rows.to_numpy(dtype=float)}
-    )
+    stacked = pd.DataFrame(means, by_city.index, by_city.columns).stack()  # noqa: PD013
+    of_rows = stacked.reindex(cells).to_numpy(dtype=float)
+    yield from beside_the_measure(case, {f"{specification.regressor}_neighbours": of_rows})
 
 
 def mean_of_neighbours(values: Floats, coordinates: Floats, within_km: float) -> Floats:
