@@ -22,6 +22,7 @@ Words = tuple[str, str]  # in each of LANGUAGES
 MARK = "†"
 # Between two values that make up a third: a term of two factors, a chosen value.
 JOINTS = {":": " × ", "=": ": ", "+": " + "}
+ADDED = ("_next_year", "_last_year", "_neighbours")  # a measure of another year or of other cities
 # A name of the data within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the scope of
 # a series.
 NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?:@[\w/]+)?(?::\w+)?)(?: \((\w+)\))?", re.ASCII)
@@ -173,15 +174,19 @@ class Catalogue:
         for mark, joint in JOINTS.items():
             if mark in text:
                 return joint.join(self.plain_label(part, language) for part in text.split(mark))
+        for suffix in ADDED:
+            if text.endswith(suffix):
+                return self.plain(
+                    f"of{suffix}", language, name=self.names(text.removesuffix(suffix))
+                )
         if text.startswith("L."):
             return self.plain("lagged", language, name=self.names(text.removeprefix("L.")))
         if "@" in text:
             name, _, providers = text.partition("@")
             # A slash stands between the providers of two series; nothing stands for the one used by
             # default.
-            named = COMMAS[language].join(
-                self.plain_label(provider, language) for provider in providers.split("/") if provider
-            )
+            given = filter(None, providers.split("/"))
+            named = COMMAS[language].join(self.plain_label(one, language) for one in given)
             return self.plain("of_provider", language, name=self.names(name), provider=named)
         return text
 

@@ -16,7 +16,7 @@ from scipy import stats
 
 from ai_manufacturing.estimation import inputs, specifications
 from ai_manufacturing.estimation.specifications import SpecificationError
-from ai_manufacturing.robustness import checks, specification_curve
+from ai_manufacturing.robustness import checks, specification_curve, spillover
 from tests.python.conftest import Build
 from tests.python.estimator_tools import without_singletons
 from tests.python.test_estimates import plain
@@ -101,6 +101,115 @@ def test_next_years_measure_explains_this_years_gdp_as_a_referee_found(public_bu
             sample["ln_gdp"], sample[[term, *CONTROLS]], entity_effects=True, time_effects=True
         )
         assert instead[term] == pytest.approx(model.fit().params[term], abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("extracts", "research", "printed"),
+    [
+        ("public_build", "ln_science_spending", (0.048, 0.080, 0.279, 0.173)),
+        ("sample_build", "ln_rd_personnel", None),
+    ],
+)
+def test_the_measure_of_near_cities_is_added_as_numpy_adds_it(
+    extracts: str,
+    research: str,
+    printed: tuple[float, ...] | None,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Neighbours by the law of cosines in SQL, over all cities with the measure; CRV3 by refits."""
+    build: Build = request.getfixturevalue(extracts)
+    found = build.rows(
+        "select estimate, std_error, warnings from estimates.est_inference where specification_id ="
+        " ? and method = 'neighbours' order by term",
+        HEADLINE,
+    )
+    controls = [*CONTROLS[:2], research]
+    data = build.frame(
+        f"""
+        with measures as (
+            select m.city_id, m.year, m.ln1p_measure as x, c.longitude, c.latitude
+            from marts.fct_ai_measure as m
+            inner join marts.dim_city as c on m.city_id = c.city_id
+            where m.measure = 'ai_firms' and m.weighting = 'fixed_ratio' and m.scope = 'industry'
+        ),
+        near as (
+            select a.city_id, a.year, avg(b.x) as neighbours
+            from measures as a
+            inner join measures as b on a.year = b.year and a.city_id <> b.city_id
+            where
+                6371.01 * acos(least(1,
+                    sin(radians(a.latitude)) * sin(radians(b.latitude))
+                    + cos(radians(a.latitude)) * cos(radians(b.latitude))
+                    * cos(radians(a.longitude - b.longitude))
+                )) <= 250
+            group by a.city_id, a.year
+        )
+        select s.city_id, s.year, v.province_id, v.ln_gdp, m.x, n.neighbours,
+            v.{", v.".join(controls)}
+        from estimates.estimation_samples as s
+        inner join intermediate.int_city_year_variables as v
+            on s.city_id = v.city_id and s.year = v.year
+        inner join measures as m on s.city_id = m.city_id and s.year = m.year
+        left join near as n on s.city_id = n.city_id and s.year = n.year
+        where s.specification_id = '{HEADLINE}'
+        order by s.city_id, s.year
+        """
+    )
+    names = ["x", "neighbours", *controls]
+    sample = without_singletons(data.dropna().astype(dict.fromkeys(["ln_gdp", *names], float)))
+    warning = f"On {len(sample):,} of the column's {len(data):,} city-years"
+    assert all(warnings.startswith(warning) for *_, warnings in found)
+
+    def slopes_of(rows: pd.DataFrame) -> np.ndarray:
+        fit, _ = plain(rows, "ln_gdp", names, ["city_id", "year"], "province_id")
+        return fit["slope"].to_numpy()[:2]
+
+    slopes = slopes_of(sample)
+    provinces = sample["province_id"].unique()
+    without = [slopes_of(sample[sample["province_id"] != province]) for province in provinces]
+    count = len(provinces)
+    errors = np.sqrt((count - 1) / count * np.square(np.array(without) - slopes).sum(axis=0))
+    numbers = [number for estimate, error, _ in found for number in (estimate, error)]
+    expected = [slopes[0], errors[0], slopes[1], errors[1]]
+    assert numbers == pytest.approx(expected, rel=1e-8)
+    if printed:
+        assert numbers == pytest.approx(printed, abs=0.0006)
+
+
+def test_a_neighbour_is_another_city_that_has_a_value_within_the_distance() -> None:
+    nan = np.nan
+    # One degree on the equator is 111.2 km; the last city has no place.
+    places = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [9.0, 0.0], [nan, nan]])
+    values = np.array([[1.0, 2.0, 4.0, 8.0, 5.0], [1.0, nan, 4.0, 8.0, 5.0]])
+    means = spillover.mean_of_neighbours(values, places, 112)
+    np.testing.assert_array_equal(means, [[2, 2.5, 2, nan, nan], [nan, 2.5, nan, nan, nan]])
+
+
+def test_half_of_the_city_years_of_the_public_headline_have_a_negative_weight(
+    public_build: Build,
+) -> None:
+    """A referee: 51.7 % of the city-years, with a sum of -18.8."""
+    share, total = (
+        answer(public_build, "value", "negative_weights", f"figure={name}", "est_sensitivity")[0]
+        for name in ("share", "sum")
+    )
+    assert (round(100 * share, 1), round(total, 1)) == (51.6, -18.8)
+    sentences = public_build.pairs(
+        "select check_id, sentence from reports.rpt_credibility where specification_id = ?",
+        HEADLINE,
+    )
+    assert sentences["negative_weights"].startswith("A share of 0.516 of the city-years")
+    assert sentences["spillover"].endswith("the city's own has no effect that shows (p = 0.554).")
+
+
+def test_the_weights_of_a_log_have_no_zero_to_count_from(sample_build: Build) -> None:
+    reasons = sample_build.rows(
+        "select distinct reason from estimates.est_sensitivity where method = 'negative_weights'"
+        " and specification_id = 'table_1_col_2'"
+    )
+    assert reasons == [
+        ("The weights count an effect from a measure of zero, which a log does not have.",)
+    ]
 
 
 def test_the_ai_content_of_the_public_headline_is_not_identified(public_build: Build) -> None:

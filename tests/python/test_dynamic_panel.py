@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from ai_manufacturing.estimators import dynamic_panel
-from ai_manufacturing.estimators.dynamic_panel import DynamicPanelFit, gmm_step, moments
+from ai_manufacturing.estimators.dynamic_panel import Controls, DynamicPanelFit, gmm_step, moments
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import second_route
 from tests.python.estimator_tools import (
@@ -146,10 +146,11 @@ LIMITS: dict[str, tuple[int, int | None]] = {"y": (2, 4), "m": (2, 4)}
 fit = partial(dynamic_panel.fit, outcome="y", regressors=REGRESSORS, lag_limits=LIMITS)
 
 
-def test_gmm_written_out_agrees_where_rows_are_missing() -> None:
+@pytest.mark.parametrize("controls", ["difference", "both"])
+def test_gmm_written_out_agrees_where_rows_are_missing(controls: Controls) -> None:
     """On the rows that every build's second route stacks; its errors are Windmeijer's."""
     data = random_panel(3, cities=110, years=6)
-    y, x, z, cities, half = second_route._stacked(data, "y", REGRESSORS, LIMITS)
+    y, x, z, cities, half = second_route._stacked(data, "y", REGRESSORS, LIMITS, controls)
     of_levels = [z.shape[1] - 5, z.shape[1] - 1]  # last among the instruments of y, and of m
     by_city = (cities == np.unique(cities)[:, None]).astype(float)
 
@@ -170,13 +171,11 @@ def test_gmm_written_out_agrees_where_rows_are_missing() -> None:
     rest = np.delete(np.arange(z.shape[1]), of_levels)
     without_levels = step(np.linalg.inv(meat[np.ix_(rest, rest)]), rest)[-1]
 
-    ours = fit(data)
-    assert_allclose(ours.estimates, b2, rtol=1e-6, atol=1e-9)
-    assert_allclose(
-        ours.std_errors[:4],
-        second_route.by_ivgmm(data, "y", REGRESSORS, LIMITS)[1],
-        rtol=1e-6,
-    )
+    ours = fit(data, controls=controls)
+    assert_allclose(ours.estimates, b2, rtol=1e-8, atol=1e-9)
+    estimates, errors = second_route.by_ivgmm(data, "y", REGRESSORS, LIMITS, controls)
+    assert_allclose(ours.estimates[:4], estimates, rtol=1e-8)
+    assert_allclose(ours.std_errors[:4], errors, rtol=1e-8)
 
     # Cells of the level rows, and those whose year before is one too.
     known = {*zip(data["city_id"], data["year"], strict=True)}
@@ -202,6 +201,15 @@ def test_gmm_written_out_agrees_where_rows_are_missing() -> None:
     assert_allclose(ours.p_values, 2 * stats.norm.sf(z_values), rtol=1e-9)
     margin = stats.norm.ppf(0.975) * ours.std_errors
     assert_allclose(ours.conf_high, ours.estimates + margin, rtol=1e-9)
+
+
+def test_difference_gmm_has_no_level_equation_for_its_controls() -> None:
+    data = random_panel(3)
+    ours, theirs = (
+        fit(data, equation="difference", controls=controls).estimates
+        for controls in ("difference", "both")
+    )
+    assert_array_equal(ours, theirs)
 
 
 # ---------------------------------------------------------------- truth
@@ -364,7 +372,7 @@ def test_regressors_that_the_instruments_cannot_tell_apart_are_named() -> None:
     }
     [warning] = [text for text in warnings_of(fit(data, **model)) if "hardly tell" in text]
     assert warning.startswith("The instruments hardly tell m and twin apart: the others inflate")
-    layout = moments(data, "y", **model, equation="system", collapse=True)
+    layout = moments(data, "y", **model, equation="system", collapse=True, controls="difference")
     scores = gmm_step(layout.zx, layout.zy, layout.independent, layout.terms, "").scores
     zx = layout.zx.sum(axis=0)
     slopes = np.linalg.inv(zx.T @ np.linalg.solve(scores.T @ scores, zx))[:5, :5]

@@ -347,6 +347,18 @@ def test_the_headline_with_and_without_controls_is_the_same_from_the_files_by_an
     )
     assert found[:2] == pytest.approx((alone["slope"].iloc[0], slopes["slope"].iloc[0]), rel=1e-8)
     assert (round(found[0], 3), *found[2:]) == (0.275, len(rows), 2926, 0.368)
+    # Then one control after the other, each time on those of the headline.
+    for reading, controls, printed in (
+        ("population_only", ["population"], 0.229),
+        ("population_employment", ["population", "employment"], 0.213),
+    ):
+        few, _ = plain(logs, "gdp", ["measure", *controls], effects, "city_id")
+        [found] = public_build.rows(
+            "select overlap_estimate, overlap_observation_count from reports.rpt_coefficients where"
+            f" specification_id = '{HEADLINE}_{reading}' and term = 'ai_firms'"
+        )
+        assert found == pytest.approx((few["slope"].iloc[0], len(rows)), rel=1e-8)
+        assert round(found[0], 3) == printed
 
 
 def test_within_provinces_the_headline_is_what_an_independent_route_gave(

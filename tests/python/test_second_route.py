@@ -12,7 +12,7 @@ import jinja2
 import pytest
 
 from ai_manufacturing.estimation import specifications, tables
-from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.inputs import Inputs, of_warehouse
 from ai_manufacturing.estimators import dynamic_panel, fixed_effects
 from ai_manufacturing.gate import validation
 from ai_manufacturing.robustness import second_route
@@ -43,6 +43,29 @@ def test_every_printed_column_is_estimated_twice(
     terms += "(select specification_id from estimates.est_route_differences)"
     found = build.rows("select success, checked_count, severity from gates.gate_second_route")
     assert found == [(True, build.value(terms), "critical")] * 3
+
+
+@pytest.mark.parametrize(
+    ("extracts", "lagged_gdp"), [("sample_build", (0.597, 0.050)), ("public_build", (0.581, 0.134))]
+)
+def test_controls_in_both_equations_are_those_of_ivgmm(
+    extracts: str, lagged_gdp: tuple[float, float], request: pytest.FixtureRequest
+) -> None:
+    build: Build = request.getfixturevalue(extracts)
+    name = "table_4_col_4_controls_in_both"
+    with duckdb.connect(str(build.warehouse), read_only=True) as connection:
+        of_build = of_warehouse(connection)
+    seed = of_build.specifications
+    [specification] = specifications.read(seed[seed["specification_id"] == name])
+    found = build.rows(
+        "select estimate, std_error from estimates.est_coefficients where specification_id = ?"
+        " order by term_order",
+        name,
+    )
+    _, numbers = second_route._by_second_route(specification, of_build)
+    for of_term, estimate, error in zip(found, *numbers, strict=True):
+        assert of_term == pytest.approx((estimate, error), rel=1e-8)
+    assert found[0] == pytest.approx(lagged_gdp, abs=0.0006)
 
 
 @pytest.fixture(scope="module")

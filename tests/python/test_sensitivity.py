@@ -13,7 +13,9 @@ from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
+from ai_manufacturing.robustness import second_route
 from ai_manufacturing.robustness.sensitivity import (
+    effect_weights,
     minimum_detectable_effect,
     oster,
     robustness_value,
@@ -85,6 +87,28 @@ def test_the_minimum_detectable_effect_is_found_four_times_in_five(
     effect = minimum_detectable_effect(0.5, degrees_of_freedom)
     t = stats.t(degrees_of_freedom)
     assert t.sf(t.ppf(0.975) - effect / 0.5) == approx(0.8)
+
+
+# ---------------------------------------------------------------- weights of city-years
+
+
+def test_the_weights_give_the_slope_of_effects_that_differ() -> None:
+    """The slope by PanelOLS is the sum of weights times the effects, and so are they by dummies."""
+    data = panel().sample(frac=0.9, random_state=1).sort_values(["city_id", "year"])
+    data["x"] = np.exp(data["x"])
+    slopes = np.random.default_rng(7).normal(size=len(data))
+    data["y"] = slopes * data["x"] + 2 * data["a"] + data["city_id"] + data["year"] ** 2
+    regression = partialled_out(data)
+    weights = effect_weights(regression, 0, data.loc[regression.index, "x"].to_numpy())
+    slope = second_route.by_panel_ols(data, "y", ["x", "a", "b"])[0][0]
+    assert weights @ slopes == approx(slope, rel=1e-8)
+    assert weights.sum() == approx(1)
+    assert weights.min() < 0
+
+    effects = pd.get_dummies(data[["city_id", "year"]].astype(str), dtype=float)
+    others = np.column_stack([effects, data[["a", "b"]]])
+    left = data["x"] - others @ np.linalg.lstsq(others, data["x"])[0]
+    np.testing.assert_allclose(weights, left * data["x"] / (left @ data["x"]), atol=1e-12)
 
 
 # ---------------------------------------------------------------- what cannot be judged

@@ -251,6 +251,34 @@ def test_a_reading_on_other_city_years_stands_beside_the_paper_s_on_those_of_bot
     )
 
 
+def test_readings_with_fewer_controls_stand_on_the_same_city_years(public_page: Pages) -> None:
+    page = public_page("readings")
+    rows = page.rows("#fewer_controls-readings_table_1_1//tbody/tr")
+    assert [number for _, number in rows] == ["0.275", "0.229", "0.213", "0.158"]
+    assert [len(name.split(", ")) for name, _ in rows] == [1, 1, 2, 3]
+    assert "With fewer controls, on the same 2,228 city-years." in page.text("#main")
+    assert "51.6 % of the city-years, with a sum of -18.8" in page.text(f"#{PAPER}")
+
+
+def test_the_page_of_the_measure_counts_its_zeros(
+    public_page: Pages, sample_page: Pages, sample_build: Build
+) -> None:
+    count, zeros = sample_build.rows(
+        "select count(*), count(*) filter (m.measure_10k = 0) from estimates.estimation_samples as"
+        " s inner join marts.fct_ai_measure as m on s.city_id = m.city_id and s.year = m.year where"
+        f" s.specification_id = '{PAPER}' and m.measure = 'ai_firms' and m.weighting ="
+        " 'fixed_ratio' and m.scope = 'industry'"
+    )[0]
+    assert zeros > 0
+    for page, numbers in (
+        (public_page, "0 of its 2,228"),
+        (sample_page, f"{zeros} of its {count:,}"),
+    ):
+        text = page("measure").text("#form/following-sibling::ul[1]")
+        assert f"Table 1 column 1 would lose {numbers} city-years." in text
+        assert "Errors for shift-share designs" in text
+
+
 def test_the_curve_shows_the_numbers_of_its_tables(sample_page: Pages, sample_build: Build) -> None:
     page = sample_page("readings")
     estimated, undominated = sample_build.rows(

@@ -255,7 +255,7 @@ final as (
         remarks.question_en,
         remarks.question_zh,
         {%- for language in ['en', 'zh'] %}
-        {{ complete_sentences(replaced('remarks.answer_' ~ language, 'answered.texts', range(1, 13))) }}
+        {{ complete_sentences(replaced('remarks.answer_' ~ language, 'answered.texts', range(1, 15))) }}
             as answer_{{ language }},
         {%- endfor %}
         found.figure_number,

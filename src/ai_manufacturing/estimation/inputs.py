@@ -506,6 +506,10 @@ class Inputs:
 
         return self.once(("measure", *key), in_panel_rows)
 
+    def measure_of(self, specification: Specification) -> "pd.Series[Any]":
+        """Return the measure of a specification by city and year, in the rows of the panel."""
+        return self.measured(self._measure_key(specification))[TRANSFORMS[specification.transform]]
+
     def measure_of_another_year(
         self, specification: Specification, sample: Sample, by: int
     ) -> Floats:
@@ -513,9 +517,7 @@ class Inputs:
 
         It is missing where the panel has no such year.
         """
-        measured = self.measured(self._measure_key(specification))[
-            TRANSFORMS[specification.transform]
-        ]
+        measured = self.measure_of(specification)
         cells = pd.MultiIndex.from_arrays(
             [sample.rows["city_id"], sample.rows["year"] + by], names=measured.index.names
         )

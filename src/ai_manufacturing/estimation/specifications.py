@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 
+from ai_manufacturing.estimators.dynamic_panel import Controls
 from ai_manufacturing.estimators.event_study import Endpoints
 from ai_manufacturing.estimators.fixed_effects import Covariance
 from ai_manufacturing.system.declared import Row, faults, matching
@@ -97,6 +98,7 @@ class DynamicPanelOptions(Row):
     collapse: bool = True
     steps: Annotated[Literal[1, 2], BeforeValidator(_step_count)] = 2
     equation: Literal["system", "difference"] = "system"
+    controls: Controls = "difference"
 
 
 class InstrumentOptions(Row):

@@ -402,10 +402,16 @@ def _dynamic_panel(
         equation=options.equation,
         steps=options.steps,
         collapse=options.collapse,
+        controls=options.controls,
     )
-    remarks = (
-        [sentence("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
-    )
+    remarks = []
+    if names := fit.not_instrumented:
+        in_levels = options.controls == "both"
+        remarks.append(
+            sentence("not_instrumented_in_levels", names=names)
+            if in_levels
+            else sentence("not_instrumented", names=names)
+        )
     tests = {
         **fit.tests,
         "instrument_count": fit.instrument_count,

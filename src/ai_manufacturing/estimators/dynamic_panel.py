@@ -18,6 +18,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, both, sentence
 
 Flags = NDArray[np.bool_]
+Controls = Literal["difference", "both"]  # equations in which a regressor instruments itself
 
 # Each tolerance is a share of a norm, so none depends on units.
 # a slope is not identified if the instruments see less than this share of its regressor
@@ -126,6 +127,7 @@ def fit(
     equation: Literal["system", "difference"] = "system",
     steps: Literal[1, 2] = 2,
     collapse: bool = True,
+    controls: Controls = "difference",
 ) -> DynamicPanelFit:
     """Estimate a dynamic panel by difference GMM (Arellano-Bond) or system GMM (Blundell-Bond).
 
@@ -149,8 +151,8 @@ def fit(
         to the second limit (None: as far as the sample goes). The first limit is 2 for the outcome
         and for an endogenous column, 1 for a predetermined one. A system adds, in the level
         equation, the difference of the column, lagged the first limit less one. A regressor whose
-        column is not named here is its own instrument, in the difference equation: it is taken as
-        unrelated to the errors, and may be related to the entity effect.
+        column is not named here is its own instrument, as controls says: it is taken as unrelated
+        to the errors.
     equation : {"system", "difference"}
         Difference and level equations stacked, or the difference equation alone.
     steps : {1, 2}
@@ -158,6 +160,11 @@ def fit(
         residuals, with Windmeijer's correction of their errors.
     collapse : bool
         One instrument per lag instead of one per lag and period.
+    controls : {"difference", "both"}
+        Equations in which a regressor is its own instrument: as a difference in the difference
+        equation, where it may be related to the entity effect, or as a level in the level equation
+        too, where it must not be. "both" is one column, the ivstyle() of xtabond2 without
+        equation().
 
     Returns
     -------
@@ -192,7 +199,15 @@ def fit(
     efficient two-step GMM estimators", Journal of Econometrics 126(1); Roodman (2009), "How to do
     xtabond2", Stata Journal 9(1).
     """
-    model = moments(sample, outcome, regressors, lag_limits, equation=equation, collapse=collapse)
+    model = moments(
+        sample,
+        outcome,
+        regressors,
+        lag_limits,
+        equation=equation,
+        collapse=collapse,
+        controls=controls,
+    )
     terms, zx, zy, units = model.terms, model.zx, model.zy, model.units
     n, t = model.differenced.shape
     dy, dx = model.y[:, :t], model.x[:, :t]
@@ -256,6 +271,7 @@ def moments(
     *,
     equation: Literal["system", "difference"],
     collapse: bool,
+    controls: Controls,
 ) -> Moments:
     """Lay out what fit estimates from.
 
@@ -312,7 +328,7 @@ def moments(
         raise NotEstimable("unchanged_outcome", name=outcome)
     _check_regressors(x.reshape(-1, len(terms)), regressors, system)
     z, of_levels = _instruments(
-        grids, x, differenced, levels & system, lagged, lag_limits, collapse
+        grids, x, differenced, levels & system, lagged, lag_limits, collapse, controls
     )
 
     # B'Z_i of all entities, B = [D; I]: half'half is Z'HZ. Columns are scaled to its lengths, free
@@ -440,6 +456,7 @@ def _instruments(
     lagged: Sequence[tuple[str, int]],
     lag_limits: Mapping[str, tuple[int, int | None]],
     collapse: bool,
+    controls: Controls,
 ) -> tuple[Floats, Flags]:
     """Return the instruments in the rows of the design x, and which are lags in the level rows.
 
@@ -449,7 +466,8 @@ def _instruments(
     uninstrumented = [j for j, (name, _) in enumerate(lagged) if name not in lag_limits]
     own = x[..., uninstrumented].copy()
     effects = x[..., len(lagged) :].copy()
-    own[:, t:] = 0.0
+    if controls == "difference":
+        own[:, t:] = 0.0
     if levels.any():
         effects[:, :t] = 0.0
     none = np.zeros_like(levels)

@@ -34,6 +34,21 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             " recall_share from marts.fct_ai_dictionary_evaluation where class_set is not null"
             " order by class_set"
         ),
+        "zeros": release.rows(
+            """
+            select
+                p.observation_count as count,
+                p.observation_count - coalesce(l.overlap_observation_count, p.observation_count)
+                    as lost
+            from reports.rpt_coefficients as p
+            inner join reports.rpt_coefficients as l on p.term = l.term
+            where
+                p.specification_id = 'table_1_col_1'
+                and p.term = p.regressor
+                and l.specification_id = 'table_1_col_1_ln'
+                and l.observation_count is not null
+            """
+        ),
         "registers": release.rows(
             "select corpus, entry_year, text_count, tagged_text_count, tagged_share from"
             " marts.fct_ai_dictionary_evaluation where class_set is null order by corpus,"

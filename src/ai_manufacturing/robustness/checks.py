@@ -30,6 +30,7 @@ from ai_manufacturing.robustness import (
     scaled_series,
     sensitivity,
     spatial_errors,
+    spillover,
     strict_exogeneity,
 )
 from ai_manufacturing.robustness.case import (
@@ -81,6 +82,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scpc": each_term(spatial_errors.by_correlation),
         "next_year": strict_exogeneity.next_year,
         "next_year_instead": strict_exogeneity.next_year_instead,
+        "neighbours": spillover.neighbours,
         "given_scaled_series": scaled_series.given_scaled_series,
         "average": _average,
         "pre_trend": _pre_trend,
@@ -97,6 +99,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "detectable_given_scaled_series": first_term(scaled_series.detectable_given_scaled_series),
         "robustness_value": first_term(sensitivity.clustered_robustness_value),
         "oster": first_term(sensitivity.oster_delta),
+        "negative_weights": first_term(sensitivity.negative_weights),
         "share_of_variation": first_term(scaled_series.share_of_variation),
         "honest_did": honest_did.bounds_and_breakdowns,
         "pre_test_power": event_paths.detectable_trend,

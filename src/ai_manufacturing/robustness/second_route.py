@@ -17,7 +17,7 @@ from ai_manufacturing.estimation.specifications import (
 from ai_manufacturing.estimation.tables import lagged
 from ai_manufacturing.estimators import event_study
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.dynamic_panel import parsed
+from ai_manufacturing.estimators.dynamic_panel import Controls, parsed
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
@@ -74,7 +74,7 @@ def _by_second_route(
             )
         terms, instrumented = lagged(specification, options)
         rows, limits = inputs.sample(specification).rows, dict.fromkeys(instrumented, options.lags)
-        return terms, by_ivgmm(rows, specification.outcome, terms, limits)
+        return terms, by_ivgmm(rows, specification.outcome, terms, limits, options.controls)
     sample, terms = _with_dummies(specification, inputs)
     cluster = str(COVARIANCES[specification.covariance][1])
     return terms, by_panel_ols(
@@ -165,12 +165,13 @@ def by_ivgmm(
     outcome: str,
     regressors: Sequence[str],
     lag_limits: Mapping[str, tuple[int, int | None]],
+    controls: Controls = "difference",
 ) -> tuple[Floats, Floats]:
     """Estimate as dynamic_panel.fit does, by IVGMM on stacked rows: the routes share no step.
 
     Parameters
     ----------
-    sample, outcome, regressors, lag_limits
+    sample, outcome, regressors, lag_limits, controls
         As in dynamic_panel.fit, with entity city_id and time year: a system in two steps,
         instruments collapsed.
 
@@ -187,7 +188,7 @@ def by_ivgmm(
     """
     from linearmodels.iv import IVGMM  # here, as the import takes a second
 
-    y, x, z, cities, half = _stacked(sample, outcome, regressors, lag_limits)
+    y, x, z, cities, half = _stacked(sample, outcome, regressors, lag_limits, controls)
     model = IVGMM(y, None, x, z, weight_type="clustered", clusters=cities)
     independent = np.asarray(np.linalg.inv(half.T @ half), dtype=float)
     one, two = (
@@ -221,6 +222,7 @@ def _stacked(
     outcome: str,
     regressors: Sequence[str],
     lag_limits: Mapping[str, tuple[int, int | None]],
+    controls: Controls,
 ) -> tuple[Floats, Floats, Floats, Codes, Floats]:
     """Return outcome, design, instruments, cities and B'Z; difference rows above level rows.
 
@@ -257,7 +259,7 @@ def _stacked(
     y, *x = (stacked(change(grid), grid) for grid in (wide[outcome], *design.values(), *effects))
     z = [stacked(zero, effect) for effect in effects]
     z += [
-        stacked(change(grid), zero)
+        stacked(change(grid), grid if controls == "both" else zero)
         for grid, (name, _) in zip(design.values(), lags, strict=True)
         if name not in lag_limits
     ]

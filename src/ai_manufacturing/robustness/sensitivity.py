@@ -10,6 +10,7 @@ import math
 import numpy as np
 from scipy import special
 
+from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import (
     EXACT,
     PartialledOut,
@@ -42,6 +43,63 @@ def clustered_minimum_detectable_effect(case: Case, position: int, cluster: str)
     if error.std_error is None or error.degrees_of_freedom is None:
         raise NotEstimable("no_error_of_exact_fit")
     return minimum_detectable_effect(error.std_error, error.degrees_of_freedom)
+
+
+def negative_weights(case: Case, position: int, figure: str) -> float:
+    """Return the share of the city-years whose weight in a slope is negative, or their sum.
+
+    Parameters
+    ----------
+    case : Case
+    position : int
+        Index of the measure.
+    figure : {"share", "sum"}
+
+    Raises
+    ------
+    NotEstimable
+        If the measure is a log, which has no zero to count an effect from.
+    """
+    specification = case.specification
+    if specification.transform == "ln":
+        raise NotEstimable("log_has_no_zero")
+    measure = case.rows[specification.regressor].to_numpy(dtype=float)
+    weights = effect_weights(case.regression, position, measure)
+    negative = weights[weights < 0]
+    return {"share": len(negative) / len(weights), "sum": float(negative.sum())}[figure]
+
+
+def effect_weights(regression: PartialledOut, position: int, measure: Floats) -> Floats:
+    """Return the weights with which the effects of single rows make up a slope; their sum is one.
+
+    Parameters
+    ----------
+    regression : PartialledOut
+    position : int
+        Index of the measure among the regressors.
+    measure : ndarray, shape (n,)
+        Its values, with the effects.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Notes
+    -----
+    Where trends are parallel and each row has a slope of its own, the estimate expects the sum of
+    weights times slopes. A weight is the measure times what effects and controls leave of it, over
+    the sum of these products.
+
+    References
+    ----------
+    de Chaisemartin and D'Haultfoeuille (2020), "Two-way fixed effects estimators with heterogeneous
+    treatment effects", American Economic Review 110(9), and its web appendix on treatments that are
+    not binary.
+    """
+    controls = np.delete(regression.design, position, axis=1)
+    products = without_controls(controls, regression.design[:, position]) * measure
+    weights: Floats = products / products.sum()
+    return weights
 
 
 def oster(regression: PartialledOut, position: int, *, r2_max: float | None = None) -> float:

@@ -3,15 +3,12 @@
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
-from ai_manufacturing.estimation.rows import Row, reason_row
+from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators import cluster_errors, fixed_effects
-from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
 from ai_manufacturing.estimators.inference import Inference
-from ai_manufacturing.estimators.not_estimable import attempted
-from ai_manufacturing.estimators.sentences import Sentence, sentence
+from ai_manufacturing.robustness.added_terms import beside_the_measure
 from ai_manufacturing.robustness.case import Case, inference_row
 
 
@@ -32,30 +29,7 @@ def next_year(case: Case, last_year: str) -> Iterator[Row]:
         name: case.inputs.measure_of_another_year(specification, case.sample, by)
         for name, by in shifts.items()
     }
-    sample = case.sample.rows.assign(**shifted).dropna(subset=[*shifts])
-    terms = [*shifts, *specification.terms]
-
-    def fitted() -> tuple[FixedEffectsFit, Sentence]:
-        fit = fixed_effects.fit(sample, specification.outcome, terms, time=specification.period)
-        design, outcome, units = (
-            getattr(fit.regression, name) for name in ("design", "outcome", "units")
-        )
-        own = np.linalg.lstsq(design[:, len(shifts) :], outcome)[0][0] * units[len(shifts)]
-        count = len(fit.regression.index)
-        return fit, sentence(
-            "same_rows", count=count, all=len(case.regression.index), value=float(own)
-        )
-
-    answer = attempted(fitted)
-    for term in (*shifts, measure):
-        if isinstance(answer, Sentence):
-            yield reason_row(answer, term=term)
-            continue
-        fit, same_rows = answer
-        provinces = pd.factorize(sample.loc[fit.regression.index, "province_id"], sort=True)[0]
-        method = partial(cluster_errors.crv3, fit.regression, terms.index(term), provinces)
-        for row in inference_row(term, method):
-            yield {**row, "warnings": (*row.get("warnings", ()), same_rows)}
+    yield from beside_the_measure(case, shifted)
 
 
 def next_year_instead(case: Case) -> Iterator[Row]:

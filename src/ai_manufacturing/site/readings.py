@@ -47,6 +47,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             c.*,
             s.specification_order,
             s.description,
+            s.controls,
+            s.subsample,
+            s.grouping,
+            s.fixed_effects,
+            s.providers,
             coalesce(s.outcome_label_en, s.outcome) as outcome_en,
             coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,
             coalesce(s.regressor_label_en, s.regressor) as regressor_en,
@@ -107,7 +112,32 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
         ],
         "not_estimable": data[data["estimate"].isna()].to_dict("records"),
         "overlaps": overlaps.astype({"overlap_observation_count": int}).to_dict("records"),
+        "fewer_controls": _fewer_controls(estimated),
     }
+
+
+def _fewer_controls(estimated: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the paper's reading and those with a part of its controls, on its city-years.
+
+    Nothing if there is none with a part.
+    """
+    default = estimated[estimated["reading"] == "default"]
+    if default.empty:
+        return []
+    first = default.iloc[0]
+    data = estimated.assign(
+        names=[tuple((text or "").split()) for text in estimated["controls"]],
+        same_rows=estimated["overlap_observation_count"].fillna(estimated["observation_count"]),
+        estimate=estimated["overlap_estimate"].fillna(estimated["estimate"]),
+    )
+    alike = [name for name in CHOICES if name in data and name not in ("controls", "options")]
+    is_alike = (data[alike].fillna("") == first[alike].fillna("")).all(axis=1)
+    is_alike &= data["same_rows"] == first["observation_count"]
+    controls = {*(first["controls"] or "").split()}
+    is_part = data["names"].map(controls.issuperset)
+    rows = data[is_alike & is_part].drop_duplicates("names")
+    rows = rows.sort_values("names", key=lambda names: names.str.len())
+    return rows.to_dict("records") if len(rows) > 1 else []
 
 
 def coefficient_plot(
@@ -222,6 +252,18 @@ def _specifications(release: Release) -> list[dict[str, Any]]:
     parts = {
         "terms": release.grouped(
             name, "from reports.rpt_coefficients order by specification_id, term_order, term"
+        ),
+        "weights": release.grouped(
+            name,
+            """
+            select
+                specification_id,
+                100 * max(case when setting = 'figure=share' then value end) as share,
+                max(case when setting = 'figure=sum' then value end) as sum
+            from estimates.est_sensitivity
+            where method = 'negative_weights'
+            group by specification_id
+            """,
         ),
         "losses": release.grouped(
             name, "from estimates.observation_losses order by specification_id, step"

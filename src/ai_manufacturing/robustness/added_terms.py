@@ -1,0 +1,52 @@
+"""Measures of another year or of other cities, added beside the measure of a regression."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from ai_manufacturing.estimation.rows import Row, reason_row
+from ai_manufacturing.estimators import cluster_errors, fixed_effects
+from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
+from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.sentences import Sentence, sentence
+from ai_manufacturing.robustness.case import Case, inference_row
+
+
+def beside_the_measure(case: Case, added: Mapping[str, Floats]) -> Iterator[Row]:
+    """Add terms to a regression: jackknife errors by province of each, and of the measure.
+
+    Parameters
+    ----------
+    case : Case
+    added : mapping of str to ndarray
+        Values of each term in the rows of the sample. A row that lacks one is dropped; the warning
+        counts the rows that are left, and has the estimate without the terms on them.
+    """
+    specification = case.specification
+    sample = case.sample.rows.assign(**added).dropna(subset=[*added])
+    terms = [*added, *specification.terms]
+
+    def fitted() -> tuple[FixedEffectsFit, Sentence]:
+        fit = fixed_effects.fit(sample, specification.outcome, terms, time=specification.period)
+        design, outcome, units = (
+            getattr(fit.regression, name) for name in ("design", "outcome", "units")
+        )
+        own = np.linalg.lstsq(design[:, len(added) :], outcome)[0][0] * units[len(added)]
+        count = len(fit.regression.index)
+        return fit, sentence(
+            "same_rows", count=count, all=len(case.regression.index), value=float(own)
+        )
+
+    answer = attempted(fitted)
+    for term in (*added, specification.regressor):
+        if isinstance(answer, Sentence):
+            yield reason_row(answer, term=term)
+            continue
+        fit, same_rows = answer
+        provinces = pd.factorize(sample.loc[fit.regression.index, "province_id"], sort=True)[0]
+        method = partial(cluster_errors.crv3, fit.regression, terms.index(term), provinces)
+        for row in inference_row(term, method):
+            yield {**row, "warnings": (*row.get("warnings", ()), same_rows)}
