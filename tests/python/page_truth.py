@@ -32,8 +32,8 @@ def contradictions(
     """
     found = []
     labelled = (
-        "select name from marts.dim_labels where kind = 'provider' and name in (select provider from"
-        " marts.fct_deliveries)"
+        "select name from marts.dim_labels where kind = 'provider' and name in (select provider"
+        " from marts.fct_deliveries)"
     )
     handles = [name for (name,) in build.rows(labelled)]
     for name in names:

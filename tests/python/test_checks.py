@@ -231,33 +231,6 @@ def test_the_ai_content_of_the_public_headline_is_not_identified(public_build: B
     assert detectable == pytest.approx((stats.t.ppf(0.975, 30) + stats.t.ppf(0.8, 30)) * error)
 
 
-def test_the_flagged_city_years_are_left_out_together(public_build: Build) -> None:
-    """Each once, whichever expectations they fail; linearmodels has the estimate without them."""
-    (without,) = answer(
-        public_build, "estimate_without", "leave_out_flagged", "cluster=province", "est_influence"
-    )
-    flagged = public_build.rows(
-        "select distinct city_id, year from marts.fct_doubtful_values where series in"
-        " (select series from marts.dim_specification_series where specification_id = ?)",
-        HEADLINE,
-    )
-    sample = public_build.frame(
-        "select s.city_id, s.year, v.ln_gdp, m.ln1p_measure as ai_firms, "
-        f"{', '.join(f'v.{name}' for name in CONTROLS)} from estimates.estimation_samples as s"
-        " inner join intermediate.int_city_year_variables as v using (city_id, year) inner join"
-        " marts.fct_ai_measure as m using (city_id, year) where s.specification_id ="
-        f" '{HEADLINE}' and m.measure = 'ai_firms' and m.weighting = 'fixed_ratio' and m.scope ="
-        " 'industry'"
-    )
-    sample = sample.set_index(["city_id", "year"])
-    rest = without_singletons(sample[~sample.index.isin(flagged)].reset_index())
-    rest = rest.set_index(["city_id", "year"])
-    assert 0 < len(sample) - len(rest) < 200
-    terms = rest[["ai_firms", *CONTROLS]]
-    model = PanelOLS(rest["ln_gdp"], terms, entity_effects=True, time_effects=True)
-    assert without == pytest.approx(model.fit().params["ai_firms"], abs=1e-8)
-
-
 def test_the_years_before_the_event_are_tested_together(sample_build: Build) -> None:
     """By Bonferroni from the errors of each year, in every reading of the event studies."""
     found = sample_build.pairs(

@@ -571,8 +571,8 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
     remarks = public_build.pairs(
         "select figure_en, warnings from reports.rpt_paper_remarks where remark_number = 6"
     )
-    assert remarks["exits: joint p of the years before"] == warned["table_5_col_2"]
-    assert "ai_firm_exit_count" not in remarks["entries: joint p of the years before"]
+    assert remarks["exits: p of the years before together"] == warned["table_5_col_2"]
+    assert "ai_firm_exit_count" not in remarks["entries: p of the years before together"]
 
 
 def test_breaks_of_a_city_and_year_stand_beside_the_estimates_whose_sample_holds_them(

@@ -224,12 +224,15 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
         " 'not_estimable'"
     )
     assert len(missing) > 10
+    providers = public_build.pairs(
+        "select name, label_en from marts.dim_labels where kind = 'provider'"
+    )
     notes = readings.all("//details/p.not-estimable")
     shown = [(note.getparent().get("id"), " ".join(note.text_content().split())) for note in notes]
     expected = []
     for specification, reason in missing:
-        # A series of a named provider has the provider in brackets.
-        words = re.sub(r"@(\w+)", r" (\1)", reason)
+        # A series of a named provider has the provider's name after it.
+        words = re.sub(r"@(\w+)", lambda handle: f", {providers[handle[1]]}", reason)
         words = re.sub(r"\w+", lambda word: series.get(word[0], word[0]), words)
         expected.append((specification, f"Not estimable {words}"))
     assert sorted(shown) == sorted(expected)

@@ -7,7 +7,7 @@ PAGES = ("measure", "maps")
 """Modules of this room that are pages of the site, in the order of the menu."""
 
 ADDITIONS = {
-    "index": "growth_of_firms",
+    "index": "firms",
     "credibility": "remarks",
     "tables": "published_facts",
 }

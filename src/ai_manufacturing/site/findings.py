@@ -47,7 +47,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "period": release.period(),
         "forest": _forest(estimated, text) if estimated else None,
         "about": about(release, text),
-        "registers": [] if estimated else registers(release),
     }
 
 
@@ -78,54 +77,6 @@ def about(release: Release, text: Catalogue) -> dict[str, Any]:
         "classes": [(row["count"], text.names(row["class"])) for row in classes],
         "trust": "synthetic" if release.manifest.origin.is_synthetic else trust,
     }
-
-
-def registers(release: Release) -> list[dict[str, Any]]:
-    """Return each register of firms: its rows, what it holds, and its firms in three ways."""
-    sources = release.rows(
-        """
-        select
-            provider,
-            source_name,
-            covers,
-            cast(sum(row_count) as bigint) as row_count,
-            cast(sum(placed_count) as bigint) as placed_count
-        from marts.fct_register_placement
-        where entity = 'firm_register'
-        group by all
-        order by all
-        """
-    )
-    for source in sources:
-        source["groups"] = {
-            name: release.rows(
-                f"""
-                select
-                    {columns},
-                    cast(sum(firm_count) as bigint) as firm_count,
-                    cast(sum(ai_firm_count) as bigint) as ai_firm_count
-                from {table}
-                where provider = ? and source_name = ?
-                group by all
-                order by {order}
-                """,
-                source["provider"],
-                source["source_name"],
-            )
-            for name, columns, table, order in (
-                ("year", "entry_year as part", "reports.rpt_scope_vintage", "part"),
-                (
-                    "province",
-                    "coalesce(province_name_en, 'not known') as part,"
-                    " coalesce(province_name_zh, '未知') as part_zh",
-                    "marts.fct_register_entries",
-                    "firm_count desc, part",
-                ),
-                ("section", "section as part", "marts.fct_register_entries", "part"),
-            )
-        }
-        source["withheld"] = release.withheld_from("marts.fct_register_entries")
-    return sources
 
 
 def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
