@@ -65,11 +65,14 @@ read_values as (
         {%- for column in notes %}
         case when coefficients.status <> 'not_estimable' then nullif(coefficients.{{ column }}, '') end as {{ column }},
         {%- endfor %}
-        {%- for column in ['reason', 'reason_zh'] %}
-        coalesce(
-            case when figures.column_name = 'pre_trend_p_value' then pre_trends.{{ column }} end, coefficients.{{ column }}
-        ) as {{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        case
+            when figures.column_name = 'pre_trend_p_value' then coalesce(pre_trends.reason, coefficients.reason)
+            else coefficients.reason
+        end as reason,
+        case
+            when figures.column_name = 'pre_trend_p_value' then coalesce(pre_trends.reason_zh, coefficients.reason_zh)
+            else coefficients.reason_zh
+        end as reason_zh
     from figures
     inner join coefficients
         on
@@ -247,15 +250,27 @@ answered as (
     group by found.remark_number
 ),
 
+-- In two steps, as one is too deep for the linter.
+begun as (
+    select
+        remarks.*,
+        {%- for language in ['en', 'zh'] %}
+        {{ replaced('remarks.answer_' ~ language, 'answered.texts', range(1, 8)) }} as begun_{{ language }},
+        {%- endfor %}
+        answered.texts
+    from remarks
+    inner join answered using (remark_number)
+),
+
 final as (
     select
         {{ extract_set() }} as extract_set,
         found.remark_number,
-        remarks.remark,
-        remarks.question_en,
-        remarks.question_zh,
+        begun.remark,
+        begun.question_en,
+        begun.question_zh,
         {%- for language in ['en', 'zh'] %}
-        {{ complete_sentences(replaced('remarks.answer_' ~ language, 'answered.texts', range(1, 15))) }}
+        {{ complete_sentences(replaced('begun.begun_' ~ language, 'begun.texts', range(8, 15))) }}
             as answer_{{ language }},
         {%- endfor %}
         found.figure_number,
@@ -269,8 +284,7 @@ final as (
         found.reason,
         found.reason_zh
     from found
-    inner join remarks using (remark_number)
-    inner join answered using (remark_number)
+    inner join begun using (remark_number)
 )
 
 select * from final
