@@ -3,7 +3,8 @@
 One rule for site, downloads and packages.
 
 A delivered file of a restricted provider stays at home, and so does every value of a single city,
-firm or record that comes from one. Estimates and sums over cities do not.
+firm or record that comes from one. Estimates do not, nor sums over cities from which none follows
+(paper/disclosure.py).
 """
 
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from ai_manufacturing import study
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.duckdb_client import STORAGE
@@ -114,6 +116,13 @@ KEYS = {
         "provider",
     ),
 }
+# A register has a file for a province, and a municipality is one city: its rows are counted by
+# source.
+ACCOUNTING = "marts.fct_row_accounting"
+OF_A_FILE = ("marts.fct_deliveries", "marts.fct_register_placement")
+NOT_OF_A_REGISTER = (
+    "not coalesce(provider in (from restricted_providers) and entity like '%_register', false)"
+)
 WIDE = "marts.fct_city_year_panel"  # a column per variable
 FAILING_ROWS = "failing_rows"  # of a gate: rows with their values, as JSON, which the next has too
 VALIDATION_RESULT = "validation_result"
@@ -218,6 +227,7 @@ def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
             return []
         connection.execute(f"attach {literal(str(target))} as new {STORAGE}")
         _list_restricted(connection, providers)
+        sums = _sums_over_cities(connection)
         for schema in EVERY_SCHEMA:
             connection.execute(f"create schema new.{schema}")
         lost: list[dict[str, Any]] = []
@@ -228,7 +238,7 @@ def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
         ).fetchall()
         tables = [name for (name,) in found]
         for table in tables:
-            lost += _copy(connection, table, providers)
+            lost += _copy(connection, table, providers, sums.get(table, {}))
         if f"release.{WITHHELD}" not in tables:  # a copy of a copy has it
             _record(connection, lost)
         marked = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. "
@@ -264,16 +274,31 @@ def _list_restricted(connection: duckdb.DuckDBPyConnection, providers: list[str]
     )
 
 
+def _sums_over_cities(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """Return in which rows a sum is shown, by table and column, of what the study sums."""
+    name = study.declared("SUMS_OVER_CITIES", None)
+    return study.module(name).shown(connection) if name else {}
+
+
 def _copy(
-    connection: duckdb.DuckDBPyConnection, name: str, providers: list[str]
+    connection: duckdb.DuckDBPyConnection, name: str, providers: list[str], sums: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """Copy a table, and return what is withheld of it."""
+    """Copy a table, and return what is withheld of it.
+
+    sums says in which rows a column that is a sum over cities is shown.
+    """
     columns = [column for column, *_ in connection.execute(f"describe built.{name}").fetchall()]
+    if name == ACCOUNTING:
+        return _copy_accounting(connection, columns, providers)
+    if name in OF_A_FILE:
+        sums = {column: NOT_OF_A_REGISTER for column in columns if column.endswith("_count")}
     units = [column for column in columns if column in OF_ONE_UNIT]
-    if name in WITHOUT_VALUES or not (units or FAILING_ROWS in columns):
+    if sums:
+        shown = sums
+    elif name in WITHOUT_VALUES or not (units or FAILING_ROWS in columns):
         connection.execute(f"create table new.{name} as from built.{name}")
         return []
-    if not units:
+    elif not units:
         # a failing row of a delivered file names it; another has values, and a median is that of
         # one city
         keys = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
@@ -304,6 +329,21 @@ def _copy(
         for column, condition in shown.items()
     }
     return _withheld(connection, name, lost, providers)
+
+
+def _copy_accounting(
+    connection: duckdb.DuckDBPyConnection, columns: list[str], providers: list[str]
+) -> list[dict[str, Any]]:
+    """Copy what became of the rows; those of a restricted register are summed over its files."""
+    of_a_file = ("delivery_number", "file_path")
+    kept = ", ".join(column for column in columns if column not in (*of_a_file, "row_count"))
+    connection.execute(
+        f"create table new.{ACCOUNTING} as from built.{ACCOUNTING} where {NOT_OF_A_REGISTER}"
+        f" union all by name select {kept}, cast(sum(row_count) as bigint) as row_count from"
+        f" built.{ACCOUNTING} where not {NOT_OF_A_REGISTER} group by all"
+    )
+    lost = dict.fromkeys(of_a_file, f"not {NOT_OF_A_REGISTER}")
+    return _withheld(connection, ACCOUNTING, lost, providers)
 
 
 def _open_rows(columns: list[str], units: list[str]) -> str:

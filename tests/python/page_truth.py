@@ -107,8 +107,8 @@ def index(page: Page, build: Build) -> Iterator[str]:
         }["case" in findings],
     )
     placed = build.rows(
-        "select provider, source_name, sum(row_count)::bigint from marts.fct_register_placement"
-        " where entity = 'firm_register' group by all order by all"
+        "select provider, source_name, sum(row_count)::bigint from marts.fct_row_accounting where"
+        " entity = 'firm_register' group by all order by all"
     )
     for provider, source, count in [] if estimated else placed:
         said = page.text(f"#register-{provider}-{source}/p")

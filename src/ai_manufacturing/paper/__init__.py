@@ -13,6 +13,9 @@ ADDITIONS = {
 }
 """Modules of this room whose content stands on a page of the site, below its own."""
 
+SUMS_OVER_CITIES = "disclosure"
+"""Module of this room that says which of its sums may be shown where single cities may not."""
+
 EXHIBITS = (
     ("Classes of cities by AI firms", "rpt_spatial_classes", "spatial_classes.csv"),
     ("Figure 1, its numbers", "rpt_figure_1", "figure_1.csv"),

@@ -71,16 +71,26 @@ def _registers(release: Release) -> list[dict[str, Any]]:
     """Return each register of firms: its rows, what it holds, and its firms in three ways."""
     sources = release.rows(
         """
-        select
-            provider,
-            source_name,
-            covers,
-            cast(sum(row_count) as bigint) as row_count,
-            cast(sum(placed_count) as bigint) as placed_count
-        from marts.fct_register_placement
-        where entity = 'firm_register'
-        group by all
-        order by all
+        with covered as (
+            select distinct provider, source_name, covers
+            from marts.fct_register_placement
+            where entity = 'firm_register'
+        ),
+        accounted as (
+            select provider, source_name, cast(sum(row_count) as bigint) as row_count
+            from marts.fct_row_accounting
+            group by provider, source_name
+        ),
+        placed as (
+            select provider, source_name, cast(sum(firm_count) as bigint) as placed_count
+            from reports.rpt_scope_vintage
+            group by provider, source_name
+        )
+        select provider, source_name, covers, row_count, coalesce(placed_count, 0) as placed_count
+        from covered
+        inner join accounted using (provider, source_name)
+        left join placed using (provider, source_name)
+        order by provider, source_name
         """
     )
     for source in sources:

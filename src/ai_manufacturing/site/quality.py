@@ -89,7 +89,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 source_name,
                 entity,
                 disposition,
-                count(*) as file_count,
+                count(file_path) as file_count,
                 cast(sum(row_count) as bigint) as row_count
             from marts.fct_row_accounting
             group by all

@@ -1,0 +1,102 @@
+"""Sums over cities that are shown where the values of single cities are not."""
+
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from ai_manufacturing import terms
+from ai_manufacturing.paper import disclosure
+from tests.python.conftest import Build
+from tests.python.leaks import Values, leaks
+
+TABLES = """
+    create schema marts; create schema reports; create schema seeds;
+    create table marts.fct_spatial_distribution as
+    select 'ai_firms' as measure, 2020 as year, row_number() over () as city_id, 'east' as region,
+        'over_200' as class, false as is_single_digit, measure_count
+    from (select unnest(?) as measure_count);
+    create table marts.fct_spatial_concentration as select 1 as national_count;
+    create table reports.rpt_spatial_classes as select 2020 as year;
+    create table seeds.published_facts as
+    select 'one' as fact_id, 2020 as year, '1' as city_ids union all select 'all', 2020, '1 2 3 4';
+"""
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_safe"),
+    [
+        ([10, 10], False),  # each of two knows the other
+        ([10, 10, 10], True),
+        ([100, 50, 9], False),  # the second largest knows the largest to within 9 %
+        ([100, 50, 5, 5], True),
+        ([0, 0, 10, 10], False),  # a city without a firm hides nobody
+    ],
+)
+def test_a_sum_is_shown_where_no_city_follows_from_it(
+    tmp_path: Path, counts: list[int], is_safe: bool
+) -> None:
+    with duckdb.connect(str(tmp_path / "built.duckdb")) as built:
+        for statement in TABLES.split(";"):
+            built.execute(statement, [counts] if "?" in statement else [])
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{tmp_path / 'built.duckdb'}' as built (read_only)")
+        shown = disclosure.shown(connection)
+        national = shown["marts.fct_spatial_concentration"]["national_count"]
+        of_sum = f"select {national} from (select 'ai_firms' as measure, 2020 as year)"
+        assert connection.execute(of_sum).fetchall() == [(is_safe,)]
+        fact = shown["reports.rpt_published_facts"]["estimated_value"]
+        facts = f"select {fact} from (select unnest(['one', 'all', 'of no city']) as fact_id)"
+        assert connection.execute(facts).fetchall() == [(False,), (is_safe,), (True,)]
+        classes = shown["reports.rpt_spatial_classes"]["ai_firm_count"]
+        assert connection.execute(f"select {classes}").fetchall() == [(is_safe,)]
+
+
+@pytest.fixture(scope="module")
+def public_tables(public_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("public_copy") / "public.duckdb"
+    terms.public_copy(public_release, target)
+    return target
+
+
+def restricted(release: Path) -> Values:
+    """Return every value of a city and year; in the public set no provider is open."""
+    with duckdb.connect(str(release), read_only=True) as connection:
+        return Values(connection.execute("select year, value from release.series_values").df())
+
+
+def tables_of(release: Path) -> dict[str, pd.DataFrame]:
+    listed = "select concat(schema_name, '.', table_name) from duckdb_tables() order by all"
+    with duckdb.connect(str(release), read_only=True) as connection:
+        names = [name for (name,) in connection.execute(listed).fetchall()]
+        return {name: connection.execute(f"from {name}").df() for name in names}
+
+
+@pytest.mark.soak
+def test_no_restricted_value_follows_from_two_published_columns(
+    public_release: Path, public_tables: Path
+) -> None:
+    values = restricted(public_release)
+    assert [*leaks(tables_of(public_tables), values)] == []
+    # The scanner finds what was shown before: the largest city's share of a national sum.
+    concentration = tables_of(public_release)["marts.fct_spatial_concentration"]
+    (leak,) = leaks({"concentration": concentration}, values)
+    assert leak.combination == "national_count * top_1_share"
+    assert leak.found > 5 > 0.1 > leak.by_chance
+
+
+def test_the_share_of_one_city_is_in_no_public_copy(
+    public_tables: Path, public_build: Build
+) -> None:
+    with duckdb.connect(str(public_tables), read_only=True) as connection:
+        shown = connection.execute(
+            "select count(top_1_share), count(national_count), count(top_5_share) from"
+            " marts.fct_spatial_concentration"
+        ).fetchone()
+        facts = connection.execute(
+            "select fact_id from reports.rpt_published_facts where estimated_value is null"
+        ).fetchall()
+    count = public_build.value("select count(*) from marts.fct_spatial_concentration")
+    assert shown == (0, count, count)
+    assert {name for (name,) in facts} == {"shenzhen_ai_firms", "shenzhen_share"}
