@@ -202,9 +202,9 @@ def withheld(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
     """Copy a release, or the released tables of a warehouse, without what may not be passed on.
 
-    Every table and column stays. Rows of restricted providers are left out, or keep their keys
-    alone; the table release.withheld and the comments say where. Where no provider is restricted,
-    the copy is the same file.
+    Every table stays. Rows of restricted providers are left out, or keep their keys alone, and the
+    panel has the columns that have a value; the table release.withheld and the comments say where.
+    Where no provider is restricted, the copy is the same file.
 
     Parameters
     ----------
@@ -315,6 +315,7 @@ def _copy(
                 " restricted_variables)"
             ).fetchall()
             shown = {column: "false" for column in shown if (column,) not in variables}
+            return _copy_panel(connection, columns, shown, providers)
     else:
         condition = _open_rows(columns, units)
         connection.execute(f"create table new.{name} as from built.{name} where {condition}")
@@ -329,6 +330,25 @@ def _copy(
         for column, condition in shown.items()
     }
     return _withheld(connection, name, lost, providers)
+
+
+def _copy_panel(
+    connection: duckdb.DuckDBPyConnection,
+    columns: list[str],
+    shown: dict[str, str],
+    providers: list[str],
+) -> list[dict[str, Any]]:
+    """Copy the panel with its keys and the columns that have a value to show."""
+    counted = ", ".join(f"count({identifier(column)})" for column in columns)
+    (counts,) = connection.execute(f"select {counted} from built.{WIDE}").fetchall()
+    kept = ", ".join(
+        identifier(column)
+        for column, count in zip(columns, counts, strict=True)
+        if column in KEYS[WIDE] or (count and column not in shown)
+    )
+    connection.execute(f"create table new.{WIDE} as select {kept} from built.{WIDE}")
+    lost = {column: f"{identifier(column)} is not null" for column in shown}
+    return _withheld(connection, WIDE, lost, providers)
 
 
 def _copy_accounting(
@@ -357,7 +377,7 @@ def _open_rows(columns: list[str], units: list[str]) -> str:
             f"coalesce({column} not in (from restricted_providers), false)" for column in by
         ]
     elif "variable" in columns:
-        conditions = ["variable not in (from restricted_variables)"]
+        conditions = ["variable not in (from restricted_variables)", "value is not null"]
     else:
         conditions = [f"{column} is null" for column in units]
     if "compared_with" in columns:  # what is expected of an open value may be a restricted one
@@ -391,6 +411,12 @@ def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]
         connection.execute(
             f"insert into new.release.{WITHHELD} values (?, ?, ?, ?)", [*row.values()]
         )
+    connection.execute(
+        "delete from new.marts.data_dictionary as d where concat(d.table_schema, '.',"
+        f" d.table_name) = '{WIDE}' and d.column_name not in (select column_name from"
+        " duckdb_columns() where database_name = 'new' and concat(schema_name, '.', table_name) ="
+        f" '{WIDE}')"
+    )
     # the codebook says it beside each column, with provider, licence and citation
     connection.execute(
         "update new.marts.data_dictionary as d set source = concat_ws('; ', source, 'withheld"

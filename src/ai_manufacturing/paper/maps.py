@@ -35,13 +35,27 @@ QUADRANTS = {"HH": "#a3161a", "HL": "#e9a08c", "LH": "#9cc3e6", "LL": BLUE, "NS"
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the maps, the outlines they are drawn on, and the measures that were not delivered."""
     data = release.frame(
-        "select d.measure, d.year, d.city_id, d.measure_count, round(10000.0 * d.measure_count /"
-        " nullif(p.firm_count, 0), 4) as per_10k_firms, round(m.measure_count, 4) as m_ai,"
-        " d.national_rank from marts.fct_spatial_distribution as d left join"
-        " marts.fct_city_year_panel as p on d.city_id = p.city_id and d.year = p.year left join"
-        " marts.fct_ai_measure as m on d.measure = m.measure and d.city_id = m.city_id and d.year ="
-        " m.year and m.scope = 'industry' and m.weighting = 'fixed_ratio' where d.measure_count is"
-        " not null order by d.measure, d.year, d.measure_count desc, d.city_id"
+        """
+        select
+            d.measure,
+            d.year,
+            d.city_id,
+            d.measure_count,
+            round(10000.0 * d.measure_count / nullif(f.value, 0), 4) as per_10k_firms,
+            round(m.measure_count, 4) as m_ai,
+            d.national_rank
+        from marts.fct_spatial_distribution as d
+        left join marts.fct_city_year_values as f
+            on f.variable = 'firm_count' and d.city_id = f.city_id and d.year = f.year
+        left join marts.fct_ai_measure as m
+            on d.measure = m.measure
+            and d.city_id = m.city_id
+            and d.year = m.year
+            and m.scope = 'industry'
+            and m.weighting = 'fixed_ratio'
+        where d.measure_count is not null
+        order by d.measure, d.year, d.measure_count desc, d.city_id
+        """
     )
     clusters = release.frame(
         "select measure, year, city_id, round(statistic, 4) as local_morans_i, p_value, quadrant,"

@@ -285,17 +285,13 @@ def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Tabl
     labels: dict[str, dict[str, str]] = {name: {} for name in TABLES}
     for row in dictionary.to_pylist():
         labels[row["file"]][row["column_name"]] = _label(row)
-    withheld = terms.withheld(connection)
-    blank = [row["column_name"] for row in withheld if row["table_name"] == terms.WIDE]
     found = []
     for name, (_, relation) in TABLES.items():
         query = f"select *, {synthetic} as is_synthetic from {relation}"
         rows = connection.sql(query).to_arrow_table()
-        if name == PANEL and blank:
-            rows = rows.drop_columns([*dict.fromkeys(blank)])
-            valued = {*rows.column_names} - {*terms.KEYS[terms.WIDE], "is_synthetic"}
-            if all(rows[column].null_count == rows.num_rows for column in valued):
-                continue
+        # a public copy of a panel that is withheld whole has its keys alone
+        if name == PANEL and {*rows.column_names} <= {*terms.KEYS[terms.WIDE], "is_synthetic"}:
+            continue
         found.append(Table(name, rows, labels[name]))
     return found
 
