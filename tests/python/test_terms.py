@@ -209,7 +209,8 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
             name for name, *_ in connection.execute("describe marts.fct_city_year_panel").fetchall()
         }
         lost = connection.execute(
-            "select column_name from release.withheld where table_name = 'marts.fct_city_year_panel'"
+            "select column_name from release.withheld where table_name ="
+            " 'marts.fct_city_year_panel'"
         ).fetchall()
     # a column without a value to show is not in the panel, and is named among what is withheld
     assert described == [("loans_100m_cny",)]
