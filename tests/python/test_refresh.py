@@ -344,6 +344,8 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
         small_build.warehouse,
         tmp_path / "lost.duckdb",
         # the last one is of a delivery that another has replaced
+        "insert into raw.deliveries select * replace (0 as delivery_number, 1 as"
+        " valid_until_delivery) from raw.deliveries limit 1",
         "insert into raw.rejected_rows by name select 'vendor' as provider, '企业存续数' as"
         " column_name, '1,2O4' as value, 'not a number (a letter O?)' as reason, * from (values"
         " ('firm_survival', 'a.csv', 7, 1), ('city_yearbook', 'b.csv', 8, 1), ('firm_survival',"
