@@ -547,11 +547,13 @@ def test_a_reader_sees_whose_numbers_a_series_holds(public_build: Build) -> None
         "robot_stock_density",
     }
     assert "GitHub" in series.loc["gdp_100m_cny", "citation_en"]
-    ((classes, licence, citation, links),) = public_build.rows(
-        "select provenance_class, licence, citation_zh, source_links from marts.data_dictionary "
+    ((classes, licence, citation, links, restricted),) = public_build.rows(
+        "select provenance_class, licence, citation_zh, source_links, restricted_providers"
+        " from marts.data_dictionary "
         "where table_name = 'fct_city_year_panel' and column_name = 'ln_secondary_productivity'"
     )
     assert classes == "commercial_vendor; republished"
+    assert restricted == "biechouwo; csmar"
     assert "none stated by the republisher" in licence
     assert "CSMAR（国泰安数据库）" in citation
     assert "https://github.com/eileenCHEN-9/PhD_2022_2025/blob/ff66ee64" in links
