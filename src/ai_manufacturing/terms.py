@@ -285,13 +285,19 @@ def _list_restricted(connection: duckdb.DuckDBPyConnection, providers: list[str]
         " where provider not in (select provider from built.marts.fct_deliveries where provider is"
         " not null)"
     )
-    # a provider may also feed some years of another's series
+    # a provider may also feed some years of another's series; a warehouse has no schema release
+    feeding = ["built.marts.dim_series"]
+    found = "from information_schema.tables where table_catalog = 'built' and table_schema = ?"
+    if connection.execute(f"{found} and table_name = ?", ["release", "series_values"]).fetchone():
+        feeding.append("built.release.series_values")
+    fed = " union ".join(
+        f"select series from {table} where provider in (from restricted_providers)"
+        for table in feeding
+    )
     connection.execute(
         "create temp table restricted_variables as select distinct variable from (select variable,"
         " unnest(string_split(series, ' ')) as series from built.marts.dim_variable) where series"
-        " in (select series from built.marts.dim_series where provider in (from"
-        " restricted_providers) union select series from built.release.series_values where provider"
-        " in (from restricted_providers))"
+        f" in ({fed})"
     )
 
 

@@ -253,7 +253,7 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_s
         page = Page((given_away / f"{name}.html").read_text("utf-8"))
         said = page.text("//aside[@class='note withheld']")
         origin = "none stated by the republisher; from eileenCHEN-9/PhD_2022_2025 (GitHub)."
-        assert f"csmar, licence: {origin}" in said, name
+        assert f"(csmar), licence: {origin}" in said, name
     # Parquet, CSV and Stata
     assert (
         len(page.all("#download/following-sibling::div[1]//td[starts-with(., 'withheld, see')]"))
