@@ -213,6 +213,7 @@ final as (
         source_link,
         looked_up_on,
         accessed_on,
+        may_be_passed_on,
         record_count,
         used_count,
         in_no_series_count,

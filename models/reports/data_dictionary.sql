@@ -17,7 +17,7 @@
 ] + var('paper_tables') %}
 
 {#- What the property files say of columns, from dbt's graph, which is empty while dbt parses. -#}
-{%- set described, counts, years = [], {}, {} %}
+{%- set described, counts, years, panel_variables = [], {}, {}, [] %}
 {%- set models = graph.get('nodes', {}).values() | selectattr('resource_type', 'equalto', 'model') %}
 {%- for node in models if node.name in released + [this.name] %}
 {%- set parents = [] %}
@@ -29,6 +29,12 @@
 {%- for column in node.columns.values() %}
 {%- do counts[node.name].append('count(' ~ adapter.quote(column.name) ~ ')') %}
 {%- if column.name == 'year' %}{% do years.update({node.name: true}) %}{% endif %}
+{#- A column of the panel is a variable, or a ratio of two. #}
+{%- if node.name == 'fct_city_year_panel' %}
+{%- for variable in column.meta.get('ratio') or [column.meta.get('variable') or column.name] %}
+{%- do panel_variables.append({'column_name': column.name, 'variable': variable}) %}
+{%- endfor %}
+{%- endif %}
 {#- A description is English and, after a blank line, Chinese. #}
 {%- set texts = column.description.strip().split('\n\n') %}
 {%- do described.append({
@@ -138,6 +144,81 @@ panel_sources as (
     group by panel_series.column_name
 ),
 
+panel_variables as (
+    select
+        unnest(
+            from_json(
+                {{ literal(tojson(panel_variables)) }},
+                '[{"column_name": "varchar", "variable": "varchar"}]'
+            ),
+            recursive := true
+        )
+),
+
+-- A measure is named in its variables, and is computed from series.
+panel_inputs as (
+    select
+        column_name,
+        variable
+    from panel_variables
+    union
+    select
+        panel_variables.column_name,
+        unnest([measures.base_series, measures.minus_series, measures.scaling_series]) as variable
+    from panel_variables
+    inner join {{ ref('measure_weightings') }} as measures
+        on contains(panel_variables.variable, measures.measure || '_')
+    where measures.weighting = 'fixed_ratio'
+),
+
+panel_providers as (
+    select distinct
+        panel_inputs.column_name,
+        unnest(string_split(city_year_values.delivered_by, ', ')) as provider
+    from panel_inputs
+    inner join {{ ref('fct_city_year_values') }} as city_year_values using (variable)
+),
+
+restricted_deliveries as (
+    select
+        provider,
+        entity,
+        licence
+    from {{ ref('fct_deliveries') }}
+    where
+        provider is not null
+        and not may_be_passed_on
+),
+
+-- Who only counts a register delivers nothing: the terms are those of the registers.
+restricting as (
+    select
+        panel_providers.column_name,
+        restricted_deliveries.provider,
+        restricted_deliveries.licence
+    from panel_providers
+    inner join restricted_deliveries
+        on
+            panel_providers.provider = restricted_deliveries.provider
+            or (
+                restricted_deliveries.entity in ('firm_register', 'patent_register')
+                and panel_providers.provider not in (
+                    select d.provider from {{ ref('fct_deliveries') }} as d
+                    where d.provider is not null
+                )
+            )
+),
+
+panel_restrictions as (
+    select
+        'fct_city_year_panel' as table_name,
+        column_name,
+        string_agg(distinct provider, '; ' order by provider) as restricted_providers,
+        string_agg(distinct licence, '; ' order by licence) as restricted_licences
+    from restricting
+    group by column_name
+),
+
 final as (
     select
         documented.* exclude (declared_type, parents),  -- noqa: RF02
@@ -148,11 +229,14 @@ final as (
         panel_labels.substitution,
         coalesce(panel_sources.source, documented.parents) as source,
         panel_sources.* exclude (table_name, column_name, source),
+        panel_restrictions.restricted_providers,
+        panel_restrictions.restricted_licences,
         measured.* exclude (table_name, column_number),
         {{ extract_set() }} as extract_set
     from documented
     left join measured using (table_name, column_number)
     left join panel_sources using (table_name, column_name)
+    left join panel_restrictions using (table_name, column_name)
     left join panel_labels using (table_name, column_name)
     left join duckdb_columns() as catalogue
         on

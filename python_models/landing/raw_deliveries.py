@@ -1,7 +1,8 @@
-from ai_manufacturing import landing
+from ai_manufacturing import landing, terms
 
 
 def model(dbt, session):
     dbt.config(materialized="table", alias="deliveries")
     held = dbt.ref("raw_extract_set").to_arrow_table()
-    return landing.deliveries(dbt.config.meta_get("as_of_delivery"), held)
+    delivered = landing.deliveries(dbt.config.meta_get("as_of_delivery"), held)
+    return terms.with_permission(delivered)

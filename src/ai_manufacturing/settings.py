@@ -111,6 +111,11 @@ def site_dir() -> Path | None:
     return (project_root() / named).resolve() if named else None
 
 
+def site_url() -> str | None:
+    """Return the address at which readers find the site: SITE_URL, as it is written."""
+    return os.environ.get("SITE_URL") or None
+
+
 def release_path() -> Path:
     """Return the file that readers open.
 

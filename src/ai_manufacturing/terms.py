@@ -9,9 +9,10 @@ firm or record that comes from one. Estimates do not, nor sums over cities from 
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from ai_manufacturing import study
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
@@ -29,7 +30,7 @@ MAY_BE_PASSED_ON = (
     f" provenance_class <> 'republished' and regexp_full_match(licence, {literal(OPEN_LICENCE)},"
     " 'i')), false)"
 )
-"""SQL on a row of marts.fct_deliveries; false of a file that nobody declared."""
+"""SQL on a row of raw.deliveries or marts.fct_deliveries; false of a file that nobody declared."""
 
 # A table with a row per city, firm or delivered record holds values of the sources or figures for
 # each city.
@@ -128,6 +129,26 @@ FAILING_ROWS = "failing_rows"  # of a gate: rows with their values, as JSON, whi
 VALIDATION_RESULT = "validation_result"
 WITHHELD = "withheld"
 DATA_LICENCE = "LICENSE_DATA.md"  # beside the data, wherever they are given away
+
+
+class Licence(NamedTuple):
+    """A licence, as Data Package and RO-Crate name it."""
+
+    name: str
+    title: str
+    address: str
+    sentence: str
+
+
+ESTIMATES_LICENCE = Licence(
+    name="CC-BY-4.0",
+    title="Creative Commons Attribution 4.0",
+    address="https://creativecommons.org/licenses/by/4.0/",
+    sentence=(
+        "What this project computes (estimates, sums over cities, tables and figures) is under CC"
+        " BY 4.0, https://creativecommons.org/licenses/by/4.0/."
+    ),
+)
 WITHHELD_COMMENTS = {
     "table_name": "Schema and name of a table of this file.",
     "column_name": (
@@ -136,6 +157,15 @@ WITHHELD_COMMENTS = {
     "row_count": "Rows without their value, or that are not here.",
     "providers": "Whose values may not be passed on; marts.fct_deliveries has their terms.",
 }
+
+
+def with_permission(deliveries: pa.Table) -> pa.Table:
+    """Return rows of raw.deliveries with may_be_passed_on filled in, by the rule of this module."""
+    name = "may_be_passed_on"
+    with duckdb_client.connect() as connection:
+        judged = connection.from_arrow(deliveries).project(f"{MAY_BE_PASSED_ON} as {name}")
+        column = judged.to_arrow_table()[name]
+    return deliveries.set_column(deliveries.column_names.index(name), name, column)
 
 
 def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -178,8 +208,9 @@ def data_licence(release: duckdb.DuckDBPyConnection) -> str:
         (
             "Code and text are under the MIT licence. The data are not: each delivered file keeps"
             " the terms of its publisher, and so do the values of single cities that come from it."
-            " Estimates and sums over cities are no data of a provider."
         ),
+        "",
+        ESTIMATES_LICENCE.sentence,
         "",
         f"| {' | '.join(name.replace('_', ' ') for name in names)} |",
         f"|{'---|' * len(names)}",
@@ -264,13 +295,19 @@ def _list_restricted(connection: duckdb.DuckDBPyConnection, providers: list[str]
         " where provider not in (select provider from built.marts.fct_deliveries where provider is"
         " not null)"
     )
-    # a provider may also feed some years of another's series
+    # a provider may also feed some years of another's series; a warehouse has no schema release
+    feeding = ["built.marts.dim_series"]
+    found = "from information_schema.tables where table_catalog = 'built' and table_schema = ?"
+    if connection.execute(f"{found} and table_name = ?", ["release", "series_values"]).fetchone():
+        feeding.append("built.release.series_values")
+    fed = " union ".join(
+        f"select series from {table} where provider in (from restricted_providers)"
+        for table in feeding
+    )
     connection.execute(
         "create temp table restricted_variables as select distinct variable from (select variable,"
         " unnest(string_split(series, ' ')) as series from built.marts.dim_variable) where series"
-        " in (select series from built.marts.dim_series where provider in (from"
-        " restricted_providers) union select series from built.release.series_values where provider"
-        " in (from restricted_providers))"
+        f" in ({fed})"
     )
 
 

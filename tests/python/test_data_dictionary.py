@@ -2,10 +2,14 @@
 
 import csv
 import re
+from pathlib import Path
 
+import duckdb
 import pytest
 
-from tests.python.conftest import PROJECT, Build
+from tests.python import models
+from tests.python.conftest import PROJECT, WAREHOUSE, Build
+from tests.python.release_store import changed
 
 NUMBERS = {"integer", "bigint", "double"}
 
@@ -115,3 +119,34 @@ def test_what_the_sample_is_known_to_lack_is_said(sample_build: Build) -> None:
         None,
         1.0,
     ]
+
+
+def test_a_column_of_the_panel_names_who_restricts_the_values_that_it_is_made_of(
+    sample_build: Build, tmp_path: Path
+) -> None:
+    restricted = "select column_name, restricted_providers, restricted_licences from {} where"
+    restricted += " restricted_providers is not null"
+    assert sample_build.rows(restricted.format("marts.data_dictionary")) == []
+    path = changed(
+        sample_build.warehouse,
+        tmp_path / WAREHOUSE,
+        "update marts.fct_deliveries set may_be_passed_on = false, licence = 'None.'",
+        "update marts.fct_city_year_values set delivered_by = 'open' where variable = 'ln_gdp'",
+        "update marts.fct_city_year_values set delivered_by = 'open, vendor'"
+        " where variable = 'ln_secondary_productivity'",
+    )
+    nodes = models.nodes_of(sample_build.manifest or Path())
+    query = nodes["model.ai_manufacturing.data_dictionary"]["compiled_code"]
+    with duckdb.connect(str(path), read_only=True) as connection:
+        found = connection.execute(restricted.format(f"({query})")).fetchall()
+    assert {row[1:] for row in found} == {("vendor", "None.")}
+    columns = {name for name, *_ in found}
+    # a series, a log of two, a ratio, a measure by another name, and its log
+    assert columns >= {
+        "gdp_100m_cny",
+        "ln_secondary_productivity",
+        "secondary_share_of_gdp",
+        "integration_index",
+        "ln1p_ai_firms_scaled",
+    }
+    assert not columns & {"city_id", "year", "name_zh", "ln_gdp", "doubtful_series"}

@@ -2,6 +2,7 @@
 as text.
 """
 
+import io
 import math
 import re
 import subprocess
@@ -18,9 +19,10 @@ import pytest
 from click.testing import CliRunner
 
 from ai_manufacturing.cli import main
-from ai_manufacturing.tables import cells, exports, formats
+from ai_manufacturing.tables import cells, exports, formats, stata_notes
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import Build
+from tests.python.release_store import changed
 from tests.python.terminal import on_terminal
 from tests.python.test_refresh import mounted
 
@@ -112,6 +114,92 @@ def test_stata_has_the_cities_as_labelled_numbers(folder: Path) -> None:
         == "resident_population_interpolated_10k"
     )
     assert dictionary.loc["gdp_100m_cny", "description_zh"] == "地区生产总值，亿元，当年价"
+
+
+RESTRICTED = "Not to be passed on: values of vendor (For subscribers)."
+RESTRICTION = (
+    "2 columns of the panel have values that may not be passed on, of vendor (For subscribers)."
+    " restricted_providers in data_dictionary says it by column."
+)
+
+
+@pytest.fixture(scope="module")
+def restricted(few: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a warehouse in which a vendor restricts GDP and its log."""
+    columns = "table_name = 'fct_city_year_panel' and column_name in ('gdp_100m_cny', 'ln_gdp')"
+    return changed(
+        few.warehouse,
+        tmp_path_factory.mktemp("restricted") / "restricted.duckdb",
+        "update marts.fct_deliveries set provenance_class = 'commercial_vendor',"
+        " licence = 'For subscribers', may_be_passed_on = false",
+        "update marts.data_dictionary set restricted_providers = 'vendor',"
+        f" restricted_licences = 'For subscribers' where {columns}",
+    )
+
+
+def test_each_format_says_by_column_what_may_not_be_passed_on(
+    restricted: Path, tmp_path: Path
+) -> None:
+    exports.export(restricted, tmp_path, "parquet", "xlsx", "dta", "csv")
+    schema = pq.read_schema(tmp_path / "panel.parquet")
+    assert schema.metadata[b"restriction"].decode() == RESTRICTION
+    told = {field.name for field in schema if b"restriction" in (field.metadata or {})}
+    assert told == {"gdp_100m_cny", "ln_gdp"}
+    assert schema.field("ln_gdp").metadata[b"restriction"].decode() == RESTRICTED
+    assert b"restriction" not in pq.read_schema(tmp_path / "estimates.parquet").metadata
+
+    about = openpyxl.load_workbook(tmp_path / "ai_manufacturing.xlsx")["about"]
+    lines = [cell.value for cell in about["A"]]
+    assert RESTRICTION in lines
+    assert f"panel, gdp_100m_cny: {RESTRICTED}" in lines
+
+    notes = (tmp_path / "panel.dta").read_bytes()
+    assert RESTRICTION.encode() in notes
+    assert notes.count(RESTRICTED.encode()) == 2
+    assert RESTRICTION.encode() not in (tmp_path / "estimates.dta").read_bytes()
+
+    dictionary = pd.read_csv(tmp_path / "data_dictionary.csv")
+    listed = dictionary[dictionary["restricted_providers"].notna()]
+    assert [*listed["column_name"]] == ["gdp_100m_cny", "ln_gdp"]
+    assert {*listed["restricted_licences"]} == {"For subscribers"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["panel", "--format", "csv"], ["export", "--format", "parquet", "--out", "out"]]
+)
+def test_the_terminal_says_it_beside_the_file(
+    arguments: list[str],
+    restricted: Path,
+    few: Build,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, expected in ((restricted, True), (few.warehouse, False)):
+        result = CliRunner().invoke(main, [*arguments, "--database", str(path)])
+        assert result.exit_code == 0
+        assert (RESTRICTION in result.stderr.splitlines()) == expected
+        assert RESTRICTION not in result.stdout
+
+
+def test_stata_reads_a_file_with_notes_as_one_without() -> None:
+    frame = pd.DataFrame({"gdp": [1.5, None], "name": ["深圳", ""]})
+    content = io.BytesIO()
+    frame.to_stata(content, write_index=False, version=118, byteorder="little")
+    noted = stata_notes.add(
+        content.getvalue(), {stata_notes.WHOLE: ["One.", "二。"], "gdp": ["Three."]}
+    )
+    pd.testing.assert_frame_equal(pd.read_stata(io.BytesIO(noted)), frame)
+    found = re.findall(rb"<ch>(.{4})(.{129})(.{129})(.*?)\0</ch>", noted, re.DOTALL)
+    assert [tuple(part.rstrip(b"\0").decode() for part in one[1:]) for one in found] == [
+        ("_dta", "note0", "2"),
+        ("_dta", "note1", "One."),
+        ("_dta", "note2", "二。"),
+        ("gdp", "note0", "1"),
+        ("gdp", "note1", "Three."),
+    ]
+    lengths = [int.from_bytes(one[0], "little") for one in found]
+    assert lengths == [2 * 129 + len(one[3]) + 1 for one in found]
 
 
 def test_excel_reads_values_texts_and_the_mark(folder: Path, few: Build) -> None:

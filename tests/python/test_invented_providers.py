@@ -28,10 +28,9 @@ from tests.python.invented_downloads import (
 
 with (PROJECT / "tests/fixtures/read_values.csv").open(encoding="utf-8", newline="") as file:
     READ = [*csv.DictReader(file)]
-"""Names that the repositories of docs/how_to/fetch_what_is_missing.md show; no value is real.
+"""Headings that the repositories of docs/how_to/fetch_what_is_missing.md show; values are invented.
 
-Values of Shanghai in the yearbook are what the ratio that was read implies; those of Shenzhen are
-invented, for units.
+Inventions granted in Shanghai keep the ratio of the two files; values of Shenzhen are for units.
 """
 
 
@@ -213,17 +212,17 @@ def test_what_can_be_fetched_has_the_units_of_its_series(invented: Build) -> Non
         " year = ?"
     )
     for series, city_id, year, value in (
-        ("gdp_100m_cny@duhe1123", "110000", 2010, 14113.58),
-        ("manufacturing_employment_10k", "110000", 2010, 101.0),
+        ("gdp_100m_cny@duhe1123", "110000", 2010, 1234.5),
+        ("manufacturing_employment_10k", "110000", 2010, 50.0),
         ("science_spending_100m_cny", "440300", 2010, 2.0),
         ("fdi_1m_usd", "440300", 2010, 3.0),
         ("loans_100m_cny", "440300", 2010, 4.0),
         ("above_scale_firm_count", "440300", 2010, 5.0),
         ("research_employment_10k", "440300", 2010, 6.0),
-        ("rd_person_count", "110000", 2017, 397281.0),
-        ("all_invention_grant_count@duhe1123", "110000", 2017, 46091.0),
-        ("all_patent_application_count", "310000", 2015, 91684.0),
-        ("all_invention_grant_count", "310000", 2015, 16680.0),
+        ("rd_person_count", "110000", 2017, 107000.0),
+        ("all_invention_grant_count@duhe1123", "110000", 2017, 10000.0),
+        ("all_patent_application_count", "310000", 2015, 25000.0),
+        ("all_invention_grant_count", "310000", 2015, 3000.0),
         ("gdp_100m_cny@lily_han_ui", "440300", 2015, 17000.5),
         ("science_spending_100m_cny@lily_han_ui", "440300", 2015, 3.0),
         ("education_spending_100m_cny", "440300", 2015, 20.0),

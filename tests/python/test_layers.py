@@ -21,6 +21,7 @@ ROOMS = [
     "estimation",
     "robustness",
     "releases",
+    "citation",
     "text",
     "terms",
     "sources",

@@ -16,8 +16,10 @@ from typing import cast
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 
 from ai_manufacturing import replication
+from ai_manufacturing.cli import main
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
@@ -145,9 +147,6 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
     not_kept.pop("The code is that of a commit.", None)
     assert not_kept == {
         "The README has processor, memory, system and run time.": "README.md has no run time",
-        "The paper's citation has volume, pages and DOI.": (
-            "CITATION.cff: the paper has no volume, no start, no end, no doi"
-        ),
     }
     figure = (package_folder / "output/figure_1.svg").read_text(encoding="utf-8")
     points, printed = few.rows(
@@ -303,6 +302,10 @@ RULES = [
     ("_paper", CITATION, PRINTED | {"doi: 10.1/x": "doi:"}, "CITATION.cff: the paper has no doi"),
     ("_paper", CITATION, None, "the paper has no volume, no start, no end, no doi"),
     ("_paper", CITATION, {"references:": "references: ["}, "the paper has no volume, no start"),
+    # online first: address and date
+    ("_paper", CITATION, {}, ""),
+    ("_paper", CITATION, {"date-published:": "date-accepted:"}, "url and date-published are"),
+    ("_paper", CITATION, {"    url:": "    link:"}, "url and date-published are enough"),
     ("_cited", RAW_FILES, REPUBLISHED, f"{NO_ADDRESS}(none)"),
     ("_cited", RAW_FILES, SOURCED, ""),
     ("_cited", RAW_FILES, SOURCED | {"2026-11-28": "spring"}, ": no date of access"),
@@ -450,7 +453,7 @@ def checked(archive: Path, may_run: bool = True) -> tuple[list[str], list[str]]:
         asked.append(what)
         return may_run
 
-    return replication.check(archive, print, asks, archive.parent), asked
+    return replication.check(archive, print, asks, archive.parent).faults, asked
 
 
 def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused(
@@ -500,6 +503,42 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
         rf"{contents.PANEL}: its SHA-256 is [0-9a-f]{{64}}, and SHA256SUMS says ", fault
     )
     assert (asked, ran.exists()) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("broken", "different", "code"),
+    [
+        ([], [], 0),
+        (["signature"], [], 9),
+        (["signature"], ["data/panel.csv, row 2"], 1),
+        (["signature", "licence"], [], 1),
+        ([], ["data/panel.csv, row 2"], 1),
+    ],
+)
+def test_a_missing_signature_has_another_exit_code_than_a_difference(
+    broken: list[str],
+    different: list[str],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [
+        rules.Checked(rule, ["it is missing"])
+        for rule in rules.RULES
+        if ("signature" in broken and rule.is_signature)
+        or ("licence" in broken and rule.faults is rules._licence)
+    ]
+    monkeypatch.setattr(rules, "check", lambda folder: found)
+    monkeypatch.setattr(rerun, "run", lambda folder, new: rerun.Run("", "a test"))
+    monkeypatch.setattr(rerun, "differences", lambda folder: different)
+    archive = foreign(tmp_path, "true")
+    command = ["replication-package", "--check", str(archive), "--yes"]
+    ended = CliRunner().invoke(main, command)
+    assert ended.exit_code == code, ended.output
+    lines = ended.stdout.splitlines()[2:]
+    all_agree = "The run gives every number of the package, which breaks these rules:"
+    assert (all_agree in lines) == bool(broken and not different)
+    assert [line in lines for line in different] == [True] * len(different)
 
 
 def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no_variable(
@@ -573,10 +612,13 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
     assert lines[1].startswith("The run took ")
     assert lines[2] == "The run gives every number of the package, which breaks these rules:"
     # nobody signed it, and a clone in which somebody works is no commit
-    assert {line.partition(". ")[0] for line in lines[3:]} - {"The code is that of a commit"} == {
+    broken = {line.partition(". ")[0] for line in lines[3:]}
+    signature, commit = (
         "A person has signed both statements about rights",
-        "The paper's citation has volume, pages and DOI",
-    }
+        "The code is that of a commit",
+    )
+    assert broken - {commit} == {signature}
+    assert ended.returncode == (1 if commit in broken else 9)
 
 
 @pytest.mark.soak

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ai_manufacturing import terms
@@ -263,7 +264,7 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_s
         page = Page((given_away / f"{name}.html").read_text("utf-8"))
         said = page.text("//aside[@class='note withheld']")
         origin = "none stated by the republisher; from eileenCHEN-9/PhD_2022_2025 (GitHub)."
-        assert f"csmar, licence: {origin}" in said, name
+        assert f"(csmar), licence: {origin}" in said, name
     # Parquet, CSV and Stata
     assert (
         len(page.all("#download/following-sibling::div[1]//td[starts-with(., 'withheld, see')]"))
@@ -304,3 +305,20 @@ def test_a_citation_of_a_set_of_any_name_is_bibtex(sample_release: Path) -> None
     text = downloads.bibliography(manifest)
     assert text.startswith("@misc{ai_manufacturing_50______all___1_000001,\n")
     assert r"extract set 50 \% \& \{all\}\_\#1." in text
+
+
+def test_landing_says_which_file_may_be_passed_on() -> None:
+    rows = [
+        # provenance_class, republished_by, licence
+        ("official", None, "none stated", True),
+        ("generated", None, None, True),
+        ("commercial_vendor", None, "cc by 4.0", True),
+        ("commercial_vendor", None, "For subscribers", False),
+        ("official_site", "somebody", "CC BY 4.0", False),
+        ("republished", None, "CC0", False),
+        (None, None, None, False),
+    ]
+    names = ("provenance_class", "republished_by", "licence", "may_be_passed_on")
+    delivered = pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+    unjudged = delivered.set_column(3, names[3], pa.nulls(len(rows), pa.bool_()))
+    assert terms.with_permission(unjudged).equals(delivered)

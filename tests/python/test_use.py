@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import duckdb
@@ -15,9 +16,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from ai_manufacturing import site
+from ai_manufacturing import citation, site, terms
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import contents
+from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.site import downloads
 from ai_manufacturing.system import integrity
 from tests.python.conftest import Build, made_once
@@ -124,10 +127,16 @@ def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_n
         assert [field["name"] for field in fields] == pq.read_schema(path).names
         assert json.loads((folder / f"{one['name']}.json").read_text(encoding="utf-8")) == one
         assert all(field.get("description") for field in fields), one["name"]
-    (licence,) = package["licenses"]
-    terms = (folder / licence["path"]).read_text(encoding="utf-8")
+    licence, own = package["licenses"]
+    assert own["path"] == terms.ESTIMATES_LICENCE.address
+    computed = {one["name"] for one in resources if one.get("licenses") == [own]}
+    assert "rpt_coefficients" in computed
+    # of single cities
+    assert not computed & {"fct_city_year_panel", "estimation_samples"}
+    listed = (folder / licence["path"]).read_text(encoding="utf-8")
+    assert terms.ESTIMATES_LICENCE.sentence in listed
     providers = "select distinct provider from marts.fct_deliveries where provider is not null"
-    assert [name for (name,) in build.rows(providers) if f"| {name} |" not in terms] == []
+    assert [name for (name,) in build.rows(providers) if f"| {name} |" not in listed] == []
     expected = build.frame("from marts.fct_city_year_panel order by city_id, year")
     panel = pd.read_parquet(folder / "fct_city_year_panel.parquet")
     panel = panel.sort_values(["city_id", "year"], ignore_index=True)
@@ -196,3 +205,45 @@ def test_the_feed_of_releases_is_atom(built: tuple[Path, Build]) -> None:
     assert f"Table 1 column 1: {estimate:.3f} (" in entry.findtext(
         "a:summary", namespaces=ATOM, default=""
     )
+
+
+def test_the_address_of_the_site_is_a_setting(
+    sample_release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = read_manifest(sample_release)
+    monkeypatch.delenv("SITE_URL", raising=False)
+    release, _, paper = downloads.bibliography(manifest).partition("@article")
+    assert "  author = {{The maintainers of ai-manufacturing}}," in release
+    assert "url =" not in release
+    assert "  note = {Published online first, 2025-04-02}," in paper
+    monkeypatch.setenv("SITE_URL", "https://example.org/ai/")
+    release, _, _ = downloads.bibliography(manifest).partition("@article")
+    assert "\n  url = {https://example.org/ai/},\n" in release
+    for wrong in ("javascript:alert(1)", "example.org", "https://x/{y}"):
+        monkeypatch.setenv("SITE_URL", wrong)
+        with pytest.raises(BadConfigurationError, match=r"SITE_URL is '.*', and no address"):
+            downloads.bibliography(manifest)
+
+
+def test_an_author_is_a_person_or_an_institution() -> None:
+    authors = [{"family-names": "Zhu", "given-names": "Lan"}, {"name": "An Institute"}]
+    assert citation.names(authors) == [("Zhu", "Lan"), ("An Institute",)]
+
+
+@pytest.mark.parametrize(
+    ("paper", "missing"),
+    [
+        ({"url": "https://x.org/1", "date-published": "2025-04-02"}, []),
+        ({"url": "https://x.org/1"}, ["volume", "start", "end", "doi"]),
+        ({"volume": 1, "start": 2, "end": 3, "doi": "10.1/x"}, []),
+        # in print, its pages count
+        (
+            {"url": "https://x.org/1", "date-published": "2025-04-02", "volume": 1},
+            ["start", "end", "doi"],
+        ),
+    ],
+)
+def test_a_paper_published_online_first_is_cited_by_address_and_date(
+    paper: dict[str, Any], missing: list[str]
+) -> None:
+    assert citation.missing(paper) == missing

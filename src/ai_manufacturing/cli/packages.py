@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from ai_manufacturing.cli.console import (
+    ANY_COMMAND,
     FILE,
     FOLDER,
     Failed,
@@ -120,6 +121,7 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
         "replication-package",
         "replication-package --check build/replication_sample_000001.zip --yes",
     ],
+    ends_with=(*ANY_COMMAND, ExitCode.UNSIGNED),
 )
 @database_option("A release")
 @click.option(
@@ -177,13 +179,16 @@ def replication_package(
 
     with failing(replication.ReplicationError, RefreshError, as_=UsageError):
         if archive is not None:
-            faults = replication.check(
+            found = replication.check(
                 archive, click.echo, lambda what: _may_run(what, yes), extracts, new_environment
             )
             click.echo(
-                "\n".join(faults) or f"{archive}: the run gives every number of the package."
+                "\n".join([*found.faults, *found.unsigned])
+                or f"{archive}: the run gives every number of the package."
             )
-            raise SystemExit(ExitCode.FAILED if faults else ExitCode.DONE)
+            if found.faults:
+                raise SystemExit(ExitCode.FAILED)
+            raise SystemExit(ExitCode.UNSIGNED if found.unsigned else ExitCode.DONE)
         release = read(path, databases.RELEASE)
         written = replication.write(
             release.path,

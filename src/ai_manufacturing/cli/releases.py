@@ -23,7 +23,10 @@ from ai_manufacturing.cli.status import release_record
 from ai_manufacturing.system.exit_codes import ExitCode
 
 
-@command(examples=["refresh", "refresh --years 2018:2020"], ends_with=ExitCode)
+@command(
+    examples=["refresh", "refresh --years 2018:2020"],
+    ends_with=[code for code in ExitCode if code != ExitCode.UNSIGNED],
+)
 @click.option(
     "--years",
     callback=parse_years,

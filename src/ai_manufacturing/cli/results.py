@@ -53,13 +53,19 @@ def trace(specification: str, city: str | None, year: int | None, path: Path | N
 @click.option("--out", type=FOLDER, default=Path("build/exports"), show_default=True)
 @database_option("A release or a built warehouse")
 def export(file_format: str, out: Path, path: Path | None) -> None:
-    """Write panel, estimates and specification curve, or the paper's tables, in a format."""
-    from ai_manufacturing.tables import exports
+    """Write panel, estimates and specification curve, or the paper's tables, in a format.
+
+    Says which columns may not be passed on.
+    """
+    from ai_manufacturing.tables import exports, formats
 
     database = read(path)
     with failing(exports.ExportError, OSError):
         written = exports.export(database.path, out, file_format)
+        restriction = exports.restriction(database.path)
     click.echo("\n".join(map(str, written)))
+    if restriction and file_format in (*formats.named("rows"), *formats.named("book")):
+        click.echo(restriction, err=True)
 
 
 @command(
@@ -78,7 +84,10 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
 @click.option("--out", type=FILE, help="File to write. Default: standard output.")
 @database_option("A release or a built warehouse")
 def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
-    """Write the panel, one row per city and year: the file that `export` names panel."""
+    """Write the panel, one row per city and year: the file that `export` names panel.
+
+    Says which columns may not be passed on.
+    """
     from ai_manufacturing.system import disk
     from ai_manufacturing.tables import exports, formats
 
@@ -96,6 +105,9 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     database = read(path, err=True)
     with failing(exports.ExportError):
         content = exports.panel(database.path, file_format)
+        restriction = exports.restriction(database.path)
+    if restriction:
+        click.echo(restriction, err=True)
     if out is None:
         stdout.write(content)
         stdout.flush()

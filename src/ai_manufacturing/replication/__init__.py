@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers
@@ -20,7 +21,7 @@ from ai_manufacturing.replication import contents, rerun, rights, ro_crate, rule
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import integrity
 
-__all__ = ["ReplicationError", "check", "write"]
+__all__ = ["Found", "ReplicationError", "check", "write"]
 
 Say = Callable[[str], None]
 LOG, MACHINE = "logs/run.log", "logs/machine.txt"
@@ -33,6 +34,21 @@ NEEDED = (
     contents.RAW_FILES,
     contents.LOCK,
 )
+
+
+class Found(NamedTuple):
+    """What a check found, one line each.
+
+    Attributes
+    ----------
+    faults : list of str
+        Damaged files, broken rules, and numbers that the run gives otherwise.
+    unsigned : list of str
+        What of the signature is missing.
+    """
+
+    faults: list[str]
+    unsigned: list[str]
 
 
 def write(
@@ -126,7 +142,7 @@ def check(
     may_run: Callable[[str], bool],
     extracts: Path | None = None,
     new_environment: bool = False,
-) -> list[str]:
+) -> Found:
     """Unpack a package in an empty folder, run it, and compare every number.
 
     Parameters
@@ -146,9 +162,8 @@ def check(
 
     Returns
     -------
-    list of str
-        What is wrong, one line each; none if the package keeps every rule and gives its own
-        numbers.
+    Found
+        What is wrong; nothing if the package is signed, keeps every rule and gives its own numbers.
 
     Raises
     ------
@@ -160,12 +175,14 @@ def check(
         folder = Path(private).resolve() / "package"
         folder.mkdir()
         _unpack(archive, folder)
-        if found := _damaged(folder):
-            return found
+        if damaged := _damaged(folder):
+            return Found(damaged, [])
         contents.require_package(folder)
-        broken = [
-            f"{rule.name} {fault}" for rule, faults in rules.check(folder) for fault in faults
-        ]
+        broken: list[str] = []
+        unsigned: list[str] = []
+        for rule, faults in rules.check(folder):
+            lines = unsigned if rule.is_signature else broken
+            lines += [f"{rule.name} {fault}" for fault in faults]
         _complete(folder, extracts)
         what = (
             f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {integrity.sha256(archive)}), and"
@@ -183,9 +200,9 @@ def check(
             f" {done.environment}."
         )
         different = rerun.differences(folder)
-        if broken and not different:
+        if (broken or unsigned) and not different:
             say("The run gives every number of the package, which breaks these rules:")
-        return broken + different
+        return Found(broken + different, unsigned)
 
 
 def _damaged(folder: Path) -> list[str]:

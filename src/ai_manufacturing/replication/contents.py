@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-import yaml
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import settings, study, terms
+from ai_manufacturing import citation, settings, study, terms
 from ai_manufacturing.landing import declared_revisions, landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import databases, fingerprint
@@ -225,7 +224,8 @@ def strip(package: Package) -> None:
 def write_readme(package: Package, run_time: str, signature: rights.Signature | None) -> None:
     """Write README.md in the template that data editors of social-science journals share."""
     folder, files = package.folder, package.raw_files
-    cited = yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))
+    cited = citation.read(folder)
+    paper = cited["references"][0]
     sources: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for file in files:
         if file["provider"]:
@@ -236,8 +236,9 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
     text = _filled(
         "README.template.md",
         title=cited["title"],
-        paper=dict.fromkeys(("volume", "issue", "start", "end", "doi", "url"), "")
-        | cited["references"][0],
+        paper=dict.fromkeys(("volume", "issue", "start", "end", "doi", "url"), "") | paper,
+        missing=citation.missing(paper),
+        own_licence=terms.ESTIMATES_LICENCE.sentence,
         manifest=package.manifest,
         is_synthetic=package.manifest.extract_set_kind == SYNTHETIC,
         run_time=run_time,

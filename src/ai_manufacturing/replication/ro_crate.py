@@ -8,15 +8,14 @@ import mimetypes
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ai_manufacturing import terms
+from ai_manufacturing import citation, terms
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.replication import contents, rules
 from ai_manufacturing.system import integrity
 
 NAME = contents.CRATE
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
+COMPUTED = ("output/", "data/estimates.csv", "data/specification_curve.csv")
 IDENTIFIERS = {"url": "url", "identifier": "doi"}  # of the paper, where its citation has them
 TYPES = {
     ".md": "text/markdown",
@@ -28,7 +27,8 @@ TYPES = {
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Write ro-crate-metadata.json: the package as a whole, and each file outside the code."""
-    cited = yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))
+    cited = citation.read(folder)
+    makers = [_maker(number, name) for number, name in enumerate(citation.names(cited["authors"]))]
     paper = cited["references"][0]
     raw = {f"{contents.RAW}/{row['path']}": row for row in contents.read_raw_files(folder)}
     names = [
@@ -45,7 +45,8 @@ def write(folder: Path, manifest: Manifest) -> None:
         "datePublished": manifest.published_at,
         "version": manifest.release_id,
         "license": {"@id": terms.DATA_LICENCE},
-        "author": [{"@id": "#makers"}],
+        "author": [{"@id": maker["@id"]} for maker in makers],
+        **({"url": cited["url"]} if cited["url"] else {}),
         "isBasedOn": {"@id": "#paper"},
         "mainEntity": {"@id": "run.sh"},
         "hasPart": [{"@id": name} for name in [*names, f"{contents.CODE}/"]],
@@ -58,7 +59,12 @@ def write(folder: Path, manifest: Manifest) -> None:
             "about": {"@id": "./"},
         },
         root,
-        {"@id": "#makers", "@type": "Organization", "name": cited["authors"][0]["name"]},
+        *makers,
+        {
+            "@id": terms.ESTIMATES_LICENCE.address,
+            "@type": "CreativeWork",
+            "name": terms.ESTIMATES_LICENCE.title,
+        },
         {
             "@id": "#paper",
             "@type": "ScholarlyArticle",
@@ -66,9 +72,7 @@ def write(folder: Path, manifest: Manifest) -> None:
             "datePublished": str(paper.get("date-published", paper["year"])),
             **{name: paper[key] for name, key in IDENTIFIERS.items() if key in paper},
             "isPartOf": paper["journal"],
-            "author": [
-                f"{author['family-names']} {author['given-names']}" for author in paper["authors"]
-            ],
+            "author": [" ".join(name) for name in citation.names(paper["authors"])],
         },
         {
             "@id": f"{contents.CODE}/",
@@ -80,6 +84,12 @@ def write(folder: Path, manifest: Manifest) -> None:
     ]
     content = {"@context": f"{SPECIFICATION}/context", "@graph": graph}
     (folder / NAME).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _maker(number: int, name: tuple[str, ...]) -> dict[str, Any]:
+    """Return the node of an author: a person has two names, an institution one."""
+    kind = "Organization" if len(name) == 1 else "Person"
+    return {"@id": f"#maker_{number + 1}", "@type": kind, "name": " ".join(reversed(name))}
 
 
 def _file(folder: Path, name: str, raw: dict[str, str] | None) -> dict[str, Any]:
@@ -104,4 +114,6 @@ def _file(folder: Path, name: str, raw: dict[str, str] | None) -> dict[str, Any]
             node["url"] = raw["address"]
     elif name == "run.sh":
         node["license"] = {"@id": "LICENSE"}
+    elif name.startswith(COMPUTED):
+        node["license"] = {"@id": terms.ESTIMATES_LICENCE.address}
     return node

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import duckdb
 import yaml
 
-from ai_manufacturing import terms
+from ai_manufacturing import citation, terms
 from ai_manufacturing.replication import contents, programs, rerun, rights, rows
 from ai_manufacturing.system import integrity
 
@@ -54,11 +54,15 @@ FACTS = ("processor", "memory", "system", "run time")
 
 
 class Rule(NamedTuple):
-    """A rule, who publishes it, and the function that yields what breaks it."""
+    """A rule, who publishes it, and the function that yields what breaks it.
+
+    `is_signature` marks what no program can mend: a person signs.
+    """
 
     name: str
     published_by: str
     faults: Callable[[Path], Iterator[str]]
+    is_signature: bool = False
 
 
 class Checked(NamedTuple):
@@ -189,8 +193,11 @@ def _paper(folder: Path) -> Iterator[str]:
         )
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
         paper = {}
-    if missing := [name for name in ("volume", "start", "end", "doi") if not paper.get(name)]:
-        yield f"CITATION.cff: the paper has no {', no '.join(missing)}"
+    if missing := citation.missing(paper):
+        yield (
+            f"CITATION.cff: the paper has no {', no '.join(missing)}; of one that is published"
+            f" online first, {' and '.join(citation.ONLINE)} are enough"
+        )
 
 
 def _programs(folder: Path) -> Iterator[str]:
@@ -307,7 +314,10 @@ RULES = (
     Rule("There is a licence, and a citation.", "AEA Data Editor", _licence),
     Rule("The data have a licence of their own.", "AEA Data Editor", _data_licence),
     Rule(
-        "A person has signed both statements about rights.", "social-science data editors", _signed
+        "A person has signed both statements about rights.",
+        "social-science data editors",
+        _signed,
+        is_signature=True,
     ),
     Rule("The README lists what the package holds, and nothing else.", "AEA Data Editor", _listed),
     Rule(
@@ -326,7 +336,11 @@ RULES = (
         "AEA, China Economic Review",
         _cited,
     ),
-    Rule("The paper's citation has volume, pages and DOI.", "AEA Data Editor", _paper),
+    Rule(
+        "The paper's citation has volume, pages and DOI, or online first its address and date.",
+        "AEA Data Editor",
+        _paper,
+    ),
     Rule(
         "No restricted file, and no table with its values, is in the package.",
         "AEA Data Editor",

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 
-from ai_manufacturing import settings, terms
+from ai_manufacturing import citation, settings, terms
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.site.release import Release
@@ -33,6 +32,12 @@ QUICK_STARTS = {
     "Python": "headline.py",
     "Python, pyfixest": "headline_pyfixest.py",
     "DuckDB": "headline.sql",
+}
+COMPUTED = ("estimates", "reports")  # schemas
+OWN_LICENCE = {
+    "name": terms.ESTIMATES_LICENCE.name,
+    "path": terms.ESTIMATES_LICENCE.address,
+    "title": terms.ESTIMATES_LICENCE.title,
 }
 # Types of Data Package (Table Schema) by those of DuckDB.
 TYPES = {
@@ -118,11 +123,11 @@ def write(release_path: Path, release: Release) -> list[Download]:
 
 def bibliography(manifest: Manifest) -> str:
     """Return BibTeX of this release and of the paper, from CITATION.cff."""
-    cited = yaml.safe_load((settings.project_root() / "CITATION.cff").read_text(encoding="utf-8"))
+    cited = citation.read(settings.project_root())
     key = re.sub(
         "[^A-Za-z0-9_-]", "_", f"ai_manufacturing_{manifest.extract_set}_{manifest.release_id}"
     )
-    return _filled(BIBLIOGRAPHY, key=key, manifest=manifest, cited=cited)
+    return _filled(BIBLIOGRAPHY, key=key, manifest=manifest, cited=cited, names=citation.names)
 
 
 def quick_starts(release: Release) -> dict[str, str]:
@@ -215,16 +220,32 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
                 "description_zh": chinese,
                 **common,
                 **({"withheld": [row["provider"] for row in providers]} if providers else {}),
+                **({"licenses": [OWN_LICENCE]} if _is_computed(table, columns[name]) else {}),
                 "schema": {"fields": [_field(column) for column in columns[name]]},
             }
             resources.append(resource)
             _write_json(path.with_suffix(".json"), resource)
-    licences = [
-        {"path": terms.DATA_LICENCE, "title": "The terms of each provider; the code's are others"}
-    ]
-    named = {"name": "ai-manufacturing", "version": manifest.release_id, "licenses": licences}
-    package = {**named, **common, "resources": resources}
+    package = {
+        "name": "ai-manufacturing",
+        "version": manifest.release_id,
+        "licenses": [
+            {
+                "path": terms.DATA_LICENCE,
+                "title": "The terms of each provider; the code's are others",
+            },
+            OWN_LICENCE,
+        ],
+        **({"homepage": address} if (address := citation.site_url()) else {}),
+        **common,
+        "resources": resources,
+    }
     _write_json(data / METADATA, package)
+
+
+def _is_computed(table: dict[str, Any], columns: list[dict[str, Any]]) -> bool:
+    """Whether a table has estimates alone, and no figure of a single city."""
+    names = {column["name"] for column in columns}
+    return table["schema_name"] in COMPUTED and names.isdisjoint(terms.OF_ONE_UNIT)
 
 
 def _field(column: dict[str, Any]) -> dict[str, Any]:

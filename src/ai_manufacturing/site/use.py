@@ -74,6 +74,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         ),
         "withheld": release.withheld_from(terms.WIDE, *release.withheld),
         "address_lines": ADDRESS_LINES,
+        "own_licence": terms.ESTIMATES_LICENCE,
         "bibliography": downloads.bibliography(release.manifest),
         "quick_starts": downloads.quick_starts(release),
         "programs": downloads.QUICK_STARTS,

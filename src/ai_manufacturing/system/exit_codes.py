@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
         (
             "the disk refuses, or a release, a log or another file is damaged; `status` and"
             " `releases`: there is none; `verify`, `compare` and `replication-package --check`: a"
-            " difference"
+            " difference, or a rule that a package breaks"
         ),
         "make room, or `rollback ID`; docs/backup.md for damage",
     )
@@ -76,4 +76,12 @@ class ExitCode(IntEnum):
         8,
         "a provider is stale; anything else new is published",
         "ask for a delivery, or allow more days",
+    )
+    UNSIGNED = (
+        9,
+        (
+            "`replication-package --check`: every number agrees and every other rule is kept, but"
+            " a person's signature is missing"
+        ),
+        "a person fills in the form of the package's README; write it again with `--signed FORM`",
     )

@@ -115,6 +115,22 @@ def panel(database: Path, file_format: str) -> bytes:
     return content
 
 
+def restriction(database: Path) -> str:
+    """Return which columns of the panel may not be passed on, in one line; nothing if all may.
+
+    Raises
+    ------
+    DatabaseError, ExportError
+        As export does.
+    """
+    databases.read(database)
+    try:
+        with duckdb_client.reading(database) as connection:
+            return _restriction(connection, _restricted(connection))
+    except duckdb.Error as error:
+        raise _incomplete(database, error) from error
+
+
 def export_table(
     database: Path,
     name: str,
@@ -215,6 +231,7 @@ def _read(database: Path) -> Source:
             mark = f"table_mark_{read.origin.kind}"
             dictionary = _dictionary(connection, synthetic)
             tables = _tables(connection, synthetic, dictionary)
+            restricted = _restricted(connection)
             return Source(
                 mark=text.plain(mark, "en", set=read.origin.extract_set),
                 tables=(*tables, Table("data_dictionary", dictionary, {})),
@@ -222,6 +239,12 @@ def _read(database: Path) -> Source:
                 paper_tables=cells.read(connection, text),
                 made_at=made_at,
                 withheld=_withheld(connection),
+                restriction=_restriction(connection, restricted),
+                restrictions={
+                    column["column_name"]: f"{'; '.join(column['providers'])}"
+                    f" ({column['licences']})"
+                    for column in restricted
+                },
             )
     except TableError as error:
         raise ExportError(f"{database}: {error}") from error
@@ -273,7 +296,8 @@ def _dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
         select
             file, column_name, left(column_name, {STATA_NAME_LENGTH}) as stata_name,
             data_type, unit, label_en, label_zh, substitution, description_en, description_zh,
-            source, provenance_class, publisher, republished_by, licence, is_interpolated,
+            source, provenance_class, publisher, republished_by, licence,
+            restricted_providers, restricted_licences, is_interpolated,
             citation_en, citation_zh, source_links, first_year, last_year, missing_share,
             extract_set, {synthetic} as is_synthetic
         from columns
@@ -294,6 +318,46 @@ def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Tabl
             continue
         found.append(Table(name, rows, labels[name]))
     return found
+
+
+def _restricted(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Return the columns of the panel that have restricted values here, with their providers."""
+    blank = [
+        row["column_name"] for row in terms.withheld(connection) if row["table_name"] == terms.WIDE
+    ]
+    return duckdb_client.rows(
+        connection,
+        """
+        select
+            column_name,
+            restricted_licences as licences,
+            string_split(restricted_providers, '; ') as providers
+        from marts.data_dictionary
+        where
+            concat(table_schema, '.', table_name) = ?
+            and restricted_providers is not null
+            and not list_contains(?, column_name)
+        order by column_number
+        """,
+        terms.WIDE,
+        blank,
+    )
+
+
+def _restriction(connection: DuckDBPyConnection, columns: list[dict[str, Any]]) -> str:
+    """Return one line on restricted columns; nothing if there are none."""
+    if not columns:
+        return ""
+    feeding = {provider for column in columns for provider in column["providers"]}
+    whose = "; ".join(
+        f"{row['provider']} ({row['licence']})"
+        for row in terms.restricted(connection)
+        if row["provider"] in feeding
+    )
+    return (
+        f"{len(columns)} columns of the panel have values that may not be passed on, of {whose}."
+        " restricted_providers in data_dictionary says it by column."
+    )
 
 
 def _label(column: dict[str, str]) -> str:

@@ -8,13 +8,14 @@ import io
 import re
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import escape
 
-from ai_manufacturing.tables import FIRST_BELOW_ESTIMATES, PaperTable, Printed
+from ai_manufacturing import terms
+from ai_manufacturing.tables import FIRST_BELOW_ESTIMATES, PaperTable, Printed, stata_notes
 from ai_manufacturing.text import MARK
 
 if TYPE_CHECKING:
@@ -106,8 +107,14 @@ class Source:
     made_at : datetime
         When the release was published, UTC: an export of one release has the same bytes at any
         time.
+    licence : str
+        Under which licence the estimates are, as a sentence.
     withheld : str
         What of it may not be passed on and is not here, as a sentence.
+    restriction : str
+        What of it is here and may not be passed on, as a sentence.
+    restrictions : dict of str to str
+        The providers, with their licences, who restrict a column of the panel.
     """
 
     mark: str
@@ -116,6 +123,17 @@ class Source:
     paper_tables: dict[str, PaperTable]
     made_at: datetime = UNDATED
     withheld: str = ""
+    licence: str = terms.ESTIMATES_LICENCE.sentence
+    restriction: str = ""
+    restrictions: dict[str, str] = field(default_factory=dict)
+
+    def restricted(self, table: Table) -> dict[str, str]:
+        """Return what is said of each column of a table that may not be passed on."""
+        return {
+            name: f"Not to be passed on: values of {providers}."
+            for name, providers in self.restrictions.items()
+            if name in table.rows.column_names
+        }
 
 
 # ---------------------------------------------------------------- a printed table
@@ -400,12 +418,19 @@ def parquet(table: Table, source: Source) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    fields = [
-        field.with_metadata({"label": label}) if (label := table.labels.get(field.name)) else field
-        for field in table.rows.schema
-    ]
+    restricted = source.restricted(table)
+    fields = []
+    for column in table.rows.schema:
+        known = {
+            "label": table.labels.get(column.name),
+            "restriction": restricted.get(column.name),
+        }
+        fields.append(column.with_metadata({key: text for key, text in known.items() if text}))
+    described = {"description": source.mark, "licence": source.licence}
+    if restricted:
+        described["restriction"] = source.restriction
     content = io.BytesIO()
-    schema = pa.schema(fields, metadata={"description": source.mark})
+    schema = pa.schema(fields, metadata=described)
     pq.write_table(table.rows.cast(schema), content)
     return content.getvalue()
 
@@ -453,6 +478,7 @@ def stata(table: Table, source: Source) -> bytes:
         content,
         write_index=False,
         version=118,
+        byteorder="little",
         time_stamp=source.made_at,
         data_label=source.mark[:STATA_LABEL_LENGTH],
         variable_labels={
@@ -462,7 +488,11 @@ def stata(table: Table, source: Source) -> bytes:
         },
         value_labels={short[name]: labels for name, labels in value_labels.items()},
     )
-    return content.getvalue()
+    notes = {stata_notes.WHOLE: [source.mark, source.licence]}
+    if restricted := source.restricted(table):
+        notes[stata_notes.WHOLE].append(source.restriction)
+        notes |= {short[name]: [text] for name, text in restricted.items()}
+    return stata_notes.add(content.getvalue(), notes)
 
 
 def workbook(source: Source) -> bytes:
@@ -475,7 +505,14 @@ def workbook(source: Source) -> bytes:
         about = book.add_worksheet("about")
         about.set_column(0, 0, STATA_LABEL_LENGTH)
         where = f"What the columns are, and what substitutes ({MARK}): sheet data_dictionary."
-        about.write_column(0, 0, [source.mark, where, source.withheld])
+        said = [source.mark, source.licence, where, source.withheld, source.restriction]
+        about.write_column(0, 0, [text for text in said if text])
+        by_column = [
+            f"{table.name}, {name}: {text}"
+            for table in source.tables
+            for name, text in source.restricted(table).items()
+        ]
+        about.write_column(len(said) + 1, 0, by_column)
         for table in source.tables:
             sheet = book.add_worksheet(table.name)
             sheet.freeze_panes(1, 0)
@@ -525,7 +562,7 @@ FORMATS = {
 
 
 def named(kind: str) -> list[str]:
-    """Return the formats that write printed tables (`printed`), or rows (`rows`)."""
+    """Return the formats that write printed tables (`printed`), rows (`rows`), or all (`book`)."""
     return [name for name, known in FORMATS.items() if getattr(known, kind)]
 
 
