@@ -1196,6 +1196,8 @@ def test_a_second_refresh_leaves_at_once_and_status_says_to_all_that_the_first_i
         assert message.startswith(f'Another refresh is at work: {{"pid": {os.getpid()}, ')
         status = json.loads(command(store, small_build, "status", "--json").stdout)
         assert status["running"] == running
+        last = status["last_attempt"]
+        assert (last["pid"], last["ended_at"]) == (os.getpid(), None), "the first is the last"
         for path in (store.lock, store.folder / refresh_log.FILE):
             assert path.stat().st_mode & 0o777 == 0o644
     lines = reversed([*refresh_log.newest_first(store.folder)])

@@ -32,7 +32,7 @@ NOT_LOCKED = ["enable_progress_bar"]
 READ = "file"  # the name that `reading` attaches a file by
 LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # which DuckDB opens beside a file
 TIME_LIMIT = 10  # seconds, unless WAREHOUSE_TIME_LIMIT is set
-LARGEST_TABLE = 500_000_000  # cells; the largest table of the public set has 20 million
+LARGEST_TABLE = 200_000_000  # cells; the largest table of the public set has 20 million
 LONGEST_TEXT = 16 * 2**20  # characters; the longest of the public set has 100,000
 
 
@@ -271,9 +271,10 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         {"longest": LONGEST_TEXT, "largest": LARGEST_TABLE},
     ).fetchall()
     for name, column, length, number in found:
-        what = f"a text of {length:,} characters, above the limit of {LONGEST_TEXT:,}"
-        if (length or 0) <= LONGEST_TEXT:
+        if number > LARGEST_TABLE:
             what = f"{number:,} values, above the limit of {LARGEST_TABLE:,}"
+        else:
+            what = f"a text of {length:,} characters, above the limit of {LONGEST_TEXT:,}"
         raise RefusedError(f"{path}: {name}, column {column}: {what}. Ask its maker for less.")
 
 
