@@ -276,30 +276,32 @@ def test_no_command_reads_runs_or_awaits_what_a_hostile_file_names(
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    "view",
+    ("text", "words"),
     [
-        "select t.content as name, p.* from old_panel as p, read_text('{secret}') as t",
-        "select sum(range) as name, any_value(p) from range(1000000000000), old_panel as p",
+        ("select content from read_text('{secret}')", "file system operations are disabled"),
+        ("select sum(range)::varchar from range(1000000000000)", "maximum execution time"),
     ],
 )
 def test_a_view_of_a_warehouse_reaches_no_other_file_and_has_a_limit_of_time(
-    view: str, light_build: Build, tmp_path: Path
+    text: str, words: str, light_build: Build, tmp_path: Path
 ) -> None:
     secret = with_secret(tmp_path / "elsewhere") / "secret.txt"
     panel = "marts.fct_city_year_panel"
     path = changed(
         light_build.warehouse,
         tmp_path / "hostile.duckdb",
-        f"create table old_panel as from {panel}",
+        f"create table marts.delivered as from {panel}",
         f"drop table {panel}",
-        f"create view {panel} as {view.format(secret=secret)}",
+        f"create view {panel} as select * replace (({text.replace('{secret}', str(secret))}) as"
+        " name_zh) from marts.delivered",
     )
-    commands = commands_on(path, tmp_path / "out")
-    ends = ended(tmp_path, commands, WAREHOUSE_TIME_LIMIT="2")
+    reading_it = ("report", "export", "panel", "compare")
+    commands = [each for each in commands_on(path, tmp_path / "out") if each[0] in reading_it]
+    ends = ended(tmp_path, commands, WAREHOUSE_TIME_LIMIT="5")
     require_no_secret(tmp_path / "out", ends)
-    codes = {command[0]: code for command, (code, _) in zip(commands, ends, strict=True)}
-    for command in ("report", "export", "panel", "compare"):
-        assert codes[command] in (ExitCode.FAILED, ExitCode.BAD_CONFIGURATION), (command, ends)
+    for command, (code, output) in zip(commands, ends, strict=True):
+        assert code in (ExitCode.FAILED, ExitCode.BAD_CONFIGURATION), command
+        assert words in output, (command, output)
 
 
 def zipped(folder: Path, release: Path | None = None, **more: bytes) -> Path:

@@ -99,7 +99,7 @@ def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
         return _sections(old, new, landing)
     except (duckdb.IOException, duckdb.PermissionException) as error:
         raise CompareError(
-            f"{error}\nA view of a warehouse shows files of  its landing store, and no other. Put"
+            f"{error}\nA view of a warehouse shows files of its landing store, and no other. Put"
             " the store back, set LANDING_DIR to it, or compare releases."
         ) from error
 

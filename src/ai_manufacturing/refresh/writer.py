@@ -165,6 +165,8 @@ def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[
         connection.close()
         for path in (target, target.with_name(target.name + ".wal")):
             path.unlink(missing_ok=True)
+        if isinstance(error, duckdb_client.BEYOND_LIMITS):
+            raise
         raise RefreshError(
             f"{target}: the release could not be written ({str(error).splitlines()[0]}). The"
             " published release is unchanged. Make room, or set RELEASE_DIR to another disk."

@@ -218,9 +218,10 @@ def short_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     FileFault
         Naming the row.
     """
-    is_text, row, length = False, 1, 0
+    is_text = None
+    row, length = 1, 0
     for part in chunks:
-        if row == 1 and length == 0:
+        if is_text is None:
             is_text = _is_text(part)
         if is_text:
             end = b"\n" if b"\n" in part else b"\r"
