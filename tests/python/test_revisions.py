@@ -136,7 +136,7 @@ def compared(
     release = release_of(place / "release.duckdb", before, delivered)
     warehouse = warehouse_of(place / "new.duckdb", new)
     files = {"old": release, "built": warehouse}
-    with attached(place / "spill", files) as connection:
+    with attached(place / "spill", files, reads_files=True) as connection:
         declared_revisions.write(connection, declarations)
         found = revisions.compare(connection, declarations)
     assert found is not None
@@ -1039,7 +1039,7 @@ def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
 
 def odd_years(release: Path, warehouse: Path) -> list[OddYear]:
     files = {"old": release, "built": warehouse}
-    with attached(release.with_name("spill"), files) as connection:
+    with attached(release.with_name("spill"), files, reads_files=True) as connection:
         declared_revisions.write(connection, [])
         return new_years.odd(connection, [])
 

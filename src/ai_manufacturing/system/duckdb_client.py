@@ -156,7 +156,7 @@ def attach(
         connection.execute(f"set max_execution_time = {round(1000 * _time_limit())}")
     connection.execute(f"set allowed_configs = {NOT_LOCKED}")
     connection.execute("set lock_configuration = true")
-    for name, path in databases.items():
+    for name, path in () if reads_files else databases.items():
         _require_data(connection, name, path)
 
 
