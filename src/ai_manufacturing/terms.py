@@ -8,6 +8,7 @@ firm or record that comes from one. Estimates do not, nor sums over cities from 
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,6 @@ import pyarrow as pa
 from ai_manufacturing import study
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.duckdb_client import STORAGE
 from ai_manufacturing.system.sql_text import comments, identifier, literal
 
 EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
@@ -230,7 +230,7 @@ def withheld(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
         return []
 
 
-def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
+def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> list[dict[str, Any]]:
     """Copy a release, or the released tables of a warehouse, without what may not be passed on.
 
     Every table stays. Rows of restricted providers are left out, or keep their keys alone, and the
@@ -243,20 +243,23 @@ def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
         A release, or a built warehouse that no process writes to.
     target : Path
         The file to write, always anew: what is deleted leaves its blocks in a file.
+    landing : sequence of Path
+        The landing stores that views of the warehouse show.
 
     Returns
     -------
     list of dict
         The rows of release.withheld, by the names of WITHHELD_COMMENTS.
     """
-    with duckdb_client.in_memory(target.with_name("spill")) as connection:
-        connection.execute(f"attach {literal(str(database))} as built (read_only)")
+    with duckdb_client.reading(database, reaches=landing) as release:
+        providers = [row["provider"] for row in restricted(release)]
+    if not providers:
+        shutil.copyfile(database, target)
+        return []
+    with duckdb_client.attached(
+        target.with_name("spill"), {"built": database}, writes=target, reaches=landing
+    ) as connection:
         connection.execute("use built")
-        providers = [row["provider"] for row in restricted(connection)]
-        if not providers:
-            shutil.copyfile(database, target)
-            return []
-        connection.execute(f"attach {literal(str(target))} as new {STORAGE}")
         _list_restricted(connection, providers)
         sums = _sums_over_cities(connection)
         for schema in EVERY_SCHEMA:

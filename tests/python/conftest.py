@@ -285,6 +285,12 @@ def behind_a_door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Build, "is_door", request.node.get_closest_marker("door") is not None)
 
 
+@pytest.fixture(autouse=True)
+def as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let statements on files of a test, which no setting names, be as slow as the machine is."""
+    monkeypatch.setenv("WAREHOUSE_TIME_LIMIT", "3600")
+
+
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of one worker, for dbt's own files and for the warehouses that its tests

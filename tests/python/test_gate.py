@@ -431,6 +431,14 @@ MEAN = {
             {"kwargs": {"column": "x", "max_value": "high"}},
             "argument 'max_value': 'high': value is not a valid float",
         ),
+        (
+            {"kwargs": {"column": "x", "row_condition": "@pd.io.common.os.getpid() > 0"}},
+            "argument 'row_condition': '@pd.io.common.os.getpid\\(\\) > 0' is no condition",
+        ),
+        (
+            {"kwargs": {"column": "x", "row_condition": "x.map(print) == 1 or year > 2015"}},
+            r"'x\.map\(print\)' in .* is no comparison\. Compare columns with numbers and texts",
+        ),
         ({"severity": "info"}, "severity is 'info', not 'critical' or 'warning'"),
         ({"severity": None}, "severity is None, not 'critical' or 'warning'"),
         (

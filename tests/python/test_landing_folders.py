@@ -188,8 +188,8 @@ def test_a_sparse_file_ends_in_a_message_and_not_in_the_memory(project: Project)
                 " a patent, declare a register."
             ),
             (
-                "firms/large.csv: the memory of this machine does not hold its 700,000,000 bytes."
-                " Deliver it in parts, or build on a larger machine."
+                "firms/large.csv, row 1: the line has more than 16,777,216 bytes, the limit of a"
+                " text. Deliver a table with a line for each record."
             ),
             f"[700000000, {small}]",
         ],

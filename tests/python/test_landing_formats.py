@@ -18,7 +18,8 @@ import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing import registers
-from ai_manufacturing.landing.readers import containers
+from ai_manufacturing.landing.errors import FileFault
+from ai_manufacturing.landing.readers import containers, formats
 from tests.python.conftest import PROJECT
 from tests.python.landing_project import (
     FIRMS,
@@ -409,7 +410,7 @@ def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each
 
 
 def bomb(kind: str) -> bytes:
-    zeros = TEXT.encode() + b"0" * 2**26
+    zeros = TEXT.encode() + (b"0" * (2**20 - 1) + b"\n") * 2**6
     if kind == "gzip":
         return gzip.compress(zeros)
     if kind == "workbook":
@@ -469,3 +470,21 @@ def test_above_the_absolute_limit_a_plausible_ratio_does_not_help(
     project.deliver("firms/a.gz", gzip.compress(csv_text(*[GOOD] * 100).encode()))
     monkeypatch.setattr(containers, "EXPANDED_LIMIT", 1000)
     assert "above the limits of 1,000 bytes" in fault()
+
+
+def test_a_line_beyond_the_limit_is_named_by_its_row_before_it_is_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(formats, "LINE_LIMIT", 100)
+    monkeypatch.setattr(containers, "CHUNK", 64)
+    long = [b"a,b\r\n1,2\r\n3,", b"x" * 60, b"x" * 60, b"never read"]
+    read = iter(long)
+    with pytest.raises(FileFault, match="the line has more than 100 bytes") as fault:
+        list(formats.short_lines(read))
+    assert (fault.value.row, list(read)) == (3, [b"never read"])
+    short = [b"a,b\n1,", b"x" * 90, b"\n" + b"y" * 90, b"\n2,3\n", b"\r" + b"z" * 90, b"\r"]
+    assert [*formats.short_lines(short)] == short
+    parquet = [b"PAR1", b"x" * 200]
+    assert [*formats.short_lines(parquet)] == parquet
+    with pytest.raises(FileFault, match="the line has more than 100 bytes"):
+        formats.read(gzip.compress(b"a,b\n" + b"x" * 200), {"a": "a", "b": "b"})

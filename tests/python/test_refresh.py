@@ -389,12 +389,14 @@ def test_a_refresh_opens_a_file_once_a_stage(
     monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "none.duckdb"))
     refreshes.run()
     refreshes.of()
-    connect = Mock(side_effect=duckdb.connect)
-    monkeypatch.setattr(duckdb, "connect", connect)
+    attach = Mock(side_effect=duckdb_client.attach)
+    monkeypatch.setattr(duckdb_client, "attach", attach)
     refreshes.run()
-    opened = [Path(call.args[0]).name for call in connect.call_args_list]
-    twice = [refreshes.store.published.name] * 2
-    assert opened == [*twice, ":memory:", ":memory:", "unpublished.duckdb", *twice]
+    opened = [[path.name for path in call.args[1].values()] for call in attach.call_args_list]
+    published = refreshes.store.published.name
+    stage = ["warehouse.duckdb", published]
+    twice = [[published]] * 2
+    assert opened == [*twice, stage, stage, ["unpublished.duckdb"], *twice]
 
 
 def test_a_file_that_landing_passes_over_is_nothing_new(tmp_path: Path) -> None:
@@ -1198,6 +1200,8 @@ def test_a_second_refresh_leaves_at_once_and_status_says_to_all_that_the_first_i
         assert message.startswith(f'Another refresh is at work: {{"pid": {os.getpid()}, ')
         status = json.loads(command(store, small_build, "status", "--json").stdout)
         assert status["running"] == running
+        last = status["last_attempt"]
+        assert (last["pid"], last["ended_at"]) == (os.getpid(), None), "the first is the last"
         for path in (store.lock, store.folder / refresh_log.FILE):
             assert path.stat().st_mode & 0o777 == 0o644
     lines = reversed([*refresh_log.newest_first(store.folder)])

@@ -425,13 +425,13 @@ def foreign(folder: Path, program: str, **more: bytes) -> Path:
     """Return a package like a whole one, whose program is another and whose release has no more
     than its name.
     """
-    release = folder / "release.duckdb"
+    release = folder / "small.duckdb"
     if not release.exists():
         with duckdb.connect(str(release)) as connection:
-            connection.execute("create schema raw")
+            connection.execute("create schema release")
             connection.execute(
-                "create table raw.deliveries as select 'x' as extract_set, 'delivered' as"
-                " extract_set_kind"
+                "create table release.manifest as select '000001' as release_id, 'x' as"
+                " extract_set, 'delivered' as extract_set_kind"
             )
             connection.execute("create schema marts")
             connection.execute(

@@ -135,7 +135,8 @@ def compared(
     before = warehouse_of(place / "old.duckdb", old)
     release = release_of(place / "release.duckdb", before, delivered)
     warehouse = warehouse_of(place / "new.duckdb", new)
-    with attached(place / "spill", old=release, built=warehouse) as connection:
+    files = {"old": release, "built": warehouse}
+    with attached(place / "spill", files, reads_files=True) as connection:
         declared_revisions.write(connection, declarations)
         found = revisions.compare(connection, declarations)
     assert found is not None
@@ -1037,7 +1038,8 @@ def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
 
 
 def odd_years(release: Path, warehouse: Path) -> list[OddYear]:
-    with attached(release.with_name("spill"), old=release, built=warehouse) as connection:
+    files = {"old": release, "built": warehouse}
+    with attached(release.with_name("spill"), files, reads_files=True) as connection:
         declared_revisions.write(connection, [])
         return new_years.odd(connection, [])
 

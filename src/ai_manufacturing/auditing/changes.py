@@ -122,11 +122,8 @@ def between(old: Path, new: Path) -> Summary:
     """Compare two release files."""
     with (
         tempfile.TemporaryDirectory() as spill,
-        duckdb_client.in_memory(Path(spill) / "spill") as connection,
+        duckdb_client.attached(Path(spill) / "spill", {"old": old, "new": new}) as connection,
     ):
-        connection.execute(f"attach {literal(old)} as old (read_only)")
-        connection.execute(f"attach {literal(new)} as new (read_only)")
-        duckdb_client.confine(connection)
         connection.execute(create_table("changes", COLUMNS, ""))
         connection.execute(f"insert into changes {_changes(connection)}")
         return _summary(connection)

@@ -64,7 +64,7 @@ class Section:
     rows: list[tuple[Any, ...]]
 
 
-def compare(old: Database, new: Database) -> list[Section]:
+def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
     """Compare the released schemas of two files of one extract set.
 
     Rows are matched by the first columns that identify a row in both files. Two floating-point
@@ -75,6 +75,8 @@ def compare(old: Database, new: Database) -> list[Section]:
     ----------
     old, new : Database
         Releases, or built warehouses that no process writes to.
+    *landing : Path
+        The landing stores whose files views of a warehouse show; they reach no other file.
 
     Returns
     -------
@@ -94,18 +96,21 @@ def compare(old: Database, new: Database) -> list[Section]:
             " extract set."
         )
     try:
-        return _sections(old, new)
-    except duckdb.IOException as error:
+        return _sections(old, new, landing)
+    except (duckdb.IOException, duckdb.PermissionException) as error:
         raise CompareError(
-            f"{error}\nA view of a warehouse shows files of its LANDING_DIR. Put the store back, or"
-            " compare releases."
+            f"{error}\nA view of a warehouse shows files of its landing store, and no other. Put"
+            " the store back, set LANDING_DIR to it, or compare releases."
         ) from error
 
 
-def _sections(old: Database, new: Database) -> list[Section]:
-    with tempfile.TemporaryDirectory() as spill, duckdb_client.in_memory(Path(spill)) as connection:
-        for name, database in (("old", old), ("new", new)):
-            connection.execute(f"attach {literal(database.path)} as {name} (read_only)")
+def _sections(old: Database, new: Database, landing: Sequence[Path]) -> list[Section]:
+    with (
+        tempfile.TemporaryDirectory() as spill,
+        duckdb_client.attached(
+            Path(spill), {"old": old.path, "new": new.path}, reaches=landing
+        ) as connection,
+    ):
         tables = {name: _tables(connection, name) for name in ("old", "new")}
         both = sorted(tables["old"].keys() & tables["new"].keys())
         compared = [

@@ -55,7 +55,7 @@ def trace(
     """
     if (city is None) != (year is None):
         raise NoSuchThingError("A cell needs both --city and --year.")
-    with duckdb_client.connect(str(warehouse), read_only=True) as connection:
+    with duckdb_client.reading(warehouse) as connection:
         reader = _Reader(connection)
         specification = reader.specification(specification_id)
         if city is None or year is None:

@@ -55,6 +55,20 @@ class Command(click.Command):
         super().__init__(*arguments, **options)
         self.examples, self.ends_with = examples, ends_with
 
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; a file whose statements fail ends it with a message."""
+        try:
+            return super().invoke(context)
+        except Exception as error:
+            # imported by whatever raised it, and by no help
+            duckdb = sys.modules.get("duckdb")
+            if duckdb is None or not isinstance(error, duckdb.Error):
+                raise
+            first = str(error).splitlines()[0].rstrip(".")
+            raise Failed(
+                f"The file cannot be read: {first}. {_way_out(type(error).__name__)}"
+            ) from error
+
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what stands below the options."""
         if self.examples:
@@ -77,6 +91,23 @@ class Commands(click.Group):
 
 
 command = partial(click.command, cls=Command)
+
+
+def _way_out(error: str) -> str:
+    """Return what to do about an error of DuckDB."""
+    if error == "InterruptException":
+        return (
+            "A statement on a file from elsewhere has WAREHOUSE_TIME_LIMIT seconds, 8 unless it is"
+            " set. Raise it if you trust who made the file."
+        )
+    if error == "OutOfMemoryException":
+        return "Raise WAREHOUSE_MEMORY_LIMIT, 4GB unless it is set, if you trust who made the file."
+    if error == "PermissionException":
+        return (
+            "A file that is named by its path reaches no other file. If it is a warehouse that you"
+            " built, set WAREHOUSE_PATH to it."
+        )
+    return "It is damaged, or was not built to the end. Name another with --database."
 
 
 def _write_codes(formatter: click.HelpFormatter, codes: Iterable[tuple[ExitCode, str]]) -> None:

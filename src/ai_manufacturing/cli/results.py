@@ -257,13 +257,14 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     Lists the tables, columns, rows and cells that differ, and estimates by how far they moved. Its
     exit codes are those of diff(1).
     """
+    from ai_manufacturing import settings
     from ai_manufacturing.auditing import compare as comparing
 
     if markdown and as_json:
         raise click.UsageError("--markdown and --json are two formats; give one.")
     before, after = (read(path, is_printed=not as_json) for path in (old, new))
     with failing(comparing.CompareError, as_=UsageError):
-        sections = comparing.compare(before, after)
+        sections = comparing.compare(before, after, settings.landing_dir())
     if as_json:
         print_json({"old": before.record(), "new": after.record()} | comparing.as_records(sections))
     else:

@@ -1,5 +1,6 @@
 """The suites in expectations/: JSON of Great Expectations, with additions under `meta`."""
 
+import ast
 import csv
 import difflib
 import json
@@ -19,6 +20,26 @@ from ai_manufacturing.system.declared import Declared, Many, Names, Text, in_wor
 
 HEADLINE_YEARS = "headline_years"
 """In `critical_where`: only in years that a headline rests on."""
+
+CONDITION = (
+    ast.Expression,
+    ast.BoolOp,
+    ast.boolop,
+    ast.UnaryOp,
+    ast.Not,
+    ast.USub,
+    ast.Compare,
+    ast.Eq,
+    ast.NotEq,
+    ast.Lt,
+    ast.LtE,
+    ast.Gt,
+    ast.GtE,
+    ast.Name,
+    ast.Load,
+    ast.Constant,
+)
+"""What a row condition may be made of."""
 
 Place = tuple[str | int, ...]
 """Keys and positions that lead to a part of a suite."""
@@ -221,6 +242,9 @@ def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
         way_out = "write the check as a data test"
         yield ("type",), f"{name} asks a database, and the gate judges data frames: {way_out}."
         return
+    if wrong := _fault_of_condition(arguments.get("row_condition")):
+        yield ("kwargs", "row_condition"), f"{name}, argument 'row_condition': {wrong}"
+        return
     low, high = arguments.get("min_value"), arguments.get("max_value")
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
         above = f"min_value {low} is above max_value {high}"
@@ -238,6 +262,26 @@ def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
             else:
                 message = f"{name}, argument {argument!r}: {arguments[argument]!r}: {fault['msg']}."
             yield ("kwargs", argument), message
+
+
+def _fault_of_condition(condition: Any) -> str | None:
+    """Return what a row condition has beside comparisons; None if nothing.
+
+    Pandas would evaluate anything else as Python.
+    """
+    if condition is None:
+        return None
+    way_out = "Compare columns with numbers and texts, and join by and, or, not."
+    try:
+        parsed = ast.parse(condition, mode="eval") if isinstance(condition, str) else None
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        parsed = None
+    if parsed is None:
+        return f"{condition!r} is no condition. {way_out}"
+    for node in ast.walk(parsed):
+        if not isinstance(node, CONDITION):
+            return f"{ast.unparse(node)!r} in {condition!r} is no comparison. {way_out}"
+    return None
 
 
 def _nearest(name: Any, known: Iterable[str]) -> str:

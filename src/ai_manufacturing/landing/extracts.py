@@ -20,7 +20,7 @@ from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
-from ai_manufacturing.landing.readers import containers
+from ai_manufacturing.landing.readers import containers, formats
 from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER
 from ai_manufacturing.system.declared import Declared, faults
 
@@ -108,13 +108,15 @@ class DeliveredFile:
         Raises
         ------
         FileFault
-            If it is larger than the limit, or a member of an archive that is damaged, expands
-            beyond the limits or is an archive itself.
+            If it or a line of it is larger than the limits, or it is a member of an archive that
+            is damaged, expands beyond the limits or is an archive itself.
         """
         if self.member is None:
             containers.check_size(self.path.stat().st_size)
+            for _ in formats.short_lines(self.chunks()):
+                pass
             return self.path.read_bytes()
-        content = b"".join(self.chunks())
+        content = b"".join(formats.short_lines(self.chunks()))
         containers.refuse_nested(content, "the member")
         return content
 

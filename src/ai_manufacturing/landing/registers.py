@@ -235,6 +235,9 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
         Its encoding and delimiter, and the columns that were left out.
     """
     with path.open("rb") as content:
+        for _ in formats.short_lines(containers.chunks(content)):
+            pass
+        content.seek(0)
         encoding = formats.encoding_of(content)
         top = next(formats.decoded(content, encoding))
         mark = formats.delimiter_of(top, register.read_headings)

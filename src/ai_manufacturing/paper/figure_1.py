@@ -27,7 +27,7 @@ def write(database: Path, path: Path) -> None:
         If the file is neither.
     """
     origin = databases.read(database).origin
-    with duckdb_client.connect(str(database), read_only=True) as connection:
+    with duckdb_client.reading(database) as connection:
         points = duckdb_client.rows(
             connection,
             f"select concat(case when l.substitution is not null then '{MARK} ' end, f.label_en) as"

@@ -194,7 +194,7 @@ def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
         "package_versions": fingerprint.package_versions(),
     }
     files = {"built": run.warehouse} | ({} if run.basis is None else {"old": run.basis.path})
-    with duckdb_client.attached(run.work / "spill", **files) as connection:
+    with duckdb_client.attached(run.work / "spill", files, reads_files=True) as connection:
         built = _examined(run, connection, described, delivery, paths_read_again, is_at_gate)
         return built, None if is_at_gate else _compare(run, built, connection)
 

@@ -27,8 +27,7 @@ from ai_manufacturing.releases.manifest import (
 )
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import clock, duckdb_client
-from ai_manufacturing.system.duckdb_client import STORAGE
-from ai_manufacturing.system.sql_text import comments, create_table, identifier, insert, literal
+from ai_manufacturing.system.sql_text import comments, create_table, identifier, insert
 
 HISTORY_COMMENTS = {
     "release_id": "Number of the release.",
@@ -73,6 +72,8 @@ def writing(
     target: Path,
     manifest: dict[str, Any],
     previous: Path | None,
+    *,
+    reads_files: bool = True,
 ) -> Iterator[Written]:
     """Copy the released schemas of a warehouse into a new file, which the end of the block closes.
 
@@ -86,6 +87,8 @@ def writing(
         The fields of Manifest but row_counts.
     previous : Path or None
         The release to list changes against; there are none against one of another extract set.
+    reads_files : bool
+        As in duckdb_client.attach: whether this project has just made the warehouse.
 
     Raises
     ------
@@ -94,7 +97,12 @@ def writing(
     """
     with duckdb_client.in_memory(target.with_name("spill")) as connection:
         with _whole_or_nothing(connection, target):
-            written = _copied(connection, warehouse, target, manifest, previous)
+            # FSST is weighed for long and rarely wins here: without it a file is written sooner,
+            # and is no larger
+            connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
+            databases = {"built": warehouse} | ({} if previous is None else {"old": previous})
+            duckdb_client.attach(connection, databases, writes=target, reads_files=reads_files)
+            written = _copied(connection, manifest, has_previous=previous is not None)
         yield Written(target, written, connection)
         with _whole_or_nothing(connection, target):
             connection.execute("checkpoint new")
@@ -129,7 +137,7 @@ def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
 
 def unpublished(warehouse: Path, target: Path) -> None:
     """Write a warehouse as a release that nobody publishes, for its pages; errors as of writing."""
-    with duckdb_client.reading(warehouse, reads_files=True) as built:
+    with duckdb_client.reading(warehouse) as built:
         described = content(built)
         hashes = dict(
             built.execute("select distinct file_path, delivery_id from raw.deliveries").fetchall()
@@ -144,7 +152,8 @@ def unpublished(warehouse: Path, target: Path) -> None:
         "delivery_hashes": hashes,
         "package_versions": fingerprint.package_versions(),
     }
-    write(warehouse, target, manifest | described, None)
+    with writing(warehouse, target, manifest | described, None, reads_files=False):
+        pass
 
 
 @contextmanager
@@ -156,6 +165,8 @@ def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[
         connection.close()
         for path in (target, target.with_name(target.name + ".wal")):
             path.unlink(missing_ok=True)
+        if isinstance(error, duckdb_client.BEYOND_LIMITS):
+            raise
         raise RefreshError(
             f"{target}: the release could not be written ({str(error).splitlines()[0]}). The"
             " published release is unchanged. Make room, or set RELEASE_DIR to another disk."
@@ -163,22 +174,10 @@ def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[
 
 
 def _copied(
-    connection: DuckDBPyConnection,
-    warehouse: Path,
-    target: Path,
-    manifest: dict[str, Any],
-    previous: Path | None,
+    connection: DuckDBPyConnection, manifest: dict[str, Any], *, has_previous: bool
 ) -> Manifest:
     """Write all of a release but its anchor, and return its manifest."""
-    # FSST is weighed for long and rarely wins here: without it a file is written sooner, and is no
-    # larger.
-    connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
-    connection.execute(f"attach {literal(warehouse)} as built (read_only)")
-    connection.execute(f"attach {literal(target)} as new {STORAGE}")
-    before = None
-    if previous is not None:
-        connection.execute(f"attach {literal(previous)} as old (read_only)")
-        before = manifest_of(duckdb_client.at(connection, "old"))
+    before = manifest_of(duckdb_client.at(connection, "old")) if has_previous else None
     connection.execute("begin")
     relations = _relations(connection)
     schemas = dict.fromkeys([*SCHEMAS, "release", *(schema for schema, _ in relations)])

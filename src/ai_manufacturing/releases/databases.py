@@ -77,8 +77,10 @@ def read(path: Path) -> Database:
         )
     releases = Store(settings.release_dir(), settings.release_path())
     try:
+        duckdb_client.require_file(path)
         digest = integrity.check(path)
-        with duckdb_client.connect(str(path), read_only=True) as connection:
+        with duckdb_client.reading(path) as connection:
+            duckdb_client.require_size(connection, path)
             origin = origin_of(connection)
             if origin is None:
                 raise DatabaseError(
@@ -87,9 +89,13 @@ def read(path: Path) -> Database:
                 )
             release_id = None
             if is_release(connection):
-                ((release_id,),) = connection.execute(
-                    "select release_id from release.manifest"
-                ).fetchall()
+                found = connection.execute("select release_id from release.manifest").fetchall()
+                if len(found) != 1:
+                    raise DatabaseError(
+                        f"{path}: release.manifest has {len(found)} rows, and that of a release has"
+                        " one. Name another file with --database."
+                    )
+                ((release_id,),) = found
                 place = path.resolve()
                 # a publication that died before its last step leaves none beside the published file
                 has_none = (
@@ -100,7 +106,7 @@ def read(path: Path) -> Database:
                 if has_none or place.parent == releases.folder / "past":
                     releases.require_witness(place, release_id, digest)
             return Database(path, origin, release_id)
-    except RefreshError as error:
+    except (RefreshError, duckdb_client.RefusedError) as error:
         raise DatabaseError(str(error)) from error
     except integrity.DamagedError as error:
         raise DatabaseError(

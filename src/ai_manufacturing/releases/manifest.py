@@ -12,8 +12,7 @@ import duckdb
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.origin import Origin
-from ai_manufacturing.system import integrity
-from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system import duckdb_client, integrity
 
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 RESTORE = (
@@ -95,9 +94,11 @@ def opened(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
     """
     with ExitStack() as stack:
         try:
-            connection = stack.enter_context(reading(path))
+            connection = stack.enter_context(duckdb_client.reading(path))
             manifest = manifest_of(connection)
-        except (duckdb.Error, IndexError) as error:
+        except duckdb_client.RefusedError as error:
+            raise RefreshError(str(error)) from error
+        except (duckdb.Error, IndexError, ValueError, TypeError) as error:
             raise RefreshError(
                 f"{path}: not a release ({str(error).splitlines()[0]}). `ai-manufacturing rollback "
                 "ID` puts a past release there."
@@ -115,12 +116,11 @@ def manifest_of(connection: duckdb.DuckDBPyConnection) -> Manifest:
     """Return the manifest of an open release."""
     query = f"select {', '.join(MANIFEST_COLUMNS)} from release.manifest"
     values = dict(zip(MANIFEST_COLUMNS, connection.execute(query).fetchall()[0], strict=True))
-    return Manifest(
-        **{
-            name: json.loads(value) if name in JSON_COLUMNS else value
-            for name, value in values.items()
-        }
-    )
+    for name in JSON_COLUMNS:
+        values[name] = json.loads(values[name])
+        if not isinstance(values[name], dict):
+            raise TypeError(f"release.manifest, column {name}: no JSON object")
+    return Manifest(**values)
 
 
 def require_whole(path: Path, of: Callable[[Path], str | None] = integrity.check) -> str | None:

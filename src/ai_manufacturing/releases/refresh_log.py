@@ -91,9 +91,18 @@ def attempt(folder: Path) -> Iterator[None]:
 
 
 def last_attempt(folder: Path) -> dict[str, Any] | None:
-    """Return what the log says last of an attempt: that it began, or how it ended."""
+    """Return what the log says last of an attempt: that it began, or how it ended.
+
+    One that another refresh kept out tried nothing, and is passed over.
+    """
+    kept_out = set()
     for line in newest_first(folder):
-        if line.pop("event") == ATTEMPT:
+        if line.pop("event") != ATTEMPT:
+            continue
+        who = (line["began_at"], line["pid"], line["host"])
+        if line["exit_code"] == ExitCode.LOCKED:
+            kept_out.add(who)
+        elif who not in kept_out:
             del line["at"]
             return line
     return None

@@ -153,7 +153,7 @@ def check(
         Takes a line of progress.
     may_run : callable
         Takes what will be run, in words, and returns whether it may; it is asked once, before
-        anything runs.
+        anything runs or a database is opened.
     extracts : Path, optional
         Folder of the restricted files that were obtained apart, at their paths in
         data/raw_files.csv or below the name of the extract set.
@@ -177,12 +177,7 @@ def check(
         _unpack(archive, folder)
         if damaged := _damaged(folder):
             return Found(damaged, [])
-        contents.require_package(folder)
-        broken: list[str] = []
-        unsigned: list[str] = []
-        for rule, faults in rules.check(folder):
-            lines = unsigned if rule.is_signature else broken
-            lines += [f"{rule.name} {fault}" for fault in faults]
+        contents.require_raw_files(folder)
         _complete(folder, extracts)
         what = (
             f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {integrity.sha256(archive)}), and"
@@ -192,6 +187,13 @@ def check(
         )
         if not may_run(what):
             raise ReplicationError(f"{archive}: not run, so no number is compared.")
+        # no file of the zip is opened as a database before somebody said yes
+        contents.require_release(folder)
+        broken: list[str] = []
+        unsigned: list[str] = []
+        for rule, faults in rules.check(folder):
+            lines = unsigned if rule.is_signature else broken
+            lines += [f"{rule.name} {fault}" for fault in faults]
         say("Every file has its SHA-256. Running the package in an empty folder.")
         began = time.monotonic()
         done = rerun.run(folder, new_environment)
@@ -262,6 +264,8 @@ def _unpack(archive: Path, folder: Path) -> None:
     ReplicationError
         If it is no zip, no package, leads out of its folder, or expands beyond the limits.
     """
+    if archive.exists() and not archive.is_file():
+        raise ReplicationError(f"{archive}: not a regular file. Name a zip.")
     try:
         opened = containers.archive(archive)
         if opened is None:

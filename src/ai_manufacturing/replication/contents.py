@@ -153,8 +153,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     extracts = settings.extracts_dir()
     for name in ("data", "output", "logs"):
         (folder / name).mkdir(parents=True)
-    # to write files, which is the same permission
-    with reading(release, reads_files=True) as connection:
+    with reading(release, reaches=[folder]) as connection:
         manifest = manifest_of(connection)
         _require_the_deliveries(manifest, extracts)
         raw_files = _raw_files(connection, extracts, with_restricted)
@@ -300,13 +299,13 @@ def exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
     ]
 
 
-def require_package(folder: Path) -> None:
-    """Raise if what an unpacked package says of itself cannot be read.
+def require_raw_files(folder: Path) -> None:
+    """Raise if the list of the raw files of an unpacked package cannot be used.
 
     Raises
     ------
     ReplicationError
-        If data/raw_files.csv lacks a column or names a file outside, or the release is none.
+        If data/raw_files.csv lacks a column or names a file outside.
     """
     with (folder / RAW_FILES).open(encoding="utf-8", errors="replace", newline="") as file:
         missing = sorted({*RAW_COLUMNS} - {*next(csv.reader(file), [])})
@@ -318,10 +317,23 @@ def require_package(folder: Path) -> None:
     for row in read_raw_files(folder):
         if not (root / row["path"]).resolve().is_relative_to(root):
             raise ReplicationError(f"{RAW_FILES}: {row['path']} leads out of the package.")
+
+
+def require_release(folder: Path) -> None:
+    """Raise if an unpacked package has no release that may be read.
+
+    Raises
+    ------
+    ReplicationError
+        With the reason.
+    """
     try:
-        databases.read(folder / RELEASE)
+        database = databases.read(folder / RELEASE)
     except databases.DatabaseError as error:
-        raise ReplicationError(f"{RELEASE}: not a release. It is no such package.") from error
+        said = str(error).replace(f"{folder}/", "")
+        raise ReplicationError(f"{RELEASE}: not a release. {said}") from error
+    if database.release_id is None:
+        raise ReplicationError(f"{RELEASE}: not a release. It is no such package.")
 
 
 def read_raw_files(folder: Path) -> list[dict[str, str]]:

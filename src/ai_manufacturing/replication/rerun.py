@@ -128,14 +128,17 @@ def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
         raise ReplicationError(
             f"{RERUN}/{warehouse.name}: run.sh ended without a warehouse there."
         ) from error
+    landing = warehouse.with_name("landing")  # where run.sh lands
     held_back = withheld.read_summary(summary) if summary.is_file() else []
     names = list(dict.fromkeys(row["table"] for row in held_back))
     with tempfile.TemporaryDirectory() as folder:
         if held_back:
             built = replace(built, path=Path(folder) / "public.duckdb")
-            terms.public_copy(warehouse, built.path)
-        found = compare.as_text(compare.compare(databases.read(release), built)).splitlines()
-    for before, after in zip(held_back, withheld.summary(warehouse, names), strict=True):
+            terms.public_copy(warehouse, built.path, [landing])
+        compared = compare.compare(databases.read(release), built, landing)
+        found = compare.as_text(compared).splitlines()
+    summary_again = withheld.summary(warehouse, names, [landing])
+    for before, after in zip(held_back, summary_again, strict=True):
         found += [
             f"{before['table']}, column {before['column']}: {figure} is {after[figure]} and not"
             f" {before[figure]}."

@@ -3,21 +3,32 @@
 They are compared with what is built from files obtained apart.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ai_manufacturing.replication import rows
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import identifier, literal
+from ai_manufacturing.system.sql_text import identifier
 
 SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
 
-def summary(database: Path, names: list[str]) -> list[dict[str, Any]]:
-    """Return a row of SUMMARY for each column of some tables."""
+def summary(database: Path, names: list[str], landing: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """Return a row of SUMMARY for each column of some tables.
+
+    Parameters
+    ----------
+    database : Path
+        A release or a warehouse.
+    names : list of str
+        Schema and name of each table.
+    landing : sequence of Path
+        The landing stores that views of the warehouse show.
+    """
     summaries = []
-    with duckdb_client.in_memory(database.with_name("spill")) as connection:
-        connection.execute(f"attach {literal(str(database))} as built (read_only)")
+    spill = database.with_name("spill")
+    with duckdb_client.attached(spill, {"built": database}, reaches=landing) as connection:
         for name in names:
             described = connection.execute(f"describe built.{name}").fetchall()
             figures = []

@@ -1,5 +1,6 @@
 """The static site: pages for those who look rather than query, built from a release file alone."""
 
+import re
 import shutil
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -183,6 +184,8 @@ def environment_of(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
+    # a link of a release from elsewhere may be a program for the browser
+    environment.tests["web_address"] = re.compile(r"https?://", re.IGNORECASE).match
     environment.globals |= {
         "t": text.both,
         "label": text.label,

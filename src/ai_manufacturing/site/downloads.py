@@ -185,7 +185,9 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
         "is_synthetic": manifest.origin.is_synthetic,
     }
     resources = []
-    with duckdb_client.attached(data / "spill", built=release_path) as connection:
+    with duckdb_client.attached(
+        data / "spill", {"built": release_path}, reaches=[data]
+    ) as connection:
         for table in release.rows(
             """
             select

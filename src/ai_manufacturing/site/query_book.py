@@ -53,7 +53,7 @@ def answered(book: str, database: Path) -> str:
     duckdb.Error
         If a query of the book does not run.
     """
-    with duckdb_client.connect(str(database), read_only=True) as connection:
+    with duckdb_client.reading(database) as connection:
 
         def replace(found: re.Match[str]) -> str:
             return found[0].removesuffix(found["answer"]) + _table(connection.execute(found["sql"]))

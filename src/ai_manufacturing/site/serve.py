@@ -32,6 +32,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         path = (
             path / "index.html" if path.is_dir() and self.path.split("?")[0].endswith("/") else path
         )
+        if not self._is_below(path):
+            self.send_error(404, "File not found")
+            return None
         version = _version(path) if path.is_file() else ""
         is_current = self.headers.get("If-Range", version) == version
         wanted = RANGE.match(self.headers.get("Range", "").strip()) if is_current else None
@@ -53,6 +56,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             file.seek(start)
             part = file.read(end + 1 - start)
         return self._send(206, part, path, {"Content-Range": f"bytes {start}-{end}/{size}"})
+
+    def _is_below(self, path: Path) -> bool:
+        """Whether a path, links resolved, is a file or folder of the site: no pipe, no link out."""
+        is_regular = path.is_file() or path.is_dir()
+        return is_regular and path.resolve().is_relative_to(Path(self.directory).resolve())
 
     def _send(self, status: int, content: bytes, path: Path, headers: dict[str, str]) -> io.BytesIO:
         self.send_response(status)

@@ -1,13 +1,20 @@
-"""How DuckDB is opened: without the network or other files, for clients of version 1.2 or later."""
+"""How DuckDB is opened: without the network or other files, for clients of version 1.2 or later.
 
+A file that is named by its path may come from elsewhere. It is data: `attach` is its one way in.
+"""
+
+import math
 import os
-from collections.abc import Iterator
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from ai_manufacturing import settings
 from ai_manufacturing.system.sql_text import identifier, literal
 
 STORAGE_VERSION = "v1.2.0"
@@ -20,6 +27,21 @@ SETTINGS: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
+# at() sets it for each of its cursors
+NOT_LOCKED = ["enable_progress_bar"]
+READ = "file"  # the name that `reading` attaches a file by
+LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # which DuckDB opens beside a file
+TIME_LIMIT = 8  # seconds of a statement, unless WAREHOUSE_TIME_LIMIT is set
+LARGEST_TABLE = 200_000_000  # cells; the largest table of the public set has 20 million
+LONGEST_TEXT = 16 * 2**20  # characters; the longest of the public set has 100,000
+
+
+BEYOND_LIMITS = (duckdb.InterruptException, duckdb.PermissionException)
+"""What a statement ends with that takes too long, or that names a file."""
+
+
+class RefusedError(duckdb.Error):
+    """A file that is not read, as it is no file of DuckDB's or more than data; it says which."""
 
 
 def connect(
@@ -29,12 +51,12 @@ def connect(
     config: dict[str, Any] | None = None,
     reads_files: bool = False,
 ) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB file, or a database in memory, as duckdb.connect does.
+    """Open a database in memory, or a file that this process made, as duckdb.connect does.
 
     Parameters
     ----------
     database : str
-        The file; in memory without it.
+        The file; in memory without it. Of a file that a user names, `reading` is the door.
     read_only : bool
         Whether the file is opened for reading only.
     config : dict, optional
@@ -42,7 +64,7 @@ def connect(
     reads_files : bool
         Whether statements may name other files, as where a database is attached or a view of the
         warehouse reads the files of a register; DuckDB counts a frame that a statement names among
-        them. A release needs none.
+        them.
 
     Returns
     -------
@@ -56,11 +78,11 @@ def connect(
     # a bar among the lines of a scheduler's log is no JSON
     connection.execute("set enable_progress_bar = false")
     if not reads_files:
-        confine(connection)
+        _confine(connection)
     return connection
 
 
-def confine(connection: duckdb.DuckDBPyConnection) -> None:
+def _confine(connection: duckdb.DuckDBPyConnection) -> None:
     """Let statements reach what is open or attached, and no other file; it cannot be taken back."""
     connection.execute("set enable_external_access = false")
 
@@ -83,25 +105,217 @@ def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
     )
 
 
-def reading(path: Path, reads_files: bool = False) -> duckdb.DuckDBPyConnection:
-    """Open a file read-only, for a block that closes it; parameters as in connect."""
-    return connect(str(path), read_only=True, reads_files=reads_files)
+def attach(
+    connection: duckdb.DuckDBPyConnection,
+    databases: Mapping[str, Path],
+    *,
+    writes: Path | None = None,
+    reaches: Sequence[Path] = (),
+    reads_files: bool = False,
+) -> None:
+    """Attach files read-only, then close every other door, then look at what is in them.
+
+    Nothing of a file is read before DuckDB can reach no other file. Settings are locked. A
+    statement on a file from elsewhere ends after WAREHOUSE_TIME_LIMIT seconds.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Of in_memory.
+    databases : mapping of str to Path
+        The files, by the names that they are attached by.
+    writes : Path, optional
+        A new file, attached as `new`.
+    reaches : sequence of Path
+        Folders whose files statements may read and write, beside LANDING_DIR if all databases are
+        this project's own: views of its warehouse show files of that.
+    reads_files : bool
+        Whether statements may name any file, as in a refresh, which has just made the warehouse.
+
+    Raises
+    ------
+    RefusedError
+        If one is no regular file, or has what data does not need: a macro or a computed column; a
+        view, in a release.
+    duckdb.Error
+        If one is no database that DuckDB can open.
+    """
+    is_own = all(map(_is_own, databases.values()))
+    for name, path in databases.items():
+        require_file(path)
+        place = literal(path.absolute())
+        connection.execute(f"attach {place} as {identifier(name)} (type duckdb, read_only)")
+    if writes is not None:
+        connection.execute(f"attach {literal(writes)} as new {STORAGE}")
+    if not reads_files:
+        folders = [*reaches, *([settings.landing_dir()] if is_own else [])]
+        listed = ", ".join(map(literal, folders))
+        connection.execute(f"set allowed_directories = [{listed}]")
+        _confine(connection)
+    if not (is_own or reads_files):
+        connection.execute(f"set max_execution_time = {round(1000 * _time_limit())}")
+    connection.execute(f"set allowed_configs = {NOT_LOCKED}")
+    connection.execute("set lock_configuration = true")
+    for name, path in () if reads_files else databases.items():
+        _require_data(connection, name, path)
+
+
+def _time_limit() -> float:
+    """Return the seconds of WAREHOUSE_TIME_LIMIT."""
+    text = os.environ.get("WAREHOUSE_TIME_LIMIT") or str(TIME_LIMIT)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise RefusedError(f"WAREHOUSE_TIME_LIMIT is {text!r}. Give a number of seconds above 0.")
+    return seconds
+
+
+def require_file(path: Path) -> None:
+    """Raise if a path, or a log of DuckDB beside it, is a folder, a pipe or a device.
+
+    To open a pipe waits for its writer.
+
+    Raises
+    ------
+    RefusedError
+        Naming the path.
+    """
+    logs = [path.with_name(path.name + ending) for ending in LOGS]
+    for each in (path, *logs):
+        if os.path.lexists(each) and not each.is_file():
+            raise RefusedError(f"{each}: not a regular file. Name a release or a warehouse.")
+
+
+def _is_own(path: Path) -> bool:
+    """Whether this project writes a file: the warehouse, and what is in the folder of releases."""
+    place = path.resolve()
+    own = (settings.warehouse_path(), settings.release_path())
+    return place in own or place.is_relative_to(settings.release_dir())
+
+
+def _require_data(connection: duckdb.DuckDBPyConnection, database: str, path: Path) -> None:
+    """Raise if an attached file has more than data; it names the first such thing.
+
+    Views are refused in a release alone: a warehouse has some of dbt, which reach no other file.
+    """
+    found = connection.execute(
+        """
+        with
+
+        release as (
+            select * from duckdb_tables()
+            where database_name = $database and (schema_name, table_name) = ('release', 'manifest')
+        ),
+
+        refused as (
+            select 'a view' as what, schema_name, view_name as name
+            from duckdb_views()
+            where database_name = $database and not internal and exists (from release)
+            union all
+            select 'a macro', schema_name, function_name
+            from duckdb_functions()
+            where database_name = $database and not internal
+            union all
+            select 'a computed column or a default', schema_name, table_name || '.' || column_name
+            from duckdb_columns()
+            where database_name = $database and column_default is not null
+            union all
+            select 'a table of more than ' || $largest || ' cells', schema_name, table_name
+            from duckdb_tables()
+            where
+                database_name = $database
+                and not $is_own
+                and estimated_size * column_count > $largest
+        )
+
+        select * from refused order by all limit 1
+        """,
+        {"database": database, "largest": LARGEST_TABLE, "is_own": _is_own(path)},
+    ).fetchall()
+    for what, schema, name in found:
+        raise RefusedError(
+            f"{path}: {schema}.{name} is {what}. A file from elsewhere is read as data alone: ask"
+            " its maker for tables."
+        )
+
+
+def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Raise if what a file from elsewhere holds would fill memory: a long text, or long lists.
+
+    A text that repeats itself has a small file. Lengths stand in the statistics of the file.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Of reading.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    RefusedError
+        Naming the column.
+    """
+    tables = connection.execute(
+        "select schema_name, table_name from duckdb_tables() where database_name = ?", [READ]
+    ).fetchall()
+    if _is_own(path) or not tables:
+        return
+    segments = " union all ".join(
+        f"select {literal('.'.join(names))} as name, column_name, count, stats"
+        f" from pragma_storage_info({literal('.'.join(map(identifier, (READ, *names))))})"
+        for names in tables
+    )
+    found = connection.execute(
+        "select name, column_name, max(cast(stats['max_string_length'] as bigint)) as length,"
+        f" sum(count) as number from ({segments}) group by all"
+        " having length > $longest or number > $largest order by all limit 1",
+        {"longest": LONGEST_TEXT, "largest": LARGEST_TABLE},
+    ).fetchall()
+    for name, column, length, number in found:
+        if number > LARGEST_TABLE:
+            what = f"{number:,} values, above the limit of {LARGEST_TABLE:,}"
+        else:
+            what = f"a text of {length:,} characters, above the limit of {LONGEST_TEXT:,}"
+        raise RefusedError(f"{path}: {name}, column {column}: {what}. Ask its maker for less.")
+
+
+def reading(
+    path: Path, *, reaches: Sequence[Path] = (), reads_files: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """Open a file read-only, for a block that closes it; parameters and errors as of attach."""
+    connection = in_memory(Path(tempfile.gettempdir()) / f"ai_manufacturing_{uuid.uuid4().hex}")
+    try:
+        attach(connection, {READ: path}, reaches=reaches, reads_files=reads_files)
+        connection.execute(f"use {READ}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager
-def attached(spill: Path, **databases: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def attached(
+    spill: Path,
+    databases: Mapping[str, Path],
+    *,
+    writes: Path | None = None,
+    reaches: Sequence[Path] = (),
+    reads_files: bool = False,
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open several files read-only on one connection while the block runs.
 
     Parameters
     ----------
     spill : Path
         As in in_memory.
-    **databases : Path
-        The files, by the names that they are attached by.
+    databases, writes, reaches, reads_files
+        As in attach, and so are the errors.
     """
     with in_memory(spill) as connection:
-        for name, path in databases.items():
-            connection.execute(f"attach {literal(path)} as {name} (read_only)")
+        attach(connection, databases, writes=writes, reaches=reaches, reads_files=reads_files)
         yield connection
 
 

@@ -149,6 +149,8 @@ def _write_sums(path: Path, digests: dict[str, str]) -> None:
 
 
 def _read_sums(path: Path) -> dict[str, str]:
+    if path.exists() and not path.is_file():  # to open a pipe waits for its writer
+        raise DamagedError(f"{path}: not a regular file")
     try:
         lines = path.read_bytes().decode("utf-8").split("\n")
         matches = [LINE.fullmatch(line) for line in lines[:-1]]

@@ -177,6 +177,8 @@ def export_table(
     try:
         with duckdb_client.reading(database) as connection:
             tables = cells.read(connection, Catalogue.read().with_labels_of(connection))
+    except duckdb_client.BEYOND_LIMITS:
+        raise
     except duckdb.Error as error:
         raise _incomplete(database, error) from error
     if name not in tables:
@@ -248,6 +250,8 @@ def _read(database: Path) -> Source:
             )
     except TableError as error:
         raise ExportError(f"{database}: {error}") from error
+    except duckdb_client.BEYOND_LIMITS:
+        raise
     except duckdb.Error as error:
         raise _incomplete(database, error) from error
 

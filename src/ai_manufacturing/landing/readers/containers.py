@@ -9,7 +9,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -37,8 +37,15 @@ def is_gzip(head: bytes) -> bool:
     return head.startswith(GZIP_MAGIC)
 
 
-def ungzip(content: bytes) -> bytes:
+def ungzip(content: bytes, through: Callable[[Iterator[bytes]], Iterator[bytes]] = iter) -> bytes:
     """Return what a gzip file holds.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    through : callable
+        Takes the parts of what it holds, and yields them if they may be read.
 
     Raises
     ------
@@ -48,7 +55,7 @@ def ungzip(content: bytes) -> bytes:
     parts, size = [], 0
     try:
         with gzip.open(io.BytesIO(content)) as stream:
-            for part in chunks(stream):
+            for part in through(chunks(stream)):
                 parts.append(part)
                 size += len(part)
                 check_expansion(size, len(content), "the gzip file")

@@ -53,6 +53,7 @@ ENDINGS = {
     "parquet": "parquet",
 }
 HEADER_ROWS = 20
+LINE_LIMIT = 2**24  # bytes of a line of a text
 NOTE_BELOW = "prose: note"
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
@@ -153,7 +154,7 @@ def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Shee
     """
     compression = "gzip" if containers.is_gzip(content) else None
     if compression:
-        content = containers.ungzip(content)
+        content = containers.ungzip(content, through=short_lines)
     if not content:
         raise FileFault(f"the file is empty. {AGAIN}")
     file_format = detect(content)
@@ -205,6 +206,42 @@ def detect(content: bytes) -> str:
                 " gzip and zip. Convert the file."
             )
     return next((name for name, magic in MAGIC.items() if magic.match(content)), "csv")
+
+
+def short_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the parts of a file; raise where a line of a text is longer than LINE_LIMIT.
+
+    A reader of CSV needs ten times the memory of a line. Parts are shorter than the limit.
+
+    Raises
+    ------
+    FileFault
+        Naming the row.
+    """
+    is_text = None
+    row, length = 1, 0
+    for part in chunks:
+        if is_text is None:
+            is_text = _is_text(part)
+        if is_text:
+            end = b"\n" if b"\n" in part else b"\r"
+            first, count = part.find(end), part.count(end)
+            length += len(part) if first < 0 else first
+            if length > LINE_LIMIT:
+                raise FileFault(
+                    f"the line has more than {LINE_LIMIT:,} bytes, the limit of a text. Deliver a"
+                    " table with a line for each record.",
+                    row=row,
+                )
+            if count:
+                row, length = row + count, len(part) - part.rfind(end) - 1
+        yield part
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file begins as none of the known formats does."""
+    known = (*MAGIC.values(), *NOT_READ.values())
+    return not (containers.is_gzip(head) or any(magic.match(head) for magic in known))
 
 
 def clean(text: str) -> str:

@@ -1,0 +1,385 @@
+"""Releases, warehouses and zips from elsewhere are data: no command runs, reads or awaits what they
+name.
+"""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ai_manufacturing import replication
+from ai_manufacturing.releases.manifest import JSON_COLUMNS, MANIFEST_COLUMNS
+from ai_manufacturing.replication import contents
+from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.system.exit_codes import ExitCode
+from tests.python.conftest import PROJECT, Build
+from tests.python.release_store import changed
+
+SECRET = "the reader's own words"
+# Only a command that hangs needs so long, on whatever machine.
+LAST_RESORT = 900
+RUN = """
+import json, sys
+from click.testing import CliRunner
+from ai_manufacturing import cli
+
+ended = []
+for arguments in json.loads(sys.argv[1]):
+    run = CliRunner().invoke(cli.main, arguments)
+    is_crash = run.exception is not None and not isinstance(run.exception, SystemExit)
+    ended.append([run.exit_code, run.output, repr(run.exception) if is_crash else ""])
+print(json.dumps(ended))
+"""
+VALUES = {name: "{}" if name in JSON_COLUMNS else "1" for name in MANIFEST_COLUMNS}
+MANIFEST = ", ".join(f"'{value}' as {name}" for name, value in VALUES.items())
+DELIVERIES = "create table raw.deliveries as select 'a' as extract_set, 'delivered' as"
+WAREHOUSE = ("create schema raw", f"{DELIVERIES} extract_set_kind", "create schema marts")
+RELEASE = (
+    *WAREHOUSE,
+    "create schema release",
+    f"create table release.manifest as select {MANIFEST}",
+)
+Made = Callable[[Path], Path]
+"""Makes a hostile file in a folder that holds secret.txt, and returns it."""
+
+
+def database(folder: Path, *statements: str, of: tuple[str, ...] = RELEASE) -> Path:
+    path = folder / "hostile.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        for statement in (*of, *statements):
+            connection.execute(statement.replace("{folder}", str(folder)))
+    return path
+
+
+def holding(*statements: str, of: tuple[str, ...] = RELEASE) -> Made:
+    return lambda folder: database(folder, *statements, of=of)
+
+
+def a_view_on_a_pipe(folder: Path) -> Path:
+    rows = folder / "rows.csv"
+    rows.write_text("a\n1\n", encoding="utf-8")
+    path = database(folder, "create view marts.dim_city as from read_csv('{folder}/rows.csv')")
+    rows.unlink()
+    os.mkfifo(rows)
+    return path
+
+
+def a_view_in_a_log(folder: Path) -> Path:
+    """A process that dies leaves its write-ahead log beside the file."""
+    path = database(folder)
+    program = (
+        "import duckdb, os, sys; connection = duckdb.connect(sys.argv[1])\n"
+        "connection.execute(\"set checkpoint_threshold = '1TB'\")\n"
+        "text = f\"read_text('{sys.argv[2]}')\"\n"
+        "connection.execute(f'create view marts.dim_city as from {text}')\n"
+        "os._exit(0)"
+    )
+    arguments = [sys.executable, "-c", program, str(path), str(folder / "secret.txt")]
+    subprocess.run(arguments, check=True)
+    assert path.with_name("hostile.duckdb.wal").exists()
+    return path
+
+
+def a_pipe_beside(ending: str) -> Made:
+    def made(folder: Path) -> Path:
+        path = database(folder)
+        os.mkfifo(path.with_name(path.name + ending))
+        return path
+
+    return made
+
+
+def with_bytes(at: int, content: bytes) -> Made:
+    def made(folder: Path) -> Path:
+        path = database(folder)
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(content)
+        return path
+
+    return made
+
+
+def truncated(folder: Path) -> Path:
+    path = database(folder)
+    os.truncate(path, path.stat().st_size // 2)
+    return path
+
+
+def written(content: bytes) -> Made:
+    def made(folder: Path) -> Path:
+        path = folder / "hostile.duckdb"
+        path.write_bytes(content)
+        return path
+
+    return made
+
+
+def encrypted(folder: Path) -> Path:
+    path = folder / "hostile.duckdb"
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{path}' as e (encryption_key 'k'); create table e.t (a int)")
+    return path
+
+
+def a_pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "hostile.duckdb")
+    return folder / "hostile.duckdb"
+
+
+def a_folder(folder: Path) -> Path:
+    (folder / "hostile.duckdb").mkdir()
+    return folder / "hostile.duckdb"
+
+
+def a_link_to(name: str) -> Made:
+    def made(folder: Path) -> Path:
+        os.mkfifo(folder / "pipe")
+        (folder / "hostile.duckdb").symlink_to(folder / name)
+        return folder / "hostile.duckdb"
+
+    return made
+
+
+VIEW = "create view marts.dim_city as "
+HOSTILE: dict[str, Made] = {
+    "a view on a text": holding(VIEW + "from read_text('{folder}/secret.txt')"),
+    "a pipe": a_pipe,
+    "a macro": holding("create macro marts.same(a) as a"),
+    "a view on a CSV": holding(VIEW + "from read_csv('{folder}/secret.txt', header = false)"),
+    "a view on bytes": holding(VIEW + "from read_blob('{folder}/secret.txt')"),
+    "a view on names": holding(VIEW + "from glob('{folder}/*')"),
+    "a view on a path": holding(
+        "copy (select 1 as a) to '{folder}/rows.parquet'", VIEW + "from '{folder}/rows.parquet'"
+    ),
+    "a view on a pipe": a_view_on_a_pipe,
+    "a view on nothing": holding(VIEW + "select 1 as city_id"),
+    "a view that ends never": holding(VIEW + "select count(*) as n from range(1000000000000)"),
+    "a view for the manifest": holding(
+        "create schema release",
+        "create view release.manifest as select content as release_id, content as extract_set, "
+        "content as extract_set_kind from read_text('{folder}/secret.txt')",
+        "drop table raw.deliveries",
+        "create view raw.deliveries as select extract_set, extract_set_kind from release.manifest",
+        of=WAREHOUSE,
+    ),
+    "a macro that is a table": holding(
+        "create macro marts.dim_city() as table from read_text('{folder}/secret.txt')"
+    ),
+    "a computed column": holding(
+        "create table marts.dim_city (a int, b text generated always as"
+        " (current_setting('temp_directory')))"
+    ),
+    "a default": holding("create table marts.dim_city (a text default current_setting('schema'))"),
+    "a huge cell": holding("create table marts.dim_city as select repeat('a', 300000000) as a"),
+    "a huge cell in the manifest": holding(
+        "update release.manifest set extract_set = repeat('a', 300000000)"
+    ),
+    "huge lists": holding(
+        "create table marts.dim_city as select repeat([true], 20000000) as a",
+        *["insert into marts.dim_city from marts.dim_city limit 1"] * 11,
+    ),
+    "a huge table": holding(
+        "create table marts.dim_city as select 1 as a, 1 as b from range(150000000)"
+    ),
+    "no manifest": holding("delete from release.manifest"),
+    "two manifests": holding("insert into release.manifest from release.manifest"),
+    "a view in a log": a_view_in_a_log,
+    "a log that is a pipe": a_pipe_beside(".wal"),
+    "another log that is a pipe": a_pipe_beside(".wal.checkpoint"),
+    "a SHA-256 that is a pipe": a_pipe_beside(integrity.SUFFIX),
+    "a version of the future": with_bytes(12, b"\xff\x7f"),
+    "a damaged header": with_bytes(4096, b"\xff" * 4096),
+    "half a file": truncated,
+    "no database": written(b"no database\n" * 10_000),
+    "a database of another program": written(b"SQLite format 3\0" + bytes(8192)),
+    "an empty file": written(b""),
+    "an encrypted file": encrypted,
+    "a folder": a_folder,
+    "a link to a text": a_link_to("secret.txt"),
+    "a link to a pipe": a_link_to("pipe"),
+    "a link to nothing": a_link_to("nothing"),
+    "a device": lambda _: Path("/dev/zero"),
+}
+QUICK = [*HOSTILE][:3]
+
+
+def ended(folder: Path, commands: list[list[str]], **environment: str) -> list[tuple[int, str]]:
+    """Run commands in one process, which has nothing of its own, and return code and output."""
+    own = ("WAREHOUSE_PATH", "LANDING_DIR", "RELEASE_DIR", "DBT_TARGET_PATH")
+    places = {name: str(folder / "own" / name.lower()) for name in own}
+    run = subprocess.run(
+        [sys.executable, "-c", RUN, json.dumps(commands)],
+        cwd=PROJECT,
+        env={**os.environ, **places, "DBT_PROJECT_DIR": str(PROJECT), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LAST_RESORT,
+    )
+    found = json.loads(run.stdout)
+    assert [crash for _, _, crash in found] == [""] * len(commands), run.stdout
+    return [(code, output) for code, output, _ in found]
+
+
+def commands_on(path: Path, out: Path) -> list[list[str]]:
+    """Return each command that takes a database, on this one."""
+    named = ["--database", str(path)]
+    return [
+        ["report", "--out", str(out / "site"), *named],
+        ["export", "--format", "csv", "--out", str(out / "exports"), *named],
+        ["panel", "--format", "csv", *named],
+        ["table", "table_1", "--format", "html", "--out", str(out / "table.html"), *named],
+        ["trace", "--specification", "table_1_col_1", *named],
+        ["sources", *named],
+        ["queries", "--out", str(out / "queries.md"), *named],
+        ["catalogue", "--out", str(out / "catalogue.html"), *named],
+        ["replication-package", "--out", str(out / "package.zip"), *named],
+        ["compare", str(path), str(path)],
+    ]
+
+
+def with_secret(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "secret.txt").write_text(SECRET, encoding="utf-8")
+    return folder
+
+
+def require_no_secret(out: Path, ends: list[tuple[int, str]]) -> None:
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+    assert not [output for _, output in ends if SECRET in output]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.soak) for name in HOSTILE],
+)
+def test_no_command_reads_runs_or_awaits_what_a_hostile_file_names(
+    name: str, tmp_path: Path
+) -> None:
+    path = HOSTILE[name](with_secret(tmp_path / "elsewhere"))
+    ends = ended(tmp_path, commands_on(path, tmp_path / "out"))
+    assert {code for code, _ in ends} == {ExitCode.BAD_CONFIGURATION}, ends
+    require_no_secret(tmp_path / "out", ends)
+    for _, output in ends:
+        assert "hostile.duckdb" in output or "/dev/zero" in output
+        assert len(output) < 2000
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("select content from read_text('{secret}')", "file system operations are disabled"),
+        ("select sum(range)::varchar from range(1000000000000)", "maximum execution time"),
+    ],
+)
+def test_a_view_of_a_warehouse_reaches_no_other_file_and_has_a_limit_of_time(
+    text: str, words: str, light_build: Build, tmp_path: Path
+) -> None:
+    secret = with_secret(tmp_path / "elsewhere") / "secret.txt"
+    panel = "marts.fct_city_year_panel"
+    path = changed(
+        light_build.warehouse,
+        tmp_path / "hostile.duckdb",
+        f"create table marts.delivered as from {panel}",
+        f"drop table {panel}",
+        f"create view {panel} as select * replace (({text.replace('{secret}', str(secret))}) as"
+        " name_zh) from marts.delivered",
+    )
+    reading_it = ("report", "export", "panel", "compare")
+    commands = [each for each in commands_on(path, tmp_path / "out") if each[0] in reading_it]
+    ends = ended(tmp_path, commands, WAREHOUSE_TIME_LIMIT="5")
+    require_no_secret(tmp_path / "out", ends)
+    for command, (code, output) in zip(commands, ends, strict=True):
+        assert code in (ExitCode.FAILED, ExitCode.BAD_CONFIGURATION), command
+        assert words in output, (command, output)
+
+
+def zipped(folder: Path, release: Path | None = None, **more: bytes) -> Path:
+    """Zip what a package needs, with a run.sh that leaves a trace."""
+    files = dict.fromkeys(replication.NEEDED, b"")
+    files[contents.RAW_FILES] = ",".join(contents.RAW_COLUMNS).encode()
+    files["run.sh"] = f"touch '{folder}/ran'".encode()
+    if release is not None:
+        files[contents.RELEASE] = release.read_bytes()
+    unpacked = folder / "unpacked"
+    for name, content in (files | more).items():
+        target = unpacked / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    (unpacked / integrity.SUMS).unlink()
+    integrity.record_folder(unpacked)
+    path = folder / "hostile.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(unpacked.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(unpacked).as_posix())
+    return path
+
+
+def a_member(name: str, mode: int = 0) -> Made:
+    """A zip with one member more, which names secret.txt."""
+
+    def made(folder: Path) -> Path:
+        path = zipped(folder, database(folder))
+        with zipfile.ZipFile(path, "a") as archive:
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = mode << 16
+            archive.writestr(entry, str(folder / "secret.txt"))
+        return path
+
+    return made
+
+
+def a_zip_of(made: Made) -> Made:
+    return lambda folder: zipped(folder, made(folder))
+
+
+ZIPS: dict[str, Made] = {
+    "a view": a_zip_of(HOSTILE["a view on a text"]),
+    "a path that leads out": a_member("../../outside.txt"),
+    "an absolute path": a_member("/tmp/outside.txt"),
+    "a link": a_member("output/link.csv", stat.S_IFLNK | 0o777),
+    "a view on a pipe": a_zip_of(HOSTILE["a view on a pipe"]),
+    "no release": a_zip_of(HOSTILE["no database"]),
+    "a huge cell": a_zip_of(HOSTILE["a huge cell"]),
+    "a pipe": a_pipe,
+    "a folder": a_folder,
+    "an empty file": written(b""),
+    "a device": lambda _: Path("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name == "a view" else pytest.mark.soak) for name in ZIPS],
+)
+def test_check_neither_runs_nor_opens_a_hostile_zip(name: str, tmp_path: Path) -> None:
+    folder = with_secret(tmp_path / "elsewhere")
+    path = ZIPS[name](folder)
+    command = ["replication-package", "--check", str(path)]
+    ends = ended(tmp_path, [command, [*command, "--yes"]])
+    require_no_secret(tmp_path / "out", ends)
+    refused, differs = ExitCode.BAD_CONFIGURATION, ExitCode.FAILED
+    assert [code for code, _ in ends] == [refused, differs if name == "a link" else refused]
+    assert not [*tmp_path.rglob("ran"), *tmp_path.rglob("outside.txt")]
+
+
+def test_no_release_of_a_zip_is_opened_before_somebody_says_yes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*arguments: object, **options: object) -> None:
+        raise AssertionError("opened")
+
+    monkeypatch.setattr(duckdb_client, "in_memory", opened)
+    with pytest.raises(replication.ReplicationError, match="not run, so no number is compared"):
+        replication.check(zipped(tmp_path, database(tmp_path)), print, lambda _: False)
