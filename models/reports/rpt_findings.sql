@@ -3,9 +3,9 @@
 {%- set steps = [
     ['estimate', 'printed', 'printed_outside', 'failing', 'not_made', 'reason'],
     ['rows', 'cities', 'provinces', 'first_year', 'last_year', 'low', 'high', 'error_city', 'error_province'],
-    ['next_year', 'p_next_year', 'next_alone', 'present_alone', 'next_beside', 'present_beside', 'why_next_year'],
+    ['next_year', 'p_next_year', 'next_year_rows', 'next_alone', 'present_alone', 'next_beside', 'present_beside', 'why_next_year'],
     ['permuted', 'p_permuted', 'share', 'share_20', 'detectable', 'why_ai'],
-    ['moved', 'why_robust', 'readings', 'same_sign', 'by_city', 'by_province'],
+    ['moved', 'unflagged', 'why_robust', 'readings', 'same_sign', 'by_city', 'by_province'],
     ['level', 'level_city', 'level_province'],
     ['resident', 'resident_city', 'resident_province', 'resident_rows', 'resident_last_year'],
     ['printed_columns', 'unjudged', 'no_data', 'partial', 'imprecise', 'unsound', 'unmade', 'mechanical']
@@ -91,7 +91,12 @@ next_years as (
             where inference.method = 'next_year'
             and inference.setting = 'last_year=yes'
             and inference.term = specifications.regressor || '_next_year'
-        ) as p_next_year
+        ) as p_next_year,
+        -- The first number of its note: how many city-years have all three years.
+        max(regexp_extract(inference.warnings, '[0-9,]+')) filter (
+            where inference.method = 'next_year'
+            and inference.setting = 'last_year=yes'
+        ) as next_year_rows
     from {{ ref('est_inference') }} as inference
     inner join {{ ref('int_specifications_resolved') }} as specifications
         on inference.specification_id = specifications.specification_id
@@ -156,6 +161,15 @@ curve as (
 estimates as (
     select * from {{ ref('rpt_coefficients') }}
     where term = regressor
+),
+
+left_out as (
+    select
+        specification_id,
+        max(city_count) as city_count
+    from {{ ref('est_influence') }}
+    where method = 'leave_out_flagged'
+    group by specification_id
 ),
 
 sampled as (
@@ -223,7 +237,9 @@ stated as (
             'last_year': cast(own.sample_last_year as varchar),
             'error_city': printf('%.3f', own.std_error),
             'error_province': printf('%.3f', own.std_error_province),
-            'moved': printf('%.2f', judged.moved),
+            'moved': case when left_out.city_count > 0 then printf('%.2f', judged.moved) end,
+            'unflagged': case when left_out.city_count = 0 then format('{:,}', own.observation_count) end,
+            'next_year_rows': next_years.next_year_rows,
             {%- for name in ['next_year', 'next_beside', 'present_beside', 'next_alone', 'present_alone'] %}
             '{{ name }}': printf('%.3f', next_years.{{ name }}),
             {%- endfor %}
@@ -258,6 +274,7 @@ stated as (
     left join curve using (specification_id)
     left join estimates as own using (specification_id)
     left join sampled using (specification_id)
+    left join left_out using (specification_id)
     {%- for name, reading in [('level', 'level'), ('resident', 'resident population')] %}
     left join estimates as {{ name }}
         on

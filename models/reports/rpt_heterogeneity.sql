@@ -82,7 +82,8 @@ final as (
         {%- endfor %}
         case
             when
-                count(differences.p_value_province) over of_specification
+                count(differences.term) over of_specification > 0
+                and count(differences.p_value_province) over of_specification
                 = count(differences.term) over of_specification
                 then least(
                     1,

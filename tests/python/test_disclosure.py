@@ -20,7 +20,8 @@ TABLES = """
     create table marts.fct_spatial_concentration as select 1 as national_count;
     create table reports.rpt_spatial_classes as select 2020 as year;
     create table seeds.published_facts as
-    select 'one' as fact_id, 2020 as year, '1' as city_ids union all select 'all', 2020, '1 2 3 4';
+    select unnest(['one', 'all', 'a count']) as fact_id, 2020 as year,
+        unnest(['1', '1 2 3 4', null]) as city_ids;
 """
 
 
@@ -32,6 +33,7 @@ TABLES = """
         ([100, 50, 9], False),  # the second largest knows the largest to within 9 %
         ([100, 50, 5, 5], True),
         ([0, 0, 10, 10], False),  # a city without a firm hides nobody
+        ([], False),
     ],
 )
 def test_a_sum_is_shown_where_no_city_follows_from_it(
@@ -47,10 +49,37 @@ def test_a_sum_is_shown_where_no_city_follows_from_it(
         of_sum = f"select {national} from (select 'ai_firms' as measure, 2020 as year)"
         assert connection.execute(of_sum).fetchall() == [(is_safe,)]
         fact = shown["reports.rpt_published_facts"]["estimated_value"]
-        facts = f"select {fact} from (select unnest(['one', 'all', 'of no city']) as fact_id)"
-        assert connection.execute(facts).fetchall() == [(False,), (is_safe,), (True,)]
+        facts = (
+            f"select {fact} from (select unnest(['one', 'all', 'a count', 'unknown']) as fact_id)"
+        )
+        assert connection.execute(facts).fetchall() == [(False,), (is_safe,), (True,), (False,)]
         classes = shown["reports.rpt_spatial_classes"]["ai_firm_count"]
         assert connection.execute(f"select {classes}").fetchall() == [(is_safe,)]
+
+
+def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
+    """Nor is what lies between a class of cities and the five or ten largest, if it is one city."""
+    counts = [1000, *[10] * 9, *[1] * 200]
+    with duckdb.connect() as connection:
+        connection.execute("attach ':memory:' as built")
+        connection.execute("use built")
+        for statement in TABLES.split(";"):
+            connection.execute(statement, [counts] if "?" in statement else [])
+        connection.execute(
+            "update marts.fct_spatial_distribution set class = '100_to_200' where measure_count <"
+            " 10"
+        )
+        shown = disclosure.shown(connection)
+        share = shown["marts.fct_spatial_concentration"]["top_10_share"]
+        row = "(select 'ai_firms' as measure, 2020 as year)"
+        assert connection.execute(f"select {share} from {row}").fetchall() == [(False,)]
+        # a class of six, beside the five largest
+        connection.execute("update marts.fct_spatial_distribution set measure_count = 30 - city_id")
+        connection.execute(
+            "update marts.fct_spatial_distribution set class = if(city_id <= 6, 'over_200', 'rest')"
+        )
+        classes = disclosure.shown(connection)["reports.rpt_spatial_classes"]["ai_firm_count"]
+        assert connection.execute(f"select {classes}").fetchall() == [(False,)]
 
 
 @pytest.fixture(scope="module")

@@ -63,8 +63,8 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
         f" where {HEADLINE} and method = 'leave_out_flagged' and setting = 'cluster=province'"
     )[0]
     assert text["robust"].startswith(
-        "Is it robust? Yes. It does not move: without the city-years that the gate flags by"
-        f" {abs(move) / province:.2f} of its standard error."
+        "Is it robust? Yes. Without the city-years that the gate flags it moves by less than its"
+        f" standard error (CRV3 by province): by {abs(move) / province:.2f} of it."
     )
     # As the paper reads, and in the choices that none dominates.
     count, share = public_build.rows(
@@ -125,8 +125,8 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
 
     # What the data say: one sentence without a number.
     assert page.text("#claim") == (
-        "These data cannot tell whether GDP rises with the paper's AI measure: no effect fits them,"
-        " and so does the printed one. †"
+        "These data cannot tell whether GDP rises with the paper's AI measure: an effect of zero"
+        " fits them, and so does the printed one. †"
     )
     chinese = public_page("index", "zh")
     assert "本数据无法判断GDP是否随论文的人工智能融合指标上升" in chinese.text("#claim")
@@ -223,6 +223,7 @@ def test_the_first_page_of_the_sample_says_the_same_of_itself_with_its_mark(
 ) -> None:
     page = sample_page("index")
     assert page.text("#answer-robust//strong") == "Yes."
+    assert "The gate flags none of its 2,858 city-years." in page.text("#answer-robust")
     # Beside each sentence with numbers; tables and charts are marked on every page.
     numbers = page.all("#claim | //section[starts-with(@id, 'answer-')]/p[1] | #headline//th[3]")
     assert [len(one.xpath(".//*[@class='tag']")) for one in numbers] == [1] * 8
@@ -271,8 +272,8 @@ def test_the_page_of_checks_has_the_verdict_on_each_claim_next_year_and_the_perm
     )
     for words in (
         f"next year's measure alone gives {alone['ai_firms_next_year']:.3f}, this year's"
-        f" {alone['ai_firms']:.3f}; together 0.238 and -0.044;",
-        "next year's 0.325 (p = 0.014).",
+        f" {alone['ai_firms']:.3f}; together 0.238 and -0.044.",
+        "Beside last year's too, on 1,952 city-years, next year's is 0.325 (p = 0.014).",
     ):
         assert words in next_year
     permuted = page.drawn("permuted").set_index("kind")["estimate"]

@@ -387,6 +387,11 @@ class Inputs:
             broken = broken.union(*finding.broken_years(rests_on).values())
         return broken
 
+    def broken_series(self, specification: Specification, sample: Sample) -> list[str]:
+        """Return the series that the estimate rests on and that fail as a whole."""
+        rests_on = self._rests_on(specification, sample)
+        return sorted({name for found in self._findings for name in found.broken_series(rests_on)})
+
     def _rests_on(self, specification: Specification, sample: Sample) -> RestsOn:
         rests_on: defaultdict[Key, set[CityYear]] = defaultdict(set)
         for row in self.series_of(specification):

@@ -280,7 +280,8 @@ def _fault_of_condition(condition: Any) -> str | None:
         return f"{condition!r} is no condition. {way_out}"
     for node in ast.walk(parsed):
         if not isinstance(node, CONDITION):
-            return f"{ast.unparse(node)!r} in {condition!r} is no comparison. {way_out}"
+            found = ast.unparse(node) or type(node).__name__
+            return f"{found!r} in {condition!r} is no comparison. {way_out}"
     return None
 
 

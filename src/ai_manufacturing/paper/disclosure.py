@@ -2,8 +2,8 @@
 
 A sum is safe if no one of its cities follows from it: it has at least three, and what the largest
 two leave is at least a tenth of the largest, so that the second largest cannot tell the largest to
-within 10 % (the threshold rule and the p% rule). Of two sums that are shown, the difference is safe
-too. Why these rules and thresholds: docs/decisions/disclosure.md.
+within 10 % (the threshold rule and the p% rule). So are the differences of sums that are shown side
+by side. Why these rules and thresholds: docs/decisions/disclosure.md.
 
 References
 ----------
@@ -18,6 +18,9 @@ CONCENTRATION = "marts.fct_spatial_concentration"
 TREND = "marts.fct_spatial_trend"
 CLASSES = "reports.rpt_spatial_classes"
 FACTS = "reports.rpt_published_facts"
+FIXED_RATIO = "reports.rpt_fixed_ratio_test"
+AGREEMENT = "reports.rpt_source_agreement"
+VINTAGE = "reports.rpt_scope_vintage"
 
 
 def shown(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
@@ -48,11 +51,19 @@ def shown(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
         TREND: dict.fromkeys(("first_national_count", "last_national_count"), of_trend),
         CLASSES: dict.fromkeys(
             ("ai_firm_count", "national_share", "cumulative_share"),
-            "(select coalesce(bool_and(is_safe), true) from safe_classes)",
+            "(select coalesce(bool_and(is_safe), false) from safe_classes)",
         ),
-        FACTS: {
-            "estimated_value": "fact_id not in (select fact_id from safe_facts where not is_safe)"
-        },
+        FACTS: dict.fromkeys(
+            ("estimated_value", "verdict"),
+            "fact_id in (select fact_id from safe_facts where is_safe)",
+        ),
+        # a median is the share of one city, and its digits give both of its counts
+        FIXED_RATIO: {"median_city_share": "false"},
+        AGREEMENT: {"median_ratio": "false"},
+        # beside all cities, those that every year has: the difference may be one city
+        VINTAGE: dict.fromkeys(
+            ("common_city_firm_count", "common_city_ai_firm_count", "common_city_ai_share"), "false"
+        ),
     }
 
 
@@ -80,7 +91,7 @@ def _list_safe_sums(connection: duckdb.DuckDBPyConnection) -> None:
     spans = {
         "national": _safe(),
         "top_5": f"{_safe('place <= 5')} and {_safe('place > 5')}",
-        "top_10": f"{_safe('place between 6 and 10')} and {_safe('place > 10')}",
+        "top_10": " and ".join(map(_safe, ("place <= 10", "place between 6 and 10", "place > 10"))),
         "east": f"""{_safe("region = 'east'")} and {_safe("region <> 'east'")}""",
     }
     listed = ", ".join(f"{rule} as {name}" for name, rule in spans.items())
@@ -88,14 +99,22 @@ def _list_safe_sums(connection: duckdb.DuckDBPyConnection) -> None:
         f"create or replace temp table safe_sums as select measure, year, {listed}"
         " from counted_cities group by measure, year"
     )
-    # the paper's classes, and the two parts of one of them
+    # the paper's classes, the two parts of one of them, and what lies between a class and the ranks
+    # that are shown beside it
     last = "year = (select max(year) from built.reports.rpt_spatial_classes)"
-    connection.execute(
-        "create or replace temp table safe_classes as"
-        f" select {_safe()} as is_safe from counted_cities where measure = 'ai_firms' and {last}"
-        f" group by class union all select {_safe()} from counted_cities"
-        f" where measure = 'ai_firms' and {last} and class = '1_to_100' group by is_single_digit"
-    )
+    counted = f"from counted_cities where measure = 'ai_firms' and {last}"
+    connection.execute(f"""
+        create or replace temp table safe_classes as
+        select {_safe()} as is_safe {counted} group by class
+        union all
+        select {_safe()} {counted} and class = '1_to_100' group by is_single_digit
+        union all
+        select bool_and(place = rank or abs(place - rank) >= {FEWEST_CITIES})
+        from (
+            select place, least(unnest([5, 10]), max(place) over ()) as rank
+            from (select max(place) as place {counted} group by class)
+        )
+    """)
     connection.execute(f"""
         create or replace temp table safe_facts as
         with named as (
@@ -113,7 +132,12 @@ def _list_safe_sums(connection: duckdb.DuckDBPyConnection) -> None:
                 and cities.measure = 'ai_firms'
         group by named.fact_id
         union all
-        select 'five_largest_share', bool_and(national and top_5)
+        select 'five_largest_share', coalesce(bool_and(national and top_5), false)
         from safe_sums
         where measure = 'ai_firms'
+        union all
+        -- the others count cities
+        select fact_id, true
+        from built.seeds.published_facts
+        where city_ids is null and fact_id <> 'five_largest_share'
     """)

@@ -120,6 +120,15 @@ class Case:
         """The city-years that fail an expectation of the gate."""
         return self.inputs.flagged(self.specification, self.sample)
 
+    def require_flags_by_city_year(self) -> None:
+        """Raise NotEstimable if the gate fails a series of the estimate as a whole, or a year."""
+        years, series = (
+            found(self.specification, self.sample)
+            for found in (self.inputs.broken_years, self.inputs.broken_series)
+        )
+        if years or series:
+            raise NotEstimable("flagged_as_a_whole", names=[*series, *map(str, sorted(years))])
+
     def require_valid_years_before(self) -> None:
         """Raise NotEstimable if the gate voids a year before the event.
 

@@ -47,7 +47,14 @@ def leave_out(case: Case, unit: str) -> Iterator[Row]:
 
 
 def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
-    """Leave out the city-years that fail an expectation of the gate, all of them together."""
+    """Leave out the city-years that fail an expectation of the gate, all of them together.
+
+    Raises
+    ------
+    NotEstimable
+        If a series or a year fails as a whole: there is no rest to compare with.
+    """
+    case.require_flags_by_city_year()
     flagged = pd.MultiIndex.from_frame(case.rows[["city_id", "year"]]).isin([*case.flagged])
     rest, codes = case.regression, case.codes(cluster)
     if flagged.any():

@@ -31,6 +31,7 @@ SETTINGS: dict[str, Any] = {
 NOT_LOCKED = ["enable_progress_bar"]
 READ = "file"  # the name that `reading` attaches a file by
 LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # which DuckDB opens beside a file
+OWN_FOLDERS = ("past", "held", "work")  # of RELEASE_DIR, which this project alone writes
 TIME_LIMIT = 8  # seconds of a statement, unless WAREHOUSE_TIME_LIMIT is set
 LARGEST_TABLE = 200_000_000  # cells; the largest table of the public set has 20 million
 LONGEST_TEXT = 16 * 2**20  # characters; the longest of the public set has 100,000
@@ -143,6 +144,8 @@ def attach(
     is_own = all(map(_is_own, databases.values()))
     for name, path in databases.items():
         require_file(path)
+        if not (_is_own(path) or reads_files):
+            _require_no_log(path)
         place = literal(path.absolute())
         connection.execute(f"attach {place} as {identifier(name)} (type duckdb, read_only)")
     if writes is not None:
@@ -188,11 +191,30 @@ def require_file(path: Path) -> None:
             raise RefusedError(f"{each}: not a regular file. Name a release or a warehouse.")
 
 
+def _require_no_log(path: Path) -> None:
+    """Raise if DuckDB would replay a log: its statements run before any guard stands.
+
+    Raises
+    ------
+    RefusedError
+        Naming the log.
+    """
+    for ending in LOGS:
+        log = path.with_name(path.name + ending)
+        if log.is_file() and log.stat().st_size:
+            raise RefusedError(
+                f"{log}: a log that is not part of the file yet. Whoever wrote {path.name} ends it by"
+                " `checkpoint` in DuckDB; then name it again."
+            )
+
+
 def _is_own(path: Path) -> bool:
-    """Whether this project writes a file: the warehouse, and what is in the folder of releases."""
-    place = path.resolve()
+    """Whether this project writes a file: the warehouse, the published release, older and held
+    ones.
+    """
+    place, releases = path.resolve(), settings.release_dir()
     own = (settings.warehouse_path(), settings.release_path())
-    return place in own or place.is_relative_to(settings.release_dir())
+    return place in own or any(place.is_relative_to(releases / name) for name in OWN_FOLDERS)
 
 
 def _require_data(connection: duckdb.DuckDBPyConnection, database: str, path: Path) -> None:
