@@ -512,7 +512,7 @@ Targets, for each claim. Without an effect: "holds" in at most {HOLDS_WITHOUT_EF
 significance by province, alone and in the family, in {POWER:.0%} of draws or more (a required check
 fails by chance in 5 %): "holds" in at least {HOLDS_WITH_POWER:.0%}. Where it has not: "not robust"
 less often than "cannot tell" or than "holds". An estimate with an effect moves by more than its
-error without what the gate flags ("Is it stable? No") in at most {MOVES_WITH_EFFECT:.0%}. A target
+error without what the gate flags ("Is it robust? No") in at most {MOVES_WITH_EFFECT:.0%}. A target
 is missed by more than its Monte Carlo error where the binomial tail is below 5 % over the number of
 claims.""",
         "## In short",

@@ -1008,7 +1008,7 @@ def test_a_log_that_somebody_left_beside_the_published_file_is_moved_aside(
         another.execute("create table anything as select 1")
         shutil.copyfile(tmp_path / "another.duckdb.wal", log)
     content = log.read_bytes()
-    with pytest.raises(RefreshError, match="not a release"):
+    with pytest.raises(RefreshError, match="a log that is not part of the file"):
         store.current()
     refreshes.of()
     refreshes.run()
