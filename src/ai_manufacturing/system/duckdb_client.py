@@ -209,9 +209,7 @@ def _require_no_log(path: Path) -> None:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether this project writes a file: the warehouse, the published release, older and held
-    ones.
-    """
+    """Whether this project alone writes a file: the warehouse, and releases in their folders."""
     place, releases = path.resolve(), settings.release_dir()
     own = (settings.warehouse_path(), settings.release_path())
     return place in own or any(place.is_relative_to(releases / name) for name in OWN_FOLDERS)
