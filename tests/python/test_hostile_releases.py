@@ -122,13 +122,6 @@ def written(content: bytes) -> Made:
     return made
 
 
-def encrypted(folder: Path) -> Path:
-    path = folder / "hostile.duckdb"
-    with duckdb.connect() as connection:
-        connection.execute(f"attach '{path}' as e (encryption_key 'k'); create table e.t (a int)")
-    return path
-
-
 def a_pipe(folder: Path) -> Path:
     os.mkfifo(folder / "hostile.duckdb")
     return folder / "hostile.duckdb"
@@ -201,7 +194,6 @@ HOSTILE: dict[str, Made] = {
     "no database": written(b"no database\n" * 10_000),
     "a database of another program": written(b"SQLite format 3\0" + bytes(8192)),
     "an empty file": written(b""),
-    "an encrypted file": encrypted,
     "a folder": a_folder,
     "a link to a text": a_link_to("secret.txt"),
     "a link to a pipe": a_link_to("pipe"),
@@ -369,8 +361,9 @@ def test_check_neither_runs_nor_opens_a_hostile_zip(name: str, tmp_path: Path) -
     command = ["replication-package", "--check", str(path)]
     ends = ended(tmp_path, [command, [*command, "--yes"]])
     require_no_secret(tmp_path / "out", ends)
-    refused, differs = ExitCode.BAD_CONFIGURATION, ExitCode.FAILED
-    assert [code for code, _ in ends] == [refused, differs if name == "a link" else refused]
+    # a link is not the file that SHA256SUMS names, which is found before anybody is asked
+    expected = ExitCode.FAILED if name == "a link" else ExitCode.BAD_CONFIGURATION
+    assert [code for code, _ in ends] == [expected, expected]
     assert not [*tmp_path.rglob("ran"), *tmp_path.rglob("outside.txt")]
 
 
