@@ -97,7 +97,7 @@ def _way_out(error: str) -> str:
     """Return what to do about an error of DuckDB."""
     if error == "InterruptException":
         return (
-            "A statement on a file from elsewhere has WAREHOUSE_TIME_LIMIT seconds, 8 unless it is"
+            "A statement on a file from elsewhere has WAREHOUSE_TIME_LIMIT seconds, 5 unless it is"
             " set. Raise it if you trust who made the file."
         )
     if error == "OutOfMemoryException":

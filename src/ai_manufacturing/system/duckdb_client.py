@@ -32,7 +32,7 @@ NOT_LOCKED = ["enable_progress_bar"]
 READ = "file"  # the name that `reading` attaches a file by
 LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # which DuckDB opens beside a file
 OWN_FOLDERS = ("past", "held", "work")  # of RELEASE_DIR, which this project alone writes
-TIME_LIMIT = 8  # seconds of a statement, unless WAREHOUSE_TIME_LIMIT is set
+TIME_LIMIT = 5  # seconds of a statement, unless WAREHOUSE_TIME_LIMIT is set
 LARGEST_TABLE = 200_000_000  # cells; the largest table of the public set has 20 million
 LONGEST_TEXT = 16 * 2**20  # characters; the longest of the public set has 100,000
 
