@@ -637,6 +637,8 @@ def read_inputs(
         content = (event_year, first, last, *read)
         if content not in _LAST_READ:
             frames = {name: relation.df() for name, relation in tables.items()}
+            # sets of cities are made for every estimate: an Arrow array makes each name anew
+            frames["panel"] = frames["panel"].astype({"city_id": object})
             _LAST_READ.clear()
             _LAST_READ[content] = Inputs(
                 event_year=event_year, event_window=(first, last), **frames
