@@ -4,7 +4,7 @@ One rule for site, downloads and packages.
 
 A delivered file of a restricted provider stays at home, and so does every value of a single city,
 firm or record that comes from one. Estimates do not, nor sums over cities from which none follows
-(paper/disclosure.py).
+(disclosure.py).
 """
 
 import shutil

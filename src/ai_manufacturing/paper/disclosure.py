@@ -1,19 +1,9 @@
-"""Which sums over cities may be shown, where the values of single cities may not.
-
-A sum is safe if no one of its cities follows from it: it has at least three, and what the largest
-two leave is at least a tenth of the largest, so that the second largest cannot tell the largest to
-within 10 % (the threshold rule and the p% rule). So are the differences of sums that are shown side
-by side. Why these rules and thresholds: docs/decisions/disclosure.md.
-
-References
-----------
-Hundepool et al., Handbook on Statistical Disclosure Control, chapter 4 (magnitude tables).
-"""
+"""Which of the paper's sums over cities may be shown, by the rules of disclosure.py."""
 
 import duckdb
 
-FEWEST_CITIES = 3
-LEFT_BY_TWO = 0.10  # p: what the two largest leave, in times of the largest
+from ai_manufacturing.disclosure import FEWEST_UNITS, LEFT_BY_TWO
+
 CONCENTRATION = "marts.fct_spatial_concentration"
 TREND = "marts.fct_spatial_trend"
 CLASSES = "reports.rpt_spatial_classes"
@@ -71,7 +61,7 @@ def _safe(condition: str = "true") -> str:
     """Return SQL that says whether the sum of `value` over some rows of a group is safe."""
     rows = f"filter (where {condition})"
     return (
-        f"coalesce(count(*) {rows} >= {FEWEST_CITIES} and sum(value) {rows}"
+        f"coalesce(count(*) {rows} >= {FEWEST_UNITS} and sum(value) {rows}"
         f" - list_sum(max(value, 2) {rows}) >= {LEFT_BY_TWO} * max(value) {rows}, false)"
     )
 
@@ -109,7 +99,7 @@ def _list_safe_sums(connection: duckdb.DuckDBPyConnection) -> None:
         union all
         select {_safe()} {counted} and class = '1_to_100' group by is_single_digit
         union all
-        select bool_and(place = rank or abs(place - rank) >= {FEWEST_CITIES})
+        select bool_and(place = rank or abs(place - rank) >= {FEWEST_UNITS})
         from (
             select place, least(unnest([5, 10]), max(place) over ()) as rank
             from (select max(place) as place {counted} group by class)

@@ -89,6 +89,8 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
                 row = {name: fitted.choice[name] for name in ("curve_id", *AXES, "is_dominated")}
                 row |= {
                     "errors": cluster,
+                    "outcome": f"{specification.outcome}{fitted.choice['outcome_suffix']}",
+                    "control_variables": fitted.choice["control_variables"] or None,
                     "observation_count": fitted.observation_count,
                     "city_count": fitted.city_count,
                 }
@@ -196,7 +198,7 @@ class _Combinations:
     def __init__(self, specification: Specification, choices: pd.DataFrame, inputs: Inputs) -> None:
         self._refused: list[Fitted] = []
         samples: dict[tuple[Any, ...], list[Choice]] = {}
-        self._panel = attempted(partial(_Panel, specification, inputs))
+        self._panel = attempted(partial(Panel, specification, inputs))
         for choice in choices.to_dict("records"):
             if isinstance(self._panel, Sentence):
                 self._refused.append(Fitted(choice, self._panel))
@@ -228,7 +230,7 @@ class _Combinations:
 
 
 def _fits(
-    panel: "_Panel",
+    panel: "Panel",
     samples: Iterable[tuple[Codes, list[Choice]]],
     permuted: randomisation.Permutations | None,
 ) -> list[Fitted]:
@@ -236,7 +238,7 @@ def _fits(
     return [fit for at, members in samples for fit in panel.fits(at, members, permuted)]
 
 
-class _Measure(NamedTuple):
+class Measure(NamedTuple):
     """A measure as a combination has it; another provider's is named after the provider."""
 
     name: str
@@ -245,7 +247,7 @@ class _Measure(NamedTuple):
     transform: str
 
 
-class _Panel:
+class Panel:
     """The panel's columns as arrays, in order of city and year."""
 
     def __init__(self, specification: Specification, inputs: Inputs) -> None:
@@ -255,21 +257,21 @@ class _Panel:
         self._order = panel.index.to_numpy()
         self._columns: dict[tuple[str, ...], Floats] = {}
         self.cities = [*panel["city_id"].unique()]
-        self._city = pd.factorize(panel["city_id"])[0]
-        self._years = panel["year"].to_numpy()
-        self._year_codes: Codes = self._years - self._years.min()
+        self.city_codes = pd.factorize(panel["city_id"])[0]
+        self.years = panel["year"].to_numpy()
+        self._year_codes: Codes = self.years - self.years.min()
         first = panel.drop_duplicates("city_id")
         self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
         self.strata = inputs.strata_of(STRATA, first["city_id"])
         self._cells = np.full((len(first), int(self._year_codes.max()) + 1), -1)
-        self._cells[self._city, self._year_codes] = np.arange(len(panel))
+        self._cells[self.city_codes, self._year_codes] = np.arange(len(panel))
         flagged = inputs.flagged(specification, sample)
         city_years = pd.MultiIndex.from_frame(panel[["city_id", "year"]])
         city_count = first.groupby("province_id")["city_id"].transform("size")
         self._left_out = {
             "all": np.zeros(len(panel), dtype=bool),
             "without_flagged": city_years.isin([*flagged]),
-            "without_municipalities": city_count.eq(1).to_numpy()[self._city],
+            "without_municipalities": city_count.eq(1).to_numpy()[self.city_codes],
         }
 
     def _leaves_out(self, city_sample: str) -> NDArray[np.bool_]:
@@ -282,7 +284,7 @@ class _Panel:
             groups = self._inputs.group_of(grouping, pd.Series(self.cities))
             reference = self._inputs.reference_group(grouping)
             in_group = (groups.notna() & groups.ne(reference)).to_numpy()
-            self._left_out[city_sample] = in_group[self._city]
+            self._left_out[city_sample] = in_group[self.city_codes]
         left_out: NDArray[np.bool_] = self._left_out[city_sample]
         return left_out
 
@@ -294,17 +296,17 @@ class _Panel:
         # Both weightings on the city-years whose counts can be scaled, so that weights can be
         # permuted in both.
         measure = self._measure(choice)
-        complete = np.isfinite(self._own(measure)) & np.isfinite(self._scaling(measure))
-        complete &= (choice["first_year"] <= self._years) & (self._years <= choice["last_year"])
+        complete = np.isfinite(self.own(measure)) & np.isfinite(self._scaling(measure))
+        complete &= (choice["first_year"] <= self.years) & (self.years <= choice["last_year"])
         complete &= ~self._leaves_out(choice["city_sample"])
         variables = self._variables(choice)
         for variable in variables:
-            complete &= np.isfinite(self._values(variable))
+            complete &= np.isfinite(self.values(variable))
         if lag := int(choice["difference_years"]):
             earlier = self._earlier(lag)
             complete &= (earlier >= 0) & complete[earlier]
         positions = np.flatnonzero(complete)
-        cities, years = self._city[positions], self._year_codes[positions]
+        cities, years = self.city_codes[positions], self._year_codes[positions]
         remaining = rows_without_singletons(
             cities,
             self._blocks(choice)[cities] * self._cells.shape[1] + years,
@@ -326,7 +328,7 @@ class _Panel:
         """Fit the combinations that have the same rows, effects and outcome."""
         first = members[0]
         lag = int(first["difference_years"])
-        cities, entities = np.unique(self._city[at], return_inverse=True)
+        cities, entities = np.unique(self.city_codes[at], return_inverse=True)
         donors = np.empty((0, len(cities)), dtype=np.intp)
         if permuted is not None:
             donors = cities[permuted.among([self.cities[city] for city in cities]).donors]
@@ -347,18 +349,18 @@ class _Panel:
             return values - value_at(self._earlier(lag)[at]) if lag else values
 
         def within(variable: str) -> Floats:
-            values = differenced(self._values(variable).__getitem__)
+            values = differenced(self.values(variable).__getitem__)
             return effects.removed_from((values - values.mean())[:, None])[:, 0]
 
         @cache
-        def regressors(measure: _Measure) -> Floats | Sentence:
+        def regressors(measure: Measure) -> Floats | Sentence:
             values = differenced(partial(self._own_and_permuted, measure, donors[:, entities]))
             return attempted(partial(without_effects, effects, values))
 
         # Cities that a combination leaves out may have no row in any: combinations can be the same
         # regression.
         @cache
-        def answer(measure: _Measure, variables: tuple[str, ...]) -> Slopes | Sentence:
+        def answer(measure: Measure, variables: tuple[str, ...]) -> Slopes | Sentence:
             within_measures = regressors(measure)
             if isinstance(within_measures, Sentence):
                 return within_measures
@@ -377,18 +379,18 @@ class _Panel:
             sizes = () if isinstance(fitted, Sentence) else (len(entities), len(cities))
             yield Fitted(choice, fitted, *sizes)
 
-    def _own_and_permuted(self, measure: _Measure, donors: Codes, at: Codes) -> Floats:
+    def _own_and_permuted(self, measure: Measure, donors: Codes, at: Codes) -> Floats:
         """Return a measure as it is, and with the weights of donors, shape (n, 1 + draws).
 
         Parameters
         ----------
-        measure : _Measure
+        measure : Measure
         donors : ndarray of int, shape (draws, n)
             City whose weight each row gets.
         at : ndarray of int, shape (n,)
             Positions of the rows.
         """
-        own = self._own(measure)[at, None]
+        own = self.own(measure)[at, None]
         if not len(donors):
             return own
         scaling, weights = self._scaling(measure)[at], self._weights(measure)
@@ -407,25 +409,26 @@ class _Panel:
         """Return the position of each row's city some years earlier; -1 where there is none."""
         earlier = np.full_like(self._cells, -1)
         earlier[:, lag:] = self._cells[:, : max(self._cells.shape[1] - lag, 0)]
-        positions: Codes = earlier[self._city, self._year_codes]
+        positions: Codes = earlier[self.city_codes, self._year_codes]
         return positions
 
-    def _measure(self, choice: Choice) -> _Measure:
+    def _measure(self, choice: Choice) -> Measure:
         name, second = self._specification.measure, choice["second_provider"]
-        return _Measure(
+        return Measure(
             f"{name}@{second}" if isinstance(second, str) else name,
             choice["weighting"],
             choice["scope"],
             choice["transform"],
         )
 
-    def _own(self, measure: _Measure) -> Floats:
+    def own(self, measure: Measure) -> Floats:
+        """Return a measure, shape (city-years,)."""
         return self._measured(measure, TRANSFORMS[measure.transform])
 
-    def _scaling(self, measure: _Measure) -> Floats:
+    def _scaling(self, measure: Measure) -> Floats:
         return self._measured(measure._replace(weighting="fixed_ratio"), "scaling_value")
 
-    def _weights(self, measure: _Measure) -> Floats:
+    def _weights(self, measure: Measure) -> Floats:
         """Return each city's weight in each year, shape (cities, years)."""
         if measure.weighting == "observed":
             scaling = self._scaling(measure)
@@ -435,7 +438,7 @@ class _Panel:
         else:
             weight = self._measured(measure, "weight")
         weights = np.zeros(self._cells.shape)
-        weights[self._city, self._year_codes] = weight
+        weights[self.city_codes, self._year_codes] = weight
         return weights
 
     def _variables(self, choice: Choice) -> tuple[str, ...]:
@@ -443,10 +446,11 @@ class _Panel:
         outcome = f"{self._specification.outcome}{choice['outcome_suffix']}"
         return (outcome, *choice["control_variables"].split())
 
-    def _values(self, variable: str) -> Floats:
+    def values(self, variable: str) -> Floats:
+        """Return a variable of the panel, shape (city-years,)."""
         return self._ordered((variable,), self._inputs.panel, variable)
 
-    def _measured(self, measure: _Measure, column: str) -> Floats:
+    def _measured(self, measure: Measure, column: str) -> Floats:
         key = (measure.name, measure.weighting, measure.scope)
         return self._ordered((*key, column), self._inputs.measured(key), column)
 

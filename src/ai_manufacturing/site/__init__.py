@@ -24,6 +24,7 @@ from ai_manufacturing.site import (
     quality,
     query,
     readings,
+    specification_curve,
     use,
 )
 from ai_manufacturing.site.release import Release
@@ -47,6 +48,7 @@ PAGES = {
     "index": findings,
     "credibility": credibility,
     "tables": paper_tables,
+    "specification_curve": specification_curve,
     "readings": readings,
     "event_studies": event_studies,
     "heterogeneity": heterogeneity,

@@ -7,7 +7,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from ai_manufacturing.estimators.sentences import COMMAS
-from ai_manufacturing.site import specification_curve
 from ai_manufacturing.site.charts import (
     BLUE,
     CHART,
@@ -75,7 +74,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             text.plain_label(reading, language) for reading in estimates["reading"]
         ]
     return {
-        "curve": specification_curve.content(release, text),
         "columns": [
             _column(table, column, data, text)
             for (table, column), data in estimates.groupby(

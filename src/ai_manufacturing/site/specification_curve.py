@@ -1,6 +1,6 @@
-"""All readings of the headline at once.
+"""The page of the specification curve: all readings of the headline, and one that a reader chooses.
 
-The specification curve, its joint tests, and what moves it.
+The curve, its joint tests, what moves it, and the sums from which the page estimates anew.
 """
 
 import json
@@ -10,6 +10,7 @@ import altair as alt
 import pandas as pd
 from scipy import stats
 
+from ai_manufacturing.robustness.specification_curve import AXES
 from ai_manufacturing.site.charts import (
     BLUE,
     CHART,
@@ -18,6 +19,7 @@ from ai_manufacturing.site.charts import (
     ORANGE,
     Figure,
     figure,
+    in_script,
     line,
     round_numbers,
     squares,
@@ -34,6 +36,18 @@ EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
 # the curve.
 MARKS = {"both": BLUE, "city": GREEN, "province": ORANGE, "neither": GREY}
 HEIGHT, LINE = 380, 15  # pixels of the curve, with its lines of ticks, and of one such line
+# Thousands of points are drawn as one picture: as elements they would be most of the page.
+PICTURE = {"renderer": "canvas"}
+# What the script says; both languages go with it.
+WORDS = (
+    "no_point",
+    "point_is",
+    "sums_are",
+    "sums_same_rows",
+    "sums_other_rows",
+    "sums_lack",
+    "no_lines",
+)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -41,7 +55,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
     for row in axes:
         row["names"] = text.names_within(row["axis"], row["value"])
-    choices = "".join(f"{name}, " for name in grouped(axes, "axis"))
+    choices = "".join(f"{name}, " for name in AXES)
     found = release.frame(
         f"""
         select
@@ -52,6 +66,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             min(estimate) as estimate,
             min(p_value) filter (where errors = 'city') as p_value_by_city,
             min(p_value) filter (where errors = 'province') as p_value_by_province,
+            min(std_error) filter (where errors = 'city') as std_error_by_city,
+            min(std_error) filter (where errors = 'province') as std_error_by_province,
+            min(observation_count) as observation_count,
+            min(city_count) as city_count,
             min(std_error * standardised_estimate / nullif(estimate, 0))
                 filter (where errors = 'province') as error,
             min(degrees_of_freedom) filter (where errors = 'province') as degrees_of_freedom,
@@ -73,6 +91,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     undominated = int((~found.pop("is_dominated").astype(bool)).sum())
     return {
         "figure": _figure(found, axes, text) if len(found) else None,
+        "offered": grouped([row for row in axes if row["estimated_count"]], "axis"),
+        "steering": _steering(release, text) if len(found) else None,
         "part_of_years": release.rows(
             """
             select distinct first_year, last_year, asked_first_year, asked_last_year
@@ -102,6 +122,55 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             order by specification_count desc, reason
             """
         ),
+    }
+
+
+def _steering(release: Release, text: Catalogue) -> Any:
+    """Return what the script of the page needs beside the curve, as JSON."""
+    (headline,) = release.rows(
+        """
+        select
+            outcome, regressor, controls as control_variables, scope, transform, weighting, fixed_effects,
+            'default' as provider, 'all' as city_sample, 'levels' as dynamics, 'current' as prices
+        from reports.rpt_specifications
+        where specification_id in (select specification_id from estimates.est_specification_curve)
+        """
+    )
+    sums = release.frame(
+        "select * from estimates.est_curve_sums where status <> 'not_estimable' order by all"
+    )
+    return in_script(
+        {
+            "headline": headline,
+            "axes": AXES,
+            "variables": release.rows(
+                """
+                select distinct prices, outcome, controls, population, control_variables
+                from estimates.est_specification_curve
+                """
+            ),
+            "labels": {name: text.names(name) for name in sorted({*sums["term"]})},
+            "sums": [_of_period(rows) for _, rows in sums.groupby("period")],
+            "words": {key: text.texts[key] for key in WORDS},
+        }
+    )
+
+
+def _of_period(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the sums of a period: each pair of terms once, and values in the order of pairs."""
+    of_groups = rows[rows["provinces"].notna()]
+    by_pair = of_groups.pivot(index=["term", "with_term"], columns="provinces", values="value")
+    of_cities = rows.loc[
+        rows["provinces"].isna(), ["term", "with_term", "and_term", "and_with_term", "value"]
+    ]
+    first = rows.iloc[0]
+    return {
+        "period": first["period"],
+        "rows": int(first["observation_count"]),
+        "cities": int(first["city_count"]),
+        "pairs": [*by_pair.index],
+        "groups": by_pair.to_numpy().T.tolist(),
+        "products": of_cities.to_numpy().tolist(),
     }
 
 
@@ -170,7 +239,14 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
             layers.append(
                 beside.mark_text(color=colour, align="right", fontSize=11, limit=EXTENT, text=label)
             )
-        return alt.layer(*layers, width="container", height=HEIGHT)
+        # the script sets it to the rank of the combination that the reader chooses
+        chosen = alt.param(name="chosen", value=1)
+        here = CHART.transform_filter("datum.rank == chosen").mark_rule(color=ORANGE)
+        layers.append(here.encode(x="rank:Q"))
+        return (
+            alt.layer(*layers, width="container", height=HEIGHT, usermeta=PICTURE)
+            .add_params(chosen)
+        )
 
     estimates = curve["standardised_estimate"].astype(float)
     bottom, top = curve["conf_low"].min(), curve["conf_high"].max()
@@ -226,7 +302,7 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
                     ("share:Q", share, ".0%"),
                 ),
             )
-            .properties(width="container", height=14 * len(axes))
+            .properties(width="container", height=14 * len(axes), usermeta=PICTURE)
         )
 
     described = text.words("alt_choices", count=len(axes))

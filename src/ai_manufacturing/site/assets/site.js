@@ -155,7 +155,7 @@ class Chart {
     element.setAttribute("aria-label", this.specifications[wanted].description);
     const outlines = document.getElementById("outlines");
     const specification = structuredClone(this.specifications[wanted]);
-    const { aspect, state = {} } = specification.usermeta ?? {};
+    const { aspect, renderer = "svg", state = {} } = specification.usermeta ?? {};
     if (aspect) specification.height = Math.min(specification.height, aspect * element.clientWidth);
     if (this.lines) for (const { encoding } of specification.layer) Object.assign(encoding.color.scale, this.lines);
     const datasets = { table: this.rows, ...(outlines && { outlines: json(outlines) }) };
@@ -163,7 +163,7 @@ class Chart {
     const { view } = await vegaEmbed(
       element.firstElementChild,
       { ...specification, datasets },
-      { actions: false, renderer: "svg", ast: true, bind: this.figure.querySelector(".bind") },
+      { actions: false, renderer, ast: true, bind: this.figure.querySelector(".bind") },
     );
     this.view = view;
     view.addEventListener("click", (_, item) => this.picked?.(item?.datum));

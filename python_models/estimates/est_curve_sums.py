@@ -1,0 +1,29 @@
+from ai_manufacturing.system.workers import in_a_worker
+
+
+@in_a_worker
+def model(dbt, session):
+    from ai_manufacturing.estimation import specifications
+    from ai_manufacturing.estimation.inputs import read_inputs
+    from ai_manufacturing.robustness import curve_sums
+
+    dbt.config(materialized="table")
+    inputs = read_inputs(
+        specifications=dbt.ref("int_specifications_sampled"),
+        panel=dbt.ref("int_city_year_variables"),
+        measures=dbt.ref("fct_ai_measure"),
+        groups=dbt.ref("dim_city_groups"),
+        series=dbt.ref("dim_specification_series"),
+        samples=dbt.ref("int_specification_samples"),
+        losses=dbt.ref("int_specification_losses"),
+        gate_results=dbt.ref("gate_results"),
+        judged=dbt.ref("judged_relations"),
+        published=dbt.ref("published_estimates"),
+        substitution_labels=dbt.ref("substitutions"),
+        event_year=dbt.config.meta_get("event_year"),
+        event_window=dbt.config.meta_get("event_window"),
+    )
+    is_one = inputs.specifications["specification_id"] == dbt.config.meta_get("specification_id")
+    chosen = specifications.read(inputs.specifications[is_one])
+    choices, cities = dbt.ref("int_specification_curve").df(), dbt.ref("dim_city").df()
+    return curve_sums.sums(chosen, choices, inputs, cities)
