@@ -43,7 +43,7 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
     first_rows_only(page)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{folder}_{name}.png", full_page=True)
-    assert page.locator("figure.chart svg").count() == charts
+    assert page.locator("figure.chart :is(.view svg, canvas)").count() == charts
     assert page.locator("nav").bounding_box()["height"] < 60, "the menu has one row"
     # Whatever numbers are in sight, so is the mark.
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
@@ -150,6 +150,50 @@ def test_on_paper_the_widest_table_fits_and_folded_answers_are_open(
         expect(page.locator(place).first).to_be_visible()
 
 
+@pytest.mark.parametrize("folder", ["sample_site", "public_site"])
+def test_a_reader_steers_the_curve(
+    request: pytest.FixtureRequest, reader: Reader, folder: str
+) -> None:
+    site: Path = request.getfixturevalue(folder)
+    page = reader.open(site, "specification_curve")
+    # at every point the sums give what the table has, or have other city-years, or say what they lack
+    points = page.evaluate(
+        """
+        curve.rows.map((row) => {
+          const found = anew(row, controlsOf(row));
+          return {
+            lacks: found.lacking ?? [], point: row.estimate, by_city: row.std_error_by_city,
+            same: found.period?.rows === row.observation_count,
+            estimate: found.estimate, by_city_anew: found.byCity,
+          };
+        })
+        """
+    )
+    same = [point for point in points if point["same"]]
+    assert len(same) >= 4
+    for point in same:
+        assert point["estimate"] == pytest.approx(point["point"], rel=1e-8)
+        assert point["by_city_anew"] == pytest.approx(point["by_city"], rel=1e-8)
+    assert all(point["lacks"] or point["estimate"] for point in points)
+    assert page.evaluate("document.querySelectorAll('*').length") <= 3000
+
+    rank = page.evaluate("curve.view.signal('chosen')")
+    page.select_option("[name=transform]", "asinh")
+    page.wait_for_function("rank => curve.view.signal('chosen') !== rank", arg=rank)
+    assert "asinh_measure" in page.inner_text("#lines")
+    before = page.inner_text("#anew")
+    page.uncheck("#controls input >> nth=0")
+    assert page.inner_text("#anew") != before
+    page.select_option("[name=dynamics]", "city_trends")
+    assert page.inner_text("#anew") == "The sums do not have: levels, with city and trend effects."
+    address = page.url
+    again = reader.open(
+        site, "specification_curve", address.partition("specification_curve.html")[2]
+    )
+    assert again.input_value("[name=transform]") == "asinh"
+    assert again.input_value("[name=dynamics]") == "city_trends"
+
+
 def test_event_studies_have_one_axis_and_a_choice_of_readings(
     reader: Reader, sample_site: Path
 ) -> None:
@@ -199,6 +243,6 @@ def test_a_page_without_what_is_withheld_draws_the_rest(reader: Reader, given_aw
     for name in ("cities", "maps", "quality", "use"):
         page = reader.open(given_away, name)
         charts = page.locator("figure.chart").count()
-        assert page.locator("figure.chart svg").count() == charts
+        assert page.locator("figure.chart :is(.view svg, canvas)").count() == charts
     assert reader.complaints == []
     assert reader.open(given_away, "maps").locator("#figure-clusters svg").count() == 1

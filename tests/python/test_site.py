@@ -283,13 +283,13 @@ def test_the_page_of_the_measure_counts_its_zeros(
 
 
 def test_the_curve_shows_the_numbers_of_its_tables(sample_page: Pages, sample_build: Build) -> None:
-    page = sample_page("readings")
+    page = sample_page("specification_curve")
     estimated, undominated = sample_build.rows(
         "select count(distinct curve_id), count(distinct curve_id) filter (not is_dominated) "
         "from estimates.est_specification_curve where status = 'estimated'"
     )[0]
     assert len(page.drawn("curve")) == estimated
-    lead = page.text("#curve/following-sibling::p[1]")
+    lead = page.text("//p[@class='lead']")
     assert f"{estimated:,} combinations of choices, {undominated:,} of them without" in lead
     axes = page.rows("#axes/following-sibling::div[1]//tbody/tr")
     shares = "'same_sign_share', 'significant_by_city_share', 'significant_by_province_share'"

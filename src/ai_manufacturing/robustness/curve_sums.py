@@ -7,7 +7,7 @@ weights and transforms of the measure.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,9 @@ def sums(
                 for group, value in by_group[pair].items():
                     provinces = " ".join(sorted(members[group]))
                     yield {**span.row, "provinces": provinces, **_named(*pair), "value": value}
-        products = [_products(span.given_years[_without(span.given_years, unsafe)]) for span in spans]
+        products = [
+            _products(span.given_years[_without(span.given_years, unsafe)]) for span in spans
+        ]
         if disclosure.are_safe(_with_differences(products).to_numpy()):
             for span, by_city in zip(spans, products, strict=True):
                 for terms, value in by_city.sum().items():
@@ -154,7 +156,9 @@ def _spans(specification: Specification, choices: pd.DataFrame, panel: Panel) ->
     for period, at in rows.items():
         cities, entities = np.unique(panel.city_codes[at], return_inverse=True)
         years, times = np.unique(panel.years[at], return_inverse=True)
-        dummies = {str(year): (times == code).astype(float) for code, year in enumerate(years) if code}
+        dummies = {
+            str(year): (times == code).astype(float) for code, year in enumerate(years) if code
+        }
         values = np.column_stack([*(each[at] for each in whole.values()), *dummies.values()])
         values -= values.mean(axis=0)
         means = pd.DataFrame(values).groupby(entities).transform("mean").to_numpy()
@@ -193,8 +197,8 @@ def _products(by_city: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_differences(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return the columns of tables, and what those of the first two that both have differ by."""
-    differences = [one - other for one, other in zip(tables, tables[1:], strict=False)]
+    """Return the columns of tables, and what two that follow each other differ by."""
+    differences = [one - other for one, other in pairwise(tables)]
     return pd.concat([*tables, *(table.dropna(axis=1) for table in differences)], axis=1)
 
 
@@ -206,9 +210,7 @@ def _are_safe(shown: pd.DataFrame, names: set[str], groups: Codes) -> bool:
     """
     is_size = [not names.isdisjoint(pair) and _is_size(pair) for pair in shown]
     contributions = shown.loc[:, is_size].to_numpy()
-    return all(
-        disclosure.are_safe(contributions[groups == group]) for group in np.unique(groups)
-    )
+    return all(disclosure.are_safe(contributions[groups == group]) for group in np.unique(groups))
 
 
 def _is_size(pair: Pair) -> bool:

@@ -22,15 +22,12 @@ from ai_manufacturing.site.charts import (
     in_script,
     line,
     round_numbers,
-    squares,
     tips,
 )
 from ai_manufacturing.site.release import Release, grouped
 from ai_manufacturing.text import LANGUAGES, Catalogue
 
-BINS = 48  # neighbours on the curve that share a cell of the choices
-# The room that names of choices take, in the curve and below it, so that both have the same ranks
-# above each other.
+# The room that names of the lines of ticks take.
 EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
 # By which errors an estimate differs from zero: each class has a colour, and a line of ticks below
 # the curve.
@@ -51,7 +48,7 @@ WORDS = (
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the curve and its choices as figures, what each choice does, and the joint tests."""
+    """Return the curve, what steers it, what each choice does, and the joint tests."""
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
     for row in axes:
         row["names"] = text.names_within(row["axis"], row["value"])
@@ -102,7 +99,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 and (first_year, last_year) <> (asked_first_year, asked_last_year)
             """
         ),
-        "choices": _choices(found, axes, text) if len(found) else None,
         "count": len(found),
         "undominated": undominated,
         "axes": axes,
@@ -130,7 +126,8 @@ def _steering(release: Release, text: Catalogue) -> Any:
     (headline,) = release.rows(
         """
         select
-            outcome, regressor, controls as control_variables, scope, transform, weighting, fixed_effects,
+            outcome, regressor, controls as control_variables, scope, transform, weighting,
+            fixed_effects,
             'default' as provider, 'all' as city_sample, 'levels' as dynamics, 'current' as prices
         from reports.rpt_specifications
         where specification_id in (select specification_id from estimates.est_specification_curve)
@@ -158,8 +155,8 @@ def _steering(release: Release, text: Catalogue) -> Any:
 
 def _of_period(rows: pd.DataFrame) -> dict[str, Any]:
     """Return the sums of a period: each pair of terms once, and values in the order of pairs."""
-    of_groups = rows[rows["provinces"].notna()]
-    by_pair = of_groups.pivot(index=["term", "with_term"], columns="provinces", values="value")
+    of_groups = rows[rows["provinces"].notna()].set_index(["term", "with_term", "provinces"])
+    by_pair = of_groups["value"].unstack("provinces")  # noqa: PD010  one value a cell
     of_cities = rows.loc[
         rows["provinces"].isna(), ["term", "with_term", "and_term", "and_with_term", "value"]
     ]
@@ -243,9 +240,8 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         chosen = alt.param(name="chosen", value=1)
         here = CHART.transform_filter("datum.rank == chosen").mark_rule(color=ORANGE)
         layers.append(here.encode(x="rank:Q"))
-        return (
-            alt.layer(*layers, width="container", height=HEIGHT, usermeta=PICTURE)
-            .add_params(chosen)
+        return alt.layer(*layers, width="container", height=HEIGHT, usermeta=PICTURE).add_params(
+            chosen
         )
 
     estimates = curve["standardised_estimate"].astype(float)
@@ -259,53 +255,4 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
     )
     return figure(
         "curve", text.both("curve_title"), curve, draw, described, text.both("curve_note")
-    )
-
-
-def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
-    """Draw which values of each choice make small estimates and which large ones."""
-    bins = min(BINS, len(curve))
-    binned = curve.assign(bin=((curve["rank"].astype(int) - 1) * bins) // len(curve))
-    rows = []
-    for row in axes:
-        shares = (binned[row["axis"]] == row["value"]).groupby(binned["bin"]).mean().round(4)
-        label = text.words("axis_value", axis=text.words(f"axis_{row['axis']}"), value=row["names"])
-        for number, share in shares.items():
-            first, last = (int(edge * len(curve) / bins) for edge in (number, number + 1))
-            rows.append((row["axis"], row["value"], first + 1, last, share, *label))
-    data = pd.DataFrame(
-        rows,
-        columns=["axis", "value", "first_rank", "last_rank", "share", "label_en", "label_zh"],
-    )
-
-    def draw(language: str) -> alt.TopLevelMixin:
-        rank, share = (
-            text.plain(key, language) for key in ("curve_rank", "share_of_specifications")
-        )
-        names = alt.Axis(labelLimit=EXTENT, minExtent=EXTENT, maxExtent=EXTENT, ticks=False)
-        shades = alt.Scale(scheme="blues", domainMin=0)
-        return (
-            CHART.mark_rect()
-            .encode(
-                x=alt.X(
-                    "first_rank:Q",
-                    title=rank,
-                    scale=alt.Scale(domain=[1, len(curve)], nice=False),
-                    axis=alt.Axis(tickCount=6, grid=False),
-                ),
-                x2="last_rank:Q",
-                y=alt.Y(f"label_{language}:N", title=None, sort=None, axis=names),
-                color=alt.Color("share:Q", scale=shades, legend=squares(share, format=".0%")),
-                tooltip=tips(
-                    (f"label_{language}:N", text.plain("choice", language)),
-                    ("first_rank:Q", rank),
-                    ("share:Q", share, ".0%"),
-                ),
-            )
-            .properties(width="container", height=14 * len(axes), usermeta=PICTURE)
-        )
-
-    described = text.words("alt_choices", count=len(axes))
-    return figure(
-        "choices", text.both("choices_title"), data, draw, described, text.both("choices_note")
     )
