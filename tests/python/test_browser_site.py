@@ -156,7 +156,7 @@ def test_a_reader_steers_the_curve(
 ) -> None:
     site: Path = request.getfixturevalue(folder)
     page = reader.open(site, "specification_curve")
-    # at every point the sums give what the table has, or have other city-years, or say what they lack
+    # at a point the sums give what the table has, have other city-years, or say what they lack
     points = page.evaluate(
         """
         curve.rows.map((row) => {
