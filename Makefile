@@ -54,9 +54,8 @@ report: $(VENV)/.site ## the site of the published release, or else of the wareh
 	test -e $(RELEASE) || test -e $(WAREHOUSE) || $(MAKE) build
 	ai-manufacturing report --out site
 
-# Of the sample: the page waits for the synthetic mark.
-picture: $(VENV)/.soak report ## the picture of the README, in docs/findings.png; needs Chromium
-	python -m docs.picture
+picture: $(VENV)/.site ## the picture of the README, of the sample and of real data (docs/real_data.md)
+	python -m docs.picture build/warehouse.duckdb build/public/warehouse.duckdb
 
 serve: ## the site at port 8000, compressed and in parts
 	$(BIN)/python -m ai_manufacturing.site.serve site 8000

@@ -1,0 +1,57 @@
+"""The README: its numbers, its five lines, and its length."""
+
+import code
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.python.conftest import PROJECT, Build
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+PROMPT = "    >>> "
+
+
+def test_it_has_five_hundred_words() -> None:
+    prose = "\n".join(line for line in README.splitlines() if not line.startswith("    "))
+    assert len(prose.split()) <= 500
+
+
+@pytest.mark.parametrize(
+    ("build", "row"),
+    [("sample_build", "synthetic sample"), ("public_build", "delivered files")],
+)
+def test_it_has_the_results_of_the_sample_and_of_delivered_files(
+    build: str, row: str, request: pytest.FixtureRequest
+) -> None:
+    built: Build = request.getfixturevalue(build)
+    (found,) = built.rows(
+        """
+        select
+            format('{:,}', c.observation_count), format('{:.3f}', v.estimate),
+            format('{:.3f}', c.std_error), format('{:.3f}', v.std_error), v.verdict_en
+        from reports.rpt_verdicts as v
+        inner join reports.rpt_coefficients as c using (specification_id)
+        where v.specification_id = 'table_1_col_1' and c.term_order = 1
+        """
+    )
+    (line,) = re.findall(rf"^\| {row}, (.*) \|$", README, flags=re.MULTILINE)
+    cells = [cell.strip() for cell in line.replace(" city-years", "").split("|")]
+    assert cells == [*found]
+
+
+def test_its_lines_print_what_it_shows(
+    public_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ai_manufacturing.duckdb").symlink_to(public_release)
+    monkeypatch.chdir(tmp_path)
+    lines = README.splitlines()
+    typed = [line.removeprefix(PROMPT) for line in lines if line.startswith(PROMPT)]
+    printed = [line.strip() for line in lines if line.startswith(tuple("    " + c for c in "┌│├└"))]
+    console, output = code.InteractiveConsole(), io.StringIO()
+    with contextlib.redirect_stdout(output):
+        for line in typed:
+            assert not console.push(line)
+    assert [line.strip() for line in output.getvalue().splitlines() if line.strip()] == printed
