@@ -138,7 +138,7 @@ queries: $(VENV)/.run ## the answers in docs/queries.md
 
 # Writes the locks; needs pip-tools. Each is whole: dagster.txt and spark.txt have what runs the warehouse too. The files hold hashes and no addresses.
 lock: ## requirement files with hashes; needs pip-tools
-	pip-compile $(COMPILE) --extra dev --extra site --extra soak -o requirements/soak.txt pyproject.toml
+	pip-compile $(COMPILE) --extra dev --extra site --extra mcp --extra soak -o requirements/soak.txt pyproject.toml
 	mkdir -p build
 	sed -nE 's/^([A-Za-z0-9._-]+)(\[[a-z,-]+\])?(==[^ ;]+).*/\1\3/p' requirements/soak.txt > build/constraints.txt
 	pip-compile $(COMPILE) -c build/constraints.txt --extra dev --extra site -o requirements/dev.txt pyproject.toml

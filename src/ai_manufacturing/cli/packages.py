@@ -1,8 +1,9 @@
-"""Commands that write the site, dbt's catalogue, the query book and the replication package."""
+"""Commands that give a release to readers: site, catalogue, query book, package, an MCP server."""
 
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,9 @@ from ai_manufacturing.cli.console import (
     refresh_errors,
 )
 from ai_manufacturing.system.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from ai_manufacturing.releases.databases import Database
 
 
 @command(examples=["queries --out build/queries.md"])
@@ -88,7 +92,6 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
         raise Failed(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
-    from ai_manufacturing.refresh import writer
     from ai_manufacturing.site import catalogue as catalogues
 
     database = read(path)
@@ -103,16 +106,49 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
             raise UsageError(str(error)) from error
         attached, left_out = None, f"Without dbt's catalogue. {error}"
     with failing(site.SiteError), refresh_errors(print_event), TemporaryDirectory() as folder:
-        release = database.path
-        if database.release_id is None:
-            release = Path(folder) / "unpublished.duckdb"
-            writer.unpublished(database.path, release)
+        release = _release_of(database, Path(folder))
         pages = site.build(release, out, attached, with_restricted=with_restricted)
     click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
     if attached is None:
         click.echo(left_out)
     if "query" not in pages:
         click.echo("Without the query page: `make query-page` bundles it with npm.")
+
+
+def _release_of(database: "Database", folder: Path) -> Path:
+    """Return a release, or what a warehouse would release, written to a folder."""
+    from ai_manufacturing.refresh import writer
+
+    if database.release_id is not None:
+        return database.path
+    release = folder / "unpublished.duckdb"
+    writer.unpublished(database.path, release)
+    return release
+
+
+@command(examples=["mcp", "mcp --database build/releases/ai_manufacturing.duckdb"])
+@database_option("A release, or a built warehouse")
+@click.option(
+    "--with-restricted",
+    is_flag=True,
+    help="Answer with values that may not be passed on, for an assistant behind a door.",
+)
+def mcp(path: Path | None, with_restricted: bool) -> None:
+    """Answer an assistant's questions: an MCP server on standard input and output.
+
+    It reads a copy without restricted values (docs/how_to/ask_from_an_assistant.md).
+    """
+    try:
+        from ai_manufacturing.question_door import server, tools
+    except ModuleNotFoundError as error:
+        raise Failed(
+            f"{error.name} is not installed. `python -m pip install -e '.[mcp]'` installs it."
+        ) from error
+    database = read(path, err=True)
+    with refresh_errors(print_event), TemporaryDirectory() as folder:
+        release = _release_of(database, Path(folder))
+        shown = Path(folder) / "shown.duckdb"
+        server.serve(tools.Door(release, shown, with_restricted=with_restricted))
 
 
 @command(

@@ -156,14 +156,14 @@ def attach(
         connection.execute(f"set allowed_directories = [{listed}]")
         _confine(connection)
     if not (is_own or reads_files):
-        connection.execute(f"set max_execution_time = {round(1000 * _time_limit())}")
+        connection.execute(f"set max_execution_time = {round(1000 * time_limit())}")
     connection.execute(f"set allowed_configs = {NOT_LOCKED}")
     connection.execute("set lock_configuration = true")
     for name, path in () if reads_files else databases.items():
         _require_data(connection, name, path)
 
 
-def _time_limit() -> float:
+def time_limit() -> float:
     """Return the seconds of WAREHOUSE_TIME_LIMIT."""
     text = os.environ.get("WAREHOUSE_TIME_LIMIT") or str(TIME_LIMIT)
     try:

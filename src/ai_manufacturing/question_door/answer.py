@@ -1,0 +1,101 @@
+"""One query, answered in a process of its own, which the server kills after its seconds.
+
+DuckDB's own limit does not end a function that runs long on one row. Here memory is bounded, and no
+file can be written.
+"""
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.question_door import lineage
+from ai_manufacturing.system import duckdb_client
+
+ROWS, COLUMNS, CHARACTERS = 200, 200, 20_000
+SHOWN = 12  # columns that one of the result rests on
+ADDRESSES = 3 * 2**30  # bytes of the process; DuckDB counts most of its own, within MEMORY
+MEMORY = "1GB"
+
+
+def main() -> None:
+    """Answer the question on stdin, on stdout, both JSON; a refusal of DuckDB's is an answer."""
+    question = json.load(sys.stdin)
+    with duckdb_client.reading(Path(question["path"])) as release:
+        # of processor time, if the server is gone
+        seconds = round(duckdb_client.time_limit()) + 1
+        for what, most in (("AS", ADDRESSES), ("FSIZE", 0), ("CPU", seconds)):
+            resource.setrlimit(getattr(resource, f"RLIMIT_{what}"), (most, most))
+        try:
+            answer = of_query(release, question["sql"])
+        except (duckdb.Error, MemoryError) as error:
+            answer = {"error": str(error)[:500] or "Out of memory. Ask for less."}
+        json.dump(answer, sys.stdout, default=str)
+
+
+def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
+    """Return the rows of one SELECT, and what must be said of each of its columns."""
+    statements = release.extract_statements(sql)
+    if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+        return {"error": "Ask one SELECT: this door reads, one statement at a time."}
+    cursor = release.execute(statements[0])
+    names = [column[0] for column in cursor.description or []]
+    if len(names) > COLUMNS:
+        return {"error": f"{len(names)} columns: name at most {COLUMNS}."}
+    fetched = cursor.fetchmany(ROWS + 1)
+    rows, length = [], 0
+    for row in fetched[:ROWS]:
+        length += len(json.dumps(row, default=str, ensure_ascii=False))
+        if length > CHARACTERS:
+            break
+        rows.append(row)
+    answer = {"columns": names, "rows": rows, "is_cut": len(rows) < len(fetched)}
+    known = {
+        row["column"]: row["caveats"] for row in duckdb_client.rows(release, lineage.DESCRIBED)
+    }
+    try:
+        resting = lineage.resting_on(release, sql.strip().rstrip(";"), len(names))
+        answer["rests_on"] = [sorted(columns)[:SHOWN] for columns in resting]
+    except lineage.CannotTellError as error:
+        resting = [set(known)] * len(names)
+        answer["cannot_tell"] = (
+            f"cannot tell which columns this rests on: {error}. The caveats are those of all."
+        )
+    said: dict[str, list[str]] = {}
+    for name, columns in zip(names, resting, strict=True):
+        for text in sorted({text for column in columns for text in known[column]}):
+            said.setdefault(text, []).append(name)
+    answer["caveats"] = said
+    if lineage.ESTIMATE in said:
+        place = names.index("specification_id") if "specification_id" in names else None
+        answer["verdicts"] = verdicts(
+            release, None if place is None else {str(row[place]) for row in rows}
+        )
+    return answer
+
+
+def verdicts(release: duckdb.DuckDBPyConnection, asked: set[str] | None = None) -> dict[str, str]:
+    """Return the verdicts on specifications: on the printed columns, if it is not said which."""
+    rows = release.execute(
+        """
+        select
+            made.specification_id,
+            made.specification_id = judged.specification_id,
+            if(made.specification_id = judged.specification_id, '', 'of its column as it reads: ')
+            || concat_ws('; ', verdict_en, ai_en, meaning)
+        from reports.rpt_specifications as made
+        inner join reports.rpt_verdicts as judged using (table_id, column_number)
+        order by all
+        """
+    ).fetchall()
+    if asked is None:
+        return {name: text for name, is_printed, text in rows if is_printed}
+    known = {name: text for name, _, text in rows}
+    return {name: known.get(name, "no verdict: of no printed column") for name in sorted(asked)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""The server of the tools for an MCP client, on standard input and output."""
+
+from mcp.server.mcpserver import MCPServer
+
+from ai_manufacturing.question_door.tools import Door
+
+INSTRUCTIONS = (
+    "A release of a research warehouse on AI and manufacturing in Chinese cities. Begin with"
+    " findings, search or list_tables. Quote no coefficient without its verdict and its caveats (†:"
+    " another series substitutes for the paper's). Say so if the numbers are synthetic."
+)
+
+
+def serve(door: Door) -> None:
+    """Answer an MCP client on standard input and output until it leaves."""
+    app = MCPServer("ai-manufacturing", instructions=INSTRUCTIONS)
+    tools = (door.findings, door.search, door.list_tables, door.describe, door.query, door.trace)
+    for tool in tools:
+        app.add_tool(tool, structured_output=False)
+    app.run()

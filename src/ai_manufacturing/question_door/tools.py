@@ -1,0 +1,139 @@
+"""The tools of the door: methods that answer in JSON, each after whose numbers they are."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Literal
+
+from ai_manufacturing import terms
+from ai_manufacturing.auditing import trace as tracing
+from ai_manufacturing.question_door import answer, lineage
+from ai_manufacturing.releases.origin import origin_of
+from ai_manufacturing.system import duckdb_client
+
+FOUND = 25  # columns and series of a search
+
+
+class Door:
+    """The tools, on a copy of a release that is written to `shown`; `trace` reads the release."""
+
+    def __init__(self, release: Path, shown: Path, *, with_restricted: bool = False) -> None:
+        copy = shutil.copyfile if with_restricted else terms.public_copy
+        copy(release, shown)
+        self._release, self._shown = release, shown
+        self._one_at_a_time = threading.Lock()
+        with duckdb_client.reading(shown) as connection:
+            origin = origin_of(connection)
+            ((number,),) = connection.execute("select release_id from release.manifest").fetchall()
+            whose = ", ".join(row["provider"] for row in terms.restricted(connection))
+        self._withheld = "" if with_restricted else whose
+        rule = "not to be passed on" if with_restricted else "withheld (release.withheld)"
+        self._head = {
+            "release": number,
+            "extract_set": str(origin),
+            "is_synthetic": origin is not None and origin.is_synthetic,
+            "restriction": f"values of {whose}: {rule}" if whose else "none: marts.fct_deliveries",
+        }
+
+    def _answer(self, **facts: Any) -> str:
+        """Return facts as JSON, after what is said of the release."""
+        return json.dumps(self._head | facts, ensure_ascii=False, default=str)
+
+    def _rows(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows of a query, without what is missing in them."""
+        with duckdb_client.reading(self._shown) as connection:
+            rows = duckdb_client.rows(connection, sql)
+        return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+    def list_tables(self) -> str:
+        """List the tables: how many rows each has, and what one row is."""
+        rows = self._rows(
+            "select schema_name || '.' || table_name as name, estimated_size || ': ' ||"
+            " regexp_extract(comment, 'One row(?: per|:)? ?([^.:,;(]{0,30})', 1) as what"
+            " from duckdb_tables() where database_name = current_database()"
+            " and schema_name in ('marts', 'gates', 'estimates', 'reports', 'release') order by all"
+        )
+        return self._answer(rows_one_per={row["name"]: row.get("what") for row in rows})
+
+    def describe(self, table: str) -> str:
+        """Describe the columns of a table, such as marts.dim_city: unit, source, † and caveats."""
+        every = self._rows(lineage.DESCRIBED)
+        columns = [row for row in every if row["column"].startswith(f"{table}.")]
+        if not columns:
+            return self._answer(error=f"There is no table {table!r}; list_tables names all.")
+        return self._answer(columns=columns)
+
+    def search(self, words: str) -> str:
+        """Search columns and series by words, in English or Chinese; best matches first."""
+        series = self._rows(
+            "select series, scope, unit, label_en, label_zh, provider, first_year, last_year,"
+            " absence_reason, substitution from marts.dim_series"
+        )
+        ranked = []
+        for row in (*self._rows(lineage.DESCRIBED), *series):
+            text = json.dumps(row, ensure_ascii=False).lower()
+            if found := sum(word in text for word in words.lower().split()):
+                ranked.append((-found, len(text), row))
+        best = sorted(ranked, key=lambda rank: rank[:2])[:FOUND]
+        return self._answer(found=[row for _, _, row in best])
+
+    def query(self, sql: str) -> str:
+        """Run one read-only SELECT (DuckDB): at most 200 rows, 20,000 characters, a few seconds.
+
+        Says on which columns of the release each column of the result rests, with their caveats,
+        and the verdicts if it has estimates.
+        """
+        seconds = duckdb_client.time_limit()
+        limits = {"WAREHOUSE_MEMORY_LIMIT": answer.MEMORY, "WAREHOUSE_THREADS": "1"}
+        with self._one_at_a_time:
+            try:
+                ended = subprocess.run(
+                    [sys.executable, "-m", answer.__name__],
+                    input=json.dumps({"path": str(self._shown), "sql": sql}).encode(),
+                    capture_output=True,
+                    check=False,
+                    timeout=seconds,
+                    env=os.environ | limits,
+                )
+            except subprocess.TimeoutExpired:
+                return self._answer(error=f"Stopped after {seconds:g} s. Ask for less.")
+        if ended.returncode:
+            return self._answer(error="Ended by its limits of memory or time. Ask for less.")
+        # NaN and infinity are no JSON
+        return self._answer(**json.loads(ended.stdout, parse_constant=lambda _: None))
+
+    def findings(self, language: Literal["en", "zh"] = "en") -> str:
+        """Read what the release says of the paper's main claim, and the verdict on each column."""
+        zh = "_zh" if language == "zh" else ""
+        findings = self._rows(
+            f"select finding, state, question_{language}, sentence{zh}, substitutions{zh}"
+            " from reports.rpt_findings order by finding_order"
+        )
+        verdicts = self._rows(
+            "select specification_id, printed_value, estimate, std_error, conf_low, conf_high,"
+            f" p_value, verdict_{language}, meaning{zh}, ai_{language}, not_made{zh},"
+            f" substitutions{zh} from reports.rpt_verdicts order by table_id, column_number"
+        )
+        return self._answer(findings=findings, verdicts=verdicts)
+
+    def trace(self, specification: str, city: str | None = None, year: int | None = None) -> str:
+        """Trace an estimate to its sample; with city and year, a cell to file, row and SHA-256.
+
+        A city is a six-digit code, or a Chinese or English name.
+        """
+        if (city or year) and self._withheld:
+            return self._answer(
+                error=f"A cell shows values of {self._withheld}, which are withheld here. Trace the"
+                " specification alone, or start the server with --with-restricted."
+            )
+        try:
+            lines = tracing.trace(self._release, specification, city, year)
+        except tracing.TraceError as error:
+            return self._answer(error=str(error))
+        with duckdb_client.reading(self._shown) as connection:
+            verdicts = answer.verdicts(connection, {specification})
+        return self._answer(lines=lines, verdicts=verdicts)
