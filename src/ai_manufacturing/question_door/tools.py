@@ -73,8 +73,9 @@ class Door:
             "select series, scope, unit, label_en, label_zh, provider, first_year, last_year,"
             " absence_reason, substitution from marts.dim_series"
         )
+        documented = [row for row in self._rows(lineage.DESCRIBED) if "label_en" in row]
         ranked = []
-        for row in (*self._rows(lineage.DESCRIBED), *series):
+        for row in (*documented, *series):
             text = json.dumps(row, ensure_ascii=False).lower()
             if found := sum(word in text for word in words.lower().split()):
                 ranked.append((-found, len(text), row))

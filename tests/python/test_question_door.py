@@ -1,0 +1,585 @@
+"""The question door: what it says beside a number, what a query rests on, what it refuses."""
+
+import asyncio
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+
+from ai_manufacturing import cli
+from ai_manufacturing.question_door import answer, lineage
+from ai_manufacturing.question_door.tools import Door
+from ai_manufacturing.system import duckdb_client
+from tests.python.conftest import PROJECT
+from tests.python.release_store import changed, read
+
+PANEL, COEFFICIENTS = "marts.fct_city_year_panel", "reports.rpt_coefficients"
+SECRET = "the reader's own words"
+SUBSTITUTE = "all firms substitute for those of industry"
+Call = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def release(sample_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the sample's release; one column is substituted, one interpolated, one of a licence
+    that forbids to pass it on.
+    """
+    marked = {
+        "firm_count": f"substitution = '{SUBSTITUTE}'",
+        "resident_population_10k": "is_interpolated = true",
+        "gdp_100m_cny": "restricted_providers = 'vendor'",
+    }
+    return changed(
+        sample_release,
+        tmp_path_factory.mktemp("marked") / "marked.duckdb",
+        *(
+            f"update marts.data_dictionary set {marks} where table_name = 'fct_city_year_panel'"
+            f" and column_name = '{column}'"
+            for column, marks in marked.items()
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def door(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Door:
+    return Door(release, tmp_path_factory.mktemp("door") / "shown.duckdb")
+
+
+@pytest.fixture(scope="module")
+def opened(release: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb_client.reading(release) as connection:
+        yield connection
+
+
+def panel(*columns: str) -> set[str]:
+    return {f"{PANEL}.{column}" for column in columns}
+
+
+def coefficients(*columns: str) -> set[str]:
+    return {f"{COEFFICIENTS}.{column}" for column in columns}
+
+
+# ---------------------------------------------------------------- lineage
+
+RESTS_ON: dict[str, list[set[str]]] = {
+    f"select gdp_100m_cny * 1 as a, 1 as b from {PANEL}": [panel("gdp_100m_cny"), set()],
+    f"select max(f), sum(g) from (select gdp_100m_cny as g, firm_count as f from {PANEL})": [
+        panel("firm_count"),
+        panel("gdp_100m_cny"),
+    ],
+    f"with x as (select year as y, firm_count as f from {PANEL}) select f from x where y = 2015": [
+        panel("firm_count", "year")
+    ],
+    f"with x as materialized (select city_id, firm_count as f, year as y from {PANEL})"
+    " select a.f, b.y from x as a inner join x as b using (city_id)": [
+        panel("firm_count", "city_id"),
+        panel("year", "city_id"),
+    ],
+    "select (select max(estimate) from reports.rpt_coefficients as c"
+    f" where c.observation_count = p.year) as m from {PANEL} as p": [
+        {*panel("year"), *coefficients("estimate", "observation_count")}
+    ],
+    f"select firm_count, year from {PANEL} union all select estimate, 1 from {COEFFICIENTS}": [
+        {*panel("firm_count"), *coefficients("estimate")},
+        panel("year"),
+    ],
+    f"select firm_count from {PANEL} except select estimate from {COEFFICIENTS}": [
+        {*panel("firm_count"), *coefficients("estimate")}
+    ],
+    f"select name_en from {PANEL} order by gdp_100m_cny desc limit 3": [
+        panel("name_en", "gdp_100m_cny")
+    ],
+    f"select name_en from {PANEL} where firm_count in (select estimate from {COEFFICIENTS})": [
+        {*panel("name_en", "firm_count"), *coefficients("estimate")}
+    ],
+    f"select 1 from {PANEL} having max(firm_count) > 1": [panel("firm_count")],
+    f"select count(*) over (partition by firm_count) from {PANEL}": [panel("firm_count")],
+    f"select first(year order by firm_count) from {PANEL}": [panel("year", "firm_count")],
+    f"select columns('^firm_(entry|exit)_count$') from {PANEL}": [
+        panel("firm_entry_count"),
+        panel("firm_exit_count"),
+    ],
+    f"from (pivot {PANEL} on region in ('east') using sum(firm_count) group by year)": [
+        panel("year"),
+        panel("year", "region", "firm_count"),
+    ],
+    f"from (unpivot (select firm_count, year from {PANEL}) on firm_count, year)": [
+        panel("firm_count", "year"),
+        panel("firm_count", "year"),
+    ],
+    "with recursive r as (select 1 as n, 0.0 as v union all select n + 1, gdp_100m_cny from r"
+    f" inner join {PANEL} on n = year) select v from r": [panel("gdp_100m_cny", "year")],
+    f"select x.m from marts.dim_city as c, lateral (select max(firm_count) as m from {PANEL} as p"
+    " where p.city_id = c.city_id) as x": [
+        {*panel("firm_count", "city_id"), "marts.dim_city.city_id"}
+    ],
+    f"from query('select firm_count from {PANEL}')": [panel("firm_count")],
+    f"select rowid, count(*) over () from file.{PANEL}": [set(), set()],
+    "select x from range(3) as t(x), generate_series(1, x)": [set()],
+}
+
+
+@pytest.mark.parametrize("query", RESTS_ON)
+def test_a_column_rests_on_what_it_and_its_rows_are_made_of(
+    query: str, opened: duckdb.DuckDBPyConnection
+) -> None:
+    opened.execute(query)
+    expected = RESTS_ON[query]
+    assert lineage.resting_on(opened, query, len(expected)) == expected
+
+
+def test_a_star_has_the_columns_of_the_table_in_its_order(
+    opened: duckdb.DuckDBPyConnection,
+) -> None:
+    for table in (PANEL, COEFFICIENTS):
+        names = [name for name, *_ in opened.execute(f"describe {table}").fetchall()]
+        found = lineage.resting_on(opened, f"from {table}", len(names))
+        assert found == [{f"{table}.{name}"} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        (f"select stats from pragma_storage_info('{PANEL}')", "it reads PRAGMA_STORAGE_INFO"),
+        ("from duckdb_tables()", "it reads DUCKDB_TABLES"),
+        (f"select year from {PANEL}; -- 2015", "Parser Error"),
+    ],
+)
+def test_what_cannot_be_told_is_said_and_has_the_caveats_of_all(
+    query: str, why: str, opened: duckdb.DuckDBPyConnection
+) -> None:
+    found = answer.of_query(opened, query)
+    assert found["rows"]
+    assert found["cannot_tell"].startswith(f"cannot tell which columns this rests on: {why}")
+    assert "rests_on" not in found
+    name = found["columns"][0]
+    assert name in found["caveats"][f"† {SUBSTITUTE}"]
+    assert name in found["caveats"][lineage.ESTIMATE]
+
+
+# ---------------------------------------------------------------- caveats and verdicts
+
+
+@pytest.mark.parametrize(
+    ("expression", "caveat"),
+    [
+        ("firm_count", f"† {SUBSTITUTE}"),
+        ("ln(firm_count + 1)", f"† {SUBSTITUTE}"),
+        ("resident_population_10k / 2", "interpolated in some years"),
+        ("sum(gdp_100m_cny) over ()", "values of vendor: not to be passed on"),
+    ],
+)
+def test_a_caveat_follows_a_column_through_expressions(
+    expression: str, caveat: str, opened: duckdb.DuckDBPyConnection
+) -> None:
+    query = f"with p as (from {PANEL}) select name_en, {expression} as x from p limit 3"
+    found = answer.of_query(opened, query)
+    assert found["caveats"] == {caveat: ["x"]}
+    assert "verdicts" not in found
+
+
+@pytest.mark.parametrize(
+    ("expression", "table"),
+    [
+        ("round(2 * estimate, 3)", COEFFICIENTS),
+        ("max(column_1)", "reports.rpt_table_1"),
+        ("cell", "reports.rpt_table_cells"),
+        ("estimate", "estimates.est_specification_curve"),
+    ],
+)
+def test_an_estimate_is_to_be_quoted_with_verdicts_that_stand_beside_it(
+    expression: str, table: str, opened: duckdb.DuckDBPyConnection
+) -> None:
+    found = answer.of_query(opened, f"select {expression} as x from {table}")
+    assert found["caveats"][lineage.ESTIMATE] == ["x"]
+    assert any(text.startswith("† in some rows: ") for text in found["caveats"])
+    made = opened.execute("select specification_id, verdict_en from reports.rpt_verdicts")
+    expected = dict(made.fetchall())
+    assert {name: text.split("; ")[0] for name, text in found["verdicts"].items()} == expected
+
+
+def test_verdicts_are_of_the_specifications_in_the_rows(opened: duckdb.DuckDBPyConnection) -> None:
+    found = answer.of_query(
+        opened,
+        f"select specification_id, estimate from {COEFFICIENTS} where specification_id in"
+        " ('table_1_col_1', 'table_1_col_1_by_province', 'mechanism_gdp') and term = regressor",
+    )
+    names = {name for name, _ in found["rows"]}
+    assert set(found["verdicts"]) == names
+    own = found["verdicts"]["table_1_col_1"]
+    others = {name: text for name, text in found["verdicts"].items() if name != "table_1_col_1"}
+    for name, text in others.items():
+        is_of_column = name.startswith("table_1_col_1")
+        expected = f"of its column as it reads: {own}" if is_of_column else "no verdict: of no"
+        assert text.startswith(expected)
+
+
+def test_a_series_by_its_name_in_a_row_may_be_a_substitute(
+    opened: duckdb.DuckDBPyConnection,
+) -> None:
+    found = answer.of_query(opened, "select variable, value from marts.fct_city_year_values")
+    (caveat,) = found["caveats"]
+    assert caveat.startswith("† in some rows: ")
+    assert found["caveats"][caveat] == ["value"]
+
+
+# ---------------------------------------------------------------- tools
+
+
+def of(text: str) -> dict[str, Any]:
+    """Return an answer after what each says of the release."""
+    found: dict[str, Any] = json.loads(text)
+    head = {name: found.pop(name) for name in ("release", "extract_set", "is_synthetic")}
+    assert head == {
+        "release": "000001",
+        "extract_set": "sample (SYNTHETIC: its numbers are not real)",
+        "is_synthetic": True,
+    }
+    assert found.pop("restriction") == "none: marts.fct_deliveries"
+    return found
+
+
+def test_the_tables_fit_in_five_kilobytes(door: Door, release: Path) -> None:
+    text = door.list_tables()
+    assert len(text.encode()) < 5000
+    tables = of(text)["rows_one_per"]
+    ((count,),) = read(release, "select count(*) from reports.rpt_verdicts")
+    assert tables["reports.rpt_verdicts"] == f"{count}: column that the paper prints"
+    assert tables[PANEL].endswith(": city and year of the period")
+
+
+def test_a_table_is_described_with_units_and_caveats(door: Door) -> None:
+    columns = {row["column"]: row for row in of(door.describe(PANEL))["columns"]}
+    assert columns[f"{PANEL}.firm_count"]["caveats"] == [f"† {SUBSTITUTE}"]
+    assert columns[f"{PANEL}.gdp_100m_cny"]["label_zh"].startswith("地区生产总值")
+    assert "There is no table 'panel'" in of(door.describe("panel"))["error"]
+
+
+def test_columns_and_series_are_found_in_either_language(door: Door) -> None:
+    for words in ("户籍人口", "registered POPULATION"):
+        found = of(door.search(words))["found"]
+        assert "registered_population_10k" in [row.get("series") for row in found]
+        assert f"{PANEL}.registered_population_10k" in [row.get("column") for row in found]
+    assert of(door.search("no_such_word"))["found"] == []
+
+
+def test_findings_have_the_verdict_and_its_caveats_in_either_language(
+    door: Door, release: Path
+) -> None:
+    query = (
+        "select estimate, verdict_en, verdict_zh, meaning, meaning_zh from reports.rpt_verdicts"
+        " where specification_id = 'table_1_col_1'"
+    )
+    ((estimate, verdict_en, verdict_zh, meaning, meaning_zh),) = read(release, query)
+    found = of(door.findings())
+    row = found["verdicts"][0]
+    assert (row["estimate"], row["verdict_en"], row["meaning"]) == (estimate, verdict_en, meaning)
+    assert [finding["finding"] for finding in found["findings"]][:2] == ["claim", "case"]
+    row = of(door.findings("zh"))["verdicts"][0]
+    assert (row["verdict_zh"], row["meaning_zh"]) == (verdict_zh, meaning_zh)
+
+
+def test_an_estimate_is_traced_to_its_sample_and_a_cell_to_its_file(door: Door) -> None:
+    found = of(door.trace("table_1_col_1"))
+    assert found["lines"][0].startswith("table_1_col_1: ")
+    assert list(found["verdicts"]) == ["table_1_col_1"]
+    lines = of(door.trace("table_1_col_1", "Shenzhen", 2015))["lines"]
+    assert any(re.search(r"\.csv, row \d+: .+, sha256 [0-9a-f]{64}$", line) for line in lines)
+    assert "Close to it: table_1_col_" in of(door.trace("table_1_col"))["error"]
+
+
+def test_a_public_copy_withholds_cells_and_says_whose(sample_release: Path, tmp_path: Path) -> None:
+    release = changed(
+        sample_release,
+        tmp_path / "restricted.duckdb",
+        "update marts.fct_deliveries set provenance_class = 'republished'",
+    )
+    public = Door(release, tmp_path / "public.duckdb")
+    described = json.loads(public.describe(PANEL))
+    assert described["restriction"] == "values of vendor: withheld (release.withheld)"
+    assert "gdp_100m_cny" not in public.describe(PANEL)
+    assert "values of vendor, which are withheld" in public.trace("table_1_col_1", "深圳", 2015)
+    assert "lines" in json.loads(public.trace("table_1_col_1"))
+    whole = Door(release, tmp_path / "whole.duckdb", with_restricted=True)
+    assert json.loads(whole.list_tables())["restriction"] == "values of vendor: not to be passed on"
+    assert "lines" in json.loads(whole.trace("table_1_col_1", "深圳", 2015))
+
+
+# ---------------------------------------------------------------- limits
+
+
+def test_rows_columns_and_characters_are_limited(opened: duckdb.DuckDBPyConnection) -> None:
+    found = answer.of_query(opened, "select x from range(1000000) as t(x)")
+    assert (found["rows"][0], found["rows"][-1], found["is_cut"]) == ((0,), (199,), True)
+    found = answer.of_query(opened, "select repeat('é', 3000) from range(9)")
+    assert (len(found["rows"]), found["is_cut"]) == (6, True)
+    found = answer.of_query(opened, "select repeat('x', 20001)")
+    assert (found["rows"], found["is_cut"]) == ([], True)
+    wide = "select " + ", ".join(map(str, range(201)))
+    assert answer.of_query(opened, wide) == {"error": "201 columns: name at most 200."}
+    assert answer.of_query(opened, "select 1")["is_cut"] is False
+
+
+REFUSED = (
+    "select 1; select 2",
+    "select 1; drop table reports.rpt_verdicts",
+    "attach '{folder}/new.duckdb' as new",
+    "copy (select 1) to '{folder}/out.csv'",
+    "copy reports.rpt_verdicts from '{folder}/secret.csv'",
+    "create table reports.t as select 1",
+    "delete from reports.rpt_verdicts",
+    "export database '{folder}/out'",
+    "explain analyze select count(*) from range(1000000000000)",
+    "install httpfs",
+    "load httpfs",
+    "pragma database_list",
+    "prepare p as select 1",
+    "set memory_limit = '100GB'",
+    "call pragma_database_size()",
+    "",
+)
+NOT_REACHED = (
+    "from read_text('{folder}/secret.csv')",
+    "from read_csv('{folder}/*.csv')",
+    "from '{folder}/secret.csv'",
+    "from glob('{folder}/*')",
+    "from sniff_csv('{folder}/secret.csv')",
+    "from read_parquet('http://127.0.0.1:9/x.parquet')",
+    "from duckdb_secrets()",
+    "select getenv('PATH')",
+    "from query('drop table reports.rpt_verdicts')",
+    "from release_of_the_caller",
+)
+ENDLESS = (
+    "with recursive r as (select 1 as n union all select n + 1 from r) select count(*) from r",
+    "select length(repeat('x', 1000000000))",
+    "select count(*) from range(1000000) as a(x), range(1000000) as b(y) where hash(x, y) = 1",
+    "select count(distinct x) from generate_series(1, 1000000000000) as t(x)",
+)
+HUGE = (
+    "select list(x) from range(1000000000) as t(x)",
+    "from range(1000000000) as t(x) order by hash(x)",
+    "select repeat('x', 100000000) from range(1000)",
+)
+HOSTILE = (*REFUSED, *NOT_REACHED, *ENDLESS, *HUGE)
+
+
+@pytest.mark.parametrize("query", REFUSED)
+def test_only_one_select_is_a_question(query: str, opened: duckdb.DuckDBPyConnection) -> None:
+    found = answer.of_query(opened, query.replace("{folder}", "/nowhere"))
+    assert found == {"error": "Ask one SELECT: this door reads, one statement at a time."}
+
+
+@pytest.mark.parametrize("query", NOT_REACHED)
+def test_a_select_reaches_no_file_and_no_network(
+    query: str, opened: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.csv").write_text(SECRET, encoding="utf-8")
+    with pytest.raises(duckdb.Error) as raised:
+        answer.of_query(opened, query.replace("{folder}", str(tmp_path)))
+    assert SECRET not in str(raised.value)
+
+
+def children() -> set[str]:
+    """Return the processes that this one has started and that have not ended."""
+    listed = Path("/proc/self/task").glob("*/children")
+    return {pid for path in listed for pid in path.read_text(encoding="utf-8").split()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc lists the children of a process")
+def test_a_query_that_does_not_end_is_killed_and_the_next_is_answered(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = children()
+    with monkeypatch.context() as limited:
+        limited.setenv("WAREHOUSE_TIME_LIMIT", "1")
+        assert of(door.query(ENDLESS[0]))["error"] == "Stopped after 1 s. Ask for less."
+    assert children() <= before
+    assert of(door.query("select 1 as one, 'nan'::double as none"))["rows"] == [[1, None]]
+
+
+def test_a_query_has_its_own_memory_and_writes_no_file(door: Door) -> None:
+    assert "Out of Memory" in of(door.query(HUGE[0]))["error"]
+    # it would spill to disk
+    assert "error" in of(door.query("from range(200000000) as t(x) order by hash(x)"))
+
+
+# ---------------------------------------------------------------- over stdio
+
+
+def test_without_the_sdk_the_command_names_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    monkeypatch.delitem(sys.modules, "ai_manufacturing.question_door.server", raising=False)
+    run = CliRunner().invoke(cli.main, ["mcp"])
+    assert run.exit_code == 1
+    assert "`python -m pip install -e '.[mcp]'` installs it" in run.output
+
+
+def calls_of(page: Path) -> dict[str, Call]:
+    """Return the questions of a page with the call that answers each."""
+    rows = re.findall(r"^\| (.+?) \|.*\| `([^`]+)` \|$", page.read_text(encoding="utf-8"), re.M)
+    return {question: call(text) for question, text in rows}
+
+
+def call(text: str) -> Call:
+    tool, _, rest = text.partition(": ")
+    names = {
+        "query": ["sql"],
+        "trace": ["specification", "city", "year"],
+        "describe": ["table"],
+        "search": ["words"],
+        "findings": ["language"],
+        "list_tables": [],
+    }[tool]
+    values = rest.split(", ") if tool == "trace" else [rest] if rest else []
+    arguments: dict[str, Any] = dict(zip(names, values, strict=False))
+    if "year" in arguments:
+        arguments["year"] = int(arguments["year"])
+    return tool, arguments
+
+
+def over_stdio(
+    release: Path, folder: Path, calls: Iterable[Call], **environment: str
+) -> list[dict[str, Any]]:
+    """Return the answers of a server that a client has started."""
+    from mcp import Client, StdioServerParameters, stdio_client
+
+    server = StdioServerParameters(
+        command=str(Path(sys.executable).parent / "ai-manufacturing"),
+        args=["mcp", "--database", str(release)],
+        env={"DBT_PROJECT_DIR": str(PROJECT), **environment},
+        cwd=folder,
+    )
+
+    async def ask() -> list[dict[str, Any]]:
+        with (folder / "stderr").open("w", encoding="utf-8") as log:
+            async with Client(stdio_client(server, errlog=log)) as client:
+                listed = {tool.name for tool in (await client.list_tools()).tools}
+                assert listed == {
+                    "describe",
+                    "findings",
+                    "list_tables",
+                    "query",
+                    "search",
+                    "trace",
+                }
+                return [
+                    json.loads((await client.call_tool(tool, arguments)).content[0].text)
+                    for tool, arguments in calls
+                ]
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.soak
+def test_a_client_asks_the_fifty_questions_of_the_docs(
+    sample_release: Path, tmp_path: Path
+) -> None:
+    questions = calls_of(PROJECT / "docs/questions.md")
+    assert len(questions) == 50
+    answers = over_stdio(sample_release, tmp_path, questions.values(), WAREHOUSE_TIME_LIMIT="3600")
+    for (question, (tool, _)), found in zip(questions.items(), answers, strict=True):
+        assert found["is_synthetic"], question
+        assert "error" not in found, (question, found)
+        assert "cannot_tell" not in found, question
+        content = {
+            "query": "rows",
+            "trace": "lines",
+            "describe": "columns",
+            "search": "found",
+            "findings": "verdicts",
+            "list_tables": "rows_one_per",
+        }[tool]
+        assert found[content], question
+        if lineage.ESTIMATE in found.get("caveats", {}):
+            assert found["verdicts"], question
+
+
+WITH_A_VERDICT = {
+    "How large is the effect in Table 1 column 1, with an error by province, and may it be"
+    " quoted?": ("estimate", "reports.rpt_verdicts", "specification_id = 'table_1_col_1'"),
+    "And with the paper's own error, by city?": (
+        "std_error",
+        COEFFICIENTS,
+        "specification_id = 'table_1_col_1' and term = regressor",
+    ),
+    "How large is it for secondary value added, in percent?": (
+        "100 * estimate",
+        "reports.rpt_verdicts",
+        "table_id = 'table_2' and column_number = 1",
+    ),
+    "Is the effect AI's? What do weights of other cities give?": (
+        "p_value",
+        "reports.rpt_placebo",
+        "true",
+    ),
+    "Which checks does the claim pass, and which not?": (
+        "figure",
+        "reports.rpt_credibility",
+        "specification_id = 'table_1_col_1'",
+    ),
+}
+
+
+@pytest.mark.soak
+def test_on_the_public_deliveries_numbers_come_with_verdict_and_caveat(
+    public_release: Path, tmp_path: Path
+) -> None:
+    questions = calls_of(PROJECT / "docs/questions.md")
+    calls = [questions[question] for question in WITH_A_VERDICT]
+    answers = over_stdio(public_release, tmp_path, calls, WAREHOUSE_TIME_LIMIT="3600")
+    (verdict,) = read(
+        public_release,
+        "select specification_id, concat_ws('; ', verdict_en, ai_en, meaning) from"
+        " reports.rpt_verdicts where specification_id = 'table_1_col_1'",
+    )
+    for (number, table, condition), found in zip(WITH_A_VERDICT.values(), answers, strict=True):
+        expected = [
+            value
+            for (value,) in read(public_release, f"select {number} from {table} where {condition}")
+        ]
+        assert any(
+            [row[place] for row in found["rows"]] == expected
+            for place in range(len(found["columns"]))
+        ), found
+        assert found["is_synthetic"] is False
+        assert found["restriction"].endswith("withheld (release.withheld)")
+        assert lineage.ESTIMATE in found["caveats"]
+        assert any(
+            "science spending substitutes for R&D personnel" in text for text in found["caveats"]
+        )
+        assert verdict[1].startswith("cannot tell")
+        asked = found["verdicts"]
+        assert dict([verdict]).items() <= asked.items() or "table_2_col_1" in asked
+
+
+@pytest.mark.soak
+def test_hostile_queries_end_read_nothing_and_leave_the_server_to_the_next(
+    sample_release: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "secret.csv").write_text(SECRET, encoding="utf-8")
+    before = hashlib.sha256(sample_release.read_bytes()).hexdigest()
+    after_each: Call = ("query", {"sql": "select count(*) as n from reports.rpt_verdicts"})
+    calls: list[Call] = []
+    for query in HOSTILE:
+        calls += [("query", {"sql": query.replace("{folder}", str(folder))}), after_each]
+    # so long that the next question is answered by a slow machine too
+    answers = over_stdio(sample_release, tmp_path, calls, WAREHOUSE_TIME_LIMIT="10")
+    ((count,),) = read(sample_release, "select count(*) from reports.rpt_verdicts")
+    for query, found, following in zip(HOSTILE, answers[::2], answers[1::2], strict=True):
+        assert "error" in found, query
+        assert SECRET not in json.dumps(found), query
+        assert following["rows"] == [[count]], query
+    assert [path.name for path in folder.iterdir()] == ["secret.csv"]
+    assert hashlib.sha256(sample_release.read_bytes()).hexdigest() == before
