@@ -28,6 +28,7 @@ ROOMS = [
     "tables",
     "site",
     "auditing",
+    "question_door",
     "replication",
     "refresh",
     "cli",

@@ -5,7 +5,7 @@ from mcp.server.mcpserver import MCPServer
 from ai_manufacturing.question_door.tools import Door
 
 INSTRUCTIONS = (
-    "A release of a research warehouse on AI and manufacturing in Chinese cities. Begin with"
+    "A release of a research warehouse: data by city and year, estimates and verdicts. Begin with"
     " findings, search or list_tables. Quote no coefficient without its verdict and its caveats (†:"
     " another series substitutes for the paper's). Say so if the numbers are synthetic."
 )

@@ -89,7 +89,11 @@ class Door:
         and the verdicts if it has estimates.
         """
         seconds = duckdb_client.time_limit()
-        limits = {"WAREHOUSE_MEMORY_LIMIT": answer.MEMORY, "WAREHOUSE_THREADS": "1"}
+        own = {
+            "TMPDIR": str(self._shown.parent),
+            "WAREHOUSE_MEMORY_LIMIT": answer.MEMORY,
+            "WAREHOUSE_THREADS": "1",
+        }
         with self._one_at_a_time:
             try:
                 ended = subprocess.run(
@@ -98,7 +102,7 @@ class Door:
                     capture_output=True,
                     check=False,
                     timeout=seconds,
-                    env=os.environ | limits,
+                    env=os.environ | own,
                 )
             except subprocess.TimeoutExpired:
                 return self._answer(error=f"Stopped after {seconds:g} s. Ask for less.")
