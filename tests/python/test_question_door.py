@@ -426,7 +426,8 @@ def test_without_the_sdk_the_command_names_the_line_that_installs_it(
 
 def calls_of(page: Path) -> dict[str, Call]:
     """Return the questions of a page with the call that answers each."""
-    rows = re.findall(r"^\| (.+?) \|.*\| `([^`]+)` \|$", page.read_text(encoding="utf-8"), re.M)
+    text = page.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \|(?:.*\|)? `([^`]+)` \|$", text, flags=re.MULTILINE)
     return {question: call(text) for question, text in rows}
 
 
