@@ -7,6 +7,7 @@ file can be written.
 import json
 import resource
 import sys
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,11 @@ def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     if len(names) > COLUMNS:
         return {"error": f"{len(names)} columns: name at most {COLUMNS}."}
     fetched = cursor.fetchmany(ROWS + 1)
-    rows, length = [], 0
-    for row in fetched[:ROWS]:
-        length += len(json.dumps(row, default=str, ensure_ascii=False))
-        if length > CHARACTERS:
-            break
-        rows.append(row)
+    texts = (json.dumps(row, default=str, ensure_ascii=False) for row in fetched[:ROWS])
+    rows = fetched[: sum(length <= CHARACTERS for length in accumulate(map(len, texts)))]
     answer = {"columns": names, "rows": rows, "is_cut": len(rows) < len(fetched)}
-    known = {
-        row["column"]: row["caveats"] for row in duckdb_client.rows(release, lineage.DESCRIBED)
-    }
+    described = duckdb_client.rows(release, lineage.DESCRIBED)
+    known = {row["column"]: row["caveats"] for row in described}
     try:
         resting = lineage.resting_on(release, sql.strip().rstrip(";"), len(names))
         answer["rests_on"] = [sorted(columns)[:SHOWN] for columns in resting]
@@ -70,10 +66,9 @@ def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
             said.setdefault(text, []).append(name)
     answer["caveats"] = said
     if lineage.ESTIMATE in said:
-        place = names.index("specification_id") if "specification_id" in names else None
-        answer["verdicts"] = verdicts(
-            release, None if place is None else {str(row[place]) for row in rows}
-        )
+        key = "specification_id"
+        asked = {str(row[names.index(key)]) for row in rows} if key in names else None
+        answer["verdicts"] = verdicts(release, asked)
     return answer
 
 

@@ -16,8 +16,8 @@ from ai_manufacturing.system.sql_text import identifier, literal
 
 # Other optimizers fold a column to a constant, or hide it in the filter of a scan.
 PRUNING = ("cte_inlining", "unused_columns")
-NO_TABLE = ("COLUMN_DATA_SCAN", "DUMMY_SCAN", "GENERATE_SERIES", "RANGE")
-READ_ELSEWHERE = ("CTE_SCAN", "REC_CTE_SCAN")  # in another leaf of the plan
+# Leaves of a plan that read no table; the last two read what another leaf reads.
+LEAVES = ("COLUMN_DATA_SCAN", "DUMMY_SCAN", "GENERATE_SERIES", "RANGE", "CTE_SCAN", "REC_CTE_SCAN")
 ESTIMATE = "a figure of the study: quote it with its verdict (reports.rpt_verdicts)"
 DESCRIBED = f"""
     with columns as (
@@ -125,6 +125,6 @@ def _read(operator: dict[str, Any]) -> set[str]:
         columns = [listed] if isinstance(listed, str) else listed
         table = facts["Table"].removeprefix(f"{duckdb_client.READ}.")
         return {f"{table}.{column}" for column in columns if column}
-    if name in (*NO_TABLE, *READ_ELSEWHERE):
+    if name in LEAVES:
         return set()
     raise CannotTellError(f"it reads {name}")

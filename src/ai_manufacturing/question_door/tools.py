@@ -62,10 +62,9 @@ class Door:
     def describe(self, table: str) -> str:
         """Describe the columns of a table, such as marts.dim_city: unit, source, † and caveats."""
         every = self._rows(lineage.DESCRIBED)
-        columns = [row for row in every if row["column"].startswith(f"{table}.")]
-        if not columns:
-            return self._answer(error=f"There is no table {table!r}; list_tables names all.")
-        return self._answer(columns=columns)
+        if columns := [row for row in every if row["column"].startswith(f"{table}.")]:
+            return self._answer(columns=columns)
+        return self._answer(error=f"There is no table {table!r}; list_tables names all.")
 
     def search(self, words: str) -> str:
         """Search columns and series by words, in English or Chinese; best matches first."""
@@ -73,11 +72,11 @@ class Door:
             "select series, scope, unit, label_en, label_zh, provider, first_year, last_year,"
             " absence_reason, substitution from marts.dim_series"
         )
-        documented = [row for row in self._rows(lineage.DESCRIBED) if "label_en" in row]
         ranked = []
-        for row in (*documented, *series):
+        for row in (*self._rows(lineage.DESCRIBED), *series):
             text = json.dumps(row, ensure_ascii=False).lower()
-            if found := sum(word in text for word in words.lower().split()):
+            found = sum(word in text for word in words.lower().split())
+            if found and "label_en" in row:
                 ranked.append((-found, len(text), row))
         best = sorted(ranked, key=lambda rank: rank[:2])[:FOUND]
         return self._answer(found=[row for _, _, row in best])
