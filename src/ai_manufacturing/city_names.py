@@ -32,7 +32,7 @@ def by_id(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 def resolve(connection: duckdb.DuckDBPyConnection, city: str) -> str:
     """Return the city_id of a city that a reader names by its code, or its Chinese or English name.
 
-    Case, spaces and apostrophes do not count: xian is Xi'an.
+    Case, spaces and apostrophes do not count: xian is Xi'an. Suzhou is asked for its province.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def resolve(connection: duckdb.DuckDBPyConnection, city: str) -> str:
         for city_id, english, chinese, _, province in rows
     }
     asked = _plain(city)
-    same = [row[0] for row in rows if asked in map(_plain, row[:4])]
+    same = [row[0] for row in rows if asked in map(_plain, (*row[:4], row[1].partition(" (")[0]))]
     if len(same) == 1:
         return str(same[0])
     if same:

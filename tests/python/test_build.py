@@ -564,8 +564,8 @@ def test_a_trace_of_a_file_that_is_no_warehouse_names_it(
         (
             ["--specification", SPECIFICATION, "--city", "suzhou", "--year", "2015"],
             (
-                "'suzhou' is the name of 2 cities: Suzhou 苏州市 (320500, Jiangsu), Suzhou 宿州市"
-                " (341300, Anhui). Give"
+                "'suzhou' is the name of 2 cities: Suzhou (Jiangsu) 苏州市 (320500, Jiangsu),"
+                " Suzhou (Anhui) 宿州市 (341300, Anhui). Give"
             ),
         ),
         (

@@ -471,6 +471,7 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
         ("cities", "city_id is unique", "110000"),
         ("cities", "name_zh is unique", "北京市"),
         ("cities", "short_name_zh is unique", "北京"),
+        ("cities", "name_en is unique", "Beijing"),
         ("series", "cell_min is not null", "gdp_100m_cny"),
         ("series_sources", "absent_row in ('zero', 'missing')", "firm_count, industry, vendor"),
         ("series_sources", of_limits, "above_scale_firm_count, total, duhe1123"),

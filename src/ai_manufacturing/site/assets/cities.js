@@ -120,7 +120,7 @@ function sayMissing(found, text = "") {
   document.getElementById("city-several").hidden = !found.length;
   document.getElementById("city-choices").replaceChildren(
     ...found.slice(0, 12).map((id) => {
-      const choice = element("button", `${nameOf(id)} (${inLanguage(provinces[cities[id].province])})`, { type: "button" });
+      const choice = element("button", nameOf(id), { type: "button" });
       choice.addEventListener("click", () => show([id]));
       return choice;
     }),
