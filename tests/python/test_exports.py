@@ -206,11 +206,11 @@ def test_excel_reads_values_texts_and_the_mark(folder: Path, few: Build) -> None
     path = folder / "ai_manufacturing.xlsx"
     workbook = openpyxl.load_workbook(path)
     assert workbook.sheetnames == [
-        "about",
         "panel",
         "estimates",
         "specification_curve",
         "data_dictionary",
+        "about",
     ]
     assert workbook["about"]["A1"].value == MARK
     comments = {cell.value: cell.comment.text for cell in workbook["panel"][1] if cell.comment}
@@ -239,6 +239,22 @@ def test_the_panel_goes_to_standard_output_or_a_file_as_export_writes_it(
     assert [*tmp_path.iterdir()] == [out]
 
 
+def test_a_workbook_of_the_panel_has_values_first_then_what_they_are(
+    few: Build, tmp_path: Path
+) -> None:
+    out = tmp_path / "panel.xlsx"
+    written = few.command("panel", "--out", str(out), "--database", str(few.warehouse))
+    assert (written.returncode, written.stdout) == (0, f"{out}\n"), written.stderr
+    workbook = openpyxl.load_workbook(out)
+    assert workbook.sheetnames == ["panel", "data_dictionary", "about"]
+    assert workbook["about"]["A1"].value == MARK
+    frame = pd.read_excel(out, engine="calamine", dtype=CODES)
+    same(frame, few.frame(PANEL), digits=1e-14)
+    described = pd.read_excel(out, sheet_name="data_dictionary", engine="calamine")
+    assert [*described["column_name"]] == [*frame.columns]
+    assert {*described["file"]} == {"panel"}
+
+
 def test_a_panel_that_cannot_be_written_says_why(few: Build, tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere" / "panel.csv"
     for arguments, code, why in (
@@ -247,7 +263,7 @@ def test_a_panel_that_cannot_be_written_says_why(few: Build, tmp_path: Path) -> 
             1,
             f"{nowhere}: No such file or directory. Make room, or name",
         ),
-        (("--out", str(tmp_path / "panel.sav")), 2, "ends in .csv, .parquet, .dta"),
+        (("--out", str(tmp_path / "panel.sav")), 2, "ends in .csv, .parquet, .xlsx, .dta"),
         ((), 2, "Name a format with --format"),
     ):
         run = few.command("panel", *arguments)

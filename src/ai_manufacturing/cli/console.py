@@ -133,15 +133,15 @@ class FormatChoice(click.Choice[str]):
 
     case_sensitive = True
 
-    def __init__(self, kind: str | None = None) -> None:
-        self.kind = kind
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = kinds
 
     @property
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]
         """The formats that write printed tables or rows; all without a kind."""
         from ai_manufacturing.tables import formats
 
-        return tuple(formats.FORMATS if self.kind is None else formats.named(self.kind))
+        return tuple(formats.named(*self.kinds) if self.kinds else formats.FORMATS)
 
 
 def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -64,21 +64,21 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
         written = exports.export(database.path, out, file_format)
         restriction = exports.restriction(database.path)
     click.echo("\n".join(map(str, written)))
-    if restriction and file_format in (*formats.named("rows"), *formats.named("book")):
+    if restriction and file_format in formats.named("rows", "book"):
         click.echo(restriction, err=True)
 
 
 @command(
     examples=[
         "panel --format csv > panel.csv",
-        "panel --out panel.parquet",
+        "panel --out panel.xlsx",
         "panel --out panel.dta --database build/public.duckdb",
     ]
 )
 @click.option(
     "--format",
     "file_format",
-    type=FormatChoice("rows"),
+    type=FormatChoice("rows", "book"),
     help="Default: by the ending of --out.",
 )
 @click.option("--out", type=FILE, help="File to write. Default: standard output.")
@@ -94,7 +94,7 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     stdout = click.get_binary_stream("stdout")
     if file_format is None:
         file_format = out.suffix.lower().removeprefix(".") if out else ""
-        if file_format not in (known := formats.named("rows")):
+        if file_format not in (known := formats.named("rows", "book")):
             raise click.UsageError(
                 f"Name a format with --format, or a file that ends in .{', .'.join(known)}."
             )

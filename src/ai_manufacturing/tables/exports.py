@@ -6,12 +6,14 @@ that is synthetic, and so does the label, sheet or note of the file.
 
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import terms
@@ -92,12 +94,12 @@ def panel(database: Path, file_format: str) -> bytes:
     database : Path
         As in export.
     file_format : str
-        csv, parquet or dta: a format with a file for each table.
+        A format that writes rows, or a workbook.
 
     Returns
     -------
     bytes
-        The file that export writes as panel.
+        The file that export writes as panel, or a workbook of panel and dictionary.
 
     Raises
     ------
@@ -111,7 +113,12 @@ def panel(database: Path, file_format: str) -> bytes:
             f"{database}: no panel. {source.withheld} Name a release that holds them with"
             " --database."
         )
-    content: bytes = formats.FORMATS[file_format].rows(first, source)
+    form = formats.FORMATS[file_format]
+    if form.book:
+        dictionary = source.tables[-1]
+        of_panel = dictionary.rows.filter(pc.field("file") == PANEL)
+        return form.book(replace(source, tables=(first, replace(dictionary, rows=of_panel))))
+    content: bytes = form.rows(first, source)
     return content
 
 

@@ -496,12 +496,20 @@ def stata(table: Table, source: Source) -> bytes:
 
 
 def workbook(source: Source) -> bytes:
-    """Return a workbook with a sheet for each table."""
+    """Return a workbook: a sheet for each table, the values first, and what they are."""
     import xlsxwriter
 
     content = io.BytesIO()
     with xlsxwriter.Workbook(content, WORKBOOK) as book:
         book.set_properties({"created": source.made_at})
+        for table in source.tables:
+            sheet = book.add_worksheet(table.name)
+            sheet.freeze_panes(1, 0)
+            sheet.autofilter(0, 0, table.rows.num_rows, table.rows.num_columns - 1)
+            for number, name in enumerate(table.rows.column_names):
+                sheet.write_column(0, number, [name, *table.rows[name].to_pylist()])
+                if name in table.labels:
+                    sheet.write_comment(0, number, table.labels[name])
         about = book.add_worksheet("about")
         about.set_column(0, 0, STATA_LABEL_LENGTH)
         where = f"What the columns are, and what substitutes ({MARK}): sheet data_dictionary."
@@ -513,14 +521,6 @@ def workbook(source: Source) -> bytes:
             for name, text in source.restricted(table).items()
         ]
         about.write_column(len(said) + 1, 0, by_column)
-        for table in source.tables:
-            sheet = book.add_worksheet(table.name)
-            sheet.freeze_panes(1, 0)
-            sheet.autofilter(0, 0, table.rows.num_rows, table.rows.num_columns - 1)
-            for number, name in enumerate(table.rows.column_names):
-                sheet.write_column(0, number, [name, *table.rows[name].to_pylist()])
-                if name in table.labels:
-                    sheet.write_comment(0, number, table.labels[name])
     return content.getvalue()
 
 
@@ -561,9 +561,9 @@ FORMATS = {
 """By the name that a command takes; an export of one without rows is of the paper's tables."""
 
 
-def named(kind: str) -> list[str]:
+def named(*kinds: str) -> list[str]:
     """Return the formats that write printed tables (`printed`), rows (`rows`), or all (`book`)."""
-    return [name for name, known in FORMATS.items() if getattr(known, kind)]
+    return [name for name, known in FORMATS.items() if any(getattr(known, kind) for kind in kinds)]
 
 
 def files(source: Source, name: str) -> Iterator[tuple[str, bytes]]:
