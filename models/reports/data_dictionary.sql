@@ -25,6 +25,9 @@
 {%- for parent in node.depends_on.nodes if not parent.endswith('.raw_extract_set') %}
 {%- do parents.append(parent.split('.')[-1]) %}
 {%- endfor %}
+{#- docs/decisions/keys_and_rules.md: which of two homes a key has. #}
+{%- set constraints = node.constraints | selectattr('type', 'equalto', 'primary_key') %}
+{%- set key = node.config.meta.key or constraints | map(attribute='columns') | first or [] %}
 {%- do counts.update({node.name: []}) %}
 {%- for column in node.columns.values() %}
 {%- do counts[node.name].append('count(' ~ adapter.quote(column.name) ~ ')') %}
@@ -44,6 +47,7 @@
             'column_name': column.name,
             'declared_type': column.data_type,
             'unit': column.meta.get('unit'),
+            'is_key': column.name in key,
             'description_en': texts[0] or none,
             'description_zh': texts[1] or none,
             'parents': parents | join(', ')
@@ -60,7 +64,7 @@ documented as (
                 {{ literal(tojson(described)) }},
                 '[{
                     "table_schema": "varchar", "table_name": "varchar", "column_number": "integer",
-                    "column_name": "varchar", "declared_type": "varchar", "unit": "varchar",
+                    "column_name": "varchar", "declared_type": "varchar", "unit": "varchar", "is_key": "boolean",
                     "description_en": "varchar", "description_zh": "varchar", "parents": "varchar"
                 }]'
             ),
