@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 BOUNCER := .venv-bouncer
 SPARK := .venv-spark
 SAMPLE := build/extracts/sample
+QUERY_PAGE := build/query_page/duckdb.wasm
 WAREHOUSE := $(or $(WAREHOUSE_PATH),build/warehouse.duckdb)
 # Processes that test: one a core, at most four, as a build uses two.
 TESTERS := $(shell cores=$$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN); echo $$((cores > 4 ? 4 : cores)))
@@ -49,8 +50,8 @@ soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done 
 bench: setup $(VENV)/.soak $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md
 	python -m benchmarks
 
-# The query page is in it if it was bundled.
-report: $(VENV)/.site ## the site of the published release, or else of the warehouse of `make build`, in site/
+# The query page is in it where npm is; without a network the rest is there all the same.
+report: $(VENV)/.site $(if $(shell command -v npm),$(QUERY_PAGE)) ## the site of the published release, or else of the warehouse of `make build`, in site/
 	test -e $(RELEASE) || test -e $(WAREHOUSE) || $(MAKE) build
 	ai-manufacturing report --out site
 
@@ -60,9 +61,12 @@ picture: $(VENV)/.site ## the picture of the README, of the sample and of real d
 serve: ## the site at port 8000, compressed and in parts
 	$(BIN)/python -m ai_manufacturing.site.serve site 8000
 
-# DuckDB for the browser, out of npm; optional.
-query-page: ## DuckDB for the browser, bundled with npm; optional
-	cd query_page && npm ci --no-audit --no-fund && npm run bundle
+query-page: $(QUERY_PAGE) ## DuckDB for the browser, bundled with npm; report does it too
+	test -e $(QUERY_PAGE)
+
+# The bundle writes this file last.
+$(QUERY_PAGE): query_page/duckdb.js query_page/package.json query_page/package-lock.json
+	-cd query_page && npm ci --no-audit --no-fund && npm run bundle
 
 setup: $(VENV)/.run sample ## the environment and the synthetic sample
 

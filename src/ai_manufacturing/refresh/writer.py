@@ -4,6 +4,7 @@ It is compact, and any client of DuckDB since 1.2 reads it.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from ai_manufacturing import settings
 from ai_manufacturing.auditing import changes, revisions
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases import fingerprint
@@ -45,6 +47,12 @@ PREVIOUS = {
     name: ("varchar", MANIFEST_COMMENTS[name])
     for name in ("release_id", "extract_set", "extract_set_kind")
 }
+QUESTIONS = {
+    "question": ("varchar", "What a reader asks."),
+    "answer": ("varchar", "Where the answer is: a line for each heading of docs/questions.md."),
+}
+CELL = re.compile(r"(?<!\\)\|")  # where a cell of a Markdown table ends
+RULE = re.compile(r"[|: -]+")  # below its headings
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,7 @@ def _copied(
     written = Manifest(**manifest, row_counts=counts)
     _write_manifest(connection, written)
     _write_freshness(connection)
+    _write_questions(connection)
     revisions.write_series(connection)
     _write_previous(connection, before)
     follows = before is not None and before.origin == written.origin
@@ -226,6 +235,32 @@ def _write_freshness(connection: DuckDBPyConnection) -> None:
     }
     comment = "One row per provider: when its newest delivery landed, UTC."
     connection.execute(comments("new.release.freshness", comment, columns))
+
+
+def _write_questions(connection: DuckDBPyConnection) -> None:
+    """Keep docs/questions.md, which says what answers a question."""
+    comment = "One row per question: which table, rows or command answers it."
+    connection.execute(create_table("new.release.questions", QUESTIONS, comment))
+    path = settings.project_root() / "docs" / "questions.md"
+    for row in questions(path.read_text(encoding="utf-8")) if path.exists() else []:
+        connection.execute(insert("new.release.questions", len(row)), row)
+
+
+def questions(text: str) -> list[tuple[str, str]]:
+    """Return question and answer of each row of the tables of a Markdown page."""
+    found: list[tuple[str, str]] = []
+    headings: list[str] = []
+    for line in text.splitlines():
+        cells = [cell.strip().replace("\\|", "|") for cell in CELL.split(line)[1:-1]]
+        if not cells:
+            headings = []
+        elif not headings:
+            headings = cells
+        elif not RULE.fullmatch(line):
+            answers = zip(headings[1:], cells[1:], strict=False)
+            lines = (f"{heading}: {cell}" for heading, cell in answers if cell)
+            found.append((cells[0], "\n".join(lines)))
+    return found
 
 
 def _write_manifest(connection: DuckDBPyConnection, manifest: Manifest) -> None:
