@@ -1,4 +1,4 @@
-"""How a release and the paper are cited: CITATION.cff, and the address of the site."""
+"""How a release and the paper are cited: CITATION.cff, the address of the site and a DOI."""
 
 import re
 from collections.abc import Mapping
@@ -14,18 +14,20 @@ FILE = "CITATION.cff"
 PRINTED = ("volume", "start", "end", "doi")
 # Before a paper is printed, these are its citation.
 ONLINE = ("url", "date-published")
+IDENTIFIERS = {"url": "url", "identifier": "doi"}  # of the paper, where its citation has them
+RESOLVER = "https://doi.org/"
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return CITATION.cff of a folder; `url` is SITE_URL, else that of the file, else None.
+    """Return CITATION.cff of a folder; `url` and `doi` are settings, else of the file, else None.
 
     Raises
     ------
     BadConfigurationError
-        If SITE_URL is no address.
+        If SITE_URL is no address, or RELEASE_DOI no DOI.
     """
     cited: dict[str, Any] = yaml.safe_load((folder / FILE).read_text(encoding="utf-8"))
-    return cited | {"url": site_url() or cited.get("url")}
+    return cited | {"url": site_url() or cited.get("url"), "doi": _doi() or cited.get("doi")}
 
 
 def site_url() -> str | None:
@@ -43,6 +45,41 @@ def site_url() -> str | None:
             " leave it out."
         )
     return named
+
+
+def _doi() -> str | None:
+    """Return the DOI of the release; None where RELEASE_DOI names none."""
+    named = settings.release_doi()
+    if named and not re.fullmatch(r"10\.\d{4,9}/[^\s{}\\]+", named):
+        raise BadConfigurationError(
+            f"RELEASE_DOI is {named!r}, and no DOI. Write one such as 10.5281/zenodo.1234567,"
+            " without an address before it, or leave it out."
+        )
+    return named
+
+
+def makers(cited: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the authors as schema.org has them: a person has two names, an institution one."""
+    return [
+        {
+            "@type": "Organization" if len(name) == 1 else "Person",
+            "name": " ".join(reversed(name)),
+        }
+        for name in names(cited["authors"])
+    ]
+
+
+def article(cited: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the paper as schema.org has it."""
+    paper = cited["references"][0]
+    return {
+        "@type": "ScholarlyArticle",
+        "name": paper["title"],
+        "datePublished": str(paper.get("date-published", paper["year"])),
+        **{name: paper[key] for name, key in IDENTIFIERS.items() if key in paper},
+        "isPartOf": paper["journal"],
+        "author": [" ".join(name) for name in names(paper["authors"])],
+    }
 
 
 def names(authors: list[dict[str, str]]) -> list[tuple[str, ...]]:

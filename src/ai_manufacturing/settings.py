@@ -116,6 +116,11 @@ def site_url() -> str | None:
     return os.environ.get("SITE_URL") or None
 
 
+def release_doi() -> str | None:
+    """Return the DOI under which a release is deposited: RELEASE_DOI, as it is written."""
+    return os.environ.get("RELEASE_DOI") or None
+
+
 def release_path() -> Path:
     """Return the file that readers open.
 

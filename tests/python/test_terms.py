@@ -270,8 +270,10 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_s
         len(page.all("#download/following-sibling::div[1]//td[starts-with(., 'withheld, see')]"))
         == 3
     )
+    package = json.loads((data / "datapackage.json").read_text("utf-8"))
+    resources = {one["name"]: one for one in package["resources"]}
     for name in ("fct_city_year_panel", "fct_delivered_values"):
-        described = json.loads((data / f"{name}.json").read_text("utf-8"))
+        described = resources[name]
         assert "csmar" in described["withheld"]
         assert described["description"].startswith("WITHHELD here: values of biechouwo, "), name
 

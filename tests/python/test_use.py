@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,11 +22,12 @@ from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import contents
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
-from ai_manufacturing.site import downloads
+from ai_manufacturing.site import downloads, metadata
+from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import integrity
 from tests.python.conftest import Build, made_once
 from tests.python.release_store import described, read
-from tests.python.site_reader import ONE_PAGE
+from tests.python.site_reader import ONE_PAGE, Page
 
 ATOM = {"a": "http://www.w3.org/2005/Atom"}
 HEADLINE = (
@@ -117,15 +119,21 @@ def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_n
 ) -> None:
     folder, build = built
     released = {(schema, table) for schema in contents.SCHEMAS for table in build.tables(schema)}
-    package = json.loads((folder / downloads.METADATA).read_text(encoding="utf-8"))
+    package = json.loads((folder / downloads.PACKAGE).read_text(encoding="utf-8"))
     resources = package["resources"]
     assert {(one["schema_in_release"], one["name"]) for one in resources} == released
+    croissant = json.loads((folder / downloads.CROISSANT).read_text(encoding="utf-8"))
+    files = {one["contentUrl"]: one["sha256"] for one in croissant["distribution"]}
+    records = {one["name"]: one for one in croissant["recordSet"]}
+    assert files.keys() == {one["path"] for one in resources}
+    assert records.keys() == {one["name"] for one in resources}
     for one in resources:
         path, fields = folder / one["path"], one["schema"]["fields"]
-        assert one["hash"] == f"sha256:{integrity.sha256(path)}"
+        assert files[one["path"]] == integrity.sha256(path)
         assert one["rows"] == pq.read_metadata(path).num_rows
-        assert [field["name"] for field in fields] == pq.read_schema(path).names
-        assert json.loads((folder / f"{one['name']}.json").read_text(encoding="utf-8")) == one
+        names = [field["name"] for field in fields]
+        assert names == pq.read_schema(path).names
+        assert [field["name"] for field in records[one["name"]]["field"]] == names
         assert all(field.get("description") for field in fields), one["name"]
     licence, own = package["licenses"]
     assert own["path"] == terms.ESTIMATES_LICENCE.address
@@ -141,6 +149,129 @@ def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_n
     panel = pd.read_parquet(folder / "fct_city_year_panel.parquet")
     panel = panel.sort_values(["city_id", "year"], ignore_index=True)
     pd.testing.assert_frame_equal(panel, expected, check_dtype=False)
+
+
+def test_every_key_of_the_metadata_holds_in_the_release(built: tuple[Path, Build]) -> None:
+    folder, _ = built
+    package = json.loads((folder / downloads.PACKAGE).read_text(encoding="utf-8"))
+    croissant = json.loads((folder / downloads.CROISSANT).read_text(encoding="utf-8"))
+    resources = {one["name"]: one for one in package["resources"]}
+    place = {name: f"{one['schema_in_release']}.{name}" for name, one in resources.items()}
+    keys, referred = {}, {}
+    with duckdb.connect(str(folder / downloads.RELEASE), read_only=True) as release:
+
+        def count(query: str) -> int:
+            ((found,),) = release.execute(f"select count(*) {query}").fetchall()
+            return int(found)
+
+        for name, one in resources.items():
+            schema = one["schema"]
+            primary = schema.get("primaryKey", [])
+            for column in primary:
+                assert count(f"from {place[name]} where {column} is null") == 0, (name, column)
+            keys[name] = primary or schema.get("uniqueKeys", [[]])[0]
+            if keys[name]:
+                columns = ", ".join(keys[name])
+                twice = f"select 1 from {place[name]} group by {columns} having count(*) > 1"
+                assert count(f"from ({twice})") == 0, (name, columns)
+            for key in schema.get("foreignKeys", []):
+                other, fields = key["reference"]["resource"], key["fields"]
+                assert fields == key["reference"]["fields"] == keys_of(resources[other])
+                referred.setdefault(other, set()).add(name)
+                known = " and ".join(f"{field} is not null" for field in fields)
+                orphans = (
+                    f"from {place[name]} anti join {place[other]} using ({', '.join(fields)})"
+                    f" where {known}"
+                )
+                assert count(orphans) == 0, (name, other)
+    # a register's rows are those of its file; what names a file of a restricted one is withheld
+    assert {name for name, key in keys.items() if not key} <= {
+        "fct_register_rows_set_aside",
+        "fct_row_accounting",
+    }
+    assert keys["fct_city_year_panel"] == ["city_id", "year"]
+    assert "fct_city_year_panel" in referred["dim_city"]
+    assert {"rpt_coefficients", "estimation_samples"} <= referred["rpt_specifications"]
+    assert "fct_rows_set_aside" in referred["fct_deliveries"]
+    for one in croissant["recordSet"]:
+        in_words = [f"{one['name']}/{column}" for column in keys[one["name"]]]
+        assert [column["@id"] for column in one.get("key", [])] == in_words
+        others = {
+            field["references"]["field"]["@id"].split("/")[0]
+            for field in one["field"]
+            if "references" in field
+        }
+        assert others == {other for other, names in referred.items() if one["name"] in names}
+
+
+def keys_of(resource: dict[str, Any]) -> list[str]:
+    key: list[str] = resource["schema"]["primaryKey"]
+    return key
+
+
+def test_the_metadata_name_title_sources_units_and_whether_data_are_synthetic(
+    built: tuple[Path, Build],
+) -> None:
+    folder, build = built
+    package = json.loads((folder / downloads.PACKAGE).read_text(encoding="utf-8"))
+    croissant = json.loads((folder / downloads.CROISSANT).read_text(encoding="utf-8"))
+    extract_set = build.value("select max(extract_set) from raw.deliveries")
+    is_synthetic = extract_set == "sample"
+    assert package["title"] == croissant["name"]
+    assert package["title"].endswith(f"estimates ({extract_set})")
+    assert package["is_synthetic"] == is_synthetic
+    assert (croissant["keywords"] == ["synthetic data"]) == is_synthetic
+    assert croissant["description"].startswith("SYNTHETIC DATA. Its numbers") == is_synthetic
+    delivering = build.rows(
+        "select distinct provider, citation_en from marts.fct_deliveries where provider is not null"
+    )
+    assert {(one["provider"], one["title"]) for one in package["sources"]} == {*delivering}
+    links = build.rows(
+        "select distinct unnest(string_split(source_links, ' ')) from"
+        " marts.dim_series where source_links is not null"
+    )
+    assert {one["path"] for one in package["sources"] if "path" in one} <= {one for (one,) in links}
+    units = {
+        (one["name"], field["name"]): field.get("unit")
+        for one in package["resources"]
+        for field in one["schema"]["fields"]
+    }
+    assert units["fct_city_year_panel", "gdp_100m_cny"] == "100 million yuan current"
+    described = build.pairs("select (table_name, column_name), unit from marts.data_dictionary")
+    for place, unit in units.items():
+        assert described[place] == unit, place
+    # the whole was 700 kB, and each table a file of its own
+    assert (folder / downloads.PACKAGE).stat().st_size < 400_000
+    assert {path.name for path in folder.glob("*.json")} == {downloads.PACKAGE, downloads.CROISSANT}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "kind", ["sample_site", pytest.param("given_away", marks=pytest.mark.door)]
+)
+def test_the_validators_of_both_formats_find_no_error(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    frictionless = pytest.importorskip("frictionless")
+    mlcroissant = pytest.importorskip("mlcroissant")
+    folder = request.getfixturevalue(kind) / downloads.FOLDER
+    # a validator that finds nothing in a broken file would show nothing
+    broken = json.loads((folder / downloads.PACKAGE).read_text(encoding="utf-8"))
+    broken["resources"] = [one for one in broken["resources"] if one["name"] == "dim_city"]
+    broken["resources"][0]["schema"]["fields"][1]["type"] = "integer"
+    report = frictionless.validate(frictionless.Package(broken, basepath=str(folder)), limit_rows=9)
+    assert {error.type for error in report.tasks[0].errors} == {"type-error"}
+    report = frictionless.validate(str(folder / downloads.PACKAGE), limit_rows=1000)
+    assert report.flatten(["name", "type", "message"]) == []
+    assert report.valid
+    assert len(report.tasks) > 60
+    opened = mlcroissant.Dataset(jsonld=str(folder / downloads.CROISSANT))
+    assert not opened.metadata.issues.errors
+    # one warning: a release has a number, and no version of three parts
+    assert [one for one in opened.metadata.issues.warnings if "MAJOR.MINOR" not in one] == []
+    cities = [*opened.records("dim_city")]
+    assert len(cities) == 367
+    assert b"Suzhou (Anhui)" in {one["dim_city/name_en"] for one in cities}
 
 
 def test_the_checksums_are_those_of_the_files_and_every_link_of_the_page_leads_to_one(
@@ -219,10 +350,124 @@ def test_the_address_of_the_site_is_a_setting(
     monkeypatch.setenv("SITE_URL", "https://example.org/ai/")
     release, _, _ = downloads.bibliography(manifest).partition("@article")
     assert "\n  url = {https://example.org/ai/},\n" in release
+    assert "doi =" not in release
     for wrong in ("javascript:alert(1)", "example.org", "https://x/{y}"):
         monkeypatch.setenv("SITE_URL", wrong)
         with pytest.raises(BadConfigurationError, match=r"SITE_URL is '.*', and no address"):
             downloads.bibliography(manifest)
+
+
+def test_a_doi_is_a_setting_and_nothing_is_invented_without_one(
+    sample_release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def described() -> tuple[str, dict[str, Any], dict[str, Any]]:
+        with Release(sample_release) as release:
+            about = metadata.dataset(release, release.catalogue())
+            package = metadata.package(release, about, metadata.tables(release))
+            return downloads.bibliography(release.manifest), about, package
+
+    for name in ("SITE_URL", "RELEASE_DOI"):
+        monkeypatch.delenv(name, raising=False)
+    _, about, package = described()
+    assert not about.keys() & {"url", "identifier"}
+    assert not package.keys() & {"homepage", "id"}
+    assert about["license"][1] == "data/LICENSE_DATA.md"
+    monkeypatch.setenv("SITE_URL", "https://example.org/ai")
+    monkeypatch.setenv("RELEASE_DOI", "10.5281/zenodo.1234567")
+    bibliography, about, package = described()
+    assert "\n  doi = {10.5281/zenodo.1234567},\n" in bibliography.partition("@article")[0]
+    address = "https://doi.org/10.5281/zenodo.1234567"
+    assert (about["identifier"], about["url"]) == (address, "https://example.org/ai")
+    assert (package["id"], package["homepage"]) == (address, "https://example.org/ai")
+    assert about["license"][1] == "https://example.org/ai/data/LICENSE_DATA.md"
+    for wrong in ("https://doi.org/10.5281/zenodo.1", "zenodo.1", "10.5281/a b"):
+        monkeypatch.setenv("RELEASE_DOI", wrong)
+        with pytest.raises(BadConfigurationError, match=r"RELEASE_DOI is '.*', and no DOI"):
+            described()
+
+
+def dataset_of(markup: str) -> dict[str, Any]:
+    """Return the data set that a page describes to programs."""
+    (text,) = re.findall(r'<script type="application/ld\+json">(.*?)</script>', markup)
+    described: dict[str, Any] = json.loads(text)
+    return described
+
+
+def test_every_page_describes_itself_and_the_data_to_programs(
+    sample_page: Callable[..., Page], sample_release: Path, sample_build: Build
+) -> None:
+    manifest = read_manifest(sample_release)
+    delivered = sample_build.rows(
+        "select distinct quantity, label_en, unit from marts.dim_series where is_delivered"
+    )
+    (years,) = sample_build.rows("select min(year), max(year) from marts.fct_ai_measure")
+    (box,) = sample_build.rows(
+        "select min(latitude), min(longitude), max(latitude), max(longitude) from marts.dim_city"
+    )
+    descriptions = set()
+    pages = [name for name in site.PAGES if name != "use"]  # which needs its files
+    for name in pages:
+        page = sample_page(name)
+        (description,) = page.tree.xpath("//meta[@name='description']/@content")
+        assert re.search(r"^[A-Z][^\u4e00-\u9fff]+\. .*[\u4e00-\u9fff].*。$", description), name
+        descriptions.add(description)
+        about = dataset_of(page.markup)
+        assert (about["@context"], about["@type"]) == ("https://schema.org/", "Dataset")
+        assert about["version"] == manifest.release_id
+        assert about["datePublished"] == manifest.published_at
+        assert about["description"].startswith("SYNTHETIC DATA. Its numbers are not real. ")
+        assert about["keywords"] == ["synthetic data"]
+        assert about["license"][0] == terms.ESTIMATES_LICENCE.address
+        assert about["isAccessibleForFree"] is True
+        maker = {"@type": "Organization", "name": "The maintainers of ai-manufacturing"}
+        assert about["creator"] == [maker]
+        assert about["citation"]["author"] == ["Zhu Lan", "Leng Yuchen", "Zhang Tongjin"]
+        assert about["temporalCoverage"] == "/".join(map(str, years))
+        place = about["spatialCoverage"]["geo"]["box"]
+        assert [float(degrees) for degrees in place.split()] == [*box]
+        assert {
+            (one["name"], one["description"], one["unitText"]) for one in about["variableMeasured"]
+        } == {*delivered}
+    assert len(descriptions) == len(pages)
+
+
+def test_the_page_names_its_downloads_to_programs(built: tuple[Path, Build]) -> None:
+    folder, _ = built
+    about = dataset_of((folder.parent / "use.html").read_text(encoding="utf-8"))
+    distribution = {one["contentUrl"]: one for one in about["distribution"]}
+    assert {"data/ai_manufacturing.duckdb", "data/panel.csv"} <= distribution.keys()
+    for path, one in distribution.items():
+        file = folder.parent / path
+        assert one["sha256"] == integrity.sha256(file)
+        assert one["contentSize"] == f"{file.stat().st_size} B"
+    assert distribution["data/panel.csv"]["encodingFormat"] == "text/csv"
+
+
+def test_a_release_says_which_of_its_tables_answers_which_question(sample_release: Path) -> None:
+    with duckdb.connect(str(sample_release), read_only=True) as release:
+        found = dict(release.execute("from release.questions").fetchall())
+        there = {
+            f"{schema}.{table}"
+            for schema, table in release.execute(
+                "select schema_name, table_name from duckdb_tables()"
+            ).fetchall()
+        }
+    assert "table: `marts.data_dictionary`" in found["what each column is"].splitlines()
+    named = {*re.findall(r"`((?:marts|estimates|reports|gates)\.[a-z_0-9]+)`", str(found))}
+    assert len(named) > 30
+    assert named - there == set()
+
+
+def test_a_question_may_have_any_columns_and_a_bar_in_a_cell() -> None:
+    page = (
+        "# Title\n\n| question | table |\n|---|---|\n| why? | `a \\| b` |\n| what? | |\n\n"
+        "Text.\n\n| question | seeds | call |\n|:--|---|--:|\n| who? | s | c |\n"
+    )
+    assert writer.questions(page) == [
+        ("why?", "table: `a | b`"),
+        ("what?", ""),
+        ("who?", "seeds: s\ncall: c"),
+    ]
 
 
 def test_an_author_is_a_person_or_an_institution() -> None:

@@ -16,7 +16,6 @@ from ai_manufacturing.system import integrity
 NAME = contents.CRATE
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
 COMPUTED = ("output/", "data/estimates.csv", "data/specification_curve.csv")
-IDENTIFIERS = {"url": "url", "identifier": "doi"}  # of the paper, where its citation has them
 TYPES = {
     ".md": "text/markdown",
     ".duckdb": "application/vnd.duckdb",
@@ -28,8 +27,10 @@ TYPES = {
 def write(folder: Path, manifest: Manifest) -> None:
     """Write ro-crate-metadata.json: the package as a whole, and each file outside the code."""
     cited = citation.read(folder)
-    makers = [_maker(number, name) for number, name in enumerate(citation.names(cited["authors"]))]
-    paper = cited["references"][0]
+    makers = [
+        {"@id": f"#maker_{number}", **maker}
+        for number, maker in enumerate(citation.makers(cited), start=1)
+    ]
     raw = {f"{contents.RAW}/{row['path']}": row for row in contents.read_raw_files(folder)}
     names = [
         name
@@ -65,15 +66,7 @@ def write(folder: Path, manifest: Manifest) -> None:
             "@type": "CreativeWork",
             "name": terms.ESTIMATES_LICENCE.title,
         },
-        {
-            "@id": "#paper",
-            "@type": "ScholarlyArticle",
-            "name": paper["title"],
-            "datePublished": str(paper.get("date-published", paper["year"])),
-            **{name: paper[key] for name, key in IDENTIFIERS.items() if key in paper},
-            "isPartOf": paper["journal"],
-            "author": [" ".join(name) for name in citation.names(paper["authors"])],
-        },
+        {"@id": "#paper", **citation.article(cited)},
         {
             "@id": f"{contents.CODE}/",
             "@type": "Dataset",
@@ -84,12 +77,6 @@ def write(folder: Path, manifest: Manifest) -> None:
     ]
     content = {"@context": f"{SPECIFICATION}/context", "@graph": graph}
     (folder / NAME).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def _maker(number: int, name: tuple[str, ...]) -> dict[str, Any]:
-    """Return the node of an author: a person has two names, an institution one."""
-    kind = "Organization" if len(name) == 1 else "Person"
-    return {"@id": f"#maker_{number + 1}", "@type": kind, "name": " ".join(reversed(name))}
 
 
 def _file(folder: Path, name: str, raw: dict[str, str] | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ai_manufacturing.site import (
     event_studies,
     findings,
     heterogeneity,
+    metadata,
     paper_tables,
     quality,
     query,
@@ -27,6 +28,7 @@ from ai_manufacturing.site import (
     specification_curve,
     use,
 )
+from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system.disk import (
     make_folder,
@@ -157,7 +159,7 @@ def _write(
             release,
             text,
             pages=pages,
-            files=downloads.write(shown, release),
+            files=downloads.write(shown, release, text),
             with_restricted=with_restricted,
             has_catalogue=catalogue is not None,
         )
@@ -176,7 +178,7 @@ def environment_of(
     text: Catalogue,
     *,
     pages: Iterable[str] = PAGES,
-    files: Iterable[downloads.Download] = (),
+    files: Iterable[metadata.Download] = (),
     with_restricted: bool = False,
     has_catalogue: bool = False,
 ) -> jinja2.Environment:
@@ -204,7 +206,8 @@ def environment_of(
         "manifest": release.manifest,
         "pages": [*pages],
         "has_catalogue": has_catalogue,
-        "downloads": {file.name: file for file in files},
+        "downloads": (listed := {file.name: file for file in files}),
+        "dataset": in_script(metadata.dataset(release, text, listed.values())),
     }
     return environment
 

@@ -62,6 +62,28 @@ class Release:
         """
         return self.restricted if self.withheld & {*tables} else []
 
+    def sources(self) -> list[Row]:
+        """Return whose files were delivered, under which terms and with which citation."""
+        return self.rows(
+            f"""
+            select
+                provider,
+                provenance_class,
+                publisher,
+                republished_by,
+                licence,
+                citation_en,
+                citation_zh,
+                {terms.MAY_BE_PASSED_ON} as may_pass_on,
+                count(distinct file_path) as file_count,
+                string_agg(distinct source_link, ' ' order by source_link) as links
+            from marts.fct_deliveries
+            where provider is not null
+            group by all
+            order by provider, citation_en
+            """
+        )
+
     def gate_results(self) -> str:
         """Return SQL of what the gates found."""
         return result_tables.all_results(self.connection)

@@ -53,25 +53,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "sets": SETS,
         "tables": tables,
         "tables_withheld": release.withheld,
-        "sources": release.rows(
-            f"""
-            select
-                provider,
-                provenance_class,
-                publisher,
-                republished_by,
-                licence,
-                citation_en,
-                citation_zh,
-                {terms.MAY_BE_PASSED_ON} as may_pass_on,
-                count(distinct file_path) as file_count,
-                string_agg(distinct source_link, ' ' order by source_link) as links
-            from marts.fct_deliveries
-            where provider is not null
-            group by all
-            order by provider, citation_en
-            """
-        ),
+        "sources": release.sources(),
         "withheld": release.withheld_from(terms.WIDE, *release.withheld),
         "address_lines": ADDRESS_LINES,
         "own_licence": terms.ESTIMATES_LICENCE,

@@ -1,0 +1,459 @@
+"""Metadata by which programs find and read the data: schema.org, Data Package and Croissant."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from ai_manufacturing import citation, settings, terms
+from ai_manufacturing.releases.contents import SCHEMAS
+from ai_manufacturing.site.release import Release, Row
+from ai_manufacturing.text import Catalogue
+
+FOLDER = "data"  # of the downloads, beside the pages
+# Downloads that a page names; there is a Parquet file for each table, which Croissant names.
+MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".dta": "application/x-stata-dta",
+    ".duckdb": "application/vnd.duckdb",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+PARQUET = "application/x-parquet"
+OWN_LICENCE = {
+    "name": terms.ESTIMATES_LICENCE.name,
+    "path": terms.ESTIMATES_LICENCE.address,
+    "title": terms.ESTIMATES_LICENCE.title,
+}
+# Types of Table Schema and of Croissant by those of DuckDB.
+TYPES = {
+    "VARCHAR": ("string", "sc:Text"),
+    "BOOLEAN": ("boolean", "sc:Boolean"),
+    "DOUBLE": ("number", "sc:Float"),
+    "INTEGER": ("integer", "sc:Integer"),
+    "BIGINT": ("integer", "sc:Integer"),
+    "DATE": ("date", "sc:Date"),
+}
+# Tables whose key other tables have as columns, each before those that refer to it; and of tables
+# with such columns those in which they mean something else.
+REFERENCED = {
+    "dim_city": ("fct_delivered_values",),  # as delivered: a city may have been merged since
+    "dim_series": ("dim_variable", "dim_specification_series"),  # several in a value
+    "dim_variable": ("dim_specification_series", "observation_losses"),  # or a term of one
+    "fct_deliveries": (),
+    "rpt_specifications": (),
+    "rpt_column_specifications": (),
+}
+TABLES = """
+    select
+        concat(schema_name, '.', table_name) as in_table,
+        schema_name,
+        table_name,
+        comment,
+        estimated_size as row_count
+    from duckdb_tables()
+    where list_contains(?, schema_name) and database_name = current_database()
+    order by table_name, schema_name
+"""
+COLUMNS = """
+    select
+        concat(c.schema_name, '.', c.table_name) as in_table,
+        c.column_name as name,
+        c.data_type as type,
+        nullif(d.label_en, d.description_en) as title,
+        nullif(d.label_zh, d.description_zh) as title_zh,
+        coalesce(d.description_en, c.comment) as description,
+        d.description_zh,
+        d.unit,
+        d.source,
+        coalesce(d.is_key, false) as is_key,
+        d.missing_share
+    from duckdb_columns() as c
+    left join marts.data_dictionary as d
+        on
+            c.schema_name = d.table_schema
+            and c.table_name = d.table_name
+            and c.column_name = d.column_name
+    where c.database_name = current_database()
+    order by c.column_index
+"""
+COMPUTED = ("estimates", "reports")  # schemas
+CROISSANT = "http://mlcommons.org/croissant/"
+# As the specification has it, terms that are not used here included.
+TERMS = """
+    citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes
+    isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace
+    samplingRate separator source subField transform
+"""
+CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": CROISSANT,
+    "rai": f"{CROISSANT}RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    **{name: f"cr:{name}" for name in TERMS.split()},
+}
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file beside the pages.
+
+    Attributes
+    ----------
+    name : str
+        Below data.
+    size : int
+        Bytes.
+    sha256 : str
+        Of its content.
+    """
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A released table.
+
+    Attributes
+    ----------
+    schema, name : str
+        Its place in the release.
+    row_count : int
+    description, description_zh : str
+    columns : list of dict
+        What COLUMNS has of each.
+    key : list of str
+        Columns in which no two rows agree; none where what identifies a row is withheld.
+    withheld : list of str
+        Providers whose values are not here.
+    """
+
+    schema: str
+    name: str
+    row_count: int
+    description: str
+    description_zh: str
+    columns: list[Row]
+    key: list[str]
+    withheld: list[str]
+
+    @property
+    def file(self) -> str:
+        """Name of its download."""
+        return f"{self.name}.parquet"
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether it has estimates alone, and no figure of a single city."""
+        names = {column["name"] for column in self.columns}
+        return self.schema in COMPUTED and names.isdisjoint(terms.OF_ONE_UNIT)
+
+
+def tables(release: Release) -> list[Table]:
+    """Return the tables of a release."""
+    columns = release.grouped("in_table", COLUMNS)
+    withheld = terms.withheld(release.connection)
+    listed = []
+    for row in release.rows(TABLES, list(SCHEMAS)):
+        name = row["in_table"]
+        english, _, chinese = (row["comment"] or "").partition("\n\n")
+        blank = {one["column_name"] for one in withheld if one["table_name"] == name}
+        for column in columns[name]:
+            if column["name"] in blank:
+                column["missing_share"] = None  # known of the whole table alone
+        key = [column["name"] for column in columns[name] if column["is_key"]]
+        listed.append(
+            Table(
+                schema=row["schema_name"],
+                name=row["table_name"],
+                row_count=row["row_count"],
+                description=english,
+                description_zh=chinese,
+                columns=columns[name],
+                key=key if blank.isdisjoint(key) else [],
+                withheld=[provider["provider"] for provider in release.withheld_from(name)],
+            )
+        )
+    return listed
+
+
+def references(table: Table, others: Iterable[Table]) -> list[tuple[str, list[str]]]:
+    """Return the tables that a table refers to, with the columns of their keys.
+
+    A table that others refer to refers to those before it in REFERENCED, so that there is no
+    circle.
+    """
+    keys = {other.name: other.key for other in others}
+    columns = {column["name"] for column in table.columns}
+    found = []
+    for name, exceptions in REFERENCED.items():
+        if name == table.name:
+            break
+        key = keys.get(name)
+        if key and columns.issuperset(key) and table.name not in exceptions:
+            found.append((name, key))
+    return found
+
+
+def dataset(
+    release: Release,
+    text: Catalogue,
+    files: Iterable[Download] = (),
+    folder: str = f"{FOLDER}/",
+) -> dict[str, Any]:
+    """Return a release as a Dataset of schema.org, with the downloads of MEDIA_TYPES.
+
+    Parameters
+    ----------
+    release : Release
+    text : Catalogue
+        The words of the pages.
+    files : iterable of Download
+    folder : str
+        Where they are from what is described, if no setting says the address of the site.
+    """
+    cited = citation.read(settings.project_root())
+    manifest, period = release.manifest, release.period()
+    synthetic = manifest.origin.is_synthetic
+    words = text.plain(
+        "about_release",
+        "en",
+        title=cited["title"],
+        release=manifest.release_id,
+        set=manifest.extract_set,
+    )
+    mark = f"{text.plain('synthetic_mark', 'en')} {text.plain('synthetic_text', 'en')} "
+    (place,) = release.rows(
+        """
+        select concat_ws(
+            ' ', min(latitude), min(longitude), max(latitude), max(longitude)
+        ) as box
+        from marts.dim_city
+        """
+    )
+    beside = _address(cited) or folder
+    return {
+        "@context": "https://schema.org/",
+        "@type": "Dataset",
+        "name": f"{cited['title']} ({manifest.extract_set})",
+        "description": (mark if synthetic else "") + words,
+        "keywords": ["synthetic data"] if synthetic else [],
+        "version": manifest.release_id,
+        "datePublished": manifest.published_at,
+        **_addressed(cited),
+        "license": [terms.ESTIMATES_LICENCE.address, f"{beside}{terms.DATA_LICENCE}"],
+        "creator": citation.makers(cited),
+        "citation": citation.article(cited),
+        # a public copy says what it withholds
+        "isAccessibleForFree": bool(release.withheld) or not release.restricted,
+        "temporalCoverage": f"{period['first_year']}/{period['last_year']}",
+        "spatialCoverage": {
+            "@type": "Place",
+            "geo": {"@type": "GeoShape", "box": place["box"]},
+        },
+        "variableMeasured": [
+            {
+                "@type": "PropertyValue",
+                "name": row["quantity"],
+                "description": row["label_en"],
+                "unitText": row["unit"],
+            }
+            for row in release.rows(
+                """
+                select
+                    quantity,
+                    arg_min(label_en, series) as label_en,
+                    any_value(unit) as unit
+                from marts.dim_series
+                where is_delivered
+                group by quantity
+                order by quantity
+                """
+            )
+        ],
+        "distribution": [
+            {
+                "@type": "DataDownload",
+                "contentUrl": f"{beside}{file.name}",
+                "encodingFormat": MEDIA_TYPES[PurePath(file.name).suffix],
+                "contentSize": f"{file.size} B",
+                "sha256": file.sha256,
+            }
+            for file in files
+            if PurePath(file.name).suffix in MEDIA_TYPES
+        ],
+    }
+
+
+def package(release: Release, about: dict[str, Any], listed: list[Table]) -> dict[str, Any]:
+    """Return the Parquet files as a Data Package; about is what dataset says of the release."""
+    manifest, cited = release.manifest, citation.read(settings.project_root())
+    addressed = {"homepage": cited["url"], "id": _doi_address(cited)}
+    return {
+        "name": "ai-manufacturing",
+        "title": about["name"],
+        "description": about["description"],
+        "version": manifest.release_id,
+        "created": manifest.published_at,
+        **{name: value for name, value in addressed.items() if value},
+        "licenses": [
+            {
+                "path": terms.DATA_LICENCE,
+                "title": "The terms of each provider; the code's are others",
+            },
+            OWN_LICENCE,
+        ],
+        "contributors": [{"title": maker["name"], "role": "author"} for maker in about["creator"]],
+        "sources": [_source(row) for row in release.sources()],
+        "extract_set": manifest.extract_set,
+        "is_synthetic": manifest.origin.is_synthetic,
+        "resources": [_resource(table, listed) for table in listed],
+    }
+
+
+def croissant(
+    about: dict[str, Any],
+    listed: list[Table],
+    files: dict[str, Download],
+    bibliography: str,
+) -> dict[str, Any]:
+    """Return the Parquet files, by their names, in the format Croissant."""
+    beside = _address(citation.read(settings.project_root()))
+    return {
+        **about,
+        "@context": CONTEXT,
+        "conformsTo": f"{CROISSANT}1.0",
+        "citeAs": bibliography,
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": table.file,
+                "name": table.file,
+                "contentUrl": f"{beside}{table.file}",
+                "encodingFormat": PARQUET,
+                "contentSize": f"{files[table.file].size} B",
+                "sha256": files[table.file].sha256,
+            }
+            for table in listed
+        ],
+        "recordSet": [_record_set(table, listed) for table in listed],
+    }
+
+
+def _address(cited: dict[str, Any]) -> str:
+    """Return the address of the folder of downloads; nothing where no setting says it."""
+    return f"{cited['url'].rstrip('/')}/{FOLDER}/" if cited["url"] else ""
+
+
+def _doi_address(cited: dict[str, Any]) -> str | None:
+    return citation.RESOLVER + cited["doi"] if cited["doi"] else None
+
+
+def _addressed(cited: dict[str, Any]) -> dict[str, str]:
+    known = {"url": cited["url"], "identifier": _doi_address(cited)}
+    return {name: value for name, value in known.items() if value}
+
+
+def _source(row: Row) -> dict[str, Any]:
+    """Return a provider with its title, its address and its terms, as Data Package names them."""
+    address, *_ = (row["links"] or "").split() or [None]
+    known = {
+        "title": row["citation_en"] or row["publisher"] or row["provider"],
+        "path": address,
+        "provider": row["provider"],
+        "licence": row["licence"],
+        "may_be_passed_on": row["may_pass_on"],
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _resource(table: Table, others: list[Table]) -> dict[str, Any]:
+    """Return a table as a resource of a Data Package; sources that all columns share once."""
+    sources = {column["source"] for column in table.columns}
+    has_gaps = any(column["missing_share"] for column in table.columns if column["is_key"])
+    described: dict[str, Any] = {
+        "name": table.name,
+        "path": table.file,
+        "format": "parquet",
+        "rows": table.row_count,
+        "schema_in_release": table.schema,
+        "description": table.description,
+        "description_zh": table.description_zh,
+    }
+    if table.withheld:
+        described["withheld"] = table.withheld
+    if table.is_computed:
+        described["licenses"] = [OWN_LICENCE]
+    names = ["name", "title", "title_zh", "description", "description_zh", "unit"]
+    if len(sources) == 1:
+        described["made_of"] = sources.pop()
+    else:
+        names.append("source")
+    schema: dict[str, Any] = {
+        "fields": [
+            {
+                "type": _field_type(column),
+                **{name: column[name] for name in names if column[name] is not None},
+            }
+            for column in table.columns
+        ]
+    }
+    # the columns of a primary key have a value in every row
+    if table.key and has_gaps:
+        schema["uniqueKeys"] = [table.key]
+    elif table.key:
+        schema["primaryKey"] = table.key
+    if found := references(table, others):
+        schema["foreignKeys"] = [
+            {"fields": key, "reference": {"resource": name, "fields": key}} for name, key in found
+        ]
+    return {**described, "schema": schema}
+
+
+def _field_type(column: Row) -> str:
+    """Return the type of a column in Table Schema.
+
+    Frictionless reads Parquet by way of pandas, where an integer is a number if one is missing.
+    """
+    kind, _ = TYPES[column["type"]]
+    return "number" if kind == "integer" and column["missing_share"] != 0 else kind
+
+
+def _record_set(table: Table, others: list[Table]) -> dict[str, Any]:
+    """Return a table as a set of records of Croissant."""
+    referred = {
+        column: {"references": {"field": {"@id": f"{name}/{column}"}}}
+        for name, key in references(table, others)
+        for column in key
+    }
+    key = [{"@id": f"{table.name}/{column}"} for column in table.key]
+    return {
+        "@type": "cr:RecordSet",
+        "@id": table.name,
+        "name": table.name,
+        "description": table.description,
+        **({"key": key} if key else {}),
+        "field": [
+            {
+                "@type": "cr:Field",
+                "@id": f"{table.name}/{column['name']}",
+                "name": column["name"],
+                "description": column["description"],
+                "dataType": TYPES[column["type"]][1],
+                "source": {
+                    "fileObject": {"@id": table.file},
+                    "extract": {"column": column["name"]},
+                },
+                **referred.get(column["name"], {}),
+            }
+            for column in table.columns
+        ],
+    }
