@@ -250,7 +250,7 @@ def test_the_metadata_name_title_sources_units_and_whether_data_are_synthetic(
     "kind", ["sample_site", pytest.param("given_away", marks=pytest.mark.door)]
 )
 def test_the_validators_of_both_formats_find_no_error(
-    kind: str, request: pytest.FixtureRequest
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frictionless = pytest.importorskip("frictionless")
     mlcroissant = pytest.importorskip("mlcroissant")
@@ -259,9 +259,10 @@ def test_the_validators_of_both_formats_find_no_error(
     broken = json.loads((folder / downloads.PACKAGE).read_text(encoding="utf-8"))
     broken["resources"] = [one for one in broken["resources"] if one["name"] == "dim_city"]
     broken["resources"][0]["schema"]["fields"][1]["type"] = "integer"
-    report = frictionless.validate(frictionless.Package(broken, basepath=str(folder)), limit_rows=9)
+    monkeypatch.chdir(folder)
+    report = frictionless.Package(broken).validate(limit_rows=9)
     assert {error.type for error in report.tasks[0].errors} == {"type-error"}
-    report = frictionless.validate(str(folder / downloads.PACKAGE), limit_rows=1000)
+    report = frictionless.validate(downloads.PACKAGE, limit_rows=1000)
     assert report.flatten(["name", "type", "message"]) == []
     assert report.valid
     assert len(report.tasks) > 60
