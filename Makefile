@@ -66,7 +66,7 @@ query-page: $(QUERY_PAGE) ## DuckDB for the browser, bundled with npm; report do
 
 # The bundle writes this file last.
 $(QUERY_PAGE): query_page/duckdb.js query_page/package.json query_page/package-lock.json
-	-cd query_page && npm ci --no-audit --no-fund && npm run bundle
+	-cd query_page && npm ci --no-audit --no-fund --fetch-retries=1 && npm run bundle
 
 setup: $(VENV)/.run sample ## the environment and the synthetic sample
 

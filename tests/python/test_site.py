@@ -1,6 +1,7 @@
 """The site as it is written: its words, its numbers, its links, and where it may be put."""
 
 import csv
+import os
 import re
 import shutil
 import subprocess
@@ -91,6 +92,24 @@ def test_every_page_is_marked_speaks_both_languages_runs_no_script_and_leads_to_
         assert panel.time_stamp == "02 Jan 2026 03:04"
     with zipfile.ZipFile(data / "ai_manufacturing.xlsx") as opened:
         assert b"2026-01-02T03:04:05Z" in opened.read("docProps/core.xml")
+
+
+def test_make_report_bundles_the_query_page_where_npm_is(tmp_path: Path) -> None:
+    for name in ("make", "nproc"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    for has_npm in (False, True):
+        if has_npm:
+            (tmp_path / "npm").touch(mode=0o755)
+        said = subprocess.run(
+            ["make", "--dry-run", "--always-make", "report"],
+            cwd=PROJECT,
+            env={**os.environ, "PATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert ("npm run bundle" in said) == has_npm
+        assert "ai-manufacturing report --out site" in said
 
 
 def test_no_text_is_missing_in_either_language() -> None:

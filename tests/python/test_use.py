@@ -26,7 +26,7 @@ from ai_manufacturing.site import downloads, metadata
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import integrity
 from tests.python.conftest import Build, made_once
-from tests.python.release_store import described, read
+from tests.python.release_store import changed, described, read
 from tests.python.site_reader import ONE_PAGE, Page
 
 ATOM = {"a": "http://www.w3.org/2005/Atom"}
@@ -430,6 +430,27 @@ def test_every_page_describes_itself_and_the_data_to_programs(
             (one["name"], one["description"], one["unitText"]) for one in about["variableMeasured"]
         } == {*delivered}
     assert len(descriptions) == len(pages)
+
+
+def test_values_that_may_not_be_passed_on_are_not_free_and_a_copy_without_them_is(
+    sample_release: Path, tmp_path: Path
+) -> None:
+    closed = changed(
+        sample_release,
+        tmp_path / "closed.duckdb",
+        "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'",
+    )
+    opened = tmp_path / "opened.duckdb"
+    terms.public_copy(closed, opened)
+    for path, is_free in ((closed, False), (opened, True)):
+        with Release(path) as release:
+            about = metadata.dataset(release, release.catalogue())
+            package = metadata.package(release, about, metadata.tables(release))
+        assert about["isAccessibleForFree"] is is_free
+        assert {one["may_be_passed_on"] for one in package["sources"]} == {False}
+        (panel,) = [one for one in package["resources"] if one["name"] == "fct_city_year_panel"]
+        assert panel["schema"]["primaryKey"] == ["city_id", "year"]
+        assert ("withheld" in panel) is is_free
 
 
 def test_the_page_names_its_downloads_to_programs(built: tuple[Path, Build]) -> None:
