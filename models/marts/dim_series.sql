@@ -12,7 +12,8 @@ series as (
         series as quantity,
         unit,
         label_en,
-        label_zh
+        label_zh,
+        interpolates
     from {{ ref('series') }}
 ),
 
@@ -220,6 +221,7 @@ final as (
         sources.substitution,
         substitutions.substitution_zh,
         provenance.* exclude (series, scope),
+        series.interpolates,
         absences.absence_reason,
         absences.absence_reason_zh,
         coverage.first_year,

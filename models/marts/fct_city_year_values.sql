@@ -21,15 +21,40 @@ conformed as (
     select * from {{ ref('int_series_conformed') }}
 ),
 
+-- By whom a series is delivered, and whether its provider says that it interpolates.
+deliveries as (
+    select
+        series,
+        scope,
+        provider,
+        is_interpolated,
+        interpolates
+    from {{ ref('dim_series') }}
+),
+
+-- What is interpolated has no value, or another one, in the series that it interpolates.
 series as (
     select
         conformed.*
         replace (
-            case when doubtful.series is null then conformed.basis else list_append(conformed.basis, 'doubtful') end
-                as basis
+            list_concat(
+                conformed.basis,
+                [
+                    case when doubtful.series is not null then 'doubtful' end,
+                    case when deliveries.is_interpolated and observed.series is null then 'interpolated' end
+                ]
+            ) as basis
         )
     from conformed
     left join doubtful using (city_id, year, series, scope)
+    left join deliveries using (series, scope)
+    left join conformed as observed
+        on
+            deliveries.interpolates = observed.series
+            and conformed.scope = observed.scope
+            and conformed.city_id = observed.city_id
+            and conformed.year = observed.year
+            and conformed.value = observed.value
 ),
 
 measures as (
@@ -37,16 +62,6 @@ measures as (
     where
         scope = 'industry'
         and weighting = 'fixed_ratio'
-),
-
--- By whom a series is delivered, and whether its provider says that it interpolates.
-deliveries as (
-    select
-        series,
-        scope,
-        provider,
-        is_interpolated
-    from {{ ref('dim_series') }}
 ),
 
 cities as (
@@ -80,13 +95,7 @@ amounts as (
         list_concat(
             numerators.basis,
             denominators.basis,
-            [
-                case when variables.measure is not null then 'fixed ratio' end,
-                case
-                    when numerator_deliveries.is_interpolated or denominator_deliveries.is_interpolated
-                        then 'interpolated'
-                end
-            ]
+            [case when variables.measure is not null then 'fixed ratio' end]
         ) as words
     from city_years
     cross join variables
@@ -142,6 +151,8 @@ final as (
                         nullif(array_to_string(list_sort(list_distinct(transformed.words)), ', '), ''), 'delivered'
                     )
         end as basis,
+        case when transformed.value is not null then list_contains(transformed.words, 'interpolated') end
+            as is_interpolated,
         case
             when transformed.value is not null then array_to_string(list_sort(transformed.providers), ', ')
         end as delivered_by
