@@ -1,4 +1,4 @@
-"""Draw the picture of the README: printed and estimated coefficients of the sample and of real data.
+"""Draw the picture of the README: printed and estimated coefficients, of the sample and real data.
 
 Two warehouses or releases are named: the synthetic sample's, then one of delivered files. The fonts
 are those that vl-convert brings, so that every machine draws the same.
@@ -29,7 +29,7 @@ COLUMNS = """
 
 
 def drawn(path: Path, title: str) -> alt.LayerChart:
-    """Return the columns of one file: a dot with its interval, and a diamond where it is printed."""
+    """Return the columns of one file: dots with intervals, and diamonds where printed."""
     with duckdb_client.reading(path) as connection:
         rows: pd.DataFrame = connection.sql(COLUMNS).df()
     names = alt.Y("name:N", sort=[*rows["name"]], title=None)

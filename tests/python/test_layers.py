@@ -14,6 +14,7 @@ ROOMS = [
     "study",
     "system",
     "city_names",
+    "disclosure",
     "landing",
     "counts",
     "gate",
