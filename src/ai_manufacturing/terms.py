@@ -33,9 +33,14 @@ MAY_BE_PASSED_ON = (
 """SQL on a row of raw.deliveries or marts.fct_deliveries; false of a file that nobody declared."""
 
 # A table with a row per city, firm or delivered record holds values of the sources or figures for
-# each city.
+# each city. Ranks are none: docs/decisions/disclosure.md.
 OF_ONE_UNIT = ("city_id", "city_code", "id")
-WITHOUT_VALUES = ("marts.dim_city", "marts.fct_rows_set_aside", "estimates.estimation_samples")
+WITHOUT_VALUES = (
+    "marts.dim_city",
+    "marts.fct_rows_set_aside",
+    "estimates.estimation_samples",
+    "reports.rpt_city_standing",
+)
 NAMES = ("name_zh", "name_en", "province_name_zh", "province_name_en")
 # Tables whose rows stay, as who reads them needs to see what there is: these columns do, and the
 # others are blank.
