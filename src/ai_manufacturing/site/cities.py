@@ -1,4 +1,4 @@
-"""The page of cities: pick them, see their series, and ask where a value comes from."""
+"""The page of cities: where one stands, its peers, and where a value comes from."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -8,23 +8,41 @@ import altair as alt
 import pandas as pd
 
 from ai_manufacturing import settings
-from ai_manufacturing.site.charts import CHART, Figure, columnar, figure, in_script, tips
+from ai_manufacturing.site.charts import (
+    CHART,
+    Figure,
+    columnar,
+    figure,
+    in_script,
+    tips,
+    words_for,
+)
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue, Words
+from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.text import Catalogue, Words
 
 # The largest rows of a value, as a count of firms has one for each industry; the others are summed.
 SHOWN_ROWS = 3
-HEIGHT = 190
+HEIGHT = 300
 # What the script says; both languages go with it.
 WORDS = (
-    "mean_of_country",
-    "take_away",
+    "line_median",
+    "among_all",
+    "among_peers",
+    "decile",
+    "since",
+    "growth_all",
+    "growth_peers",
+    "place",
+    "last_tie",
+    "no_rank",
+    "rank",
     "missing",
     "provider",
     "more_rows",
     "no_delivered_row",
-    "no_correction_of_city",
-    "no_doubtful_value",
+    "no_corrections_of_city",
+    "no_doubtful_of_city",
     "expected",
     "rule",
     "is_doubtful",
@@ -48,7 +66,7 @@ HAS_VALUES = "series in (select variable from marts.fct_city_year_values)"
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return all cities' series, the means beside them, and an empty chart for each series."""
+    """Return where all cities stand, what can be drawn of them, and an empty chart."""
     cities = release.rows("select * from marts.dim_city order by city_id")
     found = release.rows(
         f"""
@@ -63,19 +81,33 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     for row in found:
         if row["is_delivered"] and not row["has_values"]:
             withheld[row["provider"]].append(row["series"])
+    standings = release.frame(
+        """
+        select * exclude (extract_set)
+        from reports.rpt_city_standing
+        qualify year = max(year) over (partition by variable)
+        order by variable, city_id
+        """
+    )
+    peers = dict(zip(standings["city_id"], standings["peer_group"], strict=True))
+    ranked = [*standings["variable"].unique()]
+    drawn = list(dict.fromkeys([*ranked, *series]))
     period = release.period()
     years = [period["first_year"], period["last_year"]]
-    units = {name: text.names_within("unit", row["unit"]) for name, row in series.items()}
 
     return {
         "values": in_script(
             {
-                "series": [*series],
+                "series": drawn,
+                "ranked": ranked,
                 "units": {name: row["unit"] for name, row in series.items()},
                 "providers": {name: row["provider"] for name, row in series.items()},
                 "labels": (
-                    {name: text.names(name) for name in series}
-                    | {row["unit"]: units[name] for name, row in series.items()}
+                    {name: text.names(name) for name in drawn}
+                    | {
+                        row["unit"]: text.names_within("unit", row["unit"])
+                        for row in series.values()
+                    }
                 ),
                 "words": {key: text.texts[key] for key in WORDS},
                 "cities": {
@@ -83,7 +115,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                         "names": [city["name_en"], city["name_zh"]],
                         "short": city["short_name_zh"],
                         "province": city["province_id"],
-                        "region": city["region"],
+                        "peers": peers.get(city["city_id"]),
                     }
                     for city in cities
                 },
@@ -91,20 +123,15 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                     city["province_id"]: [city["province_name_en"], city["province_name_zh"]]
                     for city in cities
                 },
-                "regionLabels": {
-                    region: {
-                        "name": text.names(region),
-                        "mean": text.words("mean_of_region", region=text.names(region)),
-                    }
-                    for region in {city["region"] for city in cities}
-                },
+                "peerGroups": {group: text.names(group) for group in {*peers.values()}},
                 "files": release.frame(FILES).to_numpy().tolist(),
-                "values": columnar(_means(release, "city_id, year", [*series])),
-                "regions": columnar(_means(release, "region, year", [*series])),
-                "country": columnar(_means(release, "year", [*series])),
+                "values": columnar(_drawn(release, drawn, [*series])),
+                "standings": columnar(standings.drop(columns="peer_group")),
             }
         ),
-        "figures": [_figure(name, units[name], years, text) for name in series],
+        "figure": _figure(years, text) if drawn else None,
+        "has_values": bool(series),
+        "fewest": standings["fewest_of_a_share"].max(),
         "missing": [row["series"] for row in found if not row["is_delivered"]],
         "withheld": [
             {**row, "series": withheld[row["provider"]]}
@@ -331,76 +358,67 @@ def _doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[A
     return doubtful
 
 
-def _means(release: Release, keys: str, series: list[str]) -> pd.DataFrame:
-    """Return the means of series by city and year, or by fewer keys, one column each."""
-    names = ", ".join(f"'{name}'" for name in series)
+def _drawn(release: Release, names: list[str], series: list[str]) -> pd.DataFrame:
+    """Return what is drawn by city and year: values of series, and ranks by other variables."""
     if not names:
         return pd.DataFrame()
+    columns, valued = (", ".join(map(literal, some)) for some in (names, ["", *series]))
     return release.frame(
         f"""
         pivot (
-            select {keys}, variable, avg(value) as value
+            select city_id, year, variable, value
             from marts.fct_city_year_values
-            inner join marts.dim_city using (city_id)
-            group by all
+            where variable in ({valued})
+            union all
+            select city_id, year, variable, case when not is_last_tie then national_rank end
+            from reports.rpt_city_standing
+            where variable not in ({valued})
         )
-        on variable in ({names})
+        on variable in ({columns})
         using max(value)
-        group by {keys}
+        group by city_id, year
         order by all
         """
     )
 
 
-def _figure(name: str, units: Words, years: list[int], text: Catalogue) -> Figure:
+def _figure(years: list[int], text: Catalogue) -> Figure:
     empty = pd.DataFrame({"who": [], "year": [], "value": []})
 
     def draw(language: str) -> alt.TopLevelMixin:
-        def base(*value: str) -> alt.Chart:
-            # The page gives the scale of the colours its lines, which the reader chooses.
-            return CHART.encode(
-                x=alt.X(
-                    "year:Q",
-                    title=None,
-                    axis=alt.Axis(format="d", tickMinStep=1),
-                    scale=alt.Scale(domain=years, nice=False),
-                ),
-                color=alt.Color(
-                    f"name_{language}:N",
-                    scale=alt.Scale(),
-                    legend=alt.Legend(title=None, symbolType="stroke", columns=1, labelLimit=280),
-                ),
-                tooltip=tips(
-                    (f"name_{language}:N", text.plain("city", language)),
-                    ("year:Q", text.plain("year", language)),
-                    value,
-                ),
-            )
-
-        dashes = alt.Scale(domain=["city", "region", "country"], range=[[1, 0], [6, 3], [2, 2]])
-        lines = base("value:Q", text.plain_label(name, language), ",.6~g").mark_line(
-            point=alt.OverlayMarkDef(size=35, cursor="pointer")
+        words = {who: text.plain(f"line_{who}", language) for who in ("city", "peer", "median")}
+        name = (f"name_{language}:N", text.plain("city", language))
+        year = ("year:Q", text.plain("year", language))
+        value = ("value:Q", text.plain("count", language), ",.6~g")
+        missing = (f"missing_{language}:N", text.plain("missing", language))
+        base = CHART.encode(
+            x=alt.X("year:Q")
+            .title(None)
+            .axis(format="d", tickMinStep=1)
+            .scale(domain=years, nice=False),
+            # The page gives the scales: of ranks the first is at the top, and there is no median.
+            color=alt.Color("who:N", scale=alt.Scale()).legend(
+                title=None,
+                symbolType="stroke",
+                labelExpr=words_for("datum.value", words),
+                columns=1,
+            ),
         )
-        gaps = (
-            base(f"missing_{language}:N", text.plain("missing", language))
-            .transform_filter("isValid(datum.missing_en)")
+        lines = base.encode(y=alt.Y("value:Q").title(None).scale(zero=True), detail="city_id:N")
+        return alt.layer(
+            lines.transform_filter("datum.who == 'peer'")
+            .mark_line(strokeWidth=1, opacity=0.6)
+            .encode(tooltip=tips(name)),
+            lines.transform_filter("datum.who != 'peer'")
+            .mark_line(point=alt.OverlayMarkDef(size=35, cursor="pointer"))
+            .encode(tooltip=tips(name, year, value)),
+            base.transform_filter("isValid(datum.missing_en)")
             .mark_point(
                 shape="cross", angle=45, size=45, filled=True, opacity=0.8, cursor="pointer"
             )
-        )
-        return alt.layer(
-            lines.encode(
-                y=alt.Y(
-                    "value:Q",
-                    title=units[LANGUAGES.index(language)],
-                    scale=alt.Scale(zero=True),
-                ),
-                strokeDash=alt.StrokeDash("who:N", legend=None, scale=dashes),
-            ),
-            gaps.encode(y=alt.value(HEIGHT - 4)),
+            .encode(y=alt.value(HEIGHT - 4), tooltip=tips(name, year, missing)),
             width="container",
             height=HEIGHT,
         )
 
-    described = text.words("alt_city", series=text.names(name))
-    return figure(name, text.label(name), empty, draw, described)
+    return figure("city", text.both("city_and_peers"), empty, draw, text.words("alt_city"))

@@ -1,17 +1,17 @@
 "use strict";
 
-const { series, cities, words, provinces, regionLabels, labels, units, providers, files, values, regions, country } = json(document.getElementById("city-values"));
-const PALETTE = ["#b8500b", "#1f5a96", "#2c7a4b", "#8a3b8f", "#8c6d00", "#007f87", "#a3161a", "#4b4f9e"];
-const REGION = "#1f5a96";
-const COUNTRY = "#6b6b6b";
-const rowsBy = { city: rowsOf(values), region: rowsOf(regions), country: rowsOf(country) };
-const years = [...new Set(rowsBy.country.map((row) => row.year))];
+const { series, ranked, cities, words, provinces, peerGroups, labels, units, providers, files, values, standings } = json(document.getElementById("city-values"));
+const rows = rowsOf(values);
+const standing = rowsOf(standings);
+const years = [...new Set(rows.map((row) => row.year))];
 const inLanguage = (pair) => pair[language() === "en" ? 0 : 1];
 const phrase = (key, given = {}) => inLanguage(words[key]).replace(/{(\w+)}/g, (_, name) => given[name]);
 const element = (name, text = "", properties = {}) => Object.assign(document.createElement(name), { textContent: text, ...properties });
 const nameOf = (id, place = language() === "en" ? 0 : 1) => `${cities[id].names[place]} ${id}`;
+const hasValues = (one) => Object.hasOwn(providers, one);
 const delivered = new Map(); // city to what its own file says of it
-let chosen = [];
+const COLOURS = { city: "#b8500b", peer: "#99a1a9", median: "#1f5a96" };
+let chosen;
 
 // Each file of cities/ calls this: a script is read from a page that was opened from a file, and JSON is not.
 function cityDelivered(id, content) {
@@ -19,7 +19,7 @@ function cityDelivered(id, content) {
 }
 
 function load(id) {
-  return delivered.has(id)
+  return delivered.has(id) || !series.some(hasValues)
     ? Promise.resolve()
     : new Promise((resolve) => {
         const script = document.createElement("script");
@@ -34,79 +34,86 @@ function reasonOf(id, one, year) {
   return reasons[missing[one]?.[year]] ?? [null, null];
 }
 
+// The city, its peers and their median; without values ranks, of which a median would lack those in the last tie.
 function linesOf(one) {
-  const row = (who, city_id, names, { year, [one]: value }, missing = [null, null]) => ({
-    series: one, unit: units[one], who, city_id, name_en: names[0], name_zh: names[1], year, value, missing_en: missing[0], missing_zh: missing[1],
+  const row = (who, city_id, [name_en, name_zh], year, value, [missing_en, missing_zh] = [null, null]) => ({
+    series: one, unit: hasValues(one) ? units[one] : "rank", who, city_id, name_en, name_zh, year, value, missing_en, missing_zh,
   });
-  const found = chosen.flatMap((id) =>
-    rowsBy.city.filter((line) => line.city_id === id).map((line) =>
-      row("city", id, [nameOf(id, 0), nameOf(id, 1)], line, line[one] === null ? reasonOf(id, one, line.year) : undefined),
-    ),
-  );
-  // The mean of a region stands beside one city; beside several it would be one line too many for each.
-  const region = chosen.length === 1 ? cities[chosen[0]].region : undefined;
-  found.push(...rowsBy.region.filter((line) => line.region === region).map((line) => row("region", null, regionLabels[region].mean, line)));
-  found.push(...rowsBy.country.filter(() => chosen.length).map((line) => row("country", null, words.mean_of_country, line)));
-  return found;
+  const group = rows.filter((line) => line.city_id === chosen || (cities[chosen].peers && cities[line.city_id].peers === cities[chosen].peers));
+  const found = group.map(({ city_id, year, [one]: value }) => {
+    const isChosen = city_id === chosen;
+    return row(isChosen ? "city" : "peer", city_id, [nameOf(city_id, 0), nameOf(city_id, 1)], year, value, isChosen && value === null ? reasonOf(city_id, one, year) : undefined);
+  });
+  if (!hasValues(one)) return found;
+  const medians = years.map((year) => {
+    const sorted = found.filter((line) => line.who === "peer" && line.year === year && line.value !== null).map((line) => line.value).sort((a, b) => a - b);
+    const middle = (sorted.length - 1) / 2;
+    return row("median", null, words.line_median, year, sorted.length ? (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2 : null);
+  });
+  return [...found, ...medians];
 }
 
-function coloursOf() {
-  const names = [...chosen.map((id) => nameOf(id)), ...(chosen.length === 1 ? [inLanguage(regionLabels[cities[chosen[0]].region].mean)] : []), phrase("mean_of_country")];
-  const range = [...chosen.map((_, i) => PALETTE[i]), ...(chosen.length === 1 ? [REGION] : []), COUNTRY];
-  return { domain: names, range };
-}
+const [chart] = charts.values();
+const shown = document.getElementById("series");
 
 function redraw() {
-  return Promise.all(
-    [...charts.values()].map((chart) => {
-      if (chosen.length) chart.figure.dataset.chosen = chosen.join("_");
-      else delete chart.figure.dataset.chosen;
-      return chart.redraw(linesOf(chart.figure.dataset.name), coloursOf());
-    }),
-  );
+  chart.figure.dataset.chosen = `${shown.value}_${chosen}`;
+  const who = hasValues(shown.value) ? ["city", "peer", "median"] : ["city", "peer"];
+  return chart.redraw(chosen ? linesOf(shown.value) : [], {
+    y: hasValues(shown.value) ? {} : { reverse: true, zero: false, nice: false },
+    color: { domain: who, range: who.map((one) => COLOURS[one]) },
+  });
 }
 
 const input = document.getElementById("city");
 const output = document.getElementById("city-name");
 
-// The chosen cities by name, each with a button that takes it away.
-function list() {
-  output.replaceChildren(
-    ...chosen.map((id) => {
-      const { region } = cities[id];
-      const item = element("span", `${nameOf(id)}, ${inLanguage(regionLabels[region].name)}`, { className: "chosen" });
-      if (chosen.length > 1) {
-        const away = element("button", "×", { type: "button", title: phrase("take_away", { city: nameOf(id) }) });
-        away.setAttribute("aria-label", away.title);
-        away.addEventListener("click", () => show(chosen.filter((other) => other !== id)));
-        item.append(" ", away);
-      }
-      return item;
-    }),
+// The chosen city: one line for each variable that cities are ranked by, and its peers.
+function stand() {
+  const peers = Object.keys(cities).filter((id) => id !== chosen && chosen && cities[id].peers && cities[id].peers === cities[chosen].peers);
+  output.textContent = chosen ? `${nameOf(chosen)} (${inLanguage(provinces[cities[chosen].province])})` : "";
+  document.getElementById("city-group").textContent = peers.length ? inLanguage(peerGroups[cities[chosen].peers]) : "";
+  document.getElementById("city-peers").replaceChildren(
+    ...peers.flatMap((id) => [element("a", nameOf(id), { href: `?city=${id}`, onclick: (event) => (event.preventDefault(), show(id)) }), " "]),
   );
+  const place = (rank, count, isTie) => (rank ? phrase(isTie ? "last_tie" : "place", { rank, count, tied: count - rank + 1 }) : phrase("no_rank"));
+  const lines = ranked.map((variable) => {
+    const line = standing.find((row) => row.city_id === chosen && row.variable === variable) ?? {};
+    return [
+      inLanguage(labels[variable]), String(line.year ?? ""), place(line.national_rank, line.city_count, line.is_last_tie), String(line.decile ?? ""),
+      place(line.peer_rank, line.peer_count, line.is_last_tie), String(line.first_year ?? ""), place(line.growth_rank, line.growth_city_count), place(line.peer_growth_rank, line.peer_growth_count),
+    ];
+  });
+  document.getElementById("standing").replaceChildren(...(chosen ? [table(["series", "year", "among_all", "decile", "among_peers", "since", "growth_all", "growth_peers"], lines)] : []));
 }
 
-async function show(ids) {
-  chosen = ids.slice(0, PALETTE.length);
-  address.set({ city: chosen.join(",") });
-  sayMissing([]);
-  await Promise.all(chosen.map(load));
-  list();
+function say() {
+  stand();
   offer();
-  corrections();
-  doubtfulValues();
-  await redraw();
+  fill("corrections", CORRECTION, correctionsOf().map(correctionRow));
+  fill("doubtful", DOUBTFUL, doubtfulOf().map(doubtfulRow));
+  return redraw();
+}
+
+async function show(id) {
+  chosen = id;
+  input.value = "";
+  address.set({ city: id });
+  sayMissing([]);
+  if (id) await load(id);
+  await say();
 }
 
 // ---------------------------------------------------------------- finding a city
 
+const wholeName = (id) => [...cities[id].names, id].join(" ");
 const plain = (text) => text.toLowerCase().replace(/['’\s]/g, "");
 
 // The cities that a text means: one by code or whole name, several where a name is not enough.
 function find(text) {
   const sought = plain(text);
   if (!sought) return [];
-  const namesOf = (id) => [id, ...cities[id].names, nameOf(id, 0), nameOf(id, 1), cities[id].short].map(plain);
+  const namesOf = (id) => [id, ...cities[id].names, nameOf(id, 0), nameOf(id, 1), cities[id].short, wholeName(id)].map(plain);
   const all = Object.keys(cities);
   const whole = all.filter((id) => namesOf(id).includes(sought));
   return whole.length ? whole : all.filter((id) => namesOf(id).some((name) => name.startsWith(sought)));
@@ -121,37 +128,25 @@ function sayMissing(found, text = "") {
   document.getElementById("city-choices").replaceChildren(
     ...found.slice(0, 12).map((id) => {
       const choice = element("button", nameOf(id), { type: "button" });
-      choice.addEventListener("click", () => show([id]));
+      choice.addEventListener("click", () => show(id));
       return choice;
     }),
   );
 }
 
-function search(isAdded) {
-  const found = find(input.value);
-  if (found.length === 1) {
-    input.value = "";
-    return show(isAdded ? [...new Set([...chosen, ...found])] : found);
-  }
-  // No city is chosen: the last one's charts would be taken for it.
-  if (!isAdded) show([]);
-  sayMissing(found, input.value);
-}
-
-input.addEventListener("change", () => input.value.trim() && search(false));
-document.getElementById("compare").addEventListener("click", () => search(true));
-// A press of the button leaves the field first, which would show the city alone.
-document.getElementById("compare").addEventListener("mousedown", (event) => event.preventDefault());
-
-function names() {
-  document.getElementById("city-names").replaceChildren(
-    ...Object.keys(cities).map((id) => new Option(inLanguage(provinces[cities[id].province]), nameOf(id))),
-  );
-}
+input.addEventListener("change", async () => {
+  const text = input.value;
+  const found = find(text);
+  if (!text.trim()) return;
+  // Where no city is meant none is chosen: the last one's chart would be taken for it.
+  await show(found.length === 1 ? found[0] : undefined);
+  if (!chosen) sayMissing(found, text);
+});
+document.getElementById("city-names").append(...Object.keys(cities).map((id) => new Option(provinces[cities[id].province].join(" "), wholeName(id))));
 
 // ---------------------------------------------------------------- where a value comes from
 
-const [traceCity, traceSeries, traceYear] = ["city", "series", "year"].map((name) => document.getElementById(`trace-${name}`));
+const traceYear = document.getElementById("trace-year");
 
 function options(select, entries, wanted) {
   select.replaceChildren(...entries.map(([value, text]) => new Option(text, value)));
@@ -159,9 +154,9 @@ function options(select, entries, wanted) {
 }
 
 function offer() {
-  options(traceCity, chosen.map((id) => [id, nameOf(id)]), traceCity.value);
-  options(traceSeries, series.map((one) => [one, inLanguage(labels[one])]), traceSeries.value || address.get("series"));
-  options(traceYear, years.map((year) => [year, year]), traceYear.value || address.get("year") || years.at(-1));
+  const unitOf = (one) => (hasValues(one) ? inLanguage(labels[units[one]]) : phrase("rank"));
+  options(shown, series.map((one) => [one, `${inLanguage(labels[one])} (${unitOf(one)})`]), shown.value || address.get("series"));
+  if (traceYear) options(traceYear, years.map((year) => [year, year]), traceYear.value || address.get("year") || years.at(-1));
   trace();
 }
 
@@ -187,83 +182,66 @@ function table(head, rows) {
   return box;
 }
 
-const correctionsOf = (id, wanted = () => true) => (delivered.get(id)?.corrections ?? []).filter(wanted);
-const correctionRow = (id, [correction, one, year, was, is, reason, reasonZh, place]) => [
-  correction, place === id ? nameOf(id) : place, inLanguage(labels[one]), String(year), figure(was), figure(is), inLanguage([reason, reasonZh]),
+const correctionsOf = (wanted = () => true) => (delivered.get(chosen)?.corrections ?? []).filter(wanted);
+const correctionRow = ([correction, one, year, was, is, reason, reasonZh, place]) => [
+  correction, place === chosen ? nameOf(place) : place, inLanguage(labels[one]), String(year), figure(was), figure(is), inLanguage([reason, reasonZh]),
 ];
-const doubtfulOf = (id, wanted = () => true) => (delivered.get(id)?.doubtful ?? []).filter(wanted);
-const doubtfulRow = (id, [one, year, value, expected, ...rule]) => [
-  nameOf(id), inLanguage(labels[one]), String(year), figure(value), figure(Number(expected.toPrecision(4))), inLanguage(rule),
-];
-const DOUBTFUL = ["city", "series", "year", "used", "expected", "rule"];
+const doubtfulOf = (wanted = () => true) => (delivered.get(chosen)?.doubtful ?? []).filter(wanted);
+const doubtfulRow = ([one, year, value, expected, ...rule]) => [inLanguage(labels[one]), String(year), figure(value), figure(Number(expected.toPrecision(4))), inLanguage(rule)];
+const DOUBTFUL = ["series", "year", "used", "expected", "rule"];
 const CORRECTION = ["correction", "city", "series", "year", "delivered", "used", "reason"];
 
 function trace() {
-  const result = document.getElementById("trace-result");
-  const [id, one, year] = [traceCity.value, traceSeries.value, Number(traceYear.value)];
-  if (!id) return result.replaceChildren();
-  const value = rowsBy.city.find((row) => row.city_id === id && row.year === year)?.[one];
-  const place = `${nameOf(id)}, ${year}, ${inLanguage(labels[one])}: `;
-  const shown = element("p", `${place}${figure(value)}${value === null || value === undefined ? "" : ` (${inLanguage(labels[units[one]] ?? [units[one], units[one]])})`}, ${phrase("provider")} ${providers[one]}`);
-  const parts = [shown];
-  const [reason, reasonZh] = value === null ? reasonOf(id, one, year) : [];
+  const section = document.getElementById("trace");
+  const [one, year] = [shown.value, Number(traceYear?.value)];
+  if (!section) return;
+  section.hidden = !chosen || !hasValues(one);
+  if (section.hidden) return;
+  const value = rows.find((row) => row.city_id === chosen && row.year === year)?.[one];
+  const place = `${nameOf(chosen)}, ${year}, ${inLanguage(labels[one])}: `;
+  const said = element("p", `${place}${figure(value)}${value === null || value === undefined ? "" : ` (${inLanguage(labels[units[one]])})`}, ${phrase("provider")} ${providers[one]}`);
+  const parts = [said];
+  const [reason, reasonZh] = value === null ? reasonOf(chosen, one, year) : [];
   if (reason) parts.push(element("p", inLanguage([reason, reasonZh]), { className: "not-estimable" }));
-  const { rows = [], more } = delivered.get(id)?.cells[one]?.[year] ?? {};
-  if (rows.length) {
+  const { rows: lines = [], more } = delivered.get(chosen)?.cells[one]?.[year] ?? {};
+  if (lines.length) {
     parts.push(
       table(
         ["file", "sheet", "row", "delivered", "industry", "hash"],
-        rows.map(([file, sheet, row, number, industry, place]) => [
+        lines.map(([file, sheet, row, number, industry, place]) => [
           `${files[file][0]}${place ? ` (${place})` : ""}`, sheet ?? "", String(row), figure(number), industry ?? "", element("code", files[file][1].slice(0, 12), { title: files[file][1] }),
         ]),
       ),
     );
     if (more) parts.push(element("p", phrase("more_rows", { count: figure(more[0]), sum: figure(more[1]) }), { className: "note" }));
   } else if (value !== null && value !== undefined) parts.push(element("p", phrase("no_delivered_row"), { className: "note" }));
-  const applied = correctionsOf(id, (correction) => correction[1] === one && correction[2] === year);
-  if (applied.length) parts.push(table(CORRECTION, applied.map((correction) => correctionRow(id, correction))));
-  const doubts = doubtfulOf(id, (doubt) => doubt[0] === one && doubt[1] === year);
-  if (doubts.length) parts.push(element("p", phrase("is_doubtful"), { className: "warning" }), table(DOUBTFUL, doubts.map((doubt) => doubtfulRow(id, doubt))));
-  result.replaceChildren(...parts);
+  const applied = correctionsOf((correction) => correction[1] === one && correction[2] === year);
+  if (applied.length) parts.push(table(CORRECTION, applied.map(correctionRow)));
+  const doubts = doubtfulOf((doubt) => doubt[0] === one && doubt[1] === year);
+  if (doubts.length) parts.push(element("p", phrase("is_doubtful"), { className: "warning" }), table(DOUBTFUL, doubts.map(doubtfulRow)));
+  document.getElementById("trace-result").replaceChildren(...parts);
 }
 
-function doubtfulValues() {
-  const rows = chosen.flatMap((id) => doubtfulOf(id).map((doubt) => doubtfulRow(id, doubt)));
-  document.getElementById("city-doubtful").replaceChildren(rows.length ? table(DOUBTFUL, rows) : element("p", phrase("no_doubtful_value")));
+// A table of what was found of the city, or that there is none; a page without values has neither.
+function fill(what, head, lines) {
+  document.getElementById(`city-${what}`)?.replaceChildren(lines.length ? table(head, lines) : element("p", phrase(`no_${what}_of_city`)));
 }
 
-function corrections() {
-  const rows = chosen.flatMap((id) => correctionsOf(id).map((correction) => correctionRow(id, correction)));
-  document.getElementById("city-corrections").replaceChildren(rows.length ? table(CORRECTION, rows) : element("p", phrase("no_correction_of_city")));
-}
-
-for (const select of [traceCity, traceSeries, traceYear]) {
-  select.addEventListener("change", () => {
-    address.set({ series: traceSeries.value, year: traceYear.value });
-    trace();
-  });
-}
-for (const chart of charts.values()) {
-  chart.picked = (datum) => {
-    if (datum?.who !== "city") return;
-    Object.assign(traceCity, { value: datum.city_id });
-    Object.assign(traceSeries, { value: datum.series });
-    Object.assign(traceYear, { value: datum.year });
-    traceYear.dispatchEvent(new Event("change"));
-    // Below the row of the chart, which stays in sight.
-    chart.figure.after(document.getElementById("trace"));
-    document.getElementById("trace").scrollIntoView({ block: "nearest" });
-  };
-}
-
-document.addEventListener("spoken", () => {
-  names();
-  list();
+shown.addEventListener("change", () => {
+  address.set({ series: shown.value });
+  trace();
   redraw();
-  offer();
-  corrections();
-  doubtfulValues();
 });
-names();
-const asked = (address.get("city") ?? "440300").split(",").filter((id) => Object.hasOwn(cities, id));
-loading.push(show([...new Set(asked)]));
+traceYear?.addEventListener("change", () => {
+  address.set({ year: traceYear.value });
+  trace();
+});
+chart.picked = (datum) => {
+  if (!traceYear || datum?.who !== "city") return;
+  traceYear.value = datum.year;
+  traceYear.dispatchEvent(new Event("change"));
+  document.getElementById("trace").scrollIntoView({ block: "nearest" });
+};
+document.addEventListener("spoken", say);
+const asked = address.get("city");
+loading.push(show(Object.hasOwn(cities, asked) ? asked : "440300"));

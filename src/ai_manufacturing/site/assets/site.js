@@ -157,7 +157,7 @@ class Chart {
     const specification = structuredClone(this.specifications[wanted]);
     const { aspect, renderer = "svg", state = {} } = specification.usermeta ?? {};
     if (aspect) specification.height = Math.min(specification.height, aspect * element.clientWidth);
-    if (this.lines) for (const { encoding } of specification.layer) Object.assign(encoding.color.scale, this.lines);
+    for (const { encoding } of (this.scales && specification.layer) ?? []) for (const [channel, scale] of Object.entries(this.scales)) Object.assign(encoding[channel].scale ?? {}, scale);
     const datasets = { table: this.rows, ...(outlines && { outlines: json(outlines) }) };
     await library;
     const { view } = await vegaEmbed(
@@ -181,9 +181,9 @@ class Chart {
     await view.runAsync();
   }
 
-  // The lines of the rows are given their colours here where they are chosen on the page: {domain, range}.
-  async redraw(rows = this.rows, lines = this.lines) {
-    Object.assign(this, { rows, lines, drawn: undefined });
+  // Other rows, and the scales of their channels, of a chart of layers.
+  async redraw(rows, scales) {
+    Object.assign(this, { rows, scales, drawn: undefined });
     this.list();
     await this.draw();
   }
