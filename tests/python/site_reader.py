@@ -110,7 +110,9 @@ class Page:
     def __init__(self, markup: str, language: str = "en") -> None:
         self.markup = markup
         self.tree = html.fromstring(markup, parser=html.HTMLParser(huge_tree=True))
-        self._scripts = {one.getparent().get("id"): one.text for one in self.tree.iter("script")}
+        self._scripts = {
+            one.get("id") or one.getparent().get("id"): one.text for one in self.tree.iter("script")
+        }
         other = {"en": "zh", "zh": "en"}[language]
         for hidden in self.tree.xpath(f"//script | //*[@class='{other}']"):
             hidden.drop_tree()
@@ -138,7 +140,11 @@ class Page:
 
     def figure(self, name: str) -> dict[str, Any]:
         """Return what is drawn, by its names."""
-        payload: dict[str, Any] = json.loads(self._scripts[f"figure-{name}"])
+        return self.script(f"figure-{name}")
+
+    def script(self, name: str) -> dict[str, Any]:
+        """Return what a script element with an id, or of an element with one, holds as JSON."""
+        payload: dict[str, Any] = json.loads(self._scripts[name])
         return payload
 
     def drawn(self, name: str) -> pd.DataFrame:

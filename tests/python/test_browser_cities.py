@@ -1,4 +1,4 @@
-"""Cities and maps as a reader meets them: found in three scripts, compared, and traced to a row."""
+"""Cities and maps as a reader meets them: found in two clicks, among peers, traced to a row."""
 
 import csv
 import re
@@ -22,6 +22,57 @@ def search(page: Page, words: str) -> None:
     field.press("Enter")
 
 
+def test_hefei_is_found_in_two_clicks_on_the_public_site_in_both_languages(
+    reader: Reader, given_away: Path, public_build: Build
+) -> None:
+    page = reader.open(given_away, "index")
+    page.get_by_role("link", name="Cities", exact=True).click()
+    page.wait_for_selector("html[data-drawn=all]", state="attached")
+    search(page, "hefei")
+    name = page.locator("#city-name")
+    expect(name).to_have_text("Hefei 340100, Anhui")
+    cells = page.locator("#standing tbody tr").evaluate_all(CELLS)
+    ((rank, count, peer, peers),) = public_build.rows(
+        "select national_rank, city_count, peer_rank, peer_count from reports.rpt_city_standing"
+        " where variable = 'firm_count' and city_id = '340100' and year = 2020"
+    )
+    assert len(cells) == 5
+    assert cells[2][1:5] == ["2020", f"{rank} of {count}", "1", f"{peer} of {peers}"]
+    links = page.locator("#city-peers a")
+    expect(links).to_have_count(peers - 1)
+    # Ranks, the first at the top: the line of the city is above that of its peers.
+    shown = page.locator("#series")
+    shown.select_option("firm_count")
+    lines = page.locator("#figure-city svg .mark-line path")
+    expect(lines).to_have_count(peers)
+    expect(page.locator(f"#figure-city {LEGEND}")).to_have_text(["This city", "Peers"])
+    ticks = page.locator("#figure-city svg .role-axis-label text").all_text_contents()
+    ranks = [int(text) for text in ticks if len(text) < 4]
+    heights = [
+        box["y"]
+        for text in page.locator("#figure-city svg .role-axis-label text").all()
+        if len(text.text_content() or "") < 4 and (box := text.bounding_box())
+    ]
+    assert [rank for _, rank in sorted(zip(heights, ranks, strict=True))] == sorted(ranks)
+    expect(page.locator("#trace")).to_have_count(0)
+    page.get_by_role("button", name="中文").click()
+    expect(name).to_have_text("合肥市 340100 (安徽省)")
+    expect(page.locator(f"#figure-city {LEGEND}")).to_have_text(["该城市", "同类城市"])
+    expect(shown).to_have_value("firm_count")
+    links.filter(has_text="武汉市").click()
+    expect(name).to_have_text("武汉市 420100 (湖北省)")
+    expect(page).to_have_url(re.compile("city=420100"))
+    assert reader.complaints == []
+
+
+@pytest.mark.parametrize("site", ["given_away", "public_site"])
+def test_the_page_of_cities_has_no_fault_on_a_desk_or_a_phone(
+    reader: Reader, site: str, request: pytest.FixtureRequest
+) -> None:
+    reader.open_everywhere(request.getfixturevalue(site), "cities")
+    assert reader.page.evaluate("document.querySelectorAll('*').length") < 2500
+
+
 def test_a_city_is_found_by_name_pinyin_and_code_and_stays_in_the_address(
     reader: Reader, sample_site: Path, sample_build: Build
 ) -> None:
@@ -29,28 +80,34 @@ def test_a_city_is_found_by_name_pinyin_and_code_and_stays_in_the_address(
     name = page.locator("#city-name")
     for words in ("苏州", "苏州市", "320500", "Suzhou (Jiangsu)", "suzhou (jiangsu) 320500"):
         search(page, "Beijing")
-        expect(name).to_have_text("Beijing 110000, east")
+        expect(name).to_have_text("Beijing 110000, Beijing")
         search(page, words)
-        expect(name).to_have_text("Suzhou (Jiangsu) 320500, east")
+        expect(name).to_have_text("Suzhou (Jiangsu) 320500, Jiangsu")
     expect(page).to_have_url(re.compile(r"\?city=320500$"))
-    gdp = page.locator("#figure-gdp_100m_cny")
-    gdp.locator("summary").click()
+    page.locator("#series").select_option("gdp_100m_cny")
+    chart = page.locator("#figure-city")
+    chart.locator("summary").click()
     value = sample_build.value(
         "select gdp_100m_cny from marts.fct_city_year_panel where city_id = '320500' and year ="
         " 2020"
     )
-    last = gdp.locator("tbody tr", has_text="320500").last
+    last = chart.locator("tbody tr", has_text="320500").last
     for words in ("2020", f"{value:.10g}"):
         expect(last).to_contain_text(words)
-    # A name of two cities is asked for, and one of none leaves no chart: the charts of the last
-    # city would be taken for those of the city that was asked for.
+    expect(chart.locator(LEGEND)).to_have_text(["This city", "Peers", "Median of the peers"])
+    content, file = reader.downloaded(chart, "CSV")
+    assert file == "city_gdp_100m_cny_320500_sample.csv"
+    rows = [*csv.DictReader(content.splitlines())]
+    assert {row["is_synthetic"] for row in rows} == {"true"}
+    # A name of two cities is asked for, and one of none leaves no chart: the chart of the last
+    # city would be taken for that of the city that was asked for.
     search(page, "suzhou")
     choices = page.locator("#city-choices button")
     expect(choices).to_have_text(["Suzhou (Jiangsu) 320500", "Suzhou (Anhui) 341300"])
     expect(name).to_have_text("")
     expect(page.locator("figure.chart svg .mark-line")).to_have_count(0)
     choices.last.click()
-    expect(name).to_have_text("Suzhou (Anhui) 341300, central")
+    expect(name).to_have_text("Suzhou (Anhui) 341300, Anhui")
     expect(page.locator("#city-missing")).to_be_hidden()
     search(page, "Atlantis")
     expect(page.locator("#city-none")).to_be_visible()
@@ -58,42 +115,12 @@ def test_a_city_is_found_by_name_pinyin_and_code_and_stays_in_the_address(
     assert reader.complaints == []
 
 
-def test_cities_are_compared_in_one_chart_in_either_language_and_leave_with_their_names(
-    reader: Reader, sample_site: Path
-) -> None:
-    page = reader.open(sample_site, "cities", "?city=440300")
-    chart = page.locator("#figure-ai_firm_count")
-    legend = chart.locator(LEGEND)
-    expect(legend).to_have_text(["Shenzhen 440300", "Mean, east", "Mean, country"])
-    page.locator("#city").fill("Hangzhou")
-    page.get_by_role("button", name="Compare").click()
-    chosen = page.locator("#city-name .chosen")
-    expect(chosen).to_have_text(["Shenzhen 440300, east ×", "Hangzhou 330100, east ×"])
-    expect(legend).to_have_text(["Shenzhen 440300", "Hangzhou 330100", "Mean, country"])
-    expect(page).to_have_url(re.compile(r"\?city=440300,330100$"))
-    page.get_by_role("button", name="中文").click()
-    expect(legend).to_have_text(["深圳市 440300", "杭州市 330100", "全国均值"])
-    expect(page).to_have_url(re.compile(r"\?city=440300,330100&language=zh-CN$"))
-    content, name = reader.downloaded(chart, "CSV")
-    assert name == "ai_firm_count_440300_330100_sample.csv"
-    rows = [*csv.DictReader(content.splitlines())]
-    names = {
-        (row["name_en"], row["name_zh"], row["is_synthetic"])
-        for row in rows
-        if row["city_id"] == "330100"
-    }
-    assert names == {("Hangzhou 330100", "杭州市 330100", "true")}
-    page.get_by_role("button", name="移除深圳市 440300").click()
-    expect(page.locator("#city-name")).to_have_text("杭州市 330100, 东部")
-    assert reader.complaints == []
-
-
 def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
     reader: Reader, public_site: Path, public_build: Build
 ) -> None:
-    page = reader.open(public_site, "cities", "?city=440300")
-    figure = page.locator("#figure-secondary_value_added_100m_cny")
-    gaps = figure.locator("svg .mark-symbol path[aria-label*='Correction c01']")
+    address = "?city=440300&series=secondary_value_added_100m_cny"
+    page = reader.open(public_site, "cities", address)
+    gaps = page.locator("#figure-city svg .mark-symbol path[aria-label*='Correction c01']")
     expect(gaps).to_have_count(4)  # c010 to c013 took 2011 to 2014
     gaps.nth(1).click()
     traced = page.locator("#trace-result")
@@ -123,7 +150,7 @@ def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
     assert correction.evaluate_all(CELLS)[0][:6] == corrected
     address = r"\?city=440300&series=secondary_value_added_100m_cny&year=2012$"
     expect(page).to_have_url(re.compile(address))
-    page.locator("#trace-series").select_option("firm_count")
+    page.locator("#series").select_option("firm_count")
     page.locator("#trace-year").select_option("2010")
     expect(reason).to_have_text("duhe1123 delivers no city for 2010")
     # Of a city that was merged the rows are those of both, under the code that was delivered.

@@ -91,7 +91,7 @@ def test_ranks_are_those_of_pandas_among_all_cities_and_among_peers(build: Build
 def test_peers_are_of_one_region_and_size_and_a_later_first_year_gives_a_size_too(
     public_build: Build,
 ) -> None:
-    """Hefei has no GDP of 2010 in the public set: Chaohu was divided in 2011."""
+    """The public set has no GDP of Hefei in 2010, the year of the split, and has one of 2011."""
     groups = public_build.pairs(
         "select city_id, any_value(peer_group) from reports.rpt_city_standing group by all"
     )

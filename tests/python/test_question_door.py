@@ -524,7 +524,7 @@ def test_a_client_asks_the_fifty_questions_of_the_docs(
     sample_release: Path, tmp_path: Path
 ) -> None:
     questions = calls_of(PROJECT / "docs/questions.md")
-    assert len(questions) == 50
+    assert len(questions) >= 50
     answers = over_stdio(sample_release, tmp_path, questions.values(), WAREHOUSE_TIME_LIMIT="3600")
     for (question, (tool, _)), found in zip(questions.items(), answers, strict=True):
         assert found["is_synthetic"], question

@@ -10,12 +10,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ai_manufacturing import terms
 from ai_manufacturing.paper import maps
 from ai_manufacturing.site import cities
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build
-from tests.python.site_reader import Page, release
+from tests.python.site_reader import Page, pages_of, release
 
 Pages = Callable[..., Page]
 
@@ -133,6 +134,86 @@ def test_classes_of_counts_leave_no_number_between_them(
     bounds: tuple[float, float], labels: list[str]
 ) -> None:
     assert maps.class_labels(bounds) == labels
+
+
+def payload(page: Page) -> dict[str, Any]:
+    """Return what the script of the page of cities reads."""
+    found: dict[str, Any] = page.script("city-values")
+    return found
+
+
+def frame(columns: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(dict(zip(columns["names"], columns["columns"], strict=True)))
+
+
+@pytest.fixture(scope="module")
+def copied_page(public_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """Return the page of cities of what may be passed on of the public set."""
+    path = tmp_path_factory.mktemp("copied") / "public.duckdb"
+    terms.public_copy(public_release, path)
+    return pages_of(path, with_restricted=False)("cities")
+
+
+def test_the_page_of_cities_has_their_ranks_on_the_public_site_and_no_value(
+    copied_page: Page, public_page: Pages, public_build: Build
+) -> None:
+    given = payload(copied_page)
+    assert given["providers"] == {}
+    standings = frame(given["standings"])
+    hefei = standings[standings["city_id"] == "340100"].set_index("variable")
+    expected = public_build.rows(
+        "select variable, year, national_rank, city_count, peer_rank, growth_rank"
+        " from reports.rpt_city_standing where city_id = '340100' and year = 2020 order by all"
+    )
+    columns = ["year", "national_rank", "city_count", "peer_rank", "growth_rank"]
+    found = hefei[columns].astype(object).where(hefei[columns].notna(), None)
+    assert [*found.itertuples(name=None)] == expected
+    assert [name for name, *_ in expected] == given["ranked"] == given["series"]
+    drawn = frame(given["values"])
+    drawn = drawn[drawn["city_id"] == "340100"].set_index("year")
+    of_firms = public_build.pairs(
+        "select year, national_rank from reports.rpt_city_standing"
+        " where city_id = '340100' and variable = 'firm_count'"
+    )
+    assert drawn["firm_count"].dropna().astype(int).to_dict() == of_firms
+    # A number of four digits that stands there is a year, a code or the fewest firms.
+    values = public_build.rows(
+        "select delivered_value from marts.fct_delivered_values where city_id = '340100'"
+        " union select value from marts.fct_city_year_values"
+        " where city_id = '340100' and value is not null"
+    )
+    told_apart = {one for (value,) in values if len((one := f"{value:.10g}").strip("0.")) >= 4}
+    assert len(told_apart) > 300
+    copied, whole = (
+        told_apart & set(re.findall(r"\d+(?:\.\d+)?", page.markup))
+        for page in (copied_page, public_page("cities"))
+    )
+    assert copied == set()
+    assert len(whole) > 100
+
+
+def test_the_page_of_cities_draws_values_where_it_has_them_and_ranks_elsewhere(
+    sample_page: Pages, sample_build: Build
+) -> None:
+    given = payload(sample_page("cities"))
+    drawn = frame(given["values"]).set_index(["city_id", "year"])
+    gdp, share = drawn.loc[("440300", 2020), ["gdp_100m_cny", "ai_firm_share"]]
+    assert gdp == sample_build.value(
+        "select gdp_100m_cny from marts.fct_city_year_panel where city_id = '440300' and year ="
+        " 2020"
+    )
+    assert share == sample_build.value(
+        "select national_rank from reports.rpt_city_standing"
+        " where city_id = '440300' and year = 2020 and variable = 'ai_firm_share'"
+    )
+    assert "ai_firm_share" not in given["providers"]
+    # A rank in the last tie is no place on a line.
+    tied = sample_build.rows(
+        "select city_id, year from reports.rpt_city_standing where is_last_tie"
+        " and variable = 'ai_firm_count'"
+    )
+    assert len(tied) > 100
+    assert drawn.loc[tied, "ai_firm_share"].isna().all()
 
 
 def chosen(page: Page) -> dict[str, Any]:

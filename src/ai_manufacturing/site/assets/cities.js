@@ -71,7 +71,7 @@ const output = document.getElementById("city-name");
 // The chosen city: one line for each variable that cities are ranked by, and its peers.
 function stand() {
   const peers = Object.keys(cities).filter((id) => id !== chosen && chosen && cities[id].peers && cities[id].peers === cities[chosen].peers);
-  output.textContent = chosen ? `${nameOf(chosen)} (${inLanguage(provinces[cities[chosen].province])})` : "";
+  output.textContent = chosen ? `${nameOf(chosen)}, ${inLanguage(provinces[cities[chosen].province])}` : "";
   document.getElementById("city-group").textContent = peers.length ? inLanguage(peerGroups[cities[chosen].peers]) : "";
   document.getElementById("city-peers").replaceChildren(
     ...peers.flatMap((id) => [element("a", nameOf(id), { href: `?city=${id}`, onclick: (event) => (event.preventDefault(), show(id)) }), " "]),
