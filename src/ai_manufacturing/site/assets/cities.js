@@ -8,6 +8,7 @@ const inLanguage = (pair) => pair[language() === "en" ? 0 : 1];
 const phrase = (key, given = {}) => inLanguage(words[key]).replace(/{(\w+)}/g, (_, name) => given[name]);
 const element = (name, text = "", properties = {}) => Object.assign(document.createElement(name), { textContent: text, ...properties });
 const nameOf = (id, place = language() === "en" ? 0 : 1) => `${cities[id].names[place]} ${id}`;
+const isPeer = (id) => id !== chosen && cities[id].peers && cities[id].peers === cities[chosen]?.peers;
 const hasValues = (one) => Object.hasOwn(providers, one);
 const delivered = new Map(); // city to what its own file says of it
 const COLOURS = { city: "#b8500b", peer: "#99a1a9", median: "#1f5a96" };
@@ -39,7 +40,7 @@ function linesOf(one) {
   const row = (who, city_id, [name_en, name_zh], year, value, [missing_en, missing_zh] = [null, null]) => ({
     series: one, unit: hasValues(one) ? units[one] : "rank", who, city_id, name_en, name_zh, year, value, missing_en, missing_zh,
   });
-  const group = rows.filter((line) => line.city_id === chosen || (cities[chosen].peers && cities[line.city_id].peers === cities[chosen].peers));
+  const group = rows.filter((line) => line.city_id === chosen || isPeer(line.city_id));
   const found = group.map(({ city_id, year, [one]: value }) => {
     const isChosen = city_id === chosen;
     return row(isChosen ? "city" : "peer", city_id, [nameOf(city_id, 0), nameOf(city_id, 1)], year, value, isChosen && value === null ? reasonOf(city_id, one, year) : undefined);
@@ -70,7 +71,7 @@ const output = document.getElementById("city-name");
 
 // The chosen city: one line for each variable that cities are ranked by, and its peers.
 function stand() {
-  const peers = Object.keys(cities).filter((id) => id !== chosen && chosen && cities[id].peers && cities[id].peers === cities[chosen].peers);
+  const peers = Object.keys(cities).filter(isPeer);
   output.textContent = chosen ? `${nameOf(chosen)}, ${inLanguage(provinces[cities[chosen].province])}` : "";
   document.getElementById("city-group").textContent = peers.length ? inLanguage(peerGroups[cities[chosen].peers]) : "";
   document.getElementById("city-peers").replaceChildren(
@@ -97,7 +98,7 @@ function say() {
 
 async function show(id) {
   chosen = id;
-  input.value = "";
+  if (id) input.value = "";
   address.set({ city: id });
   sayMissing([]);
   if (id) await load(id);
