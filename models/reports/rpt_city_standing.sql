@@ -1,3 +1,5 @@
+-- What the gate refuses has no rank.
+-- depends_on: {{ ref('gate_results') }}
 with
 
 city_year_values as (

@@ -38,7 +38,8 @@ TYPES = {
 REFERENCED = {
     "dim_city": ("fct_delivered_values",),  # as delivered: a city may have been merged since
     "dim_series": ("dim_variable", "dim_specification_series"),  # several in a value
-    "dim_variable": ("dim_specification_series", "observation_losses"),  # or a term of one
+    # or a term of one, or a share of two
+    "dim_variable": ("dim_specification_series", "observation_losses", "rpt_city_standing"),
     "fct_deliveries": (),
     "rpt_specifications": (),
     "rpt_column_specifications": (),
