@@ -285,10 +285,12 @@ def behind_a_door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Build, "is_door", request.node.get_closest_marker("door") is not None)
 
 
-@pytest.fixture(autouse=True)
-def as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def as_long_as_it_takes() -> Iterator[None]:
     """Let statements on files of a test, which no setting names, be as slow as the machine is."""
-    monkeypatch.setenv("WAREHOUSE_TIME_LIMIT", "3600")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("WAREHOUSE_TIME_LIMIT", "3600")
+        yield
 
 
 @pytest.fixture(scope="session")
