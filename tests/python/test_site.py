@@ -532,7 +532,7 @@ def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
     assert (out / "index.html").exists()
     assert warning == "warning"
     assert "is not a site" in why["message"]
-    assert store.current() is not None
+    assert store.published.exists()
 
 
 def test_no_page_contradicts_the_tables_that_it_is_of(
