@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,6 +210,11 @@ A test marked `door` is a door.
 """
 DOORS = 8
 """Of the doors, so many are open in `make test`; the others are soak."""
+CASES = 2
+"""Of the parameters of a test on a warehouse or a delivery, the first so many; the others are soak.
+
+A test that names those of the soak itself chooses others.
+"""
 
 
 def tier_of(item: pytest.Item) -> str:
@@ -258,8 +264,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark each test with its tier, and begin with what takes longest, so that the workers end
     together.
     """
+    cases: Counter[str] = Counter()
     for item in items:
         item.add_marker(tier_of(item))
+        if tier_of(item) != "functions" and not item.get_closest_marker("soak"):
+            test, bracket, _ = item.nodeid.partition("[")
+            cases[test] += bool(bracket)
+            if cases[test] > CASES:
+                item.add_marker("soak")
     soak = [item for item in items if item.get_closest_marker("soak")]
     doors = [item.nodeid for item in items if tier_of(item) == "door" and item not in soak]
     if len(doors) > DOORS:

@@ -66,6 +66,7 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
     assert grants > 0
 
 
+@pytest.mark.soak
 def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
     delivery: Build, sample_build: Build
 ) -> None:

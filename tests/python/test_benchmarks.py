@@ -18,6 +18,7 @@ from tests.python.conftest import PROJECT, Build
 AGREES = 1e-6
 
 
+@pytest.mark.soak
 def test_a_plain_script_goes_from_the_same_files_to_the_same_columns(sample_build: Build) -> None:
     panel = paper_by_hand.panel(sample_build.extracts)
     by_hand = {

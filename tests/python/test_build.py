@@ -39,6 +39,7 @@ def test_every_table_made_of_extracts_names_its_extract_set(sample_build: Build)
     assert set(unnamed) == of_seeds_alone | {("gates.judged_relations",)}
 
 
+@pytest.mark.soak
 def test_compiled_sql_runs_in_a_stock_duckdb(sample_build: Build) -> None:
     """It calls nothing that only this project's process has."""
     assert sample_build.manifest is not None
@@ -481,6 +482,7 @@ def asked_of(line: str) -> list[Any]:
     return [int(value) if number == 2 else value for number, value in enumerate(values)]
 
 
+@pytest.mark.soak
 def test_a_trace_of_what_is_not_in_the_sample_says_why_and_what_is(
     sample_build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def of(sections: list[Section]) -> dict[str, list[tuple]]:
     return {section.title: section.rows for section in sections}
 
 
+@pytest.mark.soak
 def test_every_kind_of_difference_is_found_where_it_was_made(
     light_build: Build, changed: Callable[..., Path]
 ) -> None:

@@ -87,7 +87,8 @@ def weighted(register: Path, of_class: dict[str, dict[str, float]]) -> pd.DataFr
     )
 
 
-@pytest.mark.parametrize("deliver", [invented, pytest.param(real, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("deliver", [invented, real])
 def test_weighted_counts_of_a_register_equal_those_of_another_route(
     deliver: Callable[[Path], None], register_build: Build, fresh: Build, tmp_path: Path
 ) -> None:

@@ -254,6 +254,7 @@ def numbers() -> list[Written]:
     return [*written(tracked(), city_codes())]
 
 
+@pytest.mark.soak
 def test_no_tracked_file_quotes_a_delivered_value(
     public_values: Values, numbers: list[Written]
 ) -> None:
@@ -261,6 +262,7 @@ def test_no_tracked_file_quotes_a_delivered_value(
     assert found == [], "\n".join(found)
 
 
+@pytest.mark.soak
 def test_a_long_value_of_any_city_would_be_found(public_values: Values) -> None:
     """Without this, a reader that reads nothing would find nothing either."""
     codes = city_codes()
@@ -276,6 +278,7 @@ def test_a_long_value_of_any_city_would_be_found(public_values: Values) -> None:
     assert [one.line for one in found] == [*range(1, len(planted) + 1)]
 
 
+@pytest.mark.soak
 def test_chance_finds_next_to_nothing(public_values: Values, numbers: list[Written]) -> None:
     """The values of each city are given to another: what is found beside it then is chance."""
     cities = sorted(public_values.keys() - {NO_CITY})

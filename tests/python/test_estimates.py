@@ -172,6 +172,7 @@ def agree_by_plain_numpy(build: Build) -> int:
     return compared
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("extracts", "at_least"), [("sample_build", 120), ("public_build", 41)])
 def test_plain_numpy_gives_the_estimates(
     extracts: str, at_least: int, request: pytest.FixtureRequest
@@ -321,6 +322,7 @@ def test_a_series_that_fails_as_a_whole_warns_of_the_estimates_that_use_it(table
     assert "gdp_100m_cny" not in str(warnings.loc["controls_as_outcomes_1", "warnings"])
 
 
+@pytest.mark.soak
 def test_an_accepted_critical_failure_warns_and_in_no_words_about_what_no_estimate_uses(
     tables: Tables,
 ) -> None:

@@ -165,7 +165,11 @@ def test_each_format_says_by_column_what_may_not_be_passed_on(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["panel", "--format", "csv"], ["export", "--format", "parquet", "--out", "out"]]
+    "arguments",
+    [
+        ["panel", "--format", "csv"],
+        pytest.param(["export", "--format", "parquet", "--out", "out"], marks=pytest.mark.soak),
+    ],
 )
 def test_the_terminal_says_it_beside_the_file(
     arguments: list[str],
@@ -222,6 +226,7 @@ def test_excel_reads_values_texts_and_the_mark(folder: Path, few: Build) -> None
         assert frame["is_synthetic"].all()
 
 
+@pytest.mark.soak
 def test_the_panel_goes_to_standard_output_or_a_file_as_export_writes_it(
     folder: Path, few: Build, tmp_path: Path
 ) -> None:

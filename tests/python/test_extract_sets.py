@@ -257,6 +257,7 @@ def run(code: int, *arguments: object) -> Result:
     return result
 
 
+@pytest.mark.soak
 def test_each_command_that_reads_says_first_which_set_and_file_and_ends_alike_without_one(
     light_build: Build, clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,7 @@ print(landing.deliveries()["size_bytes"].to_pylist())
 """
 
 
+@pytest.mark.soak
 def test_a_sparse_file_ends_in_a_message_and_not_in_the_memory(project: Project) -> None:
     """Nobody reads the backup, but for its hash."""
     small = project.deliver_rows(GOOD, to="firms/b.csv").stat().st_size

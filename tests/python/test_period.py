@@ -163,11 +163,12 @@ def test_the_headline_years_are_those_of_samples_and_of_fixed_shares() -> None:
             " income_median",
             "2010—2020年中仅2012—2020年；income_median的固定年份以2012年替代2010年",
         ),
-        (
+        pytest.param(
             2010,
             2018,
             "years 2010-2018 of 2010-2020; 2018 substitutes for 2020 as the fixed year of ai_firms",
             "2010—2020年中仅2010—2018年；ai_firms的固定年份以2018年替代2020年",
+            marks=pytest.mark.soak,
         ),
     ],
 )

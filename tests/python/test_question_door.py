@@ -444,6 +444,7 @@ def test_a_query_that_does_not_end_is_killed_and_the_next_is_answered(
     assert of(door.query("select 1 as one, 'nan'::double as none"))["rows"] == [[1, None]]
 
 
+@pytest.mark.soak
 def test_a_query_has_its_own_memory_and_writes_no_file(door: Door) -> None:
     assert "Out of Memory" in of(door.query(HUGE[0]))["error"]
     # it would spill to disk

@@ -73,6 +73,7 @@ from tests.python.waiting import LAST_RESORT, wait_for
 # ---------------------------------------------------------------- the release file
 
 
+@pytest.mark.soak
 def test_a_release_holds_tables_with_their_comments_and_opens_for_older_clients(
     store: Store, sample_build: Build
 ) -> None:
@@ -209,6 +210,7 @@ def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
         refreshes.run(Limits(hold_above=1))
 
 
+@pytest.mark.soak
 def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +280,7 @@ def test_a_list_of_failing_rows_is_a_line_of_whole_rows_and_how_many_more() -> N
     assert (len(said), said[-41:]) == (300, "一一一一… The whole is in gates.gate_results.")
 
 
+@pytest.mark.soak
 def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_what_follows(
     sample_refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

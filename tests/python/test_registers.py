@@ -196,6 +196,7 @@ def ready_made_patents(folder: Path) -> pd.DataFrame:
     return yearly(patents, is_ai, ["城市代码", "行业代码", "专利类型"], flags)
 
 
+@pytest.mark.soak
 def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(
     register_build: Build, fresh: Build
 ) -> None:

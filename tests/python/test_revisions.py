@@ -531,6 +531,7 @@ def least_squares(build: Build, last_year: int) -> dict[str, float]:
     return dict(zip(["ai_firms", *terms[1:]], map(float, slopes), strict=False))
 
 
+@pytest.mark.soak
 def test_columns_are_estimated_once_more_on_some_of_their_years(
     sample_build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -552,9 +553,8 @@ def test_columns_are_estimated_once_more_on_some_of_their_years(
     assert of_column == pytest.approx(expected, rel=1e-8)
 
 
-@pytest.mark.parametrize(
-    ("shift", "is_held"), [(0.0, False), pytest.param(2.0, True, marks=pytest.mark.soak)]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize(("shift", "is_held"), [(0.0, False), (2.0, True)])
 def test_what_new_years_add_to_an_estimate_is_no_revision(
     shift: float, is_held: bool, sample_refreshes: Refreshes
 ) -> None:
@@ -904,6 +904,7 @@ def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivere
 # ---------------------------------------------------------------- a held build, judged again
 
 
+@pytest.mark.soak
 def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_would_have_given(
     published: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -987,6 +988,7 @@ def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.Data
     return rows.assign(value=rows["value"] - third + booked)
 
 
+@pytest.mark.soak
 def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
     sample_refreshes: Refreshes,
 ) -> None:
@@ -1055,13 +1057,8 @@ def test_the_real_years_after_a_public_release_are_like_those_before(
     assert odd_years(release, public_build.warehouse) == []
 
 
-@pytest.mark.parametrize(
-    "seed_of_draw",
-    [
-        700_000,
-        *(pytest.param(number, marks=pytest.mark.soak) for number in range(700_001, 700_014)),
-    ],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("seed_of_draw", range(700_000, 700_014))
 def test_clean_draws_have_no_odd_year_and_a_third_booked_at_the_capital_is_one(
     seed_of_draw: int, audited_build: Build, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def links(tree: html.HtmlElement) -> set[str]:
 
 
 @pytest.mark.door
+@pytest.mark.soak
 def test_every_page_is_marked_speaks_both_languages_runs_no_script_and_leads_to_what_is_there(
     sample_site: Path, sample_release: Path
 ) -> None:
@@ -213,6 +214,7 @@ def test_a_table_shows_the_digits_of_the_report_and_of_the_paper(
         assert {digits for pair in printed for digits in pair} <= beside
 
 
+@pytest.mark.soak
 def test_a_cell_leads_to_its_specification_and_the_numbers_there_are_the_same(
     sample_page: Pages, sample_build: Build
 ) -> None:
@@ -227,6 +229,7 @@ def test_a_cell_leads_to_its_specification_and_the_numbers_there_are_the_same(
     assert f"[{low:.3f}, {high:.3f}]" in first
 
 
+@pytest.mark.soak
 def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
     public_page: Pages, public_build: Build
 ) -> None:
@@ -259,6 +262,7 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
     assert sorted(shown) == sorted(expected)
 
 
+@pytest.mark.soak
 def test_a_reading_on_other_city_years_stands_beside_the_paper_s_on_those_of_both(
     public_page: Pages,
 ) -> None:
@@ -442,6 +446,7 @@ def test_groups_the_fixed_ratio_and_neighbours_have_a_place(
     assert f"{count} †" in [row[2] for row in rows if row[1] == "many among many"]
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("one_page")
 def test_a_release_of_earlier_code_is_one_message_with_a_way_out(
     few: Build, tmp_path: Path
@@ -461,6 +466,7 @@ def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["diary.txt"]
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("one_page")
 def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(
     few: Build, tmp_path: Path
@@ -535,6 +541,7 @@ def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
     assert store.published.exists()
 
 
+@pytest.mark.soak
 def test_no_page_contradicts_the_tables_that_it_is_of(
     sample_page: Pages, sample_build: Build, public_page: Pages, public_build: Build
 ) -> None:

@@ -115,6 +115,7 @@ def two_vendors(sample_build: Build) -> Tables:
     )
 
 
+@pytest.mark.soak
 def test_a_named_provider_feeds_the_measure_and_the_default_one_is_the_plain_series(
     two_vendors: Tables,
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_named_provider_feeds_the_measure_and_the_default_one_is_the_plain_ser
     assert ANOTHER not in plain["substitutions"]
 
 
+@pytest.mark.soak
 def test_a_source_that_was_not_delivered_is_named_with_its_provider(
     two_vendors: Tables,
     sample_build: Build,

@@ -29,7 +29,8 @@ def of_measure(inputs: verdicts.FlippedInputs) -> pd.DataFrame:
     return found[found["term"] == found["regressor"]].set_index("specification_id").sort_index()
 
 
-@pytest.mark.parametrize("size", [2.0, pytest.param(0.0, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("size", [2.0, 0.0])
 def test_on_a_real_design_the_mean_of_a_draw_and_its_mirror_image_is_the_effect(
     sample_build: Build, size: float
 ) -> None:

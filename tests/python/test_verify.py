@@ -162,6 +162,7 @@ def flips(kept: Store, store: Path, count: int) -> None:
     assert read_landed() == right
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("count", [3, pytest.param(300, marks=pytest.mark.soak)])
 def test_each_flipped_bit_is_found_and_reaches_no_number(
     count: int, kept: Store, landing_store: Path
@@ -172,6 +173,7 @@ def test_each_flipped_bit_is_found_and_reaches_no_number(
 # ---------------------------------------------------------------- what the commands say
 
 
+@pytest.mark.soak
 def test_the_commands_refuse_a_damaged_release_and_a_rollback_mends_it(
     kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,9 +339,8 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(kept: St
     exits(1, f"{sums}: missing", "publish", "000003", "--reason", "a test")
 
 
-@pytest.mark.parametrize(
-    "kept_lines", [0, *(pytest.param(lines, marks=pytest.mark.soak) for lines in (1, -1))]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("kept_lines", [0, 1, -1])
 def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     kept: Store, kept_lines: int
 ) -> None:
