@@ -320,7 +320,7 @@ def test_a_later_file_gives_what_a_full_build_gives(
     for table in (
         "select * from intermediate.int_series_conformed",
         (
-            "select * exclude (delivery_number) from marts.fct_row_accounting "
+            "select * exclude (delivery_number, extract_set) from marts.fct_row_accounting "
             "where disposition not in ('superseded', 'withdrawn')"
         ),
         "select * from marts.fct_ai_tags",
