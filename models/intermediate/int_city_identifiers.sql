@@ -77,14 +77,16 @@ identifiers as (
     union
     {%- endfor %}
     -- A record of a province, as staging names it: int_series_sourced gives its value to each city.
+    {%- for identifier in ['province_id', 'province_name_zh', 'province_short_name_zh'] %}
     select
-        'province:' || unnest([province_id, province_name_zh, province_short_name_zh]) as identifier,
+        'province:' || {{ identifier }} as identifier,
         'code' as identifier_kind,
         province_id as city_id,
         null as first_year,
         null as last_year
     from cities
     union
+    {%- endfor %}
     select
         identifier,
         identifier_kind,
