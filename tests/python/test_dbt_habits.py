@@ -298,7 +298,7 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
     monkeypatch.setenv("DEV_WAREHOUSE_PATH", str(dev))
     build = replace(habits.build, shell=None)
     assert build.dbt("run", "--target", "dev", "--select", "rpt_figure_1").exit_code == 1
-    assert "published_estimates does not exist" in build.output, "dbt run loads no seeds"
+    assert "does not exist" in build.output, "dbt run loads no seeds"
     monkeypatch.setenv("DEFER_TO", str(store.published))
 
     def run(*selected: str) -> int:
@@ -411,7 +411,8 @@ def test_a_second_row_of_a_key_is_named_and_stops_what_follows(
     table = '"warehouse"."intermediate"."int_panel_consistency"'
     assert f"{table} has several rows of one key: {key}" in build.output, build.output
     assert "SKIP relation gates.gate_results" in build.output
-    assert build.tables("estimates") == build.tables("reports") == set()
+    for schema in ("estimates", "reports"):
+        assert build.tables(schema) == sample_build.tables(schema), "what was judged stands"
     of_beijing = "select count(*) = count(distinct year) from {} where city_id = '110000'"
     assert build.value(of_beijing.format(table)), "the older table stands"
 
@@ -552,7 +553,8 @@ def test_clients_of_other_versions_read_the_warehouse(
     """
     python = client(version)
     read = (
-        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True)\nfor s, t in"
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True)\n"
+        "c.execute('set enable_progress_bar = false')\nfor s, t in"
         " c.execute('select table_schema, table_name from information_schema.tables').fetchall():\n"
         "    try: c.execute(f'from {s}.{t} limit 1').fetchall(); print(t)\n    except"
         " duckdb.BinderException as e: assert 'file_index' in str(e), e\n"
