@@ -220,7 +220,10 @@ def test_the_firms_of_a_crawl_are_placed_by_their_code_or_their_name_and_a_sampl
     assert fresh.rows("from intermediate.int_firm_register_counts") == []
 
 
-NO_STOCK = "The register of kinginsun has no exits: it gives entries of survivors, and no stock."
+NO_STOCK = (
+    "The register crawl of 2019 (kinginsun) has no exits: it gives entries of survivors, and no"
+    " stock."
+)
 
 
 @pytest.mark.door

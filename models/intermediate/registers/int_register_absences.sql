@@ -2,6 +2,15 @@
 
 with
 
+labels as (
+    select
+        name as provider,
+        label_en,
+        label_zh
+    from {{ ref('labels') }}
+    where kind = 'provider'
+),
+
 -- What a register says of its firms decides what can be counted: nothing in a sample, and in a register of survivors,
 -- which those who are gone are not in, no stock of any year and no exit.
 registers as (
@@ -26,7 +35,7 @@ final as (
     select
         counts.series as quantity,
         string_agg(
-            'The register of ' || registers.provider || case
+            coalesce('The ' || labels.label_en, 'The register of ' || registers.provider) || case
                 when registers.is_sample
                     then ' is a sample: it gives shares and composition, and no counts.'
                 else ' has no exits: it gives entries of survivors, and no stock.'
@@ -34,14 +43,15 @@ final as (
             ' ' order by registers.provider
         ) as absence_reason,
         string_agg(
-            registers.provider || case
-                when registers.is_sample then ' 的名录是抽样：只给出占比与构成，不给出数量。'
-                else ' 的名录没有注销记录：只给出存续企业的设立数，不给出存量。'
+            coalesce(labels.label_zh, registers.provider || ' 的名录') || case
+                when registers.is_sample then '是抽样：只给出占比与构成，不给出数量。'
+                else '没有注销记录：只给出存续企业的设立数，不给出存量。'
             end,
             '' order by registers.provider
         ) as absence_reason_zh
     from registers
     inner join register_counts as counts on registers.is_sample or counts.series not like '%entry%'
+    left join labels using (provider)
     group by counts.series
 )
 
