@@ -266,7 +266,6 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
     ) as connection:
         connection.execute("use built")
         _list_restricted(connection, providers)
-        sums = _sums_over_cities(connection)
         for schema in EVERY_SCHEMA:
             connection.execute(f"create schema new.{schema}")
         lost: list[dict[str, Any]] = []
@@ -276,9 +275,12 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
             [list(EVERY_SCHEMA)],
         ).fetchall()
         tables = [name for (name,) in found]
+        # sums were judged where the values of cities were, which a copy has not
+        is_copy = f"release.{WITHHELD}" in tables
+        sums = {} if is_copy else _sums_over_cities(connection)
         for table in tables:
             lost += _copy(connection, table, providers, sums.get(table, {}))
-        if f"release.{WITHHELD}" not in tables:  # a copy of a copy has it
+        if not is_copy:
             _record(connection, lost)
         marked = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. "
         copy_comments(
@@ -440,6 +442,8 @@ def _withheld(
     providers: list[str],
 ) -> list[dict[str, Any]]:
     """Count what a table loses, by column; None is whole rows."""
+    if not lost:  # a copy of a copy has the columns that are shown, and no other
+        return []
     counted = ", ".join(f"count(case when {condition} then 1 end)" for condition in lost.values())
     (counts,) = connection.execute(f"select {counted} from built.{name}").fetchall()
     return [
