@@ -191,10 +191,8 @@ LONGEST = (
     "test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_faults",
     "test_a_later_file_gives_what_a_full_build_gives",
     "test_a_new_provider_feeds_its_series",
-    "test_the_public_years_of_2019_and_2020_are_published_without_a_hold",
     "test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_the_reason",
     "test_death_at_forty_points",
-    "test_a_killed_count_leaves_the_warehouse_to_the_next",
     "test_a_set_of_other_years_builds_by_the_period_that_it_names",
     "test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back",
 )

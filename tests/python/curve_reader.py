@@ -10,7 +10,7 @@ class Answer(NamedTuple):
     """A slope and its two errors; the second is of a jackknife by groups of provinces."""
 
     estimate: float
-    by_city: float | None
+    by_city: float
     by_group: float
     groups: int
 
@@ -47,8 +47,6 @@ def fitted(sums: pd.DataFrame, outcome: str, measure: str, controls: list[str]) 
     left_out = np.array([slopes(whole - matrix)[0] for matrix in matrices])
     count = len(matrices)
     by_group = np.sqrt((count - 1) / count * ((left_out - estimates[0]) ** 2).sum())
-    if of_cities.empty:
-        return Answer(estimates[0], None, by_group, count)
     # the years are gone from these sums, and so from the weights of the first slope
     regressors = [measure, *controls]
     weights = dict(zip(regressors, np.linalg.inv(whole[:-1, :-1])[0], strict=False))

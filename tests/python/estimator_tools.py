@@ -58,14 +58,8 @@ def without_singletons(data: pd.DataFrame, time: str = "year") -> pd.DataFrame:
 class OnDummies:
     """Least squares on regressors and explicit dummies, with the covariances of textbooks."""
 
-    def __init__(
-        self,
-        data: pd.DataFrame,
-        outcome: str,
-        regressors: Sequence[str],
-        time: str = "year",
-    ) -> None:
-        dummies = [pd.get_dummies(data[name]) for name in ("city_id", time)]
+    def __init__(self, data: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> None:
+        dummies = [pd.get_dummies(data[name]) for name in ("city_id", "year")]
         self.design = np.column_stack([data[[*regressors]], *dummies]).astype(float)
         self.inverse = np.linalg.pinv(self.design, rcond=1e-12)
         self.bread = self.inverse @ self.inverse.T
@@ -74,7 +68,7 @@ class OnDummies:
         self.freedom = len(data) - np.linalg.matrix_rank(self.design)
         self._data = data
         self._slope_count = len(regressors)
-        self._year_count = data[time].nunique()
+        self._year_count = data["year"].nunique()
         self.estimates = self.slopes[: self._slope_count]
 
     def covariance(self, kind: str, cluster: str = "city_id") -> Floats:

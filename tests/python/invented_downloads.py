@@ -23,25 +23,35 @@ HEADER = (
     .split(",")
 )
 PATENT_HEADER = (
-    *(
-        "province",
-        "city",
-        "year",
-        "province_code",
-        "city_code",
-        "city_apply",
-        "city_grant",
-        "city_invgrant",
-    ),
-    *("listed_apply", "ln1p_city_apply"),
+    "province",
+    "city",
+    "year",
+    "province_code",
+    "city_code",
+    "city_apply",
+    "city_grant",
+    "city_invgrant",
+    "listed_apply",
+    "ln1p_city_apply",
 )
 COMPUTING_HEADER = (
-    *("city", "province", "year", "total_patents", "city_id"),
-    *("high_compute", "total_patents_field", "high_compute_label"),
+    "city",
+    "province",
+    "year",
+    "total_patents",
+    "city_id",
+    "high_compute",
+    "total_patents_field",
+    "high_compute_label",
 )
 BUDGET_HEADER = (
-    *("城市", "GRP（单位：亿元）", "AI百度指数", "科学技术支出（单位：万元）"),
-    *("教育支出（单位：万元）", "年份", "全部企业"),
+    "城市",
+    "GRP（单位：亿元）",
+    "AI百度指数",
+    "科学技术支出（单位：万元）",
+    "教育支出（单位：万元）",
+    "年份",
+    "全部企业",
 )
 PRICE_HEADER = (
     ("Sgnyea", "Prvcnm_id", "Prvcnm", "Pi0101", "Pi0102"),

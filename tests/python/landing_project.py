@@ -1,7 +1,6 @@
 """A project of one declaration and one extracts folder, for tests that call landing without dbt."""
 
 import io
-import json
 import textwrap
 import zipfile
 from collections.abc import Sequence
@@ -175,11 +174,6 @@ def rejected() -> list[str]:
 
 def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
     return "".join(",".join(map(str, row)) + "\n" for row in (header, *rows))
-
-
-def lines(log: Path) -> list[dict[str, Any]]:
-    """Return the lines of a log as they stand in its file."""
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
 def zipped(*members: tuple[str | zipfile.ZipInfo, bytes | str], **named: bytes | str) -> bytes:

@@ -16,6 +16,7 @@ COPIES = 30  # of the values, moved by a few units of their last place: what the
 CHANCE = 1e-6  # of a combination of columns; a set has about a hundred thousand
 WIDEST = 40  # columns of a table that are combined
 YEARS = ("year", "entry_year")
+NO_YEAR = 0.0
 
 
 class Leak(NamedTuple):
@@ -46,18 +47,15 @@ class Values:
             {year: _moved(found, rng) for year, found in self.by_year.items()}
             for _ in range(COPIES)
         ]
+        for by_year in (self.by_year, *self.copies):
+            by_year[NO_YEAR] = np.unique(np.concatenate([*by_year.values()]))
 
-    def met(self, numbers: Floats, years: Floats | None) -> tuple[int, float]:
+    def met(self, numbers: Floats, years: Floats) -> tuple[int, float]:
         """Return how many different numbers are restricted values, and how many by chance.
 
-        A number of a year is compared with the values of that year, another with those of all.
+        A number of a year is compared with the values of that year, one of NO_YEAR with those of
+        all.
         """
-        if years is None:
-            found = _met(numbers, np.unique(np.concatenate([*self.by_year.values()])))
-            if not found:
-                return 0, 0.0
-            copies = [np.unique(np.concatenate([*copy.values()])) for copy in self.copies]
-            return found, float(np.mean([_met(numbers, copy) for copy in copies]))
         found, chance = 0, np.zeros(COPIES)
         for year in np.unique(years):
             own = numbers[years == year]
@@ -71,11 +69,14 @@ def leaks(tables: Mapping[str, pd.DataFrame], values: Values) -> Iterator[Leak]:
     """Yield columns, and products, quotients, sums and differences of two, that give values."""
     for name, table in tables.items():
         year = next((column for column in YEARS if column in table), None)
-        years = None if year is None else table[year].to_numpy(float, na_value=np.nan)
+        years = (
+            np.full(len(table), NO_YEAR)
+            if year is None
+            else table[year].to_numpy(float, na_value=np.nan)
+        )
         for combination, numbers in _combinations(table):
             is_number = np.isfinite(numbers) & (numbers != 0)
-            of_years = None if years is None else years[is_number]
-            found, chance = values.met(numbers[is_number], of_years)
+            found, chance = values.met(numbers[is_number], years[is_number])
             if found and stats.poisson.sf(found - 1, max(chance, 1 / COPIES)) < CHANCE:
                 yield Leak(name, combination, found, chance)
 

@@ -12,7 +12,6 @@ import pytest
 
 from benchmarks import measuring
 from benchmarks.peers import paper_by_hand
-from benchmarks.refresh import CELLS, Cell
 from tests.python.conftest import PROJECT, Build
 
 AGREES = 1e-6
@@ -70,14 +69,6 @@ def test_a_command_used_what_the_processes_that_outlive_it_used() -> None:
     assert found.peak > 1e8
 
 
-def test_a_row_says_why_it_takes_more_than_its_peer_only_where_it_does() -> None:
-    section = measuring.Section("title", "how")
-    for seconds in (3.0, 1.0, 0.5):
-        section.add("work", [seconds], "peer", [1.0], "script", why="the peer checks nothing")
-    section.add("work", [3.0], why="the peer checks nothing")
-    assert [row.cells[-1] for row in section.rows] == ["the peer checks nothing", "", "", ""]
-
-
 def cells(table: str) -> list[list[str]]:
     """Return the rows of a table that a text begins with."""
     lines = table.split("\n\n")[0].splitlines()[2:]
@@ -91,28 +82,6 @@ def test_each_row_of_the_page_that_takes_more_than_its_peer_says_why() -> None:
     behind = [(row[1], row[-1]) for row in rows if row[4] and float(row[4]) > 1]
     assert behind
     assert [work for work, why in behind if not why] == []
-
-
-def test_a_number_is_shown_in_the_unit_that_suits_it() -> None:
-    seconds = {43.21: "43.2 s", 0.00252: "2.52 ms", 1234.5: "1,234 s", 0.0: "0 µs"}
-    assert [measuring.shown(number, "s") for number in seconds] == [*seconds.values()]
-    assert measuring.shown(8.9e5, "B") == "890 kB"
-
-
-def test_a_corrected_cell_is_one_more_in_its_last_digit(tmp_path: Path) -> None:
-    cell = CELLS["sample"]
-    path = tmp_path / cell.file
-    path.parent.mkdir()
-    path.write_bytes(
-        "代码,市,省,年,GDP,人口\n440300,深圳市,广东省,2015,14250.99,1\n440400,珠海市,广东省,2015,9,1\n".encode(),
-    )
-    cell.corrected(tmp_path)
-    assert path.read_text(encoding="utf-8").splitlines()[1:] == [
-        "440300,深圳市,广东省,2015,14251.00,1",
-        "440400,珠海市,广东省,2015,9,1",
-    ]
-    with pytest.raises(ValueError, match="0 lines begin with '999999,'"):
-        Cell(cell.file, "utf-8", "999999,", 4).corrected(tmp_path)
 
 
 @pytest.mark.door
@@ -137,6 +106,4 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
             assert float(ratio) > 0
             assert (PROJECT / script.strip("`").split(":")[0]).is_file(), (work, script)
             assert not why or float(ratio) >= 1, (work, ratio, why)
-    assert "- Skipped: pyfixest: not tried." in text
-    assert "Not here: refresh, website, spark, growth." in text
     assert [row[0] for row in runs] == names

@@ -246,3 +246,5 @@ def test_a_page_without_what_is_withheld_draws_the_rest(reader: Reader, given_aw
         assert page.locator("figure.chart :is(.view svg, canvas)").count() == charts
     assert reader.complaints == []
     assert reader.open(given_away, "maps").locator("#figure-clusters svg").count() == 1
+    reader.open_everywhere(given_away, "cities")
+    assert reader.page.evaluate("document.querySelectorAll('*').length") < 2500

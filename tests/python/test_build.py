@@ -2,9 +2,6 @@
 
 import csv
 import gzip
-import io
-import json
-import math
 import re
 import shutil
 from collections import defaultdict
@@ -18,12 +15,10 @@ import pandas as pd
 import pytest
 
 from ai_manufacturing.auditing import trace
-from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import duckdb_client
 from benchmarks import in_memory
 from tests.python import models
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import changed, command, past_release
 from tests.python.test_estimates import plain
 
 SHENZHEN = "440300"
@@ -55,17 +50,6 @@ def test_compiled_sql_runs_in_a_stock_duckdb(sample_build: Build) -> None:
         )
         for sql in compiled:
             connection.execute(f"explain {sql}")
-
-
-def test_every_table_and_column_carries_its_comment(sample_build: Build) -> None:
-    without = sample_build.rows(
-        "select table_name, column_name from duckdb_columns() where not internal and comment is"
-        " null union all select table_name, null from duckdb_tables() where comment is null union"
-        " all select view_name, null from duckdb_views() where not internal and comment is null"
-    )
-    # Columns made from the seeds at each run, and of the IPC classes; and of what a hook fills.
-    own = {"int_city_year_variables", "raw_industry_concordance", "built_relations"}
-    assert [column for column in without if column[0] not in own] == []
 
 
 NEEDS_AN_EXTENSION = "select * from read_json_auto('https://example.invalid/a.json')"
@@ -174,17 +158,6 @@ def test_losses_and_samples_add_up_to_the_panel(sample_build: Build) -> None:
     for specification, observation_count in observed.items():
         assert sampled[specification] == observation_count
         assert sampled[specification] + lost[specification] == 367 * 11
-
-
-def test_every_delivered_record_is_used_or_set_aside(sample_build: Build) -> None:
-    accounted = sample_build.pairs(
-        "select file_path, sum(row_count) from marts.fct_row_accounting group by all"
-    )
-    counted = {}
-    for path in sample_build.extracts.rglob("*.csv"):
-        with path.open(encoding="utf-8") as lines:
-            counted[str(path.relative_to(sample_build.extracts))] = sum(1 for _ in lines) - 1
-    assert accounted == counted
 
 
 ROW = ["provider", "source_name", "city_id", "year", "series", "value"]
@@ -352,25 +325,9 @@ def test_an_empty_run_gives_empty_tables(delivery: Build) -> None:
     delivery.dbt("build", "--empty")
 
     assert delivery.exit_code == 0, delivery.output
-    for table in ("marts.fct_city_year_panel", "gates.gate_results", "reports.rpt_coefficients"):
-        columns, rows = (
-            delivery.rows(f"select count(columns(*)) from {table}")[0],
-            delivery.rows(f"from {table}"),
-        )
-        assert len(columns) > 5
-        assert rows == [] or table == "gates.gate_results"
-
-
-@pytest.mark.door
-@pytest.mark.soak
-def test_docs_are_generated(delivery: Build) -> None:
-    docs = replace(delivery, artifacts=True).dbt("docs", "generate")
-    assert docs.exit_code == 0, docs.output
-    catalog = json.loads((delivery.scratch / "target/catalog.json").read_text(encoding="utf-8"))
-    assert (
-        catalog["nodes"]["model.ai_manufacturing.fct_city_year_panel"]["columns"]["ln_gdp"]["type"]
-        == "DOUBLE"
-    )
+    for table in ("marts.fct_city_year_panel", "reports.rpt_coefficients"):
+        assert len(delivery.rows(f"describe {table}")) > 5
+        assert delivery.rows(f"from {table}") == []
 
 
 SPECIFICATION = "table_1_col_1"
@@ -442,40 +399,6 @@ def test_trace_of_a_cell_ends_at_file_hash_and_row(sample_build: Build) -> None:
     assert "SYNTHETIC" in traced.stdout
 
 
-@pytest.mark.soak
-def test_a_trace_agrees_with_the_panel_of_the_release_after_publish_and_rollback(
-    sample_build: Build, store: Store, tmp_path: Path
-) -> None:
-    """In a hundred cells each; the second release has another GDP in each of them."""
-    doubled = [
-        "update marts.fct_city_year_panel set ln_gdp = ln_gdp + ln(2.0)",
-        "update marts.fct_city_year_values set value = value + ln(2.0) where variable = 'ln_gdp'",
-    ]
-    later = changed(sample_build.warehouse, tmp_path / "later.duckdb", *doubled)
-    for number, warehouse in (("000001", sample_build.warehouse), ("000002", later)):
-        past_release(store, warehouse, number)
-        store.publish(number)
-
-    def agree() -> pd.Series:
-        written = sample_build.command(
-            "panel", "--format", "csv", "--database", str(store.published)
-        ).stdout
-        panel = pd.read_csv(io.StringIO(written))
-        cells = panel.sample(100, random_state=7)
-        for cell in cells.itertuples():
-            lines = trace.trace(store.published, SPECIFICATION, f"{cell.city_id:06d}", cell.year)
-            (traced,) = [line for line in lines if line.startswith("ln_gdp = ")]
-            value = "missing" if pd.isna(cell.ln_gdp) else f"{cell.ln_gdp:.10g}"
-            assert traced.startswith(f"ln_gdp = {value}, from "), traced
-        return cells["ln_gdp"].dropna()
-
-    published = agree()
-    assert command(store, sample_build, "rollback", "000001").returncode == 0
-    differences = published - agree()
-    assert len(differences) > 50
-    assert differences.to_numpy() == pytest.approx(math.log(2))
-
-
 def asked_of(line: str) -> list[Any]:
     """Return the arguments of trace in the command that a line ends with."""
     values = line.partition("ai-manufacturing trace ")[2].split()[1::2]
@@ -494,12 +417,6 @@ def test_a_trace_of_what_is_not_in_the_sample_says_why_and_what_is(
     first, why, instead, _ = second_lines(SPECIFICATION, "yangzhou", 2010)
     assert first == "table_1_col_1, 扬州市 (321000), 2010: not in the sample"
     assert why == "why not: missing ln_rd_personnel"
-    years = [year for (year,) in sample_build.rows(
-        "select year from estimates.estimation_samples where specification_id = ? and city_id ="
-        " '321000' order by year",
-        SPECIFICATION,
-    )]  # fmt: skip
-    assert years == list(range(2011, 2021))
     asked = "ai-manufacturing trace --specification table_1_col_1 --city 321000 --year 2011"
     assert instead == f"in the sample: 2011-2020; {asked}"
     assert trace.trace(sample_build.warehouse, *asked_of(asked))[0].endswith(
@@ -539,16 +456,6 @@ def test_trace_tells_what_was_delivered_blank_from_a_count_of_zero(sample_build:
     )
     blank = f"rd_personnel_count {year} = missing, provider vendor\n    no number was delivered\n"
     assert blank in traced.stdout, traced.stdout + traced.stderr
-
-
-def test_a_trace_of_a_file_that_is_no_warehouse_names_it(
-    sample_build: Build, tmp_path: Path
-) -> None:
-    (tmp_path / "text.duckdb").write_text("no database", encoding="utf-8")
-    other = replace(sample_build, warehouse=tmp_path / "text.duckdb")
-    traced = other.command("trace", "--specification", SPECIFICATION)
-    assert "text.duckdb: cannot be opened" in traced.stderr
-    assert "Traceback" not in traced.stderr
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,8 @@ def test_ranks_are_those_of_pandas_among_all_cities_and_among_peers(build: Build
             )
     assert found["first_year"].tolist() == numbers["first_year"].tolist()
     assert found["is_last_tie"].tolist() == numbers["is_told"].tolist()
+    fewest = found.groupby("variable")["fewest_of_a_share"].max().dropna()
+    assert fewest.to_dict() == {SHARE: FEWEST_FIRMS}
     assert found["decile"].isna().equals(found["is_last_tie"])
     ranked = found[~found["is_last_tie"]]
     tenths = (ranked["national_rank"] - 1) * 10 // ranked["city_count"] + 1
@@ -111,29 +113,6 @@ def test_peers_are_of_one_region_and_size_and_a_later_first_year_gives_a_size_to
     assert len(without_gdp) > 10
     for city, region in without_gdp.items():
         assert groups[city] == f"region={region}"
-
-
-def test_a_share_ranks_no_city_with_few_firms_and_growth_none_that_began_with_few(
-    build: Build,
-) -> None:
-    counts = build.frame(
-        "select s.*, f.value as firms, a.value as ai_firms from reports.rpt_city_standing as s"
-        " inner join marts.fct_city_year_values as f on f.variable = 'firm_count'"
-        " and f.city_id = s.city_id and f.year = s.year"
-        " inner join marts.fct_city_year_values as a on a.variable = 'ai_firm_count'"
-        " and a.city_id = s.city_id and a.year = s.year"
-    )
-    shares = counts[counts["variable"] == SHARE]
-    assert shares["firms"].min() >= FEWEST_FIRMS > counts["firms"].min()
-    assert set(shares["fewest_of_a_share"]) == {FEWEST_FIRMS}
-    assert counts.loc[counts["variable"] != SHARE, "fewest_of_a_share"].isna().all()
-    smallest = build.value(
-        "select min(a.value) from reports.rpt_city_standing as s"
-        " inner join marts.fct_city_year_values as a on a.variable = 'ai_firm_count'"
-        " and a.city_id = s.city_id and a.year = s.first_year"
-        " where s.variable = 'ai_firm_count' and s.growth_rank is not null"
-    )
-    assert smallest >= FEWEST_AT_FIRST
 
 
 def test_who_counts_the_places_from_the_last_gets_no_count_to_within_a_tenth(

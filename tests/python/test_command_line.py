@@ -163,23 +163,12 @@ def test_commands_that_read_print_one_json_document(
     assert status["anchor"].keys() == keys("`anchor`")
     (vendor,) = status["providers"]
     assert vendor.keys() == keys("each of `providers`")
-    assert (vendor["provider"], vendor["warn_after_days"], vendor["is_stale"]) == (
-        "vendor",
-        400,
-        False,
-    )
     assert status["last_publication"].keys() == keys("`last_publication`")
     assert last.items() <= status["last_publication"].items()
 
     diff = document(asked("diff", "000001", "000002", "--json"), "diff")
     assert diff["counts"] == {"cell_changed": 2, "estimate_changed": 1}
     assert diff["largest_move"] == pytest.approx(2)
-    assert [cells["largest_change"] for cells in diff["cells"]] == [None]
-    assert (
-        asked("diff", "000001", "000002").stdout
-        == "ln_gdp: 2 cells of 1 cities changed, 2016-2018, from or to missing\n"
-        "table_1_col_1 ai_firms: 0.16 (0.05) -> 0.26 (0.05), 2.00 standard errors\n"
-    )
     for arguments, said in (
         (("compare", "--json", "--markdown", "a", "b"), "give one"),
         (("diff", "000001", "000009", "--json"), "No release 000009. There are: 000001, 000002."),
@@ -188,7 +177,7 @@ def test_commands_that_read_print_one_json_document(
         assert (refused.returncode, refused.stdout, said in refused.stderr) == (2, "", True)
 
 
-def test_sources_are_one_json_document_and_words(store: Store, audited_build: Build) -> None:
+def test_sources_are_one_json_document(store: Store, audited_build: Build) -> None:
     release(store, audited_build.warehouse)
     known = document(command(store, audited_build, "sources", "--json"), "sources")
     delivered = [(row["provider"], row["link"]) for row in known["delivered"]]
@@ -198,12 +187,6 @@ def test_sources_are_one_json_document_and_words(store: Store, audited_build: Bu
     (place,) = prices["sources"]
     assert prices.keys() == keys("each of `absent`")
     assert place.keys() == keys("each of `sources` of a series")
-    waiting = len(prices["specifications"])
-    said = (
-        f"  consumer_price_level (total): Consumer prices of the province, for {waiting}"
-        " specifications\n"
-    )
-    assert said in command(store, audited_build, "sources").stdout
 
 
 # ---------------------------------------------------------------- colours
@@ -217,20 +200,11 @@ def test_colours_are_for_a_terminal_that_wants_them(light_build: Build) -> None:
     assert re.fullmatch(r"\x1b\[33msample \(SYNTHETIC: .*\x1b\[0m", first)
     wrong = "\x1b[31m\x1b[1mError\x1b[0m: No specification 'none'. Close to it: "
     assert second.startswith(wrong)
-    code, printed, _ = on_terminal(light_build, *arguments)
-    assert (code, printed.startswith("sample (SYNTHETIC: "), "\x1b" in printed) == (2, True, False)
-
-
-@pytest.mark.parametrize(
-    "environment", [{"NO_COLOR": "1"}, pytest.param({"TERM": "dumb"}, marks=pytest.mark.soak)]
-)
-def test_a_terminal_that_wants_no_colours_gets_none(
-    environment: dict[str, str], small_build: Build
-) -> None:
-    code, _, seen = on_terminal(small_build, "rollback", "1", both=True, **environment)
-    assert code == 2
-    assert seen.startswith("Error: '1' is not a release number.")
-    assert "\x1b" not in seen
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        _, _, seen = on_terminal(light_build, *arguments, both=True, **environment)
+        assert seen == click.unstyle(f"{first}\n{second}\n")
+    _, printed, _ = on_terminal(light_build, *arguments)
+    assert printed == click.unstyle(f"{first}\n")
 
 
 # ---------------------------------------------------------------- progress

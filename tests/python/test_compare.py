@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing.auditing.compare import CompareError, Section, as_records, compare
+from ai_manufacturing.auditing.compare import CompareError, Section, compare
 from ai_manufacturing.releases import databases
 from tests.python import release_store
 from tests.python.conftest import Build
@@ -28,7 +28,7 @@ def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
 
 
 def compared(old: Path, new: Path) -> list[Section]:
-    """Compare two warehouses, wherever the worker landed that built them."""
+    """Compare two warehouses, wherever they landed."""
     return compare(databases.read(old), databases.read(new), Path("/"))
 
 
@@ -56,14 +56,7 @@ def test_every_kind_of_difference_is_found_where_it_was_made(
         "drop table reports.rpt_table_6",
         "create table reports.rpt_other as select 1 as one",
     )
-    sections = compared(light_build.warehouse, new)
-    found = of(sections)
-    records = as_records(sections)
-    assert {"old", "new", *records} == keys("`compare`")
-    names = "table matched_by rows_before rows_after lost gained changed"
-    assert records["rows"][0].keys() == {*names.split()}
-    assert records["estimates"][1]["moved_in_standard_errors"] == pytest.approx(2.5)
-    assert as_records([]) == {key: [] for key in records}
+    found = of(compared(light_build.warehouse, new))
     assert found["Tables"] == [("reports.rpt_table_6", "lost"), ("reports.rpt_other", "gained")]
     assert found["Columns"] == [
         ("marts.dim_city", "name_zh", "lost"),
@@ -108,9 +101,7 @@ def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> 
 
 
 @pytest.mark.soak
-def test_the_command_ends_as_diff_does(
-    light_build: Build, changed: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_the_command_ends_as_diff_does(light_build: Build, changed: Callable[..., Path]) -> None:
     def run(code: int, *arguments: object) -> str:
         ended = light_build.command("compare", *map(str, arguments))
         assert ended.returncode == code, ended.stderr
@@ -128,17 +119,9 @@ def test_the_command_ends_as_diff_does(
     head = "|table|column|cells changed|largest relative change|at|before|after|\n|---|"
     assert head in printed
     assert "a \\| b" in printed
-    (tmp_path / "text.duckdb").write_text("no database", encoding="utf-8")
     another = changed("update raw.deliveries set extract_set = 'another'")
-    for bad, why in (
-        (tmp_path / "text.duckdb", "text.duckdb: cannot be opened as a release"),
-        (tmp_path / "absent.duckdb", "absent.duckdb: there is no such file"),
-        (
-            another,
-            "of another (SYNTHETIC: its numbers are not real). Both must be of one extract set.",
-        ),
-    ):
-        assert why in run(2, old, bad)
+    why = "of another (SYNTHETIC: its numbers are not real). Both must be of one extract set."
+    assert why in run(2, old, another)
     document = json.loads(run(1, "--json", old, other))
     assert document.keys() == keys("`compare`")
     assert document["old"].keys() == keys("`old` and `new` of `compare`")

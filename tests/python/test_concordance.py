@@ -101,9 +101,8 @@ def test_weighted_counts_of_a_register_equal_those_of_another_route(
     assert fresh.models("int_series_corrected", "fct_row_accounting").failed == {}
     delivered = (
         "select city_id, scope, year, series, delivered_value from"
-        " intermediate.int_series_corrected "
+        " intermediate.int_series_corrected where provider = 'fraunhofer'"
     )
-    delivered += "where provider = 'fraunhofer'"
     found = fresh.frame(f"pivot ({delivered}) on series using sum(delivered_value)")
     found = found.set_index(["city_id", "scope", "year"]).sort_index()
     pd.testing.assert_frame_equal(
@@ -115,11 +114,6 @@ def test_weighted_counts_of_a_register_equal_those_of_another_route(
         rtol=1e-9,
     )
     assert found["ai_invention_application_count"].sum() > 1
-    others = (
-        "select distinct provider from intermediate.int_series_corrected where provider <>"
-        " 'register'"
-    )
-    assert fresh.rows(others) == [("fraunhofer",)]
     accounted = "select disposition, row_count from marts.fct_row_accounting where file_path = ?"
     assert fresh.rows(accounted, DELIVERED) == [("used", 88)]
 
@@ -135,14 +129,6 @@ def test_the_real_table_sends_computing_to_manufacturing_and_the_divisions_of_to
     divisions = {row["ipc"]: row["industry_code"] for row in seed("ipc_industries")}
     sections = {row["industry_code"]: row["section"] for row in seed("industries")}
     assert {sections[divisions[ipc]] for ipc in ("G06N", "G06Q", "G06T", "G06V")} == {"I"}
-
-
-def test_without_a_concordance_no_patent_is_weighted(sample_build: Build) -> None:
-    assert sample_build.rows("from raw.raw_industry_concordance") == []
-    assert (
-        sample_build.rows("from intermediate.int_series_corrected where provider = 'fraunhofer'")
-        == []
-    )
 
 
 def test_every_division_of_nace_has_a_section_and_the_scopes_are_those_of_the_paper() -> None:

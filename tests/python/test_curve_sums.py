@@ -30,6 +30,11 @@ def sums_of(build: Build) -> dict[str, pd.DataFrame]:
     return dict(iter(table.groupby("period")))
 
 
+def of_longest_period(build: Build) -> pd.DataFrame:
+    """Return the sums of the period with the most observations."""
+    return max(sums_of(build).values(), key=lambda sums: sums["observation_count"].iloc[0])
+
+
 def cities_of(build: Build) -> pd.DataFrame:
     """Return the city-years of the headline, with the group of provinces of each."""
     rows = build.frame(
@@ -41,10 +46,9 @@ def cities_of(build: Build) -> pd.DataFrame:
         where s.specification_id = 'table_1_col_1'
         """
     )
-    longest = max(sums_of(build).values(), key=lambda sums: sums["observation_count"].iloc[0])
     groups = {
         province: name
-        for name in longest["provinces"].dropna().unique()
+        for name in of_longest_period(build)["provinces"].dropna().unique()
         for province in name.split()
     }
     return rows.assign(group=rows["province_id"].map(groups))
@@ -83,8 +87,8 @@ def test_the_error_by_groups_is_the_jackknife_over_their_city_years(build: Build
     (headline,) = build.frame(HEADLINE).to_dict("records")
     controls = headline["controls"].split()
     rows = cities_of(build)
-    longest = max(sums_of(build).values(), key=lambda sums: sums["observation_count"].iloc[0])
-    answer = curve_reader.fitted(longest, headline["outcome"], headline["measure"], controls)
+    sums = of_longest_period(build)
+    answer = curve_reader.fitted(sums, headline["outcome"], headline["measure"], controls)
 
     def slope(sample: pd.DataFrame) -> float:
         terms = ["ln1p_ai_firms_scaled", *controls]

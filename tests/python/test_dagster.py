@@ -175,12 +175,8 @@ def test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_show
     assert "delivered/vendor" in not_made
     parents = [key["path"] for key in assets["gates/gate_results"]["dependencyKeys"]]
     assert ["marts", "fct_city_year_panel"] in parents
-    suites = [
-        path for path in (PROJECT / "expectations").glob("*.json") if path.stem != "second_route"
-    ]
-    asked = [len(json.loads(path.read_text(encoding="utf-8"))["expectations"]) for path in suites]
     # Single cells of the sample are doubtful, which is a warning.
-    assert sorted(statuses()) == ["FAILED", *(sum(asked) - 1) * ["SUCCEEDED"]]
+    assert statuses().count("FAILED") == 1
     (instigators,) = web_server.query(
         "{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name } sensors {"
         " name } } } } }"
@@ -197,7 +193,7 @@ def test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_show
     assert run.returncode != 0
     assert "The gate holds back release 000002" in run.stdout + run.stderr
     assert check(dagster.published) == before
-    assert "FAILED" in statuses()
+    assert statuses().count("FAILED") > 1
 
 
 def test_the_sensor_asks_once_for_a_delivery_that_is_at_rest(dagster: Dagster) -> None:

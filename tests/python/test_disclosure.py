@@ -8,7 +8,6 @@ import pytest
 
 from ai_manufacturing import terms
 from ai_manufacturing.paper import disclosure
-from tests.python.conftest import Build
 from tests.python.leaks import Values, leaks
 
 TABLES = """
@@ -25,6 +24,15 @@ TABLES = """
 """
 
 
+def warehouse_of(counts: list[int]) -> duckdb.DuckDBPyConnection:
+    """Make a warehouse, attached as built, whose cities have these counts."""
+    connection = duckdb.connect()
+    connection.execute("attach ':memory:' as built; use built")
+    for statement in TABLES.split(";"):
+        connection.execute(statement, [counts] if "?" in statement else [])
+    return connection
+
+
 @pytest.mark.parametrize(
     ("counts", "is_safe"),
     [
@@ -36,14 +44,8 @@ TABLES = """
         ([], False),
     ],
 )
-def test_a_sum_is_shown_where_no_city_follows_from_it(
-    tmp_path: Path, counts: list[int], is_safe: bool
-) -> None:
-    with duckdb.connect(str(tmp_path / "built.duckdb")) as built:
-        for statement in TABLES.split(";"):
-            built.execute(statement, [counts] if "?" in statement else [])
-    with duckdb.connect() as connection:
-        connection.execute(f"attach '{tmp_path / 'built.duckdb'}' as built (read_only)")
+def test_a_sum_is_shown_where_no_city_follows_from_it(counts: list[int], is_safe: bool) -> None:
+    with warehouse_of(counts) as connection:
         shown = disclosure.shown(connection)
         national = shown["marts.fct_spatial_concentration"]["national_count"]
         of_sum = f"select {national} from (select 'ai_firms' as measure, 2020 as year)"
@@ -60,11 +62,7 @@ def test_a_sum_is_shown_where_no_city_follows_from_it(
 def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
     """Nor is what lies between a class of cities and the five or ten largest, if it is one city."""
     counts = [1000, *[10] * 9, *[1] * 200]
-    with duckdb.connect() as connection:
-        connection.execute("attach ':memory:' as built")
-        connection.execute("use built")
-        for statement in TABLES.split(";"):
-            connection.execute(statement, [counts] if "?" in statement else [])
+    with warehouse_of(counts) as connection:
         connection.execute(
             "update marts.fct_spatial_distribution set class = '100_to_200' where measure_count <"
             " 10"
@@ -82,13 +80,6 @@ def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
         assert connection.execute(f"select {classes}").fetchall() == [(False,)]
 
 
-@pytest.fixture(scope="module")
-def public_tables(public_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("public_copy") / "public.duckdb"
-    terms.public_copy(public_release, target)
-    return target
-
-
 def restricted(release: Path) -> Values:
     """Return every value of a city and year; in the public set no provider is open."""
     with duckdb.connect(str(release), read_only=True) as connection:
@@ -104,28 +95,13 @@ def tables_of(release: Path) -> dict[str, pd.DataFrame]:
 
 @pytest.mark.soak
 def test_no_restricted_value_follows_from_two_published_columns(
-    public_release: Path, public_tables: Path
+    public_release: Path, tmp_path: Path
 ) -> None:
+    terms.public_copy(public_release, tmp_path / "public.duckdb")
     values = restricted(public_release)
-    assert [*leaks(tables_of(public_tables), values)] == []
+    assert [*leaks(tables_of(tmp_path / "public.duckdb"), values)] == []
     # The scanner finds what was shown before: the largest city's share of a national sum.
     concentration = tables_of(public_release)["marts.fct_spatial_concentration"]
     (leak,) = leaks({"concentration": concentration}, values)
     assert leak.combination == "national_count * top_1_share"
     assert leak.found > 5 > 0.1 > leak.by_chance
-
-
-def test_the_share_of_one_city_is_in_no_public_copy(
-    public_tables: Path, public_build: Build
-) -> None:
-    with duckdb.connect(str(public_tables), read_only=True) as connection:
-        shown = connection.execute(
-            "select count(top_1_share), count(national_count), count(top_5_share) from"
-            " marts.fct_spatial_concentration"
-        ).fetchone()
-        facts = connection.execute(
-            "select fact_id from reports.rpt_published_facts where estimated_value is null"
-        ).fetchall()
-    count = public_build.value("select count(*) from marts.fct_spatial_concentration")
-    assert shown == (0, count, count)
-    assert {name for (name,) in facts} == {"shenzhen_ai_firms", "shenzhen_share"}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from scipy import stats
 
 from ai_manufacturing.estimators import event_study, fixed_effects, heterogeneity
@@ -88,28 +88,15 @@ def test_counts_are_of_cities_and_rows_left_after_singletons() -> None:
     assert (ours.treated_count, ours.singletons_dropped, ours.city_count) == (28, 2, 58)
 
 
-def test_a_flag_may_be_boolean_and_the_sample_is_left_as_it_was() -> None:
-    data = panel()
-    before = data.copy()
-    plain = fit(data, "y")
-    other = fit(data.assign(treated=data["treated"].astype("boolean")), "y")
-    assert_array_equal(plain.std_errors, other.std_errors)
-    pd.testing.assert_frame_equal(data, before)
-
-
 # ---------------------------------------------------------------- Wald
 
 
-def test_one_restriction_is_t_squared_and_units_do_not_change_a_joint_test() -> None:
+def test_units_do_not_change_a_joint_test() -> None:
     data = panel()
-    ours = fit(data, "y", controls=["control"])
-    single = wald(ours, ["after2"])
-    j = ours.terms.index("after2")
-    assert single.statistic == approx(ours.statistics[j] ** 2, rel=1e-12)
-    assert single.p_value == approx(ours.p_values[j], rel=1e-9)
-    data["control"] *= 1e9
-    scaled = fit(data, "y", controls=["control"])
-    statistics = [wald(one, ["after2", "control"]).statistic for one in (ours, scaled)]
+    statistics = [
+        wald(fit(rows, "y", controls=["control"]), ["after2", "control"]).statistic
+        for rows in (data, data.assign(control=1e9 * data["control"]))
+    ]
     assert statistics[0] == approx(statistics[1], rel=1e-8)
 
 
@@ -146,7 +133,6 @@ CASES: list[tuple[str | dict[str, Any], str]] = [
     ({"treated": lambda d: (d["city_id"] == "0007").astype(int)}, IS_7.format("treated")),
     ({"treated": lambda d: (d["city_id"] != "0007").astype(int)}, IS_7.format("untreated")),
     ("year != 2015", "The sample has no row in the omitted year 2015."),
-    ("year == 2015", "The sample has no row in the omitted year 2015."),
     ("treated == 0 or year not in (2012, 2018)", "The sample has no treated city in 2012, 2018."),
     ("treated == 1 or year != 2015", "The sample has no untreated city in 2015."),
 ]

@@ -14,10 +14,7 @@ from ai_manufacturing.estimators.fixed_effects import (
     FixedEffectsFit,
     cluster_factor,
     fit,
-    fit_partialled_out,
-    partialled_out,
 )
-from ai_manufacturing.estimators.not_estimable import NotEstimable
 from tests.python.estimator_tools import (
     OnDummies,
     approx,
@@ -135,24 +132,6 @@ def test_a_regression_on_all_dummies_agrees(options: dict[str, Any], seed: int) 
     assert ours.r2_within == approx(1 - unexplained / np.sum(of_effects**2))
 
 
-@pytest.mark.parametrize("covariance", ["clustered", "iid", "robust"])
-def test_one_regression_gives_the_errors_of_every_kind(covariance: Covariance) -> None:
-    data = random_panel(0)
-    other = fit_partialled_out(partialled_out(data, "y", REGRESSORS), REGRESSORS, covariance)
-    ours = fit(data, "y", REGRESSORS, covariance=covariance)
-    for name in ARRAYS:
-        assert_array_equal(getattr(other, name), getattr(ours, name))
-
-
-def test_unconnected_pieces_of_a_panel_are_estimated_with_years_counted_in_full() -> None:
-    """Two sets of cities that share no year; K is k + years, as fixest counts."""
-    data = random_panel(7).query("city_id < 900 and year < 2019")
-    data = data[(data["city_id"] < 15) == (data["year"] < 2014)]
-    ours, theirs = fit(data, "y", REGRESSORS), OnDummies(data, "y", REGRESSORS)
-    assert_allclose(ours.estimates, theirs.estimates, rtol=1e-8)
-    assert_allclose(ours.covariance_matrix, theirs.covariance("clustered"), rtol=1e-8)
-
-
 # ---------------------------------------------------------------- properties
 
 
@@ -255,16 +234,6 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
         "No observations are left: every city_id or year of the 6 rows is a singleton.",
     ),
     (
-        "number == 97",
-        {},
-        "No observations are left: every city_id or year of the 5 rows is a singleton.",
-    ),
-    (
-        {"province": "x"},
-        BY_PROVINCE,
-        "Clustered errors need at least two clusters, and the sample has 1.",
-    ),
-    (
         "province == 'x' or (province == 'y' and year == 2017 and number == 99)",
         BY_PROVINCE,
         "Clustered errors need at least two clusters, and the sample has 1.",
@@ -273,14 +242,6 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
         "year == 2016",
         TWO,
         "No observations are left: every city_id or year of the 6 rows is a singleton.",
-    ),
-    (
-        "number < 99 and year < 2017",
-        TWO,
-        (
-            "The model is saturated: 4 observations, 2 slopes and 3 free effects of city_id and"
-            " year leave no residual degree of freedom."
-        ),
     ),
     (
         "number < 100 and year < 2017",
@@ -334,24 +295,3 @@ def test_what_cannot_be_estimated_says_why(
 ) -> None:
     data = changed(small_panel(), change)
     assert refusal(fit, data, "y", **{"regressors": ["x1"], **options}) == reason
-
-
-@pytest.mark.parametrize("covariance", ["clustered", "iid", "robust"])
-def test_whatever_the_sample_the_answer_is_a_fit_or_a_reason(covariance: Covariance) -> None:
-    """Tiny random samples: nothing but NotEstimable escapes, and no number is infinite."""
-    fits = 0
-    # The last four: variances that rounding leaves below zero.
-    for seed in (*range(40), 612, 706, 1263, 1387):
-        rng = np.random.default_rng(seed)
-        data = grid(range(rng.integers(2, 6)), range(rng.integers(2, 5)))
-        data = data[rng.random(len(data)) < 0.9]
-        for name in ("y", "x1", "x2"):
-            data[name] = rng.integers(0, 3, len(data))
-        try:
-            ours = fit(data, "y", ["x1", "x2"], covariance=covariance)
-        except NotEstimable:
-            continue
-        fits += 1
-        assert np.isfinite(ours.std_errors).all()
-        assert np.isfinite(ours.statistics[ours.std_errors > 0]).all()
-    assert 44 / 3 < fits < 44 * 0.9

@@ -133,9 +133,6 @@ unit_slip_of_a_cell = in_file(yearbook, 2012, first(CHANGSHA, times(GDP, 10)))
 stock_and_flow_apart = in_file(
     firm_survival, 2015, first(CHANGSHA, one_above("企业新设数", "企业新设数"))
 )
-ai_patents_above_all_patents = in_file(
-    patents, 2017, first(SHENZHEN, one_above(PATENTS[2], PATENTS[0]))
-)
 negative_control = in_file(yearbook, 2014, first(CHANGSHA, set_to("R&D人员(人)", "-9")))
 share_above_one = in_file(
     firm_survival,
@@ -284,10 +281,6 @@ def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_th
     assert "The gate holds these estimates back" in delivery.output
     assert delivery.tables("estimates") == set()
 
-    delivery.dbt("run", "--select", "est_coefficients+")
-    assert delivery.exit_code != 0
-    assert delivery.tables("estimates") == set()
-
     delivery.extracts = sample_build.extracts
     delivery.dbt("build", "--select", "+rpt_coefficients", "--indirect-selection", "cautious")
     assert delivery.exit_code == 0, delivery.output
@@ -359,24 +352,6 @@ def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None
         f"select suite from gates.{name}" for name in result_tables.RESULT_TABLES
     )
     assert sample_build.rows(f"{judged} order by suite") == [(suite,) for suite in SUITES]
-
-
-def test_expectations_about_cities_and_years_name_series_that_there_are() -> None:
-    with (PROJECT / "seeds/series.csv").open(encoding="utf-8") as file:
-        series = {row["series"] for row in csv.DictReader(file)}
-    named = {
-        path.stem: {
-            name
-            for expectation in suites.read(path.stem).expectations
-            for name in expectation["meta"].get("series", ())
-        }
-        for path in (PROJECT / "expectations").glob("*.json")
-    }
-    assert set().union(*named.values()) <= series
-    assert all(
-        named[suite]
-        for suite in ("panel_consistency", "city_year_panel", "firm_survival", "patents")
-    )
 
 
 @pytest.fixture

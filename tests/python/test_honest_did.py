@@ -176,7 +176,6 @@ def test_what_a_path_does_not_tell_is_a_reason() -> None:
     fitted = study()
     gap = EventStudyFit(**{**vars(fitted), "event_times": (-6, -5, -3, -2, 0, 1, 2, 3, 4)})
     for reason, part in (
-        (refusal(of_path, ones, identity, 0), "no term before the event"),
         (refusal(of_path, ones, identity, 3), "no term after the omitted period"),
         (refusal(of_event_study, fitted, window=(-1, 3)), "no term before the event"),
         (refusal(of_path, np.ones(5), roots @ roots.T, 2), "covariance of the 5 terms has rank 3"),

@@ -3,7 +3,6 @@ swallowed.
 """
 
 from collections import defaultdict
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -86,24 +85,13 @@ def with_marks(places: str) -> tuple[list[list[str]], list[int]]:
     return table, marked
 
 
-def landed(project: Project, entity: str) -> dict[str, list[list[str]]]:
+def landed(project: Project) -> dict[str, list[list[str]]]:
     """Return the landed rows of each file as text."""
-    deliveries = landing.deliveries()
-    if entity == "firms":
-        rows: list[dict[str, Any]] = landing.rows("firms", deliveries).read_all().to_pylist()
-        named = [(row["origin"]["file_path"], row) for row in rows]
-    else:
-        named = [
-            (row["file_path"], cells)
-            for row in deliveries.to_pylist()
-            for cells in pq.read_table(
-                project.root / "landing" / row["store_key"] / "rows.parquet"
-            ).to_pylist()
-        ]
-    found: dict[str, list[list[str]]] = {path: [] for (path,) in recorded("file_path")}
-    for path, row in named:
-        found[path].append([str(row[name]) for name in COLUMNS])
-    return found
+    rows = {
+        path: pq.read_table(project.root / "landing" / store_key / "rows.parquet").to_pylist()
+        for path, store_key in recorded("file_path", "store_key")
+    }
+    return {path: [[str(row[name]) for name in COLUMNS] for row in rows[path]] for path in rows}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +126,7 @@ def test_stray_marks_swallow_no_row(
         path: numbers
         for path, *numbers in recorded("file_path", "record_count", "rejected_row_count")
     }
-    for path, rows in landed(project, entity).items():
+    for path, rows in landed(project).items():
         table, marked = tables[path.removeprefix(f"{entity}/").removesuffix(".csv")]
         numbers = set_aside[path]
         assert len({*numbers}) == len(numbers)
@@ -184,14 +172,11 @@ def test_doubled_marks_are_legitimate_and_line_ends_in_cells_where_a_register_de
     project.declare(DECLARED + REGISTER)
     for entity in ("firms", "firm_register"):
         path = project.deliver(f"{entity}/a.csv", f"{','.join(COLUMNS)}\n{text}")
-        (rows,) = [
-            rows for file, rows in landed(project, entity).items() if file.startswith(f"{entity}/")
-        ]
-        assert [row[5] for row in rows] == ['他说"智能"', '"']
+        assert [row[5] for row in landed(project)[f"{entity}/a.csv"]] == ['他说"智能"', '"']
         assert recorded("rejected_row_count")[-1] == (3 + 3 + 2 + 2,)
         if entity == "firms":
             path.unlink()
     project.declare(DECLARED + REGISTER.replace("covers =", "multiline = true\n    covers ="))
-    whole = landed(project, "firm_register")["firm_register/a.csv"]
-    assert [row[5] for row in whole[-6:]] == [scope.replace('""', '"') for scope in scopes]
+    whole = landed(project)["firm_register/a.csv"]
+    assert [row[5] for row in whole] == [scope.replace('""', '"') for scope in scopes]
     assert recorded("rejected_row_count")[-1] == (0,)

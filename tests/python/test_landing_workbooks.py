@@ -1,8 +1,5 @@
 """Workbooks: hidden and contradicting sheets, note marks, formulas without a saved value."""
 
-import io
-import random
-import re
 import zipfile
 
 import openpyxl
@@ -24,6 +21,7 @@ from tests.python.landing_project import (
     landed,
     recorded,
     rejected,
+    zipped,
 )
 
 MARKS = PROJECT / "tests/fixtures/marks.xls"
@@ -69,18 +67,6 @@ def test_a_hidden_sheet_wins_over_no_visible_one_and_what_it_alone_has_is_a_ques
     assert rejected() == ["旧 2 |  | 110000|2020 | repeated sheet"]
     project.declare(FIRMS.replace("key =", 'sheets = ["旧"]\n    key ='))
     assert sheets() == ["旧"]
-
-
-def test_a_very_hidden_sheet_is_read_last(project: Project) -> None:
-    deliver(
-        project,
-        {"a": "veryHidden", "b": "hidden"},
-        a=[HEADER, GOOD],
-        b=[HEADER, GOOD],
-        c=[HEADER, GOOD],
-    )
-    assert [row[0] for row in rejected()] == ["b", "a"]
-    assert sheets() == ["c"]
 
 
 def test_rows_of_two_sheets_that_differ_are_a_fault_in_whatever_order_they_stand(
@@ -135,14 +121,18 @@ def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_d
         ("7", "^", "a"),
         ("^", "1", "46"),
         ("10", "^", "6"),
+        ("146", "_", "1"),
+        ("~", "12", "146"),
+        ("~", "14", "~", "6"),
+        ("CO", "_", "2"),
     ]
-    texts += [("146", "_", "1"), ("~", "12", "146"), ("~", "14", "~", "6"), ("CO", "_", "2")]
+    formats_of_marks = {
+        "^": {"font_script": 1},
+        "_": {"font_script": 2},
+        "~": {"font_strikeout": True},
+    }
     with xlsxwriter.Workbook(str(path), {"constant_memory": in_cells}) as book:
-        raised, lowered, struck = ({"font_script": 1}, {"font_script": 2}, {"font_strikeout": True})
-        marked = {
-            mark: book.add_format(form)
-            for mark, form in (("^", raised), ("_", lowered), ("~", struck))
-        }
+        marked = {mark: book.add_format(form) for mark, form in formats_of_marks.items()}
         sheet = book.add_worksheet("s")
         sheet.write_row(0, 0, HEADER)
         sheet.write_rich_string(0, 4, "面积km", marked["^"], "2")
@@ -204,19 +194,6 @@ def test_a_damaged_excel_97_workbook_is_one_fault() -> None:
     for size in range(512, 30_000, 1024):
         with pytest.raises(FileFault, match=r"not a complete xls file \("):
             formats.read(content[:size], header)
-    refused = 0
-    for seed in range(60):
-        chance = random.Random(seed)
-        changed = bytearray(content)
-        # the tables of the file, which calamine does not survive everywhere
-        changed[chance.choice([chance.randrange(8, 600), chance.randrange(37_000, 38_400)])] ^= (
-            1 << chance.randrange(8)
-        )
-        try:
-            formats.read(bytes(changed), header)
-        except FileFault:
-            refused += 1
-    assert refused > 0
 
 
 # Formulas
@@ -250,33 +227,19 @@ def test_a_formula_without_a_saved_value_sets_its_row_aside(project: Project) ->
     assert counts() == [(3, 1, 2), (3, 1, 2)]
 
 
-def with_saved(content: bytes, formulas: dict[str, str]) -> bytes:
-    """Return a workbook as Excel saves it, with the values of its formulas."""
-    written = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as book, zipfile.ZipFile(written, "w") as other:
-        for name in book.namelist():
-            part = book.read(name).decode()
-            if name == "xl/worksheets/sheet1.xml":
-                part = re.sub(
-                    r"<v\s*/>", "<v></v>", part
-                )  # openpyxl writes the one or the other, as lxml is there
-                for formula, cell in formulas.items():
-                    assert part.count(formula) == 1
-                    part = part.replace(formula, cell)
-            elif name == "xl/workbook.xml":
-                part = part.replace(' fullCalcOnLoad="1"', "")
-            other.writestr(name, part)
-    return written.getvalue()
-
-
 def test_formulas_with_a_saved_value_land_it(project: Project) -> None:
-    path = project.deliver_workbook(
-        "firms/a.xlsx", s=[HEADER, ("110000", "=2019+1", 12, '=IF(1,"")')]
-    )
-    formulas = {
-        "<f>2019+1</f><v></v>": "<f>2019+1</f><v>2020</v>",
-        '<c r="D2"><f>IF(1,"")</f><v></v></c>': '<c r="D2" t="str"><f>IF(1,"")</f><v></v></c>',
-    }
-    path.write_bytes(with_saved(path.read_bytes(), formulas))
+    """A number, and an empty text as Excel saves it."""
+    path = project.deliver("firms/a.xlsx", b"")
+    with xlsxwriter.Workbook(str(path)) as book:
+        book.set_calc_mode("manual")
+        sheet = book.add_worksheet("s")
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_row(1, 0, ("110000", "", 12))
+        sheet.write_formula("B2", "=2019+1", value=2020)
+        sheet.write_formula("D2", '=IF(1,"")', value="empty")
+    with zipfile.ZipFile(path) as parts:
+        saved = {name: parts.read(name) for name in parts.namelist()}
+    saved["xl/worksheets/sheet1.xml"] = saved["xl/worksheets/sheet1.xml"].replace(b"empty", b"")
+    path.write_bytes(zipped(**saved))
     assert firms() == [("110000", 2020, 12, None)]
     assert rejected() == []

@@ -262,7 +262,7 @@ CRITICAL = "select description from gates.gate_results where not success and sev
 @pytest.mark.soak
 @pytest.mark.parametrize(
     ("first", "last"),
-    [(2003, 2017), (2003, 2022), (2010, 2017), (2013, 2019), (2014, 2017), (2014, 2022)],
+    [(2003, 2017), (2010, 2017), (2013, 2019), (2014, 2017), (2014, 2022)],
 )
 def test_sound_data_of_any_period_pass_the_gate(
     public_extracts: Path, fresh: Build, first: int, last: int
@@ -271,36 +271,6 @@ def test_sound_data_of_any_period_pass_the_gate(
     fresh.dbt("build", "--select", "+gate_results", "--indirect-selection", "cautious")
     assert fresh.exit_code == 0, fresh.output
     assert fresh.rows(CRITICAL) == []
-
-
-@pytest.mark.door
-@pytest.mark.soak
-def test_part_of_the_paper_s_years_is_estimated_and_compared_with_no_printed_value(
-    public_extracts: Path, public_build: Build, fresh: Build
-) -> None:
-    """The city-years of the headline begin in 2012, so that from there on it is the same."""
-    described(public_extracts, fresh, "{first_year: 2012}")
-    assert fresh.dbt("build").exit_code == 0, fresh.output
-    headline = (
-        "select estimate, std_error, observation_count, {} from reports.rpt_coefficients where"
-        " specification_id = 'table_1_col_1' and term_order = 1"
-    )
-    ((*numbers, substitutions),) = fresh.rows(headline.format("substitutions"))
-    assert public_build.rows(headline.format("true")) == [(*numbers, True)]
-    assert substitutions.endswith("; years 2012-2020 of 2010-2020")
-    assert fresh.rows(
-        "select distinct verdict from reports.rpt_replication_scorecard order by verdict"
-    ) == [("not_comparable",), ("not_estimable",)]
-    assert fresh.rows("select distinct cause from reports.rpt_verdicts order by cause") == [
-        ("no_data",),
-        ("part_of_years",),
-    ]
-    sentences = fresh.pairs("select finding, sentence from reports.rpt_findings")
-    assert sentences["claim"].startswith("These data have only part of the paper's years: 0.160,")
-    assert sentences["unjudged"] == (
-        "21 of the 21 printed columns. In 11 a series or a sample is missing."
-        " In 10 the period has only part of the years."
-    )
 
 
 OF_GDP = "GDP of a city does not fall by more than 60 %"

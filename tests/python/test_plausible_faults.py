@@ -5,11 +5,8 @@ In memory a fault is put into a draw of the sample, many kinds in many series. O
 the public files and judged in a good warehouse.
 """
 
-import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +17,6 @@ from ai_manufacturing.paper.synthetic import CityYears, draw
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.settings import period
 from benchmarks import gate
-from tests.python.conftest import Build
 
 SEED = 41
 YEARS = list(period())
@@ -373,34 +369,3 @@ def test_a_fault_of_a_kind_is_found_by_the_expectation_that_is_for_it(
 
 def test_a_clean_draw_is_not_held_back(drawn: CityYears) -> None:
     assert critical_of(drawn)["description"].tolist() == []
-
-
-@pytest.mark.soak
-def test_a_public_fault_is_named_with_its_cities_and_year(
-    public_build: Build, fresh: Build, tmp_path: Path
-) -> None:
-    """A digit too many in the firm counts of two cities."""
-    fresh.extracts = Path(shutil.copytree(public_build.extracts, tmp_path / "public"))
-    shutil.copy(public_build.warehouse, fresh.warehouse)
-    fresh.manifest = public_build.manifest
-    fresh.landing = Path(shutil.copytree(public_build.scratch / "landing", tmp_path / "store"))
-    path = fresh.extracts / "firm_stock/firms12_20.dta"
-    firms = pd.read_stata(path)
-    wrong = firms["citycode"].astype(str).isin(["330100", "430100"]) & (
-        firms["year"].astype(int) == 2016
-    )
-    assert wrong.sum() == 2
-    firms.loc[wrong, "firm"] *= 10
-    firms.to_stata(path, write_index=False, version=118)
-
-    assert [*fresh.models("gate_results").failed]
-    failed = (
-        "select failing_rows from gates.gate_results where severity = 'critical' and not success"
-    )
-    rows = [row for (found,) in fresh.rows(failed) for row in json.loads(found)]
-
-    (moved,) = (row for row in rows if row.get("odd_year_cities") and row["series"] == "firm_count")
-    assert (moved["year"], moved["odd_year_cities"].split(" ")[0::2]) == (
-        2016,
-        ["杭州市", "长沙市"],
-    )

@@ -55,15 +55,12 @@ def test_another_provenance_lands_nothing_anew(project: Project) -> None:
     assert recorded("licence", "store_key") == [("MIT", key)]
 
 
-def test_every_source_of_the_project_declares_its_provenance(
+def test_a_source_links_to_its_file_at_a_commit_or_to_its_repository(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DBT_PROJECT_DIR", raising=False)
     found = {name: source.provenance for name, source in declarations.by_name().items()}
-    assert found["csmar", "gdp"].provenance_class == "commercial_vendor"
-    assert found["csmar", "gdp"].republished_by == "eileenCHEN-9/PhD_2022_2025 (GitHub)"
     population = found["biechouwo", "population_density"]
-    assert population.columns["interpolated_series"] == "resident_population_interpolated_10k"
     of_file = f"blob/{population.source_commit}/%E5%8E%9F%E5%A7%8B%E6%95%B0%E6%8D%AE/298%E4%B8%AA"
     assert (population.source_link or "").startswith(
         f"https://github.com/biechouwo-coder/G-P/{of_file}"
@@ -73,7 +70,6 @@ def test_every_source_of_the_project_declares_its_provenance(
         == "https://github.com/Koishi0425/data-analysis-project"
     )
     assert found["vendor", "patents"].source_link is None
-    assert {("vendor", "firm_register"), ("spark", "firm_counts")} <= found.keys()
 
 
 def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:

@@ -26,13 +26,6 @@ def test_every_answer_is_that_of_the_sample_to_the_printed_digit_and_a_wrong_one
     assert found.splitlines() == BOOK.splitlines()
 
 
-def test_the_queries_read_released_schemas_only() -> None:
-    schemas = {
-        schema for entry in ENTRIES for schema in re.findall(r"\b(?:from|join) (\w+)\.", entry.sql)
-    }
-    assert schemas <= {"marts", "gates", "estimates", "reports"}
-
-
 def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:
     answers = query_book.entries(query_book.answered(BOOK, public_build.warehouse))
     assert len(answers) == len(ENTRIES)

@@ -1,7 +1,6 @@
 """The question door: what it says beside a number, what a query rests on, what it refuses."""
 
 import asyncio
-import hashlib
 import json
 import re
 import sys
@@ -135,43 +134,6 @@ def test_a_column_rests_on_what_it_and_its_rows_are_made_of(
     opened.execute(query)
     expected = RESTS_ON[query]
     assert lineage.resting_on(opened, query, len(expected)) == expected
-
-
-CHANGED = {"BIGINT": "-{}", "DOUBLE": "-{}", "INTEGER": "-{}", "VARCHAR": "reverse({})"}
-
-
-def values_of(
-    opened: duckdb.DuckDBPyConnection, query: str, kept: set[str] | None = None
-) -> list[list[str]]:
-    """Return the values of each column of a query where columns that are not kept are changed."""
-    with duckdb.connect() as other:
-        other.execute("attach ':memory:' as file; use file")
-        other.execute("create schema marts; create schema reports")
-        for table in (PANEL, COEFFICIENTS, "marts.dim_city"):
-            rows = opened.sql(f"from {table} order by all").to_arrow_table()
-            other.from_arrow(rows).create(table)
-            for name, kind, *_ in other.execute(f"describe {table}").fetchall():
-                if kept is not None and f"{table}.{name}" not in kept and kind in CHANGED:
-                    value = CHANGED[kind].format(f'"{name}"')
-                    other.execute(f'update {table} set "{name}" = {value}')
-        found = other.execute(query).fetchall()
-    return [sorted(map(repr, column)) for column in zip(*found, strict=True)]
-
-
-@pytest.mark.parametrize("query", RESTS_ON)
-def test_what_a_column_does_not_rest_on_can_be_anything(
-    query: str, opened: duckdb.DuckDBPyConnection
-) -> None:
-    as_it_is = values_of(opened, query)
-    for place, kept in enumerate(RESTS_ON[query]):
-        assert values_of(opened, query, kept)[place] == as_it_is[place]
-
-
-def test_what_a_column_rests_on_changes_it(opened: duckdb.DuckDBPyConnection) -> None:
-    query = f"select max(firm_count), count(*) from {PANEL} where year > 2015"
-    firms, count = values_of(opened, query)
-    assert values_of(opened, query, panel("year")) != [firms, count]
-    assert values_of(opened, query, panel("firm_count"))[1] != count
 
 
 def test_a_star_has_the_columns_of_the_table_in_its_order(
@@ -407,7 +369,6 @@ HUGE = (
     "from range(1000000000) as t(x) order by hash(x)",
     "select repeat('x', 100000000) from range(1000)",
 )
-HOSTILE = (*REFUSED, *NOT_REACHED, *ENDLESS, *HUGE)
 
 
 @pytest.mark.parametrize("query", REFUSED)
@@ -445,10 +406,17 @@ def test_a_query_that_does_not_end_is_killed_and_the_next_is_answered(
 
 
 @pytest.mark.soak
-def test_a_query_has_its_own_memory_and_writes_no_file(door: Door) -> None:
+def test_a_query_has_its_own_memory(door: Door) -> None:
     assert "Out of Memory" in of(door.query(HUGE[0]))["error"]
-    # it would spill to disk
-    assert "error" in of(door.query("from range(200000000) as t(x) order by hash(x)"))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("query", [*ENDLESS[1:], *HUGE[1:]])
+def test_a_query_of_any_size_ends(query: str, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_TIME_LIMIT", "10")
+    found = of(door.query(query))
+    # in ten seconds a fast machine writes a thousand million letters
+    assert "error" in found or found["rows"] == [[1_000_000_000]]
 
 
 # ---------------------------------------------------------------- over stdio
@@ -488,16 +456,14 @@ def call(text: str) -> Call:
     return tool, arguments
 
 
-def over_stdio(
-    release: Path, folder: Path, calls: Iterable[Call], **environment: str
-) -> list[dict[str, Any]]:
+def over_stdio(release: Path, folder: Path, calls: Iterable[Call]) -> list[dict[str, Any]]:
     """Return the answers of a server that a client has started."""
     from mcp import Client, StdioServerParameters, stdio_client
 
     server = StdioServerParameters(
         command=str(Path(sys.executable).parent / "ai-manufacturing"),
         args=["mcp", "--database", str(release)],
-        env={"DBT_PROJECT_DIR": str(PROJECT), **environment},
+        env={"DBT_PROJECT_DIR": str(PROJECT), "WAREHOUSE_TIME_LIMIT": "3600"},
         cwd=folder,
     )
 
@@ -529,7 +495,7 @@ def test_a_client_asks_the_fifty_questions_of_the_docs(
 ) -> None:
     questions = calls_of(PROJECT / "docs/questions.md")
     assert len(questions) >= 50
-    answers = over_stdio(sample_release, tmp_path, questions.values(), WAREHOUSE_TIME_LIMIT="3600")
+    answers = over_stdio(sample_release, tmp_path, questions.values())
     for (question, (tool, _)), found in zip(questions.items(), answers, strict=True):
         assert found["is_synthetic"], question
         assert "error" not in found, (question, found)
@@ -545,81 +511,3 @@ def test_a_client_asks_the_fifty_questions_of_the_docs(
         assert found[content], question
         if lineage.ESTIMATE in found.get("caveats", {}):
             assert found["verdicts"], question
-
-
-WITH_A_VERDICT = {
-    "How large is the effect in Table 1 column 1, with an error by province, and may it be"
-    " quoted?": ("estimate", "reports.rpt_verdicts", "specification_id = 'table_1_col_1'"),
-    "And with the paper's own error, by city?": (
-        "std_error",
-        COEFFICIENTS,
-        "specification_id = 'table_1_col_1' and term = regressor",
-    ),
-    "How large is it for secondary value added, in percent?": (
-        "100 * estimate",
-        "reports.rpt_verdicts",
-        "table_id = 'table_2' and column_number = 1",
-    ),
-    "Is the effect AI's? What do weights of other cities give?": (
-        "p_value",
-        "reports.rpt_placebo",
-        "true",
-    ),
-    "Which checks does the claim pass, and which not?": (
-        "figure",
-        "reports.rpt_credibility",
-        "specification_id = 'table_1_col_1'",
-    ),
-}
-
-
-@pytest.mark.soak
-def test_on_the_public_deliveries_numbers_come_with_verdict_and_caveat(
-    public_release: Path, tmp_path: Path
-) -> None:
-    questions = calls_of(PROJECT / "docs/questions.md")
-    calls = [questions[question] for question in WITH_A_VERDICT]
-    answers = over_stdio(public_release, tmp_path, calls, WAREHOUSE_TIME_LIMIT="3600")
-    verdicts = dict(
-        read(
-            public_release,
-            "select specification_id, concat_ws('; ', verdict_en, ai_en, meaning) from"
-            " reports.rpt_verdicts",
-        )
-    )
-    assert verdicts["table_1_col_1"].startswith("cannot tell: too imprecise")
-    substitute = "science spending substitutes for R&D personnel"
-    for (number, table, condition), found in zip(WITH_A_VERDICT.values(), answers, strict=True):
-        rows = read(public_release, f"select {number} from {table} where {condition}")
-        columns = [list(column) for column in zip(*found["rows"], strict=True)]
-        assert [value for (value,) in rows] in columns
-        assert found["is_synthetic"] is False
-        assert found["restriction"].endswith("withheld (release.withheld)")
-        assert lineage.ESTIMATE in found["caveats"]
-        assert any(text.startswith("† ") and substitute in text for text in found["caveats"])
-        name = "table_2_col_1" if "table_2" in condition else "table_1_col_1"
-        assert found["verdicts"] == {name: verdicts[name]}
-
-
-@pytest.mark.soak
-def test_hostile_queries_end_read_nothing_and_leave_the_server_to_the_next(
-    sample_release: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "own"
-    folder.mkdir()
-    (folder / "secret.csv").write_text(SECRET, encoding="utf-8")
-    before = hashlib.sha256(sample_release.read_bytes()).hexdigest()
-    after_each: Call = ("query", {"sql": "select count(*) as n from reports.rpt_verdicts"})
-    calls: list[Call] = []
-    for query in HOSTILE:
-        calls += [("query", {"sql": query.replace("{folder}", str(folder))}), after_each]
-    # so long that the next question is answered by a slow machine too
-    answers = over_stdio(sample_release, tmp_path, calls, WAREHOUSE_TIME_LIMIT="10")
-    ((count,),) = read(sample_release, "select count(*) from reports.rpt_verdicts")
-    for query, found, following in zip(HOSTILE, answers[::2], answers[1::2], strict=True):
-        # in ten seconds a fast machine writes a thousand million letters
-        assert "error" in found or found["rows"] == [[1_000_000_000]], query
-        assert SECRET not in json.dumps(found), query
-        assert following["rows"] == [[count]], query
-    assert [path.name for path in folder.iterdir()] == ["secret.csv"]
-    assert hashlib.sha256(sample_release.read_bytes()).hexdigest() == before

@@ -55,15 +55,7 @@ def percentages(remark: Any) -> tuple[float, float]:
 
 @pytest.mark.parametrize(
     ("median", "persistence"),
-    [
-        (3, 0.9),
-        (12, 0.0),
-        *(
-            pytest.param(median, persistence, marks=pytest.mark.soak)
-            for median in (6, 30)
-            for persistence in (0.0, 0.9)
-        ),
-    ],
+    [(3, 0.9), (12, 0.0)],
 )
 def test_a_control_is_drawn_to_zero_by_no_more_than_is_said_and_by_that_where_it_moves(
     median: float, persistence: float

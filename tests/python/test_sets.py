@@ -178,8 +178,12 @@ def counts_alone(folder: Path, sample_build: Build) -> Path:
     return folder
 
 
-def test_counts_alone_are_published_with_what_rests_on_counts(
-    store: Store, fresh: Build, sample_build: Build, tmp_path: Path
+def test_counts_alone_are_published_with_what_rests_on_counts_on_pages_without_a_fault(
+    store: Store,
+    fresh: Build,
+    sample_build: Build,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     folder = counts_alone(tmp_path / "counts", sample_build)
     firms = pq.read_table(folder / "register_counts/firm_counts/part-0.parquet").to_pandas()
@@ -202,11 +206,8 @@ def test_counts_alone_are_published_with_what_rests_on_counts(
     absent = "gdp_100m_cny, registered_population_10k, unit_employment_10k, rd_personnel_count"
     assert curve == f"Not delivered: {absent}."
 
-
-def test_pages_without_an_estimate_have_no_fault_in_either_language_here_and_on_a_phone(
-    store: Store, fresh: Build, sample_build: Build, tmp_path: Path, reader: Reader
-) -> None:
-    refresh(store, fresh, counts_alone(tmp_path / "counts", sample_build))
+    # last, as it skips where there is no browser
+    reader: Reader = request.getfixturevalue("reader")
     for name in site.PAGES:
         reader.open_everywhere(store.folder.parent / "site", name)
 
@@ -232,7 +233,11 @@ def test_a_period_that_ends_early_is_estimated_and_its_next_years_are_compared_w
     words = "years 2010-2018 of 2010-2020; 2018 substitutes for 2020 as the fixed year of ai_firms"
     assert early.rows(headline) == [("estimated", 2010, 2018, words, None)]
     assert words.partition(";")[0] in page(store, "readings")
-    assert "cannot tell: part of the years" in page(store, "credibility")
+    assert "cannot tell: only part of the years" in page(store, "credibility")
+    verdicts = early.rows("select distinct verdict from reports.rpt_replication_scorecard")
+    assert {*verdicts} <= {("not_comparable",), ("not_estimable",)}
+    claim = early.value("select sentence from reports.rpt_findings where finding = 'claim'")
+    assert claim.startswith("These data have only part of the paper's years, so that")
     assert early.rows("select distinct reason from reports.rpt_published_facts") == [
         ("Not delivered: ai_firm_count (industry) in 2020.",)
     ]

@@ -106,11 +106,6 @@ def test_a_source_that_is_not_here_is_named_with_what_it_makes_estimable(file: P
         "2026-11-28",
         [],
     )
-    # nobody has it, and no specification waits
-    assert (
-        absent["rd_personnel_count", "total"]["sources"],
-        absent["rd_personnel_count", "total"]["specifications"],
-    ) == ([], [])
 
 
 def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_estimable_yet(
@@ -129,13 +124,9 @@ def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_e
     assert "last missing" not in told.output
 
 
-@pytest.mark.parametrize(
-    "change",
-    ["alter table marts.fct_deliveries drop column source_link", "drop table marts.dim_series"],
-)
-def test_a_file_of_earlier_code_is_one_message_with_a_way_out(file: Path, change: str) -> None:
+def test_a_file_of_earlier_code_is_one_message_with_a_way_out(file: Path) -> None:
     with duckdb.connect(str(file)) as connection:
-        connection.execute(change)
+        connection.execute("alter table marts.fct_deliveries drop column source_link")
     told = CliRunner().invoke(cli.main, ["sources", "--json", "--database", str(file)])
     assert told.exit_code == 1
     assert told.stderr.startswith(f"Error: {file}: made by earlier code, or not built to the end (")

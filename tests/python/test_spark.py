@@ -260,9 +260,6 @@ def the_warehouse_reads_the_counts(build: SparkBuild) -> None:
     only = ("--indirect-selection", "cautious")  # no test of a table that is not built
     warehouse.dbt("build", "--select", "+int_series_conformed", "+fct_row_accounting", *only)
     assert warehouse.exit_code == 0, warehouse.output
-    assert set(
-        warehouse.rows("select distinct provider from intermediate.int_series_conformed")
-    ) == {("spark",)}
     for register in ("firm", "patent"):
         counts = (
             "select * exclude (provider, source_name) from"
@@ -306,13 +303,9 @@ def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[An
 def test_the_types_of_seeds_are_names_that_both_engines_know() -> None:
     """Spark knows no varchar without a length."""
     seeds = yaml.safe_load((PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8"))["seeds"]
-    types = {
-        (seed["name"], column): kind
-        for seed in seeds
-        for column, kind in seed.get("config", {}).get("column_types", {}).items()
-    }
-    known = {"string", "integer", "bigint", "double", "boolean", "date"}
-    assert {place: kind for place, kind in types.items() if kind not in known} == {}
+    columns = [seed.get("config", {}).get("column_types", {}) for seed in seeds]
+    kinds = {kind for types in columns for kind in types.values()}
+    assert kinds <= {"string", "integer", "bigint", "double", "boolean", "date"}
 
 
 def test_a_master_that_does_not_answer_and_a_driver_that_workers_cannot_reach_are_told() -> None:

@@ -11,12 +11,7 @@ from scipy import stats
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.robustness import spatial_errors
-from ai_manufacturing.robustness.spatial_errors import (
-    conley,
-    critical_value,
-    scpc,
-)
-from ai_manufacturing.system import great_circle
+from ai_manufacturing.robustness.spatial_errors import conley, scpc
 from tests.python.estimator_tools import approx, golden, golden_data, grid, refusal
 
 CONLEY: dict[str, Any] = golden("conley")
@@ -52,12 +47,6 @@ def panel(seed: int, cities: int = 40) -> tuple[pd.DataFrame, np.ndarray]:
 
 def regression_of(data: pd.DataFrame) -> PartialledOut:
     return fixed_effects.partialled_out(data, "y", ["x", "z"])
-
-
-def circumferences(coordinates: np.ndarray) -> np.ndarray:
-    """Return distances in circumferences of the earth."""
-    distances: np.ndarray = great_circle.angles(coordinates) / (2 * np.pi)
-    return distances
 
 
 # ---------------------------------------------------------------- Conley
@@ -125,15 +114,6 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
                 [row["2.5 %"], row["97.5 %"]],
                 rel=1e-9,
             )
-
-
-def test_critical_values_are_those_of_scpcr_whichever_correlation_is_first() -> None:
-    record = SCPC["chetty lm uncond"]
-    components = spatial_components(cross_section()[1], record["avc"])
-    ours = [critical_value(components.roots, level) for level in (0.32, 0.10, 0.05, 0.01)]
-    assert_allclose(ours, record["cvs"][0], rtol=1e-10)
-    assert components.critical_value == ours[2]
-    assert critical_value(components.roots[::-1]) == approx(ours[2], abs=1e-3)
 
 
 # ---------------------------------------------------------------- what cannot be estimated

@@ -129,7 +129,6 @@ def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
     [
         ("no effect", "holds", 15, False, ""),  # 7.5 % of 200 are chance at 5 %
         ("no effect", "holds", 20, False, 'reads "holds" in 10.0%, not in 5.0% at most'),
-        ("no effect", "opposite_sign", 9, False, ""),
         (
             "no effect",
             "opposite_sign",
@@ -137,9 +136,7 @@ def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
             False,
             'reads "opposite sign" in 7.0%, not in 2.5% at most',
         ),
-        ("printed effect", "holds", 152, True, ""),
         ("printed effect", "holds", 140, True, 'reads "holds" in 70%, not in 80% at least'),
-        ("printed effect", "not_robust", 90, False, ""),
         ("printed effect", "not_robust", 110, False, 'power of 0% and reads "not robust" in 55%'),
         ("printed effect", "moves", 24, False, ""),  # 12 % of 200 are chance at 10 %
         ("printed effect", "moves", 34, False, "moves by more than its error without what the"),

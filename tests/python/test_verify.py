@@ -15,8 +15,6 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -31,7 +29,7 @@ from ai_manufacturing.system import contracts, integrity
 from ai_manufacturing.system.integrity import Chain
 from tests.python import killed
 from tests.python.conftest import PROJECT, Build
-from tests.python.landing_project import FIRMS, GOOD, Project, csv_text, fault
+from tests.python.landing_project import GOOD, Project, csv_text, fault
 from tests.python.release_store import past_release, quiet, release
 from tests.python.test_command_line import keys
 
@@ -136,23 +134,24 @@ def refused(kept: Store, path: Path) -> None:
             act()
 
 
-def flips(kept: Store, store: Path, count: int) -> None:
-    """Flip bits, a third each in landed files, logs and releases; each is found, none is read."""
-    chance = random.Random(count)
+@pytest.mark.soak
+def test_each_flipped_bit_is_found_and_reaches_no_number(kept: Store, landing_store: Path) -> None:
+    """A third each in landed files, logs and releases."""
+    chance = random.Random(300)
     right = read_landed()
     assert verify.verify().damaged == []
     kinds = (
-        files(store, 64 * "?" + "/*", "tables/*/*"),
-        files(store, "log/*") + files(kept.folder, "refreshes.jsonl*"),
+        files(landing_store, 64 * "?" + "/*", "tables/*/*"),
+        files(landing_store, "log/*") + files(kept.folder, "refreshes.jsonl*"),
         files(kept.folder, "*.duckdb*", "past/*", "held/*/*"),
     )
-    for number in range(count):
+    for number in range(300):
         path = chance.choice(kinds[number % 3])
         before = flip(path, chance)
         assert any(str(path.parent) in line for line in verify.verify().damaged), path
-        if path.is_relative_to(store / "tables"):  # read by SQL alone; a build writes them anew
-            assert read_landed() == right
-        elif path.is_relative_to(store):
+        if path.is_relative_to(landing_store / "tables"):
+            assert read_landed() == right  # read by SQL alone; a build writes them anew
+        elif path.is_relative_to(landing_store):
             with pytest.raises(landing.LandingError, match=re.escape(str(path.parent))):
                 read_landed()
         else:
@@ -160,14 +159,6 @@ def flips(kept: Store, store: Path, count: int) -> None:
         overwrite(path, before)
     assert verify.verify().damaged == []
     assert read_landed() == right
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("count", [3, pytest.param(300, marks=pytest.mark.soak)])
-def test_each_flipped_bit_is_found_and_reaches_no_number(
-    count: int, kept: Store, landing_store: Path
-) -> None:
-    flips(kept, landing_store, count)
 
 
 # ---------------------------------------------------------------- what the commands say
@@ -261,18 +252,13 @@ def test_a_site_is_compared_but_for_the_catalogue(kept: Store, tmp_path: Path) -
 # ---------------------------------------------------------------- releases
 
 
-def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_read_and_compared(
+def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_read_and_mended(
     kept: Store,
 ) -> None:
     sums = integrity.beside(kept.published)
     sums.unlink()
     for read in (kept.current, lambda: databases.read(kept.published)):
         assert read().release_id == "000002"
-    before = flip(kept.published, random.Random(3))
-    for read in (kept.current, lambda: databases.read(kept.published)):
-        with pytest.raises(DAMAGED):
-            read()
-    overwrite(kept.published, before)
     assert verify.verify().mended == [f"{sums}: missing; written again."]
 
 
@@ -292,14 +278,6 @@ def times_ten(path: Path) -> None:
     path.chmod(0o644)
     with duckdb.connect(str(path)) as release:
         release.execute("update reports.rpt_coefficients set estimate = 10 * estimate")
-
-
-def multiplied(rows: Path, column: str, factor: float) -> None:
-    """Change a column of a landed file, which stays one that opens."""
-    table = pq.read_table(rows)
-    at = table.column_names.index(column)
-    rows.chmod(0o644)
-    pq.write_table(table.set_column(at, column, pc.multiply(table[column], factor)), rows)
 
 
 def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(kept: Store) -> None:
@@ -353,7 +331,6 @@ def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     exits(1, cut, "verify")
     exits(1, cut, "rollback", "000001")
     exits(1, cut, "refresh")
-    exits(1, cut, "status")
     assert "000001" in exits(1, cut, "releases")
     assert kept.published.read_bytes() == published
     # the way out where there is no backup
@@ -365,35 +342,6 @@ def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     log.unlink()
     head.unlink()
     exits(1, f"{log}: missing, and {kept.folder / 'past'} has releases", "verify")
-
-
-def test_a_landing_store_that_lost_its_log_or_the_end_of_it_is_damage_and_nothing_is_built_of_it(
-    landing_store: Path, tmp_path: Path
-) -> None:
-    store = landing_store
-    written = log.chain(store).path
-    lines = written.read_bytes().splitlines(keepends=True)
-
-    def is_refused(said: str) -> None:
-        exits(1, said, "verify")
-        exits(5, said, "refresh")
-        assert said in refusal()
-
-    written.write_bytes(b"".join(lines[:20]))
-    is_refused(f"{written}: was cut: it has 20 lines, and {written}.head counts {len(lines)}")
-    # all hashes are gone, and a value is another: nothing is landed over it
-    written.write_bytes(b"".join(lines))
-    gdp = "地区生产总值(亿元)"
-    landed_files = files(store, 64 * "?" + "/rows.parquet")
-    rows = next(path for path in landed_files if gdp in pq.read_schema(path).names)
-    before = rows.read_bytes()
-    multiplied(rows, gdp, 1.2)
-    exits(1, "", "verify")
-    shutil.move(written.parent, tmp_path / "log")
-    is_refused(f"{written}: missing, and {store} has landed files")
-    shutil.move(tmp_path / "log", store)
-    overwrite(rows, before)
-    exits(0, "", "verify")
 
 
 def test_releases_and_the_logs_are_compared_with_each_other(
@@ -429,21 +377,6 @@ def test_releases_and_the_logs_are_compared_with_each_other(
         kept.publish(number)
     replace(kept, kept=2).prune()
     assert verify.verify().damaged == []
-
-
-def test_the_releases_are_listed_from_the_log_and_not_opened(kept: Store) -> None:
-    listed = kept.releases_in_log()["000001"]
-    ids = [f"{number:06d}" for number in range(4, 404)]
-    added = {release_id: listed | {"release_id": release_id} for release_id in ids}
-    kept.record({"releases": added})
-    for release_id in (*ids, "000404"):
-        kept.past(release_id).write_bytes(b"no release")
-    # the log does not list the last one
-    exits(1, f"{kept.past('000404')}: not a release", "releases")
-    kept.past("000404").unlink()
-    releases = json.loads(exits(0, "", "releases", "--json"))["releases"]
-    assert (len(releases), releases[-1]["release_id"]) == (402, "000403")
-    assert [row["release_id"] for row in releases if row["is_published"]] == ["000002"]
 
 
 @pytest.mark.soak
@@ -543,50 +476,13 @@ def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is
         landing.deliveries()
 
 
-def test_years_read_again_mend_a_damaged_file_and_one_that_landed_wrongly(project: Project) -> None:
-    project.declare(FIRMS.replace("key =", 'period = "年份"\n    key ='))
-    project.deliver("firms/a.csv", csv_text(GOOD))
-    right = landing.rows("firms", landing.deliveries()).read_all()
-    (folder,) = project.store_folders()
-    flip(folder / "rows.parquet", random.Random(6))
-    refusal()
-    for _ in range(2):
-        assert landing.land_again(range(2020, 2021)) == ["firms/a.csv"]
-        assert landing.rows("firms", landing.deliveries()).read_all() == right
-        multiplied(folder / "rows.parquet", "产值", 1.5)
-        landed.add(folder, project.root / "landing", folder.name)  # as if it had landed so
-        assert landing.rows("firms", landing.deliveries()).read_all() != right
-
-
-def test_pages_of_landed_parquet_carry_checksums(project: Project) -> None:
-    cells = [(f"{110000 + number}", 2020, number, 1) for number in range(500)]
-    project.deliver("firms/a.csv", csv_text(*cells))
-    landing.deliveries()
-    rows = project.store_folders()[0] / "rows.parquet"
-    column = pq.read_metadata(rows).row_group(0).column(0)
-    content = bytearray(rows.read_bytes())
-    first = column.dictionary_page_offset or column.data_page_offset
-    content[first + column.total_compressed_size // 2] ^= 1
-    overwrite(rows, bytes(content))
-    with pytest.raises(OSError, match="CRC checksum verification failed"):
-        pq.read_table(rows, page_checksum_verification=True)
-
-
 # ---------------------------------------------------------------- another machine
 
 
-def test_a_copied_store_gives_identical_rows_and_no_model_reads_a_damaged_file(
-    delivery: Build,
-) -> None:
+def test_a_copied_store_gives_identical_rows(delivery: Build) -> None:
     shutil.rmtree(delivery.landing / "tables")
     landed._found_whole.clear()
     run = delivery.models("fct_city_year_panel")
     landing_models = {path.stem for path in (PROJECT / "python_models/landing").glob("*.py")}
     assert run.ran, "what reads files"
     assert {*run.ran} <= landing_models, "and nothing after it, as it is the same"
-    key = "select store_key from raw.deliveries where entity = 'city_yearbook' limit 1"
-    rows = delivery.landing / delivery.value(key) / "rows.parquet"
-    flip(rows, random.Random(7))
-    landed._found_whole.clear()
-    with pytest.raises(landing.LandingError, match="its SHA-256 is "):
-        delivery.models("raw_city_yearbook")
