@@ -70,12 +70,16 @@ def coefficients(*columns: str) -> set[str]:
 
 RESTS_ON: dict[str, list[set[str]]] = {
     f"select gdp_100m_cny * 1 as a, 1 as b from {PANEL}": [panel("gdp_100m_cny"), set()],
-    f"select max(f), sum(g) from (select gdp_100m_cny as g, firm_count as f from {PANEL})": [
-        panel("firm_count"),
-        panel("gdp_100m_cny"),
+    f"select name_en from {PANEL} where firm_count in"
+    f" (select observation_count from {COEFFICIENTS})": [
+        {*panel("name_en", "firm_count"), *coefficients("observation_count")}
     ],
     f"with x as (select year as y, firm_count as f from {PANEL}) select f from x where y = 2015": [
         panel("firm_count", "year")
+    ],
+    f"select max(f), sum(g) from (select gdp_100m_cny as g, firm_count as f from {PANEL})": [
+        panel("firm_count"),
+        panel("gdp_100m_cny"),
     ],
     f"with x as materialized (select city_id, firm_count as f, year as y from {PANEL})"
     " select a.f, b.y from x as a inner join x as b using (city_id)": [
@@ -95,10 +99,6 @@ RESTS_ON: dict[str, list[set[str]]] = {
     ],
     f"select name_en from {PANEL} order by gdp_100m_cny desc limit 3": [
         panel("name_en", "gdp_100m_cny")
-    ],
-    f"select name_en from {PANEL} where firm_count in"
-    f" (select observation_count from {COEFFICIENTS})": [
-        {*panel("name_en", "firm_count"), *coefficients("observation_count")}
     ],
     f"select 1 from {PANEL} having max(firm_count) > 1": [panel("firm_count")],
     f"select count(*) over (partition by firm_count) from {PANEL}": [panel("firm_count")],
