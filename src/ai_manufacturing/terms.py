@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from ai_manufacturing import study
+from ai_manufacturing import published_numbers, study
+from ai_manufacturing.published_numbers import PublishedNumbers, Shown
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import comments, identifier, literal
@@ -133,6 +134,7 @@ WIDE = "marts.fct_city_year_panel"  # a column per variable
 FAILING_ROWS = "failing_rows"  # of a gate: rows with their values, as JSON, which the next has too
 VALIDATION_RESULT = "validation_result"
 WITHHELD = "withheld"
+COMPUTED = ("estimates.", "gates.", "reports.")  # schemas of whose texts numbers are looked for
 DATA_LICENCE = "LICENSE_DATA.md"  # beside the data, wherever they are given away
 
 
@@ -268,19 +270,26 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
         _list_restricted(connection, providers)
         for schema in EVERY_SCHEMA:
             connection.execute(f"create schema new.{schema}")
-        lost: list[dict[str, Any]] = []
         found = connection.execute(
             "select table_schema || '.' || table_name from information_schema.tables "
             "where table_catalog = 'built' and list_contains(?, table_schema) order by all",
             [list(EVERY_SCHEMA)],
         ).fetchall()
         tables = [name for (name,) in found]
-        # sums were judged where the values of cities were, which a copy has not
+        # A copy has neither the cities' values, by which sums are judged, nor any further digits.
         is_copy = f"release.{WITHHELD}" in tables
+        connection.execute(published_numbers.MACROS)
+        numbers = PublishedNumbers([]) if is_copy else published_numbers.read()
         sums = {} if is_copy else _sums_over_cities(connection)
+        if "release.manifest" not in tables:
+            _name_the_set(connection)
+        copy = _Copy(connection, providers, numbers, is_copy=is_copy)
+        lost: list[dict[str, Any]] = []
         for table in tables:
-            lost += _copy(connection, table, providers, sums.get(table, {}))
+            lost += copy.table(table, sums.get(table, {}))
         if not is_copy:
+            published_numbers.print_anew(connection)
+            published_numbers.record(connection, copy.shown)
             _record(connection, lost)
         marked = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. "
         copy_comments(
@@ -319,6 +328,10 @@ def _list_restricted(connection: duckdb.DuckDBPyConnection, providers: list[str]
         " unnest(string_split(series, ' ')) as series from built.marts.dim_variable) where series"
         f" in ({fed})"
     )
+    connection.execute(
+        "create temp table open_variables as select variable from built.marts.dim_variable where"
+        " variable not in (from restricted_variables)"
+    )
 
 
 def _sums_over_cities(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
@@ -327,90 +340,158 @@ def _sums_over_cities(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[s
     return study.module(name).shown(connection) if name else {}
 
 
-def _copy(
-    connection: duckdb.DuckDBPyConnection, name: str, providers: list[str], sums: dict[str, str]
-) -> list[dict[str, Any]]:
-    """Copy a table, and return what is withheld of it.
+def _name_the_set(connection: duckdb.DuckDBPyConnection) -> None:
+    """Write into the copy of a warehouse of which extract set it is, as a release's manifest does.
 
-    sums says in which rows a column that is a sum over cities is shown.
+    Commands ask raw.deliveries, which a copy does not have.
     """
-    columns = [column for column, *_ in connection.execute(f"describe built.{name}").fetchall()]
-    if name == ACCOUNTING:
-        return _copy_accounting(connection, columns, providers)
-    if name in OF_A_FILE:
-        sums = {column: NOT_OF_A_REGISTER for column in columns if column.endswith("_count")}
-    units = [column for column in columns if column in OF_ONE_UNIT]
-    if sums:
-        shown = sums
-    elif name in WITHOUT_VALUES or not (units or FAILING_ROWS in columns):
-        connection.execute(f"create table new.{name} as from built.{name}")
-        return []
-    elif not units:
-        # a failing row of a delivered file names it; another has values, and a median is that of
-        # one city
-        keys = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
-        keys += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT]
-        reported = [column for column in (FAILING_ROWS, VALIDATION_RESULT) if column in columns]
-        shown = dict.fromkeys(reported, f"coalesce({' and '.join(keys)}, false)")
-    elif name in KEYS:
-        shown = {
-            column: _open_rows(columns, units) for column in columns if column not in KEYS[name]
-        }
-        if name == WIDE:
-            variables = connection.execute(
-                "select variable from built.marts.dim_variable where variable not in (from"
-                " restricted_variables)"
-            ).fetchall()
-            shown = {column: "false" for column in shown if (column,) not in variables}
-            return _copy_panel(connection, columns, shown, providers)
-    else:
-        condition = _open_rows(columns, units)
-        connection.execute(f"create table new.{name} as from built.{name} where {condition}")
-        return _withheld(connection, name, {None: f"not ({condition})"}, providers)
-    blanked = ", ".join(
-        f"case when {condition} then {identifier(column)} end as {identifier(column)}"
-        for column, condition in shown.items()
-    )
-    connection.execute(f"create table new.{name} as select * replace ({blanked}) from built.{name}")
-    lost = {
-        column: f"{identifier(column)} is not null and not ({condition})"
-        for column, condition in shown.items()
-    }
-    return _withheld(connection, name, lost, providers)
-
-
-def _copy_panel(
-    connection: duckdb.DuckDBPyConnection,
-    columns: list[str],
-    shown: dict[str, str],
-    providers: list[str],
-) -> list[dict[str, Any]]:
-    """Copy the panel with its keys and the columns that have a value to show."""
-    counted = ", ".join(f"count({identifier(column)})" for column in columns)
-    (counts,) = connection.execute(f"select {counted} from built.{WIDE}").fetchall()
-    kept = ", ".join(
-        identifier(column)
-        for column, count in zip(columns, counts, strict=True)
-        if column in KEYS[WIDE] or (count and column not in shown)
-    )
-    connection.execute(f"create table new.{WIDE} as select {kept} from built.{WIDE}")
-    lost = {column: f"{identifier(column)} is not null" for column in shown}
-    return _withheld(connection, WIDE, lost, providers)
-
-
-def _copy_accounting(
-    connection: duckdb.DuckDBPyConnection, columns: list[str], providers: list[str]
-) -> list[dict[str, Any]]:
-    """Copy what became of the rows; those of a restricted register are summed over its files."""
-    of_a_file = ("delivery_number", "file_path")
-    kept = ", ".join(column for column in columns if column not in (*of_a_file, "row_count"))
+    connection.execute("create schema new.raw")
     connection.execute(
-        f"create table new.{ACCOUNTING} as from built.{ACCOUNTING} where {NOT_OF_A_REGISTER}"
-        f" union all by name select {kept}, cast(sum(row_count) as bigint) as row_count from"
-        f" built.{ACCOUNTING} where not {NOT_OF_A_REGISTER} group by all"
+        "create table new.raw.deliveries as select distinct extract_set, extract_set_kind from"
+        " built.raw.deliveries"
     )
-    lost = dict.fromkeys(of_a_file, f"not {NOT_OF_A_REGISTER}")
-    return _withheld(connection, ACCOUNTING, lost, providers)
+
+
+class _Copy:
+    """Tables of `built` in `new`, without what may not be passed on.
+
+    Rows are sorted by what is shown of them, because their order in a file could tell more.
+
+    Attributes
+    ----------
+    shown : dict
+        How exactly numbers are shown, by table and column.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        providers: list[str],
+        numbers: PublishedNumbers,
+        *,
+        is_copy: bool,
+    ) -> None:
+        self._connection, self._providers = connection, providers
+        self._numbers, self._is_copy = numbers, is_copy
+        self.shown: dict[str, dict[str, Shown]] = {}
+
+    def table(self, name: str, sums: dict[str, str]) -> list[dict[str, Any]]:
+        """Copy a table, and return what is withheld of it.
+
+        sums says in which rows a column that is a sum over cities is shown.
+        """
+        types = {
+            column: type_
+            for column, type_, *_ in self._connection.execute(f"describe built.{name}").fetchall()
+        }
+        units = [column for column in types if column in OF_ONE_UNIT]
+        is_computed = not units or name in WITHOUT_VALUES
+        if not self._is_copy:
+            self.shown[name] = self._numbers.of_table(name, types, is_computed=is_computed)
+        if name == ACCOUNTING:
+            return self._accounting([*types])
+        if name == WIDE:
+            return self._panel([*types], units)
+        if units and name not in KEYS and not is_computed:
+            condition = _open_rows([*types], units)
+            self._create(name, {}, condition)
+            return self._withheld(name, {None: f"not ({condition})"})
+        return self._rows(name, sums or _shown_rows(name, [*types], units))
+
+    def _rows(self, name: str, conditions: dict[str, str]) -> list[dict[str, Any]]:
+        """Copy all rows of a table; columns are shown in the rows that their conditions name."""
+        shown = self.shown.get(name, {})
+        expressions, hidden = {}, {}
+        for column in dict.fromkeys([*conditions, *shown]):
+            cell = shown[column].expression if column in shown else identifier(column)
+            condition = conditions.get(column, "true")
+            expressions[column] = f"case when {condition} then {cell} end"
+            withheld = shown[column].withheld if column in shown else "false"
+            if condition != "true" or withheld != "false":
+                hidden[column] = (
+                    f"{identifier(column)} is not null and (not ({condition}) or {withheld})"
+                )
+        self._create(name, expressions)
+        return self._withheld(name, hidden)
+
+    def _create(self, name: str, expressions: dict[str, str], condition: str = "true") -> None:
+        replaced = ", ".join(
+            f"{expression} as {identifier(column)}" for column, expression in expressions.items()
+        )
+        columns = f"* replace ({replaced})" if replaced else "*"
+        self._connection.execute(
+            f"create table new.{name} as select {columns} from built.{name} where {condition}"
+            " order by all"
+        )
+        if name in self.shown and name.startswith(COMPUTED):
+            published_numbers.require_short_numbers(self._connection, f"new.{name}")
+
+    def _panel(self, columns: list[str], units: list[str]) -> list[dict[str, Any]]:
+        """Copy the panel with its keys and the columns that have a value to show."""
+        counted = ", ".join(f"count({identifier(column)})" for column in columns)
+        (counts,) = self._connection.execute(f"select {counted} from built.{WIDE}").fetchall()
+        is_open = {
+            name for (name,) in self._connection.execute("from open_variables").fetchall()
+        } | {*KEYS[WIDE]}
+        kept = ", ".join(
+            identifier(column)
+            for column, count in zip(columns, counts, strict=True)
+            if column in KEYS[WIDE] or (count and column in is_open)
+        )
+        self._connection.execute(
+            f"create table new.{WIDE} as select {kept} from built.{WIDE} order by all"
+        )
+        lost = {
+            column: f"{identifier(column)} is not null"
+            for column in columns
+            if column not in is_open
+        }
+        return self._withheld(WIDE, lost)
+
+    def _accounting(self, columns: list[str]) -> list[dict[str, Any]]:
+        """Copy what became of the rows; those of a restricted register are summed over files."""
+        of_a_file = ("delivery_number", "file_path")
+        kept = ", ".join(column for column in columns if column not in (*of_a_file, "row_count"))
+        self._connection.execute(
+            f"create table new.{ACCOUNTING} as from built.{ACCOUNTING} where {NOT_OF_A_REGISTER}"
+            f" union all by name select {kept}, cast(sum(row_count) as bigint) as row_count from"
+            f" built.{ACCOUNTING} where not {NOT_OF_A_REGISTER} group by all order by all"
+        )
+        return self._withheld(ACCOUNTING, dict.fromkeys(of_a_file, f"not {NOT_OF_A_REGISTER}"))
+
+    def _withheld(self, name: str, lost: dict[str, str] | dict[None, str]) -> list[dict[str, Any]]:
+        """Count what a table loses, by column; None is whole rows."""
+        if not lost:
+            return []
+        counted = ", ".join(f"count(case when {rows} then 1 end)" for rows in lost.values())
+        (counts,) = self._connection.execute(f"select {counted} from built.{name}").fetchall()
+        providers = ", ".join(self._providers)
+        return [
+            dict(zip(WITHHELD_COMMENTS, (name, column, count, providers), strict=True))
+            for column, count in zip(lost, counts, strict=True)
+            if count
+        ]
+
+
+def _shown_rows(name: str, columns: list[str], units: list[str]) -> dict[str, str]:
+    """Return in which rows a column is shown, of the columns that may hold values of a unit."""
+    if name in OF_A_FILE:
+        return {column: NOT_OF_A_REGISTER for column in columns if column.endswith("_count")}
+    if name in WITHOUT_VALUES:
+        return {}
+    if units:
+        condition = _open_rows(columns, units)
+        return {column: condition for column in columns if column not in KEYS[name]}
+    # A failing row of a delivered file names it; another has values. A result's median is a value
+    # of one city.
+    is_safe = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
+    is_safe += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT]
+    reported = [
+        column
+        for column in (FAILING_ROWS, VALIDATION_RESULT)
+        if column in columns and FAILING_ROWS in columns
+    ]
+    return dict.fromkeys(reported, f"coalesce({' and '.join(is_safe)}, false)")
 
 
 def _open_rows(columns: list[str], units: list[str]) -> str:
@@ -433,24 +514,6 @@ def _open_rows(columns: list[str], units: list[str]) -> str:
             " from restricted_variables), []))"
         )
     return " and ".join(conditions)
-
-
-def _withheld(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    lost: dict[str, str] | dict[None, str],
-    providers: list[str],
-) -> list[dict[str, Any]]:
-    """Count what a table loses, by column; None is whole rows."""
-    if not lost:  # a copy of a copy has the columns that are shown, and no other
-        return []
-    counted = ", ".join(f"count(case when {condition} then 1 end)" for condition in lost.values())
-    (counts,) = connection.execute(f"select {counted} from built.{name}").fetchall()
-    return [
-        dict(zip(WITHHELD_COMMENTS, (name, column, count, ", ".join(providers)), strict=True))
-        for column, count in zip(lost, counts, strict=True)
-        if count
-    ]
 
 
 def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]]) -> None:

@@ -24,6 +24,7 @@ ROOMS = [
     "releases",
     "citation",
     "text",
+    "published_numbers",
     "terms",
     "sources",
     "tables",

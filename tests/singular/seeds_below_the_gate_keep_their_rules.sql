@@ -2,8 +2,8 @@
 {{ rules_of_seeds(
     [
         'ai_ipc_classes', 'curve_axes', 'curve_exclusions', 'finding_sentences', 'inference_checks', 'labels',
-        'paper_remarks', 'printed_lines', 'ranked_variables', 'remark_figures', 'spatial_classes', 'verdict_rules',
-        'verdicts',
+        'paper_remarks', 'printed_lines', 'published_numbers', 'ranked_variables', 'remark_figures', 'spatial_classes',
+        'verdict_rules', 'verdicts',
     ],
     others=['published_facts', 'regression_specifications', 'series']
 ) }}

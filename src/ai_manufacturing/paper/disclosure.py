@@ -1,4 +1,8 @@
-"""Which of the paper's sums over cities may be shown, by the rules of disclosure.py."""
+"""Which of the paper's sums over cities may be shown, by the rules of disclosure.py.
+
+What may never be shown, such as the largest city's share, is withheld in
+seeds/published_numbers.csv.
+"""
 
 import duckdb
 
@@ -8,9 +12,6 @@ CONCENTRATION = "marts.fct_spatial_concentration"
 TREND = "marts.fct_spatial_trend"
 CLASSES = "reports.rpt_spatial_classes"
 FACTS = "reports.rpt_published_facts"
-FIXED_RATIO = "reports.rpt_fixed_ratio_test"
-AGREEMENT = "reports.rpt_source_agreement"
-VINTAGE = "reports.rpt_scope_vintage"
 
 
 def shown(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
@@ -33,7 +34,6 @@ def shown(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     return {
         CONCENTRATION: {
             "national_count": of("national"),
-            "top_1_share": "false",
             "top_5_share": of("national and top_5"),
             "top_10_share": of("national and top_10"),
             "east_share": of("national and east"),
@@ -46,13 +46,6 @@ def shown(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
         FACTS: dict.fromkeys(
             ("estimated_value", "verdict"),
             "fact_id in (select fact_id from safe_facts where is_safe)",
-        ),
-        # a median is the share of one city, and its digits give both of its counts
-        FIXED_RATIO: {"median_city_share": "false"},
-        AGREEMENT: {"median_ratio": "false"},
-        # beside all cities, those that every year has: the difference may be one city
-        VINTAGE: dict.fromkeys(
-            ("common_city_firm_count", "common_city_ai_firm_count", "common_city_ai_share"), "false"
         ),
     }
 
