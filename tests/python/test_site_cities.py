@@ -154,6 +154,14 @@ def copied_page(public_release: Path, tmp_path_factory: pytest.TempPathFactory) 
     return pages_of(path, with_restricted=False)("cities")
 
 
+def first_of_quarter(rank: int, count: int) -> int:
+    """Return the first rank of a rank's quarter of the cities; the first four keep their rank."""
+    if rank <= 4:
+        return rank
+    quarter_of = [(place - 1) * 4 // count for place in range(1, count + 1)]
+    return 1 + quarter_of.index(quarter_of[rank - 1])
+
+
 def test_the_page_of_cities_has_their_ranks_on_the_public_site_and_no_value(
     copied_page: Page, public_page: Pages, public_build: Build
 ) -> None:
@@ -161,19 +169,25 @@ def test_the_page_of_cities_has_their_ranks_on_the_public_site_and_no_value(
     assert given["providers"] == {}
     standings = frame(given["standings"])
     hefei = standings[standings["city_id"] == "340100"].set_index("variable")
-    expected = public_build.rows(
-        "select variable, year, national_rank, city_count, peer_rank, growth_rank"
-        " from reports.rpt_city_standing where city_id = '340100' and year = 2020 order by all"
-    )
-    columns = ["year", "national_rank", "city_count", "peer_rank", "growth_rank"]
-    found = hefei[columns].astype(object).where(hefei[columns].notna(), None)
-    assert [*found.itertuples(name=None)] == expected
-    assert [name for name, *_ in expected] == given["ranked"] == given["series"]
+    counts = {"national_rank": "city_count", "peer_rank": "peer_count"}
+    counts |= {"growth_rank": "growth_city_count"}
+    expected = public_build.frame(
+        "select * from reports.rpt_city_standing where city_id = '340100' and year = 2020"
+        " order by variable"
+    ).set_index("variable")
+    assert [*expected.index] == given["ranked"] == given["banded"] == given["series"]
+    for rank, count in counts.items():
+        for variable, row in expected[expected[rank].notna()].iterrows():
+            shown = int(hefei.loc[variable, rank])
+            assert shown == first_of_quarter(int(row[rank]), int(row[count]))
     drawn = frame(given["values"]).set_index(["city_id", "year"])
-    of_firms = public_build.pairs(
-        "select year, national_rank from reports.rpt_city_standing"
-        " where city_id = '340100' and variable = 'firm_count'"
-    )
+    of_firms = {
+        year: first_of_quarter(rank, count)
+        for year, rank, count in public_build.rows(
+            "select year, national_rank, city_count from reports.rpt_city_standing"
+            " where city_id = '340100' and variable = 'firm_count'"
+        )
+    }
     assert drawn.loc["340100", "firm_count"].dropna().astype(int).to_dict() == of_firms
     # A rank in the last tie is no place on a line.
     tied = public_build.rows(

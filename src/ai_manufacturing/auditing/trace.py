@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import city_names
+from ai_manufacturing import city_names, published_numbers
 from ai_manufacturing.auditing.wording import some_of, spans_in_words
 from ai_manufacturing.system import duckdb_client
 
@@ -24,7 +24,12 @@ class NoSuchThingError(TraceError):
 
 
 def trace(
-    warehouse: Path, specification_id: str, city: str | None = None, year: int | None = None
+    warehouse: Path,
+    specification_id: str,
+    city: str | None = None,
+    year: int | None = None,
+    *,
+    copy: Path | None = None,
 ) -> list[str]:
     """Return the lines that trace a specification, or one of its cells.
 
@@ -38,6 +43,8 @@ def trace(
         Six-digit code, Chinese or English name of a city; with `year`.
     year : int, optional
         Year of the cell.
+    copy : Path, optional
+        The public copy of the warehouse, whose coefficients are shown in place of its own.
 
     Returns
     -------
@@ -58,9 +65,12 @@ def trace(
     with duckdb_client.reading(warehouse) as connection:
         reader = _Reader(connection)
         specification = reader.specification(specification_id)
-        if city is None or year is None:
-            return reader.specification_lines(specification)
-        return reader.cell_lines(specification, reader.city_id(city), year)
+        if city is not None and year is not None:
+            return reader.cell_lines(specification, reader.city_id(city), year)
+        if copy is None:
+            return reader.specification_lines(specification, reader)
+        with duckdb_client.reading(copy) as shown:
+            return reader.specification_lines(specification, _Reader(shown))
 
 
 class _Reader:
@@ -68,6 +78,8 @@ class _Reader:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        # A rounded number has no zeros at its end, which would pass for digits.
+        self._format = "g" if published_numbers.is_rounded(connection) else ".6f"
 
     def where(self, relation: str, order: str = "", **values: Any) -> list[Row]:
         """Return the rows of a relation whose columns have these values.
@@ -122,9 +134,31 @@ class _Reader:
                 f"marts.dim_city has no names: {str(error).splitlines()[0]}. Run `dbt build`."
             ) from error
 
-    def specification_lines(self, specification: Row) -> list[str]:
+    def coefficients(self, specification_id: str) -> tuple[list[Row], list[str]]:
+        """Return the coefficients of a specification, and a line on each."""
+        rows = self.where(
+            "reports.rpt_coefficients", "term_order", specification_id=specification_id
+        )
+        lines = []
+        for row in rows:
+            numbers = {
+                name: format(row[name], self._format)
+                for name in ("estimate", "std_error", "conf_low", "conf_high")
+                if row[name] is not None
+            }
+            if not numbers:
+                continue
+            error = "(no standard error)"
+            if "std_error" in numbers:
+                interval = f"[{numbers['conf_low']}, {numbers['conf_high']}]"
+                error = f"({numbers['std_error']})  95 % {interval}"
+            lines.append(f"  {row['term']:<28} {numbers['estimate']:>12}  {error}")
+        return rows, lines
+
+    def specification_lines(self, specification: Row, shown: "_Reader") -> list[str]:
+        """Return the lines on a specification, with the coefficients of the file that is shown."""
         name = specification["specification_id"]
-        coefficients = self.where("reports.rpt_coefficients", "term_order", specification_id=name)
+        coefficients, lines_of_terms = shown.coefficients(name)
         if not coefficients:
             raise TraceError(f"reports.rpt_coefficients has no row of {name}. Run `dbt build`.")
         head = coefficients[0]
@@ -152,12 +186,7 @@ class _Reader:
             lines.append("mechanical: the regressor is made from the outcome")
         if head["warnings"]:
             lines.append(f"warning: {head['warnings']}")
-        for row in coefficients:
-            error = "(no standard error)"
-            if row["std_error"] is not None:
-                interval = f"[{row['conf_low']:.6f}, {row['conf_high']:.6f}]"
-                error = f"({row['std_error']:.6f})  95 % {interval}"
-            lines.append(f"  {row['term']:<28} {row['estimate']:>12.6f}  {error}")
+        lines += lines_of_terms
         sample = f"observations {head['observation_count']}, cities {head['city_count']}"
         lines += [f"{sample}, {_diagnostics(head)}", "lost from the panel, in this order:"]
         for row in self.where("estimates.observation_losses", "step", specification_id=name):

@@ -12,6 +12,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "spatial": release.rows("select * from reports.rpt_spatial_classes order by row_number"),
         "facts": release.rows(
             "select * from reports.rpt_published_facts order by fact_id like 'cities%',"
-            " cast(printed_text as double)"
+            " cast(printed_text as double), fact_id desc"
         ),
     }

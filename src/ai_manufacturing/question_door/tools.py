@@ -135,7 +135,7 @@ class Door:
                 " specification alone, or start the server with --with-restricted."
             )
         try:
-            lines = tracing.trace(self._release, specification, city, year)
+            lines = tracing.trace(self._release, specification, city, year, copy=self._shown)
         except tracing.TraceError as error:
             return self._answer(error=str(error))
         with duckdb_client.reading(self._shown) as connection:

@@ -203,6 +203,7 @@ def environment_of(
             "from marts.dim_labels where substitution is not null and kind = 'series' order by name"
         ),
         "plain": text.plain,
+        "is_rounded": release.is_rounded,
         "manifest": release.manifest,
         "pages": [*pages],
         "has_catalogue": has_catalogue,

@@ -34,6 +34,7 @@ WORDS = (
     "growth_all",
     "growth_peers",
     "place",
+    "band",
     "last_tie",
     "no_rank",
     "rank",
@@ -91,6 +92,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     )
     peers = dict(zip(standings["city_id"], standings["peer_group"], strict=True))
     ranked = [*standings["variable"].unique()]
+    banded = [name for name in ranked if release.is_rounded and name not in series]
     drawn = list(dict.fromkeys([*ranked, *series]))
     period = release.period()
     years = [period["first_year"], period["last_year"]]
@@ -100,6 +102,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             {
                 "series": drawn,
                 "ranked": ranked,
+                "banded": banded,
                 "units": {name: row["unit"] for name, row in series.items()},
                 "providers": {name: row["provider"] for name, row in series.items()},
                 "labels": (
@@ -131,6 +134,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         ),
         "figure": _figure(years, text) if drawn else None,
         "has_values": bool(series),
+        "has_bands": bool(banded),
         "fewest": standings["fewest_of_a_share"].max(),
         "missing": [row["series"] for row in found if not row["is_delivered"]],
         "withheld": [

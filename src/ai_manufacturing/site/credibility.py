@@ -152,8 +152,12 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     own, printed, slopes = estimates["own"], estimates["printed"], estimates.loc[["permuted"]]
     low, high = min(slopes.min(), own), max(slopes.max(), own)
     margin = 0.08 * (high - low)
+    step = (high - low + 2 * margin) / 40
+    if release.is_rounded:  # the slopes are the middles of bins
+        step = float(np.diff(np.unique(slopes)).min(initial=np.inf))
+        margin = (np.ceil(margin / step) + 0.5) * step
+        low = slopes.min() - np.ceil((slopes.min() - low) / step) * step
     domain = [low - margin, high + margin]
-    step = (domain[1] - domain[0]) / 40
     counts, _ = np.histogram(slopes, np.arange(domain[0], domain[1] + step, step))
 
     def draw(language: str) -> alt.TopLevelMixin:

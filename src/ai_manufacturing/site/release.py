@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ai_manufacturing import terms
+from ai_manufacturing import published_numbers, terms
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import duckdb_client
@@ -54,6 +54,11 @@ class Release:
     def withheld(self) -> set[str]:
         """Return the tables that do not hold here what may not be passed on."""
         return {row["table_name"] for row in terms.withheld(self.connection)}
+
+    @cached_property
+    def is_rounded(self) -> bool:
+        """Return whether this is a public copy, whose numbers are rounded."""
+        return published_numbers.is_rounded(self.connection)
 
     def withheld_from(self, *tables: str) -> list[dict[str, Any]]:
         """Return the providers whose values some tables do not hold here.

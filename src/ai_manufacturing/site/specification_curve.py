@@ -75,7 +75,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 else coalesce(min(errors) filter (where p_value < 0.05), 'neither')
             end as significant_by
         from estimates.est_specification_curve
-        where status <> 'not_estimable'
+        where standardised_estimate is not null
         group by {choices} curve_id
         order by rank
         """
@@ -99,6 +99,16 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 and (first_year, last_year) <> (asked_first_year, asked_last_year)
             """
         ),
+        "has_sums": bool(
+            release.rows("from estimates.est_curve_sums where value is not null limit 1")
+        ),
+        "withheld_count": release.rows(
+            """
+            select count(distinct curve_id) as curve_count
+            from estimates.est_specification_curve
+            where status <> 'not_estimable' and standardised_estimate is null
+            """
+        )[0]["curve_count"],
         "count": len(found),
         "undominated": undominated,
         "axes": axes,
@@ -134,7 +144,7 @@ def _steering(release: Release, text: Catalogue) -> Any:
         """
     )
     sums = release.frame(
-        "select * from estimates.est_curve_sums where status <> 'not_estimable' order by all"
+        "select * from estimates.est_curve_sums where value is not null order by all"
     )
     return in_script(
         {

@@ -46,6 +46,8 @@ class Cell:
         What is printed where there is no number, in English and Chinese.
     is_missing : bool
         Whether the line asks for a number that does not exist; the words then say so.
+    most_decimals : int or None
+        Decimals that the value has, in a file that has only rounded values.
     """
 
     value: float | None
@@ -55,11 +57,14 @@ class Cell:
     after: str
     words: Words
     is_missing: bool = False
+    most_decimals: int | None = None
 
     def text(self, language: str, decimals: int) -> str:
         """Return the cell as printed."""
         if self.value is None:
             return self.words[LANGUAGES.index(language)]
+        if self.most_decimals is not None:
+            decimals = min(decimals, self.most_decimals)
         number = self.bound(decimals) or f"{self.value:.{decimals if self.is_rounded else 0}f}"
         return f"{self.before}{number}{self.after}"
 

@@ -1,10 +1,12 @@
 """The paper's tables out of a release or a built warehouse."""
 
+import re
 from itertools import groupby
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from ai_manufacturing import published_numbers
 from ai_manufacturing.releases.origin import SYNTHETIC, origin_of
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
@@ -43,6 +45,7 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
         Words of the tables, with the labels of the same file.
     """
     said = _said(connection, text)
+    is_copy = published_numbers.is_rounded(connection)
     cells = duckdb_client.rows(
         connection,
         """
@@ -71,7 +74,7 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
                 if row["line_kind"] not in PROSE
             },
             columns=[
-                _column([*of_column], text)
+                _column([*of_column], text, is_copy)
                 for _, of_column in groupby(
                     rows, key=lambda row: (row["column_number"], row["specification_id"])
                 )
@@ -91,7 +94,7 @@ def _said(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
     return {"table_mark": mark, **{key: text.words(key) for key in keys}}
 
 
-def _column(rows: list[Row], text: Catalogue) -> Column:
+def _column(rows: list[Row], text: Catalogue, is_copy: bool) -> Column:
     """Return one reading, from its rows."""
     first = rows[0]
     by_kind = {row["line_kind"]: row for row in rows}
@@ -121,7 +124,7 @@ def _column(rows: list[Row], text: Catalogue) -> Column:
         heading=(first["heading_en"], first["heading_zh"]),
         reading=text.names(first["reading"]),
         cells={
-            row["line_number"]: _cell(row, has_substitutes, text)
+            row["line_number"]: _cell(row, has_substitutes, text, is_copy)
             for row in rows
             if row["line_kind"] not in PROSE
         },
@@ -134,7 +137,7 @@ def _missing(row: Row) -> str:
     return f"{row['opening']}{MISSING}{row['closing']}"
 
 
-def _cell(row: Row, has_substitutes: bool, text: Catalogue) -> Cell:
+def _cell(row: Row, has_substitutes: bool, text: Catalogue, is_copy: bool) -> Cell:
     is_estimate = row["line_kind"] == "estimate"
     if row["value"] is None and row["reason"] is not None:
         words = text.names("not_estimable") if is_estimate else (_missing(row),) * 2
@@ -144,7 +147,16 @@ def _cell(row: Row, has_substitutes: bool, text: Catalogue) -> Cell:
         words = (row["cell"], row["cell_zh"]) if row["cell_zh"] else text.names(row["cell"])
     mark = f" {MARK}" if is_estimate and has_substitutes else ""
     after = row["closing"] + mark
-    return Cell(row["value"], row["is_rounded"], row["is_p_value"], row["opening"], after, words)
+    decimals = re.search(r"\.(\d+)", row["cell"] or "")
+    return Cell(
+        value=row["value"],
+        is_rounded=row["is_rounded"],
+        is_p_value=row["is_p_value"],
+        before=row["opening"],
+        after=after,
+        words=words,
+        most_decimals=len(decimals[1]) if decimals and is_copy else None,
+    )
 
 
 def _sentences(en: str | None, zh: str | None, text: Catalogue) -> Words:

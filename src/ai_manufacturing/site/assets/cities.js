@@ -1,6 +1,6 @@
 "use strict";
 
-const { series, ranked, cities, words, provinces, peerGroups, labels, units, providers, files, values, standings } = json(document.getElementById("city-values"));
+const { series, ranked, banded, cities, words, provinces, peerGroups, labels, units, providers, files, values, standings } = json(document.getElementById("city-values"));
 const rows = rowsOf(values);
 const standing = rowsOf(standings);
 const years = [...new Set(rows.map((row) => row.year))];
@@ -77,12 +77,15 @@ function stand() {
   document.getElementById("city-peers").replaceChildren(
     ...peers.flatMap((id) => [element("a", nameOf(id), { href: `?city=${id}`, onclick: (event) => (event.preventDefault(), show(id)) }), " "]),
   );
-  const place = (rank, count, isTie) => (rank ? phrase(isTie ? "last_tie" : "place", { rank, count, tied: count - rank + 1 }) : phrase("no_rank"));
+  const place = (rank, count, isTie, last = rank) => (rank ? phrase(isTie ? "last_tie" : last > rank ? "band" : "place", { rank, last, count, tied: count - rank + 1 }) : phrase("no_rank"));
+  // The last rank of a quarter, of which the copy has the first; the first four ranks are exact.
+  const lastOf = (variable, rank, count) => (banded.includes(variable) && rank > 4 ? Math.ceil((Math.floor(((rank - 1) * 4) / count) + 1) * count / 4) : rank);
   const lines = ranked.map((variable) => {
     const line = standing.find((row) => row.city_id === chosen && row.variable === variable) ?? {};
     return [
-      inLanguage(labels[variable]), String(line.year ?? ""), place(line.national_rank, line.city_count, line.is_last_tie), String(line.decile ?? ""),
-      place(line.peer_rank, line.peer_count, line.is_last_tie), String(line.first_year ?? ""), place(line.growth_rank, line.growth_city_count), place(line.peer_growth_rank, line.peer_growth_count),
+      inLanguage(labels[variable]), String(line.year ?? ""), place(line.national_rank, line.city_count, line.is_last_tie, lastOf(variable, line.national_rank, line.city_count)), String(line.decile ?? ""),
+      place(line.peer_rank, line.peer_count, line.is_last_tie, lastOf(variable, line.peer_rank, line.peer_count)), String(line.first_year ?? ""), place(line.growth_rank, line.growth_city_count, false, lastOf(variable, line.growth_rank, line.growth_city_count)),
+      place(line.peer_growth_rank, line.peer_growth_count, false, lastOf(variable, line.peer_growth_rank, line.peer_growth_count)),
     ];
   });
   document.getElementById("standing").replaceChildren(...(chosen ? [table(["series", "year", "among_all", "decile", "among_peers", "since", "growth_all", "growth_peers"], lines)] : []));

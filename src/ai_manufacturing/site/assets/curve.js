@@ -7,7 +7,8 @@ const phrase = (key, given = {}) => words[key][language() === "en" ? 0 : 1].repl
 const keyOf = (row) => axes.map((axis) => row[axis]).join("|");
 const points = new Map(curve.rows.map((row) => [keyOf(row), row]));
 const isYear = (name) => /^\d+$/.test(name);
-const digits = (value) => (value === null ? "–" : value.toFixed(3));
+// A rounded copy has no further digits: a zero at the end would say that it has.
+const digits = (value) => (value === null ? "–" : String(Number(value.toFixed(3))));
 
 // A choice that leaves no select has one value.
 const choice = () => ({ ...curve.rows[0], ...Object.fromEntries([...form.elements].map((one) => [one.name, one.value])) });
