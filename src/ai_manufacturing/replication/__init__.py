@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers
-from ai_manufacturing.replication import contents, rerun, rights, ro_crate, rules
+from ai_manufacturing.replication import contents, rerun, rights, ro_crate, rules, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import integrity
 
@@ -114,7 +114,8 @@ def write(
         contents.strip(package)
         if log is not None:
             (folder / "logs").mkdir(exist_ok=True)
-            (folder / LOG).write_text(log, encoding="utf-8")
+            text = log if with_restricted else withheld.without_rows(log)
+            (folder / LOG).write_text(text, encoding="utf-8")
             facts = contents.machine() | {"run time": run_time}
             (folder / MACHINE).write_text(
                 "".join(f"{name}: {fact}\n" for name, fact in facts.items()), encoding="utf-8"

@@ -170,21 +170,26 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
             group by series
             order by series
         """).write_csv(str(folder / OBSERVATIONS))
-        shown = exhibits(connection)
-        for name, query in _queries(shown).items():
-            connection.sql(query).write_csv(str(folder / "output" / f"{name}.csv"))
         (folder / terms.DATA_LICENCE).write_text(terms.data_licence(connection), encoding="utf-8")
         allowed = _allowed_keys(connection, manifest)
     _write_code(manifest, folder / CODE)
-    shutil.copyfile(release, folder / RELEASE)
+    # the package's tables and figures show no more than its release
+    if with_restricted:
+        shutil.copyfile(release, folder / RELEASE)
+    else:
+        terms.public_copy(release, folder / RELEASE)
     for file in raw_files:
         _copy(extracts.parent / file["path"], folder / RAW / file["path"])
     _write_log(manifest, folder / LANDING)
     rows.write(folder / RAW_FILES, raw_files, RAW_COLUMNS)
+    with reading(folder / RELEASE, reaches=[folder]) as connection:
+        shown = exhibits(connection)
+        for name, query in _queries(shown).items():
+            connection.sql(query).write_csv(str(folder / "output" / f"{name}.csv"))
     for _, figure in study.declared("FIGURES", {}).values():
-        study.module(figure).write(release, folder / f"output/{figure}.svg")
+        study.module(figure).write(folder / RELEASE, folder / f"output/{figure}.svg")
     for name, file_format in {"data": "csv", "output": "latex"}.items():
-        exports.export(release, folder / name, file_format)
+        exports.export(folder / RELEASE, folder / name, file_format)
     for left in folder.glob("*/.export*"):
         left.unlink()
     package = Package(
@@ -204,12 +209,13 @@ def strip(package: Package) -> None:
         if not file["is_included"]:
             (folder / RAW / file["path"]).unlink()
     if not package.with_restricted:
-        (folder / RELEASE).unlink()
-        held_back = terms.public_copy(package.release, folder / RELEASE)
+        with reading(folder / RELEASE) as connection:
+            held_back = terms.withheld(connection)
         # the schema release is not compared: a build has none
         lacking = {row["table_name"] for row in held_back}
-        if names := sorted(name for name in lacking if not name.startswith("release.")):
-            (folder / PANEL).unlink()
+        # values of cities are summarised; what is computed from them is compared as it is shown
+        if names := sorted(name for name in lacking if name.startswith("marts.")):
+            (folder / PANEL).unlink(missing_ok=True)
             withheld.write(folder / WITHHELD, package.release, names)
         # rows of replaced files; their log holds no values
         for replaced in (folder / LANDING).glob("*"):
@@ -488,6 +494,7 @@ def _write_run(package: Package, extracts: str) -> None:
         "run.sh",
         folder=shlex.quote(extracts),
         permutations=package.permutations,
+        is_public=not package.with_restricted,
         queries=_queries(package.exhibits),
         figures=[figure for _, figure in study.declared("FIGURES", {}).values()],
     )

@@ -22,11 +22,25 @@ export WAREHOUSE_PATH="$here/rerun/warehouse.duckdb" CURVE_PERMUTATIONS={{ permu
 if [ -d data/landing ]; then cp -R data/landing/. rerun/landing/; fi
 cd code
 dbt --no-use-colors build
+shown=$WAREHOUSE_PATH
+{% if is_public %}
+# The package shows rounded numbers, and no value that may not be passed on.
+shown=$here/rerun/public.duckdb
+python - "$WAREHOUSE_PATH" "$shown" "$LANDING_DIR" <<'PROGRAM'
+import sys
+from pathlib import Path
+
+from ai_manufacturing import terms
+
+warehouse, shown, landing = map(Path, sys.argv[1:])
+terms.public_copy(warehouse, shown, [landing])
+PROGRAM
+{% endif %}
 for format in latex csv; do
     case $format in latex) out=output ;; *) out=data ;; esac
-    ai-manufacturing export --format "$format" --database "$WAREHOUSE_PATH" --out "$here/rerun/$out"
+    ai-manufacturing export --format "$format" --database "$shown" --out "$here/rerun/$out"
 done
-python - "$WAREHOUSE_PATH" "$here/rerun/output" <<'PROGRAM'
+python - "$shown" "$here/rerun/output" <<'PROGRAM'
 import sys
 from pathlib import Path
 
