@@ -22,10 +22,10 @@ from tests.python.release_store import read, release
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 PAGES = PROJECT / "docs/how_to"
-# The line above a block: a new file or a row of a seed, or the line of a file beside which the
+# The line above a block: a new file or rows of a seed, or the line of a file beside which the
 # block goes.
 PLACE = (
-    r"^(?:A row of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of)"
+    r"^(?:A row of |Rows of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of)"
     r" `(?P<line>[^\n]+)`)?:\n\n"
 )
 BLOCK = re.compile(PLACE + r"```\w+\n(?P<text>.*?)^```$", flags=re.DOTALL | re.MULTILINE)

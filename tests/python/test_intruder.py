@@ -1,0 +1,298 @@
+"""Whoever holds a public copy, the code and all other series solves for no restricted value."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from ai_manufacturing import published_numbers, terms
+from ai_manufacturing.auditing import anchors
+from ai_manufacturing.robustness.specification_curve import Panel
+from tests.python import intruder
+from tests.python.conftest import Build
+from tests.python.intruder import KNOWN, NORMAL, Sensitivities, World
+
+FIRST_GUESS = np.log(0.001)  # of every city's AI share
+MISFIT = 5  # of a solution that the published digits allow, in errors of rounding
+
+
+class Solved(NamedTuple):
+    """What an attack found: how many weights it knows, and how exactly the best one."""
+
+    known: int
+    cities: int
+    best: str
+    bound: float
+
+
+def attack(world: World, copy: Path) -> Solved:
+    """Solve for the weights in each way, and return the way that knows most of them.
+
+    A weight is known if the solution fits the published digits, its 95 % interval is within 10 %,
+    and the truth is within 10 %.
+    """
+    panel = Panel(world.headline, world.inputs)
+    truth = np.log(world.weights.reindex(panel.cities).to_numpy(dtype=float))
+    cities = int(np.isfinite(truth).sum())
+    found = [Solved(0, cities, "none", np.inf)]
+    for slopes_of in (intruder.slopes_of_draws, intruder.slopes_of_curve):
+        regressions = slopes_of(world, copy)
+        logs, errors, misfit = intruder.solve(regressions, len(panel.cities), FIRST_GUESS)
+        if misfit > MISFIT:
+            continue
+        is_known = (NORMAL * errors < KNOWN) & (np.abs(logs - truth) < KNOWN)
+        best = int(np.nanargmin(errors))
+        bound = float(np.expm1(NORMAL * errors[best]))
+        found.append(Solved(int(is_known.sum()), cities, panel.cities[best], bound))
+        if found[-1].known > cities / 2:
+            break
+    return max(found)
+
+
+def restrict(release: Path, target: Path) -> Path:
+    """Copy a release of which no value of a city may be passed on."""
+    shutil.copyfile(release, target)
+    with duckdb.connect(str(target)) as connection:
+        connection.execute(
+            "update marts.fct_deliveries set provenance_class = 'commercial_vendor',"
+            " licence = 'For subscribers', publisher = 'A Vendor'"
+        )
+    return target
+
+
+class Given(NamedTuple):
+    """A release, what may be passed on of it, and what an intruder has beside it."""
+
+    release: Path
+    copy: Path
+    world: World
+
+
+@pytest.fixture(scope="module")
+def sample(
+    sample_build: Build, sample_release: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Given:
+    folder = tmp_path_factory.mktemp("intruder")
+    release = restrict(sample_release, folder / "release.duckdb")
+    terms.public_copy(release, folder / "copy.duckdb")
+    return Given(release, folder / "copy.duckdb", intruder.world(sample_build.warehouse))
+
+
+@pytest.fixture(scope="module")
+def public(
+    public_build: Build, public_release: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Given:
+    copy = tmp_path_factory.mktemp("intruder") / "copy.duckdb"
+    terms.public_copy(public_release, copy)
+    return Given(public_release, copy, intruder.world(public_build.warehouse))
+
+
+def test_the_release_gives_nearly_every_weight_and_its_public_copy_none(sample: Given) -> None:
+    whole, copied = (attack(sample.world, path) for path in (sample.release, sample.copy))
+    print(f"release: {whole}; public copy: {copied}")
+    assert whole.known > 0.9 * whole.cities
+    assert copied.known == 0
+    assert copied.bound > 0.1
+
+
+def test_no_attack_on_the_curve_can_know_a_weight_to_ten_per_cent(sample: Given) -> None:
+    """The bound of Cramér and Rao over every eighth point: about as many numbers as weights."""
+    numbers = Sensitivities(Panel(sample.world.headline, sample.world.inputs).cities)
+    intruder.add_curve(numbers, sample.world, sample.copy, every=8)
+    assert len(numbers) > 200
+    assert numbers.bounds().min().min() > 0.1
+
+
+@pytest.mark.soak
+def test_the_public_set_gives_nearly_every_weight_and_its_public_copy_none(public: Given) -> None:
+    whole, copied = (attack(public.world, path) for path in (public.release, public.copy))
+    print(f"release: {whole}; public copy: {copied}")
+    assert whole.known > 0.75 * whole.cities
+    assert copied.known == 0
+    assert copied.bound > 0.1
+
+
+@pytest.mark.soak
+def test_no_attack_at_all_can_know_a_weight_to_ten_per_cent(public: Given) -> None:
+    """The bound of Cramér and Rao, over the curve, the jackknife and all regressions.
+
+    The insider knows the weights of all other cities of the province.
+    """
+    numbers = Sensitivities(Panel(public.world.headline, public.world.inputs).cities)
+    for add in (intruder.add_curve, intruder.add_jackknife, intruder.add_tables):
+        add(numbers, public.world, public.copy)
+    bounds = numbers.bounds()
+    best = {name: f"{bounds[name].idxmin()} ±{bounds[name].min():.1%}" for name in bounds}
+    print(f"{len(numbers)} numbers; best-known weight: {best}")
+    assert len(numbers) > 2_000
+    assert bounds.min().min() > 0.1
+
+
+def memberships(given: Given, *, shown: dict[str, bool] | None = None) -> Iterator[pd.Series]:
+    """Yield which cities each sum of a public copy has, of AI firms in the last year."""
+    with duckdb.connect(str(given.release), read_only=True) as connection:
+        cities = connection.execute(
+            """
+            select city_id, region, class, is_single_digit, measure_count
+            from marts.fct_spatial_distribution
+            where
+                measure = 'ai_firms'
+                and year = (select max(year) from reports.rpt_spatial_classes)
+            order by measure_count desc, city_id
+            """
+        ).df()
+        facts = connection.execute(
+            "select fact_id, city_ids from seeds.published_facts where city_ids is not null"
+        ).fetchall()
+    cities = cities.set_index("city_id")
+    place = np.arange(len(cities))
+    sums = {
+        ("marts.fct_spatial_concentration", "national_count", "true"): place >= 0,
+        ("marts.fct_spatial_concentration", "top_1_share", "true"): place < 1,
+        ("marts.fct_spatial_concentration", "top_5_share", "true"): place < 5,
+        ("marts.fct_spatial_concentration", "top_10_share", "true"): place < 10,
+        ("marts.fct_spatial_concentration", "east_share", "true"): cities["region"] == "east",
+    }
+    for name in cities["class"].unique():
+        row = ("reports.rpt_spatial_classes", "ai_firm_count", f"class = '{name}'")
+        sums[row] = cities["class"] == name
+    single = ("reports.rpt_spatial_classes", "ai_firm_count", "class = 'single_digit'")
+    sums[single] = cities["is_single_digit"]
+    for fact, listed in facts:
+        row = ("reports.rpt_published_facts", "estimated_value", f"fact_id = '{fact}'")
+        sums[row] = cities.index.isin(listed.split())
+    with duckdb.connect(str(given.copy), read_only=True) as connection:
+        for (table, column, row), members in sums.items():
+            query = f"select count({column}) from {table} where {row}"
+            ((count,),) = connection.execute(query).fetchall()
+            if count or (shown or {}).get(column, False):
+                yield pd.Series(np.asarray(members, dtype=float), cities.index)
+
+
+@pytest.mark.parametrize("given", ["sample", "public"])
+def test_no_combination_of_published_sums_is_one_or_two_cities(
+    given: str, request: pytest.FixtureRequest
+) -> None:
+    found: Given = request.getfixturevalue(given)
+    sums = pd.DataFrame([*memberships(found)])
+    assert len(sums) >= 4
+    assert intruder.isolated(sums) == []
+    # the largest city's share, which was published once, is found
+    with_largest = pd.DataFrame([*memberships(found, shown={"top_1_share": True})])
+    assert intruder.isolated(with_largest) != []
+
+
+def test_a_column_that_nobody_declared_and_a_text_with_digits_stop_a_copy(
+    sample: Given, tmp_path: Path
+) -> None:
+    release = tmp_path / "release.duckdb"
+    for change, named in (
+        (
+            "alter table estimates.est_inference add column skew double",
+            "est_inference, column skew",
+        ),
+        (
+            "update estimates.est_coefficients set reason = 'slope 0.1264783' where term_order = 2",
+            "est_coefficients, column reason: .* 0.1264783",
+        ),
+    ):
+        shutil.copyfile(sample.release, release)
+        with duckdb.connect(str(release)) as connection:
+            connection.execute(change)
+        with pytest.raises(published_numbers.UndeclaredNumberError, match=named):
+            terms.public_copy(release, tmp_path / "copy.duckdb")
+        (tmp_path / "copy.duckdb").unlink(missing_ok=True)
+
+
+def test_a_copy_says_how_exactly_it_shows_each_number(sample: Given) -> None:
+    with duckdb.connect(str(sample.copy), read_only=True) as connection:
+        precision = dict(
+            connection.execute(
+                "select concat(table_name, '.', column_name), precision from"
+                " release.published_numbers"
+            ).fetchall()
+        )
+        ((estimate, std_error, by_province),) = connection.execute(
+            "select estimate, std_error, std_error_province from estimates.est_coefficients where"
+            " specification_id = 'table_1_col_1' and term_order = 1"
+        ).fetchall()
+        draws = connection.execute(
+            "select permutation, estimate, statistic from estimates.est_permuted_weights"
+        ).df()
+        influence = connection.execute(
+            "select estimate_without from estimates.est_influence where city_count < 3"
+        ).fetchall()
+    with duckdb.connect(str(sample.release), read_only=True) as connection:
+        ((own, own_error, own_province),) = connection.execute(
+            "select estimate, std_error, std_error_province from estimates.est_coefficients where"
+            " specification_id = 'table_1_col_1' and term_order = 1"
+        ).fetchall()
+    assert precision["estimates.est_coefficients.estimate"].startswith("the decimals of 2")
+    assert precision["estimates.est_curve_sums.value"] == "withheld"
+    # the printed number has three decimals, and so has the copy
+    expected = [round(value, 3) for value in (own, own_error, own_province)]
+    assert [estimate, std_error, by_province] == expected
+    assert draws["statistic"].isna().all()
+    assert 10 < draws["estimate"].nunique() < 60, "the bars of a histogram"
+    assert {value for (value,) in influence} == {None}
+
+
+def test_the_order_of_the_rows_of_a_copy_tells_nothing(sample: Given) -> None:
+    with duckdb.connect(str(sample.copy), read_only=True) as connection:
+        for table in ("reports.rpt_city_standing", "estimates.est_permuted_weights"):
+            as_stored, ordered = (
+                connection.execute(f"from {table} {order}").fetchall()
+                for order in ("", "order by all")
+            )
+            assert as_stored == ordered
+
+
+def test_tables_of_a_published_release_are_declared() -> None:
+    """What a refresh adds to the tables of a warehouse."""
+    numbers = published_numbers.read()
+    for name, (_, columns) in anchors.TABLES.items():
+        types = {column: type_.upper() for column, (type_, _) in columns.items()}
+        shown = numbers.of_table(f"release.{name}", types, is_computed=True)
+        assert {column for column, type_ in types.items() if type_ == "DOUBLE"} == {*shown}
+
+
+RULES = [
+    ("decimals", "3", "", 0.12651, 0.127),
+    ("decimals", "3", "", 0.0002649, 0.00026),  # three decimals would show it as zero
+    ("digits", "2", "", 1234.5, 1200.0),
+    ("digits", "2", "", -0.012345, -0.012),
+    ("error", "2", "0.0419", 0.157606, 0.158),
+    ("error", "2", "0.452", 0.81249, 0.81),
+    ("error", "2", "0.0002", 0.157606, 0.158),  # never more than a table prints
+    ("error", "2", "null", 0.157606, 0.16),
+    ("p", "1", "", 0.0496, 0.049),  # it stays below the level
+    ("p", "1", "", 0.0504, 0.05),
+    ("p", "3", "", 0.0496, 0.0499),  # and is printed as .050
+    ("p", "1", "", 0.368, 0.4),
+    ("p", "1", "", 1e-9, 0.0004),
+    ("bands", "4", "367", 4, 4),
+    ("bands", "4", "367", 5, 1),
+    ("bands", "4", "367", 93, 93),
+    ("bands", "4", "367", 184, 93),
+    ("withheld", "", "", 0.5, None),
+    ("decimals", "3", "", float("inf"), float("inf")),
+]
+
+
+@pytest.mark.parametrize(("rule", "places", "beside", "value", "shown"), RULES)
+def test_a_number_is_shown_by_its_rule(
+    rule: str, places: str, beside: str, value: float, shown: float | None
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(published_numbers.MACROS)
+        expression = published_numbers.RULES[rule].shown("x", places, beside)
+        kind = "bigint" if rule == "bands" else "double"
+        ((found,),) = connection.execute(
+            f"select {expression} from (select cast(? as {kind}) as x)", [value]
+        ).fetchall()
+    assert found == (shown if shown is None else pytest.approx(shown, abs=1e-12))
