@@ -140,10 +140,11 @@ RULES = {
     ),
     "bands": Rule(
         lambda column, places, beside: (
-            f"case when {column} <= {places} then {column} else 1 + cast(ceil(floor("
-            f"({column} - 1.0) * {places} / {beside}) * {beside} / {places}) as bigint) end"
+            f"case when {column} <= {places} then {column} when {column} > {places} then 1 +"
+            f" greatest({places}, cast(ceil(floor(({column} - 1.0) * {places} / {beside})"
+            f" * {beside} / {places}) as bigint)) end"
         ),
-        "the first rank of one of {places} bands of {beside}; the first {places} ranks are exact",
+        "the first {places} ranks, then the first rank of one of {places} bands of {beside}",
     ),
     "bins": Rule(
         lambda column, places, beside: "round(round({0} / {1}) * {1}, 12)".format(

@@ -276,9 +276,10 @@ RULES = [
     ("p", "1", "", 0.368, 0.4),
     ("p", "1", "", 1e-9, 0.0004),
     ("bands", "4", "367", 4, 4),
-    ("bands", "4", "367", 5, 1),
+    ("bands", "4", "367", 92, 5),
     ("bands", "4", "367", 93, 93),
     ("bands", "4", "367", 184, 93),
+    ("bands", "4", "367", None, None),  # a city without a rank gets none
     ("withheld", "", "", 0.5, None),
     ("decimals", "3", "", float("inf"), float("inf")),
 ]
@@ -286,7 +287,7 @@ RULES = [
 
 @pytest.mark.parametrize(("rule", "places", "beside", "value", "shown"), RULES)
 def test_a_number_is_shown_by_its_rule(
-    rule: str, places: str, beside: str, value: float, shown: float | None
+    rule: str, places: str, beside: str, value: float | None, shown: float | None
 ) -> None:
     with duckdb.connect() as connection:
         connection.execute(published_numbers.MACROS)

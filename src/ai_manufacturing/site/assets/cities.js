@@ -88,7 +88,11 @@ function stand() {
       place(line.peer_growth_rank, line.peer_growth_count, false, lastOf(variable, line.peer_growth_rank, line.peer_growth_count)),
     ];
   });
-  document.getElementById("standing").replaceChildren(...(chosen ? [table(["series", "year", "among_all", "decile", "among_peers", "since", "growth_all", "growth_peers"], lines)] : []));
+  // A copy that has quarters has no tenths.
+  const heads = ["series", "year", "among_all", "decile", "among_peers", "since", "growth_all", "growth_peers"];
+  const kept = heads.map((head, i) => head !== "decile" || lines.some((line) => line[i]));
+  const some = (list) => list.filter((_, i) => kept[i]);
+  document.getElementById("standing").replaceChildren(...(chosen ? [table(some(heads), lines.map(some))] : []));
 }
 
 function say() {
