@@ -13,7 +13,7 @@ from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import identifier
 
 FAILING_ROWS = re.compile(r"(gate (?:critical|warning): [^\[\n]*)\[\{[^\n]*")
-FEWEST = 100  # values of a column whose mean is told: of few, it would give one
+FEWEST = 30  # values of a column whose mean is told: of few, it would give one
 DIGITS = 3  # of a mean and a standard deviation
 SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
