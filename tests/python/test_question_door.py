@@ -324,6 +324,31 @@ def test_a_public_copy_withholds_cells_and_says_whose(sample_release: Path, tmp_
 # ---------------------------------------------------------------- limits
 
 
+def test_every_table_of_the_schema_release_can_be_asked(
+    opened: duckdb.DuckDBPyConnection,
+) -> None:
+    """The schema's name is a reserved word, which a plan quotes."""
+    listed = "select table_name from duckdb_tables() where schema_name = 'release' order by all"
+    names = [name for (name,) in opened.execute(listed).fetchall()]
+    assert {"manifest", "history", "questions", "changes"} <= {*names}
+    for name in names:
+        found = answer.of_query(opened, f"select * from release.{name}")
+        assert "cannot_tell" not in found
+        assert found["rests_on"][0] == [f"release.{name}.{found['columns'][0]}"]
+
+
+def test_a_process_that_fails_is_reported_with_its_error(
+    sample_release: Path, tmp_path: Path
+) -> None:
+    door = Door(sample_release, tmp_path / "shown.duckdb")
+    (tmp_path / "shown.duckdb").write_bytes(b"no database")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(door, "_answer", lambda **facts: json.dumps(facts))
+        error = json.loads(door.query("select 1"))["error"]
+    assert "limits of memory or time" not in error
+    assert error.endswith("Report it.")
+
+
 def test_rows_columns_and_characters_are_limited(opened: duckdb.DuckDBPyConnection) -> None:
     found = answer.of_query(opened, "select x from range(1000000) as t(x)")
     assert (found["rows"][0], found["rows"][-1], found["is_cut"]) == ((0,), (199,), True)

@@ -123,7 +123,8 @@ def _read(operator: dict[str, Any]) -> set[str]:
     if name == "SEQ_SCAN" and "Filters" not in facts:
         listed = facts["Projections"]
         columns = [listed] if isinstance(listed, str) else listed
-        table = facts["Table"].removeprefix(f"{duckdb_client.READ}.")
+        # a plan quotes a reserved word, such as the name of the schema release
+        table = facts["Table"].replace('"', "").removeprefix(f"{duckdb_client.READ}.")
         return {f"{table}.{column}" for column in columns if column}
     if name in LEAVES:
         return set()

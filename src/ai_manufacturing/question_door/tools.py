@@ -15,7 +15,18 @@ from ai_manufacturing.question_door import answer, lineage
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import duckdb_client
 
+OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Out of Memory")
 FOUND = 25  # columns and series of a search
+
+
+def _reason(ended: subprocess.CompletedProcess[bytes]) -> str:
+    """Return why the process of a query ended without an answer."""
+    printed = ended.stderr.decode(errors="replace").strip().splitlines()
+    last = printed[-1] if printed else f"it ended with code {ended.returncode}"
+    # a signal ends a process at a limit of time or memory; at that of memory Python may be in time
+    if ended.returncode < 0 or any(word in last for word in OUT_OF_MEMORY):
+        return "Ended by its limits of memory or time. Ask for less."
+    return f"The query could not be answered, for a reason of this program: {last}. Report it."
 
 
 class Door:
@@ -106,7 +117,7 @@ class Door:
             except subprocess.TimeoutExpired:
                 return self._answer(error=f"Stopped after {seconds:g} s. Ask for less.")
         if ended.returncode:
-            return self._answer(error="Ended by its limits of memory or time. Ask for less.")
+            return self._answer(error=_reason(ended))
         # NaN and infinity are no JSON
         return self._answer(**json.loads(ended.stdout, parse_constant=lambda _: None))
 
