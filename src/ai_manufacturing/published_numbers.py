@@ -19,10 +19,10 @@ from ai_manufacturing.system.sql_text import create_table, identifier, insert
 
 SEED = "seeds/published_numbers.csv"
 EVERY_TABLE = "*"
-MOST_DECIMALS = 3  # of an estimate: what a table of the paper prints
+MOST_DECIMALS = 3  # of an estimate, as the tables of the paper print it
 WITHOUT_ERROR = 2  # decimals of an estimate that has no error
 SMALLEST_P = 0.0004  # stands for every smaller p-value, and is printed as <0.001
-MOST_DIGITS = 4  # behind the point of a number within a text, from the first that is not zero on
+MOST_DIGITS = 4  # significant digits after the decimal point of a number within a text
 NOT_NUMBERS = ("BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 CELLS = "reports.rpt_table_cells"
 TABLE = "published_numbers"
@@ -105,9 +105,9 @@ class Rule(NamedTuple):
     Attributes
     ----------
     shown : function
-        From a column, its declared places and what it is measured by, to SQL.
+        Takes a column, its places and the SQL in `beside`, and returns the SQL of the shown number.
     words : str
-        The same for a reader, with {places} and {beside}.
+        Describes the rule to a reader; {places} and {beside} are replaced.
     """
 
     shown: Callable[[str, str, str], str]
@@ -118,7 +118,7 @@ RULES = {
     "exact": Rule(lambda column, places, beside: column, "exact"),
     "decimals": Rule(
         lambda column, places, beside: f"to_decimals({column}, {places})",
-        "{places} decimals, or 2 digits of what these would show as zero",
+        "{places} decimals, or 2 digits of a number that these would show as zero",
     ),
     "digits": Rule(
         lambda column, places, beside: f"rounded({column}, places_of({column}, {places}))",
@@ -147,9 +147,14 @@ RULES = {
         "the first {places} ranks, then the first rank of one of {places} bands of {beside}",
     ),
     "bins": Rule(
-        lambda column, places, beside: "round(round({0} / {1}) * {1}, 12)".format(
-            column,
-            f"bin_width(min({column}) over ({beside}), max({column}) over ({beside}), {places})",
+        # equal numbers have no range to divide, and are shown with the decimals of an estimate
+        lambda column, places, beside: (
+            "coalesce(round(round({0} / {1}) * {1}, 12), to_decimals({0}, {2}))".format(
+                column,
+                f"bin_width(min({column}) over ({beside}), max({column}) over ({beside}),"
+                f" {places})",
+                MOST_DECIMALS,
+            )
         ),
         "the middle of one of about {places} bins ({beside})",
     ),

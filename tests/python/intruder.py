@@ -155,7 +155,7 @@ class World:
 
 
 def world(warehouse: Path) -> World:
-    """Read what the intruder has from a built warehouse."""
+    """Read the intruder's other series and the true weights from a built warehouse."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         inputs = of_warehouse(connection)
         choices = connection.table("intermediate.int_specification_curve").df()

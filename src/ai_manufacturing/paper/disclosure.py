@@ -1,6 +1,6 @@
 """Which of the paper's sums over cities may be shown, by the rules of disclosure.py.
 
-What may never be shown, such as the largest city's share, is withheld in
+Numbers that are never shown, such as the largest city's share, are withheld by
 seeds/published_numbers.csv.
 """
 

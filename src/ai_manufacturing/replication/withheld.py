@@ -13,8 +13,8 @@ from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import identifier
 
 FAILING_ROWS = re.compile(r"(gate (?:critical|warning): [^\[\n]*)\[\{[^\n]*")
-FEWEST = 30  # values of a column whose mean is told: of few, it would give one
-DIGITS = 3  # of a mean and a standard deviation
+FEWEST = 30  # values that a column needs for a mean: a mean of few values would reveal one
+DIGITS = 3  # significant digits of a mean and a standard deviation
 SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
 

@@ -153,8 +153,9 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     low, high = min(slopes.min(), own), max(slopes.max(), own)
     margin = 0.08 * (high - low)
     step = (high - low + 2 * margin) / 40
-    if release.is_rounded:  # the slopes are the middles of bins
-        step = float(np.diff(np.unique(slopes)).min(initial=np.inf))
+    gaps = np.diff(np.unique(slopes))
+    if release.is_rounded and len(gaps):  # the slopes are the middles of bins
+        step = float(gaps.min())
         margin = (np.ceil(margin / step) + 0.5) * step
         low = slopes.min() - np.ceil((slopes.min() - low) / step) * step
     domain = [low - margin, high + margin]

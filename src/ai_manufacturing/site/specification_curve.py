@@ -149,6 +149,7 @@ def _steering(release: Release, text: Catalogue) -> Any:
     return in_script(
         {
             "headline": headline,
+            "isRounded": release.is_rounded,
             "axes": AXES,
             "variables": release.rows(
                 """

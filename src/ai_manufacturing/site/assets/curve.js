@@ -1,14 +1,14 @@
 "use strict";
 
-const { headline, axes, variables, labels, sums, words } = json(document.getElementById("steering-data"));
+const { headline, isRounded, axes, variables, labels, sums, words } = json(document.getElementById("steering-data"));
 const form = document.getElementById("steering");
 const curve = charts.get(document.getElementById("figure-curve"));
 const phrase = (key, given = {}) => words[key][language() === "en" ? 0 : 1].replace(/{(\w+)}/g, (_, name) => given[name]);
 const keyOf = (row) => axes.map((axis) => row[axis]).join("|");
 const points = new Map(curve.rows.map((row) => [keyOf(row), row]));
 const isYear = (name) => /^\d+$/.test(name);
-// A rounded copy has no further digits: a zero at the end would say that it has.
-const digits = (value) => (value === null ? "–" : String(Number(value.toFixed(3))));
+// A rounded copy has fewer decimals: zeros at the end would pass for digits that it has.
+const digits = (value) => (value === null ? "–" : isRounded ? String(Number(value.toFixed(3))) : value.toFixed(3));
 
 // A choice that leaves no select has one value.
 const choice = () => ({ ...curve.rows[0], ...Object.fromEntries([...form.elements].map((one) => [one.name, one.value])) });
