@@ -192,7 +192,7 @@ class Shown(NamedTuple):
 class PublishedNumbers:
     """The declared list, by table and column.
 
-    Attributes
+    Parameters
     ----------
     declared : sequence of Declared
         Rows of the seed. Of several for one column the first whose rows_shown holds counts.

@@ -134,7 +134,7 @@ WIDE = "marts.fct_city_year_panel"  # a column per variable
 FAILING_ROWS = "failing_rows"  # of a gate: rows with their values, as JSON, which the next has too
 VALIDATION_RESULT = "validation_result"
 WITHHELD = "withheld"
-COMPUTED = ("estimates.", "gates.", "reports.")  # schemas of whose texts numbers are looked for
+COMPUTED = ("estimates.", "gates.", "reports.")  # schemas whose texts are searched for long numbers
 DATA_LICENCE = "LICENSE_DATA.md"  # beside the data, wherever they are given away
 
 
@@ -355,7 +355,8 @@ def _name_the_set(connection: duckdb.DuckDBPyConnection) -> None:
 class _Copy:
     """Tables of `built` in `new`, without what may not be passed on.
 
-    Rows are sorted by what is shown of them, because their order in a file could tell more.
+    Rows are sorted by the columns that are shown: the order in which they were computed reveals
+    withheld values and ranks.
 
     Attributes
     ----------
@@ -391,7 +392,7 @@ class _Copy:
         if name == ACCOUNTING:
             return self._accounting([*types])
         if name == WIDE:
-            return self._panel([*types], units)
+            return self._panel([*types])
         if units and name not in KEYS and not is_computed:
             condition = _open_rows([*types], units)
             self._create(name, {}, condition)
@@ -426,7 +427,7 @@ class _Copy:
         if name in self.shown and name.startswith(COMPUTED):
             published_numbers.require_short_numbers(self._connection, f"new.{name}")
 
-    def _panel(self, columns: list[str], units: list[str]) -> list[dict[str, Any]]:
+    def _panel(self, columns: list[str]) -> list[dict[str, Any]]:
         """Copy the panel with its keys and the columns that have a value to show."""
         counted = ", ".join(f"count({identifier(column)})" for column in columns)
         (counts,) = self._connection.execute(f"select {counted} from built.{WIDE}").fetchall()
@@ -482,15 +483,13 @@ def _shown_rows(name: str, columns: list[str], units: list[str]) -> dict[str, st
     if units:
         condition = _open_rows(columns, units)
         return {column: condition for column in columns if column not in KEYS[name]}
-    # A failing row of a delivered file names it; another has values. A result's median is a value
-    # of one city.
+    if FAILING_ROWS not in columns:
+        return {}
+    # A failing row that names a delivered file describes the file. Any other failing row has values
+    # of cities, and so does the validation result, whose median is the value of one city.
     is_safe = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
     is_safe += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT]
-    reported = [
-        column
-        for column in (FAILING_ROWS, VALIDATION_RESULT)
-        if column in columns and FAILING_ROWS in columns
-    ]
+    reported = [column for column in (FAILING_ROWS, VALIDATION_RESULT) if column in columns]
     return dict.fromkeys(reported, f"coalesce({' and '.join(is_safe)}, false)")
 
 
