@@ -275,6 +275,9 @@ final as (
         factor_min,
         deviation,
         deviation_score as score,
+        coalesce(
+            abs(deviation_score) > {{ var('doubtful_spreads') }} and abs(deviation) > ln(factor_min), false
+        ) as is_off,
         case when judges_level then above_median end as level_deviation,
         case when judges_level then level_score end as level_score,
         -- Between two breaks a value is on one side of the first years and of the last.

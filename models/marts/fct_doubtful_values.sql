@@ -32,10 +32,7 @@ off_neighbours as (
     from deviations
     where
         kind = 'alone'
-        and (
-            (abs(score) > {{ limit }} and abs(deviation) > ln(factor_min))
-            or distance_between_breaks is not null
-        )
+        and (is_off or distance_between_breaks is not null)
 ),
 
 -- A ratio that is off says that one of its values is wrong.
@@ -45,14 +42,14 @@ off_ratios as (
         case
             when kind = 'second source' then kind
             when amount = 0 then 'same value'
-            when abs(score) > {{ limit }} and abs(deviation) > ln(factor_min) then 'same row'
+            when is_off then 'same row'
             else 'other cities'
         end as rule
     from deviations
     where
         kind <> 'alone'
         and (
-            (abs(score) > {{ limit }} and abs(deviation) > ln(factor_min))
+            is_off
             or (amount = 0 and abs(deviation) > 0.01 and kind = 'row')
             or (abs(level_score) > {{ var('doubtful_level_spreads') }} and abs(level_deviation) > ln(factor_min))
         )

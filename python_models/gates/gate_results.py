@@ -11,6 +11,7 @@ def model(dbt, session):
     tables = {
         "fct_city_year_panel": dbt.ref("fct_city_year_panel"),
         "int_headline_samples": dbt.ref("int_headline_samples"),
+        "int_judged_tables": dbt.ref("int_judged_tables"),
         "int_panel_consistency": dbt.ref("int_panel_consistency"),
     }
     judged = validation.judge(

@@ -128,18 +128,19 @@ def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
     with reading(database) as connection:
         rows = connection.execute(
             "select suite, description, severity, success, observed_value, failing_rows from"
-            f" {result_tables.all_results(connection)} order by success desc, severity = 'critical'"
+            f" {result_tables.all_results(connection)} order by success desc nulls"
+            " first, severity = 'critical'"
         ).fetchall()
     worst = {(row[0], validation.declared_description(row[1])): row[2:] for row in rows}
     for declared, (severity, success, observed, failing) in worst.items():
         spec = checks[declared]
         yield dg.AssetCheckResult(
-            passed=success,
+            passed=success is not False,
             asset_key=spec.asset_key,
             check_name=spec.name,
             severity=SEVERITIES[severity],
             metadata={
-                "observed": observed or "",
+                "observed": "not evaluated" if success is None else observed or "",
                 "failing_rows": (failing or "")[: findings.PRINTED],
             },
         )

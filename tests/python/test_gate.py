@@ -344,6 +344,46 @@ def test_a_test_of_the_warehouse_finds_what_it_is_for(
         assert len(connection.execute(sql).fetchall()) == 1
 
 
+def test_a_judged_table_that_lost_its_rows_stops_the_estimates(
+    sample_build: Build, tmp_path: Path
+) -> None:
+    """Each table that a suite judges is emptied in turn."""
+    judged = {suites.read(name).judges.table for name in SUITES} - {"int_judged_tables"}
+    sql = sample_build.compiled("int_judged_tables")
+    found = []
+    with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
+        for table in sorted(judged):
+            ((schema,),) = connection.execute(
+                "select schema_name from duckdb_tables() where table_name = ?", [table]
+            ).fetchall()
+            connection.execute("begin")
+            connection.execute(f"delete from {schema}.{table}")
+            if table == "est_route_differences":  # judged after the estimates
+                lost = sample_build.compiled("every_estimate_of_two_routes_is_compared")
+                assert len(connection.execute(lost).fetchall()) > 100
+            else:
+                rows = connection.sql(f"select * from ({sql}) where row_count < row_floor").df()
+                assert {*rows["table_name"]} == {table}
+                found.append(rows)
+            connection.execute("rollback")
+    results = validation.validate(pd.concat(found, ignore_index=True), "judged_tables").to_pylist()
+    (floors, _) = results
+    assert (floors["severity"], floors["success"]) == ("critical", False)
+    rows = json.loads(floors["failing_rows"])
+    assert {row["table_name"] for row in rows} == judged - {"est_route_differences"}
+    panel = next(row for row in rows if row["table_name"] == "fct_city_year_panel")
+    # half of 337 prefectures and municipalities in each of eleven years
+    assert (panel["row_floor"], panel["row_count"]) == (1854, 0)
+
+
+def test_the_gate_fails_where_no_table_has_a_floor() -> None:
+    nothing = pd.DataFrame(
+        columns=["table_name", "specification_id", "series", "scope", "row_floor", "row_count"]
+    )
+    floors, listed = validation.validate(nothing, "judged_tables").to_pylist()
+    assert (floors["success"], listed["success"]) == (None, False)
+
+
 def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:
     """But for single cells: of 120,000 some are far from their neighbours by chance."""
     failed = sample_build.rows("select suite, severity from gates.gate_results where not success")
@@ -588,6 +628,33 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
         assert written["expectation_config"]["severity"] == row["severity"]
 
 
+@pytest.mark.parametrize(
+    ("expectation", "arguments", "rows"),
+    [
+        ("expect_column_values_to_be_between", {"column": "x", "max_value": 2}, ANSWERS[:0]),
+        ("expect_column_values_to_be_between", {"column": "x", "max_value": 2}, ANSWERS[3:4]),
+        ("expect_compound_columns_to_be_unique", {"column_list": ["year", "name"]}, ANSWERS[:0]),
+        (
+            "expect_column_distinct_values_to_be_in_set",
+            {"column": "x", "value_set": [1]},
+            ANSWERS[:0],
+        ),
+    ],
+)
+def test_an_expectation_without_a_value_to_check_is_not_evaluated(
+    expectation: str,
+    arguments: dict[str, object],
+    rows: pd.DataFrame,
+    odd_suite: Callable[..., None],
+) -> None:
+    odd_suite(json.dumps(MEAN | {"type": expectation, "kwargs": arguments}), key=["city"])
+    (found,) = validation.validate(rows, "odd").to_pylist()
+    assert found["success"] is None
+    # it neither stops estimates nor lets them say that it passed
+    results = pd.DataFrame([found | {"severity": "critical"}])
+    validation.require(results, pd.DataFrame({"relation": [], "row_count": [], "content": []}))
+
+
 def test_what_cannot_be_evaluated_has_failed_with_the_reason(
     odd_suite: Callable[..., None],
 ) -> None:
@@ -606,7 +673,7 @@ def test_what_cannot_be_evaluated_has_failed_with_the_reason(
 def test_the_site_counts_what_has_no_counts_of_rows_as_passed_or_failed() -> None:
     with duckdb.connect() as connection:
         connection.execute(
-            "create table results as from (values (true, 'critical', 5), (true, 'critical', 0), "
+            "create table results as from (values (true, 'critical', 5), (null, 'critical', 0), "
             "(true, 'warning', null), (false, 'warning', null), (false, 'critical', null)) "
             "as t (success, severity, checked_count)"
         )
@@ -615,7 +682,7 @@ def test_the_site_counts_what_has_no_counts_of_rows_as_passed_or_failed() -> Non
             gate_results=lambda: "results",
         )
         found = quality._gate_counts(cast(Release, release))
-    assert found == {"passed": 2, "nothing_to_check": 1, "critical": 1, "warnings": 1}
+    assert found == {"passed": 2, "not_evaluated": 1, "critical": 1, "warnings": 1}
 
 
 SUITES = sorted(path.stem for path in (PROJECT / "expectations").glob("*.json"))

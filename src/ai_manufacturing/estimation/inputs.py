@@ -564,7 +564,7 @@ class Inputs:
     @cached_property
     def _findings(self) -> list[Finding]:
         """What the gate found wrong with series and let pass."""
-        failed = self.gate_results[~self.gate_results["success"].astype(bool)]
+        failed = self.gate_results[self.gate_results["success"].eq(False)]
         return [Finding.of_row(row, self._scope_of) for row in failed.itertuples()]
 
     def _scope_of(self, series: str) -> str:

@@ -93,8 +93,8 @@ def validate(
         The columns of gate_results. One row per expectation, and one more where it is critical,
         judges row by row and some rows are not judged: on these it is a warning. A critical
         expectation with one answer for all rows, such as a mean, is asked of the judged rows only,
-        and has no counts of rows. One that cannot be evaluated has failed. `failing_rows` and
-        `validation_result` are JSON.
+        and has no counts of rows. One that raises an error has failed. `success` is null where
+        there was nothing to evaluate. `failing_rows` and `validation_result` are JSON.
 
     Raises
     ------
@@ -165,8 +165,7 @@ def validate(
         answered += ask(table[~is_judged], [_as_warning(declared, prefixes) for declared in by_row])
         answered += ask(table, others)
     rows = [
-        {"extract_set": extract_set, "suite": suite_name, "row_count": row_count}
-        | _row(declared, result)
+        {"extract_set": extract_set, "suite": suite_name} | _row(declared, result, row_count)
         for declared, result, row_count in answered
     ]
     return pa.Table.from_pylist(rows, schema=contracts.schema("gate_results"))
@@ -183,25 +182,27 @@ def _as_warning(declared: Declared, prefixes: tuple[str, str]) -> Declared:
     }
 
 
-def _row(declared: Declared, result: Result) -> dict[str, Any]:
+def _row(declared: Declared, result: Result, row_count: int) -> dict[str, Any]:
     """Return a row of gate_results: what an expectation observed, and the rows that fail it."""
     details, counts_rows, exception = result["result"], _counts_rows(result), _exception(result)
     failing = details.get("unexpected_index_list")
+    # A missing value gives nothing to check, nor does a row that the condition of the expectation
+    # leaves out.
+    checked = details["element_count"] - details.get("missing_count", 0) if counts_rows else None
+    is_evaluated = bool(row_count if checked is None else checked)
     return {
         "expectation": declared["type"],
         "description": declared["description"],
         "description_zh": declared["meta"]["zh"],
         "arguments": _json(declared["kwargs"]),
         "severity": declared["severity"],
-        "success": result["success"],
+        # Great Expectations calls an expectation of nothing a success.
+        "success": None if result["success"] and not is_evaluated else result["success"],
         "observed_value": (
             f"could not be evaluated: {exception}" if exception else _json(_observed(details))
         ),
-        # A missing value gives nothing to check, nor does a row that the condition of the
-        # expectation leaves out.
-        "checked_count": (
-            details["element_count"] - details.get("missing_count", 0) if counts_rows else None
-        ),
+        "row_count": row_count,
+        "checked_count": checked,
         "failing_row_count": details["unexpected_count"] if counts_rows else None,
         "failing_rows": _json(failing) if failing else None,
         "series": " ".join(declared["meta"].get("series", ())) or None,
@@ -314,7 +315,7 @@ def require(
             f"{', '.join(others)}: not as the gate judged it; it was rebuilt or changed since. No"
             f" estimate is made of it. Run dbt build, or dbt build --select {command}"
         )
-    failed = results[(results["severity"] == "critical") & ~results["success"].astype(bool)]
+    failed = results[(results["severity"] == "critical") & results["success"].eq(False)]
     if len(failed) and not os.environ.get("ACCEPTED_GATE_FAILURES"):
         expectations = "\n".join(f"{row.suite}: {row.description}" for row in failed.itertuples())
         raise GateFailedError(

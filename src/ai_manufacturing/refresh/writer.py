@@ -135,10 +135,10 @@ def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
         counts = warehouse.execute(
             "select count(*), count(case when not success and severity = 'critical' then 1 end), "
             "count(case when not success and severity = 'warning' then 1 end), "
-            "count(case when success and checked_count = 0 then 1 end) "
+            "count(case when success is null then 1 end) "
             f"from {result_tables.all_results(warehouse)}"
         ).fetchall()[0]
-        names = ("expectations", "critical", "warnings", "nothing_to_check")
+        names = ("expectations", "critical", "warnings", "not_evaluated")
         described["gate_summary"] = dict(zip(names, counts, strict=True))
     return described
 

@@ -48,7 +48,7 @@ class Manifest:
     ]
     row_counts: Annotated[dict[str, int], "Rows by table, JSON."]
     gate_summary: Annotated[
-        dict[str, int], "Expectations, failures by severity, and those with nothing to check, JSON."
+        dict[str, int], "Expectations, failures by severity, and those not evaluated, JSON."
     ]
 
     @property

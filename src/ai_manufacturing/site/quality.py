@@ -41,7 +41,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             failing_row_count,
             failing_rows
         from {release.gate_results()}
-        order by success, severity, suite, description
+        order by success nulls last, severity, suite, description
         """
     )
     names = {
@@ -161,12 +161,12 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _gate_counts(release: Release) -> dict[str, int]:
-    """Return how many expectations passed, failed by severity, or had nothing to check."""
+    """Return how many expectations passed, failed by severity, or were not evaluated."""
     return release.rows(
         f"""
         select
-            count(case when success and checked_count is distinct from 0 then 1 end) as passed,
-            count(case when success and checked_count = 0 then 1 end) as nothing_to_check,
+            count(case when success then 1 end) as passed,
+            count(case when success is null then 1 end) as not_evaluated,
             count(case when not success and severity = 'critical' then 1 end) as critical,
             count(case when not success and severity = 'warning' then 1 end) as warnings
         from {release.gate_results()}
