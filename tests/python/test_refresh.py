@@ -40,6 +40,7 @@ from ai_manufacturing.releases.errors import (
     BuildFailedError,
     GateFailedError,
     HeldError,
+    NoEstimatesError,
     NothingNewError,
     RefreshError,
     StaleError,
@@ -204,6 +205,57 @@ def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
     lost = r"moved by 0\.00 standard errors, 1 are lost, more than REFRESH_HOLD_ABOVE"
     with pytest.raises(HeldError, match=lost):
         refreshes.run(Limits(hold_above=1))
+
+
+NO_GDP = (
+    "update reports.rpt_coefficients set estimate = null, std_error = null",
+    "update marts.dim_specification_series set is_delivered = false where series = 'gdp_100m_cny'",
+)
+
+
+def test_a_build_without_headline_estimates_is_held_and_never_becomes_the_anchor(
+    refreshes: Refreshes,
+) -> None:
+    store, anchor = refreshes.store, "select release_id from release.anchor"
+    nothing = "none of the 2 headline specifications has an estimate; not delivered: gdp_100m_cny"
+    refreshes.of(*NO_GDP)
+    with pytest.raises(NoEstimatesError, match=f"(?s){nothing}.*--without-estimates") as held:
+        refreshes.run()
+    assert held.value.exit_code == 10
+    assert store.current() is None
+    with pytest.raises(NoEstimatesError, match="Nothing new since build 000001, which is held"):
+        refreshes.run()
+
+    published = refreshes.run(without_estimates=True)
+    assert f"Release {published.release_id}: {nothing}." in refreshes.warnings
+    assert read(store.published, anchor) == [("",)]
+    with pytest.raises(BadConfigurationError, match=f"cannot be the anchor.*{nothing}"):
+        by_hand.accept(store, published.release_id, "looks right", quiet)
+
+    refreshes.warehouse = refreshes.build.warehouse
+    estimated = refreshes.run()
+    assert read(store.published, anchor) == [(estimated.release_id,)]
+
+    refreshes.of(*NO_GDP)
+    with pytest.raises(NoEstimatesError, match=nothing) as held:
+        refreshes.run(without_estimates=True)
+    assert "--without-estimates" not in str(held.value), "a release with estimates is not replaced"
+    assert store.current() == estimated
+    by_hand.publish_held(store, store.held_ids()[-1], "the vendor withdrew its files", quiet)
+    assert read(store.published, anchor) == [(estimated.release_id,)]
+
+
+def test_a_set_that_declares_no_estimates_is_published_without_them(
+    refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extracts = tmp_path / "register"
+    extracts.mkdir()
+    (extracts / "extract_set.yml").write_text(
+        "name: sample\nkind: synthetic\nhas_estimates: false\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
+    refreshes.of(*NO_GDP)
+    assert refreshes.run().release_id == "000001"
 
 
 @pytest.mark.soak
@@ -890,7 +942,7 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     # In the sample no file replaces another (3), no register is placed by the two rules for places
     # (2) or stands beside a stock (1), and no series has a second source (2) or is spliced (2).
     summary = manifest.gate_summary
-    assert (summary["critical"], summary["nothing_to_check"]) == (0, 10)
+    assert (summary["critical"], summary["not_evaluated"]) == (0, 10)
     # as the build of the tests, in every cell of the panel and every estimate
     with reading(store.published) as published:
         assert changes.recorded(published).counts == {}

@@ -110,6 +110,7 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
     store: Store, fresh: Build, tmp_path: Path
 ) -> None:
     written = deliver_sample_of_survivors(tmp_path / "register")
+    (tmp_path / "register/extract_set.yml").write_text("has_estimates: false\n", encoding="utf-8")
     done = refresh(store, fresh, tmp_path / "register")
 
     entries = done.rows(
@@ -186,6 +187,7 @@ def test_counts_alone_are_published_with_what_rests_on_counts_on_pages_without_a
     request: pytest.FixtureRequest,
 ) -> None:
     folder = counts_alone(tmp_path / "counts", sample_build)
+    (folder / "extract_set.yml").write_text("has_estimates: false\n", encoding="utf-8")
     firms = pq.read_table(folder / "register_counts/firm_counts/part-0.parquet").to_pandas()
     done = refresh(store, fresh, folder)
 

@@ -13,6 +13,7 @@ from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes, moves
 from ai_manufacturing.auditing.wording import some_of
+from ai_manufacturing.releases import headlines
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system.sql_text import create_table, insert
@@ -28,10 +29,13 @@ TABLES = {
     "anchor": (
         (
             "One row: the last release that a person accepted; where nobody has accepted any, the"
-            " first of the set."
+            " first of the set with a headline estimate."
         ),
         {
-            "release_id": ("varchar", "Number of the release."),
+            "release_id": (
+                "varchar",
+                "Number of the release; empty while no release has a headline estimate.",
+            ),
             "accepted_at": (
                 "varchar",
                 "When a person accepted it, UTC; empty for the first release.",
@@ -68,7 +72,7 @@ class Anchor:
     Attributes
     ----------
     release_id : str
-        Number of the release.
+        Number of the release; empty while no release has a headline estimate.
     accepted_at, reason : str
         When and why; empty for a first release, which nobody accepted.
     estimates : mapping
@@ -81,6 +85,8 @@ class Anchor:
     estimates: Estimates
 
     def __str__(self) -> str:
+        if not self.release_id:
+            return "any release: none has had a headline estimate"
         if not self.accepted_at:
             return f"release {self.release_id}, the first (nobody has accepted one)"
         return f"release {self.release_id}, accepted {self.accepted_at[:10]}: {self.reason}".rstrip(
@@ -100,10 +106,10 @@ class Anchor:
         """Return the anchor for `status --json`, with the largest drift of shown estimates."""
         drift = self.drift(shown).values()
         return {
-            "release_id": self.release_id,
+            "release_id": self.release_id or None,
             "accepted_at": self.accepted_at or None,
             "reason": self.reason or None,
-            "largest_drift": next(iter(drift), 0.0),
+            "largest_drift": next(iter(drift), 0.0) if self.release_id else None,
         }
 
     def moved_on(self, old: Estimates, new: Estimates, moved: moves.Moves) -> "Anchor":
@@ -130,11 +136,21 @@ class Anchor:
         return replace(self, estimates={key: accepted(key) for key in new})
 
 
+NO_ANCHOR = Anchor("", "", "", {})
+
+
 def shown_estimates(release: DuckDBPyConnection) -> Estimates:
     """Return estimate and standard error of each term of the shown columns of an open release."""
     is_estimated = "estimate is not null and std_error is not null"
     of_shown = f"{changes.COEFFICIENTS} where {is_estimated} and list_contains(?, specification_id)"
     return _estimates(release, of_shown, sorted(moves.shown(release)))
+
+
+def first(release: DuckDBPyConnection, release_id: str) -> Anchor:
+    """Return the anchor of an open release that no other one of its set precedes."""
+    if not headlines.of(release).estimated_count:
+        return NO_ANCHOR
+    return Anchor(release_id, "", "", shown_estimates(release))
 
 
 def _estimates(release: DuckDBPyConnection, table: str, *values: Any) -> Estimates:

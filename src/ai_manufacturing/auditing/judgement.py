@@ -68,12 +68,17 @@ class Judgement:
     anchor: Anchor
 
 
-def judged_by(basis: Basis | None, limit: float, declared: Sequence[Declaration]) -> list[Any]:
+def judged_by(
+    basis: Basis | None,
+    limit: float,
+    declared: Sequence[Declaration],
+    may_lack_estimates: bool,
+) -> list[Any]:
     """Return what a build is held by, beside its own content."""
     published: list[str | None] = [None]
     if basis is not None:
         published = [basis.manifest.release_id, basis.anchor.release_id, basis.anchor.accepted_at]
-    return [*published, str(limit), *map(str, declared)]
+    return [*published, str(limit), may_lack_estimates, *map(str, declared)]
 
 
 def unchanged(
@@ -164,6 +169,8 @@ def judge(
             notes.append(line)
     shown = anchors.shown_estimates(new)
     anchor = basis.anchor.moved_on(anchors.shown_estimates(old), shown, moved)
+    if not anchor.release_id:
+        anchor = anchors.first(new, release_id)
     if drifted := anchors.drifted(anchor, shown, limit):
         why.append(
             f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps"

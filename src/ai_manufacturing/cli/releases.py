@@ -33,7 +33,12 @@ from ai_manufacturing.system.exit_codes import ExitCode
     help="Read the files of these years (such as 2018:2020) again, and publish.",
 )
 @REPLACES
-def refresh(years: range | None, replaces: bool) -> None:
+@click.option(
+    "--without-estimates",
+    is_flag=True,
+    help="Publish a build without headline estimates, as long as no release has had any.",
+)
+def refresh(years: range | None, replaces: bool, without_estimates: bool) -> None:
     """Build from the deliveries, and publish if the gate and the tests pass."""
     from ai_manufacturing import settings
     from ai_manufacturing.refresh import cycle
@@ -41,7 +46,13 @@ def refresh(years: range | None, replaces: bool) -> None:
 
     with refresh_errors(log_event), refresh_log.attempt(settings.release_dir()):
         manifest = cycle.refresh(
-            configured.store(), configured.limits(), log_event, years, replaces, progress_line()
+            configured.store(),
+            configured.limits(),
+            log_event,
+            years,
+            replaces,
+            without_estimates,
+            progress_line(),
         )
         if sys.stdout.isatty():
             click.echo(f"Release {manifest.release_id} is published.")

@@ -81,11 +81,13 @@ def release_record(release: Row, published: str | None, anchor: str | None) -> R
 def _published(store: "Store", manifest: "Manifest") -> tuple[Row, list[Line]]:
     """Return what status says of the published release, in JSON and in lines."""
     from ai_manufacturing.auditing import anchors, freshness
+    from ai_manufacturing.releases import headlines
     from ai_manufacturing.system.duckdb_client import reading
 
     with reading(store.published) as release:
         anchor = anchors.of(store, release, manifest)
         drift = anchor.record(anchors.shown_estimates(release))
+        estimated = headlines.of(release)
         providers = freshness.of_release(release)
     age, of_release = (
         _age(manifest.published_at),
@@ -94,11 +96,18 @@ def _published(store: "Store", manifest: "Manifest") -> tuple[Row, list[Line]]:
     record = release_record(manifest.listed, manifest.release_id, anchor.release_id)
     document = {
         "path": str(store.published),
-        "release": {**record, "age_days": age / timedelta(days=1)},
+        "release": {
+            **record,
+            "age_days": age / timedelta(days=1),
+            "headlines": estimated.record(),
+        },
         "anchor": drift,
         "providers": [provider.record() for provider in providers],
     }
-    files, largest = f"{manifest.delivery_count} files", f"{drift['largest_drift']:.2f}"
+    files = f"{manifest.delivery_count} files"
+    measured = f"drift: not measured from {anchor}"
+    if anchor.release_id:
+        measured = f"drift: {drift['largest_drift']:.2f} standard errors at most, from {anchor}"
     counts = manifest.gate_summary.items()
     gate = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts) or "no results"
     lines: list[Line] = [
@@ -107,8 +116,9 @@ def _published(store: "Store", manifest: "Manifest") -> tuple[Row, list[Line]]:
             f"extract set {manifest.origin}, {files}",
             "yellow" if manifest.origin.is_synthetic else None,
         ),
+        (f"headlines: {estimated}", None if estimated.estimated_count else "red"),
         (f"gate: {gate}; by {manifest.published_by} {manifest.reason}".rstrip(), None),
-        (f"drift: {largest} standard errors at most, from {anchor}", None),
+        (measured, None),
     ]
     for provider in providers:
         late = "yellow" if provider.is_late else None

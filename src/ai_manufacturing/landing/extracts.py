@@ -57,12 +57,15 @@ class Period(Declared):
 class ExtractSet(Declared):
     """The files that were delivered together; the numbers of a synthetic set are not real.
 
-    `period` is None where the set names none, and is built for the one of dbt_project.yml.
+    `period` is None where the set names none, and is built for the one of dbt_project.yml. A set
+    that is not meant to have headline estimates, such as a register alone, declares
+    `has_estimates: false`.
     """
 
     name: str
     kind: Literal["delivered", "synthetic"] = "delivered"
     period: Period | None = None
+    has_estimates: bool = True
 
     @field_validator("name")
     @classmethod
@@ -148,7 +151,8 @@ def extract_set(folder: Path) -> ExtractSet:
     Returns
     -------
     ExtractSet
-        Its name, its kind, "synthetic" or "delivered", and the period that it names.
+        Its name, its kind, "synthetic" or "delivered", the period that it names, and whether it is
+        meant to have estimates.
 
     Raises
     ------
@@ -163,7 +167,7 @@ def extract_set(folder: Path) -> ExtractSet:
         )
     described = _description(folder / DESCRIPTION)
     values = {"name": escaped(folder.name)}
-    values |= {name: described[name] for name in ("name", "kind", "period") if name in described}
+    values |= {name: described[name] for name in ExtractSet.model_fields if name in described}
     try:
         return ExtractSet.model_validate(values)
     except ValidationError as error:

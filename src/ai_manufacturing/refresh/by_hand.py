@@ -4,15 +4,15 @@ import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import duckdb
 
 from ai_manufacturing import landing, settings
 from ai_manufacturing.auditing import anchors, basis, changes
-from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.refresh import build, publishing
-from ai_manufacturing.releases import fingerprint
+from ai_manufacturing.releases import fingerprint, headlines
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
     BuildFailedError,
@@ -88,11 +88,16 @@ def publish_held(
             )
         reasons = "; ".join(filter(None, [reason, held["reason"]]))
         described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}
-        previous = store.basis if store.basis.exists() else None
+        before = basis.read(store)
+        previous = None if before is None else before.path
         with publishing.written(store, described, previous) as new:
             release = duckdb_client.at(new.connection, "new")
             shown = anchors.shown_estimates(release)
-            anchor = Anchor(release_id, new.manifest.published_at, reason, shown)
+            anchor = anchors.first(release, release_id)
+            if anchor.release_id:
+                anchor = replace(anchor, accepted_at=new.manifest.published_at, reason=reason)
+            elif before is not None and before.manifest.origin == origin:
+                anchor = before.anchor
             anchors.write(release, anchor, shown)
         publishing.publish(store, new, anchor, on_event)
         shutil.rmtree(folder)
@@ -133,6 +138,13 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
                 f"Release {release_id} is not the published one ({now}). A person accepts the"
                 " numbers that readers see: publish it with `ai-manufacturing rollback` first, or"
                 " a held build with `publish`."
+            )
+        with store.opened(store.published) as (_, release):
+            estimated = headlines.of(release)
+        if not estimated.estimated_count:
+            raise BadConfigurationError(
+                f"Release {release_id} cannot be the anchor from which drift is measured:"
+                f" {estimated}. Deliver these series first."
             )
         store.record(
             {

@@ -23,17 +23,20 @@ from ai_manufacturing.auditing.judgement import Comparison, Judgement
 from ai_manufacturing.auditing.revisions import ReadAgain
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.landing.declared_revisions import Declaration
+from ai_manufacturing.landing.extracts import DESCRIPTION, ExtractSet
 from ai_manufacturing.refresh import build, nothing_new, publishing, writer
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.refresh.run import Built, Run
-from ai_manufacturing.releases import fingerprint
+from ai_manufacturing.releases import fingerprint, headlines
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import (
     BuildFailedError,
     GateFailedError,
     HeldError,
+    NoEstimatesError,
     RefreshError,
 )
+from ai_manufacturing.releases.headlines import Headlines
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
@@ -47,6 +50,7 @@ def refresh(
     on_event: OnEvent,
     years: range | None = None,
     replaces: bool = False,
+    without_estimates: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Manifest:
     """Build what the deliveries give and publish it, if there is something new and nothing wrong.
@@ -63,6 +67,8 @@ def refresh(
         Read the delivered files of these years again, and publish even if nothing is new.
     replaces : bool
         Whether the release may replace one of another extract set or kind.
+    without_estimates : bool
+        Whether it may lack headline estimates, as long as no release of its set has had any.
     on_progress : callable, optional
         Takes the progress of dbt, several times a second, for a terminal.
 
@@ -85,10 +91,13 @@ def refresh(
         declared = basis.standing(_declared(), compared_with, store)
         publishing.require_declared_set(store, published, replaces)
         code = fingerprint.of(hashes)
+        may_lack_estimates = without_estimates or not _extract_set().has_estimates
         held = None
         if years is None:
             limit = limits.hold_above
-            held = nothing_new.require_new(store, compared_with, code, limit, declared, on_event)
+            held = nothing_new.require_new(
+                store, compared_with, code, limit, declared, may_lack_estimates, on_event
+            )
         release_id = store.next_id()
         run = Run(
             store=store,
@@ -96,6 +105,7 @@ def refresh(
             on_event=on_event,
             years=years,
             replaces=replaces,
+            may_lack_estimates=may_lack_estimates,
             on_progress=on_progress,
             release_id=release_id,
             hashes=hashes,
@@ -114,9 +124,13 @@ def refresh(
         return manifest
 
 
+def _extract_set() -> ExtractSet:
+    return landing.extract_set(settings.extracts_dir())
+
+
 def _declared() -> list[Declaration]:
     try:
-        return declared_revisions.read(landing.extract_set(settings.extracts_dir()).name)
+        return declared_revisions.read(_extract_set().name)
     except landing.LandingError as error:
         raise RefreshError(f"The published release is unchanged.\n{error}") from error
 
@@ -126,6 +140,11 @@ def _build_and_publish(run: Run) -> Manifest:
     built, comparison = _land_and_build(run)
     if built.is_at_gate:
         raise _held_at_the_gate(run, built)
+    if built.headlines is not None and not built.headlines.estimated_count:
+        standing = anchors.NO_ANCHOR if built.basis is None else built.basis.anchor
+        if standing.release_id or not run.may_lack_estimates:
+            raise _held_without_estimates(run, built, built.headlines, standing)
+        run.warn(f"Release {run.release_id}: {built.headlines}.")
     previous = run.basis.path if run.basis is not None else None
     with publishing.written(run.store, built.described, previous) as new:
         release = duckdb_client.at(new.connection, "new")
@@ -144,7 +163,7 @@ def _build_and_publish(run: Run) -> Manifest:
                 heading = f"Years outside {run.years_in_words} also changed."
                 run.warn(findings.listed(heading, outside.lines, "release.changes"))
         shown = anchors.shown_estimates(release)
-        anchor = Anchor(run.release_id, "", "", shown)
+        anchor = anchors.first(release, run.release_id)
         judged = None
         if built.basis is not None and comparison is not None:
             limit, held = run.limits.hold_above, run.store.held(run.release_id)
@@ -169,8 +188,7 @@ def _build_and_publish(run: Run) -> Manifest:
 def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
     """Build, and compare what was built with what is published."""
     published, parts = (None, ()) if run.basis is None else (run.basis.manifest, run.basis.parts)
-    extract_set = landing.extract_set(settings.extracts_dir()).name
-    delivery = deliveries.since(published, run.hashes, extract_set, parts)
+    delivery = deliveries.since(published, run.hashes, _extract_set().name, parts)
     run.on_event("delivery", delivery.facts())
     paths_read_again = _prepare_landing(run)
     if run.held_build is not None:
@@ -238,7 +256,8 @@ def _examined(
         run.warn(f"Release {run.release_id} of {origin} replaces one of {published.origin}.")
     # numbers of two sets are not compared
     compared_with = run.basis if is_of_one_set or is_at_gate else None
-    return Built(compared_with, delivery, paths_read_again, described, is_at_gate)
+    estimated = None if is_at_gate else headlines.of(warehouse)
+    return Built(compared_with, delivery, paths_read_again, described, is_at_gate, estimated)
 
 
 def _prepare_landing(run: Run) -> list[str]:
@@ -297,6 +316,28 @@ def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
     return GateFailedError("\n".join(lines), run.release_id)
 
 
+def _held_without_estimates(
+    run: Run, built: Built, estimated: Headlines, standing: Anchor
+) -> NoEstimatesError:
+    """Hold a build without headline estimates, and return the error that names what is missing."""
+    _hold(run, built, NoEstimatesError, [str(estimated)])
+    lines = [
+        f"Release {run.release_id} is held: {estimated}. Nothing was published.",
+        *built.delivery.causes,
+    ]
+    if not standing.release_id:
+        lines.append(
+            "To publish it all the same as long as no release has estimates: ai-manufacturing"
+            " refresh --without-estimates. If the set is not meant to have any, write"
+            f" `has_estimates: false` into its {DESCRIPTION}."
+        )
+    lines.append(
+        f"Held in {run.store.held(run.release_id)}: query warehouse.duckdb there. To publish it"
+        f" by hand: ai-manufacturing publish {run.release_id} --reason '...'."
+    )
+    return NoEstimatesError("\n".join(lines))
+
+
 def _held_by_judgement(
     run: Run, built: Built, comparison: Comparison | None, judged: Judgement, changed: Sequence[str]
 ) -> HeldError:
@@ -325,5 +366,7 @@ def _hold(
         "delivery": built.delivery.facts(),
     }
     report |= rewritten
-    report["judged_by"] = judgement.judged_by(run.basis, run.limits.hold_above, run.declared)
+    report["judged_by"] = judgement.judged_by(
+        run.basis, run.limits.hold_above, run.declared, run.may_lack_estimates
+    )
     publishing.hold(run.store, report, run.on_event)

@@ -10,6 +10,7 @@ from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.releases.errors import (
     GateFailedError,
     HeldError,
+    NoEstimatesError,
     NothingNewError,
     RefreshError,
 )
@@ -26,6 +27,7 @@ def require_new(
     fingerprint: str,
     hold_above: float,
     declared: Sequence[Declaration],
+    may_lack_estimates: bool,
     on_event: OnEvent,
 ) -> str | None:
     """End a refresh that would build again what is published, was rolled back, or is held.
@@ -42,6 +44,8 @@ def require_new(
         Standard errors by which a shown estimate may move.
     declared : sequence of Declaration
         Those that stand.
+    may_lack_estimates : bool
+        Whether a build without headline estimates may be published.
     on_event : callable
         Takes warnings of late providers.
 
@@ -52,7 +56,7 @@ def require_new(
 
     Raises
     ------
-    NothingNewError, HeldError, GateFailedError
+    NothingNewError, HeldError, GateFailedError, NoEstimatesError
         As the earlier refresh ended.
     """
     published = basis.manifest if basis is not None and basis.path == store.published else None
@@ -69,7 +73,7 @@ def require_new(
     if nothing is not None:
         freshness.require_fresh(store.published, nothing, False, on_event)
         raise NothingNewError(nothing)
-    judged_by = judgement.judged_by(basis, hold_above, declared)
+    judged_by = judgement.judged_by(basis, hold_above, declared, may_lack_estimates)
     judged_again = None
     for folder in sorted((store.folder / "held").glob("*")):
         try:
@@ -89,8 +93,9 @@ def require_new(
                 f" publish {folder.name} --reason '...'; or delete its folder, and refresh, to"
                 " judge it again."
             )
-            if report["outcome"] == HeldError.__name__:
-                raise HeldError(message)
+            for error in (HeldError, NoEstimatesError):
+                if report["outcome"] == error.__name__:
+                    raise error(message)
             raise GateFailedError(message, folder.name)
         with suppress(RefreshError):  # a damaged one is built again
             store.require_held(folder.name)

@@ -9,6 +9,7 @@ from ai_manufacturing.auditing.deliveries import Delivery
 from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases.configured import Limits
+from ai_manufacturing.releases.headlines import Headlines
 from ai_manufacturing.releases.refresh_log import OnEvent, warn
 from ai_manufacturing.releases.store import WAREHOUSE, Store
 
@@ -21,6 +22,8 @@ class Run:
     ----------
     store, limits, on_event, years, replaces, on_progress
         As in cycle.refresh.
+    may_lack_estimates : bool
+        Whether a build without headline estimates may be published.
     release_id : str
         Number of the release that it would publish.
     hashes : dict of str to str
@@ -40,6 +43,7 @@ class Run:
     on_event: OnEvent
     years: range | None
     replaces: bool
+    may_lack_estimates: bool
     on_progress: OnProgress | None
     release_id: str
     hashes: dict[str, str]
@@ -84,6 +88,8 @@ class Built:
         The fields of the manifest.
     is_at_gate : bool
         Whether the gate stopped it.
+    headlines : Headlines or None
+        Its headline estimates; None if the gate stopped it.
     """
 
     basis: Basis | None
@@ -91,3 +97,4 @@ class Built:
     paths_read_again: list[str]
     described: dict[str, Any]
     is_at_gate: bool
+    headlines: Headlines | None

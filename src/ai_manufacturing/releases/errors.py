@@ -55,6 +55,15 @@ class HeldError(RefreshError):
     exit_code = ExitCode.HELD
 
 
+class NoEstimatesError(RefreshError):
+    """No headline specification has an estimate.
+
+    The build is held for inspection.
+    """
+
+    exit_code = ExitCode.NO_ESTIMATES
+
+
 class StaleError(RefreshError):
     """A provider has delivered nothing for longer than its declaration allows.
 

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 from scipy import stats
 
+from ai_manufacturing.releases import headlines
 from ai_manufacturing.site.charts import (
     BLUE,
     CHART,
@@ -44,6 +45,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "claims": [row for row in claims if row["cause"] != "no_data"],
         "without_data": [row for row in claims if row["cause"] == "no_data"],
         "main": claims[0],
+        "headlines": headlines.of(release.connection),
         "period": release.period(),
         "forest": _forest(estimated, text) if estimated else None,
         "about": about(release, text),

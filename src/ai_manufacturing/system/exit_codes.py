@@ -85,3 +85,11 @@ class ExitCode(IntEnum):
         ),
         "a person fills in the form of the package's README; write it again with `--signed FORM`",
     )
+    NO_ESTIMATES = (
+        10,
+        (
+            "no headline specification has an estimate; the build is held, and not repeated for the"
+            " same files"
+        ),
+        "the message names the series that were not delivered; docs/refresh.md, Without estimates",
+    )
