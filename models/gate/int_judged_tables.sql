@@ -1,14 +1,5 @@
 {%- set least_cities = var('least_share_of_cities') ~ ' * city_counts.city_count' -%}
-{%- set of_series_and_scope = 'floors.series = judged.series and floors.scope = judged.scope' -%}
 with
-
-cities as (
-    select * from {{ ref('cities') }}
-),
-
-required_cities as (
-    select * from {{ ref('required_cities') }}
-),
 
 records as (
     select * from {{ ref('int_records_conformed') }}
@@ -20,8 +11,22 @@ deliveries as (
     where delivery_number is not null
 ),
 
-deviations as (
+values_off as (
     select * from {{ ref('int_value_deviations') }}
+    where
+        kind = 'alone'
+        and is_off
+),
+
+city_counts as (
+    select count(*) as city_count
+    from {{ ref('cities') }}
+    where unit_kind <> 'county_level'
+),
+
+required_cities as (
+    select count(*) as city_count
+    from {{ ref('required_cities') }}
 ),
 
 known_gaps as (
@@ -34,13 +39,7 @@ known_gaps as (
     where city_id is null
 ),
 
-city_counts as (
-    select count(*) as city_count
-    from cities
-    where unit_kind <> 'county_level'
-),
-
--- The city-years that a headline specification asks of each of its series.
+-- The years that a headline specification asks of each of its series.
 inputs as (
     select
         specification_id,
@@ -59,20 +58,20 @@ inputs as (
         and quantity is not null
 ),
 
--- From the records, upstream of every table that is judged.
+-- From the records, which lie upstream of every judged table.
 delivered as (
     select distinct
         sources.series as quantity,
         sources.scope,
         sources.provider,
-        records_by_series.year
-    from {{ ref('int_series_delivered') }} as records_by_series
+        record_values.year
+    from {{ ref('int_series_delivered') }} as record_values
     inner join {{ ref('int_series_sources') }} as sources
         on
-            records_by_series.series = sources.series
-            and records_by_series.scope = sources.delivered_scope
-            and records_by_series.provider = sources.provider
-    where records_by_series.value is not null
+            record_values.series = sources.series
+            and record_values.scope = sources.delivered_scope
+            and record_values.provider = sources.provider
+    where record_values.value is not null
 ),
 
 headline_series as (
@@ -87,7 +86,7 @@ headline_series as (
             inputs.quantity = delivered.quantity
             and inputs.scope = delivered.scope
             and inputs.year = delivered.year
-            and (inputs.series = inputs.quantity or inputs.series = delivered.quantity || '@' || delivered.provider)
+            and inputs.series in (delivered.quantity, delivered.quantity || '@' || delivered.provider)
     group by inputs.specification_id, inputs.series, inputs.scope
 ),
 
@@ -114,6 +113,15 @@ panel_years as (
     select distinct inputs.year
     from inputs
     inner join estimable using (specification_id)
+),
+
+specification_floors as (
+    select
+        estimable.specification_id,
+        required_cities.city_count,
+        1 as observation_count
+    from estimable
+    cross join required_cities
 ),
 
 series_floors as (
@@ -160,43 +168,72 @@ province_floors as (
     group by due_years.series, due_years.scope
 ),
 
-floors as (
+-- A list of faults may rightly be empty, but not without the values that are off.
+table_floors as (
     select
         'fct_deliveries' as table_name,
-        count(*) as row_floor,
-        (select count(*) from {{ ref('fct_deliveries') }}) as row_count
+        count(*) as row_floor
     from deliveries
-    union all by name
+    union all
     select
         'int_source_checks' as table_name,
-        count(*) as row_floor,
-        (select count(*) from {{ ref('int_source_checks') }}) as row_count
+        count(*) as row_floor
     from deliveries
     where
         valid_until_delivery is null
         and copy_of_delivery is null
         and source_name is not null
-    union all by name
+    union all
     select
         'int_record_checks' as table_name,
-        count(distinct (entity, provider, city_id, year)) as row_floor,
-        (select count(*) from {{ ref('int_record_checks') }}) as row_count
+        count(distinct struct_pack(entity, provider, city_id, year)) as row_floor
     from records
-    where entity in ('{{ var("counted_entities") | join("', '") }}')
-    union all by name
+    where list_contains({{ var('counted_entities') }}, entity)
+    union all
     select
         'fct_doubtful_values' as table_name,
-        count(*) as row_floor,
-        (select count(*) from {{ ref('fct_doubtful_values') }} where rule = 'neighbours') as row_count
-    from deviations
-    where
-        kind = 'alone'
-        and is_off
+        count(*) as row_floor
+    from values_off
+    {%- for table in ['fct_city_year_panel', 'int_panel_consistency'] %}
+    union all
+    select
+        '{{ table }}' as table_name,
+        count(panel_years.year) * any_value({{ least_cities }}) as row_floor
+    from city_counts
+    left join panel_years on true
+    {%- endfor %}
+),
+
+table_counts as (
+    {%- for table, condition in [
+        ('fct_deliveries', 'true'),
+        ('int_source_checks', 'true'),
+        ('int_record_checks', 'true'),
+        ('fct_doubtful_values', "rule = 'neighbours'"),
+        ('fct_city_year_panel', 'year in (select panel_years.year from panel_years)'),
+        ('int_panel_consistency', 'year in (select panel_years.year from panel_years)')
+    ] %}
+    {% if not loop.first %}union all{% endif %}
+    select
+        '{{ table }}' as table_name,
+        count(*) as row_count
+    from {{ ref(table) }}
+    where {{ condition }}
+    {%- endfor %}
+),
+
+compared as (
+    select
+        table_floors.*,
+        table_counts.row_count
+    from table_floors
+    inner join table_counts using (table_name)
+    {%- set same_scope = 'floors.series = judged.series and floors.scope = judged.scope' %}
     {%- for table, floors, floor, counted, same in [
         ('int_series_corrected', 'series_floors', 'value_count', 'value', 'floors.quantity = judged.series'),
-        ('int_series_years', 'series_floors', 'year_count', 'median_value', of_series_and_scope),
-        ('int_series_shapes', 'series_floors', 'year_count', 'year', of_series_and_scope),
-        ('int_series_pairs', 'pair_floors', 'year_count', 'year', of_series_and_scope),
+        ('int_series_years', 'series_floors', 'year_count', 'median_value', same_scope),
+        ('int_series_shapes', 'series_floors', 'year_count', 'year', same_scope),
+        ('int_series_pairs', 'pair_floors', 'year_count', 'year', same_scope),
         ('int_province_sums', 'province_floors', 'year_count', 'year', 'floors.series = judged.series')
     ] %}
     union all by name
@@ -204,39 +241,31 @@ floors as (
         '{{ table }}' as table_name,
         floors.series,
         floors.scope,
-        any_value(floors.{{ floor }}) as row_floor,
+        floors.{{ floor }} as row_floor,
         count(judged.{{ counted }}) as row_count
     from {{ floors }} as floors
     left join {{ ref(table) }} as judged on {{ same }}
-    group by floors.series, floors.scope
-    {%- endfor %}
-    {%- for table in ['fct_city_year_panel', 'int_panel_consistency'] %}
-    union all by name
-    select
-        '{{ table }}' as table_name,
-        (select count(*) from panel_years) * {{ least_cities }} as row_floor,
-        (select count(*) from {{ ref(table) }} where year in (select year from panel_years)) as row_count
-    from city_counts
+    group by floors.series, floors.scope, floors.{{ floor }}
     {%- endfor %}
     union all by name
     select
         'int_headline_samples' as table_name,
-        estimable.specification_id,
-        (select count(*) from required_cities) as row_floor,
-        count(judged.specification_id) as row_count
-    from estimable
+        floors.specification_id,
+        floors.city_count as row_floor,
+        count(judged.city_id) as row_count
+    from specification_floors as floors
     left join {{ ref('int_headline_samples') }} as judged using (specification_id)
-    group by estimable.specification_id
+    group by floors.specification_id, floors.city_count
     union all by name
     select
         'int_specification_samples' as table_name,
-        estimable.specification_id,
-        1 as row_floor,
+        floors.specification_id,
+        floors.observation_count as row_floor,
         count(case when samples.is_observation then 1 end) as row_count
-    from estimable
-    inner join {{ ref('int_specifications_sampled') }} as sampled using (specification_id)
-    left join {{ ref('int_specification_samples') }} as samples using (sample_id)
-    group by estimable.specification_id
+    from specification_floors as floors
+    inner join {{ ref('int_specifications_sampled') }} as specifications using (specification_id)
+    left join {{ ref('int_specification_samples') }} as samples on specifications.sample_id = samples.sample_id
+    group by floors.specification_id, floors.observation_count
 ),
 
 final as (
@@ -247,7 +276,7 @@ final as (
         scope,
         cast(ceil(row_floor) as bigint) as row_floor,
         row_count
-    from floors
+    from compared
 )
 
 select * from final
