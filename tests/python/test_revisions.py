@@ -260,7 +260,7 @@ def test_a_province_times_nine_tenths_in_four_years_is_named_and_held_in_thirty_
         for is_faulty in [str(int(key[2]) // 10) == province and key[3] in years]
     }
     found = compared(tmp_path, old, new)
-    assert {row.series: (row.province, row.years) for row in found.held_provinces} == faulty
+    assert {row.series: (row.province, row.years) for row in found.provinces} == faulty
     assert len(found.lines) == 30
     assert "moves alone" in found.lines[0]
     assert "values by -10 % in the median, all cities by +0 %" in found.lines[0]
@@ -286,13 +286,18 @@ def test_a_revision_of_all_cities_by_up_to_two_per_cent_of_a_year_passes_with_a_
     assert "2020: 2" in compared(tmp_path, old, more).lines[0]
 
 
-def test_one_value_of_a_city_that_is_its_province_is_named_and_passes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("city", ["10", "250"])
+def test_a_city_that_is_corrected_alone_is_named_and_passes(city: str, tmp_path: Path) -> None:
+    """City 10 is the only one of its province; city 250 is one of ten."""
     old = drawn_gdp(random.Random(43))
-    new = old | {("gdp", "total", "10", 2015): 1.5 * old["gdp", "total", "10", 2015]}
+    value = round(old["gdp", "total", city, 2015])
+    old["gdp", "total", city, 2015] = value
+    new = old | {("gdp", "total", city, 2015): 0.82 * value}
     found = compared(tmp_path, old, new)
     assert found.lines == []
     (note,) = found.notes
-    assert "2015: 1 moves alone, 1 values by +50 % in the median" in note
+    assert note.startswith("GDP (gdp, total, vendor): 1 value changed by more than the usual 2 %: ")
+    assert note.endswith(f"({city}) 2015: {value} -> {0.82 * value:.6g}")
 
 
 def test_three_revisions_of_the_log_say_what_is_usual_by_age_near_the_declared_share(

@@ -105,6 +105,7 @@ class Cell(NamedTuple):
     old_value: float
     new_value: float | None
     is_declared: bool
+    is_unusual: bool
 
     def __str__(self) -> str:
         new = "none" if self.new_value is None else f"{self.new_value:.6g}"
@@ -152,7 +153,7 @@ class Revisions:
     lost_cities : tuple of LostCity
         By city, all series that it has lost undeclared.
     provinces : tuple of Province
-        Those that move alone, undeclared.
+        Those of which at least PROVINCE_VALUES values move alone, undeclared.
     corrections : tuple of str
         Corrections, new ones and those that are gone, that cover a rewritten value, in words.
     """
@@ -173,17 +174,19 @@ class Revisions:
         return tuple(row for row in self.series_years if row.unusual > CELLS * row.published)
 
     @property
-    def held_provinces(self) -> tuple[Province, ...]:
-        """The provinces that hold a build."""
-        return tuple(row for row in self.provinces if row.values >= PROVINCE_VALUES)
-
-    @property
     def notes(self) -> list[str]:
-        """What passes and is said, in words: usual revisions, and single values of a province."""
-        usual = {*self.series_years} - {*self.beyond}
-        return [
-            *(str(row) for row in sorted(usual) if row.undeclared > CELLS * row.published),
-            *(str(row) for row in self.provinces if row.values < PROVINCE_VALUES),
+        """Warnings of what does not hold a build: usual revisions, and single unusual ones."""
+        passing = [row for row in self.series_years if row not in self.beyond]
+        usual = [str(row) for row in passing if row.undeclared > CELLS * row.published]
+        labels = {(row.series, row.scope, row.year): row for row in passing}
+        unusual: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+        for cell in self.cells:
+            is_single = (cell.series, cell.scope, cell.year) in labels
+            if is_single and cell.is_unusual and not cell.is_declared:
+                unusual[cell.series, cell.scope].append(cell)
+        return usual + [
+            _cells_line(labels[cells[0].series, cells[0].scope, cells[0].year], cells)
+            for cells in unusual.values()
         ]
 
     @property
@@ -203,7 +206,7 @@ class Revisions:
             )
         lines += [_city_line(series) for series in by_city.values()]
         by_series_of_province: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for province in self.held_provinces:
+        for province in self.provinces:
             by_series_of_province[province.series, province.scope].append(str(province))
         return lines + [
             some_of(provinces, LISTED_PROVINCES, "; ", "; and {} more provinces") + "."
@@ -239,7 +242,7 @@ class Revisions:
             years[city.provider, city.quantity, city.scope].update(
                 range(city.first_year, city.last_year + 1)
             )
-        for province in self.held_provinces:
+        for province in self.provinces:
             years[province.provider, province.quantity, province.scope].update(province.years)
         return [
             declared_revisions.in_words(*series, span)
@@ -260,6 +263,15 @@ class Revisions:
             "lost_cities": [city._asdict() for city in self.lost_cities],
             "provinces": [province._asdict() for province in self.provinces],
         }
+
+
+def _cells_line(of: SeriesYear, cells: Sequence[Cell]) -> str:
+    """Return the values of a series that moved alone and by more than is usual."""
+    values = f"{len(cells)} value{'s' if len(cells) > 1 else ''}"
+    return (
+        f"{of.label} ({of.series}, {of.scope}, {of.provider}): {values} changed by more than the"
+        f" usual {100 * of.usual:.2g} %: {some_of([*map(str, cells)], LISTED_CITIES)}"
+    )
 
 
 def _city_line(series: Sequence[LostCity]) -> str:
@@ -334,6 +346,7 @@ def compare(
         "select distinct unnest(declared_by) as number from compared where is_rewritten order by"
         " number"
     )
+    provinces = rows(_PROVINCES.format(language=settings.language(), least_values=PROVINCE_VALUES))
     return Revisions(
         tuple(SeriesYear(*row) for row in rows(_SERIES_YEARS)),
         tuple(Cell(*row) for row in rows(_CELLS)),
@@ -342,7 +355,7 @@ def compare(
         city_years,
         lost_city_years,
         tuple(LostCity(*row) for row in rows(_LOST_CITIES)),
-        tuple(Province(*row) for row in rows(_PROVINCES.format(language=settings.language()))),
+        tuple(Province(*row) for row in provinces),
         tuple(text for (text,) in rows(_CORRECTIONS)),
     )
 
@@ -556,7 +569,7 @@ _SERIES_YEARS = """
 """
 
 _CELLS = """
-    select series, scope, city_id, city, year, old_value, new_value, is_declared
+    select series, scope, city_id, city, year, old_value, new_value, is_declared, is_unusual
     from compared
     where is_rewritten
     order by
@@ -671,6 +684,7 @@ _PROVINCES = """
         median(change), median(change_of_all), max(usual)
     from alone
     group by series, scope, province
+    having sum(cities) >= {least_values}
     order by series, scope, abs(median(change) - median(change_of_all)) desc, province
 """
 
