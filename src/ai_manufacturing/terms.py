@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from ai_manufacturing import published_numbers, study
+from ai_manufacturing import published_numbers, study, withholding
 from ai_manufacturing.published_numbers import PublishedNumbers, Shown
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import comments, identifier, literal
+from ai_manufacturing.system.sql_text import create_table, identifier, insert, literal
 
 EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
 # Numbers of an office of statistics, and what a program drew, may be passed on; what a provider
@@ -133,7 +133,7 @@ NOT_OF_A_REGISTER = (
 WIDE = "marts.fct_city_year_panel"  # a column per variable
 FAILING_ROWS = "failing_rows"  # of a gate: rows with their values, as JSON, which the next has too
 VALIDATION_RESULT = "validation_result"
-WITHHELD = "withheld"
+QUESTIONS = "release.questions"  # a warehouse has none
 COMPUTED = ("estimates.", "gates.", "reports.")  # schemas whose texts are searched for long numbers
 DATA_LICENCE = "LICENSE_DATA.md"  # beside the data, wherever they are given away
 
@@ -156,14 +156,6 @@ ESTIMATES_LICENCE = Licence(
         " BY 4.0, https://creativecommons.org/licenses/by/4.0/."
     ),
 )
-WITHHELD_COMMENTS = {
-    "table_name": "Schema and name of a table of this file.",
-    "column_name": (
-        "Column that is blank in the rows of restricted providers; null if those rows are not here."
-    ),
-    "row_count": "Rows without their value, or that are not here.",
-    "providers": "Whose values may not be passed on; marts.fct_deliveries has their terms.",
-}
 
 
 def with_permission(deliveries: pa.Table) -> pa.Table:
@@ -228,15 +220,6 @@ def data_licence(release: duckdb.DuckDBPyConnection) -> str:
     return "\n".join([*lines, ""])
 
 
-def withheld(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Return the rows of release.withheld of an open file; none of one that is no public copy."""
-    listed = f"select {', '.join(WITHHELD_COMMENTS)} from release.{WITHHELD}"
-    try:
-        return duckdb_client.rows(release, listed)
-    except duckdb.CatalogException:
-        return []
-
-
 def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> list[dict[str, Any]]:
     """Copy a release, or the released tables of a warehouse, without what may not be passed on.
 
@@ -256,7 +239,7 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
     Returns
     -------
     list of dict
-        The rows of release.withheld, by the names of WITHHELD_COMMENTS.
+        The rows of release.withheld, by the names of withholding.COMMENTS.
     """
     with duckdb_client.reading(database, reaches=landing) as release:
         providers = [row["provider"] for row in restricted(release)]
@@ -277,7 +260,7 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
         ).fetchall()
         tables = [name for (name,) in found]
         # A copy has neither the cities' values, by which sums are judged, nor any further digits.
-        is_copy = f"release.{WITHHELD}" in tables
+        is_copy = withholding.TABLE in tables
         connection.execute(published_numbers.MACROS)
         numbers = PublishedNumbers([]) if is_copy else published_numbers.read()
         sums = {} if is_copy else _sums_over_cities(connection)
@@ -291,6 +274,8 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
             published_numbers.print_anew(connection)
             published_numbers.record(connection, copy.shown)
             _record(connection, lost)
+            if QUESTIONS in tables:
+                _offer_answerable_questions(connection)
         marked = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. "
         copy_comments(
             connection, tables, dict.fromkeys((row["table_name"] for row in lost), marked)
@@ -464,13 +449,23 @@ class _Copy:
         """Count what a table loses, by column; None is whole rows."""
         if not lost:
             return []
-        counted = ", ".join(f"count(case when {rows} then 1 end)" for rows in lost.values())
+        counted = ", ".join(
+            f"count(case when {rows} then 1 end),"
+            f" count({'*' if column is None else identifier(column)})"
+            for column, rows in lost.items()
+        )
         (counts,) = self._connection.execute(f"select {counted} from built.{name}").fetchall()
         providers = ", ".join(self._providers)
         return [
-            dict(zip(WITHHELD_COMMENTS, (name, column, count, providers), strict=True))
-            for column, count in zip(lost, counts, strict=True)
-            if count
+            dict(
+                zip(
+                    withholding.COMMENTS,
+                    (name, column, lacks, all_ - lacks, providers),
+                    strict=True,
+                )
+            )
+            for column, lacks, all_ in zip(lost, counts[::2], counts[1::2], strict=True)
+            if lacks
         ]
 
 
@@ -516,12 +511,16 @@ def _open_rows(columns: list[str], units: list[str]) -> str:
 
 
 def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]]) -> None:
-    columns = "table_name varchar, column_name varchar, row_count bigint, providers varchar"
-    connection.execute(f"create table new.release.{WITHHELD} ({columns})")
+    counts = ("row_count", "shown_count")
+    columns = {
+        name: ("bigint" if name in counts else "varchar", text)
+        for name, text in withholding.COMMENTS.items()
+    }
+    comment = "One row per table or column whose values may not be passed on."
+    table = f"new.{withholding.TABLE}"
+    connection.execute(create_table(table, columns, comment))
     for row in withheld:
-        connection.execute(
-            f"insert into new.release.{WITHHELD} values (?, ?, ?, ?)", [*row.values()]
-        )
+        connection.execute(insert(table, len(row)), [*row.values()])
     connection.execute(
         "delete from new.marts.data_dictionary as d where concat(d.table_schema, '.',"
         f" d.table_name) = '{WIDE}' and d.column_name not in (select column_name from"
@@ -531,8 +530,15 @@ def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]
     # the codebook says it beside each column, with provider, licence and citation
     connection.execute(
         "update new.marts.data_dictionary as d set source = concat_ws('; ', source, 'withheld"
-        f" here') from new.release.{WITHHELD} as w where concat(d.table_schema, '.', d.table_name)"
+        f" here') from {table} as w where concat(d.table_schema, '.', d.table_name)"
         " = w.table_name and coalesce(w.column_name, d.column_name) = d.column_name"
     )
-    comment = "One row per table or column whose values may not be passed on."
-    connection.execute(comments(f"new.release.{WITHHELD}", comment, WITHHELD_COMMENTS))
+
+
+def _offer_answerable_questions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Delete the questions that the copy cannot answer: docs/questions.md lists them apart."""
+    with duckdb_client.at(connection, "new") as copy:
+        connection.execute(
+            "delete from new.release.questions where list_contains(?, question)",
+            [withholding.unanswered_questions(copy)],
+        )

@@ -520,6 +520,7 @@ from tests.python.site_reader import (  # noqa: E402, F401 - fixtures
     public_release,
     public_site,
     reader,
+    restricted_sample,
     sample_page,
     sample_release,
     sample_site,

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pytest
 from lxml import html
 
-from ai_manufacturing import site
+from ai_manufacturing import site, terms
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.site.release import Release
 from tests.python.chromium import ARGUMENTS, CHROMIUM
@@ -72,6 +72,31 @@ def released(build: Build, folder: Path, kind: str) -> Path:
 @pytest.fixture(scope="session")
 def sample_release(sample_build: Build, shared: Path) -> Path:
     return released(sample_build, shared / "sample_release", "synthetic")
+
+
+class Restricted(NamedTuple):
+    """A release of which no value of a city may be passed on, and its public copy."""
+
+    release: Path
+    copy: Path
+
+
+@pytest.fixture(scope="session")
+def restricted_sample(sample_release: Path, shared: Path) -> Restricted:
+    folder = shared / "restricted_sample"
+    files = Restricted(folder / "release.duckdb", folder / "copy.duckdb")
+
+    def make() -> None:
+        changed(
+            sample_release,
+            files.release,
+            "update marts.fct_deliveries set provenance_class = 'commercial_vendor',"
+            " licence = 'For subscribers', publisher = 'A Vendor'",
+        )
+        terms.public_copy(*files)
+
+    made_once(folder, make)
+    return files
 
 
 @pytest.fixture(scope="session")

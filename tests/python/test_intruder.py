@@ -16,6 +16,7 @@ from ai_manufacturing.robustness.specification_curve import Panel
 from tests.python import intruder
 from tests.python.conftest import Build
 from tests.python.intruder import KNOWN, NORMAL, Sensitivities, World
+from tests.python.site_reader import Restricted
 
 FIRST_GUESS = np.log(0.001)  # of every city's AI share
 MISFIT = 5  # of a solution that the published digits allow, in errors of rounding
@@ -54,17 +55,6 @@ def attack(world: World, copy: Path) -> Solved:
     return max(found)
 
 
-def restrict(release: Path, target: Path) -> Path:
-    """Copy a release of which no value of a city may be passed on."""
-    shutil.copyfile(release, target)
-    with duckdb.connect(str(target)) as connection:
-        connection.execute(
-            "update marts.fct_deliveries set provenance_class = 'commercial_vendor',"
-            " licence = 'For subscribers', publisher = 'A Vendor'"
-        )
-    return target
-
-
 class Given(NamedTuple):
     """A release, what may be passed on of it, and what an intruder has beside it."""
 
@@ -74,13 +64,8 @@ class Given(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def sample(
-    sample_build: Build, sample_release: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Given:
-    folder = tmp_path_factory.mktemp("intruder")
-    release = restrict(sample_release, folder / "release.duckdb")
-    terms.public_copy(release, folder / "copy.duckdb")
-    return Given(release, folder / "copy.duckdb", intruder.world(sample_build.warehouse))
+def sample(sample_build: Build, restricted_sample: Restricted) -> Given:
+    return Given(*restricted_sample, intruder.world(sample_build.warehouse))
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ ROOMS = [
     "citation",
     "text",
     "published_numbers",
+    "withholding",
     "terms",
     "sources",
     "tables",

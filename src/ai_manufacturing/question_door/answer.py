@@ -13,8 +13,9 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing.question_door import lineage
-from ai_manufacturing.system import duckdb_client
+from ai_manufacturing import withholding
+from ai_manufacturing.question_door import caveats
+from ai_manufacturing.system import duckdb_client, lineage
 
 ROWS, COLUMNS, CHARACTERS = 200, 200, 20_000
 SHOWN = 12  # columns that one of the result rests on
@@ -42,7 +43,13 @@ def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     statements = release.extract_statements(sql)
     if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
         return {"error": "Ask one SELECT: this door reads, one statement at a time."}
-    cursor = release.execute(statements[0])
+    withheld = withholding.listed(release)
+    try:
+        cursor = release.execute(statements[0])
+    except duckdb.BinderException as error:
+        if missing := withholding.missing(withheld, error):
+            return {"error": withholding.sentence(missing)}
+        raise
     names = [column[0] for column in cursor.description or []]
     if len(names) > COLUMNS:
         return {"error": f"{len(names)} columns: name at most {COLUMNS}."}
@@ -50,22 +57,32 @@ def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     texts = (json.dumps(row, default=str, ensure_ascii=False) for row in fetched[:ROWS])
     rows = fetched[: sum(length <= CHARACTERS for length in accumulate(map(len, texts)))]
     answer = {"columns": names, "rows": rows, "is_cut": len(rows) < len(fetched)}
-    described = duckdb_client.rows(release, lineage.DESCRIBED)
+    described = duckdb_client.rows(release, caveats.DESCRIBED)
     known = {row["column"]: row["caveats"] for row in described}
+    touched = withheld
     try:
-        resting = lineage.resting_on(release, sql.strip().rstrip(";"), len(names))
-        answer["rests_on"] = [sorted(columns)[:SHOWN] for columns in resting]
+        with lineage.planner(release) as planner:
+            reads = lineage.reads(planner, sql)
     except lineage.CannotTellError as error:
         resting = [set(known)] * len(names)
         answer["cannot_tell"] = (
             f"cannot tell which columns this rests on: {error}. The caveats are those of all."
         )
+    else:
+        touched, resting = withholding.touched(withheld, reads), reads.columns
+        if withholding.is_misleading(touched, reads, fetched):
+            return {"error": withholding.sentence(touched)}
+        answer["rests_on"] = [sorted(columns)[:SHOWN] for columns in resting]
+        if empty := reads.tables & withholding.empty_tables(release):
+            answer["tables_without_rows"] = sorted(empty)
+    if touched:
+        answer["withheld"] = withholding.sentence(touched)
     said: dict[str, list[str]] = {}
     for name, columns in zip(names, resting, strict=True):
         for text in sorted({text for column in columns for text in known[column]}):
             said.setdefault(text, []).append(name)
     answer["caveats"] = said
-    if lineage.ESTIMATE in said:
+    if caveats.ESTIMATE in said:
         key = "specification_id"
         asked = {str(row[names.index(key)]) for row in rows} if key in names else None
         answer["verdicts"] = verdicts(release, asked)

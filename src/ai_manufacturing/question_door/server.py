@@ -7,7 +7,8 @@ from ai_manufacturing.question_door.tools import Door
 INSTRUCTIONS = (
     "A release of a research warehouse: data by city and year, estimates and verdicts. Begin with"
     " findings, search or list_tables. Quote no coefficient without its verdict and its caveats (†:"
-    " another series substitutes for the paper's). Say so if the numbers are synthetic."
+    " another series substitutes for the paper's). Say so if the numbers are synthetic, and where"
+    " values are withheld, which is not the same as none."
 )
 
 

@@ -9,14 +9,13 @@ import threading
 from pathlib import Path
 from typing import Any, Literal
 
-from ai_manufacturing import terms
+from ai_manufacturing import terms, withholding
 from ai_manufacturing.auditing import trace as tracing
-from ai_manufacturing.question_door import answer, lineage
+from ai_manufacturing.question_door import answer, caveats, search
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import duckdb_client
 
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Out of Memory")
-FOUND = 25  # columns and series of a search
 
 
 def _reason(ended: subprocess.CompletedProcess[bytes]) -> str:
@@ -41,6 +40,7 @@ class Door:
             origin = origin_of(connection)
             ((number,),) = connection.execute("select release_id from release.manifest").fetchall()
             whose = ", ".join(row["provider"] for row in terms.restricted(connection))
+            self._lacking = withholding.listed(connection)
         self._withheld = "" if with_restricted else whose
         rule = "not to be passed on" if with_restricted else "withheld (release.withheld)"
         self._head = {
@@ -60,37 +60,55 @@ class Door:
             rows = duckdb_client.rows(connection, sql)
         return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
+    def _extents(self) -> dict[str, str]:
+        """Return how much of a table or a column is withheld, by its name."""
+        return {
+            withholding.name(row): f"withheld, {withholding.extent(row)[0]}"
+            for row in self._lacking
+        }
+
     def list_tables(self) -> str:
-        """List the tables: how many rows each has, and what one row is."""
+        """List the tables: how many rows each has, or that they are withheld, and what a row is."""
         rows = self._rows(
-            "select schema_name || '.' || table_name as name, estimated_size || ': ' ||"
-            " regexp_extract(comment, 'One row(?: per|:)? ?([^.:,;(]{0,30})', 1) as what"
+            "select schema_name || '.' || table_name as name, estimated_size as row_count,"
+            " regexp_extract(comment, 'One row(?: per|:)? ?([^.:,;(]{0,28})', 1) as what"
             " from duckdb_tables() where database_name = current_database()"
             " and schema_name in ('marts', 'gates', 'estimates', 'reports', 'release') order by all"
         )
-        return self._answer(rows_one_per={row["name"]: row.get("what") for row in rows})
+        extents = self._extents()
+        return self._answer(
+            rows_one_per={
+                row["name"]: f"{extents.get(row['name'], row['row_count'])}: {row.get('what', '')}"
+                for row in rows
+            }
+        )
 
     def describe(self, table: str) -> str:
         """Describe the columns of a table, such as marts.dim_city: unit, source, † and caveats."""
-        every = self._rows(lineage.DESCRIBED)
+        rows = [row for row in self._lacking if row["table_name"] == table]
+        left_out = [{"column": withholding.name(row)} for row in rows if row["is_left_out"]]
+        every = [*self._rows(caveats.DESCRIBED), *left_out]
         if columns := [row for row in every if row["column"].startswith(f"{table}.")]:
-            return self._answer(columns=columns)
+            extents = self._extents()
+            for row in columns:
+                if extent := extents.get(row["column"]):
+                    row["withheld"] = extent
+            withheld = {"withheld": withholding.sentence(rows)} if rows else {}
+            return self._answer(**withheld, columns=columns)
         return self._answer(error=f"There is no table {table!r}; list_tables names all.")
 
     def search(self, words: str) -> str:
-        """Search columns and series by words, in English or Chinese; best matches first."""
-        series = self._rows(
-            "select series, scope, unit, label_en, label_zh, provider, first_year, last_year,"
-            " absence_reason, substitution from marts.dim_series"
+        """Search by words, in English or Chinese: verdicts first, then questions, tables, columns.
+
+        Each result is a line, and a question has the call that answers it.
+        """
+        with duckdb_client.reading(self._shown) as connection:
+            found = search.found(connection, words, self._extents())
+        more = (
+            f"{found.more} more. Add words, or describe a table, or query release.questions and"
+            " marts.data_dictionary."
         )
-        ranked = []
-        for row in (*self._rows(lineage.DESCRIBED), *series):
-            text = json.dumps(row, ensure_ascii=False).lower()
-            found = sum(word in text for word in words.lower().split())
-            if found and "label_en" in row:
-                ranked.append((-found, len(text), row))
-        best = sorted(ranked, key=lambda rank: rank[:2])[:FOUND]
-        return self._answer(found=[row for _, _, row in best])
+        return self._answer(found=found.lines, **({"more": more} if found.more else {}))
 
     def query(self, sql: str) -> str:
         """Run one read-only SELECT (DuckDB): at most 200 rows, 20,000 characters, a few seconds.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jinja2
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import citation, settings, study, terms
+from ai_manufacturing import citation, settings, study, terms, withholding
 from ai_manufacturing.landing import declared_revisions, landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import databases, fingerprint
@@ -210,7 +210,7 @@ def strip(package: Package) -> None:
             (folder / RAW / file["path"]).unlink()
     if not package.with_restricted:
         with reading(folder / RELEASE) as connection:
-            held_back = terms.withheld(connection)
+            held_back = withholding.listed(connection)
         # the schema release is not compared: a build has none
         lacking = {row["table_name"] for row in held_back}
         # values of cities are summarised; what is computed from them is compared as it is shown

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ai_manufacturing import citation, settings, terms
+from ai_manufacturing import citation, settings, terms, withholding
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.site.release import Release, Row
 from ai_manufacturing.text import Catalogue
@@ -161,7 +161,7 @@ class Table:
 def tables(release: Release) -> list[Table]:
     """Return the tables of a release."""
     columns = release.grouped("in_table", COLUMNS)
-    withheld = terms.withheld(release.connection)
+    withheld = withholding.listed(release.connection)
     listed = []
     for row in release.rows(TABLES, list(SCHEMAS)):
         name = row["in_table"]

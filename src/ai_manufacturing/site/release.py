@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ai_manufacturing import published_numbers, terms
+from ai_manufacturing import published_numbers, terms, withholding
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import duckdb_client
@@ -53,7 +53,7 @@ class Release:
     @cached_property
     def withheld(self) -> set[str]:
         """Return the tables that do not hold here what may not be passed on."""
-        return {row["table_name"] for row in terms.withheld(self.connection)}
+        return {row["table_name"] for row in withholding.listed(self.connection)}
 
     @cached_property
     def is_rounded(self) -> bool:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import terms
+from ai_manufacturing import terms, withholding
 from ai_manufacturing.releases import databases, lock
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
@@ -334,7 +334,9 @@ def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Tabl
 def _restricted(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return the columns of the panel that have restricted values here, with their providers."""
     blank = [
-        row["column_name"] for row in terms.withheld(connection) if row["table_name"] == terms.WIDE
+        row["column_name"]
+        for row in withholding.listed(connection)
+        if row["table_name"] == terms.WIDE
     ]
     return duckdb_client.rows(
         connection,
@@ -386,7 +388,7 @@ def _places(connection: DuckDBPyConnection) -> dict[str, dict[int, str]]:
 
 
 def _withheld(connection: DuckDBPyConnection) -> str:
-    if not terms.withheld(connection):
+    if not withholding.listed(connection):
         return ""
     whose = "; ".join(
         f"{row['provider']} ({row['licence']}), from {row['whence']}"

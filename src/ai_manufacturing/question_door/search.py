@@ -1,0 +1,131 @@
+"""Search a release by words: verdicts first, then questions, tables and columns, each a line."""
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import duckdb
+
+# How many lines of each kind are shown, in the order in which they are.
+LIMITS = {"verdict": 4, "finding": 3, "question": 4, "table": 6, "column": 10, "series": 6}
+LINE, ALL_LINES = 360, 4_200  # bytes
+CLOSE = 0.6  # of the score of the best line
+SMALL_WORDS = {
+    *("a", "an", "and", "are", "as", "at", "by", "can", "did", "do", "does", "for", "from", "had"),
+    *("has", "have", "how", "i", "in", "is", "it", "its", "many", "me", "much", "of", "on", "or"),
+    *("that", "the", "their", "there", "these", "this", "to", "was", "were", "what", "when"),
+    *("where", "which", "who", "why", "with"),
+}
+WORD = re.compile(r"[a-z0-9]+|[\u4e00-\u9fff]+")
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+ENTRIES = """
+    select
+        'verdict' as kind, v.specification_id as name,
+        concat_ws(
+            '; ',
+            concat('effect', ' of ' || regressor_label_en, ' on ', outcome_label_en),
+            verdict_en,
+            'estimate ' || v.estimate || ' (standard error ' || v.std_error || ')',
+            'printed ' || round(v.printed_value, 6), ai_en, v.meaning,
+            if(v.substitutions <> '', '† substitutes', null)
+        ) as en,
+        concat_ws(
+            '；',
+            concat(regressor_label_zh || '对', outcome_label_zh, '的影响（效应）'), verdict_zh,
+            '估计值' || v.estimate || '（标准误' || v.std_error || '）',
+            '论文' || round(v.printed_value, 6),
+            ai_zh, v.meaning_zh, if(v.substitutions <> '', '†替代', null)
+        ) as zh,
+        row_number() over (order by v.table_id, v.column_number) as place
+    from reports.rpt_verdicts as v
+    inner join reports.rpt_specifications as s using (specification_id)
+    union all
+    select
+        'finding', concat(finding, ' (', specification_id, ')'), concat(question_en, ' ', sentence),
+        concat(question_zh, sentence_zh), finding_order
+    from reports.rpt_findings
+    union all
+    select 'question', question, call, call, 0
+    from (select question, regexp_extract(answer, '`[^`]+`$') as call from release.questions)
+    union all
+    select
+        'table', concat(schema_name, '.', table_name),
+        regexp_extract(comment, '(One row[^\\n]*?)(\\.( |\\n|$)|\\n|$)', 1), '', 0
+    from duckdb_tables()
+    where
+        database_name = current_database()
+        and schema_name in ('marts', 'gates', 'estimates', 'reports', 'release')
+    union all
+    select
+        'column', concat_ws('.', table_schema, table_name, column_name),
+        concat_ws('; ', unit, label_en, '† ' || substitution), concat_ws('；', unit, label_zh), 0
+    from marts.data_dictionary
+    union all
+    select
+        'series', series,
+        concat_ws('; ', scope, unit, label_en, provider, absence_reason, '† ' || substitution),
+        concat_ws('；', scope, unit, label_zh, provider), 0
+    from marts.dim_series
+"""
+
+
+class Found(NamedTuple):
+    """Lines that were found, and how many more there are."""
+
+    lines: list[str]
+    more: int
+
+
+def words_of(text: str) -> set[str]:
+    """Return the words of a text, English ones in the singular; Chinese ones are pairs of signs."""
+    found = set()
+    for word in WORD.findall(text.lower()):
+        if CHINESE.match(word):
+            found |= {word[place : place + 2] for place in range(max(1, len(word) - 1))}
+        else:
+            found.add(word.removesuffix("s") if len(word) > 3 else word)
+    return found
+
+
+def found(release: duckdb.DuckDBPyConnection, text: str, withheld: Mapping[str, str]) -> Found:
+    """Return the lines of an open release that match a text about as well as the best one does.
+
+    Parameters
+    ----------
+    release : DuckDBPyConnection
+        An open release, or a public copy.
+    text : str
+        A question or some words, in English or Chinese; Chinese words find Chinese lines.
+    withheld : mapping of str to str
+        How much is withheld of a table or a column, by its name (schema.table.column).
+    """
+    asked, is_chinese = words_of(text) - SMALL_WORDS, CHINESE.search(text) is not None
+    entries = release.execute(ENTRIES).fetchall()
+    known = {name for _, name, *_ in entries}
+    # a copy lacks some columns of which it says that they are withheld
+    entries += [("column", name, "", "", 0) for name in withheld if name not in known]
+    shared = [asked & words_of(f"{name} {en} {zh}") for _, name, en, zh, _ in entries]
+    found_in = Counter(word for words in shared for word in words)
+    # a rare word tells more of what is asked than one that is everywhere
+    weights = {word: math.log(1 + len(entries) / number) for word, number in found_in.items()}
+    scores = [math.fsum(weights[word] for word in words) for words in shared]
+    needed = CLOSE * max(scores)
+    matches: defaultdict[str, list[tuple[float, int, int, str]]] = defaultdict(list)
+    for (kind, name, en, zh, place), score in zip(entries, scores, strict=True):
+        if score and score >= needed:
+            line = ": ".join(filter(None, (name, withheld.get(name), zh if is_chinese else en)))
+            matches[kind].append((-score, place, len(line), f"{kind} {line}"))
+    lines: list[str] = []
+    for kind, limit in LIMITS.items():
+        for *_, line in sorted(matches[kind])[:limit]:
+            shortened = _shortened(line)
+            if len("".join([*lines, shortened]).encode()) <= ALL_LINES:
+                lines.append(shortened)
+    return Found(lines, sum(map(len, matches.values())) - len(lines))
+
+
+def _shortened(line: str) -> str:
+    kept = line.encode()[:LINE].decode(errors="ignore")
+    return kept if kept == line else f"{kept}…"
