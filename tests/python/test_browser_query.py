@@ -3,17 +3,32 @@
 import csv
 import functools
 import http.server
+import json
 import re
+import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 from playwright.sync_api import expect
 
+from ai_manufacturing import site
 from ai_manufacturing.site import downloads, query, query_book, serve, use
+from ai_manufacturing.site.release import Release
 from tests.python.conftest import PROJECT, Build
-from tests.python.site_reader import PHONE, SCREENSHOTS, STRAY, Reader, serious_faults
+from tests.python.release_store import read
+from tests.python.site_reader import (
+    PHONE,
+    SCREENSHOTS,
+    STRAY,
+    Reader,
+    Restricted,
+    serious_faults,
+)
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 HEADLINE = "rpt_coefficients where specification_id = 'table_1_col_1' and term_order = 1"
@@ -31,20 +46,26 @@ class Address:
         self.answers: list[tuple[str, int]] = []
 
 
-@pytest.fixture
-def address(sample_site: Path) -> Iterator[Address]:
-    """Serve the site of the sample as `make serve` does."""
+@contextmanager
+def served_from(folder: Path) -> Iterator[Address]:
+    """Serve a site as `make serve` does."""
 
     class Recording(serve.Handler):
         def log_request(self, code: int | str = 0, size: int | str = 0) -> None:
             served.answers.append((self.path, int(code)))
 
-    handler = functools.partial(Recording, directory=str(sample_site))
+    handler = functools.partial(Recording, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        served = Address(f"http://127.0.0.1:{server.server_port}", sample_site)
+        served = Address(f"http://127.0.0.1:{server.server_port}", folder)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield served
         server.shutdown()
+
+
+@pytest.fixture
+def address(sample_site: Path) -> Iterator[Address]:
+    with served_from(sample_site) as served:
+        yield served
 
 
 def test_the_page_shows_its_own_address_to_paste(reader: Reader, address: Address) -> None:
@@ -241,3 +262,98 @@ def test_duckdb_in_a_browser_attaches_the_release_and_reads_parts_of_it(
     expect(page.locator("#result tbody tr")).to_have_text(str(estimate))
     file = f"/{downloads.RELEASE}"
     assert {code for path, code in address.answers if path.endswith(file)} == {206}
+
+
+# Stands for the bundle, so that the page can be tested where npm is not: Python's DuckDB answers.
+ENGINE = """
+var duckdbWasm = {
+  LogLevel: {},
+  ConsoleLogger: class {},
+  AsyncDuckDB: class {
+    async instantiate() {}
+    async open() {}
+    async registerFileBuffer() {}
+    async connect() {
+      return {
+        query: async (sql) => {
+          const { names, rows, error } = await window.ask(sql);
+          if (error) throw new Error(error);
+          const valued = (row) => Object.fromEntries(names.map((name, i) => [name, row[i]]));
+          const fields = names.map((name) => ({ name }));
+          return { schema: { fields }, toArray: () => rows.map(valued) };
+        },
+      };
+    }
+  },
+};
+"""
+
+
+def test_the_query_page_of_a_public_copy_says_what_is_withheld(
+    reader: Reader,
+    restricted_sample: Restricted,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle, folder = tmp_path / "bundle", tmp_path / "site"
+    bundle.mkdir()
+    folder.mkdir()
+    for name in query.BUNDLE:
+        (bundle / name).write_text(ENGINE if name == "duckdb.js" else "", encoding="utf-8")
+    monkeypatch.setattr(query, "bundle_dir", lambda: bundle)
+    assert query.write(restricted_sample.copy, folder)
+    shutil.copytree(site.HERE / "assets", folder / "assets")
+    with Release(restricted_sample.copy) as release:
+        text = release.catalogue()
+        environment = site.environment_of(release, text, pages=["query"])
+        markup = site.rendered(environment, "query", site.content("query", release, text))
+    (folder / "query.html").write_text(markup, encoding="utf-8")
+    ((count,),) = read(restricted_sample.release, "select count(*) from marts.fct_doubtful_values")
+    page, copy = reader.page, restricted_sample.copy
+    with duckdb.connect() as engine, served_from(folder) as served:
+
+        def ask(sql: str) -> dict[str, Any]:
+            own = sql.replace("attach 'ai_manufacturing.duckdb'", f"attach if not exists '{copy}'")
+            try:
+                cursor = engine.execute(own)
+            except duckdb.Error as error:
+                return {"error": str(error)}
+            names = [column[0] for column in cursor.description or []]
+            return {"names": names, "rows": json.loads(json.dumps(cursor.fetchall(), default=str))}
+
+        page.expose_function("ask", ask)
+        page.goto(f"{served.url}/query.html")
+        status = page.locator("#query-status")
+
+        def says(sql: str, expected: str) -> None:
+            page.locator("#sql").fill(sql)
+            page.locator("#sql").press("Control+Enter")
+            expect(status).to_have_text(re.compile(f"^{expected}"))
+
+        options = page.locator("#question option").all_text_contents()
+        assert not [text for text in options if "Which values are doubtful" in text]
+        lost = rf"This public copy withholds marts\.fct_doubtful_values \(all {count} rows\), which"
+        says("select count(*) from fct_doubtful_values", lost)
+        expect(page.locator("#result")).to_be_empty()
+        says(
+            "from dim_city where city_id in (select city_id from fct_doubtful_values)",
+            lost,
+        )
+        says("create temp table mine as from fct_doubtful_values; select count(*) from mine", lost)
+        left_out = (
+            r"This public copy withholds marts\.fct_city_year_panel\.ln_gdp \(all [\d,]+ values\)"
+        )
+        says("select max(p.ln_gdp) from fct_city_year_panel as p", left_out)
+        says("select aria from dim_city", "Binder Error")
+        says("select count(*) as n from dim_city", "1 rows$")
+        blank = r"This public copy withholds reports\.rpt_coefficients\.hansen_statistic \(all"
+        says("select hansen_statistic from reports.rpt_coefficients limit 1", f"1 rows; {blank}")
+        says(
+            "from fct_city_year_panel limit 1", r"1 rows; .+, \d+ more \(release.withheld\), which"
+        )
+        page.locator("#schema summary").first.click()
+        page.locator("#schema-filter").fill("fct_doubtful_values")
+        listed = page.locator("#schema-tree summary", has_text="marts.fct_doubtful_values")
+        expect(listed).to_have_text(f"marts.fct_doubtful_values (withheld, all {count} rows)")
+        page.goto(f"{served.url}/query.html?language=zh-CN")
+        says("from fct_doubtful_values", "本公开副本不提供marts.fct_doubtful_values")

@@ -1,9 +1,14 @@
 """The query book: every question runs on the sample and has the answer that it prints."""
 
+import json
 import re
+from pathlib import Path
+from typing import Any
 
-from ai_manufacturing.site import query_book
+from ai_manufacturing.site import query, query_book
+from ai_manufacturing.site.release import Release
 from tests.python.conftest import PROJECT, Build
+from tests.python.site_reader import Restricted
 
 BOOK = (PROJECT / "docs/queries.md").read_text(encoding="utf-8")
 ENTRIES = query_book.entries(BOOK)
@@ -42,3 +47,32 @@ def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:
     )
     assert sum(int(cities) for _, _, cities, _ in rows[8]) == 367 - covered
     assert covered == 282
+
+
+def test_the_query_page_of_a_public_copy_offers_what_it_answers_and_says_what_is_withheld(
+    restricted_sample: Restricted,
+) -> None:
+    def content(path: Path) -> dict[str, Any]:
+        with Release(path) as release:
+            return query.content(release, release.catalogue())
+
+    whole, copied = (content(path) for path in restricted_sample)
+    every = [entry.question for entry in ENTRIES]
+    assert [question["en"] for question in whole["questions"]] == every
+    assert json.loads(whole["withheld_here"])["parts"] == []
+    withheld = [every[number - 1] for number in (4, 6, 10, 11, 12, 14)]
+    offered = [question for question in every if question not in withheld]
+    assert [question["en"] for question in copied["questions"]] == offered
+    by_question = {entry.question: entry.sql for entry in ENTRIES}
+    assert json.loads(copied["book"]) == [by_question[question] for question in offered]
+    said = json.loads(copied["withheld_here"])
+    assert said["providers"] == "vendor"
+    parts = {(part["table"], part["column"]): part for part in said["parts"]}
+    doubtful = parts["marts.fct_doubtful_values", None]
+    assert (doubtful["isAll"], doubtful["isLeftOut"]) == (True, False)
+    assert re.fullmatch(r"all \d+ rows", doubtful["extent"][0])
+    gdp = parts["marts.fct_city_year_panel", "gdp_100m_cny"]
+    assert (gdp["isAll"], gdp["isLeftOut"], gdp["width"]) == (True, True, 10)
+    extents = {name: extent for name, *_, extent in json.loads(copied["tables"])}
+    assert extents["marts.fct_doubtful_values"] == doubtful["extent"]
+    assert extents["marts.dim_city"] is None

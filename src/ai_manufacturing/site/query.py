@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import settings
+from ai_manufacturing import settings, withholding
 from ai_manufacturing.site import query_book
 from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
@@ -29,6 +29,9 @@ WORDS = (
     "chart_auto",
     "chart_scatter",
     "chart_intervals",
+    "withheld_from_copy",
+    "withheld_more",
+    "withheld_part",
 )
 
 
@@ -64,9 +67,14 @@ def write(release_path: Path, folder: Path) -> bool:
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the questions of the query book to start from, and the tables with their columns."""
+    """Return the questions of the query book to start from, and the tables with their columns.
+
+    Of a public copy these are the questions that it answers, and what it withholds.
+    """
     book = (settings.project_root() / "docs" / "queries.md").read_text(encoding="utf-8")
-    entries = query_book.entries(book)
+    every = query_book.entries(book)
+    answers = withholding.answers(release.connection, [entry.sql for entry in every])
+    entries = [entry for entry, is_answered in zip(every, answers, strict=True) if is_answered]
     described = release.grouped(
         "name",
         """
@@ -77,18 +85,44 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         order by table_schema, table_name, column_number
         """,
     )
-    comments = dict(
-        release.frame(
-            "select concat(schema_name, '.', table_name), comment from duckdb_tables()"
-        ).to_numpy()
-    )
+    facts = {
+        name: (comment, width)
+        for name, comment, width in release.connection.execute(
+            "select concat(schema_name, '.', table_name), comment, column_count"
+            " from duckdb_tables() where database_name = current_database()"
+        ).fetchall()
+    }
+    withheld = withholding.listed(release.connection)
+    rows_withheld = {
+        row["table_name"]: withholding.extent(row) for row in withheld if row["column_name"] is None
+    }
     tables = [
-        [name, count, comments.get(name), [[*row["words"]] for row in described[name]]]
+        [
+            name,
+            count,
+            facts.get(name, (None, 0))[0],
+            [[*row["words"]] for row in described[name]],
+            rows_withheld.get(name),
+        ]
         for name, count in sorted(release.manifest.row_counts.items())
+    ]
+    parts = [
+        {
+            "table": row["table_name"],
+            "column": row["column_name"],
+            "isAll": not row["shown_count"],
+            "isLeftOut": row["is_left_out"],
+            "width": facts[row["table_name"]][1],
+            "extent": withholding.extent(row),
+        }
+        for row in withheld
     ]
     return {
         "questions": [{"en": entry.question, "zh": entry.question_zh} for entry in entries],
         "book": in_script([entry.sql for entry in entries]),
         "words": in_script({key: text.texts[key] for key in WORDS}),
         "tables": in_script(tables),
+        "withheld_here": in_script(
+            {"parts": parts, "providers": withheld[0]["providers"] if withheld else ""}
+        ),
     }

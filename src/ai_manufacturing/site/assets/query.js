@@ -9,7 +9,10 @@ const [kind, choice, against] = ["kind", "number", "against"].map((name) => docu
 const progress = document.getElementById("loaded");
 const queryWords = json(document.getElementById("query-words"));
 const phrase = (key, given = {}) => queryWords[key][language() === "en" ? 0 : 1].replace(/{(\w+)}/g, (_, name) => given[name]);
+const withheld = json(document.getElementById("withheld"));
+const NAMED = 12; // parts of the copy in a sentence
 let connection;
+let unpruned; // the optimizers of DuckDB but those that prune columns
 let rows = [];
 let types = {};
 
@@ -68,6 +71,8 @@ async function open() {
   await opened.query("set autoinstall_known_extensions = false; set autoload_known_extensions = false");
   await opened.query("attach 'ai_manufacturing.duckdb' as ai_manufacturing (read_only)");
   await opened.query("use ai_manufacturing.marts");
+  const optimizers = valuesOf(await opened.query("from duckdb_optimizers()")).map(({ name }) => name);
+  unpruned = optimizers.filter((name) => !["cte_inlining", "unused_columns"].includes(name)).join(",");
   return opened;
 }
 
@@ -90,6 +95,42 @@ const valuesOf = (result) => {
   const names = result.schema.fields.map((field) => field.name);
   return result.toArray().map((row) => Object.fromEntries(names.map((name) => [name, row[name]])));
 };
+
+// The scans of a statement by DuckDB's plan, each with table and columns; none of a statement that has no plan.
+async function scansOf(statement) {
+  await connection.query(`set disabled_optimizers = '${unpruned}'`);
+  try {
+    const [plan] = valuesOf(await connection.query(`explain (format json) ${statement}`));
+    const scans = (operators) => operators.flatMap(({ children = [], extra_info: facts = {} }) => [...(facts.Table ? [facts] : []), ...scans(children)]);
+    return scans(JSON.parse(plan.explain_value)).map((facts) => ({ table: facts.Table.replaceAll('"', ""), columns: [facts.Projections ?? []].flat() }));
+  } catch {
+    return []; // running it says what is wrong with it
+  } finally {
+    await connection.query("reset disabled_optimizers");
+  }
+}
+
+// The parts that the copy withholds of the tables and columns that a statement reads; who reads all columns asks for those that are not there too.
+async function touched(statement) {
+  if (!withheld.parts.length) return [];
+  const scans = await scansOf(statement);
+  return withheld.parts.filter(({ table, column, width }) =>
+    scans.some((scan) => `.${scan.table}`.endsWith(`.${table}`) && (column === null || scan.columns.includes(column) || scan.columns.length === width)),
+  );
+}
+
+// The columns that an error does not find, because they were left out of the copy.
+const missing = ({ message }) => {
+  const named = [...message.split("\n")[0].matchAll(/"([^"]+)"/g)].map(([, name]) => name.toLowerCase());
+  return withheld.parts.filter(({ column, isLeftOut }) => isLeftOut && named.includes(column));
+};
+
+function withheldSentence(parts) {
+  const tablesFirst = [...parts].sort((one, other) => (one.column !== null) - (other.column !== null));
+  const named = tablesFirst.slice(0, NAMED).map(({ table, column, extent }) => `${[table, column].filter(Boolean).join(".")} (${extent[language() === "en" ? 0 : 1]})`);
+  if (parts.length > NAMED) named.push(phrase("withheld_more", { count: parts.length - NAMED }));
+  return phrase("withheld_from_copy", { what: named.join(language() === "en" ? ", " : "、"), providers: withheld.providers });
+}
 
 // DuckDB writes each value as text: JavaScript has no type for half of its types, and would round others.
 const texts = (limit) => connection.query(`select columns(*)::varchar from temp.query_result ${limit}`).then(valuesOf);
@@ -239,10 +280,19 @@ async function run() {
     progress.hidden = true;
     state.value = phrase("running");
     let found = 0;
-    for (const statement of statements) found = await answer(statement);
+    const parts = new Set();
+    for (const statement of statements) {
+      const read = await touched(statement);
+      // no row of such a table is here, so that any result would be wrong
+      const lost = read.filter(({ column, isAll }) => column === null && isAll);
+      if (lost.length) throw new Error(withheldSentence(lost));
+      for (const part of read) parts.add(part);
+      found = await answer(statement);
+    }
     const said = [phrase("rows_found", { count: count(found) })];
     if (found > rows.length) said.push(phrase("rows_shown", { count: count(rows.length) }));
     if (statements.length > 1) said.push(phrase("statements_run", { count: statements.length }));
+    if (parts.size) said.push(withheldSentence([...parts]));
     state.value = said.join(language() === "en" ? "; " : "；");
     document.getElementById("result").replaceChildren(tableOf(rows, isNumber));
     document.getElementById("result-csv").disabled = !rows.length;
@@ -250,7 +300,8 @@ async function run() {
     await draw();
   } catch (error) {
     clear();
-    state.value = error.message;
+    const columns = missing(error);
+    state.value = columns.length ? withheldSentence(columns) : error.message;
   } finally {
     progress.hidden = true;
     button.disabled = false;
@@ -284,12 +335,12 @@ const schemaFilter = document.getElementById("schema-filter");
 function tree() {
   const sought = schemaFilter.value.toLowerCase().split(/\s+/).filter(Boolean);
   const holds = (text) => sought.every((word) => text.toLowerCase().includes(word));
-  const branches = json(document.getElementById("tables")).flatMap(([name, rowCount, comment, columns]) => {
+  const branches = json(document.getElementById("tables")).flatMap(([name, rowCount, comment, columns, extent]) => {
     const shown = holds(name) ? columns : columns.filter((column) => holds([name, ...column].join(" ")));
     if (!shown.length && !holds(name)) return [];
     const branch = made("details", "");
     const summary = made("summary", "");
-    summary.append(made("code", name), ` (${count(rowCount)})`);
+    summary.append(made("code", name), extent ? ` (${phrase("withheld_part", { extent: extent[language() === "en" ? 0 : 1] })})` : ` (${count(rowCount)})`);
     branch.append(summary, writes(name));
     if (comment) branch.append(made("p", comment, { className: "note en", lang: "en" }));
     const fill = () => {
