@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from ai_manufacturing import cli, terms
-from ai_manufacturing.question_door import answer, caveats, search
+from ai_manufacturing.question_door import answer, caveats, search, tools
 from ai_manufacturing.question_door.tools import Door
 from ai_manufacturing.site import query_book
 from ai_manufacturing.system import duckdb_client, lineage
@@ -495,7 +495,7 @@ def test_a_process_that_fails_is_reported_with_its_error(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(door, "_answer", lambda **facts: json.dumps(facts))
         error = json.loads(door.query("select 1"))["error"]
-    assert "limits of memory or time" not in error
+    assert "limit of memory" not in error
     assert error.endswith("Report it.")
 
 
@@ -582,10 +582,19 @@ def test_a_query_that_does_not_end_is_killed_and_the_next_is_answered(
 ) -> None:
     before = children()
     with monkeypatch.context() as limited:
-        limited.setenv("WAREHOUSE_TIME_LIMIT", "1")
-        assert of(door.query(ENDLESS[0]))["error"] == "Stopped after 1 s. Ask for less."
+        limited.setattr(answer, "PROCESSOR_LIMIT", 1)
+        found = of(door.query(ENDLESS[0]))
+    assert found["error"] == "Stopped after 1 s of processor time. Ask for less."
     assert children() <= before
     assert of(door.query("select 1 as one, 'nan'::double as none"))["rows"] == [[1, None]]
+
+
+def test_a_query_that_only_waits_ends_too_and_says_why(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "WAIT", 0.01)
+    said = "No answer within 0.01 s: the machine is busy. Ask again later."
+    assert of(door.query("select 1"))["error"] == said
 
 
 @pytest.mark.soak
@@ -595,8 +604,7 @@ def test_a_query_has_its_own_memory(door: Door) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("query", [*ENDLESS[1:], *HUGE[1:]])
-def test_a_query_of_any_size_ends(query: str, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WAREHOUSE_TIME_LIMIT", "10")
+def test_a_query_of_any_size_ends(query: str, door: Door) -> None:
     found = of(door.query(query))
     # in ten seconds a fast machine writes a thousand million letters
     assert "error" in found or found["rows"] == [[1_000_000_000]]
@@ -645,7 +653,7 @@ def over_stdio(release: Path, folder: Path, calls: Iterable[Call]) -> list[dict[
     server = StdioServerParameters(
         command=str(Path(sys.executable).parent / "ai-manufacturing"),
         args=["mcp", "--database", str(release)],
-        env={"DBT_PROJECT_DIR": str(PROJECT), "WAREHOUSE_TIME_LIMIT": "3600"},
+        env={"DBT_PROJECT_DIR": str(PROJECT)},
         cwd=folder,
     )
 

@@ -1,12 +1,13 @@
-"""One query, answered in a process of its own, which the server kills after its seconds.
+"""One query, answered in a process of its own, whose processor time and memory the system limits.
 
-DuckDB's own limit does not end a function that runs long on one row. Here memory is bounded, and no
-file can be written.
+DuckDB cannot interrupt a function that runs long on one row. No file can be written here.
 """
 
 import json
+import math
 import resource
 import sys
+import time
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,18 @@ ROWS, COLUMNS, CHARACTERS = 200, 200, 20_000
 SHOWN = 12  # columns that one of the result rests on
 ADDRESSES = 3 * 2**30  # bytes of the process; DuckDB counts most of its own, within MEMORY
 MEMORY = "1GB"
+PROCESSOR_LIMIT = 10  # seconds of a query, beside the start of its process
 
 
 def main() -> None:
     """Answer the question on stdin, on stdout, both JSON; a refusal of DuckDB's is an answer."""
     question = json.load(sys.stdin)
     with duckdb_client.reading(Path(question["path"])) as release:
-        # of processor time, if the server is gone
-        seconds = round(duckdb_client.time_limit()) + 1
-        for what, most in (("AS", ADDRESSES), ("FSIZE", 0), ("CPU", seconds)):
-            resource.setrlimit(getattr(resource, f"RLIMIT_{what}"), (most, most))
+        seconds = math.ceil(time.process_time()) + question["seconds"]
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        # At the first SIGXCPU ends the process, which the server tells from a lack of memory.
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         try:
             answer = of_query(release, question["sql"])
         except (duckdb.Error, MemoryError) as error:

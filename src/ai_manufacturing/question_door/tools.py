@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -16,15 +17,18 @@ from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import duckdb_client
 
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Out of Memory")
+WAIT = 300  # seconds for a query, which uses the processor for a few, on a machine with other work
 
 
 def _reason(ended: subprocess.CompletedProcess[bytes]) -> str:
     """Return why the process of a query ended without an answer."""
     printed = ended.stderr.decode(errors="replace").strip().splitlines()
     last = printed[-1] if printed else f"it ended with code {ended.returncode}"
-    # a signal ends a process at a limit of time or memory; at that of memory Python may be in time
+    if ended.returncode == -signal.SIGXCPU:
+        return f"Stopped after {answer.PROCESSOR_LIMIT} s of processor time. Ask for less."
+    # a signal ends a process at its limit of memory, unless Python is in time
     if ended.returncode < 0 or any(word in last for word in OUT_OF_MEMORY):
-        return "Ended by its limits of memory or time. Ask for less."
+        return "Ended by its limit of memory. Ask for less."
     return f"The query could not be answered, for a reason of this program: {last}. Report it."
 
 
@@ -111,12 +115,12 @@ class Door:
         return self._answer(found=found.lines, **({"more": more} if found.more else {}))
 
     def query(self, sql: str) -> str:
-        """Run one read-only SELECT (DuckDB): at most 200 rows, 20,000 characters, a few seconds.
+        """Run one read-only SELECT (DuckDB): at most 200 rows, 20,000 characters, ten seconds.
 
         Says on which columns of the release each column of the result rests, with their caveats,
         and the verdicts if it has estimates.
         """
-        seconds = duckdb_client.time_limit()
+        question = {"path": str(self._shown), "sql": sql, "seconds": answer.PROCESSOR_LIMIT}
         own = {
             "TMPDIR": str(self._shown.parent),
             "WAREHOUSE_MEMORY_LIMIT": answer.MEMORY,
@@ -126,14 +130,16 @@ class Door:
             try:
                 ended = subprocess.run(
                     [sys.executable, "-m", answer.__name__],
-                    input=json.dumps({"path": str(self._shown), "sql": sql}).encode(),
+                    input=json.dumps(question).encode(),
                     capture_output=True,
                     check=False,
-                    timeout=seconds,
+                    timeout=WAIT,
                     env=os.environ | own,
                 )
             except subprocess.TimeoutExpired:
-                return self._answer(error=f"Stopped after {seconds:g} s. Ask for less.")
+                return self._answer(
+                    error=f"No answer within {WAIT} s: the machine is busy. Ask again later."
+                )
         if ended.returncode:
             return self._answer(error=_reason(ended))
         # NaN and infinity are no JSON
