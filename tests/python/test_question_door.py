@@ -597,6 +597,19 @@ def test_a_query_that_only_waits_ends_too_and_says_why(
     assert of(door.query("select 1"))["error"] == said
 
 
+def test_no_answer_names_a_folder_of_this_machine(door: Door) -> None:
+    query = (
+        "select name, value from duckdb_settings() where regexp_matches(name, 'director|path')"
+        " union all select database_name, path from duckdb_databases()"
+    )
+    found = dict(of(door.query(query))["rows"])
+    assert found["file"] == "shown.duckdb"
+    assert found["secret_directory"] == "/.duckdb/stored_secrets"
+    refused = of(door.query("from duckdb_secrets()"))["error"]
+    for folder in (str(door._shown.parent), str(Path.home()), str(PROJECT)):
+        assert folder not in json.dumps(found) + refused
+
+
 @pytest.mark.soak
 def test_a_query_has_its_own_memory(door: Door) -> None:
     assert "Out of Memory" in of(door.query(HUGE[0]))["error"]

@@ -5,6 +5,7 @@ DuckDB cannot interrupt a function that runs long on one row. No file can be wri
 
 import json
 import math
+import os
 import resource
 import sys
 import time
@@ -28,6 +29,7 @@ PROCESSOR_LIMIT = 10  # seconds of a query, beside the start of its process
 def main() -> None:
     """Answer the question on stdin, on stdout, both JSON; a refusal of DuckDB's is an answer."""
     question = json.load(sys.stdin)
+    os.environ["HOME"] = "/"  # DuckDB names folders below it in its settings and errors
     with duckdb_client.reading(Path(question["path"])) as release:
         seconds = math.ceil(time.process_time()) + question["seconds"]
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
@@ -38,7 +40,10 @@ def main() -> None:
             answer = of_query(release, question["sql"])
         except (duckdb.Error, MemoryError) as error:
             answer = {"error": str(error)[:500] or "Out of memory. Ask for less."}
-        json.dump(answer, sys.stdout, default=str)
+    text = json.dumps(answer, default=str, ensure_ascii=False)
+    # DuckDB names the file by its whole path
+    folder = json.dumps(f"{Path(question['path']).parent}/", ensure_ascii=False)[1:-1]
+    sys.stdout.buffer.write(text.replace(folder, "").encode())
 
 
 def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:

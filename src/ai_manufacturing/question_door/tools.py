@@ -38,7 +38,7 @@ class Door:
     def __init__(self, release: Path, shown: Path, *, with_restricted: bool = False) -> None:
         copy = shutil.copyfile if with_restricted else terms.public_copy
         copy(release, shown)
-        self._release, self._shown = release, shown
+        self._release, self._shown = release, shown.resolve()
         self._one_at_a_time = threading.Lock()
         with duckdb_client.reading(shown) as connection:
             origin = origin_of(connection)
