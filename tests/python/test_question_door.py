@@ -610,6 +610,12 @@ def test_no_answer_names_a_folder_of_this_machine(door: Door) -> None:
         assert folder not in json.dumps(found) + refused
 
 
+def test_half_a_surrogate_pair_has_an_error_of_its_own(opened: duckdb.DuckDBPyConnection) -> None:
+    assert answer.of_query(opened, "select '\ud800'") == {
+        "error": "Character 9 is U+D800, half of a surrogate pair, which is no text. Leave it out."
+    }
+
+
 @pytest.mark.soak
 def test_a_query_has_its_own_memory(door: Door) -> None:
     assert "Out of Memory" in of(door.query(HUGE[0]))["error"]

@@ -48,6 +48,14 @@ def main() -> None:
 
 def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     """Return the rows of one SELECT, and what must be said of each of its columns."""
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        character = f"U+{ord(sql[error.start]):04X}"
+        return {
+            "error": f"Character {error.start + 1} is {character}, half of a surrogate pair, which"
+            " is no text. Leave it out."
+        }
     statements = release.extract_statements(sql)
     if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
         return {"error": "Ask one SELECT: this door reads, one statement at a time."}
