@@ -1,10 +1,12 @@
 """The dbt-duckdb plugin of profiles.yml: the warehouse's folder, and how its file opens."""
 
+import atexit
 import gc
 import os
 from pathlib import Path
 from typing import Any
 
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
@@ -12,7 +14,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import settings
-from ai_manufacturing.system import duckdb_client, workers
+from ai_manufacturing.system import duckdb_client, own_files, workers
 from ai_manufacturing.system.sql_text import literal
 
 UNESCAPED = "'\";"
@@ -69,5 +71,14 @@ class Plugin(BasePlugin):
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
         if flags.WHICH in ("build", "run") and not flags.SELECT:
             workers.pool()
+        if flags.WHICH in ("build", "run", "seed") and self.creds:
+            atexit.register(_record, Path(self.creds.path))
         # What dbt has parsed stays for the run: collection need not walk it again and again.
         gc.freeze()
+
+
+def _record(warehouse: Path) -> None:
+    """Record the warehouse as the user's own. Only now does dbt close it, which writes its end."""
+    DuckDBConnectionManager.env().close()  # type: ignore[no-untyped-call]
+    if warehouse.is_file():
+        own_files.record(warehouse, settings.landing_dir())

@@ -18,7 +18,7 @@ import pyarrow as pa
 from ai_manufacturing import published_numbers, study, withholding
 from ai_manufacturing.published_numbers import PublishedNumbers, Shown
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
-from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system import duckdb_client, own_files
 from ai_manufacturing.system.sql_text import create_table, identifier, insert, literal
 
 EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
@@ -281,6 +281,8 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
             connection, tables, dict.fromkeys((row["table_name"] for row in lost), marked)
         )
         connection.execute("detach new")
+    if own_files.is_own(database):
+        own_files.record(target)
     return lost
 
 

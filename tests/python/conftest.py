@@ -296,10 +296,10 @@ def behind_a_door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture(scope="session", autouse=True)
-def as_long_as_it_takes() -> Iterator[None]:
-    """Let statements on files of a test, which no setting names, be as slow as the machine is."""
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the records of files that tests write apart from those of the user."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("WAREHOUSE_TIME_LIMIT", "3600")
+        patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -268,10 +268,10 @@ def test_no_command_reads_runs_or_awaits_what_a_hostile_file_names(
     ("text", "words"),
     [
         ("select content from read_text('{secret}')", "file system operations are disabled"),
-        ("select sum(range)::varchar from range(1000000000000)", "maximum execution time"),
+        ("select sum(range)::varchar from range(1000000000000)", "seconds of processor time"),
     ],
 )
-def test_a_view_of_a_warehouse_reaches_no_other_file_and_has_a_limit_of_time(
+def test_a_view_of_a_warehouse_reaches_no_other_file_and_ends(
     text: str, words: str, light_build: Build, tmp_path: Path
 ) -> None:
     secret = with_secret(tmp_path / "elsewhere") / "secret.txt"
@@ -286,7 +286,7 @@ def test_a_view_of_a_warehouse_reaches_no_other_file_and_has_a_limit_of_time(
     )
     reading_it = ("report", "export", "panel", "compare")
     commands = [each for each in commands_on(path, tmp_path / "out") if each[0] in reading_it]
-    ends = ended(tmp_path, commands, WAREHOUSE_TIME_LIMIT="5")
+    ends = ended(tmp_path, commands, WAREHOUSE_PROCESSOR_LIMIT="5")
     require_no_secret(tmp_path / "out", ends)
     for command, (code, output) in zip(commands, ends, strict=True):
         assert code in (ExitCode.FAILED, ExitCode.BAD_CONFIGURATION), command

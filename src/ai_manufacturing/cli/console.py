@@ -64,7 +64,7 @@ class Command(click.Command):
             duckdb = sys.modules.get("duckdb")
             if duckdb is None or not isinstance(error, duckdb.Error):
                 raise
-            first = str(error).splitlines()[0].rstrip(".")
+            first = str(error).splitlines()[0].rstrip(".!")
             raise Failed(
                 f"The file cannot be read: {first}. {_way_out(type(error).__name__)}"
             ) from error
@@ -97,15 +97,15 @@ def _way_out(error: str) -> str:
     """Return what to do about an error of DuckDB."""
     if error == "InterruptException":
         return (
-            "A statement on a file from elsewhere has WAREHOUSE_TIME_LIMIT seconds, 5 unless it is"
-            " set. Raise it if you trust who made the file."
+            "A file from elsewhere may use WAREHOUSE_PROCESSOR_LIMIT seconds of processor time,"
+            " 120 unless it is set. Raise it if you trust who made the file."
         )
     if error == "OutOfMemoryException":
         return "Raise WAREHOUSE_MEMORY_LIMIT, 4GB unless it is set, if you trust who made the file."
     if error == "PermissionException":
         return (
-            "A file that is named by its path reaches no other file. If it is a warehouse that you"
-            " built, set WAREHOUSE_PATH to it."
+            "A file from elsewhere reaches no other file. If you trust who built this warehouse,"
+            " set WAREHOUSE_PATH to it and LANDING_DIR to its landing store."
         )
     return "It is damaged, or was not built to the end. Name another with --database."
 

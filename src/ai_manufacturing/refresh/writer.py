@@ -28,7 +28,7 @@ from ai_manufacturing.releases.manifest import (
     manifest_of,
 )
 from ai_manufacturing.releases.origin import origin_of
-from ai_manufacturing.system import clock, duckdb_client
+from ai_manufacturing.system import clock, duckdb_client, own_files
 from ai_manufacturing.system.sql_text import comments, create_table, identifier, insert
 
 HISTORY_COMMENTS = {
@@ -115,6 +115,8 @@ def writing(
         with _whole_or_nothing(connection, target):
             connection.execute("checkpoint new")
             connection.execute("detach new")
+    if reads_files or all(map(own_files.is_own, databases.values())):
+        own_files.record(target)
 
 
 def write(

@@ -6,7 +6,10 @@ A file that is named by its path may come from elsewhere. It is data: `attach` i
 import math
 import os
 import tempfile
+import threading
+import time
 import uuid
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import settings
+from ai_manufacturing.system import own_files
 from ai_manufacturing.system.sql_text import identifier, literal
 
 STORAGE_VERSION = "v1.2.0"
@@ -31,14 +34,16 @@ SETTINGS: dict[str, Any] = {
 NOT_LOCKED = ["enable_progress_bar"]
 READ = "file"  # the name that `reading` attaches a file by
 LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # which DuckDB opens beside a file
-OWN_FOLDERS = ("past", "held", "work")  # of RELEASE_DIR, which this project alone writes
-TIME_LIMIT = 5  # seconds of a statement, unless WAREHOUSE_TIME_LIMIT is set
+# Seconds of processor time while a file from elsewhere is open, unless WAREHOUSE_PROCESSOR_LIMIT is
+# set. To compare two warehouses of the sample takes 24, to write the site of a release 12.
+PROCESSOR_LIMIT = 120
+WATCHED_EVERY = 0.1  # seconds
 LARGEST_TABLE = 200_000_000  # cells; the largest table of the public set has 20 million
 LONGEST_TEXT = 16 * 2**20  # characters; the longest of the public set has 100,000
 
 
 BEYOND_LIMITS = (duckdb.InterruptException, duckdb.PermissionException)
-"""What a statement ends with that takes too long, or that names a file."""
+"""What a statement ends with that uses too much of the processor, or that names a file."""
 
 
 class RefusedError(duckdb.Error):
@@ -116,8 +121,9 @@ def attach(
 ) -> None:
     """Attach files read-only, then close every other door, then look at what is in them.
 
-    Nothing of a file is read before DuckDB can reach no other file. Settings are locked. A
-    statement on a file from elsewhere ends after WAREHOUSE_TIME_LIMIT seconds.
+    Nothing of a file is read before DuckDB can reach no other file. Settings are locked. While a
+    file from elsewhere is attached, this process has WAREHOUSE_PROCESSOR_LIMIT seconds of processor
+    time; then every statement of the connection is interrupted.
 
     Parameters
     ----------
@@ -128,8 +134,8 @@ def attach(
     writes : Path, optional
         A new file, attached as `new`.
     reaches : sequence of Path
-        Folders whose files statements may read and write, beside LANDING_DIR if all databases are
-        this project's own: views of its warehouse show files of that.
+        Folders whose files statements may read and write, beside the landing stores of the
+        databases if all of those are own files: views of a warehouse show files of its store.
     reads_files : bool
         Whether statements may name any file, as in a refresh, which has just made the warehouse.
 
@@ -141,38 +147,64 @@ def attach(
     duckdb.Error
         If one is no database that DuckDB can open.
     """
-    is_own = all(map(_is_own, databases.values()))
-    for name, path in databases.items():
+    for path in databases.values():
         require_file(path)
-        if not (_is_own(path) or reads_files):
+        if not (reads_files or own_files.is_named(path)):
             _require_no_log(path)
+    is_own = {path: reads_files or own_files.is_own(path) for path in databases.values()}
+    for name, path in databases.items():
         place = literal(path.absolute())
         connection.execute(f"attach {place} as {identifier(name)} (type duckdb, read_only)")
     if writes is not None:
         connection.execute(f"attach {literal(writes)} as new {STORAGE}")
     if not reads_files:
-        folders = [*reaches, *([settings.landing_dir()] if is_own else [])]
-        listed = ", ".join(map(literal, folders))
+        stores = map(own_files.landing_store, is_own) if all(is_own.values()) else ()
+        listed = ", ".join(map(literal, filter(None, [*reaches, *stores])))
         connection.execute(f"set allowed_directories = [{listed}]")
         _confine(connection)
-    if not (is_own or reads_files):
-        connection.execute(f"set max_execution_time = {round(1000 * time_limit())}")
+    if not all(is_own.values()):
+        _limit_processor_time(connection, processor_limit())
     connection.execute(f"set allowed_configs = {NOT_LOCKED}")
     connection.execute("set lock_configuration = true")
     for name, path in () if reads_files else databases.items():
-        _require_data(connection, name, path)
+        _require_data(connection, name, path, is_own=is_own[path])
 
 
-def time_limit() -> float:
-    """Return the seconds of WAREHOUSE_TIME_LIMIT."""
-    text = os.environ.get("WAREHOUSE_TIME_LIMIT") or str(TIME_LIMIT)
+def processor_limit() -> float:
+    """Return the seconds of WAREHOUSE_PROCESSOR_LIMIT."""
+    text = os.environ.get("WAREHOUSE_PROCESSOR_LIMIT") or str(PROCESSOR_LIMIT)
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise RefusedError(f"WAREHOUSE_TIME_LIMIT is {text!r}. Give a number of seconds above 0.")
+        raise RefusedError(
+            f"WAREHOUSE_PROCESSOR_LIMIT is {text!r}. Give a number of seconds above 0."
+        )
     return seconds
+
+
+def _limit_processor_time(connection: duckdb.DuckDBPyConnection, seconds: float) -> None:
+    """Interrupt all statements of a connection once this process has used some processor time.
+
+    DuckDB's own limit counts elapsed time, so that a loaded machine would end a small statement.
+    """
+    watched = weakref.ref(connection)
+    end = time.process_time() + seconds
+
+    def watch() -> None:
+        while (still_open := watched()) is not None:
+            try:
+                if time.process_time() < end:
+                    still_open.query_progress()  # fails once the connection is closed
+                else:
+                    still_open.interrupt()
+            except duckdb.ConnectionException:
+                return
+            del still_open  # or it would never be collected
+            time.sleep(WATCHED_EVERY)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def require_file(path: Path) -> None:
@@ -208,14 +240,9 @@ def _require_no_log(path: Path) -> None:
             )
 
 
-def _is_own(path: Path) -> bool:
-    """Whether this project alone writes a file: the warehouse, and releases in their folders."""
-    place, releases = path.resolve(), settings.release_dir()
-    own = (settings.warehouse_path(), settings.release_path())
-    return place in own or any(place.is_relative_to(releases / name) for name in OWN_FOLDERS)
-
-
-def _require_data(connection: duckdb.DuckDBPyConnection, database: str, path: Path) -> None:
+def _require_data(
+    connection: duckdb.DuckDBPyConnection, database: str, path: Path, *, is_own: bool
+) -> None:
     """Raise if an attached file has more than data; it names the first such thing.
 
     Views are refused in a release alone: a warehouse has some of dbt, which reach no other file.
@@ -252,7 +279,7 @@ def _require_data(connection: duckdb.DuckDBPyConnection, database: str, path: Pa
 
         select * from refused order by all limit 1
         """,
-        {"database": database, "largest": LARGEST_TABLE, "is_own": _is_own(path)},
+        {"database": database, "largest": LARGEST_TABLE, "is_own": is_own},
     ).fetchall()
     for what, schema, name in found:
         raise RefusedError(
@@ -281,7 +308,7 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     tables = connection.execute(
         "select schema_name, table_name from duckdb_tables() where database_name = ?", [READ]
     ).fetchall()
-    if _is_own(path) or not tables:
+    if own_files.is_own(path) or not tables:
         return
     segments = " union all ".join(
         f"select {literal('.'.join(names))} as name, column_name, count, stats"

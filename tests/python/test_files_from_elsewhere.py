@@ -1,0 +1,183 @@
+"""Which files are this user's own, and how far a file from elsewhere may use the processor."""
+
+import shutil
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import duckdb
+import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+from ai_manufacturing import dbt_plugin, settings
+from ai_manufacturing.system import duckdb_client, own_files
+
+ENDLESS = "select count(*) from range(1000000000000) as t(x) where hash(x) = 1"
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the user no records yet, and let the settings name none of the files of a test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in ("WAREHOUSE_PATH", "RELEASE_DIR", "LANDING_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "named" / name.lower()))
+    monkeypatch.delenv("RELEASE_PATH", raising=False)
+
+
+@pytest.fixture
+def landed(tmp_path: Path) -> Path:
+    """Return a landing store that no setting names."""
+    (tmp_path / "landing").mkdir()
+    return tmp_path / "landing"
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, landed: Path) -> Path:
+    """Return a warehouse with a view on a file of that store, and a restricted provider."""
+    path = tmp_path / "second.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(f"""
+            copy (select 7 as value) to '{landed}/rows.parquet';
+            create schema marts;
+            create view marts.delivered as from read_parquet('{landed}/rows.parquet');
+            create table marts.fct_deliveries as select
+                'vendor' as provider, 'commercial' as provenance_class, 'all rights' as licence,
+                'vendor' as publisher, null as republished_by, 'a' as citation_en,
+                'a' as citation_zh;
+            create table marts.dim_series as select 'gdp' as series, 'vendor' as provider;
+            create table marts.dim_variable as select 'gdp' as variable, 'gdp' as series;
+        """)
+    return path
+
+
+def delivered(path: Path) -> list[tuple[int]]:
+    with duckdb_client.reading(path) as connection:
+        return connection.execute("from marts.delivered").fetchall()
+
+
+# ---------------------------------------------------------------- own files
+
+
+def test_a_second_warehouse_of_the_user_shows_the_files_of_its_landing_store(
+    warehouse: Path, landed: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(duckdb.PermissionException, match="file system operations are disabled"):
+        delivered(warehouse)
+    own_files.record(warehouse, landed)
+    assert delivered(warehouse) == [(7,)]
+    copy = Path(shutil.copy(warehouse, tmp_path / "before.duckdb"))
+    assert delivered(copy) == [(7,)]
+
+
+def test_a_log_beside_an_own_file_is_refused_where_no_setting_names_the_file(
+    warehouse: Path, landed: Path
+) -> None:
+    """DuckDB would replay the log, which is not part of the content that was recorded."""
+    own_files.record(warehouse, landed)
+    warehouse.with_name(f"{warehouse.name}.wal").write_bytes(b"a log")
+    with pytest.raises(duckdb_client.RefusedError, match="a log that is not part of the file"):
+        delivered(warehouse)
+
+
+def test_a_file_is_own_by_its_content_or_where_a_setting_names_it(
+    tmp_path: Path, landed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "own"
+    path.write_bytes(b"content")
+    assert not own_files.is_own(path)  # whoever downloads a file owns it too
+    own_files.record(path, landed)
+    assert (own_files.is_own(path), own_files.landing_store(path)) == (True, landed)
+    path.write_bytes(b"another")
+    assert (own_files.is_own(path), own_files.landing_store(path)) == (False, None)
+    monkeypatch.setenv("WAREHOUSE_PATH", str(path))
+    assert own_files.is_own(path)
+    assert own_files.landing_store(path) == settings.landing_dir()
+    past = settings.release_dir() / "past" / "000001.duckdb"
+    assert (own_files.is_own(past), own_files.landing_store(past)) == (True, None)
+    assert not own_files.is_own(settings.release_dir() / "downloaded.duckdb")
+
+
+def test_a_user_without_a_folder_is_warned_and_trusts_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "own"
+    path.write_bytes(b"content")
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
+    with pytest.warns(UserWarning, match=r"own will be read as a file from elsewhere"):
+        own_files.record(path)
+    assert not own_files.is_own(path)
+
+
+def test_dbt_records_a_warehouse_after_it_has_closed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "built.duckdb"
+    connection = duckdb.connect(str(path))
+    connection.execute("create table t as select 1 as a")
+    assert path.with_name("built.duckdb.wal").exists()
+    monkeypatch.setattr(DuckDBConnectionManager, "_ENV", SimpleNamespace(close=connection.close))
+    dbt_plugin._record(path)
+    assert not path.with_name("built.duckdb.wal").exists()
+    assert own_files.landing_store(path) == settings.landing_dir()
+
+
+# ---------------------------------------------------------------- limits
+
+
+@pytest.fixture
+def elsewhere(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a file from elsewhere, which may use a tenth of a second of the processor."""
+    monkeypatch.setenv("WAREHOUSE_PROCESSOR_LIMIT", "0.1")
+    return warehouse
+
+
+def waiting(connection: duckdb.DuckDBPyConnection) -> list[tuple[int]]:
+    """Return what a statement of five chunks gives, each of which waits for twice the limit."""
+
+    def wait(value: int) -> int:
+        if value % 2048 == 0:
+            time.sleep(0.2)
+        return value
+
+    connection.create_function("wait", wait, ["BIGINT"], "BIGINT")
+    return connection.execute("select count(wait(x)) from range(10240) as t(x)").fetchall()
+
+
+def test_a_statement_that_waits_is_not_interrupted(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a loaded machine a statement waits for the processor."""
+    monkeypatch.setattr(time, "process_time", lambda: 7.0)
+    with duckdb_client.reading(elsewhere) as connection:
+        assert waiting(connection) == [(10240,)]
+
+
+def test_a_statement_that_has_used_the_processor_is_interrupted(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [7.0]
+    monkeypatch.setattr(time, "process_time", lambda: clock[-1])
+    with duckdb_client.reading(elsewhere) as connection:
+        clock.append(7.2)
+        with pytest.raises(duckdb.InterruptException):
+            connection.execute(ENDLESS)
+
+
+def test_an_own_file_may_use_the_processor_as_long_as_it_needs(
+    elsewhere: Path, landed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_files.record(elsewhere, landed)
+    clock = [7.0]
+    monkeypatch.setattr(time, "process_time", lambda: clock[-1])
+    with duckdb_client.reading(elsewhere) as connection:
+        clock.append(700.0)
+        assert waiting(connection) == [(10240,)]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "five"])
+def test_a_limit_that_is_none_is_refused(
+    text: str, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_PROCESSOR_LIMIT", text)
+    with pytest.raises(duckdb_client.RefusedError, match=f"PROCESSOR_LIMIT is '{text}'"):
+        duckdb_client.reading(warehouse)
