@@ -240,6 +240,11 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
     -------
     list of dict
         The rows of release.withheld, by the names of withholding.COMMENTS.
+
+    Raises
+    ------
+    RefusedError
+        As duckdb_client.attach and require_views do.
     """
     with duckdb_client.reading(database, reaches=landing) as release:
         providers = [row["provider"] for row in restricted(release)]
@@ -259,6 +264,7 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
             [list(EVERY_SCHEMA)],
         ).fetchall()
         tables = [name for (name,) in found]
+        duckdb_client.require_views(connection, "built", database, tables)
         # A copy has neither the cities' values, by which sums are judged, nor any further digits.
         is_copy = withholding.TABLE in tables
         connection.execute(published_numbers.MACROS)

@@ -1,7 +1,9 @@
 """Which files are this user's own, and how far a file from elsewhere may use the processor."""
 
+import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +11,7 @@ import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-from ai_manufacturing import dbt_plugin, settings
+from ai_manufacturing import dbt_plugin, settings, terms
 from ai_manufacturing.system import duckdb_client, own_files
 
 ENDLESS = "select count(*) from range(1000000000000) as t(x) where hash(x) = 1"
@@ -181,3 +183,51 @@ def test_a_limit_that_is_none_is_refused(
     monkeypatch.setenv("WAREHOUSE_PROCESSOR_LIMIT", text)
     with pytest.raises(duckdb_client.RefusedError, match=f"PROCESSOR_LIMIT is '{text}'"):
         duckdb_client.reading(warehouse)
+
+
+# ---------------------------------------------------------------- views
+
+
+def copied(warehouse: Path) -> None:
+    terms.public_copy(warehouse, warehouse.with_name("copy.duckdb"))
+
+
+def moved(warehouse: Path, landed: Path) -> None:
+    own_files.record(warehouse, landed)
+    landed.rename(landed.with_name("moved"))
+
+
+def out_of_reach(warehouse: Path, landed: Path) -> None:
+    assert landed.is_dir()
+
+
+@pytest.mark.parametrize("happened", [moved, out_of_reach])
+def test_a_copy_names_the_view_whose_files_cannot_be_read(
+    happened: Callable[[Path, Path], None], warehouse: Path, landed: Path
+) -> None:
+    happened(warehouse, landed)
+    with pytest.raises(duckdb_client.RefusedError) as raised:
+        copied(warehouse)
+    message = str(raised.value)
+    assert message.startswith(f"{warehouse}: the view marts.delivered shows files that cannot be")
+    assert f"{landed}{os.sep}rows.parquet" in message
+    assert message.endswith("or build again.")
+    assert "\n" not in message
+
+
+def test_a_view_of_a_file_from_elsewhere_has_a_limit_of_rows(
+    warehouse: Path, landed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duckdb_client, "LARGEST_TABLE", 1000)
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute(
+            "create or replace view marts.delivered as select x, x as y from range(501) as t(x)"
+        )
+    with (
+        duckdb_client.attached(landed, {"built": warehouse}) as connection,
+        pytest.raises(duckdb_client.RefusedError, match=r"marts\.delivered has more than 1,000 "),
+    ):
+        duckdb_client.require_views(connection, "built", warehouse, ["marts.delivered"])
+    own_files.record(warehouse)
+    with duckdb_client.attached(landed, {"built": warehouse}) as connection:
+        duckdb_client.require_views(connection, "built", warehouse, ["marts.delivered"])

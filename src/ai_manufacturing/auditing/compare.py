@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes
@@ -88,7 +87,7 @@ def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
     Raises
     ------
     CompareError
-        If the files are of two extract sets, or the landing store that one of them shows is gone.
+        If the files are of two extract sets, or a view of one shows files that cannot be read.
     """
     if old.origin != new.origin:
         raise CompareError(
@@ -97,11 +96,8 @@ def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
         )
     try:
         return _sections(old, new, landing)
-    except (duckdb.IOException, duckdb.PermissionException) as error:
-        raise CompareError(
-            f"{error}\nA view of a warehouse shows files of its landing store, and no other. Put"
-            " the store back, set LANDING_DIR to it, or compare releases."
-        ) from error
+    except duckdb_client.RefusedError as error:
+        raise CompareError(str(error)) from error
 
 
 def _sections(old: Database, new: Database, landing: Sequence[Path]) -> list[Section]:
@@ -113,6 +109,8 @@ def _sections(old: Database, new: Database, landing: Sequence[Path]) -> list[Sec
     ):
         tables = {name: _tables(connection, name) for name in ("old", "new")}
         both = sorted(tables["old"].keys() & tables["new"].keys())
+        for name, database in {"old": old, "new": new}.items():
+            duckdb_client.require_views(connection, name, database.path, both)
         compared = [
             _Compared(connection, table, tables["old"][table], tables["new"][table])
             for table in both

@@ -64,6 +64,8 @@ class Command(click.Command):
             duckdb = sys.modules.get("duckdb")
             if duckdb is None or not isinstance(error, duckdb.Error):
                 raise
+            if type(error).__name__ == "RefusedError":
+                raise UsageError(str(error)) from error
             first = str(error).splitlines()[0].rstrip(".!")
             raise Failed(
                 f"The file cannot be read: {first}. {_way_out(type(error).__name__)}"

@@ -102,6 +102,8 @@ def writing(
     ------
     RefreshError
         If the file cannot be written, as on a full disk; nothing is left of it.
+    RefusedError
+        As duckdb_client.attach and require_views do.
     """
     with duckdb_client.in_memory(target.with_name("spill")) as connection:
         with _whole_or_nothing(connection, target):
@@ -110,7 +112,7 @@ def writing(
             connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
             databases = {"built": warehouse} | ({} if previous is None else {"old": previous})
             duckdb_client.attach(connection, databases, writes=target, reads_files=reads_files)
-            written = _copied(connection, manifest, has_previous=previous is not None)
+            written = _copied(connection, warehouse, manifest, has_previous=previous is not None)
         yield Written(target, written, connection)
         with _whole_or_nothing(connection, target):
             connection.execute("checkpoint new")
@@ -175,7 +177,7 @@ def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[
         connection.close()
         for path in (target, target.with_name(target.name + ".wal")):
             path.unlink(missing_ok=True)
-        if isinstance(error, duckdb_client.BEYOND_LIMITS):
+        if isinstance(error, (duckdb_client.RefusedError, *duckdb_client.BEYOND_LIMITS)):
             raise
         raise RefreshError(
             f"{target}: the release could not be written ({str(error).splitlines()[0]}). The"
@@ -184,12 +186,18 @@ def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[
 
 
 def _copied(
-    connection: DuckDBPyConnection, manifest: dict[str, Any], *, has_previous: bool
+    connection: DuckDBPyConnection,
+    warehouse: Path,
+    manifest: dict[str, Any],
+    *,
+    has_previous: bool,
 ) -> Manifest:
     """Write all of a release but its anchor, and return its manifest."""
     before = manifest_of(duckdb_client.at(connection, "old")) if has_previous else None
     connection.execute("begin")
     relations = _relations(connection)
+    names = [f"{schema}.{table}" for schema, table in relations]
+    duckdb_client.require_views(connection, "built", warehouse, names)
     schemas = dict.fromkeys([*SCHEMAS, "release", *(schema for schema, _ in relations)])
     for schema in schemas:
         connection.execute(f"create schema new.{schema}")

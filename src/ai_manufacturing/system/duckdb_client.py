@@ -288,6 +288,53 @@ def _require_data(
         )
 
 
+def require_views(
+    connection: duckdb.DuckDBPyConnection, database: str, path: Path, relations: Sequence[str]
+) -> None:
+    """Raise if a view shows files that are gone or out of reach, or too many rows.
+
+    Rows are counted in a file from elsewhere, where a view may have any number of them.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        To which the file is attached.
+    database : str
+        The name it was attached by.
+    path : Path
+        The file.
+    relations : sequence of str
+        Schema and name of what will be read; those that are no views are passed over.
+
+    Raises
+    ------
+    RefusedError
+        Naming the file and the view.
+    """
+    views = connection.execute(
+        "select schema_name, view_name from duckdb_views() where database_name = ? and"
+        " list_contains(?, schema_name || '.' || view_name) order by all",
+        [database, [*relations]],
+    ).fetchall()
+    for names in views:
+        view, relation = ".".join(names), ".".join(map(identifier, (database, *names)))
+        try:
+            columns = connection.execute(f"describe {relation}").fetchall()
+        except (duckdb.IOException, duckdb.PermissionException) as error:
+            raise RefusedError(
+                f"{path}: the view {view} shows files that cannot be read"
+                f" ({str(error).splitlines()[0]}). Put the landing store back where it was when the"
+                " warehouse was built, set LANDING_DIR to it if it is there, or build again."
+            ) from error
+        most = LARGEST_TABLE // len(columns)
+        beyond = f"select 1 from {relation} limit 1 offset {most}"
+        if not own_files.is_own(path) and connection.execute(beyond).fetchall():
+            raise RefusedError(
+                f"{path}: the view {view} has more than {LARGEST_TABLE:,} cells. A file from"
+                " elsewhere is read as data alone: ask its maker for less."
+            )
+
+
 def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Raise if what a file from elsewhere holds would fill memory: a long text, or long lists.
 
