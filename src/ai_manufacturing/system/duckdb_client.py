@@ -324,7 +324,8 @@ def require_views(
             raise RefusedError(
                 f"{path}: the view {view} shows files that cannot be read"
                 f" ({str(error).splitlines()[0]}). Put the landing store back where it was when the"
-                " warehouse was built, set LANDING_DIR to it if it is there, or build again."
+                " warehouse was built. If it is there and you trust its maker, set WAREHOUSE_PATH"
+                " to the warehouse and LANDING_DIR to the store, or build again."
             ) from error
         most = LARGEST_TABLE // len(columns)
         beyond = f"select 1 from {relation} limit 1 offset {most}"
