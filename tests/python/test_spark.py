@@ -13,12 +13,11 @@ from typing import Any
 
 import duckdb
 import pytest
-import yaml
 
 from ai_manufacturing import counts
 from tests.planted_faults import copy_of_the_project
 from tests.python import awkward_registers, spark_cluster
-from tests.python.conftest import PROJECT, Build
+from tests.python.conftest import Build
 from tests.python.test_vendor_register import deliver_crawl
 from tests.python.waiting import wait_for
 
@@ -298,14 +297,6 @@ def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[An
 
     wait_for(both_work, is_over, cluster.written)
     cluster.kill_worker(0)
-
-
-def test_the_types_of_seeds_are_names_that_both_engines_know() -> None:
-    """Spark knows no varchar without a length."""
-    seeds = yaml.safe_load((PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8"))["seeds"]
-    columns = [seed.get("config", {}).get("column_types", {}) for seed in seeds]
-    kinds = {kind for types in columns for kind in types.values()}
-    assert kinds <= {"string", "integer", "bigint", "double", "boolean", "date"}
 
 
 def test_a_master_that_does_not_answer_and_a_driver_that_workers_cannot_reach_are_told() -> None:

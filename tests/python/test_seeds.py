@@ -1,0 +1,80 @@
+"""Seeds keep their types and their meaning, whatever rows a study writes into them."""
+
+import csv
+import json
+from typing import Any
+
+import duckdb
+import yaml
+
+from tests.python.conftest import PROJECT, Build
+
+TYPES = {"string", "integer", "bigint", "double", "boolean", "date"}
+"""Names that both engines know: Spark has no varchar without a length."""
+
+
+def header_of(name: str) -> list[str]:
+    with (PROJECT / f"seeds/{name}.csv").open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))
+
+
+def nodes(build: Build) -> dict[str, dict[str, Any]]:
+    assert build.manifest is not None
+    read: dict[str, dict[str, Any]] = json.loads(build.manifest.read_text("utf-8"))["nodes"]
+    return read
+
+
+def load(build: Build, name: str, *records: tuple[object, ...]) -> None:
+    """Make a seed of these records as dbt does: a column of nulls without a type is an integer."""
+    types = nodes(build)[f"seed.ai_manufacturing.{name}"]["config"]["column_types"]
+    columns = ", ".join(f'"{column}" {types.get(column, "integer")}' for column in header_of(name))
+    with duckdb.connect(str(build.warehouse)) as connection:
+        connection.execute(f"create or replace table seeds.{name} ({columns})")
+        for record in records:
+            places = ", ".join("?" for _ in record)
+            connection.execute(f"insert into seeds.{name} values ({places})", record)
+
+
+def test_each_column_of_a_seed_has_a_type_that_both_engines_know() -> None:
+    """Without one a column whose values a study removes becomes an integer."""
+    listed = yaml.safe_load((PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8"))["seeds"]
+    types = {seed["name"]: seed.get("config", {}).get("column_types", {}) for seed in listed}
+    headers = {path.stem: header_of(path.stem) for path in PROJECT.glob("seeds/*.csv")}
+    without_a_type = [
+        f"{name}.{column}"
+        for name, header in headers.items()
+        for column in header
+        if types.get(name, {}).get(column) not in TYPES
+    ]
+    not_in_the_file = [
+        f"{name}.{column}"
+        for name, columns in types.items()
+        for column in columns
+        if column not in headers.get(name, [])
+    ]
+    assert (without_a_type, not_in_the_file) == ([], [])
+
+
+def test_what_reads_printed_numbers_keeps_its_columns_in_a_study_that_prints_none(
+    delivery: Build,
+) -> None:
+    readers = {
+        node["name"]: node
+        for node in nodes(delivery).values()
+        if node["resource_type"] == "model"
+        and node["language"] == "sql"
+        and "seed.ai_manufacturing.published_estimates" in node["depends_on"]["nodes"]
+    }
+    load(delivery, "published_estimates")
+    with duckdb.connect(str(delivery.warehouse)) as connection:
+
+        def columns(relation: str) -> dict[str, str]:
+            described = connection.execute(f"describe {relation}").fetchall()
+            return {name: kind for name, kind, *_ in described}
+
+        for name, node in readers.items():
+            connection.execute(f"create or replace temp table made as {delivery.compiled(name)}")
+            assert columns("made") == columns(f"{node['schema']}.{name}"), name
+            if name in ("rpt_replication_scorecard", "rpt_table_cells", "rpt_credibility"):
+                assert connection.execute("from made").fetchall() == [], name
+    assert "rpt_replication_scorecard" in readers
