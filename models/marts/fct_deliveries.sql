@@ -179,14 +179,17 @@ final as (
             when
                 outcome = 'nothing used'
                 and main_disposition in ('out of period', 'after the period')
-                and entity = 'firm_register'
+                and in_no_series_count = 0
                 then
-                    'Its firms registered in years outside {{ period('first_year') }} to {{ period('last_year') }}. To '
-                    || 'count them, set period: in extract_set.yml.'
-            when outcome = 'nothing used' and main_disposition in ('out of period', 'after the period')
-                then
-                    'Its years lie outside {{ period('first_year') }} to {{ period('last_year') }} '
-                    || '(period in extract_set.yml, or else first_year and last_year in dbt_project.yml).'
+                    case
+                        when entity = 'firm_register'
+                            then
+                                'Its firms registered in years outside {{ period('first_year') }} to '
+                                || '{{ period('last_year') }}. To count them, set period: in extract_set.yml.'
+                        else
+                            'Its years lie outside {{ period('first_year') }} to {{ period('last_year') }} '
+                            || '(period in extract_set.yml, or else first_year and last_year in dbt_project.yml).'
+                    end
             when outcome = 'nothing used'
                 then
                     'Most of its records: ' || main_disposition

@@ -31,7 +31,10 @@ conformed as (
         case
             when set_aside_reason is not null then set_aside_reason
             when patent_type <> 'invention' then 'in no series'
-            when industry_code not in (select in_scope.industry_code from industries_in_scope as in_scope)
+            -- A null is not in an empty list, so that a study without industries would use no record.
+            when
+                industry_code is not null
+                and industry_code not in (select in_scope.industry_code from industries_in_scope as in_scope)
                 then 'in no series'
             else 'used'
         end as disposition

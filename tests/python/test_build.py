@@ -547,6 +547,28 @@ def test_a_source_of_which_no_series_is_listed_says_what_to_add(
         ]
 
 
+def test_a_source_with_unused_records_of_the_period_is_not_said_to_lie_outside_it(
+    sample_build: Build, tmp_path: Path
+) -> None:
+    compiled = sample_build.compiled("fct_deliveries")
+    remedies = f"select distinct remedy from ({compiled}) where source_name = 'patents'"
+    with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
+        accounted = "marts.fct_row_accounting where source_name = 'patents'"
+        connection.execute(f"delete from {accounted} and disposition <> 'used'")
+        connection.execute(
+            "update marts.fct_row_accounting set disposition = 'out of period' where source_name ="
+            " 'patents'"
+        )
+        ((outside,),) = connection.execute(remedies).fetchall()
+        connection.execute(
+            "insert into marts.fct_row_accounting select * replace ('in no series' as disposition,"
+            f" 1 as row_count) from {accounted}"
+        )
+        ((both,),) = connection.execute(remedies).fetchall()
+    assert outside.startswith("Its years lie outside 2010 to 2020")
+    assert both.startswith("Most of its records: out of period.")
+
+
 @pytest.mark.door
 @pytest.mark.soak
 def test_a_provider_that_no_list_names_is_accounted_for_and_says_what_to_add(

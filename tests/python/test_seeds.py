@@ -78,3 +78,18 @@ def test_what_reads_printed_numbers_keeps_its_columns_in_a_study_that_prints_non
             if name in ("rpt_replication_scorecard", "rpt_table_cells", "rpt_credibility"):
                 assert connection.execute("from made").fetchall() == [], name
     assert "rpt_replication_scorecard" in readers
+
+
+def test_a_study_without_industries_uses_what_is_not_counted_by_industry(delivery: Build) -> None:
+    load(delivery, "industry_scopes", ("total", None))
+    delivery.models("fct_deliveries", edited=["industry_scopes"])
+    outcomes = (
+        "select distinct source_name, outcome, used_count > 0, in_no_series_count > 0"
+        " from marts.fct_deliveries order by all"
+    )
+    assert delivery.rows(outcomes) == [
+        ("city_yearbook", "used", True, False),
+        ("firm_survival", "nothing used", False, True),
+        ("patents", "nothing used", False, True),
+        ("province_yearbook", "used", True, False),
+    ]
