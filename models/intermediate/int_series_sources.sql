@@ -18,10 +18,7 @@ named as (
     select
         series.series,
         sources.* exclude (series),  -- noqa: RF02
-        -- A row that names the series comes before its provider's star.
-        row_number() over (
-            partition by series.series, sources.scope, sources.provider order by sources.series = '*'
-        ) as row_order
+        sources.series = '*' as is_star
     from series
     left join counts using (series)
     inner join sources
@@ -30,9 +27,19 @@ named as (
             or (sources.series = '*' and counts.series is null)
 ),
 
-final as (
-    select * exclude (row_order)
+-- A row that names the series replaces its provider's star and comes before every star of the others.
+ordered as (
+    select
+        * replace (
+            cast(dense_rank() over (partition by series, scope order by is_star, priority) as integer) as priority
+        ),
+        row_number() over (partition by series, scope, provider order by is_star) as row_order
     from named
+),
+
+final as (
+    select * exclude (is_star, row_order)
+    from ordered
     where row_order = 1
 )
 

@@ -201,7 +201,8 @@ final as (
             when outcome = 'outranked'
                 then
                     'Other providers feed its series by default: ' || feeding || '. Its own are series@' || provider
-                    || '. To change that, give ' || provider || ' a lower priority in seeds/series_sources.csv.'
+                    || '. To change that, name the series in a row of ' || provider
+                    || ' in seeds/series_sources.csv, with the lowest priority.'
         end as remedy,
         provenance_class,
         publisher,
