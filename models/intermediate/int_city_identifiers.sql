@@ -179,17 +179,27 @@ resolved as (
     where identifiers.identifier is null
 ),
 
+mergers as (
+    select
+        from_city_id,
+        to_city_id
+    from {{ ref('city_changes') }}
+    where kind = 'merger'
+),
+
 final as (
     select
         resolved.identifier,
         resolved.identifier_kind,
         resolved.city_id,
+        coalesce(mergers.to_city_id, resolved.city_id) as current_city_id,
         coalesce(resolved.first_year, 0) as first_year,
         coalesce(resolved.last_year, 9999) as last_year,
         resolved.is_county,
         cities.province_name_zh
     from resolved
-    left join cities using (city_id)
+    left join mergers on resolved.city_id = mergers.from_city_id
+    left join cities on coalesce(mergers.to_city_id, resolved.city_id) = cities.city_id
 )
 
 select * from final

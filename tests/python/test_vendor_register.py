@@ -203,12 +203,14 @@ def test_the_firms_of_a_crawl_are_placed_by_their_code_or_their_name_and_a_sampl
         " 2010 "
     )
     assert fresh.pairs(f"{entered} group by all") == expected
+    without_a_name = "select * from marts.fct_register_entries where name_zh is null"
+    assert fresh.rows(without_a_name) == []
     placed = (
         "select row_count, placed_count, placed_by_code_count, placed_by_name_count,"
         " agreeing_count, contradicting_count, month_count from marts.fct_register_placement where"
         " file_path like '%辽宁.csv' and entry_year = 2010"
     )
-    assert fresh.rows(placed) == [(38, 36, 32, 4, 30, 1, 12)]
+    assert fresh.rows(placed) == [(40, 38, 33, 5, 31, 1, 12)]
     assert fresh.rows("from intermediate.int_firm_register_counts") == []
 
 
@@ -254,6 +256,7 @@ def test_a_crawl_of_all_survivors_gives_their_entries_and_no_stock(
             ("222400", 1, 0),
             ("310000", 1, 0),
             ("330100", 12, 12),
+            ("370100", 2, 0),
             ("469021", 1, 0),
         )
     ]

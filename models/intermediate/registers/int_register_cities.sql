@@ -5,7 +5,8 @@ with
 city_codes as (
     select
         identifier as city_code,
-        city_id
+        -- A register of today is on today's boundaries, whatever code it keeps.
+        current_city_id as city_id
     from {{ ref('int_city_identifiers') }}
     where identifier_kind = 'code'
 ),

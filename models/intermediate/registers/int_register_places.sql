@@ -53,11 +53,11 @@ names as (
     select
         identifier as name,
         substring(province_name_zh, 1, 2) as province_key,
-        min(city_id) as city_id
+        min(current_city_id) as city_id
     from {{ ref('int_city_identifiers') }}
     where identifier_kind = 'name'
     group by identifier, substring(province_name_zh, 1, 2)
-    having count(distinct city_id) = 1
+    having count(distinct current_city_id) = 1
 ),
 
 -- All that a municipality names is a part of it.
