@@ -3,21 +3,51 @@
 import atexit
 import gc
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
-from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import settings
 from ai_manufacturing.system import duckdb_client, own_files, workers
 from ai_manufacturing.system.sql_text import literal
 
 UNESCAPED = "'\";"
+HOLDER = re.compile(r"Conflicting lock is held in (?P<process>.+ \(PID \d+\))")
+
+
+def require_no_other_process(path: Path, config: dict[str, Any]) -> None:
+    """Open and close the file, because dbt prints a traceback for an error of DuckDB's.
+
+    Parameters
+    ----------
+    path : Path
+        The DuckDB file, which is there.
+    config : dict
+        Settings that dbt opens it with.
+
+    Raises
+    ------
+    DbtRuntimeError
+        If another process has the file open; it names file, process and way out.
+    """
+    try:
+        duckdb.connect(str(path), config=config).close()
+    except duckdb.IOException as error:
+        holder = HOLDER.search(str(error))
+        if holder is None:
+            raise
+        raise DbtRuntimeError(
+            f"{path} is open in {holder['process']}, so that dbt cannot write to it: close it"
+            " there, or name another file in WAREHOUSE_PATH (of the target dev in"
+            " DEV_WAREHOUSE_PATH)."
+        ) from error
 
 
 class Plugin(BasePlugin):
@@ -33,7 +63,8 @@ class Plugin(BasePlugin):
         ------
         DbtRuntimeError
             If the file has a name that dbt-duckdb, which names the catalog after it, would not
-            escape, or the project lies in a folder of which it would not escape the path of a seed.
+            escape, the project lies in a folder of which it would not escape the path of a seed, or
+            another process has the file open.
         """
         root = str(settings.project_root())
         os.environ["DBT_PROJECT_DIR"] = root
@@ -59,8 +90,10 @@ class Plugin(BasePlugin):
         config.update(
             duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION
         )
+        if path.exists():
+            require_no_other_process(path, config)
 
-    def configure_connection(self, conn: DuckDBPyConnection) -> None:
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Attach what dev defers to, and start the workers of a run of everything."""
         deferred = os.environ.get("DEFER_TO")
         # the profile does not name the file, because dbt parses the whole project again for another

@@ -501,6 +501,32 @@ def test_a_path_that_dbt_would_not_escape_is_refused(
         opened("warehouse.duckdb")
 
 
+def test_a_warehouse_that_another_process_has_open_is_named_with_that_process(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    duckdb.connect(str(path)).close()
+    reader = (
+        "import duckdb, sys; connection = duckdb.connect(sys.argv[1], read_only=True);"
+        " print('open', flush=True); sys.stdin.read()"
+    )
+    credentials = DuckDBCredentials(path=str(path), schema="main")
+    plugin = Plugin("ai_manufacturing", {}, credentials)
+    with subprocess.Popen(
+        [sys.executable, "-c", reader, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        message = rf"{path} is open in \S+ \(PID {process.pid}\), so .+ close it there, or name"
+        with pytest.raises(DbtRuntimeError, match=message):
+            plugin.update_connection_config(credentials, {})
+        process.communicate()
+    plugin.update_connection_config(credentials, {})  # nobody has it open any more
+
+
 def test_progress_is_words_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
