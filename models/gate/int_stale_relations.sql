@@ -9,7 +9,9 @@ built as (
         max(built_at) as built_at,
         arg_max(inputs, built_at) as inputs
     from {{ built_relations() }}
-    where relation in (select tables.table_schema || '.' || tables.table_name from information_schema.tables)
+    where
+        relation in (select tables.table_schema || '.' || tables.table_name from information_schema.tables)
+        or relation like '%.csv'
     group by relation
 ),
 
@@ -36,7 +38,8 @@ final as (
         edges.node,
         edges.relation,
         edges.built_at,
-        inputs.node as input_node,
+        -- A seed is loaded from its file by its own name.
+        case when inputs.relation like '%.csv' then edges.node else inputs.node end as input_node,
         inputs.relation as input_relation,
         inputs.built_at as input_built_at,
         edges.node in (select judged.node from judged) as is_judged

@@ -39,32 +39,37 @@ def test_a_table_that_changed_since_it_was_judged_is_refused_with_the_way_out(ch
             )
 
 
-def test_what_is_older_than_its_inputs_is_named_and_not_judged(sample_build: Build) -> None:
-    built = [
-        ("fct_ai_measure", "marts", 2, ["int_series_conformed"]),
-        ("int_series_conformed", "intermediate", 1, ["int_series_sourced"]),
-        ("int_series_conformed", "intermediate", 3, ["int_series_sourced"]),
-        ("int_series_sourced", "intermediate", 1, []),
-        ("fct_spatial_trend", "marts", 2, ["int_series_conformed", "gone"]),
-        ("gone", "marts", 4, []),
-    ]
+def stale_relations(
+    sample_build: Build, built: list[tuple[str, str, int, list[str]]]
+) -> pd.DataFrame:
+    """Return what is older than its inputs, of these builds: node, relation, day and inputs."""
     with duckdb.connect() as connection:
         connection.execute("create schema raw")
         connection.execute(
             "create table raw.built_relations (node text, relation text, built_at timestamp, inputs"
             " text[])"
         )
-        for name, schema, day, inputs in built:
-            row = [name, f"{schema}.{name}", datetime.datetime(2026, 1, day), inputs]
+        for name, relation, day, inputs in built:
+            row = [name, relation, datetime.datetime(2026, 1, day), inputs]
             connection.execute("insert into raw.built_relations values (?, ?, ?, ?)", row)
-            connection.execute(f"create schema if not exists {schema}")
-            connection.execute(f"create table if not exists {schema}.{name} (x integer)")
-        connection.execute("drop table marts.gone")
-        stale = (
-            connection.execute(sample_build.compiled("int_stale_relations"))
-            .df()
-            .sort_values("node")
-        )
+            if not relation.endswith(".csv") and name != "gone":
+                connection.execute(f"create schema if not exists {relation.partition('.')[0]}")
+                connection.execute(f"create table if not exists {relation} (x integer)")
+        compiled = sample_build.compiled("int_stale_relations")
+        return connection.execute(f"from ({compiled}) order by node, input_node").df()
+
+
+def test_what_is_older_than_its_inputs_is_named_and_not_judged(sample_build: Build) -> None:
+    stale = stale_relations(
+        sample_build,
+        [
+            ("fct_ai_measure", "marts.fct_ai_measure", 2, ["int_series_conformed"]),
+            ("int_series_conformed", "intermediate.int_series_conformed", 1, []),
+            ("int_series_conformed", "intermediate.int_series_conformed", 3, []),
+            ("fct_spatial_trend", "marts.fct_spatial_trend", 2, ["int_series_conformed", "gone"]),
+            ("gone", "marts.gone", 4, []),
+        ],
+    )
     named = stale[["node", "input_node", "is_judged"]].values.tolist()
     assert named == [
         ["fct_ai_measure", "int_series_conformed", True],
@@ -73,6 +78,29 @@ def test_what_is_older_than_its_inputs_is_named_and_not_judged(sample_build: Bui
     refused = (
         r"^marts\.fct_ai_measure is older than intermediate\.int_series_conformed\.\n"
         r"Run dbt build, or dbt build --select int_series_conformed\+$"
+    )
+    with pytest.raises(validation.GateFailedError, match=refused):
+        validation.require_order(stale[stale["is_judged"]])
+
+
+def test_a_seed_whose_file_was_edited_since_it_was_loaded_is_in_the_command(
+    sample_build: Build,
+) -> None:
+    """The file changed after the seed was loaded, and changed back to what it was before."""
+    path = "seeds/city_groupings.csv"
+    stale = stale_relations(
+        sample_build,
+        [
+            (path, path, 1, ["as it was"]),
+            (path, path, 2, ["edited"]),
+            ("city_groupings", "seeds.city_groupings", 3, [path]),
+            ("dim_city_groups", "marts.dim_city_groups", 4, ["city_groupings"]),
+            (path, path, 5, ["as it was"]),
+        ],
+    )
+    refused = (
+        r"^seeds\.city_groupings is older than seeds/city_groupings\.csv\.\n"
+        r"Run dbt build, or dbt build --select city_groupings\+$"
     )
     with pytest.raises(validation.GateFailedError, match=refused):
         validation.require_order(stale[stale["is_judged"]])
