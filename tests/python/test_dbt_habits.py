@@ -410,8 +410,8 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
             "where (series, scope, provider) = ('firm_count', 'industry', 'vendor')"
         ),
         (
-            "update seeds.series_sources set limits = 'straight_share_min=1' where series ="
-            " 'above_scale_firm_count'"
+            "update seeds.series_sources set limits = 'straight_share_min=1' "
+            "where (series, provider) = ('above_scale_firm_count', 'duhe1123')"
         ),
         (
             "update seeds.series_pairs set provider = 'nobody' where provider is not null and"
