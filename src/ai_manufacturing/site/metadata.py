@@ -429,11 +429,15 @@ def _field_type(column: Row) -> str:
 
 
 def _record_set(table: Table, others: list[Table]) -> dict[str, Any]:
-    """Return a table as a set of records of Croissant."""
+    """Return a table as a set of records of Croissant.
+
+    Only keys of one column are referred to. A reference belongs to a field, so a key of two columns
+    would be two references, and a reader that joins on the first of them repeats rows.
+    """
     referred = {
-        column: {"references": {"field": {"@id": f"{name}/{column}"}}}
+        key[0]: {"references": {"field": {"@id": f"{name}/{key[0]}"}}}
         for name, key in references(table, others)
-        for column in key
+        if len(key) == 1
     }
     key = [{"@id": f"{table.name}/{column}"} for column in table.key]
     return {
