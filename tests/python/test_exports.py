@@ -251,7 +251,7 @@ def test_a_panel_that_cannot_be_written_says_why(few: Build, tmp_path: Path) -> 
         (
             ("--format", "csv", "--out", str(nowhere)),
             1,
-            f"{nowhere}: No such file or directory. Make room, or name",
+            f"{nowhere.parent}: No such file or directory. Put it there, or name",
         ),
         (("--out", str(tmp_path / "panel.sav")), 2, "ends in .csv, .parquet, .xlsx, .dta"),
         ((), 2, "Name a format with --format"),

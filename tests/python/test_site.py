@@ -493,7 +493,7 @@ def test_a_disk_that_refuses_a_site_is_one_message_that_names_it(
         assert (run.returncode, run.stderr) == (
             1,
             (
-                f"Error: {small / 'site'}: the disk is full; what was there is unchanged. "
+                f"Error: {small / 'site'}: the disk is full; the site that was there is unchanged. "
                 "Make room, or name another folder with --out.\n"
             ),
         )

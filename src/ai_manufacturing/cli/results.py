@@ -115,9 +115,8 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     try:
         disk.replace_bytes(out, content)
     except OSError as error:
-        raise Failed(
-            f"{out}: {disk.reason(error)}. Make room, or name another file with --out."
-        ) from error
+        what, remedy = disk.refusal(error, out)
+        raise Failed(f"{what}. {remedy}, or name another file with --out.") from error
     click.echo(out)
 
 

@@ -28,7 +28,7 @@ from ai_manufacturing.releases.manifest import (
     manifest_of,
 )
 from ai_manufacturing.releases.origin import origin_of
-from ai_manufacturing.system import clock, duckdb_client, own_files
+from ai_manufacturing.system import clock, disk, duckdb_client, own_files
 from ai_manufacturing.system.sql_text import comments, create_table, identifier, insert
 
 HISTORY_COMMENTS = {
@@ -179,9 +179,12 @@ def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[
             path.unlink(missing_ok=True)
         if isinstance(error, (duckdb_client.RefusedError, *duckdb_client.BEYOND_LIMITS)):
             raise
+        what, remedy = str(error).splitlines()[0], "Make room"
+        if isinstance(error, OSError):
+            what, remedy = disk.refusal(error, target)
         raise RefreshError(
-            f"{target}: the release could not be written ({str(error).splitlines()[0]}). The"
-            " published release is unchanged. Make room, or set RELEASE_DIR to another disk."
+            f"{target}: the release could not be written ({what}). The published release is"
+            f" unchanged. {remedy}, or set RELEASE_DIR to another disk."
         ) from error
 
 

@@ -19,7 +19,7 @@ from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers
 from ai_manufacturing.replication import contents, rerun, rights, ro_crate, rules, withheld
 from ai_manufacturing.replication.errors import ReplicationError
-from ai_manufacturing.system import integrity
+from ai_manufacturing.system import disk, integrity
 
 __all__ = ["Found", "ReplicationError", "check", "write"]
 
@@ -290,6 +290,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     except FileFault as error:
         raise ReplicationError(f"{archive}: {error}") from error
     except OSError as error:
+        what, remedy = disk.refusal(error, folder)
         raise ReplicationError(
-            f"{archive}: cannot be unpacked ({error.strerror}). Make room, or name another."
+            f"{archive}: cannot be unpacked ({what}). {remedy}, or name another."
         ) from error

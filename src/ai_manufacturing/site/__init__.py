@@ -35,7 +35,7 @@ from ai_manufacturing.system.disk import (
     open_to_readers,
     private_folder,
     put_in_place,
-    reason,
+    refusal,
     replace_bytes,
 )
 from ai_manufacturing.system.integrity import record_folder
@@ -101,10 +101,10 @@ def build(
     Raises
     ------
     SiteError
-        If `out` holds something other than a site, the release is of earlier code, or the disk
-        refuses.
+        If `out` holds something other than a site, the release is of earlier code, the disk
+        refuses, or a file of the project is missing.
     RefreshError
-        If the file is no release.
+        If the file is no release, or CITATION.cff no citation.
     """
     out = out.resolve()
     # `make catalogue` may have been there first.
@@ -124,10 +124,12 @@ def build(
             f" ({str(error).splitlines()[0]}). Refresh, or name a newer release with --database."
         ) from error
     except (OSError, duckdb.IOException, exports.ExportError) as error:
-        refused = error.__cause__ or error
-        why = reason(refused) if isinstance(refused, OSError) else str(error).splitlines()[0]
+        cause = error.__cause__ or error
+        what, remedy = f"{out}: {str(error).splitlines()[0]}", "Make room"
+        if isinstance(cause, OSError):
+            what, remedy = refusal(cause, out)
         raise SiteError(
-            f"{out}: {why}; what was there is unchanged. Make room, or name another folder with"
+            f"{what}; the site that was there is unchanged. {remedy}, or name another folder with"
             " --out."
         ) from error
     return names

@@ -15,14 +15,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
-def reason(error: OSError) -> str:
-    """Return why the system refused, in words."""
-    return (
-        "the disk is full"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT)
-        else error.strerror or str(error)
-    )
+
+def refusal(error: OSError, place: Path) -> tuple[str, str]:
+    """Return what the system refused and why, and what a person can do about it.
+
+    Parameters
+    ----------
+    error : OSError
+        Raised while something was written.
+    place : Path
+        Where it was to be written. A file that is missing is named instead: the writer needed it.
+    """
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        path = Path(os.fsdecode(error.filename))
+        missing = next((above for above in reversed(path.parents) if not above.exists()), path)
+        return f"{missing}: {error.strerror}", "Put it there"
+    if error.errno in FULL:
+        return f"{place}: the disk is full", "Make room"
+    return f"{place}: {error.strerror or error}", "Make it writable"
 
 
 def version(path: Path) -> tuple[int, ...]:

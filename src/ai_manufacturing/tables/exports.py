@@ -222,9 +222,10 @@ def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
 
 def _refused(path: Path, error: OSError) -> ExportError:
     """Say which file the disk refuses, and what to do."""
+    what, remedy = disk.refusal(error, path)
     return ExportError(
-        f"{path}: {disk.reason(error)}; the files of the earlier export are unchanged. "
-        "Make room, or name another folder with --out."
+        f"{what}; the files of the earlier export are unchanged. {remedy}, or name another folder"
+        " with --out."
     )
 
 
