@@ -2,6 +2,8 @@
 the number.
 """
 
+import csv
+import gzip
 import json
 import re
 import shutil
@@ -130,14 +132,16 @@ def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_n
     assert {(one["schema_in_release"], one["name"]) for one in resources} == released
     files = {one["contentUrl"]: one["sha256"] for one in croissant["distribution"]}
     records = {one["name"]: one for one in croissant["recordSet"]}
-    assert files.keys() == {one["path"] for one in resources}
+    assert files.keys() == {f"{one['name']}.parquet" for one in resources}
     assert records.keys() == {one["name"] for one in resources}
     for one in resources:
-        path, fields = folder / one["path"], one["schema"]["fields"]
-        assert files[one["path"]] == integrity.sha256(path)
+        path, fields = folder / f"{one['name']}.parquet", one["schema"]["fields"]
+        assert files[path.name] == integrity.sha256(path)
         assert one["rows"] == pq.read_metadata(path).num_rows
         names = [field["name"] for field in fields]
         assert names == pq.read_schema(path).names
+        with gzip.open(folder / one["path"], "rt", encoding="utf-8") as csv_file:
+            assert next(csv.reader(csv_file)) == names
         assert [field["name"] for field in records[one["name"]]["field"]] == names
         assert all(field.get("description") for field in fields), one["name"]
     licence, own = package["licenses"]
@@ -245,7 +249,7 @@ def test_the_metadata_name_title_sources_units_and_whether_data_are_synthetic(
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    "kind", ["sample_site", pytest.param("given_away", marks=pytest.mark.door)]
+    "kind", ["sample_data", pytest.param("given_away", marks=pytest.mark.door)]
 )
 def test_the_validators_of_both_formats_find_no_error(
     kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -254,7 +258,7 @@ def test_the_validators_of_both_formats_find_no_error(
     mlcroissant = pytest.importorskip("mlcroissant")
     folder = request.getfixturevalue(kind) / downloads.FOLDER
     monkeypatch.chdir(folder)
-    report = frictionless.validate(downloads.PACKAGE, limit_rows=1000)
+    report = frictionless.validate(downloads.PACKAGE)
     assert report.flatten(["name", "type", "message"]) == []
     assert report.valid
     assert len(report.tasks) > 60
@@ -414,9 +418,11 @@ def test_every_page_describes_itself_and_the_data_to_programs(
     sample_page: Callable[..., Page], sample_release: Path, sample_build: Build
 ) -> None:
     manifest = read_manifest(sample_release)
-    delivered = sample_build.rows(
-        "select distinct quantity, label_en, unit from marts.dim_series where is_delivered"
+    columns = sample_build.rows(
+        "select column_name, coalesce(label_en, description_en), unit from marts.data_dictionary"
+        " where table_name = 'fct_city_year_panel' and not is_key and missing_share < 1"
     )
+    assert ("gdp_100m_cny", "100 million yuan current") in {(one[0], one[2]) for one in columns}
     (years,) = sample_build.rows("select min(year), max(year) from marts.fct_ai_measure")
     (box,) = sample_build.rows(
         "select min(latitude), min(longitude), max(latitude), max(longitude) from marts.dim_city"
@@ -448,8 +454,9 @@ def test_every_page_describes_itself_and_the_data_to_programs(
         place = about["spatialCoverage"]["geo"]["box"]
         assert [float(degrees) for degrees in place.split()] == [*box]
         assert {
-            (one["name"], one["description"], one["unitText"]) for one in about["variableMeasured"]
-        } == {*delivered}
+            (one["name"], one["description"], one.get("unitText"))
+            for one in about["variableMeasured"]
+        } == {*columns}
     assert len(descriptions) == len(pages)
 
 
@@ -470,6 +477,16 @@ def test_values_that_may_not_be_passed_on_are_not_free_and_a_copy_without_them_i
             package = metadata.package(release, about, metadata.tables(release))
         assert about["isAccessibleForFree"] is is_free
         assert {one["may_be_passed_on"] for one in package["sources"]} == {False}
+        (panel,) = (one for one in package["resources"] if one["name"] == "fct_city_year_panel")
+        names = {field["name"] for field in panel["schema"]["fields"]}
+        described = {one["name"] for one in about["variableMeasured"]}
+        assert described < names
+        assert ("gdp_100m_cny" in described) is not is_free
+        with duckdb.connect(str(path), read_only=True) as connection:
+            for one in package["resources"]:
+                table = f"{one['schema_in_release']}.{one['name']}"
+                (count,) = connection.execute(f"select count(*) from {table}").fetchone() or (0,)
+                assert one["rows"] == count, table
 
 
 def test_the_page_names_its_downloads_to_programs(built: Built) -> None:

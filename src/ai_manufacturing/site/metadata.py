@@ -11,7 +11,8 @@ from ai_manufacturing.site.release import Release, Row
 from ai_manufacturing.text import Catalogue
 
 FOLDER = "data"  # of the downloads, beside the pages
-# Downloads that a page names; there is a Parquet file for each table, which Croissant names.
+# Downloads that a page names. Each table is also a Parquet file, which Croissant names, and a
+# compressed CSV file, which the Data Package names.
 MEDIA_TYPES = {
     ".csv": "text/csv",
     ".dta": "application/x-stata-dta",
@@ -49,8 +50,7 @@ TABLES = """
         concat(schema_name, '.', table_name) as in_table,
         schema_name,
         table_name,
-        comment,
-        estimated_size as row_count
+        comment
     from duckdb_tables()
     where list_contains(?, schema_name) and database_name = current_database()
     order by table_name, schema_name
@@ -76,6 +76,15 @@ COLUMNS = """
             and c.column_name = d.column_name
     where c.database_name = current_database()
     order by c.column_index
+"""
+# A public copy of the panel has fewer columns, and a column has no value if nobody delivered it.
+PANEL_COLUMNS = f"""
+    select
+        name,
+        coalesce(title, description) as description,
+        unit as "unitText"
+    from ({COLUMNS})
+    where in_table = ? and not is_key and missing_share < 1
 """
 COMPUTED = ("estimates", "reports")  # schemas
 CROISSANT = "http://mlcommons.org/croissant/"
@@ -147,9 +156,14 @@ class Table:
     withheld: list[str]
 
     @property
-    def file(self) -> str:
-        """Name of its download."""
+    def parquet(self) -> str:
+        """Name of its download as Parquet."""
         return f"{self.name}.parquet"
+
+    @property
+    def csv(self) -> str:
+        """Name of its download as compressed CSV."""
+        return f"{self.name}.csv.gz"
 
     @property
     def is_computed(self) -> bool:
@@ -167,15 +181,12 @@ def tables(release: Release) -> list[Table]:
         name = row["in_table"]
         english, _, chinese = (row["comment"] or "").partition("\n\n")
         blank = {one["column_name"] for one in withheld if one["table_name"] == name}
-        for column in columns[name]:
-            if column["name"] in blank:
-                column["missing_share"] = None  # known of the whole table alone
         key = [column["name"] for column in columns[name] if column["is_key"]]
         listed.append(
             Table(
                 schema=row["schema_name"],
                 name=row["table_name"],
-                row_count=row["row_count"],
+                row_count=release.row_count(name),
                 description=english,
                 description_zh=chinese,
                 columns=columns[name],
@@ -263,22 +274,9 @@ def dataset(
         "variableMeasured": [
             {
                 "@type": "PropertyValue",
-                "name": row["quantity"],
-                "description": row["label_en"],
-                "unitText": row["unit"],
+                **{name: value for name, value in variable.items() if value is not None},
             }
-            for row in release.rows(
-                """
-                select
-                    quantity,
-                    arg_min(label_en, series) as label_en,
-                    any_value(unit) as unit
-                from marts.dim_series
-                where is_delivered
-                group by quantity
-                order by quantity
-                """
-            )
+            for variable in release.rows(PANEL_COLUMNS, terms.WIDE)
         ],
         "distribution": [
             {
@@ -336,12 +334,12 @@ def croissant(
         "distribution": [
             {
                 "@type": "cr:FileObject",
-                "@id": table.file,
-                "name": table.file,
-                "contentUrl": f"{beside}{table.file}",
+                "@id": table.parquet,
+                "name": table.parquet,
+                "contentUrl": f"{beside}{table.parquet}",
                 "encodingFormat": PARQUET,
-                "contentSize": f"{files[table.file].size} B",
-                "sha256": files[table.file].sha256,
+                "contentSize": f"{files[table.parquet].size} B",
+                "sha256": files[table.parquet].sha256,
             }
             for table in listed
         ],
@@ -382,8 +380,10 @@ def _resource(table: Table, others: list[Table]) -> dict[str, Any]:
     has_gaps = any(column["missing_share"] for column in table.columns if column["is_key"])
     described: dict[str, Any] = {
         "name": table.name,
-        "path": table.file,
-        "format": "parquet",
+        "path": table.csv,
+        "format": "csv",
+        "mediatype": "text/csv",
+        "encoding": "utf-8",
         "rows": table.row_count,
         "schema_in_release": table.schema,
         "description": table.description,
@@ -401,7 +401,7 @@ def _resource(table: Table, others: list[Table]) -> dict[str, Any]:
     schema: dict[str, Any] = {
         "fields": [
             {
-                "type": _field_type(column),
+                "type": TYPES[column["type"]][0],
                 **{name: column[name] for name in names if column[name] is not None},
             }
             for column in table.columns
@@ -417,15 +417,6 @@ def _resource(table: Table, others: list[Table]) -> dict[str, Any]:
             {"fields": key, "reference": {"resource": name, "fields": key}} for name, key in found
         ]
     return {**described, "schema": schema}
-
-
-def _field_type(column: Row) -> str:
-    """Return the type of a column in Table Schema.
-
-    Frictionless reads Parquet by way of pandas, where an integer is a number if one is missing.
-    """
-    kind, _ = TYPES[column["type"]]
-    return "number" if kind == "integer" and column["missing_share"] != 0 else kind
 
 
 def _record_set(table: Table, others: list[Table]) -> dict[str, Any]:
@@ -454,7 +445,7 @@ def _record_set(table: Table, others: list[Table]) -> dict[str, Any]:
                 "description": column["description"],
                 "dataType": TYPES[column["type"]][1],
                 "source": {
-                    "fileObject": {"@id": table.file},
+                    "fileObject": {"@id": table.parquet},
                     "extract": {"column": column["name"]},
                 },
                 **referred.get(column["name"], {}),

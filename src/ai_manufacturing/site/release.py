@@ -117,6 +117,14 @@ class Release:
         """Return the rows of a query by column name."""
         return list(self.frame(query, *values).to_dict("records"))
 
+    def row_count(self, table: str) -> int:
+        """Return how many rows a table has.
+
+        DuckDB's own list of tables has an estimate, which counts deleted rows.
+        """
+        ((count,),) = self.connection.execute(f"select count(*) from {table}").fetchall()
+        return int(count)
+
     def grouped(self, key: str, query: str) -> dict[Any, list[Row]]:
         """Return the rows of a query by their value of a column, in the order of the query."""
         return grouped(self.rows(query), key)

@@ -32,8 +32,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         """
         select
             d.*,
-            concat(d.table_schema, '.', d.table_name) as in_table,
-            t.estimated_size as table_row_count
+            concat(d.table_schema, '.', d.table_name) as in_table
         from marts.data_dictionary as d
         inner join duckdb_tables() as t
             on d.table_schema = t.schema_name and d.table_name = t.table_name
@@ -52,6 +51,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {
         "sets": SETS,
         "tables": tables,
+        "row_counts": {name: release.row_count(name) for name in tables},
         "tables_withheld": release.withheld,
         "sources": release.sources(),
         "withheld": release.withheld_from(terms.WIDE, *release.withheld),
