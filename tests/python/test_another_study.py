@@ -80,6 +80,10 @@ def test_forty_regions_go_to_verdicts_a_release_exports_and_a_first_page(tmp_pat
     assert verdicts == [("jobs_1", "not_found"), ("wages_1", "holds"), ("wages_2", "holds")]
     assert claim.startswith("Wages rise with robots: 0.20")
     assert claim in (site / "index.html").read_text(encoding="utf-8")
+    use = (site / "use.html").read_text(encoding="utf-8")
+    for words in ("Wages and robots of forty regions", "Doe, Ann", "@misc{doe_2024,"):
+        assert words in use
+    assert "Zhu" not in use
     assert "Robots alone" in (exports / "wages.tex").read_text(encoding="utf-8").replace(
         "\\\\", " "
     )

@@ -3,6 +3,7 @@ the number.
 """
 
 import csv
+import errno
 import gzip
 import json
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,15 +20,18 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from click.testing import CliRunner
 
-from ai_manufacturing import citation, site, terms
+from ai_manufacturing import citation, site, study, terms
+from ai_manufacturing.cli import main
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import contents
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.site import downloads, metadata
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system import integrity
+from ai_manufacturing.system import disk, integrity
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.release_store import changed, described, read
 from tests.python.site_reader import ONE_PAGE, Page
@@ -224,7 +229,10 @@ def test_the_metadata_name_title_sources_units_and_whether_data_are_synthetic(
     assert package["title"] == croissant["name"]
     assert package["title"].endswith(f"estimates ({extract_set})")
     assert package["is_synthetic"] == is_synthetic
-    assert (croissant["keywords"] == ["synthetic data"]) == is_synthetic
+    declared = yaml.safe_load((PROJECT / citation.FILE).read_text(encoding="utf-8"))["keywords"]
+    assert "manufacturing" in declared
+    assert croissant["keywords"] == declared + ["synthetic data"] * is_synthetic
+    assert package["keywords"] == croissant["keywords"]
     assert croissant["description"].startswith("SYNTHETIC DATA. Its numbers") == is_synthetic
     delivering = build.rows(
         "select distinct provider, citation_en from marts.fct_deliveries where provider is not null"
@@ -432,7 +440,7 @@ def test_every_page_describes_itself_and_the_data_to_programs(
         "@type": "Dataset",
         "version": manifest.release_id,
         "datePublished": manifest.published_at,
-        "keywords": ["synthetic data"],
+        "keywords": [*citation.read(PROJECT).keywords, "synthetic data"],
         "isAccessibleForFree": True,
         "creator": [
             {"@type": "Organization", "name": "The maintainers of ai-manufacturing"},
@@ -525,7 +533,152 @@ def test_a_question_may_have_any_columns_and_a_bar_in_a_cell() -> None:
 
 def test_an_author_is_a_person_or_an_institution() -> None:
     authors = [{"family-names": "Zhu", "given-names": "Lan"}, {"name": "An Institute"}]
-    assert citation.names(authors) == [("Zhu", "Lan"), ("An Institute",)]
+    assert citation.names(authors) == (("Zhu", "Lan"), ("An Institute",))
+
+
+OWN = """
+title: Robots and wages
+authors: [{family-names: Doe, given-names: Ann}]
+keywords: [wages]
+"""
+
+
+def test_a_study_cites_its_own_file_and_not_one_that_another_study_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SITE_URL", "RELEASE_DOI"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / citation.FILE
+
+    def of_study(name: str | None) -> citation.Citation:
+        monkeypatch.setattr(study, "declared", lambda _, default: name or default)
+        return citation.read(tmp_path)
+
+    absent = f"There is no {file}. Write one for your study"
+    assert of_study(None).absence.startswith(absent)
+    assert of_study("zhu_leng_zhang_2025").absence.startswith(absent)
+    shutil.copyfile(PROJECT / citation.FILE, file)
+    papers = of_study("zhu_leng_zhang_2025")
+    assert papers.absence == ""
+    assert papers.paper
+    assert citation.key(papers.paper) == "zhu_leng_zhang_2025"
+    for name in (None, "doe_2026"):
+        left = of_study(name)
+        assert left.absence.startswith(f"{file} belongs to the study zhu_leng_zhang_2025, which")
+        assert (left.title, left.authors, left.keywords, left.paper) == ("", (), (), None)
+    file.write_text(OWN, encoding="utf-8")
+    for name in (None, "doe_2026"):
+        own = of_study(name)
+        assert (own.absence, own.title, own.keywords) == ("", "Robots and wages", ("wages",))
+        assert (own.authors, own.paper) == ((("Doe", "Ann"),), None)
+
+
+def test_a_paper_without_a_journal_is_cited(tmp_path: Path) -> None:
+    paper = "{title: P, year: 2026, authors: [{name: An Institute}]}"
+    (tmp_path / citation.FILE).write_text(f"{OWN}references: [{paper}]", encoding="utf-8")
+    manifest = SimpleNamespace(
+        published_at="2026-01-02T03:04:05+00:00",
+        release_id="000001",
+        git_commit=None,
+        extract_set="own",
+        origin=SimpleNamespace(is_synthetic=False),
+    )
+    cited = citation.read(tmp_path)
+    text = downloads._filled(
+        downloads.BIBLIOGRAPHY, key="k", manifest=manifest, cited=cited, citation=citation
+    )
+    assert "  note = {extract set own.}\n" in text
+    paper_text = "@misc{an_institute_2026,\n  author = {{An Institute}},\n  title = {P},\n"
+    assert f"{paper_text}  year = {{2026}}\n}}" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("title: T", "no authors"),
+        ("authors: [{family-names: Doe}]\ntitle: T", "no given-names"),
+        (f"{OWN}references: [{{title: P, year: 2026}}]", "no authors"),
+        ("title: [", "not a citation"),
+        ("a text", "not a citation"),
+        ("", "not a citation"),
+    ],
+)
+def test_a_file_that_is_not_a_citation_is_refused_by_name(
+    text: str, why: str, tmp_path: Path
+) -> None:
+    file = tmp_path / citation.FILE
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(BadConfigurationError, match=re.escape(f"{file}: {why}")):
+        citation.read(tmp_path)
+
+
+def test_a_study_that_cites_nothing_says_so_and_names_no_author(
+    few: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = tmp_path / "release.duckdb"
+    writer.write(few.warehouse, release, described("000001"), None)
+    for name in ("SITE_URL", "RELEASE_DOI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(citation, "read", lambda _: citation.Citation("There is none."))
+    with Release(release) as opened:
+        text = opened.catalogue()
+        about = metadata.dataset(opened, text)
+        listed = metadata.tables(opened)
+        package = metadata.package(opened, about, listed)
+        files = {table.parquet: metadata.Download(table.parquet, 1, "") for table in listed}
+        bibliography = downloads.bibliography(opened.manifest)
+        croissant = metadata.croissant(about, listed, files, bibliography)
+        feed = downloads._filled(
+            downloads.FEED, manifest=opened.manifest, history=[], cited=downloads._cited()
+        )
+        shown = site.content("use", opened, text)
+        environment = site.environment_of(opened, text, files=_downloads_of(shown))
+        page = site.rendered(environment, "use", shown)
+    assert bibliography is None
+    assert about["name"] == package["title"] == "sample"
+    assert about["keywords"] == ["synthetic data"]
+    assert not (about.keys() | croissant.keys()) & {"creator", "citation", "citeAs"}
+    assert "contributors" not in package
+    assert "This study has no CITATION.cff of its own, so nothing here says how to cite it." in page
+    for written in (json.dumps(croissant), json.dumps(package), feed, page):
+        assert not re.search(r"Zhu|Leng|maintainers|citation\.bib", written)
+    monkeypatch.setattr(site, "build", lambda *_, **__: ["index"])
+    ran = CliRunner().invoke(
+        main, ["report", "--database", str(release), "--out", str(tmp_path / "site")]
+    )
+    assert ran.exit_code == 0
+    assert "Without a citation. There is none.\n" in ran.output
+
+
+def test_a_site_names_the_project_file_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "project" / "dbt_project.yml"
+    missing.parent.mkdir()
+    monkeypatch.setattr(site, "_write", lambda *_: missing.read_text())
+    with pytest.raises(site.SiteError) as raised:
+        site.build(tmp_path / "release.duckdb", tmp_path / "site")
+    assert str(raised.value).startswith(f"{missing}: No such file or directory; the site")
+    assert "Put it there" in str(raised.value)
+    assert not (tmp_path / "site").exists()
+
+
+def test_the_way_out_depends_on_what_the_system_refused(tmp_path: Path) -> None:
+    place, missing = tmp_path / "out", tmp_path / "folder" / "file"
+    for error, expected in (
+        (OSError(errno.ENOSPC, "No space"), (f"{place}: the disk is full", "Make room")),
+        (OSError(errno.EACCES, "Denied", str(missing)), (f"{place}: Denied", "Make it writable")),
+        # the topmost folder that is missing
+        (OSError(errno.ENOENT, "None", str(missing)), (f"{tmp_path}/folder: None", "Put it there")),
+    ):
+        assert disk.refusal(error, place) == expected
+
+
+def _downloads_of(shown: dict[str, Any]) -> list[metadata.Download]:
+    """Return the downloads that the page names, without writing them."""
+    tables = [name.split(".")[1] for name in shown["tables"]]
+    names = [f"{table}.{ending}" for table in tables for ending in ("parquet", "csv.gz")]
+    return [metadata.Download(name, 1, "") for name in names]
 
 
 @pytest.mark.parametrize(

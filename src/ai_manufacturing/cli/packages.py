@@ -92,6 +92,7 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
         raise Failed(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
+    from ai_manufacturing import citation, settings
     from ai_manufacturing.site import catalogue as catalogues
 
     database = read(path)
@@ -113,6 +114,8 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
         click.echo(left_out)
     if "query" not in pages:
         click.echo("Without the query page: `make query-page` bundles it with npm.")
+    if absence := citation.read(settings.project_root()).absence:
+        click.echo(f"Without a citation. {absence}")
 
 
 def _release_of(database: "Database", folder: Path) -> Path:
@@ -213,7 +216,7 @@ def replication_package(
     from ai_manufacturing.releases import databases
     from ai_manufacturing.releases.errors import RefreshError
 
-    with failing(replication.ReplicationError, RefreshError, as_=UsageError):
+    with failing(OSError), failing(replication.ReplicationError, RefreshError, as_=UsageError):
         if archive is not None:
             found = replication.check(
                 archive, click.echo, lambda what: _may_run(what, yes), extracts, new_environment

@@ -97,12 +97,13 @@ OVERVIEW = {
     "logs": "output of the run, run time and machine",
     "LICENSE": "licence of code and text",
     terms.DATA_LICENCE: "licence of the data, by provider",
-    "CITATION.cff": "how to cite the package, and the paper",
+    citation.FILE: "how to cite the package, and the paper",
     CHECKS: "rules of journals, and whether the package keeps them",
     integrity.SUMS: "SHA-256 of every file; `sha256sum -c SHA256SUMS` verifies them",
     CRATE: "the same in RO-Crate 1.1, for machines",
 }
 """What a package may hold; its README lists what it does."""
+OPTIONAL = ("journal", "volume", "issue", "start", "end", "doi", "url")  # of a paper's citation
 WRITTEN_LAST = ("README.md", CHECKS, integrity.SUMS, CRATE)
 
 
@@ -149,6 +150,8 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     ------
     ReplicationError
         If the delivered files or the code are not those of the release.
+    BadConfigurationError
+        If CITATION.cff is not a citation.
     """
     extracts = settings.extracts_dir()
     for name in ("data", "output", "logs"):
@@ -196,8 +199,9 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         folder, release, manifest, raw_files, with_restricted, int(draws), shown, allowed
     )
     _write_run(package, extracts.name)
-    for name in ("LICENSE", "CITATION.cff"):
-        shutil.copyfile(folder / CODE / name, folder / name)
+    shutil.copyfile(folder / CODE / "LICENSE", folder / "LICENSE")
+    if not citation.read(folder / CODE).absence:
+        shutil.copyfile(folder / CODE / citation.FILE, folder / citation.FILE)
     rows.write(folder / programs.PROGRAMS, programs.listed(folder), programs.COLUMNS)
     return package
 
@@ -230,7 +234,6 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
     """Write README.md in the template that data editors of social-science journals share."""
     folder, files = package.folder, package.raw_files
     cited = citation.read(folder)
-    paper = cited["references"][0]
     sources: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for file in files:
         if file["provider"]:
@@ -240,9 +243,10 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
         observations = list(csv.reader(counts))
     text = _filled(
         "README.template.md",
-        title=cited["title"],
-        paper=dict.fromkeys(("volume", "issue", "start", "end", "doi", "url"), "") | paper,
-        missing=citation.missing(paper),
+        title=cited.title or package.manifest.extract_set,
+        is_cited=not cited.absence,
+        paper=cited.paper and dict.fromkeys(OPTIONAL, "") | dict(cited.paper),
+        missing=citation.missing(cited.paper) if cited.paper else [],
         own_licence=terms.ESTIMATES_LICENCE.sentence,
         manifest=package.manifest,
         is_synthetic=package.manifest.extract_set_kind == SYNTHETIC,
@@ -507,6 +511,7 @@ def _filled(name: str, **values: Any) -> str:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
+    environment.filters["names"] = citation.names
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     return environment.from_string((HERE / name).read_text(encoding="utf-8")).render(values)
 

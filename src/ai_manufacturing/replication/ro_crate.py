@@ -29,7 +29,7 @@ def write(folder: Path, manifest: Manifest) -> None:
     cited = citation.read(folder)
     makers = [
         {"@id": f"#maker_{number}", **maker}
-        for number, maker in enumerate(citation.makers(cited), start=1)
+        for number, maker in enumerate(citation.makers(cited.authors), start=1)
     ]
     raw = {f"{contents.RAW}/{row['path']}": row for row in contents.read_raw_files(folder)}
     names = [
@@ -40,15 +40,16 @@ def write(folder: Path, manifest: Manifest) -> None:
     root = {
         "@id": "./",
         "@type": "Dataset",
-        "name": f"Replication package: {cited['title']}",
+        "name": f"Replication package: {cited.title or manifest.extract_set}",
         "description": f"Release {manifest.release_id} of extract set {manifest.extract_set} "
         f"({manifest.extract_set_kind}), from code at commit {manifest.git_commit or 'unknown'}.",
         "datePublished": manifest.published_at,
         "version": manifest.release_id,
         "license": {"@id": terms.DATA_LICENCE},
-        "author": [{"@id": maker["@id"]} for maker in makers],
-        **({"url": cited["url"]} if cited["url"] else {}),
-        "isBasedOn": {"@id": "#paper"},
+        **({"author": [{"@id": maker["@id"]} for maker in makers]} if makers else {}),
+        **({"keywords": list(cited.keywords)} if cited.keywords else {}),
+        **({"url": cited.url} if cited.url else {}),
+        **({"isBasedOn": {"@id": "#paper"}} if cited.paper else {}),
         "mainEntity": {"@id": "run.sh"},
         "hasPart": [{"@id": name} for name in [*names, f"{contents.CODE}/"]],
     }
@@ -66,7 +67,7 @@ def write(folder: Path, manifest: Manifest) -> None:
             "@type": "CreativeWork",
             "name": terms.ESTIMATES_LICENCE.title,
         },
-        {"@id": "#paper", **citation.article(cited)},
+        *([{"@id": "#paper", **citation.article(cited.paper)}] if cited.paper else []),
         {
             "@id": f"{contents.CODE}/",
             "@type": "Dataset",

@@ -187,15 +187,17 @@ def _signed(folder: Path) -> Iterator[str]:
 
 
 def _paper(folder: Path) -> Iterator[str]:
+    path = folder / citation.FILE
+    if not path.is_file():
+        yield f"there is no {citation.FILE}"
+        return
     try:
-        paper = dict(
-            yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))["references"][0]
-        )
+        paper = dict(yaml.safe_load(path.read_text(encoding="utf-8"))["references"][0])
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
         paper = {}
     if missing := citation.missing(paper):
         yield (
-            f"CITATION.cff: the paper has no {', no '.join(missing)}; of one that is published"
+            f"{citation.FILE}: the paper has no {', no '.join(missing)}; of one that is published"
             f" online first, {' and '.join(citation.ONLINE)} are enough"
         )
 
@@ -239,7 +241,7 @@ def _data_licence(folder: Path) -> Iterator[str]:
 
 
 def _licence(folder: Path) -> Iterator[str]:
-    for name in ("LICENSE", "CITATION.cff"):
+    for name in ("LICENSE", citation.FILE):
         if not (folder / name).is_file():
             yield f"there is no {name}"
 

@@ -57,11 +57,11 @@ def write(release_path: Path, release: Release, text: Catalogue) -> list[Downloa
     parquet = _write_tables(release_path, data, tables)
     about, cited = metadata.dataset(release, text, folder=""), bibliography(manifest)
     texts = {
-        BIBLIOGRAPHY: cited,
+        **({BIBLIOGRAPHY: cited} if cited else {}),
         PACKAGE: _json(metadata.package(release, about, tables)),
         CROISSANT: _json(metadata.croissant(about, tables, parquet, cited)),
         terms.DATA_LICENCE: terms.data_licence(release.connection),
-        FEED: _filled(FEED, manifest=manifest, history=history(release)),
+        FEED: _filled(FEED, manifest=manifest, history=history(release), cited=_cited()),
         **quick_starts(release),
     }
     for name, content in texts.items():
@@ -71,13 +71,19 @@ def write(release_path: Path, release: Release, text: Catalogue) -> list[Downloa
     return files
 
 
-def bibliography(manifest: Manifest) -> str:
-    """Return BibTeX of this release and of the paper, from CITATION.cff."""
-    cited = citation.read(settings.project_root())
+def bibliography(manifest: Manifest) -> str | None:
+    """Return BibTeX of this release and of the paper; None where the study cites nothing."""
+    cited = _cited()
+    if cited.absence:
+        return None
     key = re.sub(
         "[^A-Za-z0-9_-]", "_", f"ai_manufacturing_{manifest.extract_set}_{manifest.release_id}"
     )
-    return _filled(BIBLIOGRAPHY, key=key, manifest=manifest, cited=cited, names=citation.names)
+    return _filled(BIBLIOGRAPHY, key=key, manifest=manifest, cited=cited, citation=citation)
+
+
+def _cited() -> citation.Citation:
+    return citation.read(settings.project_root())
 
 
 def quick_starts(release: Release) -> dict[str, str]:

@@ -238,10 +238,11 @@ def dataset(
     words = text.plain(
         "about_release",
         "en",
-        title=cited["title"],
+        title=cited.title or manifest.extract_set,
         release=manifest.release_id,
         set=manifest.extract_set,
     )
+    keywords = [*cited.keywords, *(["synthetic data"] if synthetic else [])]
     mark = f"{text.plain('synthetic_mark', 'en')} {text.plain('synthetic_text', 'en')} "
     (place,) = release.rows(
         """
@@ -251,19 +252,23 @@ def dataset(
         from marts.dim_city
         """
     )
-    beside = _address(cited) or folder
+    known = {
+        "keywords": keywords,
+        "url": cited.url,
+        "identifier": cited.doi and citation.RESOLVER + cited.doi,
+        "creator": citation.makers(cited.authors),
+        "citation": cited.paper and citation.article(cited.paper),
+    }
+    beside = _address(cited.url) or folder
     return {
         "@context": "https://schema.org/",
         "@type": "Dataset",
-        "name": f"{cited['title']} ({manifest.extract_set})",
+        "name": f"{cited.title} ({manifest.extract_set})" if cited.title else manifest.extract_set,
         "description": (mark if synthetic else "") + words,
-        "keywords": ["synthetic data"] if synthetic else [],
         "version": manifest.release_id,
         "datePublished": manifest.published_at,
-        **_addressed(cited),
+        **{name: value for name, value in known.items() if value},
         "license": [terms.ESTIMATES_LICENCE.address, f"{beside}{terms.DATA_LICENCE}"],
-        "creator": citation.makers(cited),
-        "citation": citation.article(cited),
         # a public copy says what it withholds
         "isAccessibleForFree": bool(release.withheld) or not release.restricted,
         "temporalCoverage": f"{period['first_year']}/{period['last_year']}",
@@ -293,16 +298,22 @@ def dataset(
 
 
 def package(release: Release, about: dict[str, Any], listed: list[Table]) -> dict[str, Any]:
-    """Return the Parquet files as a Data Package; about is what dataset says of the release."""
-    manifest, cited = release.manifest, citation.read(settings.project_root())
-    addressed = {"homepage": cited["url"], "id": _doi_address(cited)}
+    """Return the CSV files as a Data Package; about is what dataset says of the release."""
+    manifest = release.manifest
+    known = {
+        "homepage": about.get("url"),
+        "id": about.get("identifier"),
+        "keywords": about.get("keywords"),
+        "contributors": [
+            {"title": maker["name"], "role": "author"} for maker in about.get("creator", [])
+        ],
+    }
     return {
-        "name": "ai-manufacturing",
         "title": about["name"],
         "description": about["description"],
         "version": manifest.release_id,
         "created": manifest.published_at,
-        **{name: value for name, value in addressed.items() if value},
+        **{name: value for name, value in known.items() if value},
         "licenses": [
             {
                 "path": terms.DATA_LICENCE,
@@ -310,7 +321,6 @@ def package(release: Release, about: dict[str, Any], listed: list[Table]) -> dic
             },
             OWN_LICENCE,
         ],
-        "contributors": [{"title": maker["name"], "role": "author"} for maker in about["creator"]],
         "sources": [_source(row) for row in release.sources()],
         "extract_set": manifest.extract_set,
         "is_synthetic": manifest.origin.is_synthetic,
@@ -322,15 +332,15 @@ def croissant(
     about: dict[str, Any],
     listed: list[Table],
     files: dict[str, Download],
-    bibliography: str,
+    bibliography: str | None,
 ) -> dict[str, Any]:
     """Return the Parquet files, by their names, in the format Croissant."""
-    beside = _address(citation.read(settings.project_root()))
+    beside = _address(about.get("url"))
     return {
         **about,
         "@context": CONTEXT,
         "conformsTo": f"{CROISSANT}1.0",
-        "citeAs": bibliography,
+        **({"citeAs": bibliography} if bibliography else {}),
         "distribution": [
             {
                 "@type": "cr:FileObject",
@@ -347,18 +357,9 @@ def croissant(
     }
 
 
-def _address(cited: dict[str, Any]) -> str:
-    """Return the address of the folder of downloads; nothing where no setting says it."""
-    return f"{cited['url'].rstrip('/')}/{FOLDER}/" if cited["url"] else ""
-
-
-def _doi_address(cited: dict[str, Any]) -> str | None:
-    return citation.RESOLVER + cited["doi"] if cited["doi"] else None
-
-
-def _addressed(cited: dict[str, Any]) -> dict[str, str]:
-    known = {"url": cited["url"], "identifier": _doi_address(cited)}
-    return {name: value for name, value in known.items() if value}
+def _address(site: str | None) -> str:
+    """Return the address of the folder of downloads; nothing if that of the site is not known."""
+    return f"{site.rstrip('/')}/{FOLDER}/" if site else ""
 
 
 def _source(row: Row) -> dict[str, Any]:
