@@ -179,6 +179,43 @@ compared as (
     from counted
 ),
 
+steps as (
+    select
+        series,
+        scope,
+        year,
+        log10(value / lag(value) over city_years) as step,
+        year - lag(year) over city_years as years_since_last
+    from conformed
+    where value > 0
+    window city_years as (partition by series, scope, city_id order by year)
+),
+
+magnitudes as (
+    select
+        *,
+        cast(round(median(step) over series_years) as integer) as power
+    from steps
+    where years_since_last = 1
+    window series_years as (partition by series, scope, year)
+),
+
+-- In another unit nearly all cities move by one power of ten, and back in the year after.
+unit_changes as (
+    select
+        series,
+        scope,
+        year,
+        power,
+        count(case when abs(step - power) < log10(2) then 1 end) as city_count,
+        lag(power) over (partition by series, scope order by year) as previous_power
+    from magnitudes
+    group by series, scope, year, power
+    having
+        count(*) >= 20
+        and avg(case when abs(step - power) < log10(2) then 1 else 0 end) >= 0.9
+),
+
 national as (
     select
         series,
@@ -336,6 +373,8 @@ final as (
             when series.median_min is null and compared.nonzero_count >= 20
                 then compared.multiple_of_ten_count / compared.nonzero_count
         end as multiple_of_ten_share,
+        unit_changes.city_count as unit_city_count,
+        power(10, unit_changes.power) as unit_factor,
         lost_provinces.lost_provinces,
         vanished_cities.vanished_cities,
         flow_rates.flow_rate,
@@ -353,6 +392,12 @@ final as (
     left join common using (quantity, scope, first_provider, provider)
     left join headline_series using (series, scope)
     left join flow_rates using (series, scope, year)
+    left join unit_changes
+        on
+            compared.series = unit_changes.series
+            and compared.scope = unit_changes.scope
+            and compared.year = unit_changes.year
+            and unit_changes.power not in (0, -coalesce(unit_changes.previous_power, 0))
     left join lost_provinces using (series, scope, year)
     left join vanished_cities using (series, scope, year)
     left join odd_structures using (series, scope, year)

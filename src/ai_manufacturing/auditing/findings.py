@@ -30,6 +30,7 @@ VALUE = 120  # characters of a delivered value
 PRINTED = 1200  # characters of a list; all of it is in the warehouse
 RESULTS = "gates.gate_results"
 LANDED = "landed_sources"  # the suite on what landing set aside
+CAUSE = "units"  # the suite whose failures make others fail
 
 
 class Finding(NamedTuple):
@@ -96,7 +97,7 @@ def failed(
     severity: str,
     names: Mapping[str, str] | None = None,
 ) -> list[Finding]:
-    """Return the failed expectations of a severity, in a stable order.
+    """Return the failed expectations of a severity in a stable order, causes first.
 
     Parameters
     ----------
@@ -114,9 +115,9 @@ def failed(
             select suite, description, severity, observed_value, failing_rows
             from {result_tables.all_results(database)}
             where not success and severity = ?
-            order by all
+            order by suite <> ?, all
             """,
-            [severity],
+            [severity, CAUSE],
         ).fetchall()
     except duckdb.CatalogException:
         return []
