@@ -29,6 +29,7 @@ CHECKED = {
     "series_shapes": "gate/int_series_shapes",
     "series_pairs": "gate/int_series_pairs",
     "series_years": "gate/int_series_years",
+    "units": "gate/int_series_years",
     "province_sums": "gate/int_province_sums",
     "doubtful_values": "marts/fct_doubtful_values",
 }
@@ -148,7 +149,7 @@ def checked(
             in_memory.create(connection, name, frame)
         connection.execute(NONE_DECLARED)
         needed = ("intermediate/int_series_sources", "intermediate/int_value_deviations")
-        for model in (*needed, *CHECKED.values()):
+        for model in (*needed, *dict.fromkeys(CHECKED.values())):
             in_memory.run(connection, model)
         return {
             suite: connection.table(model.rpartition("/")[2]).df()
@@ -211,7 +212,7 @@ def rates(results: pd.DataFrame, seeds: int) -> pd.DataFrame:
     results = results.assign(
         expectation=results["description"].str.removeprefix(validation.OTHER_SERIES[0])
     )
-    failed = results.assign(failed=~results["success"].astype(bool))
+    failed = results.assign(failed=results["success"].eq(False))
     counted = failed.pivot_table(
         index=["suite", "expectation"],
         columns="severity",
@@ -242,7 +243,7 @@ def main() -> None:
     drawn = pd.concat(found)
     public = of_warehouse(arguments.public) if arguments.public else drawn.head(0)
     both = pd.concat([drawn, public])
-    held = both[(both["severity"] == "critical") & ~both["success"].astype(bool)]
+    held = both[(both["severity"] == "critical") & both["success"].eq(False)]
     option = " --public build/public.duckdb" if arguments.public else ""
     failing = public.merge(held)["expectation"].size
     print(

@@ -3,7 +3,6 @@
 import atexit
 import gc
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +18,6 @@ from ai_manufacturing.system import duckdb_client, own_files, workers
 from ai_manufacturing.system.sql_text import literal
 
 UNESCAPED = "'\";"
-HOLDER = re.compile(r"Conflicting lock is held in (?P<process>.+ \(PID \d+\))")
-
-
-def require_no_other_process(path: Path, config: dict[str, Any]) -> None:
-    """Open and close the file, because dbt prints a traceback for an error of DuckDB's.
-
-    Parameters
-    ----------
-    path : Path
-        The DuckDB file, which is there.
-    config : dict
-        Settings that dbt opens it with.
-
-    Raises
-    ------
-    DbtRuntimeError
-        If another process has the file open; it names file, process and way out.
-    """
-    try:
-        duckdb.connect(str(path), config=config).close()
-    except duckdb.IOException as error:
-        holder = HOLDER.search(str(error))
-        if holder is None:
-            raise
-        raise DbtRuntimeError(
-            f"{path} is open in {holder['process']}, so that dbt cannot write to it: close it"
-            " there, or name another file in WAREHOUSE_PATH (of the target dev in"
-            " DEV_WAREHOUSE_PATH)."
-        ) from error
 
 
 class Plugin(BasePlugin):
@@ -90,8 +60,12 @@ class Plugin(BasePlugin):
         config.update(
             duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION
         )
-        if path.exists():
-            require_no_other_process(path, config)
+        # dbt would print a traceback for DuckDB's error
+        if process := duckdb_client.holder(path, config):
+            raise DbtRuntimeError(
+                f"{path} is open in {process}, so that dbt cannot write to it: close it there, or"
+                " name another file in WAREHOUSE_PATH (of the target dev in DEV_WAREHOUSE_PATH)."
+            )
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Attach what dev defers to, and start the workers of a run of everything."""

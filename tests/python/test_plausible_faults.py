@@ -345,7 +345,7 @@ def drawn() -> CityYears:
 def critical_of(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame:
     series = gate.conformed(drawn, stated)
     found = gate.judged(gate.checked(series, gate.used_series()), gate.used_series())
-    return found[(found["severity"] == "critical") & ~found["success"]]
+    return found[(found["severity"] == "critical") & found["success"].eq(False)]
 
 
 @pytest.mark.parametrize(

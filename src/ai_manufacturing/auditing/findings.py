@@ -115,7 +115,7 @@ def failed(
             select suite, description, severity, observed_value, failing_rows
             from {result_tables.all_results(database)}
             where not success and severity = ?
-            order by suite <> ?, all
+            order by suite <> ?, columns(*)
             """,
             [severity, CAUSE],
         ).fetchall()

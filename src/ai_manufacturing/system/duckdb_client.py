@@ -5,6 +5,7 @@ A file that is named by its path may come from elsewhere. It is data: `attach` i
 
 import math
 import os
+import re
 import tempfile
 import threading
 import time
@@ -32,6 +33,7 @@ SETTINGS: dict[str, Any] = {
 }
 # at() sets it for each of its cursors
 NOT_LOCKED = ["enable_progress_bar"]
+HOLDER = re.compile(r"Conflicting lock is held in (?P<process>.+ \(PID \d+\))")
 READ = "file"  # the name that `reading` attaches a file by
 LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # which DuckDB opens beside a file
 # Seconds of processor time while a file from elsewhere is open, unless WAREHOUSE_PROCESSOR_LIMIT is
@@ -168,6 +170,28 @@ def attach(
     connection.execute("set lock_configuration = true")
     for name, path in () if reads_files else databases.items():
         _require_data(connection, name, path, is_own=is_own[path])
+
+
+def holder(path: Path, config: Mapping[str, Any]) -> str | None:
+    """Return the process that has a file open, so that nobody else can write to it; None if none.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that is not there is held by nobody.
+    config : mapping of str to object
+        Settings that it will be opened with.
+    """
+    if not path.exists():
+        return None
+    try:
+        duckdb.connect(str(path), config=dict(config)).close()
+    except duckdb.IOException as error:
+        held = HOLDER.search(str(error))
+        if held is None:
+            raise
+        return held["process"]
+    return None
 
 
 def processor_limit() -> float:
