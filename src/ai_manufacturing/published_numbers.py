@@ -23,6 +23,8 @@ MOST_DECIMALS = 3  # of an estimate, as the tables of the paper print it
 WITHOUT_ERROR = 2  # decimals of an estimate that has no error
 SMALLEST_P = 0.0004  # stands for every smaller p-value, and is printed as <0.001
 MOST_DIGITS = 4  # significant digits after the decimal point of a number within a text
+LONG_NUMBER = f"[0-9]+[.]0*[1-9][0-9]{{{MOST_DIGITS},}}"
+"""Regular expression of a number in a text that has more."""
 NOT_NUMBERS = ("BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 CELLS = "reports.rpt_table_cells"
 TABLE = "published_numbers"
@@ -281,10 +283,9 @@ def require_short_numbers(connection: duckdb.DuckDBPyConnection, table: str) -> 
         If a text has one.
     """
     texts = [name for name, type_, *_ in describe(connection, table) if is_text(type_)]
-    digits = f"[0-9]+[.]0*[1-9][0-9]{{{MOST_DIGITS},}}"
-    longest = [f"any_value(regexp_extract({identifier(name)}, '{digits}'))" for name in texts]
+    longest = [f"any_value(regexp_extract({identifier(name)}, '{LONG_NUMBER}'))" for name in texts]
     found = [
-        f"{one} filter (regexp_matches({identifier(name)}, '{digits}'))"
+        f"{one} filter (regexp_matches({identifier(name)}, '{LONG_NUMBER}'))"
         for one, name in zip(longest, texts, strict=True)
     ]
     if not texts:

@@ -489,11 +489,16 @@ def _shown_rows(name: str, columns: list[str], units: list[str]) -> dict[str, st
     if FAILING_ROWS not in columns:
         return {}
     # A failing row that names a delivered file describes the file. Any other failing row has values
-    # of cities, and so does the validation result, whose median is the value of one city.
+    # of cities, and so does the validation result, whose median is the value of one city. Shares
+    # and percentages have more digits than a text of a copy may have.
     is_safe = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
     is_safe += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT]
-    reported = [column for column in (FAILING_ROWS, VALIDATION_RESULT) if column in columns]
-    return dict.fromkeys(reported, f"coalesce({' and '.join(is_safe)}, false)")
+    safe, long = " and ".join(is_safe), published_numbers.LONG_NUMBER
+    return {
+        column: f"coalesce({safe} and not regexp_matches({column}, '{long}'), false)"
+        for column in (FAILING_ROWS, VALIDATION_RESULT)
+        if column in columns
+    }
 
 
 def _open_rows(columns: list[str], units: list[str]) -> str:

@@ -146,6 +146,13 @@ def invent(few: Build, folder: Path) -> None:
             "failing_rows = ? where suite = 'panel_consistency'",
             [json.dumps(failing)],
         )
+        # Great Expectations adds a percentage, whose digits are not those of a text of a copy
+        connection.execute(
+            "update gates.gate_results set success = false, failing_row_count = 1, failing_rows ="
+            " ?, validation_result = ? where suite = 'deliveries' and description like 'Every"
+            " delivered file%'",
+            [json.dumps(UNREAD), json.dumps({"unexpected_percent": 100 / 6})],
+        )
         of_series = {
             "fct_city_year_values": "variable",
             "fct_delivered_values": "series",
@@ -167,11 +174,23 @@ def invent(few: Build, folder: Path) -> None:
     terms.public_copy(path, folder / "public.duckdb")
 
 
+UNREAD = [{"file_path": "city_yearbook/2021.csv", "remedy": "Declare, rename or remove it."}]
+
+
 @pytest.fixture(scope="session")
 def invented(few: Build, shared: Path) -> Path:
     """Return the folder of such a release, and of what may be passed on of it."""
     folder = shared / "invented_release"
     return made_once(folder, partial(invent, few, folder))
+
+
+def test_a_copy_names_the_file_that_fails_an_expectation_and_no_percentage(invented: Path) -> None:
+    with duckdb.connect(str(invented / "public.duckdb"), read_only=True) as copy:
+        rows = copy.execute(
+            "select failing_rows, validation_result from gates.gate_results where suite ="
+            " 'deliveries' and not success"
+        ).fetchall()
+    assert rows == [(json.dumps(UNREAD), None)]
 
 
 def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted_provider(
