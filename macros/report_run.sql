@@ -8,7 +8,7 @@
         {%- endfor -%}
         {%- set failed = "select left(concat('gate ', severity, ': ', suite, ': ', description, ' ', "
             ~ 'coalesce(failing_rows, observed_value)), 400) from {} where not success '
-            ~ "order by severity, suite <> 'units', suite, description" -%}
+            ~ "order by severity, suite <> '" ~ var('suite_of_causes') ~ "', suite, description" -%}
         {%- set kinds = "select distinct concat('Extract set ', extract_set, case extract_set_kind when 'synthetic' then "
             ~ "' is SYNTHETIC: its numbers are not real. Recovering the printed ones shows that the pipeline works, not "
             ~ "that the paper is right.' else ': delivered files.' end) from {}" -%}

@@ -1,4 +1,4 @@
-"""What a public copy withholds, and which statements it can therefore not answer.
+"""Values that a public copy withholds, and the statements that it therefore cannot answer.
 
 A copy keeps every table (terms.py), so a table whose rows may not be passed on reads as empty, and
 a column as null. Neither is an answer: whoever reads a copy by statements asks here first.
@@ -50,7 +50,7 @@ def listed(release: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def name(row: Row) -> str:
-    """Return what a row is about, as schema.table or schema.table.column."""
+    """Return the table or column that a row is about, as schema.table or schema.table.column."""
     return ".".join(filter(None, (row["table_name"], row["column_name"])))
 
 
@@ -108,7 +108,7 @@ def extent(row: Row) -> Words:
 
 
 def sentence(rows: Sequence[Row]) -> str:
-    """Return in English what is withheld, whose values it holds and who sees it."""
+    """Name in English the withheld tables and columns, the providers, and who sees the values."""
     texts = Catalogue.read().texts
     tables_first = sorted(rows, key=lambda row: (row["column_name"] is not None, name(row)))
     named = [f"{name(row)} ({extent(row)[0]})" for row in tables_first[:SHOWN]]

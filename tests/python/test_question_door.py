@@ -461,7 +461,7 @@ def test_a_search_for_any_question_fits_in_five_kilobytes_and_says_how_to_see_mo
 ) -> None:
     book = query_book.entries((PROJECT / "docs/queries.md").read_text(encoding="utf-8"))
     for question in (words for entry in book for words in (entry.question, entry.question_zh)):
-        found = search.found(copy, question, {})
+        found = search.best_lines(copy, question, {})
         assert found.lines, question
         assert len(json.dumps(found.lines, ensure_ascii=False).encode()) < 4_500, question
     text = public.search("AI firms")

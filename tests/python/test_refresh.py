@@ -30,7 +30,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from ai_manufacturing import landing, settings
 from ai_manufacturing.auditing import changes, findings, freshness
-from ai_manufacturing.cli import console
+from ai_manufacturing.cli import console, status
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.refresh import build, by_hand, writer
 from ai_manufacturing.releases import configured, fingerprint, lock, refresh_log
@@ -229,6 +229,10 @@ def test_a_build_without_headline_estimates_is_held_and_never_becomes_the_anchor
     published = refreshes.run(without_estimates=True)
     assert f"Release {published.release_id}: {nothing}." in refreshes.warnings
     assert read(store.published, anchor) == [("",)]
+    document, lines = status._published(store, published)
+    assert (f"headlines: {nothing}", "red") in lines
+    assert ("drift: not measured, as no release has had a headline estimate", None) in lines
+    assert document["anchor"]["release_id"] is None
     with pytest.raises(BadConfigurationError, match=f"cannot be the anchor.*{nothing}"):
         by_hand.accept(store, published.release_id, "looks right", quiet)
 

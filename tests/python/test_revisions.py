@@ -296,7 +296,7 @@ def test_a_city_that_is_corrected_alone_is_named_and_passes(city: str, tmp_path:
     found = compared(tmp_path, old, new)
     assert found.lines == []
     (note,) = found.notes
-    assert note.startswith("GDP (gdp, total, vendor): 1 value changed by more than the usual 2 %: ")
+    assert note.startswith("GDP (gdp, total, vendor): 1 value changed by more than is usual: ")
     assert note.endswith(f"({city}) 2015: {value} -> {0.82 * value:.6g}")
 
 

@@ -85,8 +85,6 @@ class Anchor:
     estimates: Estimates
 
     def __str__(self) -> str:
-        if not self.release_id:
-            return "any release: none has had a headline estimate"
         if not self.accepted_at:
             return f"release {self.release_id}, the first (nobody has accepted one)"
         return f"release {self.release_id}, accepted {self.accepted_at[:10]}: {self.reason}".rstrip(
@@ -146,9 +144,9 @@ def shown_estimates(release: DuckDBPyConnection) -> Estimates:
     return _estimates(release, of_shown, sorted(moves.shown(release)))
 
 
-def first(release: DuckDBPyConnection, release_id: str) -> Anchor:
-    """Return the anchor of an open release that no other one of its set precedes."""
-    if not headlines.of(release).estimated_count:
+def new_anchor(release: DuckDBPyConnection, release_id: str) -> Anchor:
+    """Return an open release as an anchor, or NO_ANCHOR if it has no headline estimate."""
+    if not headlines.read(release).estimated_count:
         return NO_ANCHOR
     return Anchor(release_id, "", "", shown_estimates(release))
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import city_names
+from ai_manufacturing import city_names, settings
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import Manifest
 
@@ -30,7 +30,6 @@ VALUE = 120  # characters of a delivered value
 PRINTED = 1200  # characters of a list; all of it is in the warehouse
 RESULTS = "gates.gate_results"
 LANDED = "landed_sources"  # the suite on what landing set aside
-CAUSE = "units"  # the suite whose failures make others fail
 
 
 class Finding(NamedTuple):
@@ -117,7 +116,7 @@ def failed(
             where not success and severity = ?
             order by suite <> ?, columns(*)
             """,
-            [severity, CAUSE],
+            [severity, settings.variables()["suite_of_causes"]],
         ).fetchall()
     except duckdb.CatalogException:
         return []

@@ -170,7 +170,7 @@ def judge(
     shown = anchors.shown_estimates(new)
     anchor = basis.anchor.moved_on(anchors.shown_estimates(old), shown, moved)
     if not anchor.release_id:
-        anchor = anchors.first(new, release_id)
+        anchor = anchors.new_anchor(new, release_id)
     if drifted := anchors.drifted(anchor, shown, limit):
         why.append(
             f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps"

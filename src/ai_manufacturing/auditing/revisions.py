@@ -60,10 +60,15 @@ class SeriesYear(NamedTuple):
     usual: float
     revisions: int
 
+    @property
+    def heading(self) -> str:
+        """The series in words."""
+        return f"{self.label} ({self.series}, {self.scope}, {self.provider})"
+
     def __str__(self) -> str:
         known = f"by {self.revisions} revisions of the log" if self.revisions else "as declared"
         return (
-            f"{self.label} ({self.series}, {self.scope}, {self.provider}) {self.year}:"
+            f"{self.heading} {self.year}:"
             f" {self.undeclared} of {self.published} published values changed, by"
             f" {100 * self.change:.2g} % in the median. Up to {100 * self.usual:.2g} % is usual,"
             f" {known}"
@@ -175,18 +180,19 @@ class Revisions:
 
     @property
     def notes(self) -> list[str]:
-        """Warnings of what does not hold a build: usual revisions, and single unusual ones."""
-        passing = [row for row in self.series_years if row not in self.beyond]
-        usual = [str(row) for row in passing if row.undeclared > CELLS * row.published]
-        labels = {(row.series, row.scope, row.year): row for row in passing}
-        unusual: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+        """Revisions that are named and do not hold a build: usual ones, and single values."""
+        beyond = {*self.beyond}
+        passing = {
+            (row.series, row.scope, row.year): row for row in self.series_years if row not in beyond
+        }
+        unusual: dict[str, list[Cell]] = defaultdict(list)
         for cell in self.cells:
-            is_single = (cell.series, cell.scope, cell.year) in labels
-            if is_single and cell.is_unusual and not cell.is_declared:
-                unusual[cell.series, cell.scope].append(cell)
-        return usual + [
-            _cells_line(labels[cells[0].series, cells[0].scope, cells[0].year], cells)
-            for cells in unusual.values()
+            of = passing.get((cell.series, cell.scope, cell.year))
+            if of is not None and cell.is_unusual and not cell.is_declared:
+                unusual[of.heading].append(cell)
+        return [
+            *(str(row) for row in passing.values() if row.undeclared > CELLS * row.published),
+            *(_cells_line(heading, cells) for heading, cells in unusual.items()),
         ]
 
     @property
@@ -225,8 +231,7 @@ class Revisions:
                 largest.setdefault(cell.city_id, cell)
         lost = sum(row.lost for row in rows)
         return (
-            f"{first.label} ({first.series}, {first.scope}, {first.provider})"
-            f" {spans_in_words(years)}: {sum(row.rewritten for row in rows)} of"
+            f"{first.heading} {spans_in_words(years)}: {sum(row.rewritten for row in rows)} of"
             f" {sum(row.published for row in rows)} published values changed by more than"
             f" {100 * CHANGED:g} %{f', {lost} of them are gone' if lost else ''}. Largest:"
             f" {'; '.join(map(str, [*largest.values()][:LISTED_CITIES]))}."
@@ -265,13 +270,11 @@ class Revisions:
         }
 
 
-def _cells_line(of: SeriesYear, cells: Sequence[Cell]) -> str:
-    """Return the values of a series that moved alone and by more than is usual."""
+def _cells_line(heading: str, cells: Sequence[Cell]) -> str:
+    """Name single values of a series that changed by more than is usual."""
     values = f"{len(cells)} value{'s' if len(cells) > 1 else ''}"
-    return (
-        f"{of.label} ({of.series}, {of.scope}, {of.provider}): {values} changed by more than the"
-        f" usual {100 * of.usual:.2g} %: {some_of([*map(str, cells)], LISTED_CITIES)}"
-    )
+    listed = some_of([*map(str, cells)], LISTED_CITIES)
+    return f"{heading}: {values} changed by more than is usual: {listed}"
 
 
 def _city_line(series: Sequence[LostCity]) -> str:

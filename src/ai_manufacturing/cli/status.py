@@ -87,7 +87,7 @@ def _published(store: "Store", manifest: "Manifest") -> tuple[Row, list[Line]]:
     with reading(store.published) as release:
         anchor = anchors.of(store, release, manifest)
         drift = anchor.record(anchors.shown_estimates(release))
-        estimated = headlines.of(release)
+        estimated = headlines.read(release)
         providers = freshness.of_release(release)
     age, of_release = (
         _age(manifest.published_at),
@@ -105,7 +105,7 @@ def _published(store: "Store", manifest: "Manifest") -> tuple[Row, list[Line]]:
         "providers": [provider.record() for provider in providers],
     }
     files = f"{manifest.delivery_count} files"
-    measured = f"drift: not measured from {anchor}"
+    measured = "drift: not measured, as no release has had a headline estimate"
     if anchor.release_id:
         measured = f"drift: {drift['largest_drift']:.2f} standard errors at most, from {anchor}"
     counts = manifest.gate_summary.items()

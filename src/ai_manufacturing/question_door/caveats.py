@@ -1,4 +1,4 @@
-"""What every column of a release is, and the caveats of a number that rests on it."""
+"""The columns of a release, and the caveats of numbers that rest on them."""
 
 from ai_manufacturing.system.sql_text import literal
 
@@ -49,4 +49,4 @@ DESCRIBED = f"""
         using (schema_name, table_name, column_name)
     order by schema_name, table_name, column_index
 """
-"""What every column of a release is, in the order of its table, and its caveats."""
+"""Query of every column of a release, in the order of its table, with its caveats."""

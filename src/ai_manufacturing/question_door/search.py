@@ -71,8 +71,8 @@ ENTRIES = """
 """
 
 
-class Found(NamedTuple):
-    """Lines that were found, and how many more there are."""
+class Matches(NamedTuple):
+    """The best lines, and how many more there are."""
 
     lines: list[str]
     more: int
@@ -89,7 +89,9 @@ def words_of(text: str) -> set[str]:
     return found
 
 
-def found(release: duckdb.DuckDBPyConnection, text: str, withheld: Mapping[str, str]) -> Found:
+def best_lines(
+    release: duckdb.DuckDBPyConnection, text: str, withheld: Mapping[str, str]
+) -> Matches:
     """Return the lines of an open release that match a text about as well as the best one does.
 
     Parameters
@@ -123,7 +125,7 @@ def found(release: duckdb.DuckDBPyConnection, text: str, withheld: Mapping[str, 
             shortened = _shortened(line)
             if len("".join([*lines, shortened]).encode()) <= ALL_LINES:
                 lines.append(shortened)
-    return Found(lines, sum(map(len, matches.values())) - len(lines))
+    return Matches(lines, sum(map(len, matches.values())) - len(lines))
 
 
 def _shortened(line: str) -> str:

@@ -107,12 +107,12 @@ class Door:
         Each result is a line, and a question has the call that answers it.
         """
         with duckdb_client.reading(self._shown) as connection:
-            found = search.found(connection, words, self._extents())
+            matches = search.best_lines(connection, words, self._extents())
         more = (
-            f"{found.more} more. Add words, or describe a table, or query release.questions and"
+            f"{matches.more} more. Add words, or describe a table, or query release.questions and"
             " marts.data_dictionary."
         )
-        return self._answer(found=found.lines, **({"more": more} if found.more else {}))
+        return self._answer(found=matches.lines, **({"more": more} if matches.more else {}))
 
     def query(self, sql: str) -> str:
         """Run one read-only SELECT (DuckDB): at most 200 rows, 20,000 characters, ten seconds.

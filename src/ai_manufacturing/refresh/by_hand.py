@@ -93,7 +93,7 @@ def publish_held(
         with publishing.written(store, described, previous) as new:
             release = duckdb_client.at(new.connection, "new")
             shown = anchors.shown_estimates(release)
-            anchor = anchors.first(release, release_id)
+            anchor = anchors.new_anchor(release, release_id)
             if anchor.release_id:
                 anchor = replace(anchor, accepted_at=new.manifest.published_at, reason=reason)
             elif before is not None and before.manifest.origin == origin:
@@ -140,11 +140,11 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
                 " a held build with `publish`."
             )
         with store.opened(store.published) as (_, release):
-            estimated = headlines.of(release)
+            estimated = headlines.read(release)
         if not estimated.estimated_count:
             raise BadConfigurationError(
                 f"Release {release_id} cannot be the anchor from which drift is measured:"
-                f" {estimated}. Deliver these series first."
+                f" {estimated}. Accept a release with headline estimates."
             )
         store.record(
             {

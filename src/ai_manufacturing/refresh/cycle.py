@@ -163,7 +163,7 @@ def _build_and_publish(run: Run) -> Manifest:
                 heading = f"Years outside {run.years_in_words} also changed."
                 run.warn(findings.listed(heading, outside.lines, "release.changes"))
         shown = anchors.shown_estimates(release)
-        anchor = anchors.first(release, run.release_id)
+        anchor = anchors.new_anchor(release, run.release_id)
         judged = None
         if built.basis is not None and comparison is not None:
             limit, held = run.limits.hold_above, run.store.held(run.release_id)
@@ -256,7 +256,7 @@ def _examined(
         run.warn(f"Release {run.release_id} of {origin} replaces one of {published.origin}.")
     # numbers of two sets are not compared
     compared_with = run.basis if is_of_one_set or is_at_gate else None
-    estimated = None if is_at_gate else headlines.of(warehouse)
+    estimated = None if is_at_gate else headlines.read(warehouse)
     return Built(compared_with, delivery, paths_read_again, described, is_at_gate, estimated)
 
 

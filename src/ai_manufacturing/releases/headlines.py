@@ -36,7 +36,7 @@ class Headlines(NamedTuple):
         }
 
 
-def of(database: DuckDBPyConnection) -> Headlines:
+def read(database: DuckDBPyConnection) -> Headlines:
     """Return the headline estimates of an open warehouse or release."""
     ((specified, estimated, absent),) = database.execute(
         """

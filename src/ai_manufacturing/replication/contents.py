@@ -25,6 +25,7 @@ from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.tables import cells, exports
+from ai_manufacturing.text import Catalogue
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
@@ -244,7 +245,7 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
     text = _filled(
         "README.template.md",
         title=cited.title or package.manifest.extract_set,
-        is_cited=not cited.absence,
+        uncited=Catalogue.read().texts["use_uncited"][0] if cited.absence else "",
         paper=cited.paper and dict.fromkeys(OPTIONAL, "") | dict(cited.paper),
         missing=citation.missing(cited.paper) if cited.paper else [],
         own_licence=terms.ESTIMATES_LICENCE.sentence,

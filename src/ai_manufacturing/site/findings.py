@@ -45,7 +45,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "claims": [row for row in claims if row["cause"] != "no_data"],
         "without_data": [row for row in claims if row["cause"] == "no_data"],
         "main": claims[0],
-        "headlines": headlines.of(release.connection),
+        "headlines": headlines.read(release.connection),
         "period": release.period(),
         "forest": _forest(estimated, text) if estimated else None,
         "about": about(release, text),

@@ -45,7 +45,7 @@ LONGEST_TEXT = 16 * 2**20  # characters; the longest of the public set has 100,0
 
 
 BEYOND_LIMITS = (duckdb.InterruptException, duckdb.PermissionException)
-"""What a statement ends with that uses too much of the processor, or that names a file."""
+"""Errors of a statement that uses too much of the processor, or that names a file."""
 
 
 class RefusedError(duckdb.Error):

@@ -1,4 +1,4 @@
-"""Which tables and columns of a database a query rests on.
+"""Find the tables and columns of a database that a query rests on.
 
 DuckDB plans the query on empty tables, once per column of the result, and prunes what that column
 does not need: it rests on what the scans still read. Joins, filters and groups choose its rows, so
@@ -27,7 +27,7 @@ class CannotTellError(Exception):
 
 
 class Reads(NamedTuple):
-    """What a query rests on.
+    """The tables and columns that a query rests on.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ def reads(empty: duckdb.DuckDBPyConnection, sql: str) -> Reads:
     Raises
     ------
     CannotTellError
-        If it does not fit the tables, or reads what is no column, such as the statistics of a file.
+        If it does not fit the tables, or reads something else, such as the statistics of a file.
     """
     tables: set[str] = set()
     columns: list[set[str]] = []

@@ -1,4 +1,4 @@
-"""Which DuckDB files this user's commands wrote: those are trusted, all others are data.
+"""Recognise the DuckDB files that this user's commands wrote; all others are read as data.
 
 Settings name some of them by place. The others are recognised by their SHA-256, which each command
 records in a folder of the user when it has finished a file. So a copy of an own file is own, and a

@@ -1,0 +1,12 @@
+"""The list of planted faults fits the code."""
+
+from tests.planted_faults import PROJECT, faults
+
+
+def test_each_planted_fault_changes_one_place_of_its_file() -> None:
+    stale = [
+        (fault.path, fault.right)
+        for fault in faults()
+        if (PROJECT / fault.path).read_text(encoding="utf-8").count(fault.right) != 1
+    ]
+    assert stale == []
