@@ -13,6 +13,7 @@ from ai_manufacturing.estimators.cluster_errors import (
     LeftOut,
     crv1,
     crv3,
+    crv3_of_difference,
     fewest_to_change,
     leave_out,
     leave_out_jackknifed,
@@ -193,6 +194,54 @@ def test_without_some_rows_is_the_regression_of_the_others() -> None:
         ours, other = (method(one, 1, provinces) for one in (rest, theirs))
         assert ours.estimate == approx(other.estimate, rel=1e-9)
         assert ours.std_error == approx(other.std_error, rel=1e-9)
+
+
+def slope(data: pd.DataFrame) -> float:
+    """Return the slope of the first regressor, on dummies of cities and years."""
+    dummies = [pd.get_dummies(data[name], dtype=float) for name in ("city_id", "year")]
+    design = np.column_stack([data[REGRESSORS], *dummies])
+    return float(np.linalg.lstsq(design, data["y"])[0][0])
+
+
+def flagged_rows(data: pd.DataFrame) -> np.ndarray:
+    """A tenth of the rows, all of one province, and all but one of a city among them."""
+    rows = np.random.default_rng(1).random(len(data)) < 0.1
+    city = data.index[data["city_id"] == 20]
+    rows[city[1:]], rows[city[0]] = True, False
+    return np.asarray(rows | data["province"].eq(311))
+
+
+def test_the_error_of_a_difference_is_the_jackknife_of_the_difference() -> None:
+    """Both slopes are fitted again without each province, by least squares on dummies."""
+    data = panel(5)
+    rows = flagged_rows(data)
+    rest, remaining = without(regression_of(data), rows)
+    assert len(remaining) < (~rows).sum()  # city 20 is left as a singleton
+    ours = crv3_of_difference(regression_of(data), rest, 0, codes(data), remaining)
+
+    difference = slope(data[~rows]) - slope(data)
+    each = []
+    for province in np.unique(data["province"]):
+        others = data["province"].ne(province)
+        each.append(slope(data[others & ~rows]) - slope(data[others]))
+    count = len(each)
+    error = np.sqrt((count - 1) / count * np.sum((np.array(each) - difference) ** 2))
+
+    assert ours.estimate == approx(difference, rel=1e-9)
+    assert ours.std_error == approx(error, rel=1e-9)
+    assert ours.statistic == approx(difference / error, rel=1e-9)
+    assert ours.p_value == approx(2 * stats.t.sf(abs(difference / error), count - 1), rel=1e-9)
+    ends = stats.t.interval(0.95, count - 1, difference, error)
+    assert_allclose([ours.conf_low, ours.conf_high], ends, rtol=1e-9)
+    # The two estimates share most of their rows, so either's own error is another number.
+    assert ours.std_error < crv3(rest, 0, codes(data)[remaining]).std_error / 2
+
+
+def test_a_difference_of_nothing_has_no_error() -> None:
+    data = panel(5)
+    regression = regression_of(data)
+    ours = crv3_of_difference(regression, regression, 0, codes(data), np.arange(len(data)))
+    assert (ours.estimate, ours.std_error, ours.p_value) == (0, None, None)
 
 
 # ---------------------------------------------------------------- known truth

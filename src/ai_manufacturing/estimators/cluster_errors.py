@@ -120,15 +120,59 @@ def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     cluster-robust inference", Journal of Applied Econometrics 38(5): CRV3.
     """
     clusters = renumbered(clusters)
-    count = int(clusters.max()) + 1
-    if count < 2:
-        raise NotEstimable("too_few_clusters", count=count)
     term = _term(regression, position)
-    xx, xy = _without_each(term, _basis(regression, position), clusters).T
-    if (xx <= UNIDENTIFIED * term.xx).any():
-        raise NotEstimable("one_cluster_identifies", count=count)
-    deviations = xy / xx - term.slope
-    return _inference(term, (count - 1) / count * float(deviations @ deviations), clusters)
+    return _inference(
+        term, _jackknifed(_moves_without_each(regression, position, term, clusters)), clusters
+    )
+
+
+def crv3_of_difference(
+    regression: PartialledOut,
+    rest: PartialledOut,
+    position: int,
+    clusters: Codes,
+    remaining: Codes,
+) -> Inference:
+    """Return by how much a coefficient moves without some rows, with its cluster jackknife error.
+
+    The two estimates share most of their rows, so the error of either says nothing of how far they
+    may lie apart. The error of the difference is that of the difference itself, made anew without
+    each cluster.
+
+    Parameters
+    ----------
+    regression : PartialledOut
+        Regression with its effects removed.
+    rest, remaining
+        What `without` returns: the regression without the rows, and where its rows were.
+    position : int
+        Index of the regressor.
+    clusters : ndarray of int, shape (n,)
+        Cluster of each row of regression, any codes; the entities are nested in them.
+
+    Returns
+    -------
+    Inference
+        The estimate is that of rest less that of regression; the variance is
+        (G-1)/G sum_g (d_(g) - d)^2 over the differences without each of the G clusters of
+        regression, with t(G-1). No error, test or interval if the variance is zero.
+
+    Raises
+    ------
+    NotEstimable
+        As crv3, for either regression.
+    """
+    clusters = renumbered(clusters)
+    whole, other = _term(regression, position), _term(rest, position)
+    moves = -whole.unit * _moves_without_each(regression, position, whole, clusters)
+    # Without a cluster of which no row is left, the rest is what it was.
+    labels, codes = np.unique(clusters[remaining], return_inverse=True)
+    moves[labels] += other.unit * _moves_without_each(rest, position, other, codes)
+    difference = other.slope * other.unit - whole.slope * whole.unit
+    error = float(np.sqrt(_jackknifed(moves)))
+    if error <= CANCELLED * whole.unclustered_error * whole.unit:
+        return Inference(estimate=difference)
+    return by_t(difference, error, len(moves) - 1, cluster_count=len(moves))
 
 
 def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledOut:
@@ -395,6 +439,28 @@ def _inference(term: _Term, variance: float, clusters: Codes) -> Inference:
         effective_cluster_count=1 / float(leverages @ leverages),
         largest_partial_leverage=float(leverages.max()),
     )
+
+
+def _moves_without_each(
+    regression: PartialledOut, position: int, term: _Term, clusters: Codes
+) -> Floats:
+    """Return by how much the slope moves without each cluster, in units of the design, shape (G,).
+
+    Raises NotEstimable if there are fewer than two, or one of them alone identifies the slope.
+    """
+    count = int(clusters.max()) + 1
+    if count < 2:
+        raise NotEstimable("too_few_clusters", count=count)
+    xx, xy = _without_each(term, _basis(regression, position), clusters).T
+    if (xx <= UNIDENTIFIED * term.xx).any():
+        raise NotEstimable("one_cluster_identifies", count=count)
+    return np.asarray(xy / xx - term.slope)
+
+
+def _jackknifed(moves: Floats) -> float:
+    """Return the jackknife variance from the moves without each cluster."""
+    count = len(moves)
+    return (count - 1) / count * float(moves @ moves)
 
 
 def _basis(regression: PartialledOut, position: int) -> Floats:

@@ -9,6 +9,8 @@ import pandas as pd
 from ai_manufacturing.estimation.rows import Row, answered
 from ai_manufacturing.estimators import cluster_errors
 from ai_manufacturing.estimators.cluster_errors import LeftOut
+from ai_manufacturing.estimators.columns import Codes
+from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.robustness.case import Case, clustered
 
@@ -56,17 +58,18 @@ def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
     """
     case.require_flags_by_city_year()
     flagged = pd.MultiIndex.from_frame(case.rows[["city_id", "year"]]).isin([*case.flagged])
-    rest, codes = case.regression, case.codes(cluster)
+    rest, codes, remaining = case.regression, case.codes(cluster), np.arange(len(flagged))
     if flagged.any():
-        rest, rows = cluster_errors.without(rest, flagged)
-        codes = codes[rows]
+        rest, remaining = cluster_errors.without(rest, flagged)
     for term, position in case.terms.items():
+        without = clustered(rest, position, codes[remaining], cluster)
         yield {
             "term": term,
             "unit_kind": FLAGGED,
             "unit_id": FLAGGED,
             "city_count": int(case.rows["city_id"][flagged].nunique()),
-            **_estimates(case.fit.estimates[position], clustered(rest, position, codes, cluster)),
+            **_estimates(case.fit.estimates[position], without),
+            **(_difference(case, rest, position, remaining) if cluster == "province" else {}),
         }
 
 
@@ -74,6 +77,23 @@ def fewest_cities(case: Case, position: int) -> float | None:
     """Return how many cities carry the significance at 5 %; None if more than half of them do."""
     cities = cluster_errors.fewest_to_change(case.regression, position)
     return None if cities is None else len(cities)
+
+
+def _difference(case: Case, rest: PartialledOut, position: int, remaining: Codes) -> Row:
+    """Return by how much the estimate moves, and what the jackknife by province says of it."""
+    if len(remaining) == len(case.rows):
+        return {"difference": 0.0}
+    found = cluster_errors.crv3_of_difference(
+        case.regression, rest, position, case.codes("province"), remaining
+    )
+    return {
+        "difference": found.estimate,
+        "std_error_difference": found.std_error,
+        "statistic_difference": found.statistic,
+        "p_value_difference": found.p_value,
+        "conf_low_difference": found.conf_low,
+        "conf_high_difference": found.conf_high,
+    }
 
 
 def _estimates(estimate: float, without: LeftOut | Inference) -> Row:
