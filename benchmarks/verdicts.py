@@ -304,7 +304,7 @@ MOVES_WITH_EFFECT = 0.10
 CLAIM = ["table_id", "column_number"]
 SHARES = {
     "holds": "holds",
-    "not robust": "not_robust",
+    "fails a check": "fails_check",
     "opposite sign": "opposite_sign",
     "not found": "not_found",
     "imprecise": "imprecise",
@@ -331,9 +331,9 @@ def shares(drawn: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per claim: draws, estimate and std_error (in times of the printed value; mean and
         median), power (share of draws that are significant by province, alone and in the family), a
-        column per word of SHARES and `other`, moves (share of draws in which the estimate is not
-        stable), and failed (the check that most often fails a significant estimate, with its share
-        of the draws).
+        column per word of SHARES and `other`, moves (share of draws in which the estimate hangs on
+        doubtful values), and failed (the check that most often fails a significant estimate, with
+        its share of the draws).
     """
     rows = []
     for claim, of_claim in drawn.groupby(CLAIM):
@@ -384,7 +384,7 @@ def missed(world: World, found: pd.DataFrame) -> list[str]:
             continue
         if exceeds(row["moves"], MOVES_WITH_EFFECT):
             sentences.append(
-                f"{name} moves by more than its error without what the gate flags in"
+                f"{name} hangs on doubtful values in"
                 f" {row['moves']:.0%}, not in {MOVES_WITH_EFFECT:.0%} at most."
             )
         if row["power"] >= POWER and exceeds(1 - row["holds"] - row["other"], 1 - HOLDS_WITH_POWER):
@@ -394,12 +394,12 @@ def missed(world: World, found: pd.DataFrame) -> list[str]:
                 f"significant in {row['power']:.0%}. The check that fails most often:"
                 f" {row['failed']}."
             )
-        elif row["power"] < POWER and row["not robust"] > max(
+        elif row["power"] < POWER and row["fails a check"] > max(
             row["imprecise"] + row["one of several"], row["holds"]
         ):
             sentences.append(
-                f'{name} has a power of {row["power"]:.0%} and reads "not robust" in'
-                f' {row["not robust"]:.0%}, "cannot tell" in'
+                f'{name} has a power of {row["power"]:.0%} and reads "fails a check" in'
+                f' {row["fails a check"]:.0%}, "cannot tell" in'
                 f" {row['imprecise'] + row['one of several']:.0%}."
             )
     return sentences
@@ -472,8 +472,8 @@ def summary(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
                 "the others: cannot tell": (
                     f"{cannot_tell.mean():.0%}" if has_effect and len(unable) else ""
                 ),
-                "the others: not robust": (
-                    f"{unable['not robust'].mean():.0%}" if has_effect and len(unable) else ""
+                "the others: fails a check": (
+                    f"{unable['fails a check'].mean():.0%}" if has_effect and len(unable) else ""
                 ),
             }
         )
@@ -510,11 +510,10 @@ cities. By `benchmarks/verdicts.py`; seeds start at {FIRST_SEED:,}.
 Targets, for each claim. Without an effect: "holds" in at most {HOLDS_WITHOUT_EFFECT:.0%} of draws,
 "opposite sign" in at most {OPPOSITE_WITHOUT_EFFECT:.1%}. With one, where the design has the power,
 significance by province, alone and in the family, in {POWER:.0%} of draws or more (a required check
-fails by chance in 5 %): "holds" in at least {HOLDS_WITH_POWER:.0%}. Where it has not: "not robust"
-less often than "cannot tell" or than "holds". An estimate with an effect moves by more than its
-error without what the gate flags ("Is it robust? No") in at most {MOVES_WITH_EFFECT:.0%}. A target
-is missed by more than its Monte Carlo error where the binomial tail is below 5 % over the number of
-claims.""",
+fails by chance in 5 %): "holds" in at least {HOLDS_WITH_POWER:.0%}. Where it has not: "fails a
+check" less often than "cannot tell" or than "holds". An estimate with an effect hangs on doubtful
+values in at most {MOVES_WITH_EFFECT:.0%}. A target is missed by more than its Monte Carlo error
+where the binomial tail is below 5 % over the number of claims.""",
         "## In short",
         (
             "Over the claims that can be judged: mean and largest share; of those that hold, mean"
@@ -529,8 +528,8 @@ claims.""",
 `estimate` (mean) and `std_error` (by province, median) are in times of the printed value; `power`
 is the share of draws that are significant by province, alone and in the family; `imprecise` and
 `one of several` are verdicts "cannot tell", and `other` its other causes; `moves` is the share of
-draws in which it is not stable; `failed` is the check that most often fails a significant estimate.
-Shares have their Monte Carlo standard error; an empty cell is none.""",
+draws in which it hangs on doubtful values; `failed` is the check that most often fails a
+significant estimate. Shares have their Monte Carlo standard error; an empty cell is none.""",
     ]
     for world, table in found.items():
         parts += [f"### {str(world).capitalize()}", f"{table['draws'].min()} draws.", shown(table)]

@@ -1,4 +1,4 @@
-{%- set names = ['figure', 'low', 'high', 'printed'] -%}
+{%- set names = ['figure', 'low', 'high', 'printed', 'statistic', 'furthest', 'unflagged'] -%}
 with
 
 rules as (
@@ -52,6 +52,7 @@ claims as (
         coefficients.estimator,
         coefficients.regressor,
         coefficients.weighting,
+        coefficients.observation_count,
         coefficients.substitutions,
         coefficients.substitutions_zh,
         coalesce(
@@ -130,14 +131,21 @@ figures as (
         influence.method,
         influence.setting,
         'measure' as term,
-        unnest(['p_value_without', 'moved_errors']) as figure,
+        unnest(['p_value_without', 'moved_share']) as figure,
         unnest([
             case when count(*) = count(influence.p_value_without) then max(influence.p_value_without) end,
-            case
-                when count(*) = count(influence.estimate_without)
-                    then max(abs(influence.estimate_without - claims.estimate) / claims.std_error)
-            end
+            max(abs(influence.difference / claims.printed_value))
         ]) as value,
+        -- A movement that no province changes has no error, and goes no further than it does.
+        max(
+            coalesce(
+                greatest(abs(influence.conf_low_difference), abs(influence.conf_high_difference)),
+                abs(influence.difference)
+            )
+            / abs(claims.printed_value)
+        ) as furthest,
+        bool_or(influence.conf_low_difference * influence.conf_high_difference > 0) as is_significant,
+        max(influence.statistic_difference) as statistic,
         min(influence.reason) as reason,
         min(influence.reason_zh) as reason_zh
     from influence
@@ -184,12 +192,21 @@ checked as (
         claims.*,
         rules.* exclude (rules.estimator),
         answers.value,
+        answers.furthest,
+        answers.statistic,
         coalesce(answers.reason, claims.reason) as why,
         coalesce(answers.reason_zh, claims.reason_zh) as why_zh,
         case rules.comparison
             when 'below' then answers.value < rules.threshold
             when 'at_least' then answers.value >= rules.threshold
             when 'at_most' then answers.value <= rules.threshold
+            -- Neither: a movement that may be chance, and may be larger than the threshold.
+            when 'movement_at_most'
+                then case
+                    when answers.value > rules.fails_above then false
+                    when answers.is_significant and answers.value > rules.fails_above_if_significant then false
+                    when answers.furthest <= rules.threshold then true
+                end
         end as passes
     from claims
     inner join rules
@@ -215,12 +232,15 @@ worded as (
         map {
             'figure': case
                 when starts_with(checked.figure, 'p_') then {{ p_text('checked.value') }}
-                when checked.figure = 'moved_errors' then printf('%.2f', checked.value)
+                when checked.figure = 'moved_share' then printf('%.2f', checked.value)
                 else format('{:.3g}', checked.value)
             end,
             'low': printf('%.3f', checked.conf_low),
             'high': printf('%.3f', checked.conf_high),
-            'printed': printf('%.3f', checked.printed_value)
+            'printed': printf('%.3f', checked.printed_value),
+            'statistic': printf('%.2f', checked.statistic),
+            'furthest': printf('%.2f', checked.furthest),
+            'unflagged': case when checked.statistic is null then format('{:,}', checked.observation_count) end
         } as texts
     from checked
     left join checked as conditions
@@ -236,17 +256,18 @@ final as (
     select
         {{ extract_set() }} as extract_set,
         * exclude (
-            estimator, regressor, weighting, reason, reason_zh, is_sound, tables, asked_if, comparison, source, method,
-            setting, term, figure, value, why, why_zh, texts, passes_en, fails_en, passes_zh, fails_zh
+            estimator, regressor, weighting, observation_count, reason, reason_zh, is_sound, tables, asked_if,
+            comparison, fails_above, fails_above_if_significant, source, method, setting, term, figure, value,
+            furthest, statistic, why, why_zh, texts, passes_en, fails_en, passes_zh, fails_zh
         ),
         value as figure,
         case
-            when passes is null then concat_ws(' ', 'Not made.', why)
-            else {{ replaced('case when passes then passes_en else fails_en end', 'texts', names) }}
+            when value is null then concat_ws(' ', 'Not made.', why)
+            else {{ complete_sentences(replaced('case when passes then passes_en else fails_en end', 'texts', names)) }}
         end as sentence,
         case
-            when passes is null then concat_ws('', '未进行。', why_zh)
-            else {{ replaced('case when passes then passes_zh else fails_zh end', 'texts', names) }}
+            when value is null then concat_ws('', '未进行。', why_zh)
+            else {{ complete_sentences(replaced('case when passes then passes_zh else fails_zh end', 'texts', names)) }}
         end as sentence_zh
     from worded
 )

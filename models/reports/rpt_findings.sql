@@ -1,11 +1,12 @@
 {#- In steps, as one is too deep for the linter. -#}
-{%- set findings = ['claim', 'case', 'ai', 'next_year', 'robust', 'unit', 'population', 'unjudged'] -%}
+{%- set findings = ['claim', 'case', 'ai', 'next_year', 'doubtful', 'unit', 'population', 'unjudged'] -%}
 {%- set steps = [
     ['estimate', 'printed', 'printed_outside', 'failing', 'not_made', 'reason'],
     ['rows', 'cities', 'provinces', 'first_year', 'last_year', 'low', 'high', 'error_city', 'error_province'],
+    ['readings', 'same_sign', 'by_city', 'by_province'],
     ['next_year', 'p_next_year', 'next_year_rows', 'next_alone', 'present_alone', 'next_beside', 'present_beside', 'why_next_year'],
     ['permuted', 'p_permuted', 'share', 'share_20', 'detectable', 'why_ai'],
-    ['moved', 'unflagged', 'why_robust', 'readings', 'same_sign', 'by_city', 'by_province'],
+    ['doubtful'],
     ['level', 'level_city', 'level_province'],
     ['resident', 'resident_city', 'resident_province', 'resident_rows', 'resident_last_year'],
     ['printed_columns', 'unjudged', 'no_data', 'partial', 'imprecise', 'unsound', 'unmade', 'mechanical']
@@ -51,19 +52,21 @@ judged as (
     select
         specification_id,
         {%- for language, sentence in [('en', 'sentence'), ('zh', 'sentence_zh')] %}
-        {%- for name, check in [('robust', 'without_flagged'), ('next_year', 'next_year'), ('ai', 'ai_identified')] %}
+        {%- for name, check in [('next_year', 'next_year'), ('ai', 'ai_identified')] %}
         max(regexp_replace({{ sentence }}, '^(Not made[.] |未进行。)', '')) filter (
             where check_id = '{{ check }}'
             and passes is null
         ) as why_{{ name }}_{{ language }},
         {%- endfor %}
+        max(regexp_replace({{ sentence }}, '^(Not made[.] |未进行。)', '')) filter (
+            where check_id = 'without_flagged'
+        ) as doubtful_{{ language }},
         {%- endfor %}
         string_agg(label_en, ', ' order by check_order) filter (where is_needed and not passes) as failing_en,
         string_agg(label_zh, '、' order by check_order) filter (where is_needed and not passes) as failing_zh,
         bool_and(passes) filter (where check_id = 'next_year') as passes_next_year,
-        bool_and(coalesce(passes, false)) filter (where aspect = 'stable') as is_stable,
-        bool_or(passes is null) filter (where aspect = 'stable') as lacks_stable,
-        max(figure) filter (where check_id = 'without_flagged') as moved,
+        bool_and(passes) filter (where check_id = 'without_flagged') as passes_doubtful,
+        bool_or(figure is null) filter (where check_id = 'without_flagged') as lacks_doubtful,
         max(figure) filter (where check_id = 'ai_variation') as share,
         max(figure) filter (where check_id = 'ai_identified') as detectable,
         max(figure) filter (where check_id = 'weights_permuted') as p_permuted
@@ -163,15 +166,6 @@ estimates as (
     where term = regressor
 ),
 
-left_out as (
-    select
-        specification_id,
-        max(city_count) as city_count
-    from {{ ref('est_influence') }}
-    where method = 'leave_out_flagged'
-    group by specification_id
-),
-
 sampled as (
     select
         samples.specification_id,
@@ -208,17 +202,18 @@ stated as (
         end as next_year_state,
         coalesce(headline.ai, 'cannot_tell') as ai_state,
         case
-            when judged.lacks_stable then 'not_made'
-            when judged.is_stable then 'passes'
-            else 'fails'
-        end as robust_state,
+            when judged.passes_doubtful then 'passes'
+            when not judged.passes_doubtful then 'fails'
+            when not judged.lacks_doubtful then 'cannot_tell'
+            else 'not_made'
+        end as doubtful_state,
         case when counted.unjudged > 0 then 'some' else 'none' end as unjudged_state,
         {%- for language, not_made, reason in [('en', 'not_made', 'reason'), ('zh', 'not_made_zh', 'reason_zh')] %}
         map {
             'failing': judged.failing_{{ language }},
             'not_made': headline.{{ not_made }},
             'reason': own.{{ reason }},
-            'why_robust': judged.why_robust_{{ language }},
+            'doubtful': judged.doubtful_{{ language }},
             'why_next_year': judged.why_next_year_{{ language }},
             'why_ai': judged.why_ai_{{ language }}
         } as words_{{ language }},
@@ -237,8 +232,6 @@ stated as (
             'last_year': cast(own.sample_last_year as varchar),
             'error_city': printf('%.3f', own.std_error),
             'error_province': printf('%.3f', own.std_error_province),
-            'moved': case when left_out.city_count > 0 then printf('%.2f', judged.moved) end,
-            'unflagged': case when left_out.city_count = 0 then format('{:,}', own.observation_count) end,
             'next_year_rows': next_years.next_year_rows,
             {%- for name in ['next_year', 'next_beside', 'present_beside', 'next_alone', 'present_alone'] %}
             '{{ name }}': printf('%.3f', next_years.{{ name }}),
@@ -274,7 +267,6 @@ stated as (
     left join curve using (specification_id)
     left join estimates as own using (specification_id)
     left join sampled using (specification_id)
-    left join left_out using (specification_id)
     {%- for name, reading in [('level', 'level'), ('resident', 'resident population')] %}
     left join estimates as {{ name }}
         on
@@ -289,7 +281,7 @@ chosen as (
     select
         unnest({{ findings }}) as finding,
         unnest([
-            claim_state, 'estimated', ai_state, next_year_state, robust_state, 'read', 'registered', unjudged_state
+            claim_state, 'estimated', ai_state, next_year_state, doubtful_state, 'read', 'registered', unjudged_state
         ]) as state,
         *
     from stated

@@ -62,7 +62,7 @@ worded as (
         case
             when cause is not null then 'cannot_tell'
             when not excludes_zero then 'not_found'
-            when fails then 'not_robust'
+            when fails then 'fails_check'
             when sign(estimate) <> sign(printed_value) then 'opposite_sign'
             else 'holds'
         end as verdict

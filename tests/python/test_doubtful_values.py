@@ -2,14 +2,19 @@
 
 import random
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from linearmodels.panel import PanelOLS
 
+from ai_manufacturing.estimation import inputs, specifications
 from ai_manufacturing.paper.synthetic import draw
+from ai_manufacturing.robustness import influence
+from ai_manufacturing.robustness.case import Case
 from ai_manufacturing.settings import period
+from ai_manufacturing.system import duckdb_client
 from benchmarks import gate
 from tests.python.conftest import Build
 
@@ -168,6 +173,43 @@ def test_an_estimate_without_doubtful_values_is_that_of_the_other_city_years(
         singletons=False,
     ).fit()
     assert estimate == pytest.approx(fit.params["ln1p_ai_firms_scaled"], rel=1e-8)
+
+
+def test_an_estimate_that_three_slips_make_hangs_on_doubtful_values(
+    public_build: Build, public: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three tenfold cells of GDP take the headline to nothing. The gate marks them, and without
+    what it marks the estimate moves by more than the printed value, which no error excuses.
+    """
+    with duckdb_client.connect(str(public_build.warehouse), read_only=True) as connection:
+        tables = inputs.of_warehouse(connection)
+    is_headline = tables.specifications["specification_id"] == HEADLINE
+    (headline,) = specifications.read(tables.specifications[is_headline])
+    cities = public_build.frame("from marts.dim_city").set_index("city_id")
+    case = Case(headline, tables.sample(headline), tables, cities)
+
+    # The cells of which the slope falls most, a tenth or ten times of what they are.
+    design = case.regression.design
+    weights = pd.Series(np.linalg.pinv(design)[0], index=case.rows.index)
+    slips = -np.sign(weights[weights.abs().nlargest(3).index])
+    places = case.rows.loc[slips.index, ["city_id", "year"]].assign(factor=10.0**slips)
+    series, used, pairs = public
+    factors = series.merge(places.assign(series="gdp_100m_cny"), how="left")["factor"]
+    marks = marked(series.assign(value=series["value"] * factors.fillna(1).array), used, pairs)
+    cells = {*places[["city_id", "year"]].itertuples(index=False, name=None)}
+    gdp = marks[marks["series"] == "gdp_100m_cny"]
+    assert cells <= {*gdp[["city_id", "year"]].itertuples(index=False, name=None)}
+
+    rows = case.sample.rows.copy()
+    rows.loc[slips.index, headline.outcome] += np.log(10) * slips
+    slipped = Case(headline, replace(case.sample, rows=rows), tables, cities)
+    monkeypatch.setattr(Case, "flagged", case.flagged | cells)
+    (moved,) = influence.leave_out_flagged(slipped, "province")
+    assert moved["estimate"] == pytest.approx(0.008, abs=0.001)
+    assert moved["estimate_without"] == pytest.approx(0.147, abs=0.001)
+    # The slips lie in few provinces, so that the error of the movement is large.
+    assert moved["p_value_difference"] > 0.05
+    assert abs(moved["difference"]) > 0.125
 
 
 def wrong_cells(series: pd.DataFrame, rng: random.Random) -> list[tuple[str, int, float, float]]:

@@ -27,7 +27,7 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     public_page: Pages, public_build: Build
 ) -> None:
     page = public_page("index")
-    text = {name: page.text(f"#answer-{name}") for name in ("ai", "robust", "unjudged")}
+    text = {name: page.text(f"#answer-{name}") for name in ("ai", "doubtful", "unjudged")}
     headline = f"from reports.rpt_coefficients where {HEADLINE} and term = 'ai_firms'"
 
     # On what does it rest? Rows, cities, provinces and years of its own sample, and both errors.
@@ -57,14 +57,17 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     ):
         assert words in text["ai"]
 
-    # Is it robust? It does not move, which is not to say that it differs from zero.
-    (move,) = public_build.rows(
-        "select estimate_without - estimate from estimates.est_influence"
-        f" where {HEADLINE} and method = 'leave_out_flagged' and setting = 'cluster=province'"
+    # Does it hang on doubtful values? How far it moves without them, over the printed .125.
+    difference, statistic, low, high = public_build.rows(
+        "select difference, statistic_difference, conf_low_difference, conf_high_difference from"
+        f" estimates.est_influence where {HEADLINE} and method = 'leave_out_flagged' and setting ="
+        " 'cluster=province'"
     )[0]
-    assert text["robust"].startswith(
-        "Is it robust? Yes. Without the city-years that the gate flags it moves by less than its"
-        f" standard error (CRV3 by province): by {abs(move) / province:.2f} of it."
+    assert text["doubtful"].startswith(
+        "Does it hang on doubtful values? No. Without the city-years that the gate flags it moves"
+        f" by {abs(difference) / 0.125:.2f} times the printed value, and at 95 % by up to"
+        f" {max(-low, high) / 0.125:.2f} times it (difference over its jackknife error by province:"
+        f" t {statistic:.2f})."
     )
     # As the paper reads, and in the choices that none dominates.
     count, share = public_build.rows(
@@ -76,7 +79,15 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
         f"Of {count:,} combinations of defensible choices",
         f"{100 * share:.0f} % by CRV1 by province",
     ):
-        assert words in text["robust"]
+        assert words in page.text("#case")
+
+    # The colour of an answer is what it means for the claim, whichever its word.
+    meanings = {name: page.all(f"#answer-{name}")[0].get("class") for name in (*text, "next_year")}
+    assert meanings == {"ai": "open", "doubtful": "good", "unjudged": "open", "next_year": "bad"}
+    assert [page.text(f"#answer-{name}//strong") for name in ("doubtful", "next_year")] == [
+        "No.",
+        "Yes.",
+    ]
 
     # What is compared, and with which population? The other readings of the column, each with both
     # errors.
@@ -222,8 +233,8 @@ def test_the_first_page_of_the_sample_says_the_same_of_itself_with_its_mark(
     sample_page: Pages,
 ) -> None:
     page = sample_page("index")
-    assert page.text("#answer-robust//strong") == "Yes."
-    assert "The gate flags none of its 2,858 city-years." in page.text("#answer-robust")
+    assert page.text("#answer-doubtful//strong") == "No."
+    assert "The gate flags none of its 2,858 city-years." in page.text("#answer-doubtful")
     # Beside each sentence with numbers; tables and charts are marked on every page.
     numbers = page.all("#claim | //section[starts-with(@id, 'answer-')]/p[1] | #headline//th[3]")
     assert [len(one.xpath(".//*[@class='tag']")) for one in numbers] == [1] * 8
@@ -246,8 +257,8 @@ def test_the_page_of_checks_has_the_verdict_on_each_claim_next_year_and_the_perm
     assert claims[0].xpath("td[4]/a/@href") == ["credibility.html#table_1_col_1"]
     checks = [(row[0], row[2]) for row in page.rows("#table_1_col_1//tbody/tr")]
     assert checks == public_build.rows(
-        "select case when passes then '✓ passes' else '✗ fails' end, sentence "
-        f"from reports.rpt_credibility where {HEADLINE} order by check_order"
+        "select if(passes, '✓ passes', '✗ fails'), sentence"
+        f" from reports.rpt_credibility where {HEADLINE} order by check_order"
     )
     # Columns without data are a line for each reason, and an address of one leads there.
     reasons = public_build.value(

@@ -437,7 +437,7 @@ SOUGHT = {
     "effect of AI on GDP": ("verdict table_1_col_1: ", "column reports."),
     "What is the effect of AI firms on secondary value added?": ("verdict table_2_col_1: ", ""),
     "人工智能对GDP的影响": ("verdict table_1_col_1: ", "finding claim"),
-    "is it robust?": ("finding robust", ""),
+    "Does it hang on doubtful values?": ("finding doubtful", ""),
     "Which population?": ("finding population", "question In which table"),
     "verdict on each printed column": ("question the verdict on each printed column", ""),
     "registered POPULATION": ("finding population", f"column {PANEL}.registered_population_10k"),

@@ -137,9 +137,9 @@ def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
             'reads "opposite sign" in 7.0%, not in 2.5% at most',
         ),
         ("printed effect", "holds", 140, True, 'reads "holds" in 70%, not in 80% at least'),
-        ("printed effect", "not_robust", 110, False, 'power of 0% and reads "not robust" in 55%'),
+        ("printed effect", "fails_check", 110, False, 'power of 0% and reads "fails a check"'),
         ("printed effect", "moves", 24, False, ""),  # 12 % of 200 are chance at 10 %
-        ("printed effect", "moves", 34, False, "moves by more than its error without what the"),
+        ("printed effect", "moves", 34, False, "hangs on doubtful values in 17%"),
     ],
 )
 def test_a_target_is_missed_by_more_than_its_monte_carlo_error(

@@ -32,6 +32,9 @@ POINTS = {
     "here_city": (LIGHT_BLUE, "circle"),
     "here_province": (BLUE, "circle"),
 }
+# What the state of a finding means for the paper's claim, whichever word answers its question: "No"
+# is good if the question is whether the claim hangs on doubtful values. Other states are open.
+MEANINGS = {"passes": "good", "yes": "good", "fails": "bad", "no": "bad"}
 COMMA = {"en": ", ", "zh": "，"}
 HALF_WIDTH = stats.norm.ppf(0.975)  # of a 95 % interval, in the errors that the paper prints
 
@@ -41,7 +44,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     claims = paper_columns(release)
     estimated = [row for row in claims if row["estimate"] is not None]
     return {
-        "findings": {row["finding"]: row for row in release.rows("from reports.rpt_findings")},
+        "findings": {
+            row["finding"]: row | {"meaning": MEANINGS.get(row["state"], "open")}
+            for row in release.rows("from reports.rpt_findings")
+        },
         "claims": [row for row in claims if row["cause"] != "no_data"],
         "without_data": [row for row in claims if row["cause"] == "no_data"],
         "main": claims[0],
