@@ -161,10 +161,9 @@ figures as (
         sensitivity.method,
         sensitivity.setting,
         case when sensitivity.term in ('first', 'average', 'path') then sensitivity.term else 'measure' end as term,
-        unnest(['value', 'magnitude', 'detectable_share', 'average_share', 'breakdown', 'excludes_zero']) as figure,
+        unnest(['value', 'detectable_share', 'average_share', 'breakdown', 'excludes_zero']) as figure,
         unnest([
             sensitivity.value,
-            abs(sensitivity.value),
             sensitivity.value / abs(claims.printed_value),
             -- A trend's mean over the years from the event on, in times of its slope a year.
             sensitivity.value * (1 + {{ var('event_window')[1] }} / 2.0) / abs(claims.printed_value),

@@ -98,7 +98,6 @@ CHECKS: dict[str, dict[str, Check]] = {
         "minimum_detectable_effect": first_term(sensitivity.clustered_minimum_detectable_effect),
         "detectable_given_scaled_series": first_term(scaled_series.detectable_given_scaled_series),
         "robustness_value": first_term(sensitivity.clustered_robustness_value),
-        "oster": first_term(sensitivity.oster_delta),
         "negative_weights": first_term(sensitivity.negative_weights),
         "share_of_variation": first_term(scaled_series.share_of_variation),
         "honest_did": honest_did.bounds_and_breakdowns,

@@ -1,8 +1,7 @@
 """How much an omitted confounder, or a lack of power, would take to undo a result.
 
-All R2 are within: shares of the variation that is left when the effects are removed. What the
-effects absorb says nothing of selection on the controls, and inclusive R2, near one with city
-effects, leave no room for a confounder.
+All R2 are within: shares of the variation that is left when the effects are removed. Inclusive R2,
+near one with city effects, would leave no room for a confounder.
 """
 
 import math
@@ -11,22 +10,13 @@ import numpy as np
 from scipy import special
 
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.fixed_effects import (
-    EXACT,
-    PartialledOut,
-)
+from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case, clustered
 from ai_manufacturing.robustness.panel_regressions import without_controls
 
-R2_MAX_FACTOR = 1.3  # Oster's rule: nine in ten results of randomised trials survive it
 POWER = 0.8
-
-
-def oster_delta(case: Case, position: int) -> float:
-    """Return Oster's delta of a case."""
-    return oster(case.regression, position)
 
 
 def clustered_robustness_value(case: Case, position: int, cluster: str) -> float:
@@ -100,71 +90,6 @@ def effect_weights(regression: PartialledOut, position: int, measure: Floats) ->
     products = without_controls(controls, regression.design[:, position]) * measure
     weights: Floats = products / products.sum()
     return weights
-
-
-def oster(regression: PartialledOut, position: int, *, r2_max: float | None = None) -> float:
-    """Return how strong selection on a confounder must be for a slope of zero.
-
-    The movement of a slope, and of R2, when the controls come in, is compared with what a
-    confounder could still do.
-
-    Parameters
-    ----------
-    regression : PartialledOut
-    position : int
-        Index of the term; the other regressors are the controls.
-    r2_max : float, optional
-        Within R2 that the confounder brings; 1.3 times that of the controls, at most one, unless
-        given.
-
-    Returns
-    -------
-    float
-        Delta: how many times as strong as that on the controls. Above one the result is taken as
-        robust; negative if the controls move the slope away from zero, so that only a confounder of
-        the other direction can undo it; infinite if no confounder can.
-
-    Raises
-    ------
-    NotEstimable
-        If there is no control, or the outcome is fitted exactly.
-    ValueError
-        If r2_max does not lie between the controlled R2 and one.
-
-    Notes
-    -----
-    The confounder is what the controls leave of it, as in the source.
-
-    References
-    ----------
-    Oster (2019), "Unobservable selection and coefficient stability", Journal of Business and
-    Economic Statistics 37(2): proposition 3 solved for delta; golden numbers in
-    tests/python/golden.
-    """
-    y, x = regression.outcome, regression.design[:, position]
-    controls = np.delete(regression.design, position, axis=1)
-    if not controls.shape[1]:
-        raise NotEstimable("no_controls")
-    x_left, y_left = without_controls(controls, x), without_controls(controls, y)
-    short, long = float(x @ y), float(x_left @ y_left / (x_left @ x_left))  # x has unit length
-    residuals = y_left - long * x_left
-    if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(y):
-        raise NotEstimable("no_room_for_a_confounder")
-    r2_short, r2_long = short**2 / float(y @ y), 1 - float(residuals @ residuals / (y @ y))
-    highest = min(R2_MAX_FACTOR * r2_long, 1.0) if r2_max is None else r2_max
-    if not r2_long <= highest <= 1:
-        raise ValueError(
-            f"r2_max of {highest} does not lie between the controlled R2, {r2_long}, and one."
-        )
-
-    # The letters of the source, with the variance of x as the unit.
-    variance_y, tau_x = float(y @ y), float(x_left @ x_left)
-    gained, gainable = (r2_long - r2_short) * variance_y, (highest - r2_long) * variance_y
-    moved = short - long
-    cubic = long**3 * (tau_x - tau_x**2)
-    numerator = long * tau_x * (gained + moved**2) + 2 * long**2 * tau_x * moved + cubic
-    denominator = gainable * (moved + long * (1 - tau_x)) + long**2 * tau_x * moved + cubic
-    return numerator / denominator if denominator else math.copysign(math.inf, numerator)
 
 
 def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
