@@ -1,20 +1,17 @@
-"""Conley and SCPC errors against printed numbers, and what cannot be estimated."""
+"""SCPC errors against printed numbers, and what cannot be estimated."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose
-from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.robustness import spatial_errors
-from ai_manufacturing.robustness.spatial_errors import conley, scpc
+from ai_manufacturing.robustness.spatial_errors import scpc
 from tests.python.estimator_tools import approx, golden, golden_data, grid, refusal
 
-CONLEY: dict[str, Any] = golden("conley")
 SCPC: dict[str, Any] = golden("scpc")
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -47,32 +44,6 @@ def panel(seed: int, cities: int = 40) -> tuple[pd.DataFrame, np.ndarray]:
 
 def regression_of(data: pd.DataFrame) -> PartialledOut:
     return fixed_effects.partialled_out(data, "y", ["x", "z"])
-
-
-# ---------------------------------------------------------------- Conley
-
-
-@pytest.mark.parametrize("cutoff", [100, 500])
-def test_the_golden_conley_errors_are_met(cutoff: int) -> None:
-    data = golden_data("synth_city_dropped")
-    record = CONLEY["se"][str(cutoff)]
-    regression = fixed_effects.partialled_out(data, "ln_gdp", [*record])
-    coordinates = data.groupby("city_id")[["lon", "lat"]].first().to_numpy()
-    errors = [conley(regression, j, coordinates, cutoff).std_error for j in range(len(record))]
-    assert_allclose(errors, [*record.values()], rtol=1e-12)
-
-
-def test_below_the_least_distance_conley_is_clustered_by_city_without_the_small_sample_factor() -> (
-    None
-):
-    data, coordinates = panel(2)
-    regression = regression_of(data)
-    clustered = fixed_effects.fit(data, "y", ["x", "z"]).std_errors[0]
-    inference = conley(regression, 0, coordinates, 1.0)
-    assert inference.std_error == approx(clustered / np.sqrt(regression.factor))
-    assert inference.statistic == approx(inference.estimate / inference.std_error)
-    assert inference.p_value == approx(2 * stats.t(39).sf(abs(inference.statistic)))
-    assert (inference.degrees_of_freedom, inference.cluster_count) == (39, 40)
 
 
 # ---------------------------------------------------------------- SCPC: printed numbers
@@ -119,34 +90,22 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
 # ---------------------------------------------------------------- what cannot be estimated
 
 
-def reasons(regression: PartialledOut, coordinates: np.ndarray) -> list[str]:
-    return [
-        refusal(conley, regression, 0, coordinates, 300),
-        refusal(scpc, regression, 0, coordinates, 0.03),
-    ]
-
-
 def test_what_the_map_or_the_fit_does_not_give_is_a_reason() -> None:
     data, coordinates = panel(8)
     exact = regression_of(data.assign(y=2 * data["x"] + data["year"]))
-    for reason in reasons(exact, coordinates):
-        assert "fit the outcome exactly" in reason
+    assert "fit the outcome exactly" in refusal(scpc, exact, 0, coordinates, 0.03)
     for value, part in (
         ([np.nan, 30.0], "1 cities have no coordinates"),
         ([30.0, 110.0], "1 cities have a longitude beyond 180 or"),
     ):
         coordinates[3] = value
-        for reason in reasons(regression_of(data), coordinates):
-            assert part in reason
+        assert part in refusal(scpc, regression_of(data), 0, coordinates, 0.03)
 
 
-def test_options_out_of_range_are_refused() -> None:
+def test_an_average_correlation_out_of_range_is_refused() -> None:
     data, coordinates = panel(8)
-    regression = regression_of(data)
-    with pytest.raises(ValueError, match="above zero: -5"):
-        conley(regression, 0, coordinates, -5)
     with pytest.raises(ValueError, match=r"within 0.001 and 0.99: 1.0"):
-        scpc(regression, 0, coordinates, 1.0)
+        scpc(regression_of(data), 0, coordinates, 1.0)
 
 
 def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
@@ -156,9 +115,8 @@ def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
     data["x"] = (-1.0) ** (city + year)
     data["y"] = data["x"] + (-1.0) ** (city // 4 + year // 2)
     regression = fixed_effects.partialled_out(data, "y", ["x"])
-    by_distance, by_components = reasons(regression, places(8, 8))
-    assert "is not positive" in by_distance
-    assert "spatial components of the scores are zero" in by_components
+    reason = refusal(scpc, regression, 0, places(8, 8), 0.03)
+    assert "spatial components of the scores are zero" in reason
 
 
 def test_components_need_places_enough_and_apart() -> None:

@@ -78,7 +78,6 @@ CHECKS: dict[str, dict[str, Check]] = {
     "inference": {
         "crv3": each_term(_crv3),
         "wild_restricted": each_term(_wild_restricted),
-        "conley": each_term(spatial_errors.by_cutoff),
         "scpc": each_term(spatial_errors.by_correlation),
         "next_year": strict_exogeneity.next_year,
         "next_year_instead": strict_exogeneity.next_year_instead,

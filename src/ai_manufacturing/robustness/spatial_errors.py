@@ -1,4 +1,4 @@
-"""Errors that let near cities be alike: Conley's, and Müller and Watson's components."""
+"""Errors that let near cities be alike, by Müller and Watson's spatial components."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +9,7 @@ from scipy import linalg, special
 
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import CANCELLED, PartialledOut, least_squares
-from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t
+from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
 from ai_manufacturing.system import great_circle
@@ -30,73 +30,9 @@ Places = tuple[tuple[float, float], ...]
 ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # at the nodes of the unit interval
 
 
-def by_cutoff(case: Case, position: int, cutoff_km: str) -> Inference:
-    """Return conley of a case."""
-    return conley(case.regression, position, case.coordinates, float(cutoff_km))
-
-
 def by_correlation(case: Case, position: int, average_correlation: str) -> Inference:
     """Return scpc of a case."""
     return scpc(case.regression, position, case.coordinates, float(average_correlation))
-
-
-def conley(
-    regression: PartialledOut, position: int, coordinates: Floats, cutoff_km: float
-) -> Inference:
-    """Infer with Conley's error: cities closer than a cutoff may be dependent, in all years.
-
-    Parameters
-    ----------
-    regression : PartialledOut
-    position : int
-        Index of the term among the regressors.
-    coordinates : ndarray, shape (m, 2)
-        Longitude and latitude in degrees, one row per entity code of the regression.
-    cutoff_km : float
-        Great-circle distance from which on two cities are independent; the weight of two cities
-        falls linearly from one to zero there (Bartlett's kernel).
-
-    Returns
-    -------
-    Inference
-        t(m-1); cluster_count is m.
-
-    Raises
-    ------
-    NotEstimable
-        If the outcome is fitted exactly, a coordinate is missing or no place on earth, or the
-        variance is not positive, which the kernel does not exclude on a map.
-    ValueError
-        If the cutoff is not positive.
-
-    Notes
-    -----
-    The variance is psi' K psi: psi is the influence of each city on the slope, summed over its
-    years, K the kernel of the distances. All pairs of years of two cities have the weight of the
-    two cities, and those of one city the weight one, so that a city's own years may be dependent
-    however far apart. No small-sample factor. As the cutoff goes to zero the error becomes the one
-    clustered by city without its factor; hence the same t(m-1).
-
-    With a cutoff that is long for the map, the error rests on few independent regions and the test
-    rejects too often. scpc allows for that.
-
-    References
-    ----------
-    Conley (1999), "GMM estimation with cross sectional dependence", Journal of Econometrics 92(1);
-    golden numbers in tests/python/golden.
-    """
-    if cutoff_km <= 0:
-        raise ValueError(f"A cutoff is a distance in km above zero: {cutoff_km}.")
-    places = _places(coordinates)
-    estimate, influence, scale = _influence(regression, position)
-    variance = float(influence @ _kernel(places, cutoff_km) @ influence)
-    rounding = (CANCELLED * scale) ** 2
-    if variance <= rounding:
-        variance = variance if variance < -rounding else 0.0
-        raise NotEstimable("conley_not_positive", cutoff=cutoff_km, variance=variance)
-    return by_t(
-        estimate, float(np.sqrt(variance)), len(influence) - 1, cluster_count=len(influence)
-    )
 
 
 def scpc(
@@ -283,22 +219,6 @@ def _places(coordinates: Floats) -> Places:
     return tuple((longitude, latitude) for longitude, latitude in coordinates.tolist())
 
 
-@lru_cache(maxsize=32)
-def _angles(places: Places) -> Floats:
-    """Return the angles between all places, shape (m, m).
-
-    SCPC measures in circumferences and needs no radius.
-    """
-    angles = great_circle.angles(np.array(places))
-    angles.setflags(write=False)
-    return angles
-
-
-@lru_cache(maxsize=8)  # regressions of the same cities follow each other
-def _kernel(places: Places, cutoff_km: float) -> Floats:
-    return np.maximum(1 - great_circle.RADIUS_KM * _angles(places) / cutoff_km, 0.0)
-
-
 @lru_cache(maxsize=128)
 def _components(places: Places, average_correlation: float) -> SpatialComponents:
     least, most = min(floor for floor, _ in MOST_COMPONENTS), 0.99
@@ -306,7 +226,7 @@ def _components(places: Places, average_correlation: float) -> SpatialComponents
         raise ValueError(
             f"An average correlation lies within {least} and {most}: {average_correlation}."
         )
-    angles = _angles(places)
+    angles = great_circle.angles(np.array(places))
     locations = len(angles)
     if locations < FEWEST_LOCATIONS:
         raise NotEstimable("too_few_locations", count=locations, least=FEWEST_LOCATIONS)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-RADIUS_KM = 6371.01  # as in the golden numbers of Conley's errors
+RADIUS_KM = 6371.01  # mean radius
 
 
 def angles(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
