@@ -23,7 +23,7 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    estimators = ("fixed_effects", "event_study", "dynamic_panel")
+    estimators = ("fixed_effects", "event_study")
     columns = [
         one for name in estimators for one in specifications.read(inputs.specifications, name)
     ]

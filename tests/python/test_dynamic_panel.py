@@ -1,5 +1,6 @@
 """The dynamic panel against xtabond2, plm, matrices written out and truth."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,14 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from ai_manufacturing.estimators import dynamic_panel
-from ai_manufacturing.estimators.dynamic_panel import Controls, DynamicPanelFit, gmm_step, moments
-from ai_manufacturing.robustness import second_route
+from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.dynamic_panel import (
+    Controls,
+    DynamicPanelFit,
+    gmm_step,
+    moments,
+    parsed,
+)
 from tests.python.estimator_tools import (
     approx,
     changed,
@@ -144,11 +151,74 @@ LIMITS: dict[str, tuple[int, int | None]] = {"y": (2, 4), "m": (2, 4)}
 fit = partial(dynamic_panel.fit, outcome="y", regressors=REGRESSORS, lag_limits=LIMITS)
 
 
+def stacked(
+    sample: pd.DataFrame,
+    outcome: str,
+    regressors: Sequence[str],
+    lag_limits: Mapping[str, tuple[int, int | None]],
+    controls: Controls,
+) -> tuple[Floats, Floats, Floats, Codes, Floats]:
+    """Return outcome, design, instruments, cities and B'Z; difference rows above level rows.
+
+    B = [D; I]: where errors are independent, B'Z squared is the covariance of the moments.
+    """
+    lags = [parsed(regressor) for regressor in regressors]
+    years = range(int(sample["year"].min()), int(sample["year"].max()) + 1)
+    names = dict.fromkeys((outcome, *(name for name, _ in lags), *lag_limits))
+    of_years = sample.set_index(["city_id", "year"])
+    wide = {}
+    for name in names:
+        grid = of_years[name].unstack("year")  # noqa: PD010  one row a cell
+        wide[name] = grid.reindex(columns=years)
+    design = {
+        regressor: wide[name].shift(lag, axis=1)
+        for regressor, (name, lag) in zip(regressors, lags, strict=True)
+    }
+    is_level = np.all([grid.notna() for grid in (wide[outcome], *design.values())], axis=0)
+    is_change = is_level & np.pad(is_level, ((0, 0), (1, 0)))[:, :-1]
+
+    def rows_of(of_changes: pd.DataFrame, of_levels: pd.DataFrame) -> Floats:
+        rows: Floats = np.concatenate(
+            (of_changes.to_numpy()[is_change], of_levels.to_numpy()[is_level])
+        )
+        return np.nan_to_num(rows)
+
+    def change(grid: pd.DataFrame) -> pd.DataFrame:
+        return grid - grid.shift(1, axis=1)
+
+    zero = 0 * wide[outcome]
+    effects = [zero + (zero.columns == year) for year in zero.columns[is_level.any(axis=0)][1:]] + [
+        zero + 1
+    ]
+    y, *x = (rows_of(change(grid), grid) for grid in (wide[outcome], *design.values(), *effects))
+    z = [rows_of(zero, effect) for effect in effects]
+    z += [
+        rows_of(change(grid), grid if controls == "both" else zero)
+        for grid, (name, _) in zip(design.values(), lags, strict=True)
+        if name not in lag_limits
+    ]
+    for name, (nearest, farthest) in lag_limits.items():
+        distances = range(nearest, min(farthest or len(years), len(years) - 1) + 1)
+        z += [rows_of(wide[name].shift(distance, axis=1), zero) for distance in distances]
+        z.append(rows_of(zero, change(wide[name]).shift(nearest - 1, axis=1)))
+    instruments = np.column_stack([column / np.linalg.norm(column) for column in z if column.any()])
+
+    changes, levels = np.nonzero(is_change), np.nonzero(is_level)
+    # A level row holds the error of its year, a difference row that less the error of the year
+    # before.
+    half = np.zeros((*is_level.shape, instruments.shape[1]))
+    half[levels] += instruments[len(changes[0]) :]
+    half[changes] += instruments[: len(changes[0])]
+    half[changes[0], changes[1] - 1] -= instruments[: len(changes[0])]
+    cities = np.concatenate([changes[0], levels[0]])
+    return y, np.column_stack(x), instruments, cities, half.reshape(-1, instruments.shape[1])
+
+
 @pytest.mark.parametrize("controls", ["difference", "both"])
 def test_gmm_written_out_agrees_where_rows_are_missing(controls: Controls) -> None:
-    """On the rows that every build's second route stacks; its errors are Windmeijer's."""
+    """Errors are Windmeijer's (2005): the two-step weights depend on the one-step estimates."""
     data = random_panel(3, cities=110, years=6)
-    y, x, z, cities, half = second_route._stacked(data, "y", REGRESSORS, LIMITS, controls)
+    y, x, z, cities, half = stacked(data, "y", REGRESSORS, LIMITS, controls)
     of_levels = [z.shape[1] - 5, z.shape[1] - 1]  # last among the instruments of y, and of m
     by_city = (cities == np.unique(cities)[:, None]).astype(float)
 
@@ -163,17 +233,22 @@ def test_gmm_written_out_agrees_where_rows_are_missing(controls: Controls) -> No
         sums = by_city @ (z * e[:, None])
         return sums.T @ sums
 
-    _, e1, _, distance1 = step(np.linalg.inv(half.T @ half))
+    _, e1, projection1, distance1 = step(np.linalg.inv(half.T @ half))
     meat = clustered(e1)
-    b2, e2, projection2, hansen = step(np.linalg.inv(meat))
+    weights = np.linalg.inv(meat)
+    b2, e2, projection2, hansen = step(weights)
     rest = np.delete(np.arange(z.shape[1]), of_levels)
     without_levels = step(np.linalg.inv(meat[np.ix_(rest, rest)]), rest)[-1]
 
     ours = fit(data, controls=controls)
     assert_allclose(ours.estimates, b2, rtol=1e-8, atol=1e-9)
-    estimates, errors = second_route.by_ivgmm(data, "y", REGRESSORS, LIMITS, controls)
-    assert_allclose(ours.estimates[:4], estimates, rtol=1e-8)
-    assert_allclose(ours.std_errors[:4], errors, rtol=1e-8)
+    scores = by_city @ (z * e1[:, None])
+    products = [(by_city @ (z * column[:, None])).T @ scores for column in x.T]
+    d = projection2 @ np.column_stack([(p + p.T) @ weights @ z.T @ e2 for p in products])
+    bread = np.linalg.inv(x.T @ z @ weights @ z.T @ x)
+    one_step = projection1 @ meat @ projection1.T
+    covariance = bread + d @ bread + bread @ d.T + d @ one_step @ d.T
+    assert_allclose(ours.std_errors, np.sqrt(np.diag(covariance)), rtol=1e-8)
 
     # Cells of the level rows, and those whose year before is one too.
     known = {*zip(data["city_id"], data["year"], strict=True)}

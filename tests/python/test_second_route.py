@@ -1,5 +1,5 @@
-"""Two routes to the printed estimates: which columns have both, and that the gate finds a fault in
-one of them.
+"""Two routes to the printed two-way estimates: which columns have both, and that the gate finds a
+fault in one of them.
 """
 
 import json
@@ -12,7 +12,7 @@ import jinja2
 import pytest
 
 from ai_manufacturing.estimation import specifications, tables
-from ai_manufacturing.estimation.inputs import Inputs, of_warehouse
+from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.gate import validation
 from ai_manufacturing.robustness import second_route
@@ -24,7 +24,7 @@ BY_PROVINCE = "table_1_col_1_province"
 
 
 @pytest.mark.parametrize("extracts", ["sample_build", "public_build"])
-def test_every_printed_column_is_estimated_twice(
+def test_every_printed_column_with_two_way_effects_is_estimated_twice(
     extracts: str,
     request: pytest.FixtureRequest,
 ) -> None:
@@ -32,33 +32,16 @@ def test_every_printed_column_is_estimated_twice(
     printed = build.rows(
         "select distinct c.specification_id from reports.rpt_coefficients as c inner join"
         " seeds.published_estimates as p on c.table_id = p.table_id and c.column_number ="
-        " p.column_number where c.reading = 'default' and c.status <> 'not_estimable'"
+        " p.column_number where c.reading = 'default' and c.status <> 'not_estimable' and"
+        " c.estimator in ('fixed_effects', 'event_study')"
     )
     compared = build.rows("select distinct specification_id from estimates.est_route_differences")
     assert set(compared) == {*printed, (BY_PROVINCE,)}
-    assert {"table_1_col_1", "table_4_col_3", "table_4_col_4", "table_5_col_1"} <= {
-        name for (name,) in compared
-    }
+    assert {"table_1_col_1", "table_4_col_3", "table_5_col_1"} <= {name for (name,) in compared}
     terms = "select count(*) from reports.rpt_coefficients where specification_id in "
     terms += "(select specification_id from estimates.est_route_differences)"
     found = build.rows("select success, checked_count, severity from gates.gate_second_route")
     assert found == [(True, build.value(terms), "critical")] * 3
-
-
-def test_controls_in_both_equations_are_those_of_ivgmm(sample_build: Build) -> None:
-    name = "table_4_col_4_controls_in_both"
-    with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
-        of_build = of_warehouse(connection)
-    seed = of_build.specifications
-    [specification] = specifications.read(seed[seed["specification_id"] == name])
-    found = sample_build.rows(
-        "select estimate, std_error from estimates.est_coefficients where specification_id = ?"
-        " order by term_order",
-        name,
-    )
-    _, numbers = second_route._by_second_route(specification, of_build)
-    for of_term, estimate, error in zip(found, *numbers, strict=True):
-        assert of_term == pytest.approx((estimate, error), rel=1e-8)
 
 
 @pytest.fixture(scope="module")
@@ -108,15 +91,6 @@ def another_slope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixed_effects, "least_squares", wrong)
 
 
-def another_lag(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = second_route.by_ivgmm
-    monkeypatch.setattr(
-        second_route,
-        "by_ivgmm",
-        lambda *asked: right(*asked[:3], dict.fromkeys(asked[3], (2, 3))),
-    )
-
-
 def a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise ValueError("absorbed")
@@ -137,10 +111,9 @@ def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "columns", "failing"),
     [
-        (lambda _: None, (*BY_FIXED_EFFECTS, "table_4_col_4"), set()),
+        (lambda _: None, BY_FIXED_EFFECTS, set()),
         (a_larger_factor, BY_FIXED_EFFECTS, {"std_error_difference"}),
         (another_slope, BY_FIXED_EFFECTS, {"estimate_difference"}),
-        (another_lag, ("table_4_col_4",), {"estimate_difference", "std_error_difference"}),
         (a_refusal, BY_FIXED_EFFECTS, {"is_in_both"}),
     ],
 )
