@@ -123,7 +123,6 @@ permuted as (
         specification_id,
         avg(estimate order by permutation) as permuted
     from {{ ref('est_permuted_weights') }}
-    where strata = 'region_size'
     group by specification_id
 ),
 

@@ -410,7 +410,7 @@ def slopes_of_draws(known: World, copy: Path) -> list[Regressions]:
         f"""
         select estimate
         from estimates.est_permuted_weights
-        where specification_id = '{HEADLINE}' and strata = 'none' and permutation <= {DRAWS}
+        where specification_id = '{HEADLINE}' and permutation <= {DRAWS}
         order by permutation
         """,
     )["estimate"]
@@ -419,7 +419,9 @@ def slopes_of_draws(known: World, copy: Path) -> list[Regressions]:
     whole = _regressions(panel, choice, at, draws.to_numpy(), units(draws))
     ((scaling, codes, _),) = whole.terms
     members, place = np.unique(codes[0], return_inverse=True)
-    permuted = randomisation.permutations([panel.cities[code] for code in members])
+    permuted = randomisation.permutations(
+        [panel.cities[code] for code in members], panel.strata[members]
+    )
     donors = members[permuted.donors[: len(draws)]][:, place]
     return [whole._replace(terms=[(scaling, donors, 1.0)])]
 

@@ -118,9 +118,9 @@ def test_specifications_and_dictionary_fold_and_open_by_address_and_by_search(
 
     page = reader.open(sample_site, "use")
     search = page.get_by_label("Show those that contain")
-    search.fill("placebo_mean")
+    search.fill("estimated_value")
     expect(page.locator("details.group:visible")).to_have_count(2)
-    expect(page.locator("#rpt_placebo tbody tr:visible")).to_have_count(1)
+    expect(page.locator("#rpt_published_facts tbody tr:visible")).to_have_count(1)
     search.fill("FDI panel")
     rows = page.locator("tr[data-filtered]:visible")
     expect(page.locator("#filter-count")).to_have_text(str(rows.count()))

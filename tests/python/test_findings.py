@@ -47,8 +47,7 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
 
     # Is it AI's? The measure cannot tell, and the shares of other cities do as well.
     slope = public_build.value(
-        "select avg(estimate) from estimates.est_permuted_weights"
-        f" where {HEADLINE} and strata = 'region_size'"
+        f"select avg(estimate) from estimates.est_permuted_weights where {HEADLINE}"
     )
     assert text["ai"].startswith("Is the effect AI's? Cannot be told.")
     for words in (
@@ -288,7 +287,7 @@ def test_the_page_of_checks_has_the_verdict_on_each_claim_next_year_and_the_perm
     assert (round(permuted["own"], 3), permuted["printed"]) == (0.158, 0.125)
     slopes = public_build.frame(
         "select estimate from estimates.est_permuted_weights"
-        f" where {HEADLINE} and strata = 'region_size' and permutation is not null"
+        f" where {HEADLINE} and permutation is not null"
     )["estimate"]
     assert np.sort(permuted["permuted"]) == pytest.approx(np.sort(slopes))
     assert "The paper prints 0.125." in page.text("#figure-permuted/p.note")
@@ -299,11 +298,10 @@ def test_the_p_value_of_the_answer_follows_from_the_permutations_that_are_drawn(
 ) -> None:
     own, p = sample_build.rows(
         f"select statistic, p_value from estimates.est_inference where {HEADLINE} "
-        "and method = 'randomisation' and setting = 'strata=region_size'"
+        "and method = 'randomisation'"
     )[0]
     drawn = sample_build.frame(
-        "select statistic from estimates.est_permuted_weights"
-        f" where {HEADLINE} and strata = 'region_size'"
+        f"select statistic from estimates.est_permuted_weights where {HEADLINE}"
     )
     beyond = (drawn["statistic"].abs() >= abs(own)).sum()
     assert (1 + beyond) / (1 + len(drawn)) == pytest.approx(p)

@@ -284,16 +284,6 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     assert identity["difference between the two slopes"] < 1e-10
     assert identity["slope of log M_AI"] == estimate(sample_build, "table_1_col_1_ln", "ai_firms")
 
-    placebo = figures(sample_build, 2)
-    assert placebo["draws"] == 999
-    assert placebo["slope with own weights"] == pytest.approx(
-        estimate(sample_build, "table_1_col_1", "ai_firms"), rel=1e-9
-    )
-    assert (
-        placebo["2.5 % quantile with permuted weights"]
-        < placebo["mean slope with permuted weights"]
-    )
-
     mechanical = figures(sample_build, 4)
     assert mechanical["slope scaled by GDP, in logs"] == pytest.approx(1, abs=1e-9)
     assert estimate(sample_build, "table_4_col_3_ln", "ai_firms", "p_value") is None

@@ -7,10 +7,6 @@ measures as (
         and measure in ('ai_firms', 'ai_patent_applications', 'ai_patent_grants')
 ),
 
-placebos as (
-    select * from {{ ref('rpt_placebo') }}
-),
-
 coefficients as (
     select * from {{ ref('rpt_coefficients') }}
     where
@@ -124,9 +120,7 @@ final as (
         {{ extract_set() }} as extract_set,
         years.*,
         years.national_share / nullif(base_years.national_share, 0) as national_share_relative_to_base_year,
-        compared.* exclude (measure, controls, preference),  -- noqa: RF02
-        placebos.placebo_mean,
-        placebos.p_value as placebo_p_value
+        compared.* exclude (measure, controls, preference)  -- noqa: RF02
     from years
     left join years as base_years
         on
@@ -136,7 +130,6 @@ final as (
         on
             years.measure = compared.measure
             and compared.preference = 1
-    left join placebos on compared.specification_id = placebos.specification_id
 )
 
 select * from final

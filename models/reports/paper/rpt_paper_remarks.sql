@@ -24,10 +24,6 @@ pre_trends as (
     where method = 'pre_trend'
 ),
 
-placebos as (
-    select * from {{ ref('rpt_placebo') }}
-),
-
 scorecard as (
     select * from {{ ref('rpt_replication_scorecard') }}
 ),
@@ -42,14 +38,6 @@ panel as (
 
 groups as (
     select * from {{ ref('dim_city_groups') }}
-),
-
-headline as (
-    select specification_id
-    from {{ ref('rpt_column_specifications') }}
-    where
-        table_id = 'table_1'
-        and column_number = 1
 ),
 
 read_values as (
@@ -94,24 +82,6 @@ identity as (
     where
         remark_number = 1
         and figure_number <= 2
-),
-
-placebo as (
-    select
-        max(placebos.estimate) as placebo_estimate,
-        max(placebos.placebo_mean) as placebo_mean,
-        max(placebos.placebo_low) as placebo_low,
-        max(placebos.placebo_high) as placebo_high,
-        {%- for column in notes %}
-        max(nullif(coefficients.{{ column }}, '')) as {{ column }},
-        {%- endfor %}
-        cast(max(placebos.draws) as double) as placebo_draws
-    from placebos
-    inner join headline using (specification_id)
-    left join coefficients
-        on
-            headline.specification_id = coefficients.specification_id
-            and coefficients.term_order = 1
 ),
 
 printed as (
@@ -196,13 +166,13 @@ vintage as (
 -- Each relation is one row, each column one figure.
 computed_values as (
     {%- for relation in [
-        'identity', 'placebo', 'printed', 'correlation_with_growth', 'correlation_with_size', 'misses', 'vintage'
+        'identity', 'printed', 'correlation_with_growth', 'correlation_with_size', 'misses', 'vintage'
     ] %}
     select *
     from {{ relation }}
     unpivot include nulls (
         value for computed in (
-            {{ 'columns(* exclude (' ~ notes | join(', ') ~ '))' if loop.index <= 2 else 'columns(*)' }}
+            {{ 'columns(* exclude (' ~ notes | join(', ') ~ '))' if loop.first else 'columns(*)' }}
         )
     )
     {%- if not loop.last %}

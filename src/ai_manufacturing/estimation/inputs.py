@@ -29,8 +29,6 @@ Cached = TypeVar("Cached")
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 PANEL_ROLES = ("outcome", "control", "completeness")
 SECOND = "second_measure"  # role and column of another provider's measurement of the measure
-# Groupings within which weights are permuted over cities.
-STRATA = ("none", "region_size")
 MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
 OF_MEASURES = ["city_id", "year", "measure", "weighting", "scope", "is_mechanical", *MEASURED]
 
@@ -547,15 +545,15 @@ class Inputs:
         """Return the group of each city; missing where it is in none."""
         return cities.map(self._groups.get(grouping, {}))
 
-    def strata_of(self, strata: str, cities: pd.Series) -> Codes:
-        """Return the stratum of each city as 0, 1, ..., by a name of STRATA.
+    def strata_of(self, cities: pd.Series) -> Codes:
+        """Return the stratum of each city as 0, 1, ..., within which weights are permuted.
 
-        region_size has the groups of all groupings that are strata; a city in no group is in a
-        stratum too.
+        A stratum has the same groups in all groupings that are strata, region and size; a city in
+        no group is in a stratum too.
         """
         rows = self.groups[self.groups["is_stratum"].astype(bool)]
         # Their order decides the draws.
-        names = sorted(rows["grouping"].unique(), reverse=True) if strata == "region_size" else []
+        names = sorted(rows["grouping"].unique(), reverse=True)
         labels = [self.group_of(name, cities).fillna("none") for name in names]
         everyone = pd.Series(0, cities.index)
         codes: Codes = cities.groupby([everyone, *labels]).ngroup().to_numpy()

@@ -8,14 +8,13 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ai_manufacturing.estimation.inputs import STRATA, Inputs
-from ai_manufacturing.estimation.rows import Row, answered, of_each
+from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.rows import Row, of_each
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
 from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut
@@ -41,15 +40,15 @@ DRAWS_AT_ONCE = 100  # so that their columns stay in the processor's cache
 CLUSTER = "cluster"  # name of the one kind of clusters
 
 
-def permuted_weights_test(case: Case, strata: str) -> Iterator[Row]:
+def permuted_weights_test(case: Case) -> Iterator[Row]:
     """Test the measure, which is the first term, by permutations of its weights within strata."""
-    yield {"term": case.specification.regressor, **vars(_permuted_slopes(case, strata).by_t())}
+    yield {"term": case.specification.regressor, **vars(_permuted_slopes(case).by_t())}
 
 
 def permuted_weights(
     specifications: Iterable[Specification], inputs: Inputs, cities: pd.DataFrame
 ) -> pa.Table:
-    """Return what each permutation of the weights gives, within each kind of strata.
+    """Return what each permutation of the weights within strata gives.
 
     Parameters
     ----------
@@ -59,37 +58,28 @@ def permuted_weights(
     Returns
     -------
     Table
-        One row per specification, strata and permutation, in the columns of est_permuted_weights;
+        One row per specification and permutation, in the columns of est_permuted_weights;
         not_estimable with the reason where weights cannot be permuted.
     """
     cities = cities.set_index("city_id")
 
-    def permutation_rows(specification: Specification, strata: str) -> Iterator[Row]:
-        permuted = _permuted_slopes(case_of(specification, inputs, cities), strata)
+    def rows_of(specification: Specification) -> Iterator[Row]:
+        permuted = _permuted_slopes(case_of(specification, inputs, cities))
         pairs = zip(permuted.slopes, permuted.statistics, strict=True)
         for number, (slope, statistic) in enumerate(pairs, start=1):
-            yield {
-                "strata": strata,
-                "permutation": number,
-                "estimate": slope,
-                "statistic": statistic,
-            }
-
-    def rows_of(specification: Specification) -> Iterator[Row]:
-        for strata in STRATA:
-            yield from answered(partial(permutation_rows, specification, strata), strata=strata)
+            yield {"permutation": number, "estimate": slope, "statistic": statistic}
 
     return of_each(specifications, inputs, "est_permuted_weights", rows_of)
 
 
-def _permuted_slopes(case: Case, strata: str) -> "PermutedSlopes":
+def _permuted_slopes(case: Case) -> "PermutedSlopes":
     scaling, weight = (
         case.rows[name].to_numpy(dtype=float, na_value=np.nan)
         for name in ("scaling_value", "weight")
     )
     weights = np.full(len(case.city_ids), np.nan)
     weights[case.regression.entities] = weight
-    codes = case.inputs.strata_of(strata, pd.Series(case.city_ids))
+    codes = case.inputs.strata_of(pd.Series(case.city_ids))
     transform = case.specification.transform
     return permuted_slopes(
         case.regression, weights, scaling, transform, permutations(case.city_ids, codes)

@@ -40,7 +40,6 @@ AXES = [
     "prices",
 ]
 CLUSTERS = {"city": "city_id", "province": "province_id"}
-STRATA = "region_size"  # a city's weight is given to one of its region and size
 FIRST_LOOK = 100  # draws after which the joint tests may end, and after each doubling of them
 SEED = 2020  # of the first round of draws; the next ones follow it
 
@@ -262,7 +261,7 @@ class Panel:
         self._year_codes: Codes = self.years - self.years.min()
         first = panel.drop_duplicates("city_id")
         self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
-        self.strata = inputs.strata_of(STRATA, first["city_id"])
+        self.strata = inputs.strata_of(first["city_id"])
         self._cells = np.full((len(first), int(self._year_codes.max()) + 1), -1)
         self._cells[self.city_codes, self._year_codes] = np.arange(len(panel))
         flagged = inputs.flagged(specification, sample)

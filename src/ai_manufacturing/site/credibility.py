@@ -135,7 +135,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
             select w.*
             from estimates.est_permuted_weights as w
             inner join main using (specification_id)
-            where strata = 'region_size' and permutation is not null
+            where permutation is not null
         )
         select 'permuted' as kind, permutation, estimate
         from permuted
