@@ -1,4 +1,8 @@
-"""Counts as outcomes: Poisson, whose slopes know no unit, beside log(1 + x), whose slopes do."""
+"""Counts as outcomes: Poisson, whose slopes know no unit, beside log(1 + x), whose slopes do.
+
+Read by the page of readings, under each event study of a count, and by no verdict
+(docs/decisions/counts.md).
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
