@@ -361,7 +361,8 @@ def test_a_withheld_table_is_refused_and_never_reads_as_empty(
     assert len(public.list_tables().encode()) < 5000
     assert f"{DOUBTFUL} (all {count:,} rows)" in json.loads(public.describe(DOUBTFUL))["withheld"]
     found = json.loads(public.search("doubtful values"))["found"]
-    assert found[0].startswith(f"table {DOUBTFUL}: withheld, all {count:,} rows")
+    table = f"table {DOUBTFUL}: withheld, all {count:,} rows"
+    assert any(line.startswith(table) for line in found)
     # the count of rows that DuckDB keeps of its tables
     sized = "select estimated_size from duckdb_tables() where table_name = 'fct_doubtful_values'"
     assert f"{DOUBTFUL} (all {count:,} rows)" in answer.of_query(copy, sized)["withheld"]
