@@ -18,6 +18,32 @@ count_outcomes as (
     where kind = 'measure'
 ),
 
+errors as (
+    select
+        name,
+        label_en,
+        label_zh
+    from {{ ref('labels') }}
+    where kind = 'error'
+),
+
+-- Windmeijer corrects two steps by city; by province the weights of the moments are taken as given.
+errors_made as (
+    select
+        specification_id,
+        case
+            when estimator = 'dynamic_panel' and contains(coalesce(options, ''), 'steps=1') then 'sandwich_city'
+            when estimator = 'dynamic_panel' then 'windmeijer_city'
+            when covariance in ('city', 'province') then 'crv1_' || covariance
+            else covariance
+        end as own_error,
+        case
+            when estimator = 'dynamic_panel' then 'sandwich_province'
+            when estimator <> 'iv_fixed_effects' then 'crv3_province'
+        end as error_by_province
+    from specifications
+),
+
 regressors as (
     select
         name as term,
@@ -48,9 +74,16 @@ final as (
         coalesce(count_outcomes.label_zh, panel_outcomes.label_zh) as outcome_label_zh,
         regressors.label_en as regressor_label_en,
         regressors.label_zh as regressor_label_zh,
+        own.label_en as error_en,
+        own.label_zh as error_zh,
+        by_province.label_en as error_province_en,
+        by_province.label_zh as error_province_zh,
         estimated.* exclude (specification_id)
     from specifications
     inner join estimated using (specification_id)
+    inner join errors_made using (specification_id)
+    inner join errors as own on errors_made.own_error = own.name
+    left join errors as by_province on errors_made.error_by_province = by_province.name
     left join panel_outcomes on specifications.outcome = panel_outcomes.variable
     left join count_outcomes using (outcome)
     left join regressors on specifications.regressor = regressors.term

@@ -1,6 +1,6 @@
 {%- set columns = [
-    'estimate', 'std_error', 'std_error_province', 'p_value_province', 'conf_low', 'conf_high', 'p_value', 'bootstrap_p_value', 'r2_inclusive', 'r2_within',
-    'hansen_p_value', 'ar2_p_value'
+    'estimate', 'std_error', 'std_error_province', 'p_value', 'p_value_province', 'conf_low_province', 'conf_high_province', 'bootstrap_p_value',
+    'r2_inclusive', 'r2_within', 'hansen_p_value', 'ar2_p_value'
 ] -%}
 {#- What a reader must know about the estimates that a figure is read or computed from. -#}
 {%- set notes = ['substitutions', 'substitutions_zh', 'warnings', 'warnings_zh'] -%}
@@ -15,7 +15,12 @@ figures as (
 ),
 
 coefficients as (
-    select * from {{ ref('rpt_coefficients') }}
+    select
+        coefficients.*,
+        specifications.error_province_en,
+        specifications.error_province_zh
+    from {{ ref('rpt_coefficients') }} as coefficients
+    inner join {{ ref('rpt_specifications') }} as specifications using (specification_id)
 ),
 
 -- Of the years before the event together, CRV3 by province.
@@ -40,33 +45,45 @@ groups as (
     select * from {{ ref('dim_city_groups') }}
 ),
 
-read_values as (
+read_rows as (
     select
         figures.remark_number,
         figures.figure_number,
-        case figures.column_name
-            {%- for column in columns %}
-            when '{{ column }}' then coefficients.{{ column }}
-            {%- endfor %}
-            when 'pre_trend_p_value' then pre_trends.p_value
-        end as value,
-        {%- for column in notes %}
-        case when coefficients.status <> 'not_estimable' then nullif(coefficients.{{ column }}, '') end as {{ column }},
-        {%- endfor %}
-        case
-            when figures.column_name = 'pre_trend_p_value' then coalesce(pre_trends.reason, coefficients.reason)
-            else coefficients.reason
-        end as reason,
-        case
-            when figures.column_name = 'pre_trend_p_value' then coalesce(pre_trends.reason_zh, coefficients.reason_zh)
-            else coefficients.reason_zh
-        end as reason_zh
+        figures.column_name,
+        figures.column_name = 'estimate' or ends_with(figures.column_name, '_province') as is_by_province,
+        coefficients.*,
+        pre_trends.p_value as pre_trend_p_value,
+        pre_trends.reason as pre_trend_reason,
+        pre_trends.reason_zh as pre_trend_reason_zh,
+        -- Every year of an event study is measured against those before the event: void years leave none of them.
+        coefficients.event_time is not null and pre_trends.reason is not null as is_void
     from figures
     inner join coefficients
         on
             figures.specification_id = coefficients.specification_id
             and (figures.term = coefficients.term or coefficients.status = 'not_estimable')
     left join pre_trends on figures.specification_id = pre_trends.specification_id
+),
+
+read_values as (
+    select
+        remark_number,
+        figure_number,
+        case
+            when is_void then null
+            {%- for column in columns + ['pre_trend_p_value'] %}
+            when column_name = '{{ column }}' then {{ column }}
+            {%- endfor %}
+        end as value,
+        case when column_name = 'estimate' and not is_void then std_error_province end as std_error,
+        case when is_by_province then error_province_en end as error_en,
+        case when is_by_province then error_province_zh end as error_zh,
+        {%- for column in notes %}
+        case when status <> 'not_estimable' then nullif({{ column }}, '') end as {{ column }},
+        {%- endfor %}
+        coalesce(case when is_void then pre_trend_reason end, reason) as reason,
+        coalesce(case when is_void then pre_trend_reason_zh end, reason_zh) as reason_zh
+    from read_rows
 ),
 
 identity as (
@@ -185,6 +202,9 @@ found as (
     select
         figures.*,
         coalesce(read_values.value, computed_values.value) as value,
+        read_values.std_error,
+        read_values.error_en,
+        read_values.error_zh,
         {%- for column in notes %}
         coalesce(read_values.{{ column }}, computed_values.{{ column }}) as {{ column }},
         {%- endfor %}
@@ -202,22 +222,36 @@ found as (
     left join computed_values using (computed)
 ),
 
+figures_in_words as (
+    select
+        {%- for column in ['value', 'std_error'] %}
+        case
+            when {{ column }} = round({{ column }}) or abs({{ column }}) >= 1000 then format('{:,.0f}', {{ column }})
+            when abs({{ column }}) < 0.0005 then '< 0.001'
+            else format(case when abs({{ column }}) < 1 then '{:.3f}' else '{:.3g}' end, {{ column }})
+        end as {{ column }}_text,
+        {%- endfor %}
+        *
+    from found
+),
+
 answered as (
     select
-        found.remark_number,
+        remark_number,
         map_from_entries(
-            list((
-                cast(found.figure_number as varchar),
-                case
-                    when found.value = round(found.value) or abs(found.value) >= 1000
-                        then format('{:,.0f}', found.value)
-                    when abs(found.value) < 0.0005 then '< 0.001'
-                    else format(case when abs(found.value) < 1 then '{:.3f}' else '{:.3g}' end, found.value)
-                end
-            ))
-        ) as texts
-    from found
-    group by found.remark_number
+            list((cast(figure_number as varchar), value_text || coalesce(' [' || std_error_text || ']', '')))
+        ) as texts,
+        -- The error behind the numbers, named once for an answer that has slopes.
+        concat_ws(
+            ', ',
+            case when count(std_error) > 0 then '[ ]' end,
+            case when bool_or(column_name = 'p_value_province') then 'p' end,
+            case when bool_or(column_name = 'conf_low_province') then '95 % intervals' end
+        ) as numbers_with_error,
+        case when count(std_error) > 0 then max(error_en) end as error_en,
+        case when count(std_error) > 0 then max(error_zh) end as error_zh
+    from figures_in_words
+    group by remark_number
 ),
 
 -- In two steps, as one is too deep for the linter.
@@ -227,7 +261,10 @@ begun as (
         {%- for language in ['en', 'zh'] %}
         {{ replaced('remarks.answer_' ~ language, 'answered.texts', range(1, 8)) }} as begun_{{ language }},
         {%- endfor %}
-        answered.texts
+        answered.texts,
+        ' ' || answered.numbers_with_error || ': ' || answered.error_en || '.' as named_en,
+        replace(replace(answered.numbers_with_error, ', ', '、'), '95 % intervals', '95%区间')
+        || '：' || answered.error_zh || '。' as named_zh
     from remarks
     inner join answered using (remark_number)
 ),
@@ -241,12 +278,15 @@ final as (
         begun.question_zh,
         {%- for language in ['en', 'zh'] %}
         {{ complete_sentences(replaced('begun.begun_' ~ language, 'begun.texts', range(8, 15))) }}
-            as answer_{{ language }},
+        || coalesce(begun.named_{{ language }}, '') as answer_{{ language }},
         {%- endfor %}
         found.figure_number,
         found.figure_en,
         found.figure_zh,
         found.value,
+        found.std_error,
+        found.error_en,
+        found.error_zh,
         {%- for column in notes %}
         found.{{ column }},
         {%- endfor %}

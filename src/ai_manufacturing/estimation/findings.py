@@ -58,6 +58,11 @@ class Finding:
         )
         return cls(Sentence(*words), city_years, years, whole)
 
+    @property
+    def quoted(self) -> Sentence:
+        """Return the expectation as a sentence quotes it: without the stop at its end."""
+        return Sentence(self.expectation.en.rstrip("."), self.expectation.zh.rstrip("。"))
+
     def broken_series(self, rests_on: RestsOn) -> list[str]:
         """Return the series that an estimate rests on and that fail as a whole."""
         return sorted(series for series, _ in self.series & rests_on.keys())

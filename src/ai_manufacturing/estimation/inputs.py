@@ -327,8 +327,9 @@ class Inputs:
         list of Sentence
             One sentence on series that the gate does not judge; one per failed expectation about
             series as a whole; one per series and failed expectation about years; one per failed
-            expectation about cities and years, with how many of these the estimate rests on. A
-            break between two years is that of the later one.
+            expectation about cities and years: how many of these are in the sample, which a check
+            can remove, and how many lie outside it. A break between two years is that of the later
+            one.
 
         Notes
         -----
@@ -346,24 +347,27 @@ class Inputs:
         warnings = [sentence("not_judged", series=[*unjudged])] if unjudged else []
         rests_on = self._rests_on(specification, sample)
         for finding in self._findings:
-            expectation = finding.expectation
+            expectation = finding.quoted
             if broken := finding.broken_series(rests_on):
                 warnings.append(
-                    sentence("series_break_as_a_whole", series=broken, expectation=expectation)
+                    sentence("series_fails_as_a_whole", series=broken, expectation=expectation)
                 )
             for series, years in sorted(finding.broken_years(rests_on).items()):
                 named = [*map(str, sorted(years))]
                 warnings.append(
-                    sentence("series_breaks", series=series, years=named, expectation=expectation)
+                    sentence("series_fails", series=series, years=named, expectation=expectation)
                 )
-            if city_years := finding.broken_city_years(rests_on):
+            if failing := finding.broken_city_years(rests_on):
+                inside = failing & sample.city_years
+                outside = len(failing - sample.city_years)
                 warnings.append(
                     sentence(
-                        "city_years_break",
-                        count=len(city_years),
-                        all=len(set().union(*finding.city_years.values())),
-                        cities=len({city_id for city_id, _ in city_years}),
+                        "city_years_fail_outside" if outside else "city_years_fail",
+                        count=len(inside),
+                        observations=len(sample.city_years),
+                        cities=len({city_id for city_id, _ in inside}),
                         expectation=expectation,
+                        **({"outside": outside} if outside else {}),
                     )
                 )
         return warnings
