@@ -23,7 +23,7 @@ errors as (
         name,
         label_en,
         label_zh
-    from {{ ref('labels') }}
+    from {{ ref('dim_labels') }}
     where kind = 'error'
 ),
 
@@ -82,7 +82,7 @@ final as (
     from specifications
     inner join estimated using (specification_id)
     inner join errors_made using (specification_id)
-    inner join errors as own on errors_made.own_error = own.name
+    left join errors as own on errors_made.own_error = own.name
     left join errors as by_province on errors_made.error_by_province = by_province.name
     left join panel_outcomes on specifications.outcome = panel_outcomes.variable
     left join count_outcomes using (outcome)

@@ -249,8 +249,9 @@ def test_warnings_are_of_all_years_that_an_estimate_rests_on(tables: Tables) -> 
         name: set(estimated(rows_of(name, first_year=first_year), warned)["warnings"].fillna(""))
         for name, first_year in (("table_4_col_4", 2010), ("heterogeneity_income_median", 2012))
     }
-    assert any("gdp_100m_cny 2010 breaks: odd." in text for text in warnings["table_4_col_4"])
-    assert warnings["heterogeneity_income_median"] == {"gdp_per_capita_cny 2010 breaks: odd."}
+    fails = "{} fails this expectation of the quality gate in 2010: “odd”."
+    assert any(fails.format("gdp_100m_cny") in text for text in warnings["table_4_col_4"])
+    assert warnings["heterogeneity_income_median"] == {fails.format("gdp_per_capita_cny")}
 
 
 def city_years_that_fail(tables: Tables, series: str, rows: list[dict[str, object]]) -> Tables:
@@ -282,22 +283,28 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
         return str(found.fillna("").iloc[0])
 
     three = [("440300", 2015), ("440300", 2016), ("110000", 2015)]
-    assert (
-        warned("gdp_100m_cny", three, "table_1_col_1")
-        == "The estimate rests on 3 of the 3 city-years (cities: 2) that break: odd."
+    assert warned("gdp_100m_cny", three, "table_1_col_1") == (
+        "This expectation of the quality gate fails for 3 of the 2,858 city-years of the estimate"
+        " (cities: 2): “odd”."
     )
     # The specification holds GDP in its treatment only, which is of 2015.
-    assert "on 2 of the 3 city-years (cities: 2)" in warned("gdp_100m_cny", three, "table_5_col_1")
+    of_treatment = warned("gdp_100m_cny", three, "table_5_col_1")
+    assert re.search(
+        r"fails for 2 of the [\d,]+ city-years of the estimate \(cities: 2\)", of_treatment
+    )
     assert warned("gdp_100m_cny", three, "controls_as_outcomes_1") == ""
-    assert "on 1 of the 3 " in warned("gdp_100m_cny", three, "table_1_col_1", first_year=2016)
+    assert "fails for 1 of the " in warned("gdp_100m_cny", three, "table_1_col_1", first_year=2016)
     # Firms of the base year make the measure of every year; employment of that year is no part of
     # it.
     base = [("440300", 2020)]
-    assert "on 1 of the 1 " in warned("firm_count", base, "table_1_col_1", last_year=2016)
+    outside = warned("firm_count", base, "table_1_col_1", last_year=2016)
+    assert "fails for 0 of the " in outside
+    assert "and for 1 outside its sample, which give it a base year" in outside
     assert warned("unit_employment_10k", base, "table_1_col_1", last_year=2016) == ""
     # 2010 lends its GDP to the first lag, and not its employment.
     lags = [("440300", 2010)]
-    assert "on 1 of the 1 " in warned("gdp_100m_cny unit_employment_10k", lags, "table_4_col_4")
+    lent = warned("gdp_100m_cny unit_employment_10k", lags, "table_4_col_4")
+    assert "and for 1 outside its sample" in lent
     assert "city-years" not in warned("unit_employment_10k", lags, "table_4_col_4")
     assert warned("gdp_100m_cny", [("999999", 2015)], "table_1_col_1") == ""
 
@@ -308,9 +315,12 @@ def test_a_series_that_fails_as_a_whole_warns_of_the_estimates_that_use_it(table
     whole = replace(failed, gate_results=failed.gate_results.assign(failing_rows=None))
     found = estimated(rows_of("table_1_col_1", "controls_as_outcomes_1"), whole)
     warnings = found.groupby("specification_id")[["warnings", "warnings_zh"]].first()
-    both = "gdp_100m_cny, unit_employment_10k as a whole breaks: odd."
+    both = (
+        "gdp_100m_cny, unit_employment_10k as a whole fails this expectation of the quality gate:"
+        " “odd”."
+    )
     assert warnings.loc["table_1_col_1", "warnings"] == both
-    in_chinese = "gdp_100m_cny、unit_employment_10k整体未通过检验：异常。"
+    in_chinese = "gdp_100m_cny、unit_employment_10k整体不符合质量门的这一预期：“异常”。"
     assert warnings.loc["table_1_col_1", "warnings_zh"] == in_chinese
     assert "gdp_100m_cny" not in str(warnings.loc["controls_as_outcomes_1", "warnings"])
 

@@ -321,15 +321,19 @@ def test_a_remark_is_an_answer_and_leaves_out_what_it_cannot_say(
     # p of Hansen's test has three digits, a difference in the sixteenth digit none.
     assert "p of Hansen's test is 0.007" in answers[3]
     assert (
-        "as xtabond2 does by default, lagged GDP has 0.581 (95 %: 0.319 to 0.844), and p of"
-        " Hansen's test is 0.004." in answers[3]
+        "as xtabond2 does by default, lagged GDP has 0.581 [" in answers[3]
+        and "and p of Hansen's test is 0.004." in answers[3]
     )
-    assert answers[1].endswith("they differ by < 0.001.")
+    assert answers[3].endswith("Errors in [ ] and 95 % intervals: sandwich by province.")
+    assert answers[1].endswith("they differ by < 0.001. Errors in [ ]: CRV3 by province.")
     # R&D personnel was not delivered: two sentences are left of four. No column of patents, no
     # register: none is.
     assert answers[5].startswith("M_AI moves log unit employment by ")
     assert "R&D" not in answers[5]
-    assert "moves log science spending" in answers[5]
+    assert "moves log science spending by 0.524 [0.450] (p 0.253)." in answers[5]
+    assert answers[5].endswith("Errors in [ ] and p-values: CRV3 by province.")
+    # The gate voids the years of exits before the event, so no year after it has a slope.
+    assert "exits" not in answers[9]
     assert answers[8] is None
     assert answers[12] is None
     assert not [answer for answer in answers.values() if answer and re.search(r"[{|]", answer)]

@@ -330,11 +330,11 @@ def test_a_public_copy_withholds_cells_and_says_whose(
     # the trace reads the release, and shows the digits of the copy
     (estimates,) = read(
         shown,
-        "select estimate, std_error from estimates.est_coefficients"
+        "select estimate, std_error_province from estimates.est_coefficients"
         " where specification_id = 'table_1_col_1' and term_order = 1",
     )
     lines = "\n".join(json.loads(public.trace("table_1_col_1"))["lines"])
-    assert f" {estimates[0]:g}  ({estimates[1]:g})" in lines
+    assert f" {estimates[0]:g}  ({estimates[1]:g}, CRV3 by province)" in lines
     assert not re.search(r"0\.\d{5}", lines)
     whole = Door(restricted_sample.release, tmp_path / "whole.duckdb", with_restricted=True)
     assert json.loads(whole.list_tables())["restriction"] == "values of vendor: not to be passed on"

@@ -221,7 +221,7 @@ def test_a_table_names_clusters_years_and_both_r2(sample_build: Build) -> None:
         == f"{estimate(sample_build, 'table_1_col_2', 'ai_patent_applications', 'r2_within'):.3f}"
     )
     labels = {label for (label,) in sample_build.rows("select label_en from reports.rpt_table_5")}
-    assert "H0: no effect before the event, p" in labels
+    assert "H0: no effect before the event, p (CRV1 by city)" in labels
 
 
 def test_an_unsound_gmm_carries_its_warnings(sample_build: Build) -> None:

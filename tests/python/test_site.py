@@ -253,7 +253,11 @@ def test_readings_on_other_city_years_and_with_fewer_controls_stand_on_those_of_
     public_page: Pages,
 ) -> None:
     page = public_page("readings")
-    rows = page.rows("#readings_table_1_1//table/tbody/tr")
+    error = re.compile(r" \[0\.\d{3}\]")  # CRV3 by province
+    rows = [
+        [error.sub("", cell) for cell in row]
+        for row in page.rows("#readings_table_1_1//table/tbody/tr")
+    ]
     of_reading = {name.removesuffix(" †"): numbers for name, *numbers in rows}
     assert of_reading["no controls"] == ["2,926", "0.368", "2,228", "0.275", "0.158"]
     assert {"shares of the first year", "iid errors"}.isdisjoint(of_reading), (
@@ -261,10 +265,11 @@ def test_readings_on_other_city_years_and_with_fewer_controls_stand_on_those_of_
     )
     assert (
         "On the 2,228 city-years shared with the paper's reading it is 0.275, and that reading's "
-        "is 0.158." in page.text(f"#{PAPER}_no_controls")
+        "is 0.158 (CRV3 by province)." in error.sub("", page.text(f"#{PAPER}_no_controls"))
     )
     rows = page.rows("#fewer_controls-readings_table_1_1//tbody/tr")
-    assert [number for _, number in rows] == ["0.275", "0.229", "0.213", "0.158"]
+    assert [error.sub("", number) for _, number in rows] == ["0.275", "0.229", "0.213", "0.158"]
+    assert rows[-1][1] == "0.158 [0.101]"
     assert [len(name.split(", ")) for name, _ in rows] == [1, 1, 2, 3]
     assert "With fewer controls, on the same 2,228 city-years." in page.text("#main")
     assert "51.6 % of the city-years, with a sum of -18.8" in page.text(f"#{PAPER}")
@@ -333,7 +338,7 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
         f"where specification_id = '{PAPER}' and method = 'crv3' and setting = 'cluster=province'"
     )
     numbers = [f"{estimate:.3f}", f"{error:.3f}", "0.129", f"[{low:.3f}, {high:.3f}]"]
-    jackknife = ["CRV3, the clustered jackknife", "clusters: province", *numbers]
+    jackknife = ["CRV3 by province, the jackknife", "clusters: province", *numbers]
     inference = page.rows(f"#{PAPER}//details.inference//tbody/tr")
     assert jackknife in [row[1:] for row in inference]
     influence = page.rows(f"#{PAPER}//details.influence//tbody/tr")
@@ -407,7 +412,7 @@ def test_groups_the_fixed_ratio_and_neighbours_have_a_place(
         "from reports.rpt_fixed_ratio_test where measure = 'ai_firms'"
     )[0]
     assert (
-        f"with the fixed ratio the coefficient is {fixed:.3f} (0.042), with the counts of each "
+        f"with the fixed ratio the coefficient is {fixed:.3f} [0.101], with the counts of each "
         f"year {observed:.3f}" in public_page("measure").text("#main")
     )
     alone = public_build.value(

@@ -92,9 +92,11 @@ slopes as (
         coefficients.regressor as measure,
         specifications.controls,
         {%- for weighting in ['fixed_ratio', 'observed'] %}
-        {%- for column in ['estimate', 'std_error', 'observation_count'] %}
+        {%- for name, column in [
+            ('estimate', 'estimate'), ('std_error', 'std_error_province'), ('observation_count', 'observation_count')
+        ] %}
         max(case when specifications.weighting = '{{ weighting }}' then coefficients.{{ column }} end)
-            as {{ weighting }}_{{ column }},
+            as {{ weighting }}_{{ name }},
         {%- endfor %}
         {%- endfor %}
         max(case when specifications.weighting = 'fixed_ratio' then coefficients.specification_id end)

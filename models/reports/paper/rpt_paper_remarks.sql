@@ -243,11 +243,17 @@ answered as (
         ) as texts,
         -- The error behind the numbers, named once for an answer that has slopes.
         concat_ws(
-            ', ',
-            case when count(std_error) > 0 then '[ ]' end,
-            case when bool_or(column_name = 'p_value_province') then 'p' end,
+            ' and ',
+            case when count(std_error) > 0 then 'Errors in [ ]' end,
+            case when bool_or(column_name = 'p_value_province') then 'p-values' end,
             case when bool_or(column_name = 'conf_low_province') then '95 % intervals' end
-        ) as numbers_with_error,
+        ) as numbers_en,
+        concat_ws(
+            '、',
+            case when count(std_error) > 0 then '[ ]内标准误' end,
+            case when bool_or(column_name = 'p_value_province') then 'p值' end,
+            case when bool_or(column_name = 'conf_low_province') then '95%区间' end
+        ) as numbers_zh,
         case when count(std_error) > 0 then max(error_en) end as error_en,
         case when count(std_error) > 0 then max(error_zh) end as error_zh
     from figures_in_words
@@ -262,9 +268,8 @@ begun as (
         {{ replaced('remarks.answer_' ~ language, 'answered.texts', range(1, 8)) }} as begun_{{ language }},
         {%- endfor %}
         answered.texts,
-        ' ' || answered.numbers_with_error || ': ' || answered.error_en || '.' as named_en,
-        replace(replace(answered.numbers_with_error, ', ', '、'), '95 % intervals', '95%区间')
-        || '：' || answered.error_zh || '。' as named_zh
+        ' ' || answered.numbers_en || ': ' || answered.error_en || '.' as named_en,
+        answered.numbers_zh || '：' || answered.error_zh || '。' as named_zh
     from remarks
     inner join answered using (remark_number)
 ),

@@ -139,21 +139,30 @@ class _Reader:
         rows = self.where(
             "reports.rpt_coefficients", "term_order", specification_id=specification_id
         )
+        [named] = self.where("reports.rpt_specifications", specification_id=specification_id)
+        # the error on which conclusions rest comes first
+        names = {"_province": named["error_province_en"], "": named["error_en"]}
         lines = []
         for row in rows:
-            numbers = {
-                name: format(row[name], self._format)
-                for name in ("estimate", "std_error", "conf_low", "conf_high")
-                if row[name] is not None
-            }
-            if not numbers:
+            if row["estimate"] is None:
                 continue
-            error = "(no standard error)"
-            if "std_error" in numbers:
-                interval = f"[{numbers['conf_low']}, {numbers['conf_high']}]"
-                error = f"({numbers['std_error']})  95 % {interval}"
-            lines.append(f"  {row['term']:<28} {numbers['estimate']:>12}  {error}")
+            errors = [
+                self._error(row, suffix, name)
+                for suffix, name in names.items()
+                if row[f"std_error{suffix}"] is not None
+            ]
+            error = "; ".join(errors) or "(no standard error)"
+            estimate = format(row["estimate"], self._format)
+            lines.append(f"  {row['term']:<28} {estimate:>12}  {error}")
         return rows, lines
+
+    def _error(self, row: Row, suffix: str, name: str) -> str:
+        """Return an error of a coefficient with its interval and its name."""
+        error, low, high = (
+            format(row[f"{part}{suffix}"], self._format)
+            for part in ("std_error", "conf_low", "conf_high")
+        )
+        return f"({error}, {name})  95 % [{low}, {high}]"
 
     def specification_lines(self, specification: Row, shown: "_Reader") -> list[str]:
         """Return the lines on a specification, with the coefficients of the file that is shown."""

@@ -163,20 +163,19 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
         *(pd.factorize(column)[0] for column in (own_rows["city_id"], *periods))
     )
 
-    def slope(reading: Specification, rows: pd.DataFrame) -> float:
-        fit, _ = fit_fixed_effects(reading, replace(own, rows=rows.iloc[kept]), inputs)
-        return float(fit.estimates[0])
+    def slope(reading: Specification, rows: pd.DataFrame) -> Row:
+        sample = replace(own, rows=rows.iloc[kept])
+        fit, _ = fit_fixed_effects(reading, sample, inputs)
+        return _with_province(fit, sample)[0]
 
-    readings = ((specification, own_rows), (default, other_rows))
-    slopes = (attempted(partial(slope, *reading)) for reading in readings)
-    estimate, default_estimate = (
-        None if isinstance(value, Sentence) else value for value in slopes
-    )
-    return {
-        "overlap_observation_count": len(kept),
-        "overlap_estimate": estimate,
-        "overlap_default_estimate": default_estimate,
-    }
+    row: Row = {"overlap_observation_count": len(kept)}
+    readings = {"overlap": (specification, own_rows), "overlap_default": (default, other_rows)}
+    for prefix, reading in readings.items():
+        found = attempted(partial(slope, *reading))
+        if not isinstance(found, Sentence):
+            row[f"{prefix}_estimate"] = found["estimate"]
+            row[f"{prefix}_std_error_province"] = found.get("std_error_province")
+    return row
 
 
 def _years_not_reached(specification: Specification, sample: Sample) -> list[Sentence]:

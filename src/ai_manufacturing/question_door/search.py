@@ -27,14 +27,14 @@ ENTRIES = """
             '; ',
             concat('effect', ' of ' || regressor_label_en, ' on ', outcome_label_en),
             verdict_en,
-            'estimate ' || v.estimate || ' (standard error ' || v.std_error || ')',
+            'estimate ' || v.estimate || ' (' || error_province_en || ' ' || v.std_error || ')',
             'printed ' || round(v.printed_value, 6), ai_en, v.meaning,
             if(v.substitutions <> '', '† substitutes', null)
         ) as en,
         concat_ws(
             '；',
             concat(regressor_label_zh || '对', outcome_label_zh, '的影响（效应）'), verdict_zh,
-            '估计值' || v.estimate || '（标准误' || v.std_error || '）',
+            '估计值' || v.estimate || '（' || error_province_zh || ' ' || v.std_error || '）',
             '论文' || round(v.printed_value, 6),
             ai_zh, v.meaning_zh, if(v.substitutions <> '', '†替代', null)
         ) as zh,

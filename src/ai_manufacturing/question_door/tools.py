@@ -153,9 +153,11 @@ class Door:
             " from reports.rpt_findings order by finding_order"
         )
         verdicts = self._rows(
-            "select specification_id, printed_value, estimate, std_error, conf_low, conf_high,"
-            f" p_value, verdict_{language}, meaning{zh}, ai_{language}, not_made{zh},"
-            f" substitutions{zh} from reports.rpt_verdicts order by table_id, column_number"
+            f"select v.specification_id, printed_value, estimate, s.error_province_{language} as"
+            f" error, std_error, conf_low, conf_high, p_value, verdict_{language}, meaning{zh},"
+            f" ai_{language}, not_made{zh}, substitutions{zh} from reports.rpt_verdicts as v inner"
+            " join reports.rpt_specifications as s on v.specification_id = s.specification_id order"
+            " by v.table_id, v.column_number"
         )
         return self._answer(findings=findings, verdicts=verdicts)
 

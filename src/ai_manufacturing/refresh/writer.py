@@ -38,6 +38,7 @@ HISTORY_COMMENTS = {
     "fingerprint": "Hash of deliveries, code and packages.",
     "specification_id": "The headline: Table 1 column 1 as the paper reads.",
     "estimate": "Its estimate; null where it cannot be estimated.",
+    "std_error_province": "Its error, CRV3 by province; null of releases that did not keep it.",
     "std_error": "Its error, CRV1 by city.",
     "substitutions": "What substitutes for a series or control of it; null if nothing does.",
     "verdict_en": "Its verdict.",
@@ -314,8 +315,9 @@ def _write_history(connection: DuckDBPyConnection, manifest: Manifest, *, follow
     """
     connection.execute(
         "create table new.release.history as select r.*, c.specification_id, c.estimate,"
-        " c.std_error, c.substitutions, v.verdict_en, v.verdict_zh from (values (?, ?, ?, ?)) as r"
-        " (release_id, published_at, git_commit, fingerprint) left join"
+        " c.std_error_province, c.std_error, c.substitutions, v.verdict_en, v.verdict_zh"
+        " from (values (?, ?, ?, ?)) as r (release_id, published_at, git_commit, fingerprint)"
+        " left join"
         " new.reports.rpt_coefficients as c on c.specification_id in (select specification_id from"
         " new.reports.rpt_findings) and c.term_order = 1 left"
         " join new.reports.rpt_verdicts as v on v.specification_id = c.specification_id",

@@ -78,6 +78,29 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         order by specification_id, event_time
         """
     )
+    other_sign = release.grouped(
+        "column_id",
+        """
+        select
+            concat(c.table_id, '_', c.column_number) as column_id,
+            c.term,
+            c.estimate,
+            c.std_error_province,
+            c.p_value_province,
+            i.estimate as poisson,
+            i.std_error as poisson_error,
+            i.p_value as poisson_p_value
+        from estimates.est_inference as i
+        inner join reports.rpt_coefficients as c
+            on i.specification_id = c.specification_id and i.term = c.term
+        where i.method = 'poisson' and c.estimate * i.estimate < 0
+        order by c.specification_id, c.term_order
+        """,
+    )
+    for row in [row for rows in other_sign.values() for row in rows]:
+        row["shown"] = {
+            name: f"{value:.3f}" for name, value in row.items() if isinstance(value, float)
+        }
     shared = _ranges(points[points["reading"] == "default"], "transform")
     columns = []
     for name, rows in grouped(studies, "column_id").items():
@@ -89,6 +112,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "main": rows[0],
                 "readings": readings,
                 "missing": [row for row in rows if row["status"] == "not_estimable"],
+                "other_sign": other_sign.get(name, []),
                 "figure": (
                     _column(f"event_study_{name}", readings, own, shared, text)
                     if readings

@@ -51,6 +51,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             s.grouping,
             s.fixed_effects,
             s.providers,
+            s.error_en,
+            s.error_zh,
+            s.error_province_en,
+            s.error_province_zh,
             coalesce(s.outcome_label_en, s.outcome) as outcome_en,
             coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,
             coalesce(s.regressor_label_en, s.regressor) as regressor_en,
@@ -69,9 +73,15 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         order by c.table_id not like 'table%', c.table_id, c.column_number, s.specification_order
         """
     )
+    # a reading that is about another error has that one, and an instrumented one has none other
+    own = (estimates["covariance"] != "city") | estimates["conf_low_province"].isna()
+    for end in ("conf_low", "conf_high"):
+        estimates[end] = estimates[end].where(own, estimates[f"{end}_province"])
     for language in LANGUAGES:
+        error = estimates[f"error_{language}"].where(own, estimates[f"error_province_{language}"])
         estimates[f"reading_{language}"] = [
-            text.plain_label(reading, language) for reading in estimates["reading"]
+            f"{text.plain_label(reading, language)} ({name})"
+            for reading, name in zip(estimates["reading"], error, strict=True)
         ]
     return {
         "columns": [
@@ -127,6 +137,7 @@ def _fewer_controls(estimated: pd.DataFrame) -> list[dict[str, Any]]:
         names=[tuple((text or "").split()) for text in estimated["controls"]],
         same_rows=estimated["overlap_observation_count"].fillna(estimated["observation_count"]),
         estimate=estimated["overlap_estimate"].fillna(estimated["estimate"]),
+        error=estimated["overlap_std_error_province"].fillna(estimated["std_error_province"]),
     )
     alike = [name for name in CHOICES if name in data and name not in ("controls", "options")]
     is_alike = (data[alike].fillna("") == first[alike].fillna("")).all(axis=1)
@@ -219,14 +230,18 @@ def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
 
     Nothing if they are the same.
     """
-    own, default = row["overlap_estimate"], row["overlap_default_estimate"]
-    if own is None or default is None:
+    names = ("overlap_estimate", "overlap_default_estimate")
+    slopes = {
+        name: (row[name], row[name.replace("estimate", "std_error_province")]) for name in names
+    }
+    if any(value is None for pair in slopes.values() for value in pair):
         return None
+    own, default = (f"{slope:.3f} [{error:.3f}]" for slope, error in slopes.values())
     return {
         "key": "overlap_note",
         "count": f"{row['overlap_observation_count']:,.0f}",
-        "own": f"{own:.3f}",
-        "default": f"{default:.3f}",
+        "own": own,
+        "default": default,
     }
 
 

@@ -119,6 +119,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             order by choices, errors, statistic
             """
         ),
+        "beside": _beside_swaps(release),
         "missing": release.rows(
             """
             select reason, reason_zh, count(distinct curve_id) as specification_count
@@ -129,6 +130,32 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             """
         ),
     }
+
+
+def _beside_swaps(release: Release) -> dict[str, str] | None:
+    """Return the shares of one sign and of significance, and the same where AI shares are swapped.
+
+    Of the choices that none dominates, with their errors by province; None without a joint test.
+    """
+    rows = release.rows(
+        """
+        select statistic, observed, permuted_mean, p_value
+        from estimates.est_specification_curve_joint
+        where
+            choices = 'without_dominated'
+            and errors = 'province'
+            and statistic in ('share_of_sign', 'share_significant')
+        """
+    )
+    shown: dict[str, str] = {}
+    for row in rows:
+        kind = row["statistic"].removeprefix("share_").removeprefix("of_")
+        shown |= {
+            kind: f"{100 * row['observed']:.0f}",
+            f"{kind}_swapped": f"{100 * row['permuted_mean']:.0f}",
+            f"{kind}_p": f"{row['p_value']:.3f}",
+        }
+    return shown or None
 
 
 def _steering(release: Release, text: Catalogue) -> Any:

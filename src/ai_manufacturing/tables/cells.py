@@ -14,7 +14,7 @@ from ai_manufacturing.text import MARK, Catalogue, Words
 
 # Kinds of lines that are notes below a table.
 PROSE = ("substitutions", "warnings", "not_estimable")
-BY_CITY = "city"
+BY_CITY = "crv1_city"
 MISSING = "–"
 
 Row = dict[str, Any]
@@ -51,9 +51,12 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
         """
         select
             c.*,
+            s.error_en,
+            s.error_zh,
             rtrim(d.description_en, '.') as heading_en,
             d.description_zh as heading_zh
         from reports.rpt_table_cells as c
+        inner join reports.rpt_specifications as s on c.specification_id = s.specification_id
         inner join marts.data_dictionary as d
             on
                 d.table_name = concat('rpt_', c.table_id)
@@ -106,11 +109,9 @@ def _column(rows: list[Row], text: Catalogue, is_copy: bool) -> Column:
             mark = f"{MARK} " if kind == "substitutions" else ""
             head = (mark + row["label_en"], mark + row["label_zh"])
             notes.append(Note(None, head, _sentences(row["cell"], row["cell_zh"], text)))
-    if first["covariance"] != BY_CITY:
-        words = text.texts.get(f"table_errors_{first['covariance']}") or text.names(
-            first["covariance"]
-        )
-        notes.append(Note(None, text.texts["table_errors"], words))
+    error = first["error_en"], first["error_zh"]
+    if error != text.names(BY_CITY):
+        notes.append(Note(None, text.texts["table_errors"], error))
     for row in rows:
         if row["reason"] is not None and row["line_kind"] in errors:
             why = _sentences(row["reason"], row["reason_zh"], text)
