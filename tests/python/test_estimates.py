@@ -289,9 +289,8 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
     )
     # The specification holds GDP in its treatment only, which is of 2015.
     of_treatment = warned("gdp_100m_cny", three, "table_5_col_1")
-    assert re.search(
-        r"fails for 2 of the [\d,]+ city-years of the estimate \(cities: 2\)", of_treatment
-    )
+    assert "fails for 2 of the " in of_treatment
+    assert "(cities: 2)" in of_treatment
     assert warned("gdp_100m_cny", three, "controls_as_outcomes_1") == ""
     assert "fails for 1 of the " in warned("gdp_100m_cny", three, "table_1_col_1", first_year=2016)
     # Firms of the base year make the measure of every year; employment of that year is no part of

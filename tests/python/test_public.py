@@ -4,7 +4,6 @@ twice.
 
 import csv
 import json
-import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any

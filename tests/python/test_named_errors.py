@@ -1,0 +1,228 @@
+"""No slope with an error and no p-value without the name of its error.
+
+On every page in both languages, below the tables that are exported, in the feed, in a trace, and
+in the answers of the question door. A number is named where it stands: in its sentence, at the
+head of its column, in its row, or by the words that directly precede or follow its table.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import html
+
+from ai_manufacturing import site
+from ai_manufacturing.auditing import trace
+from ai_manufacturing.question_door.tools import Door
+from ai_manufacturing.site import downloads
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.tables import ERRORS, Printed
+from tests.python.conftest import PROJECT, Build
+from tests.python.site_reader import Page, said
+
+Pages = Callable[..., Page]
+
+
+def names_of_errors() -> list[str]:
+    """Return what errors are called in both languages, and tests that make their own p-value."""
+    with (PROJECT / "seeds/labels.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "error"]
+    of_seed = [row[name] for row in rows for name in ("label_en", "label_zh")]
+    tests = ("wild bootstrap", "野自助法", "野聚类自助法", "Romano–Wolf", "SCPC", "Windmeijer")
+    permuted = ("permutation", "permuted", "swapped", "置换", "互换")
+    return [*of_seed, *tests, *permuted, "Hansen", "AR(1)", "AR(2)"]
+
+
+NAMED = re.compile("|".join(map(re.escape, names_of_errors())), re.IGNORECASE)
+NUMBER = r"[-−]?\d*\.\d+"
+P_VALUE = re.compile(
+    rf"(?<![\w.])p(?:-values?|值)?(?: is|为| of)?\s*[=<≥]?\s*<?\s*(?:{NUMBER}|[01](?![\w.]))"
+)
+# a slope with its error, an interval in brackets, an interval in words
+INTERVAL = re.compile(
+    rf"{NUMBER} ?[\[(（]{NUMBER}[\])）]|\[{NUMBER}, {NUMBER}\]|95 ?%[^.;。；]{{0,20}}?{NUMBER}"
+)
+# the head of a column of p-values, errors or intervals
+HEAD = re.compile(r"^p\b|\bp$|p值|Std\. error|[Ss]tandard error|标准误|95 % interval|95%置信区间")
+BLOCKS = "p | li | dd | figcaption | h1 | h2 | h3 | summary | small"
+WORDS = ("p", "h2", "h3", "summary", "figcaption", "div")
+
+
+def is_naked(text: str, beside: str = "") -> bool:
+    """Whether a text has a p-value or an error that neither it nor what stands beside it names."""
+    return bool(P_VALUE.search(text) or INTERVAL.search(text)) and not NAMED.search(text + beside)
+
+
+def headings(table: html.HtmlElement) -> dict[int, str]:
+    """Return the words at the head of each column, those of a group of columns included."""
+    heads: dict[int, str] = {}
+    taken: set[tuple[int, int]] = set()
+    for line, row in enumerate(table.xpath("thead/tr")):
+        place = 0
+        for cell in row.xpath("td | th"):
+            while (line, place) in taken:
+                place += 1
+            wide, high = (int(cell.get(name, 1)) for name in ("colspan", "rowspan"))
+            for column in range(place, place + wide):
+                heads[column] = f"{heads.get(column, '')} {said(cell)}".strip()
+                taken |= {(line + down, column) for down in range(high)}
+            place += wide
+    return heads
+
+
+def beside(region: html.HtmlElement) -> str:
+    """Return the words that directly precede and follow a table or a chart."""
+    texts = []
+    for siblings in (region.itersiblings(preceding=True), region.itersiblings()):
+        for one in siblings:
+            if one.tag not in WORDS or one.xpath(".//table | .//figure"):
+                break
+            texts.append(said(one))
+    return " ".join(texts)
+
+
+def naked_cells(page: Page) -> Iterator[str]:
+    """Yield cells of tables with a number whose error is not named."""
+    for table in page.tree.xpath("//table"):
+        heads, words = headings(table), beside(table.getparent())
+        for row in table.xpath("tbody/tr"):
+            cells = row.xpath("td | th")
+            texts = [said(cell) for cell in cells]
+            for column, text in enumerate(texts):
+                head = heads.get(column, "")
+                by_head = HEAD.search(head) and re.search(r"\d", text)
+                named = f" {head} {' '.join(texts)} {words}"
+                if (by_head and not NAMED.search(named)) or is_naked(text, named):
+                    yield f"{head}: {text} in {' | '.join(texts)[:160]}"
+
+
+def naked_blocks(page: Page) -> Iterator[str]:
+    """Yield sentences outside tables with a number whose error is not named."""
+    for block in page.tree.xpath(f"//*[self::{' or self::'.join(BLOCKS.split(' | '))}]"):
+        if block.xpath("ancestor::table | .//table | .//p | ancestor::code | ancestor::pre"):
+            continue
+        text = said(block)
+        above = block.xpath("preceding-sibling::*[self::h2 or self::h3][1] | ancestor::summary")
+        if is_naked(text, " ".join(map(said, above))):
+            yield text[:240]
+
+
+def naked_charts(page: Page) -> Iterator[str]:
+    """Yield charts of intervals whose error neither the chart nor the page's first words name."""
+    lead = " ".join(page.texts("//p[@class='lead']"))
+    for figure in page.tree.xpath("//figure"):
+        name = figure.get("data-name")
+        drawn = page.figure(name)
+        words = f"{said(figure)} {beside(figure)} {lead} {json.dumps(drawn, ensure_ascii=False)}"
+        if "conf_low" in drawn["data"]["names"] and not NAMED.search(words):
+            yield f"chart {name}"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("name", [*site.PAGES])
+def test_a_page_names_the_error_of_every_p_value_and_slope(
+    name: str, language: str, sample_page: Pages
+) -> None:
+    page = sample_page(name, language)
+    assert [*naked_cells(page), *naked_blocks(page), *naked_charts(page)] == []
+
+
+def notes_of(table: Printed) -> Iterator[str]:
+    """Yield what an exported table does not name: its brackets, its p-values, its notes."""
+    brackets = {"std_error": "( )", "province_error": "[ ]", "wild_p_value": "{ }"}
+    notes = [*table.notes]
+    for row in table.rows:
+        if opening := brackets.get(row.kind):
+            if not any(note.startswith(opening) and NAMED.search(note) for note in notes):
+                yield f"{table.table_id}: {row.kind} has no note"
+        elif re.search(r"\bp\b|p值", row.label) and not NAMED.search(row.label):
+            yield f"{table.table_id}: {row.label}"
+    yield from (note for note in notes if is_naked(note))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_exported_table_names_its_errors(language: str, sample_release: Path) -> None:
+    with Release(sample_release) as release:
+        found = [
+            naked
+            for table in release.tables.values()
+            for column in table.columns
+            for naked in notes_of(
+                table.chosen([column.specification_id], errors=[*ERRORS], language=language)
+            )
+        ]
+        assert found == []
+        # of a column with another error than the paper's, the note says which
+        table = release.tables["table_4"].chosen(language=language)
+        assert any("Windmeijer" in note for note in table.notes)
+
+
+def test_the_feed_names_its_errors(sample_site: Path) -> None:
+    feed = html.fromstring((sample_site / downloads.FOLDER / downloads.FEED).read_bytes())
+    (summary,) = feed.xpath("//summary")
+    assert re.search(
+        r"0\.\d{3} \(standard error 0\.\d{3}, CRV3 by province, or 0\.\d{3}, CRV1 by city\)",
+        said(summary),
+    )
+
+
+@pytest.mark.parametrize("name", ["table_1_col_1", "table_4_col_4", "table_5_col_1"])
+def test_a_trace_names_its_errors_with_that_by_province_first(
+    name: str, sample_release: Path, sample_build: Build
+) -> None:
+    lines = [line for line in trace.trace(sample_build.warehouse, name) if "95 %" in line]
+    assert lines
+    for line in lines:
+        first, second = line.split("; ")
+        assert re.search("(CRV3|sandwich) by province", first)
+        assert re.search("(CRV1|Windmeijer) by city", second)
+
+
+@pytest.fixture(scope="module")
+def door(sample_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Door:
+    return Door(sample_release, tmp_path_factory.mktemp("door") / "shown.duckdb")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["effect of AI firms on GDP", "verdict estimate standard error", "p value", "融合指标 影响"],
+)
+def test_a_search_names_the_error_of_every_number(words: str, door: Door) -> None:
+    found = json.loads(door.search(words))["found"]
+    assert found
+    assert [line for line in found if is_naked(line)] == []
+    # a verdict has its estimate beside the name of an error
+    verdicts = [line for line in found if line.startswith("verdict") and re.search(NUMBER, line)]
+    assert all(NAMED.search(line) for line in verdicts)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_findings_and_verdicts_name_their_errors(language: Any, door: Door) -> None:
+    answer = json.loads(door.findings(language))
+    sentences: Iterable[str] = (
+        row.get(f"sentence{'_zh' * (language == 'zh')}", "") for row in answer["findings"]
+    )
+    assert [text for text in sentences if is_naked(text)] == []
+    estimated = [row for row in answer["verdicts"] if "std_error" in row]
+    assert estimated
+    assert all(NAMED.search(row["error"]) for row in estimated)
+
+
+def test_a_column_of_errors_or_p_values_is_described_with_the_name_of_its_error(
+    door: Door, sample_build: Build
+) -> None:
+    found = []
+    for table in sorted(json.loads(door.list_tables())["rows_one_per"]):
+        if table.split(".")[0] not in ("estimates", "reports"):
+            continue
+        for row in json.loads(door.describe(table))["columns"]:
+            name = row["column"].removeprefix(f"{table}.")
+            if re.search(r"(^|_)(std_error|p_value|conf_low|conf_high)(_|$)", name):
+                words = f"{row.get('comment', '')} {row.get('label_en', '')} {name}"
+                if not NAMED.search(words):
+                    found.append(f"{row['column']}: {row.get('comment', '')[:100]}")
+    assert found == []
