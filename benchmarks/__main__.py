@@ -30,6 +30,7 @@ SECTIONS = (
 QUALITY = {
     "replication.md": "how often fresh samples reproduce the printed numbers",
     "gate.md": "how often clean deliveries fail the gate",
+    "designs.md": "how often the designs of a claim, and what they say together, are right",
     "verdicts.md": "how often the verdicts on printed claims are right",
     "size_of_tests.md": "how often tests reject a true null",
     "dictionary.md": "how well the AI dictionary tags real texts",

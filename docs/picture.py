@@ -23,7 +23,9 @@ COLUMNS = """
         table_id, column_number, printed_value, estimate, conf_low, conf_high,
         split_part(verdict_en, ':', 1) as verdict
     from reports.rpt_verdicts
-    where cause is distinct from 'mechanical' and table_id <= 'table_4' and column_number <= 6
+    where
+        design_order = 1 and cause is distinct from 'mechanical'
+        and table_id <= 'table_4' and column_number <= 6
     order by table_id, column_number
 """
 

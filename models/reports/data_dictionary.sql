@@ -10,7 +10,7 @@
     'gate_results', 'gate_sources', 'gate_series', 'gate_second_route', 'judged_relations',
     'est_coefficients', 'est_second_route', 'est_route_differences', 'est_source_agreement', 'est_inference', 'est_influence', 'est_sensitivity',
     'est_permuted_weights', 'est_curve_sums', 'est_specification_curve', 'est_specification_curve_joint',
-    'estimation_samples', 'observation_losses', 'rpt_city_standing', 'rpt_credibility', 'rpt_findings', 'rpt_verdicts',
+    'estimation_samples', 'observation_losses', 'rpt_city_standing', 'rpt_claims', 'rpt_claim_readings', 'rpt_credibility', 'rpt_findings', 'rpt_verdicts',
     'rpt_coefficients', 'rpt_column_specifications', 'rpt_heterogeneity',
     'rpt_replication_scorecard', 'rpt_specifications',
     'rpt_source_agreement', 'rpt_measure_reliability', 'rpt_specification_axes', 'rpt_table_cells'

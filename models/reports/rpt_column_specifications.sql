@@ -7,7 +7,7 @@ final as (
         column_number,
         specification_id,
         status,
-        (first_year, last_year) <> (asked_first_year, asked_last_year) as is_partial
+        is_partial
     from {{ ref('rpt_specifications') }}
     where reading = 'default'
 )

@@ -1,12 +1,27 @@
-{%- set names = ['figure', 'low', 'high', 'printed', 'statistic', 'furthest', 'unflagged'] -%}
+{%- set names = ['figure', 'low', 'high', 'printed', 'statistic', 'furthest', 'left', 'unflagged'] -%}
 with
 
 rules as (
     select * from {{ ref('verdict_rules') }}
 ),
 
-columns_shown as (
-    select * from {{ ref('rpt_column_specifications') }}
+designs as (
+    select * from {{ ref('claim_designs') }}
+),
+
+-- The designs under which each column is estimated.
+specified as (
+    select
+        specifications.table_id,
+        specifications.column_number,
+        specifications.specification_id,
+        specifications.status,
+        specifications.is_partial,
+        designs.design,
+        designs.design_order
+    from {{ ref('rpt_specifications') }} as specifications
+    inner join designs using (reading)
+    where designs.question <> 'reading'
 ),
 
 coefficients as (
@@ -43,29 +58,25 @@ averages as (
 
 claims as (
     select
-        columns_shown.table_id,
-        columns_shown.column_number,
-        columns_shown.specification_id,
-        columns_shown.status,
-        columns_shown.is_partial,
+        specified.*,
         printed.printed_value,
         coefficients.estimator,
         coefficients.regressor,
-        coefficients.weighting,
         coefficients.observation_count,
         coefficients.substitutions,
         coefficients.substitutions_zh,
         coalesce(
             coefficients.reason,
             averages.reason,
-            case when columns_shown.is_partial then 'The period has only part of the printed years.' end
+            case when specified.is_partial then 'The period has only part of the printed years.' end
         ) as reason,
         coalesce(
             coefficients.reason_zh,
             averages.reason_zh,
-            case when columns_shown.is_partial then '样本期仅含论文的部分年份。' end
+            case when specified.is_partial then '样本期仅含论文的部分年份。' end
         ) as reason_zh,
         cast(coefficients.is_sound as integer) as is_sound,
+        case when coefficients.estimator <> 'event_study' then coefficients.detectable_province end as detectable,
         {%- for claimed, column in [
             ('estimate', 'estimate'), ('std_error', 'std_error_province'), ('conf_low', 'conf_low_province'),
             ('conf_high', 'conf_high_province'), ('p_value', 'p_value_province')
@@ -74,16 +85,38 @@ claims as (
             as {{ claimed }},
         {%- endfor %}
         case when coefficients.estimator <> 'event_study' then coefficients.p_value end as p_value_city
-    from columns_shown
+    from specified
     inner join printed using (table_id, column_number)
     inner join coefficients
         on
-            columns_shown.specification_id = coefficients.specification_id
+            specified.specification_id = coefficients.specification_id
             and (
                 coefficients.term = coefficients.regressor
                 or (coefficients.estimator = 'event_study' and coefficients.term_order = 1)
             )
-    left join averages on columns_shown.specification_id = averages.specification_id
+    left join averages on specified.specification_id = averages.specification_id
+),
+
+-- How often a check failed where the truth was known, by benchmarks/designs.py.
+powers as (
+    select
+        power.table_id,
+        power.column_number,
+        power.design,
+        power.check_id,
+        {%- for language, comma in [('en', '; '), ('zh', '；')] %}
+        string_agg(
+            labels.label_{{ language }} || ' ' || format('{:.0f} %', 100 * power.fails_share), '{{ comma }}'
+            order by labels.label_order
+        ) as power_{{ language }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+    from {{ ref('check_power') }} as power
+    inner join {{ ref('labels') }} as labels
+        on
+            labels.kind = 'truth'
+            and power.truth = labels.name
+    group by power.table_id, power.column_number, power.design, power.check_id
 ),
 
 -- Every table of checks in one form: what the rules ask of it.
@@ -94,12 +127,14 @@ figures as (
         '' as method,
         '' as setting,
         'measure' as term,
-        unnest(['p_province', 'contains_printed', 'p_city', 'is_sound']) as figure,
+        unnest(['p_province', 'p_bonferroni', 'contains_printed', 'p_city', 'is_sound', 'detectable_share']) as figure,
         unnest([
             p_value,
+            least(1, p_value * count(p_value) over (partition by design)),
             case when not is_partial then cast(printed_value between conf_low and conf_high as integer) end,
             p_value_city,
-            is_sound
+            is_sound,
+            detectable / abs(printed_value)
         ]) as value
     from claims
     union all by name
@@ -111,15 +146,11 @@ figures as (
         case
             when inference.term = claims.regressor then 'measure'
             when inference.term = claims.regressor || '_next_year' then 'next_year'
+            when inference.term = claims.regressor || '_later' then 'later'
             when inference.term in ('before', 'average') then inference.term
         end as term,
-        unnest(['p_value', 'nearest_to_zero']) as figure,
-        unnest([
-            inference.p_value,
-            -- Of the interval the end nearer to zero, in times of the printed value; below zero if zero is inside.
-            case when claims.printed_value > 0 then inference.conf_low else inference.conf_high end
-            / claims.printed_value
-        ]) as value,
+        'p_value' as figure,
+        inference.p_value as value,
         inference.reason,
         inference.reason_zh
     from inference
@@ -131,10 +162,11 @@ figures as (
         influence.method,
         influence.setting,
         'measure' as term,
-        unnest(['p_value_without', 'moved_share']) as figure,
+        unnest(['p_value_without', 'moved_share', 'fallen_share']) as figure,
         unnest([
             case when count(*) = count(influence.p_value_without) then max(influence.p_value_without) end,
-            max(abs(influence.difference / claims.printed_value))
+            max(abs(influence.difference / claims.printed_value)),
+            max(1 - influence.estimate_without / influence.estimate)
         ]) as value,
         -- A movement that no province changes has no error, and goes no further than it does.
         max(
@@ -145,6 +177,8 @@ figures as (
             / abs(claims.printed_value)
         ) as furthest,
         bool_or(influence.conf_low_difference * influence.conf_high_difference > 0) as is_significant,
+        -- One-sided at 5 %: towards zero.
+        bool_or(influence.p_value_difference < 0.1 and influence.difference * influence.estimate < 0) as has_fallen,
         max(influence.statistic_difference) as statistic,
         min(influence.reason) as reason,
         min(influence.reason_zh) as reason_zh
@@ -161,10 +195,9 @@ figures as (
         sensitivity.method,
         sensitivity.setting,
         case when sensitivity.term in ('first', 'average', 'path') then sensitivity.term else 'measure' end as term,
-        unnest(['value', 'detectable_share', 'average_share', 'breakdown', 'excludes_zero']) as figure,
+        unnest(['value', 'average_share', 'breakdown', 'excludes_zero']) as figure,
         unnest([
             sensitivity.value,
-            sensitivity.value / abs(claims.printed_value),
             -- A trend's mean over the years from the event on, in times of its slope a year.
             sensitivity.value * (1 + {{ var('event_window')[1] }} / 2.0) / abs(claims.printed_value),
             case when sensitivity.bound is null then sensitivity.value end,
@@ -190,6 +223,8 @@ checked as (
     select
         claims.*,
         rules.* exclude (rules.estimator),
+        powers.power_en,
+        powers.power_zh,
         answers.value,
         answers.furthest,
         answers.statistic,
@@ -199,6 +234,10 @@ checked as (
             when 'below' then answers.value < rules.threshold
             when 'at_least' then answers.value >= rules.threshold
             when 'at_most' then answers.value <= rules.threshold
+            when 'fall_at_most'
+                then
+                    answers.value <= rules.threshold
+                    and not (answers.has_fallen and answers.value > rules.fails_above_if_significant)
             -- Neither: a movement that may be chance, and may be larger than the threshold.
             when 'movement_at_most'
                 then case
@@ -212,8 +251,9 @@ checked as (
         on
             claims.estimator = rules.estimator
             and (rules.tables is null or list_contains(string_split(rules.tables, ' '), claims.table_id))
-            -- A count that is delivered as such has no share beside a series that it scales.
-            and (rules.aspect not in ('ai', 'identified') or claims.weighting <> 'observed')
+            -- Beside a verdict more is told of the design that the paper prints.
+            and (claims.design_order = 1 or rules.aspect <> 'told')
+    left join powers using (table_id, column_number, design, check_id)
     left join answers
         on
             claims.specification_id = answers.specification_id
@@ -239,6 +279,7 @@ worded as (
             'printed': printf('%.3f', checked.printed_value),
             'statistic': printf('%.2f', checked.statistic),
             'furthest': printf('%.2f', checked.furthest),
+            'left': printf('%.2f', 1 - checked.value),
             'unflagged': case when checked.statistic is null then format('{:,}', checked.observation_count) end
         } as texts
     from checked
@@ -255,7 +296,7 @@ final as (
     select
         {{ extract_set() }} as extract_set,
         * exclude (
-            estimator, regressor, weighting, observation_count, reason, reason_zh, is_sound, tables, asked_if,
+            estimator, regressor, observation_count, reason, reason_zh, is_sound, tables, asked_if,
             comparison, fails_above, fails_above_if_significant, source, method, setting, term, figure, value,
             furthest, statistic, why, why_zh, texts, passes_en, fails_en, passes_zh, fails_zh
         ),

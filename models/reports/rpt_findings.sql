@@ -1,14 +1,11 @@
 {#- In steps, as one is too deep for the linter. -#}
-{%- set findings = ['claim', 'case', 'ai', 'next_year', 'doubtful', 'unit', 'population', 'unjudged'] -%}
+{%- set findings = ['claim', 'ai', 'cause', 'doubtful', 'unit', 'unjudged'] -%}
 {%- set steps = [
-    ['estimate', 'printed', 'printed_outside', 'failing', 'not_made', 'reason'],
-    ['rows', 'cities', 'provinces', 'first_year', 'last_year', 'low', 'high', 'error_city', 'error_province'],
-    ['readings', 'same_sign', 'by_city', 'by_province'],
-    ['next_year', 'p_next_year', 'next_year_rows', 'next_alone', 'present_alone', 'next_beside', 'present_beside', 'why_next_year'],
-    ['permuted', 'p_permuted', 'share', 'share_20', 'detectable', 'why_ai'],
-    ['doubtful'],
+    ['holding', 'rest', 'each', 'ai_says', 'printed', 'reason'],
+    ['estimate', 'low', 'high', 'failed'],
+    ['ai_estimate', 'ai_error', 'ai_detectable', 'iv_estimate', 'iv_error'],
+    ['design', 'trend', 'trend_error', 'later', 'later_error', 'doubtful'],
     ['level', 'level_city', 'level_province'],
-    ['resident', 'resident_city', 'resident_province', 'resident_rows', 'resident_last_year'],
     ['printed_columns', 'unjudged', 'no_data', 'partial', 'imprecise', 'unsound', 'unmade', 'mechanical']
 ] -%}
 with
@@ -27,231 +24,175 @@ sentences as (
     select * from {{ ref('finding_sentences') }}
 ),
 
-verdicts as (
-    select * from {{ ref('rpt_verdicts') }}
+designs as (
+    select * from {{ ref('claim_designs') }}
+),
+
+claims as (
+    select * from {{ ref('rpt_claims') }}
 ),
 
 -- The main claim: that of the first specification which a table prints.
 headline as (
-    select verdicts.*
-    from verdicts
+    select claims.*
+    from claims
     inner join {{ ref('regression_specifications') }} as specifications using (specification_id)
     order by specifications.specification_order
     limit 1
 ),
 
-checks as (
-    select
-        credibility.*,
-        credibility.aspect in ('required', 'stable') as is_needed
-    from {{ ref('rpt_credibility') }} as credibility
-    inner join headline using (specification_id)
-),
-
+-- Its designs, the first that holds before the others: of that one the further questions are asked.
 judged as (
     select
-        specification_id,
+        verdicts.*,
+        designs.phrase_en,
+        designs.phrase_zh,
+        row_number() over (
+            order by verdicts.question <> 'association', verdicts.verdict <> 'holds', verdicts.design_order
+        ) as place
+    from {{ ref('rpt_verdicts') }} as verdicts
+    inner join headline using (table_id, column_number)
+    inner join designs using (design)
+),
+
+compared as (
+    select
+        {%- for language, comma in [('en', ' and '), ('zh', '与')] %}
+        string_agg(phrase_{{ language }}, '{{ comma }}' order by place)
+        filter (where verdict = 'holds') as holding_{{ language }},
+        {%- for name, condition in [('rest', "verdict <> 'holds'"), ('each', 'true')] %}
+        string_agg(
+            upper(phrase_{{ language }}[1]) || phrase_{{ language }}[2:] || '{{ ': ' if language == 'en' else '：' }}'
+            || regexp_replace(verdict_{{ language }}, ':|：', '{{ ',' if language == 'en' else '，' }}'),
+            '{{ '; ' if language == 'en' else '；' }}'
+            order by place
+        ) filter (where {{ condition }}) as {{ name }}_{{ language }},
+        {%- endfor %}
+        {%- endfor %}
+        max(estimate) filter (where design = 'ai_beside_all') as ai_estimate,
+        max(std_error) filter (where design = 'ai_beside_all') as ai_error,
+        max(detectable) filter (where design = 'ai_beside_all') as ai_detectable,
+        max(estimate) filter (where design = 'ai_instrumented') as iv_estimate,
+        max(std_error) filter (where design = 'ai_instrumented') as iv_error
+    from judged
+    where
+        question = 'ai'
+        or phrase_en is not null
+),
+
+-- What is asked of the first design.
+asked as (
+    select
+        judged.specification_id as asked_specification_id,
+        judged.phrase_en,
+        judged.phrase_zh,
+        judged.printed_value,
+        judged.estimate,
+        judged.conf_low,
+        judged.conf_high,
+        judged.failed as failed_en,
+        judged.failed_zh,
+        coefficients.reason,
+        coefficients.reason_zh,
+        trends.estimate_without as trend,
+        trends.std_error_without as trend_error,
+        later.estimate as later,
+        later.std_error as later_error,
+        flagged.passes as passes_doubtful,
+        flagged.figure is null as lacks_doubtful,
         {%- for language, sentence in [('en', 'sentence'), ('zh', 'sentence_zh')] %}
-        {%- for name, check in [('next_year', 'next_year'), ('ai', 'ai_identified')] %}
-        max(regexp_replace({{ sentence }}, '^(Not made[.] |未进行。)', '')) filter (
-            where check_id = '{{ check }}'
-            and passes is null
-        ) as why_{{ name }}_{{ language }},
+        regexp_replace(flagged.{{ sentence }}, '^(Not made[.] |未进行。)', '') as doubtful_{{ language }}
+        {%- if not loop.last %},{% endif %}
         {%- endfor %}
-        max(regexp_replace({{ sentence }}, '^(Not made[.] |未进行。)', '')) filter (
-            where check_id = 'without_flagged'
-        ) as doubtful_{{ language }},
-        {%- endfor %}
-        string_agg(label_en, ', ' order by check_order) filter (where is_needed and not passes) as failing_en,
-        string_agg(label_zh, '、' order by check_order) filter (where is_needed and not passes) as failing_zh,
-        bool_and(passes) filter (where check_id = 'next_year') as passes_next_year,
-        bool_and(passes) filter (where check_id = 'without_flagged') as passes_doubtful,
-        bool_or(figure is null) filter (where check_id = 'without_flagged') as lacks_doubtful,
-        max(figure) filter (where check_id = 'ai_variation') as share,
-        max(figure) filter (where check_id = 'ai_identified') as detectable,
-        max(figure) filter (where check_id = 'weights_permuted') as p_permuted
-    from checks
-    group by specification_id
+    from judged
+    left join {{ ref('rpt_coefficients') }} as coefficients
+        on
+            judged.specification_id = coefficients.specification_id
+            and coefficients.term = coefficients.regressor
+    left join {{ ref('est_influence') }} as trends
+        on
+            judged.specification_id = trends.specification_id
+            and coefficients.term = trends.term
+            and trends.method = 'with_city_trends'
+    left join {{ ref('est_inference') }} as later
+        on
+            judged.specification_id = later.specification_id
+            and later.method = 'later_instead'
+            and later.setting = 'years=3'
+            and later.term = coefficients.term || '_later'
+    left join {{ ref('rpt_credibility') }} as flagged
+        on
+            judged.specification_id = flagged.specification_id
+            and flagged.check_id = 'without_flagged'
+    where judged.place = 1
 ),
 
-next_years as (
-    select
-        inference.specification_id,
-        {%- for name, method, setting, term in [
-            ('next_year', 'next_year', 'last_year=yes', '_next_year'),
-            ('next_beside', 'next_year', 'last_year=no', '_next_year'),
-            ('present_beside', 'next_year', 'last_year=no', ''),
-            ('next_alone', 'next_year_instead', '', '_next_year'),
-            ('present_alone', 'next_year_instead', '', '')
-        ] %}
-        max(inference.estimate) filter (
-            where inference.method = '{{ method }}'
-            and inference.setting = '{{ setting }}'
-            and inference.term = specifications.regressor || '{{ term }}'
-        ) as {{ name }},
-        {%- endfor %}
-        max(inference.p_value) filter (
-            where inference.method = 'next_year'
-            and inference.setting = 'last_year=yes'
-            and inference.term = specifications.regressor || '_next_year'
-        ) as p_next_year,
-        -- The first number of its note: how many city-years have all three years.
-        max(regexp_extract(inference.warnings, '[0-9,]+')) filter (
-            where inference.method = 'next_year'
-            and inference.setting = 'last_year=yes'
-        ) as next_year_rows
-    from {{ ref('est_inference') }} as inference
-    inner join {{ ref('int_specifications_resolved') }} as specifications
-        on inference.specification_id = specifications.specification_id
-    group by inference.specification_id
-),
-
-concentrated as (
-    select
-        specification_id,
-        max(value) as share_20
-    from {{ ref('est_sensitivity') }}
-    where
-        method = 'share_of_variation'
-        and setting = 'cities=20'
-    group by specification_id
-),
-
--- Ordered, as sums of doubles depend on their order.
-permuted as (
-    select
-        specification_id,
-        avg(estimate order by permutation) as permuted
-    from {{ ref('est_permuted_weights') }}
-    group by specification_id
-),
-
--- One row per combination of choices that none dominates, with the errors of its row.
-combinations as (
-    select
-        specification_id,
-        curve_id,
-        min(standardised_estimate) as standardised_estimate,
-        min(case when errors = 'city' then p_value end) as p_city,
-        min(case when errors = 'province' then p_value end) as p_province
-    from {{ ref('est_specification_curve') }}
-    where
-        not is_dominated
-        and standardised_estimate is not null
-    group by all
-),
-
-signed as (
-    select
-        *,
-        sign(standardised_estimate)
-        = sign(median(standardised_estimate) over (partition by specification_id)) as is_of_sign
-    from combinations
-),
-
-curve as (
-    select
-        specification_id,
-        count(*) as readings,
-        avg(cast(is_of_sign as integer)) as same_sign,
-        avg(cast(p_city < 0.05 as integer)) as by_city,
-        avg(cast(p_province < 0.05 as integer)) as by_province
-    from signed
-    group by specification_id
-),
-
-estimates as (
+levels as (
     select * from {{ ref('rpt_coefficients') }}
-    where term = regressor
+    where
+        term = regressor
+        and reading = 'level'
 ),
 
-sampled as (
-    select
-        samples.specification_id,
-        count(distinct cities.province_id) as provinces
-    from {{ ref('estimation_samples') }} as samples
-    inner join {{ ref('dim_city') }} as cities using (city_id)
-    group by samples.specification_id
-),
-
+-- The printed columns by what the design as printed says of them.
 counted as (
     select
         {%- for name, causes in [
             ('no_data', "'no_data'"), ('partial', "'part_of_years'"), ('imprecise', "'imprecise', 'family'"),
             ('unsound', "'unsound'"), ('unmade', "'not_made'"), ('mechanical', "'mechanical'")
         ] %}
-        count(case when cause in ({{ causes }}) then 1 end) as {{ name }},
+        count(case when claims.cause in ({{ causes }}) then 1 end) as {{ name }},
         {%- endfor %}
         count(*) as printed_columns,
-        count(case when verdict = 'cannot_tell' then 1 end) as unjudged
-    from verdicts
+        count(case when claims.association = 'cannot_tell' then 1 end) as unjudged
+    from claims
 ),
 
 stated as (
     select
         headline.specification_id,
-        headline.substitutions,
-        headline.substitutions_zh,
+        of_claim.substitutions,
+        of_claim.substitutions_zh,
         coalesce(headline.cause, '') <> 'no_data' as is_estimated,
-        coalesce(headline.cause, headline.verdict) as claim_state,
         case
-            when judged.passes_next_year then 'passes'
-            when not judged.passes_next_year then 'fails'
-            else 'not_made'
-        end as next_year_state,
-        coalesce(headline.ai, 'cannot_tell') as ai_state,
+            when headline.cause in ('no_data', 'part_of_years', 'mechanical') then headline.cause
+            else headline.association
+        end as claim_state,
+        coalesce(headline.ai, 'no_data') as ai_state,
         case
-            when judged.passes_doubtful then 'passes'
-            when not judged.passes_doubtful then 'fails'
-            when not judged.lacks_doubtful then 'cannot_tell'
+            when asked.passes_doubtful then 'passes'
+            when not asked.passes_doubtful then 'fails'
+            when not asked.lacks_doubtful then 'cannot_tell'
             else 'not_made'
         end as doubtful_state,
         case when counted.unjudged > 0 then 'some' else 'none' end as unjudged_state,
-        {%- for language, not_made, reason in [('en', 'not_made', 'reason'), ('zh', 'not_made_zh', 'reason_zh')] %}
+        {%- for language, reason in [('en', 'reason'), ('zh', 'reason_zh')] %}
         map {
-            'failing': judged.failing_{{ language }},
-            'not_made': headline.{{ not_made }},
-            'reason': own.{{ reason }},
-            'doubtful': judged.doubtful_{{ language }},
-            'why_next_year': judged.why_next_year_{{ language }},
-            'why_ai': judged.why_ai_{{ language }}
+            'holding': compared.holding_{{ language }},
+            'rest': compared.rest_{{ language }},
+            'each': compared.each_{{ language }},
+            'ai_says': upper(headline.ai_{{ language }}[1]) || headline.ai_{{ language }}[2:],
+            'reason': asked.{{ reason }},
+            'failed': asked.failed_{{ language }},
+            'design': upper(asked.phrase_{{ language }}[1]) || asked.phrase_{{ language }}[2:],
+            'doubtful': asked.doubtful_{{ language }}
         } as words_{{ language }},
         {%- endfor %}
         -- The numbers as they stand in a sentence.
         map {
-            'estimate': printf('%.3f', headline.estimate),
-            'low': printf('%.3f', headline.conf_low),
-            'high': printf('%.3f', headline.conf_high),
-            'printed': printf('%.3f', headline.printed_value),
-            'printed_outside': case when not headline.contains_printed then printf('%.3f', headline.printed_value) end,
-            'rows': format('{:,}', own.observation_count),
-            'cities': cast(own.city_count as varchar),
-            'provinces': cast(sampled.provinces as varchar),
-            'first_year': cast(own.sample_first_year as varchar),
-            'last_year': cast(own.sample_last_year as varchar),
-            'error_city': printf('%.3f', own.std_error),
-            'error_province': printf('%.3f', own.std_error_province),
-            'next_year_rows': next_years.next_year_rows,
-            {%- for name in ['next_year', 'next_beside', 'present_beside', 'next_alone', 'present_alone'] %}
-            '{{ name }}': printf('%.3f', next_years.{{ name }}),
+            'printed': printf('%.3f', asked.printed_value),
+            'estimate': printf('%.3f', asked.estimate),
+            'low': printf('%.3f', asked.conf_low),
+            'high': printf('%.3f', asked.conf_high),
+            {%- for name in ['ai_estimate', 'ai_error', 'ai_detectable', 'iv_estimate', 'iv_error'] %}
+            '{{ name }}': printf('%.3f', compared.{{ name }}),
             {%- endfor %}
-            'p_next_year': {{ p_text('next_years.p_next_year') }},
-            {%- for name in ['level', 'resident'] %}
-            '{{ name }}': printf('%.3f', {{ name }}.estimate),
-            '{{ name }}_city': printf('%.3f', {{ name }}.std_error),
-            '{{ name }}_province': printf('%.3f', {{ name }}.std_error_province),
+            {%- for name in ['trend', 'trend_error', 'later', 'later_error'] %}
+            '{{ name }}': printf('%.3f', asked.{{ name }}),
             {%- endfor %}
-            'resident_rows': format('{:,}', resident.observation_count),
-            'resident_last_year': cast(resident.sample_last_year as varchar),
-            'permuted': printf('%.3f', permuted.permuted),
-            'p_permuted': {{ p_text('judged.p_permuted') }},
-            'share': format('{:.2g} %', 100 * judged.share),
-            'share_20': format('{:.0f} %', 100 * concentrated.share_20),
-            'detectable': format('{:.2g}', judged.detectable),
-            'readings': format('{:,}', cast(curve.readings as bigint)),
-            'same_sign': format('{:.0f} %', 100 * curve.same_sign),
-            'by_city': format('{:.0f} %', 100 * curve.by_city),
-            'by_province': format('{:.0f} %', 100 * curve.by_province),
+            'level': printf('%.3f', levels.estimate),
+            'level_city': printf('%.3f', levels.std_error),
+            'level_province': printf('%.3f', levels.std_error_province),
             {%- for name in ['no_data', 'partial', 'imprecise', 'unsound', 'unmade', 'mechanical'] %}
             '{{ name }}': cast(nullif(counted.{{ name }}, 0) as varchar),
             {%- endfor %}
@@ -259,29 +200,20 @@ stated as (
             'unjudged': cast(counted.unjudged as varchar)
         } as figures
     from headline
-    inner join judged using (specification_id)
-    left join next_years using (specification_id)
-    left join concentrated using (specification_id)
-    left join permuted using (specification_id)
-    left join curve using (specification_id)
-    left join estimates as own using (specification_id)
-    left join sampled using (specification_id)
-    {%- for name, reading in [('level', 'level'), ('resident', 'resident population')] %}
-    left join estimates as {{ name }}
+    inner join judged as of_claim using (specification_id)
+    cross join compared
+    cross join asked
+    left join levels
         on
-            headline.table_id = {{ name }}.table_id
-            and headline.column_number = {{ name }}.column_number
-            and {{ name }}.reading = '{{ reading }}'
-    {%- endfor %}
+            headline.table_id = levels.table_id
+            and headline.column_number = levels.column_number
     cross join counted
 ),
 
 chosen as (
     select
         unnest({{ findings }}) as finding,
-        unnest([
-            claim_state, 'estimated', ai_state, next_year_state, doubtful_state, 'read', 'registered', unjudged_state
-        ]) as state,
+        unnest([claim_state, ai_state, 'read', doubtful_state, 'read', unjudged_state]) as state,
         *
     from stated
 ),
@@ -305,7 +237,6 @@ begun as (
         or (
             chosen.is_estimated
             and (chosen.finding <> 'unit' or chosen.figures['level'] is not null)
-            and (chosen.finding <> 'population' or chosen.figures['resident'] is not null)
         )
 ),
 {% for names in steps %}

@@ -39,7 +39,7 @@ errors_made as (
         end as own_error,
         case
             when estimator = 'dynamic_panel' then 'sandwich_province'
-            when estimator <> 'iv_fixed_effects' then 'crv3_province'
+            else 'crv3_province'
         end as error_by_province
     from specifications
 ),
@@ -70,6 +70,8 @@ final as (
     select
         {{ extract_set() }} as extract_set,
         specifications.* exclude (is_headline, substitutions),  -- noqa: RF02
+        (specifications.first_year, specifications.last_year)
+        <> (specifications.asked_first_year, specifications.asked_last_year) as is_partial,
         coalesce(count_outcomes.label_en, panel_outcomes.label_en) as outcome_label_en,
         coalesce(count_outcomes.label_zh, panel_outcomes.label_zh) as outcome_label_zh,
         regressors.label_en as regressor_label_en,

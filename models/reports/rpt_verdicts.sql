@@ -4,32 +4,35 @@ checks as (
     select * from {{ ref('rpt_credibility') }}
 ),
 
+designs as (
+    select * from {{ ref('claim_designs') }}
+),
+
 verdicts as (
     select * from {{ ref('verdicts') }}
 ),
 
--- One row per claim. What was not made is null, and what is null lets no claim hold.
+-- One row per claim and design. What was not made is null, and what is null lets no claim hold.
 answered as (
     select
         * exclude (
-            check_id, check_order, label_en, label_zh, aspect, figure, threshold, passes, sentence, sentence_zh
+            check_id, check_order, label_en, label_zh, aspect, figure, threshold, passes, sentence, sentence_zh,
+            power_en, power_zh
         ),
         bool_and(passes) filter (where aspect = 'zero') as excludes_zero,
         bool_and(passes) filter (where aspect = 'printed') as contains_printed,
         coalesce(bool_or(not passes) filter (where aspect = 'sound'), false) as is_unsound,
-        coalesce(bool_or(not passes) filter (where aspect in ('required', 'stable')), false) as fails,
+        coalesce(bool_or(not passes) filter (where aspect in ('required', 'shared', 'stable')), false) as fails,
+        coalesce(bool_or(not passes) filter (where aspect = 'shared'), false) as fails_shared,
         bool_or(not passes) filter (where aspect = 'family') as fails_in_family,
         bool_or(passes is null) filter (where aspect = 'family') as lacks_family,
-        string_agg(label_en, ', ' order by check_order)
-        filter (where passes is null and aspect not in ('identified', 'ai', 'told')) as not_made,
-        string_agg(label_zh, '、' order by check_order)
-        filter (where passes is null and aspect not in ('identified', 'ai', 'told')) as not_made_zh,
-        count(case when aspect = 'identified' then 1 end) > 0 as asks_of_ai,
-        bool_and(passes) filter (where aspect = 'identified') as is_identified,
-        bool_and(passes) filter (where aspect = 'ai') as is_ai,
-        count(case when passes then 1 end) as passed_count,
-        count(case when not passes then 1 end) as failed_count,
-        count(case when passes is null then 1 end) as not_made_count
+        {%- for suffix, label, comma in [('', 'label_en', ', '), ('_zh', 'label_zh', '、')] %}
+        string_agg({{ label }}, '{{ comma }}' order by check_order)
+        filter (where not passes and aspect in ('required', 'shared', 'stable')) as failed{{ suffix }},
+        string_agg({{ label }}, '{{ comma }}' order by check_order)
+        filter (where passes is null and aspect <> 'told') as not_made{{ suffix }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
     from checks
     group by all
 ),
@@ -46,13 +49,7 @@ judged as (
             when not excludes_zero and contains_printed then 'imprecise'
             when excludes_zero and fails_in_family then 'family'
             when excludes_zero and (lacks_family or not fails) and not_made is not null then 'not_made'
-        end as cause,
-        case
-            when not asks_of_ai then null
-            when not is_identified or is_identified is null or is_ai is null then 'cannot_tell'
-            when is_ai then 'yes'
-            else 'no'
-        end as ai
+        end as cause
     from answered
 ),
 
@@ -71,29 +68,25 @@ worded as (
 
 final as (
     select
-        worded.* exclude (
-            status, is_partial, is_unsound, fails, fails_in_family, lacks_family, asks_of_ai,  -- noqa: RF02
-            is_identified, is_ai  -- noqa: RF02
-        ),
+        worded.* exclude (status, is_partial, is_unsound, fails, fails_in_family, lacks_family),  -- noqa: RF02
+        designs.question,
+        designs.label_en as design_en,
+        designs.label_zh as design_zh,
+        designs.reason_en as design_reason,
+        designs.reason_zh as design_reason_zh,
+        designs.declared_on,
         words.label_en as verdict_en,
         words.label_zh as verdict_zh,
         words.meaning,
-        words.meaning_zh,
-        words_of_ai.label_en as ai_en,
-        words_of_ai.label_zh as ai_zh,
-        words_of_ai.meaning as ai_meaning,
-        words_of_ai.meaning_zh as ai_meaning_zh
+        words.meaning_zh
     from worded
+    inner join designs using (design)
     inner join verdicts as words
         on
-            words.question = 'claim'
+            words.question = 'design'
             and worded.verdict = words.verdict
             and worded.cause is not distinct from words.cause
-    left join verdicts as words_of_ai
-        on
-            words_of_ai.question = 'ai'
-            and worded.ai = words_of_ai.verdict
 )
 
 select * from final
-order by table_id, column_number
+order by table_id, column_number, design_order

@@ -22,7 +22,12 @@ Words = tuple[str, str]  # in each of LANGUAGES
 MARK = "†"
 # Between two values that make up a third: a term of two factors, a chosen value.
 JOINTS = {":": " × ", "=": ": ", "+": " + "}
-ADDED = ("_next_year", "_last_year", "_neighbours")  # a measure of another year or of other cities
+ADDED = (
+    "_next_year",
+    "_last_year",
+    "_later",
+    "_neighbours",
+)  # a measure of another year or of other cities
 # A name of the data within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the scope of
 # a series.
 NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?:@[\w/]+)?(?::\w+)?)(?: \((\w+)\))?", re.ASCII)

@@ -70,8 +70,8 @@ def differs(what: str, said: Any, is_so: Any) -> Iterator[str]:
 def index(page: Page, build: Build) -> Iterator[str]:
     """The claim and its case, the columns that cannot be judged, registers."""
     findings = build.pairs("select finding, sentence from reports.rpt_findings")
-    verdicts = build.rows("select verdict, cause, verdict_en from reports.rpt_verdicts")
-    unjudged = [cause for verdict, cause, _ in verdicts if verdict == "cannot_tell"]
+    claims = build.rows("select association, cause from reports.rpt_claims")
+    unjudged = [cause for association, cause in claims if association == "cannot_tell"]
     text = page.text("#answer-unjudged")
     if unjudged:
         counts = [*map(int, re.findall(r": (\d+)\.", text))]
@@ -79,24 +79,23 @@ def index(page: Page, build: Build) -> Iterator[str]:
         yield from differs(
             "columns", re.findall(r"(\d+) of the (\d+)", text), [(f"{len(unjudged)}", "21")]
         )
-    claims = [row[-1] for row in page.rows("#headline//tbody/tr[td and not(@class)]")]
-    of_tables = [word for verdict, cause, word in verdicts if cause != "no_data"]
-    yield from differs("verdicts", Counter(claims), Counter(of_tables))
-    estimated = build.rows(
-        "select observation_count, city_count, sample_first_year, sample_last_year from"
-        " reports.rpt_coefficients where specification_id = 'table_1_col_1' and term = regressor"
-        " and estimate is not null"
+    shown = page.texts("#headline//tbody/tr[td and not(@class)]/td[4]/a")
+    verdicts = build.rows(
+        "select cause, verdict_en from reports.rpt_verdicts where design_order = 1"
     )
-    if estimated:
-        rows, cities, first, last = estimated[0]
-        case = f"{rows:,} city-years, {first} to {last}: {cities} cities in "
-        yield from differs("the case", page.text("#case")[: len(case)], case)
-    else:
-        yield from differs("cases", len(page.all("#case")), 0)
-        if "Substitutes: none" in page.text("#about"):
-            yield "no substitute is said where nothing is estimated"
-    # the claim and its case stand above the answers
-    answers = len(findings.keys() - {"claim", "case"})
+    of_tables = [word for cause, word in verdicts if cause != "no_data"]
+    yield from differs("verdicts", Counter(shown), Counter(of_tables))
+    estimated = build.rows(
+        "select format('{:.3f} [{:.3f}]', estimate, std_error), verdict_en from"
+        " reports.rpt_verdicts where table_id = 'table_1' and column_number = 1 and estimate is not"
+        " null order by design_order"
+    )
+    designs = [(row[1], row[-1]) for row in page.rows("#design-table//tbody/tr")]
+    yield from differs("designs", designs, estimated)
+    if not estimated and "Substitutes: none" in page.text("#about"):
+        yield "no substitute is said where nothing is estimated"
+    # The claim stands above the answers, and its unit with the single claims.
+    answers = len(findings.keys() - {"claim", "unit"})
     yield from differs("findings", len(page.all("//section[starts-with(@id, 'answer-')]")), answers)
     placed = build.rows(
         "select provider, source_name, sum(row_count)::bigint from marts.fct_row_accounting where"
@@ -116,7 +115,8 @@ def causes(unjudged: list[str]) -> list[int]:
 def credibility(page: Page, build: Build) -> Iterator[str]:
     """How many columns have a verdict, and which checks pass."""
     counts = build.rows(
-        "select verdict_en || ' (' || count(*) || ')' from reports.rpt_verdicts group by verdict_en"
+        "select verdict_en || ' (' || count(*) || ')' from reports.rpt_verdicts where"
+        " design_order = 1 group by verdict_en"
     )
     yield from differs(
         "verdicts", sorted(page.texts("#meanings//dt")), sorted(w for (w,) in counts)
@@ -126,7 +126,10 @@ def credibility(page: Page, build: Build) -> Iterator[str]:
         " then 1 end) from reports.rpt_credibility group by all"
     )
     for specification, passed, failed in checks:
-        rows = [row[0] for row in page.rows(f"#{specification}//tbody/tr")]
+        rows = [
+            row[0]
+            for row in page.rows(f"#{specification}/div/table[contains(@class, 'checks')]/tbody/tr")
+        ]
         if rows:
             shown = [sum(word in row for row in rows) for word in ("passes", "fails")]
             yield from differs(f"checks of {specification}", shown, [passed, failed])

@@ -14,12 +14,18 @@ from ai_manufacturing.estimators.cluster_errors import (
     crv1,
     crv3,
     crv3_of_difference,
+    crv3_of_ratio,
     fewest_to_change,
     leave_out,
     leave_out_jackknifed,
     without,
 )
-from ai_manufacturing.estimators.fixed_effects import PartialledOut, fit, partialled_out
+from ai_manufacturing.estimators.fixed_effects import (
+    PartialledOut,
+    fit,
+    partialled_out,
+    with_entity_trends,
+)
 from tests.python.estimator_tools import (
     approx,
     golden,
@@ -344,3 +350,93 @@ def test_what_clusters_cannot_tell_is_a_reason() -> None:
     for rows in (np.ones(len(data), dtype=bool), codes(data, "city_id") != 5):
         reason = refusal(without, regression, rows)
         assert reason.startswith(f"Without these {rows.sum()} observations the outcome or a")
+
+
+def by_dummies(data: pd.DataFrame, time: str, *, trends: bool) -> float:
+    """The slope of x1 by least squares on dummies, and a line through the years of each city."""
+    cities, periods = pd.get_dummies(data["city_id"]), pd.get_dummies(data[time])
+    parts = [data[REGRESSORS].to_numpy(), cities.to_numpy(float), periods.to_numpy(float)]
+    if trends:
+        parts.append(cities.to_numpy(float) * (data["year"].to_numpy()[:, None] - 2015))
+    slopes = np.linalg.lstsq(np.hstack(parts), data["y"].to_numpy(), rcond=None)[0]
+    return float(slopes[0])
+
+
+@TIMES
+def test_an_estimate_with_trends_of_cities_and_its_fall_are_those_of_refits(time: str) -> None:
+    data = panel(5, time=time)
+    regression = regression_of(data, time)
+    rows = data.loc[regression.index]
+    provinces = rows["province"].to_numpy()
+    detrended = with_entity_trends(regression, rows["year"].to_numpy(float), REGRESSORS)
+    left = crv3(detrended, 0, provinces)
+    fall = crv3_of_difference(regression, detrended, 0, provinces, np.arange(len(rows)))
+
+    plain, with_lines = (by_dummies(rows, time, trends=trends) for trends in (False, True))
+    assert left.estimate == pytest.approx(with_lines)
+    assert fall.estimate == pytest.approx(with_lines - plain)
+    labels = np.unique(provinces)
+    refits = [
+        [by_dummies(rows[provinces != label], time, trends=trends) for trends in (True, False)]
+        for label in labels
+    ]
+    share = (len(labels) - 1) / len(labels)
+    moves = np.array(
+        [[lines - with_lines, lines - other - fall.estimate] for lines, other in refits]
+    )
+    assert [left.std_error, fall.std_error] == pytest.approx(
+        [*np.sqrt(share * (moves**2).sum(axis=0))]
+    )
+
+
+def test_a_trend_of_the_city_makes_an_estimate_and_is_gone_with_it() -> None:
+    """The outcome is a trend that the regressor shares, and nothing else but noise."""
+    data = panel(6)
+    slopes = np.random.default_rng(7).normal(size=24)[data["city_id"]]
+    years = data["year"].to_numpy() - 2015
+    noise = np.random.default_rng(8).normal(size=len(data))
+    data = data.assign(x1=slopes * years + noise, y=slopes * years)
+    data["y"] += 0.1 * np.random.default_rng(9).normal(size=len(data))
+    regression = partialled_out(data, "y", ["x1"])
+    rows = data.loc[regression.index]
+    detrended = with_entity_trends(regression, rows["year"].to_numpy(float), ["x1"])
+    made, left = (crv3(one, 0, rows["province"].to_numpy()) for one in (regression, detrended))
+    assert made.estimate > 0.5
+    assert left.conf_low is not None
+    assert left.conf_high is not None
+    assert left.conf_low < 0 < left.conf_high
+    assert abs(left.estimate) < 0.05
+
+
+def test_a_regressor_that_is_a_trend_of_each_city_leaves_nothing() -> None:
+    data = panel(6).assign(x1=lambda rows: rows["city_id"] * rows["year"])
+    regression = partialled_out(data, "y", ["x1"])
+    years = data.loc[regression.index, "year"].to_numpy(float)
+    assert "a trend of each city" in refusal(lambda: with_entity_trends(regression, years, ["x1"]))
+
+
+@TIMES
+def test_the_error_of_an_instrumented_slope_is_that_of_refits_by_iv2sls(time: str) -> None:
+    from linearmodels.iv import IV2SLS
+
+    data = panel(8, time=time)
+    data["x2"] = data["x1"] + np.random.default_rng(1).normal(size=len(data))
+    first, reduced = (
+        partialled_out(data, outcome, ["x2", "x3"], time=time) for outcome in ("x1", "y")
+    )
+    rows = data.loc[first.index]
+    provinces = rows["province"].to_numpy()
+    found = crv3_of_ratio(reduced, first, 0, provinces)
+
+    def slope(kept: pd.DataFrame) -> float:
+        dummies = pd.get_dummies(kept[["city_id", time]].astype(str), dtype=float, drop_first=True)
+        others = dummies.assign(x3=kept["x3"], one=1.0)
+        rank = np.linalg.qr(others.to_numpy(), mode="r")
+        others = others.loc[:, np.abs(np.diag(rank)) > 1e-8]
+        return float(IV2SLS(kept["y"], others, kept[["x1"]], kept[["x2"]]).fit().params["x1"])
+
+    labels = np.unique(provinces)
+    assert found.estimate == pytest.approx(slope(rows))
+    moves = np.array([slope(rows[provinces != label]) - found.estimate for label in labels])
+    share = (len(labels) - 1) / len(labels)
+    assert found.std_error == pytest.approx(float(np.sqrt(share * moves @ moves)))

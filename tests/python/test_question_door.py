@@ -205,7 +205,9 @@ def test_an_estimate_is_to_be_quoted_with_verdicts_that_stand_beside_it(
     found = answer.of_query(opened, f"select {expression} as x from {table}")
     assert found["caveats"][caveats.ESTIMATE] == ["x"]
     assert any(text.startswith("† in some rows: ") for text in found["caveats"])
-    made = opened.execute("select specification_id, verdict_en from reports.rpt_verdicts")
+    made = opened.execute(
+        "select specification_id, verdict_en from reports.rpt_verdicts where design_order = 1"
+    )
     expected = dict(made.fetchall())
     assert {name: text.split("; ")[0] for name, text in found["verdicts"].items()} == expected
 
@@ -256,7 +258,7 @@ def test_the_tables_fit_in_five_kilobytes(door: Door, release: Path) -> None:
     assert len(text.encode()) < 5000
     tables = of(text)["rows_one_per"]
     ((count,),) = read(release, "select count(*) from reports.rpt_verdicts")
-    assert tables["reports.rpt_verdicts"] == f"{count}: column that the paper prints"
+    assert tables["reports.rpt_verdicts"] == f"{count}: claim and design"
     assert tables[PANEL].endswith(": city and year of the period")
 
 
@@ -278,7 +280,7 @@ def test_findings_have_the_verdict_and_its_caveats_in_either_language(
     found = of(door.findings())
     row = found["verdicts"][0]
     assert (row["estimate"], row["verdict_en"], row["meaning"]) == (estimate, verdict_en, meaning)
-    assert [finding["finding"] for finding in found["findings"]][:2] == ["claim", "case"]
+    assert [finding["finding"] for finding in found["findings"]][:2] == ["claim", "ai"]
     row = of(door.findings("zh"))["verdicts"][0]
     assert (row["verdict_zh"], row["meaning_zh"]) == (verdict_zh, meaning_zh)
 
@@ -439,10 +441,12 @@ SOUGHT = {
     "What is the effect of AI firms on secondary value added?": ("verdict table_2_col_1: ", ""),
     "人工智能对GDP的影响": ("verdict table_1_col_1: ", "finding claim"),
     "Does it hang on doubtful values?": ("finding doubtful", ""),
-    "Which population?": ("finding population", "question In which table"),
-    "verdict on each printed column": ("question the verdict on each printed column", ""),
-    "registered POPULATION": ("finding population", f"column {PANEL}.registered_population_10k"),
-    "户籍人口": ("finding population", "series registered_population_10k"),
+    "the verdict of each design": ("question the designs of a claim, and the verdict of each", ""),
+    "registered POPULATION": (
+        "question In which table",
+        f"column {PANEL}.registered_population_10k",
+    ),
+    "户籍人口": ("question In which table", "series registered_population_10k"),
     "licence and citation": ("question whose numbers a series holds, licence", ""),
     "city standing quarter": ("question where a city stands", "table reports.rpt_city_standing: "),
 }

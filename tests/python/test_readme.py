@@ -20,11 +20,16 @@ def test_it_has_five_hundred_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "row"),
-    [("sample_build", "synthetic sample"), ("public_build", "delivered files")],
+    ("build", "design", "row"),
+    [
+        ("sample_build", "as_printed", "synthetic sample"),
+        ("public_build", "as_printed", "delivered files"),
+        ("public_build", "within_provinces", "delivered files, within provinces"),
+        ("public_build", "ai_beside_all", "delivered files, AI counts beside all counts"),
+    ],
 )
 def test_it_has_the_results_of_the_sample_and_of_delivered_files(
-    build: str, row: str, request: pytest.FixtureRequest
+    build: str, design: str, row: str, request: pytest.FixtureRequest
 ) -> None:
     built: Build = request.getfixturevalue(build)
     (found,) = built.rows(
@@ -34,10 +39,11 @@ def test_it_has_the_results_of_the_sample_and_of_delivered_files(
             format('{:.3f}', c.std_error), format('{:.3f}', v.std_error), v.verdict_en
         from reports.rpt_verdicts as v
         inner join reports.rpt_coefficients as c using (specification_id)
-        where v.specification_id = 'table_1_col_1' and c.term_order = 1
-        """
+        where v.table_id = 'table_1' and v.column_number = 1 and v.design = ? and c.term_order = 1
+        """,
+        design,
     )
-    (line,) = re.findall(rf"^\| {row}, (.*) \|$", README, flags=re.MULTILINE)
+    (line,) = re.findall(rf"^\| {row}, ([0-9].*) \|$", README, flags=re.MULTILINE)
     cells = [cell.strip() for cell in line.replace(" city-years", "").split("|")]
     assert cells == [*found]
 

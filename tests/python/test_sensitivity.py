@@ -11,10 +11,10 @@ from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
+from ai_manufacturing.estimators.inference import minimum_detectable_effect
 from ai_manufacturing.robustness import second_route
 from ai_manufacturing.robustness.sensitivity import (
     effect_weights,
-    minimum_detectable_effect,
     robustness_value,
 )
 from tests.python.estimator_tools import approx, golden, golden_data, grid, refusal

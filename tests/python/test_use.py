@@ -329,7 +329,7 @@ def test_the_history_keeps_the_headline_of_pruned_releases_and_begins_anew_with_
 ) -> None:
     (headline,) = small_build.rows(f"select estimate, std_error {HEADLINE}")
     ((verdict,),) = small_build.rows(
-        "select verdict_en from reports.rpt_verdicts where specification_id = 'table_1_col_1'"
+        "select association_en from reports.rpt_claims where specification_id = 'table_1_col_1'"
     )
     before = None
     for release_id, name, kept in (

@@ -1,7 +1,7 @@
 -- What only estimates and reports read: a fault fails the build.
 {{ rules_of_seeds(
     [
-        'ai_ipc_classes', 'curve_axes', 'curve_exclusions', 'finding_sentences', 'inference_checks', 'labels',
+        'ai_ipc_classes', 'check_power', 'claim_designs', 'curve_axes', 'curve_exclusions', 'finding_sentences', 'inference_checks', 'labels',
         'paper_remarks', 'printed_lines', 'published_numbers', 'ranked_variables', 'remark_figures', 'spatial_classes',
         'verdict_rules', 'verdicts',
     ],

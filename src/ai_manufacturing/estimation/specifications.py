@@ -177,10 +177,11 @@ class Specification(Row):
         estimator, covariance, effects = self.estimator, self.covariance, self.fixed_effects
         has_clusters = COVARIANCES[covariance][0] == "clustered"
         is_panel, is_other = estimator == "dynamic_panel", estimator != "fixed_effects"
+        has_years = is_other and estimator != "iv_fixed_effects"
         for column, way_out, is_ignored in (
             ("covariance", "give city", is_panel and covariance != "city"),
             ("covariance", "give city", estimator == "iv_fixed_effects" and not has_clusters),
-            ("fixed_effects", "give city year", is_other and effects != "city year"),
+            ("fixed_effects", "give city year", has_years and effects != "city year"),
             ("grouping", "delete it", is_other and self.grouping),
         ):
             if is_ignored:

@@ -35,7 +35,14 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 # Columns with _province after their name.
-BY_PROVINCE = ("std_error", "p_value", "conf_low", "conf_high", "degrees_of_freedom")
+BY_PROVINCE = (
+    "std_error",
+    "p_value",
+    "conf_low",
+    "conf_high",
+    "degrees_of_freedom",
+    "detectable",
+)
 # What has no value where a group is too few cities for an error.
 UNDEFINED = dict.fromkeys(
     [
@@ -204,7 +211,7 @@ def _terms(specification: Specification, sample: Sample, inputs: Inputs) -> list
         case DynamicPanelOptions() as options:
             rows = _dynamic_panel(specification, options, sample)
         case InstrumentOptions():
-            rows = _instrumented(specification, sample)
+            rows = instrumented(specification, sample)
     years = sample.rows.loc[sample.is_estimated, "year"]
     of_sample = {
         "sample_first_year": int(years.min()),
@@ -426,23 +433,36 @@ def _dynamic_panel(
     return rows
 
 
-def _instrumented(specification: Specification, sample: Sample) -> list[Row]:
+def instrumented(specification: Specification, sample: Sample) -> list[Row]:
+    """Return one row per term of a specification of estimator iv_fixed_effects.
+
+    The measure has jackknife errors by province beside those by city.
+    """
     fit = two_measurements.instrumented(
         sample.rows,
         specification.outcome,
         specification.regressor,
         SECOND,
         specification.controls,
+        time=specification.period,
         cluster=COVARIANCES[specification.covariance][1],
     )
     warnings = [sentence("unrelated_errors")]
     if fit.first_stage_f < WEAK:
         warnings.append(sentence("weak_instrument", least=WEAK))
-    first_stage = {
+    common = {
         "first_stage_estimate": fit.first_stage_estimate,
         "first_stage_f": fit.first_stage_f,
+        "is_sound": fit.first_stage_f >= WEAK,
+        "warnings": warnings,
     }
-    return [{**row, **first_stage, "warnings": warnings} for row in _estimates(fit)]
+    rows = [{**row, **common} for row in _estimates(fit)]
+    provinces = sample.rows["province_id"].loc[fit.first_stage.index]
+    codes = pd.factorize(provinces, sort=True)[0]
+    rows[0] |= _by_province(
+        partial(cluster_errors.crv3_of_ratio, fit.reduced_form, fit.first_stage, 0, codes)
+    )
+    return rows
 
 
 def _estimates(fit: Fit) -> list[Row]:

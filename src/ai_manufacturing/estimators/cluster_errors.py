@@ -175,6 +175,46 @@ def crv3_of_difference(
     return by_t(difference, error, len(moves) - 1, cluster_count=len(moves))
 
 
+def crv3_of_ratio(
+    numerator: PartialledOut, denominator: PartialledOut, position: int, clusters: Codes
+) -> Inference:
+    """Return the ratio of two slopes on one design, with its cluster jackknife error.
+
+    With one instrument the slope of two-stage least squares is the ratio of that of the reduced
+    form to that of the first stage, with and without each cluster.
+
+    Parameters
+    ----------
+    numerator, denominator : PartialledOut
+        Regressions of two outcomes on the same regressors, in the same rows.
+    position : int
+        Index of the regressor: the instrument.
+    clusters : ndarray of int, shape (n,)
+        Cluster of each row, any codes; the entities are nested in them.
+
+    Returns
+    -------
+    Inference
+        With the variance (G-1)/G sum_g (b_(g) - b)^2 over the ratios without each cluster, and
+        t(G-1).
+
+    Raises
+    ------
+    NotEstimable
+        As crv3, for either regression.
+    """
+    clusters = renumbered(clusters)
+    above, below = (_term(regression, position) for regression in (numerator, denominator))
+    without_each = [
+        (term.slope + _moves_without_each(regression, position, term, clusters)) * term.unit
+        for regression, term in ((numerator, above), (denominator, below))
+    ]
+    ratio = above.slope * above.unit / (below.slope * below.unit)
+    moves = without_each[0] / without_each[1] - ratio
+    count = len(moves)
+    return by_t(ratio, float(np.sqrt(_jackknifed(moves))), count - 1, cluster_count=count)
+
+
 def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledOut:
     """Return the same regression written so that one slope is the average of several.
 
@@ -229,7 +269,7 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
     rows out of the normal equations.
     """
     labels, groups = np.unique(groups, return_inverse=True)
-    term, basis = _term(regression, position), _basis(regression, position)
+    term, basis = _term(regression, position), _basis(regression, position, groups)
     rows_of, columns = _rows_of(groups), np.column_stack([term.x, term.y])
     count = len(labels)
     grams = np.stack([basis[rows].T @ basis[rows] for rows in rows_of])
@@ -284,7 +324,8 @@ def leave_out(
     NotEstimable
         If the outcome is fitted exactly.
     """
-    term, basis = _term(regression, position), _basis(regression, position)
+    term = _term(regression, position)
+    basis = _basis(regression, position, regression.entities)
     xx, xy = _without_each(term, basis, regression.entities).T
     identified = xx > UNIDENTIFIED * term.xx
     slopes = np.full(len(xx), np.nan)
@@ -375,7 +416,8 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
     whole = crv1(regression, position, entities)
     if whole.p_value is not None and whole.p_value > LEVEL:
         return []
-    term, basis = _term(regression, position), _basis(regression, position)
+    term = _term(regression, position)
+    basis = _basis(regression, position, entities)
     removed: list[int] = []
     rest = _Rest(term.x, term.residuals, None, None)
     while len(removed) < int(MOST * regression.entity_count):
@@ -451,7 +493,7 @@ def _moves_without_each(
     count = int(clusters.max()) + 1
     if count < 2:
         raise NotEstimable("too_few_clusters", count=count)
-    xx, xy = _without_each(term, _basis(regression, position), clusters).T
+    xx, xy = _without_each(term, _basis(regression, position, clusters), clusters).T
     if (xx <= UNIDENTIFIED * term.xx).any():
         raise NotEstimable("one_cluster_identifies", count=count)
     return np.asarray(xy / xx - term.slope)
@@ -463,9 +505,16 @@ def _jackknifed(moves: Floats) -> float:
     return (count - 1) / count * float(moves @ moves)
 
 
-def _basis(regression: PartialledOut, position: int) -> Floats:
-    """Return an orthonormal basis of periods and other regressors less entities' means, (n, r)."""
+def _basis(regression: PartialledOut, position: int, groups: Codes) -> Floats:
+    """Return an orthonormal basis, shape (n, r), of what changes where a group is taken out.
+
+    That are the other regressors, and the periods less the entities' means. A period that lies in
+    one group, a province's year in its province, goes with it and is in no other row.
+    """
     others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
+    pairs = regression.times * (int(groups.max()) + 1) + groups
+    if len(np.unique(pairs)) == regression.time_count:
+        return others
     return np.column_stack([regression.effects.period_basis, others])
 
 

@@ -1,7 +1,7 @@
 """Two-way fixed effects: equation 1 of the paper, with the errors of fixest and reghdfe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
@@ -166,6 +166,49 @@ def indicators(codes: Codes) -> sparse.csr_array:
     return sparse.csr_array((np.ones(len(codes)), rows, ends), shape=shape)
 
 
+class TrendEffects:
+    """The effects of a sample, and a linear trend of each entity beside them.
+
+    Parameters
+    ----------
+    effects : Effects
+    entities : ndarray of int, shape (n,)
+        As in Effects.
+    times : ndarray, shape (n,)
+        The year of each row; the periods of the effects may be province-years.
+
+    Attributes
+    ----------
+    period_basis : ndarray, shape (n, r)
+        An orthonormal basis of the period dummies less what entities and their trends explain.
+    rank : int
+        Rank of all of them together.
+    """
+
+    def __init__(self, effects: Effects, entities: Codes, times: Floats) -> None:
+        self._effects, self._entities, self._of_entity = effects, entities, indicators(entities)
+        lines = times - (self._of_entity @ times / np.bincount(entities))[entities]
+        lengths = np.sqrt(self._of_entity @ lines**2)
+        has_line = lengths > 0  # an entity with one year has none
+        self._lines = lines / np.where(has_line, lengths, 1.0)[entities]
+        periods = self._without_trends(effects.period_basis)
+        strengths, directions = np.linalg.eigh(periods.T @ periods)
+        regular = strengths > DEPENDENT
+        self.period_basis: Floats = periods @ (directions[:, regular] / np.sqrt(strengths[regular]))
+        self.rank = len(has_line) + int(has_line.sum()) + int(regular.sum())
+
+    def removed_from(self, columns: Floats) -> Floats:
+        """Project columns, shape (n, m), off effects and trends."""
+        within = self._without_trends(self._effects.removed_from(columns))
+        within -= self.period_basis @ (self.period_basis.T @ within)
+        return within
+
+    def _without_trends(self, columns: Floats) -> Floats:
+        slopes = self._of_entity @ (columns * self._lines[:, None])
+        without: Floats = columns - self._lines[:, None] * slopes[self._entities]
+        return without
+
+
 @dataclass(frozen=True, eq=False)
 class PartialledOut:
     """A regression with the effects removed, from which coefficients and errors are computed.
@@ -182,7 +225,7 @@ class PartialledOut:
         Outcome less its mean, with its effects.
     entities, times, clusters : ndarray of int, shape (n,)
         Groups of each row, 0, 1, ...; rows are sorted by entity and time.
-    effects : Effects
+    effects : Effects or TrendEffects
         The effects of these entities and times.
     index : Index, length n
         Labels of the rows in the sample, which tell what else is known of each.
@@ -197,7 +240,7 @@ class PartialledOut:
     entities: Codes
     times: Codes
     clusters: Codes
-    effects: Effects
+    effects: Effects | TrendEffects
     index: pd.Index
     singletons_dropped: int
 
@@ -414,6 +457,48 @@ def partialled_out(
         effects=effects,
         index=sample.index[rows],
         singletons_dropped=len(sample) - n,
+    )
+
+
+def with_entity_trends(
+    regression: PartialledOut, times: Floats, terms: Sequence[str]
+) -> PartialledOut:
+    """Return a regression with a linear trend of each entity among its effects.
+
+    Parameters
+    ----------
+    regression : PartialledOut
+        Regression with its effects removed.
+    times : ndarray, shape (n,)
+        The year of each row.
+    terms : sequence of str
+        Names of its regressors.
+
+    Returns
+    -------
+    PartialledOut
+        With the same rows; those of an entity of two years are fitted exactly and identify nothing.
+
+    Raises
+    ------
+    NotEstimable
+        If effects and trends leave nothing of the outcome or of a regressor, or a regressor is then
+        a combination of earlier ones.
+    """
+    assert isinstance(regression.effects, Effects)
+    effects = TrendEffects(regression.effects, regression.entities, times)
+    before = np.column_stack([regression.outcome, regression.design])
+    within = effects.removed_from(before)
+    removed = sentence("effects_and_trends_removed")
+    if _absorbed(within[:, :1], before[:, :1])[0]:
+        raise NotEstimable("constant_outcome", name="outcome", removed=removed)
+    design, lengths = unit_columns(within[:, 1:], before[:, 1:], terms, removed)
+    return replace(
+        regression,
+        outcome=within[:, 0],
+        design=design,
+        units=regression.units / lengths,
+        effects=effects,
     )
 
 

@@ -11,6 +11,7 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.sentences import Sentence
 
 LEVEL = 0.05  # of tests, and of the intervals that invert them
+POWER = 0.8  # with which a detectable effect is found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,13 @@ class Inference:
     monte_carlo_error: float | None = None
     warnings: tuple[Sentence, ...] = ()
 
+    @property
+    def detectable(self) -> float | None:
+        """The smallest true effect that the test finds four times in five, by its error."""
+        if self.std_error is None or self.degrees_of_freedom is None:
+            return None
+        return minimum_detectable_effect(self.std_error, self.degrees_of_freedom)
+
 
 def by_t(estimate: float, std_error: float, degrees_of_freedom: float, **rest: Any) -> Inference:
     """Return the test of zero and the 95 % interval by the t distribution.
@@ -115,6 +123,31 @@ def quantile(degrees_of_freedom: float, level: float = LEVEL) -> float:
         if math.isinf(degrees_of_freedom)
         else special.stdtrit(degrees_of_freedom, share)
     )
+
+
+def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> float:
+    """Return the smallest true effect that a test at 5 % finds four times in five.
+
+    It is (t.975 + t.8) times the error.
+
+    Parameters
+    ----------
+    std_error : float
+        In the units of the estimate.
+    degrees_of_freedom : float
+        Those of t: G-1 of clustered errors, infinite of normal ones.
+
+    Returns
+    -------
+    float
+        In the units of the estimate.
+
+    References
+    ----------
+    Bloom (1995), "Minimum detectable effects", Evaluation Review 19(5).
+    """
+    both = quantile(degrees_of_freedom) + quantile(degrees_of_freedom, level=2 * (1 - POWER))
+    return both * std_error
 
 
 def ratios(estimates: Floats, std_errors: Floats) -> Floats:

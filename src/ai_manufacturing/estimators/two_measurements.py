@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import Fit
 
 
@@ -21,10 +22,15 @@ class TwoMeasurementsFit(Fit):
     first_stage_f : float
         Square of that slope's t by clustered errors: with one instrument the effective F of Montiel
         Olea and Pflueger.
+    reduced_form, first_stage : PartialledOut
+        The outcome, and the regressor, on the instrument (first of the regressors) and the
+        controls: the slope of the regressor is the ratio of their first slopes.
     """
 
     first_stage_estimate: float
     first_stage_f: float
+    reduced_form: PartialledOut
+    first_stage: PartialledOut
 
 
 def instrumented(
@@ -34,9 +40,10 @@ def instrumented(
     instrument: str,
     controls: Sequence[str],
     *,
+    time: str = "year",
     cluster: str = "city_id",
 ) -> TwoMeasurementsFit:
-    """Regress an outcome by two-stage least squares, with city and year effects.
+    """Regress an outcome by two-stage least squares, with city and period effects.
 
     Parameters
     ----------
@@ -46,6 +53,8 @@ def instrumented(
         Columns; regressor and instrument measure one thing.
     controls : sequence of str
         Columns of further regressors, each its own instrument.
+    time : str
+        Column of the period effects.
     cluster : str
         Column of the clusters, in which the cities must be nested.
 
@@ -75,7 +84,7 @@ def instrumented(
     from linearmodels.iv import IV2SLS  # here, as the import takes a second
 
     regression = fixed_effects.partialled_out(
-        sample, outcome, (regressor, instrument, *controls), cluster=cluster
+        sample, outcome, (regressor, instrument, *controls), time=time, cluster=cluster
     )
     design = regression.design
     fitted = IV2SLS(
@@ -92,7 +101,11 @@ def instrumented(
     factor = fixed_effects.cluster_factor(
         observations, regression.cluster_count, columns - 1, regression.time_count
     )
-    first = fixed_effects.fit(sample, regressor, (instrument, *controls), cluster=cluster)
+    instruments = (instrument, *controls)
+    first = fixed_effects.fit(sample, regressor, instruments, time=time, cluster=cluster)
+    reduced_form = fixed_effects.partialled_out(
+        sample, outcome, instruments, time=time, cluster=cluster
+    )
     return TwoMeasurementsFit(
         terms=(regressor, *controls),
         estimates=fitted.params.to_numpy(dtype=float)[order] * units,
@@ -103,4 +116,6 @@ def instrumented(
         degrees_of_freedom=regression.cluster_count - 1,
         first_stage_estimate=float(first.estimates[0]),
         first_stage_f=float(first.statistics[0] ** 2),
+        reduced_form=reduced_form,
+        first_stage=first.regression,
     )

@@ -26,19 +26,20 @@ ENTRIES = """
         concat_ws(
             '; ',
             concat('effect', ' of ' || regressor_label_en, ' on ', outcome_label_en),
-            verdict_en,
+            'design ' || v.design_en, verdict_en,
             'estimate ' || v.estimate || ' (' || error_province_en || ' ' || v.std_error || ')',
-            'printed ' || round(v.printed_value, 6), ai_en, v.meaning,
+            'printed ' || round(v.printed_value, 6), v.meaning,
             if(v.substitutions <> '', '† substitutes', null)
         ) as en,
         concat_ws(
             '；',
-            concat(regressor_label_zh || '对', outcome_label_zh, '的影响（效应）'), verdict_zh,
+            concat(regressor_label_zh || '对', outcome_label_zh, '的影响（效应）'),
+            '设计：' || v.design_zh, verdict_zh,
             '估计值' || v.estimate || '（' || error_province_zh || ' ' || v.std_error || '）',
             '论文' || round(v.printed_value, 6),
-            ai_zh, v.meaning_zh, if(v.substitutions <> '', '†替代', null)
+            v.meaning_zh, if(v.substitutions <> '', '†替代', null)
         ) as zh,
-        row_number() over (order by v.table_id, v.column_number) as place
+        row_number() over (order by v.design_order, v.table_id, v.column_number) as place
     from reports.rpt_verdicts as v
     inner join reports.rpt_specifications as s using (specification_id)
     union all

@@ -146,20 +146,29 @@ class Door:
         return self._answer(**json.loads(ended.stdout, parse_constant=lambda _: None))
 
     def findings(self, language: Literal["en", "zh"] = "en") -> str:
-        """Read what the release says of the paper's main claim, and the verdict on each column."""
+        """Read what the release says of the paper's main claim, and of each column by its designs.
+
+        Errors and intervals are CRV3 by province.
+        """
         zh = "_zh" if language == "zh" else ""
         findings = self._rows(
             f"select finding, state, question_{language}, sentence{zh}, substitutions{zh}"
             " from reports.rpt_findings order by finding_order"
         )
         verdicts = self._rows(
-            f"select v.specification_id, printed_value, estimate, s.error_province_{language} as"
-            f" error, std_error, conf_low, conf_high, p_value, verdict_{language}, meaning{zh},"
-            f" ai_{language}, not_made{zh}, substitutions{zh} from reports.rpt_verdicts as v inner"
-            " join reports.rpt_specifications as s on v.specification_id = s.specification_id order"
-            " by v.table_id, v.column_number"
+            f"select v.specification_id, design_{language}, printed_value, estimate,"
+            f" s.error_province_{language} as error, std_error, conf_low, conf_high, p_value,"
+            f" detectable, verdict_{language}, meaning{zh}, failed{zh}, not_made{zh},"
+            f" substitutions{zh} from reports.rpt_verdicts as v"
+            " inner join reports.rpt_specifications as s on v.specification_id = s.specification_id"
+            " where cause is distinct from 'no_data'"
+            " order by v.table_id, v.column_number, design_order"
         )
-        return self._answer(findings=findings, verdicts=verdicts)
+        claims = self._rows(
+            f"select specification_id, association_{language}, cause, ai_{language}"
+            " from reports.rpt_claims order by table_id, column_number"
+        )
+        return self._answer(findings=findings, claims=claims, verdicts=verdicts)
 
     def trace(self, specification: str, city: str | None = None, year: int | None = None) -> str:
         """Trace an estimate to its sample; with city and year, a cell to file, row and SHA-256.

@@ -315,12 +315,14 @@ def _write_history(connection: DuckDBPyConnection, manifest: Manifest, *, follow
     """
     connection.execute(
         "create table new.release.history as select r.*, c.specification_id, c.estimate,"
-        " c.std_error_province, c.std_error, c.substitutions, v.verdict_en, v.verdict_zh"
+        " c.std_error_province, c.std_error, c.substitutions,"
+        " concat_ws('; ', v.association_en, v.ai_en) as verdict_en,"
+        " concat_ws('；', v.association_zh, v.ai_zh) as verdict_zh"
         " from (values (?, ?, ?, ?)) as r (release_id, published_at, git_commit, fingerprint)"
         " left join"
         " new.reports.rpt_coefficients as c on c.specification_id in (select specification_id from"
         " new.reports.rpt_findings) and c.term_order = 1 left"
-        " join new.reports.rpt_verdicts as v on v.specification_id = c.specification_id",
+        " join new.reports.rpt_claims as v on v.specification_id = c.specification_id",
         [
             manifest.release_id,
             manifest.published_at,

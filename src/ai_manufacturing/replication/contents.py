@@ -306,7 +306,8 @@ def exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
             "rpt_replication_scorecard",
             "replication_scorecard.csv",
         ),
-        Exhibit("Verdict on each printed column", "rpt_verdicts", "verdicts.csv"),
+        Exhibit("What the designs of each printed column say together", "rpt_claims", "claims.csv"),
+        Exhibit("Verdict of each design", "rpt_verdicts", "verdicts.csv"),
     ]
 
 

@@ -80,9 +80,9 @@ CHECKS: dict[str, dict[str, Check]] = {
         "wild_restricted": each_term(_wild_restricted),
         "scpc": each_term(spatial_errors.by_correlation),
         "next_year": strict_exogeneity.next_year,
-        "next_year_instead": strict_exogeneity.next_year_instead,
+        "later": strict_exogeneity.later,
+        "later_instead": strict_exogeneity.later_instead,
         "neighbours": spillover.neighbours,
-        "given_scaled_series": scaled_series.given_scaled_series,
         "average": _average,
         "pre_trend": _pre_trend,
         "randomisation": randomisation.permuted_weights_test,
@@ -91,11 +91,10 @@ CHECKS: dict[str, dict[str, Check]] = {
     "influence": {
         "leave_out": influence.leave_out,
         "leave_out_flagged": influence.leave_out_flagged,
+        "with_city_trends": influence.with_city_trends,
     },
     "sensitivity": {
         "fewest_cities": first_term(influence.fewest_cities),
-        "minimum_detectable_effect": first_term(sensitivity.clustered_minimum_detectable_effect),
-        "detectable_given_scaled_series": first_term(scaled_series.detectable_given_scaled_series),
         "robustness_value": first_term(sensitivity.clustered_robustness_value),
         "negative_weights": first_term(sensitivity.negative_weights),
         "share_of_variation": first_term(scaled_series.share_of_variation),
@@ -167,13 +166,14 @@ def checked(
     }
 
     @cache
-    def family(method: str, setting: str) -> dict[Case, list[Row]]:
-        """Return the rows of a family, by the case that they are of."""
+    def family(method: str, setting: str, reading: str) -> dict[Case, list[Row]]:
+        """Return the rows of a family, the claims of one design, by the case that they are of."""
         members = [
             member
             for specification, member in cases.items()
             if isinstance(member, Case)
             and (method, setting) in settings[specification.specification_id]
+            and specification.reading == reading
             and _in_family(setting, specification)
         ]
         rows: defaultdict[Case, list[Row]] = defaultdict(list)
@@ -190,7 +190,7 @@ def checked(
             if isinstance(own, Sentence):
                 answers = [reason_row(own, term=specification.regressor)]
             elif method in FAMILIES:
-                answers = family(method, setting)[own]
+                answers = family(method, setting, specification.reading)[own]
             else:
                 term = REASON_TERMS.get(method) or own.first_term
                 answers = answered(partial(checks[method], own, **options), term=term)

@@ -1,4 +1,4 @@
-"""The estimate without each province, each city, or the city-years that the gate flags."""
+"""The estimate without a province, a city or flagged city-years, and with a trend of each city."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimation.rows import Row, answered
-from ai_manufacturing.estimators import cluster_errors
+from ai_manufacturing.estimators import cluster_errors, fixed_effects
 from ai_manufacturing.estimators.cluster_errors import LeftOut
 from ai_manufacturing.estimators.columns import Codes
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
@@ -15,6 +15,7 @@ from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.robustness.case import Case, clustered
 
 FLAGGED = "flagged city-years"
+TRENDS = "city trends"
 MOST_MOVING = 10  # cities without which an estimate moves most
 
 
@@ -73,6 +74,29 @@ def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
         }
 
 
+def with_city_trends(case: Case, cluster: str) -> Iterator[Row]:
+    """Add a linear trend of each city: what is left of the estimate, and how far it fell.
+
+    A trend that outcome and measure share is gone with it, and an effect is not. The difference has
+    a jackknife error of its own, as the estimates share all rows.
+    """
+    detrended = fixed_effects.with_entity_trends(
+        case.regression, case.rows["year"].to_numpy(dtype=float), [*case.fit.terms]
+    )
+    codes = case.codes(cluster)
+    for term, position in case.terms.items():
+        yield {
+            "term": term,
+            "unit_kind": TRENDS,
+            "unit_id": TRENDS,
+            "city_count": case.regression.entity_count,
+            **_estimates(
+                case.fit.estimates[position], clustered(detrended, position, codes, cluster)
+            ),
+            **_difference(case, detrended, position, np.arange(len(codes))),
+        }
+
+
 def fewest_cities(case: Case, position: int) -> float | None:
     """Return how many cities carry the significance at 5 %; None if more than half of them do."""
     cities = cluster_errors.fewest_to_change(case.regression, position)
@@ -81,7 +105,7 @@ def fewest_cities(case: Case, position: int) -> float | None:
 
 def _difference(case: Case, rest: PartialledOut, position: int, remaining: Codes) -> Row:
     """Return by how much the estimate moves, and what the jackknife by province says of it."""
-    if len(remaining) == len(case.rows):
+    if rest is case.regression:
         return {"difference": 0.0}
     found = cluster_errors.crv3_of_difference(
         case.regression, rest, position, case.codes("province"), remaining

@@ -1,47 +1,15 @@
-"""The scaled series beside the measure: what effect and variation are the AI share's own."""
+"""The scaled series beside the measure: how much of its variation is the AI share's own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
-from ai_manufacturing.estimation.rows import Row
-from ai_manufacturing.estimators import cluster_errors, fixed_effects
+from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
-from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.robustness import sensitivity
 from ai_manufacturing.robustness.case import Case
 
 SCALED = "ln_scaled_series"
-
-
-def given_scaled_series(case: Case, cluster: str) -> Iterator[Row]:
-    """Add the log of the scaled series: the slope left to the measure is that of the AI share."""
-    yield {"term": case.specification.regressor, **vars(_own_part(case, cluster))}
-
-
-def detectable_given_scaled_series(case: Case, position: int, cluster: str) -> float:
-    """Return the smallest effect of the AI share that is found, the scaled series held fixed.
-
-    Parameters
-    ----------
-    case : Case
-    position : int
-        Not needed: the measure is the regressor of the specification.
-    cluster : str
-    """
-    own = _own_part(case, cluster)
-    if own.std_error is None or own.degrees_of_freedom is None:
-        raise NotEstimable("no_error_of_exact_fit")
-    return sensitivity.minimum_detectable_effect(own.std_error, own.degrees_of_freedom)
-
-
-def _own_part(case: Case, cluster: str) -> Inference:
-    specification = case.specification
-    fit = _with_scaled_series(case, specification.outcome, [*specification.terms, SCALED])
-    codes = pd.factorize(case.sample.rows.loc[fit.regression.index, f"{cluster}_id"], sort=True)[0]
-    return cluster_errors.crv3(fit.regression, fit.terms.index(specification.regressor), codes)
 
 
 def share_of_variation(case: Case, position: int, cities: str) -> float:

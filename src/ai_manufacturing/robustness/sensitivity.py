@@ -1,4 +1,4 @@
-"""How much an omitted confounder, or a lack of power, would take to undo a result.
+"""How strong an omitted confounder must be to undo a result, and which weights are negative.
 
 All R2 are within: shares of the variation that is left when the effects are removed. Inclusive R2,
 near one with city effects, would leave no room for a confounder.
@@ -7,16 +7,12 @@ near one with city effects, would leave no room for a confounder.
 import math
 
 import numpy as np
-from scipy import special
 
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
-from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case, clustered
 from ai_manufacturing.robustness.panel_regressions import without_controls
-
-POWER = 0.8
 
 
 def clustered_robustness_value(case: Case, position: int, cluster: str) -> float:
@@ -25,14 +21,6 @@ def clustered_robustness_value(case: Case, position: int, cluster: str) -> float
     if error.statistic is None:
         raise NotEstimable("no_error_of_exact_fit")
     return robustness_value(case.regression, error.statistic)
-
-
-def clustered_minimum_detectable_effect(case: Case, position: int, cluster: str) -> float:
-    """Return minimum_detectable_effect of a case, by its clustered error."""
-    error = clustered(case.regression, position, case.codes(cluster), cluster)
-    if error.std_error is None or error.degrees_of_freedom is None:
-        raise NotEstimable("no_error_of_exact_fit")
-    return minimum_detectable_effect(error.std_error, error.degrees_of_freedom)
 
 
 def negative_weights(case: Case, position: int, figure: str) -> float:
@@ -129,28 +117,3 @@ def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
         raise NotEstimable("no_freedom_for_a_confounder")
     f2 = t_statistic**2 / dof  # of Cohen
     return (math.sqrt(f2**2 + 4 * f2) - f2) / 2
-
-
-def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> float:
-    """Return the smallest true effect that a test at 5 % finds four times in five.
-
-    It is (t.975 + t.8) times the error.
-
-    Parameters
-    ----------
-    std_error : float
-        In the units of the estimate.
-    degrees_of_freedom : float
-        Those of t: G-1 of clustered errors, infinite of normal ones.
-
-    Returns
-    -------
-    float
-        In the units of the estimate.
-
-    References
-    ----------
-    Bloom (1995), "Minimum detectable effects", Evaluation Review 19(5).
-    """
-    low, high = special.stdtrit(degrees_of_freedom, [POWER, 1 - LEVEL / 2])
-    return float(low + high) * std_error

@@ -1,4 +1,4 @@
-"""Strict exogeneity: next year's measure must have no effect on this year's outcome."""
+"""Strict exogeneity: the measure of a later year must have no effect on this year's outcome."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,6 +7,7 @@ import pandas as pd
 
 from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators import cluster_errors, fixed_effects
+from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.robustness.added_terms import beside_the_measure
 from ai_manufacturing.robustness.case import Case, inference_row
@@ -32,16 +33,37 @@ def next_year(case: Case, last_year: str) -> Iterator[Row]:
     yield from beside_the_measure(case, shifted)
 
 
-def next_year_instead(case: Case) -> Iterator[Row]:
-    """Put next year's measure in the place of this year's, which has the same city-years.
+def later(case: Case, years: str) -> Iterator[Row]:
+    """Add the measure of so many years later: jackknife errors by province of both.
+
+    Growth that draws firms in, and a trend that outcome and measure share, give the later measure a
+    slope of its own; an effect of this year's measure gives it none.
+
+    Parameters
+    ----------
+    case : Case
+    years : str
+        Their number.
+    """
+    name = f"{case.specification.regressor}_later"
+    yield from beside_the_measure(case, {name: _later(case, years)})
+
+
+def later_instead(case: Case, years: str) -> Iterator[Row]:
+    """Put the measure of so many years later in the place of this year's, on the same city-years.
 
     The errors of both are jackknife errors by province.
+
+    Parameters
+    ----------
+    case : Case
+    years : str
+        Their number.
     """
     specification = case.specification
     measure = specification.regressor
-    instead = f"{measure}_next_year"
-    shifted = case.inputs.measure_of_another_year(specification, case.sample, 1)
-    sample = case.sample.rows.assign(**{instead: shifted}).dropna(subset=[instead])
+    instead = f"{measure}_later"
+    sample = case.sample.rows.assign(**{instead: _later(case, years)}).dropna(subset=[instead])
 
     def error(term: str) -> Inference:
         terms = [term if name == measure else name for name in specification.terms]
@@ -51,3 +73,8 @@ def next_year_instead(case: Case) -> Iterator[Row]:
 
     for term in (instead, measure):
         yield from inference_row(term, partial(error, term))
+
+
+def _later(case: Case, years: str) -> Floats:
+    """Return the measure of each row's city so many years later, missing where there is none."""
+    return case.inputs.measure_of_another_year(case.specification, case.sample, int(years))

@@ -20,9 +20,27 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "specification_id",
         "select * from reports.rpt_credibility order by specification_id, check_order",
     )
+    designs = grouped(
+        release.rows(
+            """
+            select *, table_id || column_number as claim
+            from reports.rpt_verdicts
+            where estimate is not null
+            order by design_order
+            """
+        ),
+        "claim",
+    )
     return {
         "columns": [
-            {**row, **_checks(checks[row["specification_id"]])}
+            {
+                **row,
+                **_checks(checks[row["specification_id"]]),
+                "designs": [
+                    {**design, **_checks(checks[design["specification_id"]])}
+                    for design in designs[f"{row['table_id']}{row['column_number']}"]
+                ],
+            }
             for row in columns
             if row["cause"] != "no_data"
         ],
@@ -32,6 +50,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             """
             select verdict_en, verdict_zh, meaning, meaning_zh, count(*) as column_count
             from reports.rpt_verdicts
+            where design_order = 1
             group by all
             order by column_count desc, verdict_en
             """
@@ -53,11 +72,21 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def paper_columns(release: Release) -> list[dict[str, Any]]:
-    """Return the printed columns, with verdict, labels, intervals and what tells them apart."""
+    """Return the printed columns, with labels, intervals and what tells two of them apart.
+
+    The verdict is that of the design as printed; beside it stands what all designs say together.
+    """
     return release.rows(
         """
         select
             v.*,
+            l.association,
+            l.association_en,
+            l.association_zh,
+            l.ai_en,
+            l.ai_zh,
+            l.ai_meaning,
+            l.ai_meaning_zh,
             s.regressor,
             s.estimator,
             s.reason,
@@ -84,6 +113,7 @@ def paper_columns(release: Release) -> list[dict[str, Any]]:
             end as variant_en,
             case when row_number() over alike > 1 then d.description_zh end as variant_zh
         from reports.rpt_verdicts as v
+        inner join reports.rpt_claims as l using (table_id, column_number)
         inner join reports.rpt_specifications as s on v.specification_id = s.specification_id
         left join reports.rpt_replication_scorecard as p
             on v.specification_id = p.specification_id
@@ -93,6 +123,7 @@ def paper_columns(release: Release) -> list[dict[str, Any]]:
         left join marts.data_dictionary as d
             on d.table_name = concat('rpt_', v.table_id)
             and d.column_name = concat('column_', v.column_number)
+        where v.design_order = 1
         window alike as (partition by s.outcome, s.regressor order by s.specification_order)
         order by s.specification_order
         """

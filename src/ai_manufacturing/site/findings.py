@@ -1,4 +1,4 @@
-"""Findings: what the data say of the paper's claims, how far to trust it, and why."""
+"""Findings: what each design says of the paper's claims, how far to trust it, and why."""
 
 from typing import Any
 
@@ -35,6 +35,10 @@ POINTS = {
 # What the state of a finding means for the paper's claim, whichever word answers its question: "No"
 # is good if the question is whether the claim hangs on doubtful values. Other states are open.
 MEANINGS = {"passes": "good", "yes": "good", "fails": "bad", "no": "bad"}
+# What a verdict means for the paper's claim, too: other verdicts are open.
+VERDICTS = {"holds": "good", "fails_check": "bad", "not_found": "bad", "opposite_sign": "bad"}
+# What the interval of a reading says, with its colour.
+READINGS = {"differs": BLUE, "open": GREY, "excludes": ORANGE}
 COMMA = {"en": ", ", "zh": "，"}
 HALF_WIDTH = stats.norm.ppf(0.975)  # of a 95 % interval, in the errors that the paper prints
 
@@ -42,7 +46,10 @@ HALF_WIDTH = stats.norm.ppf(0.975)  # of a 95 % interval, in the errors that the
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return what the first page shows."""
     claims = paper_columns(release)
-    estimated = [row for row in claims if row["estimate"] is not None]
+    # A column made from the outcome says nothing, and would set the axis of all others.
+    estimated = [
+        row for row in claims if row["estimate"] is not None and row["cause"] != "mechanical"
+    ]
     return {
         "findings": {
             row["finding"]: row | {"meaning": MEANINGS.get(row["state"], "open")}
@@ -51,6 +58,20 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "claims": [row for row in claims if row["cause"] != "no_data"],
         "without_data": [row for row in claims if row["cause"] == "no_data"],
         "main": claims[0],
+        "designs": [
+            row | {"class": VERDICTS.get(row["verdict"], "")}
+            for row in release.rows(
+                """
+                select * replace (cast(declared_on as varchar) as declared_on)
+                from reports.rpt_verdicts
+                where table_id = ? and column_number = ? and estimate is not null
+                order by design_order
+                """,
+                claims[0]["table_id"],
+                claims[0]["column_number"],
+            )
+        ],
+        "strip": _strip(release, text, claims[0]),
         "headlines": headlines.read(release.connection),
         "period": release.period(),
         "forest": _forest(estimated, text) if estimated else None,
@@ -85,6 +106,65 @@ def about(release: Release, text: Catalogue) -> dict[str, Any]:
         "classes": [(row["count"], text.names(row["class"])) for row in classes],
         "trust": "synthetic" if release.manifest.origin.is_synthetic else trust,
     }
+
+
+def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure | None:
+    """Draw the estimate of the main claim in its readings, with intervals by province."""
+    data = release.frame(
+        """
+        select reading_en, reading_zh, estimate, std_error, conf_low, conf_high, says
+        from reports.rpt_claim_readings
+        where table_id = ? and column_number = ? and says is not null
+        order by estimate
+        """,
+        claim["table_id"],
+        claim["column_number"],
+    )
+    if not len(data):
+        return None
+
+    def draw(language: str) -> alt.TopLevelMixin:
+        names = {says: text.plain(f"reading_{says}", language) for says in READINGS}
+        legend = alt.Legend(
+            title=None, labelExpr=words_for("datum.label", names), labelLimit=300, orient="top"
+        )
+        base = CHART.encode(
+            y=alt.Y(
+                f"reading_{language}:N",
+                sort=None,
+                title=None,
+                axis=alt.Axis(labelLimit=LABEL_LIMIT, labelPadding=6, domain=False),
+            ),
+            color=alt.Color(
+                "says:N",
+                scale=alt.Scale(domain=[*READINGS], range=[*READINGS.values()]),
+                legend=legend,
+            ),
+            tooltip=tips(
+                (f"reading_{language}:N", text.plain("reading", language)),
+                ("estimate:Q", text.plain("estimate", language), ".3~f"),
+                ("std_error:Q", text.plain("error_by_province", language), ".3~f"),
+            ),
+        )
+        x = alt.X("conf_low:Q", title=text.plain("estimate_with_interval", language))
+        return alt.layer(
+            line(GREY, x=0),
+            base.mark_rule(strokeWidth=2).encode(x=x, x2=alt.X2("conf_high:Q")),
+            base.mark_point(filled=True, size=60, opacity=1).encode(x="estimate:Q"),
+            base.mark_text(dy=-9, fontSize=12).encode(
+                x="estimate:Q", text=alt.Text("estimate:Q", format=".2f")
+            ),
+            width="container",
+            height=ROW * len(data),
+        )
+
+    described = text.words(
+        "alt_strip",
+        count=len(data),
+        low=f"{data['estimate'].min():.3f}",
+        high=f"{data['estimate'].max():.3f}",
+    )
+    return figure("strip", text.both("strip_title"), data, draw, described, text.both("strip_note"))
 
 
 def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:

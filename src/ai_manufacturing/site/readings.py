@@ -332,7 +332,7 @@ def _influence(release: Release) -> list[dict[str, Any]]:
         left join places as p on e.unit_kind = p.unit_kind and e.unit_id = p.unit_id
         where
             e.status <> 'not_estimable'
-            and (e.rank = 1 or e.method = 'leave_out_flagged')
+            and (e.rank = 1 or e.method in ('leave_out_flagged', 'with_city_trends'))
             and (e.term = s.regressor or s.estimator <> 'fixed_effects')
         order by e.specification_id, e.term, e.method desc, e.unit_kind desc, e.unit_id, errors
         """

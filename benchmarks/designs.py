@@ -1,0 +1,633 @@
+"""How often the designs of a claim, and what they say together, are right where the truth is known.
+
+The regressors, controls, cities and flags are those of a built warehouse; the outcome of each claim
+is its fit without the measure, plus a truth of TRUTHS, plus noise of NOISES. Each draw is estimated
+under every design of claim_designs.csv, checked by what the rules of a verdict read, and judged by
+the SQL of rpt_credibility, rpt_verdicts and rpt_claims.
+
+Draws are kept in build/benchmarks/designs, and a seed that is there is not drawn again: remove the
+folder after a change of estimators or rules. Prints Markdown on stdout and progress on stderr,
+writes how often each required check fails to seeds/check_power.csv, and exits with a message if a
+target is missed. From the project's root:
+
+    python -m benchmarks.designs --warehouse public.duckdb > benchmarks/designs.md
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from scipy import stats
+
+from ai_manufacturing.estimation import specifications, tables
+from ai_manufacturing.estimation.inputs import Inputs, Sample, of_warehouse
+from ai_manufacturing.estimation.rows import Row, of_each
+from ai_manufacturing.estimation.specifications import Specification
+from ai_manufacturing.estimators import cluster_errors, fixed_effects
+from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.sentences import Sentence
+from ai_manufacturing.robustness.case import case_of
+from ai_manufacturing.system import duckdb_client
+from benchmarks import measuring, replication
+from benchmarks.verdicts import cities, error, judged
+
+FIRST_SEED = 700_000
+DRAWS = measuring.PROJECT / "build/benchmarks/designs"
+POWER_SEED = measuring.PROJECT / "seeds/check_power.csv"
+CLAIM = ["table_id", "column_number"]
+HEADLINE = ("table_1", 1)
+KEY = ["city_id", "year"]
+
+PERSISTENCE = 0.7  # of redrawn noise, from year to year
+COMMON = 0.3  # share of its variance that cities of a province have in common
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What stands in the outcome: a shape, in times of the printed slope by the printed design."""
+
+    shape: str
+    size: float
+
+
+OF_COUNTS = "the printed effect, of AI counts"
+TRUTHS = {
+    "no effect": Truth("measure", 0),
+    "the printed effect": Truth("measure", 1),
+    "a trend of each city": Truth("trend", 2),
+    "firms three years after growth": Truth("lead_3", 2),
+    "firms one year after growth": Truth("lead_1", 2),
+    OF_COUNTS: Truth("ai", 1),
+    "twice the printed effect": Truth("measure", 2),
+}
+NOISES = ("real residuals", "redrawn noise")
+JUDGED = ("no effect", "the printed effect", "a trend of each city")  # where the claim has a target
+
+
+@dataclass(frozen=True)
+class World:
+    """A truth and a noise: a key of TRUTHS and one of NOISES."""
+
+    truth: str
+    noise: str
+
+    def __str__(self) -> str:
+        return f"{self.truth}; {self.noise}"
+
+    def path(self, folder: Path) -> Path:
+        """Return the file of its draws."""
+        name = str(self).replace(";", " ").replace(",", " ")
+        return folder / f"{'_'.join(name.split())}.parquet"
+
+
+# Noise that is redrawn is a second opinion where the claim has a target.
+WORLDS = [
+    *(World(truth, NOISES[0]) for truth in TRUTHS),
+    *(World(truth, NOISES[1]) for truth in JUDGED),
+]
+
+
+# ---------------------------------------------------------------- the design
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the printed design: its city-years and what their outcome is made from.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        city_id, year and province_id of the city-years.
+    without_effect, residuals : ndarray, shape (n,)
+        The outcome is their sum and the estimate times the measure.
+    shapes : mapping of str to ndarray
+        What a truth adds to the outcome, of a slope of one by the printed design; of AI counts,
+        the counts themselves.
+    printed : float
+        The printed slope.
+    """
+
+    rows: pd.DataFrame
+    without_effect: Floats
+    residuals: Floats
+    shapes: Mapping[str, Floats]
+    printed: float
+
+    def outcome(self, truth: Truth, noise: Floats) -> pd.Series:
+        """Return the outcome of a draw by city and year."""
+        effect = truth.size * self.printed * self.shapes[truth.shape] if truth.size else 0.0
+        index = pd.MultiIndex.from_frame(self.rows[KEY])
+        return pd.Series(self.without_effect + effect + noise, index)
+
+
+@dataclass(frozen=True)
+class DrawnInputs(Inputs):
+    """Inputs of which every design of a claim has the outcome of one draw.
+
+    Attributes
+    ----------
+    real : Inputs
+        Those with the delivered outcomes, which keep what they have looked up for all draws.
+    outcomes : mapping of (str, int) to Series
+        By claim: the outcome by city and year.
+    """
+
+    real: Inputs
+    outcomes: Mapping[tuple[str, int], pd.Series]
+
+    @property
+    def _series(self) -> Any:
+        return self.real._series
+
+    def sample(self, specification: Specification) -> Sample:
+        """Return the sample with the outcome of this draw, the same object each time."""
+
+        def drawn() -> Sample:
+            real = self.real.sample(specification)
+            values = self.outcomes[specification.table_id, specification.column_number]
+            cells = pd.MultiIndex.from_frame(real.rows[KEY])
+            outcome = values.reindex(cells).to_numpy()
+            has_outcome = ~np.isnan(outcome)
+            return Sample(
+                real.rows.assign(**{specification.outcome: outcome})[has_outcome],
+                real.is_estimated[has_outcome],
+                real.singletons_dropped,
+                real.cells[has_outcome],
+            )
+
+        return self.once(("drawn", specification), drawn)
+
+
+@dataclass(frozen=True)
+class RealDesign:
+    """The claims that a warehouse can estimate by two-way effects, and all their designs."""
+
+    inputs: Inputs
+    claims: Mapping[tuple[str, int], Claim]
+
+    def drawn(self, rng: np.random.Generator, truth: str, noise: str) -> DrawnInputs:
+        """Return a draw of a world: cities and provinces have the same shocks in all claims."""
+        draw = {"real residuals": _flipped, "redrawn noise": _redrawn}[noise]
+        noises = draw(rng, self.claims)
+        own = {field.name: getattr(self.inputs, field.name) for field in fields(Inputs)}
+        outcomes = {
+            name: claim.outcome(TRUTHS[truth], noises[name]) for name, claim in self.claims.items()
+        }
+        return DrawnInputs(**own, real=self.inputs, outcomes=outcomes)
+
+
+Noises = dict[tuple[str, int], Floats]
+
+
+def _flipped(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) -> Noises:
+    """Return the real residuals with one random sign for each province."""
+    provinces = sorted({name for claim in claims.values() for name in claim.rows["province_id"]})
+    signs = dict(zip(provinces, rng.choice([-1.0, 1.0], len(provinces)), strict=True))
+    return {
+        name: claim.rows["province_id"].map(signs).to_numpy(float) * claim.residuals
+        for name, claim in claims.items()
+    }
+
+
+def _redrawn(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) -> Noises:
+    """Return autoregressive noise of cities and of their provinces, as large as the residuals."""
+    rows = pd.concat([claim.rows for claim in claims.values()])
+    years = range(int(rows["year"].min()), int(rows["year"].max()) + 1)
+
+    def paths(names: pd.Series) -> pd.Series:
+        labels = sorted(names.unique())
+        steps = rng.standard_normal((len(labels), len(years)))
+        values = steps.copy()
+        for year in range(1, len(years)):
+            change = np.sqrt(1 - PERSISTENCE**2) * steps[:, year]
+            values[:, year] = PERSISTENCE * values[:, year - 1] + change
+        cells = pd.MultiIndex.from_product([labels, years])
+        return pd.Series(values.ravel(), cells)
+
+    shocks = {name: paths(rows[name]) for name in ("city_id", "province_id")}
+    noises = {}
+    for name, claim in claims.items():
+        own, common = (
+            shocks[level].reindex(pd.MultiIndex.from_frame(claim.rows[[level, "year"]])).to_numpy()
+            for level in ("city_id", "province_id")
+        )
+        noise = np.sqrt(1 - COMMON) * own + np.sqrt(COMMON) * common
+        noises[name] = noise * (claim.residuals.std() / noise.std())
+    return noises
+
+
+@cache
+def real_design(warehouse: Path) -> RealDesign:
+    """Read a built warehouse: its claims of Tables 1 to 4 by fixed effects, but mechanical ones."""
+    with duckdb_client.connect(str(warehouse), read_only=True) as connection:
+        found = of_warehouse(connection)
+    designs = replication.seed_table("claim_designs").query("question != 'reading'")
+    rows = found.specifications
+    is_design = (
+        rows["reading"].isin(designs["reading"])
+        & rows["table_id"].isin([f"table_{number}" for number in range(1, 5)])
+        & rows["estimator"].isin(["fixed_effects", "iv_fixed_effects"])
+    )
+    # Sets of cities are made for every estimate: an Arrow array makes each name anew.
+    panel = found.panel.astype({"city_id": object})
+    inputs = replace(found, specifications=rows[is_design], panel=panel)
+    chosen = specifications.read(inputs.specifications)
+    counts = {
+        (one.table_id, one.column_number): one
+        for one in chosen
+        if one.weighting == "observed" and one.estimator == "fixed_effects"
+    }
+    claims = {}
+    for specification in chosen:
+        if specification.reading != "default" or inputs.is_mechanical(specification):
+            continue
+        name = specification.table_id, specification.column_number
+        claim = attempted(partial(_claim, specification, counts[name], inputs))
+        if not isinstance(claim, Sentence):
+            claims[name] = claim
+    is_estimable = [
+        (row.table_id, row.column_number) in claims for row in inputs.specifications.itertuples()
+    ]
+    return RealDesign(replace(inputs, specifications=inputs.specifications[is_estimable]), claims)
+
+
+def _claim(specification: Specification, counts: Specification, inputs: Inputs) -> Claim:
+    sample = inputs.sample(specification)
+    fit, _ = tables.fit_fixed_effects(specification, sample, inputs)
+    rows = sample.rows.loc[fit.regression.index]
+    outcome, measure = (
+        rows[name].to_numpy(float) for name in (specification.outcome, specification.regressor)
+    )
+    # The regression has the outcome in units of its largest value.
+    residuals = np.abs(outcome).max() * fixed_effects.least_squares(fit.regression).residuals
+    ai = inputs.sample(counts).rows.set_index(KEY)[counts.regressor]
+    ai_counts = ai.reindex(pd.MultiIndex.from_frame(rows[KEY]))
+    of_rows = replace(sample, rows=rows)
+    line = _lines(rows, measure)
+    shapes = {"trend": line - pd.Series(line).groupby(rows["city_id"].to_numpy()).transform("mean")}
+    for years in (1, 3):
+        later = inputs.measure_of_another_year(specification, of_rows, years)
+        shapes[f"lead_{years}"] = np.where(np.isnan(later), _lines(rows, later), later)
+
+    def slope(shape: Floats) -> float:
+        placed = replace(sample, rows=rows.assign(**{specification.outcome: shape}))
+        return float(tables.fit_fixed_effects(specification, placed, inputs)[0].estimates[0])
+
+    return Claim(
+        rows[[*KEY, "province_id"]].reset_index(drop=True),
+        outcome - fit.estimates[0] * measure - residuals,
+        residuals,
+        {
+            **{name: np.asarray(shape / slope(shape)) for name, shape in shapes.items()},
+            "measure": measure,
+            "ai": ai_counts.fillna(0.0).to_numpy(float),
+        },
+        inputs.printed(specification)[specification.regressor],
+    )
+
+
+def _lines(rows: pd.DataFrame, values: Floats) -> Floats:
+    """Return the straight line of each city through its values, where they are missing too."""
+    lines = np.zeros(len(rows))
+    for positions in rows.reset_index(drop=True).groupby("city_id").indices.values():
+        years = rows["year"].to_numpy(float)[positions]
+        known = ~np.isnan(values[positions])
+        if known.any():
+            degree = min(1, int(known.sum()) - 1)
+            fitted = np.polynomial.Polynomial.fit(
+                years[known], values[positions][known], degree, domain=[years[0], years[0] + 1]
+            )
+            lines[positions] = fitted(years)
+    return lines
+
+
+# ---------------------------------------------------------------- one draw
+
+
+def one_draw(seed: int, world: World, warehouse: Path) -> pd.DataFrame:
+    """Return what the rules say in a draw: a row per claim, design and required check."""
+    design = real_design(warehouse)
+    inputs = design.drawn(np.random.default_rng([seed]), world.truth, world.noise)
+    return judged(inputs, inputs.specifications, DRAWN, measures_alone).assign(seed=seed)
+
+
+def measures_alone(chosen: list[Specification], inputs: Inputs) -> pa.Table:
+    """Return the rows of est_coefficients that the measures have, with errors by province alone."""
+
+    def rows_of(specification: Specification) -> Iterator[Row]:
+        if specification.estimator == "iv_fixed_effects":
+            yield tables.instrumented(specification, inputs.sample(specification))[0]
+            return
+        case = case_of(specification, inputs, cities().set_index("city_id"))
+        found = cluster_errors.crv3(case.regression, 0, case.codes("province"))
+        yield {
+            "estimate": found.estimate,
+            **{f"{name}_province": getattr(found, name) for name in tables.BY_PROVINCE},
+        }
+
+    def row_of(specification: Specification) -> Iterator[Row]:
+        named = {name: getattr(specification, name) for name in tables.OF_SPECIFICATION}
+        for row in rows_of(specification):
+            yield {**named, "term": specification.regressor, "term_order": 1, **row}
+
+    return of_each(chosen, inputs, "est_coefficients", row_of)
+
+
+DRAWN = """
+    select table_id, column_number, design, verdicts.question, estimate, printed_value, std_error,
+        coalesce(verdicts.cause, verdict) as word,
+        excludes_zero and sign(estimate) = sign(printed_value) as is_found,
+        claims.association, claims.ai, checks.check_id, checks.passes
+    from rpt_verdicts as verdicts
+    inner join rpt_claims as claims using (table_id, column_number)
+    left join (
+        select specification_id, check_id, passes from rpt_credibility
+        where aspect in ('required', 'shared', 'stable')
+    ) as checks on verdicts.specification_id = checks.specification_id
+    order by table_id, column_number, design_order, check_id
+"""
+
+
+# ---------------------------------------------------------------- many draws, and the page
+
+# Of the claims, what is wrong in a truth: as association, and of AI.
+WRONG = {
+    "no effect": (("holds", "opposite_sign"), ("yes",)),
+    "the printed effect": (("not_found", "opposite_sign"), ("yes",)),
+    "twice the printed effect": (("not_found", "opposite_sign"), ("yes",)),
+    OF_COUNTS: (("opposite_sign",), ("no",)),
+    "a trend of each city": (("holds",), ("yes",)),
+    "firms one year after growth": (("holds",), ("yes",)),
+    "firms three years after growth": (("holds",), ("yes",)),
+}
+HOLDS_WITHOUT_EFFECT = 0.02
+WRONG_AT_MOST = 0.05
+HOLDS_WHERE_CONFOUNDED = 0.15
+CONFOUNDED = ("a trend of each city", "firms three years after growth")
+STILL_HOLDS = 0.80
+
+
+def of_designs(drawn: pd.DataFrame) -> pd.DataFrame:
+    """Return for each claim and design of a world the share of each word, and what is measured.
+
+    Parameters
+    ----------
+    drawn : DataFrame
+        Rows of one_draw.
+
+    Returns
+    -------
+    DataFrame
+        One row per claim and design: draws; estimate and std_error in times of the printed value;
+        found (significant, on the printed side); holds, fails_check, not_found and cannot_tell;
+        would_hold (if next year's measure were the only check of confounding); held (share of what
+        is found that holds) and still_held (of what would hold).
+    """
+    rows = []
+    for name, of_design in drawn.groupby([*CLAIM, "design"], sort=False):
+        passes = of_design.pivot_table(
+            index="seed", columns="check_id", values="passes", aggfunc="first"
+        ).reindex(columns=of_design["check_id"].dropna().unique())  # one without any answer too
+        once = of_design.drop_duplicates("seed").set_index("seed")
+        found = once["is_found"].fillna(value=False).astype(bool)
+        words = once["word"]
+        by_next_year = found & (words != "family")
+        for check in {"next_year", "without_flagged"} & {*passes}:
+            by_next_year &= passes[check].reindex(once.index).eq(other=True)
+        holds = words == "holds"
+        known = ["holds", "fails_check", "not_found", "opposite_sign"]
+        rows.append(
+            {
+                **dict(zip([*CLAIM, "design"], name, strict=True)),
+                "draws": len(once),
+                "estimate": float((once["estimate"] / once["printed_value"]).mean()),
+                "std_error": float((once["std_error"] / once["printed_value"]).abs().median()),
+                "found": float(found.mean()),
+                **{word: float((words == word).mean()) for word in known},
+                "cannot_tell": float((~words.isin(known)).mean()),
+                "would_hold": float(by_next_year.mean()),
+                "held": float(holds.sum() / found.sum()) if found.any() else np.nan,
+                "still_held": (
+                    float(holds.sum() / by_next_year.sum()) if by_next_year.any() else np.nan
+                ),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def of_claims(drawn: pd.DataFrame, truth: str) -> pd.DataFrame:
+    """Return for each claim of a world the share of each answer, and of wrong ones."""
+    once = drawn.drop_duplicates([*CLAIM, "seed"])
+    association, ai = WRONG[truth]
+    once = once.assign(
+        wrong=once["association"].isin(association) | once["ai"].isin(ai),
+        **{
+            f"{column}: {answer}": once[column] == answer
+            for column, answers in (
+                ("association", ("holds", "depends", "fails_check", "not_found", "cannot_tell")),
+                ("ai", ("yes", "no", "cannot_tell")),
+            )
+            for answer in answers
+        },
+    )
+    measured = ["wrong", *(name for name in once if ": " in name)]
+    shares = once.groupby(CLAIM)[measured].mean()
+    return shares.assign(draws=once.groupby(CLAIM)["seed"].nunique()).reset_index()
+
+
+def power_of_checks(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
+    """Return how often a required check fails a found estimate of the headline, by truth.
+
+    Over both noises; without an effect nothing is found.
+    """
+    headline = pd.concat([frame.assign(truth=world.truth) for world, frame in drawn.items()])
+    is_found = headline["is_found"].fillna(value=False).astype(bool)
+    asked = headline[
+        is_found
+        & (headline["table_id"] == HEADLINE[0])
+        & (headline["column_number"] == HEADLINE[1])
+        & (headline["question"] == "association")
+        & headline["check_id"].isin(["next_year", "later", "city_trends"])
+        & (headline["truth"] != "no effect")
+    ]
+    fails = asked.assign(fails=asked["passes"].eq(other=False))
+    counted = fails.groupby([*CLAIM, "design", "check_id", "truth"], sort=False)["fails"]
+    return counted.agg(fails_share="mean", draws="size").round({"fails_share": 3}).reset_index()
+
+
+def exceeds(share: float, limit: float, draws: int, tests: int) -> bool:
+    """Return whether a share is above its limit by more than chance gives any of so many tests."""
+    return bool(stats.binom.sf(round(share * draws) - 1, draws, limit) < 0.05 / tests)
+
+
+def missed(world: World, designs: pd.DataFrame, claims: pd.DataFrame) -> list[str]:
+    """Return the targets that a world misses by more than its Monte Carlo error."""
+    sentences = []
+    for row in designs.to_dict("records"):
+        name = f"{world}: {row['table_id']} ({row['column_number']}), {row['design']}"
+        found, would_hold = (round(row[name] * row["draws"]) for name in ("found", "would_hold"))
+        if world.truth == "no effect" and exceeds(
+            row["holds"], HOLDS_WITHOUT_EFFECT, row["draws"], len(designs)
+        ):
+            sentences.append(
+                f"{name} holds in {row['holds']:.1%}, not in {HOLDS_WITHOUT_EFFECT:.0%} at most."
+            )
+        if world.truth in CONFOUNDED and exceeds(
+            np.nan_to_num(row["held"]), HOLDS_WHERE_CONFOUNDED, found, len(designs)
+        ):
+            sentences.append(
+                f"{name} holds in {row['held']:.0%} of what is found, not in"
+                f" {HOLDS_WHERE_CONFOUNDED:.0%} at most."
+            )
+        if world.truth == "the printed effect" and exceeds(
+            1 - np.nan_to_num(row["still_held"], nan=1), 1 - STILL_HOLDS, would_hold, len(designs)
+        ):
+            sentences.append(
+                f"{name} still holds in {row['still_held']:.0%} of what held by next year's"
+                f" measure alone, not in {STILL_HOLDS:.0%} at least."
+            )
+    if world.truth in JUDGED:
+        for row in claims.to_dict("records"):
+            if exceeds(row["wrong"], WRONG_AT_MOST, row["draws"], len(claims)):
+                sentences.append(
+                    f"{world}: {row['table_id']} ({row['column_number']}) is wrong in"
+                    f" {row['wrong']:.1%}, not in {WRONG_AT_MOST:.0%} at most."
+                )
+    return sentences
+
+
+def shown(table: pd.DataFrame, plain: Mapping[str, int]) -> str:
+    """Return a table of shares as Markdown, each with its Monte Carlo error."""
+    draws = table["draws"]
+    shares = table.drop(columns=["draws"])
+    for name in shares.columns.difference([*CLAIM, "design", *plain, "held", "still_held"]):
+        shares[name] = [
+            "" if share == 0 else f"{share:.1%} ± {error(share, count):.1%}"
+            for share, count in zip(shares[name], draws, strict=True)
+        ]
+    for name in {"held", "still_held"} & {*shares}:
+        shares[name] = ["" if np.isnan(share) else f"{share:.0%}" for share in shares[name]]
+    return replication.markdown(shares, plain)
+
+
+def page(drawn: Mapping[World, pd.DataFrame]) -> tuple[str, list[str]]:
+    """Return benchmarks/designs.md, and the targets missed."""
+    measured = {
+        world: (of_designs(frame), of_claims(frame, world.truth)) for world, frame in drawn.items()
+    }
+    misses = [
+        sentence for world, tables_ in measured.items() for sentence in missed(world, *tables_)
+    ]
+    summary = pd.DataFrame(
+        [
+            {
+                "truth": world.truth,
+                "noise": world.noise,
+                "draws": int(claims["draws"].min()),
+                "a design holds: mean, most": (
+                    f"{designs['holds'].mean():.1%}, {designs['holds'].max():.1%}"
+                ),
+                "wrong: mean, most": f"{claims['wrong'].mean():.1%}, {claims['wrong'].max():.1%}",
+            }
+            for world, (designs, claims) in measured.items()
+        ]
+    )
+    parts = [
+        f"""\
+# Designs and claims where the truth is known
+
+On the real design, synthetic outcomes: no number here is a finding about cities. By
+`benchmarks/designs.py`; seeds start at {FIRST_SEED:,}.
+
+- **Truths**: no effect; the printed slope of the measure, and twice it; the printed slope of the AI
+  counts of each year; and three without an effect, each of twice the printed slope by the printed
+  design: the city's own linear trend of the measure, and an outcome that rises with the measure of
+  one and of three years later (firms that follow growth), continued by the city's line where the
+  panel ends.
+- **Noises**: the residuals of the printed design with one random sign for each province; and
+  autoregressive noise of as much variance ({PERSISTENCE} from year to year, {COMMON:.0%} of the
+  variance common to a province).
+
+Targets. Without an effect no design holds in more than {HOLDS_WITHOUT_EFFECT:.0%}. What the designs
+of a claim say together is wrong in at most {WRONG_AT_MOST:.0%} without an effect, with the printed
+one, and with a trend: wrong is an association that holds, or AI that adds, where there is none, and
+an association not found, or of the opposite sign, where there is one. With a trend or firms three
+years after growth a design holds in at most {HOLDS_WHERE_CONFOUNDED:.0%} of what is found; with the
+printed effect at least {STILL_HOLDS:.0%} of what next year's measure alone would let hold still
+does. A target is missed where the binomial tail is below 5 % over the rows of its table.""",
+        "## In short",
+        replication.markdown(summary, {}),
+        "## Targets missed",
+        "\n".join(f"- {sentence}" for sentence in misses) or "None.",
+        """\
+## By truth
+
+`estimate` (mean) and `std_error` (by province, median) are in times of the printed value; `found`
+is significant by province on the printed side; `would_hold` is what would hold if next year's
+measure were the only check of confounding; `held` is the share of what is found that holds, and
+`still_held` that of what would hold. An empty cell is none.""",
+    ]
+    for world, (designs, claims) in measured.items():
+        parts += [
+            f"### {str(world)[0].upper()}{str(world)[1:]}",
+            f"{int(claims['draws'].min())} draws.",
+            shown(designs, {"estimate": 2, "std_error": 2}),
+            shown(claims, {}),
+        ]
+    return "\n\n".join(parts) + "\n", misses
+
+
+def main() -> None:
+    """Parse the arguments, simulate, and write the page of all worlds whose draws are kept."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--warehouse", type=Path, required=True, help="a warehouse that was built")
+    parser.add_argument("--seeds", type=int, default=200, help="draws of each world (200)")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=[str(world) for world in WORLDS],
+        help="worlds to draw; none: write the page of the draws that are kept",
+    )
+    parser.add_argument("--draws", type=Path, default=DRAWS, help="folder of the draws")
+    parser.add_argument("--power", type=Path, default=POWER_SEED, help="seed of failing shares")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="processes")
+    arguments = parser.parse_args()
+    arguments.draws.mkdir(parents=True, exist_ok=True)
+    seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
+    only = [str(world) for world in WORLDS] if arguments.only is None else arguments.only
+    with ProcessPoolExecutor(arguments.processes) as processes:
+        for world in [world for world in WORLDS if str(world) in only]:
+            path = world.path(arguments.draws)
+            kept = [pd.read_parquet(path)] if path.exists() else []
+            missing = sorted({*seeds}.difference(*(frame["seed"] for frame in kept)))
+            draw = partial(one_draw, world=world, warehouse=arguments.warehouse)
+            for count, found in enumerate(processes.map(draw, missing, chunksize=5), start=1):
+                kept.append(found)
+                if count % 20 == 0 or count == len(missing):
+                    pd.concat(kept, ignore_index=True).to_parquet(path)
+                    print(f"{world}: {count} of {len(missing)}", file=sys.stderr, flush=True)
+    paths = {world: world.path(arguments.draws) for world in WORLDS}
+    drawn = {world: pd.read_parquet(path) for world, path in paths.items() if path.exists()}
+    power_of_checks(drawn).to_csv(arguments.power, index=False)
+    text, misses = page(drawn)
+    print(text, end="")
+    if misses:
+        sys.exit(f"{len(misses)} targets are missed; the page names them.")
+
+
+if __name__ == "__main__":
+    main()
