@@ -6,6 +6,7 @@ import pytest
 
 from ai_manufacturing.estimation import specifications, tables
 from benchmarks import designs
+from benchmarks.replication import seed_table
 from tests.python.conftest import Build
 
 
@@ -110,6 +111,12 @@ def test_a_target_is_missed_by_more_than_its_monte_carlo_error(
     assert len(found) == len(named)
     for sentence, words in zip(found, named, strict=True):
         assert words in sentence
+
+
+def test_every_truth_has_a_label_beside_the_checks_that_it_is_measured_for() -> None:
+    """One without a label would be missing from the page, and no join would say so."""
+    labels = seed_table("labels").query("kind == 'truth'")["name"]
+    assert {*labels} == {*designs.TRUTHS} - {"no effect"}
 
 
 def test_what_still_holds_is_counted_among_what_held_by_next_year_alone() -> None:

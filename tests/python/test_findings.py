@@ -43,7 +43,7 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     )
     assert [tuple(row) for row in page.rows("#design-table//tbody/tr")] == designs
     assert [cell.get("class") for cell in page.all("#design-table//tbody/tr/td[5]")] == [
-        "",
+        "open",
         "good",
         "bad",
         "bad",

@@ -133,18 +133,20 @@ def crv3_of_difference(
     clusters: Codes,
     remaining: Codes,
 ) -> Inference:
-    """Return by how much a coefficient moves without some rows, with its cluster jackknife error.
+    """Return how far a coefficient lies from that of a related regression, with a jackknife error.
 
-    The two estimates share most of their rows, so the error of either says nothing of how far they
-    may lie apart. The error of the difference is that of the difference itself, made anew without
-    each cluster.
+    The other regression lacks some rows, or has more effects. The two share most of their rows, so
+    the error of either says nothing of how far they may lie apart. The error of the difference is
+    that of the difference itself, made anew without each cluster.
 
     Parameters
     ----------
     regression : PartialledOut
         Regression with its effects removed.
-    rest, remaining
-        What `without` returns: the regression without the rows, and where its rows were.
+    rest : PartialledOut
+        The other regression: that of `without`, or of fixed_effects.with_entity_trends.
+    remaining : ndarray of int, shape (n',)
+        Positions of its rows among the n.
     position : int
         Index of the regressor.
     clusters : ndarray of int, shape (n,)

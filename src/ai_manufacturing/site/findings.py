@@ -32,11 +32,13 @@ POINTS = {
     "here_city": (LIGHT_BLUE, "circle"),
     "here_province": (BLUE, "circle"),
 }
-# What the state of a finding means for the paper's claim, whichever word answers its question: "No"
-# is good if the question is whether the claim hangs on doubtful values. Other states are open.
-MEANINGS = {"passes": "good", "yes": "good", "fails": "bad", "no": "bad"}
-# What a verdict means for the paper's claim, too: other verdicts are open.
-VERDICTS = {"holds": "good", "fails_check": "bad", "not_found": "bad", "opposite_sign": "bad"}
+# The meaning of a finding's state, or of a design's verdict, for the paper's claim, whichever word
+# answers the question: "No" is good if the question is whether the claim hangs on doubtful values.
+# Other states are open.
+MEANINGS = {
+    **dict.fromkeys(("passes", "yes", "holds"), "good"),
+    **dict.fromkeys(("fails", "no", "fails_check", "not_found", "opposite_sign"), "bad"),
+}
 # What the interval of a reading says, with its colour.
 READINGS = {"differs": BLUE, "open": GREY, "excludes": ORANGE}
 COMMA = {"en": ", ", "zh": "，"}
@@ -59,7 +61,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "without_data": [row for row in claims if row["cause"] == "no_data"],
         "main": claims[0],
         "designs": [
-            row | {"class": VERDICTS.get(row["verdict"], "")}
+            row | {"class": MEANINGS.get(row["verdict"], "open")}
             for row in release.rows(
                 """
                 select * replace (cast(declared_on as varchar) as declared_on)
