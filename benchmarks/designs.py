@@ -41,7 +41,7 @@ from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness.case import case_of
 from ai_manufacturing.system import duckdb_client
 from benchmarks import measuring, replication
-from benchmarks.verdicts import cities, error, judged
+from benchmarks.verdicts import World, cities, error, judged
 
 FIRST_SEED = 700_000
 DRAWS = measuring.PROJECT / "build/benchmarks/designs"
@@ -74,22 +74,6 @@ TRUTHS = {
 }
 NOISES = ("real residuals", "redrawn noise")
 JUDGED = ("no effect", "the printed effect", "a trend of each city")  # where the claim has a target
-
-
-@dataclass(frozen=True)
-class World:
-    """A truth and a noise: a key of TRUTHS and one of NOISES."""
-
-    truth: str
-    noise: str
-
-    def __str__(self) -> str:
-        return f"{self.truth}; {self.noise}"
-
-    def path(self, folder: Path) -> Path:
-        """Return the file of its draws."""
-        name = str(self).replace(";", " ").replace(",", " ")
-        return folder / f"{'_'.join(name.split())}.parquet"
 
 
 # Noise that is redrawn is a second opinion where the claim has a target.
@@ -568,6 +552,7 @@ years after growth a design holds in at most {HOLDS_WHERE_CONFOUNDED:.0%} of wha
 printed effect at least {STILL_HOLDS:.0%} of what next year's measure alone would let hold still
 does. A target is missed where the binomial tail is below 5 % over the rows of its table.""",
         "## In short",
+        "Of the worlds that were drawn:",
         replication.markdown(summary, {}),
         "## Targets missed",
         "\n".join(f"- {sentence}" for sentence in misses) or "None.",

@@ -90,13 +90,13 @@ SHOCKS: dict[str, CommonShocks | None] = {
 
 @dataclass(frozen=True)
 class World:
-    """A truth, and what units share: a key of SIZES, and one of SHOCKS."""
+    """A truth and the noise around it, by their names."""
 
     truth: str
-    design: str
+    noise: str
 
     def __str__(self) -> str:
-        return f"{self.truth}, {self.design}"
+        return f"{self.truth}, {self.noise}"
 
     def path(self, folder: Path) -> Path:
         """Return the file of its draws."""
@@ -104,7 +104,7 @@ class World:
 
 
 WORLDS = {
-    str(world): world for design in SHOCKS for truth in SIZES for world in [World(truth, design)]
+    str(world): world for noise in SHOCKS for truth in SIZES for world in [World(truth, noise)]
 }
 
 
@@ -192,7 +192,7 @@ def judged(
 
 def verdicts(seed: int, world: World) -> pd.DataFrame:
     """Return the verdict on each claim in one draw of a world."""
-    shocks = SHOCKS[world.design]
+    shocks = SHOCKS[world.noise]
     root = common_shocks.root(shocks) if shocks else None
     inputs = replication.inputs(draw(seed, period(), truth_of(SIZES[world.truth]), root))
     return judged(inputs, inputs.specifications, VERDICTS).assign(seed=seed)

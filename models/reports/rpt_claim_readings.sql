@@ -28,8 +28,6 @@ final as (
         readings.design_order,
         readings.label_en as reading_en,
         readings.label_zh as reading_zh,
-        readings.reason_en as reason,
-        readings.reason_zh,
         coefficients.specification_id,
         claims.printed_value,
         coefficients.estimate,

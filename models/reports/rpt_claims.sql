@@ -63,8 +63,6 @@ final as (
         judged.ai,
         of_association.label_en as association_en,
         of_association.label_zh as association_zh,
-        of_association.meaning as association_meaning,
-        of_association.meaning_zh as association_meaning_zh,
         of_ai.label_en as ai_en,
         of_ai.label_zh as ai_zh,
         of_ai.meaning as ai_meaning,
