@@ -305,7 +305,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def public(restricted_sample: Restricted, shown: Path) -> Iterator[Door]:
+def public(restricted_sample: Restricted, shown: Path) -> Door:
     """Return a door on a release of which no value of a city may be passed on.
 
     Its public copy was made before, which takes ten seconds.
@@ -314,7 +314,7 @@ def public(restricted_sample: Restricted, shown: Path) -> Iterator[Door]:
         patched.setattr(
             terms, "public_copy", lambda _, target: shutil.copyfile(restricted_sample.copy, target)
         )
-        yield Door(restricted_sample.release, shown)
+        return Door(restricted_sample.release, shown)
 
 
 @pytest.fixture(scope="module")
