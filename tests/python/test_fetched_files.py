@@ -283,7 +283,8 @@ def test_the_wide_limits_of_a_file_that_nobody_measured_still_stop_faults(
         scope="total", is_headline=True, first_year=2010, last_year=2020, fixed_year=np.nan
     )
     found = gate.checked(values.dropna(subset="value"), used)
-    failed = gate.judged(found, used).query("not success and severity == 'critical'")
+    results = gate.judged(found, used)
+    failed = results[results["success"].eq(False) & results["severity"].eq("critical")]
     stopped = {
         name for name in (EMPLOYED, FIRMS) if failed["failing_rows"].str.contains(name).any()
     }
