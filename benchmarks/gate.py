@@ -31,6 +31,7 @@ CHECKED = {
     "series_years": "gate/int_series_years",
     "units": "gate/int_series_years",
     "province_sums": "gate/int_province_sums",
+    "year_definitions": "gate/int_year_definitions",
     "doubtful_values": "marts/fct_doubtful_values",
 }
 """Suites, with the model that each judges."""
@@ -40,6 +41,7 @@ SEEDS = (
     "regression_specifications",
     "series_pairs",
     "series",
+    "series_events",
     "series_sources",
     "value_checks",
 )
@@ -47,6 +49,8 @@ NONE_DECLARED = (
     "create table raw_extract_set (declared_revisions struct(provider varchar, series varchar,"
     " scope varchar, first_year integer, last_year integer)[])"
 )
+CODES = {"city_id": str, "province_id": str}
+CITIES_OF_A_CHANGE = {"from_city_id": str, "to_city_id": str}
 NUMBERS = ["first_value", "second_value", "first_ln", "second_ln"]
 # Series of the warehouse under the name that the draw gives them, where it is another.
 DRAWN = {
@@ -140,15 +144,25 @@ def checked(
             ("dim_specification_series", used),
             (
                 "fct_source_pairs",
-                none.astype(dict.fromkeys(NUMBERS, float)) if pairs is None else pairs,
+                none.astype({**dict.fromkeys(NUMBERS, float), "year": int})
+                if pairs is None
+                else pairs,
             ),
             *((name, replication.seed_table(name)) for name in SEEDS),
-            ("cities", replication.seed_table("cities").astype({"city_id": str})),
-            ("dim_city", replication.seed_table("cities").astype({"city_id": str})),
+            ("cities", replication.seed_table("cities").astype(CODES)),
+            ("city_changes", replication.seed_table("city_changes").astype(CITIES_OF_A_CHANGE)),
+            ("dim_city", replication.seed_table("cities").astype(CODES)),
         ):
             in_memory.create(connection, name, frame)
         connection.execute(NONE_DECLARED)
-        needed = ("intermediate/int_series_sources", "intermediate/int_value_deviations")
+        needed = (
+            "intermediate/int_series_sources",
+            "gate/int_shown_series",
+            "intermediate/int_value_deviations",
+            "intermediate/int_ratio_definitions",
+            "intermediate/int_value_marks",
+            "intermediate/int_city_boundary_changes",
+        )
         for model in (*needed, *dict.fromkeys(CHECKED.values())):
             in_memory.run(connection, model)
         return {

@@ -143,6 +143,7 @@ def _sql(model: str, **period: int) -> str:
         period=years,
         declared_year=years,
         extract_set=lambda: "'in memory'",
+        config=lambda **_: "",
     )
 
 

@@ -192,7 +192,7 @@ table_floors as (
     union all
     select
         'fct_doubtful_values' as table_name,
-        count(*) as row_floor
+        count(distinct struct_pack(series, scope, city_id)) as row_floor
     from values_off
     {%- for table in ['fct_city_year_panel', 'int_panel_consistency'] %}
     union all
@@ -209,7 +209,7 @@ table_counts as (
         ('fct_deliveries', 'true'),
         ('int_source_checks', 'true'),
         ('int_record_checks', 'true'),
-        ('fct_doubtful_values', "rule = 'neighbours'"),
+        ('fct_doubtful_values', 'true'),
         ('fct_city_year_panel', 'year in (select panel_years.year from panel_years)'),
         ('int_panel_consistency', 'year in (select panel_years.year from panel_years)')
     ] %}

@@ -20,44 +20,16 @@ conformed as (
         and by_province.quantity is null
 ),
 
-source_pairs as (
-    select * from {{ ref('fct_source_pairs') }}
+cities as (
+    select * from {{ ref('dim_city') }}
 ),
 
-declared_checks as (
-    select * from {{ ref('value_checks') }}
-),
-
--- A second source is compared where it repeats the first in half of the cells.
-second_sources as (
-    select
-        conformed.series,
-        conformed.scope,
-        source_pairs.series || '@' || source_pairs.second_provider as compared_with
-    from source_pairs
-    inner join conformed
-        on
-            source_pairs.series = conformed.quantity
-            and source_pairs.scope = conformed.scope
-            and source_pairs.first_provider = conformed.provider
-            and source_pairs.city_id = conformed.city_id
-            and source_pairs.year = conformed.year
-    group by conformed.series, conformed.scope, source_pairs.series, source_pairs.second_provider
-    having median(abs(source_pairs.first_ln - source_pairs.second_ln)) < 0.005
-),
-
+-- A sum of series, or a series over another.
 checks as (
     select
-        *,
-        'row' as kind
-    from declared_checks
-    union all by name
-    select
-        *,
-        'second source' as kind,
-        {{ var('factor_of_two_sources') }} as factor_min,
-        false as judges_level
-    from second_sources
+        * replace (concat_ws('/', compared_with, per) as compared_with),
+        compared_with as terms
+    from {{ ref('value_checks') }}
 ),
 
 -- Counts, and what is printed in whole numbers, cannot tell less than one apart; the rest is printed to a hundredth.
@@ -68,33 +40,31 @@ resolved as (
     from conformed
 ),
 
--- What a check compares with may be the sum of several series.
-addends as (
+terms as (
     select
         series,
         scope,
         compared_with,
-        unnest(string_split(compared_with, '+')) as addend,
-        len(string_split(compared_with, '+')) as addend_count
+        unnest(string_split(terms, '+')) as term,
+        len(string_split(terms, '+')) as term_count
     from checks
 ),
 
 compared as (
     select
-        addends.series,
-        addends.scope,
-        addends.compared_with,
+        terms.series,
+        terms.scope,
+        terms.compared_with,
         resolved.city_id,
         resolved.year,
-        sum(resolved.value order by addends.addend) as value
-    from addends
+        sum(resolved.value order by terms.term) as value
+    from terms
     inner join resolved
         on
-            addends.addend = resolved.series
-            and addends.scope = resolved.scope
-    group by
-        addends.series, addends.scope, addends.compared_with, addends.addend_count, resolved.city_id, resolved.year
-    having count(*) = addends.addend_count
+            terms.term = resolved.series
+            and terms.scope = resolved.scope
+    group by terms.series, terms.scope, terms.compared_with, terms.term_count, resolved.city_id, resolved.year
+    having count(*) = terms.term_count
 ),
 
 ratios as (
@@ -102,7 +72,7 @@ ratios as (
         resolved.*,
         checks.compared_with,
         checks.per,
-        checks.kind,
+        'row' as kind,
         checks.factor_min,
         checks.judges_level,
         ln(resolved.value) - ln(compared.value) + coalesce(ln(divisors.value), 0) as amount
@@ -143,8 +113,9 @@ steps as (
     window city_years as (partition by series, scope, compared_with, city_id order by year)
 ),
 
--- What moves all cities in a year is no deviation of one.
-typical_steps as (
+-- A step that the cities of a province share is not a deviation of one of them; the province is judged by itself. Where
+-- fewer than five of its cities took the step, the cities of the country are asked.
+country_steps as (
     select
         series,
         scope,
@@ -155,10 +126,31 @@ typical_steps as (
     group by series, scope, compared_with, year
 ),
 
+province_steps as (
+    select
+        steps.series,
+        steps.scope,
+        steps.compared_with,
+        cities.province_id,
+        steps.year,
+        case when count(steps.step) >= 5 then median(steps.step) end as typical_step
+    from steps
+    inner join cities using (city_id)
+    group by steps.series, steps.scope, steps.compared_with, cities.province_id, steps.year
+),
+
+typical_steps as (
+    select
+        province_steps.* exclude (typical_step),
+        coalesce(province_steps.typical_step, country_steps.typical_step, 0) as typical_step
+    from province_steps
+    inner join country_steps using (series, scope, compared_with, year)
+),
+
 trends as (
     select
         *,
-        sum(coalesce(typical_step, 0)) over (partition by series, scope, compared_with order by year) as trend
+        sum(typical_step) over (partition by series, scope, compared_with, province_id order by year) as trend
     from typical_steps
 ),
 
@@ -171,7 +163,8 @@ levels as (
             partition by steps.series, steps.scope, steps.compared_with, steps.year
         ) as above_median
     from steps
-    inner join trends using (series, scope, compared_with, year)
+    inner join cities using (city_id)
+    inner join trends using (series, scope, compared_with, province_id, year)
 ),
 
 sizes as (
@@ -201,20 +194,14 @@ deviations as (
         )
 ),
 
--- 1.4826 median absolute deviations are a standard deviation, if deviations are normal. What differs from a second
--- source is what is looked for, so that its tail does not widen the limit.
+-- 1.4826 median absolute deviations are a standard deviation, if deviations are normal.
 spreads as (
     select
         *,
         {%- for name, value in spread.items() %}
         greatest(
             1.4826 * median(abs({{ value }})) over (partition by series, scope, compared_with, size),
-            case
-                when kind <> 'second source'
-                    then
-                        quantile_cont(abs({{ value }}), 0.95) over (partition by series, scope, compared_with, size)
-                        / 1.96
-            end
+            quantile_cont(abs({{ value }}), 0.95) over (partition by series, scope, compared_with, size) / 1.96
         ) as size_{{ name }}_spread,
         1.4826 * median(abs({{ value }})) over (partition by series, scope, compared_with, city_id)
             as city_{{ name }}_spread,
@@ -240,12 +227,21 @@ scored as (
 breaks as (
     select
         *,
+        case when lead(year) over city_years = year + 1 then lead(own_step) over city_years end as next_step,
+        lead(step_score) over city_years as next_step_score,
+        {%- for name, frame in {
+            'before': '3 preceding and 1 preceding', 'from_here': 'current row and 2 following'
+        }.items() %}
+        median(level) over (city_years range between {{ frame }}) as level_{{ name }},
+        count(level) over (city_years range between {{ frame }}) as year_count_{{ name }},
+        {%- endfor %}
         case
             when abs(step_score) > {{ var('doubtful_spreads') }} and abs(own_step) > ln({{ var('factor_of_a_break') }})
                 then own_step
             else 0
         end as break
     from scored
+    window city_years as (partition by series, scope, compared_with, city_id order by year)
 ),
 
 broken as (
@@ -278,6 +274,18 @@ final as (
         coalesce(
             abs(deviation_score) > {{ var('doubtful_spreads') }} and abs(deviation) > ln(factor_min), false
         ) as is_off,
+        is_whole,
+        step,
+        own_step,
+        case
+            when
+                own_step * next_step < 0
+                and least(abs(step_score), abs(next_step_score)) > {{ var('spike_spreads') }}
+                and least(abs(own_step), abs(next_step)) > ln(factor_min)
+                then sign(own_step) * least(abs(own_step), abs(next_step))
+        end as spike,
+        level_from_here - level_before as shift,
+        least(year_count_before, year_count_from_here) as shift_years,
         case when judges_level then above_median end as level_deviation,
         case when judges_level then level_score end as level_score,
         -- Between two breaks a value is on one side of the first years and of the last.

@@ -27,7 +27,9 @@ doubtful as (
         year,
         string_agg(distinct series, ' ' order by series) as doubtful_series
     from {{ ref('fct_doubtful_values') }}
-    where not contains(series, '@')
+    where
+        is_unexplained
+        and not contains(series, '@')
     group by city_id, year
 ),
 

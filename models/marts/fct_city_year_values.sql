@@ -15,6 +15,7 @@ doubtful as (
         series,
         scope
     from {{ ref('fct_doubtful_values') }}
+    where is_unexplained
 ),
 
 conformed as (

@@ -1,16 +1,31 @@
-{%- set limit = var('doubtful_spreads') -%}
 with
+
+marks as (
+    select * from {{ ref('int_value_marks') }}
+),
 
 deviations as (
     select * from {{ ref('int_value_deviations') }}
+    where kind = 'alone'
 ),
 
-conformed as (
-    select * from {{ ref('int_series_conformed') }}
+ratio_definitions as (
+    select * from {{ ref('int_ratio_definitions') }}
 ),
 
-series as (
-    select * from {{ ref('series') }}
+source_pairs as (
+    select * from {{ ref('fct_source_pairs') }}
+),
+
+declared_events as (
+    select * from {{ ref('series_events') }}
+),
+
+boundary_changes as (
+    select distinct
+        city_id,
+        first_year
+    from {{ ref('int_city_boundary_changes') }}
 ),
 
 used as (
@@ -24,225 +39,245 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- By itself, against the years around it or the years beyond two breaks.
-off_neighbours as (
+-- Another provider has the same value.
+confirmations as (
     select
-        *,
-        case when abs(score) > {{ limit }} then deviation else distance_between_breaks end as distance
-    from deviations
-    where
-        kind = 'alone'
-        and (is_off or distance_between_breaks is not null)
+        quantity,
+        scope,
+        city_id,
+        year,
+        provider,
+        min(confirmed_by) as confirmed_by
+    from (
+        select
+            series as quantity,
+            scope,
+            city_id,
+            year,
+            unnest([first_provider, second_provider]) as provider,
+            unnest([second_provider, first_provider]) as confirmed_by
+        from source_pairs
+        where abs(first_ln - second_ln) <= 0.005
+    )
+    group by quantity, scope, city_id, year, provider
 ),
 
--- A ratio that is off says that one of its values is wrong.
-off_ratios as (
+-- A step lasts if the years from it on keep most of it: of two years, one that is off keeps half.
+steps as (
     select
         *,
         case
-            when kind = 'second source' then kind
-            when amount = 0 then 'same value'
-            when is_off then 'same row'
-            else 'other cities'
-        end as rule
+            when own_step * shift > 0 and abs(shift) > 0.6 * abs(own_step) and 2 * abs(own_step) > ln(factor_min)
+                then own_step
+        end as lasting_step
     from deviations
-    where
-        kind <> 'alone'
-        and (
-            is_off
-            or (amount = 0 and abs(deviation) > 0.01 and kind = 'row')
-            or (abs(level_score) > {{ var('doubtful_level_spreads') }} and abs(level_deviation) > ln(factor_min))
-        )
 ),
 
-members as (
-    select
-        *,
-        unnest(
-            list_filter(
-                list_concat([series, per], string_split(compared_with, '+')), lambda name: name is not null
-            )
-        ) as member
-    from off_ratios
-),
-
--- It is the one that is furthest from its own neighbours, or else the one that the check is of.
-suspects as (
-    select
-        members.*,
-        alone.series as suspect,
-        alone.provider as suspect_provider,
-        alone.value as suspect_value,
-        alone.score as suspect_score
-    from members
-    inner join deviations as alone
-        on
-            members.member = alone.series
-            and members.scope = alone.scope
-            and members.city_id = alone.city_id
-            and members.year = alone.year
-            and alone.kind = 'alone'
-    qualify
-        row_number() over (
-            partition by
-                members.series, members.scope, members.compared_with, members.city_id, members.year
-            order by
-                greatest(
-                    abs(coalesce(alone.score, 0)), case when members.member = members.series then 3 else 0 end
-                ) desc,
-                members.member = members.series desc,
-                members.member
-        ) = 1
-),
-
-found as (
+-- A mark belongs to the larger of the lasting steps into its year and out of it.
+breaks as (
     select
         series,
         scope,
+        city_id,
+        year,
+        case when abs(lasting_step) >= coalesce(abs(next_lasting_step), 0) then year else next_year end as break_year
+    from (
+        select
+            *,
+            lead(year) over city_years as next_year,
+            lead(lasting_step) over city_years as next_lasting_step
+        from steps
+        window city_years as (partition by series, scope, city_id order by year)
+    )
+    where
+        lasting_step is not null
+        or (next_lasting_step is not null and next_year = year + 1)
+),
+
+events as (
+    select
+        event_id,
         provider,
-        city_id,
-        year,
-        'neighbours' as rule,
-        '' as compared_with,
-        value,
-        distance,
-        score
-    from off_neighbours
-    union all by name
-    select
-        suspect as series,
-        scope,
-        suspect_provider as provider,
-        city_id,
-        year,
-        rule,
-        case when suspect = series then compared_with else series end as compared_with,
-        suspect_value as value,
-        case when rule = 'other cities' then level_deviation else deviation end
-        * case when suspect in (series, per) then 1 else -1 end as distance,
-        case when rule = 'other cities' then level_score else score end as score
-    from suspects
+        unnest(string_split(series, ' ')) as quantity,
+        unnest(string_split(provinces, ' ')) as province_id,
+        first_year,
+        last_year,
+        factor_max
+    from declared_events
 ),
 
--- Where one value of a provider is off, half the distance makes another of the same city and year doubtful.
-beside_found as (
+-- A break of the years that an event covers, or of a city whose boundaries changed.
+event_breaks as (
     select
-        alone.series,
-        alone.scope,
-        alone.provider,
-        alone.city_id,
-        alone.year,
-        'same delivery' as rule,
-        min(found.series) as compared_with,
-        alone.value,
-        alone.deviation as distance,
-        alone.score
-    from deviations as alone
-    inner join found
+        steps.series,
+        steps.scope,
+        steps.city_id,
+        steps.year as break_year,
+        coalesce(min(events.event_id), case when count(changes.city_id) > 0 then 'boundaries' end) as event_id
+    from steps
+    inner join cities using (city_id)
+    left join events
         on
-            alone.provider = found.provider
-            and alone.scope = found.scope
-            and alone.city_id = found.city_id
-            and alone.year = found.year
-            and alone.series <> found.series
-    left join found as known
+            split_part(steps.series, '@', 1) = events.quantity
+            and events.provider in ('*', steps.provider)
+            and events.province_id in ('*', cities.province_id)
+            and steps.year between events.first_year and events.last_year
+            and abs(steps.lasting_step) <= ln(events.factor_max)
+    left join boundary_changes as changes
         on
-            alone.series = known.series
-            and alone.scope = known.scope
-            and alone.city_id = known.city_id
-            and alone.year = known.year
+            steps.city_id = changes.city_id
+            and steps.year = changes.first_year
     where
-        alone.kind = 'alone'
-        and known.series is null
-        and found.rule = 'neighbours'
-        and abs(found.distance) > ln(2)
-        and abs(alone.score) > {{ limit }} / 2
-        and alone.score * found.score > 0
-        and abs(alone.deviation) > ln(2)
-    group by all
+        steps.lasting_step is not null
+        and (events.event_id is not null or changes.city_id is not null)
+    group by steps.series, steps.scope, steps.city_id, steps.year
 ),
 
--- What a stock is by that of the year before, where what enters and what leaves were both delivered.
-flows as (
-    select
-        series.stock_series,
-        conformed.scope,
-        conformed.city_id,
-        conformed.year,
-        conformed.provider,
-        sum(series.flow_sign * conformed.value) as growth
-    from conformed
-    inner join series using (series)
+-- Two providers whose ratio keeps in years that follow each other have two definitions, or two vintages.
+steady_ratios as (
+    select distinct
+        marks.series,
+        marks.scope,
+        marks.city_id,
+        marks.year
+    from marks
+    inner join marks as beside
+        on
+            marks.series = beside.series
+            and marks.scope = beside.scope
+            and marks.city_id = beside.city_id
+            and marks.compared_with = beside.compared_with
+            and abs(marks.year - beside.year) = 1
+            and 4 * abs(marks.distance - beside.distance) < abs(marks.distance)
     where
-        series.flow_sign is not null
-        and conformed.value is not null
-    group by series.stock_series, conformed.scope, conformed.city_id, conformed.year, conformed.provider
-    having count(*) = 2
+        marks.rule = 'second source'
+        and beside.rule = 'second source'
 ),
 
-off_flows as (
+described as (
     select
-        later.series,
-        later.scope,
-        later.provider,
-        later.city_id,
-        later.year,
-        'stock and flows' as rule,
-        '' as compared_with,
-        later.value,
-        ln((later.value + 1) / (greatest(earlier.value + flows.growth, 0) + 1)) as distance,
-        abs(later.value - earlier.value - flows.growth) as score
-    from conformed as later
-    inner join conformed as earlier
+        marks.*,
+        steps.value as break_value,
+        steps.lasting_step,
+        confirmations.confirmed_by,
+        steady_ratios.city_id is not null as is_steady,
+        case
+            when
+                marks.rule = 'same row'
+                and definitions.distance < 0.02
+                and strpos(marks.compared_with, definitions.definition) = 0
+                then definitions.definition
+            when marks.rule = 'same value' then marks.compared_with
+        end as definition,
+        event_breaks.event_id,
+        case
+            when event_breaks.event_id is not null or (breaks.break_year is not null and steps.shift_years > 1)
+                then breaks.break_year
+        end as break_year
+    from marks
+    left join confirmations
         on
-            later.series = earlier.series
-            and later.scope = earlier.scope
-            and later.city_id = earlier.city_id
-            and later.year = earlier.year + 1
-    inner join flows
+            split_part(marks.series, '@', 1) = confirmations.quantity
+            and marks.scope = confirmations.scope
+            and marks.provider = confirmations.provider
+            and marks.city_id = confirmations.city_id
+            and marks.year = confirmations.year
+    left join steady_ratios
         on
-            later.series = flows.stock_series
-            and later.scope = flows.scope
-            and later.provider = flows.provider
-            and later.city_id = flows.city_id
-            and later.year = flows.year
-    where abs(later.value - earlier.value - flows.growth) > greatest(1, 0.01 * later.value)
+            marks.rule = 'second source'
+            and marks.series = steady_ratios.series
+            and marks.scope = steady_ratios.scope
+            and marks.city_id = steady_ratios.city_id
+            and marks.year = steady_ratios.year
+    left join ratio_definitions as definitions
+        on
+            marks.series = definitions.series
+            and marks.scope = definitions.scope
+            and marks.city_id = definitions.city_id
+            and marks.year = definitions.year
+    left join breaks
+        on
+            marks.rule in ('neighbours', 'same row', 'other cities', 'same delivery')
+            and marks.series = breaks.series
+            and marks.scope = breaks.scope
+            and marks.city_id = breaks.city_id
+            and marks.year = breaks.year
+    left join steps
+        on
+            marks.series = steps.series
+            and marks.scope = steps.scope
+            and marks.city_id = steps.city_id
+            and breaks.break_year = steps.year
+    left join event_breaks
+        on
+            marks.series = event_breaks.series
+            and marks.scope = event_breaks.scope
+            and marks.city_id = event_breaks.city_id
+            and breaks.break_year = event_breaks.break_year
 ),
 
-every_rule as (
-    select * from found
-    union all by name
-    select * from beside_found
-    union all by name
-    select * from off_flows
+-- In the order in which one is more certain than the next.
+explained as (
+    select
+        * replace (
+            case when break_year is null then value else break_value end as value,
+            case when break_year is null then distance else lasting_step end as distance
+        ),
+        case
+            when rule in ('repeat', 'province total') then rule
+            when definition is not null or is_steady then 'definition'
+            when confirmed_by is not null then 'confirmed'
+            when event_id is not null then 'level break'
+            when break_year is not null then 'break without event'
+            else 'spike'
+        end as cause,
+        coalesce(definition, case when is_steady then compared_with end, confirmed_by, event_id) as cause_detail,
+        coalesce(break_year, year) as marked_year
+    from described
+),
+
+ranked as (
+    select
+        *,
+        string_agg(distinct rule, ', ' order by rule) over same_cell as rules,
+        row_number() over (
+            same_cell
+            order by
+                list_position(
+                    ['repeat', 'province total', 'definition', 'confirmed', 'level break', 'break without event'],
+                    cause
+                ) nulls last,
+                abs(score) desc,
+                rule
+        ) as row_order
+    from explained
+    window same_cell as (partition by series, scope, city_id, marked_year)
 ),
 
 final as (
     select
         {{ extract_set() }} as extract_set,
-        every_rule.city_id,
+        ranked.city_id,
         cities.name_zh,
         cities.name_en,
-        cast(every_rule.year as integer) as year,
-        every_rule.series,
-        every_rule.scope,
-        every_rule.provider,
-        every_rule.rule,
-        every_rule.compared_with,
-        every_rule.value,
-        every_rule.value / exp(every_rule.distance) as expected_value,
-        exp(abs(every_rule.distance)) as factor,
-        abs(every_rule.score) as spreads,
+        cast(ranked.marked_year as integer) as year,
+        ranked.series,
+        ranked.scope,
+        ranked.provider,
+        ranked.rules,
+        ranked.compared_with,
+        ranked.value,
+        ranked.value / exp(ranked.distance) as expected_value,
+        exp(abs(ranked.distance)) as factor,
+        abs(ranked.score) as spreads,
+        ranked.cause,
+        ranked.cause_detail,
+        ranked.cause in ('break without event', 'spike') as is_unexplained,
         used.series is not null as is_used
-    from every_rule
+    from ranked
     left join cities using (city_id)
     left join used using (series, scope)
-    qualify
-        row_number() over (
-            partition by
-                every_rule.city_id, every_rule.year, every_rule.series, every_rule.scope, every_rule.rule
-            order by abs(every_rule.score) desc, every_rule.compared_with
-        ) = 1
+    where ranked.row_order = 1
 )
 
 select * from final

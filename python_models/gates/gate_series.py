@@ -14,6 +14,7 @@ def model(dbt, session):
         "int_series_pairs": dbt.ref("int_series_pairs"),
         "int_series_shapes": dbt.ref("int_series_shapes"),
         "int_series_years": dbt.ref("int_series_years"),
+        "int_year_definitions": dbt.ref("int_year_definitions"),
     }
     return validation.judge(
         tables, validation.headline_years(dbt.ref("dim_specification_series").df())

@@ -3,7 +3,7 @@
     [
         'ai_keywords', 'cities', 'city_aliases', 'city_changes', 'city_groupings', 'corrections', 'derived_variables',
         'industries', 'ipc_industries', 'measure_weightings', 'nace_sections', 'name_additions', 'non_prefectures',
-        'reasons', 'regression_specifications', 'series', 'series_pairs', 'series_sources', 'substituted_labels',
+        'reasons', 'regression_specifications', 'series', 'series_events', 'series_pairs', 'series_sources', 'substituted_labels',
         'substitutions', 'value_checks',
     ],
     others=['dim_variable', 'industry_scopes']

@@ -45,7 +45,7 @@ WORDS = (
     "no_corrections_of_city",
     "no_doubtful_of_city",
     "expected",
-    "rule",
+    "cause",
     "is_doubtful",
     "correction",
     "city",
@@ -342,22 +342,24 @@ def _corrections(release: Release) -> dict[str, list[list[Any]]]:
 
 
 def _doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[Any]]]:
-    """Return the doubtful values of the series on the page, by city."""
+    """Return values of the series on the page that are unexplained, copied or on another
+    definition, by city.
+    """
     found = release.frame(
         f"""
-        select city_id, series, year, value, expected_value, rule, compared_with
+        select city_id, series, year, value, expected_value, cause, cause_detail
         from marts.fct_doubtful_values
-        where (series, scope) in (
+        where cause not in ('confirmed', 'level break') and (series, scope) in (
             select (series, scope)
             from marts.dim_series
             where {SHOWN} and is_delivered and {HAS_VALUES}
         )
-        order by city_id, series, year, rule
+        order by city_id, series, year
         """
     )
     doubtful = defaultdict(list)
-    for city_id, series, year, value, expected, rule, other in found.to_numpy().tolist():
-        words = text.words(f"rule_{rule.replace(' ', '_')}", other=text.names(other))
+    for city_id, series, year, value, expected, cause, other in found.to_numpy().tolist():
+        words = text.words(f"cause_{cause.replace(' ', '_')}", other=text.names(other or ""))
         doubtful[city_id].append([series, year, _number(value), _number(expected), *words])
     return doubtful
 

@@ -196,7 +196,7 @@ const correctionRow = ([correction, one, year, was, is, reason, reasonZh, place]
 ];
 const doubtfulOf = (wanted = () => true) => (delivered.get(chosen)?.doubtful ?? []).filter(wanted);
 const doubtfulRow = ([one, year, value, expected, ...rule]) => [inLanguage(labels[one]), String(year), figure(value), figure(Number(expected.toPrecision(4))), inLanguage(rule)];
-const DOUBTFUL = ["series", "year", "used", "expected", "rule"];
+const DOUBTFUL = ["series", "year", "used", "expected", "cause"];
 const CORRECTION = ["correction", "city", "series", "year", "delivered", "used", "reason"];
 
 function trace() {

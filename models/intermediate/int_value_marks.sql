@@ -1,0 +1,437 @@
+{%- set limit = var('doubtful_spreads') -%}
+with
+
+deviations as (
+    select * from {{ ref('int_value_deviations') }}
+),
+
+alone as (
+    select * from deviations
+    where kind = 'alone'
+),
+
+conformed as (
+    select * from {{ ref('int_series_conformed') }}
+    where value is not null
+),
+
+source_pairs as (
+    select * from {{ ref('fct_source_pairs') }}
+),
+
+series as (
+    select * from {{ ref('series') }}
+),
+
+cities as (
+    select * from {{ ref('dim_city') }}
+),
+
+-- By itself, against the years around it or the years beyond two breaks.
+off_neighbours as (
+    select
+        *,
+        case
+            when abs(score) > {{ limit }} then deviation
+            else coalesce(distance_between_breaks, spike)
+        end as distance
+    from alone
+    where
+        is_off
+        or distance_between_breaks is not null
+        or spike is not null
+),
+
+-- A second source is compared where it repeats the first in half of the cells.
+second_sources as (
+    select
+        series as quantity,
+        scope,
+        first_provider as provider,
+        second_provider
+    from source_pairs
+    group by series, scope, first_provider, second_provider
+    having median(abs(first_ln - second_ln)) < 0.005
+),
+
+compared_sources as (
+    select
+        conformed.series,
+        conformed.scope,
+        conformed.provider,
+        conformed.city_id,
+        conformed.year,
+        conformed.value,
+        second_sources.quantity || '@' || second_sources.second_provider as compared_with,
+        source_pairs.first_ln - source_pairs.second_ln as amount
+    from conformed
+    inner join second_sources using (quantity, scope, provider)
+    left join source_pairs
+        on
+            conformed.quantity = source_pairs.series
+            and conformed.scope = source_pairs.scope
+            and conformed.provider = source_pairs.first_provider
+            and second_sources.second_provider = source_pairs.second_provider
+            and conformed.city_id = source_pairs.city_id
+            and conformed.year = source_pairs.year
+    where conformed.is_spliced is not true
+),
+
+-- A year that the second source lacks is judged by the years before and after it, where both are off the same way, or by
+-- the year after it, where the second source begins later.
+sources_around as (
+    select
+        *,
+        last_value(amount ignore nulls) over (city_years rows between 2 preceding and 1 preceding) as amount_before,
+        first_value(amount ignore nulls) over (city_years rows between 1 following and 2 following) as amount_after,
+        lead(amount) over city_years as next_amount
+    from compared_sources
+    window city_years as (partition by series, scope, compared_with, city_id order by year)
+),
+
+source_distances as (
+    select
+        * exclude (amount),
+        coalesce(
+            amount,
+            case
+                when amount_before * amount_after > 0
+                    then sign(amount_before) * least(abs(amount_before), abs(amount_after))
+                when year = min(year) over (partition by series, scope, compared_with, city_id) then next_amount
+            end
+        ) as deviation
+    from sources_around
+),
+
+off_sources as (
+    select
+        *,
+        'second source' as rule,
+        deviation / ln({{ var('factor_of_two_sources') }}) as score
+    from source_distances
+    where abs(deviation) > ln({{ var('factor_of_two_sources') }})
+),
+
+-- A ratio that is off says that one of its values is wrong.
+off_ratios as (
+    select
+        series,
+        scope,
+        provider,
+        city_id,
+        year,
+        value,
+        compared_with,
+        per,
+        case
+            when amount = 0 then 'same value'
+            when is_off then 'same row'
+            else 'other cities'
+        end as rule,
+        case when is_off or amount = 0 then deviation else level_deviation end as deviation,
+        case when is_off or amount = 0 then score else level_score end as score
+    from deviations
+    where
+        kind = 'row'
+        and (
+            is_off
+            or (amount = 0 and abs(deviation) > 0.01)
+            or (abs(level_score) > {{ var('doubtful_level_spreads') }} and abs(level_deviation) > ln(factor_min))
+        )
+    union all by name
+    select * from off_sources
+),
+
+members as (
+    select
+        *,
+        unnest(list_prepend(series, string_split_regex(compared_with, '[+/]'))) as member
+    from off_ratios
+),
+
+-- It is the one that is furthest from its own neighbours, or else the one that the check is of.
+suspects as (
+    select
+        members.*,
+        alone.series as suspect,
+        alone.provider as suspect_provider,
+        alone.value as suspect_value
+    from members
+    inner join alone
+        on
+            members.member = alone.series
+            and members.scope = alone.scope
+            and members.city_id = alone.city_id
+            and members.year = alone.year
+    qualify
+        row_number() over (
+            partition by
+                members.series, members.scope, members.compared_with, members.city_id, members.year
+            order by
+                greatest(
+                    abs(coalesce(alone.score, 0)), case when members.member = members.series then 3 else 0 end
+                ) desc,
+                members.member = members.series desc,
+                members.member
+        ) = 1
+),
+
+found as (
+    select
+        series,
+        scope,
+        provider,
+        city_id,
+        year,
+        'neighbours' as rule,
+        '' as compared_with,
+        value,
+        distance,
+        score
+    from off_neighbours
+    union all by name
+    select
+        suspect as series,
+        scope,
+        suspect_provider as provider,
+        city_id,
+        year,
+        rule,
+        case when suspect = series then compared_with else series end as compared_with,
+        suspect_value as value,
+        deviation * case when suspect = series or suspect = per then 1 else -1 end as distance,
+        score
+    from suspects
+),
+
+-- Where one value of a provider is off, half the distance makes another of the same city and year doubtful.
+beside_found as (
+    select
+        alone.series,
+        alone.scope,
+        alone.provider,
+        alone.city_id,
+        alone.year,
+        'same delivery' as rule,
+        min(found.series) as compared_with,
+        alone.value,
+        alone.deviation as distance,
+        alone.score
+    from alone
+    inner join found
+        on
+            alone.provider = found.provider
+            and alone.scope = found.scope
+            and alone.city_id = found.city_id
+            and alone.year = found.year
+            and alone.series <> found.series
+    left join found as known
+        on
+            alone.series = known.series
+            and alone.scope = known.scope
+            and alone.city_id = known.city_id
+            and alone.year = known.year
+    where
+        known.series is null
+        and found.rule = 'neighbours'
+        and abs(found.distance) > ln(2)
+        and abs(alone.score) > {{ limit }} / 2
+        and alone.score * found.score > 0
+        and abs(alone.deviation) > ln(2)
+    group by all
+),
+
+-- What a stock is by that of the year before, where what enters and what leaves were both delivered.
+flows as (
+    select
+        series.stock_series,
+        conformed.scope,
+        conformed.city_id,
+        conformed.year,
+        conformed.provider,
+        sum(series.flow_sign * conformed.value) as growth
+    from conformed
+    inner join series using (series)
+    where series.flow_sign is not null
+    group by series.stock_series, conformed.scope, conformed.city_id, conformed.year, conformed.provider
+    having count(*) = 2
+),
+
+off_flows as (
+    select
+        later.series,
+        later.scope,
+        later.provider,
+        later.city_id,
+        later.year,
+        'stock and flows' as rule,
+        '' as compared_with,
+        later.value,
+        ln((later.value + 1) / (greatest(earlier.value + flows.growth, 0) + 1)) as distance,
+        abs(later.value - earlier.value - flows.growth) as score
+    from conformed as later
+    inner join conformed as earlier
+        on
+            later.series = earlier.series
+            and later.scope = earlier.scope
+            and later.city_id = earlier.city_id
+            and later.year = earlier.year + 1
+    inner join flows
+        on
+            later.series = flows.stock_series
+            and later.scope = flows.scope
+            and later.provider = flows.provider
+            and later.city_id = flows.city_id
+            and later.year = flows.year
+    where abs(later.value - earlier.value - flows.growth) > greatest(1, 0.01 * later.value)
+),
+
+-- A value is as exact as the digits with which it is printed; single-precision files add digits beyond the seventh.
+printed as (
+    select
+        conformed.*,
+        power(10, -len(regexp_extract(printf('%.7g', conformed.value), '^\d+\.(\d+)$', 1))) as resolution
+    from conformed
+    inner join series on conformed.quantity = series.series
+    where
+        conformed.value > 0
+        and series.interpolates is null
+),
+
+printed_steps as (
+    select
+        *,
+        lag(value) over city_years as previous_value,
+        greatest(resolution, lag(resolution) over city_years) as coarser_resolution
+    from printed
+    window city_years as (partition by series, scope, city_id order by year)
+    qualify lag(year) over city_years = year - 1
+),
+
+-- The chance that a value equals the year before to its last digit: the density of growth at zero times the width of a
+-- digit. Growth is taken as normal, with the robust spread of its series.
+repeat_chances as (
+    select
+        *,
+        abs(value - previous_value) <= 0.5 * coarser_resolution as is_repeat,
+        least(
+            1,
+            coarser_resolution
+            / (
+                value * sqrt(2 * pi()) * 1.4826
+                * median(abs(ln(value / previous_value))) over (partition by series, scope)
+            )
+        ) as chance
+    from printed_steps
+),
+
+repeated_cells as (
+    select
+        *,
+        chance * coalesce(
+            lag(chance) over (partition by series, scope, city_id order by year range between 1 preceding and current row),
+            1
+        ) as chance_of_run
+    from repeat_chances
+    where
+        is_repeat
+        and chance < {{ var('chance_of_a_member') }}
+),
+
+-- Several series of a city that repeat in one year; of two providers of a series the more exact counts.
+repeated_rows as (
+    select
+        city_id,
+        year,
+        exp(sum(ln(chance))) as chance_of_row
+    from (
+        select
+            quantity,
+            city_id,
+            year,
+            min(chance) as chance
+        from repeated_cells
+        group by quantity, city_id, year
+    )
+    group by city_id, year
+),
+
+off_repeats as (
+    select
+        repeated.series,
+        repeated.scope,
+        repeated.provider,
+        repeated.city_id,
+        repeated.year,
+        'repeat' as rule,
+        '' as compared_with,
+        repeated.value,
+        coalesce(alone.deviation, 0) as distance,
+        -log10(least(repeated.chance_of_run, repeated_rows.chance_of_row)) as score
+    from repeated_cells as repeated
+    inner join repeated_rows using (city_id, year)
+    left join alone using (series, scope, city_id, year)
+    where least(repeated.chance_of_run, repeated_rows.chance_of_row) < {{ var('chance_of_a_repeat') }}
+),
+
+cities_of_provinces as (
+    select
+        *,
+        count(*) over (partition by province_id) as city_count
+    from cities
+),
+
+off_province_totals as (
+    select
+        conformed.series,
+        conformed.scope,
+        conformed.provider,
+        conformed.city_id,
+        conformed.year,
+        'province total' as rule,
+        totals.series as compared_with,
+        conformed.value,
+        coalesce(alone.deviation, 0) as distance,
+        -log10(0.000001) as score
+    from conformed
+    inner join conformed as totals
+        on
+            'province_' || conformed.quantity = totals.series
+            and conformed.scope = totals.scope
+            and conformed.city_id = totals.city_id
+            and conformed.year = totals.year
+    inner join cities_of_provinces as places on conformed.city_id = places.city_id
+    left join alone
+        on
+            conformed.series = alone.series
+            and conformed.scope = alone.scope
+            and conformed.city_id = alone.city_id
+            and conformed.year = alone.year
+    where
+        places.city_count > 1
+        and abs(conformed.value - totals.value) <= 0.0001 * totals.value
+),
+
+every_rule as (
+    select * from found
+    union all by name
+    select * from beside_found
+    union all by name
+    select * from off_flows
+    union all by name
+    select * from off_repeats
+    union all by name
+    select * from off_province_totals
+),
+
+final as (
+    select *
+    from every_rule
+    qualify
+        row_number() over (
+            partition by series, scope, city_id, year, rule
+            order by abs(score) desc, compared_with
+        ) = 1
+)
+
+select * from final
