@@ -138,7 +138,7 @@ judged as (
         *,
         case
             when rule = 'province steps'
-                then figure + 0.001 > {{ var('odd_year_ratio') }} * (usual_figure + 0.001)
+                then figure + 0.003 > {{ var('odd_year_ratio') }} * (usual_figure + 0.003)
             else usual_figure - figure > {{ var('odd_year_gap') }}
         end as is_odd
     from compared
