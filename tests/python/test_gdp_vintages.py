@@ -10,7 +10,7 @@ import openpyxl
 import pytest
 
 from tests.python import models
-from tests.python.conftest import PUBLIC_EXTRACTS, Build, built_once, seed
+from tests.python.conftest import PUBLIC_EXTRACTS, WAREHOUSE, Build, built_once, seed
 from tests.python.site_reader import pages_of, release
 from tests.python.test_sets import linked
 
@@ -76,7 +76,7 @@ def with_further(public_extracts: Path, sample_build: Build, shared: Path) -> Bu
         pytest.skip("the further workbook of GDP is not here")
     folder = shared / "with_further"
     extracts = folder / "extracts"
-    build = Build(extracts, folder / "further.duckdb", folder, manifest=sample_build.manifest)
+    build = Build(extracts, folder / WAREHOUSE, folder, manifest=sample_build.manifest)
 
     def make(build: Build) -> Build:
         linked(extracts, public_extracts)
