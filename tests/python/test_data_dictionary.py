@@ -65,6 +65,7 @@ def test_units_and_chinese_names_of_the_panel_are_those_of_the_series(sample_bui
         "consumer_price_level",
         *("deposits_100m_cny", "province_deposits_100m_cny"),
         *("province_gdp_100m_cny", "province_loans_100m_cny"),
+        "revised_gdp_100m_cny",
     }
     for row in series:
         if row["series"] not in others:

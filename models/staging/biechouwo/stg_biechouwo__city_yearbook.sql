@@ -17,6 +17,7 @@ renamed as (
         "本外币贷款余额/亿元" as province_loans_100m_cny,
         "金融机构本外币存款余额/亿元" as province_deposits_100m_cny,
         "gdp（亿元人民币）" as gdp_100m_cny,
+        "名义GDP" as revised_gdp_100m_cny,
         "第一产业增加值（亿元人民币）" as primary_value_added_100m_cny,
         "第二产业增加值" as secondary_value_added_100m_cny,
         "第三产业增加值" as tertiary_value_added_100m_cny,

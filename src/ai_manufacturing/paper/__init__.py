@@ -13,6 +13,7 @@ ADDITIONS = {
     "index": "firms",
     "credibility": "remarks",
     "tables": "published_facts",
+    "quality": "vintages",
 }
 """Modules of this room whose content stands on a page of the site, below its own."""
 
