@@ -33,12 +33,12 @@ LIKELY = {
     "vintage": "another vintage (the ratio runs on)",
     "interpolated": "theirs is interpolated",
     "marked": "ours is marked as doubtful",
-    "rounding": "within 1 % of a value here (final against preliminary)",
+    "rounding": "rounding, or within 1 % (final against preliminary)",
     "theirs": "theirs jumps, ours does not",
     "ours": "ours jumps, theirs does not",
 }
-ATTENTION = (UNEXPLAINED, LIKELY["ours"])
-CERTAINTY = dict.fromkeys(PROVEN.values(), "proven") | dict.fromkeys(LIKELY.values(), "likely")
+CERTAINTY = {SAME: "same", MISSING: "missing", UNEXPLAINED: "none"}
+CERTAINTY |= dict.fromkeys(PROVEN.values(), "proven") | dict.fromkeys(LIKELY.values(), "likely")
 DEFINITION = 0.2  # median distance up to which two series in one unit measure one thing
 VINTAGE = 0.5  # largest distance, in logs, between two vintages
 STEADY = 0.4, 0.01  # share of that distance, or logs, by which it may change within two years
@@ -55,29 +55,29 @@ OURS = """
     inner join marts.dim_series as d on n.series = d.series and n.scope = d.scope
     where n.transform = 'level' and n.measure is null and v.value is not null
 """
-# Neither the second table nor the aliases are in a copy to give away.
 DELIVERED = """
-    select d.{city} as city_id, d.year, d.delivered_value as value, d.series as quantity, s.unit,
-        d.provider, d.series || ', delivered by ' || d.provider as source
-    from {table} as d inner join (select distinct quantity, unit from marts.dim_series) as s
-    on d.series = s.quantity where d.delivered_value is not null {condition}
+    select d.delivered_city_id as city_id, d.year, d.delivered_value as value,
+        d.series as quantity, s.unit, d.provider,
+        d.series || ', delivered by ' || d.provider as source
+    from intermediate.int_series_corrected as d
+    inner join (select distinct quantity, unit from marts.dim_series) as s on d.series = s.quantity
+    where d.delivered_value is not null
 """
-FROM_RECORDS = DELIVERED.format(
-    city="city_id", table="marts.fct_delivered_values", condition="and d.industry_code is null"
-)
-FROM_SERIES = DELIVERED.format(
-    city="delivered_city_id", table="intermediate.int_series_corrected", condition=""
-)
 NAMES = """
-    select city_id, unnest([city_id, name_zh, short_name_zh, split_part(name_en, ' (', 1)]) as name
-    from marts.dim_city union all select city_id, name_en from marts.dim_city
+    select city_id,
+        unnest([city_id, name_zh, short_name_zh, name_en, split_part(name_en, ' (', 1)]) as name
+    from marts.dim_city
 """
-ALIASES = f"{NAMES} union all select city_id, identifier from seeds.city_aliases where"
-ALIASES += " identifier_kind in ('code', 'name')"
+ALIASES = """
+    union all select city_id, identifier from seeds.city_aliases
+    where identifier_kind in ('code', 'name')
+"""
+# A copy to give away has neither the aliases nor the values of series before corrections.
+DELIVERED_IN_A_COPY = DELIVERED.replace(
+    "intermediate.int_series_corrected", "marts.fct_delivered_values"
+).replace("delivered_city_id", "city_id")
 MARKED = "select distinct series, city_id, year from marts.fct_doubtful_values"
-LOST = """
-    select series, provider from marts.dim_series where provider is not null and series = quantity
-"""
+ALL = "select series from marts.dim_series where provider is not null and series = quantity"
 
 
 class Reference(NamedTuple):
@@ -86,17 +86,17 @@ class Reference(NamedTuple):
     Attributes
     ----------
     ours : DataFrame
-        A value per series, city and year; `tolerance` is half a unit of its last digit.
+        A value per series, city and year; `precision` is half a unit of its last digit.
     seconds : DataFrame
-        Other values of a series, city and year: value, tolerance, `kind` of PROVEN, source.
+        Other values of a series, city and year: value, precision, `kind` of PROVEN, source.
     marked : DataFrame
         Series, cities and years of fct_doubtful_values.
     labels : dict of str to tuple of str
         Names of each series.
     cities : dict of str to str
         city_id by plain name.
-    withheld : dict of str to str
-        Providers of the series that a public copy lacks, by series.
+    withheld : list of str
+        Series of which a public copy has no value.
     """
 
     ours: pd.DataFrame
@@ -104,7 +104,7 @@ class Reference(NamedTuple):
     marked: pd.DataFrame
     labels: dict[str, tuple[str, ...]]
     cities: dict[str, str]
-    withheld: dict[str, str]
+    withheld: list[str]
 
 
 def reference(connection: duckdb.DuckDBPyConnection) -> Reference:
@@ -116,40 +116,34 @@ def reference(connection: duckdb.DuckDBPyConnection) -> Reference:
         If the file lacks a table that the comparison needs.
     """
 
-    def table(*queries: str) -> pd.DataFrame:
-        errors = []
-        for query in queries:
-            try:
-                return connection.execute(query).df()
-            except (duckdb.CatalogException, duckdb.BinderException) as error:
-                errors.append(str(error).splitlines()[0])
-        raise PanelError(
-            f"The file lacks what a panel is compared with ({errors[-1]}). Build or refresh it, or"
-            " name another with --database."
-        )
+    def table(query: str, in_a_copy: str = "") -> pd.DataFrame:
+        try:
+            return connection.execute(query).df()
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            if in_a_copy:
+                return table(in_a_copy)
+            lacks = f"The file lacks what a panel is compared with ({error})."
+            raise PanelError(f"{lacks} Build it, or name another with --database.") from error
 
-    ours = _with_tolerance(table(OURS))
-    delivered = _with_tolerance(table(FROM_SERIES, FROM_RECORDS))
+    ours = _with_precision(table(OURS))
+    delivered = _with_precision(table(DELIVERED, DELIVERED_IN_A_COPY))
     named = ours.drop_duplicates("series")
-    lost = table(LOST) if withholding.listed(connection) else pd.DataFrame(columns=KEY)
-    lost = lost[~lost["series"].isin(named["series"])]
+    is_copy = bool(withholding.listed(connection))
+    lost = {*table(ALL)["series"]} - {*named["series"]} if is_copy else ()
     return Reference(
-        ours[[*KEY, "value", "tolerance"]],
+        ours.rename(columns={"value": "ours"})[[*KEY, "ours", "precision"]],
         pd.concat([*_seconds(ours, delivered)], ignore_index=True),
         table(MARKED),
         {row.series: (row.series, row.label_en, row.label_zh) for row in named.itertuples()},
-        panel_columns.cities_by_name(table(ALIASES, NAMES).itertuples(index=False)),
-        dict(zip(lost["series"], lost.get("provider", []), strict=True)),
+        panel_columns.cities_by_name(table(NAMES + ALIASES, NAMES).itertuples(index=False)),
+        sorted(lost),
     )
 
 
-def _with_tolerance(values: pd.DataFrame) -> pd.DataFrame:
-    decimals = pd.Series(6, index=values.index)
-    for count in range(5, -1, -1):
-        is_exact = (values["value"].round(count) - values["value"]).abs() < 1e-7
-        decimals = decimals.mask(is_exact, count)
-    tolerance = _half_a_unit(decimals, [values["source"], values["year"]])
-    return values.assign(tolerance=tolerance)
+def _with_precision(values: pd.DataFrame) -> pd.DataFrame:
+    text = values["value"].round(6).astype("str")
+    decimals = text.str.extract(r"\.(\d*[1-9])$")[0].str.len().fillna(0)
+    return values.assign(precision=_half_a_unit(decimals, [values["source"], values["year"]]))
 
 
 def _half_a_unit(decimals: pd.Series, groups: list[pd.Series]) -> pd.Series:
@@ -168,9 +162,8 @@ def _seconds(ours: pd.DataFrame, delivered: pd.DataFrame) -> Iterator[pd.DataFra
     """
     others = pd.concat([ours, delivered], ignore_index=True)
     others["cell"] = others["city_id"] + others["year"].astype("str")
-    for (name, quantity, unit, provider), values in others.groupby(
-        ["series", "quantity", "unit", "provider"]
-    ):
+    about = ["series", "quantity", "unit", "provider"]
+    for (name, quantity, unit, provider), values in others.groupby(about):
         other = others[(others["unit"] == unit) & (others["source"] != name)]
         value = other["cell"].map(values.set_index("cell")["value"])
         distance = (other["value"] / value - 1).abs().groupby(other["quantity"]).median()
@@ -179,7 +172,7 @@ def _seconds(ours: pd.DataFrame, delivered: pd.DataFrame) -> Iterator[pd.DataFra
         kind = np.where(is_own, "delivered", "provider")
         kind = np.where(other["quantity"] == quantity, kind, "definition")
         other = other.assign(kind=kind, series=name)[other["quantity"].isin(near)]
-        yield other[[*KEY, "value", "tolerance", "kind", "source"]]
+        yield other[[*KEY, "value", "precision", "kind", "source"]]
 
 
 def cells(rows: pd.DataFrame, at: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
@@ -213,14 +206,13 @@ def judged(panel: pd.DataFrame, known: Reference) -> pd.DataFrame:
     known : Reference
         What it is compared with.
     """
-    table = panel.merge(
-        known.ours.rename(columns={"value": "ours", "tolerance": "our_tolerance"}), "left", KEY
-    )
-    theirs, ours, precision = table["theirs"], table["ours"], table["our_tolerance"]
+    table = panel.merge(known.ours, "left", KEY)
+    theirs, ours, precision = table["theirs"], table["ours"], table["precision"]
     ratio = table["ratio"] = np.log(theirs / ours).replace([np.inf, -np.inf], np.nan)
     second = _second_values(table, known.seconds)
     beside = {step: _beside(table, step) for step in (-2, -1, 1, 2)}
     before, after = beside[-1], beside[1]
+    mean = (before["theirs"] + after["theirs"]) / 2
     unit = 10.0 ** -(ratio / np.log(10)).round().fillna(0)
     in_unit = table.assign(theirs=theirs * unit, tolerance=table["tolerance"] * unit)
     is_rounded = (theirs - ours).abs() <= np.maximum(table["tolerance"], precision)
@@ -238,20 +230,21 @@ def judged(panel: pd.DataFrame, known: Reference) -> pd.DataFrame:
         PROVEN["delivered"]: second["kind"] == "delivered",
         PROVEN["definition"]: second["kind"] == "definition",
         MISSING: ours.isna(),
-        PROVEN["year"]: _equal(table, before["ours"], before["our_tolerance"])
-        | _equal(table, after["ours"], after["our_tolerance"]),
+        PROVEN["year"]: _equal(table, before["ours"], before["precision"])
+        | _equal(table, after["ours"], after["precision"]),
         PROVEN["unit"]: (unit != 1) & _equal(in_unit, ours, precision),
         LIKELY["repeated"]: theirs == before["theirs"],
         LIKELY["digit"]: _differ_in_digits(table),
         LIKELY["vintage"]: _runs_on(ratio, [other["ratio"] for other in beside.values()]),
-        LIKELY["interpolated"]: _is_between(table, before["theirs"], after["theirs"]),
+        LIKELY["interpolated"]: ((theirs - mean).abs() <= 2 * table["tolerance"])
+        | ((theirs**2 / (before["theirs"] * after["theirs"]) - 1).abs() < 1e-5),
         LIKELY["marked"]: pd.MultiIndex.from_frame(table[KEY]).isin(marked),
         LIKELY["rounding"]: (ratio.abs() < CLOSE) | is_rounded | second["is_near"],
         LIKELY["theirs"]: is_alone & (jump > times * our_jump + more),
         LIKELY["ours"]: is_alone & (our_jump > times * jump + more),
     }
     table["cause"] = np.select([*holds.values()], [*holds], UNEXPLAINED)
-    table["certainty"] = table["cause"].map(CERTAINTY).fillna("")
+    table["certainty"] = table["cause"].map(CERTAINTY)
     table["evidence"] = second["source"].where(second["kind"].map(PROVEN) == table["cause"], "")
     return table
 
@@ -265,9 +258,7 @@ def _equal(cell: pd.DataFrame, other: pd.Series, precision: pd.Series) -> pd.Ser
 
 def _second_values(table: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
     """Return kind and source of another value that equals each cell, and whether one is near."""
-    pairs = table.reset_index().merge(
-        seconds.rename(columns={"tolerance": "precision"}), on=KEY, how="inner"
-    )
+    pairs = table.drop(columns="precision").reset_index().merge(seconds, on=KEY)
     is_near = (pairs["theirs"] - pairs["value"]).abs() < CLOSE * pairs["value"].abs()
     equal = pairs[_equal(pairs, pairs["value"], pairs["precision"])]
     kinds = equal["kind"].map({kind: place for place, kind in enumerate(PROVEN)})
@@ -279,7 +270,7 @@ def _second_values(table: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
 def _beside(table: pd.DataFrame, step: int) -> pd.DataFrame:
     """Return the cells of the same city and column some years later, by the index of the table."""
     at = ["column_name", "city_id", "year"]
-    other = table[[*at, "theirs", "ours", "our_tolerance", "ratio"]]
+    other = table[[*at, "theirs", "ours", "precision", "ratio"]]
     other = other.assign(year=table["year"] - step)
     return table[at].merge(other, "left", at).set_axis(table.index)
 
@@ -292,28 +283,17 @@ def _runs_on(ratio: pd.Series, others: list[pd.Series]) -> pd.Series:
     return (ratio.abs() < VINTAGE) & (count >= np.where(ratio.abs() < CLOSE_VINTAGE, 1, 2))
 
 
-def _is_between(table: pd.DataFrame, before: pd.Series, after: pd.Series) -> pd.Series:
-    """Return where a value is the mean of its neighbours, arithmetic or geometric."""
-    theirs = table["theirs"]
-    is_straight = (theirs - (before + after) / 2).abs() <= 2 * table["tolerance"]
-    is_even = (theirs**2 / (before * after) - 1).abs() < 1e-5
-    return (is_straight | is_even) & (before != after)
-
-
 def _differ_in_digits(table: pd.DataFrame) -> pd.Series:
     """Return where two numbers differ in one digit, or by two neighbours that are exchanged."""
-    places = -np.log10(2 * np.maximum(table["tolerance"], table["our_tolerance"]))
-    is_far = table["ratio"].abs().between(CLOSE, np.log(10))
+    decimals = -np.log10(2 * np.maximum(table["tolerance"], table["precision"]))
     found = pd.Series(False, index=table.index)
-    for at in table.index[is_far]:
-        digits = max(round(places[at]), 0)
-        one, other = (f"{table[name][at]:.{digits}f}" for name in ("theirs", "ours"))
-        wrong = [
-            place for place, pair in enumerate(zip(one, other, strict=False)) if len({*pair}) > 1
-        ]
-        is_exchanged = sorted(one) == sorted(other) and wrong[-1] - wrong[0] == 1
-        is_long = len(one) == len(other) and len(one.replace(".", "")) >= FEWEST_DIGITS
-        found[at] = is_long and (len(wrong) == 1 or is_exchanged)
+    for at in table.index[table["ratio"].abs().between(CLOSE, np.log(10))]:
+        count = max(round(decimals[at]), 0)
+        one, other = (f"{table[name][at]:.{count}f}" for name in ("theirs", "ours"))
+        if len(one) == len(other) and len(one.replace(".", "")) >= FEWEST_DIGITS:
+            wrong = [place for place in range(len(one)) if one[place] != other[place]]
+            is_moved = len(wrong) == 2 and wrong[1] - wrong[0] == 1
+            found[at] = len(wrong) == 1 or (is_moved and sorted(one) == sorted(other))
     return found
 
 
@@ -336,29 +316,10 @@ def shuffled(panel: pd.DataFrame, known: Reference, *, whole: bool = False) -> p
         other = panel["city_id"].copy()
         for _, part in panel.groupby(panel["year"] if not whole else panel["year"] > 0):
             order = draw.permutation(part["city_id"].unique())
-            other[part.index] = part["city_id"].map(
-                dict(zip(order, np.roll(order, 1), strict=True))
-            )
-        found.append(judged(panel.assign(city_id=other), known))
+            given = dict(zip(order, np.roll(order, 1), strict=True))
+            other[part.index] = part["city_id"].map(given)
+        table = judged(panel.assign(city_id=other), known)
+        # a planted value that jumps is found, and not explained by chance
+        table.loc[table["cause"] == LIKELY["theirs"], "certainty"] = "none"
+        found.append(table)
     return pd.concat(found, ignore_index=True)
-
-
-def counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells of each column, by outcome; only those of which we have a value.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As of judged.
-    """
-    shared = table[table["ours"].notna()]
-    parts = {
-        "cells": shared["cause"] != "",
-        "same": shared["cause"] == SAME,
-        "proven": shared["certainty"] == "proven",
-        "likely": shared["certainty"] == "likely",
-        "jumps": shared["cause"] == LIKELY["theirs"],
-        "unexplained": shared["cause"] == UNEXPLAINED,
-        "ours jumps": shared["cause"] == LIKELY["ours"],
-    }
-    return pd.DataFrame(parts).groupby(shared["column_name"], sort=False).sum()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ai_manufacturing.auditing.wording import some_of
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers, formats
 
@@ -68,25 +69,18 @@ def read(path: Path) -> pd.DataFrame:
         If it cannot be read, or is not CSV, XLSX, Stata or Parquet.
     """
     if path.suffix.lower().removeprefix(".") not in formats.ENDINGS:
-        raise PanelError(
-            f"{path}: not a file that ends in .{', .'.join(formats.ENDINGS)}. Save it as one."
-        )
+        endings = ", .".join(formats.ENDINGS)
+        raise PanelError(f"{path}: not a file that ends in .{endings}. Save it as one of these.")
     wanted = dict.fromkeys(YEAR_HEADINGS, "year") | dict.fromkeys(CITY_HEADINGS, "city")
     try:
         containers.check_size(path.stat().st_size)
         _, sheets = formats.read(path.read_bytes(), wanted)
-    except OSError as error:
-        raise PanelError(
-            f"{path}: cannot be read ({error.strerror}). Name a file that you may read."
-        ) from error
-    except FileFault as error:
-        raise PanelError(error.line(str(path))) from error
-    if not sheets:
-        raise PanelError(f"{path}: the workbook is empty. Name one with a row per city and year.")
-    sheet = max(sheets, key=lambda sheet: (not sheet.is_hidden, sheet.rows.num_rows))
+        sheet = max(sheets, key=lambda sheet: (not sheet.is_hidden, sheet.rows.num_rows))
+    except (OSError, FileFault, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise PanelError(f"{path}: cannot be read ({why}). Name another file.") from error
     rows = sheet.rows.to_pandas().fillna("").set_axis(sheet.headings, axis=1)
-    rows.index = pd.Index(sheet.row_numbers)
-    rows = rows[rows.index > (sheet.header_row or 0)]
+    rows = rows.set_axis(sheet.row_numbers)[sheet.row_numbers > (sheet.header_row or 0)]
     return rows.loc[:, (rows.columns != "") & ~rows.columns.duplicated()]
 
 
@@ -137,7 +131,7 @@ def keys(
     Raises
     ------
     PanelError
-        If a column is not there, or no column holds cities or years.
+        If no column holds cities or years.
     """
     ids = {text: city_of(text, cities) for text in pd.unique(rows.to_numpy().ravel())}
     cities_at, city_ids = _recognised(path, rows, "city", city, lambda texts: texts.map(ids))
@@ -152,7 +146,7 @@ def keys(
         f" Year: column {years_at!r}, {once['year'].min()} to {once['year'].max()}."
     ]
     if len(unknown):
-        lines.append(f"Left out, as they name no single city: {shortened(unknown)}.")
+        lines.append(f"Left out, as they name no single city: {some_of(unknown, SHOWN)}.")
     if len(once) < len(found):
         lines.append(f"Left out: {len(found) - len(once):,} rows that repeat a city and a year.")
     return once, lines
@@ -166,37 +160,18 @@ def _recognised(
     parsed: Callable[[pd.Series], pd.Series],
 ) -> tuple[str, pd.Series]:
     """Return the column that holds most cities or years, and what its cells are."""
-    require(path, rows, kind, [told] if told else [])
     tried = {heading: parsed(rows[heading]) for heading in ([told] if told else rows)}
-    share = {
-        heading: values.count() / max(rows[heading].str.strip().ne("").sum(), 1)
-        for heading, values in tried.items()
-    }
-    # the column of the province names the four municipalities alone
-    best = max(
-        [heading for heading in tried if share[heading] >= RECOGNISED],
-        key=lambda heading: (heading.casefold() in YEAR_HEADINGS, tried[heading].nunique()),
-        default=None,
-    )
-    if best is None:
-        nearest = max(share, key=lambda heading: share[heading], default="")
+    filled = rows.apply(lambda texts: texts.str.strip().ne("").sum())
+    fitting = [name for name in tried if tried[name].count() > RECOGNISED * filled[name]]
+    if not fitting:
         raise PanelError(
-            f"{path}: no column holds a {kind} in each row; in column {nearest!r},"
-            f" {share.get(nearest, 0):.0%} of the cells do. Name one with --{kind}, of a file with"
-            " a row per city and year. A city is a code (440300, 4403) or its Chinese or English"
-            " name."
+            f"{path}: most cells of {f'column {told!r}' if told else 'each column'} are not a"
+            f" {kind}. Name a column with --{kind}, of a file with a row per city and year. A city"
+            " is a code (440300, 4403) or a Chinese or English name."
         )
+    # the column of the province names the four municipalities alone
+    best = max(fitting, key=lambda name: (name.casefold() in YEAR_HEADINGS, tried[name].nunique()))
     return best, tried[best]
-
-
-def require(path: Path, rows: pd.DataFrame, option: str, headings: Iterable[str]) -> None:
-    """Raise PanelError for a heading that the user names and the panel lacks."""
-    for heading in headings:
-        if heading not in rows:
-            raise PanelError(
-                f"{path}: no column {heading!r}, which --{option} names. There are:"
-                f" {shortened([*rows])}."
-            )
 
 
 def numbers(texts: pd.Series) -> pd.DataFrame:
@@ -207,13 +182,9 @@ def numbers(texts: pd.Series) -> pd.DataFrame:
     short = values.astype("float32")
     is_short = (short.astype("float64") == values) & (text.str.len() > FEWEST_CELLS)
     text = text.where(~is_short, short.astype("str"))
+    values = values.where(~is_short, pd.to_numeric(text, errors="coerce"))
     decimals = text.str.extract(r"\.(\d+)$")[0].str.len().fillna(0)
-    return pd.DataFrame(
-        {
-            "value": values.where(~is_short, pd.to_numeric(text, errors="coerce")),
-            "decimals": decimals,
-        }
-    )
+    return pd.DataFrame({"value": values, "decimals": decimals})
 
 
 def columns(
@@ -230,7 +201,7 @@ def columns(
     rows, at : DataFrame
         The panel as text, and its cities and years.
     ours : DataFrame
-        city_id, year, series and value of the warehouse.
+        city_id, year, series and our value as `ours`.
     labels : mapping of str to sequence of str
         Names of each series.
     told : mapping of str to str
@@ -241,9 +212,8 @@ def columns(
         # a second source, as series@provider, is compared if the user asks for it
         series = ours["series"].eq(told[heading]) if told else ~ours["series"].str.contains("@")
         theirs = at.join(numbers(rows.loc[at.index, heading]))
-        shared = theirs[theirs["value"] > 0].merge(
-            ours[series & (ours["value"] > 0)], on=["city_id", "year"], suffixes=("", "_ours")
-        )
+        shared = theirs.merge(ours[series], on=["city_id", "year"])
+        shared = shared[(shared["value"] > 0) & (shared["ours"] > 0)]
         fitting = [
             column
             for name, cells in shared.groupby("series")
@@ -257,7 +227,7 @@ def _fit(
     heading: str, series: str, cells: pd.DataFrame, names: Sequence[str], is_told: bool
 ) -> Column | None:
     """Return a column as this series; None if its values do not fit."""
-    theirs, ours = np.log10(cells["value"]), np.log10(cells["value_ours"])
+    theirs, ours = np.log10(cells["value"]), np.log10(cells["ours"])
     power = round((ours - theirs).median())
     agreeing = float(((theirs + power - ours).abs() < np.log10(1 + CLOSE)).mean())
     is_named = any(plain(name) in plain(UNIT.sub("", heading)) for name in names)
@@ -266,9 +236,3 @@ def _fit(
         return None
     basis = "as told" if is_told else "by name and value" if is_named else "by value"
     return Column(heading, series, power, basis, len(cells), agreeing)
-
-
-def shortened(names: Sequence[str]) -> str:
-    """Return names with commas, the first few of many."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

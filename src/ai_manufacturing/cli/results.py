@@ -310,22 +310,18 @@ def judge(
     Says which columns it took for city, year and series, and how often chance gives a cause. Ends
     with 1 if over 5 % of a column is unexplained, or a value of ours jumps where theirs does not.
     """
-    from ai_manufacturing.auditing import panels
+    from ai_manufacturing.auditing import panel_columns, panels
     from ai_manufacturing.tables import exports
 
     pairs = dict(pair.rpartition("=")[::2] for pair in told)
-    if not all(pairs) or not all(pairs.values()):
-        raise click.UsageError("Give --column as COLUMN=SERIES.")
-    if out and out.suffix.lower() not in panels.ENDINGS:
-        raise click.UsageError(
-            f"Name a file that ends in {' or '.join(panels.ENDINGS)} with --out."
-        )
+    if not all(map(all, pairs.items())) or (out and out.suffix not in (".csv", ".xlsx")):
+        raise click.UsageError("Give --column as COLUMN=SERIES, and --out as .csv or .xlsx.")
     database = read(path)
-    with failing(panels.PanelError, as_=UsageError):
+    with failing(panel_columns.PanelError, as_=UsageError), failing(exports.ExportError):
         judgement = panels.judge(database.path, panel, city, year, pairs)
+        restriction = exports.restriction(database.path)
     click.echo("\n".join(judgement.lines))
     if out:
-        _write(out, panels.as_file(judgement.cells, out.suffix.lower()))
-        with failing(exports.ExportError):
-            click.echo(exports.restriction(database.path), err=True)
+        _write(out, panels.as_file(judgement.cells, out.suffix == ".xlsx"))
+        click.echo(restriction, err=True)
     raise SystemExit(ExitCode.DONE if judgement.is_fine else ExitCode.FAILED)
