@@ -126,6 +126,11 @@ def reference(connection: duckdb.DuckDBPyConnection) -> Reference:
             raise PanelError(f"{lacks} Build it, or name another with --database.") from error
 
     ours = _with_precision(table(OURS))
+    if ours.empty:
+        raise PanelError(
+            "The file has no value to compare with; a copy to give away may withhold them all. Name"
+            " a release or a warehouse that has them with --database."
+        )
     delivered = _with_precision(table(DELIVERED, DELIVERED_IN_A_COPY))
     named = ours.drop_duplicates("series")
     is_copy = bool(withholding.listed(connection))
@@ -165,7 +170,7 @@ def _seconds(ours: pd.DataFrame, delivered: pd.DataFrame) -> Iterator[pd.DataFra
     about = ["series", "quantity", "unit", "provider"]
     for (name, quantity, unit, provider), values in others.groupby(about):
         other = others[(others["unit"] == unit) & (others["source"] != name)]
-        value = other["cell"].map(values.set_index("cell")["value"])
+        value = other["cell"].map(values.set_index("cell")["value"]).astype("float64")
         distance = (other["value"] / value - 1).abs().groupby(other["quantity"]).median()
         near = distance.index[distance < DEFINITION].union([quantity])
         is_own = other["series"].isna() & (other["provider"] == provider)
@@ -285,16 +290,25 @@ def _runs_on(ratio: pd.Series, others: list[pd.Series]) -> pd.Series:
 
 def _differ_in_digits(table: pd.DataFrame) -> pd.Series:
     """Return where two numbers differ in one digit, or by two neighbours that are exchanged."""
-    decimals = -np.log10(2 * np.maximum(table["tolerance"], table["precision"]))
+    last = 2 * np.maximum(table["tolerance"], table["precision"])
+    one, other = ((table[name] / last).round() for name in ("theirs", "ours"))
     found = pd.Series(False, index=table.index)
-    for at in table.index[table["ratio"].abs().between(CLOSE, np.log(10))]:
-        count = max(round(decimals[at]), 0)
-        one, other = (f"{table[name][at]:.{count}f}" for name in ("theirs", "ours"))
-        if len(one) == len(other) and len(one.replace(".", "")) >= FEWEST_DIGITS:
-            wrong = [place for place in range(len(one)) if one[place] != other[place]]
-            is_moved = len(wrong) == 2 and wrong[1] - wrong[0] == 1
-            found[at] = len(wrong) == 1 or (is_moved and sorted(one) == sorted(other))
-    return found
+    for place in 10.0 ** np.arange(12):
+        (above, high, low, below), (above_other, high_other, low_other, below_other) = (
+            (
+                number // (100 * place),
+                number // (10 * place) % 10,
+                number // place % 10,
+                number % place,
+            )
+            for number in (one, other)
+        )
+        alike = (above == above_other) & (below == below_other)
+        is_exchanged = (high == low_other) & (low == high_other)
+        found |= alike & ((high == high_other) | (low == low_other) | is_exchanged)
+    is_long = np.minimum(one, other) >= 10 ** (FEWEST_DIGITS - 1)
+    is_as_long = np.floor(np.log10(one)) == np.floor(np.log10(other))
+    return found & is_long & is_as_long & (table["ratio"].abs() >= CLOSE)
 
 
 def shuffled(panel: pd.DataFrame, known: Reference, *, whole: bool = False) -> pd.DataFrame:

@@ -161,7 +161,7 @@ def _recognised(
 ) -> tuple[str, pd.Series]:
     """Return the column that holds most cities or years, and what its cells are."""
     tried = {heading: parsed(rows[heading]) for heading in ([told] if told else rows)}
-    filled = rows.apply(lambda texts: texts.str.strip().ne("").sum())
+    filled = {name: int(rows[name].str.strip().ne("").sum()) for name in tried}
     fitting = [name for name in tried if tried[name].count() > RECOGNISED * filled[name]]
     if not fitting:
         raise PanelError(

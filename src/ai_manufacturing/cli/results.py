@@ -317,11 +317,12 @@ def judge(
     if not all(map(all, pairs.items())) or (out and out.suffix not in (".csv", ".xlsx")):
         raise click.UsageError("Give --column as COLUMN=SERIES, and --out as .csv or .xlsx.")
     database = read(path)
-    with failing(panel_columns.PanelError, as_=UsageError), failing(exports.ExportError):
+    with failing(panel_columns.PanelError, as_=UsageError):
         judgement = panels.judge(database.path, panel, city, year, pairs)
-        restriction = exports.restriction(database.path)
     click.echo("\n".join(judgement.lines))
     if out:
+        with failing(exports.ExportError):
+            restriction = exports.restriction(database.path)
         _write(out, panels.as_file(judgement.cells, out.suffix == ".xlsx"))
         click.echo(restriction, err=True)
     raise SystemExit(ExitCode.DONE if judgement.is_fine else ExitCode.FAILED)
