@@ -178,6 +178,12 @@ def cells(warehouse: Path, panel: Path) -> pd.DataFrame:
     return panels.judge(warehouse, panel, None, None, {COLUMN: "output"}).cells
 
 
+@pytest.fixture(autouse=True)
+def few_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shuffle twice, as five shuffles take most of the time of a test."""
+    monkeypatch.setattr(panel_causes, "SHUFFLES", 2)
+
+
 def judge(*arguments: object) -> Result:
     return CliRunner().invoke(cli.main, ["judge", *map(str, arguments)])
 

@@ -294,18 +294,10 @@ def _differ_in_digits(table: pd.DataFrame) -> pd.Series:
     one, other = ((table[name] / last).round() for name in ("theirs", "ours"))
     found = pd.Series(False, index=table.index)
     for place in 10.0 ** np.arange(12):
-        (above, high, low, below), (above_other, high_other, low_other, below_other) = (
-            (
-                number // (100 * place),
-                number // (10 * place) % 10,
-                number // place % 10,
-                number % place,
-            )
-            for number in (one, other)
-        )
-        alike = (above == above_other) & (below == below_other)
-        is_exchanged = (high == low_other) & (low == high_other)
-        found |= alike & ((high == high_other) | (low == low_other) | is_exchanged)
+        two, other_two = one // place % 100, other // place % 100
+        in_one = (two // 10 == other_two // 10) | (two % 10 == other_two % 10)
+        is_exchanged = two % 10 * 10 + two // 10 == other_two
+        found |= (one - two * place == other - other_two * place) & (in_one | is_exchanged)
     is_long = np.minimum(one, other) >= 10 ** (FEWEST_DIGITS - 1)
     is_as_long = np.floor(np.log10(one)) == np.floor(np.log10(other))
     return found & is_long & is_as_long & (table["ratio"].abs() >= CLOSE)

@@ -29,6 +29,7 @@ CLOSE = 0.01  # distance up to which two values agree
 LOG_CORRELATION = 0.9
 BY_VALUE, BY_NAME = 0.3, 0.1  # share of cells that must agree, without and with the series' name
 SHOWN = 12  # names in a message
+Parser = Callable[[pd.Series], pd.Series]
 
 
 class PanelError(Exception):
@@ -133,10 +134,25 @@ def keys(
     PanelError
         If no column holds cities or years.
     """
+
+    def recognised(kind: str, told: str | None, parsed: Parser) -> tuple[str, pd.Series]:
+        tried = {heading: parsed(rows[heading]) for heading in ([told] if told else rows)}
+        filled = {name: int(rows[name].str.strip().ne("").sum()) for name in tried}
+        fitting = [name for name in tried if tried[name].count() > RECOGNISED * filled[name]]
+        if not fitting:
+            raise PanelError(
+                f"{path}: most cells of {f'column {told!r}' if told else 'each column'} are not a"
+                f" {kind}. Name a column with --{kind}, of a file with a row per city and year. A"
+                " city is a code (440300, 4403) or a Chinese or English name."
+            )
+        # the column of the province names the four municipalities alone
+        best = max(fitting, key=lambda name: (plain(name) in YEAR_HEADINGS, tried[name].nunique()))
+        return best, tried[best]
+
     ids = {text: city_of(text, cities) for text in pd.unique(rows.to_numpy().ravel())}
-    cities_at, city_ids = _recognised(path, rows, "city", city, lambda texts: texts.map(ids))
-    years_at, years = _recognised(
-        path, rows, "year", year, lambda texts: pd.to_numeric(texts.str.extract(YEAR)[0])
+    cities_at, city_ids = recognised("city", city, lambda texts: texts.map(ids))
+    years_at, years = recognised(
+        "year", year, lambda texts: pd.to_numeric(texts.str.extract(YEAR)[0])
     )
     found = pd.DataFrame({"city_id": city_ids, "year": years}).dropna().astype({"year": "int64"})
     once = found.drop_duplicates()
@@ -150,28 +166,6 @@ def keys(
     if len(once) < len(found):
         lines.append(f"Left out: {len(found) - len(once):,} rows that repeat a city and a year.")
     return once, lines
-
-
-def _recognised(
-    path: Path,
-    rows: pd.DataFrame,
-    kind: str,
-    told: str | None,
-    parsed: Callable[[pd.Series], pd.Series],
-) -> tuple[str, pd.Series]:
-    """Return the column that holds most cities or years, and what its cells are."""
-    tried = {heading: parsed(rows[heading]) for heading in ([told] if told else rows)}
-    filled = {name: int(rows[name].str.strip().ne("").sum()) for name in tried}
-    fitting = [name for name in tried if tried[name].count() > RECOGNISED * filled[name]]
-    if not fitting:
-        raise PanelError(
-            f"{path}: most cells of {f'column {told!r}' if told else 'each column'} are not a"
-            f" {kind}. Name a column with --{kind}, of a file with a row per city and year. A city"
-            " is a code (440300, 4403) or a Chinese or English name."
-        )
-    # the column of the province names the four municipalities alone
-    best = max(fitting, key=lambda name: (name.casefold() in YEAR_HEADINGS, tried[name].nunique()))
-    return best, tried[best]
 
 
 def numbers(texts: pd.Series) -> pd.DataFrame:

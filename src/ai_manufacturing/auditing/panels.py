@@ -76,11 +76,10 @@ def judge(
     lines.append(f"Columns that are not compared: {some_of(others, SHOWN)}.")
     panel = panel_causes.cells(rows, at, columns)
     table = panel_causes.judged(panel, known)
-    shares = [
-        _shares(table),
-        _shares(panel_causes.shuffled(panel, known)),
-        _shares(panel_causes.shuffled(panel, known, whole=True)),
-    ]
+    chance, exchanged = (
+        panel_causes.shuffled(panel, known, whole=whole) for whole in (False, True)
+    )
+    shares = [_shares(judged) for judged in (table, chance, exchanged)]
     for column in columns:
         cells = table[table["column_name"] == column.heading]
         of_column = [share.loc[column.heading] for share in shares]

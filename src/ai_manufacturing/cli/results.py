@@ -279,21 +279,12 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     raise SystemExit(ExitCode.FAILED if sections else ExitCode.DONE)
 
 
-@command(
-    examples=[
-        "judge panel.csv",
-        "judge panel.dta --year yr --column pop=registered_population_10k --out cells.xlsx",
-    ]
-)
+@command(examples=["judge panel.csv", "judge panel.dta --year yr --out cells.xlsx"])
 @click.argument("panel", type=FILE)
 @click.option("--city", help="Column with codes or names of cities. Default: recognised.")
 @click.option("--year", help="Column with years. Default: recognised.")
 @click.option(
-    "--column",
-    "told",
-    multiple=True,
-    metavar="COLUMN=SERIES",
-    help="Compare this column with this series, and no others. Default: recognised.",
+    "--column", "told", multiple=True, metavar="COLUMN=SERIES", help="Compare these only."
 )
 @click.option("--out", type=FILE, help="Write a row per cell, as .csv or .xlsx.")
 @database_option("A release or a built warehouse")
