@@ -125,7 +125,7 @@ def warehouse(
     values |= {
         ("turnover", other, year): round(value * 1.17, 2) for year, value in ours[other].items()
     }
-    for city in (AT[MISSING], AT[LIKELY["ours"]]):
+    for city in (AT[MISSING], AT[LIKELY["ours"]], AT[LIKELY["rounding"]]):
         del values["output@second", city, YEAR]
     del values["output", AT[MISSING], YEAR]
     values["output", AT[LIKELY["ours"]], YEAR] *= 1.7
@@ -213,6 +213,36 @@ def test_proven_causes_name_the_value_that_proves_them(cells: pd.DataFrame) -> N
         PROVEN["delivered"]: "output, delivered by first",
         PROVEN["definition"]: "turnover",
     }
+
+
+@pytest.mark.parametrize(("places", "is_found"), [((0,), True), ((1,), True), ((0, 1), False)])
+def test_a_single_wrong_digit_is_found(
+    places: tuple[int, ...],
+    is_found: bool,
+    warehouse: Path,
+    ours: dict[str, Cells],
+    tmp_path: Path,
+) -> None:
+    city = next(city for city in UNTOUCHED if f"{ours[city][YEAR]:.2f}"[:3].find("9") < 0)
+    digits = [*f"{ours[city][YEAR]:.2f}"]
+    for place in places:
+        digits[place] = str(int(digits[place]) + 1)
+    values = {city: ours[city] for city in UNTOUCHED}
+    values[city] = ours[city] | {YEAR: float("".join(digits))}
+    frame(values).to_csv(tmp_path / "panel.csv", index=False)
+    found = panels.judge(warehouse, tmp_path / "panel.csv", None, None, {}).cells
+    cause = found.set_index(["city_id", "year"])["cause"][city, YEAR]
+    assert (cause == LIKELY["digit"]) == is_found
+
+
+def test_a_value_near_to_another_providers_is_rounded(
+    warehouse: Path, theirs: dict[str, Cells], tmp_path: Path
+) -> None:
+    city = AT[PROVEN["provider"]]
+    value = round(theirs[city][YEAR] * 1.004, 2)
+    frame(theirs | {city: theirs[city] | {YEAR: value}}).to_csv(tmp_path / "panel.csv", index=False)
+    found = panels.judge(warehouse, tmp_path / "panel.csv", None, None, {}).cells
+    assert found.set_index(["city_id", "year"])["cause"][city, YEAR] == LIKELY["rounding"]
 
 
 def test_values_printed_with_fewer_digits_are_the_same(

@@ -105,8 +105,9 @@ def _lines(column: Column, label: str, cells: pd.DataFrame, shares: list[pd.Seri
         f"\n{column.heading} is {column.series} ({label}), {column.basis}: times 10^{column.power},"
         f" {column.agreeing_share:.0%} of {column.shared_count:,} cells are within 1 %.",
         *(f"{size:9,}  {how:7}  {cause}" for (cause, how), size in by_cause.items()),
-        f"Of the cells that differ from ours, {1 - found['none'] / differ:.1%} have a cause, and"
-        f" {found['proven'] / differ:.1%} a proven one.",
+        f"{differ:.1%} of the cells that both have differ, of which"
+        f" {1 - found['none'] / differ:.1%} have a cause, and {found['proven'] / differ:.1%} a"
+        " proven one.",
         f"Of values of other cities, {chance['same'] + chance['proven']:.2%} have a proven and"
         f" {chance['likely']:.2%} a likely cause by chance; {exchanged['likely']:.2%} a likely one"
         " if all years are those of one other city.",
