@@ -295,7 +295,7 @@ def _differ_in_digits(table: pd.DataFrame) -> pd.Series:
     found = pd.Series(False, index=table.index)
     for place in 10.0 ** np.arange(12):
         two, other_two = one // place % 100, other // place % 100
-        in_one = (two // 10 == other_two // 10) | (two % 10 == other_two % 10)
+        in_one = two // 10 == other_two // 10
         is_exchanged = two % 10 * 10 + two // 10 == other_two
         found |= (one - two * place == other - other_two * place) & (in_one | is_exchanged)
     is_long = np.minimum(one, other) >= 10 ** (FEWEST_DIGITS - 1)
