@@ -88,7 +88,6 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
 
     Says which columns may not be passed on.
     """
-    from ai_manufacturing.system import disk
     from ai_manufacturing.tables import exports, formats
 
     stdout = click.get_binary_stream("stdout")
@@ -112,6 +111,13 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
         stdout.write(content)
         stdout.flush()
         return
+    _write(out, content)
+
+
+def _write(out: Path, content: bytes) -> None:
+    """Write the file that --out names, and print its name."""
+    from ai_manufacturing.system import disk
+
     try:
         disk.replace_bytes(out, content)
     except OSError as error:
@@ -271,3 +277,43 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
             (comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference."
         )
     raise SystemExit(ExitCode.FAILED if sections else ExitCode.DONE)
+
+
+@command(examples=["judge panel.csv", "judge panel.dta --year yr --out cells.xlsx"])
+@click.argument("panel", type=FILE)
+@click.option("--city", help="Column with codes or names of cities. Default: recognised.")
+@click.option("--year", help="Column with years. Default: recognised.")
+@click.option(
+    "--column", "told", multiple=True, metavar="COLUMN=SERIES", help="Compare these only."
+)
+@click.option("--out", type=FILE, help="Write a row per cell, as .csv or .xlsx.")
+@database_option("A release or a built warehouse")
+def judge(
+    panel: Path,
+    city: str | None,
+    year: str | None,
+    told: tuple[str, ...],
+    out: Path | None,
+    path: Path | None,
+) -> None:
+    """Compare a panel of cities (CSV, XLSX, Stata, Parquet), and give differences a cause.
+
+    Says which columns it took for city, year and series, and how often chance gives a cause. Ends
+    with 1 if over 5 % of a column is unexplained, or a value of ours jumps where theirs does not.
+    """
+    from ai_manufacturing.auditing import panel_columns, panels
+    from ai_manufacturing.tables import exports
+
+    pairs = dict(pair.rpartition("=")[::2] for pair in told)
+    if not all(map(all, pairs.items())) or (out and out.suffix not in (".csv", ".xlsx")):
+        raise click.UsageError("Give --column as COLUMN=SERIES, and --out as .csv or .xlsx.")
+    database = read(path)
+    with failing(panel_columns.PanelError, as_=UsageError):
+        judgement = panels.judge(database.path, panel, city, year, pairs)
+    click.echo("\n".join(judgement.lines))
+    if out:
+        with failing(exports.ExportError):
+            restriction = exports.restriction(database.path)
+        _write(out, panels.as_file(judgement.cells, out.suffix == ".xlsx"))
+        click.echo(restriction, err=True)
+    raise SystemExit(ExitCode.DONE if judgement.is_fine else ExitCode.FAILED)

@@ -24,13 +24,20 @@ class ExitCode(IntEnum):
         member.meaning, member.remedy = meaning, remedy
         return member
 
-    DONE = (0, "done; `verify`, `compare` and `replication-package --check`: no difference")
+    DONE = (
+        0,
+        (
+            "done; `verify`, `compare` and `replication-package --check`: no difference; `judge`:"
+            " nothing needs attention"
+        ),
+    )
     FAILED = (
         1,
         (
             "the disk refuses, or a release, a log or another file is damaged; `status` and"
             " `releases`: there is none; `verify`, `compare` and `replication-package --check`: a"
-            " difference, or a rule that a package breaks"
+            " difference, or a rule that a package breaks; `judge`: too much of a panel is"
+            " unexplained, or a value here jumps"
         ),
         "make room, or `rollback ID`; docs/backup.md for damage",
     )

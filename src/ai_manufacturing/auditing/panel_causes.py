@@ -1,0 +1,331 @@
+"""Why a cell of somebody else's panel differs from the warehouse, and how often chance says so.
+
+A cause is proven if a second value equals the cell: another provider's, the delivered one, that of
+another definition or year, or ours in another unit. It is likely if it is inferred from the years
+around the cell, from its digits or from a mark. The same causes are looked for in panels whose
+values belong to other cities, where none is true.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from ai_manufacturing import withholding
+from ai_manufacturing.auditing import panel_columns
+from ai_manufacturing.auditing.panel_columns import CLOSE, Column, PanelError
+
+KEY = ["series", "city_id", "year"]
+SAME, MISSING, UNEXPLAINED = "same value", "ours is missing", "unexplained"
+# In the order in which they are tried.
+PROVEN = {
+    "provider": "another provider's value here",
+    "delivered": "delivered here, before boundary changes or corrections",
+    "definition": "another definition here",
+    "year": "our value of the year before or after",
+    "unit": "unit (a power of ten)",
+}
+LIKELY = {
+    "repeated": "theirs repeats the year before",
+    "digit": "one digit, or two exchanged",
+    "vintage": "another vintage (the ratio runs on)",
+    "interpolated": "theirs is interpolated",
+    "marked": "ours is marked as doubtful",
+    "rounding": "rounding, or within 1 % (final against preliminary)",
+    "theirs": "theirs jumps, ours does not",
+    "ours": "ours jumps, theirs does not",
+}
+CERTAINTY = {SAME: "same", MISSING: "missing", UNEXPLAINED: "none"}
+CERTAINTY |= dict.fromkeys(PROVEN.values(), "proven") | dict.fromkeys(LIKELY.values(), "likely")
+DEFINITION = 0.2  # median distance up to which two series in one unit measure one thing
+VINTAGE = 0.5  # largest distance, in logs, between two vintages
+STEADY = 0.4, 0.01  # share of that distance, or logs, by which it may change within two years
+CLOSE_VINTAGE = 0.1  # distance up to which one steady year beside it is enough, beyond it two
+JUMP = 3, 0.03  # times the other's distance from its neighbours, and more than this
+FEWEST_DIGITS = 5  # of two numbers that differ in one or two
+SHUFFLES, SEED = 5, 2020
+
+OURS = """
+    select v.city_id, v.year, v.value, d.series, d.quantity, d.unit, d.provider, d.series as source,
+        d.label_en, d.label_zh
+    from marts.fct_city_year_values as v
+    inner join marts.dim_variable as n using (variable)
+    inner join marts.dim_series as d on n.series = d.series and n.scope = d.scope
+    where n.transform = 'level' and n.measure is null and v.value is not null
+"""
+DELIVERED = """
+    select d.delivered_city_id as city_id, d.year, d.delivered_value as value,
+        d.series as quantity, s.unit, d.provider,
+        d.series || ', delivered by ' || d.provider as source
+    from intermediate.int_series_corrected as d
+    inner join (select distinct quantity, unit from marts.dim_series) as s on d.series = s.quantity
+    where d.delivered_value is not null
+"""
+NAMES = """
+    select city_id,
+        unnest([city_id, name_zh, short_name_zh, name_en, split_part(name_en, ' (', 1)]) as name
+    from marts.dim_city
+"""
+ALIASES = """
+    union all select city_id, identifier from seeds.city_aliases
+    where identifier_kind in ('code', 'name')
+"""
+# A copy to give away has neither the aliases nor the values of series before corrections.
+DELIVERED_IN_A_COPY = DELIVERED.replace(
+    "intermediate.int_series_corrected", "marts.fct_delivered_values"
+).replace("delivered_city_id", "city_id")
+MARKED = "select distinct series, city_id, year from marts.fct_doubtful_values"
+ALL = "select series from marts.dim_series where provider is not null and series = quantity"
+
+
+class Reference(NamedTuple):
+    """What a panel is compared with.
+
+    Attributes
+    ----------
+    ours : DataFrame
+        A value per series, city and year; `precision` is half a unit of its last digit.
+    seconds : DataFrame
+        Other values of a series, city and year: value, precision, `kind` of PROVEN, source.
+    marked : DataFrame
+        Series, cities and years of fct_doubtful_values.
+    labels : dict of str to tuple of str
+        Names of each series.
+    cities : dict of str to str
+        city_id by plain name.
+    withheld : list of str
+        Series of which a public copy has no value.
+    """
+
+    ours: pd.DataFrame
+    seconds: pd.DataFrame
+    marked: pd.DataFrame
+    labels: dict[str, tuple[str, ...]]
+    cities: dict[str, str]
+    withheld: list[str]
+
+
+def reference(connection: duckdb.DuckDBPyConnection) -> Reference:
+    """Read from an open release, copy or warehouse what a panel is compared with.
+
+    Raises
+    ------
+    PanelError
+        If the file lacks a table that the comparison needs.
+    """
+
+    def table(query: str, in_a_copy: str = "") -> pd.DataFrame:
+        try:
+            return connection.execute(query).df()
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            if in_a_copy:
+                return table(in_a_copy)
+            lacks = f"The file lacks what a panel is compared with ({error})."
+            raise PanelError(f"{lacks} Build it, or name another with --database.") from error
+
+    ours = _with_precision(table(OURS))
+    if ours.empty:
+        raise PanelError(
+            "The file has no value to compare with; a copy to give away may withhold them all. Name"
+            " a release or a warehouse that has them with --database."
+        )
+    delivered = _with_precision(table(DELIVERED, DELIVERED_IN_A_COPY))
+    named = ours.drop_duplicates("series")
+    is_copy = bool(withholding.listed(connection))
+    lost = {*table(ALL)["series"]} - {*named["series"]} if is_copy else ()
+    return Reference(
+        ours.rename(columns={"value": "ours"})[[*KEY, "ours", "precision"]],
+        pd.concat([*_seconds(ours, delivered)], ignore_index=True),
+        table(MARKED),
+        {row.series: (row.series, row.label_en, row.label_zh) for row in named.itertuples()},
+        panel_columns.cities_by_name(table(NAMES + ALIASES, NAMES).itertuples(index=False)),
+        sorted(lost),
+    )
+
+
+def _with_precision(values: pd.DataFrame) -> pd.DataFrame:
+    text = values["value"].round(6).astype("str")
+    decimals = text.str.extract(r"\.(\d*[1-9])$")[0].str.len().fillna(0)
+    return values.assign(precision=_half_a_unit(decimals, [values["source"], values["year"]]))
+
+
+def _half_a_unit(decimals: pd.Series, groups: list[pd.Series]) -> pd.Series:
+    """Return half a unit of the last digit of each number, or of most in its group.
+
+    A number that ends in zeros is as precise as those beside it.
+    """
+    usual = np.floor(decimals.groupby(groups).transform("median"))
+    return 0.5 * 10.0 ** -np.maximum(decimals, usual)
+
+
+def _seconds(ours: pd.DataFrame, delivered: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the other values of each series, with the kind of cause that they prove.
+
+    Another quantity is another definition if it has the same unit, and most of its values are near.
+    """
+    others = pd.concat([ours, delivered], ignore_index=True)
+    others["cell"] = others["city_id"] + others["year"].astype("str")
+    about = ["series", "quantity", "unit", "provider"]
+    for (name, quantity, unit, provider), values in others.groupby(about):
+        other = others[(others["unit"] == unit) & (others["source"] != name)]
+        value = other["cell"].map(values.set_index("cell")["value"]).astype("float64")
+        distance = (other["value"] / value - 1).abs().groupby(other["quantity"]).median()
+        near = distance.index[distance < DEFINITION].union([quantity])
+        is_own = other["series"].isna() & (other["provider"] == provider)
+        kind = np.where(is_own, "delivered", "provider")
+        kind = np.where(other["quantity"] == quantity, kind, "definition")
+        other = other.assign(kind=kind, series=name)[other["quantity"].isin(near)]
+        yield other[[*KEY, "value", "precision", "kind", "source"]]
+
+
+def cells(rows: pd.DataFrame, at: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
+    """Return a row per number of the columns that are compared, in the unit of the series.
+
+    Parameters
+    ----------
+    rows, at : DataFrame
+        The panel as text, and its cities and years.
+    columns : list of Column
+        What is compared.
+    """
+    found = []
+    for column in columns:
+        read = panel_columns.numbers(rows.loc[at.index, column.heading])
+        unit = 10.0**column.power
+        tolerance = _half_a_unit(read["decimals"], [at["year"]]) * unit
+        cell = at.assign(row=at.index, column_name=column.heading, series=column.series)
+        found.append(cell.assign(theirs=read["value"] * unit, tolerance=tolerance))
+    return pd.concat(found, ignore_index=True).dropna(subset="theirs", ignore_index=True)
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def judged(panel: pd.DataFrame, known: Reference) -> pd.DataFrame:
+    """Add to each cell our value, the cause, whether it is proven or likely, and the evidence.
+
+    Parameters
+    ----------
+    panel : DataFrame
+        As of cells.
+    known : Reference
+        What it is compared with.
+    """
+    table = panel.merge(known.ours, "left", KEY)
+    theirs, ours, precision = table["theirs"], table["ours"], table["precision"]
+    ratio = table["ratio"] = np.log(theirs / ours).replace([np.inf, -np.inf], np.nan)
+    second = _second_values(table, known.seconds)
+    beside = {step: _beside(table, step) for step in (-2, -1, 1, 2)}
+    before, after = beside[-1], beside[1]
+    mean = (before["theirs"] + after["theirs"]) / 2
+    unit = 10.0 ** -(ratio / np.log(10)).round().fillna(0)
+    in_unit = table.assign(theirs=theirs * unit, tolerance=table["tolerance"] * unit)
+    is_rounded = (theirs - ours).abs() <= np.maximum(table["tolerance"], precision)
+    marked = pd.MultiIndex.from_frame(known.marked[KEY])
+    jump, our_jump = (
+        np.log(table[name] / np.sqrt(before[name] * after[name])).abs()
+        for name in ("theirs", "ours")
+    )
+    # the years beside it differ less
+    is_alone = np.maximum(before["ratio"].abs(), after["ratio"].abs()) < ratio.abs() / 2
+    times, more = JUMP
+    holds = {
+        SAME: _equal(table, ours, precision),
+        PROVEN["provider"]: second["kind"] == "provider",
+        PROVEN["delivered"]: second["kind"] == "delivered",
+        PROVEN["definition"]: second["kind"] == "definition",
+        MISSING: ours.isna(),
+        PROVEN["year"]: _equal(table, before["ours"], before["precision"])
+        | _equal(table, after["ours"], after["precision"]),
+        PROVEN["unit"]: (unit != 1) & _equal(in_unit, ours, precision),
+        LIKELY["repeated"]: theirs == before["theirs"],
+        LIKELY["digit"]: _differ_in_digits(table),
+        LIKELY["vintage"]: _runs_on(ratio, [other["ratio"] for other in beside.values()]),
+        LIKELY["interpolated"]: ((theirs - mean).abs() <= 2 * table["tolerance"])
+        | ((theirs**2 / (before["theirs"] * after["theirs"]) - 1).abs() < 1e-5),
+        LIKELY["marked"]: pd.MultiIndex.from_frame(table[KEY]).isin(marked),
+        LIKELY["rounding"]: (ratio.abs() < CLOSE) | is_rounded | second["is_near"],
+        LIKELY["theirs"]: is_alone & (jump > times * our_jump + more),
+        LIKELY["ours"]: is_alone & (our_jump > times * jump + more),
+    }
+    table["cause"] = np.select([*holds.values()], [*holds], UNEXPLAINED)
+    table["certainty"] = table["cause"].map(CERTAINTY)
+    table["evidence"] = second["source"].where(second["kind"].map(PROVEN) == table["cause"], "")
+    return table
+
+
+def _equal(cell: pd.DataFrame, other: pd.Series, precision: pd.Series) -> pd.Series:
+    """Return where two values are one, printed with different digits."""
+    distance = (cell["theirs"] - other).abs()
+    allowed = np.maximum(cell["tolerance"], precision) * 1.001
+    return (distance <= allowed) & (distance <= CLOSE * other.abs())
+
+
+def _second_values(table: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
+    """Return kind and source of another value that equals each cell, and whether one is near."""
+    pairs = table.drop(columns="precision").reset_index().merge(seconds, on=KEY)
+    is_near = (pairs["theirs"] - pairs["value"]).abs() < CLOSE * pairs["value"].abs()
+    equal = pairs[_equal(pairs, pairs["value"], pairs["precision"])]
+    kinds = equal["kind"].map({kind: place for place, kind in enumerate(PROVEN)})
+    first = equal.assign(order=kinds).sort_values(["order", "source"]).groupby("index").first()
+    near = is_near.groupby(pairs["index"]).any().reindex(table.index, fill_value=False)
+    return first[["kind", "source"]].reindex(table.index).assign(is_near=near)
+
+
+def _beside(table: pd.DataFrame, step: int) -> pd.DataFrame:
+    """Return the cells of the same city and column some years later, by the index of the table."""
+    at = ["column_name", "city_id", "year"]
+    other = table[[*at, "theirs", "ours", "precision", "ratio"]]
+    other = other.assign(year=table["year"] - step)
+    return table[at].merge(other, "left", at).set_axis(table.index)
+
+
+def _runs_on(ratio: pd.Series, others: list[pd.Series]) -> pd.Series:
+    """Return where a difference is about the same in the years beside it."""
+    share, least = STEADY
+    steady = np.maximum(share * ratio.abs(), least)
+    count = sum(((other - ratio).abs() <= steady) & (other * ratio > 0) for other in others)
+    return (ratio.abs() < VINTAGE) & (count >= np.where(ratio.abs() < CLOSE_VINTAGE, 1, 2))
+
+
+def _differ_in_digits(table: pd.DataFrame) -> pd.Series:
+    """Return where two numbers differ in one digit, or by two neighbours that are exchanged."""
+    last = 2 * np.maximum(table["tolerance"], table["precision"])
+    one, other = ((table[name] / last).round() for name in ("theirs", "ours"))
+    found = pd.Series(False, index=table.index)
+    for place in 10.0 ** np.arange(12):
+        two, other_two = one // place % 100, other // place % 100
+        in_one = two // 10 == other_two // 10
+        is_exchanged = two % 10 * 10 + two // 10 == other_two
+        found |= (one - two * place == other - other_two * place) & (in_one | is_exchanged)
+    is_long = np.minimum(one, other) >= 10 ** (FEWEST_DIGITS - 1)
+    is_as_long = np.floor(np.log10(one)) == np.floor(np.log10(other))
+    return found & is_long & is_as_long & (table["ratio"].abs() >= CLOSE)
+
+
+def shuffled(panel: pd.DataFrame, known: Reference, *, whole: bool = False) -> pd.DataFrame:
+    """Judge panels whose cells have the values of other cities, of the same years and series.
+
+    Parameters
+    ----------
+    panel : DataFrame
+        As of cells.
+    known : Reference
+        What it is compared with.
+    whole : bool
+        Whether a city takes all years of one other city. Otherwise each year is drawn anew, and a
+        value does not fit its neighbours.
+    """
+    draw = np.random.default_rng(SEED)
+    found = []
+    for _ in range(SHUFFLES):
+        other = panel["city_id"].copy()
+        for _, part in panel.groupby(panel["year"] if not whole else panel["year"] > 0):
+            order = draw.permutation(part["city_id"].unique())
+            given = dict(zip(order, np.roll(order, 1), strict=True))
+            other[part.index] = part["city_id"].map(given)
+        table = judged(panel.assign(city_id=other), known)
+        # a planted value that jumps is found, and not explained by chance
+        table.loc[table["cause"] == LIKELY["theirs"], "certainty"] = "none"
+        found.append(table)
+    return pd.concat(found, ignore_index=True)

@@ -1,0 +1,126 @@
+"""The judgement of somebody else's panel of cities: guesses, causes by column, and chance."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from ai_manufacturing.auditing import panel_causes, panel_columns
+from ai_manufacturing.auditing.panel_causes import LIKELY
+from ai_manufacturing.auditing.panel_columns import SHOWN, Column, PanelError
+from ai_manufacturing.auditing.wording import some_of
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.tables.formats import FORMULA, WORKBOOK
+
+UNEXPLAINED_LIMIT = 0.05  # share of the cells of a column that both sides have
+
+
+class Judgement(NamedTuple):
+    """What is printed, a row per cell, and whether nothing needs attention."""
+
+    lines: list[str]
+    cells: pd.DataFrame
+    is_fine: bool
+
+
+def judge(
+    database: Path, path: Path, city: str | None, year: str | None, told: Mapping[str, str]
+) -> Judgement:
+    """Compare a panel with the values of a release or warehouse, and explain the differences.
+
+    Parameters
+    ----------
+    database, path : Path
+        The release, copy or warehouse, and the panel.
+    city, year : str or None
+        Columns of the panel that the user names.
+    told : mapping of str to str
+        Series by column, as the user says; then no other column is compared.
+
+    Returns
+    -------
+    Judgement
+        It is fine if at most UNEXPLAINED_LIMIT of the cells of each column are unexplained, and no
+        unmarked value of ours jumps where theirs does not.
+
+    Raises
+    ------
+    PanelError
+        If the panel cannot be read, or has no city, year or series that is known here.
+    """
+    rows = panel_columns.read(path)
+    for heading in filter(None, (city, year, *told)):
+        if heading not in rows:
+            raise PanelError(
+                f"{path}: no column {heading!r}. Name one of {some_of([*rows], SHOWN)}."
+            )
+    with duckdb_client.reading(database) as connection:
+        known = panel_causes.reference(connection)
+    at, lines = panel_columns.keys(path, rows, known.cities, city, year)
+    years = known.ours["year"]
+    at = at[at["year"].between(years.min(), years.max())]
+    columns = panel_columns.columns(rows, at, known.ours, known.labels, told)
+    if lost := {*told.values(), *known.withheld} - {*known.labels}:
+        lines.append(
+            f"Not compared, as {database} has no value of them: {', '.join(sorted(lost))}."
+        )
+    if not columns:
+        raise PanelError(
+            "\n".join(lines)
+            + f"\n{path}: no column resembles a series of the years {years.min()} to {years.max()}."
+            f" Name one as --column COLUMN=SERIES, of {', '.join(sorted(known.labels)) or 'none'}."
+        )
+    others = [name for name in rows if name not in {column.heading for column in columns}]
+    lines.append(f"Columns that are not compared: {some_of(others, SHOWN)}.")
+    panel = panel_causes.cells(rows, at, columns)
+    table = panel_causes.judged(panel, known)
+    chance, exchanged = (
+        panel_causes.shuffled(panel, known, whole=whole) for whole in (False, True)
+    )
+    shares = [_shares(judged) for judged in (table, chance, exchanged)]
+    for column in columns:
+        cells = table[table["column_name"] == column.heading]
+        of_column = [share.loc[column.heading] for share in shares]
+        lines += _lines(column, known.labels[column.series][1], cells, of_column)
+    is_fine = shares[0]["none"].le(UNEXPLAINED_LIMIT).all()
+    is_fine &= not table["cause"].eq(LIKELY["ours"]).any()
+    return Judgement(lines, table.drop(columns=["tolerance", "precision"]), bool(is_fine))
+
+
+def _shares(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the shares of each column's cells, of those that both sides have."""
+    shared = table[table["ours"].notna()]
+    shares = pd.crosstab(shared["column_name"], shared["certainty"], normalize="index")
+    return shares.reindex(columns=["same", "proven", "likely", "none"], fill_value=0.0)
+
+
+def _lines(column: Column, label: str, cells: pd.DataFrame, shares: list[pd.Series]) -> list[str]:
+    """Return what is printed of a column."""
+    by_cause = cells.groupby(["cause", "certainty"]).size().sort_values(ascending=False)
+    found, chance, exchanged = shares
+    differ = max(1 - found["same"], 1e-9)
+    return [
+        f"\n{column.heading} is {column.series} ({label}), {column.basis}: times 10^{column.power},"
+        f" {column.agreeing_share:.0%} of {column.shared_count:,} cells are within 1 %.",
+        *(f"{size:9,}  {how:7}  {cause}" for (cause, how), size in by_cause.items()),
+        f"{differ:.1%} of the cells that both have differ, of which"
+        f" {1 - found['none'] / differ:.1%} have a cause, and {found['proven'] / differ:.1%} a"
+        " proven one.",
+        f"Of values of other cities, {chance['same'] + chance['proven']:.2%} have a proven and"
+        f" {chance['likely']:.2%} a likely cause by chance; {exchanged['likely']:.2%} a likely one"
+        " if all years are those of one other city.",
+    ]
+
+
+def as_file(cells: pd.DataFrame, is_workbook: bool) -> bytes:
+    """Return a row per cell as a workbook or CSV, in which no text is a formula."""
+    content = io.BytesIO()
+    if is_workbook:
+        with pd.ExcelWriter(content, "xlsxwriter", engine_kwargs={"options": WORKBOOK}) as book:
+            cells.to_excel(book, index=False)
+    else:
+        heading = cells["column_name"].str.replace(FORMULA, r"'\g<0>", regex=True)
+        cells.assign(column_name=heading).to_csv(content, index=False, encoding="utf-8-sig")
+    return content.getvalue()

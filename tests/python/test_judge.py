@@ -1,0 +1,530 @@
+"""The judgement of a panel that somebody else made, against a warehouse of invented values."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from ai_manufacturing import cli
+from ai_manufacturing.auditing import panel_causes, panels
+from ai_manufacturing.auditing.panel_causes import LIKELY, MISSING, PROVEN, SAME, UNEXPLAINED
+from ai_manufacturing.system import duckdb_client
+from tests.python.conftest import PUBLIC_EXTRACTS, Build
+
+YEARS = range(2010, 2021)
+YEAR = 2015  # of the planted differences
+CITIES = [f"44{number:02}00" for number in range(1, 61)] + ["110000"]
+COLUMN = "产值（元）"
+FURTHER = PUBLIC_EXTRACTS.parent / "further"
+SCHEMA = """
+    create schema raw; create schema marts; create schema intermediate; create schema seeds;
+    create table raw.deliveries as
+        select 'invented' as extract_set, 'synthetic' as extract_set_kind;
+    create table marts.dim_series as from (values
+        ('output', 'output', 'yuan', 'first', 'total', 'Output', '产值'),
+        ('output@second', 'output', 'yuan', 'second', 'total', 'Output (second)', '产值二'),
+        ('turnover', 'turnover', 'yuan', 'first', 'total', 'Turnover', '营业额'),
+        ('people', 'people', 'persons', 'third', 'total', 'People', '人口')
+    ) as rows(series, quantity, unit, provider, scope, label_en, label_zh);
+    create table marts.dim_variable as
+        select series as variable, series, scope, 'level' as transform, null as measure
+        from marts.dim_series;
+    create table marts.dim_city as
+        select city_id, name_zh, left(name_zh, -1) as short_name_zh, name_en from cities;
+    create table marts.fct_city_year_values as from city_years;
+    create table marts.fct_doubtful_values (series varchar, city_id varchar, year integer);
+    create table intermediate.int_series_corrected (series varchar, provider varchar,
+        delivered_city_id varchar, year integer, delivered_value double);
+    create table seeds.city_aliases (city_id varchar, identifier varchar, identifier_kind varchar);
+"""
+WITHHELD = """
+    create schema release;
+    create table release.withheld (table_name varchar, column_name varchar, row_count integer,
+        shown_count integer, providers varchar);
+    insert into release.withheld values ('marts.fct_city_year_values', 'value', 1, 0, 'first');
+    drop schema intermediate cascade;
+    drop schema seeds cascade;
+    create table marts.fct_delivered_values (series varchar, provider varchar, city_id varchar,
+        year integer, delivered_value double);
+"""
+Cells = dict[int, float]
+
+
+def exchanged(digits: re.Match[str]) -> str:
+    """Exchange two digits; change one of two that are equal."""
+    first, second = digits.groups()
+    return f"{(int(first) + 3) % 10}{second}" if first == second else second + first
+
+
+# A cause in a city of its own: what the other panel has there, by our values.
+PLANTED: dict[str, Callable[[Cells], Cells]] = {
+    PROVEN["provider"]: lambda ours: {YEAR: round(ours[YEAR] * 1.21, 2)},
+    PROVEN["delivered"]: lambda ours: {YEAR: 777.77},
+    PROVEN["definition"]: lambda ours: {YEAR: round(ours[YEAR] * 1.17, 2)},
+    PROVEN["year"]: lambda ours: {YEAR: ours[YEAR - 1]},
+    PROVEN["unit"]: lambda ours: {YEAR: round(ours[YEAR] * 100, 2)},
+    LIKELY["repeated"]: lambda ours: {YEAR: 555.55, YEAR - 1: 555.55},
+    LIKELY["digit"]: lambda ours: {
+        YEAR: float(re.sub(r"^(\d)(\d)", exchanged, f"{ours[YEAR]:.2f}"))
+    },
+    LIKELY["vintage"]: lambda ours: {year: round(ours[year] * 1.05, 2) for year in YEARS},
+    LIKELY["interpolated"]: lambda ours: {YEAR: round((ours[YEAR - 1] + ours[YEAR + 1]) / 2, 2)},
+    LIKELY["marked"]: lambda ours: {YEAR: round(ours[YEAR] * 1.31, 2)},
+    LIKELY["rounding"]: lambda ours: {YEAR: round(ours[YEAR] * 1.004, 2)},
+    LIKELY["theirs"]: lambda ours: {YEAR: round(ours[YEAR] * 1.97, 2)},
+    LIKELY["ours"]: lambda ours: {YEAR: ours[YEAR]},
+    MISSING: lambda ours: {YEAR: ours[YEAR]},
+    UNEXPLAINED: lambda ours: {2020: round(ours[2020] * 1.37, 2)},
+}
+AT = dict(zip(PLANTED, CITIES, strict=False))
+UNTOUCHED = CITIES[len(PLANTED) :]
+
+
+@pytest.fixture(scope="module")
+def ours() -> dict[str, Cells]:
+    """Return values that grow unevenly, for each city."""
+    draw = np.random.default_rng(1)
+    return {
+        city: {
+            year: round(size * 1.08 ** (year - 2010) * step, 2)
+            for year, step in zip(YEARS, draw.uniform(0.93, 1.07, len(YEARS)), strict=True)
+        }
+        for city, size in zip(CITIES, draw.lognormal(6.5, 0.6, len(CITIES)), strict=True)
+    }
+
+
+@pytest.fixture(scope="module")
+def theirs(ours: dict[str, Cells]) -> dict[str, Cells]:
+    """Return the other panel, with each cause planted once."""
+    return ours | {AT[cause]: ours[AT[cause]] | PLANTED[cause](ours[AT[cause]]) for cause in AT}
+
+
+@pytest.fixture(scope="module")
+def warehouse(
+    ours: dict[str, Cells],
+    theirs: dict[str, Cells],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Return a warehouse that has what proves each planted cause."""
+    values = {
+        (series, city, year): value
+        for series in ("output", "output@second")
+        for city, path in ours.items()
+        for year, value in path.items()
+    }
+    values |= {("people", city, year): value**1.5 for (_, city, year), value in values.items()}
+    another, other = AT[PROVEN["provider"]], AT[PROVEN["definition"]]
+    values["output@second", another, YEAR] = theirs[another][YEAR]
+    # another quantity in the same unit, near to it in most cells
+    values |= {
+        ("turnover", other, year): round(value * 1.17, 2) for year, value in ours[other].items()
+    }
+    for city in (AT[MISSING], AT[LIKELY["ours"]], AT[LIKELY["rounding"]]):
+        del values["output@second", city, YEAR]
+    del values["output", AT[MISSING], YEAR]
+    values["output", AT[LIKELY["ours"]], YEAR] *= 1.7
+    frames = {
+        "city_years": pd.DataFrame(
+            [(*key, value) for key, value in values.items()],
+            columns=["variable", "city_id", "year", "value"],
+        ),
+        "cities": pd.DataFrame(
+            {
+                "city_id": CITIES,
+                "name_zh": [f"第{city}市" for city in CITIES],
+                "name_en": [
+                    f"Town{chr(65 + at % 26)}{chr(65 + at // 26)}" for at in range(len(CITIES))
+                ],
+            }
+        ),
+    }
+    path = tmp_path_factory.mktemp("judge") / "invented.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        for name, rows in frames.items():
+            connection.register(name, rows)
+        connection.execute(SCHEMA)
+        connection.execute(
+            "insert into intermediate.int_series_corrected values ('output', 'first', ?, ?, ?)",
+            [AT[PROVEN["delivered"]], YEAR, theirs[AT[PROVEN["delivered"]]][YEAR]],
+        )
+        connection.execute(
+            "insert into marts.fct_doubtful_values values ('output', ?, ?)",
+            [AT[LIKELY["marked"]], YEAR],
+        )
+    return path
+
+
+def frame(values: dict[str, Cells], city: Callable[[str], object] = str) -> pd.DataFrame:
+    """Return a panel, with cities by another name or code."""
+    rows = [(city(name), year, value) for name, at in values.items() for year, value in at.items()]
+    return pd.DataFrame(rows, columns=["城市", "年份", COLUMN])
+
+
+@pytest.fixture(scope="module")
+def panel(theirs: dict[str, Cells], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("panel") / "panel.csv"
+    frame(theirs).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cells(warehouse: Path, panel: Path) -> pd.DataFrame:
+    return panels.judge(warehouse, panel, None, None, {COLUMN: "output"}).cells
+
+
+@pytest.fixture(autouse=True)
+def few_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shuffle twice, as five shuffles take most of the time of a test."""
+    monkeypatch.setattr(panel_causes, "SHUFFLES", 2)
+
+
+def judge(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.main, ["judge", *map(str, arguments)])
+
+
+# ---------------------------------------------------------------- causes
+
+
+@pytest.mark.parametrize("cause", PLANTED)
+def test_a_planted_difference_has_its_cause(cause: str, cells: pd.DataFrame) -> None:
+    year = 2020 if cause == UNEXPLAINED else YEAR
+    found = cells.set_index(["city_id", "year"])["cause"]
+    assert found[AT[cause], year] == cause
+
+
+def test_cells_without_a_difference_are_the_same(cells: pd.DataFrame) -> None:
+    assert {*cells["cause"][cells["city_id"].isin(UNTOUCHED)]} == {SAME}
+    assert len(cells) == len(CITIES) * len(YEARS)
+
+
+def test_proven_causes_name_the_value_that_proves_them(cells: pd.DataFrame) -> None:
+    by_cause = cells.drop_duplicates("cause").set_index("cause")
+    assert {*by_cause.loc[by_cause.index.isin(PROVEN.values()), "certainty"]} == {"proven"}
+    assert {*by_cause.loc[by_cause.index.isin(LIKELY.values()), "certainty"]} == {"likely"}
+    evidence = by_cause["evidence"][by_cause["evidence"] != ""].to_dict()
+    assert evidence == {
+        PROVEN["provider"]: "output@second",
+        PROVEN["delivered"]: "output, delivered by first",
+        PROVEN["definition"]: "turnover",
+    }
+
+
+@pytest.mark.parametrize(("places", "is_found"), [((0,), True), ((1,), True), ((0, 1), False)])
+def test_a_single_wrong_digit_is_found(
+    places: tuple[int, ...],
+    is_found: bool,
+    warehouse: Path,
+    ours: dict[str, Cells],
+    tmp_path: Path,
+) -> None:
+    city = next(city for city in UNTOUCHED if f"{ours[city][YEAR]:.2f}"[:3].find("9") < 0)
+    digits = [*f"{ours[city][YEAR]:.2f}"]
+    for place in places:
+        digits[place] = str(int(digits[place]) + 1)
+    values = {city: ours[city] for city in UNTOUCHED}
+    values[city] = ours[city] | {YEAR: float("".join(digits))}
+    frame(values).to_csv(tmp_path / "panel.csv", index=False)
+    found = panels.judge(warehouse, tmp_path / "panel.csv", None, None, {}).cells
+    cause = found.set_index(["city_id", "year"])["cause"][city, YEAR]
+    assert (cause == LIKELY["digit"]) == is_found
+
+
+def test_a_value_near_to_another_providers_is_rounded(
+    warehouse: Path, theirs: dict[str, Cells], tmp_path: Path
+) -> None:
+    city = AT[PROVEN["provider"]]
+    value = round(theirs[city][YEAR] * 1.004, 2)
+    frame(theirs | {city: theirs[city] | {YEAR: value}}).to_csv(tmp_path / "panel.csv", index=False)
+    found = panels.judge(warehouse, tmp_path / "panel.csv", None, None, {}).cells
+    assert found.set_index(["city_id", "year"])["cause"][city, YEAR] == LIKELY["rounding"]
+
+
+def test_values_printed_with_fewer_digits_are_the_same(
+    warehouse: Path, ours: dict[str, Cells], tmp_path: Path
+) -> None:
+    rows = frame({city: ours[city] for city in UNTOUCHED})
+    rows.assign(**{COLUMN: rows[COLUMN].round().astype(int)}).to_csv(tmp_path / "coarse.csv")
+    found = panels.judge(warehouse, tmp_path / "coarse.csv", None, None, {}).cells
+    assert {*found["cause"]} == {SAME}
+
+
+# ---------------------------------------------------------------- chance
+
+
+def test_shuffled_panels_have_values_of_other_cities_and_are_drawn_alike(
+    warehouse: Path, cells: pd.DataFrame
+) -> None:
+    with duckdb_client.reading(warehouse) as connection:
+        known = panel_causes.reference(connection)
+    drawn = cells[["city_id", "year", "row", "column_name", "series", "theirs"]]
+    drawn = drawn.assign(tolerance=0.005)
+    for whole in (False, True):
+        found = panel_causes.shuffled(drawn, known, whole=whole)
+        assert found.equals(panel_causes.shuffled(drawn, known, whole=whole))
+        assert len(found) == panel_causes.SHUFFLES * len(cells)
+        own = drawn.set_index("row")["city_id"]
+        assert not (found["city_id"] == found["row"].map(own)).any()
+        exchanges = found.assign(own=found["row"].map(own), draw=found.index // len(cells))
+        donors = exchanges.groupby(["draw", "own"])["city_id"].nunique()
+        assert donors.eq(1).all() == whole
+
+
+def test_the_rate_of_chance_rises_where_many_values_are_equal(
+    warehouse: Path, ours: dict[str, Cells], tmp_path: Path
+) -> None:
+    path = tmp_path / "equal.csv"
+    printed = {}
+    for name, digits in {"exact": 2, "hundreds": -2}.items():
+        rows = frame({city: ours[city] for city in UNTOUCHED})
+        values = rows[COLUMN].round(digits)
+        rows.assign(**{COLUMN: values}).to_csv(path, index=False)
+        # a warehouse with the same coarse values has as many coincidences
+        copy = tmp_path / f"{name}.duckdb"
+        shutil.copyfile(warehouse, copy)
+        with duckdb.connect(str(copy)) as connection:
+            connection.execute(
+                f"update marts.fct_city_year_values set value = round(value, {digits})"
+            )
+        printed[name] = judge(path, "--column", f"{COLUMN}=output", "--database", copy).output
+    rate = {
+        name: float(re.search(r"cities, ([\d.]+)% have a proven", text)[1])  # type: ignore[index]
+        for name, text in printed.items()
+    }
+    assert rate["exact"] < 0.5
+    assert rate["hundreds"] > 5
+
+
+# ---------------------------------------------------------------- guesses
+
+
+def as_four_digits(city: str) -> object:
+    return int(city) // 100
+
+
+def as_district(city: str) -> object:
+    return city.replace("110000", "110100")
+
+
+def as_name(city: str) -> object:
+    return f"第{city}"
+
+
+def as_english(city: str) -> object:
+    at = CITIES.index(city)
+    return f"TOWN {chr(65 + at % 26)}{chr(65 + at // 26)} (city)"
+
+
+@pytest.mark.parametrize("city", [str, as_four_digits, as_district, as_name, as_english])
+def test_cities_are_recognised_by_code_and_name(
+    city: Callable[[str], object], warehouse: Path, ours: dict[str, Cells], tmp_path: Path
+) -> None:
+    frame(ours, city).to_csv(tmp_path / "panel.csv", index=False)
+    run = judge(tmp_path / "panel.csv", "--database", warehouse)
+    assert (
+        f"City: column '城市', {len(CITIES)} cities. Year: column '年份', 2010 to 2020"
+        in run.output
+    )
+    assert f"{COLUMN} is output (Output), by name and value: times 10^0" in run.output
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "dta", "parquet"])
+def test_formats_are_read_alike(
+    ending: str, warehouse: Path, ours: dict[str, Cells], tmp_path: Path
+) -> None:
+    rows = frame(ours).rename(columns={"城市": "place", "年份": "when", COLUMN: "worth"})
+    rows["worth"] /= 1000
+    path = tmp_path / f"panel.{ending}"
+    {
+        "csv": lambda: path.write_bytes(
+            rows.rename(columns={"worth": "价值"}).to_csv(index=False).encode("gb18030")
+        ),
+        "xlsx": lambda: rows.to_excel(path, index=False),
+        # Stata's floats have four bytes, and their noise is not printed
+        "dta": lambda: rows.astype({"worth": "float32"}).to_stata(path, write_index=False),
+        "parquet": lambda: rows.to_parquet(path),
+    }[ending]()
+    found = panels.judge(warehouse, path, None, None, {})
+    assert " is output (Output), by value: times 10^3" in "\n".join(found.lines)
+    assert {*found.cells["cause"][found.cells["city_id"].isin(UNTOUCHED)]} == {SAME}
+
+
+def test_a_column_is_compared_as_the_user_says(warehouse: Path, panel: Path) -> None:
+    run = judge(panel, "--column", f"{COLUMN}=output@second", "--database", warehouse)
+    assert f"{COLUMN} is output@second (Output (second)), as told" in run.output
+    other = judge(panel, "--city", COLUMN, "--database", warehouse)
+    assert other.exit_code == 2
+    assert f"column '{COLUMN}' are not a city" in other.output
+
+
+def test_cities_that_are_not_here_are_named(
+    warehouse: Path, ours: dict[str, Cells], tmp_path: Path
+) -> None:
+    path = tmp_path / "panel.csv"
+    values = ours | {"999900": ours["110000"]}
+    pd.concat([frame(values), frame({"110000": ours["110000"]})]).to_csv(path, index=False)
+    run = judge(path, "--database", warehouse)
+    assert "as they name no single city: 999900." in run.output
+    assert "Left out: 11 rows that repeat a city and a year." in run.output
+
+
+# ---------------------------------------------------------------- exit codes, files, wrong input
+
+
+def test_a_panel_that_agrees_ends_with_0(
+    warehouse: Path, ours: dict[str, Cells], tmp_path: Path
+) -> None:
+    frame({city: ours[city] for city in UNTOUCHED}).to_csv(tmp_path / "panel.csv", index=False)
+    assert judge(tmp_path / "panel.csv", "--database", warehouse).exit_code == 0
+
+
+def test_unexplained_cells_beyond_the_limit_end_with_1(
+    warehouse: Path, ours: dict[str, Cells], tmp_path: Path
+) -> None:
+    path = tmp_path / "panel.csv"
+    codes = []
+    for count in (1, len(UNTOUCHED)):
+        off = {city: ours[city] | {2020: ours[city][2020] * 1.37} for city in UNTOUCHED[:count]}
+        frame({city: ours[city] for city in UNTOUCHED} | off).to_csv(path, index=False)
+        codes.append(judge(path, "--database", warehouse).exit_code)
+    assert codes == [0, 1]
+
+
+def test_a_value_of_ours_that_jumps_ends_with_1(
+    warehouse: Path, ours: dict[str, Cells], tmp_path: Path
+) -> None:
+    cities = [*UNTOUCHED, AT[LIKELY["ours"]]]
+    frame({city: ours[city] for city in cities}).to_csv(tmp_path / "panel.csv", index=False)
+    run = judge(tmp_path / "panel.csv", "--database", warehouse)
+    assert run.exit_code == 1
+    assert f"1  likely   {LIKELY['ours']}" in run.output
+
+
+def test_files_of_cells_have_a_row_per_cell_and_no_formula(
+    cells: pd.DataFrame, tmp_path: Path
+) -> None:
+    hostile = cells.assign(column_name="=1+1")
+    for ending in ("csv", "xlsx"):
+        path = tmp_path / f"cells.{ending}"
+        path.write_bytes(panels.as_file(hostile, ending == "xlsx"))
+        rows = pd.read_csv(path) if ending == "csv" else pd.read_excel(path, engine="calamine")
+        assert len(rows) == len(cells)
+        assert {"row", "theirs", "ours", "cause", "certainty", "evidence"} <= {*rows}
+        assert {*rows["column_name"].astype(str)} == {"'=1+1" if ending == "csv" else "=1+1"}
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        (lambda rows: rows.drop(columns="年份"), (), "not a year. Name a column with --year"),
+        (lambda rows: rows.drop(columns="城市"), (), "not a city. Name a column with --city"),
+        (lambda rows: rows, ("--year", "yr"), "no column 'yr'. Name one of 城市, 年份"),
+        (lambda rows: rows, ("--column", "x=output"), "no column 'x'. Name one of 城市, 年份"),
+        (
+            lambda rows: rows,
+            ("--column", f"{COLUMN}=outputs"),
+            "has no value of them: outputs.",
+        ),
+        (lambda rows: rows, ("--column", COLUMN), "Give --column as COLUMN=SERIES"),
+        (lambda rows: rows, ("--out", "cells.txt"), "--out as .csv or .xlsx"),
+        (lambda rows: rows.assign(**{COLUMN: "x"}), (), "Name one as --column COLUMN=SERIES"),
+        (lambda rows: rows[:0], (), "Name a column with --city"),
+    ],
+)
+def test_wrong_input_names_the_way_out(
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    arguments: tuple[str, ...],
+    message: str,
+    warehouse: Path,
+    ours: dict[str, Cells],
+    tmp_path: Path,
+) -> None:
+    change(frame(ours)).to_csv(tmp_path / "panel.csv", index=False)
+    run = judge(tmp_path / "panel.csv", *arguments, "--database", warehouse)
+    assert run.exit_code == 2
+    assert message in run.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("panel.pdf", b"%PDF-1.4", "not a file that ends in .csv"),
+        ("panel.csv", b"", "cannot be read (the file is empty"),
+        ("panel.xlsx", b"PK\x03\x04 damaged", "cannot be read"),
+        ("panel.dta", b"<stata_dta>damaged", "cannot be read"),
+        ("absent.csv", None, "cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    name: str, content: bytes | None, message: str, warehouse: Path, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    run = judge(tmp_path / name, "--database", warehouse)
+    assert run.exit_code == 2
+    assert f"{tmp_path / name}: " in run.output
+    assert message in run.output
+
+
+# ---------------------------------------------------------------- copies without some values
+
+
+def test_a_copy_says_which_series_it_cannot_compare(
+    warehouse: Path, panel: Path, ours: dict[str, Cells], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.duckdb"
+    shutil.copyfile(warehouse, copy)
+    people = {city: {year: value**1.5 for year, value in at.items()} for city, at in ours.items()}
+    rows = pd.read_csv(panel, dtype=str).assign(人口=frame(people)[COLUMN])
+    rows.to_csv(tmp_path / "panel.csv", index=False)
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute(WITHHELD)
+        connection.execute(
+            "update marts.fct_city_year_values set value = null where variable <> 'people'"
+        )
+    run = judge(tmp_path / "panel.csv", "--database", copy)
+    assert "has no value of them: output, turnover." in run.output
+    assert f"{COLUMN} is" not in run.output
+    assert "人口 is people (People)" in run.output
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute("update marts.fct_city_year_values set value = null")
+    nothing = judge(panel, "--database", copy)
+    assert nothing.exit_code == 2
+    assert "a copy to give away may withhold them all. Name a release" in nothing.output
+
+
+def test_a_file_without_the_tables_is_refused(warehouse: Path, panel: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.duckdb"
+    shutil.copyfile(warehouse, copy)
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute("drop table marts.fct_doubtful_values")
+    run = judge(panel, "--database", copy)
+    assert run.exit_code == 2
+    assert "lacks what a panel is compared with" in run.output
+
+
+# ---------------------------------------------------------------- real panels
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("start", ["296", "合并"])
+def test_most_gdp_differences_of_a_published_panel_have_a_cause(
+    start: str, public_build: Build
+) -> None:
+    """Two panels that others made, which are not among the public deliveries."""
+    paths = sorted(FURTHER.glob(f"{start}*"))
+    if not paths:
+        pytest.skip(f"no panel {start}* in {FURTHER}")
+    found = panels.judge(public_build.warehouse, paths[0], None, None, {})
+    gdp = found.cells[(found.cells["series"] == "gdp_100m_cny") & found.cells["ours"].notna()]
+    differing = gdp[gdp["cause"] != SAME]
+    assert (differing["cause"] != UNEXPLAINED).mean() >= 0.85
+    text = "\n".join(found.lines)
+    rates = [float(rate) for rate in re.findall(r"cities, ([\d.]+)% have a proven", text)]
+    assert rates
+    assert max(rates) <= 2
