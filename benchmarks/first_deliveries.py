@@ -1,16 +1,16 @@
 """Wrong first deliveries: how far each moves a shown coefficient, and what the gate says of it.
 
-A first delivery has no release beside it, so only the data themselves can give it away. Each fault is
-put into one draw of the sample, in the cells of city and industry that a vendor counts, and the draw is
-judged by the SQL and the suites of the gate. A coefficient's movement is in its own standard errors on
-the clean draw. From the project's root:
+A first delivery has no release beside it, so only the data themselves can give it away. Each fault
+is put into one draw of the sample, in the cells of city and industry that a vendor counts, and the
+draw is judged by the SQL and the suites of the gate. A coefficient's movement is in its own
+standard errors on the clean draw. From the project's root:
 
     python -m benchmarks.first_deliveries > benchmarks/first_deliveries.md
 """
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -114,11 +114,8 @@ def city_years(delivery: Delivery) -> CityYears:
     )
 
 
-def failures(delivery: Delivery) -> pd.DataFrame:
-    """Return the expectations that a delivery fails, as gates.gate_results has them.
-
-    Where a suite of cells stops it, the other suites are not asked.
-    """
+def checked(delivery: Delivery, models: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Return the check models of a delivery, by suite."""
     of_cities = city_years(delivery)
     series = gate.conformed(of_cities, replace(of_cities, yearbook=delivery.stated))
     if not delivery.firms.counts[AI_EXITS].max() > 0:
@@ -126,11 +123,18 @@ def failures(delivery: Delivery) -> pd.DataFrame:
     pairs = None
     if delivery.second_gdp is not None:
         pairs = gate.source_pairs(of_cities, delivery.second_gdp)
-    used = gate.used_series()
     cells = gate.records(delivery.firms, delivery.patents)
+    return gate.checked(series, gate.used_series(), pairs, cells, models)
+
+
+def failures(delivery: Delivery) -> pd.DataFrame:
+    """Return the expectations that a delivery fails, as gates.gate_results has them.
+
+    Where a suite of cells stops it, the other suites are not asked.
+    """
     failed = pd.DataFrame()
     for models in (gate.CELL_CHECKED, gate.CHECKED):
-        results = gate.judged(gate.checked(series, used, pairs, cells, models), used)
+        results = gate.judged(checked(delivery, models), gate.used_series())
         failed = pd.concat([failed, results[results["success"].eq(False)]])
         if failed["severity"].eq("critical").any():
             break

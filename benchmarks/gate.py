@@ -238,7 +238,9 @@ def checked(
         ):
             in_memory.create(connection, name, frame)
         connection.execute(NONE_DECLARED)
-        needed = ("intermediate/int_series_sources", "intermediate/int_value_deviations")
+        needed = ["intermediate/int_series_sources"]
+        if models is None or "doubtful_values" in models:
+            needed.append("intermediate/int_value_deviations")
         if records is not None:
             in_memory.create(connection, "int_records_conformed", records)
         if models is None:
