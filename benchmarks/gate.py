@@ -243,6 +243,8 @@ def checked(
             needed.append("intermediate/int_value_deviations")
         if records is not None:
             in_memory.create(connection, "int_records_conformed", records)
+            for name in (*FIRM_COLUMNS, *PATENT_COLUMNS):  # some are not delivered
+                connection.execute(f"alter table int_records_conformed alter {name} type bigint")
         if models is None:
             models = CHECKED if records is None else CHECKED | CELL_CHECKED
         for model in (*needed, *dict.fromkeys(models.values())):

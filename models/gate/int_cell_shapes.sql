@@ -14,7 +14,7 @@ shown_series as (
         and used.series is not null
 ),
 
-records as (
+conformed as (
     select * from {{ ref('int_records_conformed') }}
     where
         set_aside_reason is null
@@ -61,24 +61,24 @@ provinces as (
 -- A cell is what the provider counts by itself: a city, or a county of it, and an industry where it has any.
 delivered as (
     select
-        records.provider,
-        records.year,
+        conformed.provider,
+        conformed.year,
         cities.province_id,
-        case when records.industry_code is null then 'all' else industries.section end as section,
-        hash(records.city_id, records.county_code, records.industry_code) as cell,
+        case when conformed.industry_code is null then 'all' else industries.section end as section,
         {%- for kind in ['firm', 'ai_firm'] %}
         {%- for count in ['count', 'entry_count', 'exit_count'] %}
-        cast(records.{{ kind }}_{{ count }} as bigint) as {{ kind }}_{{ count }},
+        cast(conformed.{{ kind }}_{{ count }} as bigint) as {{ kind }}_{{ count }},
         {%- endfor %}
         {%- endfor %}
         {%- for kind in ['', 'ai_'] %}
         {%- for count in ['application_count', 'grant_count'] %}
-        cast(records.{{ kind }}{{ count }} as bigint) as {{ kind }}invention_{{ count }}{{ ',' if not (kind and loop.last) }}
+        cast(conformed.{{ kind }}{{ count }} as bigint) as {{ kind }}invention_{{ count }},
         {%- endfor %}
         {%- endfor %}
-    from records
-    inner join cities using (city_id)
-    left join industries using (industry_code)
+        hash(conformed.city_id, conformed.county_code, conformed.industry_code) as cell
+    from conformed
+    inner join cities on conformed.city_id = cities.city_id
+    left join industries on conformed.industry_code = industries.industry_code
 ),
 
 counts as (
@@ -90,7 +90,7 @@ counts as (
     where value > 0
 ),
 
--- Every cell has one largest and one smallest count, so that these do not depend on each other as those of years do.
+-- Every cell has one largest and one smallest count, while its counts of several years resemble each other.
 extremes as (
     select
         series,
@@ -117,13 +117,13 @@ tallies as (
         provider,
         province_id,
         {{ 'year' if relation == 'counts' else 'null' }} as year,
-        '{{ kind }}' as kind,
         {%- for first, last in small.windows %}
         count(case when {{ value }} between {{ first }} and {{ last }} then 1 end) as small_{{ loop.index }},
         count(case when {{ value }} between {{ last + 1 }} and {{ 2 * last + 1 }} then 1 end) as next_{{ loop.index }},
-        count(case when {{ value }} between {{ 2 * last + 2 }} and {{ 4 * last + 3 }} then 1 end)
-            as later_{{ loop.index }}{{ ',' if not loop.last }}
+        count(case when {{ value }} between {{ 2 * (last + 1) }} and {{ 4 * last + 3 }} then 1 end)
+            as later_{{ loop.index }},
         {%- endfor %}
+        '{{ kind }}' as kind
     from {{ relation }}
     where {{ value }} <= {{ 4 * small.windows[-1][1] + 3 }}
     group by series, section, provider, province_id{{ ', year' if relation == 'counts' }}
@@ -187,7 +187,8 @@ suppressed as (
     group by series, scope, provider, year
 ),
 
--- What the ratio of small counts to the next ones in all provinces makes expect in one, in all years, as those of a year are few.
+-- What the ratio of small counts to the next ones in all provinces makes expect in one. A province has few cells, so it is
+-- judged by their largest and smallest counts, which do not repeat a cell in each year.
 in_provinces as (
     select
         series,
@@ -201,7 +202,9 @@ in_provinces as (
         sum(next_count) * sum(sum(small_count)) over kinds / nullif(sum(sum(next_count)) over kinds, 0)
             as expected_count
     from in_windows
-    where first_count = 1
+    where
+        first_count = 1
+        and year is null
     group by series, scope, provider, province_id, kind, last_count
     window kinds as (partition by series, scope, provider, kind, last_count)
 ),
@@ -223,7 +226,7 @@ suppressing as (
     group by in_provinces.series, in_provinces.scope, in_provinces.provider
 ),
 
--- Of whole numbers every second is even, every third a multiple of three. Each range begins half a unit below a multiple.
+-- Of whole numbers every second is even, every third a multiple of three. A range begins half a unit below a multiple.
 digits as (
     select
         series,
@@ -231,24 +234,25 @@ digits as (
         provider,
         year,
         province_id,
-        count(*) as cell_count,
         {%- for unit in rounded.units %}
         {%- set least = (rounded.least_count + unit - 1) // unit * unit %}
         count(case when value >= {{ least - unit // 2 }} then 1 end) as of_{{ unit }},
-        count(case when value >= {{ least }} and value % {{ unit }} = 0 then 1 end)
-            as multiples_of_{{ unit }}{{ ',' if not loop.last }}
+        count(case when value >= {{ least }} and value % {{ unit }} = 0 then 1 end) as multiples_of_{{ unit }},
         {%- endfor %}
+        count(*) as cell_count
     from counts
     group by series, section, provider, year, province_id
 ),
 
 judged as (
+    {%- for province, more in [('null', ''), ('digits.province_id', ', digits.province_id')] %}
+    {% if not loop.first %}union all{% endif %}
     select
         digits.series,
         section_scopes.scope,
         digits.provider,
         digits.year,
-        digits.province_id,
+        {{ province }} as province_id,
         {%- for unit in rounded.units %}
         sum(digits.of_{{ unit }}) as of_{{ unit }},
         sum(digits.multiples_of_{{ unit }}) as multiples_of_{{ unit }},
@@ -256,10 +260,8 @@ judged as (
         sum(digits.cell_count) as cell_count
     from digits
     inner join section_scopes using (section)
-    group by grouping sets (
-        (digits.series, section_scopes.scope, digits.provider, digits.year),
-        (digits.series, section_scopes.scope, digits.provider, digits.year, digits.province_id)
-    )
+    group by digits.series, section_scopes.scope, digits.provider, digits.year{{ more }}
+    {%- endfor %}
 ),
 
 shares_of_units as (
@@ -307,10 +309,10 @@ cell_years as (
         province_id,
         cell,
         year,
-        {%- for column in ['count', 'entry_count', 'exit_count'] %}
-        sum(firm_{{ column }}) as firm_{{ column }},
-        sum(ai_firm_{{ column }}) as ai_firm_{{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        sum(firm_count) as firm_count,
+        sum(firm_exit_count) as firm_exit_count,
+        sum(ai_firm_count) as ai_firm_count,
+        sum(ai_firm_exit_count) as ai_firm_exit_count
     from delivered
     where firm_count > 0 or ai_firm_count > 0 or firm_exit_count > 0 or ai_firm_exit_count > 0
     group by provider, section, province_id, cell, year
@@ -375,22 +377,25 @@ vanished as (
 
 -- Firms at risk are those left at the end of a year and those that dissolved in it.
 at_risk as (
+    {%- for year, province, more in [
+        ('null', 'null', ''),
+        ('cell_years.year', 'null', ', cell_years.year'),
+        ('null', 'cell_years.province_id', ', cell_years.province_id')
+    ] %}
+    {% if not loop.first %}union all{% endif %}
     select
         cell_years.provider,
         section_scopes.scope,
-        cell_years.year,
-        cell_years.province_id,
+        {{ year }} as year,
+        {{ province }} as province_id,
         sum(cell_years.firm_exit_count) as exit_count,
         sum(cell_years.firm_count) + sum(cell_years.firm_exit_count) as risk_count,
         sum(cell_years.ai_firm_exit_count) as ai_exit_count,
         sum(cell_years.ai_firm_count) + sum(cell_years.ai_firm_exit_count) as ai_risk_count
     from cell_years
     inner join section_scopes using (section)
-    group by grouping sets (
-        (cell_years.provider, section_scopes.scope),
-        (cell_years.provider, section_scopes.scope, cell_years.year),
-        (cell_years.provider, section_scopes.scope, cell_years.province_id)
-    )
+    group by cell_years.provider, section_scopes.scope{{ more }}
+    {%- endfor %}
 ),
 
 -- AI firms that would dissolve if they did so as often as all firms of the same year or province.

@@ -43,7 +43,10 @@ judged as (
             and conformed.provider = sources.provider
     where
         sources.boundaries is distinct from 'province'
-        and conformed.value >= case when conformed.value = round(conformed.value) then {{ steps.least_count }} else 0.1 end
+        and conformed.value >= case
+            when conformed.value = round(conformed.value) then {{ steps.least_count }}
+            else {{ steps.least_value }}
+        end
 ),
 
 around as (
@@ -106,8 +109,8 @@ provinces as (
     group by differences.series, differences.scope, differences.year, cities.province_id
 ),
 
--- The spread of provinces in a typical year, and no less than what a median of unrelated cities varies by. The factors make
--- a standard deviation of a median absolute deviation, and the error of a median of that, where values are normal.
+-- The spread of provinces in a typical year, and no less than what a median of unrelated cities varies by. For normal
+-- values 1.4826 median absolute deviations are a standard deviation, and 1.2533 of these the error of a median.
 spreads as (
     select
         provinces.series,
