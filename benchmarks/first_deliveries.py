@@ -265,8 +265,10 @@ def dissolved_kept(delivery: Delivery, rng: Generator, share: float, first: int 
 def entries_left_out(delivery: Delivery, rng: Generator) -> None:
     late = delivery.firms.counts[..., _at(2017)]
     lost = rng.binomial(late[AI_ENTRIES], 0.5)
-    stock = late[AI_STOCK] - np.cumsum(lost, axis=-1)
-    _set_stock(late, AI_STOCK, np.maximum(stock, 0))
+    # a firm that was never counted cannot leave
+    lost[(late[AI_STOCK] < np.cumsum(lost, axis=-1)).any(axis=-1)] = 0
+    late[AI_ENTRIES] -= lost
+    late[AI_STOCK] -= np.cumsum(lost, axis=-1)
 
 
 def at_the_capital(counts: Counts, share: float, years: slice = slice(None)) -> None:

@@ -187,8 +187,8 @@ suppressed as (
     group by series, scope, provider, year
 ),
 
--- What the ratio of small counts to the next ones in all provinces makes expect in one. A province has few cells, so it is
--- judged by their largest and smallest counts, which do not repeat a cell in each year.
+-- What the ratio of small counts to the next ones in all provinces makes expect in one. A province has few cells, so it
+-- is judged by their largest and smallest counts, which do not repeat a cell in each year.
 in_provinces as (
     select
         series,
@@ -480,8 +480,8 @@ final as (
         suppressing.suppressed_provinces,
         rounding.rounded_counts,
         vanished.vanished_provinces,
-        case when years.series = 'ai_firm_exit_count' and years.is_last then nation.ratio end as dissolution_ratio,
-        case when years.series = 'ai_firm_exit_count' and years.is_last then odd_rates.odd_rates end as odd_rates
+        case when years.series = 'ai_firm_count' and years.is_last then nation.ratio end as dissolution_ratio,
+        case when years.series = 'ai_firm_count' and years.is_last then odd_rates.odd_rates end as odd_rates
     from years
     left join shown using (series, scope, provider)
     left join suppressed using (series, scope, provider, year)

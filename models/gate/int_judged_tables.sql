@@ -231,7 +231,7 @@ table_floors as (
     union all
     select
         'int_source_tilts' as table_name,
-        count(distinct struct_pack(outcomes.series, measures.series)) as row_floor
+        count(distinct outcomes.series || ' by ' || measures.series) as row_floor
     from headline_roles as outcomes
     inner join headline_roles as measures using (specification_id)
     where

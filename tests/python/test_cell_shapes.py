@@ -71,8 +71,13 @@ FOUND = {
     ),
     "half of the dissolved AI firms kept in the stock": (
         "cell_shapes.odd_rates",
-        "ai_firm_exit_count",
+        "ai_firm_count",
         r"all: 0\.",
+    ),
+    "all dissolved AI firms kept in the stock": (
+        "cell_shapes.odd_rates",
+        "ai_firm_count",
+        r"all: 0\.0",
     ),
     "R&D in full-time equivalents in one province from 2015": (
         "province_steps.odd_factor",
