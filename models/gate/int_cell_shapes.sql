@@ -75,7 +75,7 @@ delivered as (
         cast(conformed.{{ kind }}{{ count }} as bigint) as {{ kind }}invention_{{ count }},
         {%- endfor %}
         {%- endfor %}
-        hash(conformed.city_id, conformed.county_code, conformed.industry_code) as cell
+        hash(conformed.city_id, conformed.county_code, conformed.industry_code) as cell  -- noqa: RF02
     from conformed
     inner join cities on conformed.city_id = cities.city_id
     left join industries on conformed.industry_code = industries.industry_code
