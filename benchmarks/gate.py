@@ -11,14 +11,17 @@ exist (`make setup`). From the project's root:
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ai_manufacturing.gate import validation
+from ai_manufacturing.gate import suites, validation
 from ai_manufacturing.paper.synthetic import CityYears, draw
+from ai_manufacturing.paper.synthetic.files import Cells, firm_cells, patent_cells
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.settings import period
 from ai_manufacturing.system import duckdb_client
@@ -33,11 +36,22 @@ CHECKED = {
     "province_sums": "gate/int_province_sums",
     "year_definitions": "gate/int_year_definitions",
     "doubtful_values": "marts/fct_doubtful_values",
+    "province_steps": "gate/int_province_steps",
+    "source_tilts": "gate/int_source_tilts",
 }
 """Suites, with the model that each judges."""
 
+CELL_CHECKED = {
+    "cell_shapes": "gate/int_cell_shapes",
+    "firm_survival": "gate/measure/int_record_checks",
+    "patents": "gate/measure/int_record_checks",
+}
+"""Suites of the cells that a provider counts, with the model that each judges."""
+
 SEEDS = (
     "expected_coverage",
+    "industries",
+    "industry_scopes",
     "regression_specifications",
     "series_pairs",
     "series",
@@ -45,13 +59,25 @@ SEEDS = (
     "series_sources",
     "value_checks",
 )
+FIRM_COLUMNS = (
+    "firm_count",
+    "firm_entry_count",
+    "firm_exit_count",
+    "ai_firm_count",
+    "ai_firm_entry_count",
+    "ai_firm_exit_count",
+)
+PATENT_COLUMNS = ("application_count", "grant_count", "ai_application_count", "ai_grant_count")
+PATENT_TYPES = {"发明": "invention", "实用新型": "utility_model", "外观设计": "design"}
+MISSING = -1
+"""A count that is not delivered."""
 NONE_DECLARED = (
     "create table raw_extract_set (declared_revisions struct(provider varchar, series varchar,"
     " scope varchar, first_year integer, last_year integer)[])"
 )
 CODES = {"city_id": str, "province_id": str}
 CITIES_OF_A_CHANGE = {"from_city_id": str, "to_city_id": str}
-NUMBERS = ["first_value", "second_value", "first_ln", "second_ln"]
+NUMBERS = ["year", "first_value", "second_value", "first_ln", "second_ln"]
 # Series of the warehouse under the name that the draw gives them, where it is another.
 DRAWN = {
     "primary_100m_cny": "primary_value_added_100m_cny",
@@ -104,8 +130,68 @@ def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(series="province_gdp_100m_cny", scope="total", value=total)
 
 
+def records(firms: Cells, patents: Cells) -> pd.DataFrame:
+    """Return int_records_conformed of the counts of cities and industries."""
+    found = pd.concat(
+        [
+            _records(firms, FIRM_COLUMNS, "firm_survival"),
+            _records(patents, PATENT_COLUMNS, "patents"),
+        ],
+        ignore_index=True,
+    )
+    return found.assign(county_code=None, set_aside_reason=None)
+
+
+def _records(cells: Cells, columns: Sequence[str], entity: str) -> pd.DataFrame:
+    unit, part, year = np.nonzero((cells.counts > 0).any(axis=0))
+    labels = cells.labels.iloc[part]
+    counts = {}
+    for name, values in zip(columns, cells.counts, strict=True):
+        column = pd.array(values[unit, part, year], dtype="Int64")
+        column[column == MISSING] = pd.NA
+        counts[name] = column
+    types = labels["专利类型"].map(PATENT_TYPES).to_numpy() if "专利类型" in labels else None
+    return pd.DataFrame(
+        {
+            "entity": entity,
+            "provider": "vendor",
+            "source_name": entity,
+            "city_id": units()["city_id"].to_numpy()[unit],
+            "year": np.array(period())[year],
+            "industry_code": labels["行业代码"].to_numpy(),
+            "patent_type": types,
+            **counts,
+        }
+    )
+
+
+def source_pairs(drawn: CityYears, second_gdp: NDArray[np.float64]) -> pd.DataFrame:
+    """Return fct_source_pairs of a draw's GDP and that of a second provider."""
+    first = drawn.yearbook["gdp_100m_cny"]
+    found = pd.DataFrame(
+        {
+            "city_id": np.repeat(units()["city_id"].to_numpy(), len(drawn.years)),
+            "year": np.tile(drawn.years, len(first)),
+            "first_value": first.ravel(),
+            "second_value": second_gdp.ravel(),
+        }
+    ).dropna()
+    return found.assign(
+        series="gdp_100m_cny",
+        scope="total",
+        first_provider="vendor",
+        second_provider="another",
+        first_ln=np.log(found["first_value"]),
+        second_ln=np.log(found["second_value"]),
+    )
+
+
 def checked(
-    series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None = None
+    series: pd.DataFrame,
+    used: pd.DataFrame,
+    pairs: pd.DataFrame | None = None,
+    records: pd.DataFrame | None = None,
+    models: Mapping[str, str] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Make the check models from series in memory.
 
@@ -117,6 +203,10 @@ def checked(
         dim_specification_series.
     pairs : DataFrame, optional
         fct_source_pairs; without it no series has a second source.
+    records : DataFrame, optional
+        int_records_conformed; without it no cells are checked.
+    models : mapping of str to str, optional
+        Suites, with the model that each judges; else all that the tables allow.
 
     Returns
     -------
@@ -144,7 +234,7 @@ def checked(
             ("dim_specification_series", used),
             (
                 "fct_source_pairs",
-                none.astype({**dict.fromkeys(NUMBERS, float), "year": int})
+                none.astype(dict.fromkeys(NUMBERS, float) | {"year": int})
                 if pairs is None
                 else pairs,
             ),
@@ -155,19 +245,25 @@ def checked(
         ):
             in_memory.create(connection, name, frame)
         connection.execute(NONE_DECLARED)
-        needed = (
-            "intermediate/int_series_sources",
-            "gate/int_shown_series",
-            "intermediate/int_value_deviations",
-            "intermediate/int_ratio_definitions",
-            "intermediate/int_value_marks",
-            "intermediate/int_city_boundary_changes",
-        )
-        for model in (*needed, *dict.fromkeys(CHECKED.values())):
+        if records is not None:
+            in_memory.create(connection, "int_records_conformed", records)
+            for name in (*FIRM_COLUMNS, *PATENT_COLUMNS):  # some are not delivered
+                connection.execute(f"alter table int_records_conformed alter {name} type bigint")
+        if models is None:
+            models = CHECKED if records is None else CHECKED | CELL_CHECKED
+        needed = ["intermediate/int_series_sources", "gate/int_shown_series"]
+        if {"doubtful_values", "year_definitions"} & {*models}:
+            needed += [
+                "intermediate/int_value_deviations",
+                "intermediate/int_ratio_definitions",
+                "intermediate/int_value_marks",
+                "intermediate/int_city_boundary_changes",
+            ]
+        for model in (*needed, *dict.fromkeys(models.values())):
             in_memory.run(connection, model)
         return {
             suite: connection.table(model.rpartition("/")[2]).df()
-            for suite, model in CHECKED.items()
+            for suite, model in models.items()
         }
 
 
@@ -187,9 +283,13 @@ def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
         As gates.gate_results.
     """
     years = validation.headline_years(used)
-    results = pd.concat(
-        validation.validate(found[suite], suite, years).to_pandas() for suite in CHECKED
-    )
+    with duckdb_client.connect() as connection:
+        results = pd.concat(
+            validation.validate(
+                connection.from_df(table).filter(suites.read(suite).judges.where).df(), suite, years
+            ).to_pandas()
+            for suite, table in found.items()
+        )
     # levels and coverage of series_years are judged on files, not on draws
     is_of_shares = results["arguments"].str.contains("gaining_cities")
     return results[is_of_shares | (results["suite"] != "series_years")]
@@ -203,7 +303,9 @@ def used_series() -> pd.DataFrame:
 
 def of_seed(seed: int) -> pd.DataFrame:
     """Return the results of the gate on one clean draw."""
-    found = judged(checked(conformed(draw(seed, period())), used_series()), used_series())
+    drawn = draw(seed, period())
+    cells = records(firm_cells(seed, drawn), patent_cells(seed, drawn))
+    found = judged(checked(conformed(drawn), used_series(), records=cells), used_series())
     return found.assign(drawn=f"seed {seed}")
 
 
@@ -218,7 +320,11 @@ def of_warehouse(path: str) -> pd.DataFrame:
                 "marts.fct_source_pairs",
             )
         )
-    return judged(checked(series, used, pairs), used).assign(drawn=path)
+        cells = connection.sql(
+            "select * exclude (origin) from intermediate.int_records_conformed where"
+            " list_contains(['firm_survival', 'patents'], entity)"
+        ).df()
+    return judged(checked(series, used, pairs, cells), used).assign(drawn=path)
 
 
 def rates(results: pd.DataFrame, seeds: int) -> pd.DataFrame:

@@ -23,7 +23,15 @@ SEEDS = (
     "substitutions",
 )
 
-MACROS = ("nearest_year", "qualified_name", "first_of", "share_of", "p_text", "sentences")
+MACROS = (
+    "nearest_year",
+    "qualified_name",
+    "first_of",
+    "share_of",
+    "p_text",
+    "sentences",
+    "repeated_records",
+)
 GIVEN = ("panel", "measures", "groups", "gate_results", "published")  # of Tables
 # Of int_city_year_variables.
 LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]

@@ -58,6 +58,17 @@ inputs as (
         and quantity is not null
 ),
 
+headline_roles as (
+    select
+        specification_id,
+        role,
+        series
+    from {{ ref('dim_specification_series') }}
+    where
+        is_headline
+        and quantity is not null
+),
+
 -- From the records, which lie upstream of every judged table.
 delivered as (
     select distinct
@@ -194,6 +205,38 @@ table_floors as (
         'fct_doubtful_values' as table_name,
         count(distinct struct_pack(series, scope, city_id)) as row_floor
     from values_off
+    union all
+    -- A year of a provider that counts firms or inventions of the sections that are studied.
+    select
+        'int_cell_shapes' as table_name,
+        count(distinct struct_pack(records.entity, records.provider, records.year)) as row_floor
+    from records
+    left join {{ ref('industries') }} as industries using (industry_code)
+    where
+        (records.entity = 'firm_survival' or (records.entity = 'patents' and records.patent_type = 'invention'))
+        and (
+            records.industry_code is null
+            or industries.section in (select studied.section from {{ ref('industry_scopes') }} as studied)
+        )
+        and greatest(
+            records.firm_count, records.ai_firm_count, records.firm_entry_count, records.ai_firm_entry_count,
+            records.application_count, records.grant_count
+        ) > 0
+    union all
+    -- A province is compared with itself where a series has two years.
+    select
+        'int_province_steps' as table_name,
+        case when max(year_count) > 1 then 1 else 0 end as row_floor
+    from series_floors
+    union all
+    select
+        'int_source_tilts' as table_name,
+        count(distinct outcomes.series || ' by ' || measures.series) as row_floor
+    from headline_roles as outcomes
+    inner join headline_roles as measures using (specification_id)
+    where
+        outcomes.role = 'outcome'
+        and measures.role = 'measure'
     {%- for table in ['fct_city_year_panel', 'int_panel_consistency'] %}
     union all
     select
@@ -210,6 +253,9 @@ table_counts as (
         ('int_source_checks', 'true'),
         ('int_record_checks', 'true'),
         ('fct_doubtful_values', 'true'),
+        ('int_cell_shapes', 'true'),
+        ('int_province_steps', 'true'),
+        ('int_source_tilts', 'true'),
         ('fct_city_year_panel', 'year in (select panel_years.year from panel_years)'),
         ('int_panel_consistency', 'year in (select panel_years.year from panel_years)')
     ] %}

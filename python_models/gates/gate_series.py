@@ -8,12 +8,15 @@ def model(dbt, session):
     dbt.config(materialized="table")
     tables = {
         "fct_doubtful_values": dbt.ref("fct_doubtful_values"),
+        "int_cell_shapes": dbt.ref("int_cell_shapes"),
+        "int_province_steps": dbt.ref("int_province_steps"),
         "int_province_sums": dbt.ref("int_province_sums"),
         "int_record_checks": dbt.ref("int_record_checks"),
         "int_series_corrected": dbt.ref("int_series_corrected"),
         "int_series_pairs": dbt.ref("int_series_pairs"),
         "int_series_shapes": dbt.ref("int_series_shapes"),
         "int_series_years": dbt.ref("int_series_years"),
+        "int_source_tilts": dbt.ref("int_source_tilts"),
         "int_year_definitions": dbt.ref("int_year_definitions"),
     }
     return validation.judge(

@@ -1,6 +1,7 @@
 """Split the drawn city-years over industries into yearly files with Chinese headers."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,8 @@ def write(out: Path, seed: int, period: range) -> None:
     """
     refuse_delivered(out)
     panel = draw(seed, period)
-    _write_firm_survival(out, np.random.default_rng([seed, 10]), panel)
-    _write_patents(out, np.random.default_rng([seed, 11]), panel)
+    _write_counts(out / "firm_survival/企业存续", panel.years, firm_cells(seed, panel))
+    _write_counts(out / "patents/专利", panel.years, patent_cells(seed, panel))
     _write_city_yearbook(out, panel)
     _write_province_yearbook(out, np.random.default_rng([seed, 12]), panel)
     base_year = variables()["base_year"]
@@ -227,10 +228,39 @@ def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Int
     return np.stack([after, after - before + exits, exits])
 
 
-def _write_firm_survival(out: Path, rng: Generator, panel: CityYears) -> None:
-    seed = pd.read_csv(project_root() / "seeds" / "industries.csv", dtype="str")
-    chosen = seed["section"].isin(SCOPE_SECTIONS) | seed["industry_code"].isin(OUTSIDE_DIVISIONS)
-    table = seed[chosen].sort_values("industry_code")
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Counts of a draw by unit, part and year.
+
+    Attributes
+    ----------
+    labels : DataFrame
+        Columns of each part of a unit as the files write them, such as its industry.
+    headers : tuple of str
+        Chinese names of the counts.
+    counts : NDArray[np.int64]
+        Headers by units by parts by years.
+    """
+
+    labels: pd.DataFrame
+    headers: tuple[str, ...]
+    counts: Integers
+
+
+def firm_cells(seed: int, panel: CityYears) -> Cells:
+    """Split a draw's firms over industries.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the draw.
+    panel : CityYears
+        The draw.
+    """
+    rng = np.random.default_rng([seed, 10])
+    table = pd.read_csv(project_root() / "seeds" / "industries.csv", dtype="str")
+    chosen = table["section"].isin(SCOPE_SECTIONS) | table["industry_code"].isin(OUTSIDE_DIVISIONS)
+    table = table[chosen].sort_values("industry_code")
     codes = table["industry_code"]
     outside = codes.isin(OUTSIDE_DIVISIONS).to_numpy()
     firm_weights = _weights(codes, FIRM_WEIGHTS, 1)
@@ -240,7 +270,6 @@ def _write_firm_survival(out: Path, rng: Generator, panel: CityYears) -> None:
     everywhere = np.ones(panel.firms.shape)
     outside_ai = draw_flows(rng, last_outside_ai, 0.22 * everywhere, 0.05 * everywhere)
 
-    # Headers by units by divisions by years.
     counts = np.zeros((6, len(panel.firms), len(codes), len(panel.years)), dtype=np.int64)
     for part, ai_flows, others in (
         (~outside, panel.ai_firms, panel.firms - panel.ai_firms.stock),
@@ -250,10 +279,20 @@ def _write_firm_survival(out: Path, rng: Generator, panel: CityYears) -> None:
         other = _spread_other_firms(rng, others, firm_weights[part])
         counts[:, :, part] = np.concatenate([ai + other, ai])
     labels = pd.DataFrame({"行业代码": codes, "行业名称": table["industry_name_zh"]})
-    _write_counts(out / "firm_survival/企业存续", panel.years, labels, FIRM_HEADERS, counts)
+    return Cells(labels, FIRM_HEADERS, counts)
 
 
-def _write_patents(out: Path, rng: Generator, panel: CityYears) -> None:
+def patent_cells(seed: int, panel: CityYears) -> Cells:
+    """Split a draw's patents over industries and types.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the draw.
+    panel : CityYears
+        The draw.
+    """
+    rng = np.random.default_rng([seed, 11])
     codes = pd.Series([*PATENT_DIVISIONS, OUTSIDE_PATENT_DIVISION])
     shares = _weights(codes, PATENT_WEIGHTS, 1) * np.exp(
         0.9 * rng.standard_normal((len(panel.firms), len(codes)))
@@ -277,8 +316,7 @@ def _write_patents(out: Path, rng: Generator, panel: CityYears) -> None:
     labels = pd.MultiIndex.from_product(
         [codes, [0], PATENT_TYPES], names=["行业代码", "年份", "专利类型"]
     ).to_frame()
-    cells = counts.reshape(4, len(panel.firms), -1, len(panel.years))
-    _write_counts(out / "patents/专利", panel.years, labels, PATENT_HEADERS, cells)
+    return Cells(labels, PATENT_HEADERS, counts.reshape(4, len(panel.firms), -1, len(panel.years)))
 
 
 def _patents_beside(
@@ -291,9 +329,7 @@ def _patents_beside(
     return Patents(total, np.minimum(ai, total))
 
 
-def _write_counts(
-    path: Path, years: Integers, labels: pd.DataFrame, headers: tuple[str, ...], counts: Integers
-) -> None:
+def _write_counts(path: Path, years: Integers, cells: Cells) -> None:
     """Write the cells that have a count, a file for each year.
 
     Parameters
@@ -302,18 +338,14 @@ def _write_counts(
         Of the files, without year and ending.
     years : NDArray[np.int64]
         Statistical years.
-    labels : DataFrame
-        Of the parts of a unit. The column 年份 is filled in where it stands, or comes last.
-    headers : tuple of str
-        Of the counts.
-    counts : NDArray[np.int64]
-        Headers by units by parts by years.
+    cells : Cells
+        The counts. A column 年份 among the labels is filled in where it stands, or comes last.
     """
     for index, year in enumerate(years.tolist()):
-        cells = counts[..., index]
-        unit, part = np.nonzero(cells.any(axis=0))
-        values = dict(zip(headers, cells[:, unit, part], strict=True))
-        _write_csv(path, year, unit, {**labels.assign(年份=year).iloc[part], **values})
+        counts = cells.counts[..., index]
+        unit, part = np.nonzero(counts.any(axis=0))
+        values = dict(zip(cells.headers, counts[:, unit, part], strict=True))
+        _write_csv(path, year, unit, {**cells.labels.assign(年份=year).iloc[part], **values})
 
 
 def _write_city_yearbook(out: Path, panel: CityYears) -> None:

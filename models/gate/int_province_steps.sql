@@ -1,0 +1,163 @@
+{%- set steps = var('province_steps') -%}
+with
+
+shown_series as (
+    select distinct
+        used.series,
+        used.scope
+    from {{ ref('dim_specification_series') }} as used
+    inner join {{ ref('regression_specifications') }} as specifications
+        on used.specification_id = specifications.specification_id
+    where
+        specifications.reading = 'default'
+        and used.series is not null
+),
+
+conformed as (
+    select * from {{ ref('int_series_conformed') }}
+),
+
+sources as (
+    select * from {{ ref('int_series_sources') }}
+),
+
+cities as (
+    select * from {{ ref('cities') }}
+),
+
+-- The cities of a province share a series of its own. Of small counts the logs are too coarse.
+judged as (
+    select
+        conformed.series,
+        conformed.scope,
+        conformed.provider,
+        conformed.city_id,
+        conformed.year,
+        ln(conformed.value) as log_value
+    from conformed
+    inner join shown_series using (series, scope)
+    left join sources
+        on
+            conformed.quantity = sources.series
+            and conformed.scope = sources.scope
+            and conformed.provider = sources.provider
+    where
+        sources.boundaries is distinct from 'province'
+        and conformed.value >= case
+            when conformed.value = round(conformed.value) then {{ steps.least_count }}
+            else {{ steps.least_value }}
+        end
+),
+
+around as (
+    select
+        *,
+        avg(log_value) over earlier as earlier_mean,
+        count(*) over earlier as earlier_count,
+        avg(log_value) over later as later_mean,
+        count(*) over later as later_count
+    from judged
+    window
+        earlier as (
+            partition by series, scope, city_id
+            order by year
+            range between {{ steps.years }} preceding and 1 preceding
+        ),
+        later as (
+            partition by series, scope, city_id
+            order by year
+            range between current row and {{ steps.years - 1 }} following
+        )
+),
+
+-- Means of fewer years vary more: the difference is brought to what it is of single years.
+differences as (
+    select
+        *,
+        (later_mean - earlier_mean) / sqrt((1 / earlier_count + 1 / later_count) / 2) as difference
+    from around
+    where earlier_count > 0
+),
+
+typical as (
+    select
+        series,
+        scope,
+        year,
+        median(difference) as typical_difference,
+        mad(difference) as city_deviation,
+        median(later_mean - earlier_mean) as typical_move
+    from differences
+    group by series, scope, year
+),
+
+provinces as (
+    select
+        differences.series,
+        differences.scope,
+        any_value(differences.provider) as provider,
+        cities.province_id,
+        any_value(cities.province_name_zh) as province_name_zh,
+        any_value(cities.province_name_en) as province_name_en,
+        differences.year,
+        count(*) as city_count,
+        median(differences.difference - typical.typical_difference) * sqrt(count(*)) as step,
+        exp(median(differences.later_mean - differences.earlier_mean - typical.typical_move)) as factor
+    from differences
+    inner join typical using (series, scope, year)
+    inner join cities using (city_id)
+    group by differences.series, differences.scope, differences.year, cities.province_id
+),
+
+-- The spread of provinces in a typical year, and no less than what a median of unrelated cities varies by. For normal
+-- values 1.4826 median absolute deviations are a standard deviation, and 1.2533 of these the error of a median.
+spreads as (
+    select
+        provinces.series,
+        provinces.scope,
+        provinces.year,
+        1.4826 * greatest(median(abs(provinces.step)), 1.2533 * any_value(typical.city_deviation)) as spread
+    from provinces
+    inner join typical using (series, scope, year)
+    where provinces.city_count >= {{ steps.cities }}
+    group by provinces.series, provinces.scope, provinces.year
+    having count(*) >= {{ steps.provinces }}
+),
+
+usual_spreads as (
+    select
+        series,
+        scope,
+        median(spread) as spread
+    from spreads
+    group by series, scope
+),
+
+final as (
+    select
+        provinces.series,
+        provinces.scope,
+        provinces.provider,
+        provinces.province_id,
+        provinces.province_name_zh,
+        provinces.province_name_en,
+        provinces.year,
+        provinces.city_count,
+        provinces.factor,
+        provinces.step / nullif(usual_spreads.spread, 0) as spread_count,
+        case
+            when
+                provinces.city_count >= {{ steps.cities }}
+                and abs(provinces.step) > {{ steps.spreads_max }} * usual_spreads.spread
+                then round(provinces.factor, 3)
+        end as odd_factor
+    from provinces
+    left join usual_spreads using (series, scope)
+    qualify
+        row_number() over (
+            partition by provinces.series, provinces.scope, provinces.province_id
+            order by provinces.city_count >= {{ steps.cities }} desc, abs(provinces.step) desc, provinces.year
+        ) = 1
+)
+
+select * from final

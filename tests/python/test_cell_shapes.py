@@ -1,0 +1,161 @@
+"""Wrong first deliveries that only the delivered cells, a province or a second source give away.
+
+Each is planted in one draw of the sample in memory, and the model that is to find it is run.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import first_deliveries, gate
+
+MODELS = gate.CHECKED | gate.CELL_CHECKED
+NEW = ("cell_shapes", "province_steps", "source_tilts")
+ODD = {
+    "cell_shapes": [
+        "suppressed_counts",
+        "suppressed_provinces",
+        "rounded_counts",
+        "vanished_provinces",
+        "odd_rates",
+    ],
+    "province_steps": ["odd_factor"],
+    "source_tilts": ["odd_tilt"],
+}
+
+# Of each delivery the suite and the column that find it, the series, and part of the answer.
+FOUND = {
+    "AI firms set to 0 in cells that never exceed 4": (
+        "cell_shapes.suppressed_counts",
+        "ai_firm_count",
+        r"1-4 \(largest of a cell\): 0 of",
+    ),
+    "AI firms set to 0 in cells that never exceed 4, in 15 provinces": (
+        "cell_shapes.suppressed_provinces",
+        "ai_firm_count",
+        "省",
+    ),
+    "AI stocks under 5 set to 0": (
+        "cell_shapes.suppressed_counts",
+        "ai_firm_count",
+        r"1-4 \(of the year\): 0 of",
+    ),
+    "AI patents under 3 set to 0": (
+        "cell_shapes.suppressed_counts",
+        "ai_invention_application_count",
+        r"1-2 \(of the year\): 0 of",
+    ),
+    "patents set to 0 in cells that never exceed 9": (
+        "cell_shapes.suppressed_counts",
+        "invention_application_count",
+        r"1-9 \(largest of a cell\): 0 of",
+    ),
+    "AI patents of 1 to 4 delivered as 3": (
+        "cell_shapes.suppressed_counts",
+        "ai_invention_application_count",
+        r"1-2 \(of the year\): 0 of",
+    ),
+    "AI firms rounded to fives": ("cell_shapes.rounded_counts", "ai_firm_count", "5: 100 %"),
+    "firms rounded to tens in 15 provinces": ("cell_shapes.rounded_counts", "firm_count", "省 5: "),
+    "patents rounded to threes at random": (
+        "cell_shapes.rounded_counts",
+        "invention_application_count",
+        "3: 100 %",
+    ),
+    "the same, without entries and exits": (
+        "cell_shapes.vanished_provinces",
+        "ai_firm_count",
+        "省",
+    ),
+    "half of the dissolved AI firms kept in the stock": (
+        "cell_shapes.odd_rates",
+        "ai_firm_count",
+        r"all: 0\.",
+    ),
+    "all dissolved AI firms kept in the stock": (
+        "cell_shapes.odd_rates",
+        "ai_firm_count",
+        r"all: 0\.0",
+    ),
+    "R&D in full-time equivalents in one province from 2015": (
+        "province_steps.odd_factor",
+        "rd_personnel_count",
+        r"0\.[67]",
+    ),
+    "unit employment with private firms in one province from 2014": (
+        "province_steps.odd_factor",
+        "unit_employment_10k",
+        r"1\.[34]",
+    ),
+    "GDP moved in proportion to AI, and a second source of GDP": (
+        "source_tilts.odd_tilt",
+        "gdp_100m_cny",
+        r"0\.",
+    ),
+}
+QUICK = (
+    "AI firms set to 0 in cells that never exceed 4",
+    "GDP moved in proportion to AI, and a second source of GDP",
+)
+
+
+def odd(delivery: first_deliveries.Delivery, suite: str) -> pd.DataFrame:
+    """Return the rows of a check model that have any odd column."""
+    found = first_deliveries.checked(delivery, {suite: MODELS[suite]})[suite]
+    return found[found[ODD[suite]].notna().any(axis=1)]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.soak) for name in FOUND]
+)
+def test_a_wrong_first_delivery_is_found_by_the_column_that_is_for_it(name: str) -> None:
+    column, series, answer = FOUND[name]
+    suite, _, column = column.partition(".")
+    rows = odd(first_deliveries.faulty(name), suite)
+    answers = rows.loc[rows["series"] == series, column].dropna().astype(str)
+    assert answers.map(lambda text: bool(re.search(answer, text))).any(), rows.to_dict("records")
+
+
+def test_a_step_of_one_province_is_dated() -> None:
+    name = "R&D in full-time equivalents in one province from 2015"
+    rows = odd(first_deliveries.faulty(name), "province_steps")
+    assert rows[["series", "province_name_en", "year"]].to_numpy().tolist() == [
+        ["rd_personnel_count", "Guangdong", 2015]
+    ]
+
+
+def test_a_clean_draw_has_nothing_odd() -> None:
+    delivery = first_deliveries.clean(first_deliveries.SEED)
+    delivery.second_gdp = delivery.yearbook["gdp_100m_cny"] * np.exp(
+        0.02 * np.random.default_rng(1).standard_normal(delivery.drawn.firms.shape)
+    )
+    for suite in NEW:
+        assert odd(delivery, suite).to_dict("records") == []
+
+
+def test_suppression_stops_and_a_dissolution_rate_warns() -> None:
+    delivery = first_deliveries.clean(first_deliveries.SEED)
+    rng = np.random.default_rng(1)
+    first_deliveries.dissolved_kept(delivery, rng, 0.5)
+    first_deliveries.cells_never_above_four(delivery, rng)
+    failed = first_deliveries.failures(delivery).groupby("severity")["failing_rows"].agg(" ".join)
+    assert '"series": "ai_firm_count"' in failed["critical"]
+    assert '"odd_rates": "all: 0.' in failed["warning"]
+
+
+@pytest.mark.parametrize("name", first_deliveries.FAULTS)
+def test_a_planted_delivery_changes_the_clean_one(name: str) -> None:
+    clean, faulty = first_deliveries.clean(1), first_deliveries.faulty(name, 1)
+    changed = [
+        not np.array_equal(clean.firms.counts, faulty.firms.counts),
+        not np.array_equal(clean.patents.counts, faulty.patents.counts),
+        *(
+            not np.array_equal(values, faulty.yearbook[series], equal_nan=True)
+            for series, values in clean.yearbook.items()
+        ),
+    ]
+    assert any(changed)
+    assert (faulty.firms.counts >= gate.MISSING).all()
+    assert (faulty.patents.counts >= 0).all()
