@@ -228,7 +228,12 @@ final as (
         coverage.last_year,
         coverage.spliced_years,
         coalesce(coverage.city_year_count, 0) as city_year_count,
-        case when coverage.provider is not null then checked.checked_against end as checked_against
+        case when coverage.provider is not null then checked.checked_against end as checked_against,
+        slips.series is not null as is_measured,
+        slips.cell_factor,
+        slips.cell_standard_errors,
+        slips.province_factor,
+        slips.province_standard_errors
     from scopes
     inner join series using (quantity)
     left join coverage using (series, quantity, scope)
@@ -237,6 +242,11 @@ final as (
             scopes.quantity = absences.quantity
             and coverage.provider is null
     left join checked using (quantity, scope)
+    left join {{ ref('found_slips') }} as slips
+        on
+            scopes.series = slips.series
+            and scopes.scope = slips.scope
+            and coverage.provider = slips.provider
     left join sources using (quantity, scope, provider)
     left join substitutions using (substitution)
     left join provenance using (series, scope)

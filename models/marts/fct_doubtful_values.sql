@@ -94,16 +94,18 @@ breaks as (
         or (next_lasting_step is not null and next_year = year + 1)
 ),
 
+series_of_events as (
+    select
+        * exclude (series),
+        unnest(string_split(series, ' ')) as quantity
+    from declared_events
+),
+
 events as (
     select
-        event_id,
-        provider,
-        unnest(string_split(series, ' ')) as quantity,
-        unnest(string_split(provinces, ' ')) as province_id,
-        first_year,
-        last_year,
-        factor_max
-    from declared_events
+        * exclude (provinces),
+        unnest(string_split(provinces, ' ')) as province_id
+    from series_of_events
 ),
 
 -- A break of the years that an event covers, or of a city whose boundaries changed.
@@ -133,25 +135,60 @@ event_breaks as (
     group by steps.series, steps.scope, steps.city_id, steps.year
 ),
 
+source_marks as (
+    select
+        *,
+        least(series, compared_with) as first_series,
+        greatest(series, compared_with) as second_series,
+        case when series < compared_with then distance else -distance end as log_ratio
+    from marks
+    where rule = 'second source'
+),
+
 -- Two providers whose ratio keeps in years that follow each other have two definitions, or two vintages.
 steady_ratios as (
     select distinct
-        marks.series,
-        marks.scope,
-        marks.city_id,
-        marks.year
-    from marks
-    inner join marks as beside
+        source_marks.series,
+        source_marks.scope,
+        source_marks.city_id,
+        source_marks.year
+    from source_marks
+    inner join source_marks as beside
         on
-            marks.series = beside.series
-            and marks.scope = beside.scope
-            and marks.city_id = beside.city_id
-            and marks.compared_with = beside.compared_with
-            and abs(marks.year - beside.year) = 1
-            and 4 * abs(marks.distance - beside.distance) < abs(marks.distance)
-    where
-        marks.rule = 'second source'
-        and beside.rule = 'second source'
+            source_marks.first_series = beside.first_series
+            and source_marks.second_series = beside.second_series
+            and source_marks.scope = beside.scope
+            and source_marks.city_id = beside.city_id
+            and abs(source_marks.year - beside.year) = 1
+            and 4 * abs(source_marks.log_ratio - beside.log_ratio) < abs(source_marks.log_ratio)
+),
+
+-- An event that only one of two providers carries back, where the city's own years show no jump.
+source_events as (
+    select
+        source_marks.series,
+        source_marks.scope,
+        source_marks.city_id,
+        source_marks.year,
+        min(events.event_id) as event_id
+    from source_marks
+    inner join cities using (city_id)
+    inner join events
+        on
+            split_part(source_marks.series, '@', 1) = events.quantity
+            and events.provider in ('*', source_marks.provider)
+            and events.province_id in ('*', cities.province_id)
+            and source_marks.year between events.first_year and events.last_year
+            and abs(source_marks.distance) <= ln(events.factor_max)
+    left join marks as jumps
+        on
+            source_marks.series = jumps.series
+            and source_marks.scope = jumps.scope
+            and source_marks.city_id = jumps.city_id
+            and source_marks.year = jumps.year
+            and jumps.rule = 'neighbours'
+    where jumps.city_id is null
+    group by source_marks.series, source_marks.scope, source_marks.city_id, source_marks.year
 ),
 
 described as (
@@ -167,7 +204,14 @@ described as (
                 and definitions.distance < 0.02
                 and strpos(marks.compared_with, definitions.definition) = 0
                 then definitions.definition
+            -- Two providers that differ by as much as the two denominators do.
+            when
+                marks.rule = 'second source'
+                and definitions.distance < 0.02
+                and abs(abs(marks.distance) - definitions.definitions_apart) < 0.02
+                then definitions.definition
             when marks.rule = 'same value' then marks.compared_with
+            when marks.rule = 'second source' then source_events.event_id
         end as definition,
         event_breaks.event_id,
         case
@@ -189,9 +233,15 @@ described as (
             and marks.scope = steady_ratios.scope
             and marks.city_id = steady_ratios.city_id
             and marks.year = steady_ratios.year
+    left join source_events
+        on
+            marks.series = source_events.series
+            and marks.scope = source_events.scope
+            and marks.city_id = source_events.city_id
+            and marks.year = source_events.year
     left join ratio_definitions as definitions
         on
-            marks.series = definitions.series
+            split_part(marks.series, '@', 1) = definitions.series
             and marks.scope = definitions.scope
             and marks.city_id = definitions.city_id
             and marks.year = definitions.year

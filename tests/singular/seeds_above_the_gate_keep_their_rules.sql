@@ -2,7 +2,7 @@
 {{ rules_of_seeds(
     [
         'ai_keywords', 'cities', 'city_aliases', 'city_changes', 'city_groupings', 'corrections', 'derived_variables',
-        'industries', 'ipc_industries', 'measure_weightings', 'nace_sections', 'name_additions', 'non_prefectures',
+        'found_slips', 'industries', 'ipc_industries', 'measure_weightings', 'nace_sections', 'name_additions', 'non_prefectures',
         'reasons', 'regression_specifications', 'series', 'series_events', 'series_pairs', 'series_sources', 'substituted_labels',
         'substitutions', 'value_checks',
     ],
