@@ -11,6 +11,7 @@ exist (`make setup`). From the project's root:
 
 import argparse
 import sys
+from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
@@ -97,15 +98,24 @@ def conformed(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame
 
 
 def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the sum over the cities of a province as the value of each, as a total of its own."""
+    """Return the sum over the cities of a province as the value of each, as a total of its own.
+
+    A sum over one city would equal it, as only a copied value of a city equals its province's.
+    """
     gdp = cells.assign(value=drawn.yearbook["gdp_100m_cny"][drawn.in_yearbook].ravel())
     provinces = gdp["city_id"].map(units().set_index("city_id")["province_id"])
-    total = gdp.groupby([provinces, "year"])["value"].transform("sum")
-    return cells.assign(series="province_gdp_100m_cny", scope="total", value=total)
+    by_province = gdp.groupby([provinces, "year"])["value"]
+    totals = cells.assign(
+        series="province_gdp_100m_cny", scope="total", value=by_province.transform("sum")
+    )
+    return totals[by_province.transform("size") > 1]
 
 
 def checked(
-    series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None = None
+    series: pd.DataFrame,
+    used: pd.DataFrame,
+    pairs: pd.DataFrame | None = None,
+    suites: Collection[str] = CHECKED.keys(),
 ) -> dict[str, pd.DataFrame]:
     """Make the check models from series in memory.
 
@@ -117,6 +127,8 @@ def checked(
         dim_specification_series.
     pairs : DataFrame, optional
         fct_source_pairs; without it no series has a second source.
+    suites : collection of str, optional
+        Suites whose check models are made; all of CHECKED by default.
 
     Returns
     -------
@@ -163,11 +175,12 @@ def checked(
             "intermediate/int_value_marks",
             "intermediate/int_city_boundary_changes",
         )
-        for model in (*needed, *dict.fromkeys(CHECKED.values())):
+        models = {suite: CHECKED[suite] for suite in suites}
+        for model in (*needed, *dict.fromkeys(models.values())):
             in_memory.run(connection, model)
         return {
             suite: connection.table(model.rpartition("/")[2]).df()
-            for suite, model in CHECKED.items()
+            for suite, model in models.items()
         }
 
 
