@@ -11,7 +11,11 @@ exist (`make setup`). From the project's root:
 
 import argparse
 import sys
+<<<<<<< HEAD
 from collections.abc import Mapping, Sequence
+=======
+from collections.abc import Collection
+>>>>>>> e69cfb55d8f100808bbe643889afd1066d9db0a4
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
@@ -123,11 +127,17 @@ def conformed(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame
 
 
 def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the sum over the cities of a province as the value of each, as a total of its own."""
+    """Return the sum over the cities of a province as the value of each, as a total of its own.
+
+    A sum over one city would equal it, as only a copied value of a city equals its province's.
+    """
     gdp = cells.assign(value=drawn.yearbook["gdp_100m_cny"][drawn.in_yearbook].ravel())
     provinces = gdp["city_id"].map(units().set_index("city_id")["province_id"])
-    total = gdp.groupby([provinces, "year"])["value"].transform("sum")
-    return cells.assign(series="province_gdp_100m_cny", scope="total", value=total)
+    by_province = gdp.groupby([provinces, "year"])["value"]
+    totals = cells.assign(
+        series="province_gdp_100m_cny", scope="total", value=by_province.transform("sum")
+    )
+    return totals[by_province.transform("size") > 1]
 
 
 def records(firms: Cells, patents: Cells) -> pd.DataFrame:
@@ -190,8 +200,12 @@ def checked(
     series: pd.DataFrame,
     used: pd.DataFrame,
     pairs: pd.DataFrame | None = None,
+<<<<<<< HEAD
     records: pd.DataFrame | None = None,
     models: Mapping[str, str] | None = None,
+=======
+    suites: Collection[str] = CHECKED.keys(),
+>>>>>>> e69cfb55d8f100808bbe643889afd1066d9db0a4
 ) -> dict[str, pd.DataFrame]:
     """Make the check models from series in memory.
 
@@ -203,10 +217,15 @@ def checked(
         dim_specification_series.
     pairs : DataFrame, optional
         fct_source_pairs; without it no series has a second source.
+<<<<<<< HEAD
     records : DataFrame, optional
         int_records_conformed; without it no cells are checked.
     models : mapping of str to str, optional
         Suites, with the model that each judges; else all that the tables allow.
+=======
+    suites : collection of str, optional
+        Suites whose check models are made; all of CHECKED by default.
+>>>>>>> e69cfb55d8f100808bbe643889afd1066d9db0a4
 
     Returns
     -------
@@ -245,6 +264,7 @@ def checked(
         ):
             in_memory.create(connection, name, frame)
         connection.execute(NONE_DECLARED)
+<<<<<<< HEAD
         if records is not None:
             in_memory.create(connection, "int_records_conformed", records)
             for name in (*FIRM_COLUMNS, *PATENT_COLUMNS):  # some are not delivered
@@ -259,6 +279,17 @@ def checked(
                 "intermediate/int_value_marks",
                 "intermediate/int_city_boundary_changes",
             ]
+=======
+        needed = (
+            "intermediate/int_series_sources",
+            "gate/int_shown_series",
+            "intermediate/int_value_deviations",
+            "intermediate/int_ratio_definitions",
+            "intermediate/int_value_marks",
+            "intermediate/int_city_boundary_changes",
+        )
+        models = {suite: CHECKED[suite] for suite in suites}
+>>>>>>> e69cfb55d8f100808bbe643889afd1066d9db0a4
         for model in (*needed, *dict.fromkeys(models.values())):
             in_memory.run(connection, model)
         return {

@@ -112,6 +112,16 @@ off_sources as (
     where abs(deviation) > ln({{ var('factor_of_two_sources') }})
 ),
 
+-- A series that has the value of another is that other one, unless it always has: GDP is the sum of its parts.
+ratios as (
+    select
+        *,
+        amount = 0 and abs(median(amount) over same_year) > 0.01 as is_same_value
+    from deviations
+    where kind = 'row'
+    window same_year as (partition by series, scope, compared_with, year)
+),
+
 -- A ratio that is off says that one of its values is wrong.
 off_ratios as (
     select
@@ -124,20 +134,17 @@ off_ratios as (
         compared_with,
         per,
         case
-            when amount = 0 then 'same value'
+            when is_same_value then 'same value'
             when is_off then 'same row'
             else 'other cities'
         end as rule,
-        case when is_off or amount = 0 then deviation else level_deviation end as deviation,
-        case when is_off or amount = 0 then score else level_score end as score
-    from deviations
+        case when is_off or is_same_value then deviation else level_deviation end as deviation,
+        case when is_off or is_same_value then score else level_score end as score
+    from ratios
     where
-        kind = 'row'
-        and (
-            is_off
-            or (amount = 0 and abs(deviation) > 0.01)
-            or (abs(level_score) > {{ var('doubtful_level_spreads') }} and abs(level_deviation) > ln(factor_min))
-        )
+        is_off
+        or (is_same_value and abs(deviation) > 0.01)
+        or (abs(level_score) > {{ var('doubtful_level_spreads') }} and abs(level_deviation) > ln(factor_min))
     union all by name
     select * from off_sources
 ),
@@ -392,7 +399,7 @@ off_province_totals as (
         totals.series as compared_with,
         conformed.value,
         coalesce(alone.deviation, 0) as distance,
-        -log10(0.000001) as score
+        -log10(0.00000001) as score
     from conformed
     inner join conformed as totals
         on

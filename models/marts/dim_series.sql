@@ -242,11 +242,6 @@ final as (
             scopes.quantity = absences.quantity
             and coverage.provider is null
     left join checked using (quantity, scope)
-    left join {{ ref('found_slips') }} as slips
-        on
-            scopes.series = slips.series
-            and scopes.scope = slips.scope
-            and coverage.provider = slips.provider
     left join sources using (quantity, scope, provider)
     left join substitutions using (substitution)
     left join provenance using (series, scope)
@@ -256,6 +251,11 @@ final as (
             sources.substitution is not null
             and sources.quantity = substituted_labels.quantity
             and sources.provider = substituted_labels.provider
+    left join {{ ref('found_slips') }} as slips
+        on
+            scopes.series = slips.series
+            and scopes.scope = slips.scope
+            and coverage.provider = slips.provider
 )
 
 select * from final

@@ -62,36 +62,50 @@ confirmations as (
     group by quantity, scope, city_id, year, provider
 ),
 
--- A step lasts if the years from it on keep most of it: of two years, one that is off keeps half.
+-- A step lasts if the years from it on keep most of it: of two years, one that is off keeps half. The shift of a small step
+-- beside a large one is that of the large one.
 steps as (
     select
         *,
         case
-            when own_step * shift > 0 and abs(shift) > 0.6 * abs(own_step) and 2 * abs(own_step) > ln(factor_min)
+            when own_step * shift > 0 and abs(shift) between 0.6 * abs(own_step) and 3 * abs(own_step)
+                and 2 * abs(own_step) > ln(factor_min)
                 then own_step
         end as lasting_step
     from deviations
 ),
 
--- A mark belongs to the larger of the lasting steps into its year and out of it.
+-- A mark belongs to the largest of the lasting steps into its year, out of it, or further away: a step with two years on
+-- one side of it makes all of them doubtful, and one beside the level of other cities all that follow. These values lie on
+-- their side of the step and are no spikes of their own.
 breaks as (
     select
-        series,
-        scope,
-        city_id,
-        year,
-        case when abs(lasting_step) >= coalesce(abs(next_lasting_step), 0) then year else next_year end as break_year
-    from (
-        select
-            *,
-            lead(year) over city_years as next_year,
-            lead(lasting_step) over city_years as next_lasting_step
-        from steps
-        window city_years as (partition by series, scope, city_id order by year)
-    )
+        marks.series,
+        marks.scope,
+        marks.city_id,
+        marks.year,
+        marks.rule,
+        arg_max(breaks.year, abs(breaks.lasting_step)) as break_year
+    from marks
+    inner join steps as here using (series, scope, city_id, year)
+    inner join steps as breaks
+        on
+            marks.series = breaks.series
+            and marks.scope = breaks.scope
+            and marks.city_id = breaks.city_id
     where
-        lasting_step is not null
-        or (next_lasting_step is not null and next_year = year + 1)
+        breaks.lasting_step is not null
+        and marks.rule in ('neighbours', 'same row', 'other cities', 'same delivery')
+        and (
+            breaks.year - marks.year in (0, 1)
+            or (
+                here.spike is null
+                and marks.distance * breaks.lasting_step * (marks.year - breaks.year + 0.5) > 0
+                and abs(marks.distance) < 1.5 * abs(breaks.lasting_step)
+                and (breaks.year - marks.year in (2, -1, -2) or (marks.rule = 'other cities' and breaks.year < marks.year))
+            )
+        )
+    group by marks.series, marks.scope, marks.city_id, marks.year, marks.rule
 ),
 
 series_of_events as (
@@ -247,11 +261,11 @@ described as (
             and marks.year = definitions.year
     left join breaks
         on
-            marks.rule in ('neighbours', 'same row', 'other cities', 'same delivery')
-            and marks.series = breaks.series
+            marks.series = breaks.series
             and marks.scope = breaks.scope
             and marks.city_id = breaks.city_id
             and marks.year = breaks.year
+            and marks.rule = breaks.rule
     left join steps
         on
             marks.series = steps.series

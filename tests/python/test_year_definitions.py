@@ -1,0 +1,212 @@
+"""A year on another definition, scope or vintage than the other years is found, and a clean year is
+not: in a draw of the sample and in the public deliveries.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ai_manufacturing.paper.synthetic import draw
+from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.settings import period
+from benchmarks import gate, replication
+from tests.python.conftest import Build
+
+SEED = gate.FIRST_SEED + 7
+RESIDENTS = "resident_population_10k"
+REGISTERED = "registered_population_10k"
+VALUE_ADDED = tuple(f"{name}_value_added_100m_cny" for name in ("primary", "secondary", "tertiary"))
+PROVINCES = units().set_index("city_id")["province_id"]
+
+Wide = dict[str, pd.Series]
+"""Values by city and year of each series."""
+Change = Callable[[pd.Series, Wide, np.random.Generator], pd.Series]
+"""Makes new values of the cells of a series, which may be missing."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """int_series_conformed, dim_specification_series and fct_source_pairs.
+
+    Attributes
+    ----------
+    series, used : DataFrame
+    pairs : DataFrame or None
+        None where no series has a second source.
+    """
+
+    series: pd.DataFrame
+    used: pd.DataFrame
+    pairs: pd.DataFrame | None = None
+
+    def undeclared(self) -> pd.DataFrame:
+        """Return the rows of int_year_definitions that no event of series_events.csv declares."""
+        found = gate.checked(self.series, self.used, self.pairs, ["year_definitions"])
+        return found["year_definitions"].dropna(subset="undeclared_change")
+
+    def failures(self) -> set[str]:
+        """Return the expectations of the gate that fail."""
+        found = gate.checked(self.series, self.used, self.pairs)
+        results = gate.judged(found, self.used)
+        return {*results.loc[results["success"].eq(False), "description"]}
+
+
+def population(name: str) -> Change:
+    """Return the change to the values of another population."""
+    return lambda values, wide, _: wide[name].reindex(values.index)
+
+
+def per_registered_head(values: pd.Series, wide: Wide, _: np.random.Generator) -> pd.Series:
+    return values * (wide[RESIDENTS] / wide[REGISTERED]).reindex(values.index)
+
+
+def wider_scope(values: pd.Series, _: Wide, rng: np.random.Generator) -> pd.Series:
+    """Add a third, and more in some cities than in others."""
+    return values * np.exp(rng.normal(0.3, 0.12, len(values)))
+
+
+def other_vintage(values: pd.Series, _: Wide, rng: np.random.Generator) -> pd.Series:
+    """Revise each province by some 7 % either way, and its cities by 2 % around that."""
+    provinces = values.index.get_level_values("city_id").map(PROVINCES)
+    revisions = pd.Series(rng.normal(0, 0.07, PROVINCES.nunique()), index=PROVINCES.unique())
+    cities = rng.normal(0, 0.02, len(values))
+    return values * np.exp(revisions.loc[provinces].to_numpy() + cities)
+
+
+KINDS: dict[str, tuple[tuple[str, ...], Change]] = {
+    "registered population is residents": ((REGISTERED,), population(RESIDENTS)),
+    "residents are registered population": ((RESIDENTS,), population(REGISTERED)),
+    "GDP per registered head": (("gdp_per_capita_cny",), per_registered_head),
+    "scope of employment": (("unit_employment_10k",), wider_scope),
+    "scope of secondary employment": (("secondary_employment_10k",), wider_scope),
+    "scope of manufacturing employment": (("manufacturing_employment_10k",), wider_scope),
+    "vintage of GDP": (("gdp_100m_cny",), other_vintage),
+    "vintage of secondary value added": (VALUE_ADDED[1:2], other_vintage),
+    "vintage of tertiary value added": (VALUE_ADDED[2:], other_vintage),
+    "vintage of GDP and its parts": (("gdp_100m_cny", *VALUE_ADDED), other_vintage),
+}
+
+
+def years_without_event(series: pd.DataFrame, name: str) -> list[int]:
+    """Return the years in which a series has values and no event of the country explains them."""
+    events = replication.seed_table("series_events")
+    covering = events[events["series"].str.split().map(lambda names: name in names)]
+    declared = {
+        year
+        for event in covering[covering["provinces"].eq("*")].itertuples()
+        for year in range(event.first_year, event.last_year + 1)
+    }
+    counts = series[series["series"].eq(name)].groupby("year")["value"].count()
+    return sorted({int(year) for year in counts[counts > 100].index} - declared)
+
+
+def planted(inputs: Inputs, kind: str, seed: int) -> tuple[Inputs, int]:
+    """Plant a kind of year in a random half of the provinces; return the inputs and the year."""
+    names, change = KINDS[kind]
+    chooser = random.Random(f"{kind} {seed}")
+    year = chooser.choice(years_without_event(inputs.series, names[0]))
+    provinces = sorted(PROVINCES.unique())
+    half = chooser.sample(provinces, len(provinces) // 2)
+    drawn = chooser.randrange(10**9)
+    cells = inputs.series.set_index(["city_id", "year"])
+    wide = {name: rows["value"] for name, rows in cells.groupby("series")}
+    if "resident_population_interpolated_10k" in wide and kind.startswith("registered"):
+        wide[RESIDENTS] = wide["resident_population_interpolated_10k"]
+
+    series = inputs.series.copy()
+    here = series["year"].eq(year) & series["city_id"].map(PROVINCES).isin(half)
+    for name in names:
+        at = here & series["series"].eq(name)
+        values = series[at].set_index(["city_id", "year"])["value"]
+        # the parts of GDP are revised as GDP is
+        changed = change(values, wide, np.random.default_rng(drawn))
+        series.loc[at, "value"] = changed.fillna(values).to_numpy()
+    return Inputs(series, inputs.used, paired(inputs.pairs, series)), year
+
+
+def paired(pairs: pd.DataFrame | None, series: pd.DataFrame) -> pd.DataFrame | None:
+    """Return pairs of sources whose first value is that of the series."""
+    if pairs is None:
+        return None
+    cell = ["quantity", "scope", "provider", "city_id", "year"]
+    values = series[series["series"].eq(series["quantity"])].set_index(cell)["value"]
+    rows = pairs[["series", "scope", "first_provider", "city_id", "year"]]
+    first = pd.Series(values.reindex(pd.MultiIndex.from_frame(rows)).to_numpy(), pairs.index)
+    first = first.fillna(pairs["first_value"])
+    return pairs.assign(first_value=first, first_ln=np.log(first.where(first.gt(0))))
+
+
+def is_found(inputs: Inputs, kind: str, seed: int, clean_failures: set[str]) -> bool:
+    """Return whether the year or the step back from it is odd, or else what another expectation
+    of the gate says, which a clean set does not fail.
+    """
+    wrong, year = planted(inputs, kind, seed)
+    if wrong.undeclared()["year"].isin([year, year + 1]).any():
+        return True
+    return not wrong.failures() <= clean_failures
+
+
+@pytest.fixture(scope="module")
+def clean() -> Inputs:
+    return Inputs(gate.conformed(draw(SEED, period())), gate.used_series())
+
+
+@pytest.fixture(scope="module")
+def public(public_build: Build) -> Inputs:
+    return Inputs(
+        public_build.frame("from intermediate.int_series_conformed"),
+        public_build.frame("from marts.dim_specification_series"),
+        public_build.frame("from marts.fct_source_pairs"),
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["GDP per registered head", "scope of employment", "vintage of GDP"]
+)
+def test_a_year_on_another_definition_is_odd(clean: Inputs, kind: str) -> None:
+    wrong, year = planted(clean, kind, 0)
+    found = wrong.undeclared()
+    assert {*found["year"]} & {year, year + 1}
+    assert {*found["year"]} <= {year, year + 1}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_planted_year_of_a_draw_is_found(clean: Inputs, kind: str) -> None:
+    failures = clean.failures()
+    missed = [seed for seed in range(3) if not is_found(clean, kind, seed, failures)]
+    assert missed == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_planted_year_of_the_public_set_is_found(public: Inputs, kind: str) -> None:
+    if not {*KINDS[kind][0]} <= {*public.series["series"]}:
+        pytest.skip("the public set does not have the series")
+    failures = public.failures()
+    missed = [seed for seed in range(4) if not is_found(public, kind, seed, failures)]
+    assert missed == []
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        *range(gate.FIRST_SEED, gate.FIRST_SEED + 2),
+        *(
+            pytest.param(seed, marks=pytest.mark.soak)
+            for seed in range(gate.FIRST_SEED + 2, gate.FIRST_SEED + 12)
+        ),
+    ],
+)
+def test_a_clean_draw_has_no_odd_year(seed: int) -> None:
+    drawn = Inputs(gate.conformed(draw(seed, period())), gate.used_series())
+    assert drawn.undeclared()["undeclared_change"].tolist() == []
+
+
+@pytest.mark.soak
+def test_the_public_set_has_no_odd_year_that_no_event_declares(public: Inputs) -> None:
+    assert public.undeclared()["undeclared_change"].tolist() == []
