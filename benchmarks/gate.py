@@ -11,11 +11,7 @@ exist (`make setup`). From the project's root:
 
 import argparse
 import sys
-<<<<<<< HEAD
 from collections.abc import Mapping, Sequence
-=======
-from collections.abc import Collection
->>>>>>> e69cfb55d8f100808bbe643889afd1066d9db0a4
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
@@ -200,12 +196,8 @@ def checked(
     series: pd.DataFrame,
     used: pd.DataFrame,
     pairs: pd.DataFrame | None = None,
-<<<<<<< HEAD
     records: pd.DataFrame | None = None,
     models: Mapping[str, str] | None = None,
-=======
-    suites: Collection[str] = CHECKED.keys(),
->>>>>>> e69cfb55d8f100808bbe643889afd1066d9db0a4
 ) -> dict[str, pd.DataFrame]:
     """Make the check models from series in memory.
 
@@ -217,15 +209,10 @@ def checked(
         dim_specification_series.
     pairs : DataFrame, optional
         fct_source_pairs; without it no series has a second source.
-<<<<<<< HEAD
     records : DataFrame, optional
         int_records_conformed; without it no cells are checked.
     models : mapping of str to str, optional
         Suites, with the model that each judges; else all that the tables allow.
-=======
-    suites : collection of str, optional
-        Suites whose check models are made; all of CHECKED by default.
->>>>>>> e69cfb55d8f100808bbe643889afd1066d9db0a4
 
     Returns
     -------
@@ -264,7 +251,6 @@ def checked(
         ):
             in_memory.create(connection, name, frame)
         connection.execute(NONE_DECLARED)
-<<<<<<< HEAD
         if records is not None:
             in_memory.create(connection, "int_records_conformed", records)
             for name in (*FIRM_COLUMNS, *PATENT_COLUMNS):  # some are not delivered
@@ -279,17 +265,6 @@ def checked(
                 "intermediate/int_value_marks",
                 "intermediate/int_city_boundary_changes",
             ]
-=======
-        needed = (
-            "intermediate/int_series_sources",
-            "gate/int_shown_series",
-            "intermediate/int_value_deviations",
-            "intermediate/int_ratio_definitions",
-            "intermediate/int_value_marks",
-            "intermediate/int_city_boundary_changes",
-        )
-        models = {suite: CHECKED[suite] for suite in suites}
->>>>>>> e69cfb55d8f100808bbe643889afd1066d9db0a4
         for model in (*needed, *dict.fromkeys(models.values())):
             in_memory.run(connection, model)
         return {

@@ -187,9 +187,7 @@ def test_a_level_that_changes_is_one_row_with_the_event_that_covers_it(
     assert marks_of(marks, IN_AN_EVENT, employment) == [
         (2013, "level break", "employment_2013", False)
     ]
-    assert marks_of(marks, WITHOUT_EVENT, employment) == [
-        (2016, "break without event", None, True)
-    ]
+    assert marks_of(marks, WITHOUT_EVENT, employment) == [(2016, "break without event", None, True)]
 
 
 def test_a_spike_is_unexplained(marks: pd.DataFrame) -> None:
