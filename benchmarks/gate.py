@@ -11,7 +11,7 @@ exist (`make setup`). From the project's root:
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
@@ -197,7 +197,7 @@ def checked(
     used: pd.DataFrame,
     pairs: pd.DataFrame | None = None,
     records: pd.DataFrame | None = None,
-    models: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Make the check models from series in memory.
 
@@ -211,8 +211,8 @@ def checked(
         fct_source_pairs; without it no series has a second source.
     records : DataFrame, optional
         int_records_conformed; without it no cells are checked.
-    models : mapping of str to str, optional
-        Suites, with the model that each judges; else all that the tables allow.
+    only : collection of str, optional
+        Suites whose check models are made; else all that the tables allow.
 
     Returns
     -------
@@ -255,8 +255,9 @@ def checked(
             in_memory.create(connection, "int_records_conformed", records)
             for name in (*FIRM_COLUMNS, *PATENT_COLUMNS):  # some are not delivered
                 connection.execute(f"alter table int_records_conformed alter {name} type bigint")
-        if models is None:
-            models = CHECKED if records is None else CHECKED | CELL_CHECKED
+        models = CHECKED if records is None else CHECKED | CELL_CHECKED
+        if only is not None:
+            models = {suite: model for suite, model in models.items() if suite in only}
         needed = ["intermediate/int_series_sources", "gate/int_shown_series"]
         if {"doubtful_values", "year_definitions"} & {*models}:
             needed += [

@@ -112,8 +112,7 @@ class Warehouse:
         is_wrong = pairs["wrong"] > 0
         pairs.loc[is_wrong, "first_value"] = pairs["wrong"]
         pairs.loc[is_wrong, "first_ln"] = np.log(pairs.loc[is_wrong, "wrong"])
-        models = {suite: gate.CHECKED[suite] for suite in SUITES}
-        return gate.checked(wrong, self.used, pairs.drop(columns="wrong"), models=models)
+        return gate.checked(wrong, self.used, pairs.drop(columns="wrong"), only=SUITES)
 
 
 def cells(warehouse: Warehouse, factor: float, rng: random.Random) -> Iterator[tuple[str, bool]]:

@@ -119,7 +119,7 @@ def clean() -> pd.DataFrame:
 def marks(clean: pd.DataFrame) -> pd.DataFrame:
     """Return fct_doubtful_values of the draw with a fault of each kind."""
     found = gate.checked(
-        planted_values(clean), gate.used_series(), second_source(clean), ["doubtful_values"]
+        planted_values(clean), gate.used_series(), second_source(clean), only=["doubtful_values"]
     )
     return found["doubtful_values"].sort_values(["series", "city_id", "year"])
 

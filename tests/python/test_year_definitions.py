@@ -45,7 +45,7 @@ class Inputs:
 
     def undeclared(self) -> pd.DataFrame:
         """Return the rows of int_year_definitions that no event of series_events.csv declares."""
-        found = gate.checked(self.series, self.used, self.pairs, ["year_definitions"])
+        found = gate.checked(self.series, self.used, self.pairs, only=["year_definitions"])
         return found["year_definitions"].dropna(subset="undeclared_change")
 
     def failures(self) -> set[str]:
