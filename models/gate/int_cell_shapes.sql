@@ -1,5 +1,5 @@
 {%- set small, rounded, vanished = var('small_counts'), var('rounded_counts'), var('vanished_stocks') -%}
-{%- set rates = var('dissolution_ratios') -%}
+{%- set rates, repeated = var('dissolution_ratios'), var('repeated_flows') -%}
 with
 
 shown_series as (
@@ -438,6 +438,39 @@ odd_rates as (
     group by dissolution.provider, dissolution.scope
 ),
 
+-- Flows of AI are too few for the repeats of cities' sums. Where two years have three or more, few cells have the same.
+flow_steps as (
+    select
+        series,
+        section,
+        provider,
+        year,
+        value,
+        lag(value) over cell_years as previous_value,
+        lag(year) over cell_years as previous_year
+    from counts
+    where
+        series like 'ai_%'
+        and series <> 'ai_firm_count'
+    window cell_years as (partition by series, provider, cell order by year)
+),
+
+repeating as (
+    select
+        flow_steps.series,
+        section_scopes.scope,
+        flow_steps.provider,
+        flow_steps.year,
+        avg(case when flow_steps.value = flow_steps.previous_value then 1 else 0 end) as repeated_share
+    from flow_steps
+    inner join section_scopes using (section)
+    where
+        flow_steps.previous_year = flow_steps.year - 1
+        and least(flow_steps.value, flow_steps.previous_value) >= {{ repeated.least_count }}
+    group by flow_steps.series, section_scopes.scope, flow_steps.provider, flow_steps.year
+    having count(*) >= {{ repeated.cells }}
+),
+
 -- A series of a provider, under its own name where another provider feeds the plain one.
 shown as (
     select distinct
@@ -472,6 +505,8 @@ final as (
         suppressing.suppressed_provinces,
         rounding.rounded_counts,
         vanished.vanished_provinces,
+        case when repeating.repeated_share > {{ repeated.share_max }} then round(repeating.repeated_share, 2) end
+            as repeated_share,
         case when years.series = 'ai_firm_count' and years.is_last then nation.ratio end as dissolution_ratio,
         case when years.series = 'ai_firm_count' and years.is_last then odd_rates.odd_rates end as odd_rates
     from years
@@ -492,6 +527,7 @@ final as (
             and years.provider = suppressing.provider
     left join rounding using (series, scope, provider, year)
     left join vanished using (series, scope, provider, year)
+    left join repeating using (series, scope, provider, year)
     left join nation
         on
             years.provider = nation.provider
