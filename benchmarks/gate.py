@@ -298,8 +298,8 @@ def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
             for suite, table in found.items()
         )
     # levels and coverage of series_years are judged on files, not on draws
-    is_of_draws = results["arguments"].str.contains("gaining_cities|entry_rate_factor")
-    return results[is_of_draws | (results["suite"] != "series_years")]
+    is_of_shares = results["arguments"].str.contains("gaining_cities")
+    return results[is_of_shares | (results["suite"] != "series_years")]
 
 
 @cache

@@ -231,15 +231,7 @@ flow_rates as (
         flow.series,
         flow.scope,
         flow.year,
-        flow.value / nullif(stock.value, 0) as flow_rate,
-        case
-            when series.flow_sign > 0
-                then
-                    flow.value / nullif(stock.value, 0)
-                    / lag(flow.value / nullif(stock.value, 0)) over (
-                        partition by flow.series, flow.scope order by flow.year
-                    )
-        end as entry_rate_factor
+        flow.value / nullif(stock.value, 0) as flow_rate
     from series
     inner join national as flow on series.quantity = flow.series
     inner join national as stock
@@ -386,7 +378,6 @@ final as (
         lost_provinces.lost_provinces,
         vanished_cities.vanished_cities,
         flow_rates.flow_rate,
-        flow_rates.entry_rate_factor,
         odd_structures.capital_shift,
         odd_structures.earlier_capital_shift,
         odd_structures.moved_share,

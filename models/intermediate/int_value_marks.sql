@@ -335,14 +335,12 @@ repeat_chances as (
 repeated_cells as (
     select
         *,
-        chance * coalesce(
-            lag(chance) over (partition by series, scope, city_id order by year range between 1 preceding and current row),
-            1
-        ) as chance_of_run
+        chance * case when lag(year) over city_years = year - 1 then lag(chance) over city_years else 1 end as chance_of_run
     from repeat_chances
     where
         is_repeat
         and chance < {{ var('chance_of_a_member') }}
+    window city_years as (partition by series, scope, city_id order by year)
 ),
 
 -- Several series of a city that repeat in one year; of two providers of a series the more exact counts.

@@ -1,5 +1,6 @@
 """Single cells that are wrong, in the public deliveries and in a draw of the sample."""
 
+import json
 import random
 import re
 from dataclasses import replace
@@ -187,7 +188,44 @@ def test_a_level_that_changes_is_one_row_with_the_event_that_covers_it(
     assert marks_of(marks, IN_AN_EVENT, employment) == [
         (2013, "level break", "employment_2013", False)
     ]
-    assert marks_of(marks, WITHOUT_EVENT, employment) == [(2016, "break without event", None, True)]
+    assert marks_of(marks, WITHOUT_EVENT, employment) == [
+        (2016, "break without event", None, True)
+    ]
+
+
+@pytest.mark.parametrize("size", [1.6, 3])
+def test_a_level_that_changes_in_any_year_but_the_first_two_and_the_last_is_one_row(
+    clean: pd.DataFrame, size: float
+) -> None:
+    """GDP of five cities a year. Of a step with one year on one side nothing says that it lasts."""
+    name = "gdp_100m_cny"
+    cities = sorted(clean.loc[clean["series"].eq(name), "city_id"].unique())
+    chosen = random.Random(3).sample(cities, 40)
+    first_years = {city: 2012 + number % 8 for number, city in enumerate(chosen)}
+    begins = clean["city_id"].map(first_years)
+    later = clean["series"].eq(name) & clean["year"].ge(begins)
+    stepped = clean.assign(value=clean["value"] * np.where(later, size, 1))
+    marks = gate.checked(stepped, gate.used_series(), only=["doubtful_values"])["doubtful_values"]
+    rows = marks[marks["series"].eq(name) & marks["city_id"].isin(chosen)]
+
+    of_the_step = rows[rows["year"].eq(rows["city_id"].map(first_years))]
+    assert {*of_the_step["city_id"]} == {*chosen}
+    assert (of_the_step["cause"].str.contains("break")).mean() > 0.9
+    assert (rows.groupby("city_id").size() == 1).mean() > 0.9
+
+
+def test_a_repeat_fails_the_gate_where_it_is_rare_or_breaks_another_rule(
+    marks: pd.DataFrame,
+) -> None:
+    repeats = marks[marks["cause"].eq("repeat")].head(1)
+    cases = [("repeat", 8.5), ("repeat", 4.5), ("neighbours, repeat", 4.5)]
+    rows = pd.concat(
+        repeats.assign(rules=rules, spreads=spreads, year=2010 + number)
+        for number, (rules, spreads) in enumerate(cases)
+    )
+    results = gate.validation.validate(rows, "doubtful_values").to_pylist()
+    (failed,) = [result for result in results if result["success"] is False]
+    assert [row["year"] for row in json.loads(failed["failing_rows"])] == [2010, 2012]
 
 
 def test_a_spike_is_unexplained(marks: pd.DataFrame) -> None:
@@ -337,7 +375,10 @@ def test_an_estimate_without_doubtful_values_is_that_of_the_other_city_years(
             from marts.fct_doubtful_values
             inner join marts.dim_specification_series using (series, scope)
             where specification_id = '{HEADLINE}' and fixed_year is null
-                and (is_unexplained or cause = 'repeat' and spreads >= 8)
+                and (
+                    is_unexplained
+                    or cause in ('repeat', 'province total') and (spreads >= 6 or rules <> cause)
+                )
         )
         select city_id, year, ln_gdp, ln1p_ai_firms_scaled, ln_registered_population,
             ln_unit_employment, ln_science_spending, doubtful.city_id is not null as is_doubtful

@@ -284,26 +284,26 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
 
     three = [("440300", 2015), ("440300", 2016), ("110000", 2015)]
     assert warned("gdp_100m_cny", three, "table_1_col_1") == (
-        "This expectation of the quality gate fails for 3 of the 2,858 city-years of the estimate"
-        " (cities: 2): “odd”."
+        "3 of its 2,858 city-years (cities: 2) have a value that fails this expectation of the"
+        " quality gate: “odd”."
     )
     # The specification holds GDP in its treatment only, which is of 2015.
     of_treatment = warned("gdp_100m_cny", three, "table_5_col_1")
-    assert "fails for 2 of the " in of_treatment
+    assert "2 of its " in of_treatment
     assert "(cities: 2)" in of_treatment
     assert warned("gdp_100m_cny", three, "controls_as_outcomes_1") == ""
-    assert "fails for 1 of the " in warned("gdp_100m_cny", three, "table_1_col_1", first_year=2016)
+    assert "1 of its " in warned("gdp_100m_cny", three, "table_1_col_1", first_year=2016)
     # Firms of the base year make the measure of every year; employment of that year is no part of
     # it.
     base = [("440300", 2020)]
     outside = warned("firm_count", base, "table_1_col_1", last_year=2016)
-    assert "fails for 0 of the " in outside
-    assert "and for 1 outside its sample, which give it a base year" in outside
+    assert "0 of its " in outside
+    assert "and so have 1 outside its sample that give it a base year" in outside
     assert warned("unit_employment_10k", base, "table_1_col_1", last_year=2016) == ""
     # 2010 lends its GDP to the first lag, and not its employment.
     lags = [("440300", 2010)]
     lent = warned("gdp_100m_cny unit_employment_10k", lags, "table_4_col_4")
-    assert "and for 1 outside its sample" in lent
+    assert "and so have 1 outside its sample" in lent
     assert "city-years" not in warned("unit_employment_10k", lags, "table_4_col_4")
     assert warned("gdp_100m_cny", [("999999", 2015)], "table_1_col_1") == ""
 

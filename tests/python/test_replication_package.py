@@ -274,12 +274,12 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
 
 def test_the_log_of_a_public_package_names_no_value_of_a_city() -> None:
     log = (
-        "00:47:21  gate warning: doubtful_values: Each value is what (x) leads to expect."
+        "00:47:21  gate warning: doubtful_values: Every value is explained by (x)."
         ' [{"rule": "neighbours", "city_id": "320300", "factor": 1.6612501}, {"rule"\n'
         "00:47:22  gate critical: coverage: At least 250 cities. 12\n"
     )
     assert withheld.without_rows(log) == (
-        "00:47:21  gate warning: doubtful_values: Each value is what (x) leads to expect."
+        "00:47:21  gate warning: doubtful_values: Every value is explained by (x)."
         " rows withheld\n00:47:22  gate critical: coverage: At least 250 cities. 12\n"
     )
 
