@@ -438,7 +438,7 @@ odd_rates as (
     group by dissolution.provider, dissolution.scope
 ),
 
--- Flows of AI are too few for the repeats of cities' sums. Where two years have three or more, few cells have the same.
+-- Flows of AI are too few for the repeats of cities' sums. Where two years have two or more, few cells have the same.
 flow_steps as (
     select
         series,

@@ -377,7 +377,7 @@ def test_an_estimate_without_doubtful_values_is_that_of_the_other_city_years(
             where specification_id = '{HEADLINE}' and fixed_year is null
                 and (
                     is_unexplained
-                    or cause in ('repeat', 'province total') and (spreads >= 6 or rules <> cause)
+                    or cause in ('repeat', 'province total') and (spreads >= 8 or rules <> cause)
                 )
         )
         select city_id, year, ln_gdp, ln1p_ai_firms_scaled, ln_registered_population,

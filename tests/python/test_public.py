@@ -546,7 +546,7 @@ def test_breaks_of_a_city_and_year_stand_beside_the_estimates_whose_sample_holds
             from marts.fct_doubtful_values
             semi join rests_on using (series, scope, city_id, year)
             where is_unexplained
-                or cause in ('repeat', 'province total') and (spreads >= 6 or rules <> cause)
+                or cause in ('repeat', 'province total') and (spreads >= 8 or rules <> cause)
         )
         group by is_unexplained
         """,
