@@ -52,9 +52,10 @@ def public(public_build: Build) -> Frames:
     )
 
 
-COPIED, COPIED_ALONE, OF_ITS_PROVINCE, OTHER_POPULATION, SPIKED = (
+COPIED, COPIED_TWICE, COPIED_APART, OF_ITS_PROVINCE, OTHER_POPULATION, SPIKED = (
     "340100",
     "340200",
+    "370500",
     "350200",
     "650200",
     "420600",
@@ -71,12 +72,14 @@ def planted_values(series: pd.DataFrame) -> pd.DataFrame:
     """Return a draw with a fault of each kind, one per city."""
     values = series.set_index(["series", "city_id", "year"])["value"].copy()
 
-    def copy_the_year_before(name: str, city: str) -> None:
-        values[name, city, 2015] = values[name, city, 2014]
+    def copy_the_year_before(name: str, city: str, *years: int) -> None:
+        for year in years:
+            values[name, city, year] = values[name, city, year - 1]
 
-    copy_the_year_before("gdp_100m_cny", COPIED)
-    copy_the_year_before("unit_employment_10k", COPIED)
-    copy_the_year_before("unit_employment_10k", COPIED_ALONE)
+    copy_the_year_before("gdp_100m_cny", COPIED, 2015)
+    copy_the_year_before("unit_employment_10k", COPIED, 2015)
+    copy_the_year_before("unit_employment_10k", COPIED_TWICE, 2014, 2015)
+    copy_the_year_before("unit_employment_10k", COPIED_APART, 2012, 2015)
     values["gdp_100m_cny", OF_ITS_PROVINCE, 2014] = values[
         "province_gdp_100m_cny", OF_ITS_PROVINCE, 2014
     ]
@@ -143,10 +146,13 @@ def test_two_series_of_a_city_that_repeat_the_year_before_are_copies(
 
 
 def test_a_repeat_that_chance_makes_is_no_copy(clean: pd.DataFrame, marks: pd.DataFrame) -> None:
-    """One value of four digits alone, and small counts, of which hundreds repeat."""
-    assert "repeat" not in {
-        cause for _, cause, *_ in marks_of(marks, COPIED_ALONE, "unit_employment_10k")
-    }
+    """A value of four digits, in two years that follow each other and in two that do not; and small
+    counts, of which hundreds repeat.
+    """
+    twice = marks_of(marks, COPIED_TWICE, "unit_employment_10k")
+    assert twice == [(2015, "repeat", None, False)]
+    apart = marks_of(marks, COPIED_APART, "unit_employment_10k")
+    assert "repeat" not in {cause for _, cause, *_ in apart}
     cells = clean.sort_values(["series", "city_id", "year"])
     before = cells.groupby(["series", "city_id"])["value"].shift()
     small = cells[
