@@ -125,6 +125,38 @@ usual_spreads as (
     group by series, scope
 ),
 
+series_of_events as (
+    select
+        * exclude (series),
+        unnest(string_split(series, ' ')) as quantity
+    from {{ ref('series_events') }}
+),
+
+events as (
+    select
+        * exclude (provinces),
+        unnest(string_split(provinces, ' ')) as province_id
+    from series_of_events
+),
+
+declared as (
+    select
+        provinces.series,
+        provinces.scope,
+        provinces.province_id,
+        provinces.year,
+        min(events.event_id) as event_id
+    from provinces
+    inner join events
+        on
+            split_part(provinces.series, '@', 1) = events.quantity
+            and events.provider in ('*', provinces.provider)
+            and events.province_id in ('*', provinces.province_id)
+            and provinces.year between events.first_year and events.last_year
+            and abs(ln(provinces.factor)) <= ln(events.factor_max)
+    group by provinces.series, provinces.scope, provinces.province_id, provinces.year
+),
+
 final as (
     select
         provinces.series,
@@ -137,18 +169,25 @@ final as (
         provinces.city_count,
         provinces.factor,
         provinces.step / nullif(usual_spreads.spread, 0) as spread_count,
+        declared.event_id,
         case
             when
-                provinces.city_count >= {{ steps.cities }}
+                declared.event_id is null
+                and provinces.city_count >= {{ steps.cities }}
                 and abs(provinces.step) > {{ steps.spreads_max }} * usual_spreads.spread
                 then round(provinces.factor, 3)
         end as odd_factor
     from provinces
     left join usual_spreads using (series, scope)
+    left join declared using (series, scope, province_id, year)
     qualify
         row_number() over (
             partition by provinces.series, provinces.scope, provinces.province_id
-            order by provinces.city_count >= {{ steps.cities }} desc, abs(provinces.step) desc, provinces.year
+            order by
+                provinces.city_count >= {{ steps.cities }} desc,
+                declared.event_id is null desc,
+                abs(provinces.step) desc,
+                provinces.year
         ) = 1
 )
 

@@ -183,7 +183,8 @@ final as (
         case
             when judged.is_odd and odd_years_of_events.event_id is null
                 then
-                    judged.rule || ' ' || round(judged.figure, 2) || ', in other years ' || round(judged.usual_figure, 2)
+                    judged.rule || ' ' || round(judged.figure, 2)
+                    || ', in other years ' || round(judged.usual_figure, 2)
         end as undeclared_change
     from judged
     left join shown_series using (series, scope)

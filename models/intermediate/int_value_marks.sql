@@ -77,8 +77,8 @@ compared_sources as (
     where conformed.is_spliced is not true
 ),
 
--- A year that the second source lacks is judged by the years before and after it, where both are off the same way, or by
--- the year after it, where the second source begins later.
+-- A year that the second source lacks is judged by the years before and after it, where both are off the same way, or
+-- by the year after it, where the second source begins later.
 sources_around as (
     select
         *,
@@ -335,7 +335,8 @@ repeat_chances as (
 repeated_cells as (
     select
         *,
-        chance * case when lag(year) over city_years = year - 1 then lag(chance) over city_years else 1 end as chance_of_run
+        chance * case when lag(year) over city_years = year - 1 then lag(chance) over city_years else 1 end
+            as chance_of_run
     from repeat_chances
     where
         is_repeat
@@ -344,20 +345,22 @@ repeated_cells as (
 ),
 
 -- Several series of a city that repeat in one year; of two providers of a series the more exact counts.
+repeated_quantities as (
+    select
+        quantity,
+        city_id,
+        year,
+        min(chance) as chance
+    from repeated_cells
+    group by quantity, city_id, year
+),
+
 repeated_rows as (
     select
         city_id,
         year,
         exp(sum(ln(chance))) as chance_of_row
-    from (
-        select
-            quantity,
-            city_id,
-            year,
-            min(chance) as chance
-        from repeated_cells
-        group by quantity, city_id, year
-    )
+    from repeated_quantities
     group by city_id, year
 ),
 

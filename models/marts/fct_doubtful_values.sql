@@ -40,6 +40,18 @@ cities as (
 ),
 
 -- Another provider has the same value.
+agreements as (
+    select
+        series as quantity,
+        scope,
+        city_id,
+        year,
+        unnest([first_provider, second_provider]) as provider,
+        unnest([second_provider, first_provider]) as confirmed_by
+    from source_pairs
+    where abs(first_ln - second_ln) <= 0.005
+),
+
 confirmations as (
     select
         quantity,
@@ -48,36 +60,28 @@ confirmations as (
         year,
         provider,
         min(confirmed_by) as confirmed_by
-    from (
-        select
-            series as quantity,
-            scope,
-            city_id,
-            year,
-            unnest([first_provider, second_provider]) as provider,
-            unnest([second_provider, first_provider]) as confirmed_by
-        from source_pairs
-        where abs(first_ln - second_ln) <= 0.005
-    )
+    from agreements
     group by quantity, scope, city_id, year, provider
 ),
 
--- A step lasts if the years from it on keep most of it: of two years, one that is off keeps half. The shift of a small step
--- beside a large one is that of the large one.
+-- A step lasts if the years from it on keep most of it: of two years, one that is off keeps half. The shift of a small
+-- step beside a large one is that of the large one.
 steps as (
     select
         *,
         case
-            when own_step * shift > 0 and abs(shift) between 0.6 * abs(own_step) and 3 * abs(own_step)
+            when
+                own_step * shift > 0
+                and abs(shift) between 0.6 * abs(own_step) and 3 * abs(own_step)
                 and 2 * abs(own_step) > ln(factor_min)
                 then own_step
         end as lasting_step
     from deviations
 ),
 
--- A mark belongs to the largest of the lasting steps into its year, out of it, or further away: a step with two years on
--- one side of it makes all of them doubtful, and one beside the level of other cities all that follow. These values lie on
--- their side of the step and are no spikes of their own.
+-- A mark belongs to the largest of the lasting steps into its year, out of it, or further away: a step with two years
+-- on one side of it makes all of them doubtful, and one beside the level of other cities all that follow. These values
+-- lie on their side of the step and are not spikes of their own.
 breaks as (
     select
         marks.series,
@@ -102,7 +106,10 @@ breaks as (
                 here.spike is null
                 and marks.distance * breaks.lasting_step * (marks.year - breaks.year + 0.5) > 0
                 and abs(marks.distance) < 1.5 * abs(breaks.lasting_step)
-                and (breaks.year - marks.year in (2, -1, -2) or (marks.rule = 'other cities' and breaks.year < marks.year))
+                and (
+                    breaks.year - marks.year in (2, -1, -2)
+                    or (marks.rule = 'other cities' and breaks.year < marks.year)
+                )
             )
         )
     group by marks.series, marks.scope, marks.city_id, marks.year, marks.rule

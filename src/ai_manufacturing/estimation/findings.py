@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,13 @@ class Finding:
     series: set[Key]
 
     @classmethod
-    def of_row(cls, failed: Any, scope_of: Callable[[str], str]) -> "Finding":
+    def of_row(
+        cls, failed: Any, scope_of: Callable[[str], str], cities_of: Mapping[str, Collection[str]]
+    ) -> "Finding":
         """Read a row of gate_results.
 
-        scope_of gives the scope of a series that the row names without one.
+        scope_of gives the scope of a series that the row names without one, cities_of the cities of
+        a province, all of which fail in a year for which the row names the province.
         """
         declared = failed.series.split() if isinstance(failed.series, str) else []
         rows = json.loads(failed.failing_rows) if isinstance(failed.failing_rows, str) else []
@@ -49,6 +52,9 @@ class Finding:
                 key = (series, row.get("scope") or scope_of(series))
                 if {"city_id", "year"} <= row.keys():
                     city_years[key].add((row["city_id"], row["year"]))
+                elif {"province_id", "year"} <= row.keys():
+                    cities = cities_of.get(row["province_id"], ())
+                    city_years[key] |= {(city_id, row["year"]) for city_id in cities}
                 elif "year" in row:
                     years[key].add(row["year"])
         # an estimate that carries the warning uses the series or year that shown estimates do not

@@ -567,7 +567,8 @@ class Inputs:
     def _findings(self) -> list[Finding]:
         """What the gate found wrong with series and let pass."""
         failed = self.gate_results[self.gate_results["success"].eq(False)]
-        return [Finding.of_row(row, self._scope_of) for row in failed.itertuples()]
+        cities = self.panel.groupby("province_id")["city_id"].unique().to_dict()
+        return [Finding.of_row(row, self._scope_of, cities) for row in failed.itertuples()]
 
     def _scope_of(self, series: str) -> str:
         return "total" if series in self._total_series else PANEL_SCOPE
