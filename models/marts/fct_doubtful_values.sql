@@ -64,16 +64,12 @@ confirmations as (
     group by quantity, scope, city_id, year, provider
 ),
 
--- A step lasts if the years from it on keep most of it: of two years, one that is off keeps half. The shift of a small
--- step beside a large one is that of the large one.
+-- A step lasts if the years from it on keep most of it: of two years, one that is off keeps half.
 steps as (
     select
         *,
         case
-            when
-                own_step * shift > 0
-                and abs(shift) between 0.6 * abs(own_step) and 3 * abs(own_step)
-                and 2 * abs(own_step) > ln(factor_min)
+            when own_step * shift > 0 and abs(shift) > 0.6 * abs(own_step) and 2 * abs(own_step) > ln(factor_min)
                 then own_step
         end as lasting_step
     from deviations

@@ -397,7 +397,7 @@ def test_the_gate_fails_where_no_table_has_a_floor() -> None:
 def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:
     """But for single cells: of 120,000 some are far from their neighbours by chance."""
     failed = sample_build.rows("select suite, severity from gates.gate_results where not success")
-    assert failed == [("doubtful_values", "warning")]
+    assert {*failed} == {("doubtful_values", "warning")}
     judged = " union ".join(
         f"select suite from gates.{name}" for name in result_tables.RESULT_TABLES
     )
