@@ -342,9 +342,7 @@ def _corrections(release: Release) -> dict[str, list[list[Any]]]:
 
 
 def _doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[Any]]]:
-    """Return values of the series on the page that are unexplained, copied or on another
-    definition, by city.
-    """
+    """Return the unexplained, copied and redefined values of series on the page, by city."""
     found = release.frame(
         f"""
         select city_id, series, year, value, expected_value, cause, cause_detail
