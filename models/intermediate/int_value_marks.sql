@@ -112,14 +112,19 @@ off_sources as (
     where abs(deviation) > ln({{ var('factor_of_two_sources') }})
 ),
 
--- A series that has the value of another is that other one, unless it always has: GDP is the sum of its parts.
+-- A series that has the value of another is that other one, unless its cities or its years always have: GDP is the sum of
+-- its parts.
 ratios as (
     select
         *,
-        amount = 0 and abs(median(amount) over same_year) > 0.01 as is_same_value
+        median(amount) over same_city as usual_amount,
+        amount = 0
+        and least(abs(median(amount) over same_year), abs(median(amount) over same_city)) > 0.01 as is_same_value
     from deviations
     where kind = 'row'
-    window same_year as (partition by series, scope, compared_with, year)
+    window
+        same_year as (partition by series, scope, compared_with, year),
+        same_city as (partition by series, scope, compared_with, city_id)
 ),
 
 -- A ratio that is off says that one of its values is wrong.
@@ -138,12 +143,16 @@ off_ratios as (
             when is_off then 'same row'
             else 'other cities'
         end as rule,
-        case when is_off or is_same_value then deviation else level_deviation end as deviation,
+        case
+            when is_same_value then -usual_amount
+            when is_off then deviation
+            else level_deviation
+        end as deviation,
         case when is_off or is_same_value then score else level_score end as score
     from ratios
     where
         is_off
-        or (is_same_value and abs(deviation) > 0.01)
+        or is_same_value
         or (abs(level_score) > {{ var('doubtful_level_spreads') }} and abs(level_deviation) > ln(factor_min))
     union all by name
     select * from off_sources
