@@ -112,8 +112,8 @@ off_sources as (
     where abs(deviation) > ln({{ var('factor_of_two_sources') }})
 ),
 
--- A series that has the value of another is that other one, unless its cities or its years always have: GDP is the sum of
--- its parts.
+-- A series that has the value of another is that other one, unless its cities or its years always have: GDP is the sum
+-- of its parts.
 ratios as (
     select
         *,
