@@ -42,7 +42,7 @@ CHECKED = {
 """Suites, with the model that each judges."""
 
 CELL_CHECKED = {
-    "cell_shapes": "gate/int_cell_shapes",
+    "cell_shapes": "gate/measure/int_cell_shapes",
     "firm_survival": "gate/measure/int_record_checks",
     "patents": "gate/measure/int_record_checks",
 }

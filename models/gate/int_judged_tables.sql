@@ -218,14 +218,15 @@ table_floors as (
             records.industry_code is null
             or industries.section in (select studied.section from {{ ref('industry_scopes') }} as studied)
         )
-        and greatest(
-            records.firm_count, records.ai_firm_count, records.firm_entry_count, records.ai_firm_entry_count,
-            records.application_count, records.grant_count
-        ) > 0
     union all
     -- A province is compared with itself where a series has two years.
     select
         'int_province_steps' as table_name,
+        case when max(year_count) > 1 then 1 else 0 end as row_floor
+    from series_floors
+    union all
+    select
+        'int_year_definitions' as table_name,
         case when max(year_count) > 1 then 1 else 0 end as row_floor
     from series_floors
     union all
@@ -256,6 +257,7 @@ table_counts as (
         ('int_cell_shapes', 'true'),
         ('int_province_steps', 'true'),
         ('int_source_tilts', 'true'),
+        ('int_year_definitions', 'true'),
         ('fct_city_year_panel', 'year in (select panel_years.year from panel_years)'),
         ('int_panel_consistency', 'year in (select panel_years.year from panel_years)')
     ] %}

@@ -216,7 +216,7 @@ def test_the_designs_of_the_public_headline_are_what_a_referee_found(public_buil
     )
     assert others["table_2_col_1_province_years"] == (0.203, 0.070)
     assert others["table_3_col_1_province_years"] == (0.049, 0.078)
-    assert others["table_4_col_1_province_years"] == (0.238, 0.043)
+    assert others["table_4_col_1_province_years"] == (0.178, 0.043)
 
 
 def test_the_designs_of_the_public_headline_say_that_gdp_rises_with_firms_and_not_with_ai(
@@ -236,11 +236,11 @@ def test_the_designs_of_the_public_headline_say_that_gdp_rises_with_firms_and_no
         "ai_beside_all": "not_found",
         "ai_instrumented": "not_found",
     }
-    # A check of confounding that fails lets the same interval not hold: log GDP per head.
+    # Without 2013, which was on another population, log GDP per head passes the checks it failed.
     assert public_build.rows(
         "select verdict, failed from reports.rpt_verdicts where specification_id ="
         " 'table_4_col_1_province_years'"
-    ) == [("fails_check", "Next year's measure, A trend of each city, Without flagged city-years")]
+    ) == [("holds", None)]
 
 
 def test_the_years_before_the_event_are_tested_together(sample_build: Build) -> None:
@@ -739,7 +739,9 @@ def test_a_claim_holds_if_the_movement_without_doubtful_values_is_small_for_cert
 def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
     public_build: Build,
 ) -> None:
-    """One column hangs on them: a rule by the error of the estimate itself passed it."""
+    """Of log GDP per head, 2013 was on another population: with it the estimate was .185, and .133
+    without what was flagged then. That year is missing now.
+    """
     moved = {
         name: numbers
         for name, *numbers in public_build.rows(
@@ -752,17 +754,16 @@ def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
         )
     }
     *numbers, passes, sentence = moved["table_4_col_1"]
-    assert (numbers, passes) == ([0.185, 0.133, 0.0228, -2.26, 0.031], False)
-    assert "the estimate moves by 0.99 times the printed value" in sentence
+    assert (numbers, passes) == ([0.155, 0.15, 0.0096, -0.57, 0.575], True)
+    assert "the estimate moves by 0.10 times the printed value" in sentence
     *numbers, passes, sentence = moved[HEADLINE]
-    assert (numbers, passes) == ([0.158, 0.144, 0.0116, -1.19, 0.243], True)
+    assert (numbers, passes) == ([0.158, 0.151, 0.0084, -0.74, 0.465], True)
     assert sentence == (
-        "Without the city-years that checks of the data flag, the estimate moves by 0.11 times the"
-        " printed value, and at 95 % by up to 0.30 times it (t -1.19, jackknife by province)."
+        "Without the city-years that checks of the data flag, the estimate moves by 0.05 times the"
+        " printed value, and at 95 % by up to 0.19 times it (t -0.74, jackknife by province)."
     )
-    # Not significant because it is imprecise.
-    assert moved["table_3_col_1"][-2] is None
-    assert "by up to 0.63 times it" in moved["table_3_col_1"][-1]
+    assert moved["table_3_col_1"][-2] is True
+    assert "by up to 0.13 times it" in moved["table_3_col_1"][-1]
 
 
 def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(

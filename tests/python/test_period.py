@@ -240,6 +240,7 @@ def test_the_limits_of_a_trend_widen_where_the_period_begins_after_the_paper(
             ("cities", cities),
         ):
             in_memory.create(connection, name, frame)
+        in_memory.run(connection, "gate/int_shown_series")
         in_memory.run(connection, "gate/int_series_pairs", first_year=first)
         odd = connection.execute(
             "select year from int_series_pairs where odd_ratio_trend is not null order by year"
