@@ -99,6 +99,7 @@ def test_a_chart_shows_its_values_and_downloads_as_svg_and_csv(
     assert words in image
     assert "SYNTHETIC" not in image
     page = reader.open(sample_site, "index")
+    page.locator("#claims").click()
     page.locator("#figure-forest details.values summary").click()
     values = page.locator("#figure-forest details.values tr")
     expect(values).to_have_count(1 + len(sample_page("index").drawn("forest")))

@@ -147,6 +147,7 @@ def test_what_is_older_than_its_inputs_is_named_and_not_judged(habits: Habits) -
     followers = [
         "gate_results",
         "int_city_year_variables",
+        "int_judged_tables",
         "int_panel_consistency",
         "int_specification_city_years",
     ]
