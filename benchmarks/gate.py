@@ -258,7 +258,11 @@ def checked(
         models = CHECKED if records is None else CHECKED | CELL_CHECKED
         if only is not None:
             models = {suite: model for suite, model in models.items() if suite in only}
-        needed = ["intermediate/int_series_sources", "gate/int_shown_series"]
+        needed = [
+            "intermediate/int_series_sources",
+            "intermediate/int_series_events",
+            "gate/int_shown_series",
+        ]
         if {"doubtful_values", "year_definitions"} & {*models}:
             needed += [
                 "intermediate/int_value_deviations",

@@ -17,6 +17,10 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
+events as (
+    select * from {{ ref('int_series_events') }}
+),
+
 -- The cities of a province share a series of its own. Of small counts the logs are too coarse.
 judged as (
     select
@@ -125,20 +129,6 @@ usual_spreads as (
     group by series, scope
 ),
 
-series_of_events as (
-    select
-        * exclude (series),
-        unnest(string_split(series, ' ')) as quantity
-    from {{ ref('series_events') }}
-),
-
-events as (
-    select
-        * exclude (provinces),
-        unnest(string_split(provinces, ' ')) as province_id
-    from series_of_events
-),
-
 declared as (
     select
         provinces.series,
@@ -150,10 +140,10 @@ declared as (
     inner join events
         on
             split_part(provinces.series, '@', 1) = events.quantity
+            and provinces.province_id = events.province_id
+            and provinces.year = events.year
             and events.provider in ('*', provinces.provider)
-            and events.province_id in ('*', provinces.province_id)
-            and provinces.year between events.first_year and events.last_year
-            and abs(ln(provinces.factor)) <= ln(events.factor_max)
+            and abs(ln(provinces.factor)) <= events.largest_step
     group by provinces.series, provinces.scope, provinces.province_id, provinces.year
 ),
 

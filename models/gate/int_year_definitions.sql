@@ -145,14 +145,13 @@ judged as (
 ),
 
 events as (
-    select
-        unnest(string_split(series, ' ')) as quantity,
+    select distinct
+        event_id,
         provider,
-        first_year,
-        last_year,
-        event_id
-    from {{ ref('series_events') }}
-    where provinces = '*'
+        quantity,
+        year
+    from {{ ref('int_series_events') }}
+    where is_national
 ),
 
 odd_years_of_events as (
@@ -169,7 +168,7 @@ odd_years_of_events as (
         on
             list_contains(string_split_regex(judged.series || '@' || judged.compared_with, '[@/+]'), events.quantity)
             and events.provider in ('*', judged.provider)
-            and judged.year between events.first_year and events.last_year
+            and judged.year = events.year
     where judged.is_odd
     group by
         judged.series, judged.scope, judged.provider, judged.compared_with, judged.rule, judged.year

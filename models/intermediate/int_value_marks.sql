@@ -27,7 +27,7 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- By itself, against the years around it or the years beyond two breaks.
+-- A value that is far from the years around it, or between two breaks far from the years beyond both.
 off_neighbours as (
     select
         *,
@@ -127,7 +127,7 @@ ratios as (
         same_city as (partition by series, scope, compared_with, city_id)
 ),
 
--- A ratio that is off says that one of its values is wrong.
+-- If a ratio is off, one of its values is wrong.
 off_ratios as (
     select
         series,
@@ -165,7 +165,7 @@ members as (
     from off_ratios
 ),
 
--- It is the one that is furthest from its own neighbours, or else the one that the check is of.
+-- The suspect is the value furthest from its own neighbours, or else the one that the check compares.
 suspects as (
     select
         members.*,
@@ -220,7 +220,7 @@ found as (
     from suspects
 ),
 
--- Where one value of a provider is off, half the distance makes another of the same city and year doubtful.
+-- Another value that the provider delivered for the same city and year is marked at half the usual distance.
 beside_found as (
     select
         alone.series,
@@ -257,7 +257,7 @@ beside_found as (
     group by all
 ),
 
--- What a stock is by that of the year before, where what enters and what leaves were both delivered.
+-- The growth of a stock that its flows lead to expect, where entries and exits were both delivered.
 flows as (
     select
         series.stock_series,

@@ -17,8 +17,8 @@ source_pairs as (
     select * from {{ ref('fct_source_pairs') }}
 ),
 
-declared_events as (
-    select * from {{ ref('series_events') }}
+events as (
+    select * from {{ ref('int_series_events') }}
 ),
 
 boundary_changes as (
@@ -111,20 +111,6 @@ breaks as (
     group by marks.series, marks.scope, marks.city_id, marks.year, marks.rule
 ),
 
-series_of_events as (
-    select
-        * exclude (series),
-        unnest(string_split(series, ' ')) as quantity
-    from declared_events
-),
-
-events as (
-    select
-        * exclude (provinces),
-        unnest(string_split(provinces, ' ')) as province_id
-    from series_of_events
-),
-
 -- A break of the years that an event covers, or of a city whose boundaries changed.
 event_breaks as (
     select
@@ -138,10 +124,10 @@ event_breaks as (
     left join events
         on
             split_part(steps.series, '@', 1) = events.quantity
+            and cities.province_id = events.province_id
+            and steps.year = events.year
             and events.provider in ('*', steps.provider)
-            and events.province_id in ('*', cities.province_id)
-            and steps.year between events.first_year and events.last_year
-            and abs(steps.lasting_step) <= ln(events.factor_max)
+            and abs(steps.lasting_step) <= events.largest_step
     left join boundary_changes as changes
         on
             steps.city_id = changes.city_id
@@ -193,10 +179,10 @@ source_events as (
     inner join events
         on
             split_part(source_marks.series, '@', 1) = events.quantity
+            and cities.province_id = events.province_id
+            and source_marks.year = events.year
             and events.provider in ('*', source_marks.provider)
-            and events.province_id in ('*', cities.province_id)
-            and source_marks.year between events.first_year and events.last_year
-            and abs(source_marks.distance) <= ln(events.factor_max)
+            and abs(source_marks.distance) <= events.largest_step
     left join marks as jumps
         on
             source_marks.series = jumps.series
