@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimation import inputs, specifications
-from ai_manufacturing.robustness.case import case_of
+from ai_manufacturing.robustness.case import Case, case_of
 from ai_manufacturing.system import duckdb_client
 from benchmarks import gate, measuring
 
@@ -73,29 +73,32 @@ class Warehouse:
         is_headline = tables.specifications["specification_id"] == HEADLINE
         (headline,) = specifications.read(tables.specifications[is_headline])
         case = case_of(headline, tables, cities.set_index("city_id"))
-        weights = case.rows[["city_id", "year"]].assign(
-            weight=np.linalg.pinv(case.regression.design)[0]
-        )
         of_headline = estimates[estimates["specification_id"] == HEADLINE].set_index("term")
-        self.movements = self._movements(weights, of_headline)
+        self.movements = self._movements(case, of_headline)
 
-    def _movements(self, weights: pd.DataFrame, estimates: pd.DataFrame) -> pd.DataFrame:
+    def _movements(self, case: Case, estimates: pd.DataFrame) -> pd.DataFrame:
         """Return Warehouse.movements.
 
-        A log point of a control moves the estimate as one of the outcome does, times its slope; one
-        of the measure or of its scaling, times the estimate, in all years of a fixed measure.
+        A log point of a control moves the estimate as one of the outcome does, times its slope. Of
+        the measure, log(1 + x), a log point of x is x / (1 + x); a share that is held fixed changes
+        in all years.
         """
-        (std_error,) = estimates.loc[[*estimates.index[:1]], "std_error"]
-        by_cell = weights["weight"].abs().max()
-        by_city = weights.groupby("city_id")["weight"].sum().abs().max()
-        provinces = weights["city_id"].map(self.provinces)
-        by_province = weights.groupby([provinces, "year"])["weight"].sum().abs().max()
+        weights = pd.Series(np.linalg.pinv(case.regression.design)[0], index=case.rows.index)
+        regressor = case.specification.regressor
+        of_measure = weights * -np.expm1(-case.rows[regressor])
+        city, year = case.rows["city_id"], case.rows["year"]
+        province = city.map(self.provinces)
+        std_error = estimates["std_error"][regressor]
         rows = []
         for row in self.used[self.used["specification_id"] == HEADLINE].itertuples():
             slope = 1.0 if row.role == "outcome" else abs(estimates["estimate"][row.variable])
-            of_cell = by_city if row.role == "measure" else by_cell
-            cell, province = (slope * size / std_error for size in (of_cell, by_province))
-            rows.append({"series": row.series, "cell": cell, "province": province})
+            moved = of_measure if row.role in ("measure", "scaling") else weights
+            years = [] if row.role == "measure" else [year]
+            cell, together = (
+                slope * moved.groupby([place, *years]).sum().abs().max() / std_error
+                for place in (city, province)
+            )
+            rows.append({"series": row.series, "cell": cell, "province": together})
         return pd.DataFrame(rows).set_index("series")
 
     def judge(self, factors: Mapping[int, float]) -> dict[str, pd.DataFrame]:
