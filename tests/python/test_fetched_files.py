@@ -280,7 +280,13 @@ def test_the_wide_limits_of_a_file_that_nobody_measured_still_stop_faults(
         {"series": [EMPLOYED, FIRMS], "specification_id": ["table_3_col_4", "table_4_col_2"]}
     )
     used = used.assign(
-        scope="total", is_headline=True, first_year=2010, last_year=2020, fixed_year=np.nan
+        quantity=used["series"],
+        scope="total",
+        role="outcome",
+        is_headline=True,
+        first_year=2010,
+        last_year=2020,
+        fixed_year=np.nan,
     )
     found = gate.checked(values.dropna(subset="value"), used)
     results = gate.judged(found, used)

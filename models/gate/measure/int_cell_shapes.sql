@@ -59,15 +59,15 @@ delivered as (
         case when conformed.industry_code is null then 'all' else industries.section end as section,
         {%- for kind in ['firm', 'ai_firm'] %}
         {%- for count in ['count', 'entry_count', 'exit_count'] %}
-        cast(conformed.{{ kind }}_{{ count }} as bigint) as {{ kind }}_{{ count }},
+        cast(conformed.{{ kind ~ '_' ~ count }} as bigint) as {{ kind ~ '_' ~ count }},
         {%- endfor %}
         {%- endfor %}
         {%- for kind in ['', 'ai_'] %}
         {%- for count in ['application_count', 'grant_count'] %}
-        cast(conformed.{{ kind }}{{ count }} as bigint) as {{ kind }}invention_{{ count }},
+        cast(conformed.{{ kind ~ count }} as bigint) as {{ kind ~ 'invention_' ~ count }},
         {%- endfor %}
         {%- endfor %}
-        hash(conformed.city_id, conformed.county_code, conformed.industry_code) as cell  -- noqa: RF02
+        hash(conformed.city_id, conformed.county_code, conformed.industry_code) as cell
     from conformed
     inner join cities on conformed.city_id = cities.city_id
     left join industries on conformed.industry_code = industries.industry_code
@@ -179,43 +179,60 @@ suppressed as (
     group by series, scope, provider, year
 ),
 
--- What the ratio of small counts to the next ones in all provinces makes expect in one. A province has few cells, so it
--- is judged by their largest and smallest counts, which do not repeat a cell in each year.
-in_provinces as (
+-- A province has few cells, so it is judged by their largest and smallest counts: they do not repeat a cell every year.
+of_provinces as (
+    select
+        in_windows.series,
+        in_windows.scope,
+        in_windows.provider,
+        in_windows.kind,
+        in_windows.last_count,
+        provinces.province_name_zh,
+        sum(in_windows.small_count) as small_count,
+        sum(in_windows.next_count) as next_count
+    from in_windows
+    inner join provinces using (province_id)
+    where
+        in_windows.first_count = 1
+        and in_windows.year is null
+        and provinces.city_count >= {{ small.cities_of_a_province }}
+    group by all
+),
+
+-- The chance that none of a province's counts is small, if each is as often small as in the provinces that have any.
+none_small as (
+    select
+        *,
+        (
+            sum(next_count) filter (where small_count > 0) over kinds
+            / sum(small_count + next_count) filter (where small_count > 0) over kinds
+        ) ** next_count as chance
+    from of_provinces
+    window kinds as (partition by series, scope, provider, kind, last_count)
+    qualify small_count = 0
+),
+
+-- One province may have none by chance, several together do not.
+suppressing_kinds as (
     select
         series,
         scope,
         provider,
-        province_id,
-        kind,
-        last_count,
-        sum(small_count) as small_count,
-        sum(next_count) as next_count,
-        sum(next_count) * sum(sum(small_count)) over kinds / nullif(sum(sum(next_count)) over kinds, 0)
-            as expected_count
-    from in_windows
-    where
-        first_count = 1
-        and year is null
-    group by series, scope, provider, province_id, kind, last_count
-    window kinds as (partition by series, scope, provider, kind, last_count)
+        list(province_name_zh) as provinces
+    from none_small
+    where chance < {{ small.chance_of_a_province }}
+    group by series, scope, provider, kind, last_count
+    having product(chance) < {{ small.chance_of_all }}
 ),
 
 suppressing as (
     select
-        in_provinces.series,
-        in_provinces.scope,
-        in_provinces.provider,
-        string_agg(distinct provinces.province_name_zh, ', ' order by provinces.province_name_zh)
-            as suppressed_provinces
-    from in_provinces
-    inner join provinces using (province_id)
-    where
-        provinces.city_count >= {{ small.cities_of_a_province }}
-        and in_provinces.next_count >= {{ small.least_next_of_a_province }}
-        and in_provinces.expected_count >= {{ small.least_expected }}
-        and in_provinces.small_count < {{ small.share_min_of_a_province }} * in_provinces.expected_count
-    group by in_provinces.series, in_provinces.scope, in_provinces.provider
+        series,
+        scope,
+        provider,
+        array_to_string(list_sort(list_distinct(flatten(list(provinces)))), ', ') as suppressed_provinces
+    from suppressing_kinds
+    group by series, scope, provider
 ),
 
 -- Of whole numbers every second is even, every third a multiple of three. A range begins half a unit below a multiple.
