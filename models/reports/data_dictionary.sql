@@ -9,7 +9,7 @@
     'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
     'gate_results', 'gate_sources', 'gate_series', 'gate_second_route', 'judged_relations',
     'est_coefficients', 'est_second_route', 'est_route_differences', 'est_source_agreement', 'est_inference', 'est_influence', 'est_sensitivity',
-    'est_permuted_weights', 'est_curve_sums', 'est_specification_curve', 'est_specification_curve_joint',
+    'est_permuted_weights', 'est_specification_curve', 'est_specification_curve_joint',
     'estimation_samples', 'observation_losses', 'rpt_city_standing', 'rpt_claims', 'rpt_claim_readings', 'rpt_credibility', 'rpt_findings', 'rpt_verdicts',
     'rpt_coefficients', 'rpt_column_specifications', 'rpt_heterogeneity',
     'rpt_replication_scorecard', 'rpt_specifications',

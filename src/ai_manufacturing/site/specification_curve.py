@@ -1,6 +1,6 @@
 """The page of the specification curve: all readings of the headline, and one that a reader chooses.
 
-The curve, its joint tests, what moves it, and the sums from which the page estimates anew.
+The curve, its joint tests, and what moves it.
 """
 
 import json
@@ -39,10 +39,6 @@ PICTURE = {"renderer": "canvas"}
 WORDS = (
     "no_point",
     "point_is",
-    "sums_are",
-    "sums_same_rows",
-    "sums_other_rows",
-    "sums_lack",
     "no_lines",
 )
 
@@ -98,9 +94,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 specification_id in (select specification_id from estimates.est_specification_curve)
                 and (first_year, last_year) <> (asked_first_year, asked_last_year)
             """
-        ),
-        "has_sums": bool(
-            release.rows("from estimates.est_curve_sums where value is not null limit 1")
         ),
         "withheld_count": release.rows(
             """
@@ -170,9 +163,6 @@ def _steering(release: Release, text: Catalogue) -> Any:
         where specification_id in (select specification_id from estimates.est_specification_curve)
         """
     )
-    sums = release.frame(
-        "select * from estimates.est_curve_sums where value is not null order by all"
-    )
     return in_script(
         {
             "headline": headline,
@@ -184,29 +174,9 @@ def _steering(release: Release, text: Catalogue) -> Any:
                 from estimates.est_specification_curve
                 """
             ),
-            "labels": {name: text.names(name) for name in sorted({*sums["term"]})},
-            "sums": [_of_period(rows) for _, rows in sums.groupby("period")],
             "words": {key: text.texts[key] for key in WORDS},
         }
     )
-
-
-def _of_period(rows: pd.DataFrame) -> dict[str, Any]:
-    """Return the sums of a period: each pair of terms once, and values in the order of pairs."""
-    of_groups = rows[rows["provinces"].notna()].set_index(["term", "with_term", "provinces"])
-    by_pair = of_groups["value"].unstack("provinces")  # noqa: PD010  one value a cell
-    of_cities = rows.loc[
-        rows["provinces"].isna(), ["term", "with_term", "and_term", "and_with_term", "value"]
-    ]
-    first = rows.iloc[0]
-    return {
-        "period": first["period"],
-        "rows": int(first["observation_count"]),
-        "cities": int(first["city_count"]),
-        "pairs": [*by_pair.index],
-        "groups": by_pair.to_numpy().T.tolist(),
-        "products": of_cities.to_numpy().tolist(),
-    }
 
 
 def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
