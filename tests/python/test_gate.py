@@ -457,12 +457,26 @@ MEAN = {
             "argument 'max_value': 'high': value is not a valid float",
         ),
         (
-            {"kwargs": {"column": "x", "row_condition": "@pd.io.common.os.getpid() > 0"}},
-            "argument 'row_condition': '@pd.io.common.os.getpid\\(\\) > 0' is no condition",
+            {"kwargs": {"column": "x", "row_condition": "x > 0", "condition_parser": "pandas"}},
+            "argument 'row_condition': 'x > 0' is no condition object of the type comparison",
         ),
         (
-            {"kwargs": {"column": "x", "row_condition": "x.map(print) == 1 or year > 2015"}},
-            r"'x\.map\(print\)' in .* is no comparison\. Compare columns with numbers and texts",
+            {
+                "kwargs": {
+                    "column": "x",
+                    "row_condition": {
+                        "type": "or",
+                        "conditions": [
+                            {"type": "pass_through", "pass_through_filter": "@os.getpid()"}
+                        ],
+                    },
+                }
+            },
+            "argument 'row_condition': .*'@os.getpid..'.* is no condition object of the type",
+        ),
+        (
+            {"kwargs": {"column": "x", "row_condition": {"type": "compares", "column": "x"}}},
+            "argument 'row_condition': .*'compares'.* is no condition object of the type",
         ),
         ({"severity": "info"}, "severity is 'info', not 'critical' or 'warning'"),
         ({"severity": None}, "severity is None, not 'critical' or 'warning'"),
