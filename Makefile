@@ -126,7 +126,7 @@ lint-sql-changed: parse
 	if test -n "$$base"; then \
 		files=$$(git diff --name-only --diff-filter=d $$base -- '*.sql' ':!macros'; \
 			git ls-files --others --exclude-standard -- '*.sql' ':!macros'); \
-	else files="models tests"; fi; \
+	else files="models python_models tests"; fi; \
 	test -z "$$files" || sqlfluff lint $$files
 
 parse: $(VENV)/.dev

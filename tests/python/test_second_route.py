@@ -64,7 +64,7 @@ def judged(inputs: Inputs) -> dict[str, bool]:
     with duckdb.connect() as connection:
         for name, table in (("est_coefficients", first), ("est_second_route", second)):
             connection.register(name, table)
-        sql = (PROJECT / "models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
+        sql = (PROJECT / "python_models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
         compared = connection.execute(
             jinja2.Template(sql).render(ref=str, extract_set=lambda: "'in memory'")
         ).df()
