@@ -16,7 +16,7 @@ import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.gate import validation
-from benchmarks import in_memory
+from tests.lib import in_memory
 from tests.planted_faults import copy_of_the_project
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import GOOD, Project, csv_text

@@ -39,7 +39,7 @@ from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.settings import period
 from ai_manufacturing.system.duckdb_client import attached, reading
 from ai_manufacturing.system.sql_text import literal
-from benchmarks import gate
+from tests.lib import judged_samples
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import Refreshes, command, described, quiet, read, write
 
@@ -894,7 +894,7 @@ def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.Data
 
 def with_series(warehouse: Path, rows: pd.DataFrame, used: pd.DataFrame) -> None:
     """Put series into a warehouse, with what the gate makes of their years."""
-    years = gate.checked(rows, used)["series_years"]
+    years = judged_samples.checked(rows, used)["series_years"]
     with duckdb.connect(str(warehouse)) as connection:
         for table, content in ((CONFORMED, rows), (YEARS, years)):
             connection.register("content", content)
@@ -970,7 +970,7 @@ def test_the_real_years_after_a_public_release_are_like_those_before(
 def test_clean_draws_have_no_odd_year_and_a_third_booked_at_the_capital_is_one(
     seed_of_draw: int, audited_build: Build, tmp_path: Path
 ) -> None:
-    rows = gate.conformed(draw(seed_of_draw, period()))
+    rows = judged_samples.conformed(draw(seed_of_draw, period()))
     warehouse = Path(shutil.copy(audited_build.warehouse, tmp_path))
     used = audited_build.frame("from marts.dim_specification_series")
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ai_manufacturing.gate import validation
-from benchmarks import in_memory
+from tests.lib import in_memory
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import read_tables
 

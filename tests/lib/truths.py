@@ -1,16 +1,52 @@
-"""Shocks that units share: with their province, or with their neighbours."""
+"""Other truths than the sample's: effects of another size, and shocks that units share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.paper.synthetic.paths import Floats
+from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.system.great_circle import RADIUS_KM, angles
+
+# Whatever firms, patents and the event move in outcomes and in controls.
+EFFECTS = (
+    "gdp_on_applications",
+    "gdp_on_grants",
+    "gdp_on_firms",
+    "high_income_difference",
+    "secondary_share_on_applications",
+    "secondary_share_on_grants",
+    "secondary_share_on_firms",
+    "secondary_employment_on_applications",
+    "secondary_employment_on_grants",
+    "secondary_employment_on_firms",
+    "manufacturing_employment_on_applications",
+    "manufacturing_employment_on_grants",
+    "manufacturing_employment_on_firms",
+    "resident_population_on_firms",
+    "unit_employment_on_firms",
+    "rd_personnel_on_firms",
+    "mediators_on_firms",
+)
+SHIFTS = ("entry_shift", "exit_shift", "application_shift", "grant_shift")
+
+
+def truth_of(size: float) -> Truth:
+    """Return the true parameters with every effect `size` times that of the sample, and trends
+    parallel before 2015.
+    """
+    changed: dict[str, Any] = {name: size * getattr(TRUTH, name) for name in EFFECTS}
+    before = EVENT_TERMS.index("current")
+    changed |= {
+        name: (*[0.0] * before, *(size * shift for shift in getattr(TRUTH, name)[before:]))
+        for name in SHIFTS
+    }
+    return replace(TRUTH, **changed)
 
 
 @dataclass(frozen=True)
