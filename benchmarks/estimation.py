@@ -182,7 +182,7 @@ def specification() -> tuple[Measured, Measured]:
     from ai_manufacturing.estimation import specifications, tables
     from ai_manufacturing.paper.synthetic import draw
     from ai_manufacturing.robustness import second_route
-    from ai_manufacturing.settings import period
+    from ai_manufacturing.system.settings import period
     from benchmarks import replication
 
     drawn = samples.inputs(draw(replication.FIRST_SEED, period()))

@@ -18,8 +18,8 @@ import pandas as pd
 from ai_manufacturing.gate import validation
 from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.paper.synthetic.files import firm_cells, patent_cells
-from ai_manufacturing.settings import period
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.settings import period
 from benchmarks import replication
 from tests.lib import judged_samples
 from tests.lib.judged_samples import FIRST_SEED, checked, judged

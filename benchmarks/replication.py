@@ -18,7 +18,7 @@ import pandas as pd
 from ai_manufacturing.estimation import tables
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.paper.synthetic import draw
-from ai_manufacturing.settings import period
+from ai_manufacturing.system.settings import period
 from benchmarks import measuring
 from tests.lib import samples
 

@@ -32,8 +32,8 @@ from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.robustness import checks
-from ai_manufacturing.settings import period
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.settings import period
 from benchmarks import measuring, replication
 from tests.lib import in_memory, samples, truths
 from tests.lib.truths import CommonShocks

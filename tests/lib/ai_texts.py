@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ai_manufacturing.settings import project_root
+from ai_manufacturing.system.settings import project_root
 
 LABELS = project_root() / "tests/fixtures/ai_labels.csv"
 TITLES = "patents/titles_with_ipc.csv"

@@ -18,7 +18,7 @@ from ai_manufacturing.paper.synthetic.files import (
     patent_cells,
 )
 from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.settings import period
+from ai_manufacturing.system.settings import period
 from tests.lib import judged_samples
 
 SEED = 41

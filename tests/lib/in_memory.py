@@ -9,10 +9,9 @@ import jinja2
 import pandas as pd
 import pyarrow as pa
 
-from ai_manufacturing import settings
 from ai_manufacturing.estimation import samples
 from ai_manufacturing.estimation.inputs import RELATIONS, Inputs
-from ai_manufacturing.system import duckdb_client, sql_text
+from ai_manufacturing.system import duckdb_client, settings, sql_text
 
 SEEDS = (
     "series",

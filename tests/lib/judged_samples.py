@@ -11,8 +11,8 @@ from ai_manufacturing.gate import suites, validation
 from ai_manufacturing.paper.synthetic import CityYears, draw
 from ai_manufacturing.paper.synthetic.files import Cells
 from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.settings import period
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.settings import period
 from tests.lib import in_memory, samples
 
 FIRST_SEED = 600_000

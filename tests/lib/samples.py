@@ -11,7 +11,7 @@ from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.paper.synthetic import CityYears
 from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.settings import project_root
+from ai_manufacturing.system.settings import project_root
 from tests.lib import in_memory
 from tests.lib.in_memory import Tables
 

@@ -10,8 +10,8 @@ import pandas as pd
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.paper.synthetic.paths import Floats
 from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
-from ai_manufacturing.settings import project_root
 from ai_manufacturing.system.great_circle import RADIUS_KM, angles
+from ai_manufacturing.system.settings import project_root
 
 # Whatever firms, patents and the event move in outcomes and in controls.
 EFFECTS = (

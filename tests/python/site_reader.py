@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from lxml import html
 
-from ai_manufacturing import site, terms
+from ai_manufacturing import site
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.site.release import Release
 from tests.python.chromium import ARGUMENTS, CHROMIUM

@@ -25,7 +25,7 @@ from tests.python.waiting import LAST_RESORT, wait_for
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 
-LOCATION = ("-m", "ai_manufacturing.dagster_location")
+LOCATION = ("-m", "ai_manufacturing.refresh.dagster_location")
 
 
 @dataclass

@@ -15,8 +15,8 @@ from ai_manufacturing.gate import validation
 from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.robustness import influence
 from ai_manufacturing.robustness.case import Case
-from ai_manufacturing.settings import period
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.settings import period
 from tests.lib import judged_samples
 from tests.python.conftest import Build
 

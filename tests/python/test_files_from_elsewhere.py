@@ -11,8 +11,8 @@ import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-from ai_manufacturing import dbt_plugin, settings, terms
-from ai_manufacturing.system import duckdb_client, own_files
+from ai_manufacturing.disclosure import terms
+from ai_manufacturing.system import dbt_plugin, duckdb_client, own_files, settings
 
 ENDLESS = "select count(*) from range(1000000000000) as t(x) where hash(x) = 1"
 

@@ -13,7 +13,7 @@ from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site import findings
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import Build
 from tests.python.site_reader import Page, said
 

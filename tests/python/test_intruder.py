@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing import published_numbers, terms
 from ai_manufacturing.auditing import anchors
+from ai_manufacturing.disclosure import published_numbers, terms
 from ai_manufacturing.robustness.specification_curve import Panel
 from tests.python import intruder
 from tests.python.conftest import Build

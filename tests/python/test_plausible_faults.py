@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.paper.synthetic import CityYears, draw
 from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.settings import period
+from ai_manufacturing.system.settings import period
 from tests.lib import judged_samples
 
 SEED = 41

@@ -14,7 +14,8 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from ai_manufacturing import cli, terms
+from ai_manufacturing import cli
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.question_door import answer, caveats, search, tools
 from ai_manufacturing.question_door.tools import Door
 from ai_manufacturing.site import query_book

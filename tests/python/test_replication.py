@@ -4,9 +4,9 @@ benchmarks/replication.py.
 
 import pandas as pd
 
-from ai_manufacturing import settings
 from ai_manufacturing.estimation import tables
 from ai_manufacturing.paper import synthetic
+from ai_manufacturing.system import settings
 from tests.lib import samples
 from tests.python.conftest import Build
 

@@ -18,8 +18,9 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from ai_manufacturing import replication, terms
+from ai_manufacturing import replication
 from ai_manufacturing.cli import main
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest, read_manifest

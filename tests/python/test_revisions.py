@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing import settings
 from ai_manufacturing.auditing import judgement, new_years, published_years, revisions, verify
 from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import Revisions
@@ -36,8 +35,9 @@ from ai_manufacturing.releases.errors import (
     RefreshError,
 )
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
-from ai_manufacturing.settings import period
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.duckdb_client import attached, reading
+from ai_manufacturing.system.settings import period
 from ai_manufacturing.system.sql_text import literal
 from tests.lib import judged_samples
 from tests.python.conftest import PROJECT, Build

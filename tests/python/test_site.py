@@ -22,7 +22,7 @@ from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import publishing
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import downloads, use
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import PROJECT, Build
 from tests.python.page_truth import contradictions
 from tests.python.release_store import changed, mounted

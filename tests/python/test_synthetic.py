@@ -18,8 +18,8 @@ from ai_manufacturing import cli
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.landing import LandingError
 from ai_manufacturing.paper import synthetic
-from ai_manufacturing.settings import project_root
 from ai_manufacturing.system import great_circle
+from ai_manufacturing.system.settings import project_root
 from tests.lib import truths
 from tests.lib.truths import CommonShocks, truth_of
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ai_manufacturing import terms
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.site import downloads
 from ai_manufacturing.tables import exports

@@ -23,15 +23,16 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from ai_manufacturing import citation, site, study, terms
+from ai_manufacturing import site
 from ai_manufacturing.cli import main
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.refresh import writer
-from ai_manufacturing.releases import contents
+from ai_manufacturing.releases import citation, contents
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.site import downloads, metadata
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system import disk, integrity
+from ai_manufacturing.system import disk, integrity, study
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.release_store import changed, described, read
 from tests.python.site_reader import ONE_PAGE, Page

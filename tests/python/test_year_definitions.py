@@ -12,7 +12,7 @@ import pytest
 
 from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.settings import period
+from ai_manufacturing.system.settings import period
 from tests.lib import judged_samples, samples
 from tests.python.conftest import Build
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import city_names, settings
+from ai_manufacturing.auditing import city_names
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.system import settings
 
 # What says where a failing row is, in this order; the other columns say what is wrong there.
 PLACE = (

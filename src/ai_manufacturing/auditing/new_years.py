@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import city_names
+from ai_manufacturing.auditing import city_names
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.landing.declared_revisions import Declaration
 

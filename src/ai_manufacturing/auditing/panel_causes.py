@@ -13,9 +13,9 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing import withholding
 from ai_manufacturing.auditing import panel_columns
 from ai_manufacturing.auditing.panel_columns import CLOSE, Column, PanelError
+from ai_manufacturing.disclosure import withholding
 
 KEY = ["series", "city_id", "year"]
 SAME, MISSING, UNEXPLAINED = "same value", "ours is missing", "unexplained"

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import city_names, settings
+from ai_manufacturing.auditing import city_names
 from ai_manufacturing.auditing.wording import some_of, spans, spans_in_words
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.landing.declared_revisions import Declaration
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.sql_text import comments
 
 CHANGED = 0.001  # a value that changed by more than this share of itself is rewritten

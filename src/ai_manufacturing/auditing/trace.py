@@ -6,8 +6,9 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import city_names, published_numbers
+from ai_manufacturing.auditing import city_names
 from ai_manufacturing.auditing.wording import some_of, spans_in_words
+from ai_manufacturing.disclosure import published_numbers
 from ai_manufacturing.system import duckdb_client
 
 SHOWN_ROWS = 12

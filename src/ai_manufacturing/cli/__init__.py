@@ -7,9 +7,9 @@ import os
 
 import click
 
-from ai_manufacturing import study
 from ai_manufacturing.cli import counting, packages, releases, results, status
 from ai_manufacturing.cli.console import Command, Commands, is_dumb
+from ai_manufacturing.system import study
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

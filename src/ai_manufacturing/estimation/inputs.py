@@ -11,7 +11,6 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing import settings
 from ai_manufacturing.estimation.findings import CityYear, Finding, Key, RestsOn
 from ai_manufacturing.estimation.specifications import (
     TRANSFORMS,
@@ -24,6 +23,7 @@ from ai_manufacturing.estimators.heterogeneity import group_year
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, joined, sentence
 from ai_manufacturing.gate import result_tables, validation
+from ai_manufacturing.system import settings
 
 Cached = TypeVar("Cached")
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry

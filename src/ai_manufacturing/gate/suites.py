@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from ai_manufacturing import settings
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.declared import Declared, Many, Names, Text, in_words
 
 HEADLINE_YEARS = "headline_years"

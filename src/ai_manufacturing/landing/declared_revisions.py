@@ -11,9 +11,9 @@ from typing import Annotated, Any, Self
 from duckdb import DuckDBPyConnection
 from pydantic import Field, ValidationError, model_validator
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations
 from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.declared import Row, Text, faults
 from ai_manufacturing.system.disk import file_mode, make_folder
 from ai_manufacturing.system.integrity import Chain

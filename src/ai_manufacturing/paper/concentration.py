@@ -8,7 +8,7 @@ import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, GREEN, ORANGE, TABLE, Figure, figure, tips, words_for
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue
+from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
 SHARES = ("top_1_share", "top_5_share", "top_10_share", "east_share")
 COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants": GREEN}

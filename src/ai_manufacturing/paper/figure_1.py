@@ -8,7 +8,7 @@ import jinja2
 
 from ai_manufacturing.releases import databases
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.text import MARK
+from ai_manufacturing.system.text import MARK
 
 TEMPLATE = Path(__file__).parent / "figure_1.svg"
 WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # of a panel and before it, in pixels

@@ -7,7 +7,7 @@ import altair as alt
 from ai_manufacturing.paper.concentration import lines
 from ai_manufacturing.site.charts import BLUE, ORANGE, Figure, figure, tips
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

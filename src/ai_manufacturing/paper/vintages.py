@@ -3,7 +3,7 @@
 from typing import Any
 
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.text import Catalogue
 
 READING = "table_1_col_1_revised_gdp"
 VINTAGES = ("revised", "unrevised", "mixed", "cannot be told")

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import withholding
+from ai_manufacturing.disclosure import withholding
 from ai_manufacturing.question_door import caveats
 from ai_manufacturing.system import duckdb_client, lineage
 

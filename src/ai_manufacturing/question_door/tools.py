@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any, Literal
 
-from ai_manufacturing import terms, withholding
 from ai_manufacturing.auditing import trace as tracing
+from ai_manufacturing.disclosure import terms, withholding
 from ai_manufacturing.question_door import answer, caveats, search
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import duckdb_client

@@ -14,7 +14,6 @@ from typing import Any
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import settings
 from ai_manufacturing.auditing import changes, revisions
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases import fingerprint
@@ -28,7 +27,7 @@ from ai_manufacturing.releases.manifest import (
     manifest_of,
 )
 from ai_manufacturing.releases.origin import origin_of
-from ai_manufacturing.system import clock, disk, duckdb_client, own_files
+from ai_manufacturing.system import clock, disk, duckdb_client, own_files, settings
 from ai_manufacturing.system.sql_text import comments, create_table, identifier, insert
 
 HISTORY_COMMENTS = {

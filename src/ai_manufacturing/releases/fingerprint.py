@@ -6,9 +6,10 @@ import json
 import subprocess
 from pathlib import Path
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import landing
 from ai_manufacturing.landing.extracts import DESCRIPTION, walk
 from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.integrity import sha256
 
 PACKAGES = (

@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 import jinja2
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import citation, settings, study, terms, withholding
+from ai_manufacturing.disclosure import terms, withholding
 from ai_manufacturing.landing import declared_revisions, landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
-from ai_manufacturing.releases import databases, fingerprint
+from ai_manufacturing.releases import citation, databases, fingerprint
 from ai_manufacturing.releases.manifest import Manifest, manifest_of
 from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.replication import programs, rights, rows, withheld
 from ai_manufacturing.replication.errors import ReplicationError
-from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.system import duckdb_client, integrity, settings, study
 from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import cells, exports
-from ai_manufacturing.text import Catalogue
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"

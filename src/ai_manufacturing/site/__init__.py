@@ -12,7 +12,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from ai_manufacturing import settings, study, terms
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.site import (
     cities,
     credibility,
@@ -30,6 +30,7 @@ from ai_manufacturing.site import (
 )
 from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system import settings, study
 from ai_manufacturing.system.disk import (
     make_folder,
     open_to_readers,
@@ -39,8 +40,8 @@ from ai_manufacturing.system.disk import (
     replace_bytes,
 )
 from ai_manufacturing.system.integrity import record_folder
+from ai_manufacturing.system.text import MARK, Catalogue, pair
 from ai_manufacturing.tables import exports
-from ai_manufacturing.text import MARK, Catalogue, pair
 
 HERE = Path(__file__).parent
 WRITTEN_BY_OTHERS = (

@@ -7,7 +7,6 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from ai_manufacturing import settings
 from ai_manufacturing.site.charts import (
     CHART,
     Figure,
@@ -18,8 +17,9 @@ from ai_manufacturing.site.charts import (
     words_for,
 )
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.sql_text import literal
-from ai_manufacturing.text import Catalogue, Words
+from ai_manufacturing.system.text import Catalogue, Words
 
 # The largest rows of a value, as a count of firms has one for each industry; the others are summed.
 SHOWN_ROWS = 3

@@ -10,7 +10,7 @@ import numpy as np
 
 from ai_manufacturing.site.charts import BLUE, CHART, CLASSES, Figure, figure, round_numbers
 from ai_manufacturing.site.release import Release, grouped
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

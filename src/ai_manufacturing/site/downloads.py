@@ -11,17 +11,18 @@ from typing import Any
 
 import jinja2
 
-from ai_manufacturing import citation, settings, terms
+from ai_manufacturing.disclosure import terms
+from ai_manufacturing.releases import citation
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.site import metadata
 from ai_manufacturing.site.metadata import FOLDER as FOLDER
 from ai_manufacturing.site.metadata import Download, Table
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.system import duckdb_client, integrity, settings
 from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import exports
 from ai_manufacturing.tables.formats import latex_text
-from ai_manufacturing.text import Catalogue
 
 HERE = Path(__file__).parent
 RELEASE = "ai_manufacturing.duckdb"

@@ -22,7 +22,7 @@ from ai_manufacturing.site.charts import (
 )
 from ai_manufacturing.site.credibility import paper_columns
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, MARK, Catalogue
+from ai_manufacturing.system.text import LANGUAGES, MARK, Catalogue
 
 ROW = 28  # pixels of a claim
 # Whose number a point of the forest plot is and by which errors its interval, with colour and

@@ -4,7 +4,7 @@ from typing import Any
 
 from ai_manufacturing.site.readings import coefficient_plot
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue
+from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
 PARTS = ("grouping", "group_name", "reference", "reading")  # of a difference of groups
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ai_manufacturing import citation, settings, terms, withholding
+from ai_manufacturing.disclosure import terms, withholding
+from ai_manufacturing.releases import citation
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.site.release import Release, Row
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system import settings
+from ai_manufacturing.system.text import Catalogue
 
 FOLDER = "data"  # of the downloads, beside the pages
 # Downloads that a page names. Each table is also a Parquet file, which Croissant names, and a

@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from ai_manufacturing import tables
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system.text import LANGUAGES, Catalogue, pair
 from ai_manufacturing.tables import (
     DEFAULT_DECIMALS,
     DEFAULT_ERRORS,
@@ -19,7 +20,6 @@ from ai_manufacturing.tables import (
     Printed,
     formats,
 )
-from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
 ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
 # The heads of the columns name the dependent variable here.

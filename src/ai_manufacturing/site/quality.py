@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing import sources
+from ai_manufacturing.releases import sources
 from ai_manufacturing.site.charts import (
     CHART,
     LABEL_LIMIT,
@@ -18,7 +18,7 @@ from ai_manufacturing.site.charts import (
     words_for,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue, pair
+from ai_manufacturing.system.text import LANGUAGES, Catalogue, pair
 
 LISTED = 200  # rows set aside that the page lists; all are in the table that it names
 FAILING_LISTED = 10

@@ -18,7 +18,7 @@ from ai_manufacturing.site.charts import (
     tips,
 )
 from ai_manufacturing.site.release import Release, grouped
-from ai_manufacturing.text import LANGUAGES, MARK, Catalogue, pair
+from ai_manufacturing.system.text import LANGUAGES, MARK, Catalogue, pair
 
 ROW = 24  # pixels of a reading
 CHOICES = (

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from ai_manufacturing import published_numbers, terms, withholding
+from ai_manufacturing.disclosure import published_numbers, terms, withholding
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import PaperTable, cells
-from ai_manufacturing.text import Catalogue
 
 Row = dict[str, Any]
 

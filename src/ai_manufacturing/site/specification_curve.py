@@ -25,7 +25,7 @@ from ai_manufacturing.site.charts import (
     tips,
 )
 from ai_manufacturing.site.release import Release, grouped
-from ai_manufacturing.text import LANGUAGES, Catalogue
+from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
 # The room that names of the lines of ticks take.
 EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")

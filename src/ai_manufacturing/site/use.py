@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from ai_manufacturing import terms
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site import downloads
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.text import Catalogue
 
 # What most readers want, and its name in each format.
 SETS = {

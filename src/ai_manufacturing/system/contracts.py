@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from ai_manufacturing import settings
+from ai_manufacturing.system import settings
 
 TYPES = {
     "varchar": pa.string(),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from ai_manufacturing import settings
+from ai_manufacturing.system import settings
 
 PRINTED_LINES = 30  # of dbt's, in a message
 SET_PARENT_DEATH_SIGNAL = 1  # of Linux' prctl

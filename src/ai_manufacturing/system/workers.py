@@ -25,8 +25,7 @@ import duckdb
 import pyarrow as pa
 from dbt_common.invocation import get_invocation_id
 
-from ai_manufacturing import settings
-from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system import duckdb_client, settings
 
 Answer = TypeVar("Answer")
 Model = Callable[[Any, Any], Any]

@@ -6,11 +6,11 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import published_numbers
+from ai_manufacturing.disclosure import published_numbers
 from ai_manufacturing.releases.origin import SYNTHETIC, origin_of
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.text import MARK, Catalogue, Words
 from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
-from ai_manufacturing.text import MARK, Catalogue, Words
 
 # Kinds of lines that are notes below a table.
 PROSE = ("substitutions", "warnings", "not_estimable")

@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import terms, withholding
+from ai_manufacturing.disclosure import terms, withholding
 from ai_manufacturing.releases import databases, lock
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import disk, duckdb_client
+from ai_manufacturing.system.text import MARK, Catalogue
 from ai_manufacturing.tables import TableError, cells, formats
 from ai_manufacturing.tables.formats import STATA_NAME_LENGTH, UNDATED, Source, Table
 from ai_manufacturing.tables.formats import ExportError as ExportError
-from ai_manufacturing.text import MARK, Catalogue
 
 # In the folder that is exported to: who writes there, and what is not finished.
 LOCK, INCOMING = ".export.lock", ".export.incoming"

@@ -14,7 +14,6 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtProject, build_dbt_asset_specs
 
-from ai_manufacturing import settings
 from ai_manufacturing.auditing import findings
 from ai_manufacturing.gate import result_tables, suites, validation
 from ai_manufacturing.refresh import cycle
@@ -26,6 +25,7 @@ from ai_manufacturing.releases.errors import (
     StaleError,
 )
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.duckdb_client import reading
 
 NIGHTLY = "30 2 * * *"

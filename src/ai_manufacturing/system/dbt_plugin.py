@@ -13,8 +13,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing import settings
-from ai_manufacturing.system import duckdb_client, own_files, workers
+from ai_manufacturing.system import duckdb_client, own_files, settings, workers
 from ai_manufacturing.system.sql_text import literal
 
 UNESCAPED = "'\";"

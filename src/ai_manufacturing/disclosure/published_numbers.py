@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import duckdb
 
-from ai_manufacturing import settings
 from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.sql_text import create_table, identifier, insert
 
 SEED = "seeds/published_numbers.csv"

@@ -11,11 +11,10 @@ import duckdb
 import yaml
 from markupsafe import Markup, escape
 
-from ai_manufacturing import study
 from ai_manufacturing.estimators.sentences import COMMAS
-from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system import duckdb_client, study
 
-TEXTS = Path(__file__).parent / "site" / "text.yml"
+TEXTS = Path(__file__).parents[1] / "site/text.yml"
 LANGUAGES = ("en", "zh")
 Words = tuple[str, str]  # in each of LANGUAGES
 # Beside what a substitute feeds, and at the beginning of the note that says so.

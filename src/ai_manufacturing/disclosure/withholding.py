@@ -12,7 +12,7 @@ import duckdb
 
 from ai_manufacturing.system import duckdb_client, lineage
 from ai_manufacturing.system.lineage import CannotTellError, Reads
-from ai_manufacturing.text import Catalogue, Words
+from ai_manufacturing.system.text import Catalogue, Words
 
 Row = dict[str, Any]
 

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 import duckdb
 
-from ai_manufacturing import settings
+from ai_manufacturing.system import settings
 
 CITIES = "marts.dim_city"
 NEAR = 0.75  # of difflib: how much of a name must agree

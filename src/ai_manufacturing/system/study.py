@@ -14,7 +14,7 @@ ROOM = f"{__package__}.paper"
 
 def folder() -> Path:
     """Return where the room lies; the folder is absent where a study has none."""
-    return Path(__file__).parent / "paper"
+    return Path(__file__).parents[1] / "paper"
 
 
 def declared(name: str, default: Any) -> Any:

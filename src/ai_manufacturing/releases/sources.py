@@ -6,9 +6,8 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations
-from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system import duckdb_client, settings
 
 Row = dict[str, Any]
 Series = tuple[str, str]  # with its scope

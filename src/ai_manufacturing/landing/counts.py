@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import landing
 from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER
-from ai_manufacturing.system import dbt_process
+from ai_manufacturing.system import dbt_process, settings
 from ai_manufacturing.system.disk import private_folder, sync
 
 OLDEST_JAVA = 17

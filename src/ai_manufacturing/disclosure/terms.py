@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from ai_manufacturing import published_numbers, study, withholding
-from ai_manufacturing.published_numbers import PublishedNumbers, Shown
+from ai_manufacturing.disclosure import published_numbers, withholding
+from ai_manufacturing.disclosure.published_numbers import PublishedNumbers, Shown
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
-from ai_manufacturing.system import duckdb_client, own_files
+from ai_manufacturing.system import duckdb_client, own_files, study
 from ai_manufacturing.system.sql_text import create_table, identifier, insert, literal
 
 EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series

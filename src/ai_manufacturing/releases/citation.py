@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from ai_manufacturing import settings, study
 from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.system import settings, study
 
 FILE = "CITATION.cff"
 FORMAT = "https://citation-file-format.github.io"
