@@ -10,24 +10,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = PROJECT / "src" / "ai_manufacturing"
 # From the lowest up.
 ROOMS = [
-    "settings",
-    "study",
-    "system",
-    "city_names",
-    "disclosure",
-    "landing",
-    "counts",
-    "gate",
     "estimators",
+    "system",
+    "landing",
+    "gate",
+    "releases",
+    "disclosure",
     "estimation",
     "robustness",
-    "releases",
-    "citation",
-    "text",
-    "published_numbers",
-    "withholding",
-    "terms",
-    "sources",
     "tables",
     "site",
     "auditing",
@@ -36,8 +26,6 @@ ROOMS = [
     "refresh",
     "cli",
     "paper",
-    "dagster_location",
-    "dbt_plugin",
 ]
 # Seeds and their columns that hold the names of a study.
 NAMES = {
