@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ai_manufacturing import settings
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.rows import answered, of_each, reason_row
 from ai_manufacturing.estimation.specifications import TRANSFORMS, Specification
@@ -425,7 +426,8 @@ class Panel:
         return self._measured(measure, TRANSFORMS[measure.transform])
 
     def _scaling(self, measure: Measure) -> Floats:
-        return self._measured(measure._replace(weighting="fixed_ratio"), "scaling_value")
+        weighting = settings.variables()["default_measure"]["weighting"]
+        return self._measured(measure._replace(weighting=weighting), "scaling_value")
 
     def _weights(self, measure: Measure) -> Floats:
         """Return each city's weight in each year, shape (cities, years)."""
