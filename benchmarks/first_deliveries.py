@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ai_manufacturing.estimation import tables
+from ai_manufacturing.estimation import specifications, tables
 from ai_manufacturing.paper.synthetic import CityYears, draw
 from ai_manufacturing.paper.synthetic.files import (
     OUTSIDE_DIVISIONS,
@@ -143,9 +143,8 @@ def failures(delivery: Delivery) -> pd.DataFrame:
 
 def coefficients(delivery: Delivery) -> pd.DataFrame:
     """Return the printed coefficients as a delivery gives them."""
-    found = tables.coefficients(
-        replication.default_specifications(), replication.inputs(city_years(delivery))
-    ).to_pandas()
+    inputs = replication.inputs(city_years(delivery))
+    found = tables.coefficients(specifications.read(inputs.specifications), inputs).to_pandas()
     keys = ["table_id", "column_number", "term"]
     printed = replication.seed_table("published_estimates")[keys].drop_duplicates()
     return printed.merge(found, on=keys)[[*keys, "estimate", "std_error"]].set_index(keys)

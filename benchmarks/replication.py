@@ -63,11 +63,6 @@ def seed_table(name: str) -> pd.DataFrame:
     return pd.read_csv(project_root() / "seeds" / f"{name}.csv")
 
 
-def default_specifications() -> list[Specification]:
-    """Return the rows with reading `default` of Tables 1 to 6."""
-    return specifications.read(default_rows())
-
-
 def default_rows() -> pd.DataFrame:
     """Return the rows of the seed with reading `default` of Tables 1 to 6."""
     rows = seed_table("regression_specifications")
@@ -362,7 +357,7 @@ def main() -> None:
     if not 2 <= arguments.seeds < arguments.monte_carlo:
         parser.error("--seeds is at least 2 and less than --monte-carlo.")
 
-    default = default_specifications()
+    default = specifications.read(inputs(draw(FIRST_SEED, period())).specifications)
     table_1 = [specification for specification in default if specification.table_id == "table_1"]
     middle, end = FIRST_SEED + arguments.seeds, FIRST_SEED + arguments.monte_carlo
     started = time.process_time()
