@@ -186,7 +186,7 @@ def specification() -> tuple[Measured, Measured]:
     from benchmarks import replication
 
     drawn = samples.inputs(draw(replication.FIRST_SEED, period()))
-    rows = samples.default_rows()
+    rows = drawn.specifications
     chosen = specifications.read(rows[rows["estimator"] == "fixed_effects"])
     seconds, table = timed(lambda: tables.coefficients(chosen, drawn), 3)
     second_seconds, second = timed(lambda: second_route.second_route(chosen, drawn), 1)

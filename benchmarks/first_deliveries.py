@@ -13,7 +13,7 @@ import sys
 
 import pandas as pd
 
-from ai_manufacturing.estimation import tables
+from ai_manufacturing.estimation import specifications, tables
 from benchmarks import replication
 from tests.lib import first_deliveries, judged_samples, samples
 
@@ -36,9 +36,8 @@ def failures(delivery: first_deliveries.Delivery) -> pd.DataFrame:
 
 def coefficients(delivery: first_deliveries.Delivery) -> pd.DataFrame:
     """Return the printed coefficients as a delivery gives them."""
-    found = tables.coefficients(
-        samples.default_specifications(), samples.inputs(first_deliveries.city_years(delivery))
-    ).to_pandas()
+    inputs = samples.inputs(first_deliveries.city_years(delivery))
+    found = tables.coefficients(specifications.read(inputs.specifications), inputs).to_pandas()
     keys = ["table_id", "column_number", "term"]
     printed = samples.seed_table("published_estimates")[keys].drop_duplicates()
     return printed.merge(found, on=keys)[[*keys, "estimate", "std_error"]].set_index(keys)

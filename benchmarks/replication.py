@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing.estimation import tables
+from ai_manufacturing.estimation import specifications, tables
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.system.settings import period
@@ -199,7 +199,8 @@ def main() -> None:
     if not 2 <= arguments.seeds < arguments.monte_carlo:
         parser.error("--seeds is at least 2 and less than --monte-carlo.")
 
-    default = samples.default_specifications()
+    drawn = samples.inputs(draw(FIRST_SEED, period()))
+    default = specifications.read(drawn.specifications)
     table_1 = [specification for specification in default if specification.table_id == "table_1"]
     middle, end = FIRST_SEED + arguments.seeds, FIRST_SEED + arguments.monte_carlo
     started = time.process_time()

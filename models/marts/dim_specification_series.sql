@@ -158,7 +158,7 @@ of_groupings as (
         grouped.grouping as variable,
         groupings.quantity,
         cast(null as integer) as series_order,
-        'industry' as scope,
+        '{{ var("default_measure").scope }}' as scope,
         false as is_of_sample_years,
         false as is_of_first_year,
         groupings.asked_year

@@ -61,20 +61,23 @@ series as (
 measures as (
     select * from {{ ref('fct_ai_measure') }}
     where
-        scope = 'industry'
-        and weighting = 'fixed_ratio'
+        scope = '{{ var("default_measure").scope }}'
+        and weighting = '{{ var("default_measure").weighting }}'
 ),
 
 cities as (
     select * from {{ ref('dim_city') }}
 ),
 
+-- Of nothing delivered there is no city-year.
 city_years as (
-    select distinct
-        extract_set,
-        city_id,
-        year
-    from measures
+    select
+        {{ extract_set() }} as extract_set,
+        cities.city_id,
+        cast(years.range as integer) as year
+    from cities
+    cross join range({{ period('first_year') }}, {{ period('last_year') }} + 1) as years
+    where exists (select 1 from conformed)
 ),
 
 amounts as (
@@ -96,7 +99,7 @@ amounts as (
         list_concat(
             numerators.basis,
             denominators.basis,
-            [case when variables.measure is not null then 'fixed ratio' end]
+            [replace(measures.weighting, '_', ' ')]
         ) as words
     from city_years
     cross join variables

@@ -172,7 +172,7 @@ panel_inputs as (
     from panel_variables
     inner join {{ ref('measure_weightings') }} as measures
         on contains(panel_variables.variable, measures.measure || '_')
-    where measures.weighting = 'fixed_ratio'
+    where measures.weighting = '{{ var("default_measure").weighting }}'
 ),
 
 panel_providers as (

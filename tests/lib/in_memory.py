@@ -19,6 +19,7 @@ SEEDS = (
     "derived_variables",
     "measure_weightings",
     "city_groupings",
+    "control_sets",
     "substitutions",
 )
 

@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ai_manufacturing.estimation import specifications
 from ai_manufacturing.estimation.inputs import Inputs
-from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.paper.synthetic import CityYears
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.system.settings import project_root
@@ -41,11 +39,6 @@ Numbers = NDArray[np.float64] | NDArray[np.int64]
 def seed_table(name: str) -> pd.DataFrame:
     """Return a table of seeds/."""
     return pd.read_csv(project_root() / "seeds" / f"{name}.csv")
-
-
-def default_specifications() -> list[Specification]:
-    """Return the rows with reading `default` of Tables 1 to 6."""
-    return specifications.read(default_rows())
 
 
 def default_rows() -> pd.DataFrame:

@@ -10,7 +10,7 @@ measures as (
     where
         measure in ('ai_firms', 'ai_patent_applications', 'ai_patent_grants')
         and weighting = 'observed'
-        and scope = 'industry'
+        and scope = '{{ var("default_measure").scope }}'
 ),
 
 cities as (

@@ -17,7 +17,6 @@ from ai_manufacturing.site.charts import (
     words_for,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system import settings
 from ai_manufacturing.system.sql_text import literal
 from ai_manufacturing.system.text import Catalogue, Words
 
@@ -60,7 +59,7 @@ WORDS = (
     "industry",
     "hash",
 )
-SHOWN = "scope in ('industry', 'total') and series = quantity"
+SHOWN = "series = quantity and (series, scope) in (select (series, scope) from marts.dim_variable)"
 FILES = "select distinct file_path, delivery_id from marts.fct_delivered_values order by all"
 # Of a series that may not be passed on the file that the pages read has no values.
 HAS_VALUES = "series in (select variable from marts.fct_city_year_values)"
@@ -200,12 +199,6 @@ def _reason(row: dict[str, Any], text: Catalogue) -> Words:
     return text.words(key, provider=row["provider"], year=row["year"])
 
 
-def _seed(name: str, kind: str, value: str) -> pd.DataFrame:
-    """Return the rows of a seed that are of a kind."""
-    seed = pd.read_csv(settings.project_root() / "seeds" / f"{name}.csv", dtype=str)
-    return seed[seed[kind] == value]
-
-
 def _delivered_rows(release: Release) -> dict[str, str]:
     """Return the delivered rows of each city as JSON.
 
@@ -213,10 +206,13 @@ def _delivered_rows(release: Release) -> dict[str, str]:
 
     A sample has a million of them, so the database puts them together.
     """
-    mergers = _seed("city_changes", "kind", "merger")
     found = release.frame(
         f"""
-        with mergers as (select unnest(?::varchar[]) as former_id, unnest(?::varchar[]) as city_id),
+        with mergers as (
+            select from_city_id as former_id, to_city_id as city_id
+            from seeds.city_changes
+            where kind = 'merger'
+        ),
         files as (
             select *, row_number() over (order by file_path, delivery_id) - 1 as number
             from ({FILES})
@@ -240,7 +236,11 @@ def _delivered_rows(release: Release) -> dict[str, str]:
             inner join files as f on d.file_path = f.file_path and d.delivery_id = f.delivery_id
             left join mergers as m on d.city_id = m.former_id
             where d.valid_until_delivery is null
-            and (d.section is null or s.scope = 'total' or list_contains(?, d.section))
+            and (
+                d.section is null
+                or s.scope = 'total'
+                or (s.scope, d.section) in (select (scope, section) from seeds.industry_scopes)
+            )
             group by all
         ),
         series as (
@@ -259,10 +259,7 @@ def _delivered_rows(release: Release) -> dict[str, str]:
         select city_id, to_json(map_from_entries(list((series, years) order by series))) as cells
         from series
         group by all
-        """,
-        [*mergers["from_city_id"]],
-        [*mergers["to_city_id"]],
-        [*_seed("industry_scopes", "scope", "industry")["section"]],
+        """
     )
     return dict(zip(found["city_id"], found["cells"], strict=True))
 

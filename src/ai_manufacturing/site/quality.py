@@ -198,7 +198,7 @@ def _coverage(release: Release) -> pd.DataFrame:
         filled as (
             select distinct series, city_id, year
             from release.series_values
-            where scope in ('industry', 'total')
+            where (series, scope) in (select (series, scope) from marts.dim_variable)
         )
         select
             c.city_id,

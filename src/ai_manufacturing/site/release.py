@@ -105,11 +105,11 @@ class Release:
                 coalesce(max(m.year), any_value(s.last_year)) as last_year,
                 max(m.base_year) as base_year
             from (
-                select first_year, last_year
+                select first_year, last_year, weighting
                 from reports.rpt_specifications
                 where specification_id in (select specification_id from reports.rpt_findings)
             ) as s
-            left join marts.fct_ai_measure as m on m.weighting = 'fixed_ratio'
+            left join marts.fct_ai_measure as m using (weighting)
             """
         )[0]
 
