@@ -25,7 +25,7 @@ def engine_root() -> Path:
     It lies above the macros that the study's dbt_project.yml names. The study in this folder is the
     repository's own.
     """
-    (macros,) = _project()["macro-paths"]
+    (macros,) = _project().get("macro-paths", ["macros"])
     return Path(os.path.normpath(project_root() / macros)).parent
 
 

@@ -74,10 +74,13 @@ class Catalogue:
             key: (key.replace("_", " "), words) if isinstance(words, str) else tuple(words)
             for key, words in content["labels"].items()
         }
-        texts = content["texts"]
-        for room in study.folders(path.parent)[1:]:
-            if (room / path.name).is_file():
-                texts = texts | _content(room / path.name)["texts"]
+        catalogues = [folder / path.name for folder in study.folders(path.parent)]
+        texts = {
+            key: words
+            for catalogue in catalogues
+            if catalogue.is_file()
+            for key, words in _content(catalogue)["texts"].items()
+        }
         return cls(texts, labels)
 
     def with_labels_of(self, connection: duckdb.DuckDBPyConnection) -> "Catalogue":

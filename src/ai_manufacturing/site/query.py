@@ -37,7 +37,7 @@ WORDS = (
 
 def bundle_dir() -> Path:
     """Return where `make query-page` puts the bundle."""
-    return settings.engine_root() / "build" / "query_page"
+    return settings.project_root() / "build" / "query_page"
 
 
 def write(release_path: Path, folder: Path) -> bool:
