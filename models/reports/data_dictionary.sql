@@ -3,10 +3,9 @@
 
 {%- set released = [
     'dim_city', 'dim_city_groups', 'dim_labels', 'dim_series', 'dim_specification_series', 'dim_variable',
-    'fct_ai_dictionary_evaluation', 'fct_ai_measure', 'fct_ai_tags', 'fct_ai_term_evaluation', 'fct_city_sector_years',
-    'fct_city_year_panel', 'fct_city_year_values', 'fct_corrections', 'fct_deliveries', 'fct_delivered_values', 'fct_doubtful_values', 'fct_register_entries',
-    'fct_register_placement', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside', 'fct_source_pairs',
-    'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
+    'fct_ai_measure', 'fct_city_year_panel', 'fct_city_year_values', 'fct_corrections', 'fct_deliveries', 'fct_delivered_values',
+    'fct_doubtful_values', 'fct_register_placement', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside',
+    'fct_source_pairs',
     'gate_results', 'gate_sources', 'gate_series', 'gate_second_route', 'judged_relations',
     'est_coefficients', 'est_second_route', 'est_route_differences', 'est_source_agreement', 'est_inference', 'est_influence', 'est_sensitivity',
     'est_permuted_weights', 'est_specification_curve', 'est_specification_curve_joint',

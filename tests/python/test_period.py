@@ -103,8 +103,7 @@ def test_landing_leaves_the_period_for_engines_without_python(project: Project) 
 def test_a_run_has_the_period_of_its_set_and_vars_go_before_it(fresh: Build) -> None:
     """In one target folder: what dbt parsed for one set must not stay for the next."""
     model = (
-        fresh.scratch
-        / "target/compiled/ai_manufacturing/models/marts/measure/fct_spatial_trend.sql"
+        fresh.scratch / "target/compiled/ai_manufacturing/models/marts/paper/fct_spatial_trend.sql"
     )
 
     def compiled(*arguments: str) -> tuple[bool, ...]:

@@ -249,8 +249,8 @@ class PublishedNumbers:
 
 
 def read() -> PublishedNumbers:
-    """Read the seed of the project."""
-    with (settings.project_root() / SEED).open(encoding="utf-8", newline="") as file:
+    """Read the seed, which is the engine's."""
+    with (settings.engine_root() / SEED).open(encoding="utf-8", newline="") as file:
         return PublishedNumbers([Declared(**row) for row in csv.DictReader(file)])
 
 

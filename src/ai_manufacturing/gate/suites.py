@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
@@ -107,13 +108,19 @@ def judging(tables: Collection[str]) -> list[Suite]:
     SuiteError
         As `read`, of these suites and of those whose file cannot be understood.
     """
-    paths = sorted((settings.project_root() / "expectations").glob("*.json"))
     suites = [
-        read(path.stem)
-        for path in paths
+        read(name)
+        for name, path in files().items()
         if _table(path.read_text(encoding="utf-8")) in {None, *tables}
     ]
     return [suite for suite in suites if suite.judges.table in tables]
+
+
+def files() -> dict[str, Path]:
+    """Return the files of the suites by name."""
+    folders = settings.project_folders()
+    paths = [path for root in folders for path in (root / "expectations").glob("*.json")]
+    return dict(sorted((path.stem, path) for path in paths))
 
 
 def _table(text: str) -> Any:
@@ -136,7 +143,7 @@ def read(suite: str) -> Suite:
         twice, series that are missing or that series.csv does not have, or a table that no gate
         reads.
     """
-    path = settings.project_root() / "expectations" / f"{suite}.json"
+    path = files()[suite]
     text = path.read_text(encoding="utf-8")
     try:
         declared = json.loads(text)
@@ -194,7 +201,7 @@ def _faults(suite: str, content: Content) -> Iterator[Fault]:
 
 def _read_by_gates() -> list[str]:
     """Return the models that the Python models of the gates read."""
-    models = (settings.project_root() / "python_models").glob("*/gate_*.py")
+    models = (settings.engine_root() / "python_models").glob("*/gate_*.py")
     return [
         name
         for path in models

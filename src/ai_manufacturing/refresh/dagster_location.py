@@ -31,7 +31,7 @@ from ai_manufacturing.system.duckdb_client import reading
 NIGHTLY = "30 2 * * *"
 SEVERITIES = {"critical": dg.AssetCheckSeverity.ERROR, "warning": dg.AssetCheckSeverity.WARN}
 
-project = DbtProject(settings.project_root())
+project = DbtProject(settings.project_root(), profiles_dir=settings.engine_root())
 if not project.manifest_path.is_file():
     project.preparer.prepare(project)
 project.prepare_if_dev()
@@ -39,7 +39,6 @@ project.prepare_if_dev()
 
 def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
     """Return one check per expectation, on the table of its results, by suite and description."""
-    paths = sorted((settings.project_root() / "expectations").glob("*.json"))
     return {
         (suite.name, expectation["description"]): dg.AssetCheckSpec(
             name=f"{suite.name}_{number:02d}",
@@ -50,7 +49,7 @@ def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
             description=expectation["description"],
             metadata={"expectation": expectation["type"], "severity": expectation["severity"]},
         )
-        for suite in (suites.read(path.stem) for path in paths)
+        for suite in map(suites.read, suites.files())
         for number, expectation in enumerate(suite.expectations, start=1)
     }
 

@@ -35,7 +35,7 @@ HISTORY_COMMENTS = {
     "published_at": "UTC.",
     "git_commit": "Commit of the code, as in the manifest.",
     "fingerprint": "Hash of deliveries, code and packages.",
-    "specification_id": "The headline: Table 1 column 1 as the paper reads.",
+    "specification_id": "The headline: the first claim, as it is printed.",
     "estimate": "Its estimate; null where it cannot be estimated.",
     "std_error_province": "Its error, CRV3 by province; null of releases that did not keep it.",
     "std_error": "Its error, CRV1 by city.",

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from ai_manufacturing.releases.errors import BadConfigurationError
-from ai_manufacturing.system import settings, study
+from ai_manufacturing.system import settings
 
 FILE = "CITATION.cff"
 FORMAT = "https://citation-file-format.github.io"
@@ -53,11 +53,7 @@ class Citation:
 
 
 def read(folder: Path) -> Citation:
-    """Return the citation in the CITATION.cff of a folder, if that file is the study's own.
-
-    The file of a study with a room says whose it is: an entry of its `identifiers` has the name
-    that the room declares as STUDY. So a file left behind by a study that was taken away is not
-    taken for that of the study which replaced it.
+    """Return the citation in the CITATION.cff of a folder.
 
     Raises
     ------
@@ -67,15 +63,6 @@ def read(folder: Path) -> Citation:
     path, url, doi = folder / FILE, site_url(), _doi()
     try:
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        belongs_to = {
-            entry["value"] for entry in content.get("identifiers", []) if entry["type"] == "other"
-        }
-        if belongs_to and study.declared("STUDY", None) not in belongs_to:
-            absence = (
-                f"{path} belongs to the study {', '.join(sorted(belongs_to))}, which is not the one"
-                f" here. Replace it by one of your own ({FORMAT})."
-            )
-            return Citation(absence, url=url, doi=doi)
         paper = next(iter(content.get("references", [])), None)
         if paper:
             article(paper)  # fails if the reference is incomplete

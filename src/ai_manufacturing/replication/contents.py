@@ -201,8 +201,8 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     )
     _write_run(package, extracts.name)
     shutil.copyfile(folder / CODE / "LICENSE", folder / "LICENSE")
-    if not citation.read(folder / CODE).absence:
-        shutil.copyfile(folder / CODE / citation.FILE, folder / citation.FILE)
+    if not citation.read(folder / _project()).absence:
+        shutil.copyfile(folder / _project() / citation.FILE, folder / citation.FILE)
     rows.write(folder / programs.PROGRAMS, programs.listed(folder), programs.COLUMNS)
     return package
 
@@ -381,11 +381,13 @@ def _require_the_deliveries(manifest: Manifest, extracts: Path) -> None:
 
 def _write_code(manifest: Manifest, folder: Path) -> None:
     """Write the code of the release: its commit, or what lies here if that is the same code."""
-    root = settings.project_root()
+    root = settings.engine_root()
     folder.mkdir()
     git = ["git", "-C", str(root)]
+    others = [":!studies"] if root == settings.project_root() else []
+    needed = [*NEEDED_BY_A_RUN, *others]
     # a commit with + is none, as files differed from it
-    of_commit = [*git, "archive", manifest.git_commit or "+", "--", *NEEDED_BY_A_RUN]
+    of_commit = [*git, "archive", manifest.git_commit or "+", "--", *needed]
     archive = subprocess.run(of_commit, capture_output=True, check=False)
     if not archive.returncode:
         subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
@@ -396,7 +398,7 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
             f" {manifest.git_commit or 'an unknown commit'}, which is not in this clone and differs"
             " from the code here. Check the commit out and install its locks, or refresh."
         )
-    files = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *NEEDED_BY_A_RUN]
+    files = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *needed]
     listed = subprocess.run([*git, *files], capture_output=True, check=False)
     if listed.returncode:
         raise ReplicationError(
@@ -405,6 +407,11 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
     for name in listed.stdout.decode().split("\0"):
         if name and (root / name).is_file():
             _copy(root / name, folder / name)
+
+
+def _project() -> Path:
+    """Return the folder of the study's dbt_project.yml in a package."""
+    return Path(CODE, os.path.relpath(settings.project_root(), settings.engine_root()))
 
 
 def _raw_files(
@@ -498,6 +505,7 @@ def _write_run(package: Package, extracts: str) -> None:
     path = package.folder / "run.sh"
     text = _filled(
         "run.sh",
+        project=shlex.quote(_project().as_posix()),
         folder=shlex.quote(extracts),
         permutations=package.permutations,
         is_public=not package.with_restricted,

@@ -14,13 +14,13 @@ if [ -z "${ENVIRONMENT:-}" ]; then
 fi
 export PATH="$ENVIRONMENT/bin:$PATH" PYTHONPATH="$here/code/src" PYTHONDONTWRITEBYTECODE=1
 export OPENBLAS_NUM_THREADS=1 GX_ANALYTICS_ENABLED=false
-export DBT_PROJECT_DIR="$here/code" DBT_PROFILES_DIR="$here/code"
+export DBT_PROJECT_DIR="$here/"{{ project }} DBT_PROFILES_DIR="$here/code"
 export DBT_TARGET_PATH="$here/rerun/target" DBT_LOG_PATH="$here/rerun/logs"
 export EXTRACTS_DIR="$here/data/raw/"{{ folder }} LANDING_DIR="$here/rerun/landing"
 export WAREHOUSE_PATH="$here/rerun/warehouse.duckdb" CURVE_PERMUTATIONS={{ permutations }}
 # The order of the deliveries, and the rows of files that later ones replaced.
 if [ -d data/landing ]; then cp -R data/landing/. rerun/landing/; fi
-cd code
+cd {{ project }}
 dbt --no-use-colors build
 shown=$WAREHOUSE_PATH
 {% if is_public %}

@@ -149,8 +149,8 @@ def _write(
         shutil.copyfile(release_path, shown)
     else:
         terms.public_copy(release_path, shown)
-    for rooms in (HERE, study.folder()):
-        for asset in (rooms / "assets").glob("*"):
+    for room in study.folders(HERE):
+        for asset in (room / "assets").glob("*"):
             shutil.copyfile(asset, folder / "assets" / asset.name)
     shutil.copyfile(_vega(), folder / "assets" / "vega.js")
     if catalogue is not None:
@@ -187,7 +187,7 @@ def environment_of(
 ) -> jinja2.Environment:
     """Return the templates of the pages, with what all pages of a release share."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([HERE / "templates", study.folder() / "templates"]),
+        loader=jinja2.FileSystemLoader([room / "templates" for room in study.folders(HERE)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )

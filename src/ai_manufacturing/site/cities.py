@@ -134,7 +134,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": _figure(years, text) if drawn else None,
         "has_values": bool(series),
         "has_bands": bool(banded),
-        "fewest": standings["fewest_of_a_share"].max(),
+        "fewest": max(standings["fewest_of_a_share"].dropna(), default=None),
         "missing": [row["series"] for row in found if not row["is_delivered"]],
         "withheld": [
             {**row, "series": withheld[row["provider"]]}

@@ -151,7 +151,7 @@ def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _permuted(release: Release, text: Catalogue) -> Figure | None:
-    """Draw the slopes with other cities' AI shares, and the slope with the own.
+    """Draw the slopes with other cities' weights, and the slope with the own.
 
     The note has the printed number.
     """

@@ -126,7 +126,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _beside_swaps(release: Release) -> dict[str, str] | None:
-    """Return the shares of one sign and of significance, and the same where AI shares are swapped.
+    """Return the shares of one sign and of significance, and the same where weights are swapped.
 
     Of the choices that none dominates, with their errors by province; None without a joint test.
     """

@@ -34,7 +34,7 @@ def started(
     return subprocess.Popen(
         [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
         cwd=settings.project_root(),
-        env={**os.environ, **environment},
+        env={"DBT_PROFILES_DIR": str(settings.engine_root()), **os.environ, **environment},
         stdout=to,
         stderr=subprocess.STDOUT,
         text=True,

@@ -19,6 +19,21 @@ def project_root() -> Path:
     return Path(of_dbt or os.environ.get("DBT_PROJECT_DIR") or ".").resolve()
 
 
+def engine_root() -> Path:
+    """Return the folder of the models, macros and suites that every study uses.
+
+    It lies above the macros that the study's dbt_project.yml names. The study in this folder is the
+    repository's own.
+    """
+    (macros,) = _project().get("macro-paths", ["macros"])
+    return Path(os.path.normpath(project_root() / macros)).parent
+
+
+def project_folders() -> tuple[Path, ...]:
+    """Return the engine's folder and then the study's, which replaces files of the same name."""
+    return tuple(dict.fromkeys((engine_root(), project_root())))
+
+
 def language() -> str:
     """Return the reader's language, en or zh: that of the locale's messages."""
     named = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
@@ -27,14 +42,19 @@ def language() -> str:
 
 def variables() -> dict[str, Any]:
     """Return the vars of dbt_project.yml."""
-    return _variables((project_root() / "dbt_project.yml").read_text(encoding="utf-8"))
+    declared: dict[str, Any] = _project()["vars"]
+    return declared
+
+
+def _project() -> dict[str, Any]:
+    return _parsed((project_root() / "dbt_project.yml").read_text(encoding="utf-8"))
 
 
 @cache
-def _variables(project: str) -> dict[str, Any]:
+def _parsed(text: str) -> dict[str, Any]:
     import yaml  # here, because a build knows its variables from dbt
 
-    declared: dict[str, Any] = yaml.safe_load(project)["vars"]
+    declared: dict[str, Any] = yaml.safe_load(text)
     return declared
 
 

@@ -1,27 +1,45 @@
-"""The room of the paper, `paper/`: what a study says beyond its seeds.
+"""The room of a study: a package with what the study says beyond its seeds.
 
-Another study has its own, or none.
+`room` of dbt_project.yml names it, and a study without that variable has none. A package that is
+not installed lies in the study's folder.
 """
 
+import sys
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-ROOM = f"{__package__}.paper"
-
-
-def folder() -> Path:
-    """Return where the room lies; the folder is absent where a study has none."""
-    return Path(__file__).parents[1] / "paper"
+from ai_manufacturing.system import settings
 
 
 def declared(name: str, default: Any) -> Any:
     """Return what the room declares by a name, or the default of a study that has no room."""
-    return getattr(import_module(ROOM), name, default) if find_spec(ROOM) else default
+    room = _room()
+    return default if room is None else getattr(room, name, default)
 
 
 def module(name: str) -> ModuleType:
     """Return a module of the room, which declares it."""
-    return import_module(f"{ROOM}.{name}")
+    room = _room()
+    assert room is not None
+    return import_module(f"{room.__name__}.{name}")
+
+
+def folders(engine: Path) -> list[Path]:
+    """Return a folder of the engine, and the room where there is one."""
+    room = _room()
+    return [engine] if room is None else [engine, Path(str(room.__file__)).parent]
+
+
+def _room() -> ModuleType | None:
+    try:
+        name = settings.variables().get("room")
+    except FileNotFoundError:  # help and completion work outside a project
+        return None
+    if name is None:
+        return None
+    root = str(settings.project_root())
+    if root not in sys.path:
+        sys.path.append(root)
+    return import_module(name)

@@ -66,16 +66,21 @@ class Catalogue:
 
     @classmethod
     def read(cls, path: Path = TEXTS) -> "Catalogue":
-        """Read the catalogue, with the words of the paper's room."""
+        """Read the catalogue, with the words of the study's room."""
         content = _content(path)
         # A label of one text is Chinese; its key is the English one.
         labels = {
             key: (key.replace("_", " "), words) if isinstance(words, str) else tuple(words)
             for key, words in content["labels"].items()
         }
-        of_the_paper = study.folder() / path.name
-        added = _content(of_the_paper)["texts"] if of_the_paper.is_file() else {}
-        return cls({**content["texts"], **added}, labels)
+        catalogues = [folder / path.name for folder in study.folders(path.parent)]
+        texts = {
+            key: words
+            for catalogue in catalogues
+            if catalogue.is_file()
+            for key, words in _content(catalogue)["texts"].items()
+        }
+        return cls(texts, labels)
 
     def with_labels_of(self, connection: duckdb.DuckDBPyConnection) -> "Catalogue":
         """Return a catalogue that has the labels of an open release or warehouse too.
