@@ -32,7 +32,7 @@ from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.site import downloads, metadata
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system import disk, integrity, study
+from ai_manufacturing.system import disk, integrity
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.release_store import changed, described, read
 from tests.python.site_reader import ONE_PAGE, Page
