@@ -14,6 +14,9 @@ from markupsafe import Markup, escape
 from ai_manufacturing import study
 from ai_manufacturing.estimators.sentences import COMMAS
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
 
 TEXTS = Path(__file__).parent / "site" / "text.yml"
 LANGUAGES = ("en", "zh")
@@ -89,14 +92,7 @@ class Catalogue:
             found = connection.execute(query).fetchall()
             return {name: (english, chinese) for name, english, chinese in found}
 
-        of_names = words(
-            """
-            select name, label_en, label_zh
-            from marts.dim_labels
-            where kind not in ('series', 'fact', 'text')
-            order by list_position(['term', 'column', 'measure'], kind)
-            """
-        )
+        of_names = words(SQL["names"])
         of_series = words(
             """
             select series, label_en, label_zh

@@ -13,7 +13,9 @@ from ai_manufacturing.auditing import changes
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.releases.databases import Database
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import identifier, literal
+from ai_manufacturing.system.sql_text import beside, identifier, literal
+
+SQL = beside(__file__)
 
 SHOWN = 60  # characters of a cell
 SECTIONS = {
@@ -169,27 +171,16 @@ def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
 def _tables(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
     """Return the released tables and views of a database, each with its columns and their types."""
     tables: dict[str, dict[str, str]] = {}
-    query = """
-        select schema_name || '.' || table_name, column_name, data_type
-        from duckdb_columns()
-        where database_name = ? and list_contains(?, schema_name)
-        order by schema_name, table_name, column_index
-    """
-    for table, column, type_ in connection.execute(query, [database, [*SCHEMAS]]).fetchall():
+    values = {"database": database, "schemas": [*SCHEMAS]}
+    for table, column, type_ in connection.execute(SQL["columns"], values).fetchall():
         tables.setdefault(table, {})[column] = type_
     return tables
 
 
 def _keys(connection: DuckDBPyConnection) -> dict[str, Sequence[str]]:
     """Return the key of each table that the older file declares; none of a file without a list."""
-    query = """
-        select table_schema || '.' || table_name, list(column_name order by column_number)
-        from old.marts.data_dictionary
-        where is_key
-        group by all
-    """
     with suppress(CatalogException):
-        return dict(connection.execute(query).fetchall())
+        return dict(connection.execute(SQL["keys"]).fetchall())
     return {}
 
 

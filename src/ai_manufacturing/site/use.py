@@ -3,6 +3,7 @@
 from typing import Any
 
 from ai_manufacturing import terms
+from ai_manufacturing.auditing import changes
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site import downloads
 from ai_manufacturing.site.release import Release
@@ -16,6 +17,7 @@ SETS = {
     "codebook": ("data_dictionary", "data_dictionary"),
 }
 LISTED = 300  # changed estimates
+KINDS = ("estimate_lost", "estimate_changed", "estimate_gained")
 # To paste into any client of DuckDB; in the browser, the page writes its own address for
 # "https://…/".
 ADDRESS_LINES = f"""\
@@ -30,9 +32,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     tables = release.grouped(
         "in_table",
         """
-        select
-            d.*,
-            concat(d.table_schema, '.', d.table_name) as in_table
+        select d.*, concat(d.table_schema, '.', d.table_name) as in_table
         from marts.data_dictionary as d
         inner join duckdb_tables() as t
             on d.table_schema = t.schema_name and d.table_name = t.table_name
@@ -48,6 +48,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         order by all
         """
     )
+    changed = changes.recorded(release.connection)
     return {
         "sets": SETS,
         "tables": tables,
@@ -66,37 +67,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "estimate_count": sum(
             row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")
         ),
-        # lost, then moved, the farthest first, then gained
-        "estimates": release.rows(
-            """
-            select *
-            from release.changes
-            where change_kind like 'estimate%'
-            order by
-                list_position(
-                    ['estimate_lost', 'estimate_changed', 'estimate_gained'], change_kind
-                ),
-                moved_std_errors desc nulls first,
-                specification_id,
-                term
-            limit ?
-            """,
-            LISTED,
-        ),
-        "cells": release.rows(
-            """
-            select
-                column_name,
-                count(*) as cell_count,
-                count(distinct city_id) as city_count,
-                min(year) as first_year,
-                max(year) as last_year
-            from release.changes
-            where change_kind = 'cell_changed'
-            group by all
-            order by all
-            """
-        ),
+        "estimates": [
+            row for kind in KINDS for row in changed.estimates if row["change_kind"] == kind
+        ][:LISTED],
+        "cells": changed.cells,
     }
 
 
