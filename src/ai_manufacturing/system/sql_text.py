@@ -1,4 +1,4 @@
-"""Identifiers and texts as SQL writes them.
+"""Statements of the files beside modules; identifiers and texts as SQL writes them.
 
 Nothing from a path or a header reaches a statement unescaped.
 """

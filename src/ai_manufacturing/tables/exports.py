@@ -284,7 +284,7 @@ def _dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
         "stata_length": STATA_NAME_LENGTH,
         "synthetic": synthetic,
     }
-    return connection.execute(SQL["dictionary"], values).to_arrow_table()
+    return connection.sql(SQL["dictionary"], params=values).to_arrow_table()
 
 
 def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Table) -> list[Table]:
