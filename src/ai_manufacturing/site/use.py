@@ -3,11 +3,13 @@
 from typing import Any
 
 from ai_manufacturing import terms
-from ai_manufacturing.auditing import changes
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site import downloads
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system.sql_text import beside
 from ai_manufacturing.text import Catalogue
+
+SQL = beside(__file__)
 
 # What most readers want, and its name in each format.
 SETS = {
@@ -17,7 +19,6 @@ SETS = {
     "codebook": ("data_dictionary", "data_dictionary"),
 }
 LISTED = 300  # changed estimates
-KINDS = ("estimate_lost", "estimate_changed", "estimate_gained")
 # To paste into any client of DuckDB; in the browser, the page writes its own address for
 # "https://…/".
 ADDRESS_LINES = f"""\
@@ -31,24 +32,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return data sets, tables with columns, terms, citation, quick starts and history."""
     tables = release.grouped(
         "in_table",
-        """
-        select d.*, concat(d.table_schema, '.', d.table_name) as in_table
-        from marts.data_dictionary as d
-        inner join duckdb_tables() as t
-            on d.table_schema = t.schema_name and d.table_name = t.table_name
-        where t.database_name = current_database()
-        order by d.table_name <> 'fct_city_year_panel', in_table, d.column_number
-        """,
+        SQL["tables"],
     )
-    kinds = release.rows(
-        """
-        select change_kind, count(*) as change_count, count(distinct city_id) as city_count
-        from release.changes
-        group by all
-        order by all
-        """
-    )
-    changed = changes.recorded(release.connection)
+    kinds = release.rows(SQL["kinds"])
     return {
         "sets": SETS,
         "tables": tables,
@@ -67,10 +53,12 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "estimate_count": sum(
             row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")
         ),
-        "estimates": [
-            row for kind in KINDS for row in changed.estimates if row["change_kind"] == kind
-        ][:LISTED],
-        "cells": changed.cells,
+        # lost, then moved, the farthest first, then gained
+        "estimates": release.rows(
+            SQL["estimates"],
+            listed=LISTED,
+        ),
+        "cells": release.rows(SQL["cells"]),
     }
 
 
