@@ -118,16 +118,16 @@ lint-python: $(VENV)/.dev
 
 lint-sql: parse $(BOUNCER)/.done
 	$(BOUNCER)/bin/dbt-bouncer run
-	sqlfluff lint --processes 2 models tests
+	sqlfluff lint --processes 2 models python_models tests
+	sqlfluff lint --processes 2 --templater placeholder src
 
-# The files that differ from the main branch; all where there is none to compare with. All of them take two minutes.
+# The files that differ from the main branch; all, as from no file, where there is none. All of them take two minutes.
 lint-sql-changed: parse
-	base=$$(git merge-base HEAD origin/main 2> /dev/null || git merge-base HEAD main 2> /dev/null); \
-	if test -n "$$base"; then \
-		files=$$(git diff --name-only --diff-filter=d $$base -- '*.sql' ':!macros'; \
-			git ls-files --others --exclude-standard -- '*.sql' ':!macros'); \
-	else files="models python_models tests"; fi; \
-	test -z "$$files" || sqlfluff lint $$files
+	base=$$(git merge-base HEAD origin/main 2> /dev/null || git merge-base HEAD main 2> /dev/null \
+		|| git hash-object -t tree /dev/null); \
+	changed() { git diff --name-only --diff-filter=d $$base -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; }; \
+	changed '*.sql' ':!macros' ':!src' | xargs -r sqlfluff lint && \
+	changed 'src/*.sql' | xargs -r sqlfluff lint --templater placeholder
 
 parse: $(VENV)/.dev
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet

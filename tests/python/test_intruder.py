@@ -273,7 +273,7 @@ def test_a_number_is_shown_by_its_rule(
     rule: str, places: str, beside: str, value: float | None, shown: float | None
 ) -> None:
     with duckdb.connect() as connection:
-        connection.execute(published_numbers.MACROS)
+        connection.execute(published_numbers.SQL["macros"])
         expression = published_numbers.RULES[rule].shown("x", places, beside)
         kind = "bigint" if rule == "bands" else "double"
         ((found,),) = connection.execute(

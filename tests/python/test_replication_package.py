@@ -37,7 +37,8 @@ from tests.python.terminal import on_terminal
 IDENTITY = "110105" + "19491231" + "002X"
 PANEL = "marts.fct_city_year_panel"
 RESTRICT = (
-    "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'"
+    "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none',"
+    " may_be_passed_on = false"
 )
 
 

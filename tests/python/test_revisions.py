@@ -940,10 +940,10 @@ def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
     """Write of a release what new years are compared with."""
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
-        connection.execute(f"attach {literal(str(path))} as old")
-        connection.execute("create schema old.release")
-        query = f"from ({revisions.values('built')}) where year <= {last_year}"
-        connection.execute(f"create table old.release.series_values as {query}")
+        connection.execute(f"attach {literal(str(path))} as new")
+        connection.execute("create schema new.release")
+        revisions.write_series(connection)
+        connection.execute(f"delete from new.release.series_values where year > {last_year}")
     return path
 
 

@@ -476,7 +476,8 @@ def test_values_that_may_not_be_passed_on_are_not_free_and_a_copy_without_them_i
     closed = changed(
         sample_release,
         tmp_path / "closed.duckdb",
-        "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'",
+        "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none',"
+        " may_be_passed_on = false",
     )
     opened = tmp_path / "opened.duckdb"
     terms.public_copy(closed, opened)

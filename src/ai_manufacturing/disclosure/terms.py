@@ -19,7 +19,9 @@ from ai_manufacturing.disclosure import published_numbers, withholding
 from ai_manufacturing.disclosure.published_numbers import PublishedNumbers, Shown
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
 from ai_manufacturing.system import duckdb_client, own_files, study
-from ai_manufacturing.system.sql_text import create_table, identifier, insert, literal
+from ai_manufacturing.system.sql_text import beside, create_table, identifier, insert, literal
+
+SQL = beside(__file__)
 
 EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
 # Numbers of an office of statistics, and what a program drew, may be passed on; what a provider
@@ -175,18 +177,7 @@ def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     list of dict
         provider, licence, whence (who has the files), citation_en and citation_zh, by name.
     """
-    names = {"licence": "licence", "whence": "coalesce(republished_by, publisher)"}
-    names |= {name: name for name in ("citation_en", "citation_zh")}
-    listed = ", ".join(
-        f"string_agg(distinct {what}, '; ' order by {what}) as {name}"
-        for name, what in names.items()
-    )
-    return duckdb_client.rows(
-        release,
-        f"select provider, {listed} from marts.fct_deliveries "
-        f"where provider is not null and not {MAY_BE_PASSED_ON} group by provider order by"
-        " provider",
-    )
+    return duckdb_client.rows(release, SQL["restricted"])
 
 
 def data_licence(release: duckdb.DuckDBPyConnection) -> str:
@@ -194,12 +185,7 @@ def data_licence(release: duckdb.DuckDBPyConnection) -> str:
 
     They are not those of the code.
     """
-    sources = duckdb_client.rows(
-        release,
-        "select provider, provenance_class, publisher, republished_by, licence, source_link as"
-        f" address, {MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries where provider"
-        " is not null group by all order by all",
-    )
+    sources = duckdb_client.rows(release, SQL["sources"])
     names = list(sources[0]) if sources else []
     lines = [
         "# Licence of the data",
@@ -255,19 +241,15 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
         target.with_name("spill"), {"built": database}, writes=target, reaches=landing
     ) as connection:
         connection.execute("use built")
-        _list_restricted(connection, providers)
         for schema in EVERY_SCHEMA:
             connection.execute(f"create schema new.{schema}")
-        found = connection.execute(
-            "select table_schema || '.' || table_name from information_schema.tables "
-            "where table_catalog = 'built' and list_contains(?, table_schema) order by all",
-            [list(EVERY_SCHEMA)],
-        ).fetchall()
+        found = connection.execute(SQL["tables"], {"schemas": [*EVERY_SCHEMA]}).fetchall()
         tables = [name for (name,) in found]
+        _list_restricted(connection, providers, has_series_values="release.series_values" in tables)
         duckdb_client.require_views(connection, "built", database, tables)
         # A copy has neither the cities' values, by which sums are judged, nor any further digits.
         is_copy = withholding.TABLE in tables
-        connection.execute(published_numbers.MACROS)
+        connection.execute(published_numbers.SQL["macros"])
         numbers = PublishedNumbers([]) if is_copy else published_numbers.read()
         sums = {} if is_copy else _sums_over_cities(connection)
         if "release.manifest" not in tables:
@@ -292,39 +274,22 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
     return lost
 
 
-def _list_restricted(connection: duckdb.DuckDBPyConnection, providers: list[str]) -> None:
+def _list_restricted(
+    connection: duckdb.DuckDBPyConnection, providers: list[str], *, has_series_values: bool
+) -> None:
     """Make temporary tables of what is restricted.
 
     Providers, with what is counted from them, and variables.
     """
-    connection.execute(
-        "create temp table restricted_providers as select unnest(?::varchar[]) as provider",
-        [providers],
-    )
+    connection.execute(SQL["restricted_providers"], {"providers": providers})
     # counts that are made here of a register have a provider that delivers nothing
-    connection.execute(
-        "insert into restricted_providers select distinct provider from built.marts.dim_series"
-        " where provider not in (select provider from built.marts.fct_deliveries where provider is"
-        " not null)"
-    )
+    connection.execute(SQL["counted_providers"])
+    connection.execute(SQL["restricted_series"])
     # a provider may also feed some years of another's series; a warehouse has no schema release
-    feeding = ["built.marts.dim_series"]
-    found = "from information_schema.tables where table_catalog = 'built' and table_schema = ?"
-    if connection.execute(f"{found} and table_name = ?", ["release", "series_values"]).fetchone():
-        feeding.append("built.release.series_values")
-    fed = " union ".join(
-        f"select series from {table} where provider in (from restricted_providers)"
-        for table in feeding
-    )
-    connection.execute(
-        "create temp table restricted_variables as select distinct variable from (select variable,"
-        " unnest(string_split(series, ' ')) as series from built.marts.dim_variable) where series"
-        f" in ({fed})"
-    )
-    connection.execute(
-        "create temp table open_variables as select variable from built.marts.dim_variable where"
-        " variable not in (from restricted_variables)"
-    )
+    if has_series_values:
+        connection.execute(SQL["more_restricted_series"])
+    connection.execute(SQL["restricted_variables"])
+    connection.execute(SQL["open_variables"])
 
 
 def _sums_over_cities(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
@@ -534,18 +499,9 @@ def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]
     connection.execute(create_table(table, columns, comment))
     for row in withheld:
         connection.execute(insert(table, len(row)), [*row.values()])
-    connection.execute(
-        "delete from new.marts.data_dictionary as d where concat(d.table_schema, '.',"
-        f" d.table_name) = '{WIDE}' and d.column_name not in (select column_name from"
-        " duckdb_columns() where database_name = 'new' and concat(schema_name, '.', table_name) ="
-        f" '{WIDE}')"
-    )
+    connection.execute(SQL["described_columns"], {"panel": WIDE})
     # the codebook says it beside each column, with provider, licence and citation
-    connection.execute(
-        "update new.marts.data_dictionary as d set source = concat_ws('; ', source, 'withheld"
-        f" here') from {table} as w where concat(d.table_schema, '.', d.table_name)"
-        " = w.table_name and coalesce(w.column_name, d.column_name) = d.column_name"
-    )
+    connection.execute(SQL["withheld_columns"])
 
 
 def _offer_answerable_questions(connection: duckdb.DuckDBPyConnection) -> None:

@@ -12,7 +12,10 @@ import duckdb
 
 from ai_manufacturing.system import duckdb_client, lineage
 from ai_manufacturing.system.lineage import CannotTellError, Reads
+from ai_manufacturing.system.sql_text import beside
 from ai_manufacturing.system.text import Catalogue, Words
+
+SQL = beside(__file__)
 
 Row = dict[str, Any]
 
@@ -37,14 +40,7 @@ def listed(release: duckdb.DuckDBPyConnection) -> list[Row]:
     Of each, is_left_out says whether the file does not even have the column.
     """
     try:
-        return duckdb_client.rows(
-            release,
-            f"select {', '.join(f'w.{column}' for column in COMMENTS)}, w.column_name is not null"
-            f" and c.column_name is null as is_left_out from {TABLE} as w"
-            " left join duckdb_columns() as c on c.database_name = current_database()"
-            " and concat(c.schema_name, '.', c.table_name) = w.table_name"
-            " and c.column_name = w.column_name order by w.table_name, w.column_name nulls first",
-        )
+        return duckdb_client.rows(release, SQL["listed"])
     except duckdb.CatalogException:
         return []
 

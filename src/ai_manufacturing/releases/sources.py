@@ -8,6 +8,9 @@ import duckdb
 
 from ai_manufacturing.landing import declarations
 from ai_manufacturing.system import duckdb_client, settings
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
 
 Row = dict[str, Any]
 Series = tuple[str, str]  # with its scope
@@ -34,10 +37,7 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """
     delivered = duckdb_client.rows(
         release,
-        "select provider, source_name, provenance_class, publisher, republished_by, licence,"
-        " source_link as link, cast(looked_up_on as varchar) as looked_up_on, count(distinct"
-        " file_path) as file_count from marts.fct_deliveries where provider is not null and outcome"
-        " not in ('superseded', 'withdrawn') group by all order by all",
+        SQL["delivered"],
     )
     absent = duckdb_client.rows(
         release,

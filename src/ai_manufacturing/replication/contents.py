@@ -24,8 +24,11 @@ from ai_manufacturing.replication import programs, rights, rows, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import duckdb_client, integrity, settings, study
 from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system.sql_text import beside
 from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import cells, exports
+
+SQL = beside(__file__)
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
@@ -163,17 +166,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         raw_files = _raw_files(connection, extracts, with_restricted)
         curve = "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
         ((draws,),) = connection.execute(curve).fetchall()
-        connection.sql("""
-            pivot (
-                select variable as series, year
-                from marts.fct_city_year_values
-                where value is not null and variable in (select series from marts.dim_series)
-            )
-            on year
-            using count(*)
-            group by series
-            order by series
-        """).write_csv(str(folder / OBSERVATIONS))
+        connection.sql(SQL["observations"]).write_csv(str(folder / OBSERVATIONS))
         (folder / terms.DATA_LICENCE).write_text(terms.data_licence(connection), encoding="utf-8")
         allowed = _allowed_keys(connection, manifest)
     _write_code(manifest, folder / CODE)
@@ -420,23 +413,7 @@ def _raw_files(
     """Return the delivered files with what their providers declare."""
     deliveries = duckdb_client.rows(
         connection,
-        f"""
-        select
-            file_path,
-            coalesce(provider, '') as provider,
-            coalesce(record_count, 0) as records,
-            coalesce(provenance_class, 'not declared') as provenance_class,
-            coalesce(publisher, '') as publisher,
-            coalesce(republished_by, '') as republished_by,
-            coalesce(licence, '') as licence,
-            coalesce(citation_en, '') as citation_en,
-            coalesce(citation_zh, '') as citation_zh,
-            coalesce(source_link, '') as address,
-            coalesce(cast(accessed_on as varchar), '') as accessed,
-            {terms.MAY_BE_PASSED_ON} as may_be_passed_on
-        from marts.fct_deliveries
-        order by delivery_number
-        """,
+        SQL["raw_files"],
     )
     files = []
     for path, digest in fingerprint.delivery_hashes(extracts).items():
@@ -491,7 +468,7 @@ def _write_log(manifest: Manifest, folder: Path) -> None:
 
 def _allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozenset[str]:
     """Return the folders of the landing store that may be passed on."""
-    query = f"select delivery_number from marts.fct_deliveries where {terms.MAY_BE_PASSED_ON}"
+    query = "select delivery_number from marts.fct_deliveries where may_be_passed_on"
     numbers = {number for (number,) in connection.execute(query).fetchall()}
     events = log.read(settings.landing_dir(), manifest.extract_set)
     return frozenset(

@@ -25,7 +25,10 @@ from ai_manufacturing.site.charts import (
     tips,
 )
 from ai_manufacturing.site.release import Release, grouped
+from ai_manufacturing.system.sql_text import beside
 from ai_manufacturing.system.text import LANGUAGES, Catalogue
+
+SQL = beside(__file__)
 
 # The room that names of the lines of ticks take.
 EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
@@ -48,33 +51,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
     for row in axes:
         row["names"] = text.names_within(row["axis"], row["value"])
-    choices = "".join(f"{name}, " for name in AXES)
     found = release.frame(
-        f"""
-        select
-            row_number() over (order by min(standardised_estimate), curve_id) as rank,
-            {choices}
-            bool_or(is_dominated) as is_dominated,
-            min(standardised_estimate) as standardised_estimate,
-            min(estimate) as estimate,
-            min(p_value) filter (where errors = 'city') as p_value_by_city,
-            min(p_value) filter (where errors = 'province') as p_value_by_province,
-            min(std_error) filter (where errors = 'city') as std_error_by_city,
-            min(std_error) filter (where errors = 'province') as std_error_by_province,
-            min(observation_count) as observation_count,
-            min(city_count) as city_count,
-            min(std_error * standardised_estimate / nullif(estimate, 0))
-                filter (where errors = 'province') as error,
-            min(degrees_of_freedom) filter (where errors = 'province') as degrees_of_freedom,
-            case
-                when bool_and(p_value < 0.05) then 'both'
-                else coalesce(min(errors) filter (where p_value < 0.05), 'neither')
-            end as significant_by
-        from estimates.est_specification_curve
-        where standardised_estimate is not null
-        group by {choices} curve_id
-        order by rank
-        """
+        SQL["curve"],
+        axes=AXES,
     )
     half = found.pop("error").astype(float) * stats.t.ppf(
         0.975, found.pop("degrees_of_freedom").astype(float)
@@ -86,22 +65,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": _figure(found, axes, text) if len(found) else None,
         "offered": grouped([row for row in axes if row["estimated_count"]], "axis"),
         "steering": _steering(release, text) if len(found) else None,
-        "part_of_years": release.rows(
-            """
-            select distinct first_year, last_year, asked_first_year, asked_last_year
-            from reports.rpt_specifications
-            where
-                specification_id in (select specification_id from estimates.est_specification_curve)
-                and (first_year, last_year) <> (asked_first_year, asked_last_year)
-            """
-        ),
-        "withheld_count": release.rows(
-            """
-            select count(distinct curve_id) as curve_count
-            from estimates.est_specification_curve
-            where status <> 'not_estimable' and standardised_estimate is null
-            """
-        )[0]["curve_count"],
+        "part_of_years": release.rows(SQL["part_of_years"]),
+        "withheld_count": release.rows(SQL["withheld"])[0]["curve_count"],
         "count": len(found),
         "undominated": undominated,
         "axes": axes,
@@ -113,15 +78,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             """
         ),
         "beside": _beside_swaps(release),
-        "missing": release.rows(
-            """
-            select reason, reason_zh, count(distinct curve_id) as specification_count
-            from estimates.est_specification_curve
-            where status = 'not_estimable'
-            group by all
-            order by specification_count desc, reason
-            """
-        ),
+        "missing": release.rows(SQL["missing"]),
     }
 
 
@@ -130,16 +87,7 @@ def _beside_swaps(release: Release) -> dict[str, str] | None:
 
     Of the choices that none dominates, with their errors by province; None without a joint test.
     """
-    rows = release.rows(
-        """
-        select statistic, observed, permuted_mean, p_value
-        from estimates.est_specification_curve_joint
-        where
-            choices = 'without_dominated'
-            and errors = 'province'
-            and statistic in ('share_of_sign', 'share_significant')
-        """
-    )
+    rows = release.rows(SQL["beside_swaps"])
     shown: dict[str, str] = {}
     for row in rows:
         kind = row["statistic"].removeprefix("share_").removeprefix("of_")
@@ -153,16 +101,7 @@ def _beside_swaps(release: Release) -> dict[str, str] | None:
 
 def _steering(release: Release, text: Catalogue) -> Any:
     """Return what the script of the page needs beside the curve, as JSON."""
-    (headline,) = release.rows(
-        """
-        select
-            outcome, regressor, controls as control_variables, scope, transform, weighting,
-            fixed_effects,
-            'default' as provider, 'all' as city_sample, 'levels' as dynamics, 'current' as prices
-        from reports.rpt_specifications
-        where specification_id in (select specification_id from estimates.est_specification_curve)
-        """
-    )
+    (headline,) = release.rows(SQL["headline"])
     return in_script(
         {
             "headline": headline,

@@ -13,6 +13,9 @@ from markupsafe import Markup, escape
 
 from ai_manufacturing.estimators.sentences import COMMAS
 from ai_manufacturing.system import duckdb_client, study
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
 
 TEXTS = Path(__file__).parents[1] / "site/text.yml"
 LANGUAGES = ("en", "zh")
@@ -93,14 +96,7 @@ class Catalogue:
             found = connection.execute(query).fetchall()
             return {name: (english, chinese) for name, english, chinese in found}
 
-        of_names = words(
-            """
-            select name, label_en, label_zh
-            from marts.dim_labels
-            where kind not in ('series', 'fact', 'text')
-            order by list_position(['term', 'column', 'measure'], kind)
-            """
-        )
+        of_names = words(SQL["names"])
         of_series = words(
             """
             select series, label_en, label_zh
