@@ -1,3 +1,4 @@
+{%- set ratio = var('odd_year_ratio') -%}
 with
 
 shown_series as (
@@ -118,7 +119,8 @@ compared as (
         every_rule.rule,
         every_rule.year,
         every_rule.figure,
-        median(others.figure) as usual_figure
+        median(others.figure) as usual_figure,
+        count(*) as other_years
     from every_rule
     inner join every_rule as others
         on
@@ -135,10 +137,12 @@ compared as (
 
 judged as (
     select
-        *,
+        * exclude (other_years),
         case
             when rule = 'province steps'
-                then figure + 0.003 > {{ var('odd_year_ratio') }} * (usual_figure + 0.003)
+                then
+                    (figure + 0.003) / (usual_figure + 0.003)
+                    > if(other_years < {{ ratio.years }}, {{ ratio.of_fewer_years }}, {{ ratio.of_years }})
             else usual_figure - figure > {{ var('odd_year_gap') }}
         end as is_odd
     from compared
