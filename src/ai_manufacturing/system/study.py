@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-ROOM = f"{__package__}.paper"
+ROOM = "ai_manufacturing.paper"
 
 
 def folder() -> Path:
