@@ -44,7 +44,7 @@ delivered_series as (
         source_name,
         series,
         scope as delivered_scope
-    from {{ ref('int_series_delivered') }}
+    from {{ ref('int_series_corrected') }}
 ),
 
 first_providers as (
