@@ -154,10 +154,7 @@ pair_floors as (
         pairs.scope,
         count(distinct firsts.year) as year_count
     from {{ ref('series_pairs') }} as pairs
-    inner join due_years as firsts
-        on
-            pairs.series = firsts.series
-            and pairs.scope = firsts.scope
+    inner join due_years as firsts using (series, scope)
     inner join due_years as seconds
         on
             pairs.other_series = seconds.series

@@ -291,11 +291,7 @@ final as (
             sources.substitution is not null
             and sources.quantity = substituted_labels.quantity
             and sources.provider = substituted_labels.provider
-    left join {{ ref('found_slips') }} as slips
-        on
-            scopes.series = slips.series
-            and scopes.scope = slips.scope
-            and coverage.provider = slips.provider
+    left join {{ ref('found_slips') }} as slips using (series, scope, provider)
 )
 
 select * from final

@@ -547,14 +547,8 @@ final as (
     left join rounding using (series, scope, provider, year)
     left join vanished using (series, scope, provider, year)
     left join repeating using (series, scope, provider, year)
-    left join nation
-        on
-            years.provider = nation.provider
-            and years.scope = nation.scope
-    left join odd_rates
-        on
-            years.provider = odd_rates.provider
-            and years.scope = odd_rates.scope
+    left join nation using (provider, scope)
+    left join odd_rates using (provider, scope)
 )
 
 select * from final
