@@ -267,18 +267,6 @@ rebooked as (
 ),
 
 -- Counts below five that are not there, where those from five to nine are, and zeros: somebody left them out.
-largest_counts as (
-    select
-        series,
-        scope,
-        city_id,
-        max(value) as value,
-        max(year) as year
-    from cells
-    where resolution = 1
-    group by series, scope, city_id
-),
-
 counts as (
     select
         series,
@@ -292,10 +280,12 @@ counts as (
     select
         series,
         scope,
-        max(year) over (partition by series, scope) as year,
-        value,
+        max(max(year)) over (partition by series, scope) as year,
+        max(value) as value,
         true as is_largest
-    from largest_counts
+    from cells
+    where resolution = 1
+    group by series, scope, city_id
 ),
 
 counted as (
