@@ -83,39 +83,48 @@ counts as (
 ),
 
 -- Every cell has one largest and one smallest count, while its counts of several years resemble each other.
-counts_and_extremes as (
-    select
-        *,
-        'of the year' as kind
-    from counts
-    union all by name
+extremes as (
     select
         series,
         section,
         provider,
         province_id,
-        unnest(['largest of a cell', 'smallest of a cell']) as kind,
-        unnest([max(value), min(value)]) as value
+        max(year) as year,
+        max(value) as largest,
+        min(value) as smallest
     from counts
     group by series, section, provider, province_id, cell
 ),
 
-tallies as (
-    select
-        * exclude (cell),
-        count(*) as cell_count
-    from counts_and_extremes
-    group by all
-),
-
-windows as (
-    select
-        unnest({{ small.windows | map('first') | list }}) as first_count,
-        unnest({{ small.windows | map('last') | list }}) as last_count
-),
-
 -- Small counts, the next ones up to twice as large, and those up to four times as large.
+tallies as (
+    {%- for relation, value, kind in [
+        ('counts', 'value', 'of the year'), ('extremes', 'largest', 'largest of a cell'),
+        ('extremes', 'smallest', 'smallest of a cell')
+    ] %}
+    {% if not loop.first %}union all{% endif %}
+    select
+        series,
+        section,
+        provider,
+        province_id,
+        {{ 'year' if relation == 'counts' else 'null' }} as year,
+        {%- for first, last in small.windows %}
+        count(case when {{ value }} between {{ first }} and {{ last }} then 1 end) as small_{{ loop.index }},
+        count(case when {{ value }} between {{ last + 1 }} and {{ 2 * last + 1 }} then 1 end) as next_{{ loop.index }},
+        count(case when {{ value }} between {{ 2 * (last + 1) }} and {{ 4 * last + 3 }} then 1 end)
+            as later_{{ loop.index }},
+        {%- endfor %}
+        '{{ kind }}' as kind
+    from {{ relation }}
+    where {{ value }} <= {{ 4 * small.windows[-1][1] + 3 }}
+    group by series, section, provider, province_id{{ ', year' if relation == 'counts' }}
+    {%- endfor %}
+),
+
 in_windows as (
+    {%- for first, last in small.windows %}
+    {% if not loop.first %}union all{% endif %}
     select
         tallies.series,
         section_scopes.scope,
@@ -123,18 +132,16 @@ in_windows as (
         tallies.province_id,
         tallies.year,
         tallies.kind,
-        windows.first_count,
-        windows.last_count,
-        sum(tallies.cell_count * cast(tallies.value between windows.first_count and windows.last_count as integer))
-            as small_count,
-        sum(tallies.cell_count * cast(tallies.value // (windows.last_count + 1) = 1 as integer)) as next_count,
-        sum(tallies.cell_count * cast(tallies.value // (windows.last_count + 1) > 1 as integer)) as later_count
+        {{ first }} as first_count,
+        {{ last }} as last_count,
+        sum(tallies.small_{{ loop.index }}) as small_count,
+        sum(tallies.next_{{ loop.index }}) as next_count,
+        sum(tallies.later_{{ loop.index }}) as later_count
     from tallies
     inner join section_scopes using (section)
-    inner join windows on tallies.value <= 4 * windows.last_count + 3
     group by
-        tallies.series, section_scopes.scope, tallies.provider, tallies.province_id, tallies.year, tallies.kind,
-        windows.first_count, windows.last_count
+        tallies.series, section_scopes.scope, tallies.provider, tallies.province_id, tallies.year, tallies.kind
+    {%- endfor %}
 ),
 
 -- Small counts are at least as frequent as the decline from the later to the next ones makes expect.
@@ -229,60 +236,59 @@ suppressing as (
 ),
 
 -- Of whole numbers every second is even, every third a multiple of three. A range begins half a unit below a multiple.
-units as (
-    select
-        unit,
-        ({{ rounded.least_count }} + unit - 1) // unit * unit as least_multiple
-    from (select unnest({{ rounded.units }}) as unit)
-),
-
 digits as (
     select
-        counts.series,
-        counts.section,
-        counts.provider,
-        counts.year,
-        counts.province_id,
-        units.unit,
-        count(case when counts.value >= units.least_multiple - units.unit // 2 then 1 end) as count_in_range,
-        count(case when counts.value >= units.least_multiple and counts.value % units.unit = 0 then 1 end)
-            as multiple_count,
+        series,
+        section,
+        provider,
+        year,
+        province_id,
+        {%- for unit in rounded.units %}
+        {%- set least = (rounded.least_count + unit - 1) // unit * unit %}
+        count(case when value >= {{ least - unit // 2 }} then 1 end) as of_{{ unit }},
+        count(case when value >= {{ least }} and value % {{ unit }} = 0 then 1 end) as multiples_of_{{ unit }},
+        {%- endfor %}
         count(*) as cell_count
     from counts
-    cross join units
-    group by counts.series, counts.section, counts.provider, counts.year, counts.province_id, units.unit
-),
-
--- Of each province, and of the country.
-digits_of_areas as (
-    select * replace (unnest([province_id, null]) as province_id)
-    from digits
+    group by series, section, provider, year, province_id
 ),
 
 judged as (
+    {%- for province, more in [('null', ''), ('digits.province_id', ', digits.province_id')] %}
+    {% if not loop.first %}union all{% endif %}
     select
         digits.series,
         section_scopes.scope,
         digits.provider,
         digits.year,
-        digits.province_id,
-        digits.unit,
-        sum(digits.count_in_range) as count_in_range,
-        sum(digits.multiple_count) as multiple_count,
+        {{ province }} as province_id,
+        {%- for unit in rounded.units %}
+        sum(digits.of_{{ unit }}) as of_{{ unit }},
+        sum(digits.multiples_of_{{ unit }}) as multiples_of_{{ unit }},
+        {%- endfor %}
         sum(digits.cell_count) as cell_count
-    from digits_of_areas as digits
+    from digits
     inner join section_scopes using (section)
-    group by
-        digits.series, section_scopes.scope, digits.provider, digits.year, digits.province_id, digits.unit
+    group by digits.series, section_scopes.scope, digits.provider, digits.year{{ more }}
+    {%- endfor %}
 ),
 
 shares_of_units as (
+    {%- for unit in rounded.units %}
+    {% if not loop.first %}union all{% endif %}
     select
-        *,
-        (multiple_count / count_in_range - 1 / unit) / (1 - 1 / unit) as rounded_share,
-        (multiple_count / count_in_range - 1 / unit) / sqrt((unit - 1) / unit ** 2 / count_in_range) as error_count
+        series,
+        scope,
+        provider,
+        year,
+        province_id,
+        {{ unit }} as unit,
+        (multiples_of_{{ unit }} / of_{{ unit }} - 1 / {{ unit }}) / (1 - 1 / {{ unit }}) as rounded_share,
+        (multiples_of_{{ unit }} / of_{{ unit }} - 1 / {{ unit }})
+        / sqrt(({{ unit }} - 1) / {{ unit }} ** 2 / of_{{ unit }}) as error_count
     from judged
-    where count_in_range > 0
+    where of_{{ unit }} > 0
+    {%- endfor %}
 ),
 
 rounding as (
@@ -378,30 +384,27 @@ vanished as (
     group by vanishing.series, vanishing.scope, vanishing.provider, vanishing.year
 ),
 
--- Of all years, of each year, and of each province.
-cells_of_groups as (
-    select
-        * replace (
-            unnest([null, year, null]) as year,
-            unnest([null, null, province_id]) as province_id
-        )
-    from cell_years
-),
-
 -- Firms at risk are those left at the end of a year and those that dissolved in it.
 at_risk as (
+    {%- for year, province, more in [
+        ('null', 'null', ''),
+        ('cell_years.year', 'null', ', cell_years.year'),
+        ('null', 'cell_years.province_id', ', cell_years.province_id')
+    ] %}
+    {% if not loop.first %}union all{% endif %}
     select
-        cells.provider,
+        cell_years.provider,
         section_scopes.scope,
-        cells.year,
-        cells.province_id,
-        sum(cells.firm_exit_count) as exit_count,
-        sum(cells.firm_count) + sum(cells.firm_exit_count) as risk_count,
-        sum(cells.ai_firm_exit_count) as ai_exit_count,
-        sum(cells.ai_firm_count) + sum(cells.ai_firm_exit_count) as ai_risk_count
-    from cells_of_groups as cells
+        {{ year }} as year,
+        {{ province }} as province_id,
+        sum(cell_years.firm_exit_count) as exit_count,
+        sum(cell_years.firm_count) + sum(cell_years.firm_exit_count) as risk_count,
+        sum(cell_years.ai_firm_exit_count) as ai_exit_count,
+        sum(cell_years.ai_firm_count) + sum(cell_years.ai_firm_exit_count) as ai_risk_count
+    from cell_years
     inner join section_scopes using (section)
-    group by cells.provider, section_scopes.scope, cells.year, cells.province_id
+    group by cell_years.provider, section_scopes.scope{{ more }}
+    {%- endfor %}
 ),
 
 -- AI firms that would dissolve if they did so as often as all firms of the same year or province.
@@ -500,15 +503,10 @@ shown as (
 
 years as (
     select
-        series,
-        scope,
-        provider,
-        year,
-        any_value(cell_count) as cell_count,
+        *,
         year = max(year) over (partition by series, scope, provider) as is_last
     from judged
     where province_id is null
-    group by series, scope, provider, year
 ),
 
 -- What is of all years is a matter of the last.
@@ -547,8 +545,14 @@ final as (
     left join rounding using (series, scope, provider, year)
     left join vanished using (series, scope, provider, year)
     left join repeating using (series, scope, provider, year)
-    left join nation using (provider, scope)
-    left join odd_rates using (provider, scope)
+    left join nation
+        on
+            years.provider = nation.provider
+            and years.scope = nation.scope
+    left join odd_rates
+        on
+            years.provider = odd_rates.provider
+            and years.scope = odd_rates.scope
 )
 
 select * from final
