@@ -15,23 +15,7 @@ import pandas as pd
 
 from ai_manufacturing.estimation import specifications, tables
 from benchmarks import replication
-from tests.lib import first_deliveries, judged_samples, samples
-
-
-def failures(delivery: first_deliveries.Delivery) -> pd.DataFrame:
-    """Return the expectations that a delivery fails, as gates.gate_results has them.
-
-    Where a suite of cells stops it, the other suites are not asked.
-    """
-    failed = pd.DataFrame()
-    for models in (judged_samples.CELL_CHECKED, judged_samples.CHECKED):
-        results = judged_samples.judged(
-            first_deliveries.checked(delivery, models), judged_samples.used_series()
-        )
-        failed = pd.concat([failed, results[results["success"].eq(False)]])
-        if failed["severity"].eq("critical").any():
-            break
-    return failed
+from tests.lib import first_deliveries, samples
 
 
 def coefficients(delivery: first_deliveries.Delivery) -> pd.DataFrame:
@@ -71,11 +55,11 @@ def main() -> None:
     )
     seed = parser.parse_args().seed
     before = coefficients(first_deliveries.clean(seed))
-    usual = {*failures(first_deliveries.clean(seed))["description"]}
+    usual = {*first_deliveries.failures(first_deliveries.clean(seed))["description"]}
     rows = []
     for name in first_deliveries.FAULTS:
         delivery = first_deliveries.faulty(name, seed)
-        failed = failures(delivery)
+        failed = first_deliveries.failures(delivery)
         new = failed[~failed["description"].isin(usual)]
         rows.append((name, *movements(before, coefficients(delivery)), verdict(new)))
         print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)

@@ -103,6 +103,7 @@ amounts as (
         ) as words
     from city_years
     cross join variables
+    left join measures using (city_id, year, measure)
     left join series as numerators
         on
             city_years.city_id = numerators.city_id
@@ -115,11 +116,6 @@ amounts as (
             and city_years.year = denominators.year
             and variables.denominator = denominators.series
             and variables.scope = denominators.scope
-    left join measures
-        on
-            city_years.city_id = measures.city_id
-            and city_years.year = measures.year
-            and variables.measure = measures.measure
     left join deliveries as numerator_deliveries
         on
             variables.numerator = numerator_deliveries.series

@@ -3,8 +3,28 @@
 {%- set keys = 'origin, city_id, year, industry_code' %}
 with
 
+-- Records that are used, or were until a later delivery.
 used as (
-    select * from {{ ref('int_records_used') }}
+    select
+        * exclude (
+            entity, provider, source_name, city_code, city_name, province_name, county_code, set_aside_reason,
+            correction_id, patent_type, application_count, grant_count, ai_application_count, ai_grant_count
+        ),
+        application_count as invention_application_count,
+        grant_count as invention_grant_count,
+        ai_application_count as ai_invention_application_count,
+        ai_grant_count as ai_invention_grant_count
+    from {{ ref('int_records_conformed') }}
+    where
+        (
+            set_aside_reason is null
+            or (
+                set_aside_reason in ('superseded', 'withdrawn')
+                and city_id is not null
+                and year between {{ period('first_year') }} and {{ period('last_year') }}
+            )
+        )
+        and (entity <> 'patents' or patent_type = 'invention')
 ),
 
 delivered as (

@@ -119,6 +119,20 @@ def checked(delivery: Delivery, models: Mapping[str, str]) -> dict[str, pd.DataF
 # Faults
 
 
+def failures(delivery: Delivery) -> pd.DataFrame:
+    """Return the expectations that a delivery fails, as gates.gate_results has them.
+
+    Where a suite of cells stops it, the other suites are not asked.
+    """
+    failed = pd.DataFrame()
+    for models in (judged_samples.CELL_CHECKED, judged_samples.CHECKED):
+        results = judged_samples.judged(checked(delivery, models), judged_samples.used_series())
+        failed = pd.concat([failed, results[results["success"].eq(False)]])
+        if failed["severity"].eq("critical").any():
+            break
+    return failed
+
+
 def _at(first: int) -> slice:
     return slice(YEARS.index(first), None)
 

@@ -557,7 +557,6 @@ def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(sample_build: 
         for node in models.nodes_of(sample_build.manifest).values()
         if re.fullmatch(r"int_\w*register_\w+|stg_\w+_register", node["name"])
         and node["resource_type"] == "model"
-        and node["name"] not in ("int_register_absences", "int_register_growth")
     ]
     assert len(nodes) == 3 + 13
     for node in nodes:
