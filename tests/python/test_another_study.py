@@ -19,6 +19,7 @@ ROBOTS_ON_WAGES = 0.2  # log points a log, from which the wages were drawn
 OWN_PATHS = {"model-paths", "seed-paths", "test-paths", "macro-paths"}
 OWN_VARIABLES = {
     "room",
+    "default_measure",
     "first_year",
     "last_year",
     "base_year",
