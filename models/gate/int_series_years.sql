@@ -200,8 +200,8 @@ magnitudes as (
     window series_years as (partition by series, scope, year)
 ),
 
--- In another unit nearly all cities move by one power of ten, and back in the year after. The median city moves hardly
--- more or less: robots installed in 2010 were six times those of 2009, which is growth.
+-- In another unit nearly all cities move by one power of ten, and back in the year after. The median city moves by
+-- a power too, but for its growth: robots installed in 2010 were six times those of 2009, which is growth alone.
 unit_changes as (
     select
         series,
@@ -215,7 +215,7 @@ unit_changes as (
     having
         count(*) >= 20
         and avg(case when abs(step - power) < log10(2) then 1 else 0 end) >= 0.9
-        and abs(median(step) - power) < log10(1.5)
+        and abs(median(step) - power) < log10(1.7)
 ),
 
 national as (

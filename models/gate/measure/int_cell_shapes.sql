@@ -199,30 +199,39 @@ of_provinces as (
     group by all
 ),
 
--- The chance that none of a province's counts is small, if each is as often small as in the provinces that have any.
-none_small as (
+-- The small counts that are expected by the ratio of all provinces, and the chance that none is small if each count is
+-- small as often as in the provinces that have small ones.
+expected_of_provinces as (
     select
         *,
-        (
-            sum(next_count) filter (where small_count > 0) over kinds
-            / sum(small_count + next_count) filter (where small_count > 0) over kinds
-        ) ** next_count as chance
+        next_count * sum(small_count) over kinds / nullif(sum(next_count) over kinds, 0) as expected_count,
+        case
+            when small_count = 0
+                then
+                    (
+                        sum(next_count) filter (where small_count > 0) over kinds
+                        / sum(small_count + next_count) filter (where small_count > 0) over kinds
+                    ) ** next_count
+        end as chance_of_none
     from of_provinces
     window kinds as (partition by series, scope, provider, kind, last_count)
-    qualify small_count = 0
 ),
 
--- One province may have none by chance, several together do not.
-suppressing_kinds as (
+-- A province with few next counts may have no small one by chance; several such provinces do not.
+suppressing_provinces as (
     select
-        series,
-        scope,
-        provider,
-        list(province_name_zh) as provinces
-    from none_small
-    where chance < {{ small.chance_of_a_province }}
-    group by series, scope, provider, kind, last_count
-    having product(chance) < {{ small.chance_of_all }}
+        *,
+        product(case when chance_of_none < {{ small.chance_of_a_province }} then chance_of_none end) over kinds
+            as chance_of_all
+    from expected_of_provinces
+    window kinds as (partition by series, scope, provider, kind, last_count)
+    qualify
+        (
+            next_count >= {{ small.least_next_of_a_province }}
+            and expected_count >= {{ small.least_expected }}
+            and small_count < {{ small.share_min_of_a_province }} * expected_count
+        )
+        or (chance_of_none < {{ small.chance_of_a_province }} and chance_of_all < {{ small.chance_of_all }})
 ),
 
 suppressing as (
@@ -230,8 +239,8 @@ suppressing as (
         series,
         scope,
         provider,
-        array_to_string(list_sort(list_distinct(flatten(list(provinces)))), ', ') as suppressed_provinces
-    from suppressing_kinds
+        string_agg(distinct province_name_zh, ', ' order by province_name_zh) as suppressed_provinces
+    from suppressing_provinces
     group by series, scope, provider
 ),
 
