@@ -383,12 +383,14 @@ summed as (
             'moved.value < limits.cell_min or moved.value > limits.cell_max'
         ) }} as out_of_bounds_cities,
         {{ first_of(
-            "moved.name_zh || ' ' || round(moved.value, 2)", 'moved.city_id',
+            "moved.name_zh || ' ' || round(moved.value, 2) || ' (factor '"
+            " || round(exp(least(abs(moved.step), abs(moved.step_back))), 2) || ')'", 'moved.city_id',
             'moved.step * moved.step_back > 0 '
             'and least(abs(moved.step), abs(moved.step_back)) > ln(limits.year_factor_max)'
         ) }} as odd_year_cities,
         {{ first_of(
-            "moved.name_zh || ' ' || round(moved.value, 2)", 'moved.city_id',
+            "moved.name_zh || ' ' || round(moved.value, 2) || ' (factor ' || round(exp(abs(moved.step)), 2) || ')'",
+            'moved.city_id',
             'abs(moved.step) > ln(limits.growth_factor_max)'
         ) }} as jumping_cities
     from moved

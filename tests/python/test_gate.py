@@ -19,6 +19,7 @@ from ai_manufacturing.auditing import findings
 from ai_manufacturing.gate import result_tables, suites, validation
 from ai_manufacturing.site import quality
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.duckdb_client import reading
 from tests.python.conftest import PROJECT, Build
 
@@ -766,3 +767,18 @@ def test_every_estimate_and_report_comes_after_the_gate_and_sources_are_provider
     }
     assert {"stg_csmar__city_yearbook", "fct_city_year_panel", "rpt_table_1"} <= followed
     assert not followed & {"raw_deliveries", "stg_vendor__city_yearbook"}
+
+
+def test_a_studys_suite_replaces_the_engines_wherever_the_study_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, study = tmp_path / "b", tmp_path / "a"
+    for folder, names in ((engine, ("units", "patents")), (study, ("patents",))):
+        for name in names:
+            (folder / "expectations").mkdir(parents=True, exist_ok=True)
+            (folder / "expectations" / f"{name}.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(settings, "project_folders", lambda: (engine, study))
+    assert suites.files() == {
+        "patents": study / "expectations/patents.json",
+        "units": engine / "expectations/units.json",
+    }

@@ -29,10 +29,25 @@ FAULTS = {
         'name = "wage_eur"\nheading',
         "series wage_eur is declared twice",
     ),
-    "a base year outside the period": (
-        "base_year = 2014",
-        "base_year = 2015",
-        "base_year is 2015, outside 2005-2014",
+    "a period without years": (
+        "first_year = 2005",
+        "first_year = 2014",
+        "first_year 2014 is not before 2014",
+    ),
+    "a claim without a printed estimate": (
+        'zh = "仅机器人"\nprinted',
+        'zh = "仅机器人"\n# printed',
+        "tables wages, column 1 is the claim of the first page, so it needs the printed estimate",
+    ),
+    "a printed estimate without its digits": (
+        'estimate = "0.20"',
+        "estimate = 0.20",
+        "table wages: columns.0.printed.estimate is 0.2, not a valid text",
+    ),
+    "logs of a series that may be zero": (
+        "between = [1000, 2000000]",
+        "between = [0, 2000000]",
+        "series worker_count is taken in logs, so between must begin above zero",
     ),
     "a file without regions": (
         'files = "ministry/robots.csv"\nregion_code = "region"',
@@ -55,7 +70,7 @@ FAULTS = {
         'by = "region"\nyear = 2005',
         "a split by a series has a year, and one by region has none",
     ),
-    "no TOML": ("first_year = 2005", "first_year = ", "study.toml is no TOML: Invalid value"),
+    "no TOML": ("last_year = 2014", "last_year = ", "study.toml is no TOML: Invalid value"),
 }
 
 
@@ -98,13 +113,16 @@ def test_a_folder_without_a_declaration_is_told_where_to_find_one(tmp_path: Path
 
 def test_a_file_that_is_there_is_only_replaced_when_asked(tmp_path: Path, declaration: str) -> None:
     folder = declare(tmp_path / "study", declaration)
-    written = write_study(folder)
+    write_study(folder)
     (folder / "seeds/series.csv").write_text("mine", encoding="utf-8")
-    with pytest.raises(DeclarationError, match=f"{len(written) - 1} files more. --replace"):
+    with pytest.raises(DeclarationError, match="is there already, and"):
         write_study(folder)
     assert (folder / "seeds/series.csv").read_text(encoding="utf-8") == "mine"
+    corrections = folder / "seeds/corrections.csv"
+    corrections.write_text(corrections.read_text(encoding="utf-8") + "mine\n", encoding="utf-8")
     write_study(folder, replace=True)
     assert rows(folder / "seeds/series.csv")[0]["unit"] == "euro a month"
+    assert corrections.read_text(encoding="utf-8").endswith("\nmine\n"), "declared nowhere"
 
 
 def test_seeds_hold_a_row_for_each_thing_declared(tmp_path: Path, declaration: str) -> None:

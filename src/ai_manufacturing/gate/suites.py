@@ -120,7 +120,8 @@ def files() -> dict[str, Path]:
     """Return the files of the suites by name."""
     folders = settings.project_folders()
     paths = [path for root in folders for path in (root / "expectations").glob("*.json")]
-    return dict(sorted((path.stem, path) for path in paths))
+    # the study's comes last and replaces the engine's of the same name
+    return dict(sorted({path.stem: path for path in paths}.items()))
 
 
 def _table(text: str) -> Any:

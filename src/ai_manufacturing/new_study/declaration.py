@@ -15,7 +15,8 @@ WAY_OUT = "Correct the declaration; docs/how_to/another_study.md explains it."
 
 Identifier = Annotated[str, matching("[a-z][a-z0-9_]*", "a name of small letters, digits and _")]
 Bounds = Annotated[tuple[float, float], Field(strict=False)]
-Years = Annotated[tuple[int, int], Field(strict=False)]
+Author = Annotated[Text, matching("[^,]+, [^,]+", "family name, given name")]
+Number = Annotated[str, matching(r"-?\d*\.?\d+", 'a number as printed, such as "0.20"')]
 
 
 class DeclarationError(Exception):
@@ -33,10 +34,7 @@ class Paper(Declared):
     """The paper whose numbers are compared."""
 
     title: Text
-    authors: Annotated[
-        Many[Annotated[str, matching("[^,]+, [^,]+", "family name, given name")]],
-        Field(min_length=1),
-    ]
+    authors: Many[Author]
     year: int
 
 
@@ -66,7 +64,7 @@ class File(Declared):
     year: Text
     region_code: Text | None = None
     region_name: Text | None = None
-    series: Annotated[Many[Series], Field(min_length=1)]
+    series: Many[Series]
 
     @property
     def region_headings(self) -> list[str]:
@@ -98,13 +96,13 @@ class Measure(Labelled):
 
 
 class Printed(Declared):
-    """An estimate as the paper prints it; numbers are texts, so that .20 keeps its digits."""
+    """An estimate as the paper prints it; numbers are texts, so that 0.20 keeps its digits."""
 
-    estimate: Text
-    std_error: Text
+    estimate: Number
+    std_error: Number
     stars: str = ""
     observations: int
-    r_squared: Text | None = None
+    r_squared: Number | None = None
 
 
 class Column(Labelled):
@@ -119,7 +117,7 @@ class Table(Labelled):
     """A printed table."""
 
     name: Identifier
-    columns: Annotated[Many[Column], Field(min_length=1)]
+    columns: Many[Column]
 
 
 class Split(Labelled):
@@ -146,14 +144,12 @@ class Study(Labelled):
     question_zh: Text
     first_year: int
     last_year: int
-    base_year: int
-    break_year: int | None = None
     paper: Paper
     provider: Identifier
     provenance: Provenance
     measure: Measure
-    files: Annotated[Many[File], Field(min_length=1)]
-    tables: Annotated[Many[Table], Field(min_length=1)]
+    files: Many[File]
+    tables: Many[Table]
     ratios: Many[Ratio] = ()
     split: Split | None = None
 
@@ -176,13 +172,34 @@ class Study(Labelled):
 
     @property
     def logged(self) -> list[Series]:
-        """The series whose logarithm a regression takes, outcomes before controls."""
+        """The outcomes and then the controls, whose logarithms regressions take."""
         names = [column.outcome for _, _, column in self.columns]
         names += [control for _, _, column in self.columns for control in column.controls]
         return [self.series[name] for name in dict.fromkeys(names)]
 
     @model_validator(mode="after")
-    def _names_its_series(self) -> Self:
+    def _agrees(self) -> Self:
+        if not self.files or not all(file.series for file in self.files):
+            raise ValueError("files must name one file at least, and each file a series")
+        if not self.tables or not all(table.columns for table in self.tables):
+            raise ValueError("tables must name one table at least, and each table a column")
+        if self.first_year >= self.last_year:
+            raise ValueError(f"first_year {self.first_year} is not before {self.last_year}")
+        self._require_series()
+        for series in self.logged:
+            if series.between[0] <= 0:
+                raise ValueError(
+                    f"series {series.name} is taken in logs, so between must begin above zero;"
+                    " a row with zero is set aside by a correction"
+                )
+        if self.tables[0].columns[0].printed is None:
+            raise ValueError(
+                f"tables {self.tables[0].name}, column 1 is the claim of the first page, so it"
+                " needs the printed estimate with which the data are compared"
+            )
+        return self
+
+    def _require_series(self) -> None:
         every = [series.name for file in self.files for series in file.series]
         if twice := sorted({name for name in every if every.count(name) > 1}):
             raise ValueError(f"series {', '.join(twice)} is declared twice")
@@ -196,11 +213,6 @@ class Study(Labelled):
         for place, names in named.items():
             if unknown := sorted({*names} - {*every}):
                 raise ValueError(f"{place} names {', '.join(unknown)}, which is no declared series")
-        years = {"base_year": self.base_year, "break_year": self.break_year or self.base_year}
-        for name, year in years.items():
-            if not self.first_year <= year <= self.last_year:
-                raise ValueError(f"{name} is {year}, outside {self.first_year}-{self.last_year}")
-        return self
 
 
 def read_declaration(folder: Path) -> Study:

@@ -17,7 +17,7 @@ from ai_manufacturing.new_study.declaration import (
     read_declaration,
 )
 from ai_manufacturing.new_study.seeds import Row, list_rows, put_inside
-from ai_manufacturing.system import settings
+from ai_manufacturing.system import clock, settings
 
 TEMPLATE = Path(__file__).parent / "template"
 # Seeds of the engine that say nothing of a paper or a country.
@@ -35,7 +35,8 @@ def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
         The study's folder, with its `study.toml`, and its `seeds/cities.csv` where the regions are
         not China's cities.
     replace : bool
-        Whether files that are there already are written anew.
+        Whether files that are there already are written anew. A seed of which the declaration says
+        nothing, as `corrections.csv`, is kept in any case.
 
     Raises
     ------
@@ -50,23 +51,25 @@ def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
     cities = own_cities if has_cities else root / "seeds/cities.csv"
     engine = Path(os.path.relpath(root, folder)).as_posix()
     provenance = study.provenance.model_dump(by_alias=True, exclude_none=True)
+    today = clock.now()[: len("2026-12-01")]
     files = {
         "dbt_project.yml": _write_project(study, root, engine),
         "selectors.yml": (root / "selectors.yml").read_text(encoding="utf-8"),
-        **_render_templates(study, engine=engine, kept=kept, provenance=provenance),
+        **_render_templates(study, engine=engine, kept=kept, provenance=provenance, today=today),
     }
-    rows = list_rows(study, [city["region"] for city in _read_csv(cities)])
+    labels = _read_csv(root / "seeds/labels.csv")
+    rows = list_rows(study, [city["region"] for city in _read_csv(cities)], labels)
     for seed in sorted((root / "seeds").glob("*.csv")):
         name = f"seeds/{seed.name}"
-        if name not in files and seed.stem not in {*kept, "cities"}:
+        is_kept = seed.stem not in rows and (folder / name).exists()
+        if name not in files and seed.stem not in {*kept, "cities"} and not is_kept:
             files[name] = _write_csv(seed, rows.get(seed.stem, []))
-    if not replace:
-        there = [name for name in files if (folder / name).exists()]
-        if there:
-            raise DeclarationError(
-                f"{folder / there[0]} is there already, and {len(there) - 1} files more. "
-                "--replace writes them anew; what was changed by hand is lost."
-            )
+    there = [name for name in files if (folder / name).exists()]
+    if there and not replace:
+        raise DeclarationError(
+            f"{folder / there[0]} is there already, and {len(there) - 1} files more. --replace"
+            " writes them anew; what was changed by hand in them is lost."
+        )
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,8 +94,8 @@ def _write_project(study: Study, root: Path, engine: str) -> str:
         "default_measure": {"scope": "industry", "weighting": "observed"},
         "first_year": study.first_year,
         "last_year": study.last_year,
-        "base_year": study.base_year,
-        "break_year": study.break_year or study.base_year,
+        "base_year": study.last_year,
+        "break_year": study.last_year,
         "providers": {
             entity: [study.provider] if entity == "city_yearbook" else []
             for entity in variables["providers"]

@@ -19,13 +19,12 @@ USUAL_LIMITS = {
 GROUPED = {"default": "city year", "year effects by group": "city group-year"}
 """Fixed effects of a regression that compares groups, by its reading."""
 
-TRANSFORMS = {"ln": ("log", "取对数"), "ln1p": ("log of one plus", "加一取对数")}
-HALVES = {"above": ("above the median", "高于中位数"), "below": ("below the median", "低于中位数")}
-
 Row = dict[str, Any]
 
 
-def list_rows(study: Study, regions: Iterable[str]) -> dict[str, list[Row]]:
+def list_rows(
+    study: Study, regions: Iterable[str], labels: Iterable[dict[str, str]]
+) -> dict[str, list[Row]]:
     """Return the rows of each seed that has any; a column that a row lacks is empty.
 
     Parameters
@@ -34,8 +33,11 @@ def list_rows(study: Study, regions: Iterable[str]) -> dict[str, list[Row]]:
         What is declared.
     regions : iterable of str
         The values of `region` in cities.csv, one for each city.
+    labels : iterable of dict
+        The rows of the engine's labels.csv, from which a study takes those of errors, effects and
+        groups.
     """
-    groups = _name_groups(study, regions)
+    groups = _list_groups(study, regions)
     source = {"series": "*", "scope": "total", "provider": study.provider}
     delivered = {"delivered_scope": "total", "priority": 1, "boundaries": "current"}
     return {
@@ -53,7 +55,7 @@ def list_rows(study: Study, regions: Iterable[str]) -> dict[str, list[Row]]:
         ],
         "regression_specifications": list(_specify_regressions(study, groups)),
         "published_estimates": list(_list_published(study)),
-        "labels": list(_label(study, groups)),
+        "labels": list(_label(study, groups, labels)),
         "city_groupings": list(_group_cities(study)),
     }
 
@@ -155,13 +157,12 @@ def _group_cities(study: Study) -> Iterator[Row]:
         }
 
 
-def _name_groups(study: Study, regions: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return the groups of the split, each with its name in English and in Chinese."""
+def _list_groups(study: Study, regions: Iterable[str]) -> list[str]:
     if study.split is None:
-        return {}
+        return []
     if study.split.by != "region":
-        return HALVES
-    return {region: (region, region) for region in dict.fromkeys(regions) if region}
+        return ["above", "below"]
+    return [region for region in dict.fromkeys(regions) if region]
 
 
 def _list_published(study: Study) -> Iterator[Row]:
@@ -181,31 +182,34 @@ def _list_published(study: Study) -> Iterator[Row]:
             }
 
 
-def _label(study: Study, groups: dict[str, tuple[str, str]]) -> Iterator[Row]:
+def _label(
+    study: Study, groups: Iterable[str], of_engine: Iterable[dict[str, str]]
+) -> Iterator[Row]:
+    known = {(row["kind"], row["name"]): (row["label_en"], row["label_zh"]) for row in of_engine}
     measure, split = study.measure, study.split
-    labels = [
-        ("term", measure.name, measure.en, measure.zh),
-        ("term", "city year", "city and year", "城市与年份"),
-        ("term", measure.transform, *TRANSFORMS[measure.transform]),
-        ("measure", measure.name, measure.en, measure.zh),
-        *(("table", table.name, table.en, table.zh) for table in study.tables),
-        ("text", "site_title", study.en, study.zh),
-        *(("text", name, *texts) for name, texts in _explain(study).items()),
-        *(("text", f"title_{table.name}", table.en, table.zh) for table in study.tables),
-    ]
+    labels: dict[tuple[str, str], tuple[str, str]] = {
+        ("term", measure.name): (measure.en, measure.zh),
+        ("measure", measure.name): (measure.en, measure.zh),
+        ("text", "site_title"): (study.en, study.zh),
+    }
+    labels |= {key: names for key, names in known.items() if key[0] == "error"}
+    taken = [("term", "city year"), ("term", measure.transform)]
+    labels |= {("text", name): texts for name, texts in _explain(study).items()}
+    for table in study.tables:
+        labels["table", table.name] = labels["text", f"title_{table.name}"] = (table.en, table.zh)
     if split:
-        labels += [
-            ("term", "city group-year", "city and year by group", "城市与组别年份"),
-            ("table", "heterogeneity", "Heterogeneity", "异质性"),
-            ("reading", "year effects by group", "year effects by group", "组别年份效应"),
-            ("group", split.by, split.en, split.zh),
-            *(("group", group, *names) for group, names in groups.items()),
-            *(
-                ("reading", f"{group} only", f"{en} only", f"仅{zh}")
-                for group, (en, zh) in groups.items()
-            ),
+        labels["group", split.by] = (split.en, split.zh)
+        taken += [
+            ("term", "city group-year"),
+            ("table", "heterogeneity"),
+            ("reading", "year effects by group"),
         ]
-    for order, (kind, name, en, zh) in enumerate(labels, start=1):
+        for group in groups:
+            # a class of the study's own regions may have no name but its own
+            en, zh = labels["group", group] = known.get(("group", group), (group, group))
+            labels["reading", f"{group} only"] = (f"{en} only", f"仅{zh}")
+    labels |= {key: known[key] for key in taken}
+    for order, ((kind, name), (en, zh)) in enumerate(labels.items(), start=1):
         yield {"kind": kind, "name": name, "label_order": order, "label_en": en, "label_zh": zh}
 
 
@@ -218,12 +222,13 @@ def _explain(study: Study) -> dict[str, tuple[str, str]]:
             f"The claim of “{study.paper.title}”, {{first_year}}–{{last_year}}, re-estimated.",
             f"以交付文件重新估计“{study.paper.title}”的论断（{{first_year}}—{{last_year}}年）。",
         ),
+        "designs_declared": ("They were declared on {day}.", "声明于{day}。"),
         "how_measure": (
             f"The measure is {of_measure}, as delivered each year.",
             f"指标为逐年交付的{measure.zh}。",
         ),
         "how_coefficient": (
-            f"{{estimate}} means: where {of_measure} are 10 % higher, {of_outcome} is about"
+            f"{{estimate}} means: with {of_measure} 10 % higher, {of_outcome} is about"
             " {percent} % higher.",
             f"{{estimate}}指{measure.zh}高10%时，{outcome.zh}约高{{percent}}%。",
         ),
