@@ -47,6 +47,7 @@
             'declared_type': column.data_type,
             'unit': column.meta.get('unit'),
             'is_key': column.name in key,
+            'is_kept': column.name in node.config.meta.kept_columns if node.config.meta.kept_columns else none,
             'description_en': texts[0] or none,
             'description_zh': texts[1] or none,
             'parents': parents | join(', ')
@@ -64,7 +65,7 @@ documented as (
                 '[{
                     "table_schema": "varchar", "table_name": "varchar", "column_number": "integer",
                     "column_name": "varchar", "declared_type": "varchar", "unit": "varchar", "is_key": "boolean",
-                    "description_en": "varchar", "description_zh": "varchar", "parents": "varchar"
+                    "is_kept": "boolean", "description_en": "varchar", "description_zh": "varchar", "parents": "varchar"
                 }]'
             ),
             recursive := true

@@ -44,87 +44,13 @@ WITHOUT_VALUES = (
     "estimates.estimation_samples",
     "reports.rpt_city_standing",
 )
-NAMES = ("name_zh", "name_en", "province_name_zh", "province_name_en")
-# Tables whose rows stay, as who reads them needs to see what there is: these columns do, and the
-# others are blank.
-KEYS = {
-    "marts.dim_city_groups": (
-        "extract_set",
-        "grouping",
-        "city_id",
-        *NAMES,
-        "group_name",
-        "is_reference",
-    ),
-    "marts.fct_ai_measure": (
-        "extract_set",
-        "measure",
-        "weighting",
-        "scope",
-        "city_id",
-        *NAMES,
-        "year",
-        "base_year",
-        "is_mechanical",
-        "missing_reason",
-    ),
-    "marts.fct_city_year_panel": (
-        "extract_set",
-        "city_id",
-        "year",
-        *NAMES,
-        "province_id",
-        "region",
-        "doubtful_series",
-    ),
-    "marts.fct_corrections": (
-        "extract_set",
-        "correction_id",
-        "provider",
-        "source_name",
-        "series",
-        "scope",
-        "delivered_city_id",
-        "city_id",
-        *NAMES,
-        "year",
-        "action",
-        "reason",
-        "reason_zh",
-        "source",
-    ),
-    "estimates.est_local_spatial_autocorrelation": (
-        "extract_set",
-        "measure",
-        "year",
-        "city_id",
-        *NAMES,
-        "quadrant",
-        "p_value",
-        "permutation_count",
-        "city_count",
-        "neighbour_count",
-        "substitutions",
-        "substitutions_zh",
-        "status",
-        "reason",
-        "reason_zh",
-    ),
-    "release.changes": (
-        "change_kind",
-        "city_id",
-        "year",
-        "column_name",
-    ),
-    "release.series_values": (
-        "series",
-        "scope",
-        "city_id",
-        "year",
-        "quantity",
-        "provider",
-    ),
+# Of the schema `release`; other tables declare theirs in their property files. Their rows stay, as
+# who reads them needs to see what there is: these columns do, and the others are blank.
+KEPT = {
+    "release.changes": ["change_kind", "city_id", "year", "column_name"],
+    "release.series_values": ["series", "scope", "city_id", "year", "quantity", "provider"],
 }
+DICTIONARY = "marts.data_dictionary"
 # A register has a file for a province, and a municipality is one city: its rows are counted by
 # source.
 ACCOUNTING = "marts.fct_row_accounting"
@@ -254,7 +180,10 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
         sums = {} if is_copy else _sums_over_cities(connection)
         if "release.manifest" not in tables:
             _name_the_set(connection)
-        copy = _Copy(connection, providers, numbers, is_copy=is_copy)
+        kept = (
+            dict(connection.execute(SQL["kept_columns"]).fetchall()) if DICTIONARY in tables else {}
+        )
+        copy = _Copy(connection, providers, numbers, KEPT | kept, is_copy=is_copy)
         lost: list[dict[str, Any]] = []
         for table in tables:
             lost += copy.table(table, sums.get(table, {}))
@@ -327,11 +256,12 @@ class _Copy:
         connection: duckdb.DuckDBPyConnection,
         providers: list[str],
         numbers: PublishedNumbers,
+        kept: dict[str, list[str]],
         *,
         is_copy: bool,
     ) -> None:
         self._connection, self._providers = connection, providers
-        self._numbers, self._is_copy = numbers, is_copy
+        self._numbers, self._kept, self._is_copy = numbers, kept, is_copy
         self.shown: dict[str, dict[str, Shown]] = {}
 
     def table(self, name: str, sums: dict[str, str]) -> list[dict[str, Any]]:
@@ -351,11 +281,13 @@ class _Copy:
             return self._accounting([*types])
         if name == WIDE:
             return self._panel([*types])
-        if units and name not in KEYS and not is_computed:
+        if units and name not in self._kept and not is_computed:
             condition = _open_rows([*types], units)
             self._create(name, {}, condition)
             return self._withheld(name, {None: f"not ({condition})"})
-        return self._rows(name, sums or _shown_rows(name, [*types], units))
+        return self._rows(
+            name, sums or _shown_rows(name, [*types], units, self._kept.get(name, []))
+        )
 
     def _rows(self, name: str, conditions: dict[str, str]) -> list[dict[str, Any]]:
         """Copy all rows of a table; columns are shown in the rows that their conditions name."""
@@ -391,11 +323,11 @@ class _Copy:
         (counts,) = self._connection.execute(f"select {counted} from built.{WIDE}").fetchall()
         is_open = {
             name for (name,) in self._connection.execute("from open_variables").fetchall()
-        } | {*KEYS[WIDE]}
+        } | {*self._kept[WIDE]}
         kept = ", ".join(
             identifier(column)
             for column, count in zip(columns, counts, strict=True)
-            if column in KEYS[WIDE] or (count and column in is_open)
+            if column in self._kept[WIDE] or (count and column in is_open)
         )
         self._connection.execute(
             f"create table new.{WIDE} as select {kept} from built.{WIDE} order by all"
@@ -442,7 +374,7 @@ class _Copy:
         ]
 
 
-def _shown_rows(name: str, columns: list[str], units: list[str]) -> dict[str, str]:
+def _shown_rows(name: str, columns: list[str], units: list[str], kept: list[str]) -> dict[str, str]:
     """Return in which rows a column is shown, of the columns that may hold values of a unit."""
     if name in OF_A_FILE:
         return {column: NOT_OF_A_REGISTER for column in columns if column.endswith("_count")}
@@ -450,7 +382,7 @@ def _shown_rows(name: str, columns: list[str], units: list[str]) -> dict[str, st
         return {}
     if units:
         condition = _open_rows(columns, units)
-        return {column: condition for column in columns if column not in KEYS[name]}
+        return {column: condition for column in columns if column not in kept}
     if FAILING_ROWS not in columns:
         return {}
     # A failing row that names a delivered file describes the file. Any other failing row has values

@@ -72,6 +72,14 @@ from (
 ) as used
 where series in (from restricted_series);
 
+-- name: kept_columns
+select
+    concat(table_schema, '.', table_name) as name,
+    list(column_name) as kept
+from built.marts.data_dictionary
+where is_kept
+group by all;
+
 -- name: open_variables
 create temp table open_variables as
 select variable

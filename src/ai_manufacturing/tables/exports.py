@@ -295,8 +295,8 @@ def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Tabl
     for name, (_, relation) in TABLES.items():
         query = f"select *, {synthetic} as is_synthetic from {relation}"
         rows = connection.sql(query).to_arrow_table()
-        # a public copy of a panel that is withheld whole has its keys alone
-        if name == PANEL and {*rows.column_names} <= {*terms.KEYS[terms.WIDE], "is_synthetic"}:
+        # a public copy of a panel that is withheld whole has no values
+        if name == PANEL and not any(pa.types.is_floating(column.type) for column in rows.schema):
             continue
         found.append(Table(name, rows, labels[name]))
     return found
