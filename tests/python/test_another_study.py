@@ -94,6 +94,9 @@ def test_forty_regions_go_to_verdicts_a_release_exports_and_a_first_page(tmp_pat
     assert verdicts == [("jobs_1", "not_found"), ("wages_1", "holds"), ("wages_2", "holds")]
     assert claim.startswith("Mean wage rises with robots in use: 0.20")
     assert claim in (site / "index.html").read_text(encoding="utf-8")
+    pages = {path.stem for path in site.glob("*.html")}
+    assert "heterogeneity" in pages
+    assert not pages & {"event_studies", "specification_curve"}, "nothing of theirs is declared"
     use = (site / "use.html").read_text(encoding="utf-8")
     for words in ("Robots and wages", "Doe, Ann", "@misc{doe_2024,"):
         assert words in use

@@ -199,6 +199,10 @@ def _label(
         labels["table", table.name] = labels["text", f"title_{table.name}"] = (table.en, table.zh)
     if split:
         labels["group", split.by] = (split.en, split.zh)
+        labels["text", "heterogeneity_lead"] = (
+            f"Does the coefficient differ by {put_inside(split.en)}?",
+            f"系数是否因{split.zh}而异？",
+        )
         taken += [
             ("term", "city group-year"),
             ("table", "heterogeneity"),
@@ -215,7 +219,7 @@ def _label(
 
 def _explain(study: Study) -> dict[str, tuple[str, str]]:
     """Return the texts of the first page that explain the estimate, in both languages."""
-    measure, outcome, split = study.measure, study.claimed_outcome, study.split
+    measure, outcome = study.measure, study.claimed_outcome
     of_measure, of_outcome = put_inside(measure.en), put_inside(outcome.en)
     return {
         "findings_lead": (
@@ -232,10 +236,4 @@ def _explain(study: Study) -> dict[str, tuple[str, str]]:
             " {percent} % higher.",
             f"{{estimate}}指{measure.zh}高10%时，{outcome.zh}约高{{percent}}%。",
         ),
-        "heterogeneity_lead": (
-            f"Does the coefficient differ by {put_inside(split.en)}?",
-            f"系数是否因{split.zh}而异？",
-        )
-        if split
-        else ("No groups are compared.", "未比较分组。"),
     }

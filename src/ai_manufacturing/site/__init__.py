@@ -158,11 +158,14 @@ def _write(
     pages = PAGES | ({"query": query} if query.write(shown, folder) else {})
     with Release(shown) as release:
         text = release.catalogue()
+        files = downloads.write(shown, release, text)
+        contents = {name: content(name, release, text) for name in pages}
+        contents = {name: told for name, told in contents.items() if told}
         environment = environment_of(
             release,
             text,
-            pages=pages,
-            files=downloads.write(shown, release, text),
+            pages=contents,
+            files=files,
             with_restricted=with_restricted,
             has_catalogue=catalogue is not None,
         )
@@ -170,10 +173,10 @@ def _write(
             cities.write(release, text, folder)
         if paper_tables in pages.values():
             paper_tables.write(release, folder)
-        for name in pages:
-            markup = rendered(environment, name, content(name, release, text))
+        for name, told in contents.items():
+            markup = rendered(environment, name, told)
             (folder / f"{name}.html").write_text(markup, encoding="utf-8")
-    return [*pages]
+    return [*contents]
 
 
 def environment_of(
@@ -217,9 +220,14 @@ def environment_of(
 
 
 def content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return what a page shows, with what the paper's room adds to it, and the template of that."""
+    """Return what a page shows, with what the paper's room adds to it, and the template of that.
+
+    It is empty where the study declares nothing that the page is for.
+    """
     page = query if name == "query" else PAGES[name]
     shown: dict[str, Any] = page.content(release, text)
+    if not shown:
+        return {}
     added = study.declared("ADDITIONS", {}).get(name)
     if added:
         shown |= study.module(added).content(release, text)

@@ -30,6 +30,8 @@ SQL = beside(__file__)
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the event studies with charts and readings, and those without an estimate."""
     studies = release.rows(SQL["studies"])
+    if not studies:
+        return {}
     points = release.frame(SQL["points"])
     other_sign = release.grouped(
         "column_id",

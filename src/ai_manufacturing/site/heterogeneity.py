@@ -15,6 +15,8 @@ PARTS = ("grouping", "group_name", "reference", "reading")  # of a difference of
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return differences of groups as a figure, each group's estimate, and what has none."""
     groups = release.frame(SQL["groups"])
+    if groups.empty:
+        return {}
     # a handful of cities has a p-value of permutations, and no interval to draw
     differences = groups[groups["conf_low"].notna()].copy()
     for language in LANGUAGES:

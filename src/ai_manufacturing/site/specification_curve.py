@@ -49,6 +49,8 @@ WORDS = (
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the curve, what steers it, what each choice does, and the joint tests."""
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
+    if not axes:
+        return {}
     for row in axes:
         row["names"] = text.names_within(row["axis"], row["value"])
     found = release.frame(
