@@ -30,7 +30,7 @@ python - "$WAREHOUSE_PATH" "$shown" "$LANDING_DIR" <<'PROGRAM'
 import sys
 from pathlib import Path
 
-from ai_manufacturing import terms
+from ai_manufacturing.disclosure import terms
 
 warehouse, shown, landing = map(Path, sys.argv[1:])
 terms.public_copy(warehouse, shown, [landing])
@@ -46,7 +46,7 @@ from pathlib import Path
 
 import duckdb
 
-from ai_manufacturing import study
+from ai_manufacturing.system import study
 
 warehouse, folder = sys.argv[1:]
 with duckdb.connect(warehouse, read_only=True) as connection:
