@@ -58,8 +58,12 @@ series as (
             and conformed.value = observed.value
 ),
 
-measures as (
+measured as (
     select * from {{ ref('fct_ai_measure') }}
+),
+
+measures as (
+    select * from measured
     where
         scope = '{{ var("default_measure").scope }}'
         and weighting = '{{ var("default_measure").weighting }}'
@@ -67,6 +71,11 @@ measures as (
 
 cities as (
     select * from {{ ref('dim_city') }}
+),
+
+-- A measure has every year of the period, or those of `dbt --sample`; a study may have none.
+measured_years as (
+    select distinct year from measured
 ),
 
 -- Of nothing delivered there is no city-year.
@@ -77,7 +86,12 @@ city_years as (
         cast(years.range as integer) as year
     from cities
     cross join range({{ period('first_year') }}, {{ period('last_year') }} + 1) as years
-    where exists (select 1 from conformed)
+    where
+        exists (select 1 from conformed)
+        and (
+            years.range in (select measured_years.year from measured_years)
+            or not exists (select 1 from measured_years)
+        )
 ),
 
 amounts as (
