@@ -338,7 +338,7 @@ def test_the_real_register_beside_the_public_set_feeds_no_estimate_and_is_found_
     assert found == (0.1576, 0.0419, 2228)
     failing, success = done.rows(
         "select failing_rows, success from gates.gate_results where description like 'A register''s"
-        " firms that %'"
+        " entries of %'"
     )[0]
     assert not success
     for province in ("浙江", "河南", "广西"):
