@@ -59,6 +59,26 @@ placed as (
             and delivered.city_id = of_provinces.province_id
 ),
 
+moved as (
+    select distinct
+        provider,
+        source_name,
+        series,
+        delivered_city_id,
+        year,
+        city_id
+    from {{ ref('int_series_corrected') }}
+    where city_id <> delivered_city_id
+),
+
+mergers as (
+    select
+        from_city_id,
+        to_city_id
+    from {{ ref('city_changes') }}
+    where kind = 'merger'
+),
+
 final as (
     select
         -- A view is read where the function is not.
@@ -69,6 +89,7 @@ final as (
         cities.name_en,
         cities.province_name_zh,
         cities.province_name_en,
+        coalesce(mergers.to_city_id, moved.city_id, placed.city_id) as value_city_id,
         cast(placed.year as integer) as year,
         placed.industry_code,
         industries.section,
@@ -85,6 +106,14 @@ final as (
     from placed
     left join {{ ref('industries') }} as industries using (industry_code)
     left join {{ ref('dim_city') }} as cities on placed.city_id = cities.city_id
+    left join moved
+        on
+            placed.origin.provider = moved.provider
+            and placed.origin.source_name = moved.source_name
+            and placed.series = moved.series
+            and placed.city_id = moved.delivered_city_id
+            and placed.year = moved.year
+    left join mergers on coalesce(moved.city_id, placed.city_id) = mergers.from_city_id
 )
 
 select * from final

@@ -413,36 +413,16 @@ class _Reader:
             return [f"  {series} {year}: not delivered"]
         provider, quantity, value = (rows[0][name] for name in ("provider", "quantity", "value"))
         lines = [f"  {series} {year} = {_number(value)}, provider {provider}"]
-        parts = self.rows(
-            SQL["parts"],
-            city_id=city_id,
-            year=year,
-            series=quantity,
-            provider=provider,
-        )
+        cell = {"city_id": city_id, "year": year, "series": quantity, "provider": provider}
         lines += [
-            f"    correction {part['correction_id']}: {part['action']}, {part['reason']}"
-            for part in parts
-            if part["correction_id"]
+            f"    correction {row['correction_id']}: {row['action']}, {row['reason']}"
+            for row in self.rows(SQL["corrections"], **cell)
         ]
-        changes = self.rows(
-            SQL["boundary_changes"],
-            city_id=city_id,
-            year=year,
-            series=quantity,
-            provider=provider,
-        )
         lines += [
-            f"    boundary change {change['change_id']}: {change['note']}" for change in changes
+            f"    boundary change {change['change_id']}: {change['note']}"
+            for change in self.rows(SQL["boundary_changes"], **cell)
         ]
-        rows = self.rows(
-            SQL["delivered_rows"],
-            series=quantity,
-            provider=provider,
-            year=year,
-            cities=[part["city_id"] for part in parts],
-            scope=scope,
-        )
+        rows = self.rows(SQL["delivered_rows"], **cell, scope=scope)
         if not rows:
             lines.append(f"    {self._without_rows(quantity, provider, value)}")
         for row in rows[:SHOWN_ROWS]:
@@ -459,21 +439,11 @@ class _Reader:
 
     def _without_rows(self, series: str, provider: str, value: float | None) -> str:
         """Return where a value comes from that has no row in marts.fct_delivered_values."""
-        what = "firm" if "firm" in series else "patent"
-        counted_from = {
-            "register": [f"{what}_register"],
-            "spark": [f"{what}_counts"],
-            "fraunhofer": ["patent_register", "industry_concordance"],
-        }
-        if provider in counted_from:
-            files = self.rows(
-                SQL["files"],
-                entities=counted_from[provider],
-            )
-            files_in_words = ", ".join(row["file"] for row in files[:SHOWN_ROWS])
-            why = "" if provider == "spark" else " (why a row counts as AI: marts.fct_ai_tags)"
-            of = "register and the concordance" if provider == "fraunhofer" else provider
-            return f"counted from {len(files)} files of the {of}{why}: {files_in_words}"
+        counted = self.rows(SQL["counted_files"], series=series, provider=provider)
+        if counted:
+            files = some_of([row["file"] for row in counted], SHOWN_ROWS)
+            why = "why a record counts as AI: marts.fct_ai_tags"
+            return f"counted from {len(counted)} files ({why}): {files}"
         if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"

@@ -32,33 +32,29 @@ where
     and sampled.year = $year
 order by shown.specification_order;
 
--- name: parts
+-- name: corrections
 select distinct
-    coalesce(p.city_id, s.delivered_city_id) as city_id,
     s.correction_id,
     c.action,
     c.reason
 from intermediate.int_series_corrected as s
-left join seeds.corrections as c on s.correction_id = c.correction_id
-left join seeds.city_changes as m
-    on
-        m.kind = 'merger'
-        and s.city_id = m.from_city_id
-        and s.year < m.first_year
-left join seeds.cities as p
-    on
-        s.city_id = p.province_id
-        and p.city_id = $city_id
-        and (s.series, s.provider) in (
-            select (series, provider)
-            from intermediate.int_series_sources
-            where boundaries = 'province'
-        )
+inner join seeds.corrections as c on s.correction_id = c.correction_id
 where
-    $city_id in (s.city_id, m.to_city_id, p.city_id)
+    s.series = $series
+    and s.provider = $provider
     and s.year = $year
-    and s.series = $series
-    and s.provider = $provider;
+    and s.city_id in (
+        select $city_id
+        union all
+        select province_id from seeds.cities
+        where city_id = $city_id
+        union all
+        select from_city_id from seeds.city_changes
+        where
+            kind = 'merger'
+            and to_city_id = $city_id
+    )
+order by s.correction_id;
 
 -- name: boundary_changes
 select
@@ -83,7 +79,7 @@ where
     and provider = $provider
     and year = $year
     and valid_until_delivery is null
-    and list_contains($cities, city_id)
+    and value_city_id = $city_id
     and (
         section is null
         or section in (
@@ -93,11 +89,23 @@ where
     )
 order by delivered_value desc, file_path asc, sheet_name asc, row_number asc;
 
--- name: files
-select file_path || ', sha256 ' || delivery_id as file
-from raw.deliveries
+-- name: counted_files
+select distinct files.file_path || ', sha256 ' || files.delivery_id as file
+from raw.deliveries as files
+inner join intermediate.int_series_corrected as counted
+    on
+        files.entity = counted.source_name
+        or (files.provider = counted.provider and files.source_name = counted.source_name)
+        or (files.entity = 'patent_register' and counted.source_name = 'industry_concordance')
 where
-    valid_until_delivery is null
-    and copy_of_delivery is null
-    and list_contains($entities, entity)
-order by file_path;
+    files.valid_until_delivery is null
+    and files.copy_of_delivery is null
+    and counted.series = $series
+    and counted.provider = $provider
+    and not exists (
+        from marts.fct_delivered_values
+        where
+            series = $series
+            and provider = $provider
+    )
+order by file;

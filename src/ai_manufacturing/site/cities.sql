@@ -5,15 +5,7 @@ qualify year = max(year) over (partition by variable)
 order by variable, city_id;
 
 -- name: delivered_rows
-with mergers as (
-    select
-        from_city_id as former_id,
-        to_city_id as city_id
-    from seeds.city_changes
-    where kind = 'merger'
-),
-
-files as (
+with files as (
     select
         file_path,
         delivery_id,
@@ -24,7 +16,7 @@ files as (
 
 cells as (
     select
-        coalesce(m.city_id, d.city_id) as city_id,
+        d.value_city_id as city_id,
         d.series,
         d.year,
         count(*) as row_count,
@@ -36,18 +28,16 @@ cells as (
                 row_number: d.row_number,
                 number: d.delivered_value,
                 industry: d.industry_code,
-                place: case when m.city_id is not null then d.city_id end
+                place: case when d.city_id <> d.value_city_id then d.city_id end
             } order by d.delivered_value desc, f.number asc, d.sheet_name asc, d.row_number asc
         ), 1, $most) as rows
     from marts.fct_delivered_values as d
     inner join shown_series as s on d.series = s.series and d.provider = s.provider
     inner join files as f on d.file_path = f.file_path and d.delivery_id = f.delivery_id
-    left join mergers as m on d.city_id = m.former_id
     where
         d.valid_until_delivery is null
         and (
             d.section is null
-            or s.scope = 'total'
             or (s.scope, d.section) in (select (scope, section) from seeds.industry_scopes)
         )
     group by all
