@@ -118,17 +118,17 @@ lint-python: $(VENV)/.dev
 
 lint-sql: parse $(BOUNCER)/.done
 	$(BOUNCER)/bin/dbt-bouncer run
-	sqlfluff lint --processes 2 models tests
+	sqlfluff lint --processes 2 models python_models tests
+	sqlfluff lint --processes 2 --templater placeholder src
 
 # sqlfluff takes two minutes for all files, so it reads those that differ from the main branch, if there is one.
 lint-sql-changed: parse $(BOUNCER)/.done
 	$(BOUNCER)/bin/dbt-bouncer run
-	base=$$(git merge-base HEAD origin/main 2> /dev/null || git merge-base HEAD main 2> /dev/null); \
-	if test -n "$$base"; then \
-		files=$$(git diff --name-only --diff-filter=d $$base -- '*.sql' ':!macros'; \
-			git ls-files --others --exclude-standard -- '*.sql' ':!macros'); \
-	else files="models tests"; fi; \
-	test -z "$$files" || sqlfluff lint $$files
+	base=$$(git merge-base HEAD origin/main 2> /dev/null || git merge-base HEAD main 2> /dev/null \
+		|| git hash-object -t tree /dev/null); \
+	changed() { git diff --name-only --diff-filter=d $$base -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; }; \
+	changed '*.sql' ':!macros' ':!src' | xargs -r sqlfluff lint && \
+	changed 'src/*.sql' | xargs -r sqlfluff lint --templater placeholder
 
 parse: $(VENV)/.dev
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet

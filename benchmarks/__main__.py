@@ -33,7 +33,6 @@ QUALITY = {
     "designs.md": "how often the designs of a claim, and what they say together, are right",
     "verdicts.md": "how often the verdicts on printed claims are right",
     "size_of_tests.md": "how often tests reject a true null",
-    "dictionary.md": "how well the AI dictionary tags real texts",
 }
 HEAD = """\
 # How fast it is, and beside what
@@ -41,7 +40,8 @@ HEAD = """\
 What people wait for, beside what they would use instead. `make bench` writes this page. Each number
 is the median of runs in turn with their peer's, each ratio the median of the pairs' ratios; below 1
 this project is ahead. `python -m benchmarks --only NAME` runs a section again; the table at the end
-says when each was run.
+names the commit of each. Where `git log COMMIT.. -- src models python_models` lists commits, the
+section is older than the code, and its numbers are outdated.
 """
 
 

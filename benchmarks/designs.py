@@ -42,6 +42,7 @@ from ai_manufacturing.robustness.case import case_of
 from ai_manufacturing.system import duckdb_client
 from benchmarks import measuring, replication
 from benchmarks.verdicts import World, cities, error, judged
+from tests.lib import samples
 
 FIRST_SEED = 700_000
 DRAWS = measuring.PROJECT / "build/benchmarks/designs"
@@ -217,7 +218,7 @@ def real_design(warehouse: Path) -> RealDesign:
     """Read a built warehouse: its claims of Tables 1 to 4 by fixed effects, but mechanical ones."""
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
         found = of_warehouse(connection)
-    designs = replication.seed_table("claim_designs").query("question != 'reading'")
+    designs = samples.seed_table("claim_designs").query("question != 'reading'")
     rows = found.specifications
     is_design = (
         rows["reading"].isin(designs["reading"])

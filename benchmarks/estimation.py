@@ -22,6 +22,7 @@ import pandas as pd
 from benchmarks import measuring
 from benchmarks.measuring import BY_HAND, PROJECT, Section
 from benchmarks.peers import paper_by_hand
+from tests.lib import samples
 
 CITIES, PROVINCES, YEARS, ROWS = 260, 31, 12, 2_900
 CONTROLS = ["population", "employment", "science"]
@@ -181,11 +182,11 @@ def specification() -> tuple[Measured, Measured]:
     from ai_manufacturing.estimation import specifications, tables
     from ai_manufacturing.paper.synthetic import draw
     from ai_manufacturing.robustness import second_route
-    from ai_manufacturing.settings import period
+    from ai_manufacturing.system.settings import period
     from benchmarks import replication
 
-    drawn = replication.inputs(draw(replication.FIRST_SEED, period()))
-    rows = replication.default_rows()
+    drawn = samples.inputs(draw(replication.FIRST_SEED, period()))
+    rows = drawn.specifications
     chosen = specifications.read(rows[rows["estimator"] == "fixed_effects"])
     seconds, table = timed(lambda: tables.coefficients(chosen, drawn), 3)
     second_seconds, second = timed(lambda: second_route.second_route(chosen, drawn), 1)

@@ -11,312 +11,28 @@ exist (`make setup`). From the project's root:
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ai_manufacturing.gate import suites, validation
-from ai_manufacturing.paper.synthetic import CityYears, draw
-from ai_manufacturing.paper.synthetic.files import Cells, firm_cells, patent_cells
-from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.settings import period
+from ai_manufacturing.gate import validation
+from ai_manufacturing.paper.synthetic import draw
+from ai_manufacturing.paper.synthetic.files import firm_cells, patent_cells
 from ai_manufacturing.system import duckdb_client
-from benchmarks import in_memory, replication
-
-FIRST_SEED = 600_000
-CHECKED = {
-    "series_shapes": "gate/int_series_shapes",
-    "series_pairs": "gate/int_series_pairs",
-    "series_years": "gate/int_series_years",
-    "units": "gate/int_series_years",
-    "province_sums": "gate/int_province_sums",
-    "year_definitions": "gate/int_year_definitions",
-    "doubtful_values": "marts/fct_doubtful_values",
-    "province_steps": "gate/int_province_steps",
-    "source_tilts": "gate/int_source_tilts",
-}
-"""Suites, with the model that each judges."""
-
-CELL_CHECKED = {
-    "cell_shapes": "gate/measure/int_cell_shapes",
-    "firm_survival": "gate/measure/int_record_checks",
-    "patents": "gate/measure/int_record_checks",
-}
-"""Suites of the cells that a provider counts, with the model that each judges."""
-
-SEEDS = (
-    "expected_coverage",
-    "industries",
-    "industry_scopes",
-    "regression_specifications",
-    "series_pairs",
-    "series",
-    "series_events",
-    "series_sources",
-    "value_checks",
-)
-FIRM_COLUMNS = (
-    "firm_count",
-    "firm_entry_count",
-    "firm_exit_count",
-    "ai_firm_count",
-    "ai_firm_entry_count",
-    "ai_firm_exit_count",
-)
-PATENT_COLUMNS = ("application_count", "grant_count", "ai_application_count", "ai_grant_count")
-PATENT_TYPES = {"发明": "invention", "实用新型": "utility_model", "外观设计": "design"}
-MISSING = -1
-"""A count that is not delivered."""
-NONE_DECLARED = (
-    "create table raw_extract_set (declared_revisions struct(provider varchar, series varchar,"
-    " scope varchar, first_year integer, last_year integer)[])"
-)
-CODES = {"city_id": str, "province_id": str}
-CITIES_OF_A_CHANGE = {"from_city_id": str, "to_city_id": str}
-NUMBERS = ["year", "first_value", "second_value", "first_ln", "second_ln"]
-# Series of the warehouse under the name that the draw gives them, where it is another.
-DRAWN = {
-    "primary_100m_cny": "primary_value_added_100m_cny",
-    "secondary_100m_cny": "secondary_value_added_100m_cny",
-    "tertiary_100m_cny": "tertiary_value_added_100m_cny",
-    "rd_personnel": "rd_personnel_count",
-    "fdi_million_usd": "fdi_1m_usd",
-}
-
-
-def conformed(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame:
-    """Return int_series_conformed of a draw: one row per series, scope, city and year.
-
-    Provinces state their totals by themselves: those of another draw, if one is given.
-    """
-    cells = pd.MultiIndex.from_product([units()["city_id"], drawn.years], names=["city_id", "year"])
-    counts = {
-        "firm_count": drawn.firms,
-        "ai_firm_count": drawn.ai_firms.stock,
-        "ai_firm_entry_count": drawn.ai_firms.entries,
-        "ai_firm_exit_count": drawn.ai_firms.exits,
-        "invention_application_count": drawn.applications.total,
-        "invention_grant_count": drawn.grants.total,
-        "ai_invention_application_count": drawn.applications.ai,
-        "ai_invention_grant_count": drawn.grants.ai,
-    }
-    yearbook = {DRAWN.get(name, name): values for name, values in drawn.yearbook.items()}
-    frame = cells.to_frame(index=False)
-    in_yearbook = np.repeat(drawn.in_yearbook, len(drawn.years))
-    rows = [
-        *(
-            frame.assign(series=name, scope="industry", value=values.ravel())
-            for name, values in counts.items()
-        ),
-        *(
-            frame.assign(series=name, scope="total", value=values.ravel())[in_yearbook]
-            for name, values in yearbook.items()
-        ),
-    ]
-    rows.append(province_gdp(stated or drawn, frame[in_yearbook]))
-    found = pd.concat(rows, ignore_index=True).astype({"value": float})
-    return found.assign(quantity=found["series"], provider="vendor", is_spliced=False)
-
-
-def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the sum over the cities of a province as the value of each, as a total of its own.
-
-    A sum over one city would equal it, as only a copied value of a city equals its province's.
-    """
-    gdp = cells.assign(value=drawn.yearbook["gdp_100m_cny"][drawn.in_yearbook].ravel())
-    provinces = gdp["city_id"].map(units().set_index("city_id")["province_id"])
-    by_province = gdp.groupby([provinces, "year"])["value"]
-    totals = cells.assign(
-        series="province_gdp_100m_cny", scope="total", value=by_province.transform("sum")
-    )
-    return totals[by_province.transform("size") > 1]
-
-
-def records(firms: Cells, patents: Cells) -> pd.DataFrame:
-    """Return int_records_conformed of the counts of cities and industries."""
-    found = pd.concat(
-        [
-            _records(firms, FIRM_COLUMNS, "firm_survival"),
-            _records(patents, PATENT_COLUMNS, "patents"),
-        ],
-        ignore_index=True,
-    )
-    return found.assign(county_code=None, set_aside_reason=None)
-
-
-def _records(cells: Cells, columns: Sequence[str], entity: str) -> pd.DataFrame:
-    unit, part, year = np.nonzero((cells.counts > 0).any(axis=0))
-    labels = cells.labels.iloc[part]
-    counts = {}
-    for name, values in zip(columns, cells.counts, strict=True):
-        column = pd.array(values[unit, part, year], dtype="Int64")
-        column[column == MISSING] = pd.NA
-        counts[name] = column
-    types = labels["专利类型"].map(PATENT_TYPES).to_numpy() if "专利类型" in labels else None
-    return pd.DataFrame(
-        {
-            "entity": entity,
-            "provider": "vendor",
-            "source_name": entity,
-            "city_id": units()["city_id"].to_numpy()[unit],
-            "year": np.array(period())[year],
-            "industry_code": labels["行业代码"].to_numpy(),
-            "patent_type": types,
-            **counts,
-        }
-    )
-
-
-def source_pairs(drawn: CityYears, second_gdp: NDArray[np.float64]) -> pd.DataFrame:
-    """Return fct_source_pairs of a draw's GDP and that of a second provider."""
-    first = drawn.yearbook["gdp_100m_cny"]
-    found = pd.DataFrame(
-        {
-            "city_id": np.repeat(units()["city_id"].to_numpy(), len(drawn.years)),
-            "year": np.tile(drawn.years, len(first)),
-            "first_value": first.ravel(),
-            "second_value": second_gdp.ravel(),
-        }
-    ).dropna()
-    return found.assign(
-        series="gdp_100m_cny",
-        scope="total",
-        first_provider="vendor",
-        second_provider="another",
-        first_ln=np.log(found["first_value"]),
-        second_ln=np.log(found["second_value"]),
-    )
-
-
-def checked(
-    series: pd.DataFrame,
-    used: pd.DataFrame,
-    pairs: pd.DataFrame | None = None,
-    records: pd.DataFrame | None = None,
-    only: Collection[str] | None = None,
-) -> dict[str, pd.DataFrame]:
-    """Make the check models from series in memory.
-
-    Parameters
-    ----------
-    series : DataFrame
-        int_series_conformed.
-    used : DataFrame
-        dim_specification_series.
-    pairs : DataFrame, optional
-        fct_source_pairs; without it no series has a second source.
-    records : DataFrame, optional
-        int_records_conformed; without it no cells are checked.
-    only : collection of str, optional
-        Suites whose check models are made; else all that the tables allow.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        The check model of each suite.
-    """
-    none = pd.DataFrame(
-        columns=[
-            "series",
-            "scope",
-            "first_provider",
-            "second_provider",
-            "city_id",
-            "year",
-            "first_value",
-            "second_value",
-            "first_ln",
-            "second_ln",
-        ]
-    )
-    with duckdb_client.connect(reads_files=True) as connection:
-        for name, frame in (
-            ("int_series_conformed", series),
-            ("int_series_sourced", series.assign(absent_row=None)),
-            ("dim_specification_series", used),
-            (
-                "fct_source_pairs",
-                none.astype(dict.fromkeys(NUMBERS, float) | {"year": int})
-                if pairs is None
-                else pairs,
-            ),
-            *((name, replication.seed_table(name)) for name in SEEDS),
-            ("cities", replication.seed_table("cities").astype(CODES)),
-            ("city_changes", replication.seed_table("city_changes").astype(CITIES_OF_A_CHANGE)),
-            ("dim_city", replication.seed_table("cities").astype(CODES)),
-        ):
-            in_memory.create(connection, name, frame)
-        connection.execute(NONE_DECLARED)
-        if records is not None:
-            in_memory.create(connection, "int_records_conformed", records)
-            for name in (*FIRM_COLUMNS, *PATENT_COLUMNS):  # some are not delivered
-                connection.execute(f"alter table int_records_conformed alter {name} type bigint")
-        models = CHECKED if records is None else CHECKED | CELL_CHECKED
-        if only is not None:
-            models = {suite: model for suite, model in models.items() if suite in only}
-        needed = [
-            "intermediate/int_series_sources",
-            "intermediate/int_series_events",
-            "gate/int_shown_series",
-        ]
-        if {"doubtful_values", "year_definitions"} & {*models}:
-            needed += [
-                "intermediate/int_value_deviations",
-                "intermediate/int_ratio_definitions",
-                "intermediate/int_value_marks",
-                "intermediate/int_city_boundary_changes",
-            ]
-        for model in (*needed, *dict.fromkeys(models.values())):
-            in_memory.run(connection, model)
-        return {
-            suite: connection.table(model.rpartition("/")[2]).df()
-            for suite, model in models.items()
-        }
-
-
-def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
-    """Judge check models by their suites, as the gate does.
-
-    Parameters
-    ----------
-    found : dict of str to DataFrame
-        As of checked.
-    used : DataFrame
-        dim_specification_series.
-
-    Returns
-    -------
-    DataFrame
-        As gates.gate_results.
-    """
-    years = validation.headline_years(used)
-    with duckdb_client.connect() as connection:
-        results = pd.concat(
-            validation.validate(
-                connection.from_df(table).filter(suites.read(suite).judges.where).df(), suite, years
-            ).to_pandas()
-            for suite, table in found.items()
-        )
-    # levels and coverage of series_years are judged on files, not on draws
-    is_of_shares = results["arguments"].str.contains("gaining_cities")
-    return results[is_of_shares | (results["suite"] != "series_years")]
-
-
-@cache
-def used_series() -> pd.DataFrame:
-    """Return dim_specification_series of the sample, which is the same for every seed."""
-    return replication.inputs(draw(FIRST_SEED, period())).series
+from ai_manufacturing.system.settings import period
+from benchmarks import replication
+from tests.lib import judged_samples
+from tests.lib.judged_samples import FIRST_SEED, checked, judged
 
 
 def of_seed(seed: int) -> pd.DataFrame:
     """Return the results of the gate on one clean draw."""
     drawn = draw(seed, period())
-    cells = records(firm_cells(seed, drawn), patent_cells(seed, drawn))
-    found = judged(checked(conformed(drawn), used_series(), records=cells), used_series())
+    cells = judged_samples.records(firm_cells(seed, drawn), patent_cells(seed, drawn))
+    found = judged(
+        checked(judged_samples.conformed(drawn), judged_samples.used_series(), records=cells),
+        judged_samples.used_series(),
+    )
     return found.assign(drawn=f"seed {seed}")
 
 
@@ -366,7 +82,11 @@ def main() -> None:
     found = []
     with ProcessPoolExecutor() as processes:
         for count, results in enumerate(
-            processes.map(of_seed, range(FIRST_SEED, FIRST_SEED + arguments.seeds)), start=1
+            processes.map(
+                of_seed,
+                range(FIRST_SEED, FIRST_SEED + arguments.seeds),
+            ),
+            start=1,
         ):
             found.append(results)
             if count % 10 == 0:
@@ -385,7 +105,7 @@ Seeds start at {FIRST_SEED:,}; the limits of `seeds/series.csv` and `seeds/serie
 set on others, and on the public deliveries. `critical` holds the build back: series that a shown
 estimate uses, in years that headlines use. `warning` is the same expectation on the other series
 and years. Counts of all firms that enter and exit are not drawn at this level, so their limits are
-not judged here.
+not judged_samples.judged here.
 
     python -m benchmarks.gate --seeds {arguments.seeds}{option}
 

@@ -24,7 +24,8 @@ import pandas as pd
 from ai_manufacturing.estimation import inputs, specifications
 from ai_manufacturing.robustness.case import Case, case_of
 from ai_manufacturing.system import duckdb_client
-from benchmarks import gate, measuring
+from benchmarks import measuring
+from tests.lib import judged_samples
 
 SEED = measuring.PROJECT / "seeds/found_slips.csv"
 HEADLINE = "table_1_col_1"
@@ -115,7 +116,7 @@ class Warehouse:
         is_wrong = pairs["wrong"] > 0
         pairs.loc[is_wrong, "first_value"] = pairs["wrong"]
         pairs.loc[is_wrong, "first_ln"] = np.log(pairs.loc[is_wrong, "wrong"])
-        return gate.checked(wrong, self.used, pairs.drop(columns="wrong"), only=SUITES)
+        return judged_samples.checked(wrong, self.used, pairs.drop(columns="wrong"), only=SUITES)
 
 
 def cells(warehouse: Warehouse, factor: float, rng: random.Random) -> Iterator[tuple[str, bool]]:

@@ -17,12 +17,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
@@ -34,50 +31,17 @@ from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 from ai_manufacturing.robustness import checks
-from ai_manufacturing.settings import period
 from ai_manufacturing.system import duckdb_client
-from benchmarks import common_shocks, in_memory, measuring, replication
-from benchmarks.common_shocks import CommonShocks
+from ai_manufacturing.system.settings import period
+from benchmarks import measuring, replication
+from tests.lib import in_memory, samples, truths
+from tests.lib.truths import CommonShocks
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 FIRST_SEED = 900_000
 DRAWS = measuring.PROJECT / "build/benchmarks/verdicts"
-
-# Whatever firms, patents and the event move in outcomes and in controls.
-EFFECTS = (
-    "gdp_on_applications",
-    "gdp_on_grants",
-    "gdp_on_firms",
-    "high_income_difference",
-    "secondary_share_on_applications",
-    "secondary_share_on_grants",
-    "secondary_share_on_firms",
-    "secondary_employment_on_applications",
-    "secondary_employment_on_grants",
-    "secondary_employment_on_firms",
-    "manufacturing_employment_on_applications",
-    "manufacturing_employment_on_grants",
-    "manufacturing_employment_on_firms",
-    "resident_population_on_firms",
-    "unit_employment_on_firms",
-    "rd_personnel_on_firms",
-    "mediators_on_firms",
-)
-SHIFTS = ("entry_shift", "exit_shift", "application_shift", "grant_shift")
-
-
-def truth_of(size: float) -> Truth:
-    """Return the true parameters with every effect `size` times that of the sample, and trends
-    parallel before 2015.
-    """
-    changed: dict[str, Any] = {name: size * getattr(TRUTH, name) for name in EFFECTS}
-    before = EVENT_TERMS.index("current")
-    changed |= {
-        name: (*[0.0] * before, *(size * shift for shift in getattr(TRUTH, name)[before:]))
-        for name in SHIFTS
-    }
-    return replace(TRUTH, **changed)
 
 
 SIZES = {"no effect": 0.0, "printed effect": 1.0, "twice the printed effect": 2.0}
@@ -128,9 +92,9 @@ VERDICTS = """
 @cache
 def asked() -> pd.DataFrame:
     """Return estimator, method and setting of the checks that a verdict reads."""
-    rules = replication.seed_table("verdict_rules")
+    rules = samples.seed_table("verdict_rules")
     read_by_rules = rules.query("aspect != 'told' and source != 'estimate'")
-    made = replication.seed_table("inference_checks")
+    made = samples.seed_table("inference_checks")
     needed = made.merge(read_by_rules[["estimator", "method", "setting"]].drop_duplicates())
     # The estimate of an event study itself.
     return pd.concat([needed, made.query("method == 'average'")])
@@ -171,7 +135,7 @@ def judged(
             ("rpt_specifications", shown),
             ("int_specifications_resolved", rows),
             *(
-                (name, replication.seed_table(name))
+                (name, samples.seed_table(name))
                 for name in (
                     "published_estimates",
                     "verdict_rules",
@@ -193,8 +157,8 @@ def judged(
 def verdicts(seed: int, world: World) -> pd.DataFrame:
     """Return the verdict on each claim in one draw of a world."""
     shocks = SHOCKS[world.noise]
-    root = common_shocks.root(shocks) if shocks else None
-    inputs = replication.inputs(draw(seed, period(), truth_of(SIZES[world.truth]), root))
+    root = truths.root(shocks) if shocks else None
+    inputs = samples.inputs(draw(seed, period(), truths.truth_of(SIZES[world.truth]), root))
     return judged(inputs, inputs.specifications, VERDICTS).assign(seed=seed)
 
 

@@ -1,10 +1,17 @@
-{#- A text with names in braces replaced by their values in a map, such as {'p': '0.05'}; a name without a value stays. -#}
-{%- macro replaced(text, values, names) -%}
-{%- set found = namespace(sql=text) -%}
-{%- for name in names -%}
-{%- set found.sql = "replace(" ~ found.sql ~ ", '{" ~ name ~ "}', coalesce(" ~ values ~ "['" ~ name ~ "'], '{" ~ name ~ "}'))" -%}
-{%- endfor -%}
-{{ found.sql }}
+{#- A text with the names in braces replaced by their values in a map; a name without a value stays. -#}
+{%- macro replaced(text, values) -%}
+array_to_string(
+    list_transform(
+        string_split({{ text }}, '{'),
+        lambda part: if(
+            contains(part, '}'),
+            coalesce({{ values }}[split_part(part, '}', 1)], '{' || split_part(part, '}', 1) || '}')
+            || substr(part, strpos(part, '}') + 1),
+            part
+        )
+    ),
+    ''
+)
 {%- endmacro -%}
 
 {#- The sentences of a text, which a bar parts, without those that still have a name in braces; null if none is left. -#}

@@ -7,8 +7,8 @@ again.
 
 from pathlib import Path
 
-from ai_manufacturing import settings
 from ai_manufacturing.releases import fingerprint
+from ai_manufacturing.system import settings
 
 
 def now() -> str:

@@ -39,6 +39,13 @@ known_gaps as (
     where city_id is null
 ),
 
+headlines as (
+    select * from {{ ref('dim_specification_series') }}
+    where
+        is_headline
+        and quantity is not null
+),
+
 -- The years that a headline specification asks of each of its series.
 inputs as (
     select
@@ -52,21 +59,7 @@ inputs as (
                 list_concat(range(first_year, last_year + 1), case when fixed_year is not null then [fixed_year] end)
             )
         ) as year
-    from {{ ref('dim_specification_series') }}
-    where
-        is_headline
-        and quantity is not null
-),
-
-headline_roles as (
-    select
-        specification_id,
-        role,
-        series
-    from {{ ref('dim_specification_series') }}
-    where
-        is_headline
-        and quantity is not null
+    from headlines
 ),
 
 -- From the records, which lie upstream of every judged table.
@@ -154,10 +147,7 @@ pair_floors as (
         pairs.scope,
         count(distinct firsts.year) as year_count
     from {{ ref('series_pairs') }} as pairs
-    inner join due_years as firsts
-        on
-            pairs.series = firsts.series
-            and pairs.scope = firsts.scope
+    inner join due_years as firsts using (series, scope)
     inner join due_years as seconds
         on
             pairs.other_series = seconds.series
@@ -233,8 +223,8 @@ table_floors as (
     select
         'int_source_tilts' as table_name,
         count(distinct outcomes.series || ' by ' || measures.series) as row_floor
-    from headline_roles as outcomes
-    inner join headline_roles as measures using (specification_id)
+    from headlines as outcomes
+    inner join headlines as measures using (specification_id)
     where
         outcomes.role = 'outcome'
         and measures.role = 'measure'

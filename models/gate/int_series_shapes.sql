@@ -184,6 +184,7 @@ copied_pairs as (
         seconds.city_id as other_city_id,
         list(distinct firsts.series) as shared_series
     from cells as firsts
+    inner join limits using (quantity, scope, provider)
     inner join cells as seconds
         on
             firsts.series = seconds.series
@@ -191,11 +192,6 @@ copied_pairs as (
             and firsts.year = seconds.year
             and firsts.value = seconds.value
             and firsts.city_id < seconds.city_id
-    inner join limits
-        on
-            firsts.quantity = limits.quantity
-            and firsts.scope = limits.scope
-            and firsts.provider = limits.provider
     where
         firsts.city_count_of_value > 1
         and limits.boundaries is distinct from 'province'
@@ -271,18 +267,6 @@ rebooked as (
 ),
 
 -- Counts below five that are not there, where those from five to nine are, and zeros: somebody left them out.
-largest_counts as (
-    select
-        series,
-        scope,
-        city_id,
-        max(value) as value,
-        max(year) as year
-    from cells
-    where resolution = 1
-    group by series, scope, city_id
-),
-
 counts as (
     select
         series,
@@ -296,10 +280,12 @@ counts as (
     select
         series,
         scope,
-        max(year) over (partition by series, scope) as year,
-        value,
+        max(max(year)) over (partition by series, scope) as year,
+        max(value) as value,
         true as is_largest
-    from largest_counts
+    from cells
+    where resolution = 1
+    group by series, scope, city_id
 ),
 
 counted as (
@@ -397,12 +383,14 @@ summed as (
             'moved.value < limits.cell_min or moved.value > limits.cell_max'
         ) }} as out_of_bounds_cities,
         {{ first_of(
-            "moved.name_zh || ' ' || round(moved.value, 2)", 'moved.city_id',
+            "moved.name_zh || ' ' || round(moved.value, 2) || ' (factor '"
+            " || round(exp(least(abs(moved.step), abs(moved.step_back))), 2) || ')'", 'moved.city_id',
             'moved.step * moved.step_back > 0 '
             'and least(abs(moved.step), abs(moved.step_back)) > ln(limits.year_factor_max)'
         ) }} as odd_year_cities,
         {{ first_of(
-            "moved.name_zh || ' ' || round(moved.value, 2)", 'moved.city_id',
+            "moved.name_zh || ' ' || round(moved.value, 2) || ' (factor ' || round(exp(abs(moved.step)), 2) || ')'",
+            'moved.city_id',
             'abs(moved.step) > ln(limits.growth_factor_max)'
         ) }} as jumping_cities
     from moved

@@ -201,7 +201,7 @@ magnitudes as (
 ),
 
 -- In another unit nearly all cities move by one power of ten, and back in the year after. The median city moves by
--- a power too, but for its growth: robots installed in 2010 were six times those of 2009, which is growth alone.
+-- that power and its usual growth. Robots installed in 2010 were six times those of 2009, which is growth.
 unit_changes as (
     select
         series,

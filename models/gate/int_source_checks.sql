@@ -188,8 +188,65 @@ placement as (
     group by provider, source_name
 ),
 
+-- Growth into the year; where the stock begins in it, into the next.
+city_growth as (
+    select
+        city_id,
+        year,
+        coalesce(
+            case when lag(year) over city_order = year - 1 then value - lag(value) over city_order end,
+            case when lead(year) over city_order = year + 1 then lead(value) over city_order - value end
+        ) as growth
+    from {{ ref('int_series_corrected') }}
+    where
+        series = 'firm_count'
+        and scope = 'all_industries'
+        and value is not null
+    window city_order as (partition by provider, city_id order by year)
+),
+
+stock_growth as (
+    select
+        cities.province_id,
+        city_growth.year,
+        sum(city_growth.growth) as growth
+    from city_growth
+    inner join {{ ref('cities') }} as cities using (city_id)
+    group by cities.province_id, city_growth.year
+),
+
+-- A register's firms of a province and year, of all its files, against what the delivered stock grew by. Those of a
+-- province that is a small part of a file are no delivery of it.
+register_entries as (
+    select
+        files.delivery_number,
+        cities.province_id,
+        cells.start_year as year,
+        sum(cells.row_count) as file_entry_count,
+        sum(sum(cells.row_count)) over (partition by files.delivery_number) as file_count,
+        sum(sum(cells.row_count)) over (partition by files.provider, cities.province_id, cells.start_year)
+            as entry_count
+    from {{ ref('int_register_cells') }} as cells
+    inner join {{ ref('raw_register_files') }} as files using (store_key)
+    inner join {{ ref('cities') }} as cities using (city_id)
+    where
+        cells.entity = 'firm_register'
+        and cells.set_aside_reason is null
+    group by files.delivery_number, files.provider, cities.province_id, cells.start_year
+),
+
 entries_against_growth as (
-    select * from {{ ref('int_register_growth') }}
+    select
+        entries.delivery_number,
+        min(entries.entry_count / stock_growth.growth) as entries_to_stock_growth
+    from register_entries as entries
+    inner join stock_growth
+        on
+            entries.province_id = stock_growth.province_id
+            and entries.year = stock_growth.year
+            and stock_growth.growth > 0
+    where entries.file_entry_count >= 0.01 * entries.file_count
+    group by entries.delivery_number
 ),
 
 final as (

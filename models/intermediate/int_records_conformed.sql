@@ -123,7 +123,9 @@ resolved as (
                     select by_industry.source from by_industry
                 )
                 then 'unknown industry'
-            when delivered.industry_code not in (select industries.industry_code from industries)
+            when
+                delivered.industry_code is not null
+                and delivered.industry_code not in (select industries.industry_code from industries)
                 then 'unknown industry'
             when delivered.entity = 'patents' and delivered.patent_type is null then 'unknown patent type'
         end as unusable_reason

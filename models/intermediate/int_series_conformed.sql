@@ -94,6 +94,7 @@ on_2020_boundaries as (
     from sourced
     inner join cities using (city_id)
     inner join series using (quantity)
+    left join parts using (city_id, series, scope, year)
     left join unallocated
         on
             sourced.city_id = unallocated.city_id
@@ -104,12 +105,6 @@ on_2020_boundaries as (
             sourced.city_id = parts_due.city_id
             and sourced.year = parts_due.year
             and sourced.boundaries = 'as_of_year'
-    left join parts
-        on
-            sourced.city_id = parts.city_id
-            and sourced.series = parts.series
-            and sourced.scope = parts.scope
-            and sourced.year = parts.year
 ),
 
 -- Where a provider lists only cities with a count, a city that is absent from a delivered year has none.

@@ -2,6 +2,31 @@
 
 with
 
+records as (
+    select * from {{ ref('int_records_conformed') }}
+    where set_aside_reason is null
+    union all by name
+    -- Where no record of a key is right, the city has no value: it is missing, not absent.
+    select distinct
+        entity,
+        provider,
+        source_name,
+        city_id,
+        year,
+        industry_code,
+        patent_type
+    from {{ ref('int_records_conformed') }}
+    where set_aside_reason = 'contradicting records'
+),
+
+industries as (
+    select * from {{ ref('industries') }}
+),
+
+industry_scopes as (
+    select * from {{ ref('industry_scopes') }}
+),
+
 yearbook as (
     select
         * exclude (
@@ -9,35 +34,78 @@ yearbook as (
             set_aside_reason, correction_id
         ),
         'total' as scope
-    from {{ ref('int_records_conformed') }}
+    from records
+    where entity = 'city_yearbook'
+),
+
+counts as (
+    select * from records
     where
-        entity = 'city_yearbook'
-        and set_aside_reason is null
-    union all by name
-    -- Where no record of a key is right, the city has no value: it is missing, not absent.
-    select distinct
+        entity = 'firm_survival'
+        or (entity = 'patents' and patent_type = 'invention')
+),
+
+scoped as (
+    select
+        counts.*,
+        industry_scopes.scope
+    from counts
+    inner join industries using (industry_code)
+    inner join industry_scopes using (section)
+    union all
+    select
+        *,
+        'all_industries' as scope
+    from counts
+    where industry_code is null
+),
+
+summed as (
+    select
         provider,
         source_name,
         city_id,
         year,
-        'total' as scope
-    from {{ ref('int_records_conformed') }}
-    where
-        entity = 'city_yearbook'
-        and set_aside_reason = 'contradicting records'
+        scope,
+        {{ complete_sum('firm_count') }} as firm_count,
+        {{ complete_sum('firm_entry_count') }} as firm_entry_count,
+        {{ complete_sum('firm_exit_count') }} as firm_exit_count,
+        {{ complete_sum('ai_firm_count') }} as ai_firm_count,
+        {{ complete_sum('ai_firm_entry_count') }} as ai_firm_entry_count,
+        {{ complete_sum('ai_firm_exit_count') }} as ai_firm_exit_count,
+        {{ complete_sum('application_count') }} as invention_application_count,
+        {{ complete_sum('grant_count') }} as invention_grant_count,
+        {{ complete_sum('ai_application_count') }} as ai_invention_application_count,
+        {{ complete_sum('ai_grant_count') }} as ai_invention_grant_count
+    from scoped
+    group by provider, source_name, city_id, year, scope
 ),
 
-firms as (
-    select * from {{ ref('int_firm_counts') }}
+-- Counts made of a register, here or on Spark, or by another concordance, are one more provider of counts.
+delivered as (
+    select * from yearbook
+    union all by name
+    select * from summed
+    union all by name
+    select * from {{ ref('int_firm_register_counts') }}
+    union all by name
+    select * from {{ ref('int_patent_register_counts') }}
+    union all by name
+    select * from {{ ref('int_patent_weighted_counts') }}
+    {%- for entity in ['firm_counts', 'patent_counts'] %}
+    {%- for provider in var('register_providers')[entity] %}
+    union all by name
+    select
+        origin.provider,
+        origin.source_name,
+        * exclude (origin)
+    from {{ ref('stg_' ~ provider ~ '__' ~ entity) }}
+    where origin.valid_until_delivery is null
+    {%- endfor %}
+    {%- endfor %}
 ),
 
-patents as (
-    select * from {{ ref('int_patent_counts') }}
-),
-
-{%- for relation in ['yearbook', 'firms', 'patents'] %}
-
-{{ relation }}_wide as (
+wide as (
     select
         provider,
         source_name,
@@ -45,24 +113,15 @@ patents as (
         year,
         scope,
         cast(columns(* exclude (provider, source_name, city_id, year, scope)) as double)
-    from {{ relation }}
+    from delivered
 ),
 
-{{ relation }}_long as (
+long as (
     select *
-    from {{ relation }}_wide
+    from wide
     unpivot include nulls (
         value for series in (columns(* exclude (provider, source_name, city_id, year, scope)))
     )
-),
-{%- endfor %}
-
-long as (
-    select * from yearbook_long
-    union all by name
-    select * from firms_long
-    union all by name
-    select * from patents_long
 ),
 
 delivered_series as (

@@ -234,6 +234,7 @@ beside_found as (
         alone.deviation as distance,
         alone.score
     from alone
+    anti join found as known using (series, scope, city_id, year)
     inner join found
         on
             alone.provider = found.provider
@@ -241,15 +242,8 @@ beside_found as (
             and alone.city_id = found.city_id
             and alone.year = found.year
             and alone.series <> found.series
-    left join found as known
-        on
-            alone.series = known.series
-            and alone.scope = known.scope
-            and alone.city_id = known.city_id
-            and alone.year = known.year
     where
-        known.series is null
-        and found.rule = 'neighbours'
+        found.rule = 'neighbours'
         and abs(found.distance) > ln(2)
         and abs(alone.score) > {{ limit }} / 2
         and alone.score * found.score > 0
@@ -411,6 +405,7 @@ off_province_totals as (
         coalesce(alone.deviation, 0) as distance,
         -log10(0.00000001) as score
     from conformed
+    left join alone using (series, scope, city_id, year)
     inner join conformed as totals
         on
             'province_' || conformed.quantity = totals.series
@@ -418,12 +413,6 @@ off_province_totals as (
             and conformed.city_id = totals.city_id
             and conformed.year = totals.year
     inner join cities_of_provinces as places on conformed.city_id = places.city_id
-    left join alone
-        on
-            conformed.series = alone.series
-            and conformed.scope = alone.scope
-            and conformed.city_id = alone.city_id
-            and conformed.year = alone.year
     where
         places.city_count > 1
         and abs(conformed.value - totals.value) <= 0.0001 * totals.value

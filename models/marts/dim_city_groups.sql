@@ -74,17 +74,6 @@ split_by_value as (
     inner join thresholds using (grouping)
 ),
 
-split_by_region as (
-    select
-        groupings.grouping,
-        groupings.reference_group,
-        cities.city_id,
-        cities.region as group_name
-    from groupings
-    cross join cities
-    where groupings.variable = 'region'
-),
-
 -- A change of the first year lies before the period: all of its years are on the new boundary.
 changed_cities as (
     select distinct city_id
@@ -94,24 +83,26 @@ changed_cities as (
         and first_year <= {{ period('last_year') }}
 ),
 
-split_by_boundary as (
+split_by_place as (
     select
         groupings.grouping,
         groupings.reference_group,
         cities.city_id,
-        case when changed_cities.city_id is null then 'unchanged' else 'changed' end as group_name
+        case
+            when groupings.variable = 'region' then cities.region
+            when changed_cities.city_id is null then 'unchanged'
+            else 'changed'
+        end as group_name
     from groupings
     cross join cities
     left join changed_cities using (city_id)
-    where groupings.variable = 'boundary'
+    where groupings.variable in ('region', 'boundary')
 ),
 
 grouped as (
     select * from split_by_value
     union all by name
-    select * from split_by_region
-    union all by name
-    select * from split_by_boundary
+    select * from split_by_place
 ),
 
 final as (

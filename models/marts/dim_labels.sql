@@ -2,7 +2,7 @@ with
 
 dim_series as (
     select * from {{ ref('dim_series') }}
-    where scope in ('total', 'industry')
+    where scope in ('total', '{{ var("default_measure").scope }}')
 ),
 
 -- What each thing is called where its series is what the paper uses.

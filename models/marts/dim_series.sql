@@ -121,8 +121,48 @@ checked as (
     group by quantity, scope
 ),
 
+-- What a register says of its firms decides what can be counted: nothing in a sample, and in a register of survivors,
+-- which those who are gone are not in, no stock of any year and no exit.
+registers as (
+    select distinct
+        provider,
+        is_sample
+    from {{ ref('raw_register_files') }}
+    where
+        entity = 'firm_register'
+        and (is_sample or lacks_exit)
+),
+
+register_counts as (
+    select
+        unnest([
+            'firm_count', 'firm_exit_count', 'firm_entry_count', 'ai_firm_count', 'ai_firm_exit_count',
+            'ai_firm_entry_count'
+        ]) as quantity
+),
+
 absences as (
-    select * from {{ ref('int_register_absences') }}
+    select
+        counts.quantity,
+        string_agg(
+            coalesce('The ' || labels.provider_en, 'The register of ' || registers.provider) || case
+                when registers.is_sample
+                    then ' is a sample: it gives shares and composition, and no counts.'
+                else ' has no exits: it gives entries of survivors, and no stock.'
+            end,
+            ' ' order by registers.provider
+        ) as absence_reason,
+        string_agg(
+            coalesce(labels.provider_zh, registers.provider || ' 的名录') || case
+                when registers.is_sample then '是抽样：只给出占比与构成，不给出数量。'
+                else '没有注销记录：只给出存续企业的设立数，不给出存量。'
+            end,
+            '' order by registers.provider
+        ) as absence_reason_zh
+    from registers
+    inner join register_counts as counts on registers.is_sample or counts.quantity not like '%entry%'
+    left join provider_labels as labels using (provider)
+    group by counts.quantity
 ),
 
 -- What the seeds name, delivered or not, and what a provider beside the default one delivers.
@@ -251,11 +291,7 @@ final as (
             sources.substitution is not null
             and sources.quantity = substituted_labels.quantity
             and sources.provider = substituted_labels.provider
-    left join {{ ref('found_slips') }} as slips
-        on
-            scopes.series = slips.series
-            and scopes.scope = slips.scope
-            and coverage.provider = slips.provider
+    left join {{ ref('found_slips') }} as slips using (series, scope, provider)
 )
 
 select * from final

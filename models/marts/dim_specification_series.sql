@@ -54,6 +54,14 @@ series as (
     select * from {{ ref('dim_series') }}
 ),
 
+listed as (
+    select
+        specification_id,
+        unnest(['control', 'completeness', 'shared']) as role,
+        unnest([string_split(controls, ' '), complete, shared]) as variables
+    from specifications
+),
+
 named as (
     select
         specification_id,
@@ -65,24 +73,10 @@ named as (
     union all
     select
         specification_id,
-        'control' as role,
-        generate_subscripts(string_split(controls, ' '), 1) as role_position,
-        unnest(string_split(controls, ' ')) as variable
-    from specifications
-    union all
-    select
-        specification_id,
-        'completeness' as role,
-        generate_subscripts(complete, 1) as role_position,
-        unnest(complete) as variable
-    from specifications
-    union all
-    select
-        specification_id,
-        'shared' as role,
-        generate_subscripts(shared, 1) as role_position,
-        unnest(shared) as variable
-    from specifications
+        role,
+        generate_subscripts(variables, 1) as role_position,
+        unnest(variables) as variable
+    from listed
 ),
 
 of_panel as (
@@ -99,6 +93,16 @@ of_panel as (
     where named.variable <> ''
 ),
 
+-- A second measure is scaled as the measure is.
+measured as (
+    select
+        * exclude (measure),
+        unnest([measure, second_measure]) as measure,
+        unnest([['scaling', 'measure', 'measure'], ['second_measure', 'second_measure', 'second_measure']]) as roles,
+        unnest([[1, 1, 2], [3, 1, 2]]) as role_positions
+    from specifications
+),
+
 -- A count that is scaled matters in the year of its share alone; what scales it, in that year and each year.
 of_measure as (
     select
@@ -112,42 +116,16 @@ of_measure as (
         unnest([true, weightings.scaling_series is null, weightings.scaling_series is null]) as is_of_sample_years,
         weightings.share_year = 'first' as is_of_first_year,
         case when weightings.share_year = 'base' then {{ declared_year('base_year') }} end as asked_year
-    from (
-        select
-            *,
-            ['scaling', 'measure', 'measure'] as roles,
-            [1, 1, 2] as role_positions
-        from specifications
-        union all
-        -- A second measure is scaled as the measure is.
-        select
-            * replace (second_measure as measure),
-            ['second_measure', 'second_measure', 'second_measure'] as roles,
-            [3, 1, 2] as role_positions
-        from specifications
-    ) as measured
+    from measured
     inner join weightings using (measure, weighting)
 ),
 
 grouped as (
     select
         specification_id,
-        1 as role_position,
-        string_split(subsample, '=')[1] as grouping
+        unnest([1, 2, 3]) as role_position,
+        unnest([split_part(subsample, '=', 1), grouping, case when is_event_study then regressor end]) as grouping
     from specifications
-    union all
-    select
-        specification_id,
-        2 as role_position,
-        grouping
-    from specifications
-    union all
-    select
-        specification_id,
-        3 as role_position,
-        regressor as grouping
-    from specifications
-    where is_event_study
 ),
 
 of_groupings as (
@@ -158,7 +136,7 @@ of_groupings as (
         grouped.grouping as variable,
         groupings.quantity,
         cast(null as integer) as series_order,
-        'industry' as scope,
+        '{{ var("default_measure").scope }}' as scope,
         false as is_of_sample_years,
         false as is_of_first_year,
         groupings.asked_year
@@ -208,6 +186,7 @@ provided as (
 resolved as (
     select
         provided.*,
+        case provided.role when 'scaling' then 'measure' else provided.role end as variable_role,
         {{ nearest_year('provided.asked_year') }} as fixed_year,
         case
             when provided.named_provider <> coalesce(defaults.provider, '') and provided.named_provider <> ''
@@ -224,12 +203,12 @@ resolved as (
 variables_used as (
     select
         specification_id,
-        case role when 'scaling' then 'measure' else role end as role,
+        variable_role,
         variable,
         {{ qualified_name('variable', "string_agg(series, ' ' order by series_order)") }} as variable_used
     from resolved
     where role <> 'grouping'
-    group by specification_id, case role when 'scaling' then 'measure' else role end, variable
+    group by specification_id, variable_role, variable
 ),
 
 final as (
@@ -273,11 +252,7 @@ final as (
         {{ extract_set() }} as extract_set
     from resolved
     inner join specifications using (specification_id)
-    left join variables_used
-        on
-            resolved.specification_id = variables_used.specification_id
-            and case resolved.role when 'scaling' then 'measure' else resolved.role end = variables_used.role
-            and resolved.variable = variables_used.variable
+    left join variables_used using (specification_id, variable_role, variable)
     left join series
         on
             resolved.series = series.series

@@ -70,7 +70,7 @@ named as (
 scoped as (
     select
         named.*,
-        case when totals.series is null then 'industry' else 'total' end as scope
+        case when totals.series is null then '{{ var("default_measure").scope }}' else 'total' end as scope
     from named
     left join totals on split_part(named.series, ' ', 1) = totals.series
 ),

@@ -13,8 +13,8 @@ city_year_values as (
 default_measures as (
     select * from {{ ref('fct_ai_measure') }}
     where
-        scope = 'industry'
-        and weighting = 'fixed_ratio'
+        scope = '{{ var("default_measure").scope }}'
+        and weighting = '{{ var("default_measure").weighting }}'
 ),
 
 cities as (
@@ -67,18 +67,11 @@ wide as (
     using max(value)
 ),
 
-city_years as (
-    select distinct
-        city_id,
-        year
-    from default_measures
-),
-
 final as (
     select
         {{ extract_set() }} as extract_set,
-        city_years.city_id,
-        city_years.year,
+        wide.city_id,
+        wide.year,
         {%- for column in model.columns.values() if column.name not in ('extract_set', 'city_id', 'year') %}
         {%- set ratio = column.config.meta.ratio %}
         {%- if column.name == 'doubtful_series' %}
@@ -92,9 +85,8 @@ final as (
         {%- endif %}
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
-    from city_years
+    from wide
     inner join cities using (city_id)
-    left join wide using (city_id, year)
     left join doubtful using (city_id, year)
 )
 

@@ -58,23 +58,40 @@ series as (
             and conformed.value = observed.value
 ),
 
-measures as (
+measured as (
     select * from {{ ref('fct_ai_measure') }}
+),
+
+measures as (
+    select * from measured
     where
-        scope = 'industry'
-        and weighting = 'fixed_ratio'
+        scope = '{{ var("default_measure").scope }}'
+        and weighting = '{{ var("default_measure").weighting }}'
 ),
 
 cities as (
     select * from {{ ref('dim_city') }}
 ),
 
+-- A measure has every year of the period, or those of `dbt --sample`; a study may have none.
+measured_years as (
+    select distinct year from measured
+),
+
+-- Of nothing delivered there is no city-year.
 city_years as (
-    select distinct
-        extract_set,
-        city_id,
-        year
-    from measures
+    select
+        {{ extract_set() }} as extract_set,
+        cities.city_id,
+        cast(years.range as integer) as year
+    from cities
+    cross join range({{ period('first_year') }}, {{ period('last_year') }} + 1) as years
+    where
+        exists (select 1 from conformed)
+        and (
+            years.range in (select measured_years.year from measured_years)
+            or not exists (select 1 from measured_years)
+        )
 ),
 
 amounts as (
@@ -96,10 +113,11 @@ amounts as (
         list_concat(
             numerators.basis,
             denominators.basis,
-            [case when variables.measure is not null then 'fixed ratio' end]
+            [replace(measures.weighting, '_', ' ')]
         ) as words
     from city_years
     cross join variables
+    left join measures using (city_id, year, measure)
     left join series as numerators
         on
             city_years.city_id = numerators.city_id
@@ -112,11 +130,6 @@ amounts as (
             and city_years.year = denominators.year
             and variables.denominator = denominators.series
             and variables.scope = denominators.scope
-    left join measures
-        on
-            city_years.city_id = measures.city_id
-            and city_years.year = measures.year
-            and variables.measure = measures.measure
     left join deliveries as numerator_deliveries
         on
             variables.numerator = numerator_deliveries.series

@@ -3,8 +3,28 @@
 {%- set keys = 'origin, city_id, year, industry_code' %}
 with
 
+-- Records that are used, or were until a later delivery.
 used as (
-    select * from {{ ref('int_records_used') }}
+    select
+        * exclude (
+            entity, provider, source_name, city_code, city_name, province_name, county_code, set_aside_reason,
+            correction_id, patent_type, application_count, grant_count, ai_application_count, ai_grant_count
+        ),
+        application_count as invention_application_count,
+        grant_count as invention_grant_count,
+        ai_application_count as ai_invention_application_count,
+        ai_grant_count as ai_invention_grant_count
+    from {{ ref('int_records_conformed') }}
+    where
+        (
+            set_aside_reason is null
+            or (
+                set_aside_reason in ('superseded', 'withdrawn')
+                and city_id is not null
+                and year between {{ period('first_year') }} and {{ period('last_year') }}
+            )
+        )
+        and (entity <> 'patents' or patent_type = 'invention')
 ),
 
 delivered as (
@@ -39,6 +59,26 @@ placed as (
             and delivered.city_id = of_provinces.province_id
 ),
 
+moved as (
+    select distinct
+        provider,
+        source_name,
+        series,
+        delivered_city_id,
+        year,
+        city_id
+    from {{ ref('int_series_corrected') }}
+    where city_id <> delivered_city_id
+),
+
+mergers as (
+    select
+        from_city_id,
+        to_city_id
+    from {{ ref('city_changes') }}
+    where kind = 'merger'
+),
+
 final as (
     select
         -- A view is read where the function is not.
@@ -49,6 +89,7 @@ final as (
         cities.name_en,
         cities.province_name_zh,
         cities.province_name_en,
+        coalesce(mergers.to_city_id, moved.city_id, placed.city_id) as value_city_id,
         cast(placed.year as integer) as year,
         placed.industry_code,
         industries.section,
@@ -65,6 +106,14 @@ final as (
     from placed
     left join {{ ref('industries') }} as industries using (industry_code)
     left join {{ ref('dim_city') }} as cities on placed.city_id = cities.city_id
+    left join moved
+        on
+            placed.origin.provider = moved.provider
+            and placed.origin.source_name = moved.source_name
+            and placed.series = moved.series
+            and placed.city_id = moved.delivered_city_id
+            and placed.year = moved.year
+    left join mergers on coalesce(moved.city_id, placed.city_id) = mergers.from_city_id
 )
 
 select * from final

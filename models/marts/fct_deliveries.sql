@@ -44,7 +44,7 @@ delivered_series as (
         source_name,
         series,
         scope as delivered_scope
-    from {{ ref('int_series_delivered') }}
+    from {{ ref('int_series_corrected') }}
 ),
 
 first_providers as (
@@ -85,15 +85,8 @@ delivered_sources as (
         ) as feeding
     from delivered_series as delivered
     left join series_sources as sources using (provider, series, delivered_scope)
-    left join first_providers
-        on
-            delivered.series = first_providers.series
-            and sources.scope = first_providers.scope
-    left join spliced
-        on
-            delivered.provider = spliced.provider
-            and delivered.series = spliced.series
-            and sources.scope = spliced.scope
+    left join first_providers using (series, scope)
+    left join spliced using (provider, series, scope)
     group by delivered.provider, delivered.source_name
 ),
 

@@ -1,7 +1,10 @@
 with
 
 marks as (
-    select * from {{ ref('int_value_marks') }}
+    select
+        *,
+        split_part(series, '@', 1) as quantity
+    from {{ ref('int_value_marks') }}
 ),
 
 deviations as (
@@ -10,7 +13,10 @@ deviations as (
 ),
 
 ratio_definitions as (
-    select * from {{ ref('int_ratio_definitions') }}
+    select
+        series as quantity,
+        * exclude (series)
+    from {{ ref('int_ratio_definitions') }}
 ),
 
 source_pairs as (
@@ -88,11 +94,7 @@ breaks as (
         arg_max(breaks.year, abs(breaks.lasting_step)) as break_year
     from marks
     inner join steps as here using (series, scope, city_id, year)
-    inner join steps as breaks
-        on
-            marks.series = breaks.series
-            and marks.scope = breaks.scope
-            and marks.city_id = breaks.city_id
+    inner join steps as breaks using (series, scope, city_id)
     where
         breaks.lasting_step is not null
         and marks.rule in ('neighbours', 'same row', 'other cities', 'same delivery')
@@ -154,7 +156,8 @@ steady_ratios as (
         source_marks.series,
         source_marks.scope,
         source_marks.city_id,
-        source_marks.year
+        source_marks.year,
+        source_marks.rule
     from source_marks
     inner join source_marks as beside
         on
@@ -178,7 +181,7 @@ source_events as (
     inner join cities using (city_id)
     inner join events
         on
-            split_part(source_marks.series, '@', 1) = events.quantity
+            source_marks.quantity = events.quantity
             and cities.province_id = events.province_id
             and source_marks.year = events.year
             and events.provider in ('*', source_marks.provider)
@@ -222,51 +225,18 @@ described as (
                 then breaks.break_year
         end as break_year
     from marks
-    left join confirmations
-        on
-            split_part(marks.series, '@', 1) = confirmations.quantity
-            and marks.scope = confirmations.scope
-            and marks.provider = confirmations.provider
-            and marks.city_id = confirmations.city_id
-            and marks.year = confirmations.year
-    left join steady_ratios
-        on
-            marks.rule = 'second source'
-            and marks.series = steady_ratios.series
-            and marks.scope = steady_ratios.scope
-            and marks.city_id = steady_ratios.city_id
-            and marks.year = steady_ratios.year
-    left join source_events
-        on
-            marks.series = source_events.series
-            and marks.scope = source_events.scope
-            and marks.city_id = source_events.city_id
-            and marks.year = source_events.year
-    left join ratio_definitions as definitions
-        on
-            split_part(marks.series, '@', 1) = definitions.series
-            and marks.scope = definitions.scope
-            and marks.city_id = definitions.city_id
-            and marks.year = definitions.year
-    left join breaks
-        on
-            marks.series = breaks.series
-            and marks.scope = breaks.scope
-            and marks.city_id = breaks.city_id
-            and marks.year = breaks.year
-            and marks.rule = breaks.rule
+    left join confirmations using (quantity, scope, provider, city_id, year)
+    left join steady_ratios using (series, scope, city_id, year, rule)
+    left join source_events using (series, scope, city_id, year)
+    left join ratio_definitions as definitions using (quantity, scope, city_id, year)
+    left join breaks using (series, scope, city_id, year, rule)
+    left join event_breaks using (series, scope, city_id, break_year)
     left join steps
         on
             marks.series = steps.series
             and marks.scope = steps.scope
             and marks.city_id = steps.city_id
             and breaks.break_year = steps.year
-    left join event_breaks
-        on
-            marks.series = event_breaks.series
-            and marks.scope = event_breaks.scope
-            and marks.city_id = event_breaks.city_id
-            and breaks.break_year = event_breaks.break_year
 ),
 
 -- In the order in which one is more certain than the next.

@@ -3,13 +3,12 @@
 
 {%- set released = [
     'dim_city', 'dim_city_groups', 'dim_labels', 'dim_series', 'dim_specification_series', 'dim_variable',
-    'fct_ai_dictionary_evaluation', 'fct_ai_measure', 'fct_ai_tags', 'fct_ai_term_evaluation', 'fct_city_sector_years',
-    'fct_city_year_panel', 'fct_city_year_values', 'fct_corrections', 'fct_deliveries', 'fct_delivered_values', 'fct_doubtful_values', 'fct_register_entries',
-    'fct_register_placement', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside', 'fct_source_pairs',
-    'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
+    'fct_ai_measure', 'fct_city_year_panel', 'fct_city_year_values', 'fct_corrections', 'fct_deliveries', 'fct_delivered_values',
+    'fct_doubtful_values', 'fct_register_placement', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside',
+    'fct_source_pairs',
     'gate_results', 'gate_sources', 'gate_series', 'gate_second_route', 'judged_relations',
     'est_coefficients', 'est_second_route', 'est_route_differences', 'est_source_agreement', 'est_inference', 'est_influence', 'est_sensitivity',
-    'est_permuted_weights', 'est_curve_sums', 'est_specification_curve', 'est_specification_curve_joint',
+    'est_permuted_weights', 'est_specification_curve', 'est_specification_curve_joint',
     'estimation_samples', 'observation_losses', 'rpt_city_standing', 'rpt_claims', 'rpt_claim_readings', 'rpt_credibility', 'rpt_findings', 'rpt_verdicts',
     'rpt_coefficients', 'rpt_column_specifications', 'rpt_heterogeneity',
     'rpt_replication_scorecard', 'rpt_specifications',
@@ -48,6 +47,7 @@
             'declared_type': column.data_type,
             'unit': column.meta.get('unit'),
             'is_key': column.name in key,
+            'is_kept': column.name in node.config.meta.kept_columns if node.config.meta.kept_columns else none,
             'description_en': texts[0] or none,
             'description_zh': texts[1] or none,
             'parents': parents | join(', ')
@@ -65,7 +65,7 @@ documented as (
                 '[{
                     "table_schema": "varchar", "table_name": "varchar", "column_number": "integer",
                     "column_name": "varchar", "declared_type": "varchar", "unit": "varchar", "is_key": "boolean",
-                    "description_en": "varchar", "description_zh": "varchar", "parents": "varchar"
+                    "is_kept": "boolean", "description_en": "varchar", "description_zh": "varchar", "parents": "varchar"
                 }]'
             ),
             recursive := true
@@ -172,7 +172,7 @@ panel_inputs as (
     from panel_variables
     inner join {{ ref('measure_weightings') }} as measures
         on contains(panel_variables.variable, measures.measure || '_')
-    where measures.weighting = 'fixed_ratio'
+    where measures.weighting = '{{ var("default_measure").weighting }}'
 ),
 
 panel_providers as (

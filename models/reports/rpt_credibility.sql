@@ -1,4 +1,3 @@
-{%- set names = ['figure', 'low', 'high', 'printed', 'statistic', 'furthest', 'left', 'unflagged'] -%}
 with
 
 rules as (
@@ -303,11 +302,11 @@ final as (
         value as figure,
         case
             when value is null then concat_ws(' ', 'Not made.', why)
-            else {{ complete_sentences(replaced('case when passes then passes_en else fails_en end', 'texts', names)) }}
+            else {{ complete_sentences(replaced('case when passes then passes_en else fails_en end', 'texts')) }}
         end as sentence,
         case
             when value is null then concat_ws('', '未进行。', why_zh)
-            else {{ complete_sentences(replaced('case when passes then passes_zh else fails_zh end', 'texts', names)) }}
+            else {{ complete_sentences(replaced('case when passes then passes_zh else fails_zh end', 'texts')) }}
         end as sentence_zh
     from worded
 )

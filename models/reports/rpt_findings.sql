@@ -1,13 +1,4 @@
-{#- In steps, as one is too deep for the linter. -#}
 {%- set findings = ['claim', 'ai', 'cause', 'doubtful', 'unit', 'unjudged'] -%}
-{%- set steps = [
-    ['holding', 'rest', 'each', 'ai_says', 'printed', 'reason'],
-    ['estimate', 'low', 'high', 'failed'],
-    ['ai_estimate', 'ai_error', 'ai_detectable', 'iv_estimate', 'iv_error'],
-    ['design', 'trend', 'trend_error', 'later', 'later_error', 'doubtful'],
-    ['level', 'level_city', 'level_province'],
-    ['printed_columns', 'unjudged', 'no_data', 'partial', 'imprecise', 'unsound', 'unmade', 'mechanical']
-] -%}
 with
 
 questions as (
@@ -218,12 +209,12 @@ chosen as (
     from stated
 ),
 
-begun as (
+worded as (
     select
         chosen.*,
         {%- for language in ['en', 'zh'] %}
-        sentences.sentence_{{ language }} as step_0_{{ language }},
-        map_concat(chosen.figures, chosen.words_{{ language }}) as texts_{{ language }},
+        {%- set values = 'map_concat(chosen.figures, chosen.words_' ~ language ~ ')' %}
+        {{ complete_sentences(replaced('sentences.sentence_' ~ language, values)) }} as sentence_{{ language }},
         {%- endfor %}
         questions.question_en,
         questions.question_zh,
@@ -239,17 +230,7 @@ begun as (
             and (chosen.finding <> 'unit' or chosen.figures['level'] is not null)
         )
 ),
-{% for names in steps %}
-{% set before, step = 'step_' ~ loop.index0, 'step_' ~ loop.index %}
-{{ step }} as (
-    select
-        {%- for language in ['en', 'zh'] %}
-        {{ replaced(before ~ '_' ~ language, 'texts_' ~ language, names) }} as {{ step }}_{{ language }},
-        {%- endfor %}
-        *
-    from {{ 'begun' if loop.first else before }}
-),
-{% endfor %}
+
 final as (
     select
         {{ extract_set() }} as extract_set,
@@ -259,11 +240,11 @@ final as (
         state,
         question_en,
         question_zh,
-        {{ complete_sentences('step_' ~ steps | length ~ '_en') }} as sentence,
-        {{ complete_sentences('step_' ~ steps | length ~ '_zh') }} as sentence_zh,
+        sentence_en as sentence,
+        sentence_zh,
         substitutions,
         substitutions_zh
-    from step_{{ steps | length }}
+    from worded
 )
 
 select * from final

@@ -22,9 +22,12 @@ groups as (
     from {{ ref('dim_city_groups') }}
 ),
 
-pooled as (
+estimated as (
     select
         specifications.*,
+        coefficients.estimate,
+        coefficients.std_error,
+        coefficients.std_error_province,
         coefficients.joint_statistic,
         coefficients.joint_df1,
         coefficients.joint_df2,
@@ -41,22 +44,6 @@ pooled as (
         on
             specifications.specification_id = coefficients.specification_id
             and specifications.regressor = coefficients.term
-    where specifications.grouping is not null
-),
-
-split as (
-    select
-        specifications.*,
-        coefficients.estimate,
-        coefficients.std_error,
-        coefficients.std_error_province,
-        coefficients.city_count
-    from specifications
-    inner join coefficients
-        on
-            specifications.specification_id = coefficients.specification_id
-            and specifications.regressor = coefficients.term
-    where specifications.subsample is not null
 ),
 
 final as (
@@ -104,14 +91,14 @@ final as (
         pooled.status,
         pooled.reason,
         pooled.reason_zh
-    from pooled
+    from estimated as pooled
     left join groups using (grouping)
     left join coefficients as differences
         on
             pooled.specification_id = differences.specification_id
             and pooled.regressor || ':' || groups.group_name = differences.term
     -- The same regression on the group alone: the common year effects of a pooled one have no counterpart.
-    left join split
+    left join estimated as split
         on
             pooled.grouping = split.split_grouping
             and groups.group_name = split.split_group
@@ -125,6 +112,7 @@ final as (
             and pooled.first_year = split.first_year
             and pooled.last_year = split.last_year
             and pooled.covariance = split.covariance
+    where pooled.grouping is not null
     window of_specification as (partition by pooled.specification_id)
 )
 

@@ -25,16 +25,9 @@ within as (
 transformed as (
     select
         *,
-        'ln' as transform,
-        first_ln as first_log,
-        second_ln as second_log
-    from grouped
-    union all
-    select
-        *,
-        'ln1p' as transform,
-        first_ln1p as first_log,
-        second_ln1p as second_log
+        unnest(['ln', 'ln1p']) as transform,
+        unnest([first_ln, first_ln1p]) as first_log,
+        unnest([second_ln, second_ln1p]) as second_log
     from grouped
 ),
 

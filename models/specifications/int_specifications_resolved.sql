@@ -1,8 +1,25 @@
 with
 
+sets as (
+    select map_from_entries(list(('@' || control_set, controls))) as controls_of
+    from {{ ref('control_sets') }}
+),
+
+-- A control set is replaced by its controls, so that every reader finds variables only.
 specifications as (
-    select * replace (row_number() over (order by specification_order, specification_id) as specification_order)
-    from {{ ref('regression_specifications') }}
+    select
+        asked.* replace (
+            row_number() over (order by asked.specification_order, asked.specification_id) as specification_order,
+            array_to_string(
+                list_transform(
+                    string_split(asked.controls, ' '),
+                    lambda word: coalesce(sets.controls_of[word], word)  -- noqa: RF02
+                ),
+                ' '
+            ) as controls
+        )
+    from {{ ref('regression_specifications') }} as asked
+    cross join sets
 ),
 
 substitutes as (

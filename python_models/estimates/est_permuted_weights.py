@@ -23,8 +23,7 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    is_one = inputs.specifications["specification_id"] == dbt.config.meta_get("specification_id")
     cities = dbt.ref("dim_city").df()
     return randomisation.permuted_weights(
-        specifications.read(inputs.specifications[is_one]), inputs, cities
+        specifications.read_main(inputs.specifications), inputs, cities
     )

@@ -23,6 +23,5 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    is_one = inputs.specifications["specification_id"] == dbt.config.meta_get("specification_id")
-    chosen = specifications.read(inputs.specifications[is_one])
+    chosen = specifications.read_main(inputs.specifications)
     return specification_curve.curve(chosen, dbt.ref("int_specification_curve").df(), inputs)

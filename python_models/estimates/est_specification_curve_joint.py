@@ -23,8 +23,7 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    is_one = inputs.specifications["specification_id"] == dbt.config.meta_get("specification_id")
-    chosen = specifications.read(inputs.specifications[is_one])
+    chosen = specifications.read_main(inputs.specifications)
     draws = int(dbt.config.meta_get("permutations"))
     axes = dbt.ref("curve_axes").df()
     errors = axes.loc[(axes["axis"] == "errors") & (axes["standing"] != "dominated"), "value"]

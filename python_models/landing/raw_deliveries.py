@@ -1,4 +1,5 @@
-from ai_manufacturing import landing, terms
+from ai_manufacturing import landing
+from ai_manufacturing.disclosure import terms
 
 
 def model(dbt, session):

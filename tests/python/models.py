@@ -18,8 +18,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import settings
-from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system import duckdb_client, settings
 
 Node = dict[str, Any]
 BUILT_RELATIONS = (

@@ -46,7 +46,7 @@ def described(release_id: str) -> dict[str, Any]:
         "reason": "",
         "delivery_hashes": {},
         "package_versions": {},
-        "gate_summary": {},
+        "gate_summary": dict.fromkeys(("expectations", "critical", "warnings", "not_evaluated"), 0),
     }
 
 

@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 from lxml import html
 
-from ai_manufacturing import site, terms
+from ai_manufacturing import site
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system import duckdb_client
 from tests.python.chromium import ARGUMENTS, CHROMIUM
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.release_store import changed, described
@@ -46,19 +48,16 @@ SCREENSHOTS = PROJECT / "build" / "screenshots"
 def release(build: Build, folder: Path, kind: str) -> Path:
     """Write a release of a built warehouse, without the rest of a refresh."""
     path = folder / f"{kind}.duckdb"
-    (checked,) = build.rows(
-        "select count(*), count(case when not success and severity = 'critical' then 1 end), "
-        "count(case when not success and severity = 'warning' then 1 end) from gates.gate_results"
-    )
+    with duckdb_client.reading(build.warehouse) as warehouse:
+        content = writer.content(warehouse)
     manifest = {
         **described("000001"),
+        **content,
         "published_at": "2026-01-02T03:04:05+00:00",
-        "extract_set": build.value("select max(extract_set) from raw.deliveries"),
         "extract_set_kind": kind,
         "delivery_hashes": dict(
             build.rows("select distinct file_path, delivery_id from raw.deliveries")
         ),
-        "gate_summary": dict(zip(("expectations", "critical", "warnings"), checked, strict=True)),
     }
     writer.write(build.warehouse, path, manifest, None)
     return path
@@ -90,7 +89,8 @@ def restricted_sample(sample_release: Path, shared: Path) -> Restricted:
         changed(
             sample_release,
             files.release,
-            "update marts.fct_deliveries set provenance_class = 'commercial_vendor',"
+            "update marts.fct_deliveries set may_be_passed_on = false,"
+            " provenance_class = 'commercial_vendor',"
             " licence = 'For subscribers', publisher = 'A Vendor'",
         )
         terms.public_copy(*files)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import dictionary
-from benchmarks.dictionary import Text
+from tests.lib import ai_texts
+from tests.lib.ai_texts import Text
 from tests.python import conftest
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.register_models import count
@@ -46,7 +46,7 @@ def labelled(
             ]
             for kind in ("business_scope", "patent_title")
         }
-        delivered = build.extracts / dictionary.TITLES
+        delivered = build.extracts / ai_texts.TITLES
         delivered.parent.mkdir(parents=True)
         if real:
             shutil.copyfile(real, delivered)
@@ -57,7 +57,7 @@ def labelled(
             ]
             header = "publication_numbers,patent_title,true_subclasses_all"
             delivered.write_text("\n".join([header, *rows]), encoding="utf-8-sig")
-        dictionary.deliver(
+        ai_texts.deliver(
             build.extracts, [*texts["business_scope"], *scopes], [*texts["patent_title"], *titles]
         )
         conftest.seed(build, sample_build)
@@ -85,18 +85,18 @@ def labelled_build(shared: Path, sample_build: Build) -> Build:
 @pytest.fixture(scope="session")
 def real_texts(shared: Path, sample_build: Build) -> Build:
     """Return a build with the real texts that are labelled; they are not in every clone."""
-    if not all((REAL_TEXTS / path).exists() for path in (dictionary.REGISTER, dictionary.TITLES)):
+    if not all((REAL_TEXTS / path).exists() for path in (ai_texts.REGISTER, ai_texts.TITLES)):
         pytest.skip(
             f"the real scopes and titles are not beside {REAL_TEXTS / 'public'}; set"
             " PUBLIC_EXTRACTS"
         )
-    known = {row["id"] for row in dictionary.labels()}
+    known = {row["id"] for row in ai_texts.labels()}
     scopes, titles = (
         (text for text in texts if text.name in known)
-        for texts in (dictionary.scopes(REAL_TEXTS), dictionary.titles(REAL_TEXTS))
+        for texts in (ai_texts.scopes(REAL_TEXTS), ai_texts.titles(REAL_TEXTS))
     )
     return labelled(
-        shared / "real_texts", sample_build, scopes, titles, REAL_TEXTS / dictionary.TITLES
+        shared / "real_texts", sample_build, scopes, titles, REAL_TEXTS / ai_texts.TITLES
     )
 
 
@@ -119,7 +119,7 @@ def test_the_dictionary_finds_the_ai_texts_and_no_others(labelled_build: Build) 
 def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
     real_texts: Build,
 ) -> None:
-    rates = dictionary.rates(dictionary.labels(), tagged(real_texts))
+    rates = ai_texts.rates(ai_texts.labels(), tagged(real_texts))
     precision, recall = rates["scope", "held out"]
     assert precision.share >= 0.85
     assert precision.label_count >= 30
@@ -142,7 +142,7 @@ def test_terms_and_dictionary_agree_with_the_classes_as_a_second_count_says(
         for kind in ("exclude", "include")
     )
     wide = re.compile(r"(^|\|)(G06|G10L|G05B|G05D|B25J|G16H)")
-    texts = [*dictionary.titles(REAL_TEXTS)]
+    texts = [*ai_texts.titles(REAL_TEXTS)]
     of_robots = [
         text for text in texts if "机器人" in include.findall(exclude.sub("#", text.words))
     ]
@@ -196,7 +196,7 @@ def test_a_share_of_few_labels_has_the_interval_of_wilson() -> None:
         (1, 29): (0.0061, 0.1718),
     }
     for (hits, size), (low, high) in published.items():
-        rate = dictionary.rate([(number < hits, 3.0) for number in range(size)])
+        rate = ai_texts.rate([(number < hits, 3.0) for number in range(size)])
         assert (rate.low, rate.high) == (
             pytest.approx(low, abs=5e-5),
             pytest.approx(high, abs=5e-5),

@@ -1,5 +1,7 @@
-"""Another study, put in by seeds, staging and contracts alone, goes the way to a first page."""
+"""Another study, written from its declaration, goes the way to a first page."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -7,58 +9,62 @@ from pathlib import Path
 
 import duckdb
 import pytest
-import yaml
 
-from tests.planted_faults import copy_of_the_project
 from tests.python.conftest import PROJECT, Build
 
-pytestmark = [pytest.mark.door, pytest.mark.soak]
-STUDY = PROJECT / "tests/fixtures/another_study"
-PAGE = PROJECT / "docs/how_to/another_study.md"
+DECLARED = PROJECT / "studies/robots"
 ROBOTS_ON_WAGES = 0.2  # log points a log, from which the wages were drawn
+# Words of the paper that the repository's root studies.
+PAPERS_WORDS = re.compile(
+    r"\bAI\b|\bai_(?:firm|patent)|artificial intelligence|人工智能|[Tt]able 1 |表 ?1第|\bZhu\b"
+    r"|[Pp]atent|专利|Shenzhen|深圳"
+)
+# Written in every study's pages and file names: the package, which has the name of its first study.
+NAMES_OF_THE_PACKAGE = re.compile("ai[-_]manufacturing")
+TEXTS = {".html", ".js", ".json", ".csv", ".md", ".tex", ".do", ".R", ".py", ".sql", ".bib"}
+OTHERS_SCRIPT = "vega.js"
 
 
-def seeds_without_rows() -> list[str]:
-    """Return the seeds of which the page says that only the header stays."""
-    (words,) = (part for part in PAGE.read_text(encoding="utf-8").split("\n3. ")[1:])
-    names = words.partition("**Bring**")[0].split("`")[1::2]
-    assert len(names) == 23
-    return names
+def git_status() -> str:
+    """Return which files of the clone are changed or new, other than those that git ignores."""
+    status = ["git", "status", "--porcelain", "--untracked-files=all"]
+    return subprocess.run(status, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
 
 
-def put_in_place(project: Path) -> Path:
-    """Do what the page says, in a copy of the project."""
-    copy_of_the_project(project)
-    for folder in [path for path in project.rglob("paper") if path.is_dir()]:
-        shutil.rmtree(folder)
-    shutil.rmtree(project / "models/staging")
-    for name in seeds_without_rows():
-        seed = project / f"seeds/{name}.csv"
-        header = seed.read_text(encoding="utf-8").splitlines()[0]
-        seed.write_text(f"{header}\n", encoding="utf-8")
-    shutil.copytree(STUDY, project, dirs_exist_ok=True)
-    declared = project / "dbt_project.yml"
-    content = yaml.safe_load(declared.read_text(encoding="utf-8"))
-    content["vars"] |= yaml.safe_load((project / "vars.yml").read_text(encoding="utf-8"))
-    declared.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-    return project
-
-
+@pytest.mark.door
+@pytest.mark.soak
 def test_forty_regions_go_to_verdicts_a_release_exports_and_a_first_page(tmp_path: Path) -> None:
-    project = put_in_place(tmp_path / "project")
-    build = Build(project / "extracts", tmp_path / "warehouse.duckdb", tmp_path, project)
+    before = git_status()
+    study = tmp_path / "robots"
+    for name in ("study.toml", "seeds/cities.csv", "extracts"):
+        copy(DECLARED / name, study / name)
+    build = Build(study / "extracts", tmp_path / "warehouse.duckdb", tmp_path)
     releases, site, exports = (tmp_path / name for name in ("releases", "site", "exports"))
-    environment = build.environment | {
-        "PYTHONPATH": f"{project / 'src'}:{project}",
-        "RELEASE_DIR": str(releases),
-        "SITE_DIR": str(site),
-    }
-    for words in (["refresh"], ["export", "--format", "latex", "--out", str(exports)]):
-        command = [str(Path(sys.executable).parent / "ai-manufacturing"), *words]
+    # the working directory says which study it is
+    unset = {"DBT_PROJECT_DIR", "DBT_PROFILES_DIR", "RELEASE_PATH"}
+    environment = {name: text for name, text in build.environment.items() if name not in unset}
+    environment |= {"RELEASE_DIR": str(releases), "SITE_DIR": str(site)}
+
+    def run(folder: Path, *words: str) -> str:
+        program = Path(sys.executable).parent / words[0]
         ran = subprocess.run(
-            command, cwd=project, env=environment, capture_output=True, text=True, check=False
+            [str(program), *words[1:]],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    run(PROJECT, "ai-manufacturing", "new-study", str(study))
+    run(study, "ai-manufacturing", "refresh")
+    run(study, "ai-manufacturing", "export", "--format", "latex", "--out", str(exports))
+    assert "trace --specification wages_1" in run(study, "ai-manufacturing", "trace", "-h")
+    listed = run(PROJECT, "dbt", "--quiet", "ls", "--project-dir", str(study), "--output", "path")
+    assert "/models/marts/fct_city_year_panel.sql" in listed
+    assert "/paper/" not in listed
     with duckdb.connect(str(releases / "ai_manufacturing.duckdb"), read_only=True) as release:
         estimates = release.execute(
             "select specification_id, estimate, conf_low_province, conf_high_province,"
@@ -67,10 +73,18 @@ def test_forty_regions_go_to_verdicts_a_release_exports_and_a_first_page(tmp_pat
         verdicts = release.execute(
             "select specification_id, verdict from reports.rpt_verdicts order by 1"
         ).fetchall()
+        by_group = dict(
+            release.execute(
+                "select group_name, round(split_sample_estimate, 3)"
+                " from reports.rpt_heterogeneity where reading = 'default'"
+            ).fetchall()
+        )
         (claim,) = release.execute(
             "select sentence from reports.rpt_findings where finding = 'claim'"
         ).fetchone() or ("",)
+    assert by_group == {"east": 0.189, "west": 0.220}
     by_name = {name: numbers for name, *numbers in estimates}
+    assert by_name["wages_1"][:3] == pytest.approx([0.2037275, 0.1879189, 0.2195362], abs=1e-6)
     for name in ("wages_1", "wages_2"):
         _, low, high, observations = by_name[name]
         assert low < ROBOTS_ON_WAGES < high
@@ -78,12 +92,39 @@ def test_forty_regions_go_to_verdicts_a_release_exports_and_a_first_page(tmp_pat
     _, low, high, _ = by_name["jobs_1"]
     assert low < 0 < high, "no effect was drawn"
     assert verdicts == [("jobs_1", "not_found"), ("wages_1", "holds"), ("wages_2", "holds")]
-    assert claim.startswith("Wages rise with robots: 0.20")
+    assert claim.startswith("Mean wage rises with robots in use: 0.20")
     assert claim in (site / "index.html").read_text(encoding="utf-8")
+    pages = {path.stem for path in site.glob("*.html")}
+    assert "heterogeneity" in pages
+    assert not pages & {"event_studies", "specification_curve"}, "nothing of theirs is declared"
     use = (site / "use.html").read_text(encoding="utf-8")
-    for words in ("Wages and robots of forty regions", "Doe, Ann", "@misc{doe_2024,"):
+    for words in ("Robots and wages", "Doe, Ann", "@misc{doe_2024,"):
         assert words in use
-    assert "Zhu" not in use
-    assert "Robots alone" in (exports / "wages.tex").read_text(encoding="utf-8").replace(
-        "\\\\", " "
-    )
+    tables = (exports / "wages.tex").read_text(encoding="utf-8")
+    assert "Robots alone" in tables.replace("\\\\", " ")
+    assert papers_words(site) == {}
+    assert git_status() == before
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder to a place whose folders are made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def papers_words(site: Path) -> dict[str, list[str]]:
+    """Return the words of the paper in the files of a site, by file."""
+    found = {}
+    for path in sorted(site.rglob("*")):
+        if path.suffix in TEXTS and path.name != OTHERS_SCRIPT:
+            text = NAMES_OF_THE_PACKAGE.sub("", path.read_text(encoding="utf-8"))
+            places = [
+                text[max(0, word.start() - 40) : word.end() + 40]
+                for word in PAPERS_WORDS.finditer(text)
+            ]
+            if places:
+                found[os.path.relpath(path, site)] = places
+    return found

@@ -149,6 +149,16 @@ def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
     files = page.locator("#trace-result tbody tr td:first-child").all_inner_texts()
     assert len(files) == 2
     assert sum("(371200)" in name for name in files) == 1
+    # A correction says that the row of 2011 named Jiamusi holds Qitaihe.
+    address = "?city=230900&series=gdp_100m_cny&year=2011&language=en"
+    page = reader.open(public_site, "cities", address)
+    ((value,),) = public_build.rows(
+        "select delivered_value from marts.fct_delivered_values where series = 'gdp_100m_cny' "
+        "and provider = 'biechouwo' and city_id = '230800' and year = 2011"
+    )
+    (shown,) = page.locator("#trace-result table").first.locator("tbody tr").evaluate_all(CELLS)
+    assert "(230800)" in shown[0]
+    assert float(shown[3]) == pytest.approx(value, abs=1e-3)
     assert reader.complaints == []
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from ai_manufacturing.auditing import trace
 from ai_manufacturing.system import duckdb_client
-from benchmarks import in_memory
+from tests.lib import in_memory
 from tests.python import models
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import plain

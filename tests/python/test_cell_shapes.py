@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import first_deliveries, gate
+from tests.lib import first_deliveries, judged_samples
 
-MODELS = gate.CHECKED | gate.CELL_CHECKED
+MODELS = judged_samples.CHECKED | judged_samples.CELL_CHECKED
 NEW = ("cell_shapes", "province_steps", "source_tilts")
 ODD = {
     "cell_shapes": [
@@ -157,5 +157,5 @@ def test_a_planted_delivery_changes_the_clean_one(name: str) -> None:
         ),
     ]
     assert any(changed)
-    assert (faulty.firms.counts >= gate.MISSING).all()
+    assert (faulty.firms.counts >= judged_samples.MISSING).all()
     assert (faulty.patents.counts >= 0).all()

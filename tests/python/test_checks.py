@@ -310,7 +310,7 @@ def test_a_check_that_cannot_be_made_says_why(sample_build: Build, public_build:
             assert counted[0] == counted[1] == counted[2]
             assert counted[3] == 0
     for table, method, reason in (
-        ("est_sensitivity", "share_of_variation", "In logs the AI share is a constant of the city"),
+        ("est_sensitivity", "share_of_variation", "In logs the measure's ratio is a constant"),
         ("est_sensitivity", "negative_weights", "The weights count an effect from a measure of"),
     ):
         in_logs = sample_build.value(

@@ -17,7 +17,8 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from ai_manufacturing import city_names, cli
+from ai_manufacturing import cli
+from ai_manufacturing.auditing import city_names
 from ai_manufacturing.refresh import progress
 from ai_manufacturing.releases import errors
 from ai_manufacturing.releases.store import Store

@@ -25,7 +25,7 @@ from tests.python.waiting import LAST_RESORT, wait_for
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 
-LOCATION = ("-m", "ai_manufacturing.dagster_location")
+LOCATION = ("-m", "ai_manufacturing.refresh.dagster_location")
 
 
 @dataclass
@@ -198,8 +198,9 @@ def test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_show
 
 def test_the_sensor_asks_once_for_a_delivery_that_is_at_rest(dagster: Dagster) -> None:
     looks = (
-        "import pathlib, dagster as dg; from ai_manufacturing import dagster_location as location,"
-        " settings\ncursor = None\nfor number in range(6):\n    if number == 3:"
+        "import pathlib, dagster as dg; from ai_manufacturing.system import settings;"
+        " from ai_manufacturing.refresh import dagster_location as location"
+        "\ncursor = None\nfor number in range(6):\n    if number == 3:"
         " (settings.extracts_dir() / 'README_late').write_text('x')\n    context ="
         " dg.build_sensor_context(cursor=cursor)\n    found = location.new_deliveries(context)\n   "
         " asked = isinstance(found, dg.SensorResult)\n    cursor = found.cursor if asked else"

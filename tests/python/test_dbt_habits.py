@@ -429,6 +429,11 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
             " 'ln_secondary_productivity'"
         ),
         "update seeds.city_groupings set series = 'nonsense' where grouping = 'large_gdp'",
+        "update seeds.control_sets set controls = 'nonsense' where control_set = 'added'",
+        (
+            "update seeds.regression_specifications set controls = '@paper @nonsense' where"
+            " specification_id = 'table_1_col_2'"
+        ),
         (
             "delete from seeds.substituted_labels where (kind, name, provider) = ('series',"
             " 'firm_count', 'duhe1123')"
@@ -446,6 +451,10 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
     rules = (PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8")
     (of_limits,) = re.findall(r"regexp_full_match\(limits.*", rules)
     (of_labels,) = re.findall(r"substitution is null or \(series.*", rules)
+    (of_sets,) = re.findall(r"list_has_all\(\(select list\('@'.*", rules)
+    of_variables = (
+        "list_has_all((select list(variable) from dim_variable), string_split(controls, ' '))"
+    )
     of_series = "list_has_all((select list(series) from series), string_split(series, ' '))"
     assert {*printed} == {
         ("cities", "city_id is unique", "110000"),
@@ -469,6 +478,8 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
         ("ai_keywords", "kind <> 'set_aside' or reason is not null", "智能传感器"),
         ("derived_variables", of_series, "ln_secondary_productivity"),
         ("city_groupings", of_series, "large_gdp"),
+        ("control_sets", of_variables, "added"),
+        ("regression_specifications", of_sets, "table_1_col_2"),
         ("labels", "kind, name is unique", "measure, ai_firms"),
     }
 

@@ -26,7 +26,7 @@ OTHER_NUMBERS = (
     "requirements/",
     "seeds/cities.csv",
     "src/ai_manufacturing/paper/boundaries/",
-    "tests/fixtures/another_study/seeds/cities.csv",
+    "studies/robots/seeds/cities.csv",
     "tests/python/golden/",
 )
 NO_CITY = ""

@@ -6,7 +6,7 @@ import pytest
 
 from ai_manufacturing.estimation import specifications, tables
 from benchmarks import designs
-from benchmarks.replication import seed_table
+from tests.lib.samples import seed_table
 from tests.python.conftest import Build
 
 

@@ -6,7 +6,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from ai_manufacturing import terms
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.paper import disclosure
 from tests.python.leaks import Values, leaks
 

@@ -11,12 +11,13 @@ import pytest
 from linearmodels.panel import PanelOLS
 
 from ai_manufacturing.estimation import inputs, specifications
+from ai_manufacturing.gate import validation
 from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.robustness import influence
 from ai_manufacturing.robustness.case import Case
-from ai_manufacturing.settings import period
 from ai_manufacturing.system import duckdb_client
-from benchmarks import gate
+from ai_manufacturing.system.settings import period
+from tests.lib import judged_samples
 from tests.python.conftest import Build
 
 HEADLINE = "table_1_col_1"
@@ -39,7 +40,7 @@ Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 def marked(series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None) -> pd.DataFrame:
     """Return the cells of fct_doubtful_values."""
-    found = gate.checked(series, used, pairs)["doubtful_values"]
+    found = judged_samples.checked(series, used, pairs)["doubtful_values"]
     return found[CELL].drop_duplicates()
 
 
@@ -114,7 +115,7 @@ def second_source(series: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def clean() -> pd.DataFrame:
     """Return a draw in which the province total of a municipality is its own value."""
-    series = gate.conformed(draw(gate.FIRST_SEED, period()))
+    series = judged_samples.conformed(draw(judged_samples.FIRST_SEED, period()))
     beijing = series[series["city_id"].eq("110000") & series["series"].eq("gdp_100m_cny")]
     total = "province_gdp_100m_cny"
     return pd.concat([series, beijing.assign(series=total, quantity=total)], ignore_index=True)
@@ -123,8 +124,11 @@ def clean() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def marks(clean: pd.DataFrame) -> pd.DataFrame:
     """Return fct_doubtful_values of the draw with a fault of each kind."""
-    found = gate.checked(
-        planted_values(clean), gate.used_series(), second_source(clean), only=["doubtful_values"]
+    found = judged_samples.checked(
+        planted_values(clean),
+        judged_samples.used_series(),
+        second_source(clean),
+        only=["doubtful_values"],
     )
     return found["doubtful_values"].sort_values(["series", "city_id", "year"])
 
@@ -211,7 +215,9 @@ def test_a_level_that_changes_in_any_year_but_the_first_two_and_the_last_is_one_
     begins = clean["city_id"].map(first_years)
     later = clean["series"].eq(name) & clean["year"].ge(begins)
     stepped = clean.assign(value=clean["value"] * np.where(later, size, 1))
-    marks = gate.checked(stepped, gate.used_series(), only=["doubtful_values"])["doubtful_values"]
+    marks = judged_samples.checked(stepped, judged_samples.used_series(), only=["doubtful_values"])[
+        "doubtful_values"
+    ]
     rows = marks[marks["series"].eq(name) & marks["city_id"].isin(chosen)]
 
     of_the_step = rows[rows["year"].eq(rows["city_id"].map(first_years))]
@@ -229,7 +235,7 @@ def test_a_repeat_fails_the_gate_where_it_is_rare_or_breaks_another_rule(
         repeats.assign(rules=rules, spreads=spreads, year=2010 + number)
         for number, (rules, spreads) in enumerate(cases)
     )
-    results = gate.validation.validate(rows, "doubtful_values").to_pylist()
+    results = validation.validate(rows, "doubtful_values").to_pylist()
     (failed,) = [result for result in results if result["success"] is False]
     assert [row["year"] for row in json.loads(failed["failing_rows"])] == [2010, 2012]
 
@@ -302,7 +308,9 @@ def test_every_slip_that_was_corrected_is_doubtful_as_it_was_delivered(
     given["value"] = given["delivered_value"].fillna(given["value"])
     columns = [*series.columns]
 
-    tables = gate.checked(given[columns], used, pairs, only=["doubtful_values", "year_definitions"])
+    tables = judged_samples.checked(
+        given[columns], used, pairs, only=["doubtful_values", "year_definitions"]
+    )
     marks, years = tables["doubtful_values"], tables["year_definitions"].query("is_odd")
     # The second of two slipped years is marked with the step out of it.
     marks = pd.concat([marks, marks[marks["cause"].str.contains("break")].eval("year = year - 1")])
@@ -338,8 +346,8 @@ def test_what_judges_a_series_is_said_and_what_nothing_judges(
 
 @pytest.mark.soak
 def test_hardly_a_cell_of_a_clean_draw_is_doubtful() -> None:
-    series = gate.conformed(draw(gate.FIRST_SEED, period()))
-    assert len(marked(series, gate.used_series(), None)) / series["value"].count() < 0.002
+    series = judged_samples.conformed(draw(judged_samples.FIRST_SEED, period()))
+    assert len(marked(series, judged_samples.used_series(), None)) / series["value"].count() < 0.002
 
 
 @pytest.mark.parametrize(
@@ -365,7 +373,7 @@ def test_a_slip_is_expected_where_it_was(
     pair = pairs["city_id"].eq("340100") & pairs["year"].eq(2015) & pairs["series"].eq(name)
     first = pair & pairs["first_provider"].eq(wrong.loc[at, "provider"].item())
     pairs = pairs.assign(first_ln=pairs["first_ln"] - np.log(10) * first)
-    found = gate.checked(wrong, used, pairs)["doubtful_values"]
+    found = judged_samples.checked(wrong, used, pairs)["doubtful_values"]
     found = found[found["city_id"].eq("340100") & found["year"].eq(2015)]
     assert found["series"].unique().tolist() == [name]
     assert rules <= {*found["rules"].item().split(", ")}
@@ -509,7 +517,7 @@ def test_nine_in_ten_wrong_cells_that_move_by_a_tenth_are_unexplained(
     cells = pd.DataFrame(planted, columns=[*CELL, "moved"])
     cells = cells[cells["moved"] > np.log(1.1)]
 
-    marks = gate.checked(series, used, pairs)["doubtful_values"]
+    marks = judged_samples.checked(series, used, pairs)["doubtful_values"]
     found = cells.merge(marks[marks["is_unexplained"] | marks["cause"].eq("repeat")], on=CELL)
 
     assert len(cells) > 100

@@ -16,8 +16,8 @@ from ai_manufacturing.estimation.specifications import SpecificationError
 from ai_manufacturing.estimation.tables import coefficients
 from ai_manufacturing.gate import validation
 from ai_manufacturing.system import contracts
-from benchmarks import in_memory
-from benchmarks.in_memory import Tables
+from tests.lib import in_memory
+from tests.lib.in_memory import Tables
 from tests.python.conftest import PROJECT, Build
 
 SEED = PROJECT / "seeds/regression_specifications.csv"

@@ -19,8 +19,8 @@ import pytest
 from click.testing import CliRunner
 
 from ai_manufacturing.cli import main
+from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import cells, exports, formats, stata_notes
-from ai_manufacturing.text import Catalogue
 from tests.python.conftest import Build
 from tests.python.release_store import changed, mounted
 from tests.python.terminal import on_terminal

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from ai_manufacturing.releases.store import Store
-from benchmarks import gate
+from tests.lib import judged_samples
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.invented_downloads import (
     COMPUTING,
@@ -288,8 +288,8 @@ def test_the_wide_limits_of_a_file_that_nobody_measured_still_stop_faults(
         last_year=2020,
         fixed_year=np.nan,
     )
-    found = gate.checked(values.dropna(subset="value"), used)
-    results = gate.judged(found, used)
+    found = judged_samples.checked(values.dropna(subset="value"), used)
+    results = judged_samples.judged(found, used)
     failed = results[results["success"].eq(False) & results["severity"].eq("critical")]
     stopped = {
         name for name in (EMPLOYED, FIRMS) if failed["failing_rows"].str.contains(name).any()

@@ -11,8 +11,8 @@ import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-from ai_manufacturing import dbt_plugin, settings, terms
-from ai_manufacturing.system import duckdb_client, own_files
+from ai_manufacturing.disclosure import terms
+from ai_manufacturing.system import dbt_plugin, duckdb_client, own_files, settings
 
 ENDLESS = "select count(*) from range(1000000000000) as t(x) where hash(x) = 1"
 
@@ -45,7 +45,7 @@ def warehouse(tmp_path: Path, landed: Path) -> Path:
             create table marts.fct_deliveries as select
                 'vendor' as provider, 'commercial' as provenance_class, 'all rights' as licence,
                 'vendor' as publisher, null as republished_by, 'a' as citation_en,
-                'a' as citation_zh;
+                'a' as citation_zh, false as may_be_passed_on;
             create table marts.dim_series as select 'gdp' as series, 'vendor' as provider;
             create table marts.dim_variable as select 'gdp' as variable, 'gdp' as series;
         """)

@@ -5,15 +5,13 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
-import duckdb
 import numpy as np
 import pytest
 
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site import findings
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import Build
 from tests.python.site_reader import Page, said
 
@@ -174,19 +172,15 @@ def test_how_far_to_trust_follows_from_who_published_the_files(
     kind: str, classes: list[str | None], trust: str
 ) -> None:
     """A provider without a declaration is neither official nor licensed."""
-    with duckdb.connect() as connection:
-        connection.execute("create schema marts")
-        connection.execute(
-            "create table marts.fct_deliveries as select unnest(['a', 'b']) as provider, "
-            "unnest(?::varchar[]) as provenance_class, "
-            "unnest(['CC0', 'none stated by the republisher']) as licence",
-            [classes],
-        )
-        release = SimpleNamespace(
-            rows=lambda query: duckdb_client.rows(connection, query),
-            manifest=SimpleNamespace(origin=Origin("a_set", kind)),
-        )
-        about = findings.about(cast(Release, release), Catalogue.read())
+    licences = ["CC0", "none stated by the republisher"]
+    release = SimpleNamespace(
+        sources=lambda: [
+            {"provider": provider, "provenance_class": class_, "licence": licence}
+            for provider, class_, licence in zip("ab", classes, licences, strict=True)
+        ],
+        manifest=SimpleNamespace(origin=Origin("a_set", kind)),
+    )
+    about = findings.about(cast(Release, release), Catalogue.read())
     assert (about["trust"], about["providers"], about["licensed"]) == (trust, 2, 1)
     assert about["official"] == classes.count("official")
     assert {f"trust_{trust}", f"trust_{trust}_why"} <= Catalogue.read().texts.keys()

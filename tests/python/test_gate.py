@@ -19,6 +19,7 @@ from ai_manufacturing.auditing import findings
 from ai_manufacturing.gate import result_tables, suites, validation
 from ai_manufacturing.site import quality
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.duckdb_client import reading
 from tests.python.conftest import PROJECT, Build
 
@@ -457,12 +458,26 @@ MEAN = {
             "argument 'max_value': 'high': value is not a valid float",
         ),
         (
-            {"kwargs": {"column": "x", "row_condition": "@pd.io.common.os.getpid() > 0"}},
-            "argument 'row_condition': '@pd.io.common.os.getpid\\(\\) > 0' is no condition",
+            {"kwargs": {"column": "x", "row_condition": "x > 0", "condition_parser": "pandas"}},
+            "argument 'row_condition': 'x > 0' is no condition object of the type comparison",
         ),
         (
-            {"kwargs": {"column": "x", "row_condition": "x.map(print) == 1 or year > 2015"}},
-            r"'x\.map\(print\)' in .* is no comparison\. Compare columns with numbers and texts",
+            {
+                "kwargs": {
+                    "column": "x",
+                    "row_condition": {
+                        "type": "or",
+                        "conditions": [
+                            {"type": "pass_through", "pass_through_filter": "@os.getpid()"}
+                        ],
+                    },
+                }
+            },
+            "argument 'row_condition': .*'@os.getpid..'.* is no condition object of the type",
+        ),
+        (
+            {"kwargs": {"column": "x", "row_condition": {"type": "compares", "column": "x"}}},
+            "argument 'row_condition': .*'compares'.* is no condition object of the type",
         ),
         ({"severity": "info"}, "severity is 'info', not 'critical' or 'warning'"),
         ({"severity": None}, "severity is None, not 'critical' or 'warning'"),
@@ -680,18 +695,10 @@ def test_what_cannot_be_evaluated_has_failed_with_the_reason(
     }
 
 
-def test_the_site_counts_what_has_no_counts_of_rows_as_passed_or_failed() -> None:
-    with duckdb.connect() as connection:
-        connection.execute(
-            "create table results as from (values (true, 'critical', 5), (null, 'critical', 0), "
-            "(true, 'warning', null), (false, 'warning', null), (false, 'critical', null)) "
-            "as t (success, severity, checked_count)"
-        )
-        release = SimpleNamespace(
-            rows=lambda query: connection.sql(query).df().to_dict("records"),
-            gate_results=lambda: "results",
-        )
-        found = quality._gate_counts(cast(Release, release))
+def test_the_site_counts_as_passed_what_neither_failed_nor_was_not_evaluated() -> None:
+    counts = {"expectations": 5, "critical": 1, "warnings": 1, "not_evaluated": 1}
+    release = SimpleNamespace(manifest=SimpleNamespace(gate_summary=counts))
+    found = quality._gate_counts(cast(Release, release))
     assert found == {"passed": 2, "not_evaluated": 1, "critical": 1, "warnings": 1}
 
 
@@ -760,3 +767,18 @@ def test_every_estimate_and_report_comes_after_the_gate_and_sources_are_provider
     }
     assert {"stg_csmar__city_yearbook", "fct_city_year_panel", "rpt_table_1"} <= followed
     assert not followed & {"raw_deliveries", "stg_vendor__city_yearbook"}
+
+
+def test_a_studys_suite_replaces_the_engines_wherever_the_study_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, study = tmp_path / "b", tmp_path / "a"
+    for folder, names in ((engine, ("units", "patents")), (study, ("patents",))):
+        for name in names:
+            (folder / "expectations").mkdir(parents=True, exist_ok=True)
+            (folder / "expectations" / f"{name}.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(settings, "project_folders", lambda: (engine, study))
+    assert suites.files() == {
+        "patents": study / "expectations/patents.json",
+        "units": engine / "expectations/units.json",
+    }

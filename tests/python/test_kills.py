@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ai_manufacturing import counts, site
+from ai_manufacturing import site
+from ai_manufacturing.landing import counts
 from ai_manufacturing.paper.synthetic import registers
 from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.origin import Origin

@@ -19,8 +19,8 @@ from ai_manufacturing.auditing import trace
 from ai_manufacturing.question_door.tools import Door
 from ai_manufacturing.site import downloads
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system.text import LANGUAGES
 from ai_manufacturing.tables import ERRORS, Printed
-from ai_manufacturing.text import LANGUAGES
 from tests.python.conftest import PROJECT, Build
 from tests.python.site_reader import Page, said
 

@@ -16,7 +16,7 @@ import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.gate import validation
-from benchmarks import in_memory
+from tests.lib import in_memory
 from tests.planted_faults import copy_of_the_project
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import GOOD, Project, csv_text
@@ -103,8 +103,7 @@ def test_landing_leaves_the_period_for_engines_without_python(project: Project) 
 def test_a_run_has_the_period_of_its_set_and_vars_go_before_it(fresh: Build) -> None:
     """In one target folder: what dbt parsed for one set must not stay for the next."""
     model = (
-        fresh.scratch
-        / "target/compiled/ai_manufacturing/models/marts/measure/fct_spatial_trend.sql"
+        fresh.scratch / "target/compiled/ai_manufacturing/models/marts/paper/fct_spatial_trend.sql"
     )
 
     def compiled(*arguments: str) -> tuple[bool, ...]:

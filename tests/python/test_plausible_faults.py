@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.paper.synthetic import CityYears, draw
 from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.settings import period
-from benchmarks import gate
+from ai_manufacturing.system.settings import period
+from tests.lib import judged_samples
 
 SEED = 41
 YEARS = list(period())
@@ -343,8 +343,10 @@ def drawn() -> CityYears:
 
 
 def critical_of(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame:
-    series = gate.conformed(drawn, stated)
-    found = gate.judged(gate.checked(series, gate.used_series()), gate.used_series())
+    series = judged_samples.conformed(drawn, stated)
+    found = judged_samples.judged(
+        judged_samples.checked(series, judged_samples.used_series()), judged_samples.used_series()
+    )
     return found[(found["severity"] == "critical") & found["success"].eq(False)]
 
 

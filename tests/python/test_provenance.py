@@ -9,8 +9,8 @@ import duckdb
 import jinja2
 import pytest
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations
+from ai_manufacturing.system import settings
 from tests.python.conftest import Build
 from tests.python.landing_project import FIRMS, GOOD, PROVENANCE, Project, fault, recorded
 

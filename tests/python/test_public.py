@@ -497,7 +497,7 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
     )
     exits = (
         "ai_firm_exit_count fails this expectation of the quality gate in 2010, 2011, 2012, 2013,"
-        " 2014, 2015, 2016: “At least one firm in a thousand"
+        " 2014, 2015, 2016: “At least one in a thousand"
     )
     assert exits in warned["table_5_col_2"]
     assert exits in warned["table_5_col_3"]  # net entries hold them

@@ -28,10 +28,9 @@ import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import landing
 from ai_manufacturing.auditing import changes, findings, freshness
 from ai_manufacturing.cli import console, status
-from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.refresh import build, by_hand, writer
 from ai_manufacturing.releases import configured, fingerprint, lock, refresh_log
 from ai_manufacturing.releases.configured import Limits
@@ -47,7 +46,8 @@ from ai_manufacturing.releases.errors import (
 )
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.system import clock, duckdb_client, integrity, own_files
+from ai_manufacturing.system import clock, duckdb_client, integrity, own_files, settings
+from ai_manufacturing.system.dbt_plugin import Plugin
 from ai_manufacturing.system.disk import locked, private_folder
 from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.system.sql_text import literal

@@ -17,8 +17,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from ai_manufacturing.auditing import trace
 from ai_manufacturing.landing import records
 from ai_manufacturing.paper.synthetic import registers
+from ai_manufacturing.system import duckdb_client
 from tests.planted_faults import copy_of_the_project
 from tests.python import conftest, models
 from tests.python.conftest import PROJECT, Build, built_once
@@ -29,6 +31,7 @@ SIZE = 30_000
 COUNTED = (
     "int_series_conformed",
     "fct_row_accounting",
+    "fct_delivered_values",
     "fct_ai_tags",
     "fct_register_rows_set_aside",
 )
@@ -250,6 +253,19 @@ def test_the_tags_of_a_firm_say_why_it_counts_as_ai(register_build: Build) -> No
         assert "人脸识别" in row["经营范围"]
         assert (element, segment) == ("intelligent perception", "basic theory and core technology")
     assert tags
+
+
+def test_a_count_of_a_register_is_traced_to_the_files_of_that_register(
+    register_build: Build,
+) -> None:
+    with duckdb_client.reading(register_build.warehouse) as connection:
+        reader = trace._Reader(connection)
+        lines = reader._series_lines("ai_firm_count", "industry", "440300", 2015)
+    files = register_build.rows(
+        "select file_path from raw.deliveries where entity = 'firm_register' order by file_path"
+    )
+    assert f"counted from {len(files)} files" in lines[-1]
+    assert re.findall(r"(\S+), sha256", lines[-1]) == [path for (path,) in files]
 
 
 @pytest.mark.door
@@ -557,7 +573,6 @@ def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(sample_build: 
         for node in models.nodes_of(sample_build.manifest).values()
         if re.fullmatch(r"int_\w*register_\w+|stg_\w+_register", node["name"])
         and node["resource_type"] == "model"
-        and node["name"] not in ("int_register_absences", "int_register_growth")
     ]
     assert len(nodes) == 3 + 13
     for node in nodes:

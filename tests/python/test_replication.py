@@ -4,10 +4,10 @@ benchmarks/replication.py.
 
 import pandas as pd
 
-from ai_manufacturing import settings
-from ai_manufacturing.estimation import tables
+from ai_manufacturing.estimation import specifications, tables
 from ai_manufacturing.paper import synthetic
-from benchmarks import replication
+from ai_manufacturing.system import settings
+from tests.lib import samples
 from tests.python.conftest import Build
 
 DEFAULT_SEED = 2020
@@ -16,9 +16,9 @@ DEFAULT_SEED = 2020
 def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(
     sample_build: Build,
 ) -> None:
-    chosen = replication.default_specifications()
-    drawn = replication.inputs(synthetic.draw(DEFAULT_SEED, settings.period()))
+    drawn = samples.inputs(synthetic.draw(DEFAULT_SEED, settings.period()))
     columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]
+    chosen = specifications.read(drawn.specifications)
     direct = tables.coefficients(chosen, drawn).to_pandas()[columns]
     built = sample_build.rows(
         f"select {', '.join(columns)} from reports.rpt_coefficients where reading = 'default' and"

@@ -18,8 +18,9 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from ai_manufacturing import replication, terms
+from ai_manufacturing import replication
 from ai_manufacturing.cli import main
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
@@ -36,7 +37,8 @@ from tests.python.terminal import on_terminal
 IDENTITY = "110105" + "19491231" + "002X"
 PANEL = "marts.fct_city_year_panel"
 RESTRICT = (
-    "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'"
+    "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none',"
+    " may_be_passed_on = false"
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from ai_manufacturing.system.sql_text import literal
-from benchmarks import in_memory
+from tests.lib import in_memory
 from tests.python.conftest import PROJECT, Build
 
 

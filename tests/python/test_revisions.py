@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing import settings
 from ai_manufacturing.auditing import judgement, new_years, published_years, revisions, verify
 from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import Revisions
@@ -36,10 +35,11 @@ from ai_manufacturing.releases.errors import (
     RefreshError,
 )
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
-from ai_manufacturing.settings import period
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.duckdb_client import attached, reading
+from ai_manufacturing.system.settings import period
 from ai_manufacturing.system.sql_text import literal
-from benchmarks import gate
+from tests.lib import judged_samples
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import Refreshes, command, described, quiet, read, write
 
@@ -894,7 +894,7 @@ def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.Data
 
 def with_series(warehouse: Path, rows: pd.DataFrame, used: pd.DataFrame) -> None:
     """Put series into a warehouse, with what the gate makes of their years."""
-    years = gate.checked(rows, used)["series_years"]
+    years = judged_samples.checked(rows, used)["series_years"]
     with duckdb.connect(str(warehouse)) as connection:
         for table, content in ((CONFORMED, rows), (YEARS, years)):
             connection.register("content", content)
@@ -940,10 +940,10 @@ def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
     """Write of a release what new years are compared with."""
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
-        connection.execute(f"attach {literal(str(path))} as old")
-        connection.execute("create schema old.release")
-        query = f"from ({revisions.values('built')}) where year <= {last_year}"
-        connection.execute(f"create table old.release.series_values as {query}")
+        connection.execute(f"attach {literal(str(path))} as new")
+        connection.execute("create schema new.release")
+        revisions.write_series(connection)
+        connection.execute(f"delete from new.release.series_values where year > {last_year}")
     return path
 
 
@@ -970,7 +970,7 @@ def test_the_real_years_after_a_public_release_are_like_those_before(
 def test_clean_draws_have_no_odd_year_and_a_third_booked_at_the_capital_is_one(
     seed_of_draw: int, audited_build: Build, tmp_path: Path
 ) -> None:
-    rows = gate.conformed(draw(seed_of_draw, period()))
+    rows = judged_samples.conformed(draw(seed_of_draw, period()))
     warehouse = Path(shutil.copy(audited_build.warehouse, tmp_path))
     used = audited_build.frame("from marts.dim_specification_series")
 

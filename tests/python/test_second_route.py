@@ -16,7 +16,7 @@ from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.gate import validation
 from ai_manufacturing.robustness import second_route
-from benchmarks import in_memory
+from tests.lib import in_memory
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import read_tables, rows_of
 
@@ -64,7 +64,9 @@ def judged(inputs: Inputs) -> dict[str, bool]:
     with duckdb.connect() as connection:
         for name, table in (("est_coefficients", first), ("est_second_route", second)):
             connection.register(name, table)
-        sql = (PROJECT / "models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
+        sql = (PROJECT / "python_models/estimates/est_route_differences.sql").read_text(
+            encoding="utf-8"
+        )
         compared = connection.execute(
             jinja2.Template(sql).render(ref=str, extract_set=lambda: "'in memory'")
         ).df()

@@ -31,6 +31,14 @@ from tests.python.test_vendor_register import (
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 DESCRIPTION = "name: {name}\nkind: synthetic\nperiod: {period}\n"
 SHOWN = "reports.rpt_coefficients"
+COUNTS = {
+    "firm_counts": [
+        f"{of}firm{what}_count" for of in ("", "ai_") for what in ("", "_entry", "_exit")
+    ],
+    "patent_counts": [
+        f"{of}invention_{what}_count" for of in ("", "ai_") for what in ("application", "grant")
+    ],
+}
 
 
 def reasons(done: Build, table: str = SHOWN) -> set[str]:
@@ -168,13 +176,18 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
 
 def counts_alone(folder: Path, sample_build: Build) -> Path:
     """Write counts of the sample as Spark hands them over."""
-    for entity in ("firm_counts", "patent_counts"):
+    delivered = sample_build.compiled("int_series_delivered")
+    for entity, names in COUNTS.items():
         (folder / "register_counts" / entity).mkdir(parents=True)
         with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
+            connection.execute(
+                "create temp view counts as select city_id, year, scope, series,"
+                f" cast(value as bigint) as value from ({delivered}) where provider = 'vendor' and"
+                f" scope in ('industry', 'manufacturing') and series in {tuple(names)}"
+            )
             rows = connection.execute(
-                "select * exclude (provider, source_name), 'synthetic' as extract_set_kind "
-                f"from ({sample_build.compiled(f'int_{entity}')}) "
-                "where provider = 'vendor' and scope in ('industry', 'manufacturing')"
+                f"select *, 'synthetic' as extract_set_kind from (pivot counts on series in"
+                f" {tuple(names)} using any_value(value))"
             ).to_arrow_table()
         pq.write_table(rows, folder / "register_counts" / entity / "part-0.parquet")
     return folder
@@ -325,7 +338,7 @@ def test_the_real_register_beside_the_public_set_feeds_no_estimate_and_is_found_
     assert found == (0.1576, 0.0419, 2228)
     failing, success = done.rows(
         "select failing_rows, success from gates.gate_results where description like 'A register''s"
-        " firms that %'"
+        " entries of %'"
     )[0]
     assert not success
     for province in ("浙江", "河南", "广西"):

@@ -22,7 +22,7 @@ from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import publishing
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import downloads, use
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import PROJECT, Build
 from tests.python.page_truth import contradictions
 from tests.python.release_store import changed, mounted
@@ -150,7 +150,7 @@ def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -
         (
             "models/_exposures.yml",
             "site",
-            ("text.py", "tables/cells.py"),
+            ("system/text.sql", "tables/cells.sql"),
             result_tables.RESULT_TABLES,
         ),
         ("models/reports/paper/_exposures.yml", "paper", (), ()),
@@ -161,7 +161,8 @@ def test_an_exposure_names_every_table_that_its_pages_read(
 ) -> None:
     named = yaml.safe_load((PROJECT / exposures).read_text("utf-8"))["exposures"][0]["depends_on"]
     package = Path(site.__file__).parents[1]
-    files = [*(package / room).glob("*.py"), *(package / other for other in others)]
+    files = [path for path in (package / room).iterdir() if path.suffix in (".py", ".sql")]
+    files += [package / other for other in others]
     source = "".join(path.read_text(encoding="utf-8") for path in files)
     read = {
         *re.findall(r"(?:from|join) \(?(?:marts|reports|gates|estimates)\.(\w+)", joined(source))

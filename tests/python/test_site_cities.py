@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ai_manufacturing import terms
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.paper import maps
 from ai_manufacturing.site import cities
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import PROJECT, Build
 from tests.python.site_reader import Page, pages_of, release
 

@@ -9,7 +9,8 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from ai_manufacturing import cli, sources
+from ai_manufacturing import cli
+from ai_manufacturing.releases import sources
 
 # Series by scope, with whether they are delivered.
 SERIES = [

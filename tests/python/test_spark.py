@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from ai_manufacturing import counts
+from ai_manufacturing.landing import counts
 from tests.planted_faults import copy_of_the_project
 from tests.python import awkward_registers, spark_cluster
 from tests.python.conftest import Build

@@ -18,11 +18,10 @@ from ai_manufacturing import cli
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.landing import LandingError
 from ai_manufacturing.paper import synthetic
-from ai_manufacturing.settings import project_root
 from ai_manufacturing.system import great_circle
-from benchmarks import common_shocks
-from benchmarks.common_shocks import CommonShocks
-from benchmarks.verdicts import truth_of
+from ai_manufacturing.system.settings import project_root
+from tests.lib import truths
+from tests.lib.truths import CommonShocks, truth_of
 
 SEED = 2020
 YEARS = range(2010, 2021)
@@ -189,14 +188,14 @@ def pairs() -> dict[str, Floats]:
 def test_cities_of_a_province_share_half_of_their_noise_and_firms_none_with_gdp(
     pairs: dict[str, Floats],
 ) -> None:
-    root = common_shocks.root(CommonShocks("province", share=0.5))
+    root = truths.root(CommonShocks("province", share=0.5))
     # The mean of a year takes a little of what provinces share.
     np.testing.assert_allclose(together(root, pairs["same province"]), [0.49, 0.49, 0], atol=0.05)
     np.testing.assert_allclose(together(None, pairs["same province"]), [0, 0, 0], atol=0.02)
 
 
 def test_neighbours_share_less_the_further_they_are_apart(pairs: dict[str, Floats]) -> None:
-    root = common_shocks.root(CommonShocks("neighbours", share=0.5, range_km=250))
+    root = truths.root(CommonShocks("neighbours", share=0.5, range_km=250))
     near, far = (together(root, pairs[distance]) for distance in ("near", "far"))
     at_80_km = 0.5 * np.exp(-80 / 250)
     # What all share on average goes with the mean of the year, of near and far alike.
@@ -205,7 +204,7 @@ def test_neighbours_share_less_the_further_they_are_apart(pairs: dict[str, Float
 
 def test_units_do_not_share_all_of_their_noise() -> None:
     with pytest.raises(ValueError, match=r"share is 1: it is at least 0 and below 1"):
-        common_shocks.root(CommonShocks("province", 1))
+        truths.root(CommonShocks("province", 1))
 
 
 def test_without_effects_no_outcome_and_no_control_moves_with_firms_or_patents() -> None:

@@ -22,8 +22,8 @@ from ai_manufacturing import tables
 from ai_manufacturing.cli import main
 from ai_manufacturing.site import paper_tables
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import Cell, PaperTable, Printed, TableError, cells, formats
-from ai_manufacturing.text import Catalogue
 from tests.python.conftest import Build
 from tests.python.site_reader import Page
 

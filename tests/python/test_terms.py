@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ai_manufacturing import terms
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.site import downloads
 from ai_manufacturing.tables import exports
@@ -117,12 +117,12 @@ def invent(few: Build, folder: Path) -> None:
         connection.execute("update release.manifest set extract_set = ?", [HOSTILE])
         connection.execute(
             "update marts.fct_deliveries set provenance_class = 'commercial_vendor', "
-            "licence = 'For subscribers', publisher = 'A Vendor', "
+            "licence = 'For subscribers', publisher = 'A Vendor', may_be_passed_on = false, "
             "citation_en = 'A Vendor: city statistics.'"
         )
         connection.execute(
             "insert into marts.fct_deliveries by name select * replace ('open' as provider, "
-            "'CC BY 4.0' as licence) from marts.fct_deliveries limit 1"
+            "'CC BY 4.0' as licence, true as may_be_passed_on) from marts.fct_deliveries limit 1"
         )
         for name in ("marts.dim_series", "marts.fct_delivered_values", "release.series_values"):
             is_open = f"series = '{OPEN_SERIES[0]}'"

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from ai_manufacturing.estimation.specifications import SpecificationError
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.two_measurements import instrumented
-from benchmarks.in_memory import Tables
+from tests.lib.in_memory import Tables
 from tests.python.conftest import Build
 from tests.python.estimator_tools import OnDummies, approx, golden_data, grid, refusal
 from tests.python.test_estimates import estimated, read_tables, rows_of

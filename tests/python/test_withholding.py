@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from ai_manufacturing import withholding
+from ai_manufacturing.disclosure import withholding
 from ai_manufacturing.system import lineage
 
 COPY = """

@@ -12,11 +12,11 @@ import pytest
 
 from ai_manufacturing.paper.synthetic import draw
 from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.settings import period
-from benchmarks import gate, replication
+from ai_manufacturing.system.settings import period
+from tests.lib import judged_samples, samples
 from tests.python.conftest import Build
 
-SEED = gate.FIRST_SEED + 7
+SEED = judged_samples.FIRST_SEED + 7
 RESIDENTS = "resident_population_10k"
 REGISTERED = "registered_population_10k"
 VALUE_ADDED = tuple(f"{name}_value_added_100m_cny" for name in ("primary", "secondary", "tertiary"))
@@ -45,13 +45,15 @@ class Inputs:
 
     def undeclared(self) -> pd.DataFrame:
         """Return the rows of int_year_definitions that no event of series_events.csv declares."""
-        found = gate.checked(self.series, self.used, self.pairs, only=["year_definitions"])
+        found = judged_samples.checked(
+            self.series, self.used, self.pairs, only=["year_definitions"]
+        )
         return found["year_definitions"].dropna(subset="undeclared_change")
 
     def failures(self) -> set[str]:
         """Return the expectations of the gate that fail."""
-        found = gate.checked(self.series, self.used, self.pairs)
-        results = gate.judged(found, self.used)
+        found = judged_samples.checked(self.series, self.used, self.pairs)
+        results = judged_samples.judged(found, self.used)
         return {*results.loc[results["success"].eq(False), "description"]}
 
 
@@ -93,7 +95,7 @@ KINDS: dict[str, tuple[tuple[str, ...], Change]] = {
 
 def years_without_event(series: pd.DataFrame, name: str) -> list[int]:
     """Return the years in which a series has values and no event of the country explains them."""
-    events = replication.seed_table("series_events")
+    events = samples.seed_table("series_events")
     covering = events[events["series"].str.split().map(lambda names: name in names)]
     declared = {
         year
@@ -152,7 +154,7 @@ def is_found(inputs: Inputs, kind: str, seed: int, clean_failures: set[str]) -> 
 
 @pytest.fixture(scope="module")
 def clean() -> Inputs:
-    return Inputs(gate.conformed(draw(SEED, period())), gate.used_series())
+    return Inputs(judged_samples.conformed(draw(SEED, period())), judged_samples.used_series())
 
 
 @pytest.fixture(scope="module")
@@ -195,15 +197,15 @@ def test_every_planted_year_of_the_public_set_is_found(public: Inputs, kind: str
 @pytest.mark.parametrize(
     "seed",
     [
-        *range(gate.FIRST_SEED, gate.FIRST_SEED + 2),
+        *range(judged_samples.FIRST_SEED, judged_samples.FIRST_SEED + 2),
         *(
             pytest.param(seed, marks=pytest.mark.soak)
-            for seed in range(gate.FIRST_SEED + 2, gate.FIRST_SEED + 12)
+            for seed in range(judged_samples.FIRST_SEED + 2, judged_samples.FIRST_SEED + 12)
         ),
     ],
 )
 def test_a_clean_draw_has_no_odd_year(seed: int) -> None:
-    drawn = Inputs(gate.conformed(draw(seed, period())), gate.used_series())
+    drawn = Inputs(judged_samples.conformed(draw(seed, period())), judged_samples.used_series())
     assert drawn.undeclared()["undeclared_change"].tolist() == []
 
 

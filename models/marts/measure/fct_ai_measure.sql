@@ -131,16 +131,12 @@ scaling_of_rest_of_province as (
         cities.city_id,
         others_values.year,
         sum(others_values.value order by others.city_id) as value
-    from cities
-    inner join complete_in_province as others
+    from complete_in_province as others
+    inner join of_city as others_values using (series, scope, city_id)
+    inner join cities
         on
-            cities.province_id = others.province_id
-            and cities.city_id <> others.city_id
-    inner join of_city as others_values
-        on
-            others.series = others_values.series
-            and others.scope = others_values.scope
-            and others.city_id = others_values.city_id
+            others.province_id = cities.province_id
+            and others.city_id <> cities.city_id
     group by others.series, others.scope, cities.city_id, others_values.year
 ),
 

@@ -260,14 +260,12 @@ answered as (
     group by remark_number
 ),
 
--- In two steps, as one is too deep for the linter.
-begun as (
+worded as (
     select
         remarks.*,
         {%- for language in ['en', 'zh'] %}
-        {{ replaced('remarks.answer_' ~ language, 'answered.texts', range(1, 8)) }} as begun_{{ language }},
+        {{ complete_sentences(replaced('remarks.answer_' ~ language, 'answered.texts')) }} as sentences_{{ language }},
         {%- endfor %}
-        answered.texts,
         ' ' || answered.numbers_en || ': ' || answered.error_en || '.' as named_en,
         answered.numbers_zh || '：' || answered.error_zh || '。' as named_zh
     from remarks
@@ -278,12 +276,11 @@ final as (
     select
         {{ extract_set() }} as extract_set,
         found.remark_number,
-        begun.remark,
-        begun.question_en,
-        begun.question_zh,
+        worded.remark,
+        worded.question_en,
+        worded.question_zh,
         {%- for language in ['en', 'zh'] %}
-        {{ complete_sentences(replaced('begun.begun_' ~ language, 'begun.texts', range(8, 15))) }}
-        || coalesce(begun.named_{{ language }}, '') as answer_{{ language }},
+        worded.sentences_{{ language }} || coalesce(worded.named_{{ language }}, '') as answer_{{ language }},
         {%- endfor %}
         found.figure_number,
         found.figure_en,
@@ -299,7 +296,7 @@ final as (
         found.reason,
         found.reason_zh
     from found
-    inner join begun using (remark_number)
+    inner join worded using (remark_number)
 )
 
 select * from final

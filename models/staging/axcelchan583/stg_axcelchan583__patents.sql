@@ -10,11 +10,9 @@ raw as (
 renamed as (
     select
         origin,
-        cast(null as varchar) as city_code,
         city as city_name,
         province as province_name,
         year,
-        cast(null as varchar) as industry_code,
         case high_compute
             when 1 then 'invention'
             when 0 then 'other_field'

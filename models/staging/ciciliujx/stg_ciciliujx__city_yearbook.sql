@@ -11,7 +11,6 @@ renamed as (
         origin,
         coalesce(city_code, city) as city_code,
         city_cn as city_name,
-        cast(null as varchar) as province_name,
         year,
         city_invest * city_edu / 100 as education_spending_100m_cny,
         city_invest * city_tech / 100 as science_spending_100m_cny,

@@ -11,9 +11,7 @@ renamed as (
         origin,
         city as city_code,
         city_cn as city_name,
-        cast(null as varchar) as province_name,
         year,
-        cast(null as varchar) as industry_code,
         company as ai_firm_count
     from raw
 )

@@ -12,7 +12,6 @@ renamed as (
         -- Prices are by province.
         coalesce("Ctnm_id", 'province:' || "省份编码/没有单位") as city_code,
         "Ctnm_en" as city_name,
-        cast(null as varchar) as province_name,
         coalesce("Sgnyea", "年度标识/没有单位") as year,
         "Gdpct01" as gdp_100m_cny,
         "GDP_PrimInd" / 10000 as primary_value_added_100m_cny,

@@ -10,10 +10,7 @@ renamed as (
     select
         origin,
         citycode as city_code,
-        cast(null as varchar) as city_name,
-        cast(null as varchar) as province_name,
         year,
-        cast(null as varchar) as industry_code,
         firm as firm_count
     from raw
 )

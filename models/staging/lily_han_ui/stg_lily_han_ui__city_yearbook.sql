@@ -9,9 +9,7 @@ raw as (
 renamed as (
     select
         origin,
-        cast(null as varchar) as city_code,
         "城市" as city_name,
-        cast(null as varchar) as province_name,
         "年份" as year,
         "GRP（单位：亿元）" as gdp_100m_cny,
         "教育支出（单位：万元）" / 10000 as education_spending_100m_cny,

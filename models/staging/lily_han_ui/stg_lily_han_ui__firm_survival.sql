@@ -9,11 +9,8 @@ raw as (
 renamed as (
     select
         origin,
-        cast(null as varchar) as city_code,
         "城市" as city_name,
-        cast(null as varchar) as province_name,
         "年份" as year,
-        cast(null as varchar) as industry_code,
         "全部企业" as ai_firm_count,
         "新增" as ai_firm_entry_count,
         "注销" as ai_firm_exit_count

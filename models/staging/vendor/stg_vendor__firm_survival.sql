@@ -11,7 +11,6 @@ renamed as (
         origin,
         "城市代码" as city_code,
         "城市名称" as city_name,
-        cast(null as varchar) as province_name,
         "年份" as year,
         "行业代码" as industry_code,
         "企业存续数" as firm_count,

@@ -2,17 +2,20 @@
 
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from duckdb import DuckDBPyConnection
+from duckdb import CatalogException, DuckDBPyConnection
 
 from ai_manufacturing.auditing import changes
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.releases.databases import Database
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import identifier, literal
+from ai_manufacturing.system.sql_text import beside, identifier, literal
+
+SQL = beside(__file__)
 
 SHOWN = 60  # characters of a cell
 SECTIONS = {
@@ -66,7 +69,7 @@ class Section:
 def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
     """Compare the released schemas of two files of one extract set.
 
-    Rows are matched by the first columns that identify a row in both files. Two floating-point
+    Rows are matched by the key of their table, as data_dictionary has it. Two floating-point
     numbers are the same if they differ by less than the order of a sum makes (changes.SAME,
     relative).
 
@@ -111,8 +114,11 @@ def _sections(old: Database, new: Database, landing: Sequence[Path]) -> list[Sec
         both = sorted(tables["old"].keys() & tables["new"].keys())
         for name, database in {"old": old, "new": new}.items():
             duckdb_client.require_views(connection, name, database.path, both)
+        keys = _keys(connection)
         compared = [
-            _Compared(connection, table, tables["old"][table], tables["new"][table])
+            _Compared(
+                connection, table, tables["old"][table], tables["new"][table], keys.get(table, ())
+            )
             for table in both
         ]
         rows: list[Sequence[tuple[Any, ...]]] = [
@@ -165,15 +171,17 @@ def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
 def _tables(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
     """Return the released tables and views of a database, each with its columns and their types."""
     tables: dict[str, dict[str, str]] = {}
-    query = """
-        select schema_name || '.' || table_name, column_name, data_type
-        from duckdb_columns()
-        where database_name = ? and list_contains(?, schema_name)
-        order by schema_name, table_name, column_index
-    """
-    for table, column, type_ in connection.execute(query, [database, [*SCHEMAS]]).fetchall():
+    values = {"database": database, "schemas": [*SCHEMAS]}
+    for table, column, type_ in connection.execute(SQL["columns"], values).fetchall():
         tables.setdefault(table, {})[column] = type_
     return tables
+
+
+def _keys(connection: DuckDBPyConnection) -> dict[str, Sequence[str]]:
+    """Return the key of each table that the older file declares; none of a file without a list."""
+    with suppress(CatalogException):
+        return dict(connection.execute(SQL["keys"]).fetchall())
+    return {}
 
 
 def _lost_and_gained(old: Iterable[str], new: Iterable[str]) -> list[tuple[str, str]]:
@@ -190,13 +198,14 @@ class _Compared:
         table: str,
         old: dict[str, str],
         new: dict[str, str],
+        key: Sequence[str],
     ) -> None:
         self._connection = connection
         self._table = table
         self._of = {name: self._read_once(name) for name in ("old", "new")}
         self._old, self._new = old, new
         self._names = [name for name in old if name in new]
-        self._key = self._identifying()
+        self._key = key if {*key} <= {*self._names} else ()
         self._values = [name for name in self._names if name not in self._key]
         matched = (
             " and ".join(f"o.{c} is not distinct from n.{c}" for c in map(identifier, self._key))
@@ -296,35 +305,6 @@ class _Compared:
 
     def _is_number(self, name: str) -> bool:
         return all(types[name] in ("DOUBLE", "FLOAT") for types in (self._old, self._new))
-
-    def _identifying(self) -> tuple[str, ...]:
-        """Return the first columns that no two rows of either file share.
-
-        There are none if two rows have the same values in all columns.
-        """
-        names = [
-            name
-            for name in self._names
-            if not self._is_number(name) and not self._old[name].endswith("]")
-        ]
-        # from the first column on: keys come first, and what comes behind them is long
-        key = next(
-            (found for n in range(1, len(names) + 1) if self._is_unique(found := names[:n])), []
-        )
-        # a column that only comes before the others identifies nothing
-        for name in reversed(key[:-1]):
-            if self._is_unique(without := [other for other in key if other != name]):
-                key = without
-        return tuple(key)
-
-    def _is_unique(self, names: Sequence[str]) -> bool:
-        # two rows of one hash that differ would only make the key longer
-        listed = ", ".join(map(identifier, names))
-        repeated = f"group by hash({listed}) having count(*) > 1 limit 1"
-        return not any(
-            self._connection.execute(f"select 1 from {name} {repeated}").fetchall()
-            for name in self._of.values()
-        )
 
     def _row(self, query: str) -> tuple[Any, ...]:
         return self._connection.execute(query).fetchall()[0]

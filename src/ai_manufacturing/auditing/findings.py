@@ -7,9 +7,13 @@ from typing import Any, NamedTuple
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import city_names, settings
+from ai_manufacturing.auditing import city_names
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.system import settings
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
 
 # What says where a failing row is, in this order; the other columns say what is wrong there.
 PLACE = (
@@ -173,12 +177,7 @@ def warnings(
     names = city_names.by_id(warehouse)
     before = failed(release, "warning", names) if release else []
     new, known = since(failed(warehouse, "warning", names), before)
-    files = warehouse.execute("""
-        select file_path, rtrim(concat_ws(': ', file_path, nullif(hint, '')), '.')
-        from raw.deliveries
-        where source_name is null
-        order by file_path
-    """).fetchall()
+    files = warehouse.execute(SQL["unread_files"]).fetchall()
     unread = _unread_before(release, published) if release and published else set()
     undeclared = [words for path, words in files if path not in unread]
     if undeclared:
@@ -211,53 +210,8 @@ def lost_records(warehouse: DuckDBPyConnection, failures: Sequence[Finding]) -> 
     if not sources:
         return []
     records = warehouse.execute(
-        f"""
-        with aside as (
-            select
-                provider, source_name, file_path, sheet_name, row_number, column_name, value,
-                reason
-            from raw.rejected_rows
-            where
-                delivery_number in (
-                    select delivery_number from raw.deliveries where valid_until_delivery is null
-                )
-            union all
-            select
-                provider, source_name, file_path, null, row_number, null,
-                coalesce(city_name, city_code), reason
-            from (select *, set_aside_reason as reason from marts.fct_rows_set_aside)
-            where reason not in ('superseded', 'withdrawn')
-        ),
-
-        -- a register may lose millions of rows: the first of each reason does
-        of_registers as (
-            select
-                provider, source_name, set_aside_reason as reason, count(*) as record_count,
-                min({{file_path: file_path, row_number: row_number, value: id}}) as record
-            from marts.fct_register_rows_set_aside
-            where list_contains($sources, provider || '.' || source_name)
-            group by provider, source_name, set_aside_reason
-        ),
-
-        records as (
-            select
-                file_path, sheet_name, row_number, column_name, value, reason,
-                count(*) over (partition by provider, source_name, reason) as record_count
-            from aside
-            where list_contains($sources, provider || '.' || source_name)
-            union all
-            select
-                record.file_path, null, record.row_number, null, record.value, reason,
-                record_count
-            from of_registers
-        )
-
-        select file_path, sheet_name, row_number, column_name, value, reason
-        from records
-        order by record_count, file_path, sheet_name, row_number, column_name
-        limit {LISTED_RECORDS + 1}
-        """,
-        {"sources": sorted(sources)},
+        SQL["lost_records"],
+        {"sources": sorted(sources), "listed": LISTED_RECORDS + 1},
     ).fetchall()
     lines = []
     for path, sheet, row, column, value, reason in records[:LISTED_RECORDS]:

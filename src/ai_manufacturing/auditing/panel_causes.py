@@ -13,9 +13,12 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing import withholding
 from ai_manufacturing.auditing import panel_columns
 from ai_manufacturing.auditing.panel_columns import CLOSE, Column, PanelError
+from ai_manufacturing.disclosure import withholding
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
 
 KEY = ["series", "city_id", "year"]
 SAME, MISSING, UNEXPLAINED = "same value", "ours is missing", "unexplained"
@@ -47,14 +50,6 @@ JUMP = 3, 0.03  # times the other's distance from its neighbours, and more than 
 FEWEST_DIGITS = 5  # of two numbers that differ in one or two
 SHUFFLES, SEED = 5, 2020
 
-OURS = """
-    select v.city_id, v.year, v.value, d.series, d.quantity, d.unit, d.provider, d.series as source,
-        d.label_en, d.label_zh
-    from marts.fct_city_year_values as v
-    inner join marts.dim_variable as n using (variable)
-    inner join marts.dim_series as d on n.series = d.series and n.scope = d.scope
-    where n.transform = 'level' and n.measure is null and v.value is not null
-"""
 DELIVERED = """
     select d.delivered_city_id as city_id, d.year, d.delivered_value as value,
         d.series as quantity, s.unit, d.provider,
@@ -125,7 +120,7 @@ def reference(connection: duckdb.DuckDBPyConnection) -> Reference:
             lacks = f"The file lacks what a panel is compared with ({error})."
             raise PanelError(f"{lacks} Build it, or name another with --database.") from error
 
-    ours = _with_precision(table(OURS))
+    ours = _with_precision(table(SQL["ours"]))
     if ours.empty:
         raise PanelError(
             "The file has no value to compare with; a copy to give away may withhold them all. Name"

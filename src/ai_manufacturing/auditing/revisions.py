@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import city_names, settings
 from ai_manufacturing.auditing.wording import some_of, spans, spans_in_words
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.landing.declared_revisions import Declaration
-from ai_manufacturing.system.sql_text import comments
+from ai_manufacturing.system import settings
+from ai_manufacturing.system.sql_text import beside, comments
+
+SQL = beside(__file__)
 
 CHANGED = 0.001  # a value that changed by more than this share of itself is rewritten
 CELLS = 0.05  # of the published values of a series, scope and year
@@ -288,21 +290,12 @@ def _city_line(series: Sequence[LostCity]) -> str:
 
 def write_series(connection: DuckDBPyConnection) -> None:
     """Write new.release.series_values, from the warehouse attached as `built`."""
-    connection.execute(f"create table new.release.series_values as {values('built')} order by all")
+    connection.execute(SQL["series_values"])
     comment = (
         "One row per series, scope, city and year with a value: what the next release is compared"
         " with."
     )
     connection.execute(comments("new.release.series_values", comment, COLUMNS))
-
-
-def values(database: str) -> str:
-    """Return the query of the values that a warehouse uses: one row per series, city and year."""
-    return f"""
-        select series, scope, city_id, cast(year as integer) as year, value, quantity, provider
-        from {database}.intermediate.int_series_conformed
-        where value is not null
-    """
 
 
 def compare(
@@ -323,8 +316,8 @@ def compare(
         Values of these years that come out of these files count as declared.
     """
 
-    def rows(query: str) -> Iterable[tuple[Any, ...]]:
-        return connection.execute(query).fetchall()
+    def rows(name: str, **values: Any) -> Iterable[tuple[Any, ...]]:
+        return connection.execute(SQL[name], values).fetchall()
 
     connection.execute(
         "create temp table read_again (quantity varchar, provider varchar, city_id varchar, year"
@@ -336,373 +329,27 @@ def compare(
             "first": read_again.years[0],
             "last": read_again.years[-1],
         }
-        connection.execute(_READ_AGAIN, again)
-    connection.execute(
-        _COMPARED.format(
-            values=values("built"),
-            name=city_names.column(),
-            prior=settings.variables()["usual_revision"],
-        )
+        connection.execute(SQL["read_again"], again)
+    language = settings.language()
+    rows("changed_corrections")
+    rows(
+        "compared",
+        language=language,
+        usual_revision=settings.variables()["usual_revision"],
+        changed=CHANGED,
+        cells=CELLS,
+        history=HISTORY,
     )
-    ((city_years, lost_city_years),) = rows(_CITY_YEARS)
-    numbers = rows(
-        "select distinct unnest(declared_by) as number from compared where is_rewritten order by"
-        " number"
-    )
-    provinces = rows(_PROVINCES.format(language=settings.language(), least_values=PROVINCE_VALUES))
+    ((city_years, lost_city_years),) = rows("city_years")
+    provinces = rows("provinces", language=language, least_values=PROVINCE_VALUES)
     return Revisions(
-        tuple(SeriesYear(*row) for row in rows(_SERIES_YEARS)),
-        tuple(Cell(*row) for row in rows(_CELLS)),
-        tuple(declarations[number] for (number,) in numbers),
-        frozenset(name for (name,) in rows(_EXPLAINED)),
+        tuple(SeriesYear(*row) for row in rows("series_years")),
+        tuple(Cell(*row) for row in rows("cells")),
+        tuple(declarations[number] for (number,) in rows("declarations")),
+        frozenset(name for (name,) in rows("explained")),
         city_years,
         lost_city_years,
-        tuple(LostCity(*row) for row in rows(_LOST_CITIES)),
+        tuple(LostCity(*row) for row in rows("lost_cities", full_history=FULL_HISTORY)),
         tuple(Province(*row) for row in provinces),
-        tuple(text for (text,) in rows(_CORRECTIONS)),
+        tuple(text for (text,) in rows("corrections")),
     )
-
-
-# What a correction makes of a value, in one of the two and not in the other.
-_CHANGED_CORRECTIONS = " union all ".join(
-    f"""
-        select
-            correction_id, reason, provider, series as quantity, scope, year,
-            unnest([city_id, delivered_city_id]) as city_id
-        from (
-            select correction_id, reason, provider, series, scope, year, city_id,
-                delivered_city_id, action, value
-            from {one}.marts.fct_corrections
-            except all
-            select correction_id, reason, provider, series, scope, year, city_id,
-                delivered_city_id, action, value
-            from {other}.marts.fct_corrections
-        )
-    """
-    for one, other in (("built", "old"), ("old", "built"))
-)
-
-_COMPARED = f"""
-    create temp table compared as
-    with
-
-    new as ({{values}}),
-
-    labels as (
-        select series, scope, any_value(label_en) as label
-        from old.marts.dim_series
-        group by series, scope
-    ),
-
-    joined as (
-        select
-            old.series, old.scope, old.city_id, old.year, old.quantity,
-            old.value as old_value,
-            new.value as new_value,
-            coalesce(new.provider, old.provider) as provider,
-            new.value is null
-            or abs(new.value - old.value) > {CHANGED} * abs(old.value) as is_rewritten,
-            old.year = max(old.year) over a_series as is_last,
-            case when bool_and(old.value = round(old.value)) over a_series then 1 else 0.01 end
-            as unit
-        from old.release.series_values as old
-        left join new
-            on
-                old.series = new.series
-                and old.scope = new.scope
-                and old.city_id = new.city_id
-                and old.year = new.year
-        window a_series as (partition by old.series, old.scope)
-    ),
-
-    -- Of each value that a delivery repeated, in the release: how far it moved. Faults that were
-    -- delivered and mended are revisions of the log too, so what is usual stays near the prior.
-    repeated as (
-        select
-            series as quantity, provider, delivery_number,
-            year = max(year) over before as is_last,
-            abs(delivered_value / nullif(lag(delivered_value) over a_value, 0) - 1) as change
-        from old.marts.fct_delivered_values
-        window
-            before as (
-                partition by series, provider
-                order by delivery_number range between unbounded preceding and 1 preceding
-            ),
-            a_value as (
-                partition by series, provider, source_name, city_id, year, industry_code
-                order by delivery_number
-            )
-    ),
-
-    usual as (
-        select
-            quantity, provider, is_last,
-            count(*) as revisions,
-            least(greatest(2 * median(change), {{prior}} / 2), 4 * {{prior}}) as change
-        from (
-            select quantity, provider, is_last, quantile_cont(change, 1 - {CELLS}) as change
-            from repeated
-            group by quantity, provider, is_last, delivery_number
-            having max(change) > {CHANGED}
-        )
-        group by quantity, provider, is_last
-        having count(*) >= {HISTORY}
-    ),
-
-    corrections as (
-        select provider, quantity, scope, year, city_id, list(distinct correction_id) as ids
-        from ({_CHANGED_CORRECTIONS})
-        group by all
-    ),
-
-    declarations as (
-        select
-            *,
-            {declared_revisions.covering("joined")} as declared_by
-        from joined
-    )
-
-    select
-        declarations.*,
-        coalesce(labels.label, declarations.series) as label,
-        coalesce(cities.{{name}}, '') as city,
-        coalesce(usual.change, {{prior}}) as usual,
-        coalesce(usual.revisions, 0) as revisions,
-        corrections.ids as corrections,
-        len(declarations.declared_by) > 0
-        or read_again.city_id is not null
-        or corrections.city_id is not null as is_declared,
-        declarations.new_value is null
-        or abs(declarations.new_value - declarations.old_value)
-        > coalesce(usual.change, {{prior}}) * abs(declarations.old_value) + declarations.unit
-        as is_unusual
-    from declarations
-    left join labels on declarations.series = labels.series and declarations.scope = labels.scope
-    left join old.marts.dim_city as cities on declarations.city_id = cities.city_id
-    left join read_again
-        on
-            declarations.quantity = read_again.quantity
-            and declarations.provider = read_again.provider
-            and declarations.city_id = read_again.city_id
-            and declarations.year = read_again.year
-    left join usual
-        on
-            declarations.quantity = usual.quantity
-            and declarations.provider = usual.provider
-            and declarations.is_last = usual.is_last
-    left join corrections
-        on
-            declarations.quantity = corrections.quantity
-            and declarations.provider = corrections.provider
-            and declarations.scope = corrections.scope
-            and declarations.city_id = corrections.city_id
-            and declarations.year = corrections.year
-"""
-
-# A value comes out of the files that deliver it now; one that is gone, out of those that delivered
-# it before. What no table of delivered values has, as counts of a register, comes out of all files
-# of its provider.
-_READ_AGAIN = """
-    insert into read_again
-    with
-
-    delivered as (
-        {}
-    ),
-
-    cells as (
-        select
-            quantity, provider, city_id, year, when_delivered,
-            bool_and(list_contains($paths, file_path)) as is_again
-        from delivered
-        group by all
-    ),
-
-    whole_providers as (
-        select provider
-        from built.raw.deliveries
-        where valid_until_delivery is null
-        group by provider
-        having bool_and(list_contains($paths, file_path))
-    )
-
-    select quantity, provider, city_id, year
-    from cells
-    group by all
-    having arg_min(is_again, when_delivered)
-    union all
-    select distinct quantity, provider, city_id, year
-    from old.release.series_values
-    where
-        year between $first and $last
-        and provider in (select provider from whole_providers)
-        and (quantity, provider) not in (select (quantity, provider) from cells)
-""".format(
-    " union all ".join(
-        f"select series as quantity, provider, city_id, year, file_path, {order} as when_delivered"
-        f" from {database}.marts.fct_delivered_values where valid_until_delivery is null and"
-        " delivered_value is not null and year between $first and $last"
-        for order, database in enumerate(("built", "old"))
-    )
-)
-
-_SERIES_YEARS = """
-    select
-        series, scope,
-        arg_max(provider, is_rewritten),
-        any_value(label),
-        any_value(quantity),
-        year,
-        count(*),
-        count(*) filter (is_rewritten),
-        count(*) filter (new_value is null),
-        count(*) filter (is_rewritten and not is_declared),
-        count(*) filter (is_unusual and not is_declared),
-        coalesce(
-            median(abs(new_value / old_value - 1))
-            filter (is_rewritten and not is_declared and old_value <> 0),
-            0
-        ),
-        max(usual),
-        max(revisions)
-    from compared
-    group by series, scope, year
-    having bool_or(is_rewritten)
-    order by series, scope, year
-"""
-
-_CELLS = """
-    select series, scope, city_id, city, year, old_value, new_value, is_declared, is_unusual
-    from compared
-    where is_rewritten
-    order by
-        series, scope,
-        case
-            when new_value is null then 1
-            when old_value = 0 then 'infinity'
-            else abs(new_value - old_value) / abs(old_value)
-        end desc,
-        city_id, year
-"""
-
-# Where a provider lists only cities with a count, one that is in no file counts zero: zeros are no
-# values here.
-_CITY_YEARS = """
-    select
-        count(*),
-        count(*) filter (
-            has_undeclared and (new_count = 0 or (counted_before and not counted_now))
-        )
-    from (
-        select
-            city_id, year,
-            count(new_value) as new_count,
-            bool_or(old_value <> 0) as counted_before,
-            coalesce(bool_or(new_value <> 0), false) as counted_now,
-            bool_or(is_rewritten and not is_declared) as has_undeclared
-        from compared
-        group by city_id, year
-    )
-"""
-
-_LOST_CITIES = f"""
-    with
-
-    histories as (
-        select
-            series, scope, city_id,
-            any_value(city) as city,
-            any_value(label) as label,
-            any_value(provider) as provider,
-            any_value(quantity) as quantity,
-            min(year) as first_year,
-            max(year) as last_year,
-            count(*) filter (old_value <> 0) as years
-        from compared
-        group by series, scope, city_id
-        having not coalesce(bool_or(new_value <> 0), false) and not bool_and(is_declared)
-    ),
-
-    published as (
-        select series, scope, count(distinct year) as years
-        from compared
-        group by series, scope
-    )
-
-    select
-        histories.city_id, histories.city, histories.series, histories.scope,
-        histories.provider, histories.label, histories.quantity,
-        histories.first_year, histories.last_year
-    from histories
-    inner join published
-        on
-            histories.series = published.series
-            and histories.scope = published.scope
-            and histories.years = published.years
-    where histories.years >= {FULL_HISTORY}
-    order by histories.city_id, histories.series, histories.scope
-"""
-
-# The median of all cities stands for that of the others. A unit of the last printed digit is no
-# move.
-_PROVINCES = """
-    with
-
-    moves as (
-        select
-            compared.*,
-            compared.new_value / compared.old_value - 1 as change,
-            median(compared.new_value / compared.old_value - 1) over (
-                partition by compared.series, compared.scope, compared.year
-            ) as change_of_all,
-            compared.usual + compared.unit / abs(compared.old_value) as allowed,
-            cities.province_name_{language} as province
-        from compared
-        inner join old.marts.dim_city as cities on compared.city_id = cities.city_id
-        where
-            not compared.is_declared
-            and compared.new_value is not null
-            and compared.old_value <> 0
-    ),
-
-    alone as (
-        select
-            series, scope, year, province,
-            any_value(provider) as provider,
-            any_value(label) as label,
-            any_value(quantity) as quantity,
-            count(*) filter (is_rewritten) as cities,
-            median(change) as change,
-            any_value(change_of_all) as change_of_all,
-            max(usual) as usual
-        from moves
-        group by series, scope, year, province
-        having abs(median(change) - any_value(change_of_all)) > median(allowed)
-    )
-
-    select
-        series, scope, any_value(provider), any_value(label), any_value(quantity), province,
-        list(year order by year),
-        cast(sum(cities) as integer),
-        median(change), median(change_of_all), max(usual)
-    from alone
-    group by series, scope, province
-    having sum(cities) >= {least_values}
-    order by series, scope, abs(median(change) - median(change_of_all)) desc, province
-"""
-
-_CORRECTIONS = f"""
-    select distinct concat('correction ', ids.correction_id, ': ', changed.reason)
-    from (select unnest(corrections) as correction_id from compared where is_rewritten) as ids
-    inner join ({_CHANGED_CORRECTIONS}) as changed on ids.correction_id = changed.correction_id
-    order by all
-"""
-
-_EXPLAINED = """
-    select used.specification_id
-    from old.marts.dim_specification_series as used
-    inner join compared on used.series = compared.series and used.scope = compared.scope
-    where compared.is_rewritten
-    group by used.specification_id
-    having bool_and(compared.is_declared)
-"""

@@ -6,9 +6,13 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import city_names, published_numbers
+from ai_manufacturing.auditing import city_names
 from ai_manufacturing.auditing.wording import some_of, spans_in_words
+from ai_manufacturing.disclosure import published_numbers
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
 
 SHOWN_ROWS = 12
 
@@ -93,15 +97,15 @@ class _Reader:
         **values
             By column.
         """
-        condition = " and ".join(f"{name} = ?" for name in values)
+        condition = " and ".join(f"{name} = ${name}" for name in values)
         return self.rows(
-            f"from {relation} where {condition}{order and f' order by {order}'}", *values.values()
+            f"from {relation} where {condition}{order and f' order by {order}'}", **values
         )
 
-    def rows(self, query: str, *values: Any) -> list[Row]:
+    def rows(self, query: str, **values: Any) -> list[Row]:
         """Return the rows of a query with its values bound."""
         try:
-            return duckdb_client.rows(self._connection, query, *values)
+            return duckdb_client.rows(self._connection, query, **values)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise TraceError(
                 "The file lacks a table or a column that the trace needs"
@@ -208,11 +212,11 @@ class _Reader:
                 """
                 select year, count(*) as cities
                 from estimates.estimation_samples
-                where specification_id = ?
+                where specification_id = $specification_id
                 group by year
                 order by year
                 """,
-                name,
+                specification_id=name,
             )
         ]
         return lines
@@ -221,30 +225,8 @@ class _Reader:
         """Return what can be estimated of the same printed column, or what is close to it."""
         table, column = head["table_id"], head["column_number"]
         rows = self.rows(
-            """
-            with this as (
-                from reports.rpt_specifications
-                where specification_id = ?
-            )
-
-            select
-                other.specification_id,
-                case
-                    when
-                        other.table_id = this.table_id
-                        and other.column_number = this.column_number
-                        and other.regressor = this.regressor
-                        then 0
-                    when other.table_id = this.table_id and other.outcome = this.outcome then 1
-                    when other.reading = 'default' and other.estimator = this.estimator then 2
-                end as distance
-            from reports.rpt_specifications as other
-            cross join this
-            where other.status = 'estimated'
-            qualify distance = min(distance) over ()
-            order by other.specification_order
-            """,
-            head["specification_id"],
+            SQL["other_specifications"],
+            specification_id=head["specification_id"],
         )
         if not rows:
             return ["can be estimated: nothing (reports.rpt_specifications, status)"]
@@ -297,17 +279,10 @@ class _Reader:
                 f"in the sample: {spans_in_words(in_sample)}; {_asked(name, city_id, nearest)}",
             ]
         others = self.rows(
-            """
-            select shown.specification_id
-            from reports.rpt_specifications as shown
-            inner join estimates.estimation_samples as sampled
-                on shown.specification_id = sampled.specification_id
-            where shown.table_id = ? and sampled.city_id = ? and sampled.year = ?
-            order by shown.specification_order
-            """,
-            specification["table_id"],
-            city_id,
-            year,
+            SQL["samples_with_cell"],
+            table_id=specification["table_id"],
+            city_id=city_id,
+            year=year,
         )
         if others:
             names = [row["specification_id"] for row in others]
@@ -438,78 +413,16 @@ class _Reader:
             return [f"  {series} {year}: not delivered"]
         provider, quantity, value = (rows[0][name] for name in ("provider", "quantity", "value"))
         lines = [f"  {series} {year} = {_number(value)}, provider {provider}"]
-        parts = self.rows(
-            """
-            select distinct
-                coalesce(p.city_id, s.delivered_city_id) as city_id,
-                s.correction_id, c.action, c.reason
-            from intermediate.int_series_corrected as s
-            left join seeds.corrections as c on s.correction_id = c.correction_id
-            left join seeds.city_changes as m
-                on m.kind = 'merger' and m.from_city_id = s.city_id and s.year < m.first_year
-            left join seeds.cities as p
-                on
-                    p.province_id = s.city_id
-                    and p.city_id = ?
-                    and (s.series, s.provider) in (
-                        select (series, provider)
-                        from intermediate.int_series_sources
-                        where boundaries = 'province'
-                    )
-            where
-                ? in (s.city_id, m.to_city_id, p.city_id)
-                and s.year = ? and s.series = ? and s.provider = ?
-            """,
-            city_id,
-            city_id,
-            year,
-            quantity,
-            provider,
-        )
+        cell = {"city_id": city_id, "year": year, "series": quantity, "provider": provider}
         lines += [
-            f"    correction {part['correction_id']}: {part['action']}, {part['reason']}"
-            for part in parts
-            if part["correction_id"]
+            f"    correction {row['correction_id']}: {row['action']}, {row['reason']}"
+            for row in self.rows(SQL["corrections"], **cell)
         ]
-        changes = self.rows(
-            """
-            select change_id, note
-            from seeds.city_changes
-            where
-                ? in (from_city_id, to_city_id)
-                and ? < first_year
-                and exists (
-                    from intermediate.int_series_sources
-                    where series = ? and provider = ? and boundaries = 'as_of_year'
-                )
-            """,
-            city_id,
-            year,
-            quantity,
-            provider,
-        )
         lines += [
-            f"    boundary change {change['change_id']}: {change['note']}" for change in changes
+            f"    boundary change {change['change_id']}: {change['note']}"
+            for change in self.rows(SQL["boundary_changes"], **cell)
         ]
-        rows = self.rows(
-            """
-            from marts.fct_delivered_values
-            where
-                series = ? and provider = ? and year = ?
-                and valid_until_delivery is null
-                and list_contains(?, city_id)
-                and (
-                    section is null
-                    or section in (select section from seeds.industry_scopes where scope = ?)
-                )
-            order by delivered_value desc, file_path, sheet_name, row_number
-            """,
-            quantity,
-            provider,
-            year,
-            [part["city_id"] for part in parts],
-            scope,
-        )
+        rows = self.rows(SQL["delivered_rows"], **cell, scope=scope)
         if not rows:
             lines.append(f"    {self._without_rows(quantity, provider, value)}")
         for row in rows[:SHOWN_ROWS]:
@@ -526,29 +439,11 @@ class _Reader:
 
     def _without_rows(self, series: str, provider: str, value: float | None) -> str:
         """Return where a value comes from that has no row in marts.fct_delivered_values."""
-        what = "firm" if "firm" in series else "patent"
-        counted_from = {
-            "register": [f"{what}_register"],
-            "spark": [f"{what}_counts"],
-            "fraunhofer": ["patent_register", "industry_concordance"],
-        }
-        if provider in counted_from:
-            files = self.rows(
-                """
-                select file_path || ', sha256 ' || delivery_id as file
-                from raw.deliveries
-                where
-                    valid_until_delivery is null
-                    and copy_of_delivery is null
-                    and list_contains(?, entity)
-                order by file_path
-                """,
-                counted_from[provider],
-            )
-            files_in_words = ", ".join(row["file"] for row in files[:SHOWN_ROWS])
-            why = "" if provider == "spark" else " (why a row counts as AI: marts.fct_ai_tags)"
-            of = "register and the concordance" if provider == "fraunhofer" else provider
-            return f"counted from {len(files)} files of the {of}{why}: {files_in_words}"
+        counted = self.rows(SQL["counted_files"], series=series, provider=provider)
+        if counted:
+            files = some_of([row["file"] for row in counted], SHOWN_ROWS)
+            why = "why a record counts as AI: marts.fct_ai_tags"
+            return f"counted from {len(counted)} files ({why}): {files}"
         if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"

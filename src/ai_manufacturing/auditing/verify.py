@@ -10,7 +10,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing import (
     declarations,
     declared_revisions,
@@ -25,7 +24,7 @@ from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import catalogue
-from ai_manufacturing.system import integrity
+from ai_manufacturing.system import integrity, settings
 from ai_manufacturing.system.disk import locked, remove_left
 
 BUILD_AGAIN = "Run the build again, which writes it anew."

@@ -7,9 +7,9 @@ import os
 
 import click
 
-from ai_manufacturing import study
-from ai_manufacturing.cli import counting, packages, releases, results, status
+from ai_manufacturing.cli import counting, packages, releases, results, status, studies
 from ai_manufacturing.cli.console import Command, Commands, is_dumb
+from ai_manufacturing.system import study
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,7 +26,7 @@ def main(context: click.Context) -> None:
 
 
 of_the_paper = [study.module(name) for name in study.declared("COMMANDS", ())]
-for module in (counting, results, packages, releases, status, *of_the_paper):
+for module in (counting, results, packages, releases, status, studies, *of_the_paper):
     for entry in vars(module).values():
         if isinstance(entry, Command):
             main.add_command(entry)

@@ -232,8 +232,8 @@ def print_json(document: Any) -> None:
 
 def log_event(event: str, facts: dict[str, Any]) -> None:
     """Add progress to the log; print it, in words on a terminal, as JSON under a scheduler."""
-    from ai_manufacturing import settings
     from ai_manufacturing.releases import refresh_log
+    from ai_manufacturing.system import settings
 
     line = refresh_log.write(settings.release_dir(), event, facts)
     if sys.stdout.isatty():

@@ -29,8 +29,8 @@ from ai_manufacturing.cli.console import FOLDER, command, failing
 )
 def counts(engine: str, registers: Path | None, out: Path | None) -> None:
     """Count firms and patents in registers by city and year."""
-    from ai_manufacturing import counts as counting
     from ai_manufacturing.landing import LandingError
+    from ai_manufacturing.landing import counts as counting
 
     with failing(counting.CountsError, LandingError, OSError):
         counting.count(engine, registers, out, click.echo)

@@ -37,9 +37,8 @@ def queries(path: Path | None, out: Path | None) -> None:
     """Write the query book with answers from a release or a warehouse."""
     import duckdb
 
-    from ai_manufacturing import settings
     from ai_manufacturing.site import query_book
-    from ai_manufacturing.system import disk
+    from ai_manufacturing.system import disk, settings
 
     database = read(path)
     book = settings.project_root() / "docs/queries.md"
@@ -92,8 +91,9 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
         raise Failed(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
-    from ai_manufacturing import citation, settings
+    from ai_manufacturing.releases import citation
     from ai_manufacturing.site import catalogue as catalogues
+    from ai_manufacturing.system import settings
 
     database = read(path)
     beside = out / catalogues.NAME

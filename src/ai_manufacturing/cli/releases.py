@@ -40,9 +40,9 @@ from ai_manufacturing.system.exit_codes import ExitCode
 )
 def refresh(years: range | None, replaces: bool, without_estimates: bool) -> None:
     """Build from the deliveries, and publish if the gate and the tests pass."""
-    from ai_manufacturing import settings
     from ai_manufacturing.refresh import cycle
     from ai_manufacturing.releases import configured, refresh_log
+    from ai_manufacturing.system import settings
 
     with refresh_errors(log_event), refresh_log.attempt(settings.release_dir()):
         manifest = cycle.refresh(

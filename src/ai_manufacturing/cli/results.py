@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from ai_manufacturing import study
 from ai_manufacturing.cli.console import (
     FILE,
     FOLDER,
@@ -19,6 +18,7 @@ from ai_manufacturing.cli.console import (
     print_json,
     read,
 )
+from ai_manufacturing.system import study
 from ai_manufacturing.system.exit_codes import ExitCode
 
 
@@ -191,8 +191,8 @@ def sources(path: Path | None, as_json: bool) -> None:
     """List what is delivered, what is not, where to get it and what is estimable with it."""
     import duckdb
 
-    from ai_manufacturing import sources as known_sources
     from ai_manufacturing.landing import LandingError
+    from ai_manufacturing.releases import sources as known_sources
     from ai_manufacturing.system import duckdb_client
 
     database = read(path, is_printed=not as_json)
@@ -262,8 +262,8 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     Lists the tables, columns, rows and cells that differ, and estimates by how far they moved. Its
     exit codes are those of diff(1).
     """
-    from ai_manufacturing import settings
     from ai_manufacturing.auditing import compare as comparing
+    from ai_manufacturing.system import settings
 
     if markdown and as_json:
         raise click.UsageError("--markdown and --json are two formats; give one.")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ai_manufacturing import settings
 from ai_manufacturing.cli.console import JSON, command, print_event, print_json, refresh_errors
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.exit_codes import ExitCode
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing import settings
 from ai_manufacturing.estimation.findings import CityYear, Finding, Key, RestsOn
 from ai_manufacturing.estimation.specifications import (
     TRANSFORMS,
@@ -24,9 +23,9 @@ from ai_manufacturing.estimators.heterogeneity import group_year
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, joined, sentence
 from ai_manufacturing.gate import result_tables, validation
+from ai_manufacturing.system import settings
 
 Cached = TypeVar("Cached")
-PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 PANEL_ROLES = ("outcome", "control", "completeness")
 SECOND = "second_measure"  # role and column of another provider's measurement of the measure
 MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
@@ -571,7 +570,8 @@ class Inputs:
         return [Finding.of_row(row, self._scope_of, cities) for row in failed.itertuples()]
 
     def _scope_of(self, series: str) -> str:
-        return "total" if series in self._total_series else PANEL_SCOPE
+        by_industry: str = settings.variables()["default_measure"]["scope"]
+        return "total" if series in self._total_series else by_industry
 
     @cached_property
     def _total_series(self) -> set[str]:

@@ -209,6 +209,17 @@ def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specificatio
     ]
 
 
+def read_main(table: pd.DataFrame) -> list[Specification]:
+    """Return the main specification, which is the first in the order of the seed, if any is there.
+
+    Raises
+    ------
+    SpecificationError
+        As `read`.
+    """
+    return read(table.nsmallest(1, "specification_order"))
+
+
 def _specification(row: dict[str, Any]) -> Specification:
     where = f"regression_specifications.csv, {row['specification_id']}"
     if row["estimator"] not in ESTIMATORS:

@@ -523,8 +523,14 @@ def _basis(regression: PartialledOut, position: int, groups: Codes) -> Floats:
 def _without_each(term: _Term, basis: Floats, groups: Codes) -> Floats:
     """Return x'x and x'y without each of G groups of whole entities, shape (G, 2)."""
     columns = np.column_stack([term.x, term.y])
-    removed = [_removed(basis[rows], columns[rows])[1] for rows in _rows_of(groups)]
-    return term.x @ columns - np.stack(removed)
+    parts = [(basis[rows], columns[rows]) for rows in _rows_of(groups)]
+    if basis.shape[1] > FEW_COLUMNS:
+        return term.x @ columns - np.stack([_removed(*part)[1] for part in parts])
+    # A call of LAPACK for each group would cost more than its work.
+    grams = np.stack([rows.T @ rows for rows, _ in parts])
+    rights = np.stack([rows.T @ own for rows, own in parts])
+    owned = np.stack([own[:, 0] @ own for _, own in parts])
+    return term.x @ columns - owned - _solved(grams, rights)[1][:, 0]
 
 
 def _removed(basis: Floats, columns: Floats) -> tuple[Floats, Floats]:

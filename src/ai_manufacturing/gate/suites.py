@@ -1,6 +1,5 @@
 """The suites in expectations/: JSON of Great Expectations, with additions under `meta`."""
 
-import ast
 import csv
 import difflib
 import json
@@ -9,37 +8,18 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
-from ai_manufacturing import settings
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.declared import Declared, Many, Names, Text, in_words
 
 HEADLINE_YEARS = "headline_years"
 """In `critical_where`: only in years that a headline rests on."""
-
-CONDITION = (
-    ast.Expression,
-    ast.BoolOp,
-    ast.boolop,
-    ast.UnaryOp,
-    ast.Not,
-    ast.USub,
-    ast.Compare,
-    ast.Eq,
-    ast.NotEq,
-    ast.Lt,
-    ast.LtE,
-    ast.Gt,
-    ast.GtE,
-    ast.Name,
-    ast.Load,
-    ast.Constant,
-)
-"""What a row condition may be made of."""
 
 Place = tuple[str | int, ...]
 """Keys and positions that lead to a part of a suite."""
@@ -128,13 +108,20 @@ def judging(tables: Collection[str]) -> list[Suite]:
     SuiteError
         As `read`, of these suites and of those whose file cannot be understood.
     """
-    paths = sorted((settings.project_root() / "expectations").glob("*.json"))
     suites = [
-        read(path.stem)
-        for path in paths
+        read(name)
+        for name, path in files().items()
         if _table(path.read_text(encoding="utf-8")) in {None, *tables}
     ]
     return [suite for suite in suites if suite.judges.table in tables]
+
+
+def files() -> dict[str, Path]:
+    """Return the files of the suites by name."""
+    folders = settings.project_folders()
+    paths = [path for root in folders for path in (root / "expectations").glob("*.json")]
+    # the study's comes last and replaces the engine's of the same name
+    return dict(sorted({path.stem: path for path in paths}.items()))
 
 
 def _table(text: str) -> Any:
@@ -157,7 +144,7 @@ def read(suite: str) -> Suite:
         twice, series that are missing or that series.csv does not have, or a table that no gate
         reads.
     """
-    path = settings.project_root() / "expectations" / f"{suite}.json"
+    path = files()[suite]
     text = path.read_text(encoding="utf-8")
     try:
         declared = json.loads(text)
@@ -215,7 +202,7 @@ def _faults(suite: str, content: Content) -> Iterator[Fault]:
 
 def _read_by_gates() -> list[str]:
     """Return the models that the Python models of the gates read."""
-    models = (settings.project_root() / "python_models").glob("*/gate_*.py")
+    models = (settings.engine_root() / "python_models").glob("*/gate_*.py")
     return [
         name
         for path in models
@@ -242,8 +229,8 @@ def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
         way_out = "write the check as a data test"
         yield ("type",), f"{name} asks a database, and the gate judges data frames: {way_out}."
         return
-    if wrong := _fault_of_condition(arguments.get("row_condition")):
-        yield ("kwargs", "row_condition"), f"{name}, argument 'row_condition': {wrong}"
+    if _is_code(arguments.get("row_condition")):
+        yield ("kwargs", "row_condition"), _refused_condition(name, arguments)
         return
     low, high = arguments.get("min_value"), arguments.get("max_value")
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
@@ -259,30 +246,26 @@ def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
                 message = f"{name} needs the argument {argument!r}."
             elif fault["type"] == "value_error.extra":
                 message = f"{name} has no argument {argument!r}.{_nearest(argument, fields)}"
+            elif argument == "row_condition":
+                message = _refused_condition(name, arguments)
             else:
                 message = f"{name}, argument {argument!r}: {arguments[argument]!r}: {fault['msg']}."
             yield ("kwargs", argument), message
 
 
-def _fault_of_condition(condition: Any) -> str | None:
-    """Return what a row condition has beside comparisons; None if nothing.
+def _is_code(condition: Any) -> bool:
+    """Return whether a row condition has text that pandas would evaluate as Python."""
+    if isinstance(condition, dict):
+        parts = condition.get("conditions") or ()
+        return "pass_through_filter" in condition or any(map(_is_code, parts))
+    return condition is not None
 
-    Pandas would evaluate anything else as Python.
-    """
-    if condition is None:
-        return None
-    way_out = "Compare columns with numbers and texts, and join by and, or, not."
-    try:
-        parsed = ast.parse(condition, mode="eval") if isinstance(condition, str) else None
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        parsed = None
-    if parsed is None:
-        return f"{condition!r} is no condition. {way_out}"
-    for node in ast.walk(parsed):
-        if not isinstance(node, CONDITION):
-            found = ast.unparse(node) or type(node).__name__
-            return f"{found!r} in {condition!r} is no comparison. {way_out}"
-    return None
+
+def _refused_condition(name: str, arguments: dict[str, Any]) -> str:
+    return (
+        f"{name}, argument 'row_condition': {arguments['row_condition']!r} is no condition object"
+        " of the type comparison, nullity, and, or. Pandas would run a text as code."
+    )
 
 
 def _nearest(name: Any, known: Iterable[str]) -> str:

@@ -13,10 +13,10 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import landing
 from ai_manufacturing.gate import suites
 from ai_manufacturing.gate.suites import HEADLINE_YEARS
-from ai_manufacturing.system import contracts
+from ai_manufacturing.system import contracts, settings
 
 OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用的年份：")
 OTHER_SERIES = ("Series or years that no shown estimate uses: ", "无所列估计使用的序列或年份：")

@@ -13,9 +13,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.provenance import Provenance
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.declared import Declared, Many, Names, Text, faults, matching
 
 GUIDES = "docs/how_to/add_a_provider.md and add_a_register.md"

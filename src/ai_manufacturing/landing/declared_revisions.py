@@ -11,12 +11,15 @@ from typing import Annotated, Any, Self
 from duckdb import DuckDBPyConnection
 from pydantic import Field, ValidationError, model_validator
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations
 from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.declared import Row, Text, faults
 from ai_manufacturing.system.disk import file_mode, make_folder
 from ai_manufacturing.system.integrity import Chain
+from ai_manufacturing.system.sql_text import beside, insert
+
+SQL = beside(__file__)
 
 NAME = "log/revisions.jsonl"
 ANY = "*"
@@ -152,30 +155,9 @@ def covered(extract_set: str) -> list[dict[str, Any]]:
 
 
 def write(connection: DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
-    """Write the temporary table `declared`: what each declaration covers, by its place."""
-    connection.execute(
-        "create temp table declared (number integer, provider varchar, series varchar, scope"
-        " varchar, first_year integer, last_year integer)"
-    )
+    """Write the temporary table `declared`, and `declared_by`: which of them cover a value."""
+    connection.execute(SQL["declared"])
+    connection.execute(SQL["declared_by"])
     for number, row in enumerate(declared):
         covers = [number, *(getattr(row, name) for name in COVERS)]
-        connection.execute("insert into declared values (?, ?, ?, ?, ?, ?)", covers)
-
-
-def covering(values: str) -> str:
-    """Return SQL of the list of declarations, by number, that cover a row of a relation.
-
-    Parameters
-    ----------
-    values : str
-        Its name; it has the columns provider, quantity, scope and year.
-    """
-    return f"""(
-        select coalesce(list(declared.number), [])
-        from declared
-        where
-            declared.provider in ({values}.provider, '{ANY}')
-            and declared.series in ({values}.quantity, '{ANY}')
-            and declared.scope in ({values}.scope, '{ANY}')
-            and {values}.year between declared.first_year and declared.last_year
-    )"""
+        connection.execute(insert("declared", len(covers)), covers)

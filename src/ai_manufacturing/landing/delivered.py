@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing import (
     declarations,
     declared_revisions,
@@ -34,7 +33,7 @@ from ai_manufacturing.landing.log import Delivery
 from ai_manufacturing.landing.provenance import GENERATED, NOT_DECLARED
 from ai_manufacturing.landing.readers import formats
 from ai_manufacturing.landing.reading import by_path
-from ai_manufacturing.system import contracts
+from ai_manufacturing.system import contracts, settings
 
 
 def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Table:

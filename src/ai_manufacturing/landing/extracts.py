@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 from pydantic import ValidationError, field_validator, model_validator
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.readers import containers, formats
 from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.declared import Declared, faults
 
 DESCRIPTION = "extract_set.yml"

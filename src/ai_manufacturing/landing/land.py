@@ -10,13 +10,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations, records, registers, store
 from ai_manufacturing.landing import landed as landed_bytes
 from ai_manufacturing.landing.declarations import Register, Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, closing_archives, delivered_files
 from ai_manufacturing.landing.readers import containers, formats
+from ai_manufacturing.system import settings
 
 THREADS = 2
 

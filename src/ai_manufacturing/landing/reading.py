@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations, landed, records, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.system import settings
 
 OF_DELIVERY = pa.schema(
     {

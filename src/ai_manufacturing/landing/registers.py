@@ -19,13 +19,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations, landed, store
 from ai_manufacturing.landing.declarations import Register
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
 from ai_manufacturing.landing.readers import containers, formats, quotation
-from ai_manufacturing.system import contracts
+from ai_manufacturing.system import contracts, settings
 from ai_manufacturing.system.disk import version
 from ai_manufacturing.system.sql_text import identifier, literal, one_file
 

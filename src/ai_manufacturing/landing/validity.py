@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 
 from ai_manufacturing.landing import store
 from ai_manufacturing.landing.declarations import Source
-from ai_manufacturing.system.sql_text import identifier, literal, one_file
+from ai_manufacturing.system.sql_text import beside, identifier, literal, one_file
+
+SQL = beside(__file__)
 
 Span = dict[str, Any]
 """Period, valid_from_delivery and valid_until_delivery of the records of one period."""
@@ -135,32 +137,7 @@ def _repetitions(
         having min(delivery) < max(delivery);
         """)
     # two keys may have one hash: the few rows that it leaves are compared by the key itself
-    return connection.execute("""
-        with shared as (
-            select period, list(distinct delivery order by delivery) as deliveries
-            from delivered
-            semi join repeated on hash(key) = key_hash
-            group by period, key
-            having min(delivery) < max(delivery)
-        ),
-        earlier as (
-            select distinct period, deliveries, unnest(deliveries) as delivery from shared
-        ),
-        pairs as (
-            select period, delivery, unnest(deliveries) as repeated_by from earlier
-        ),
-        periods as (
-            select distinct delivery, period from delivered
-        ),
-        counts as (
-            select delivery, count(*) as period_count from periods group by delivery
-        ),
-        repetitions as (
-            select distinct period, delivery, repeated_by from pairs where repeated_by > delivery
-        )
-        select period, delivery, repeated_by, period_count
-        from repetitions inner join counts using (delivery)
-        """).fetchall()
+    return connection.execute(SQL["repetitions"]).fetchall()
 
 
 def _last_valid(

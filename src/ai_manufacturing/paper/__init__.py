@@ -3,9 +3,6 @@
 All other rooms take the study's names from seeds, and what is declared here by name.
 """
 
-STUDY = "zhu_leng_zhang_2025"
-"""Name of the study; a CITATION.cff that names another one in its `identifiers` is not its own."""
-
 PAGES = ("measure", "maps")
 """Modules of this room that are pages of the site, in the order of the menu."""
 

@@ -20,9 +20,9 @@ SEED = click.option("--seed", type=int, default=2020, show_default=True, help="R
 )
 def synthetic(out: Path, seed: int, years: range | None) -> None:
     """Write a synthetic extract set in a vendor's layout."""
-    from ai_manufacturing import settings
     from ai_manufacturing.landing import LandingError
     from ai_manufacturing.paper.synthetic import write
+    from ai_manufacturing.system import settings
 
     years = years or settings.period()
     if 2015 not in years:

@@ -8,7 +8,10 @@ import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, GREEN, ORANGE, TABLE, Figure, figure, tips, words_for
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import LANGUAGES, Catalogue
+
+SQL = beside(__file__)
 
 SHARES = ("top_1_share", "top_5_share", "top_10_share", "east_share")
 COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants": GREEN}
@@ -16,31 +19,15 @@ COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the figures, the clusters of cities, and the growth around the break."""
-    data = release.frame(
-        f"select measure, year, {', '.join((*SHARES, 'gini'))} from marts.fct_spatial_concentration"
-        " order by all"
-    )
-    moran = release.frame(
-        "select measure, year, statistic as morans_i, expected, p_value, city_count from"
-        " estimates.est_spatial_autocorrelation where status <> 'not_estimable' order by measure,"
-        " year"
-    )
+    data = release.frame(SQL["shares"])
+    moran = release.frame(SQL["moran"])
     return {
         "shares": [_figure(name, data, text) for name in SHARES if data[name].notna().any()],
         "gini": _figure("gini", data, text) if data["gini"].notna().any() else None,
         "moran": (
             _figure("morans_i", moran, text, also=("expected", "p_value")) if len(moran) else None
         ),
-        "local": release.rows(
-            "select l.measure, l.year, l.quadrant, count(*) as city_count, string_agg(c.name_en, ',"
-            " ' order by l.statistic desc, c.city_id) as names_en, string_agg(c.name_zh, '、' order"
-            " by l.statistic desc, c.city_id) as names_zh, any_value(l.substitutions) as"
-            " substitutions from estimates.est_local_spatial_autocorrelation as l inner join"
-            " marts.dim_city as c on l.city_id = c.city_id where l.p_value < 0.05 and l.year ="
-            " (select max(year) from estimates.est_local_spatial_autocorrelation where status <>"
-            " 'not_estimable') group by l.measure, l.year, l.quadrant order by l.measure,"
-            " l.quadrant"
-        ),
+        "local": release.rows(SQL["local"]),
         "trend": release.rows("select * from marts.fct_spatial_trend order by measure, first_year"),
     }
 

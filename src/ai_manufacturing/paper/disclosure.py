@@ -1,12 +1,20 @@
-"""Which of the paper's sums over cities may be shown, by the rules of disclosure.py.
+"""Decide which sums over cities may be shown, where the values of single cities may not.
 
-Numbers that are never shown, such as the largest city's share, are withheld by
-seeds/published_numbers.csv.
+A sum is safe if no city follows from it: it has at least three cities above zero, and what the
+largest two leave is at least a tenth of the largest, so that the second largest cannot tell the
+largest to within 10 % (the threshold rule and the p% rule). So are the differences of sums that
+are shown side by side. Numbers that are never shown, such as the largest city's share, are
+withheld by seeds/published_numbers.csv. Why these rules: docs/decisions/disclosure.md.
+
+References
+----------
+Hundepool et al., Handbook on Statistical Disclosure Control, chapter 4 (magnitude tables).
 """
 
 import duckdb
 
-from ai_manufacturing.disclosure import FEWEST_UNITS, LEFT_BY_TWO
+FEWEST_UNITS = 3
+LEFT_BY_TWO = 0.10  # p: what the two largest leave, in times of the largest
 
 CONCENTRATION = "marts.fct_spatial_concentration"
 TREND = "marts.fct_spatial_trend"

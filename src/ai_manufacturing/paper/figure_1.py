@@ -8,7 +8,10 @@ import jinja2
 
 from ai_manufacturing.releases import databases
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.text import MARK
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import MARK
+
+SQL = beside(__file__)
 
 TEMPLATE = Path(__file__).parent / "figure_1.svg"
 WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # of a panel and before it, in pixels
@@ -30,11 +33,7 @@ def write(database: Path, path: Path) -> None:
     with duckdb_client.reading(database) as connection:
         points = duckdb_client.rows(
             connection,
-            f"select concat(case when l.substitution is not null then '{MARK} ' end, f.label_en) as"
-            " panel, f.year, f.is_omitted, f.estimate, f.conf_low, f.conf_high, f.printed_estimate,"
-            " l.substitution from reports.rpt_figure_1 as f left join marts.dim_labels as l on"
-            " l.kind = 'measure' and l.name = f.outcome where f.estimate is not null order by"
-            " f.outcome, f.year",
+            SQL["points"],
         )
     reach = [0.0]
     for point in points:

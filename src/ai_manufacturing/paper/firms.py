@@ -7,7 +7,10 @@ import altair as alt
 from ai_manufacturing.paper.concentration import lines
 from ai_manufacturing.site.charts import BLUE, ORANGE, Figure, figure, tips
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import Catalogue
+
+SQL = beside(__file__)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -23,13 +26,7 @@ def _growth(release: Release, text: Catalogue) -> Figure | None:
     data = release.frame(
         # all firms of the country follow from its AI firms and their share: sums may be passed on,
         # cities may not
-        "with national as (select c.year, c.national_count as ai_firms, cast(round(c.national_count"
-        " / nullif(t.national_share, 0)) as bigint) as firms from marts.fct_spatial_concentration"
-        " as c inner join reports.rpt_fixed_ratio_test as t on c.measure = t.measure and c.year ="
-        " t.year where c.measure = 'ai_firms' and t.national_share > 0), counts as (unpivot"
-        " national on ai_firms, firms into name series value count) select year, series, count,"
-        " round(100.0 * count / first_value(count) over of_series, 1) as index from counts window"
-        " of_series as (partition by series order by year) order by series, year"
+        SQL["growth"]
     )
     if data["year"].nunique() < 2:
         return None
@@ -69,30 +66,7 @@ def _growth(release: Release, text: Catalogue) -> Figure | None:
 
 def _registers(release: Release) -> list[dict[str, Any]]:
     """Return each register of firms: its rows, what it holds, and its firms in three ways."""
-    sources = release.rows(
-        """
-        with covered as (
-            select distinct provider, source_name, covers
-            from marts.fct_register_placement
-            where entity = 'firm_register'
-        ),
-        accounted as (
-            select provider, source_name, cast(sum(row_count) as bigint) as row_count
-            from marts.fct_row_accounting
-            group by provider, source_name
-        ),
-        placed as (
-            select provider, source_name, cast(sum(firm_count) as bigint) as placed_count
-            from reports.rpt_scope_vintage
-            group by provider, source_name
-        )
-        select provider, source_name, covers, row_count, coalesce(placed_count, 0) as placed_count
-        from covered
-        inner join accounted using (provider, source_name)
-        left join placed using (provider, source_name)
-        order by provider, source_name
-        """
-    )
+    sources = release.rows(SQL["registers"])
     for source in sources:
         source["groups"] = {
             name: release.rows(
@@ -102,12 +76,12 @@ def _registers(release: Release) -> list[dict[str, Any]]:
                     cast(sum(firm_count) as bigint) as firm_count,
                     cast(sum(ai_firm_count) as bigint) as ai_firm_count
                 {table}
-                where provider = ? and source_name = ?
+                where provider = $provider and source_name = $source_name
                 group by all
                 order by {order}
                 """,
-                source["provider"],
-                source["source_name"],
+                provider=source["provider"],
+                source_name=source["source_name"],
             )
             for name, columns, table, order in (
                 ("year", "entry_year as part", "from reports.rpt_scope_vintage", "part"),

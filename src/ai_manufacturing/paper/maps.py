@@ -20,7 +20,10 @@ from ai_manufacturing.site.charts import (
     tips,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import LANGUAGES, Catalogue
+
+SQL = beside(__file__)
 
 # The paper's classes meet at 100, which spatial_classes.csv counts into the upper one.
 PAPER_THRESHOLDS = (99, 200)
@@ -34,51 +37,16 @@ QUADRANTS = {"HH": "#a3161a", "HL": "#e9a08c", "LH": "#9cc3e6", "LL": BLUE, "NS"
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the maps, the outlines they are drawn on, and the measures that were not delivered."""
-    data = release.frame(
-        """
-        select
-            d.measure,
-            d.year,
-            d.city_id,
-            d.measure_count,
-            round(10000.0 * d.measure_count / nullif(f.value, 0), 4) as per_10k_firms,
-            round(m.measure_count, 4) as m_ai,
-            d.national_rank
-        from marts.fct_spatial_distribution as d
-        left join marts.fct_city_year_values as f
-            on f.variable = 'firm_count' and d.city_id = f.city_id and d.year = f.year
-        left join marts.fct_ai_measure as m
-            on d.measure = m.measure
-            and d.city_id = m.city_id
-            and d.year = m.year
-            and m.scope = 'industry'
-            and m.weighting = 'fixed_ratio'
-        where d.measure_count is not null
-        order by d.measure, d.year, d.measure_count desc, d.city_id
-        """
-    )
-    clusters = release.frame(
-        "select measure, year, city_id, round(statistic, 4) as local_morans_i, p_value, quadrant,"
-        " case when p_value < 0.05 then quadrant else 'NS' end as cluster from"
-        " estimates.est_local_spatial_autocorrelation where status = 'estimated' and p_value is"
-        " not null order by measure, year, city_id"
-    )
-    cities = release.frame(
-        "select city_id, name_en, name_zh, province_name_en, province_name_zh, longitude, latitude"
-        " from marts.dim_city order by city_id"
-    )
+    data = release.frame(SQL["counts"])
+    clusters = release.frame(SQL["clusters"])
+    cities = release.frame(SQL["cities"])
     delivered = sorted(data["measure"].unique())
     return {
         "figure": _map(data, cities, text) if delivered else None,
         "clusters": _clusters(clusters, cities, text) if len(clusters) else None,
         "outlines": in_script(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
         # only where a city has a count is the reason another than that none was delivered
-        "missing": release.rows(
-            "select measure, case when city_count > 0 then reason end as reason, case when"
-            " city_count > 0 then reason_zh end as reason_zh, min(year) as first_year, max(year) as"
-            " last_year from estimates.est_spatial_autocorrelation where status = 'not_estimable'"
-            " group by all order by all"
-        ),
+        "missing": release.rows(SQL["missing"]),
         "withheld": release.withheld_from("marts.fct_spatial_distribution"),
         "concentration": concentration.content(release, text),
         "other_classes": (

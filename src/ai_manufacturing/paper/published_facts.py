@@ -3,7 +3,7 @@
 from typing import Any
 
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

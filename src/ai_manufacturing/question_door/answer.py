@@ -15,9 +15,12 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import withholding
+from ai_manufacturing.disclosure import withholding
 from ai_manufacturing.question_door import caveats
 from ai_manufacturing.system import duckdb_client, lineage
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
 
 ROWS, COLUMNS, CHARACTERS = 200, 200, 20_000
 SHOWN = 12  # columns that one of the result rests on
@@ -73,7 +76,7 @@ def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     texts = (json.dumps(row, default=str, ensure_ascii=False) for row in fetched[:ROWS])
     rows = fetched[: sum(length <= CHARACTERS for length in accumulate(map(len, texts)))]
     answer = {"columns": names, "rows": rows, "is_cut": len(rows) < len(fetched)}
-    described = duckdb_client.rows(release, caveats.DESCRIBED)
+    described = duckdb_client.rows(release, caveats.SQL["described"], estimate=caveats.ESTIMATE)
     known = {row["column"]: row["caveats"] for row in described}
     touched = withheld
     try:
@@ -107,24 +110,7 @@ def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
 
 def verdicts(release: duckdb.DuckDBPyConnection, asked: set[str] | None = None) -> dict[str, str]:
     """Return the verdicts on specifications: on the printed columns, if it is not said which."""
-    rows = release.execute(
-        """
-        select
-            made.specification_id,
-            coalesce(own.design_order = 1, false),
-            if(own.design is null, 'of its column as it reads: ', '')
-            || concat_ws(
-                '; ', judged.verdict_en, 'all designs: ' || claims.association_en, claims.ai_en,
-                judged.meaning, 'design: ' || judged.design_en
-            )
-        from reports.rpt_specifications as made
-        inner join reports.rpt_claims as claims using (table_id, column_number)
-        left join reports.rpt_verdicts as own on made.specification_id = own.specification_id
-        inner join reports.rpt_verdicts as judged
-            on coalesce(own.specification_id, claims.specification_id) = judged.specification_id
-        order by all
-        """
-    ).fetchall()
+    rows = release.execute(SQL["verdicts"]).fetchall()
     if asked is None:
         return {name: text for name, is_printed, text in rows if is_printed}
     known = {name: text for name, _, text in rows}

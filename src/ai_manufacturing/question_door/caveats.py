@@ -1,52 +1,7 @@
 """The columns of a release, and the caveats of numbers that rest on them."""
 
-from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
 
 ESTIMATE = "a figure of the study: quote it with its verdict (reports.rpt_verdicts)"
-DESCRIBED = f"""
-    with columns as (
-        select
-            *,
-            -- a cell of a printed table is a text
-            (data_type = 'DOUBLE' or column_name similar to 'column_\\d+|cell|cell_zh')
-            and (
-                schema_name in ('estimates', 'reports')
-                or bool_or(column_name = 'specification_id') over this
-            ) as is_figure,
-            data_type <> 'VARCHAR'
-            and bool_or(column_name in ('series', 'variable', 'measure')) over this
-                as is_of_series
-        from duckdb_columns()
-        where database_name = current_database()
-        window this as (partition by schema_name, table_name)
-    ),
-
-    phrases as (
-        select string_agg(distinct phrase, '; ' order by phrase) as phrases
-        from (
-            select substitution as phrase from marts.dim_labels
-            union all
-            select unnest(string_split(substitutions, '; ')) from reports.rpt_coefficients
-        )
-        where phrase <> ''
-    )
-
-    select
-        concat_ws('.', schema_name, table_name, column_name) as column, columns.data_type, unit,
-        comment, label_en, label_zh, source, publisher, licence, first_year, last_year,
-        missing_share,
-        list_filter([
-            if(is_figure, {literal(ESTIMATE)}, null),
-            '† ' || coalesce(
-                substitution, if(is_figure or is_of_series, 'in some rows: ' || phrases, null)
-            ),
-            if(is_interpolated, 'interpolated in some years', null),
-            'values of ' || restricted_providers || ': not to be passed on'
-        ], lambda caveat: caveat is not null) as caveats
-    from columns
-    cross join phrases
-    left join (select *, table_schema as schema_name from marts.data_dictionary)
-        using (schema_name, table_name, column_name)
-    order by schema_name, table_name, column_index
-"""
-"""Query of every column of a release, in the order of its table, with its caveats."""

@@ -8,6 +8,10 @@ from typing import NamedTuple
 
 import duckdb
 
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
+
 # How many lines of each kind are shown, in the order in which they are.
 LIMITS = {"verdict": 4, "finding": 3, "question": 4, "table": 6, "column": 10, "series": 6}
 LINE, ALL_LINES = 360, 4_200  # bytes
@@ -20,56 +24,6 @@ SMALL_WORDS = {
 }
 WORD = re.compile(r"[a-z0-9]+|[\u4e00-\u9fff]+")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-ENTRIES = """
-    select
-        'verdict' as kind, v.specification_id as name,
-        concat_ws(
-            '; ',
-            concat('effect', ' of ' || regressor_label_en, ' on ', outcome_label_en),
-            'design ' || v.design_en, verdict_en,
-            'estimate ' || v.estimate || ' (' || error_province_en || ' ' || v.std_error || ')',
-            'printed ' || round(v.printed_value, 6), v.meaning,
-            if(v.substitutions <> '', '† substitutes', null)
-        ) as en,
-        concat_ws(
-            '；',
-            concat(regressor_label_zh || '对', outcome_label_zh, '的影响（效应）'),
-            '设计：' || v.design_zh, verdict_zh,
-            '估计值' || v.estimate || '（' || error_province_zh || ' ' || v.std_error || '）',
-            '论文' || round(v.printed_value, 6),
-            v.meaning_zh, if(v.substitutions <> '', '†替代', null)
-        ) as zh,
-        row_number() over (order by v.design_order, v.table_id, v.column_number) as place
-    from reports.rpt_verdicts as v
-    inner join reports.rpt_specifications as s using (specification_id)
-    union all
-    select
-        'finding', concat(finding, ' (', specification_id, ')'), concat(question_en, ' ', sentence),
-        concat(question_zh, sentence_zh), finding_order
-    from reports.rpt_findings
-    union all
-    select 'question', question, call, call, 0
-    from (select question, regexp_extract(answer, '`[^`]+`$') as call from release.questions)
-    union all
-    select
-        'table', concat(schema_name, '.', table_name),
-        regexp_extract(comment, '(One row[^\\n]*?)(\\.( |\\n|$)|\\n|$)', 1), '', 0
-    from duckdb_tables()
-    where
-        database_name = current_database()
-        and schema_name in ('marts', 'gates', 'estimates', 'reports', 'release')
-    union all
-    select
-        'column', concat_ws('.', table_schema, table_name, column_name),
-        concat_ws('; ', unit, label_en, '† ' || substitution), concat_ws('；', unit, label_zh), 0
-    from marts.data_dictionary
-    union all
-    select
-        'series', series,
-        concat_ws('; ', scope, unit, label_en, provider, absence_reason, '† ' || substitution),
-        concat_ws('；', scope, unit, label_zh, provider), 0
-    from marts.dim_series
-"""
 
 
 class Matches(NamedTuple):
@@ -105,7 +59,7 @@ def best_lines(
         How much is withheld of a table or a column, by its name (schema.table.column).
     """
     asked, is_chinese = words_of(text) - SMALL_WORDS, CHINESE.search(text) is not None
-    entries = release.execute(ENTRIES).fetchall()
+    entries = release.execute(SQL["entries"]).fetchall()
     known = {name for _, name, *_ in entries}
     # a copy lacks some columns of which it says that they are withheld
     entries += [("column", name, "", "", 0) for name in withheld if name not in known]

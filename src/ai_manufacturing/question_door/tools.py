@@ -10,11 +10,14 @@ import threading
 from pathlib import Path
 from typing import Any, Literal
 
-from ai_manufacturing import terms, withholding
 from ai_manufacturing.auditing import trace as tracing
+from ai_manufacturing.disclosure import terms, withholding
 from ai_manufacturing.question_door import answer, caveats, search
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
 
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Out of Memory")
 WAIT = 300  # seconds for a query, which uses the processor for a few, on a machine with other work
@@ -58,10 +61,10 @@ class Door:
         """Return facts as JSON, after what is said of the release."""
         return json.dumps(self._head | facts, ensure_ascii=False, default=str)
 
-    def _rows(self, sql: str) -> list[dict[str, Any]]:
+    def _rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
         """Return the rows of a query, without what is missing in them."""
         with duckdb_client.reading(self._shown) as connection:
-            rows = duckdb_client.rows(connection, sql)
+            rows = duckdb_client.rows(connection, sql, **values)
         return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
     def _extents(self) -> dict[str, str]:
@@ -73,12 +76,7 @@ class Door:
 
     def list_tables(self) -> str:
         """List the tables: how many rows each has, or that they are withheld, and what a row is."""
-        rows = self._rows(
-            "select schema_name || '.' || table_name as name, estimated_size as row_count,"
-            " regexp_extract(comment, 'One row(?: per|:)? ?([^.:,;(]{0,28})', 1) as what"
-            " from duckdb_tables() where database_name = current_database()"
-            " and schema_name in ('marts', 'gates', 'estimates', 'reports', 'release') order by all"
-        )
+        rows = self._rows(SQL["tables"])
         extents = self._extents()
         return self._answer(
             rows_one_per={
@@ -91,7 +89,7 @@ class Door:
         """Describe the columns of a table, such as marts.dim_city: unit, source, † and caveats."""
         rows = [row for row in self._lacking if row["table_name"] == table]
         left_out = [{"column": withholding.name(row)} for row in rows if row["is_left_out"]]
-        every = [*self._rows(caveats.DESCRIBED), *left_out]
+        every = [*self._rows(caveats.SQL["described"], estimate=caveats.ESTIMATE), *left_out]
         if columns := [row for row in every if row["column"].startswith(f"{table}.")]:
             extents = self._extents()
             for row in columns:

@@ -7,14 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import landing
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import progress
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BuildFailedError
 from ai_manufacturing.releases.store import WAREHOUSE, Store
-from ai_manufacturing.system import dbt_process
+from ai_manufacturing.system import dbt_process, settings
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
 
 OUTPUT = "dbt.txt"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import duckdb
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import landing
 from ai_manufacturing.auditing import anchors, basis, changes
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.refresh import build, publishing
@@ -23,7 +23,7 @@ from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
 from ai_manufacturing.releases.store import WAREHOUSE, Store, checked_id
-from ai_manufacturing.system import clock, duckdb_client
+from ai_manufacturing.system import clock, duckdb_client, settings
 
 
 def publish_held(

@@ -7,7 +7,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import landing
 from ai_manufacturing.auditing import (
     anchors,
     basis,
@@ -41,7 +41,7 @@ from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
 from ai_manufacturing.releases.store import WAREHOUSE, Store
-from ai_manufacturing.system import clock, duckdb_client
+from ai_manufacturing.system import clock, duckdb_client, settings
 
 
 def refresh(

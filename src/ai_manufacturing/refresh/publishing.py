@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import landing
 from ai_manufacturing.auditing import findings
 from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.landing.extracts import DESCRIPTION
@@ -23,7 +23,7 @@ from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent, warn
 from ai_manufacturing.releases.store import PUBLISHED, WAREHOUSE, Store
-from ai_manufacturing.system import clock
+from ai_manufacturing.system import clock, settings
 from ai_manufacturing.system.disk import sync
 
 # ---------------------------------------------------------------- the lock, and words for errors

@@ -14,7 +14,6 @@ from typing import Any
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import settings
 from ai_manufacturing.auditing import changes, revisions
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases import fingerprint
@@ -28,15 +27,17 @@ from ai_manufacturing.releases.manifest import (
     manifest_of,
 )
 from ai_manufacturing.releases.origin import origin_of
-from ai_manufacturing.system import clock, disk, duckdb_client, own_files
-from ai_manufacturing.system.sql_text import comments, create_table, identifier, insert
+from ai_manufacturing.system import clock, disk, duckdb_client, own_files, settings
+from ai_manufacturing.system.sql_text import beside, comments, create_table, identifier, insert
+
+SQL = beside(__file__)
 
 HISTORY_COMMENTS = {
     "release_id": "Number of the release.",
     "published_at": "UTC.",
     "git_commit": "Commit of the code, as in the manifest.",
     "fingerprint": "Hash of deliveries, code and packages.",
-    "specification_id": "The headline: Table 1 column 1 as the paper reads.",
+    "specification_id": "The headline: the first claim, as it is printed.",
     "estimate": "Its estimate; null where it cannot be estimated.",
     "std_error_province": "Its error, CRV3 by province; null of releases that did not keep it.",
     "std_error": "Its error, CRV1 by city.",
@@ -221,12 +222,8 @@ def _copied(
 
 
 def _relations(connection: DuckDBPyConnection) -> list[tuple[str, str]]:
-    return connection.execute(
-        "select table_schema, table_name from information_schema.tables where table_catalog ="
-        " 'built' and (list_contains(?, table_schema) or list_has_any(?, [table_schema || '.*',"
-        " table_schema || '.' || table_name])) order by all",
-        [list(SCHEMAS), list(INPUTS)],
-    ).fetchall()
+    kept = {"schemas": [*SCHEMAS], "inputs": [*INPUTS]}
+    return connection.execute(SQL["relations"], kept).fetchall()
 
 
 def _copy(connection: DuckDBPyConnection, schema: str, table: str) -> int:
@@ -238,11 +235,7 @@ def _copy(connection: DuckDBPyConnection, schema: str, table: str) -> int:
 
 def _write_freshness(connection: DuckDBPyConnection) -> None:
     """Keep when each provider last delivered something new; a file that moved is not new."""
-    connection.execute(
-        "create table new.release.freshness as select provider, max(landed_at) as"
-        " newest_delivery_at from built.raw.deliveries where provider is not null and"
-        " copy_of_delivery is null group by provider order by provider"
-    )
+    connection.execute(SQL["freshness"])
     columns = {
         "provider": "Folder of models/staging.",
         "newest_delivery_at": "When its newest delivery landed, UTC.",
@@ -313,23 +306,8 @@ def _write_history(connection: DuckDBPyConnection, manifest: Manifest, *, follow
     follows : bool
         Whether the release before is of the same set, and attached as `old`.
     """
-    connection.execute(
-        "create table new.release.history as select r.*, c.specification_id, c.estimate,"
-        " c.std_error_province, c.std_error, c.substitutions,"
-        " concat_ws('; ', v.association_en, v.ai_en) as verdict_en,"
-        " concat_ws('；', v.association_zh, v.ai_zh) as verdict_zh"
-        " from (values (?, ?, ?, ?)) as r (release_id, published_at, git_commit, fingerprint)"
-        " left join"
-        " new.reports.rpt_coefficients as c on c.specification_id in (select specification_id from"
-        " new.reports.rpt_findings) and c.term_order = 1 left"
-        " join new.reports.rpt_claims as v on v.specification_id = c.specification_id",
-        [
-            manifest.release_id,
-            manifest.published_at,
-            manifest.git_commit,
-            manifest.fingerprint,
-        ],
-    )
+    names = ("release_id", "published_at", "git_commit", "fingerprint")
+    connection.execute(SQL["history"], {name: getattr(manifest, name) for name in names})
     if follows:
         connection.execute("insert into new.release.history by name from old.release.history")
     comment = "One row per release of this extract set, each followed by the next."

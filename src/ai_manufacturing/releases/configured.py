@@ -4,9 +4,9 @@ import math
 import os
 from dataclasses import dataclass
 
-from ai_manufacturing import settings
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.store import Store
+from ai_manufacturing.system import settings
 
 HOLD_ABOVE = 1.0  # standard errors, unless REFRESH_HOLD_ABOVE is set
 

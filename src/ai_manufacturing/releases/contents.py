@@ -4,7 +4,9 @@ from collections.abc import Collection, Mapping
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing.system.sql_text import identifier, literal
+from ai_manufacturing.system.sql_text import beside, identifier, literal
+
+SQL = beside(__file__)
 
 SCHEMAS = ("marts", "gates", "estimates", "reports")
 INPUTS = (
@@ -47,14 +49,7 @@ def copy_comments(
     before : mapping, optional
         By schema and table ("marts.dim_city"), what to write before the comment of the table.
     """
-    commented = connection.execute(
-        "select schema_name, table_name, null, comment from duckdb_tables() where database_name ="
-        " 'built' union all select schema_name, view_name, null, comment from duckdb_views() where"
-        " database_name = 'built' union all select schema_name, table_name, column_name, comment"
-        " from duckdb_columns() where database_name = 'built' and (schema_name, table_name,"
-        " column_name) in (select (schema_name, table_name, column_name) from duckdb_columns()"
-        " where database_name = 'new')"
-    ).fetchall()
+    commented = connection.execute(SQL["comments"]).fetchall()
     for schema, table, column, comment in commented:
         note = (before or {}).get(f"{schema}.{table}", "") if column is None else ""
         if f"{schema}.{table}" not in tables or not (note or comment):

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import landing
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.origin import Origin, is_release, origin_of
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.system import duckdb_client, integrity, settings
 
 RELEASE, WAREHOUSE = "release", "warehouse"
 

@@ -3,12 +3,14 @@
 import hashlib
 import importlib.metadata
 import json
+import os
 import subprocess
 from pathlib import Path
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import landing
 from ai_manufacturing.landing.extracts import DESCRIPTION, walk
 from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.system import settings
 from ai_manufacturing.system.integrity import sha256
 
 PACKAGES = (
@@ -22,6 +24,7 @@ PACKAGES = (
     "scipy",
 )
 CODE = (
+    ".dbtignore",
     "dbt_project.yml",
     "profiles.yml",
     "models",
@@ -80,12 +83,15 @@ def of(hashes: dict[str, str]) -> str:
 
 
 def code() -> dict[str, str]:
-    """Return the SHA-256 of each file of code and each seed, by its path in the project."""
-    root = settings.project_root()
-    paths = [path for name in CODE for path in (root / name, *(root / name).rglob("*"))]
-    return {
-        str(path.relative_to(root)): sha256(path) for path in sorted(set(paths)) if _is_code(path)
+    """Return the SHA-256 of each file of code and each seed, by its path in the repository."""
+    engine = settings.engine_root()
+    paths = {
+        path
+        for root in settings.project_folders()
+        for name in CODE
+        for path in (root / name, *(root / name).rglob("*"))
     }
+    return {os.path.relpath(path, engine): sha256(path) for path in sorted(paths) if _is_code(path)}
 
 
 def package_versions() -> dict[str, str]:

@@ -4,6 +4,10 @@ from typing import NamedTuple
 
 from duckdb import DuckDBPyConnection
 
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
+
 
 class Headlines(NamedTuple):
     """How many headline specifications have an estimate.
@@ -38,18 +42,5 @@ class Headlines(NamedTuple):
 
 def read(database: DuckDBPyConnection) -> Headlines:
     """Return the headline estimates of an open warehouse or release."""
-    ((specified, estimated, absent),) = database.execute(
-        """
-        select
-            count(distinct used.specification_id),
-            count(distinct estimated.specification_id),
-            list(distinct used.series order by used.series) filter (not used.is_delivered)
-        from marts.dim_specification_series as used
-        left join reports.rpt_coefficients as estimated
-            on
-                used.specification_id = estimated.specification_id
-                and estimated.estimate is not null
-        where used.is_headline
-        """
-    ).fetchall()
+    ((specified, estimated, absent),) = database.execute(SQL["headlines"]).fetchall()
     return Headlines(specified, estimated, tuple(absent or ()))

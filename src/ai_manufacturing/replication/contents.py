@@ -14,18 +14,21 @@ from typing import Any, NamedTuple
 import jinja2
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import citation, settings, study, terms, withholding
+from ai_manufacturing.disclosure import terms, withholding
 from ai_manufacturing.landing import declared_revisions, landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
-from ai_manufacturing.releases import databases, fingerprint
+from ai_manufacturing.releases import citation, databases, fingerprint
 from ai_manufacturing.releases.manifest import Manifest, manifest_of
 from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.replication import programs, rights, rows, withheld
 from ai_manufacturing.replication.errors import ReplicationError
-from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.system import duckdb_client, integrity, settings, study
 from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import cells, exports
-from ai_manufacturing.text import Catalogue
+
+SQL = beside(__file__)
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
@@ -163,17 +166,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         raw_files = _raw_files(connection, extracts, with_restricted)
         curve = "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
         ((draws,),) = connection.execute(curve).fetchall()
-        connection.sql("""
-            pivot (
-                select variable as series, year
-                from marts.fct_city_year_values
-                where value is not null and variable in (select series from marts.dim_series)
-            )
-            on year
-            using count(*)
-            group by series
-            order by series
-        """).write_csv(str(folder / OBSERVATIONS))
+        connection.sql(SQL["observations"]).write_csv(str(folder / OBSERVATIONS))
         (folder / terms.DATA_LICENCE).write_text(terms.data_licence(connection), encoding="utf-8")
         allowed = _allowed_keys(connection, manifest)
     _write_code(manifest, folder / CODE)
@@ -201,8 +194,8 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     )
     _write_run(package, extracts.name)
     shutil.copyfile(folder / CODE / "LICENSE", folder / "LICENSE")
-    if not citation.read(folder / CODE).absence:
-        shutil.copyfile(folder / CODE / citation.FILE, folder / citation.FILE)
+    if not citation.read(folder / _project()).absence:
+        shutil.copyfile(folder / _project() / citation.FILE, folder / citation.FILE)
     rows.write(folder / programs.PROGRAMS, programs.listed(folder), programs.COLUMNS)
     return package
 
@@ -381,11 +374,13 @@ def _require_the_deliveries(manifest: Manifest, extracts: Path) -> None:
 
 def _write_code(manifest: Manifest, folder: Path) -> None:
     """Write the code of the release: its commit, or what lies here if that is the same code."""
-    root = settings.project_root()
+    root = settings.engine_root()
     folder.mkdir()
     git = ["git", "-C", str(root)]
+    others = [":!studies"] if root == settings.project_root() else []
+    needed = [*NEEDED_BY_A_RUN, *others]
     # a commit with + is none, as files differed from it
-    of_commit = [*git, "archive", manifest.git_commit or "+", "--", *NEEDED_BY_A_RUN]
+    of_commit = [*git, "archive", manifest.git_commit or "+", "--", *needed]
     archive = subprocess.run(of_commit, capture_output=True, check=False)
     if not archive.returncode:
         subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
@@ -396,7 +391,7 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
             f" {manifest.git_commit or 'an unknown commit'}, which is not in this clone and differs"
             " from the code here. Check the commit out and install its locks, or refresh."
         )
-    files = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *NEEDED_BY_A_RUN]
+    files = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *needed]
     listed = subprocess.run([*git, *files], capture_output=True, check=False)
     if listed.returncode:
         raise ReplicationError(
@@ -407,29 +402,18 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
             _copy(root / name, folder / name)
 
 
+def _project() -> Path:
+    """Return the folder of the study's dbt_project.yml in a package."""
+    return Path(CODE, os.path.relpath(settings.project_root(), settings.engine_root()))
+
+
 def _raw_files(
     connection: DuckDBPyConnection, extracts: Path, with_restricted: bool
 ) -> list[dict[str, Any]]:
     """Return the delivered files with what their providers declare."""
     deliveries = duckdb_client.rows(
         connection,
-        f"""
-        select
-            file_path,
-            coalesce(provider, '') as provider,
-            coalesce(record_count, 0) as records,
-            coalesce(provenance_class, 'not declared') as provenance_class,
-            coalesce(publisher, '') as publisher,
-            coalesce(republished_by, '') as republished_by,
-            coalesce(licence, '') as licence,
-            coalesce(citation_en, '') as citation_en,
-            coalesce(citation_zh, '') as citation_zh,
-            coalesce(source_link, '') as address,
-            coalesce(cast(accessed_on as varchar), '') as accessed,
-            {terms.MAY_BE_PASSED_ON} as may_be_passed_on
-        from marts.fct_deliveries
-        order by delivery_number
-        """,
+        SQL["raw_files"],
     )
     files = []
     for path, digest in fingerprint.delivery_hashes(extracts).items():
@@ -484,7 +468,7 @@ def _write_log(manifest: Manifest, folder: Path) -> None:
 
 def _allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozenset[str]:
     """Return the folders of the landing store that may be passed on."""
-    query = f"select delivery_number from marts.fct_deliveries where {terms.MAY_BE_PASSED_ON}"
+    query = "select delivery_number from marts.fct_deliveries where may_be_passed_on"
     numbers = {number for (number,) in connection.execute(query).fetchall()}
     events = log.read(settings.landing_dir(), manifest.extract_set)
     return frozenset(
@@ -498,6 +482,7 @@ def _write_run(package: Package, extracts: str) -> None:
     path = package.folder / "run.sh"
     text = _filled(
         "run.sh",
+        project=shlex.quote(_project().as_posix()),
         folder=shlex.quote(extracts),
         permutations=package.permutations,
         is_public=not package.with_restricted,

@@ -48,8 +48,8 @@ def models(folder: Path) -> list[Path]:
     """Return the models of an unpacked package, each of which makes the table of its name."""
     return sorted(
         path
-        for name in MODELS
-        for path in (folder / CODE / name).rglob("*")
+        for models in _folders(folder)
+        for path in models.rglob("*")
         if path.suffix in (".sql", ".py")
     )
 
@@ -77,15 +77,21 @@ def drawing(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders of models, of the engine and of a study beside the paper's."""
+    roots = [folder / CODE, *(folder / CODE / "studies").glob("*")]
+    return [root / name for root in roots for name in MODELS]
+
+
 def _descriptions(folder: Path) -> dict[str, str]:
     """Return the English sentence of each model."""
     texts: dict[str, str] = {}
     blocks: dict[str, str] = {}
-    for name in MODELS:
-        for path in (folder / CODE / name).rglob("*.md"):
+    for models in _folders(folder):
+        for path in models.rglob("*.md"):
             blocks.update(BLOCK.findall(path.read_text(encoding="utf-8")))
-    for name in MODELS:
-        for path in (folder / CODE / name).rglob("*.yml"):
+    for models in _folders(folder):
+        for path in models.rglob("*.yml"):
             for model in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", []):
                 text = DOC.sub(lambda block: blocks.get(block[1], ""), model.get("description", ""))
                 texts[model["name"]] = " ".join(text.partition("\n\n")[0].split())

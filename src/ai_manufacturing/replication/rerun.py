@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ai_manufacturing import terms
 from ai_manufacturing.auditing import compare
 from ai_manufacturing.auditing.changes import SAME
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.releases import databases
 from ai_manufacturing.replication import contents, withheld
 from ai_manufacturing.replication.errors import ReplicationError

@@ -8,7 +8,8 @@ import mimetypes
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import citation, terms
+from ai_manufacturing.disclosure import terms
+from ai_manufacturing.releases import citation
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.replication import contents, rules
 from ai_manufacturing.system import integrity

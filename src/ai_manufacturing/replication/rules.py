@@ -12,7 +12,8 @@ from typing import NamedTuple
 import duckdb
 import yaml
 
-from ai_manufacturing import citation, terms
+from ai_manufacturing.disclosure import terms
+from ai_manufacturing.releases import citation
 from ai_manufacturing.replication import contents, programs, rerun, rights, rows
 from ai_manufacturing.system import integrity
 

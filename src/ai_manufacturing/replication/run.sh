@@ -14,13 +14,13 @@ if [ -z "${ENVIRONMENT:-}" ]; then
 fi
 export PATH="$ENVIRONMENT/bin:$PATH" PYTHONPATH="$here/code/src" PYTHONDONTWRITEBYTECODE=1
 export OPENBLAS_NUM_THREADS=1 GX_ANALYTICS_ENABLED=false
-export DBT_PROJECT_DIR="$here/code" DBT_PROFILES_DIR="$here/code"
+export DBT_PROJECT_DIR="$here/"{{ project }} DBT_PROFILES_DIR="$here/code"
 export DBT_TARGET_PATH="$here/rerun/target" DBT_LOG_PATH="$here/rerun/logs"
 export EXTRACTS_DIR="$here/data/raw/"{{ folder }} LANDING_DIR="$here/rerun/landing"
 export WAREHOUSE_PATH="$here/rerun/warehouse.duckdb" CURVE_PERMUTATIONS={{ permutations }}
 # The order of the deliveries, and the rows of files that later ones replaced.
 if [ -d data/landing ]; then cp -R data/landing/. rerun/landing/; fi
-cd code
+cd {{ project }}
 dbt --no-use-colors build
 shown=$WAREHOUSE_PATH
 {% if is_public %}
@@ -30,7 +30,7 @@ python - "$WAREHOUSE_PATH" "$shown" "$LANDING_DIR" <<'PROGRAM'
 import sys
 from pathlib import Path
 
-from ai_manufacturing import terms
+from ai_manufacturing.disclosure import terms
 
 warehouse, shown, landing = map(Path, sys.argv[1:])
 terms.public_copy(warehouse, shown, [landing])
@@ -46,7 +46,7 @@ from pathlib import Path
 
 import duckdb
 
-from ai_manufacturing import study
+from ai_manufacturing.system import study
 
 warehouse, folder = sys.argv[1:]
 with duckdb.connect(warehouse, read_only=True) as connection:

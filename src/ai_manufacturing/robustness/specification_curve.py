@@ -24,7 +24,7 @@ from ai_manufacturing.robustness.panel_regressions import (
     slopes,
     without_effects,
 )
-from ai_manufacturing.system import workers
+from ai_manufacturing.system import settings, workers
 
 AXES = [
     "transform",
@@ -425,7 +425,8 @@ class Panel:
         return self._measured(measure, TRANSFORMS[measure.transform])
 
     def _scaling(self, measure: Measure) -> Floats:
-        return self._measured(measure._replace(weighting="fixed_ratio"), "scaling_value")
+        weighting = settings.variables()["default_measure"]["weighting"]
+        return self._measured(measure._replace(weighting=weighting), "scaling_value")
 
     def _weights(self, measure: Measure) -> Floats:
         """Return each city's weight in each year, shape (cities, years)."""

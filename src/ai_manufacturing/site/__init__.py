@@ -12,7 +12,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from ai_manufacturing import settings, study, terms
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.site import (
     cities,
     credibility,
@@ -30,6 +30,7 @@ from ai_manufacturing.site import (
 )
 from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system import settings, study
 from ai_manufacturing.system.disk import (
     make_folder,
     open_to_readers,
@@ -39,8 +40,8 @@ from ai_manufacturing.system.disk import (
     replace_bytes,
 )
 from ai_manufacturing.system.integrity import record_folder
+from ai_manufacturing.system.text import MARK, Catalogue, pair
 from ai_manufacturing.tables import exports
-from ai_manufacturing.text import MARK, Catalogue, pair
 
 HERE = Path(__file__).parent
 WRITTEN_BY_OTHERS = (
@@ -148,8 +149,8 @@ def _write(
         shutil.copyfile(release_path, shown)
     else:
         terms.public_copy(release_path, shown)
-    for rooms in (HERE, study.folder()):
-        for asset in (rooms / "assets").glob("*"):
+    for room in study.folders(HERE):
+        for asset in (room / "assets").glob("*"):
             shutil.copyfile(asset, folder / "assets" / asset.name)
     shutil.copyfile(_vega(), folder / "assets" / "vega.js")
     if catalogue is not None:
@@ -157,11 +158,14 @@ def _write(
     pages = PAGES | ({"query": query} if query.write(shown, folder) else {})
     with Release(shown) as release:
         text = release.catalogue()
+        files = downloads.write(shown, release, text)
+        contents = {name: content(name, release, text) for name in pages}
+        contents = {name: told for name, told in contents.items() if told}
         environment = environment_of(
             release,
             text,
-            pages=pages,
-            files=downloads.write(shown, release, text),
+            pages=contents,
+            files=files,
             with_restricted=with_restricted,
             has_catalogue=catalogue is not None,
         )
@@ -169,10 +173,10 @@ def _write(
             cities.write(release, text, folder)
         if paper_tables in pages.values():
             paper_tables.write(release, folder)
-        for name in pages:
-            markup = rendered(environment, name, content(name, release, text))
+        for name, told in contents.items():
+            markup = rendered(environment, name, told)
             (folder / f"{name}.html").write_text(markup, encoding="utf-8")
-    return [*pages]
+    return [*contents]
 
 
 def environment_of(
@@ -186,7 +190,7 @@ def environment_of(
 ) -> jinja2.Environment:
     """Return the templates of the pages, with what all pages of a release share."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([HERE / "templates", study.folder() / "templates"]),
+        loader=jinja2.FileSystemLoader([room / "templates" for room in study.folders(HERE)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
@@ -216,9 +220,14 @@ def environment_of(
 
 
 def content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return what a page shows, with what the paper's room adds to it, and the template of that."""
+    """Return what a page shows, with what the paper's room adds to it, and the template of that.
+
+    It is empty where the study declares nothing that the page is for.
+    """
     page = query if name == "query" else PAGES[name]
     shown: dict[str, Any] = page.content(release, text)
+    if not shown:
+        return {}
     added = study.declared("ADDITIONS", {}).get(name)
     if added:
         shown |= study.module(added).content(release, text)

@@ -11,7 +11,7 @@ import pandas as pd
 from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
-from ai_manufacturing.text import LANGUAGES
+from ai_manufacturing.system.text import LANGUAGES
 
 TABLE = alt.NamedData(name="table")
 CHART = alt.Chart(TABLE)  # of which each part of a chart is a copy

@@ -10,7 +10,10 @@ import numpy as np
 
 from ai_manufacturing.site.charts import BLUE, CHART, CLASSES, Figure, figure, round_numbers
 from ai_manufacturing.site.release import Release, grouped
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import Catalogue
+
+SQL = beside(__file__)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -21,14 +24,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "select * from reports.rpt_credibility order by specification_id, check_order",
     )
     designs = grouped(
-        release.rows(
-            """
-            select *, table_id || column_number as claim
-            from reports.rpt_verdicts
-            where estimate is not null
-            order by design_order
-            """
-        ),
+        release.rows(SQL["designs"]),
         "claim",
     )
     return {
@@ -46,27 +42,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         ],
         "column_count": len(columns),
         "without_data": columns_by([row for row in columns if row["cause"] == "no_data"], "reason"),
-        "verdicts": release.rows(
-            """
-            select verdict_en, verdict_zh, meaning, meaning_zh, count(*) as column_count
-            from reports.rpt_verdicts
-            where design_order = 1
-            group by all
-            order by column_count desc, verdict_en
-            """
-        ),
-        "score": release.rows(
-            """
-            select
-                count(*) as printed,
-                count(estimated_value) as estimated,
-                count(case when verdict = 'compatible' then 1 end) as compatible,
-                count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell,
-                count(case when verdict in ('differs', 'not_found') then 1 end) as excluded,
-                count(case when verdict = 'not_comparable' then 1 end) as partial
-            from reports.rpt_replication_scorecard
-            """
-        )[0],
+        "verdicts": release.rows(SQL["verdicts"]),
+        "score": release.rows(SQL["score"])[0],
         "permuted": _permuted(release, text),
     }
 
@@ -76,58 +53,7 @@ def paper_columns(release: Release) -> list[dict[str, Any]]:
 
     The verdict is that of the design as printed; beside it stands what all designs say together.
     """
-    return release.rows(
-        """
-        select
-            v.*,
-            l.association,
-            l.association_en,
-            l.association_zh,
-            l.ai_en,
-            l.ai_zh,
-            l.ai_meaning,
-            l.ai_meaning_zh,
-            s.regressor,
-            s.estimator,
-            s.reason,
-            s.reason_zh,
-            coalesce(s.outcome_label_en, s.outcome) as outcome_en,
-            coalesce(s.outcome_label_zh, s.outcome) as outcome_zh,
-            s.regressor_label_en as regressor_en,
-            s.regressor_label_zh as regressor_zh,
-            p.printed_text,
-            p.printed_stars,
-            p.printed_std_error_text,
-            p.estimated_stars,
-            p.conf_low as city_conf_low,
-            p.conf_high as city_conf_high,
-            case
-                when row_number() over alike > 1
-                    then concat(
-                        case
-                            when d.description_en ~ '[A-Z][a-z].*' then lower(d.description_en[1])
-                            else d.description_en[1]
-                        end,
-                        rtrim(d.description_en[2:], '.')
-                    )
-            end as variant_en,
-            case when row_number() over alike > 1 then d.description_zh end as variant_zh
-        from reports.rpt_verdicts as v
-        inner join reports.rpt_claims as l using (table_id, column_number)
-        inner join reports.rpt_specifications as s on v.specification_id = s.specification_id
-        left join reports.rpt_replication_scorecard as p
-            on v.specification_id = p.specification_id
-            and v.table_id = p.table_id
-            and v.column_number = p.column_number
-            and p.term = s.regressor
-        left join marts.data_dictionary as d
-            on d.table_name = concat('rpt_', v.table_id)
-            and d.column_name = concat('column_', v.column_number)
-        where v.design_order = 1
-        window alike as (partition by s.outcome, s.regressor order by s.specification_order)
-        order by s.specification_order
-        """
-    )
+    return release.rows(SQL["columns"])
 
 
 def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
@@ -151,32 +77,11 @@ def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _permuted(release: Release, text: Catalogue) -> Figure | None:
-    """Draw the slopes with other cities' AI shares, and the slope with the own.
+    """Draw the slopes with other cities' weights, and the slope with the own.
 
     The note has the printed number.
     """
-    data = release.frame(
-        """
-        with main as (
-            select *
-            from reports.rpt_verdicts
-            where specification_id in (select specification_id from reports.rpt_findings)
-        ),
-        permuted as (
-            select w.*
-            from estimates.est_permuted_weights as w
-            inner join main using (specification_id)
-            where permutation is not null
-        )
-        select 'permuted' as kind, permutation, estimate
-        from permuted
-        union all
-        select unnest(['own', 'printed']), null, unnest([estimate, printed_value])
-        from main
-        where exists (from permuted)
-        order by kind, permutation
-        """
-    )
+    data = release.frame(SQL["permuted"])
     if not len(data):
         return None
     estimates = data.set_index("kind")["estimate"].astype(float)

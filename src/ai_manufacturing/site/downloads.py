@@ -11,17 +11,20 @@ from typing import Any
 
 import jinja2
 
-from ai_manufacturing import citation, settings, terms
+from ai_manufacturing.disclosure import terms
+from ai_manufacturing.releases import citation
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.site import metadata
 from ai_manufacturing.site.metadata import FOLDER as FOLDER
 from ai_manufacturing.site.metadata import Download, Table
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system import duckdb_client, integrity
-from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.system import duckdb_client, integrity, settings
+from ai_manufacturing.system.sql_text import beside, literal
+from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import exports
 from ai_manufacturing.tables.formats import latex_text
-from ai_manufacturing.text import Catalogue
+
+SQL = beside(__file__)
 
 HERE = Path(__file__).parent
 RELEASE = "ai_manufacturing.duckdb"
@@ -88,19 +91,7 @@ def _cited() -> citation.Citation:
 
 def quick_starts(release: Release) -> dict[str, str]:
     """Return programs that give the main estimate from the files beside them, by file name."""
-    (row,) = release.rows(
-        """
-        select
-            specification_id as specification,
-            outcome,
-            concat(transform, '_', regressor, '_scaled') as regressor,
-            controls,
-            coalesce(sample_first_year, first_year) as first_year,
-            coalesce(sample_last_year, last_year) as last_year
-        from reports.rpt_specifications
-        where specification_id in (select specification_id from reports.rpt_findings)
-        """
-    )
+    (row,) = release.rows(SQL["main_estimate"])
     row["controls"] = (row["controls"] or "").split()
     return {name: _filled(name, **row) for name in QUICK_STARTS.values()}
 

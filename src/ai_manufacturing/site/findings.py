@@ -1,5 +1,6 @@
 """Findings: what each design says of the paper's claims, how far to trust it, and why."""
 
+from collections import Counter
 from typing import Any
 
 import altair as alt
@@ -22,7 +23,10 @@ from ai_manufacturing.site.charts import (
 )
 from ai_manufacturing.site.credibility import paper_columns
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, MARK, Catalogue
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import LANGUAGES, MARK, Catalogue
+
+SQL = beside(__file__)
 
 ROW = 28  # pixels of a claim
 # Whose number a point of the forest plot is and by which errors its interval, with colour and
@@ -44,6 +48,8 @@ READINGS = {"differs": BLUE, "open": GREY, "excludes": ORANGE}
 COMMA = {"en": ", ", "zh": "，"}
 HALF_WIDTH = stats.norm.ppf(0.975)  # of a 95 % interval, in the errors that the paper prints
 
+NO_LICENCE = "none stated"
+
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return what the first page shows."""
@@ -63,14 +69,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "designs": [
             row | {"class": MEANINGS.get(row["verdict"], "open")}
             for row in release.rows(
-                """
-                select * replace (cast(declared_on as varchar) as declared_on)
-                from reports.rpt_verdicts
-                where table_id = ? and column_number = ? and estimate is not null
-                order by design_order
-                """,
-                claims[0]["table_id"],
-                claims[0]["column_number"],
+                SQL["designs"],
+                table_id=claims[0]["table_id"],
+                column_number=claims[0]["column_number"],
             )
         ],
         "strip": _strip(release, text, claims[0]),
@@ -83,29 +84,24 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 def about(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return how many providers there are, of which class and licence, and how far to trust."""
-    (counts,) = release.rows(
-        """
-        select
-            count(distinct provider) as providers,
-            count(distinct provider) filter (where provenance_class = 'official') as official,
-            count(distinct provider) filter (where licence not like 'none stated%') as licensed
-        from marts.fct_deliveries
-        """
-    )
-    classes = release.rows(
-        """
-        select coalesce(provenance_class, 'none stated') as class, count(distinct provider) as count
-        from marts.fct_deliveries
-        where provider is not null
-        group by class
-        order by count desc, class
-        """
-    )
+    sources = release.sources()
+    classes = {(row["provider"], row["provenance_class"] or NO_LICENCE) for row in sources}
+    licensed = {
+        row["provider"]
+        for row in sources
+        if not (row["licence"] or NO_LICENCE).startswith(NO_LICENCE)
+    }
+    counts = {
+        "providers": len({provider for provider, _ in classes}),
+        "official": sum(class_ == "official" for _, class_ in classes),
+        "licensed": len(licensed),
+    }
+    by_class = Counter(class_ for _, class_ in sorted(classes, key=lambda pair: pair[1]))
     official, providers = counts["official"], counts["providers"]
     trust = "official" if official == providers else "partly" if official else "copies"
     return {
         **counts,
-        "classes": [(row["count"], text.names(row["class"])) for row in classes],
+        "classes": [(count, text.names(class_)) for class_, count in by_class.most_common()],
         "trust": "synthetic" if release.manifest.origin.is_synthetic else trust,
     }
 
@@ -113,14 +109,9 @@ def about(release: Release, text: Catalogue) -> dict[str, Any]:
 def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure | None:
     """Draw the estimate of the main claim in its readings, with intervals by province."""
     data = release.frame(
-        """
-        select reading_en, reading_zh, estimate, std_error, conf_low, conf_high, says
-        from reports.rpt_claim_readings
-        where table_id = ? and column_number = ? and says is not null
-        order by estimate
-        """,
-        claim["table_id"],
-        claim["column_number"],
+        SQL["strip"],
+        table_id=claim["table_id"],
+        column_number=claim["column_number"],
     )
     if not len(data):
         return None

@@ -4,28 +4,19 @@ from typing import Any
 
 from ai_manufacturing.site.readings import coefficient_plot
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import LANGUAGES, Catalogue
+
+SQL = beside(__file__)
 
 PARTS = ("grouping", "group_name", "reference", "reading")  # of a difference of groups
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return differences of groups as a figure, each group's estimate, and what has none."""
-    groups = release.frame(
-        """
-        select
-            h.*,
-            s.regressor,
-            max(case when is_reference then group_name end)
-                over (partition by h.specification_id) as reference,
-            difference as estimate,
-            difference_conf_low_province as conf_low,
-            difference_conf_high_province as conf_high
-        from reports.rpt_heterogeneity as h
-        left join reports.rpt_specifications as s on h.specification_id = s.specification_id
-        order by h.grouping, h.specification_id, is_reference desc, group_name
-        """
-    )
+    groups = release.frame(SQL["groups"])
+    if groups.empty:
+        return {}
     # a handful of cities has a p-value of permutations, and no interval to draw
     differences = groups[groups["conf_low"].notna()].copy()
     for language in LANGUAGES:

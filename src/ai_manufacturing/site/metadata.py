@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ai_manufacturing import citation, settings, terms, withholding
+from ai_manufacturing.disclosure import terms, withholding
+from ai_manufacturing.releases import citation
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.site.release import Release, Row
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system import settings
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import Catalogue
+
+SQL = beside(__file__)
 
 FOLDER = "data"  # of the downloads, beside the pages
 # Downloads that a page names. Each table is also a Parquet file, which Croissant names, and a
@@ -45,47 +50,6 @@ REFERENCED = {
     "rpt_specifications": (),
     "rpt_column_specifications": (),
 }
-TABLES = """
-    select
-        concat(schema_name, '.', table_name) as in_table,
-        schema_name,
-        table_name,
-        comment
-    from duckdb_tables()
-    where list_contains(?, schema_name) and database_name = current_database()
-    order by table_name, schema_name
-"""
-COLUMNS = """
-    select
-        concat(c.schema_name, '.', c.table_name) as in_table,
-        c.column_name as name,
-        c.data_type as type,
-        nullif(d.label_en, d.description_en) as title,
-        nullif(d.label_zh, d.description_zh) as title_zh,
-        coalesce(d.description_en, c.comment) as description,
-        d.description_zh,
-        d.unit,
-        d.source,
-        coalesce(d.is_key, false) as is_key,
-        d.missing_share
-    from duckdb_columns() as c
-    left join marts.data_dictionary as d
-        on
-            c.schema_name = d.table_schema
-            and c.table_name = d.table_name
-            and c.column_name = d.column_name
-    where c.database_name = current_database()
-    order by c.column_index
-"""
-# A public copy of the panel has fewer columns, and a column has no value if nobody delivered it.
-PANEL_COLUMNS = f"""
-    select
-        name,
-        coalesce(title, description) as description,
-        unit as "unitText"
-    from ({COLUMNS})
-    where in_table = ? and not is_key and missing_share < 1
-"""
 COMPUTED = ("estimates", "reports")  # schemas
 CROISSANT = "http://mlcommons.org/croissant/"
 # As the specification has it, terms that are not used here included.
@@ -139,7 +103,7 @@ class Table:
     row_count : int
     description, description_zh : str
     columns : list of dict
-        What COLUMNS has of each.
+        What SQL["columns"] has of each.
     key : list of str
         Columns in which no two rows agree; none where what identifies a row is withheld.
     withheld : list of str
@@ -174,10 +138,10 @@ class Table:
 
 def tables(release: Release) -> list[Table]:
     """Return the tables of a release."""
-    columns = release.grouped("in_table", COLUMNS)
+    columns = release.grouped("in_table", SQL["columns"])
     withheld = withholding.listed(release.connection)
     listed = []
-    for row in release.rows(TABLES, list(SCHEMAS)):
+    for row in release.rows(SQL["tables"], schemas=[*SCHEMAS]):
         name = row["in_table"]
         english, _, chinese = (row["comment"] or "").partition("\n\n")
         blank = {one["column_name"] for one in withheld if one["table_name"] == name}
@@ -281,7 +245,7 @@ def dataset(
                 "@type": "PropertyValue",
                 **{name: value for name, value in variable.items() if value is not None},
             }
-            for variable in release.rows(PANEL_COLUMNS, terms.WIDE)
+            for variable in release.rows(SQL["panel_columns"], panel=terms.WIDE)
         ],
         "distribution": [
             {
@@ -370,7 +334,7 @@ def _source(row: Row) -> dict[str, Any]:
         "path": address,
         "provider": row["provider"],
         "licence": row["licence"],
-        "may_be_passed_on": row["may_pass_on"],
+        "may_be_passed_on": row["may_be_passed_on"],
     }
     return {name: value for name, value in known.items() if value is not None}
 

@@ -9,6 +9,8 @@ from markupsafe import Markup, escape
 
 from ai_manufacturing import tables
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import LANGUAGES, Catalogue, pair
 from ai_manufacturing.tables import (
     DEFAULT_DECIMALS,
     DEFAULT_ERRORS,
@@ -19,7 +21,8 @@ from ai_manufacturing.tables import (
     Printed,
     formats,
 )
-from ai_manufacturing.text import LANGUAGES, Catalogue, pair
+
+SQL = beside(__file__)
 
 ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
 # The heads of the columns name the dependent variable here.
@@ -42,21 +45,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     # Terms of an event study in the order of its years.
     scorecard = release.grouped(
         "table_id",
-        """
-        select
-            table_id,
-            column_number,
-            label_en,
-            label_zh,
-            concat(printed_text, printed_stars) as estimate,
-            concat('(', printed_std_error_text, ')') as std_error,
-            cast(printed_observation_count as varchar) as observations,
-            printed_r2_text as r2_inclusive
-        from reports.rpt_replication_scorecard
-        order by
-            coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0),
-            term
-        """,
+        SQL["scorecard"],
     )
     specifications = {
         row["specification_id"]: row for row in release.rows("from reports.rpt_specifications")

@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing import sources
+from ai_manufacturing.releases import sources
 from ai_manufacturing.site.charts import (
     CHART,
     LABEL_LIMIT,
@@ -18,7 +18,10 @@ from ai_manufacturing.site.charts import (
     words_for,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue, pair
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import LANGUAGES, Catalogue, pair
+
+SQL = beside(__file__)
 
 LISTED = 200  # rows set aside that the page lists; all are in the table that it names
 FAILING_LISTED = 10
@@ -29,20 +32,7 @@ LONG_NAMES = ("内蒙古", "黑龙江")
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return what was delivered, what the gate found, and what became of the rows."""
     expectations = release.rows(
-        f"""
-        select
-            suite,
-            description,
-            description_zh,
-            severity,
-            success,
-            observed_value,
-            checked_count,
-            failing_row_count,
-            failing_rows
-        from {release.gate_results()}
-        order by success nulls last, severity, suite, description
-        """
+        f"from {release.gate_results()} order by success nulls last, severity, suite, description"
     )
     names = {
         row["city_id"]: pair(row["name_en"], row["name_zh"])
@@ -57,102 +47,18 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "series": release.rows(
             "select * from marts.dim_series order by is_delivered desc, series, scope"
         ),
-        "sources": release.rows(
-            """
-            select
-                provider,
-                source_name,
-                provenance_class,
-                publisher,
-                republished_by,
-                licence,
-                interpolated_series,
-                citation_en,
-                citation_zh,
-                source_link as link,
-                cast(looked_up_on as varchar) as looked_up_on,
-                count(*) as file_count,
-                string_agg(distinct outcome, ', ' order by outcome) as outcomes
-            from marts.fct_deliveries
-            where provider is not null
-            group by all
-            order by all
-            """
-        ),
+        "sources": release.rows(SQL["sources"]),
         "absent": sources.known(release.connection)["absent"],
         "gate": _gate_counts(release),
         "expectations": expectations,
-        "accounting": release.rows(
-            """
-            select
-                provider,
-                source_name,
-                entity,
-                disposition,
-                count(file_path) as file_count,
-                cast(sum(row_count) as bigint) as row_count
-            from marts.fct_row_accounting
-            group by all
-            order by all
-            """
-        ),
-        "set_aside": release.rows(
-            """
-            select
-                provider,
-                source_name,
-                set_aside_reason,
-                count(*) as row_count,
-                min(year) as first_year,
-                max(year) as last_year
-            from marts.fct_rows_set_aside
-            group by all
-            union all
-            select provider, source_name, disposition, cast(sum(row_count) as bigint), null, null
-            from marts.fct_row_accounting
-            where
-                entity in ('firm_register', 'patent_register')
-                and disposition not in ('used', 'in no series', 'out of period')
-            group by all
-            order by row_count desc, provider, source_name, set_aside_reason
-            """
-        ),
+        "accounting": release.rows(SQL["accounting"]),
+        "set_aside": release.rows(SQL["set_aside"]),
         "set_aside_rows": release.rows(
-            """
-            select file_path, row_number, city_name, year, set_aside_reason
-            from marts.fct_rows_set_aside
-            where set_aside_reason <> 'superseded'
-            order by file_path, row_number
-            limit ?
-            """,
-            LISTED,
+            SQL["rows_set_aside"],
+            listed=LISTED,
         ),
         # a correction of every city is one line
-        "corrections": release.rows(
-            """
-            select
-                c.correction_id,
-                c.series,
-                c.year,
-                count(*) as city_count,
-                any_value(d.name_en) as name_en,
-                any_value(d.name_zh) as name_zh,
-                any_value(r.name_en) as row_name_en,
-                any_value(r.name_zh) as row_name_zh,
-                any_value(c.delivered_value) as delivered_value,
-                any_value(c.value) as value,
-                any_value(c.action) as action,
-                any_value(c.reason) as reason,
-                any_value(c.reason_zh) as reason_zh
-            from marts.fct_corrections as c
-            left join marts.dim_city as d on c.city_id = d.city_id
-            left join marts.dim_city as r
-                on c.delivered_city_id = r.city_id
-                and r.city_id <> c.city_id
-            group by c.correction_id, c.series, c.year
-            order by c.correction_id, c.series, c.year
-            """
-        ),
+        "corrections": release.rows(SQL["corrections"]),
         "withheld": release.withheld_from("marts.fct_corrections", "gates.gate_results"),
         "coverage": (
             [draw(coverage, text) for draw in (_by_series, _by_city)] if len(coverage) else []
@@ -162,16 +68,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 def _gate_counts(release: Release) -> dict[str, int]:
     """Return how many expectations passed, failed by severity, or were not evaluated."""
-    return release.rows(
-        f"""
-        select
-            count(case when success then 1 end) as passed,
-            count(case when success is null then 1 end) as not_evaluated,
-            count(case when not success and severity = 'critical' then 1 end) as critical,
-            count(case when not success and severity = 'warning' then 1 end) as warnings
-        from {release.gate_results()}
-        """
-    )[0]
+    failed = dict(release.manifest.gate_summary)
+    count = failed.pop("expectations")
+    return {"passed": count - sum(failed.values()), **failed}
 
 
 def _failing(rows: str | None, names: dict[str, Markup]) -> Any:
@@ -185,37 +84,7 @@ def _failing(rows: str | None, names: dict[str, Markup]) -> Any:
 
 def _coverage(release: Release) -> pd.DataFrame:
     """Return whether each city, year and series of the panel has a value, withheld or not."""
-    return release.frame(
-        """
-        with panel_series as (
-            select column_name as series, column_index as series_order
-            from duckdb_columns()
-            where
-                schema_name = 'marts'
-                and table_name = 'fct_city_year_panel'
-                and column_name in (select series from marts.dim_series)
-        ),
-        filled as (
-            select distinct series, city_id, year
-            from release.series_values
-            where scope in ('industry', 'total')
-        )
-        select
-            c.city_id,
-            c.name_en,
-            c.name_zh,
-            c.province_name_en,
-            c.province_name_zh,
-            p.year,
-            s.series,
-            f.series is not null as is_filled
-        from marts.fct_city_year_panel as p
-        inner join marts.dim_city as c on p.city_id = c.city_id
-        cross join panel_series as s
-        left join filled as f on s.series = f.series and p.city_id = f.city_id and p.year = f.year
-        order by c.city_id, p.year, s.series_order
-        """
-    )
+    return release.frame(SQL["coverage"])
 
 
 def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import settings, withholding
+from ai_manufacturing.disclosure import withholding
 from ai_manufacturing.site import query_book
 from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system import settings
+from ai_manufacturing.system.text import Catalogue
 
 BUNDLE = ("duckdb.js", "duckdb-worker.js", "duckdb.wasm")
 # The page itself unpacks what is large, so that it is small on its way from any server.

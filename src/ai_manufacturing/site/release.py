@@ -8,12 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from ai_manufacturing import published_numbers, terms, withholding
+from ai_manufacturing.disclosure import published_numbers, terms, withholding
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import PaperTable, cells
-from ai_manufacturing.text import Catalogue
+
+SQL = beside(__file__)
 
 Row = dict[str, Any]
 
@@ -31,9 +34,9 @@ class Release:
     def __exit__(self, *raised: object) -> None:
         self.connection.close()
 
-    def frame(self, query: str, *values: Any) -> pd.DataFrame:
+    def frame(self, query: str, **values: Any) -> pd.DataFrame:
         """Return the result of a query; what is missing is None in every column."""
-        found = self.connection.execute(query, list(values)).df().astype(object)
+        found = self.connection.execute(query, values).df().astype(object)
         return found.where(found.notna(), None)
 
     def catalogue(self) -> Catalogue:
@@ -69,25 +72,7 @@ class Release:
 
     def sources(self) -> list[Row]:
         """Return whose files were delivered, under which terms and with which citation."""
-        return self.rows(
-            f"""
-            select
-                provider,
-                provenance_class,
-                publisher,
-                republished_by,
-                licence,
-                citation_en,
-                citation_zh,
-                {terms.MAY_BE_PASSED_ON} as may_pass_on,
-                count(distinct file_path) as file_count,
-                string_agg(distinct source_link, ' ' order by source_link) as links
-            from marts.fct_deliveries
-            where provider is not null
-            group by all
-            order by provider, citation_en
-            """
-        )
+        return self.rows(SQL["sources"])
 
     def gate_results(self) -> str:
         """Return SQL of what the gates found."""
@@ -105,17 +90,17 @@ class Release:
                 coalesce(max(m.year), any_value(s.last_year)) as last_year,
                 max(m.base_year) as base_year
             from (
-                select first_year, last_year
+                select first_year, last_year, weighting
                 from reports.rpt_specifications
                 where specification_id in (select specification_id from reports.rpt_findings)
             ) as s
-            left join marts.fct_ai_measure as m on m.weighting = 'fixed_ratio'
+            left join marts.fct_ai_measure as m using (weighting)
             """
         )[0]
 
-    def rows(self, query: str, *values: Any) -> list[Row]:
+    def rows(self, query: str, **values: Any) -> list[Row]:
         """Return the rows of a query by column name."""
-        return list(self.frame(query, *values).to_dict("records"))
+        return list(self.frame(query, **values).to_dict("records"))
 
     def row_count(self, table: str) -> int:
         """Return how many rows a table has.

@@ -1,6 +1,6 @@
 """The page of the specification curve: all readings of the headline, and one that a reader chooses.
 
-The curve, its joint tests, what moves it, and the sums from which the page estimates anew.
+The curve, its joint tests, and what moves it.
 """
 
 import json
@@ -25,7 +25,10 @@ from ai_manufacturing.site.charts import (
     tips,
 )
 from ai_manufacturing.site.release import Release, grouped
-from ai_manufacturing.text import LANGUAGES, Catalogue
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import LANGUAGES, Catalogue
+
+SQL = beside(__file__)
 
 # The room that names of the lines of ticks take.
 EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
@@ -39,10 +42,6 @@ PICTURE = {"renderer": "canvas"}
 WORDS = (
     "no_point",
     "point_is",
-    "sums_are",
-    "sums_same_rows",
-    "sums_other_rows",
-    "sums_lack",
     "no_lines",
 )
 
@@ -50,35 +49,13 @@ WORDS = (
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the curve, what steers it, what each choice does, and the joint tests."""
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
+    if not axes:
+        return {}
     for row in axes:
         row["names"] = text.names_within(row["axis"], row["value"])
-    choices = "".join(f"{name}, " for name in AXES)
     found = release.frame(
-        f"""
-        select
-            row_number() over (order by min(standardised_estimate), curve_id) as rank,
-            {choices}
-            bool_or(is_dominated) as is_dominated,
-            min(standardised_estimate) as standardised_estimate,
-            min(estimate) as estimate,
-            min(p_value) filter (where errors = 'city') as p_value_by_city,
-            min(p_value) filter (where errors = 'province') as p_value_by_province,
-            min(std_error) filter (where errors = 'city') as std_error_by_city,
-            min(std_error) filter (where errors = 'province') as std_error_by_province,
-            min(observation_count) as observation_count,
-            min(city_count) as city_count,
-            min(std_error * standardised_estimate / nullif(estimate, 0))
-                filter (where errors = 'province') as error,
-            min(degrees_of_freedom) filter (where errors = 'province') as degrees_of_freedom,
-            case
-                when bool_and(p_value < 0.05) then 'both'
-                else coalesce(min(errors) filter (where p_value < 0.05), 'neither')
-            end as significant_by
-        from estimates.est_specification_curve
-        where standardised_estimate is not null
-        group by {choices} curve_id
-        order by rank
-        """
+        SQL["curve"],
+        axes=AXES,
     )
     half = found.pop("error").astype(float) * stats.t.ppf(
         0.975, found.pop("degrees_of_freedom").astype(float)
@@ -90,25 +67,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": _figure(found, axes, text) if len(found) else None,
         "offered": grouped([row for row in axes if row["estimated_count"]], "axis"),
         "steering": _steering(release, text) if len(found) else None,
-        "part_of_years": release.rows(
-            """
-            select distinct first_year, last_year, asked_first_year, asked_last_year
-            from reports.rpt_specifications
-            where
-                specification_id in (select specification_id from estimates.est_specification_curve)
-                and (first_year, last_year) <> (asked_first_year, asked_last_year)
-            """
-        ),
-        "has_sums": bool(
-            release.rows("from estimates.est_curve_sums where value is not null limit 1")
-        ),
-        "withheld_count": release.rows(
-            """
-            select count(distinct curve_id) as curve_count
-            from estimates.est_specification_curve
-            where status <> 'not_estimable' and standardised_estimate is null
-            """
-        )[0]["curve_count"],
+        "part_of_years": release.rows(SQL["part_of_years"]),
+        "withheld_count": release.rows(SQL["withheld"])[0]["curve_count"],
         "count": len(found),
         "undominated": undominated,
         "axes": axes,
@@ -120,33 +80,16 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             """
         ),
         "beside": _beside_swaps(release),
-        "missing": release.rows(
-            """
-            select reason, reason_zh, count(distinct curve_id) as specification_count
-            from estimates.est_specification_curve
-            where status = 'not_estimable'
-            group by all
-            order by specification_count desc, reason
-            """
-        ),
+        "missing": release.rows(SQL["missing"]),
     }
 
 
 def _beside_swaps(release: Release) -> dict[str, str] | None:
-    """Return the shares of one sign and of significance, and the same where AI shares are swapped.
+    """Return the shares of one sign and of significance, and the same where weights are swapped.
 
     Of the choices that none dominates, with their errors by province; None without a joint test.
     """
-    rows = release.rows(
-        """
-        select statistic, observed, permuted_mean, p_value
-        from estimates.est_specification_curve_joint
-        where
-            choices = 'without_dominated'
-            and errors = 'province'
-            and statistic in ('share_of_sign', 'share_significant')
-        """
-    )
+    rows = release.rows(SQL["beside_swaps"])
     shown: dict[str, str] = {}
     for row in rows:
         kind = row["statistic"].removeprefix("share_").removeprefix("of_")
@@ -160,19 +103,7 @@ def _beside_swaps(release: Release) -> dict[str, str] | None:
 
 def _steering(release: Release, text: Catalogue) -> Any:
     """Return what the script of the page needs beside the curve, as JSON."""
-    (headline,) = release.rows(
-        """
-        select
-            outcome, regressor, controls as control_variables, scope, transform, weighting,
-            fixed_effects,
-            'default' as provider, 'all' as city_sample, 'levels' as dynamics, 'current' as prices
-        from reports.rpt_specifications
-        where specification_id in (select specification_id from estimates.est_specification_curve)
-        """
-    )
-    sums = release.frame(
-        "select * from estimates.est_curve_sums where value is not null order by all"
-    )
+    (headline,) = release.rows(SQL["headline"])
     return in_script(
         {
             "headline": headline,
@@ -184,29 +115,9 @@ def _steering(release: Release, text: Catalogue) -> Any:
                 from estimates.est_specification_curve
                 """
             ),
-            "labels": {name: text.names(name) for name in sorted({*sums["term"]})},
-            "sums": [_of_period(rows) for _, rows in sums.groupby("period")],
             "words": {key: text.texts[key] for key in WORDS},
         }
     )
-
-
-def _of_period(rows: pd.DataFrame) -> dict[str, Any]:
-    """Return the sums of a period: each pair of terms once, and values in the order of pairs."""
-    of_groups = rows[rows["provinces"].notna()].set_index(["term", "with_term", "provinces"])
-    by_pair = of_groups["value"].unstack("provinces")  # noqa: PD010  one value a cell
-    of_cities = rows.loc[
-        rows["provinces"].isna(), ["term", "with_term", "and_term", "and_with_term", "value"]
-    ]
-    first = rows.iloc[0]
-    return {
-        "period": first["period"],
-        "rows": int(first["observation_count"]),
-        "cities": int(first["city_count"]),
-        "pairs": [*by_pair.index],
-        "groups": by_pair.to_numpy().T.tolist(),
-        "products": of_cities.to_numpy().tolist(),
-    }
 
 
 def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:

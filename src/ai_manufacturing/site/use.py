@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from ai_manufacturing import terms
+from ai_manufacturing.disclosure import terms
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site import downloads
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import Catalogue
+
+SQL = beside(__file__)
 
 # What most readers want, and its name in each format.
 SETS = {
@@ -29,25 +32,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return data sets, tables with columns, terms, citation, quick starts and history."""
     tables = release.grouped(
         "in_table",
-        """
-        select
-            d.*,
-            concat(d.table_schema, '.', d.table_name) as in_table
-        from marts.data_dictionary as d
-        inner join duckdb_tables() as t
-            on d.table_schema = t.schema_name and d.table_name = t.table_name
-        where t.database_name = current_database()
-        order by d.table_name <> 'fct_city_year_panel', in_table, d.column_number
-        """,
+        SQL["tables"],
     )
-    kinds = release.rows(
-        """
-        select change_kind, count(*) as change_count, count(distinct city_id) as city_count
-        from release.changes
-        group by all
-        order by all
-        """
-    )
+    kinds = release.rows(SQL["kinds"])
     return {
         "sets": SETS,
         "tables": tables,
@@ -68,35 +55,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         ),
         # lost, then moved, the farthest first, then gained
         "estimates": release.rows(
-            """
-            select *
-            from release.changes
-            where change_kind like 'estimate%'
-            order by
-                list_position(
-                    ['estimate_lost', 'estimate_changed', 'estimate_gained'], change_kind
-                ),
-                moved_std_errors desc nulls first,
-                specification_id,
-                term
-            limit ?
-            """,
-            LISTED,
+            SQL["estimates"],
+            listed=LISTED,
         ),
-        "cells": release.rows(
-            """
-            select
-                column_name,
-                count(*) as cell_count,
-                count(distinct city_id) as city_count,
-                min(year) as first_year,
-                max(year) as last_year
-            from release.changes
-            where change_kind = 'cell_changed'
-            group by all
-            order by all
-            """
-        ),
+        "cells": release.rows(SQL["cells"]),
     }
 
 

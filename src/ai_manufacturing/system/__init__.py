@@ -1,1 +1,1 @@
-"""The disk, DuckDB, dbt and exit codes: what knows nothing of cities."""
+"""The project's settings and texts, the disk, DuckDB, dbt and exit codes: nothing of cities."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from ai_manufacturing import settings
+from ai_manufacturing.system import settings
 
 TYPES = {
     "varchar": pa.string(),
@@ -55,7 +55,7 @@ def schema(model: str) -> pa.Schema:
     KeyError
         If no property file names the model.
     """
-    columns = _models(settings.project_root())[model]["columns"]
+    columns = _models(settings.project_folders())[model]["columns"]
     return pa.schema([(column["name"], TYPES[column["data_type"]]) for column in columns])
 
 
@@ -67,7 +67,7 @@ def table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
     ValueError
         If two rows have one key; nulls are alike.
     """
-    key = _models(settings.project_root())[model]["config"]["meta"]["key"]
+    key = _models(settings.project_folders())[model]["config"]["meta"]["key"]
     made = pa.Table.from_pylist(rows, schema=schema(model))
     counted = made.group_by(key).aggregate([([], "count_all")]).rename_columns([*key, "row_count"])
     for repeated in counted.filter(pc.field("row_count") > 1).slice(length=1).to_pylist():
@@ -77,11 +77,8 @@ def table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
 
 
 @cache
-def _models(root: Path) -> dict[str, dict[str, Any]]:
-    files = [
-        *(root / "python_models").rglob("_*__models.yml"),
-        *(root / "models/gates").glob("_*__models.yml"),
-    ]
+def _models(roots: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
+    files = [path for root in roots for path in (root / "python_models").rglob("_*__models.yml")]
     # the parser in C takes a tenth of the time
     read = [yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) for path in files]
     return {model["name"]: model for properties in read for model in properties["models"]}

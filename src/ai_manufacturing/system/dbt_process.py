@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from ai_manufacturing import settings
+from ai_manufacturing.system import settings
 
 PRINTED_LINES = 30  # of dbt's, in a message
 SET_PARENT_DEATH_SIGNAL = 1  # of Linux' prctl
@@ -34,7 +34,7 @@ def started(
     return subprocess.Popen(
         [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
         cwd=settings.project_root(),
-        env={**os.environ, **environment},
+        env={"DBT_PROFILES_DIR": str(settings.engine_root()), **os.environ, **environment},
         stdout=to,
         stderr=subprocess.STDOUT,
         text=True,

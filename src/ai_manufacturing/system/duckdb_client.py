@@ -19,7 +19,9 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.system import own_files
-from ai_manufacturing.system.sql_text import identifier, literal
+from ai_manufacturing.system.sql_text import beside, identifier, literal
+
+SQL = beside(__file__)
 
 STORAGE_VERSION = "v1.2.0"
 # Of a file to attach. It has a hundred small tables, each of whole blocks: with those of 256 kB it
@@ -272,37 +274,7 @@ def _require_data(
     Views are refused in a release alone: a warehouse has some of dbt, which reach no other file.
     """
     found = connection.execute(
-        """
-        with
-
-        release as (
-            select * from duckdb_tables()
-            where database_name = $database and (schema_name, table_name) = ('release', 'manifest')
-        ),
-
-        refused as (
-            select 'a view' as what, schema_name, view_name as name
-            from duckdb_views()
-            where database_name = $database and not internal and exists (from release)
-            union all
-            select 'a macro', schema_name, function_name
-            from duckdb_functions()
-            where database_name = $database and not internal
-            union all
-            select 'a computed column or a default', schema_name, table_name || '.' || column_name
-            from duckdb_columns()
-            where database_name = $database and column_default is not null
-            union all
-            select 'a table of more than ' || $largest || ' cells', schema_name, table_name
-            from duckdb_tables()
-            where
-                database_name = $database
-                and not $is_own
-                and estimated_size * column_count > $largest
-        )
-
-        select * from refused order by all limit 1
-        """,
+        SQL["refused"],
         {"database": database, "largest": LARGEST_TABLE, "is_own": is_own},
     ).fetchall()
     for what, schema, name in found:
@@ -454,7 +426,7 @@ def at(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyC
     return cursor
 
 
-def rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[dict[str, Any]]:
+def rows(connection: duckdb.DuckDBPyConnection, query: str, **values: Any) -> list[dict[str, Any]]:
     """Return the rows of a query by the names of its columns.
 
     Parameters
@@ -463,8 +435,8 @@ def rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> lis
         An open connection.
     query : str
         SQL.
-    *values
-        Of its parameters.
+    **values
+        Of its parameters, by name.
     """
     cursor = connection.execute(query, values)
     names = [column[0] for column in cursor.description or []]

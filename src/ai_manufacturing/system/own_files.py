@@ -10,8 +10,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-from ai_manufacturing import settings
-from ai_manufacturing.system import disk, integrity
+from ai_manufacturing.system import disk, integrity, settings
 
 RELEASE_FOLDERS = ("past", "held", "work")  # of RELEASE_DIR, which this project alone writes
 

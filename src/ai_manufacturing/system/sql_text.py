@@ -1,4 +1,4 @@
-"""Identifiers and texts as SQL writes them.
+"""Statements of the files beside modules; identifiers and texts as SQL writes them.
 
 Nothing from a path or a header reaches a statement unescaped.
 """
@@ -52,3 +52,20 @@ def insert(table: str, count: int) -> str:
 def one_file(path: Path) -> str:
     """Return a path, which may hold the marks of a pattern, as DuckDB takes it for one file."""
     return re.sub(r"[*?\[]", r"[\g<0>]", str(path))
+
+
+def beside(module: str) -> dict[str, str]:
+    """Return the statements of the .sql file beside a module, by the names in front of them.
+
+    A statement follows a line such as `-- name: cells`. Its values are parameters such as $series;
+    no name of a table or column is put into it.
+
+    Parameters
+    ----------
+    module : str
+        Its __file__.
+    """
+    text = Path(module).with_suffix(".sql").read_text(encoding="utf-8")
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    statements = (part.strip().removesuffix(";") for part in parts[1::2])
+    return dict(zip(parts[::2], statements, strict=True))

@@ -25,8 +25,7 @@ import duckdb
 import pyarrow as pa
 from dbt_common.invocation import get_invocation_id
 
-from ai_manufacturing import settings
-from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system import duckdb_client, settings
 
 Answer = TypeVar("Answer")
 Model = Callable[[Any, Any], Any]
@@ -115,8 +114,9 @@ def in_a_worker(model: Model) -> Model:
         workers = pool()
         if workers is None:
             return model(dbt, session)
-        models = settings.project_root() / "python_models"
-        (path,) = models.rglob(f"{dbt.this.identifier}.py")
+        name = f"{dbt.this.identifier}.py"
+        folders = settings.project_folders()
+        (path,) = (path for root in folders for path in (root / "python_models").rglob(name))
         return workers.make(path, dbt)
 
     return in_worker

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ai_manufacturing.estimators.sentences import COMMAS
-from ai_manufacturing.text import LANGUAGES, Words
+from ai_manufacturing.system.text import LANGUAGES, Words
 
 DECIMALS = (2, 3, 4)
 # Errors below an estimate, by the name that a reader chooses, and their kind of line in

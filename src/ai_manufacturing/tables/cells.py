@@ -6,11 +6,14 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import published_numbers
+from ai_manufacturing.disclosure import published_numbers
 from ai_manufacturing.releases.origin import SYNTHETIC, origin_of
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import MARK, Catalogue, Words
 from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
-from ai_manufacturing.text import MARK, Catalogue, Words
+
+SQL = beside(__file__)
 
 # Kinds of lines that are notes below a table.
 PROSE = ("substitutions", "warnings", "not_estimable")
@@ -23,14 +26,7 @@ Row = dict[str, Any]
 
 def names(connection: DuckDBPyConnection) -> dict[str, str]:
     """Return the names of the printed tables of a release or a built warehouse, by id."""
-    named = connection.execute(
-        """
-        select distinct c.table_id, l.label_en
-        from reports.rpt_table_cells as c
-        inner join marts.dim_labels as l on l.kind = 'table' and c.table_id = l.name
-        order by c.table_id
-        """
-    ).fetchall()
+    named = connection.execute(SQL["tables"]).fetchall()
     return dict(named)
 
 
@@ -48,21 +44,7 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
     is_copy = published_numbers.is_rounded(connection)
     cells = duckdb_client.rows(
         connection,
-        """
-        select
-            c.*,
-            s.error_en,
-            s.error_zh,
-            rtrim(d.description_en, '.') as heading_en,
-            d.description_zh as heading_zh
-        from reports.rpt_table_cells as c
-        inner join reports.rpt_specifications as s on c.specification_id = s.specification_id
-        inner join marts.data_dictionary as d
-            on
-                d.table_name = concat('rpt_', c.table_id)
-                and d.column_name = concat('column_', c.column_number)
-        order by c.table_id, c.column_number, c.specification_order, c.line_number
-        """,
+        SQL["cells"],
     )
     tables = {}
     for name, of_table in groupby(cells, key=lambda row: row["table_id"]):

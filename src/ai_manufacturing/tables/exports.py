@@ -16,15 +16,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import terms, withholding
+from ai_manufacturing.disclosure import terms, withholding
 from ai_manufacturing.releases import databases, lock
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import disk, duckdb_client
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import MARK, Catalogue
 from ai_manufacturing.tables import TableError, cells, formats
 from ai_manufacturing.tables.formats import STATA_NAME_LENGTH, UNDATED, Source, Table
 from ai_manufacturing.tables.formats import ExportError as ExportError
-from ai_manufacturing.text import MARK, Catalogue
+
+SQL = beside(__file__)
 
 # In the folder that is exported to: who writes there, and what is not finished.
 LOCK, INCOMING = ".export.lock", ".export.incoming"
@@ -275,46 +278,13 @@ def _dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
 
     is_synthetic is the last column of each file.
     """
-    files = [
-        f"({number}, '{name}', '{table}')"
-        for number, (name, (table, _)) in enumerate(TABLES.items())
-    ]
-    return connection.sql(f"""
-        with
-
-        files as (
-            select * from (values {", ".join(files)}) as f (file_number, file, table_name)
-        ),
-
-        columns as (
-            select f.file_number, f.file, d.*
-            from marts.data_dictionary as d
-            inner join files as f using (table_name)
-            union all by name
-            select
-                file_number, file,
-                'is_synthetic' as column_name,
-                'boolean' as data_type,
-                'Whether the numbers are synthetic' as label_en,
-                '数值是否为合成' as label_zh,
-                'Whether the numbers are synthetic.' as description_en,
-                '数值是否为合成' as description_zh,
-                'extract_set.yml' as source,
-                0 as missing_share,
-                (select any_value(extract_set) from marts.data_dictionary) as extract_set
-            from files
-        )
-
-        select
-            file, column_name, left(column_name, {STATA_NAME_LENGTH}) as stata_name,
-            data_type, unit, label_en, label_zh, substitution, description_en, description_zh,
-            source, provenance_class, publisher, republished_by, licence,
-            restricted_providers, restricted_licences, is_interpolated,
-            citation_en, citation_zh, source_links, first_year, last_year, missing_share,
-            extract_set, {synthetic} as is_synthetic
-        from columns
-        order by file_number, column_number nulls last
-    """).to_arrow_table()
+    values = {
+        "files": [*TABLES],
+        "tables": [table for table, _ in TABLES.values()],
+        "stata_length": STATA_NAME_LENGTH,
+        "synthetic": synthetic,
+    }
+    return connection.sql(SQL["dictionary"], params=values).to_arrow_table()
 
 
 def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Table) -> list[Table]:
@@ -325,8 +295,8 @@ def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Tabl
     for name, (_, relation) in TABLES.items():
         query = f"select *, {synthetic} as is_synthetic from {relation}"
         rows = connection.sql(query).to_arrow_table()
-        # a public copy of a panel that is withheld whole has its keys alone
-        if name == PANEL and {*rows.column_names} <= {*terms.KEYS[terms.WIDE], "is_synthetic"}:
+        # a public copy of a panel that is withheld whole has no values
+        if name == PANEL and not any(pa.types.is_floating(column.type) for column in rows.schema):
             continue
         found.append(Table(name, rows, labels[name]))
     return found
@@ -341,20 +311,9 @@ def _restricted(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
     ]
     return duckdb_client.rows(
         connection,
-        """
-        select
-            column_name,
-            restricted_licences as licences,
-            string_split(restricted_providers, '; ') as providers
-        from marts.data_dictionary
-        where
-            concat(table_schema, '.', table_name) = ?
-            and restricted_providers is not null
-            and not list_contains(?, column_name)
-        order by column_number
-        """,
-        terms.WIDE,
-        blank,
+        SQL["restricted_columns"],
+        panel=terms.WIDE,
+        blank=blank,
     )
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import escape
 
-from ai_manufacturing import terms
+from ai_manufacturing.disclosure import terms
+from ai_manufacturing.system.text import MARK
 from ai_manufacturing.tables import FIRST_BELOW_ESTIMATES, PaperTable, Printed, stata_notes
-from ai_manufacturing.text import MARK
 
 if TYPE_CHECKING:
     import pyarrow as pa

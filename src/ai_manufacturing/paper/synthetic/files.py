@@ -20,7 +20,7 @@ from ai_manufacturing.paper.synthetic.panel import CityYears, draw
 from ai_manufacturing.paper.synthetic.paths import Floats, Integers
 from ai_manufacturing.paper.synthetic.truth import flat
 from ai_manufacturing.paper.synthetic.yearbook import DIGITS
-from ai_manufacturing.settings import project_root, variables
+from ai_manufacturing.system.settings import project_root, variables
 
 SYNTHETIC_MARK = "合成样本（synthetic sample）"
 NOTICE = (

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.paper.synthetic.paths import Draws, Flags, Floats, Integers
-from ai_manufacturing.settings import project_root
+from ai_manufacturing.system.settings import project_root
 
 YEARBOOK_SHARE = 260 / 367  # of the units of seeds/cities.csv
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.paper.synthetic.files import SYNTHETIC_MARK, describe, refuse_delivered
 from ai_manufacturing.paper.synthetic.geography import units
-from ai_manufacturing.settings import project_root
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.settings import project_root
 from ai_manufacturing.system.sql_text import literal
 
 ROWS_PER_FILE = 5_000_000

@@ -1,11 +1,11 @@
 """The true parameters of the synthetic sample.
 
 They are the same for every seed. Those under *Solved* are the values at which the mean of the
-default estimator over many seeds equals the number the paper prints
-(`benchmarks/calibrate_sample.py --solve`). The others are chosen so that the mean standard errors
-are within a factor of two of the printed ones (but for Table 6 column 2), and the persistence of
-GDP so that system GMM gives lagged GDP a coefficient of .55 to .66 in the mean over seeds. No seed
-is fitted to the paper: a single draw misses a printed number as often as its own interval says
+default estimator over many seeds equals the number the paper prints (docs/decisions/the_sample.md
+says by which program). The others are chosen so that the mean standard errors are within a factor
+of two of the printed ones (but for Table 6 column 2), and the persistence of GDP so that system GMM
+gives lagged GDP a coefficient of .55 to .66 in the mean over seeds. No seed is fitted to the paper:
+a single draw misses a printed number as often as its own interval says
 (`benchmarks/replication.md`).
 
 Counts of a handful hide most of a shift in their logs, so the event-year shifts are those whose

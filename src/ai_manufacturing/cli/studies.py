@@ -1,0 +1,23 @@
+"""The command that writes a study's folder."""
+
+from pathlib import Path
+
+import click
+
+from ai_manufacturing.cli.console import FOLDER, UsageError, command
+
+
+@command(examples=["new-study studies/robots"])
+@click.argument("folder", type=FOLDER)
+@click.option("--replace", is_flag=True, help="Write files anew that are there already.")
+def new_study(folder: Path, replace: bool) -> None:
+    """Write a study's folder from the study.toml in it."""
+    from ai_manufacturing.new_study import DeclarationError, write_study
+
+    try:
+        written = write_study(folder, replace=replace)
+    except DeclarationError as error:
+        raise UsageError(str(error)) from error
+    click.echo(
+        f"{folder}: {len(written)} files written. Next: cd {folder}; ai-manufacturing refresh"
+    )

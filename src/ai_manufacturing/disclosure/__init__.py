@@ -1,0 +1,1 @@
+"""What a public copy shows, how exactly, and what it withholds."""

@@ -1,0 +1,172 @@
+"""Values that a public copy withholds, and the statements that it therefore cannot answer.
+
+A copy keeps every table (terms.py), so a table whose rows may not be passed on reads as empty, and
+a column as null. Neither is an answer: whoever reads a copy by statements asks here first.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.system import duckdb_client, lineage
+from ai_manufacturing.system.lineage import CannotTellError, Reads
+from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.text import Catalogue, Words
+
+SQL = beside(__file__)
+
+Row = dict[str, Any]
+
+TABLE = "release.withheld"
+COMMENTS = {
+    "table_name": "Schema and name of a table of this file.",
+    "column_name": (
+        "Column that is blank in the rows of restricted providers; null if those rows are not here."
+    ),
+    "row_count": "Rows without their value, or that are not here.",
+    "shown_count": "Rows with their value, or that are here.",
+    "providers": "Whose values may not be passed on; marts.fct_deliveries has their terms.",
+}
+SHOWN = 12  # names in a sentence
+QUOTED = re.compile(r'"([^"]+)"')
+CALL = re.compile(r"`(?P<tool>\w+)(?:: (?P<arguments>[^`]+))?`$")  # that answers a question
+
+
+def listed(release: duckdb.DuckDBPyConnection) -> list[Row]:
+    """Return the rows of release.withheld of an open file; none of one that is no public copy.
+
+    Of each, is_left_out says whether the file does not even have the column.
+    """
+    try:
+        return duckdb_client.rows(release, SQL["listed"])
+    except duckdb.CatalogException:
+        return []
+
+
+def name(row: Row) -> str:
+    """Return the table or column that a row is about, as schema.table or schema.table.column."""
+    return ".".join(filter(None, (row["table_name"], row["column_name"])))
+
+
+def touched(rows: Sequence[Row], reads: Reads) -> list[Row]:
+    """Return the rows about a table or a column that a statement reads.
+
+    A statement that reads all columns of a table asks for those too that the copy lacks.
+    """
+    columns = set().union(*reads.columns)
+    return [
+        row
+        for row in rows
+        if (row["column_name"] is None and row["table_name"] in reads.tables)
+        or (row["table_name"] in reads.whole_tables or name(row) in columns)
+    ]
+
+
+def missing(rows: Sequence[Row], error: duckdb.Error | CannotTellError) -> list[Row]:
+    """Return the rows about columns that an error does not find, because they were left out."""
+    named = {found.casefold() for found in QUOTED.findall(str(error).partition("\n")[0])}
+    return [row for row in rows if row["is_left_out"] and row["column_name"] in named]
+
+
+def is_misleading(rows: Sequence[Row], reads: Reads, result: Sequence[Sequence[object]]) -> bool:
+    """Return whether a result would read as an answer where the copy has none.
+
+    It does if it rests on a table without its rows; and if it rests on a column without its values
+    but says something, as a count or an empty result does. A null says nothing.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of release.withheld.
+    reads : Reads
+        What the statement rests on.
+    result : sequence of sequences
+        The rows of the result.
+    """
+    lost = {name(row) for row in rows if not row["shown_count"]}
+    if lost & reads.tables:
+        return True
+    return any(
+        columns & lost and (not result or any(row[place] is not None for row in result))
+        for place, columns in enumerate(reads.columns)
+    )
+
+
+def extent(row: Row) -> Words:
+    """Return how many rows or values a row says are withheld, in each language."""
+    share = "some" if row["shown_count"] else "all"
+    unit = "rows" if row["column_name"] is None else "values"
+    en, zh = Catalogue.read().texts[f"withheld_{share}_{unit}"]
+    count = f"{row['row_count']:,}"
+    return en.format(count=count), zh.format(count=count)
+
+
+def sentence(rows: Sequence[Row]) -> str:
+    """Name in English the withheld tables and columns, the providers, and who sees the values."""
+    texts = Catalogue.read().texts
+    tables_first = sorted(rows, key=lambda row: (row["column_name"] is not None, name(row)))
+    named = [f"{name(row)} ({extent(row)[0]})" for row in tables_first[:SHOWN]]
+    if len(rows) > SHOWN:
+        named.append(texts["withheld_more"][0].format(count=len(rows) - SHOWN))
+    providers = rows[0]["providers"]
+    return texts["withheld_from_copy"][0].format(what=", ".join(named), providers=providers)
+
+
+def empty_tables(release: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the tables of an open release or copy that have no row, withheld or not."""
+    found = release.execute(
+        "select concat(schema_name, '.', table_name) from duckdb_tables() where database_name ="
+        " current_database() and estimated_size = 0"
+    ).fetchall()
+    return {table for (table,) in found}
+
+
+def answers(release: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> list[bool]:
+    """Return which statements an open release or copy can answer.
+
+    It cannot answer one that reads a table whose rows are withheld, or only tables for which
+    nothing was delivered, or that names a column whose values are withheld. A table that is asked
+    for whole answers with its other columns.
+    """
+    rows = listed(release)
+    lost = {name(row) for row in rows if not row["shown_count"]}
+    empty_ones = empty_tables(release)
+
+    def is_answered(sql: str) -> bool:
+        try:
+            reads = lineage.reads(empty, sql)
+        except CannotTellError as error:
+            return not missing(rows, error)
+        named = {
+            column
+            for column in set().union(*reads.columns)
+            if column.rpartition(".")[0] not in reads.whole_tables
+        }
+        has_rows = not reads.tables or bool(reads.tables - empty_ones)
+        return has_rows and lost.isdisjoint(reads.tables | named)
+
+    with lineage.planner(release) as empty:
+        return [is_answered(sql) for sql in statements]
+
+
+def unanswered_questions(release: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the questions of release.questions whose call an open public copy cannot answer."""
+    calls = {
+        question: call
+        for question, answer in release.execute(
+            "select question, answer from release.questions order by all"
+        ).fetchall()
+        if (call := CALL.search(answer))
+    }
+    statements = {
+        question: call["arguments"] for question, call in calls.items() if call["tool"] == "query"
+    }
+    answered = dict(zip(statements, answers(release, [*statements.values()]), strict=True))
+    return [
+        question
+        for question, call in calls.items()
+        # a trace with a city and a year shows a cell
+        if not answered.get(question, call["tool"] != "trace" or "," not in call["arguments"])
+    ]

@@ -1,0 +1,6 @@
+"""A study's folder, written from one declaration (docs/how_to/another_study.md)."""
+
+from ai_manufacturing.new_study.declaration import DeclarationError
+from ai_manufacturing.new_study.folder import write_study
+
+__all__ = ["DeclarationError", "write_study"]

@@ -1,0 +1,243 @@
+"""What study.toml declares: the paper, its files and series, its measure and its tables."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from ai_manufacturing.landing.provenance import Provenance
+from ai_manufacturing.system.declared import Declared, Many, Text, faults, matching
+
+NAME = "study.toml"
+WAY_OUT = "Correct the declaration; docs/how_to/another_study.md explains it."
+
+Identifier = Annotated[str, matching("[a-z][a-z0-9_]*", "a name of small letters, digits and _")]
+Bounds = Annotated[tuple[float, float], Field(strict=False)]
+Author = Annotated[Text, matching("[^,]+, [^,]+", "family name, given name")]
+Number = Annotated[str, matching(r"-?\d*\.?\d+", 'a number as printed, such as "0.20"')]
+
+
+class DeclarationError(Exception):
+    """A study that cannot be written; the message names the file, the place and the way out."""
+
+
+class Labelled(Declared):
+    """A thing with a name, in English and in Chinese."""
+
+    en: Text
+    zh: Text
+
+
+class Paper(Declared):
+    """The paper whose numbers are compared."""
+
+    title: Text
+    authors: Many[Author]
+    year: int
+
+
+class Series(Labelled):
+    """A column of a file. A delivered number times `times` is in the unit."""
+
+    name: Identifier
+    heading: Text
+    unit: Text
+    is_additive: bool
+    between: Bounds
+    times: float = 1
+    log: Identifier | None = None
+    limits: dict[str, float] = Field({})
+
+    @property
+    def log_name(self) -> str:
+        """The name of its logarithm in regressions."""
+        return self.log or f"ln_{self.name}"
+
+
+class File(Declared):
+    """Files with the same headings, a row per region and year."""
+
+    name: Identifier
+    files: Text
+    year: Text
+    region_code: Text | None = None
+    region_name: Text | None = None
+    series: Many[Series]
+
+    @property
+    def region_headings(self) -> list[str]:
+        """The headings that identify a region."""
+        return [heading for heading in (self.region_code, self.region_name) if heading]
+
+    @model_validator(mode="after")
+    def _identifies_regions(self) -> Self:
+        if not self.region_headings:
+            raise ValueError("region_code or region_name must name the heading of the region")
+        return self
+
+
+class Ratio(Labelled):
+    """One series over another, shown in the panel; `between` are the limits that hold it."""
+
+    name: Identifier
+    of: Identifier
+    over: Identifier
+    between: Bounds | None = None
+
+
+class Measure(Labelled):
+    """The regressor: a series, in logs."""
+
+    name: Identifier
+    series: Identifier
+    transform: Literal["ln", "ln1p"] = "ln1p"
+
+
+class Printed(Declared):
+    """An estimate as the paper prints it; numbers are texts, so that 0.20 keeps its digits."""
+
+    estimate: Number
+    std_error: Number
+    stars: str = ""
+    observations: int
+    r_squared: Number | None = None
+
+
+class Column(Labelled):
+    """A regression: the log of the outcome on the measure and the logs of the controls."""
+
+    outcome: Identifier
+    controls: Many[Identifier] = ()
+    printed: Printed | None = None
+
+
+class Table(Labelled):
+    """A printed table."""
+
+    name: Identifier
+    columns: Many[Column]
+
+
+class Split(Labelled):
+    """Regions in two halves by a series in a year, or in the classes of `region` of cities.csv.
+
+    The others are compared with `reference`: a class, or `below` or `above` the median.
+    """
+
+    by: Identifier
+    year: int | None = None
+    reference: Text = "below"
+
+    @model_validator(mode="after")
+    def _has_a_year(self) -> Self:
+        if (self.by == "region") == (self.year is not None):
+            raise ValueError("a split by a series has a year, and one by region has none")
+        return self
+
+
+class Study(Labelled):
+    """A whole declaration."""
+
+    question_en: Text
+    question_zh: Text
+    first_year: int
+    last_year: int
+    paper: Paper
+    provider: Identifier
+    provenance: Provenance
+    measure: Measure
+    files: Many[File]
+    tables: Many[Table]
+    ratios: Many[Ratio] = ()
+    split: Split | None = None
+
+    @property
+    def series(self) -> dict[str, Series]:
+        """The series by name."""
+        return {series.name: series for file in self.files for series in file.series}
+
+    @property
+    def columns(self) -> Iterator[tuple[Table, int, Column]]:
+        """Each column with its table and number, in the order of printing."""
+        for table in self.tables:
+            for number, column in enumerate(table.columns, start=1):
+                yield table, number, column
+
+    @property
+    def claimed_outcome(self) -> Series:
+        """The outcome of the first column, which is the claim."""
+        return self.series[self.tables[0].columns[0].outcome]
+
+    @property
+    def logged(self) -> list[Series]:
+        """The outcomes and then the controls, whose logarithms regressions take."""
+        names = [column.outcome for _, _, column in self.columns]
+        names += [control for _, _, column in self.columns for control in column.controls]
+        return [self.series[name] for name in dict.fromkeys(names)]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if not self.files or not all(file.series for file in self.files):
+            raise ValueError("files must name one file at least, and each file a series")
+        if not self.tables or not all(table.columns for table in self.tables):
+            raise ValueError("tables must name one table at least, and each table a column")
+        if self.first_year >= self.last_year:
+            raise ValueError(f"first_year {self.first_year} is not before {self.last_year}")
+        self._require_series()
+        for series in self.logged:
+            if series.between[0] <= 0:
+                raise ValueError(
+                    f"series {series.name} is taken in logs, so between must begin above zero;"
+                    " a row with zero is set aside by a correction"
+                )
+        if self.tables[0].columns[0].printed is None:
+            raise ValueError(
+                f"tables {self.tables[0].name}, column 1 is the claim of the first page, so it"
+                " needs the printed estimate with which the data are compared"
+            )
+        return self
+
+    def _require_series(self) -> None:
+        every = [series.name for file in self.files for series in file.series]
+        if twice := sorted({name for name in every if every.count(name) > 1}):
+            raise ValueError(f"series {', '.join(twice)} is declared twice")
+        named = {"measure.series": [self.measure.series]}
+        for table, number, column in self.columns:
+            named[f"tables {table.name}, column {number}"] = [column.outcome, *column.controls]
+        for ratio in self.ratios:
+            named[f"ratio {ratio.name}"] = [ratio.of, ratio.over]
+        if self.split and self.split.by != "region":
+            named["split.by"] = [self.split.by]
+        for place, names in named.items():
+            if unknown := sorted({*names} - {*every}):
+                raise ValueError(f"{place} names {', '.join(unknown)}, which is no declared series")
+
+
+def read_declaration(folder: Path) -> Study:
+    """Return the study that a folder declares.
+
+    Parameters
+    ----------
+    folder : Path
+        The study's folder, with its `study.toml`.
+
+    Raises
+    ------
+    DeclarationError
+        If the file is missing, is no TOML, or declares something that is not as it must be.
+    """
+    path = folder / NAME
+    try:
+        declared: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Study.model_validate(declared)
+    except FileNotFoundError as error:
+        raise DeclarationError(
+            f"{path} is missing. Copy studies/robots/{NAME} there and change it; "
+            "docs/how_to/another_study.md explains it."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DeclarationError(f"{path} is no TOML: {error}. {WAY_OUT}") from error
+    except ValidationError as error:
+        raise DeclarationError("\n".join(faults(error, declared, str(path), WAY_OUT))) from error

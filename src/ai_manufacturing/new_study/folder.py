@@ -1,0 +1,174 @@
+"""The files of a study: dbt_project.yml, seeds, and what the templates hold."""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from ruamel.yaml import YAML
+
+from ai_manufacturing.new_study.declaration import (
+    NAME,
+    DeclarationError,
+    Study,
+    read_declaration,
+)
+from ai_manufacturing.new_study.seeds import Row, list_rows, put_inside
+from ai_manufacturing.system import clock, settings
+
+TEMPLATE = Path(__file__).parent / "template"
+# Seeds of the engine that say nothing of a paper or a country.
+ENGINE_SEEDS = ("printed_lines", "published_numbers", "reasons", "verdicts")
+# Seeds of the engine for a study of Chinese cities, which has no cities.csv of its own.
+CHINESE_CITIES = ("cities", "city_aliases", "city_changes", "name_additions", "non_prefectures")
+
+
+def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
+    """Write the files of the study that a folder declares, and return their paths.
+
+    Parameters
+    ----------
+    folder : Path
+        The study's folder, with its `study.toml`, and its `seeds/cities.csv` where the regions are
+        not China's cities.
+    replace : bool
+        Whether files that are there already are written anew. A seed of which the declaration says
+        nothing, as `corrections.csv`, is kept in any case.
+
+    Raises
+    ------
+    DeclarationError
+        If the declaration is not as it must be, or a file is there already.
+    """
+    study = read_declaration(folder)
+    root = settings.project_root()
+    own_cities = folder / "seeds/cities.csv"
+    has_cities = own_cities.exists()
+    kept = ENGINE_SEEDS if has_cities else ENGINE_SEEDS + CHINESE_CITIES
+    cities = own_cities if has_cities else root / "seeds/cities.csv"
+    engine = Path(os.path.relpath(root, folder)).as_posix()
+    provenance = study.provenance.model_dump(by_alias=True, exclude_none=True)
+    today = clock.now()[: len("2026-12-01")]
+    files = {
+        "dbt_project.yml": _write_project(study, root, engine),
+        "selectors.yml": (root / "selectors.yml").read_text(encoding="utf-8"),
+        **_render_templates(study, engine=engine, kept=kept, provenance=provenance, today=today),
+    }
+    labels = _read_csv(root / "seeds/labels.csv")
+    rows = list_rows(study, [city["region"] for city in _read_csv(cities)], labels)
+    for seed in sorted((root / "seeds").glob("*.csv")):
+        name = f"seeds/{seed.name}"
+        is_kept = seed.stem not in rows and (folder / name).exists()
+        if name not in files and seed.stem not in {*kept, "cities"} and not is_kept:
+            files[name] = _write_csv(seed, rows.get(seed.stem, []))
+    there = [name for name in files if (folder / name).exists()]
+    if there and not replace:
+        raise DeclarationError(
+            f"{folder / there[0]} is there already, and {len(there) - 1} files more. --replace"
+            " writes them anew; what was changed by hand in them is lost."
+        )
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return [folder / name for name in files]
+
+
+def _write_project(study: Study, root: Path, engine: str) -> str:
+    """Return dbt_project.yml: the engine's, with the study's paths and variables."""
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = 120, True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    project = yaml.load(root / "dbt_project.yml")
+    project["model-paths"] = ["models", f"{engine}/models", f"{engine}/python_models"]
+    project["seed-paths"] = ["seeds", f"{engine}/seeds"]
+    project["test-paths"] = [f"{engine}/tests"]
+    project["macro-paths"] = [f"{engine}/macros"]
+    project["models"]["ai_manufacturing"]["marts"].pop("paper", None)
+    variables = project["vars"]
+    variables |= {
+        "room": "room",
+        "default_measure": {"scope": "industry", "weighting": "observed"},
+        "first_year": study.first_year,
+        "last_year": study.last_year,
+        "base_year": study.last_year,
+        "break_year": study.last_year,
+        "providers": {
+            entity: [study.provider] if entity == "city_yearbook" else []
+            for entity in variables["providers"]
+        },
+        "register_providers": {entity: [] for entity in variables["register_providers"]},
+        "paper_tables": [f"rpt_{table.name}" for table in study.tables],
+    }
+    text = io.StringIO()
+    yaml.dump(project, text)
+    return text.getvalue()
+
+
+def _render_templates(study: Study, **values: Any) -> dict[str, str]:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE),
+        # those of dbt stand in the files
+        variable_start_string="<<",
+        variable_end_string=">>",
+        block_start_string="<%",
+        block_end_string="%>",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"json": _as_json, "cell": _as_cell, "inside": put_inside}
+    files = {}
+    for name in sorted(environment.list_templates()):
+        template = environment.get_template(name)
+        target = name.replace("PROVIDER", study.provider)
+        if "TABLE" in name:
+            for table in study.tables:
+                files[target.replace("TABLE", table.name)] = template.render(
+                    values, study=study, table=table
+                )
+        else:
+            files[target] = template.render(values, study=study)
+    return files
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _write_csv(seed: Path, rows: list[Row]) -> str:
+    """Return a seed with the header of the engine's seed of that name.
+
+    Raises
+    ------
+    DeclarationError
+        If a row has a column that the header lacks, as a limit that is not known.
+    """
+    with seed.open(encoding="utf-8", newline="") as file:
+        header = next(csv.reader(file))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        if unknown := sorted({*row} - {*header}):
+            limits = [name for name in header if name.endswith(("_min", "_max"))]
+            raise DeclarationError(
+                f"{NAME}: {', '.join(unknown)} is no limit of a series. Known: {', '.join(limits)}."
+            )
+        writer.writerow(row)
+    return text.getvalue()
+
+
+def _as_json(value: Any) -> str:
+    """Return a value as JSON, which YAML and TOML read as well."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _as_cell(text: str) -> str:
+    """Return a text as a cell of a CSV file."""
+    return '"' + text.replace('"', '""') + '"'

@@ -1,0 +1,239 @@
+"""The rows of a study's seeds, one for each thing that it declares."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ai_manufacturing.new_study.declaration import Series, Study
+
+# Limits of series.csv that any series may be held to until its study knows better.
+USUAL_LIMITS = {
+    "repeated_share_max": 0.5,
+    "straight_share_max": 0.5,
+    "shared_share_max": 0.5,
+    "rank_correlation_min": 0.5,
+    "growth_spread_max": 2,
+    "province_spread_max": 2,
+    "year_factor_max": 3,
+    "agreeing_share_min": 0.9,
+}
+GROUPED = {"default": "city year", "year effects by group": "city group-year"}
+"""Fixed effects of a regression that compares groups, by its reading."""
+
+Row = dict[str, Any]
+
+
+def list_rows(
+    study: Study, regions: Iterable[str], labels: Iterable[dict[str, str]]
+) -> dict[str, list[Row]]:
+    """Return the rows of each seed that has any; a column that a row lacks is empty.
+
+    Parameters
+    ----------
+    study : Study
+        What is declared.
+    regions : iterable of str
+        The values of `region` in cities.csv, one for each city.
+    labels : iterable of dict
+        The rows of the engine's labels.csv, from which a study takes those of errors, effects and
+        groups.
+    """
+    groups = _list_groups(study, regions)
+    source = {"series": "*", "scope": "total", "provider": study.provider}
+    delivered = {"delivered_scope": "total", "priority": 1, "boundaries": "current"}
+    return {
+        "series": [_describe_series(study, series) for series in study.series.values()],
+        "series_sources": [source | delivered | {"absent_row": "missing"}],
+        "industry_scopes": [{"scope": "industry", "section": "C"}],
+        "measure_weightings": [
+            {
+                "measure": study.measure.name,
+                "weighting": "observed",
+                "base_series": study.measure.series,
+                "is_mechanical": "false",
+                "description": f"{study.measure.en} as delivered",
+            }
+        ],
+        "regression_specifications": list(_specify_regressions(study, groups)),
+        "published_estimates": list(_list_published(study)),
+        "labels": list(_label(study, groups, labels)),
+        "city_groupings": list(_group_cities(study)),
+    }
+
+
+def put_inside(label: str) -> str:
+    """Return a label as it stands inside a sentence, where an acronym keeps its capitals."""
+    return label if label[:2].isupper() else label[0].lower() + label[1:]
+
+
+def _describe_series(study: Study, series: Series) -> Row:
+    low, high = series.between
+    return {
+        "series": series.name,
+        "unit": series.unit,
+        "is_additive": str(series.is_additive).lower(),
+        "median_min": low,
+        "median_max": high,
+        "cell_min": low,
+        "cell_max": high,
+        "log_variable": series.log_name if series in study.logged else "",
+        "label_en": series.en,
+        "label_zh": series.zh,
+        **USUAL_LIMITS,
+        **series.limits,
+    }
+
+
+def _specify_regressions(study: Study, groups: Iterable[str]) -> Iterator[Row]:
+    """Yield the regressions of the tables and, of a split, those of the claim by group."""
+    regressions: list[Row] = [
+        {
+            "specification_id": f"{table.name}_{number}",
+            "table_id": table.name,
+            "column_number": number,
+            "reading": "default",
+            "is_headline": "true",
+            "outcome": study.series[column.outcome].log_name,
+            "controls": " ".join(study.series[name].log_name for name in column.controls),
+            "description": f"{table.en}: {column.en}",
+        }
+        for table, number, column in study.columns
+    ]
+    if study.split:
+        regressions += _compare_groups(regressions[0], study.split.by, groups)
+    for order, regression in enumerate(regressions, start=1):
+        yield {
+            "specification_order": 10 * order,
+            "estimator": "fixed_effects",
+            "regressor": study.measure.name,
+            "transform": study.measure.transform,
+            "weighting": "observed",
+            "scope": "industry",
+            "first_year": study.first_year,
+            "last_year": study.last_year,
+            "fixed_effects": "city year",
+            "covariance": "city",
+        } | regression
+
+
+def _compare_groups(claim: Row, by: str, groups: Iterable[str]) -> Iterator[Row]:
+    """Yield the regressions of the claim that compare groups, and one for each group alone."""
+    name = f"heterogeneity_{by}"
+    whole = {"table_id": "heterogeneity", "column_number": 1, "is_headline": "false"}
+    for reading, effects in GROUPED.items():
+        yield (
+            claim
+            | whole
+            | {
+                "specification_id": name if reading == "default" else f"{name}_group_years",
+                "reading": reading,
+                "grouping": by,
+                "fixed_effects": effects,
+                "description": f"Effect by {by}: differences between groups, {effects} effects",
+            }
+        )
+    for group in groups:
+        yield (
+            claim
+            | whole
+            | {
+                "specification_id": f"{name}_{group}",
+                "reading": f"{group} only",
+                "subsample": f"{by}={group}",
+                "description": f"Effect by {by}: {group} only",
+            }
+        )
+
+
+def _group_cities(study: Study) -> Iterator[Row]:
+    if split := study.split:
+        halves = {"series": split.by, "year": split.year, "split": "median"}
+        yield {
+            "grouping": split.by,
+            "variable": split.by,
+            "is_stratum": "false",
+            "description": split.en,
+            **({"split": "category"} if split.by == "region" else halves),
+            "reference_group": split.reference,
+        }
+
+
+def _list_groups(study: Study, regions: Iterable[str]) -> list[str]:
+    if study.split is None:
+        return []
+    if study.split.by != "region":
+        return ["above", "below"]
+    return [region for region in dict.fromkeys(regions) if region]
+
+
+def _list_published(study: Study) -> Iterator[Row]:
+    for table, number, column in study.columns:
+        if printed := column.printed:
+            yield {
+                "table_id": table.name,
+                "column_number": number,
+                "outcome": study.series[column.outcome].log_name,
+                "term": study.measure.name,
+                "estimate": printed.estimate,
+                "std_error": printed.std_error,
+                "stars": printed.stars,
+                "n_obs": printed.observations,
+                "r_squared": printed.r_squared or "",
+                "printed_label": study.measure.zh,
+            }
+
+
+def _label(
+    study: Study, groups: Iterable[str], of_engine: Iterable[dict[str, str]]
+) -> Iterator[Row]:
+    known = {(row["kind"], row["name"]): (row["label_en"], row["label_zh"]) for row in of_engine}
+    measure, split = study.measure, study.split
+    labels: dict[tuple[str, str], tuple[str, str]] = {
+        ("term", measure.name): (measure.en, measure.zh),
+        ("measure", measure.name): (measure.en, measure.zh),
+        ("text", "site_title"): (study.en, study.zh),
+    }
+    labels |= {key: names for key, names in known.items() if key[0] == "error"}
+    taken = [("term", "city year"), ("term", measure.transform)]
+    labels |= {("text", name): texts for name, texts in _explain(study).items()}
+    for table in study.tables:
+        labels["table", table.name] = labels["text", f"title_{table.name}"] = (table.en, table.zh)
+    if split:
+        labels["group", split.by] = (split.en, split.zh)
+        labels["text", "heterogeneity_lead"] = (
+            f"Does the coefficient differ by {put_inside(split.en)}?",
+            f"系数是否因{split.zh}而异？",
+        )
+        taken += [
+            ("term", "city group-year"),
+            ("table", "heterogeneity"),
+            ("reading", "year effects by group"),
+        ]
+        for group in groups:
+            # a class of the study's own regions may have no name but its own
+            en, zh = labels["group", group] = known.get(("group", group), (group, group))
+            labels["reading", f"{group} only"] = (f"{en} only", f"仅{zh}")
+    labels |= {key: known[key] for key in taken}
+    for order, ((kind, name), (en, zh)) in enumerate(labels.items(), start=1):
+        yield {"kind": kind, "name": name, "label_order": order, "label_en": en, "label_zh": zh}
+
+
+def _explain(study: Study) -> dict[str, tuple[str, str]]:
+    """Return the texts of the first page that explain the estimate, in both languages."""
+    measure, outcome = study.measure, study.claimed_outcome
+    of_measure, of_outcome = put_inside(measure.en), put_inside(outcome.en)
+    return {
+        "findings_lead": (
+            f"The claim of “{study.paper.title}”, {{first_year}}–{{last_year}}, re-estimated.",
+            f"以交付文件重新估计“{study.paper.title}”的论断（{{first_year}}—{{last_year}}年）。",
+        ),
+        "designs_declared": ("They were declared on {day}.", "声明于{day}。"),
+        "how_measure": (
+            f"The measure is {of_measure}, as delivered each year.",
+            f"指标为逐年交付的{measure.zh}。",
+        ),
+        "how_coefficient": (
+            f"{{estimate}} means: with {of_measure} 10 % higher, {of_outcome} is about"
+            " {percent} % higher.",
+            f"{{estimate}}指{measure.zh}高10%时，{outcome.zh}约高{{percent}}%。",
+        ),
+    }

@@ -1,0 +1,1 @@
+{{ printed_table('<< table.name >>', << table.columns | length >>) }}

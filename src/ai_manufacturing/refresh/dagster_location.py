@@ -1,0 +1,186 @@
+"""The Dagster code location: the refresh as one step that makes all assets of the dbt manifest.
+
+dagster-dbt gives the assets and their lineage, the suites in expectations/ the asset checks. The
+step calls the same function as `ai-manufacturing refresh`, so that what a run publishes, holds or
+refuses is the same.
+"""
+
+import json
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DbtProject, build_dbt_asset_specs
+
+from ai_manufacturing.auditing import findings
+from ai_manufacturing.gate import result_tables, suites, validation
+from ai_manufacturing.refresh import cycle
+from ai_manufacturing.releases import configured, refresh_log
+from ai_manufacturing.releases.errors import (
+    GateFailedError,
+    NothingNewError,
+    RefreshError,
+    StaleError,
+)
+from ai_manufacturing.releases.manifest import Manifest, read_manifest
+from ai_manufacturing.system import settings
+from ai_manufacturing.system.duckdb_client import reading
+
+NIGHTLY = "30 2 * * *"
+SEVERITIES = {"critical": dg.AssetCheckSeverity.ERROR, "warning": dg.AssetCheckSeverity.WARN}
+
+project = DbtProject(settings.project_root(), profiles_dir=settings.engine_root())
+if not project.manifest_path.is_file():
+    project.preparer.prepare(project)
+project.prepare_if_dev()
+
+
+def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
+    """Return one check per expectation, on the table of its results, by suite and description."""
+    return {
+        (suite.name, expectation["description"]): dg.AssetCheckSpec(
+            name=f"{suite.name}_{number:02d}",
+            asset=[
+                "gates",
+                "gate_second_route" if suite.judges.table.startswith("est_") else "gate_results",
+            ],
+            description=expectation["description"],
+            metadata={"expectation": expectation["type"], "severity": expectation["severity"]},
+        )
+        for suite in map(suites.read, suites.files())
+        for number, expectation in enumerate(suite.expectations, start=1)
+    }
+
+
+def _assets() -> list[dg.AssetSpec]:
+    """Return the assets of the manifest, parents first, as Dagster accepts them."""
+    specs = {spec.key: spec for spec in build_dbt_asset_specs(manifest=project.manifest_path)}
+    parents = {key: {parent.asset_key for parent in spec.deps} for key, spec in specs.items()}
+    order = TopologicalSorter(parents).static_order()
+    return [
+        specs[key].replace_attributes(skippable=True, group_name=key.path[0])
+        for key in order
+        if key in specs
+    ]
+
+
+assets = _assets()
+checks = _checks()
+
+
+@dg.multi_asset(name="refresh", specs=assets, check_specs=[*checks.values()])
+def warehouse(
+    context: dg.AssetExecutionContext,
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Refresh, and tell Dagster what was made and what the gate found.
+
+    Where nothing is new, nothing was made.
+    """
+
+    def on_event(event: str, facts: dict[str, Any]) -> None:
+        context.log.info(f"{event}: {json.dumps(facts, ensure_ascii=False)}")
+        refresh_log.write(settings.release_dir(), event, facts)
+
+    try:
+        with refresh_log.attempt(settings.release_dir()):
+            store = configured.store()
+            manifest = cycle.refresh(store, configured.limits(), on_event)
+    except NothingNewError as error:
+        context.log.info(str(error))
+        # Dagster wants each check answered: what the gate found of the release that stands
+        yield from _check_results(store.published)
+        return
+    except GateFailedError as error:
+        yield from _check_results(store.held(error.release_id) / "warehouse.duckdb")
+        raise _failure(error) from error
+    except StaleError as error:
+        if error.is_published:
+            yield from _made(read_manifest(store.published), store.published)
+        raise _failure(error) from error
+    except RefreshError as error:
+        raise _failure(error) from error
+    yield from _made(manifest, store.published)
+
+
+def _made(
+    manifest: Manifest, release: Path
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    for spec in assets:
+        metadata: dict[str, Any] = {
+            "release": manifest.release_id,
+            "extract_set": manifest.extract_set,
+        }
+        rows = manifest.row_counts.get(".".join(spec.key.path))
+        if rows is not None:
+            metadata["dagster/row_count"] = rows
+        yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata)
+    yield from _check_results(release)
+
+
+def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
+    """Read what the gates of a release or a held build found.
+
+    Of an expectation that two parts meet, the worse.
+    """
+    with reading(database) as connection:
+        rows = connection.execute(
+            "select suite, description, severity, success, observed_value, failing_rows from"
+            f" {result_tables.all_results(connection)} order by success desc nulls"
+            " first, severity = 'critical'"
+        ).fetchall()
+    worst = {(row[0], validation.declared_description(row[1])): row[2:] for row in rows}
+    for declared, (severity, success, observed, failing) in worst.items():
+        spec = checks[declared]
+        yield dg.AssetCheckResult(
+            passed=success is not False,
+            asset_key=spec.asset_key,
+            check_name=spec.name,
+            severity=SEVERITIES[severity],
+            metadata={
+                "observed": "not evaluated" if success is None else observed or "",
+                "failing_rows": (failing or "")[: findings.PRINTED],
+            },
+        )
+
+
+def _failure(error: RefreshError) -> dg.Failure:
+    refresh_log.write(settings.release_dir(), type(error).__name__, {"message": str(error)})
+    return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False)
+
+
+refresh_job = dg.define_asset_job("refresh_job", selection=dg.AssetSelection.assets(warehouse))
+
+
+@dg.sensor(job=refresh_job, minimum_interval_seconds=60)
+def new_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Ask for a refresh once the extracts folder changed and rested for one interval.
+
+    Names, sizes and times only decide when to look; what is new, the refresh tells by content.
+    """
+    folder = settings.extracts_dir()
+    listing = {
+        path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    cursor = json.loads(context.cursor) if context.cursor else {"seen": None, "asked": None}
+    if listing == cursor["asked"]:
+        return dg.SkipReason(f"{folder}: no new delivery.")
+    if listing != cursor["seen"]:
+        context.update_cursor(json.dumps({**cursor, "seen": listing}))
+        return dg.SkipReason(
+            f"{folder}: a delivery is arriving or has just arrived; the sensor waits."
+        )
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest()], cursor=json.dumps({"seen": listing, "asked": listing})
+    )
+
+
+defs = dg.Definitions(
+    assets=[warehouse],
+    jobs=[refresh_job],
+    schedules=[dg.ScheduleDefinition(name="nightly", job=refresh_job, cron_schedule=NIGHTLY)],
+    sensors=[new_deliveries],
+)

@@ -1,0 +1,161 @@
+"""How a study and its releases are cited: CITATION.cff, the address of the site and a DOI."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.system import settings
+
+FILE = "CITATION.cff"
+FORMAT = "https://citation-file-format.github.io"
+PRINTED = ("volume", "start", "end", "doi")
+# Before a paper is printed, these are its citation.
+ONLINE = ("url", "date-published")
+IDENTIFIERS = {"url": "url", "identifier": "doi"}  # of the paper, where its citation has them
+RESOLVER = "https://doi.org/"
+Name = tuple[str, ...]
+"""Family and given names of a person, or the one name of an institution."""
+
+
+@dataclass(frozen=True)
+class Citation:
+    """How a study wants to be cited; nothing but address and DOI where it does not say.
+
+    Attributes
+    ----------
+    absence : str
+        Why the study cites nothing, with the way out; empty if it does.
+    title : str
+    authors : list of tuple of str
+        Each as a Name.
+    keywords : list of str
+    version : str or None
+        Of the code.
+    paper : mapping or None
+        The first of the references, with the names of the format.
+    url, doi : str or None
+        Of the releases: the settings SITE_URL and RELEASE_DOI, or else those of the file.
+    """
+
+    absence: str = ""
+    title: str = ""
+    authors: tuple[Name, ...] = ()
+    keywords: tuple[str, ...] = ()
+    version: str | None = None
+    paper: Mapping[str, Any] | None = None
+    url: str | None = None
+    doi: str | None = None
+
+
+def read(folder: Path) -> Citation:
+    """Return the citation in the CITATION.cff of a folder.
+
+    Raises
+    ------
+    BadConfigurationError
+        If the file cannot be read as a citation, SITE_URL is no address, or RELEASE_DOI no DOI.
+    """
+    path, url, doi = folder / FILE, site_url(), _doi()
+    try:
+        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        paper = next(iter(content.get("references", [])), None)
+        if paper:
+            article(paper)  # fails if the reference is incomplete
+        return Citation(
+            title=content["title"],
+            authors=names(content["authors"]),
+            keywords=tuple(content.get("keywords", [])),
+            version=content.get("version"),
+            paper=paper,
+            url=url or content.get("url"),
+            doi=doi or content.get("doi"),
+        )
+    except FileNotFoundError:
+        return Citation(
+            f"There is no {path}. Write one for your study ({FORMAT}).", url=url, doi=doi
+        )
+    except KeyError as error:
+        raise BadConfigurationError(f"{path}: no {error.args[0]}. See {FORMAT}.") from error
+    except (AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
+        what = str(error).splitlines()[0]
+        raise BadConfigurationError(f"{path}: not a citation ({what}). See {FORMAT}.") from error
+
+
+def site_url() -> str | None:
+    """Return the address of the site; None where SITE_URL names none.
+
+    Raises
+    ------
+    BadConfigurationError
+        If it is no address.
+    """
+    named = settings.site_url()
+    if named and not re.fullmatch(r"https?://[^\s/{}\\]+(/[^\s{}\\]*)?", named):
+        raise BadConfigurationError(
+            f"SITE_URL is {named!r}, and no address. Write one such as https://example.org/ai/, or"
+            " leave it out."
+        )
+    return named
+
+
+def _doi() -> str | None:
+    """Return the DOI of the release; None where RELEASE_DOI names none."""
+    named = settings.release_doi()
+    if named and not re.fullmatch(r"10\.\d{4,9}/[^\s{}\\]+", named):
+        raise BadConfigurationError(
+            f"RELEASE_DOI is {named!r}, and no DOI. Write one such as 10.5281/zenodo.1234567,"
+            " without an address before it, or leave it out."
+        )
+    return named
+
+
+def makers(authors: Iterable[Name]) -> list[dict[str, str]]:
+    """Return authors as schema.org has them: a person has two names, an institution one."""
+    return [
+        {
+            "@type": "Organization" if len(name) == 1 else "Person",
+            "name": " ".join(reversed(name)),
+        }
+        for name in authors
+    ]
+
+
+def article(paper: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the paper as schema.org has it."""
+    return {
+        "@type": "ScholarlyArticle",
+        "name": paper["title"],
+        "datePublished": str(paper.get("date-published", paper["year"])),
+        **{name: paper[key] for name, key in IDENTIFIERS.items() if key in paper},
+        **({"isPartOf": paper["journal"]} if "journal" in paper else {}),
+        "author": [" ".join(name) for name in names(paper["authors"])],
+    }
+
+
+def key(paper: Mapping[str, Any]) -> str:
+    """Return the key of the paper in BibTeX: the first name of each author, and the year."""
+    authors = "_".join(name[0] for name in names(paper["authors"]))
+    return re.sub(r"\W+", "_", f"{authors}_{paper['year']}").lower()
+
+
+def names(authors: Iterable[Mapping[str, str]]) -> tuple[Name, ...]:
+    """Return family and given names of each author, or the one name of an institution."""
+    return tuple(
+        (author["name"],) if "name" in author else (author["family-names"], author["given-names"])
+        for author in authors
+    )
+
+
+def missing(paper: Mapping[str, Any]) -> list[str]:
+    """Return what a citation of the paper lacks.
+
+    That is nothing if it is published online first: it has no volume yet, but address and date.
+    """
+    if not paper.get("volume") and all(paper.get(name) for name in ONLINE):
+        return []
+    return [name for name in PRINTED if not paper.get(name)]

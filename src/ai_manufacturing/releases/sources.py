@@ -1,0 +1,120 @@
+"""What is delivered, where an absent series can be had, and what becomes estimable with it."""
+
+import csv
+from collections import defaultdict
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.landing import declarations
+from ai_manufacturing.system import duckdb_client, settings
+from ai_manufacturing.system.sql_text import beside
+
+SQL = beside(__file__)
+
+Row = dict[str, Any]
+Series = tuple[str, str]  # with its scope
+
+
+def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Return the delivered sources of an open release or warehouse, and its absent series.
+
+    Returns
+    -------
+    dict
+        `is_judged`: whether there are estimates, so that a column can be told to be estimable; a
+        build that the gate held has none. `delivered`: a row for each source with a file, with its
+        provenance and link. `absent`: a row for each series and scope that is not delivered, with
+        the specifications that wait for it, those of printed columns that lack nothing else
+        (`last_missing_of`) and, in `sources`, where its files are known to be, the folder of the
+        extracts and the pattern of the name under which they land, and the printed columns for
+        which they hold all that is missing (`estimable`).
+
+    Raises
+    ------
+    duckdb.CatalogException, duckdb.BinderException
+        If the file lacks a table or a column: earlier code made it, or it was not built to the end.
+    """
+    delivered = duckdb_client.rows(
+        release,
+        SQL["delivered"],
+    )
+    absent = duckdb_client.rows(
+        release,
+        "select series, scope, label_en, label_zh, absence_reason from marts.dim_series "
+        "where not is_delivered order by series, scope",
+    )
+    missing: defaultdict[str, set[Series]] = defaultdict(set)
+    for row in duckdb_client.rows(
+        release,
+        "select distinct specification_id, quantity, scope from marts.dim_specification_series "
+        "where is_delivered is false",
+    ):
+        missing[row["specification_id"]].add((row["quantity"], row["scope"]))
+    of_columns = "select specification_id from reports.rpt_column_specifications"
+    is_judged = bool(
+        release.execute(
+            "from duckdb_tables() where table_name = 'rpt_column_specifications'"
+        ).fetchall()
+    )
+    printed = {name for (name,) in release.execute(of_columns).fetchall()} if is_judged else set()
+    places = _places({(row["provider"], row["source_name"]) for row in delivered})
+    for row in absent:
+        series = row["series"], row["scope"]
+        waiting = {name: needs for name, needs in missing.items() if series in needs}
+        row["specifications"] = sorted(waiting)
+        row["last_missing_of"] = sorted(
+            printed & {name for name, needs in waiting.items() if len(needs) == 1}
+        )
+        row["sources"] = [
+            {
+                **place,
+                "estimable": sorted(
+                    printed & {name for name, needs in waiting.items() if needs <= fed}
+                ),
+            }
+            for place, fed in places
+            if series in fed
+        ]
+    return {"is_judged": is_judged, "delivered": delivered, "absent": absent}
+
+
+def _places(delivered: set[tuple[str, str]]) -> list[tuple[Row, set[Series]]]:
+    """Return the declared sources with an address and no file here, with what they may feed."""
+    scopes = _scopes()
+    places = []
+    for source in declarations.read():
+        origin = source.provenance
+        if (source.provider, source.name) in delivered or not origin.source_link:
+            continue
+        star = scopes[source.provider, "*"]
+        fed = {
+            (name, scope)
+            for name in source.feeds
+            for scope in scopes[source.provider, name] or star
+        }
+        folder, _, file_name = source.files.rpartition("/")
+        place = {
+            "provider": source.provider,
+            "source_name": source.name,
+            "licence": origin.licence,
+            "link": origin.source_link,
+            "looked_up_on": str(origin.looked_up_on),
+            "folder": folder,
+            "file_name": file_name,
+        }
+        places.append((place, fed))
+    return places
+
+
+def _scopes() -> defaultdict[tuple[str, str], set[str]]:
+    """Return in which scopes a provider may feed a series, or star.
+
+    Seeds/series_sources.csv, which no release has.
+    """
+    scopes: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    path = settings.project_root() / "seeds/series_sources.csv"
+    with path.open(encoding="utf-8", newline="") as rows:
+        for row in csv.DictReader(rows):
+            scopes[row["provider"], row["series"]].add(row["scope"])
+    return scopes

@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: the sample in memory, its faults and its texts."""

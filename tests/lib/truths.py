@@ -1,0 +1,103 @@
+"""Other truths than the sample's: effects of another size, and shocks that units share."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ai_manufacturing.paper.synthetic.geography import units
+from ai_manufacturing.paper.synthetic.paths import Floats
+from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
+from ai_manufacturing.system.great_circle import RADIUS_KM, angles
+from ai_manufacturing.system.settings import project_root
+
+# Whatever firms, patents and the event move in outcomes and in controls.
+EFFECTS = (
+    "gdp_on_applications",
+    "gdp_on_grants",
+    "gdp_on_firms",
+    "high_income_difference",
+    "secondary_share_on_applications",
+    "secondary_share_on_grants",
+    "secondary_share_on_firms",
+    "secondary_employment_on_applications",
+    "secondary_employment_on_grants",
+    "secondary_employment_on_firms",
+    "manufacturing_employment_on_applications",
+    "manufacturing_employment_on_grants",
+    "manufacturing_employment_on_firms",
+    "resident_population_on_firms",
+    "unit_employment_on_firms",
+    "rd_personnel_on_firms",
+    "mediators_on_firms",
+)
+SHIFTS = ("entry_shift", "exit_shift", "application_shift", "grant_shift")
+
+
+def truth_of(size: float) -> Truth:
+    """Return the true parameters with every effect `size` times that of the sample, and trends
+    parallel before 2015.
+    """
+    changed: dict[str, Any] = {name: size * getattr(TRUTH, name) for name in EFFECTS}
+    before = EVENT_TERMS.index("current")
+    changed |= {
+        name: (*[0.0] * before, *(size * shift for shift in getattr(TRUTH, name)[before:]))
+        for name in SHIFTS
+    }
+    return replace(TRUTH, **changed)
+
+
+@dataclass(frozen=True)
+class CommonShocks:
+    """Correlation of the noise of units, in every series that the generator draws.
+
+    Series are independent of each other: firms and outcomes each have a shock of their own, so that
+    no effect of one on the other comes in. Variances stay those of `truth`.
+
+    Attributes
+    ----------
+    reach : {"province", "neighbours"}
+        Units of one province share a part of their noise, or units near each other do.
+    share : float
+        Correlation within a province; of neighbours, that at no distance. At least 0, and below 1.
+    range_km : float
+        Distance at which the correlation of neighbours has fallen to 1/e of `share`.
+    """
+
+    reach: Literal["province", "neighbours"]
+    share: float = 0.5
+    range_km: float = 250.0
+
+
+@cache
+def correlation(shocks: CommonShocks) -> Floats:
+    """Return the correlation of noise, shape (units, units), in the order of cities.csv."""
+    if not 0 <= shocks.share < 1:
+        raise ValueError(f"CommonShocks.share is {shocks.share}: it is at least 0 and below 1.")
+    provinces = units()["province_id"].to_numpy()
+    common: Floats
+    if shocks.reach == "province":
+        common = (provinces[:, None] == provinces).astype(np.float64)
+    else:
+        common = np.exp(-distances_km() / shocks.range_km)
+    own: Floats = np.eye(len(provinces))
+    return (1 - shocks.share) * own + shocks.share * common
+
+
+@cache
+def distances_km() -> Floats:
+    """Return the great-circle distances of the units, shape (units, units)."""
+    places = pd.read_csv(project_root() / "seeds" / "cities.csv", dtype={"city_id": str}).set_index(
+        "city_id"
+    )
+    return RADIUS_KM * angles(
+        places.loc[units()["city_id"], ["longitude", "latitude"]].to_numpy(float)
+    )
+
+
+@cache
+def root(shocks: CommonShocks) -> Floats:
+    """Return a root of the correlation, by which independent noise is multiplied."""
+    return np.linalg.cholesky(correlation(shocks)).astype(np.float64, copy=False)

@@ -1,0 +1,180 @@
+"""A declaration becomes the files of a study; a wrong one is refused with its place and value."""
+
+import csv
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ai_manufacturing.new_study import DeclarationError, write_study
+from tests.python.conftest import PROJECT
+
+DECLARED = PROJECT / "studies/robots"
+
+# What is changed in the declaration of the robots, and what the error says of it.
+FAULTS = {
+    "a misspelt key": (
+        'heading = "wage"',
+        'headings = "wage"',
+        "study.toml, file wages: series.0: headings is unknown (did you mean heading?)",
+    ),
+    "an outcome without a series": (
+        'outcome = "worker_count"',
+        'outcome = "workers"',
+        "tables jobs, column 1 names workers, which is no declared series",
+    ),
+    "a series declared twice": (
+        'name = "robot_count"\nheading',
+        'name = "wage_eur"\nheading',
+        "series wage_eur is declared twice",
+    ),
+    "a period without years": (
+        "first_year = 2005",
+        "first_year = 2014",
+        "first_year 2014 is not before 2014",
+    ),
+    "a claim without a printed estimate": (
+        'zh = "仅机器人"\nprinted',
+        'zh = "仅机器人"\n# printed',
+        "tables wages, column 1 is the claim of the first page, so it needs the printed estimate",
+    ),
+    "a printed estimate without its digits": (
+        'estimate = "0.20"',
+        "estimate = 0.20",
+        "table wages: columns.0.printed.estimate is 0.2, not a valid text",
+    ),
+    "logs of a series that may be zero": (
+        "between = [1000, 2000000]",
+        "between = [0, 2000000]",
+        "series worker_count is taken in logs, so between must begin above zero",
+    ),
+    "a file without regions": (
+        'files = "ministry/robots.csv"\nregion_code = "region"',
+        'files = "ministry/robots.csv"',
+        "region_code or region_name must name the heading of the region",
+    ),
+    "an unknown limit": (
+        "growth_factor_max = 3",
+        "growth_max = 3",
+        "growth_max is no limit of a series. Known: median_min, median_max,",
+    ),
+    "an unknown transform": (
+        'series = "robot_count"',
+        'series = "robot_count"\ntransform = "log"',
+        "measure.transform is 'log', not 'ln' or 'ln1p'",
+    ),
+    "an author in one piece": ('"Doe, Ann"', '"Ann Doe"', "not family name, given name"),
+    "a split by region with a year": (
+        'by = "region"',
+        'by = "region"\nyear = 2005',
+        "a split by a series has a year, and one by region has none",
+    ),
+    "no TOML": ("last_year = 2014", "last_year = ", "study.toml is no TOML: Invalid value"),
+}
+
+
+def declare(folder: Path, text: str) -> Path:
+    """Make the folder of a study with the robots' regions and a declaration."""
+    (folder / "seeds").mkdir(parents=True)
+    shutil.copy(DECLARED / "seeds/cities.csv", folder / "seeds")
+    (folder / "study.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a seed."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def declaration() -> str:
+    """The robots' declaration."""
+    return (DECLARED / "study.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("old", "new", "message"), FAULTS.values(), ids=FAULTS)
+def test_a_wrong_declaration_is_refused(
+    tmp_path: Path, declaration: str, old: str, new: str, message: str
+) -> None:
+    assert old in declaration
+    folder = declare(tmp_path / "study", declaration.replace(old, new, 1))
+    with pytest.raises(DeclarationError) as refused:
+        write_study(folder)
+    assert message in str(refused.value)
+    assert not (folder / "dbt_project.yml").exists()
+
+
+def test_a_folder_without_a_declaration_is_told_where_to_find_one(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match="Copy studies"):
+        write_study(tmp_path)
+
+
+def test_a_file_that_is_there_is_only_replaced_when_asked(tmp_path: Path, declaration: str) -> None:
+    folder = declare(tmp_path / "study", declaration)
+    write_study(folder)
+    (folder / "seeds/series.csv").write_text("mine", encoding="utf-8")
+    with pytest.raises(DeclarationError, match="is there already, and"):
+        write_study(folder)
+    assert (folder / "seeds/series.csv").read_text(encoding="utf-8") == "mine"
+    corrections = folder / "seeds/corrections.csv"
+    corrections.write_text(corrections.read_text(encoding="utf-8") + "mine\n", encoding="utf-8")
+    write_study(folder, replace=True)
+    assert rows(folder / "seeds/series.csv")[0]["unit"] == "euro a month"
+    assert corrections.read_text(encoding="utf-8").endswith("\nmine\n"), "declared nowhere"
+
+
+def test_seeds_hold_a_row_for_each_thing_declared(tmp_path: Path, declaration: str) -> None:
+    folder = declare(tmp_path / "study", declaration)
+    write_study(folder)
+    regressions = {
+        row["specification_id"]: row for row in rows(folder / "seeds/regression_specifications.csv")
+    }
+    assert [*regressions] == [
+        "wages_1", "wages_2", "jobs_1", "heterogeneity_region",
+        "heterogeneity_region_group_years", "heterogeneity_region_east",
+        "heterogeneity_region_west",
+    ]  # fmt: skip
+    assert regressions["wages_2"]["controls"] == "ln_workers"
+    assert regressions["jobs_1"]["outcome"] == "ln_workers"
+    assert regressions["heterogeneity_region_west"]["subsample"] == "region=west"
+    assert regressions["heterogeneity_region_west"]["controls"] == ""
+    limits = {row["series"]: row["growth_factor_max"] for row in rows(folder / "seeds/series.csv")}
+    assert limits == {"wage_eur": "3.0", "worker_count": "", "robot_count": ""}
+    for seed in folder.glob("seeds/*.csv"):
+        engine = (PROJECT / "seeds" / seed.name).read_text(encoding="utf-8")
+        assert seed.read_text(encoding="utf-8").split("\n")[0] == engine.split("\n")[0], seed.name
+
+
+def test_headings_that_differ_between_files_become_one_column(
+    tmp_path: Path, declaration: str
+) -> None:
+    second = 'files = "ministry/robots.csv"\nregion_code = "region"\nyear = "year"'
+    assert second in declaration
+    changed = declaration.replace(
+        second, 'files = "ministry/robots.csv"\nregion_name = "城市"\nyear = "年份"'
+    ).replace('heading = "robots"', 'heading = "robots"\ntimes = 0.001')
+    folder = declare(tmp_path / "study", changed)
+    write_study(folder)
+    staging = folder / "models/staging/ministry"
+    sql = (staging / "stg_ministry__city_yearbook.sql").read_text(encoding="utf-8")
+    assert '    "region" as city_code,\n    "城市" as city_name,\n' in sql
+    assert '    coalesce("year", "年份") as year,\n' in sql
+    assert '    "robots" * 0.001 as robot_count\n' in sql
+    with (staging / "ministry.toml").open("rb") as file:
+        _, robots = tomllib.load(file)["sources"]
+    assert robots["key"] == ["城市", "年份"]
+    assert robots["columns"] == {"城市": "text", "年份": "integer", "robots": "number"}
+
+
+def test_a_study_without_regions_of_its_own_has_chinas_cities(
+    tmp_path: Path, declaration: str
+) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "study.toml").write_text(declaration, encoding="utf-8")
+    write_study(folder)
+    assert not (folder / "seeds/city_aliases.csv").exists()
+    ignored = (folder / ".dbtignore").read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith("!") and line.endswith("seeds/city_aliases.csv") for line in ignored)
