@@ -200,8 +200,8 @@ magnitudes as (
     window series_years as (partition by series, scope, year)
 ),
 
--- In another unit nearly all cities move by one power of ten, and back in the year after. The median city moves by
--- that power and its usual growth. Robots installed in 2010 were six times those of 2009, which is growth.
+-- In a year that is in another unit nearly all cities move by one power of ten, and they move back a year later. The
+-- median city moves by that power and its usual growth. Sixfold growth, as of robots installed in 2010, is no unit.
 unit_changes as (
     select
         series,

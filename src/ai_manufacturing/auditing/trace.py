@@ -442,8 +442,9 @@ class _Reader:
         counted = self.rows(SQL["counted_files"], series=series, provider=provider)
         if counted:
             files = some_of([row["file"] for row in counted], SHOWN_ROWS)
-            why = "why a record counts as AI: marts.fct_ai_tags"
-            return f"counted from {len(counted)} files ({why}): {files}"
+            has_tags = any(row["has_tags"] for row in counted)
+            why = " (why a record counts as AI: marts.fct_ai_tags)" if has_tags else ""
+            return f"counted from {len(counted)} files{why}: {files}"
         if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"

@@ -90,7 +90,9 @@ where
 order by delivered_value desc, file_path asc, sheet_name asc, row_number asc;
 
 -- name: counted_files
-select distinct files.file_path || ', sha256 ' || files.delivery_id as file
+select distinct
+    files.file_path || ', sha256 ' || files.delivery_id as file,
+    files.entity in ('firm_register', 'patent_register') as has_tags
 from raw.deliveries as files
 inner join intermediate.int_series_corrected as counted
     on

@@ -526,11 +526,11 @@ def _without_each(term: _Term, basis: Floats, groups: Codes) -> Floats:
     parts = [(basis[rows], columns[rows]) for rows in _rows_of(groups)]
     if basis.shape[1] > FEW_COLUMNS:
         return term.x @ columns - np.stack([_removed(*part)[1] for part in parts])
-    # A call of LAPACK for each group would cost more than its work.
-    grams = np.stack([rows.T @ rows for rows, _ in parts])
-    rights = np.stack([rows.T @ own for rows, own in parts])
-    owned = np.stack([own[:, 0] @ own for _, own in parts])
-    return term.x @ columns - owned - _solved(grams, rights)[1][:, 0]
+    # One call of LAPACK solves all groups: a call for each would cost more than its work.
+    grams = np.stack([rows_of_basis.T @ rows_of_basis for rows_of_basis, _ in parts])
+    rights = np.stack([rows_of_basis.T @ x_and_y for rows_of_basis, x_and_y in parts])
+    moments = np.stack([x_and_y[:, 0] @ x_and_y for _, x_and_y in parts])
+    return term.x @ columns - moments - _solved(grams, rights)[1][:, 0]
 
 
 def _removed(basis: Floats, columns: Floats) -> tuple[Floats, Floats]:

@@ -216,8 +216,10 @@ def _doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[A
     """Return the unexplained, copied and redefined values of series on the page, by city."""
     found = release.frame(SQL["doubtful_values"])
     doubtful = defaultdict(list)
-    for city_id, series, year, value, expected, cause, other in found.to_numpy().tolist():
-        words = text.words(f"cause_{cause.replace(' ', '_')}", other=text.names(other or ""))
+    for city_id, series, year, value, expected, cause, detail in found.to_numpy().tolist():
+        words = text.names(cause)
+        if detail:
+            words = text.words("cause_with_detail", cause=words, detail=text.names(detail))
         doubtful[city_id].append([series, year, _number(value), _number(expected), *words])
     return doubtful
 
