@@ -11,7 +11,7 @@ import duckdb
 from ai_manufacturing import landing
 from ai_manufacturing.auditing import anchors, basis, changes
 from ai_manufacturing.landing import declared_revisions
-from ai_manufacturing.refresh import build, publishing
+from ai_manufacturing.refresh import build, publishing, writer
 from ai_manufacturing.releases import fingerprint, headlines
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
@@ -86,6 +86,9 @@ def publish_held(
             raise BuildFailedError(
                 f"The estimates of {release_id} could not be built. {build.why_failed(work)}"
             )
+        # the held build has not made the checks that come after its estimates
+        with duckdb_client.reading(work / WAREHOUSE) as warehouse:
+            held |= writer.content(warehouse)
         reasons = "; ".join(filter(None, [reason, held["reason"]]))
         described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}
         before = basis.read(store)
