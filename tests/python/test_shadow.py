@@ -16,12 +16,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.python.conftest import PROJECT, Build
+from tests.python.conftest import Build
 
 YEARS = range(2010, 2021)
 BASE = 2020
 SAME = {"rtol": 1e-8, "atol": 1e-10}
-SCOPES = {"industry": "BCDE", "manufacturing": "C"}
+# divisions of GB/T 4754: sections B to E, and C
+SCOPES = {"industry": ("06", "50"), "manufacturing": ("13", "43")}
 COUNTS = {
     "firm_survival": {
         "企业存续数": "firm_count",
@@ -109,21 +110,19 @@ class Shadow:
 
     @cached_property
     def cities(self) -> pd.Index:
-        return pd.Index(pd.read_csv(PROJECT / "seeds/cities.csv", dtype=str)["city_id"])
+        return pd.Index(delivered(self.extracts / "firm_survival")["城市代码"].unique())
 
     @cached_property
     def series(self) -> dict[str, pd.DataFrame]:
         """All series of each industry scope, one row per city and year."""
-        sections = pd.read_csv(PROJECT / "seeds/industries.csv", dtype=str)
-        section = dict(zip(sections["industry_code"], sections["section"], strict=True))
         every = pd.MultiIndex.from_product([self.cities, YEARS], names=["city", "year"])
         yearbook = by_city_and_year(delivered(self.extracts / "city_yearbook"), YEARBOOK)
         tables = {}
-        for scope, letters in SCOPES.items():
+        for scope, codes in SCOPES.items():
             parts = [yearbook]
             for source, names in COUNTS.items():
                 rows = delivered(self.extracts / source)
-                rows = rows[rows["行业代码"].map(section).isin([*letters])]
+                rows = rows[rows["行业代码"].between(*codes)]
                 if source == "patents":
                     rows = rows[rows["专利类型"] == "发明"]
                 parts.append(by_city_and_year(rows, names))
