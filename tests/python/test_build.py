@@ -399,6 +399,42 @@ def test_trace_of_a_cell_ends_at_file_hash_and_row(sample_build: Build) -> None:
     assert "SYNTHETIC" in traced.stdout
 
 
+FILES_OF_A_VALUE = """
+    create schema raw; create schema marts; create schema intermediate; create schema seeds;
+    create table raw.deliveries as from (values
+        ('register_2019.csv', 'a', 'firm_register', 'vendor', 'firms', 2, null),
+        ('register_2020.csv', 'b', 'firm_register', 'vendor', 'firms', null, null),
+        ('copy_of_it.csv', 'c', 'firm_register', 'vendor', 'firms', null, 'b')
+    ) as rows (file_path, delivery_id, entity, provider, source_name, valid_until_delivery,
+        copy_of_delivery);
+    create table intermediate.int_series_corrected as
+    select 'firm_count' as series, 'vendor' as provider, 'firms' as source_name;
+    create table seeds.industry_scopes as select 'total' as scope, 'C' as section;
+    create table marts.fct_delivered_values as from (values
+        ('gdp', 'vendor', 2015, '440300', 'C', 7, '2015.csv', null),
+        ('gdp', 'vendor', 2015, '440300', 'C', 6, 'replaced.csv', 2),
+        ('gdp', 'vendor', 2015, '440300', 'D', 5, 'other_scope.csv', null)
+    ) as rows (series, provider, year, value_city_id, section, delivered_value, file_path,
+        valid_until_delivery);
+    alter table marts.fct_delivered_values add sheet_name varchar;
+    alter table marts.fct_delivered_values add row_number integer;
+"""
+
+
+def test_a_trace_names_the_files_in_use_and_none_that_was_replaced() -> None:
+    cell = {"provider": "vendor", "year": 2015, "city_id": "440300", "scope": "total"}
+    with duckdb.connect() as connection:
+        connection.execute(FILES_OF_A_VALUE)
+        counted = connection.execute(
+            trace.SQL["counted_files"], {"series": "firm_count", "provider": "vendor"}
+        ).fetchall()
+        delivered = connection.execute(
+            trace.SQL["delivered_rows"], cell | {"series": "gdp"}
+        ).fetchall()
+    assert counted == [("register_2020.csv, sha256 b", True)]
+    assert [row[5:7] for row in delivered] == [(7, "2015.csv")]
+
+
 def asked_of(line: str) -> list[Any]:
     """Return the arguments of trace in the command that a line ends with."""
     values = line.partition("ai-manufacturing trace ")[2].split()[1::2]

@@ -246,6 +246,15 @@ def test_a_file_that_is_neither_release_nor_warehouse_is_named(clone: Path) -> N
         databases.read(clone / "empty.duckdb")
 
 
+def test_a_folder_is_refused_before_its_checksum_is_read(clone: Path) -> None:
+    """A pipe, which is refused with it, would wait for a writer."""
+    folder = clone / "release.duckdb"
+    folder.mkdir()
+    folder.with_name("release.duckdb.sha256").write_text(f"{'0' * 64}  release.duckdb\n")
+    with pytest.raises(DatabaseError, match=r"release\.duckdb: not a regular file"):
+        databases.read(folder)
+
+
 def run(code: int, *arguments: object) -> Result:
     result = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from ai_manufacturing.site import query, query_book
 from ai_manufacturing.site.release import Release
 from tests.python.conftest import PROJECT, Build
@@ -29,6 +31,22 @@ def test_every_answer_is_that_of_the_sample_to_the_printed_digit_and_a_wrong_one
     wrong = BOOK.replace("| 359 |", "| 360 |")
     found = query_book.answered(wrong, sample_build.warehouse)
     assert found.splitlines() == BOOK.splitlines()
+
+
+def test_an_answer_keeps_twelve_digits_and_is_one_cell_of_markdown(tmp_path: Path) -> None:
+    database = tmp_path / "some.duckdb"
+    duckdb.connect(str(database)).close()
+    query = (
+        "select 2 / 3 as a, 1234567.25::double as b, 0.1::double + 0.2 as c, null as d,"
+        " true as e, 'x|y' as f"
+    )
+    book = f"## 1. Which?\n\n哪些？\n\n```sql\n{query}\n```\n\n| old |\n"
+    answer = query_book.answered(book, database).rpartition("```\n\n")[2]
+    assert answer.splitlines() == [
+        "| a | b | c | d | e | f |",
+        "| --- | --- | --- | --- | --- | --- |",
+        r"| 0.666666666667 | 1234567.25 | 0.3 |  | true | x\|y |",
+    ]
 
 
 def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:

@@ -486,8 +486,19 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
     ):
         (tmp_path / str(number)).mkdir()
         refused.append((package_of(tmp_path / str(number), **files), why))
+    warehouse = tmp_path / "warehouse.duckdb"
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("create schema raw")
+        connection.execute(
+            "create table raw.deliveries as select 'x' as extract_set, 'delivered' as"
+            " extract_set_kind"
+        )
     for more, why in (
         ({contents.RELEASE: b"no release"}, f"{contents.RELEASE}: not a release"),
+        (
+            {contents.RELEASE: warehouse.read_bytes()},
+            f"{contents.RELEASE}: not a release. It is no such package",
+        ),
         (
             {contents.RAW_FILES: b"path"},
             f"{contents.RAW_FILES}: no column accessed, no column address",

@@ -19,7 +19,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing.auditing import judgement, new_years, published_years, revisions, verify
+from ai_manufacturing.auditing import (
+    changes,
+    judgement,
+    moves,
+    new_years,
+    published_years,
+    revisions,
+    verify,
+)
 from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import Revisions
 from ai_manufacturing.landing import declared_revisions
@@ -579,6 +587,42 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
             "standard errors as its sample reaches new years. On the published years, 2010-2018, it"
             " moved by 0.00."
         )
+
+
+@pytest.mark.parametrize(
+    ("again", "doubted", "is_judged"),
+    [
+        (0.1, [], False),  # on the published years it is as it was: the new years moved it
+        (0.1, ["one"], True),  # years that are not like those before excuse nothing
+        (0.4, [], True),
+    ],
+)
+def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_them(
+    again: float, doubted: list[str], is_judged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published_years, "estimates", lambda *_: {("one", "ai_firms"): again})
+    types = ", ".join(f"{name} {kind}" for name, (kind, _) in changes.COLUMNS.items())
+    with duckdb.connect() as published, duckdb.connect() as release:
+        for connection, last_year in ((published, 2018), (release, 2020)):
+            connection.execute(f"""
+                create schema reports; create schema estimates; create schema release;
+                create table reports.rpt_column_specifications as select 'one' as specification_id;
+                create table estimates.estimation_samples as
+                select 'one' as specification_id, unnest([2010, {last_year}]) as year;
+                create table reports.rpt_coefficients as select
+                    'one' as specification_id, 'ai_firms' as term,
+                    0.1::double as estimate, 0.1::double as std_error;
+                create table release.changes ({types});
+                insert into release.changes by name select
+                    'estimate_changed' as change_kind, 'one' as specification_id,
+                    'ai_firms' as term, 0.1 as old_value, 0.5 as new_value,
+                    0.1 as old_std_error, 0.1 as new_std_error, 4 as moved_std_errors,
+                    false as is_sign_changed, false as is_stars_changed,
+                    false as is_interval_changed
+            """)
+        moved = moves.between(published, release, release, 2, frozenset(), doubted)
+    assert moved.judged.is_beyond(2) is is_judged
+    assert (moved.notes == ()) is is_judged
 
 
 # ---------------------------------------------------------------- cities that vanish

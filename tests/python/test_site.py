@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from lxml import html
+from scipy import stats
 
 from ai_manufacturing import site
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import publishing
 from ai_manufacturing.releases.store import Store
+from ai_manufacturing.robustness.specification_curve import AXES
 from ai_manufacturing.site import downloads, use
 from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import PROJECT, Build
@@ -301,7 +304,28 @@ def test_the_curve_shows_the_numbers_of_its_tables(sample_page: Pages, sample_bu
         "select count(distinct curve_id), count(distinct curve_id) filter (not is_dominated) "
         "from estimates.est_specification_curve where status = 'estimated'"
     )[0]
-    assert len(page.drawn("curve")) == estimated
+    drawn = page.drawn("curve").set_index([*AXES]).sort_index()
+    assert len(drawn) == estimated
+    table = sample_build.frame("from estimates.est_specification_curve where status = 'estimated'")
+    by_errors = {
+        name: rows.set_index([*AXES]).sort_index() for name, rows in table.groupby("errors")
+    }
+    for errors, rows in by_errors.items():
+        for shown, column in (
+            ("estimate", "estimate"),
+            ("standardised_estimate", "standardised_estimate"),
+            (f"p_value_by_{errors}", "p_value"),
+            (f"std_error_by_{errors}", "std_error"),
+        ):
+            np.testing.assert_allclose(drawn[shown], rows[column], rtol=1e-9, err_msg=shown)
+        is_significant = drawn["significant_by"].isin(["both", errors])
+        np.testing.assert_array_equal(is_significant, rows["p_value"] < 0.05)
+    rows = by_errors["province"]
+    half = rows["standardised_estimate"] * rows["std_error"] / rows["estimate"]
+    half *= stats.t.ppf(0.975, rows["degrees_of_freedom"])
+    for end, sign in (("conf_low", -1), ("conf_high", 1)):
+        expected = rows["standardised_estimate"] + sign * half
+        np.testing.assert_allclose(drawn[end], expected, atol=6e-5)
     lead = page.text("//p[@class='lead']")
     assert f"{estimated:,} combinations of choices, {undominated:,} of them without" in lead
     axes = page.rows("#axes/following-sibling::div[1]//tbody/tr")

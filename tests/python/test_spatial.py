@@ -101,6 +101,13 @@ def test_a_value_that_most_draws_share_is_not_rare() -> None:
     assert [i for i, p in enumerate(local.p_value) if p < 1] == [58, 69, 71, 82]  # its neighbours
 
 
+def test_a_permutation_draws_each_neighbour_once() -> None:
+    """With all other cities as neighbours, every draw holds the same values in another order."""
+    others = csr_array((np.ones((12, 12)) - np.eye(12)) / 11)
+    values = np.random.default_rng(5).normal(size=12)
+    assert_array_equal(spatial.local_moran(values, others).p_value, 1)
+
+
 def test_what_has_no_variation_is_not_estimable() -> None:
     for function in (spatial.global_moran, spatial.local_moran):
         reason = refusal(function, np.zeros(16), rook(4))

@@ -1,0 +1,213 @@
+"""Every limit of the gate and of the verdicts, on a value just inside it and one just outside it.
+
+The values are those of tests/fixtures/limits.toml.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ai_manufacturing.gate import suites, validation
+from ai_manufacturing.system import duckdb_client
+from tests.lib import in_memory, samples
+from tests.python.conftest import PROJECT
+
+Row = dict[str, Any]
+LIMITS = tomllib.loads((PROJECT / "tests/fixtures/limits.toml").read_text(encoding="utf-8"))
+RULES = LIMITS.pop("verdict_rules")
+SIDES = ("inside", "outside")
+SEVERITIES = ("critical", "warning")
+OF_RULES = ("threshold", "fails_above", "fails_above_if_significant")
+NO_LIMITS = {"check", "beside", "answers", *SEVERITIES}
+YEAR = 2015
+
+
+def limit_of(row: Row) -> str:
+    """Return the name of the limit that a row of the list is about."""
+    (name,) = row.keys() - NO_LIMITS
+    return name
+
+
+def asked_by(row: Row) -> tuple[str, str]:
+    """Return severity and judged column of a row of the list."""
+    ((severity, column),) = ((name, row[name]) for name in SEVERITIES if name in row)
+    return severity, column
+
+
+def conditions_of(arguments: Row) -> list[Row]:
+    condition: Row = arguments.get("row_condition") or {"conditions": []}
+    return list(condition.get("conditions", [condition]))
+
+
+def numeric_limits(suite: suites.Suite) -> Iterator[tuple[str, str, str]]:
+    """Yield severity, column and name of each number that a value of a column is compared with.
+
+    A limit of a whole column, such as its mean, is not a limit of a row and needs its own test.
+    """
+    for one in suite.expectations:
+        arguments = one["kwargs"]
+        if not one["type"].startswith("expect_column_values_"):
+            continue
+        numbers = arguments | {
+            part["column"]["name"]: part["parameter"] for part in conditions_of(arguments)
+        }
+        for name, value in numbers.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                yield one["severity"], arguments["column"], name
+
+
+def columns_of(suite: suites.Suite) -> set[str]:
+    """Return the columns that a suite reads."""
+    names = {*suite.judges.key, *suite.judges.critical_where} - {suites.HEADLINE_YEARS}
+    for one in suite.expectations:
+        arguments = one["kwargs"]
+        names |= {
+            arguments[name] for name in arguments if name in ("column", "column_A", "column_B")
+        }
+        names |= {part["column"]["name"] for part in conditions_of(arguments)}
+    return names
+
+
+def test_every_limit_has_a_value_on_each_side() -> None:
+    for name in suites.files():
+        listed = [(*asked_by(row), limit_of(row)) for row in LIMITS.get(name, [])]
+        assert sorted(listed) == sorted(numeric_limits(suites.read(name))), name
+    rules = samples.seed_table("verdict_rules").set_index("check_id")
+    declared = [(check, name) for name in OF_RULES for check in rules[name].dropna().index]
+    assert sorted((row["check"], limit_of(row)) for row in RULES) == sorted(declared)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_an_expectation_passes_inside_its_limit_and_fails_outside(name: str) -> None:
+    """Each row has one value to judge; the other columns that the suite reads are missing."""
+    suite = suites.read(name)
+    missing = dict.fromkeys(columns_of(suite)) | dict.fromkeys(suite.judges.critical_where, True)
+    rows = []
+    for number, row in enumerate(LIMITS[name]):
+        _, column = asked_by(row)
+        limit = limit_of(row)
+        # a limit of the row condition is a column by itself
+        tested = column if limit in ("min_value", "max_value") else limit
+        for side, value in zip(SIDES, row[limit], strict=True):
+            place = {suite.judges.key[0]: f"{number} {side}", "year": YEAR}
+            rows.append(missing | place | row.get("beside", {}) | {tested: value})
+    results = validation.validate(pd.DataFrame(rows), name, [YEAR]).to_pylist()
+    failing = {
+        (one["severity"], column): {
+            failed[suite.judges.key[0]] for failed in json.loads(one["failing_rows"] or "[]")
+        }
+        for one in results
+        if (column := json.loads(one["arguments"]).get("column"))
+    }
+    for number, row in enumerate(LIMITS[name]):
+        of_row = {f"{number} {side}" for side in SIDES}
+        assert failing[asked_by(row)] & of_row == {f"{number} outside"}, row
+
+
+HOLDS: Row = {
+    "estimate": 1.0,
+    "std_error": 0.1,
+    "conf_low": 0.5,
+    "conf_high": 1.5,
+    "p_value": 0.01,
+}
+"""An estimate as large as the printed one, which passes the checks that others depend on."""
+CLAIMS = 4
+"""Rows of the list with instruments. They are one design, whose p-values are multiplied by four."""
+TERMS = {"measure": "m", "next_year": "m_next_year", "later": "m_later"}
+"""Terms of the tables of checks, where a rule names them otherwise."""
+
+
+def evidence(figure: str, value: float) -> Row:
+    """Return the columns of a table of checks that give a figure this value.
+
+    The printed value and the estimate are one.
+    """
+    columns: dict[str, Row] = {
+        "p_province": {"p_value_province": value, "p_value": value},
+        "p_bonferroni": {"p_value_province": value / CLAIMS},
+        "contains_printed": {"conf_high_province": 0.6 + value, "conf_high": 0.6 + value},
+        "p_city": {"p_value": value},
+        "is_sound": {"is_sound": bool(value)},
+        "detectable_share": {"detectable_province": value},
+        "p_value": {"p_value": value},
+        "p_value_without": {"p_value_without": value},
+        "moved_share": {
+            "difference": value,
+            "conf_low_difference": -value,
+            "conf_high_difference": value,
+        },
+        "fallen_share": {
+            "estimate_without": 1 - value,
+            "difference": -value,
+            "p_value_difference": 0.5,
+        },
+        "value": {"value": value},
+        # a slope adds up over the four years from the event on
+        "average_share": {"value": value / (1 + 3 / 2)},
+        "breakdown": {"value": value},
+        "excludes_zero": {"bound": 1.0, "conf_low": value - 0.5, "conf_high": 1.5},
+    }
+    return columns[figure]
+
+
+def rows_of(number: int, side: int) -> dict[str, Row]:
+    """Return the rows of the warehouse that bring one rule to a side of its limit, by table."""
+    row = RULES[number]
+    rule = samples.seed_table("verdict_rules").set_index("check_id").loc[row["check"]].fillna("")
+    given = evidence(rule["figure"], row[limit_of(row)][side]) | row.get("beside", {})
+    claim = {"table_id": "table_1", "column_number": number}
+    head = {"specification_id": str(number), "term": "m", "term_order": 1, "regressor": "m"}
+    head |= dict.fromkeys(("reason", "reason_zh", "substitutions", "substitutions_zh"))
+    is_counted = rule["estimator"] == "iv_fixed_effects"
+    reading = "year effects by province" if is_counted else "default"
+    of_estimate = given if rule["source"] == "estimate" else {}
+    coefficient = HOLDS | {f"{name}_province": value for name, value in HOLDS.items()}
+    coefficient |= {"is_sound": True, "detectable_province": 0.5, "observation_count": 100}
+    rows = {
+        "rpt_specifications": claim
+        | {"specification_id": str(number), "status": "estimated", "is_partial": False}
+        | {"reading": reading},
+        "published_estimates": claim | {"term": "m", "estimate": 1.0},
+        "rpt_coefficients": head | coefficient | {"estimator": rule["estimator"]} | of_estimate,
+        "average": head | HOLDS | {"method": "average", "setting": ""} | of_estimate,
+    }
+    if not of_estimate:
+        check = {"method": rule["method"], "setting": rule["setting"]}
+        check |= {"term": TERMS.get(rule["term"], rule["term"]), "estimate": 1.0}
+        rows[f"est_{rule['source']}"] = head | check | given
+    return rows
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_rule_of_a_verdict_answers_by_its_limit(side: str) -> None:
+    """Each row of the list is a specification of its own, judged by the SQL of the model."""
+    place = SIDES.index(side)
+    tables: dict[str, list[Row]] = {}
+    for number in range(len(RULES)):
+        for name, row in rows_of(number, place).items():
+            tables.setdefault(name.replace("average", "est_inference"), []).append(row)
+    # columns of which no rule takes a figure
+    tables["est_influence"][0]["statistic_difference"] = 1.0
+    with duckdb_client.connect(reads_files=True) as connection:
+        for name in ("verdict_rules", "claim_designs", "labels", "check_power"):
+            connection.execute(f"create table {name} as from '{PROJECT / 'seeds' / name}.csv'")
+        for name, rows in tables.items():
+            in_memory.create(connection, name, pd.DataFrame(rows))
+        in_memory.run(connection, "reports/rpt_credibility")
+        query = "select specification_id || ' ' || check_id, passes from rpt_credibility"
+        answers = dict(connection.execute(query).fetchall())
+    words = {True: "passes", False: "fails", None: "none"}
+    found = {check: words[answers[check]] for check in expected_answers(place)}
+    assert found == expected_answers(place)
+
+
+def expected_answers(place: int) -> dict[str, str]:
+    return {
+        f"{number} {row['check']}": row.get("answers", ("passes", "fails"))[place]
+        for number, row in enumerate(RULES)
+    }
