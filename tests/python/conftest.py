@@ -3,6 +3,7 @@ deliveries.
 """
 
 import fcntl
+import hashlib
 import importlib.util
 import os
 import re
@@ -320,7 +321,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made_once(folder: Path, make: Callable[[], object]) -> Path:
     """Let one worker fill a folder; the others wait for it."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "made").exists():
@@ -359,15 +360,20 @@ MADE = PROJECT / "build"
 """What `make build` makes where no variable names another place."""
 
 
+def stamp_of(extracts: Path) -> str:
+    """Return the hash of everything that a build of these deliveries depends on."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DBT_PROJECT_DIR", str(PROJECT))
+        environment.setenv("EXTRACTS_DIR", str(extracts))
+        return stamp.now()
+
+
 def is_of_this_code(made: Path) -> bool:
     """Whether `make build` made this warehouse from the code, seeds and sample that are here."""
     extracts = MADE / "extracts/sample"
     if not stamp.of(made) or not extracts.is_dir() or not (MADE / "landing").is_dir():
         return False
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DBT_PROJECT_DIR", str(PROJECT))
-        environment.setenv("EXTRACTS_DIR", str(extracts))
-        return stamp.of(made) == stamp.now()
+    return stamp.of(made) == stamp_of(extracts)
 
 
 def with_manifest(build: Build) -> Build:
@@ -419,12 +425,24 @@ def public_extracts() -> Path:
 
 
 @pytest.fixture(scope="session")
-def public_build(public_extracts: Path, sample_build: Build, shared: Path) -> Build:
-    """Build the public deliveries without dbt, by all models."""
-    folder = shared / "public"
+def public_build(public_extracts: Path, sample_build: Build) -> Build:
+    """Build the public deliveries without dbt, by all models, unless an earlier session did.
+
+    It is used where it was built, because its view of delivered values names the landing folder.
+    Tests only read it. Two sets are kept, so that switching between two branches rebuilds neither.
+    """
+    runner = hashlib.sha256(Path(models.__file__).read_bytes()).hexdigest()
+    folder = MADE / "public_set" / f"{stamp_of(public_extracts)[:16]}_{runner[:8]}"
     build = Build(public_extracts, folder / WAREHOUSE, folder, manifest=sample_build.manifest)
 
     def make(build: Build) -> Build:
+        newest_first = sorted(folder.parent.iterdir(), key=lambda path: -path.stat().st_mtime)
+        for old in newest_first[2:]:
+            shutil.rmtree(old)
+        # an interrupted session leaves a part of these
+        build.warehouse.unlink(missing_ok=True)
+        build.warehouse.with_name(f"{WAREHOUSE}.wal").unlink(missing_ok=True)
+        shutil.rmtree(folder / "landing", ignore_errors=True)
         seed(build, sample_build)
         assert build.manifest is not None
         nodes = models.nodes_of(build.manifest).values()
