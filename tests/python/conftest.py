@@ -216,19 +216,26 @@ A test that names those of the soak itself chooses others.
 """
 
 
+def fixtures_of(item: pytest.Item) -> set[str]:
+    """Return the fixtures that a test asks for, by name or by a parameter that is a name."""
+    case = getattr(item, "callspec", None)
+    named = [value for value in case.params.values() if isinstance(value, str)] if case else []
+    return {*getattr(item, "fixturenames", ()), *named}
+
+
+def tier_by(fixtures: set[str]) -> str:
+    """Return the tier of a test that uses these fixtures and is not a door."""
+    return next((tier for tier, names in TIERS.items() if fixtures & {*names}), "functions")
+
+
 def tier_of(item: pytest.Item) -> str:
     """Return the tier of a test: functions, warehouse, faults or door (CONTRIBUTING.md)."""
-    if item.get_closest_marker("door"):
-        return "door"
-    asked = {*getattr(item, "fixturenames", ())}
-    return next((tier for tier, fixtures in TIERS.items() if asked & {*fixtures}), "functions")
+    return "door" if item.get_closest_marker("door") else tier_by(fixtures_of(item))
 
 
 def asks_for_public(item: pytest.Item) -> bool:
-    """Whether a test reads the public set, by its name or by that of a parameter."""
-    asked = getattr(item, "callspec", None)
-    named = [value for value in asked.params.values() if isinstance(value, str)] if asked else []
-    return "public_build" in (*getattr(item, "fixturenames", ()), *named)
+    """Whether a test reads the public set."""
+    return "public_build" in fixtures_of(item)
 
 
 def rank(item: pytest.Item) -> int:
@@ -288,6 +295,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     )
     items[:] = [item for item in items if item not in left]
     config.hook.pytest_deselected(items=left)
+
+
+@pytest.fixture(autouse=True)
+def tier_is_right(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that used a fixture of another tier than the one that it was counted as."""
+    yield
+    used = tier_by({*request.fixturenames})
+    if tier_of(request.node) not in (used, "door"):
+        pytest.fail(
+            f"This test counts as {tier_of(request.node)}, but a fixture that it looked up by name"
+            f" makes it {used}. Write the fixtures of that tier in its signature."
+        )
 
 
 @pytest.fixture(autouse=True)
