@@ -41,10 +41,10 @@ pytest: $(VENV)/.dev
 	pytest -n $(TESTERS)
 
 # Tests of Spark need Java, those of pages Chromium, the page for SQL npm; without them they are skipped, with the reason.
-# A part has long tests alone: it follows `make test`.
-soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests; SHARE=2/4 has a part of the long ones
+# With LONG it runs long tests alone: it follows `make test`.
+soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests; LONG=30 runs half an hour of the long ones
 	$(MAKE) --jobs 2 lint
-	pytest -n $(TESTERS) -m $(if $(SHARE),soak --share=$(SHARE),"soak or not soak")
+	pytest -n $(TESTERS) -m $(if $(LONG),soak --long=$(LONG),"soak or not soak" --record)
 
 # Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
 bench: setup $(VENV)/.soak $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md

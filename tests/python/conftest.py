@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import importlib.util
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 from ai_manufacturing import cli
-from tests import stamp
+from tests import long_tests, stamp
 from tests.python import dbt_process, models
 from tests.python.landing_project import project  # noqa: F401 - a fixture
 
@@ -246,24 +245,28 @@ def rank(item: pytest.Item) -> int:
     return len(order) if asks_for_public(item) else order.index(tier_of(item))
 
 
+COLLECTED: set[str] = set()
+"""Long tests that this session collected, by file and function."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option by which a machine that is too small for the whole soak takes a part of it."""
+    """Add the options of the long tests (tests/long_tests.py)."""
+    parser.addoption("--long", type=float, metavar="MINUTES", help="run so much of the long tests")
     parser.addoption(
-        "--share",
-        default="1/1",
-        help="the part of the soak to run: 2/4 is the second of four (1/1, all)",
+        "--record", action="store_true", help="record in the ledger which long tests passed"
     )
 
 
-def outside(soak: list[pytest.Item], share: str) -> list[pytest.Item]:
-    """Return the soak tests that another share has; each is in one, and the longest are dealt out
-    first.
-    """
-    found = re.fullmatch(r"(\d+)/(\d+)", share)
-    number, of = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= number <= of:
-        raise pytest.UsageError(f"--share is {share}. Write 2/4 for the second of four parts.")
-    return [item for place, item in enumerate(soak, start=1) if place % of != number % of]
+def pytest_configure(config: pytest.Config) -> None:
+    """Note which long tests pass, in the process that hears of all tests."""
+    asked = config.getoption("long") or config.getoption("record")
+    if asked and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(long_tests.Recorder(writes=config.getoption("record")))
+
+
+def pytest_report_header() -> str:
+    """Say how long ago the long tests passed."""
+    return long_tests.age()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -290,11 +293,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     builder = next(filter(asks_for_public, items), None)
     items.sort(key=lambda item: item is not builder)
     items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
-    left = outside(
-        [item for item in items if item.get_closest_marker("soak")], config.getoption("share")
-    )
-    items[:] = [item for item in items if item not in left]
-    config.hook.pytest_deselected(items=left)
+    COLLECTED.update(long_tests.function_of(item.nodeid) for item in soak)
+    if minutes := config.getoption("long"):
+        chosen = long_tests.chosen(soak, minutes)
+        left = [item for item in soak if long_tests.function_of(item.nodeid) not in chosen]
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture(autouse=True)
