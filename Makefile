@@ -16,7 +16,7 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emi
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help build test soak bench report picture serve query-page spark setup sample lint lint-python lint-sql
+.PHONY: help build test test-elsewhere soak bench report picture serve query-page spark setup sample lint lint-python lint-sql
 .PHONY: lint-sql-changed pytest parse catalogue queries clean lock
 .DEFAULT_GOAL := build
 
@@ -39,6 +39,11 @@ test: setup $(VENV)/.dev ## lint and tests
 
 pytest: $(VENV)/.dev
 	pytest -n $(TESTERS)
+
+# What the tests may not depend on: their order, the locale, the time zone, and files outside the clone.
+test-elsewhere: setup $(VENV)/.dev ## the quick tests in a random order, in another locale and time zone, without public files
+	LC_ALL=C TZ=Asia/Kolkata PUBLIC_EXTRACTS=/nonexistent REGISTER_EXTRACTS=/nonexistent \
+		pytest -n $(TESTERS) --shuffle $(or $(SEED),$(shell date +%s)) $(TESTS)
 
 # Tests of Spark need Java, those of pages Chromium, the page for SQL npm; without them they are skipped, with the reason.
 # With LONG it runs long tests alone: it follows `make test`.

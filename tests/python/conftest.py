@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -252,6 +253,7 @@ COLLECTED: set[str] = set()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the long tests (tests/long_tests.py)."""
     parser.addoption("--long", type=float, metavar="MINUTES", help="run so much of the long tests")
+    parser.addoption("--shuffle", metavar="SEED", help="run the tests in the order of this seed")
     parser.addoption(
         "--record", action="store_true", help="record in the ledger which long tests passed"
     )
@@ -293,6 +295,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     builder = next(filter(asks_for_public, items), None)
     items.sort(key=lambda item: item is not builder)
     items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
+    if seed := config.getoption("shuffle"):
+        random.Random(seed).shuffle(items)
     COLLECTED.update(long_tests.function_of(item.nodeid) for item in soak)
     if minutes := config.getoption("long"):
         chosen = long_tests.chosen(soak, minutes)
