@@ -43,7 +43,7 @@ pytest: $(VENV)/.dev
 # What the tests may not depend on: their order, the locale, the time zone, and files outside the clone.
 test-elsewhere: setup $(VENV)/.dev ## the quick tests in a random order, in another locale and time zone, without public files
 	LC_ALL=C TZ=Asia/Kolkata PUBLIC_EXTRACTS=/nonexistent REGISTER_EXTRACTS=/nonexistent \
-		pytest -n $(TESTERS) --shuffle $(or $(SEED),$(shell date +%s)) $(TESTS)
+		pytest -n $(TESTERS) --shuffle=$(or $(SEED),$(shell date +%s)) $(TESTS)
 
 # Tests of Spark need Java, those of pages Chromium, the page for SQL npm; without them they are skipped, with the reason.
 # With LONG it runs long tests alone: it follows `make test`.
