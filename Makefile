@@ -16,7 +16,7 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emi
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help build test soak bench report picture serve query-page spark setup sample lint lint-python lint-sql
+.PHONY: help build test test-elsewhere soak bench report picture serve query-page spark setup sample lint lint-python lint-sql
 .PHONY: lint-sql-changed pytest parse catalogue queries clean lock
 .DEFAULT_GOAL := build
 
@@ -40,11 +40,16 @@ test: setup $(VENV)/.dev ## lint and tests
 pytest: $(VENV)/.dev
 	pytest -n $(TESTERS)
 
+# What the tests may not depend on: their order, the locale, the time zone, and files outside the clone.
+test-elsewhere: setup $(VENV)/.dev ## the quick tests in a random order, in another locale and time zone, without public files
+	LC_ALL=C TZ=Asia/Kolkata PUBLIC_EXTRACTS=/nonexistent REGISTER_EXTRACTS=/nonexistent \
+		pytest -n $(TESTERS) --shuffle=$(or $(SEED),$(shell date +%s)) $(TESTS)
+
 # Tests of Spark need Java, those of pages Chromium, the page for SQL npm; without them they are skipped, with the reason.
-# A part has long tests alone: it follows `make test`.
-soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests; SHARE=2/4 has a part of the long ones
+# With LONG it runs long tests alone: it follows `make test`.
+soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests; LONG=30 runs half an hour of the long ones
 	$(MAKE) --jobs 2 lint
-	pytest -n $(TESTERS) -m $(if $(SHARE),soak --share=$(SHARE),"soak or not soak")
+	pytest -n $(TESTERS) -m $(if $(LONG),soak --long=$(LONG),"soak or not soak" --record)
 
 # Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
 bench: setup $(VENV)/.soak $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md

@@ -3,9 +3,10 @@ deliveries.
 """
 
 import fcntl
+import hashlib
 import importlib.util
 import os
-import re
+import random
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import pytest
 from click.testing import CliRunner
 
 from ai_manufacturing import cli
-from tests import stamp
+from tests import long_tests, stamp
 from tests.python import dbt_process, models
 from tests.python.landing_project import project  # noqa: F401 - a fixture
 
@@ -215,19 +216,26 @@ A test that names those of the soak itself chooses others.
 """
 
 
+def fixtures_of(item: pytest.Item) -> set[str]:
+    """Return the fixtures that a test asks for, by name or by a parameter that is a name."""
+    case = getattr(item, "callspec", None)
+    named = [value for value in case.params.values() if isinstance(value, str)] if case else []
+    return {*getattr(item, "fixturenames", ()), *named}
+
+
+def tier_by(fixtures: set[str]) -> str:
+    """Return the tier of a test that uses these fixtures and is not a door."""
+    return next((tier for tier, names in TIERS.items() if fixtures & {*names}), "functions")
+
+
 def tier_of(item: pytest.Item) -> str:
     """Return the tier of a test: functions, warehouse, faults or door (CONTRIBUTING.md)."""
-    if item.get_closest_marker("door"):
-        return "door"
-    asked = {*getattr(item, "fixturenames", ())}
-    return next((tier for tier, fixtures in TIERS.items() if asked & {*fixtures}), "functions")
+    return "door" if item.get_closest_marker("door") else tier_by(fixtures_of(item))
 
 
 def asks_for_public(item: pytest.Item) -> bool:
-    """Whether a test reads the public set, by its name or by that of a parameter."""
-    asked = getattr(item, "callspec", None)
-    named = [value for value in asked.params.values() if isinstance(value, str)] if asked else []
-    return "public_build" in (*getattr(item, "fixturenames", ()), *named)
+    """Whether a test reads the public set."""
+    return "public_build" in fixtures_of(item)
 
 
 def rank(item: pytest.Item) -> int:
@@ -238,24 +246,29 @@ def rank(item: pytest.Item) -> int:
     return len(order) if asks_for_public(item) else order.index(tier_of(item))
 
 
+COLLECTED: set[str] = set()
+"""Long tests that this session collected, by file and function."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option by which a machine that is too small for the whole soak takes a part of it."""
+    """Add the options of the long tests (tests/long_tests.py)."""
+    parser.addoption("--long", type=float, metavar="MINUTES", help="run so much of the long tests")
+    parser.addoption("--shuffle", metavar="SEED", help="run the tests in the order of this seed")
     parser.addoption(
-        "--share",
-        default="1/1",
-        help="the part of the soak to run: 2/4 is the second of four (1/1, all)",
+        "--record", action="store_true", help="record in the ledger which long tests passed"
     )
 
 
-def outside(soak: list[pytest.Item], share: str) -> list[pytest.Item]:
-    """Return the soak tests that another share has; each is in one, and the longest are dealt out
-    first.
-    """
-    found = re.fullmatch(r"(\d+)/(\d+)", share)
-    number, of = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= number <= of:
-        raise pytest.UsageError(f"--share is {share}. Write 2/4 for the second of four parts.")
-    return [item for place, item in enumerate(soak, start=1) if place % of != number % of]
+def pytest_configure(config: pytest.Config) -> None:
+    """Note which long tests pass, in the process that hears of all tests."""
+    asked = config.getoption("long") or config.getoption("record")
+    if asked and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(long_tests.Recorder(writes=config.getoption("record")))
+
+
+def pytest_report_header() -> str:
+    """Say how long ago the long tests passed."""
+    return long_tests.age()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -282,11 +295,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     builder = next(filter(asks_for_public, items), None)
     items.sort(key=lambda item: item is not builder)
     items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
-    left = outside(
-        [item for item in items if item.get_closest_marker("soak")], config.getoption("share")
-    )
-    items[:] = [item for item in items if item not in left]
-    config.hook.pytest_deselected(items=left)
+    if seed := config.getoption("shuffle"):
+        random.Random(seed).shuffle(items)
+    COLLECTED.update(long_tests.function_of(item.nodeid) for item in soak)
+    if minutes := config.getoption("long"):
+        chosen = long_tests.chosen(soak, minutes)
+        left = [item for item in soak if long_tests.function_of(item.nodeid) not in chosen]
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
+
+
+@pytest.fixture(autouse=True)
+def tier_is_right(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that used a fixture of another tier than the one that it was counted as."""
+    yield
+    used = tier_by({*request.fixturenames})
+    if tier_of(request.node) not in (used, "door"):
+        pytest.fail(
+            f"This test counts as {tier_of(request.node)}, but a fixture that it looked up by name"
+            f" makes it {used}. Write the fixtures of that tier in its signature."
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -320,7 +348,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made_once(folder: Path, make: Callable[[], object]) -> Path:
     """Let one worker fill a folder; the others wait for it."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "made").exists():
@@ -359,15 +387,20 @@ MADE = PROJECT / "build"
 """What `make build` makes where no variable names another place."""
 
 
+def stamp_of(extracts: Path) -> str:
+    """Return the hash of everything that a build of these deliveries depends on."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DBT_PROJECT_DIR", str(PROJECT))
+        environment.setenv("EXTRACTS_DIR", str(extracts))
+        return stamp.now()
+
+
 def is_of_this_code(made: Path) -> bool:
     """Whether `make build` made this warehouse from the code, seeds and sample that are here."""
     extracts = MADE / "extracts/sample"
     if not stamp.of(made) or not extracts.is_dir() or not (MADE / "landing").is_dir():
         return False
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DBT_PROJECT_DIR", str(PROJECT))
-        environment.setenv("EXTRACTS_DIR", str(extracts))
-        return stamp.of(made) == stamp.now()
+    return stamp.of(made) == stamp_of(extracts)
 
 
 def with_manifest(build: Build) -> Build:
@@ -419,12 +452,24 @@ def public_extracts() -> Path:
 
 
 @pytest.fixture(scope="session")
-def public_build(public_extracts: Path, sample_build: Build, shared: Path) -> Build:
-    """Build the public deliveries without dbt, by all models."""
-    folder = shared / "public"
+def public_build(public_extracts: Path, sample_build: Build) -> Build:
+    """Build the public deliveries without dbt, by all models, unless an earlier session did.
+
+    It is used where it was built, because its view of delivered values names the landing folder.
+    Tests only read it. Two sets are kept, so that switching between two branches rebuilds neither.
+    """
+    runner = hashlib.sha256(Path(models.__file__).read_bytes()).hexdigest()
+    folder = MADE / "public_set" / f"{stamp_of(public_extracts)[:16]}_{runner[:8]}"
     build = Build(public_extracts, folder / WAREHOUSE, folder, manifest=sample_build.manifest)
 
     def make(build: Build) -> Build:
+        newest_first = sorted(folder.parent.iterdir(), key=lambda path: -path.stat().st_mtime)
+        for old in newest_first[2:]:
+            shutil.rmtree(old)
+        # an interrupted session leaves a part of these
+        build.warehouse.unlink(missing_ok=True)
+        build.warehouse.with_name(f"{WAREHOUSE}.wal").unlink(missing_ok=True)
+        shutil.rmtree(folder / "landing", ignore_errors=True)
         seed(build, sample_build)
         assert build.manifest is not None
         nodes = models.nodes_of(build.manifest).values()

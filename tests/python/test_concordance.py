@@ -6,6 +6,7 @@ import os
 import shutil
 import tomllib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ def real(path: Path) -> None:
 
 def shares(path: Path) -> dict[str, dict[str, float]]:
     """Return the share of each scope in each class, by a second reader."""
-    header, *rows = openpyxl.load_workbook(path, read_only=True).active.iter_rows(values_only=True)
+    with closing(openpyxl.load_workbook(path, read_only=True)) as workbook:
+        header, *rows = workbook.active.iter_rows(values_only=True)
     return {
         scope: {
             name: sum(row[at] for row in rows if int(row[0]) in divisions)

@@ -83,7 +83,7 @@ def public(
     [("sample", 0.9), pytest.param("public", 0.75, marks=pytest.mark.soak)],
 )
 def test_the_release_gives_nearly_every_weight_and_its_public_copy_none(
-    given: str, share: float, request: pytest.FixtureRequest
+    given: str, share: float, request: pytest.FixtureRequest, sample_build: Build
 ) -> None:
     release, copy, world = request.getfixturevalue(given)
     whole, copied = attack(world, release), attack(world, copy)
@@ -160,7 +160,7 @@ def memberships(given: Given, *, shown: dict[str, bool] | None = None) -> Iterat
 
 @pytest.mark.parametrize("given", ["sample", "public"])
 def test_no_combination_of_published_sums_is_one_or_two_cities(
-    given: str, request: pytest.FixtureRequest
+    given: str, request: pytest.FixtureRequest, sample_build: Build
 ) -> None:
     found: Given = request.getfixturevalue(given)
     sums = pd.DataFrame([*memberships(found)])

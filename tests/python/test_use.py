@@ -66,7 +66,7 @@ PUBLIC = pytest.param(("public_site", "public_build"), marks=[pytest.mark.door, 
 
 
 @pytest.fixture(params=[("sample_data", "light_build"), PUBLIC], ids=["sample", "public"])
-def built(request: pytest.FixtureRequest) -> Built:
+def built(request: pytest.FixtureRequest, sample_build: Build) -> Built:
     folder, build = map(request.getfixturevalue, request.param)
     return folder / downloads.FOLDER, build
 
@@ -261,7 +261,10 @@ def test_the_metadata_name_title_sources_units_and_whether_data_are_synthetic(
     "kind", ["sample_data", pytest.param("given_away", marks=pytest.mark.door)]
 )
 def test_the_validators_of_both_formats_find_no_error(
-    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    request: pytest.FixtureRequest,
+    sample_build: Build,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     frictionless = pytest.importorskip("frictionless")
     mlcroissant = pytest.importorskip("mlcroissant")

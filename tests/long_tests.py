@@ -1,0 +1,351 @@
+"""The long tests: which files each can see, when each last passed, and which of them CI runs.
+
+`pytest -m soak --long=30` runs thirty minutes of them: first those that the change can break, then
+those that have not passed for the longest time. The ledger in tests/fixtures/long_tests.csv records
+when each last passed; `make soak` updates it.
+"""
+
+import ast
+import csv
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+LEDGER = PROJECT / "tests/fixtures/long_tests.csv"
+MANIFEST = PROJECT / "build/warehouse.duckdb.manifest.json"
+UNKNOWN_SECONDS = 40.0
+OVERDUE = timedelta(days=7)
+BUILT = ("models", "python_models", "seeds", "macros", "expectations")
+TABLE = re.compile(
+    r"\bseeds\.\"?(\w+)|ref\(['\"](\w+)|\b((?:dim|est|fct|gate|int|raw|rpt|stg)_\w+)"
+)
+
+
+def git(*arguments: str) -> str:
+    """Return what git prints, or nothing if it fails."""
+    run = subprocess.run(
+        ["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    return "" if run.returncode else run.stdout.strip()
+
+
+def changed_files() -> set[str]:
+    """Return the files that differ from where the branch left main, or on main from HEAD's parent.
+
+    Without history, as in a shallow clone, every file counts as changed.
+    """
+    head = git("rev-parse", "HEAD")
+    base = git("merge-base", "HEAD", "origin/main") or git("merge-base", "HEAD", "main")
+    if base in ("", head):
+        base = git("rev-parse", "HEAD^") or git("hash-object", "-t", "tree", os.devnull)
+    return {*git("diff", "--name-only", base).splitlines()}
+
+
+@cache
+def files() -> dict[str, Path]:
+    """Return the files of the project by their paths in it."""
+    roots = ("src", "tests", "docs", *BUILT)
+    found = (path for root in roots for path in (PROJECT / root).rglob("*") if path.is_file())
+    return {path.relative_to(PROJECT).as_posix(): path for path in found if path.suffix != ".pyc"}
+
+
+@cache
+def tables() -> dict[str, str]:
+    """Return the files of models and seeds by the names of their tables."""
+    return {
+        path.stem: name
+        for name, path in files().items()
+        if name.startswith(("models/", "python_models/", "seeds/"))
+        and path.suffix in (".sql", ".py", ".csv")
+    }
+
+
+@cache
+def commands() -> dict[str, str]:
+    """Return the modules of the command line by the commands that they define."""
+    return {
+        node.name.replace("_", "-"): name
+        for name in files()
+        if name.startswith("src/ai_manufacturing/cli/") and name.endswith(".py")
+        for node in ast.parse(files()[name].read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.decorator_list
+    }
+
+
+@cache
+def fixture_files() -> dict[str, str]:
+    """Return the helper modules of tests by the fixtures that they define."""
+    return {
+        node.name: name
+        for name in files()
+        if re.fullmatch(r"tests/python/(?!test_|conftest)\w+\.py", name)
+        for node in ast.parse(files()[name].read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+        and any("fixture" in ast.unparse(decorator) for decorator in node.decorator_list)
+    }
+
+
+@cache
+def parents() -> dict[str, set[str]]:
+    """Return the files that each model is made from, macros included, as `make build` left them.
+
+    It knows the references that macros write. Without a build, only those in the text are known.
+    """
+    if not MANIFEST.exists():
+        return {}
+    manifest = json.loads(MANIFEST.read_text("utf-8"))
+    place = {
+        name: node["original_file_path"]
+        for kind in ("nodes", "macros")
+        for name, node in manifest[kind].items()
+    }
+    of: dict[str, set[str]] = {}
+    for node in manifest["nodes"].values():
+        above = (*node["depends_on"].get("nodes", ()), *node["depends_on"]["macros"])
+        of.setdefault(node["original_file_path"], set()).update(
+            place[name] for name in above if name in place
+        )
+    return of
+
+
+def imported(tree: ast.AST) -> Iterable[str]:
+    """Yield the files of the modules that a module imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            path = name.replace(".", "/")
+            root = "" if name.startswith("tests") else "src/"
+            yield from (f"{root}{path}.py", f"{root}{path}/__init__.py")
+
+
+@cache
+def seen_from(name: str) -> frozenset[str]:
+    """Return the files that a file imports, reads or names."""
+    path = files()[name]
+    if path.suffix not in (".py", ".sql"):
+        return frozenset()
+    text = path.read_text("utf-8")
+    named = {word for match in TABLE.findall(text) for word in match}
+    seen = {tables()[word] for word in named & tables().keys()} | parents().get(name, set())
+    if path.suffix == ".py":
+        tree = ast.parse(text)
+        seen.update(imported(tree))
+        package = path.parent if path.name == "__init__.py" else None
+        if name.startswith("src/") and name != "src/ai_manufacturing/__init__.py":
+            # templates belong to their package, and contents.sql to contents.py
+            beside = package.rglob("*") if package else path.parent.glob(f"{path.stem}.*")
+            others = {one.relative_to(PROJECT).as_posix() for one in beside}
+            seen.update(one for one in others if not one.endswith(".py"))
+        if name.startswith("tests/"):
+            texts = {
+                node.value
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            }
+            seen.update(commands()[text] for text in texts & commands().keys())
+            seen.update(texts & files().keys())
+    # everything imports conftest.py, and through it the whole package
+    return frozenset(seen & files().keys() - {name, "tests/python/conftest.py"})
+
+
+def reach(file: str, fixtures: Iterable[str] = (), *, is_door: bool = False) -> dict[str, int]:
+    """Return the files that a test can see, with the number of steps to each.
+
+    Parameters
+    ----------
+    file : str
+        The test's file.
+    fixtures : iterable of str
+        Fixtures that it uses.
+    is_door : bool
+        Whether it runs a whole build, and so sees each model and seed in two steps.
+    """
+    start = {file, *(fixture_files()[name] for name in fixtures if name in fixture_files())}
+    steps = dict.fromkeys(start, 0)
+    level = start
+    while level:
+        distance = steps[next(iter(level))] + 1
+        level = {seen for name in level for seen in seen_from(name)} - steps.keys()
+        if is_door and distance == 2:
+            level |= {name for name in files() if name.startswith(BUILT)} - steps.keys()
+        steps.update(dict.fromkeys(level, distance))
+    return steps
+
+
+@dataclass(frozen=True)
+class Passed:
+    """When a long test last passed: a commit and its date, empty if never, and how long it took."""
+
+    commit: str = ""
+    date: str = ""
+    seconds: float = UNKNOWN_SECONDS
+
+
+def ledger() -> dict[str, Passed]:
+    """Return when each long test last passed, by file and function."""
+    with LEDGER.open(encoding="utf-8", newline="") as lines:
+        return {
+            row["test"]: Passed(
+                row["commit"], row["date"], float(row["seconds"] or UNKNOWN_SECONDS)
+            )
+            for row in csv.DictReader(lines)
+        }
+
+
+def in_order(
+    reaches: dict[str, dict[str, int]],
+    changed: set[str],
+    passed: dict[str, Passed],
+    commit: str,
+) -> list[str]:
+    """Return long tests in the order in which CI runs them.
+
+    First come those that can see a changed file, the nearest and most specific first, then those
+    that passed longest ago. The commit decides among equals, so that each has its turn.
+    """
+
+    def place(test: str) -> tuple[Any, ...]:
+        steps = [reaches[test][name] for name in changed & reaches[test].keys()]
+        specific = (0, min(steps), len(reaches[test])) if steps else (1,)
+        lot = hashlib.sha256(f"{commit} {test}".encode()).hexdigest()
+        return (*specific, passed.get(test, Passed()).date, lot)
+
+    return sorted(reaches, key=place)
+
+
+def that_fit(tests: list[str], passed: dict[str, Passed], seconds: float) -> list[str]:
+    """Return the first tests that together last at most so long, and at least one."""
+    fitting, total = [], 0.0
+    for test in tests:
+        total += passed.get(test, Passed()).seconds
+        if fitting and total > seconds:
+            break
+        fitting.append(test)
+    return fitting
+
+
+def function_of(nodeid: str) -> str:
+    """Return file and function of a test, without its parameters."""
+    return nodeid.partition("[")[0]
+
+
+def chosen(soak: list[pytest.Item], minutes: float) -> set[str]:
+    """Return the long tests that CI runs now, by file and function."""
+    fixtures: dict[str, set[str]] = {}
+    doors = set()
+    for item in soak:
+        test = function_of(item.nodeid)
+        fixtures.setdefault(test, set()).update(getattr(item, "fixturenames", ()))
+        if item.get_closest_marker("door"):
+            doors.add(test)
+    reaches = {
+        test: reach(test.partition("::")[0], names, is_door=test in doors)
+        for test, names in fixtures.items()
+    }
+    passed = ledger()
+    tests = in_order(reaches, changed_files(), passed, git("rev-parse", "HEAD"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return {*that_fit(tests, passed, minutes * 60 * workers)}
+
+
+def overdue(passed: dict[str, Passed], now: str) -> list[str]:
+    """Return the tests that last passed more than a week of commits ago."""
+    if not now:
+        return []
+    limit = datetime.fromisoformat(now) - OVERDUE
+    dated = {test: run.date for test, run in passed.items() if run.date}
+    return [test for test, date in dated.items() if datetime.fromisoformat(date) < limit]
+
+
+def age() -> str:
+    """Return a line on how long ago the long tests passed."""
+    passed = ledger()
+    dates = [run.date for run in passed.values() if run.date]
+    never = len(passed) - len(dates)
+    late = len(overdue(passed, git("log", "-1", "--format=%cI")))
+    oldest = f"the oldest pass is of {min(dates)[:10]}" if dates else "none has passed"
+    return (
+        f"long tests: {len(passed)}, {never} never recorded, {late} more than"
+        f" {OVERDUE.days} days of commits ago; {oldest}"
+    )
+
+
+class Recorder:
+    """Notes which long tests pass in a session, and writes it to the ledger if asked.
+
+    In CI, where the clone is thrown away, the lines are printed, and a test that is overdue and was
+    not run now fails the session.
+    """
+
+    def __init__(self, *, writes: bool) -> None:
+        self.writes = writes
+        self.seconds: Counter[str] = Counter()
+        self.passed: set[str] = set()
+        self.failed: set[str] = set()
+        self.overdue: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add up the parts of each long test."""
+        if "soak" not in report.keywords:
+            return
+        test = function_of(report.nodeid)
+        self.seconds[test] += report.duration  # type: ignore[assignment]
+        if report.failed:
+            self.failed.add(test)
+        elif report.when == "call" and report.passed:
+            self.passed.add(test)
+
+    def new_rows(self) -> dict[str, Passed]:
+        """Return the rows of the tests that passed in this session."""
+        commit, _, date = git("log", "-1", "--format=%h %cI").partition(" ")
+        return {
+            test: Passed(commit, date, round(self.seconds[test], 1))
+            for test in sorted(self.passed - self.failed)
+        }
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the ledger, or look for tests that were not run for too long."""
+        if self.writes:
+            write(ledger() | self.new_rows())
+            return
+        late = overdue(ledger(), git("log", "-1", "--format=%cI"))
+        self.overdue = [test for test in late if test not in self.seconds]
+        if self.overdue:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print what was recorded, and what is overdue."""
+        terminalreporter.section("long tests that passed")
+        for test, run in self.new_rows().items():
+            terminalreporter.write_line(f"{test},{run.commit},{run.date},{run.seconds}")
+        for test in self.overdue:
+            terminalreporter.write_line(
+                f"{test} last passed more than {OVERDUE.days} days of commits ago. Run `make soak`"
+                " and commit tests/fixtures/long_tests.csv."
+            )
+
+
+def write(passed: dict[str, Passed]) -> None:
+    """Write the ledger in the order of its tests."""
+    with LEDGER.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(["test", "commit", "date", "seconds"])
+        for test, run in sorted(passed.items()):
+            writer.writerow([test, run.commit, run.date, run.seconds if run.commit else ""])
