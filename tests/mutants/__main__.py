@@ -2,36 +2,37 @@
 
 import argparse
 import json
-import random
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from scipy.stats import binomtest
 
-from tests.mutants.places import CYCLE, draw
+from tests.mutants.places import CYCLE, draws
 from tests.mutants.trial import Trial
 
 Entry = dict[str, Any]
 
 
-def judged(seed: int, number: int, trial: Trial) -> Iterator[Entry]:
-    """Draw and run mutants until one is not refused."""
-    chance, outcome = random.Random(f"{seed} {number}"), "refused"
-    while outcome == "refused":
-        mutant = draw(CYCLE[number % len(CYCLE)], chance)
-        began = time.monotonic()
+def run(seed: int, number: int, trial: Trial, log: Path) -> Entry:
+    """Run mutants until one is not refused, and append each to the log."""
+    for mutant in draws(seed, number):
+        began = monotonic()
         outcome, finder = trial.outcome(mutant)
-        yield {
-            "seed": seed,
-            "number": number,
-            **{**vars(mutant), "edit": mutant.edit.operator},
-            "outcome": outcome,
-            "killed_by": finder,
-            "seconds": round(time.monotonic() - began),
-        }
+        seconds = round(monotonic() - began)
+        result = {"outcome": outcome, "killed_by": finder, "seconds": seconds}
+        entry = {"seed": seed, "number": number, **vars(mutant), **result}
+        with log.open("a", encoding="utf-8") as file:
+            print(json.dumps(entry, ensure_ascii=False), file=file)
+        if outcome != "refused":
+            break
+    return entry
+
+
+def show(one: Entry) -> None:
+    """Print the place of a mutant and the lines that it changes."""
+    print(f"{one['path']}:{one['line']}: {one['operator']}\n- {one['before']}\n+ {one['after']}")
 
 
 def report(entries: list[Entry]) -> None:
@@ -41,17 +42,10 @@ def report(entries: list[Entry]) -> None:
         if outcomes:
             score = binomtest(outcomes.count("killed"), len(outcomes))
             low, high = score.proportion_ci(method="wilson")
-            share = f"{score.statistic:.0%} ({low:.0%} to {high:.0%})"
-            print(f"{stratum}: {score.k} of {score.n} killed, {share}")
-    for one in entries:
-        if one["outcome"] == "survived":
-            print(show(one))
-
-
-def show(mutant: Entry) -> str:
-    """Return the place of a mutant and the lines that it changes."""
-    place = f"{mutant['path']}:{mutant['line']}: {mutant['edit']}"
-    return f"{place}\n- {mutant['before']}\n+ {mutant['after']}"
+            counts = f"{stratum}: {score.k} killed, {score.n - score.k} survived"
+            print(f"{counts}, score {score.statistic:.0%} ({low:.0%} to {high:.0%})")
+    for survivor in (one for one in entries if one["outcome"] == "survived"):
+        show(survivor)
 
 
 def main() -> None:
@@ -64,19 +58,16 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.list:
         for number in range(asked.count):
-            one = draw(CYCLE[number % len(CYCLE)], random.Random(f"{asked.seed} {number}"))
-            print(show({**vars(one), "edit": one.edit.operator}))
+            show(vars(next(draws(asked.seed, number))))
         return
     lines = asked.log.read_text(encoding="utf-8").splitlines() if asked.log.exists() else []
-    earlier = [one for one in map(json.loads, lines) if one["seed"] == asked.seed]
-    entries = {one["number"]: one for one in earlier if one["outcome"] != "refused"}
-    with tempfile.TemporaryDirectory(prefix="mutants") as folder, asked.log.open("a") as log:
+    entries = [one for one in map(json.loads, lines) if one["seed"] == asked.seed]
+    done = {one["number"]: one for one in entries if one["outcome"] != "refused"}
+    with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         trial = Trial(Path(folder))
-        for number in sorted({*range(asked.count)} - entries.keys()):
-            for entry in judged(asked.seed, number, trial):
-                print(json.dumps(entry, ensure_ascii=False), file=log, flush=True)
-                entries[number] = entry
-    report([entries[number] for number in range(asked.count)])
+        for number in sorted({*range(asked.count)} - done.keys()):
+            done[number] = run(asked.seed, number, trial, asked.log)
+    report([done[number] for number in range(asked.count)])
 
 
 if __name__ == "__main__":
