@@ -7,7 +7,6 @@ in a copy of the project, where the tests pass before.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -17,10 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+from tests.project_copy import (
+    FAILED,
+    PROJECT,
+    SAMPLE,
+    copy_of_the_project,
+    pytest_command,
+    run,
+)
+
 LIST = PROJECT / "tests/fixtures/planted_faults.toml"
-SAMPLE = "build/extracts/sample"  # of `make build`
-FAILED = 1  # pytest's exit code where tests failed; others say that it could not run them
 
 
 @dataclass(frozen=True)
@@ -54,17 +59,6 @@ def faults() -> list[Fault]:
     return [Fault(**entry) for entry in tomllib.loads(LIST.read_text(encoding="utf-8"))["faults"]]
 
 
-def copy_of_the_project(folder: Path) -> Path:
-    """Copy the files that git knows or would know."""
-    listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
-    names = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    for name in names.splitlines():
-        if (PROJECT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / name, folder / name)
-    return folder
-
-
 def plant(fault: Fault, project: Path) -> None:
     """Write the fault into its file.
 
@@ -92,40 +86,8 @@ def outcome(
         shutil.copytree(PROJECT / SAMPLE, project / SAMPLE)
         if fault is not None:
             plant(fault, project)
-        return run(project, tests, soak)
-
-
-def run(project: Path, tests: Sequence[str], soak: bool) -> subprocess.CompletedProcess[str]:
-    """Run tests of a copy of the project on its own code."""
-    kinds = "soak or not soak" if soak else "not soak"
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "-n",
-            "0",
-            "-p",
-            "no:cacheprovider",
-            "-m",
-            kinds,
-            *tests,
-        ],
-        cwd=project,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{project / 'src'}:{project}",
-            "DBT_PROJECT_DIR": str(project),
-            "PUBLIC_EXTRACTS": (
-                os.environ.get("PUBLIC_EXTRACTS") or str(PROJECT / "../shared/extracts/public")
-            ),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        kinds = "soak or not soak" if soak else "not soak"
+        return run(project, *pytest_command("-m", kinds, *tests))
 
 
 def main() -> int:

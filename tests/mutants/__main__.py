@@ -1,0 +1,74 @@
+"""Draw mutants, run each once, and print the share that was killed."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from scipy.stats import binomtest
+
+from tests.mutants.places import CYCLE, draws
+from tests.mutants.trial import Trial
+
+Entry = dict[str, Any]
+
+
+def run(seed: int, number: int, trial: Trial, log: Path) -> Entry:
+    """Run mutants until one is not refused, and append each to the log."""
+    for mutant in draws(seed, number):
+        began = monotonic()
+        outcome, finder = trial.outcome(mutant)
+        seconds = round(monotonic() - began)
+        result = {"outcome": outcome, "killed_by": finder, "seconds": seconds}
+        entry = {"seed": seed, "number": number, **vars(mutant), **result}
+        with log.open("a", encoding="utf-8") as file:
+            print(json.dumps(entry, ensure_ascii=False), file=file)
+        if outcome != "refused":
+            break
+    return entry
+
+
+def show(one: Entry) -> None:
+    """Print the place of a mutant and the lines that it changes."""
+    print(f"{one['path']}:{one['line']}: {one['operator']}\n- {one['before']}\n+ {one['after']}")
+
+
+def report(entries: list[Entry]) -> None:
+    """Print the scores with Wilson intervals, and the mutants that survived."""
+    for stratum in (*dict.fromkeys(CYCLE), "all"):
+        outcomes = [one["outcome"] for one in entries if stratum in ("all", one["stratum"])]
+        if outcomes:
+            score = binomtest(outcomes.count("killed"), len(outcomes))
+            low, high = score.proportion_ci(method="wilson")
+            counts = f"{stratum}: {score.k} killed, {score.n - score.k} survived"
+            print(f"{counts}, score {score.statistic:.0%} ({low:.0%} to {high:.0%})")
+    for survivor in (one for one in entries if one["outcome"] == "survived"):
+        show(survivor)
+
+
+def main() -> None:
+    """Run the mutants that the log does not contain yet, and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--log", type=Path, default=Path("build/mutants.jsonl"))
+    parser.add_argument("--list", action="store_true", help="print the first draws and run nothing")
+    asked = parser.parse_args()
+    if asked.list:
+        for number in range(asked.count):
+            show(vars(next(draws(asked.seed, number))))
+        return
+    lines = asked.log.read_text(encoding="utf-8").splitlines() if asked.log.exists() else []
+    entries = [one for one in map(json.loads, lines) if one["seed"] == asked.seed]
+    done = {one["number"]: one for one in entries if one["outcome"] != "refused"}
+    with tempfile.TemporaryDirectory(prefix="mutants") as folder:
+        trial = Trial(Path(folder))
+        for number in sorted({*range(asked.count)} - done.keys()):
+            done[number] = run(asked.seed, number, trial, asked.log)
+    report([done[number] for number in range(asked.count)])
+
+
+if __name__ == "__main__":
+    main()

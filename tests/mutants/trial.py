@@ -1,0 +1,114 @@
+"""Run a mutant against what may find it: lint, dbt, and the quick tests."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from tests import project_copy
+from tests.mutants.places import Mutant
+from tests.project_copy import PROJECT, SAMPLE, WAREHOUSE, pytest_command, run
+
+# Faults that mypy may find, which takes a minute.
+TYPED = {"arguments swapped", "default dropped", "guard removed", "filter dropped", "+ to -"}
+INVALID = re.compile(r"(?:Parser|Binder|Catalog|Compilation|Syntax|Conversion) Error")
+# Files that no build of the sample reads or imports.
+NOT_BUILT = re.compile(r"src/\w+/(site|re\w+|auditing|cli|tables|new_study|question_door)/.*")
+READ_CODE = {"test_planted_faults.py", "test_mutants.py"}  # any edit may break these
+LONGEST = 7200  # seconds of a command: a fault may make code run forever
+GENERATE = f"from ai_manufacturing.cli import main; main(['synthetic', '--out', '{SAMPLE}'])"
+
+
+class Trial:
+    """A copy of the project that contains one mutant at a time, and a clean one.
+
+    A test that fails in the clean copy finds nothing. That copy contains an added comment, because
+    a test may fail whenever the code differs from what was built.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.clean, self.copy, self.broken = folder / "clean", folder / "copy", list[str]()
+        for project in (self.clean, self.copy):
+            project_copy.copy_of_the_project(project)
+            shutil.copytree(PROJECT / "build", project / "build")
+        with (self.clean / "src/ai_manufacturing/__init__.py").open("a") as module:
+            module.write("\n# A change.\n")
+        project_copy.stamp(self.clean)
+
+    def outcome(self, mutant: Mutant) -> tuple[str, str]:
+        """Return killed, survived or refused, and what found the mutant."""
+        path = self.copy / mutant.path
+        text = path.read_text(encoding="utf-8")
+        path.write_text(mutant.applied(text), encoding="utf-8")
+        try:
+            if refusal := self._refusal(mutant):
+                return "refused", refusal
+            found = self._found(mutant)
+            is_invalid = found.startswith("dbt") and INVALID.search(found)
+            return ("refused" if is_invalid else "killed" if found else "survived"), found
+        finally:
+            path.write_text(text, encoding="utf-8")
+            shutil.rmtree(self.copy / "build")
+            shutil.copytree(PROJECT / "build", self.copy / "build")
+
+    def _refusal(self, mutant: Mutant) -> str:
+        """Return the check that finds a mutant before any test; empty if none does."""
+        lint = f"ruff check {mutant.path}" if mutant.path.endswith(".py") else "dbt parse"
+        checks = [lint, "mypy"] if mutant.operator in TYPED else [lint]
+        return next((check for check in checks if run(self.copy, *check.split()).returncode), "")
+
+    def _found(self, mutant: Mutant) -> str:
+        """Return what finds the mutant: the cheapest finders come first, and one is enough."""
+        relations, in_source = _relations(mutant.path), mutant.path.startswith("src/")
+        package, module = Path(mutant.path.removesuffix("/__init__.py")).with_suffix("").parts[-2:]
+        imports = rf"\b{package}(?:\.{module}\b| import [^)]*\b{module}\b)"
+        names = re.compile(imports if in_source else rf"\b(?:{'|'.join(relations)})\b")
+        files = {*(self.copy / "tests/python").glob("test_*.py")}
+        tests = {str(file): file.read_text() for file in files if file.name not in READ_CODE}
+        near = sorted(name for name, text in tests.items() if names.search(text))
+        found = self._tests(near, "functions and not soak") if in_source else ""
+        if not found and not NOT_BUILT.fullmatch(mutant.path):
+            found = self._build(mutant.path, relations)
+        project_copy.stamp(self.copy)
+        found = found or self._tests(near, "not soak")
+        return found or self._tests(sorted({*tests} - {*near}), "not soak")
+
+    def _build(self, path: str, relations: list[str]) -> str:
+        """Run the unit tests of what changed and build the sample; return what failed, if any."""
+        units = [f"{name},test_type:unit" for name in relations]
+        stages = [] if path.startswith("src/") else [["dbt", "test", "--select", *units]]
+        is_generated = re.search(r"/synthetic/|seeds/(cities|industries)", path)
+        stages += [[sys.executable, "-c", GENERATE]] if is_generated else []
+        for stage in (*stages, ["dbt", "build", "--full-refresh"]):
+            ended = run(self.copy, *stage, seconds=LONGEST)
+            if ended.returncode:
+                failed = re.findall(r"(?:Failure|Error) in .*\n.*", ended.stdout + ended.stderr)
+                return f"{' '.join(stage[:2])}: {'; '.join(failed[:2]) or ended.stdout[-300:]}"
+        shutil.copy(self.copy / "target/manifest.json", self.copy / f"{WAREHOUSE}.manifest.json")
+        return ""
+
+    def _tests(self, files: list[str], marks: str) -> str:
+        """Return the first test that fails because of the mutant; empty if none does."""
+        while files:
+            command = pytest_command("-rfE", "-m", marks, *self.broken, *files, workers=2)
+            ended = run(self.copy, *command, seconds=LONGEST)
+            if ended.returncode in (0, 5):  # 5: no test has these marks
+                return ""
+            failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", ended.stdout, re.MULTILINE)
+            test = failed[1] if failed else f"pytest ended with {ended.returncode}"
+            control = pytest_command("-m", "soak or not soak", test)
+            if failed is None or run(self.clean, *control).returncode == 0:
+                return test
+            self.broken.append(f"--deselect={test}")
+        return ""
+
+
+def _relations(path: str) -> list[str]:
+    """Return the name of a file, and the tables that a suite judges or a macro determines."""
+    if path.startswith("expectations/"):
+        judged = json.loads((PROJECT / path).read_text(encoding="utf-8"))["meta"]["judges"]
+        return [Path(path).stem, judged["table"]]
+    call = re.compile(rf"\b{Path(path).stem}\(")
+    models = [file for file in (PROJECT / "models").rglob("*.sql") if call.search(file.read_text())]
+    return [Path(path).stem, *(file.stem for file in models if path.startswith("macros/"))]
