@@ -3,16 +3,20 @@ classes of patents.
 """
 
 import csv
+import datetime
+import hashlib
+import io
 import os
 import re
 import shutil
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from tests.lib import ai_texts
-from tests.lib.ai_texts import Text
 from tests.python import conftest
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.register_models import count
@@ -22,44 +26,100 @@ REAL_TEXTS = Path(
 ).parent
 
 
+def read(name: str) -> list[dict[str, str]]:
+    with (PROJECT / f"tests/fixtures/{name}.csv").open(encoding="utf-8", newline="") as file:
+        return [*csv.DictReader(file)]
+
+
+TITLES = "patents/titles_with_ipc.csv"
+REGISTER = "register/crawl_2019"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A title with its IPC subclasses, or a business scope with its year; `name` is its id in the
+    labels.
+    """
+
+    name: str
+    words: str
+    extra: str
+
+
+def titles(extracts: Path) -> Iterator[Text]:
+    """Yield each patent."""
+    with (extracts / TITLES).open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.DictReader(file):
+            yield Text(row["publication_numbers"], row["patent_title"], row["true_subclasses_all"])
+
+
+def scopes(extracts: Path) -> Iterator[Text]:
+    """Yield each firm whose record has eight fields and a whole credit code, once."""
+    seen = set()
+    for path in sorted((extracts / REGISTER).glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for member in sorted(archive.namelist()):
+                with archive.open(member) as binary:
+                    for cells in csv.reader(
+                        io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+                    ):
+                        if (
+                            len(cells) == 8
+                            and re.fullmatch("[0-9A-Z]{18}", cells[1])
+                            and cells[1] not in seen
+                        ):
+                            seen.add(cells[1])
+                            yield Text(
+                                hashlib.sha256(f"firm {cells[1]}".encode()).hexdigest(),
+                                cells[5],
+                                path.stem,
+                            )
+
+
 def invented() -> list[dict[str, str]]:
     """Return the invented texts with their labels, each under a name."""
-    with (PROJECT / "tests/fixtures/ai_texts.csv").open(encoding="utf-8", newline="") as file:
-        return [
-            {**row, "name": f"invented {number}"} for number, row in enumerate(csv.DictReader(file))
-        ]
+    return [{**row, "name": f"invented {number}"} for number, row in enumerate(read("ai_texts"))]
 
 
 def labelled(
-    folder: Path,
-    sample_build: Build,
-    scopes: Iterable[Text],
-    titles: Iterable[Text],
-    real: Path | None,
+    folder: Path, sample_build: Build, further: dict[str, list[Text]], real: Path | None
 ) -> Build:
-    """Deliver the invented texts and these as registers, and titles with their classes."""
+    """Deliver the invented texts and further ones as registers in the vendor's layout, all of one
+    city, industry and kind, and titles with their classes.
+    """
 
     def make(build: Build) -> Build:
-        texts = {
-            kind: [
-                Text(row["name"], row["text"], "", "") for row in invented() if row["kind"] == kind
-            ]
+        firms, patents = (
+            [Text(row["name"], row["text"], "") for row in invented() if row["kind"] == kind]
             for kind in ("business_scope", "patent_title")
-        }
-        delivered = build.extracts / ai_texts.TITLES
+        )
+        delivered = build.extracts / TITLES
         delivered.parent.mkdir(parents=True)
         if real:
             shutil.copyfile(real, delivered)
         else:
-            rows = [
-                f"CN{number}A,{text.words},G06N|G06V"
-                for number, text in enumerate(texts["patent_title"])
-            ]
+            rows = [f"CN{number}A,{text.words},G06N" for number, text in enumerate(patents)]
             header = "publication_numbers,patent_title,true_subclasses_all"
             delivered.write_text("\n".join([header, *rows]), encoding="utf-8-sig")
-        ai_texts.deliver(
-            build.extracts, [*texts["business_scope"], *scopes], [*texts["patent_title"], *titles]
-        )
+        firms += further.get("scope", [])
+        patents += further.get("title", [])
+        tables = {
+            "firm_register": {
+                "统一社会信用代码": [text.name for text in firms],
+                "成立日期": [datetime.date(int(text.extra or 2015), 1, 1) for text in firms],
+                "经营范围": [text.words for text in firms],
+            },
+            "patent_register": {
+                "申请号": [text.name for text in patents],
+                "专利类型": ["发明"] * len(patents),
+                "申请日": [datetime.date(2015, 1, 1)] * len(patents),
+                "专利名称": [text.words for text in patents],
+            },
+        }
+        for name, columns in tables.items():
+            (build.extracts / name).mkdir()
+            rows_of_one_city = pd.DataFrame(columns).assign(城市代码="440300", 行业代码="3921")
+            rows_of_one_city.to_parquet(build.extracts / name / "texts.parquet", index=False)
         conftest.seed(build, sample_build)
         count(
             build,
@@ -79,25 +139,23 @@ def labelled(
 
 @pytest.fixture(scope="session")
 def labelled_build(shared: Path, sample_build: Build) -> Build:
-    return labelled(shared / "labelled", sample_build, [], [], None)
+    return labelled(shared / "labelled", sample_build, {}, None)
 
 
 @pytest.fixture(scope="session")
 def real_texts(shared: Path, sample_build: Build) -> Build:
     """Return a build with the real texts that are labelled; they are not in every clone."""
-    if not all((REAL_TEXTS / path).exists() for path in (ai_texts.REGISTER, ai_texts.TITLES)):
+    if not all((REAL_TEXTS / path).exists() for path in (REGISTER, TITLES)):
         pytest.skip(
             f"the real scopes and titles are not beside {REAL_TEXTS / 'public'}; set"
             " PUBLIC_EXTRACTS"
         )
-    known = {row["id"] for row in ai_texts.labels()}
-    scopes, titles = (
-        (text for text in texts if text.name in known)
-        for texts in (ai_texts.scopes(REAL_TEXTS), ai_texts.titles(REAL_TEXTS))
-    )
-    return labelled(
-        shared / "real_texts", sample_build, scopes, titles, REAL_TEXTS / ai_texts.TITLES
-    )
+    known = {row["id"] for row in read("ai_labels")}
+    further = {
+        corpus: [text for text in texts(REAL_TEXTS) if text.name in known]
+        for corpus, texts in (("scope", scopes), ("title", titles))
+    }
+    return labelled(shared / "real_texts", sample_build, further, REAL_TEXTS / TITLES)
 
 
 def tagged(build: Build) -> set[str]:
@@ -119,11 +177,17 @@ def test_the_dictionary_finds_the_ai_texts_and_no_others(labelled_build: Build) 
 def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
     real_texts: Build,
 ) -> None:
-    rates = ai_texts.rates(ai_texts.labels(), tagged(real_texts))
-    precision, recall = rates["scope", "held out"]
-    assert precision.share >= 0.85
-    assert precision.label_count >= 30
-    assert recall.label_count >= 30
+    """A label stands for as many texts as its weight says."""
+    is_tagged = tagged(real_texts)
+    labels = [
+        row
+        for row in read("ai_labels")
+        if (row["corpus"], row["half"]) == ("scope", "held out") and row["id"] in is_tagged
+    ]
+    weights = {row["id"]: float(row["weight"]) for row in labels}
+    hits = sum(weights[row["id"]] for row in labels if row["is_ai"] == "true")
+    assert len(labels) >= 30
+    assert hits / sum(weights.values()) >= 0.85
 
 
 @pytest.mark.soak
@@ -142,7 +206,7 @@ def test_terms_and_dictionary_agree_with_the_classes_as_a_second_count_says(
         for kind in ("exclude", "include")
     )
     wide = re.compile(r"(^|\|)(G06|G10L|G05B|G05D|B25J|G16H)")
-    texts = [*ai_texts.titles(REAL_TEXTS)]
+    texts = [*titles(REAL_TEXTS)]
     of_robots = [
         text for text in texts if "机器人" in include.findall(exclude.sub("#", text.words))
     ]
@@ -184,21 +248,3 @@ def test_titles_are_used_and_feed_no_series(labelled_build: Build) -> None:
         "select text_count from marts.fct_ai_dictionary_evaluation where corpus = 'patent_titles'"
     )
     assert labelled_build.rows(counted) == [(record_count,)] * 3
-
-
-def test_a_share_of_few_labels_has_the_interval_of_wilson() -> None:
-    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: 81 of 263, 15 of 148, 0 of 20,
-    # 1 of 29.
-    published = {
-        (81, 263): (0.2553, 0.3662),
-        (15, 148): (0.0624, 0.1605),
-        (0, 20): (0.0, 0.1611),
-        (1, 29): (0.0061, 0.1718),
-    }
-    for (hits, size), (low, high) in published.items():
-        rate = ai_texts.rate([(number < hits, 3.0) for number in range(size)])
-        assert (rate.low, rate.high) == (
-            pytest.approx(low, abs=5e-5),
-            pytest.approx(high, abs=5e-5),
-        )
-        assert (rate.hit_count, rate.label_count) == (hits, size)
