@@ -226,20 +226,3 @@ def test_the_outside_list_covers_the_prefectures_of_2020_in_every_year_and_knows
         assert any(name.startswith(stem) for name in of_list[city]), (
             f"{alias} is no name of {city}, {of_list[city]}"
         )
-
-
-def test_the_years_of_old_names_in_the_notes_are_those_of_the_outside_list(
-    boundaries: Path, sample_build: Build
-) -> None:
-    here, names = ours(sample_build), read(boundaries, NAMES)
-    cities = cities_of(names, here)
-    starts = {
-        cities[row["entity_id"]]: row["start_year"] for row in names if row["end_year"] == "2026"
-    }
-    noted = sample_build.rows(
-        "select identifier, city_id, regexp_extract(note, 'before ([0-9]{4})', 1) as year from"
-        " seeds.city_aliases where regexp_matches(note, 'before [0-9]{4}') and city_id in (select"
-        " city_id from seeds.cities where unit_kind <> 'county_level')"
-    )
-    assert len(noted) == 24
-    assert [(name, year) for name, city, year in noted if starts[city] != year] == []

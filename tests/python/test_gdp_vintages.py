@@ -2,8 +2,6 @@
 headline and the vintage of each province.
 """
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import openpyxl
@@ -11,7 +9,6 @@ import pytest
 
 from tests.python import models
 from tests.python.conftest import PUBLIC_EXTRACTS, WAREHOUSE, Build, built_once, seed
-from tests.python.site_reader import pages_of, release
 from tests.python.test_sets import linked
 
 FURTHER = PUBLIC_EXTRACTS.parent / "further"
@@ -131,18 +128,3 @@ def test_each_province_has_its_vintage_of_default_gdp(with_further: Build) -> No
         )
         < 1e-12
     )
-
-
-@pytest.mark.soak
-def test_the_quality_page_lists_the_vintages_where_they_are_known(
-    with_further: Build, public_page: Callable[..., object], tmp_path: Path
-) -> None:
-    page = pages_of(release(with_further, tmp_path, "delivered"), with_restricted=True)
-    for language, words in (
-        ("en", ("Revised (5): Beijing, Shanghai, Guangdong", "it is 0.158 (0.042) on 2,228")),
-        ("zh", ("修订数 (5): 北京市、上海市、广东省", "为0.158（0.042）")),
-    ):
-        section = page("quality", language).text("//section[@id='gdp_vintages']")
-        assert all(phrase in section for phrase in words), section
-        assert re.search(r"0\.151 ?[(（]0\.042", section), section
-    assert "gdp_vintages" not in public_page("quality").markup  # type: ignore[attr-defined]

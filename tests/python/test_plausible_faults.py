@@ -93,18 +93,15 @@ def cumulated(names: Sequence[str]) -> Fault:
     return fault
 
 
-def interpolated(
-    names: Sequence[str], first: int, last: int, by_rate: bool = False, share: float = 1
-) -> Fault:
-    def fault(series: Series, rng: np.random.Generator) -> None:
-        cities = rng.random(len(units())) < share
+def interpolated(names: Sequence[str], first: int, last: int) -> Fault:
+    """Put a constant rate of growth between two years."""
+
+    def fault(series: Series, _: np.random.Generator) -> None:
         for name in names:
-            ends = series[name][cities][:, at(first, last)]
-            ends = np.log(ends) if by_rate else ends
+            start, end = series[name][:, at(first, last)].T
             for year in range(first + 1, last):
                 along = (year - first) / (last - first)
-                value = (1 - along) * ends[:, 0] + along * ends[:, 1]
-                series[name][cities, YEARS.index(year)] = np.exp(value) if by_rate else value
+                series[name][:, YEARS.index(year)] = start ** (1 - along) * end**along
 
     return fault
 
@@ -180,16 +177,13 @@ def cut_off(name: str, largest: float) -> Fault:
     return fault
 
 
-def suppressed(name: str, below: int, years: Sequence[int] | None = None) -> Fault:
-    """Deliver zero for small counts: of some years, or of cities that never have more."""
+def suppressed(name: str, below: int, years: Sequence[int]) -> Fault:
+    """Deliver zero for small counts of some years."""
 
     def fault(series: Series, _: np.random.Generator) -> None:
-        values = series[name]
-        if years is None:
-            values[values.max(axis=1) < below] = 0
-        else:
-            columns = at(*years)
-            values[:, columns] = np.where(values[:, columns] < below, 0, values[:, columns])
+        columns = at(*years)
+        counts = series[name][:, columns]
+        series[name][:, columns] = np.where(counts < below, 0, counts)
 
     return fault
 
@@ -241,12 +235,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "patents two years late": (late(PATENTS, 2), "repeated_year", "2012"),
     "patents cumulated": (cumulated(PATENTS), "rising_share", "2013"),
     "employment interpolated at one rate": (
-        interpolated(EMPLOYMENT, 2013, 2017, True),
-        "straight_share",
-        "2015",
-    ),
-    "two cities in five interpolated": (
-        interpolated(GDP, 2012, 2018, share=0.4),
+        interpolated(EMPLOYMENT, 2013, 2017),
         "straight_share",
         "2015",
     ),
@@ -306,11 +295,6 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         of_another_vintage(GDP, 0.15, [2018, 2019, 2020]),
         "growth_spread",
         "2018",
-    ),
-    "AI firms left out of cities that never have five": (
-        suppressed("ai_firms", 5),
-        "is_suppressed",
-        "2020",
     ),
     "AI patents under five left out of a year": (
         suppressed("ai_applications", 5, [2019, 2020]),

@@ -8,9 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import duckdb
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import site
@@ -19,7 +17,7 @@ from ai_manufacturing.system.exit_codes import ExitCode
 from tests.python.conftest import PROJECT, Build
 from tests.python.page_truth import contradictions
 from tests.python.release_store import command
-from tests.python.site_reader import Page, Reader
+from tests.python.site_reader import Page
 from tests.python.test_vendor_register import (
     AI_SCOPE,
     HEADER,
@@ -40,14 +38,6 @@ EMPLOYMENT_OF_2018 = (
     " unit_employment_10k."
 )
 """The one reason for which the public set of 2003 to 2022 is held."""
-COUNTS = {
-    "firm_counts": [
-        f"{of}firm{what}_count" for of in ("", "ai_") for what in ("", "_entry", "_exit")
-    ],
-    "patent_counts": [
-        f"{of}invention_{what}_count" for of in ("", "ai_") for what in ("application", "grant")
-    ],
-}
 
 
 def reasons(done: Build, table: str = SHOWN) -> set[str]:
@@ -191,60 +181,6 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
             store, replace(fresh, extracts=tmp_path / "register"), *arguments, WAREHOUSE_PATH=""
         )
         assert run.returncode == 0, run.stderr
-
-
-def counts_alone(folder: Path, sample_build: Build) -> Path:
-    """Write counts of the sample as Spark hands them over."""
-    delivered = sample_build.compiled("int_series_delivered")
-    for entity, names in COUNTS.items():
-        (folder / "register_counts" / entity).mkdir(parents=True)
-        with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
-            connection.execute(
-                "create temp view counts as select city_id, year, scope, series,"
-                f" cast(value as bigint) as value from ({delivered}) where provider = 'vendor' and"
-                f" scope in ('industry', 'manufacturing') and series in {tuple(names)}"
-            )
-            rows = connection.execute(
-                f"select *, 'synthetic' as extract_set_kind from (pivot counts on series in"
-                f" {tuple(names)} using any_value(value))"
-            ).to_arrow_table()
-        pq.write_table(rows, folder / "register_counts" / entity / "part-0.parquet")
-    return folder
-
-
-def test_counts_alone_are_published_with_what_rests_on_counts_on_pages_without_a_fault(
-    store: Store,
-    fresh: Build,
-    sample_build: Build,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-) -> None:
-    folder = counts_alone(tmp_path / "counts", sample_build)
-    (folder / "extract_set.yml").write_text("has_estimates: false\n", encoding="utf-8")
-    firms = pq.read_table(folder / "register_counts/firm_counts/part-0.parquet").to_pandas()
-    done = refresh(store, fresh, folder)
-
-    in_2020 = firms[(firms["year"] == 2020) & (firms["scope"] == "industry")]
-    panel = (
-        "select sum(firm_count)::bigint, sum(ai_firm_count)::bigint from marts.fct_city_year_panel"
-        " where year = 2020"
-    )
-    assert done.rows(panel) == [(in_2020["firm_count"].sum(), in_2020["ai_firm_count"].sum())]
-    moran = (
-        "select status, city_count from estimates.est_spatial_autocorrelation where measure ="
-        " 'ai_firms' and year = "
-    )
-    assert done.rows(f"{moran} 2020") == [("estimated", len(in_2020))]
-    assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
-    assert all(reason.startswith("Not delivered: ") for reason in reasons(done))
-    curve = done.value("select distinct reason from estimates.est_specification_curve")
-    absent = "gdp_100m_cny, registered_population_10k, unit_employment_10k, rd_personnel_count"
-    assert curve == f"Not delivered: {absent}."
-
-    # last, as it skips where there is no browser
-    reader: Reader = request.getfixturevalue("reader")
-    for name in site.PAGES:
-        reader.open_everywhere(store.folder.parent / "site", name)
 
 
 def test_a_period_that_ends_early_is_estimated_and_its_next_years_are_compared_with_it(

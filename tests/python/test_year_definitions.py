@@ -84,11 +84,8 @@ KINDS: dict[str, tuple[tuple[str, ...], Change]] = {
     "residents are registered population": ((RESIDENTS,), population(REGISTERED)),
     "GDP per registered head": (("gdp_per_capita_cny",), per_registered_head),
     "scope of employment": (("unit_employment_10k",), wider_scope),
-    "scope of secondary employment": (("secondary_employment_10k",), wider_scope),
-    "scope of manufacturing employment": (("manufacturing_employment_10k",), wider_scope),
     "vintage of GDP": (("gdp_100m_cny",), other_vintage),
     "vintage of secondary value added": (VALUE_ADDED[1:2], other_vintage),
-    "vintage of tertiary value added": (VALUE_ADDED[2:], other_vintage),
     "vintage of GDP and its parts": (("gdp_100m_cny", *VALUE_ADDED), other_vintage),
 }
 
@@ -178,14 +175,6 @@ def test_a_year_on_another_definition_is_odd(clean: Inputs, kind: str) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_planted_year_of_a_draw_is_found(clean: Inputs, kind: str) -> None:
-    failures = clean.failures()
-    missed = [seed for seed in range(3) if not is_found(clean, kind, seed, failures)]
-    assert missed == []
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("kind", KINDS)
 def test_every_planted_year_of_the_public_set_is_found(public: Inputs, kind: str) -> None:
     if not {*KINDS[kind][0]} <= {*public.series["series"]}:
         pytest.skip("the public set does not have the series")
@@ -194,19 +183,11 @@ def test_every_planted_year_of_the_public_set_is_found(public: Inputs, kind: str
     assert missed == []
 
 
-@pytest.mark.parametrize(
-    "seed",
-    [
-        *range(judged_samples.FIRST_SEED, judged_samples.FIRST_SEED + 2),
-        *(
-            pytest.param(seed, marks=pytest.mark.soak)
-            for seed in range(judged_samples.FIRST_SEED + 2, judged_samples.FIRST_SEED + 12)
-        ),
-    ],
-)
+@pytest.mark.parametrize("seed", range(2))
 def test_a_clean_draw_has_no_odd_year(seed: int) -> None:
-    drawn = Inputs(judged_samples.conformed(draw(seed, period())), judged_samples.used_series())
-    assert drawn.undeclared()["undeclared_change"].tolist() == []
+    series = judged_samples.conformed(draw(judged_samples.FIRST_SEED + seed, period()))
+    undeclared = Inputs(series, judged_samples.used_series()).undeclared()
+    assert undeclared["undeclared_change"].tolist() == []
 
 
 @pytest.mark.soak
