@@ -20,9 +20,11 @@ from ai_manufacturing.paper.synthetic.geography import units
 from benchmarks import replication
 from tests.lib import first_deliveries, samples
 from tests.lib.first_deliveries import (
+    AI_APPLICATIONS,
     AI_ENTRIES,
     AI_GRANTS,
     AI_STOCK,
+    APPLICATIONS,
     GRANTS,
     STOCK,
     YEARS,
@@ -30,6 +32,7 @@ from tests.lib.first_deliveries import (
     Delivery,
     Fault,
     kept_in_the_stock,
+    multiplied,
     provinces_drawn,
     scale_gdp,
     set_stock,
@@ -114,7 +117,34 @@ def ai_grants_late(delivery: Delivery, _: Generator) -> None:
     counts[AI_GRANTS, ..., 1:] = np.minimum(counts[AI_GRANTS, ..., :-1], counts[GRANTS, ..., 1:])
 
 
+def patent_cells_never_above_nine(delivery: Delivery, _: Generator) -> None:
+    counts = delivery.patents.counts
+    for count, of_all in ((APPLICATIONS, AI_APPLICATIONS), (GRANTS, AI_GRANTS)):
+        small = counts[count].max(axis=-1) <= 9
+        counts[count][small] = counts[of_all][small] = 0
+
+
+def small_ai_patents_as_three(delivery: Delivery, _: Generator) -> None:
+    counts = delivery.patents.counts
+    ai = counts[AI_APPLICATIONS]
+    counts[AI_APPLICATIONS] = np.where((ai > 0) & (ai < 5), 3, ai)
+    counts[APPLICATIONS] = np.maximum(counts[APPLICATIONS], counts[AI_APPLICATIONS])
+
+
+def patents_to_threes(delivery: Delivery, rng: Generator) -> None:
+    """Round each count at random to one of the two multiples of three beside it."""
+    counts = delivery.patents.counts
+    counts[:] = 3 * np.floor(counts / 3 + rng.random(counts.shape)).astype(np.int64)
+    counts[:AI_APPLICATIONS] = np.maximum(counts[:AI_APPLICATIONS], counts[AI_APPLICATIONS:])
+
+
 FURTHER: dict[str, Fault] = {
+    "patents set to 0 in cells that never exceed 9": patent_cells_never_above_nine,
+    "AI patents of 1 to 4 delivered as 3": small_ai_patents_as_three,
+    "patents rounded to threes at random": patents_to_threes,
+    "unit employment with private firms in one province from 2014": multiplied(
+        "unit_employment_10k", "320000", 2014, 1.4
+    ),
     "all dissolved AI firms kept in the stock": kept_in_the_stock(1),
     "GDP moved in proportion to AI": first_deliveries.gdp_by_interest,
     "preliminary GDP where AI patents are many": preliminary_gdp,

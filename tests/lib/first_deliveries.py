@@ -32,7 +32,7 @@ GDP = (
 )
 STOCK, ENTRIES, EXITS, AI_STOCK, AI_ENTRIES, AI_EXITS = range(6)
 APPLICATIONS, GRANTS, AI_APPLICATIONS, AI_GRANTS = range(4)
-GUANGDONG, JIANGSU = "440000", "320000"
+GUANGDONG = "440000"
 
 Counts = NDArray[np.int64]
 
@@ -111,7 +111,9 @@ def checked(delivery: Delivery, models: Mapping[str, str]) -> dict[str, pd.DataF
         series = series[~series["series"].str.contains("entry|exit")]
     pairs = None
     if delivery.second_gdp is not None:
-        pairs = judged_samples.source_pairs(of_cities, delivery.second_gdp)
+        gdp = series[series["series"].eq("gdp_100m_cny")]
+        second = delivery.second_gdp[of_cities.in_yearbook].ravel()
+        pairs = judged_samples.source_pairs(gdp, pd.Series(second, gdp.index))
     cells = judged_samples.records(delivery.firms, delivery.patents)
     return judged_samples.checked(series, judged_samples.used_series(), pairs, cells, models)
 
@@ -176,20 +178,6 @@ def ai_patents_under_three(delivery: Delivery, _: Generator) -> None:
     ai[ai < 3] = 0
 
 
-def patent_cells_never_above_nine(delivery: Delivery, _: Generator) -> None:
-    counts = delivery.patents.counts
-    for count, of_all in ((APPLICATIONS, AI_APPLICATIONS), (GRANTS, AI_GRANTS)):
-        small = counts[count].max(axis=-1) <= 9
-        counts[count][small] = counts[of_all][small] = 0
-
-
-def small_ai_patents_as_three(delivery: Delivery, _: Generator) -> None:
-    counts = delivery.patents.counts
-    ai = counts[AI_APPLICATIONS]
-    counts[AI_APPLICATIONS] = np.where((ai > 0) & (ai < 5), 3, ai)
-    counts[APPLICATIONS] = np.maximum(counts[APPLICATIONS], counts[AI_APPLICATIONS])
-
-
 def ai_firms_to_fives(delivery: Delivery, _: Generator) -> None:
     counts = delivery.firms.counts
     rounded = 5 * np.rint(counts[AI_STOCK] / 5).astype(np.int64)
@@ -208,13 +196,6 @@ def firms_to_tens(delivery: Delivery, rng: Generator) -> None:
     part[ENTRIES] += part[AI_ENTRIES] + part[AI_EXITS]
     part[EXITS] += part[AI_ENTRIES] + part[AI_EXITS]
     counts[:, cities] = part
-
-
-def patents_to_threes(delivery: Delivery, rng: Generator) -> None:
-    """Round each count at random to one of the two multiples of three beside it."""
-    counts = delivery.patents.counts
-    counts[:] = 3 * np.floor(counts / 3 + rng.random(counts.shape)).astype(np.int64)
-    counts[:AI_APPLICATIONS] = np.maximum(counts[:AI_APPLICATIONS], counts[AI_APPLICATIONS:])
 
 
 def stocks_fall_to_zero(delivery: Delivery, rng: Generator, with_flows: bool) -> None:
@@ -275,16 +256,10 @@ FAULTS: dict[str, Fault] = {
         lambda delivery, rng: cells_never_above_four(delivery, rng, 15)
     ),
     "AI patents under 3 set to 0": ai_patents_under_three,
-    "patents set to 0 in cells that never exceed 9": patent_cells_never_above_nine,
-    "AI patents of 1 to 4 delivered as 3": small_ai_patents_as_three,
     "AI firms rounded to fives": ai_firms_to_fives,
     "firms rounded to tens in 15 provinces": firms_to_tens,
-    "patents rounded to threes at random": patents_to_threes,
     "the same, without entries and exits": lambda delivery, rng: stocks_fall_to_zero(
         delivery, rng, False
-    ),
-    "unit employment with private firms in one province from 2014": multiplied(
-        "unit_employment_10k", JIANGSU, 2014, 1.4
     ),
 }
 

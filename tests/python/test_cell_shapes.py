@@ -47,23 +47,8 @@ FOUND = {
         "ai_invention_application_count",
         r"1-2 \(of the year\): 0 of",
     ),
-    "patents set to 0 in cells that never exceed 9": (
-        "cell_shapes.suppressed_counts",
-        "invention_application_count",
-        r"1-9 \(largest of a cell\): 0 of",
-    ),
-    "AI patents of 1 to 4 delivered as 3": (
-        "cell_shapes.suppressed_counts",
-        "ai_invention_application_count",
-        r"1-2 \(of the year\): 0 of",
-    ),
     "AI firms rounded to fives": ("cell_shapes.rounded_counts", "ai_firm_count", "5: 100 %"),
     "firms rounded to tens in 15 provinces": ("cell_shapes.rounded_counts", "firm_count", "省 5: "),
-    "patents rounded to threes at random": (
-        "cell_shapes.rounded_counts",
-        "invention_application_count",
-        "3: 100 %",
-    ),
     "the same, without entries and exits": (
         "cell_shapes.vanished_provinces",
         "ai_firm_count",
@@ -78,11 +63,6 @@ FOUND = {
         "province_steps.odd_factor",
         "rd_personnel_count",
         r"0\.[67]",
-    ),
-    "unit employment with private firms in one province from 2014": (
-        "province_steps.odd_factor",
-        "unit_employment_10k",
-        r"1\.[34]",
     ),
     "GDP moved in proportion to AI, and a second source of GDP": (
         "source_tilts.odd_tilt",

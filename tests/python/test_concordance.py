@@ -118,23 +118,6 @@ def test_weighted_counts_of_a_register_equal_those_of_another_route(
     assert fresh.rows(accounted, DELIVERED) == [("used", 88)]
 
 
-def test_every_division_of_nace_has_a_section_and_the_scopes_are_those_of_the_paper() -> None:
-    rows = {int(row["nace_division"]): row["section"] for row in seed("nace_sections")}
-    # NACE Rev. 2 has 88 divisions; 4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89 are not used
-    assert [*rows] == [
-        n for n in range(1, 100) if n not in {4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89}
-    ]
-    of_scope = {
-        scope: {
-            n
-            for n, section in rows.items()
-            if {"scope": scope, "section": section} in seed("industry_scopes")
-        }
-        for scope in SCOPES
-    }
-    assert of_scope == {scope: divisions & rows.keys() for scope, divisions in SCOPES.items()}
-
-
 SHARES = """
     [[sources]]
     name = "shares"

@@ -81,18 +81,7 @@ def second_source(series: pd.DataFrame) -> pd.DataFrame:
     differs = rows["city_id"].eq(OTHER_POPULATION)
     rows = rows[~(differs & rows["year"].eq(2016))]
     factors = rows["year"].map(SECOND_SOURCE).where(differs, 1.0)
-    second = rows["value"] / factors
-    return pd.DataFrame(
-        {
-            **rows[CELL],
-            "first_provider": "vendor",
-            "second_provider": "other",
-            "first_value": rows["value"],
-            "second_value": second,
-            "first_ln": np.log(rows["value"]),
-            "second_ln": np.log(second),
-        }
-    )
+    return judged_samples.source_pairs(rows, rows["value"] / factors)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +161,7 @@ def test_a_second_source_marks_the_years_in_which_it_differs_and_none_that_it_re
     assert of_source["year"].tolist() == [2010, 2011, 2012, 2014, 2015, 2016, 2017]
     # The ratio of the two is the same in all these years.
     assert {*of_source["cause"]} == {"definition"}
-    assert {*of_source["cause_detail"]} == {"registered_population_10k@other"}
+    assert {*of_source["cause_detail"]} == {"registered_population_10k@another"}
     assert np.allclose(of_source["factor"], 1.35)
 
 

@@ -154,20 +154,26 @@ def slipped(name: str, year: int, factor: float, cities: int = 1) -> Fault:
     return fault
 
 
-def redefined(name: str, factor: float, year: int) -> Fault:
+def multiplied(names: Sequence[str], factor: Callable[[np.random.Generator], Values]) -> Fault:
     def fault(series: Series, rng: np.random.Generator) -> None:
-        series[name][half_of_the_provinces(rng), YEARS.index(year)] *= factor
-
-    return fault
-
-
-def of_another_vintage(names: Sequence[str], spread: float, years: Sequence[int]) -> Fault:
-    def fault(series: Series, rng: np.random.Generator) -> None:
-        revision = np.exp(spread * rng.standard_normal((len(units()), 1)))
+        by = factor(rng)
         for name in names:
-            series[name][:, at(*years)] *= revision
+            series[name] *= by
 
     return fault
+
+
+def other_ai_firms(rng: np.random.Generator) -> Values:
+    return 1.0 + np.outer(half_of_the_provinces(rng), np.equal(YEARS, 2020))
+
+
+def other_vintage(rng: np.random.Generator) -> Values:
+    revisions = 0.15 * rng.standard_normal(len(units()))
+    return np.exp(np.outer(revisions, np.greater_equal(YEARS, 2018)))
+
+
+def deflator_of_the_east(_: np.random.Generator) -> Values:
+    return 1.025 ** -np.outer(units()["region"].eq("east"), np.subtract(YEARS, YEARS[0]))
 
 
 def cut_off(name: str, largest: float) -> Fault:
@@ -202,15 +208,6 @@ def booked_at_the_next_city(names: Sequence[str], cities: int, first: int) -> Fa
                 later = series[name][:, YEARS.index(first) :]
                 later[next_city] += later[city]
                 later[city] = 0
-
-    return fault
-
-
-def deflated(names: Sequence[str], rate: float, region: str) -> Fault:
-    def fault(series: Series, _: np.random.Generator) -> None:
-        cities = units()["region"].eq(region).to_numpy()
-        for name in names:
-            series[name][cities] /= (1 + rate) ** (np.array(YEARS) - YEARS[0])
 
     return fault
 
@@ -287,12 +284,12 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "2020",
     ),
     "AI firms of half of the provinces by another definition": (
-        redefined("ai_firms", 2, 2020),
+        multiplied(["ai_firms"], other_ai_firms),
         "province_spread",
         "2020",
     ),
     "GDP of another vintage": (
-        of_another_vintage(GDP, 0.15, [2018, 2019, 2020]),
+        multiplied(GDP, other_vintage),
         "growth_spread",
         "2018",
     ),
@@ -307,7 +304,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "2016",
     ),
     "GDP of the east deflated": (
-        deflated(GDP, 0.025, "east"),
+        multiplied(GDP, deflator_of_the_east),
         "drifting_count",
         "2015",
     ),

@@ -14,14 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-import sqlglot
-from sqlglot import exp
 
 from ai_manufacturing.auditing import trace
 from ai_manufacturing.paper.synthetic import registers
 from ai_manufacturing.system import duckdb_client
 from tests.planted_faults import copy_of_the_project
-from tests.python import conftest, models
+from tests.python import conftest
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.register_models import count
 
@@ -465,32 +463,3 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
         macro.read_text(encoding="utf-8").replace("'no date'", "'undated'"), encoding="utf-8"
     )
     assert cohorts() == [("undated", 1)]
-
-
-DISPATCHED = {
-    "hash",
-    "regexp_extract_all",
-    "regexp_matches",
-    "regexp_replace",
-    "string_agg",
-    "unnest",
-}
-"""DuckDB functions of the dispatched macros ai_terms.sql and register_rows.sql."""
-
-
-def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(sample_build: Build) -> None:
-    assert sample_build.manifest is not None
-    nodes = [
-        node
-        for node in models.nodes_of(sample_build.manifest).values()
-        if re.fullmatch(r"int_\w*register_\w+|stg_\w+_register", node["name"])
-        and node["resource_type"] == "model"
-    ]
-    assert len(nodes) == 3 + 13
-    for node in nodes:
-        sql = re.sub(r"read_parquet\(.*\)", "landed", node["compiled_code"])
-        tree = sqlglot.parse_one(sql, read="duckdb")
-        tree.sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
-        unknown = {call.name.lower() for call in tree.find_all(exp.Anonymous)} - DISPATCHED
-        assert unknown == set(), node["name"]
-        assert not list(tree.find_all(exp.Filter, exp.Columns, exp.Qualify)), node["name"]

@@ -3,7 +3,6 @@ what it cannot say.
 """
 
 import json
-import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,6 @@ from tests.python.test_vendor_register import (
 )
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
-DESCRIPTION = "name: {name}\nkind: synthetic\nperiod: {period}\n"
 SHOWN = "reports.rpt_coefficients"
 EMPLOYMENT_OF_2018 = (
     "year_definitions: No year is on another definition, scope or vintage than the others, unless"
@@ -172,61 +170,6 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
     assert "is a sample" in page(store, "readings")
     assert "No headline column has an estimate in this release." in page(store, "index")
 
-    for arguments in (
-        ("export", "--format", "csv", "--out", str(tmp_path / "out")),
-        ("table", "table_1", "--format", "markdown"),
-        ("queries", "--out", str(tmp_path / "queries.md")),
-    ):
-        run = command(
-            store, replace(fresh, extracts=tmp_path / "register"), *arguments, WAREHOUSE_PATH=""
-        )
-        assert run.returncode == 0, run.stderr
-
-
-def test_a_period_that_ends_early_is_estimated_and_its_next_years_are_compared_with_it(
-    store: Store,
-    fresh: Build,
-    sample_build: Build,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # two years and another base year move estimates by more than is published unasked
-    monkeypatch.setenv("REFRESH_HOLD_ABOVE", "10")
-    folder = Path(shutil.copytree(sample_build.extracts, tmp_path / "autumn"))
-    described = folder / "extract_set.yml"
-    headline = (
-        "select status, sample_first_year, sample_last_year, substitutions, warnings from"
-        f" {SHOWN} where specification_id = 'table_1_col_1' and term_order = 1"
-    )
-
-    described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2018}"), "utf-8")
-    early = refresh(store, fresh, folder)
-    words = "years 2010-2018 of 2010-2020; 2018 substitutes for 2020 as the fixed year of ai_firms"
-    assert early.rows(headline) == [("estimated", 2010, 2018, words, None)]
-    assert words.partition(";")[0] in page(store, "readings")
-    assert "cannot tell: only part of the years" in page(store, "credibility")
-    verdicts = early.rows("select distinct verdict from reports.rpt_replication_scorecard")
-    assert {*verdicts} <= {("not_comparable",), ("not_estimable",)}
-    claim = early.value("select sentence from reports.rpt_findings where finding = 'claim'")
-    assert claim.startswith("These data have only part of the paper's years, so that")
-    assert early.rows("select distinct reason from reports.rpt_published_facts") == [
-        ("Not delivered: ai_firm_count (industry) in 2020.",)
-    ]
-
-    described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2020}"), "utf-8")
-    later = refresh(store, fresh, folder)
-    assert later.rows(headline) == [("estimated", 2010, 2020, "", None)]
-    changed = later.pairs(
-        "select change_kind, count(*) from release.changes where change_kind like 'estimate%'"
-        " group by change_kind"
-    )
-    assert changed["estimate_changed"] > 900
-    assert changed.keys() <= {"estimate_changed", "estimate_gained"}
-    gained = later.rows(
-        "select distinct term from release.changes where change_kind = 'estimate_gained' order by 1"
-    )
-    assert gained == [("after3",), ("after4",)]  # the event is of 2016
-
 
 # ---------------------------------------------------------------- the real ones
 
@@ -276,25 +219,3 @@ def test_the_public_set_of_more_years_goes_from_delivery_to_site(
         f"from {SHOWN} where term = regressor and specification_id = 'table_4_col_3_from_2003'"
     )
     assert longest == [("estimated", 2003, 2022)]
-
-
-def test_the_real_register_beside_the_public_set_feeds_no_estimate_and_is_found_to_be_a_sample(
-    store: Store,
-    fresh: Build,
-    public_extracts: Path,
-    real_register: Path,  # noqa: F811 - a fixture
-    tmp_path: Path,
-) -> None:
-    done = refresh(store, fresh, linked(tmp_path / "both", public_extracts, real_register))
-    (found,) = done.rows(
-        f"select round(estimate, 4), round(std_error, 4), observation_count from {SHOWN} "
-        "where specification_id = 'table_1_col_1' and term_order = 1"
-    )
-    assert found == (0.1576, 0.0419, 2228)
-    failing, success = done.rows(
-        "select failing_rows, success from gates.gate_results where description like 'A register''s"
-        " entries of %'"
-    )[0]
-    assert not success
-    for province in ("浙江", "河南", "广西"):
-        assert f"crawl_2019/2012.zip/{province}.csv" in failing
