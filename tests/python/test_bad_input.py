@@ -76,6 +76,7 @@ def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
         lines[0][0],
         *(line for year, rows in enumerate(lines) if year != 3 for line in rows[1:]),
         *unknown,
+        *["注：以上为市辖区数据"] * 500,
     ]
     (delivery.extracts / "city_yearbook/城市统计年鉴_全.csv").write_text(
         "\n".join(whole), encoding="utf-8"
@@ -114,6 +115,7 @@ def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
     }
     # the panel of all years has 200 of the 260 cities of 2011, which another file had
     assert found == {
+        ("city_yearbook/城市统计年鉴_全.csv", "prose_share"): pytest.approx(500 / 3300),
         ("city_yearbook/城市统计年鉴_全.csv", "unknown_city_share"): 1.0,
         ("city_yearbook/城市统计年鉴_全.csv", "dropped_city_share"): pytest.approx(60 / 260),
         ("patents/专利_2015.csv", "lost_count_records"): 48,
@@ -132,7 +134,7 @@ def test_what_is_bad_stays_where_it_is_and_every_file_says_what_became_of_it(
         ("nothing used", after, 17125, 0, 17125, 0, 0)
     ]
     assert delivery.rows(told, "city_yearbook/城市统计年鉴_全.csv") == [
-        ("used", None, 2800, 2540, 0, 260, None)
+        ("used", None, 3300, 2540, 0, 260, None)
     ]
     shrunk = (
         "select replaced_record_count, record_count, record_count_change_share from"

@@ -212,6 +212,18 @@ def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(
     assert (register_build.value(PROVIDERS), fresh.value(PROVIDERS)) == ("register", "vendor")
 
 
+def test_counts_that_spark_hands_over_are_those_of_the_panel(fresh: Build) -> None:
+    counts = {f"{of}firm{what}_count": 7 for of in ("", "ai_") for what in ("", "_entry", "_exit")}
+    cell = {"city_id": "440300", "year": 2015, "scope": "industry", "extract_set_kind": "synthetic"}
+    path = fresh.extracts / "register_counts/firm_counts/part-0.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist([cell | counts]), path)
+    fresh.models("int_series_conformed")
+    assert {row[:4]: row[4] for row in fresh.rows(COUNTS)} == {
+        (name, "industry", "440300", 2015): count for name, count in counts.items()
+    }
+
+
 def test_a_stock_that_does_not_follow_its_flows_is_found_in_its_cell(
     register_build: Build, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@ what it cannot say.
 """
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -169,6 +170,40 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
     assert curve == [("not_estimable", done.value(headline))]
     assert "is a sample" in page(store, "readings")
     assert "No headline column has an estimate in this release." in page(store, "index")
+
+    for arguments in (
+        ("export", "--format", "csv", "--out", str(tmp_path / "out")),
+        ("table", "table_1", "--format", "markdown"),
+        ("queries", "--out", str(tmp_path / "queries.md")),
+    ):
+        run = command(
+            store, replace(fresh, extracts=tmp_path / "register"), *arguments, WAREHOUSE_PATH=""
+        )
+        assert run.returncode == 0, run.stderr
+
+
+def test_a_period_that_ends_early_is_estimated_and_compared_with_nothing(
+    store: Store, fresh: Build, sample_build: Build, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(sample_build.extracts, tmp_path / "autumn"))
+    (folder / "extract_set.yml").write_text(
+        "name: autumn\nkind: synthetic\nperiod: {last_year: 2018}\n", encoding="utf-8"
+    )
+    early = refresh(store, fresh, folder)
+    words = "years 2010-2018 of 2010-2020; 2018 substitutes for 2020 as the fixed year of ai_firms"
+    assert early.rows(
+        "select status, sample_first_year, sample_last_year, substitutions, warnings from"
+        f" {SHOWN} where specification_id = 'table_1_col_1' and term_order = 1"
+    ) == [("estimated", 2010, 2018, words, None)]
+    assert words.partition(";")[0] in page(store, "readings")
+    assert "cannot tell: only part of the years" in page(store, "credibility")
+    verdicts = early.rows("select distinct verdict from reports.rpt_replication_scorecard")
+    assert {*verdicts} <= {("not_comparable",), ("not_estimable",)}
+    claim = early.value("select sentence from reports.rpt_findings where finding = 'claim'")
+    assert claim.startswith("These data have only part of the paper's years, so that")
+    assert early.rows("select distinct reason from reports.rpt_published_facts") == [
+        ("Not delivered: ai_firm_count (industry) in 2020.",)
+    ]
 
 
 # ---------------------------------------------------------------- the real ones
