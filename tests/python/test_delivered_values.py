@@ -36,6 +36,7 @@ NUMBER = re.compile(
     r"(?!\w|\.[0-9])"
 )
 CODE = re.compile(r"[1-6][0-9]{5}")
+YEARS = range(1949, 2051)
 
 
 def city_codes() -> dict[str, str]:
@@ -85,7 +86,7 @@ def delivered(folders: Iterable[Path], codes: Mapping[str, str]) -> Values:
             for city in {codes[name] for name in names if name in codes} or {NO_CITY}:
                 found[city] |= values
     return {
-        city: np.array(sorted(value for value in values if np.isfinite(value) and value))
+        city: np.array(sorted(v for v in values if np.isfinite(v) and v and v not in YEARS))
         for city, values in found.items()
     }
 
