@@ -5,7 +5,6 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ai_manufacturing.gate import suites, validation
 from ai_manufacturing.paper.synthetic import CityYears, draw
@@ -65,7 +64,8 @@ NONE_DECLARED = (
 )
 CODES = {"city_id": str, "province_id": str}
 CITIES_OF_A_CHANGE = {"from_city_id": str, "to_city_id": str}
-NUMBERS = ["year", "first_value", "second_value", "first_ln", "second_ln"]
+NUMBERS = ["first_value", "second_value", "first_ln", "second_ln"]
+PAIRS = ["series", "scope", "first_provider", "second_provider", "city_id", "year", *NUMBERS]
 # Series of the warehouse under the name that the draw gives them, where it is another.
 DRAWN = {
     "primary_100m_cny": "primary_value_added_100m_cny",
@@ -159,25 +159,17 @@ def _records(cells: Cells, columns: Sequence[str], entity: str) -> pd.DataFrame:
     )
 
 
-def source_pairs(drawn: CityYears, second_gdp: NDArray[np.float64]) -> pd.DataFrame:
-    """Return fct_source_pairs of a draw's GDP and that of a second provider."""
-    first = drawn.yearbook["gdp_100m_cny"]
-    found = pd.DataFrame(
-        {
-            "city_id": np.repeat(units()["city_id"].to_numpy(), len(drawn.years)),
-            "year": np.tile(drawn.years, len(first)),
-            "first_value": first.ravel(),
-            "second_value": second_gdp.ravel(),
-        }
-    ).dropna()
-    return found.assign(
-        series="gdp_100m_cny",
-        scope="total",
+def source_pairs(first: pd.DataFrame, second: pd.Series) -> pd.DataFrame:
+    """Return fct_source_pairs of rows of a series and what another provider says of them."""
+    found = first.assign(
+        first_value=first["value"],
+        second_value=second,
         first_provider="vendor",
         second_provider="another",
-        first_ln=np.log(found["first_value"]),
-        second_ln=np.log(found["second_value"]),
-    )
+    ).dropna(subset=["first_value", "second_value"])
+    return found.assign(
+        first_ln=np.log(found["first_value"]), second_ln=np.log(found["second_value"])
+    )[PAIRS]
 
 
 def checked(
@@ -207,31 +199,13 @@ def checked(
     dict of str to DataFrame
         The check model of each suite.
     """
-    none = pd.DataFrame(
-        columns=[
-            "series",
-            "scope",
-            "first_provider",
-            "second_provider",
-            "city_id",
-            "year",
-            "first_value",
-            "second_value",
-            "first_ln",
-            "second_ln",
-        ]
-    )
+    none = pd.DataFrame(columns=PAIRS).astype(dict.fromkeys(NUMBERS, float) | {"year": int})
     with duckdb_client.connect(reads_files=True) as connection:
         for name, frame in (
             ("int_series_conformed", series),
             ("int_series_sourced", series.assign(absent_row=None)),
             ("dim_specification_series", used),
-            (
-                "fct_source_pairs",
-                none.astype(dict.fromkeys(NUMBERS, float) | {"year": int})
-                if pairs is None
-                else pairs,
-            ),
+            ("fct_source_pairs", none if pairs is None else pairs),
             *((name, samples.seed_table(name)) for name in SEEDS),
             ("cities", samples.seed_table("cities").astype(CODES)),
             ("city_changes", samples.seed_table("city_changes").astype(CITIES_OF_A_CHANGE)),

@@ -72,39 +72,36 @@ def inputs(drawn: CityYears) -> Inputs:
     )
     panel = panel.assign(name_zh="", region="")
 
-    ai_firms, gdp = drawn.ai_firms, drawn.yearbook["gdp_100m_cny"]
-    counts = {
-        ("ai_firms", "fixed_ratio"): _scaled(ai_firms.stock, drawn.firms),
-        ("ai_patent_applications", "fixed_ratio"): _scaled(
-            drawn.applications.ai, drawn.applications.total
-        ),
-        ("ai_patent_grants", "fixed_ratio"): _scaled(drawn.grants.ai, drawn.grants.total),
-        ("ai_firms", "gdp"): _scaled(ai_firms.stock, gdp),
-        ("ai_firms", "observed"): ai_firms.stock,
-        ("ai_firm_entries", "observed"): ai_firms.entries,
-        ("ai_firm_exits", "observed"): ai_firms.exits,
-        ("ai_firm_net_entries", "observed"): ai_firms.entries - ai_firms.exits,
-        ("ai_patent_applications", "observed"): drawn.applications.ai,
-        ("ai_patent_grants", "observed"): drawn.grants.ai,
+    gdp = drawn.yearbook["gdp_100m_cny"]
+    ratios = {
+        "ai_firms": (drawn.ai_firms.stock, drawn.firms),
+        "ai_patent_applications": (drawn.applications.ai, drawn.applications.total),
+        "ai_patent_grants": (drawn.grants.ai, drawn.grants.total),
+    }
+    observed = {name: part for name, (part, _) in ratios.items()} | {
+        "ai_firm_entries": drawn.ai_firms.entries,
+        "ai_firm_exits": drawn.ai_firms.exits,
+        "ai_firm_net_entries": drawn.ai_firms.entries - drawn.ai_firms.exits,
     }
     measures = pd.concat(
         [
-            cells.assign(
-                measure=measure,
-                weighting=weighting,
-                measure_count=count.ravel(),
-                measure_10k=count.ravel() / 10_000,
-                ln_measure=_log(count),
-                ln1p_measure=_log(1 + count),
-                asinh_measure=np.arcsinh(count.ravel()),
-                is_mechanical=weighting == "gdp",
-                weight=np.repeat(weight, len(drawn.years)),
-                scaling_value=scaling,
-            )
-            for (measure, weighting), count in counts.items()
-            for weight, scaling in [_parts(drawn, measure, weighting)]
+            *(
+                _measure(cells, part, whole).assign(measure=name, weighting="fixed_ratio")
+                for name, (part, whole) in ratios.items()
+            ),
+            _measure(cells, drawn.ai_firms.stock, gdp).assign(
+                measure="ai_firms", weighting="gdp", weight=np.nan, scaling_value=np.nan
+            ),
+            *(
+                _measure(cells, count).assign(measure=name, weighting="observed")
+                for name, count in observed.items()
+            ),
         ]
-    ).assign(scope="industry", missing_reason=None)
+    ).assign(
+        scope="industry",
+        is_mechanical=lambda rows: rows["weighting"].eq("gdp"),
+        missing_reason=None,
+    )
 
     share = (drawn.yearbook["secondary_100m_cny"] / gdp)[
         np.ix_(drawn.in_yearbook, drawn.years == 2015)
@@ -145,25 +142,23 @@ def inputs(drawn: CityYears) -> Inputs:
     )
 
 
-def _scaled(counts: Numbers, series: Numbers) -> Numbers:
-    """Return equation 2: the count over the series, both of 2020, times the series of each year."""
-    return counts[:, -1:] / series[:, -1:] * series
-
-
-def _parts(
-    drawn: CityYears, measure: str, weighting: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the weight of each city and the scaling value of each row; not numbers where equation
-    2 does not apply.
+def _measure(cells: pd.DataFrame, part: Numbers, whole: Numbers | None = None) -> pd.DataFrame:
+    """Return equation 2: the share of the last year times the whole of each year; without a whole,
+    the counts themselves.
     """
-    ai, of_all = {
-        "ai_firms": (drawn.ai_firms.stock, drawn.firms),
-        "ai_patent_applications": (drawn.applications.ai, drawn.applications.total),
-        "ai_patent_grants": (drawn.grants.ai, drawn.grants.total),
-    }.get(measure, (drawn.firms, drawn.firms))
-    if weighting != "fixed_ratio":
-        return np.full(len(ai), np.nan), np.full(of_all.size, np.nan)
-    return ai[:, -1] / of_all[:, -1], of_all.ravel().astype(float)
+    weight = np.full(part.shape, np.nan)
+    if whole is not None:
+        weight[:] = part[:, -1:] / whole[:, -1:]
+    count = part if whole is None else weight * whole
+    return cells.assign(
+        measure_count=count.ravel(),
+        measure_10k=count.ravel() / 10_000,
+        ln_measure=_log(count),
+        ln1p_measure=_log(1 + count),
+        asinh_measure=np.arcsinh(count.ravel()),
+        weight=weight.ravel(),
+        scaling_value=np.nan if whole is None else whole.ravel().astype(float),
+    )
 
 
 def _log(values: Numbers) -> NDArray[np.float64]:

@@ -189,13 +189,11 @@ LONGEST = (
     "test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_shows_both",
     "test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what_a_build_makes",
     "test_a_cluster_that_loses_a_worker_counts_as_duckdb_and_a_new_year_writes_its_partitions",
-    "test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_faults",
     "test_a_later_file_gives_what_a_full_build_gives",
     "test_a_new_provider_feeds_its_series",
     "test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_the_reason",
     "test_death_at_forty_points",
     "test_a_set_of_other_years_builds_by_the_period_that_it_names",
-    "test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back",
 )
 """The soak begins with these, of a minute or more; what one makes for others comes first."""
 

@@ -3,16 +3,18 @@ classes of patents.
 """
 
 import csv
+import datetime
+import hashlib
+import io
 import os
 import re
-import shutil
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from tests.lib import ai_texts
-from tests.lib.ai_texts import Text
 from tests.python import conftest
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.register_models import count
@@ -22,44 +24,68 @@ REAL_TEXTS = Path(
 ).parent
 
 
+def read(name: str) -> list[dict[str, str]]:
+    with (PROJECT / f"tests/fixtures/{name}.csv").open(encoding="utf-8", newline="") as file:
+        return [*csv.DictReader(file)]
+
+
+REGISTER = "register/crawl_2019"
+
+
+Text = tuple[str, str, int]
+"""The name of a text in the labels, its words, and the year of the firm or patent."""
+CLASSES = ("G06N|A47L", "G10L", "A47L|G06F", "A47L|H04L")
+"""IPC subclasses of the invented titles, in turn."""
+
+
+def scopes(extracts: Path) -> Iterator[Text]:
+    """Yield each firm whose record has eight fields and a whole credit code, once."""
+    seen = set()
+    for path in sorted((extracts / REGISTER).glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for member in sorted(archive.namelist()):
+                text = archive.read(member).decode("utf-8-sig")
+                for cells in csv.reader(io.StringIO(text, newline="")):
+                    code = cells[1] if len(cells) == 8 else ""
+                    if re.fullmatch("[0-9A-Z]{18}", code) and code not in seen:
+                        seen.add(code)
+                        name = hashlib.sha256(f"firm {code}".encode()).hexdigest()
+                        yield name, cells[5], int(path.stem)
+
+
 def invented() -> list[dict[str, str]]:
     """Return the invented texts with their labels, each under a name."""
-    with (PROJECT / "tests/fixtures/ai_texts.csv").open(encoding="utf-8", newline="") as file:
-        return [
-            {**row, "name": f"invented {number}"} for number, row in enumerate(csv.DictReader(file))
-        ]
+    return [{**row, "name": f"invented {number}"} for number, row in enumerate(read("ai_texts"))]
 
 
-def labelled(
-    folder: Path,
-    sample_build: Build,
-    scopes: Iterable[Text],
-    titles: Iterable[Text],
-    real: Path | None,
-) -> Build:
-    """Deliver the invented texts and these as registers, and titles with their classes."""
+def labelled(folder: Path, sample_build: Build, further: Iterable[Text] = ()) -> Build:
+    """Deliver the invented texts, and further business scopes, as registers in the vendor's layout,
+    all of one city, industry and kind; and the titles with their classes.
+    """
 
     def make(build: Build) -> Build:
-        texts = {
-            kind: [
-                Text(row["name"], row["text"], "", "") for row in invented() if row["kind"] == kind
-            ]
+        firms, patents = (
+            [(row["name"], row["text"], 2015) for row in invented() if row["kind"] == kind]
             for kind in ("business_scope", "patent_title")
-        }
-        delivered = build.extracts / ai_texts.TITLES
-        delivered.parent.mkdir(parents=True)
-        if real:
-            shutil.copyfile(real, delivered)
-        else:
-            rows = [
-                f"CN{number}A,{text.words},G06N|G06V"
-                for number, text in enumerate(texts["patent_title"])
-            ]
-            header = "publication_numbers,patent_title,true_subclasses_all"
-            delivered.write_text("\n".join([header, *rows]), encoding="utf-8-sig")
-        ai_texts.deliver(
-            build.extracts, [*texts["business_scope"], *scopes], [*texts["patent_title"], *titles]
         )
+        header = ("publication_numbers", "patent_title", "true_subclasses_all")
+        classified = [
+            (name, words, CLASSES[number % len(CLASSES)])
+            for number, (name, words, _) in enumerate(patents)
+        ]
+        (build.extracts / "patents").mkdir(parents=True)
+        pd.DataFrame(classified, columns=header).to_csv(
+            build.extracts / "patents/titles_with_ipc.csv", index=False, encoding="utf-8-sig"
+        )
+        for entity, texts, columns in (
+            ("firm_register", [*firms, *further], ("统一社会信用代码", "经营范围", "成立日期")),
+            ("patent_register", patents, ("申请号", "专利名称", "申请日")),
+        ):
+            rows = [(name, words, datetime.date(year, 1, 1)) for name, words, year in texts]
+            table = pd.DataFrame(rows, columns=columns)
+            table = table.assign(城市代码="440300", 行业代码="3921", 专利类型="发明")
+            (build.extracts / entity).mkdir()
+            table.to_parquet(build.extracts / entity / "texts.parquet", index=False)
         conftest.seed(build, sample_build)
         count(
             build,
@@ -79,25 +105,17 @@ def labelled(
 
 @pytest.fixture(scope="session")
 def labelled_build(shared: Path, sample_build: Build) -> Build:
-    return labelled(shared / "labelled", sample_build, [], [], None)
+    return labelled(shared / "labelled", sample_build)
 
 
 @pytest.fixture(scope="session")
 def real_texts(shared: Path, sample_build: Build) -> Build:
-    """Return a build with the real texts that are labelled; they are not in every clone."""
-    if not all((REAL_TEXTS / path).exists() for path in (ai_texts.REGISTER, ai_texts.TITLES)):
-        pytest.skip(
-            f"the real scopes and titles are not beside {REAL_TEXTS / 'public'}; set"
-            " PUBLIC_EXTRACTS"
-        )
-    known = {row["id"] for row in ai_texts.labels()}
-    scopes, titles = (
-        (text for text in texts if text.name in known)
-        for texts in (ai_texts.scopes(REAL_TEXTS), ai_texts.titles(REAL_TEXTS))
-    )
-    return labelled(
-        shared / "real_texts", sample_build, scopes, titles, REAL_TEXTS / ai_texts.TITLES
-    )
+    """Return a build with the real scopes that are labelled; they are not in every clone."""
+    if not (REAL_TEXTS / REGISTER).exists():
+        pytest.skip(f"the real scopes are not beside {REAL_TEXTS / 'public'}; set PUBLIC_EXTRACTS")
+    known = {row["id"] for row in read("ai_labels")}
+    further = [text for text in scopes(REAL_TEXTS) if text[0] in known]
+    return labelled(shared / "real_texts", sample_build, further)
 
 
 def tagged(build: Build) -> set[str]:
@@ -119,16 +137,21 @@ def test_the_dictionary_finds_the_ai_texts_and_no_others(labelled_build: Build) 
 def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
     real_texts: Build,
 ) -> None:
-    rates = ai_texts.rates(ai_texts.labels(), tagged(real_texts))
-    precision, recall = rates["scope", "held out"]
-    assert precision.share >= 0.85
-    assert precision.label_count >= 30
-    assert recall.label_count >= 30
+    """A label stands for as many texts as its weight says."""
+    is_tagged = tagged(real_texts)
+    labels = [
+        row
+        for row in read("ai_labels")
+        if (row["corpus"], row["half"]) == ("scope", "held out") and row["id"] in is_tagged
+    ]
+    weights = {row["id"]: float(row["weight"]) for row in labels}
+    hits = sum(weights[row["id"]] for row in labels if row["is_ai"] == "true")
+    assert len(labels) >= 30
+    assert hits / sum(weights.values()) >= 0.85
 
 
-@pytest.mark.soak
 def test_terms_and_dictionary_agree_with_the_classes_as_a_second_count_says(
-    real_texts: Build,
+    labelled_build: Build,
 ) -> None:
     """Count by Python's regular expressions, all terms at once."""
     with (PROJECT / "seeds/ai_keywords.csv").open(encoding="utf-8", newline="") as file:
@@ -141,36 +164,26 @@ def test_terms_and_dictionary_agree_with_the_classes_as_a_second_count_says(
         )
         for kind in ("exclude", "include")
     )
-    wide = re.compile(r"(^|\|)(G06|G10L|G05B|G05D|B25J|G16H)")
-    texts = [*ai_texts.titles(REAL_TEXTS)]
+    titles = [row["text"] for row in invented() if row["kind"] == "patent_title"]
+    classes = [CLASSES[number % len(CLASSES)] for number in range(len(titles))]
     of_robots = [
-        text for text in texts if "机器人" in include.findall(exclude.sub("#", text.words))
+        "G" in subclasses
+        for title, subclasses in zip(titles, classes, strict=True)
+        if "机器人" in include.findall(exclude.sub("#", title))
     ]
-
-    evaluated = "select matched_text_count, wide_share from marts.fct_ai_term_evaluation "
-    ((matched, share),) = real_texts.rows(
-        f"{evaluated} where corpus = 'patent_titles' and term = '机器人'"
-    )
-    assert matched == len(of_robots)
-    assert share == pytest.approx(
-        sum(bool(wide.search(text.extra)) for text in of_robots) / len(of_robots)
-    )
-
+    assert 0 < sum(of_robots) < len(of_robots)
+    assert labelled_build.rows(
+        "select matched_text_count, wide_share from marts.fct_ai_term_evaluation"
+        " where corpus = 'patent_titles' and term = '机器人'"
+    ) == [(len(of_robots), pytest.approx(sum(of_robots) / len(of_robots)))]
     sets = (
         "select class_set, class_text_count from marts.fct_ai_dictionary_evaluation where corpus ="
         " 'patent_titles'"
     )
-    assert real_texts.pairs(sets) == {
-        "core": sum("G06N" in text.extra for text in texts),
-        "narrow": sum(bool(re.search("G06N|G06V|G10L", text.extra)) for text in texts),
-        "wide": sum(bool(wide.search(text.extra)) for text in texts),
+    of_set = {"core": CLASSES[:1], "narrow": CLASSES[:2], "wide": CLASSES[:3]}
+    assert labelled_build.pairs(sets) == {
+        name: sum(map(classes.count, members)) for name, members in of_set.items()
     }
-    # the word that fits any machine is measured, and not used
-    noise = (
-        f"{evaluated} where term = '智能制造' and not is_used and wide_share < 0.2 and"
-        " matched_text_count > 30"
-    )
-    assert len(real_texts.rows(noise)) == 1
 
 
 def test_titles_are_used_and_feed_no_series(labelled_build: Build) -> None:
@@ -184,21 +197,3 @@ def test_titles_are_used_and_feed_no_series(labelled_build: Build) -> None:
         "select text_count from marts.fct_ai_dictionary_evaluation where corpus = 'patent_titles'"
     )
     assert labelled_build.rows(counted) == [(record_count,)] * 3
-
-
-def test_a_share_of_few_labels_has_the_interval_of_wilson() -> None:
-    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: 81 of 263, 15 of 148, 0 of 20,
-    # 1 of 29.
-    published = {
-        (81, 263): (0.2553, 0.3662),
-        (15, 148): (0.0624, 0.1605),
-        (0, 20): (0.0, 0.1611),
-        (1, 29): (0.0061, 0.1718),
-    }
-    for (hits, size), (low, high) in published.items():
-        rate = ai_texts.rate([(number < hits, 3.0) for number in range(size)])
-        assert (rate.low, rate.high) == (
-            pytest.approx(low, abs=5e-5),
-            pytest.approx(high, abs=5e-5),
-        )
-        assert (rate.hit_count, rate.label_count) == (hits, size)

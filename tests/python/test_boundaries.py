@@ -25,7 +25,6 @@ LINKS = "fixed_boundary_legacy_links.csv"
 
 YEARS = range(2010, 2023)
 ENDED = ("merge", "split", "abolish")
-SUFFIXES = ("市", "州", "地区", "盟")
 
 Differences = dict[tuple[str, str, str], tuple[str, str]]
 
@@ -39,7 +38,6 @@ class Ours:
     former: dict[str, str]  # name of a unit that is gone, city
     changes: dict[str, dict[str, int]]  # unit that is gone, heir, first year
     breaks: dict[str, set[int]]  # city, first years on a new boundary
-    aliases: dict[str, str]  # another name of a prefecture-level unit, city
 
 
 def ours(build: Build) -> Ours:
@@ -70,10 +68,6 @@ def ours(build: Build) -> Ours:
         ),
         changes=changes,
         breaks=breaks,
-        aliases=build.pairs(
-            "select identifier, city_id from seeds.city_aliases where identifier_kind = 'name' "
-            f"and city_id in (select city_id from seeds.cities {of_prefectures})"
-        ),
     )
 
 
@@ -208,38 +202,10 @@ def test_every_difference_from_the_outside_list_has_its_answer_and_no_answer_is_
     assert len(answers(rows)) == len(rows)
 
 
-def test_the_outside_list_covers_the_prefectures_of_2020_in_every_year_and_knows_each_other_name(
+def test_the_outside_list_covers_the_prefectures_of_2020_in_every_year(
     boundaries: Path, sample_build: Build
 ) -> None:
     here, names, flags = ours(sample_build), read(boundaries, NAMES), read(boundaries, FLAGS)
     cities = cities_of(names, here)
     years_of = Counter(cities[row["prefecture_entity_id"]] for row in flags)
     assert years_of == dict.fromkeys(here.current.values(), 22)
-
-    of_list: dict[str, set[str]] = defaultdict(set)
-    for row in names:
-        of_list[cities.get(row["entity_id"], "")].add(row["name_zh"])
-    for alias, city in here.aliases.items():
-        stem = next(
-            (alias.removesuffix(suffix) for suffix in SUFFIXES if alias.endswith(suffix)), alias
-        )
-        assert any(name.startswith(stem) for name in of_list[city]), (
-            f"{alias} is no name of {city}, {of_list[city]}"
-        )
-
-
-def test_the_years_of_old_names_in_the_notes_are_those_of_the_outside_list(
-    boundaries: Path, sample_build: Build
-) -> None:
-    here, names = ours(sample_build), read(boundaries, NAMES)
-    cities = cities_of(names, here)
-    starts = {
-        cities[row["entity_id"]]: row["start_year"] for row in names if row["end_year"] == "2026"
-    }
-    noted = sample_build.rows(
-        "select identifier, city_id, regexp_extract(note, 'before ([0-9]{4})', 1) as year from"
-        " seeds.city_aliases where regexp_matches(note, 'before [0-9]{4}') and city_id in (select"
-        " city_id from seeds.cities where unit_kind <> 'county_level')"
-    )
-    assert len(noted) == 24
-    assert [(name, year) for name, city, year in noted if starts[city] != year] == []

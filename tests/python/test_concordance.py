@@ -120,36 +120,6 @@ def test_weighted_counts_of_a_register_equal_those_of_another_route(
     assert fresh.rows(accounted, DELIVERED) == [("used", 88)]
 
 
-def test_the_real_table_sends_computing_to_manufacturing_and_the_divisions_of_today_do_not(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / DELIVERED
-    real(path)
-    of_class = shares(path)
-    assert len(of_class["industry"]) == len(classes()) == 124
-    assert of_class["manufacturing"]["G06"] == pytest.approx(0.747, abs=0.0005)
-    divisions = {row["ipc"]: row["industry_code"] for row in seed("ipc_industries")}
-    sections = {row["industry_code"]: row["section"] for row in seed("industries")}
-    assert {sections[divisions[ipc]] for ipc in ("G06N", "G06Q", "G06T", "G06V")} == {"I"}
-
-
-def test_every_division_of_nace_has_a_section_and_the_scopes_are_those_of_the_paper() -> None:
-    rows = {int(row["nace_division"]): row["section"] for row in seed("nace_sections")}
-    # NACE Rev. 2 has 88 divisions; 4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89 are not used
-    assert [*rows] == [
-        n for n in range(1, 100) if n not in {4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89}
-    ]
-    of_scope = {
-        scope: {
-            n
-            for n, section in rows.items()
-            if {"scope": scope, "section": section} in seed("industry_scopes")
-        }
-        for scope in SCOPES
-    }
-    assert of_scope == {scope: divisions & rows.keys() for scope, divisions in SCOPES.items()}
-
-
 SHARES = """
     [[sources]]
     name = "shares"

@@ -4,7 +4,6 @@ the file.
 What was delivered is known from when it was made, unless it was harmed.
 """
 
-import csv
 import gzip
 import io
 import random
@@ -13,10 +12,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-import openpyxl
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -87,25 +83,18 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
 
 def written(file_format: str, header: list[str], rows: list[list[str]], codec: str) -> bytes:
     content = io.BytesIO()
+    table = pd.DataFrame(rows, columns=header, dtype="string")
     if file_format == "xlsx":
-        book = openpyxl.Workbook()
-        for row in [header, *rows]:
-            book.active.append(["'" + cell if cell.startswith("=") else cell for cell in row])
-        book.save(content)
+        quoted = table.replace("^=", "'=", regex=True)
+        quoted.to_excel(content, index=False)
     elif file_format == "parquet":
-        columns = list(zip(*rows, strict=True)) or [()] * len(header)
-        pq.write_table(
-            pa.table([pa.array(column, pa.string()) for column in columns], names=header), content
-        )
+        table.to_parquet(content, index=False)
     elif file_format == "dta":
-        pd.DataFrame(rows, columns=header).astype(str).to_stata(
-            content, write_index=False, version=118
-        )
+        table.astype(object).to_stata(content, write_index=False, version=118)
     else:
-        text = io.StringIO()
         mark = {"csv": ",", "tab": "\t", "semicolon": ";"}[file_format]
-        csv.writer(text, delimiter=mark).writerows([header, *rows])
-        return text.getvalue().encode(codec, errors="replace")
+        text = table.to_csv(index=False, sep=mark, lineterminator="\r\n")
+        return text.encode(codec, errors="replace")
     return content.getvalue()
 
 

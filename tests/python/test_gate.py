@@ -6,9 +6,10 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import pandas as pd
@@ -18,14 +19,13 @@ from great_expectations.core import ExpectationValidationResult
 from ai_manufacturing.auditing import findings
 from ai_manufacturing.gate import result_tables, suites, validation
 from ai_manufacturing.site import quality
-from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import settings
 from ai_manufacturing.system.duckdb_client import reading
 from tests.python.conftest import PROJECT, Build
 
 SHENZHEN, CHANGSHA, HANGZHOU = "440300", "430100", "330100"
 GDP, CITY, YEAR, AI_FIRMS = "地区生产总值(亿元)", "城市代码", "年份", "人工智能企业存续数"
-NAME = "城市名称"
+FIRMS = "企业存续数"
 PATENTS = ("专利申请数", "专利授权数", "人工智能专利申请数", "人工智能专利授权数")
 
 Row = dict[str, str]
@@ -102,13 +102,6 @@ def without_shenzhen(build: Build) -> None:
         edit(yearbook(build, year), lambda rows: [row for row in rows if row[CITY] != SHENZHEN])
 
 
-def emptied(rows: list[Row]) -> list[Row]:
-    return [
-        row | {"单位从业人员(万人)": ""} if n % 8 == 0 and row[CITY] != SHENZHEN else row
-        for n, row in enumerate(rows)
-    ]
-
-
 def cut_off(rows: list[Row]) -> list[Row]:
     """End with the rows of Chongqing, as a file that was not written to its end."""
     return rows[: max(n for n, row in enumerate(rows) if row[CITY] == "500000") + 1]
@@ -120,28 +113,8 @@ def one_field_too_many(build: Build) -> None:
     patents(build, 2016).write_text("\n".join(lines), encoding="utf-8")
 
 
-def merged(rows: list[Row]) -> list[Row]:
-    """Code and name of a city stand in its first row only, as merged cells of a workbook do."""
-    seen: set[str] = set()
-    for row in rows:
-        city = row[CITY]
-        if city in seen:
-            row |= {CITY: "", NAME: ""}
-        seen.add(city)
-    return rows
-
-
 duplicate_city_year = in_file(yearbook, 2015, repeated(CHANGSHA, {GDP: "8511"}))
 unit_slip_of_a_cell = in_file(yearbook, 2012, first(CHANGSHA, times(GDP, 10)))
-stock_and_flow_apart = in_file(
-    firm_survival, 2015, first(CHANGSHA, one_above("企业新设数", "企业新设数"))
-)
-negative_control = in_file(yearbook, 2014, first(CHANGSHA, set_to("R&D人员(人)", "-9")))
-share_above_one = in_file(
-    firm_survival,
-    2020,
-    each(lambda row: one_above(AI_FIRMS, "企业存续数")(row) if row[CITY] == SHENZHEN else {}),
-)
 unreadable_share = in_file(
     yearbook,
     2019,
@@ -150,155 +123,85 @@ unreadable_share = in_file(
     ],
 )
 
-# Faults in different cities and series, so that each is found on its own; a delivery costs ten
-# seconds.
-BROKEN: dict[str, list[tuple[Breakage, str, dict[str, Any]]]] = {
-    "slips and gaps": [
-        (
-            duplicate_city_year,
-            "city_yearbook",
-            {"city_id": CHANGSHA, "year": 2015},
+# Faults in different cities, series and years of one delivery, so that each is found on its own.
+BROKEN: list[tuple[Breakage, str, dict[str, Any]]] = [
+    (duplicate_city_year, "city_yearbook", {"city_id": CHANGSHA, "year": 2015}),
+    (unit_slip_of_a_cell, "panel_consistency", {"city_id": CHANGSHA, "year": 2012}),
+    (
+        in_file(firm_survival, 2015, first(CHANGSHA, one_above("企业新设数", "企业新设数"))),
+        "firm_survival",
+        {"city_id": CHANGSHA, "year": 2015},
+    ),
+    (
+        in_file(patents, 2015, cut_off),
+        "series_years",
+        {"series": "ai_invention_application_count", "year": 2015},
+    ),
+    (
+        in_file(patents, 2018, each(lambda row: {name: row[name] + "0" for name in PATENTS})),
+        "series_years",
+        {"series": "invention_application_count", "year": 2018},
+    ),
+    (
+        one_field_too_many,
+        "landed_sources",
+        {"file_path": "patents/专利_2016.csv", "lost_count_records": 1.0},
+    ),
+    (
+        in_file(yearbook, 2014, first(CHANGSHA, set_to("R&D人员(人)", "-9"))),
+        "series_years",
+        {"series": "rd_personnel_count", "year": 2014},
+    ),
+    (unit_slip_of_a_year, "series_years", {"series": "gdp_100m_cny", "year": 2016}),
+    (unit_slip_of_a_year, "units", {"series": "gdp_100m_cny", "year": 2016, "unit_factor": 1e4}),
+    (
+        # one cell, where the city as a whole still has fewer AI firms than firms
+        in_file(firm_survival, 2020, first(SHENZHEN, one_above(AI_FIRMS, FIRMS))),
+        "firm_survival",
+        {"city_id": SHENZHEN, "year": 2020},
+    ),
+    (
+        in_file(
+            firm_survival,
+            2020,
+            each(lambda row: one_above(AI_FIRMS, FIRMS)(row) if row[CITY] == HANGZHOU else {}),
         ),
-        (
-            unit_slip_of_a_cell,
-            "panel_consistency",
-            {"city_id": CHANGSHA, "year": 2012},
+        "city_year_panel",
+        {"city_id": HANGZHOU, "year": 2020},
+    ),
+    (without_shenzhen, "headline_samples", {"city_id": SHENZHEN, "missing_year_count": 11}),
+    (unreadable_share, "landed_sources", {"source_name": "city_yearbook"}),
+    (
+        in_file(
+            patents, 2012, first(HANGZHOU, lambda row: {CITY: "", "城市名称": "杭州市(萧山区)"})
         ),
-        (
-            stock_and_flow_apart,
-            "firm_survival",
-            {"city_id": CHANGSHA, "year": 2015},
-        ),
-        (
-            in_file(patents, 2015, cut_off),
-            "series_years",
-            {"series": "ai_invention_application_count", "year": 2015},
-        ),
-        (
-            in_file(patents, 2018, each(lambda row: {name: row[name] + "0" for name in PATENTS})),
-            "series_years",
-            {"series": "invention_application_count", "year": 2018},
-        ),
-        (
-            one_field_too_many,
-            "landed_sources",
-            {"source_name": "patents", "lost_count_records": 1.0},
-        ),
-        (
-            negative_control,
-            "series_years",
-            {"series": "rd_personnel_count", "year": 2014},
-        ),
-        (unit_slip_of_a_year, "series_years", {"series": "gdp_100m_cny", "year": 2016}),
-        (
-            unit_slip_of_a_year,
-            "units",
-            {"series": "gdp_100m_cny", "year": 2016, "unit_factor": 10000.0},
-        ),
-        (
-            # one cell, where the city as a whole still has fewer AI firms than firms
-            in_file(firm_survival, 2020, first(SHENZHEN, one_above(AI_FIRMS, "企业存续数"))),
-            "firm_survival",
-            {"city_id": SHENZHEN, "year": 2020},
-        ),
-        (
-            in_file(yearbook, 2018, emptied),
-            "series_years",
-            {"series": "unit_employment_10k", "year": 2018},
-        ),
-        (without_shenzhen, "headline_samples", {"city_id": SHENZHEN, "missing_year_count": 11}),
-        (
-            unreadable_share,
-            "landed_sources",
-            {"source_name": "city_yearbook"},
-        ),
-    ],
-    "merged cells": [
-        (
-            lambda build: yearbook(build, 2014).unlink(),
-            "series_years",
-            {"series": "gdp_100m_cny", "year": 2014, "city_count": 0},
-        ),
-        (
-            share_above_one,
-            "city_year_panel",
-            {"city_id": SHENZHEN, "year": 2020},
-        ),
-        (
-            in_file(patents, 2018, merged),
-            "landed_sources",
-            {"file_path": "patents/专利_2018.csv", "lost_count_records": 16613.0},
-        ),
-        (
-            in_file(patents, 2012, first(HANGZHOU, lambda row: {CITY: "", NAME: "杭州市(萧山区)"})),
-            "landed_sources",
-            {"year_of_lost_cities": "2012", "lost_count_records": 1.0},
-        ),
-        (
-            in_file(patents, 2014, repeated(CHANGSHA, {CITY: "430102"})),
-            "patents",
-            {"city_id": CHANGSHA, "year": 2014, "duplicate_record_count": 1.0},
-        ),
-        (
-            in_file(
-                firm_survival,
-                2015,
-                first(SHENZHEN, one_above("人工智能企业注销数", "人工智能企业注销数")),
-            ),
-            "firm_survival",
-            {"city_id": SHENZHEN, "year": 2015},
-        ),
-    ],
-}
+        "landed_sources",
+        {"year_of_lost_cities": "2012", "lost_count_records": 1.0},
+    ),
+    (
+        in_file(patents, 2014, repeated(CHANGSHA, {CITY: "430102"})),
+        "patents",
+        {"city_id": CHANGSHA, "year": 2014, "duplicate_record_count": 1.0},
+    ),
+]
 
 
-FAILED = (
-    "select failing_rows from gates.gate_results where suite = ? and severity = 'critical' and not"
-    " success"
-)
-
-
-@pytest.mark.parametrize(
-    "name", ["slips and gaps", pytest.param("merged cells", marks=pytest.mark.soak)]
-)
-def test_the_gate_names_the_place_of_each_fault_and_no_estimate_is_made(
-    name: str, delivery: Build
-) -> None:
-    for breakage in dict.fromkeys(breakage for breakage, _, _ in BROKEN[name]):
+def test_the_gate_names_the_place_of_each_fault_and_no_estimate_is_made(delivery: Build) -> None:
+    for breakage in dict.fromkeys(breakage for breakage, _, _ in BROKEN):
         breakage(delivery)
     run = delivery.models("est_coefficients")
-    for _, suite, row in BROKEN[name]:
+    failed = "select failing_rows from gates.gate_results where suite = ?"
+    failed += " and severity = 'critical' and not success"
+    for _, suite, row in BROKEN:
         failing_rows = [
-            found for (rows,) in delivery.rows(FAILED, suite) for found in json.loads(rows)
+            found for (rows,) in delivery.rows(failed, suite) for found in json.loads(rows)
         ]
         assert any(row.items() <= found.items() for found in failing_rows), (suite, failing_rows)
-    if name == "slips and gaps":  # the other unit causes other failures
-        with reading(delivery.warehouse) as warehouse:
-            assert findings.failed(warehouse, "critical")[0].suite == "units"
+    with reading(delivery.warehouse) as warehouse:  # the other unit causes other failures
+        assert findings.failed(warehouse, "critical")[0].suite == "units"
     assert {*run.failed} == {"no_critical_failure_gate_results_"}
     assert "gate_results" in run.ran
     assert "est_coefficients" not in run.ran
-
-
-@pytest.mark.door
-@pytest.mark.soak
-def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back(
-    delivery: Build, sample_build: Build
-) -> None:
-    unit_slip_of_a_year(delivery)
-    assert delivery.dbt("run", "--select", "+fct_city_year_panel").exit_code == 0
-    delivery.dbt("run")
-    assert delivery.exit_code != 0
-    assert "The gate holds these estimates back" in delivery.output
-    assert delivery.tables("estimates") == set()
-
-    delivery.extracts = sample_build.extracts
-    delivery.dbt("build", "--select", "+rpt_coefficients", "--indirect-selection", "cautious")
-    assert delivery.exit_code == 0, delivery.output
-    table_1 = (
-        "select * exclude (statistic) from reports.rpt_coefficients order by specification_id, term"
-    )
-    assert delivery.rows(table_1) == sample_build.rows(table_1)
 
 
 @pytest.mark.parametrize("extracts", ["sample_build", "public_build"])
@@ -438,28 +341,16 @@ MEAN = {
     [
         (
             {"type": "expect_column_means_to_be_between"},
-            r"has no expectation 'expect_column_means_to_be_between'\. Did "
-            r"you mean 'expect_column_mean_to_be_between'\?",
-        ),
-        (
-            {"type": "expect_multicolumn_values_to_be_unique"},
-            "has no expectation 'expect_multicolumn_values_to_be_uni",
+            "no expectation 'expect_column_means.*Did you mean 'expect_column_mean_to_be_between'",
         ),
         (
             {"kwargs": {"column": "x", "max_valu": 1}},
-            r"has no argument 'max_valu'\. Did you mean 'max_value'\?",
+            "no argument 'max_valu'.*Did you mean 'max_value'",
         ),
-        (
-            {"kwargs": {"max_value": 1}},
-            r"expect_column_mean_to_be_between needs the argument 'column'\.",
-        ),
+        ({"kwargs": {"max_value": 1}}, "needs the argument 'column'"),
         (
             {"kwargs": {"column": "x", "max_value": "high"}},
             "argument 'max_value': 'high': value is not a valid float",
-        ),
-        (
-            {"kwargs": {"column": "x", "row_condition": "x > 0", "condition_parser": "pandas"}},
-            "argument 'row_condition': 'x > 0' is no condition object of the type comparison",
         ),
         (
             {
@@ -475,25 +366,13 @@ MEAN = {
             },
             "argument 'row_condition': .*'@os.getpid..'.* is no condition object of the type",
         ),
-        (
-            {"kwargs": {"column": "x", "row_condition": {"type": "compares", "column": "x"}}},
-            "argument 'row_condition': .*'compares'.* is no condition object of the type",
-        ),
         ({"severity": "info"}, "severity is 'info', not 'critical' or 'warning'"),
-        ({"severity": None}, "severity is None, not 'critical' or 'warning'"),
-        (
-            {"series": ["s"]},
-            r"series is unknown \(known: type, kwargs, severity, description, meta",
-        ),
-        ({"sevrity": "warning"}, r"sevrity is unknown \(did you mean severity\?"),
+        ({"sevrity": "warning"}, "sevrity is unknown .did you mean severity"),
         ({"meta": {"zh": "述"}}, "`meta.series` is missing"),
-        (
-            {"meta": {"series": ["gdp_100m_cny"]}},
-            "meta.zh is missing",
-        ),
+        ({"meta": {"series": ["gdp_100m_cny"]}}, "meta.zh is missing"),
         (
             {"meta": {"series": ["gdp_100m"], "zh": "述"}},
-            r"series\.csv has no series 'gdp_100m'\. Did you mean 'gdp_100m_cny'\?",
+            "no series 'gdp_100m'.*Did you mean 'gdp_100m_cny'",
         ),
         (
             {"kwargs": {"column": "x", "min_value": 2, "max_value": 1}},
@@ -504,7 +383,7 @@ MEAN = {
                 "type": "unexpected_rows_expectation",
                 "kwargs": {"unexpected_rows_query": "select 1 from {batch}"},
             },
-            "asks a database, and the gate judges data frames: write the check as a data test",
+            "write the check as a data test",
         ),
     ],
 )
@@ -533,16 +412,9 @@ def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(
     )
     with pytest.raises(suites.SuiteError) as refused:
         suites.read("odd")
-    lines = [
-        line.removeprefix("expectations/odd.json, ") for line in str(refused.value).splitlines()
-    ]
-    assert lines == [
-        (
-            "line 4: expect_column_mean_to_be_between has no argument 'min_valu'. Did you mean"
-            " 'min_value'?"
-        ),
-        "line 1: 2 expectations have the description 'd', which names one.",
-    ]
+    argument, description = str(refused.value).splitlines()
+    assert "line 4: expect_column_mean_to_be_between has no argument 'min_valu'" in argument
+    assert "line 1: 2 expectations have the description 'd'" in description
     for judges, message in (
         (
             {"table": "fct_city_year_pane"},
@@ -645,20 +517,17 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
         for row in rest
     )
     assert (warning["severity"], warning["row_count"]) == ("warning", 6)
-    for row in results:
-        # what the library wrote, it reads
-        written = json.loads(row["validation_result"], parse_constant=pytest.fail)
-        assert ExpectationValidationResult(**written).success == row["success"]
-        assert written["expectation_config"]["type"] == row["expectation"] == expectation
-        assert written["expectation_config"]["severity"] == row["severity"]
+    # what the library wrote, it reads
+    written = json.loads(critical["validation_result"], parse_constant=pytest.fail)
+    assert ExpectationValidationResult(**written).success == critical["success"]
+    assert written["expectation_config"]["type"] == expectation
+    assert written["expectation_config"]["severity"] == "critical"
 
 
 @pytest.mark.parametrize(
     ("expectation", "arguments", "rows"),
     [
-        ("expect_column_values_to_be_between", {"column": "x", "max_value": 2}, ANSWERS[:0]),
         ("expect_column_values_to_be_between", {"column": "x", "max_value": 2}, ANSWERS[3:4]),
-        ("expect_compound_columns_to_be_unique", {"column_list": ["year", "name"]}, ANSWERS[:0]),
         (
             "expect_column_distinct_values_to_be_in_set",
             {"column": "x", "value_set": [1]},
@@ -697,8 +566,8 @@ def test_what_cannot_be_evaluated_has_failed_with_the_reason(
 
 def test_the_site_counts_as_passed_what_neither_failed_nor_was_not_evaluated() -> None:
     counts = {"expectations": 5, "critical": 1, "warnings": 1, "not_evaluated": 1}
-    release = SimpleNamespace(manifest=SimpleNamespace(gate_summary=counts))
-    found = quality._gate_counts(cast(Release, release))
+    release = Mock(manifest=Mock(gate_summary=counts))
+    found = quality._gate_counts(release)
     assert found == {"passed": 2, "not_evaluated": 1, "critical": 1, "warnings": 1}
 
 
@@ -733,16 +602,6 @@ def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[..., None]) 
     assert [row["name"] for row in failing] == [*"ppqqr", None]
 
 
-def below(manifest: dict[str, Any], name: str) -> set[str]:
-    """Return a node of the graph and all that follow from it."""
-    reached = [name]
-    for node in reached:
-        reached.extend(
-            child for child in manifest["child_map"].get(node, ()) if child not in reached
-        )
-    return {*reached}
-
-
 def test_every_estimate_and_report_comes_after_the_gate_and_sources_are_providers(
     sample_build: Build,
 ) -> None:
@@ -757,16 +616,13 @@ def test_every_estimate_and_report_comes_after_the_gate_and_sources_are_provider
         if node["resource_type"] == "model" and node["fqn"][1] in ("estimates", "reports")
     }
     assert len(gated) > 25
-    assert gated <= below(manifest, "model.ai_manufacturing.gate_results")
 
-    providers = {path.name for path in (PROJECT / "models/staging").iterdir() if path.is_dir()}
-    assert {source["name"] for source in manifest["sources"].values()} == providers
-    followed = {
-        name.rpartition(".")[2]
-        for name in below(manifest, "source.ai_manufacturing.delivered.csmar")
-    }
-    assert {"stg_csmar__city_yearbook", "fct_city_year_panel", "rpt_table_1"} <= followed
-    assert not followed & {"raw_deliveries", "stg_vendor__city_yearbook"}
+    @cache
+    def follows(name: str) -> bool:
+        parents = manifest["parent_map"].get(name, [])
+        return "model.ai_manufacturing.gate_results" in parents or any(map(follows, parents))
+
+    assert [name for name in gated if not follows(name)] == []
 
 
 def test_a_studys_suite_replaces_the_engines_wherever_the_study_lies(

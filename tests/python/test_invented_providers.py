@@ -13,18 +13,6 @@ import pytest
 
 from tests.python import conftest, models
 from tests.python.conftest import PROJECT, Build, built_once
-from tests.python.invented_downloads import (
-    BUDGETS,
-    COMPUTING,
-    PATENTS,
-    PRICES,
-    YEARBOOK,
-    budgets,
-    computing,
-    patents,
-    prices,
-    yearbook,
-)
 
 with (PROJECT / "tests/fixtures/read_values.csv").open(encoding="utf-8", newline="") as file:
     READ = [*csv.DictReader(file)]
@@ -32,23 +20,6 @@ with (PROJECT / "tests/fixtures/read_values.csv").open(encoding="utf-8", newline
 
 Values of Shenzhen are for units.
 """
-
-
-def rows_of(provider: str) -> list[dict[str, Any]]:
-    """Return the rows of a provider's file: a city and a year each, with what was read of them."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for cell in READ:
-        if cell["provider"] == provider:
-            code = cell["city_code"]
-            place = {
-                "年份": cell["year"],
-                "省份": cell["province"],
-                "城市": cell["city"],
-                "城市代码": code,
-            }
-            row = rows.setdefault((code, cell["year"]), place | {"省份代码": f"{code[:2]}0000"})
-            row[cell["heading"]] = cell["value"]
-    return [*rows.values()]
 
 
 @pytest.fixture(scope="session")
@@ -62,33 +33,14 @@ def invented(shared: Path, sample_build: Build) -> Build:
         nodes = models.nodes_of(sample_build.manifest or Path()).items()
         untested = {name: node for name, node in nodes if node["resource_type"] != "test"}
         manifest.write_text(json.dumps({"nodes": untested}), encoding="utf-8")
-        files = {
-            YEARBOOK: yearbook(rows_of("duhe1123")),
-            PATENTS: patents(
-                (
-                    *(row[name] for name in ("省份", "城市", "年份", "城市代码")),
-                    *(row.get(name) for name in ("city_apply", "city_grant", "city_invgrant")),
-                )
-                for row in rows_of("axcelchan583")
-            ),
-            COMPUTING: computing([("深圳", "广东省", 2015, 500, 125)]),
-            BUDGETS: budgets([("深圳市", 17000.5, 30000, 200000, 2015)]),
-            PRICES: prices(
-                (year, code, name, index)
-                for code, name, of_years in (
-                    ("110000", "北京市", (100.0, 102.0, 105.0)),
-                    ("440000", "广东省", (101.0, 110.0, 90.0)),
-                )
-                for year, index in zip((2010, 2011, 2012), of_years, strict=True)
-            ),
-        }
         shutil.copytree(PROJECT / "tests/fixtures/invented_files", build.extracts)
         # a package for a data editor holds portable names alone
-        firms = build.extracts / "ai_firms"
-        (firms / "all_firms_2015.csv").rename(firms / "全部企业_2015.csv")
-        for name, content in files.items():
-            (build.extracts / name).parent.mkdir(exist_ok=True)
-            (build.extracts / name).write_bytes(content)
+        for portable, name in (
+            ("ai_firms/all_firms_2015.csv", "全部企业_2015.csv"),
+            ("city_yearbook/city_budgets.csv", "合并后的城市经济与企业数据.csv"),
+        ):
+            path = build.extracts / portable
+            path.rename(path.with_name(name))
         conftest.seed(build, sample_build)
         build.models(
             "fct_deliveries",
@@ -249,22 +201,6 @@ def test_every_value_that_was_read_of_an_absent_file_is_what_its_loader_reads(
             ), series
 
 
-def test_patents_of_all_fields_and_persons_of_two_years_stand_for_no_series_of_the_paper(
-    invented: Build,
-) -> None:
-    absent = invented.rows(
-        "select distinct series from marts.dim_series where not is_delivered and (series like"
-        " 'ai_invention%' or series like 'invention%' or series = 'rd_personnel_count') order by 1"
-    )
-    assert [series for (series,) in absent] == [
-        "ai_invention_application_count",
-        "ai_invention_grant_count",
-        "invention_application_count",
-        "invention_grant_count",
-        "rd_personnel_count",
-    ]
-
-
 def test_inventions_in_computing_substitute_for_ai_inventions_and_say_so(invented: Build) -> None:
     names = ("invention_application_count", "ai_invention_application_count")
     values = (
@@ -295,10 +231,25 @@ def test_inventions_in_computing_substitute_for_ai_inventions_and_say_so(invente
     ]
     # the row of other fields is accounted for, and in no series
     accounted = (
-        "select disposition, row_count from marts.fct_row_accounting where file_path = ? order by"
-        " all"
+        "select disposition, row_count from marts.fct_row_accounting"
+        " where file_path like 'patents/overall_tech%' order by all"
     )
-    assert invented.rows(accounted, COMPUTING) == [("in no series", 1), ("used", 1)]
+    assert invented.rows(accounted) == [("in no series", 1), ("used", 1)]
+
+
+def test_the_page_names_every_series_that_a_printed_column_waits_for_but_grants(
+    invented: Build, public_build: Build
+) -> None:
+    waited_for = public_build.rows(
+        "select distinct quantity, scope from marts.dim_specification_series inner join"
+        " reports.rpt_column_specifications using (specification_id)"
+        " where table_id like 'table%' and not is_delivered"
+    )
+    delivered = invented.rows("select series, scope from marts.dim_series where is_delivered")
+    assert {*waited_for} - {*delivered} == {
+        ("invention_grant_count", "industry"),
+        ("ai_invention_grant_count", "industry"),
+    }
 
 
 def test_prices_of_a_province_are_those_of_its_cities(invented: Build) -> None:

@@ -82,15 +82,12 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
     known = source | {
         "entity": "firms",
         "size_bytes": path.stat().st_size,
-        "record_count": 2,
-        "landed_row_count": 2,
-        "rejected_row_count": 0,
         "citation_zh": "测试者：虚构数据。",
-        "source_address": "https://example.org/numbers",
         "source_link": "https://example.org/numbers",
         "looked_up_on": datetime.date(2026, 11, 28),
     }
     assert known.items() <= delivery.items()
+    assert counts() == [(2, 2, 0)]
 
 
 def test_the_header_decides_the_delimiter(project: Project) -> None:
@@ -179,12 +176,12 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(
 # Row rules
 
 
-@pytest.mark.parametrize("around", ["{}", "\u00a0{}\u200b ", "\u200b\u3000{}"])
-def test_missing_markers_are_null(project: Project, around: str) -> None:
+def test_missing_markers_are_null(project: Project) -> None:
     markers = ["", "-", "--", "—", "…", "...", "..", ".", "无", "NA", "N/A", "nan", "NaN"]
-    texts = [around.format(marker) for marker in markers]
+    arounds = ("{}", "\u00a0{}\u200b ", "\u200b\u3000{}")
+    texts = [around.format(marker) for marker in markers for around in arounds]
     project.deliver_rows(*(("110000", 2020, text, text) for text in texts), GOOD)
-    assert firms() == [("110000", 2020, None, None)] * len(markers) + [GOOD]
+    assert firms() == [("110000", 2020, None, None)] * len(texts) + [GOOD]
 
 
 @pytest.mark.parametrize("in_workbook", [False, True])
@@ -290,27 +287,19 @@ def test_a_prose_sheet_and_a_repeated_sheet_are_set_aside(project: Project) -> N
     project.deliver_workbook(
         "firms/a.xlsx",
         说明=[("数据来源：统计年鉴",), (), ("更多数据", "x")],
-        面板=[HEADER, GOOD, ("120000", 2020, "bad", 1)],
+        # it starts lower and to the right
+        面板=[(), (None, *HEADER), (None, *GOOD), (None, "120000", 2020, "bad", 1)],
         again=[HEADER, ("110000", 2020, "worse", 9), ("120000", 2020, 7, 1), THIRD],
         empty=[],
     )
-    assert places() == [("面板", 2, "110000"), ("again", 3, "120000"), ("again", 4, "130000")]
+    assert places() == [("面板", 3, "110000"), ("again", 3, "120000"), ("again", 4, "130000")]
     assert rejected() == [
         "说明 1 |  | 数据来源：统计年鉴| | prose sheet",
         "说明 3 |  | 更多数据|x | prose sheet",
-        "面板 3 | 企业数 | bad | not a number",
+        "面板 4 | 企业数 | bad | not a number",
         "again 2 |  | 110000|2020 | repeated sheet",
     ]
     assert counts() == [(7, 3, 4)]
-
-
-def test_a_sheet_keeps_its_row_numbers_when_it_starts_lower_and_to_the_right(
-    project: Project,
-) -> None:
-    rows = [(), (), (None, *HEADER), (None, *GOOD), (), (None, 120000, 2020, "x", 1)]
-    project.deliver_workbook("firms/a.xlsx", s=rows)
-    assert places() == [("s", 4, "110000")]
-    assert rejected() == ["s 6 | 企业数 | x | not a number"]
 
 
 def test_a_city_of_which_no_value_was_delivered_is_no_note(project: Project) -> None:
@@ -338,18 +327,9 @@ def test_a_file_that_nobody_declared_is_on_record(project: Project) -> None:
     for skipped in ("README.txt", ".hidden", "firms/~$a.xlsx", "firms/.~lock", "extract_set.yml"):
         project.deliver(skipped, "")
     project.deliver("zz/notes.pdf", "x")
-    nothing = (
-        "provider",
-        "source_name",
-        "entity",
-        "store_key",
-        "encoding",
-        "file_format",
-        "columns_not_read",
-        "hint",
-    )
-    assert recorded("file_path") == [("firms/a.csv",), ("zz/notes.pdf",)]
-    assert {*recorded(*nothing)[1]} == {None}
+    assert recorded("file_path", "source_name", "store_key", "hint")[1:] == [
+        ("zz/notes.pdf", None, None, None)
+    ]
     assert counts() == [(1, 1, 0), (0, 0, 0)]
 
 
@@ -357,7 +337,6 @@ def test_a_file_that_nobody_declared_is_on_record(project: Project) -> None:
     ("name", "hint"),
     [
         ("yearly/FIRMS_2020.xlsx", "vendor.firms reads yearly/firms_*.csv"),
-        ("ｆｉｒｍｓ_2020.csv", "vendor.firms reads yearly/firms_*.csv"),
         ("yearly/stock_2020.csv", "vendor.stocks reads yearly/stocks_*.csv"),
     ],
 )
@@ -373,88 +352,50 @@ def test_a_name_that_no_declaration_claims_gets_a_hint(
     assert {*recorded("file_path", "hint")} == {(name, said), ("yearly/firms_2019.csv", None)}
 
 
-def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(
-    project: Project,
-) -> None:
-    said = "The name says CSV; the content is XLSX, and was read as XLSX."
-    project.deliver_workbook("firms/a.csv", sheet=[HEADER, GOOD])
-    assert recorded("hint") == [(said,)]
-    project.deliver_workbook("firms/b.csv", sheet=[HEADER[:3], GOOD[:3]])
-    project.deliver("firms/c.xlsx", b"\xff\xfe\xfd")
-    b, c = fault().splitlines()
-    assert b.startswith("firms/b.csv, sheet sheet, row 1: wrong header")
-    assert b.endswith(said)
-    assert c.endswith("The name says XLSX; the content is CSV, and was read as CSV.")
+EMPTY, AGAIN, NOT_READ = "empty", "Ask the provider", "Landing reads CSV, XLSX, XLS, Stata"
+FAULTY_FILES: dict[str, tuple[bytes | str, tuple[str, ...]]] = {
+    "blank.csv": ("\ufeff \n\n", (EMPTY, AGAIN)),
+    "pdf.csv": (b"%PDF-1.7 x", ("a PDF file", NOT_READ)),
+    "renamed.csv": (
+        csv_text(GOOD, header=("城市代码", "年度", "企业数", "产值")),
+        (
+            ", row 1",
+            "missing 年份; found 城市代码, 年度, 企业数, 产值.",
+            "declare the new headings in vendor.toml, source firms, [sources.headings]",
+            "It was read as UTF-8.",
+        ),
+    ),
+    "rubbish.csv": (b"PAR1" + b"rubbish" * 50, ("not a complete parquet file",)),
+    "twice.csv": (
+        csv_text((*GOOD, 4), header=(*HEADER, "产值")),
+        (", row 1, column 产值: 2 columns have this name", AGAIN),
+    ),
+    "unclosed.csv": (
+        csv_text(GOOD) + '120000,2020,1,"1\n130000,2020,1,1\n',
+        (", row 3: a quotation mark is opened and never closed", AGAIN),
+    ),
+}
 
 
 def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Project) -> None:
-    """Empty, of another header, of no format that is read, cut off, damaged, and rubbish behind a
-    good beginning.
-    """
     project.deliver_rows(GOOD, to="firms/good.csv")
-    project.deliver("firms/blank.csv", "\ufeff \n\n")
-    book = project.deliver_workbook("firms/cut.xlsx", s=[HEADER, *[GOOD] * 100])
-    damaged = bytearray(book.read_bytes())
-    book.write_bytes(damaged[: len(damaged) // 2])
-    damaged[damaged.index(b"xl/worksheets/sheet1.xml") + 60] ^= (
-        1  # the middle of the compressed sheet
-    )
-    project.deliver("firms/damaged.xlsx", bytes(damaged))
-    project.deliver("firms/empty.csv", b"")
-    project.deliver_workbook("firms/empty.xlsx", empty=[])
-    for name, content in {
-        "7z": b"7z\xbc\xaf\x27\x1c",
-        "html": b"\n<HTML><table>",
-        "pdf": b"%PDF-1.7 x",
-        "rar": b"Rar!\x1a",
-        "xml": b"<?xml version='1.0'?>",
-    }.items():
-        project.deliver(f"firms/not_read_{name}.csv", content)
-    project.deliver_rows(
-        GOOD, to="firms/renamed.csv", header=("城市代码", "年度", "企业数", "产值")
-    )
-    for name, magic in {
-        "dta": b"<stata_dta>",
-        "parquet": b"PAR1",
-        "xls": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        "xlsx": b"PK\x03\x04",
-    }.items():
-        project.deliver(f"firms/rubbish_{name}.csv", magic + b"rubbish" * 50)
-    project.deliver_rows((*GOOD, 4), to="firms/twice.csv", header=(*HEADER, "产值"))
-    project.deliver("firms/unclosed.csv", csv_text(GOOD) + '120000,2020,1,"1\n130000,2020,1,1\n')
+    for name, (content, _) in FAULTY_FILES.items():
+        project.deliver(f"firms/{name}", content)
+    damaged = bytearray(project.deliver_workbook("firms/z.xlsx", s=[HEADER, GOOD]).read_bytes())
+    damaged[damaged.index(b"xl/worksheets/sheet1.xml") + 60] ^= 1  # within the compressed sheet
+    project.deliver("firms/z.xlsx", bytes(damaged))
     project.deliver_workbook(
-        "firms/without.xlsx", 说明=[("prose",)], 数据=[("title",), (), HEADER[:3], GOOD]
+        "firms/zz.xlsx", 说明=[("prose",)], 数据=[("title",), (), HEADER[:3], GOOD]
     )
-    beginnings = """
-        blank.csv: the file is empty. Ask the provider for the file again.
-        cut.xlsx: not a complete xlsx file (
-        damaged.xlsx: not a complete xlsx file (
-        empty.csv: the file is empty. Ask the provider for the file again.
-        empty.xlsx: all sheets are empty. Ask the provider for the file again.
-        not_read_7z.csv: the content is a 7z archive. Landing reads CSV, XLSX, XLS, Stata and Parque
-        not_read_html.csv: the content is a web page. Landing
-        not_read_pdf.csv: the content is a PDF file. Landing
-        not_read_rar.csv: the content is a RAR archive. Landing
-        not_read_xml.csv: the content is an XML file. Landing
-        renamed.csv, row 1: wrong header: missing 年份; found 城市代码, 年度, 企业数, 产值.
-        rubbish_dta.csv: not a complete dta file (
-        rubbish_parquet.csv: not a complete parquet file (
-        rubbish_xls.csv: not a complete xls file (
-        rubbish_xlsx.csv: not a complete xlsx file (
-        twice.csv, row 1, column 产值: 2 columns have this name, headed 产值. Ask the provider
-        unclosed.csv, row 3: a quotation mark is opened and never closed. Ask the provider for the f
-        without.xlsx, sheet 数据, row 3: wrong header: missing 产值; found 城市代码, 年份, 企业数.
-    """
-    lines = fault().splitlines()
-    expected = textwrap.dedent(beginnings).strip().splitlines()
-    assert [
-        line[6 : 6 + len(wanted)] for line, wanted in zip(lines, expected, strict=True)
-    ] == expected
-    assert lines[5].endswith(" and zip. Convert the file.")
-    assert lines[10].endswith(
-        "If the provider renamed columns, declare the new headings in vendor.toml, source firms,"
-        " [sources.headings]; otherwise ask for the file again. It was read as UTF-8."
-    )
+    project.deliver_workbook("firms/zzz.xlsx", empty=[])
+    expected = {name: parts for name, (_, parts) in FAULTY_FILES.items()} | {
+        "z.xlsx": ("not a complete xlsx file",),
+        "zz.xlsx": (", sheet 数据, row 3", "missing 产值; found 城市代码, 年份, 企业数."),
+        "zzz.xlsx": ("all sheets are empty", AGAIN),
+    }
+    for line, (name, parts) in zip(fault().splitlines(), expected.items(), strict=True):
+        assert line.startswith(f"firms/{name}")
+        assert all(part in line for part in parts), line
     assert len(project.store_folders()) == 1
 
 
@@ -471,21 +412,8 @@ def test_a_column_that_was_renamed_lands_from_either_heading_but_not_from_two(
     assert recorded("columns_not_read") == [(None,)] * 3
     assert rejected()[0] == "3 | 企业数量 | 1,2O4 | not a number (a letter O?)"
     project.deliver_rows((*GOOD, 13), header=(*HEADER, "企业数量"))
-    assert (
-        fault() == "firms/a.csv, row 1, column 企业数: 2 columns have this name, headed 企业数 and"
-        " 企业数量. Ask the provider which one is meant, or correct [sources.headings] in"
-        " vendor.toml, source firms."
-    )
-
-
-def test_headings_that_look_alike_are_told_apart_by_their_characters(project: Project) -> None:
-    project.declare(FIRMS.replace("产值", "产值(亿元)"))
-    project.deliver_rows(GOOD, header=(*HEADER[:3], "产值（亿元）"))
-    assert (
-        "missing 产值(亿元); found 城市代码, 年份, 企业数, 产值（亿元）. 产值（亿元） looks like"
-        " 产值(亿元), but has （ (U+FF08 FULLWIDTH LEFT PARENTHESIS) for ( (U+0028 LEFT"
-        " PARENTHESIS), ） (U+FF09 FULLWIDTH RIGHT PARENTHESIS) for ) (U+0029 RIGHT PARENTHESIS)."
-        " If the provider renamed columns" in fault()
+    assert fault().startswith(
+        "firms/a.csv, row 1, column 企业数: 2 columns have this name, headed 企业数 and 企业数量."
     )
 
 
@@ -493,32 +421,9 @@ def test_a_sheet_of_another_layout_is_named_with_the_way_out(project: Project) -
     project.deliver_workbook(
         "firms/a.xlsx", 面板=[HEADER, GOOD], 宽表=[("城市代码", 2019, 2020), ("110000", 1, 2)]
     )
-    said = (
-        "Sheet 宽表 lacks the declared header (no 年份 or 企业数 or 产值), so its 2 rows are prose."
-        ' If it is not to be read, name the others in vendor.toml, source firms: sheets = ["面板"].'
-        " If it holds records, ask for them in the layout of sheet 面板."
-    )
-    assert recorded("hint") == [(said,)]
-
-
-def test_a_text_in_big5_says_which_encoding_was_guessed_and_which_it_may_have(
-    project: Project,
-) -> None:
-    text = csv_text(("臺北", 2020, 1, 1), header=("城市代碼", "年份", "企業數", "產值"))
-    as_big5 = "As Big5 its first line is: 城市代碼,年份,企業數,產值. "
-    saved = "Save it as UTF-8, or ask the provider for it in UTF-8."
-    project.deliver("firms/a.csv", text.encode("big5"))
-    # of what is GB18030, a header that nobody declared is no Big5
-    project.deliver(
-        "firms/b.csv", csv_text(header=("城市代码", "年度", "企业数", "产值")).encode("gb18030")
-    )
-    project.deliver("firms/c.csv", text.encode("big5") + b"\xff\n")
-    big5, gb18030, neither = fault().splitlines()
-    guessed = "It was read as GB18030, a guess: the file does not name its encoding. "
-    assert "wrong header: missing 城市代码, 年份, 企业数, 产值; found " in big5
-    assert big5.endswith(f" {guessed}{as_big5}If its characters are wrong, it has another. {saved}")
-    assert f"{guessed}If its" in gb18030
-    assert neither.endswith(f"no byte order mark of UTF-16. {as_big5}{saved}")
+    ((hint,),) = recorded("hint")
+    assert "Sheet 宽表 lacks the declared header" in hint
+    assert 'vendor.toml, source firms: sheets = ["面板"]' in hint
 
 
 def test_an_unreadable_encoding_names_the_row(project: Project) -> None:
@@ -544,11 +449,7 @@ def test_a_file_is_of_one_provider_and_feeds_an_entity_once(
     )
     project.declare(FIRMS + again if provider == "vendor" else again, provider=provider)
     project.deliver_rows(GOOD)
-    assert (
-        fault()
-        == f"firms/a.csv: declared twice, by {both}. Make their `files` patterns exclude each"
-        " other."
-    )
+    assert fault().startswith(f"firms/a.csv: declared twice, by {both}.")
 
 
 OUTPUTS = """
@@ -600,14 +501,11 @@ def test_a_second_entity_of_a_known_file_lands_beside_the_first(project: Project
 FAULTY = tomllib.loads((FIXTURES / "faulty_declarations.toml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("of", ["source", "register", "provenance", "provider"])
-def test_a_faulty_declaration_is_one_message(project: Project, of: str) -> None:
-    base = {"register": FIRMS + CRAWL}.get(of, FIRMS)
-    good = textwrap.dedent(base) + textwrap.dedent(PROVENANCE)
+def test_a_faulty_declaration_is_one_message(project: Project) -> None:
     project.deliver_rows(GOOD)
-    entries = [entry for entry in FAULTY["faults"] if entry["of"] == of]
-    assert entries
-    for entry in entries:
+    for entry in FAULTY["faults"]:
+        base = FIRMS + CRAWL if entry["of"] == "register" else FIRMS
+        good = textwrap.dedent(base) + textwrap.dedent(PROVENANCE)
         assert entry["right"] in good
         project.declare(good.replace(entry["right"], entry["wrong"], 1), provenance="")
         (line,) = fault().splitlines()
@@ -615,17 +513,15 @@ def test_a_faulty_declaration_is_one_message(project: Project, of: str) -> None:
         assert entry["message"] in line
         if entry["message"] != "not TOML":
             assert line.endswith(declarations.WAY_OUT)
-    project.declare(good, provenance="")
-    assert firms() == [GOOD]
+        project.declare(good, provenance="")
+        assert firms() == [GOOD]
 
 
 def test_one_header_with_two_types_in_an_entity_names_both(project: Project) -> None:
     project.declare(FIRMS.replace('"产值" = "number"', '"产值" = "text"'), provider="another")
     project.deliver_rows(GOOD)
-    assert (
-        fault()
-        == "vendor/vendor.toml, source firms, column 产值: number here, text in source firms of"
-        " another, and both land in raw_firms. Declare one type."
+    assert fault().startswith(
+        "vendor/vendor.toml, source firms, column 产值: number here, text in source firms of "
     )
 
 

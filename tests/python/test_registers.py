@@ -14,15 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-import sqlglot
-from sqlglot import exp
 
 from ai_manufacturing.auditing import trace
-from ai_manufacturing.landing import records
 from ai_manufacturing.paper.synthetic import registers
 from ai_manufacturing.system import duckdb_client
 from tests.planted_faults import copy_of_the_project
-from tests.python import conftest, models
+from tests.python import conftest
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.register_models import count
 
@@ -39,10 +36,6 @@ COUNTS = (
     "select series, scope, city_id, year, value from intermediate.int_series_conformed order by all"
 )
 PROVIDERS = "select distinct provider from intermediate.int_series_conformed"
-LISTED = (
-    "select id, set_aside_reason from marts.fct_register_rows_set_aside where id {} 'added%' order"
-    " by all"
-)
 
 
 def coded_as_laiwu(folder: Path) -> None:
@@ -219,6 +212,16 @@ def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(
     assert (register_build.value(PROVIDERS), fresh.value(PROVIDERS)) == ("register", "vendor")
 
 
+def test_counts_that_spark_hands_over_are_those_of_the_panel(fresh: Build) -> None:
+    counts = {f"{of}firm{what}_count": 7 for of in ("", "ai_") for what in ("", "_entry", "_exit")}
+    cell = {"city_id": "440300", "year": 2015, "scope": "industry", "extract_set_kind": "synthetic"}
+    path = fresh.extracts / "register_counts/firm_counts/part-0.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist([cell | counts]), path)
+    fresh.models("int_series_conformed")
+    assert fresh.pairs(f"select series, value from ({COUNTS}) where value <> 0") == counts
+
+
 def test_a_stock_that_does_not_follow_its_flows_is_found_in_its_cell(
     register_build: Build, tmp_path: Path
 ) -> None:
@@ -364,7 +367,8 @@ def deliver_firms(path: Path, firms: str) -> None:
         "城市代码": cities,
         "成立日期": entries.cast(pa.date32()),
         "注销日期": exits.cast(pa.date32()),
-        "行业代码": ["3921"] * len(rows),
+        # as vendors write a class, a division with its name, or a section before either
+        "行业代码": [("3921", "C3921", "C39 制造业", " 3921")[n % 4] for n in range(len(rows))],
         "经营范围": ["人工智能" if firm == "A" else "五金" for firm, *_ in rows],
     }
     pq.write_table(pa.table(table), path)
@@ -469,116 +473,3 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
         macro.read_text(encoding="utf-8").replace("'no date'", "'undated'"), encoding="utf-8"
     )
     assert cohorts() == [("undated", 1)]
-
-
-def written_by_hand(rows: pd.DataFrame) -> pd.DataFrame:
-    """Write the same dates, codes and missing values in the other forms that vendors use."""
-    number = rows.reset_index().index.to_series()
-    for column in {"成立日期", "注销日期", "申请日", "授权日"} & {*rows}:
-        nothing = ["", "长期", *sorted(records.MISSING_MARKERS - {""})]
-        forms = (
-            "{0}",
-            "{1:%Y}年{1.month}月{1.day}日",
-            "{1:%Y%m%d}",
-            "{1:%Y}.{1.month}.{1.day}",
-            " {1:%Y}年{1:%m}月{1:%d}日",
-        )
-        rows[column] = [
-            (
-                forms[n % len(forms)].format(date, pd.Timestamp(date))
-                if date
-                else nothing[n % len(nothing)]
-            )
-            for n, date in zip(number, rows[column], strict=True)
-        ]
-    if "行业代码" in rows:
-        letters = sections()
-        rows["行业代码"] = [
-            (
-                (code, f"{letter}{code}", f"{letter}{code[:2]} 制造业", f" {code}")[n % 4]
-                if letter
-                else code
-            )
-            for n, code, letter in zip(
-                number, rows["行业代码"], rows["行业代码"].str[:2].map(letters), strict=True
-            )
-        ]
-    known = {row["city_id"] for row in seed("cities") if row["city_id"][2] != "9"} | {"371200"}
-    districts = {
-        code: f"{code[:2]}0105" if code[2:] == "0000" else f"{code[:4]}05" for code in known
-    }
-    rows["城市代码"] = [
-        (code, f" {code}", districts.get(code, code))[n % 3] if code else code
-        for n, code in zip(number, rows["城市代码"], strict=True)
-    ]
-    return rows
-
-
-@pytest.mark.soak
-def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parquet(
-    register_build: Build, fresh: Build
-) -> None:
-    registers.write(fresh.extracts, SIZE, SIZE, 5, "csv")
-    for path in fresh.extracts.glob("*_register/*.csv"):
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        written_by_hand(rows).to_csv(path, index=False)
-    (firms,) = (fresh.extracts / "firm_register").glob("*.csv")
-    # spreadsheets keep long numbers as text by a tab
-    tabbed = pd.read_csv(firms, dtype=str, keep_default_na=False) + "\t"
-    unusable = (
-        ("440300", "2015年13月1日", "unreadable date"),
-        ("440300", "2015年", "unreadable date"),
-        ("440300", "20150230", "unreadable date"),
-        ("440300", "2015130", "unreadable date"),
-        ("440300", "长期", "no date"),
-        ("429099", "2015年1月1日", "unknown city"),
-        ("44030", "2015年1月1日", "unknown city"),
-        ("", "2015年1月1日", "no city"),
-    )
-    added = pd.DataFrame(
-        [(f"added {n}", city, "C3921", date) for n, (city, date, _) in enumerate(unusable)],
-        columns=tabbed.columns[:4],
-    )
-    pd.concat([tabbed, added]).to_csv(firms, index=False)
-    assert count(fresh, *COUNTED, "int_source_checks").failed == {}
-    assert fresh.rows(COUNTS) == register_build.rows(COUNTS)
-    assert fresh.value("select distinct extract_set_kind from raw.deliveries") == "synthetic"
-
-    assert fresh.rows(LISTED.format("like")) == [
-        (f"added {n}", reason) for n, (*_, reason) in enumerate(unusable)
-    ]
-    assert fresh.rows(LISTED.format("not like")) == register_build.rows(LISTED.format("not like"))
-    without_a_city = (
-        "select source_name, sum(lost_count_records) from intermediate.int_source_checks group"
-        " by all"
-    )
-    assert fresh.pairs(without_a_city) == {"firm_register": 3, "patent_register": 0}
-
-
-DISPATCHED = {
-    "hash",
-    "regexp_extract_all",
-    "regexp_matches",
-    "regexp_replace",
-    "string_agg",
-    "unnest",
-}
-"""DuckDB functions of the dispatched macros ai_terms.sql and register_rows.sql."""
-
-
-def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(sample_build: Build) -> None:
-    assert sample_build.manifest is not None
-    nodes = [
-        node
-        for node in models.nodes_of(sample_build.manifest).values()
-        if re.fullmatch(r"int_\w*register_\w+|stg_\w+_register", node["name"])
-        and node["resource_type"] == "model"
-    ]
-    assert len(nodes) == 3 + 13
-    for node in nodes:
-        sql = re.sub(r"read_parquet\(.*\)", "landed", node["compiled_code"])
-        tree = sqlglot.parse_one(sql, read="duckdb")
-        tree.sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
-        unknown = {call.name.lower() for call in tree.find_all(exp.Anonymous)} - DISPATCHED
-        assert unknown == set(), node["name"]
-        assert not list(tree.find_all(exp.Filter, exp.Columns, exp.Qualify)), node["name"]

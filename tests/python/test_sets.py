@@ -8,9 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import duckdb
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import site
@@ -19,7 +17,7 @@ from ai_manufacturing.system.exit_codes import ExitCode
 from tests.python.conftest import PROJECT, Build
 from tests.python.page_truth import contradictions
 from tests.python.release_store import command
-from tests.python.site_reader import Page, Reader
+from tests.python.site_reader import Page
 from tests.python.test_vendor_register import (
     AI_SCOPE,
     HEADER,
@@ -31,7 +29,6 @@ from tests.python.test_vendor_register import (
 )
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
-DESCRIPTION = "name: {name}\nkind: synthetic\nperiod: {period}\n"
 SHOWN = "reports.rpt_coefficients"
 EMPLOYMENT_OF_2018 = (
     "year_definitions: No year is on another definition, scope or vintage than the others, unless"
@@ -40,14 +37,6 @@ EMPLOYMENT_OF_2018 = (
     " unit_employment_10k."
 )
 """The one reason for which the public set of 2003 to 2022 is held."""
-COUNTS = {
-    "firm_counts": [
-        f"{of}firm{what}_count" for of in ("", "ai_") for what in ("", "_entry", "_exit")
-    ],
-    "patent_counts": [
-        f"{of}invention_{what}_count" for of in ("", "ai_") for what in ("application", "grant")
-    ],
-}
 
 
 def reasons(done: Build, table: str = SHOWN) -> set[str]:
@@ -193,80 +182,19 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
         assert run.returncode == 0, run.stderr
 
 
-def counts_alone(folder: Path, sample_build: Build) -> Path:
-    """Write counts of the sample as Spark hands them over."""
-    delivered = sample_build.compiled("int_series_delivered")
-    for entity, names in COUNTS.items():
-        (folder / "register_counts" / entity).mkdir(parents=True)
-        with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
-            connection.execute(
-                "create temp view counts as select city_id, year, scope, series,"
-                f" cast(value as bigint) as value from ({delivered}) where provider = 'vendor' and"
-                f" scope in ('industry', 'manufacturing') and series in {tuple(names)}"
-            )
-            rows = connection.execute(
-                f"select *, 'synthetic' as extract_set_kind from (pivot counts on series in"
-                f" {tuple(names)} using any_value(value))"
-            ).to_arrow_table()
-        pq.write_table(rows, folder / "register_counts" / entity / "part-0.parquet")
-    return folder
-
-
-def test_counts_alone_are_published_with_what_rests_on_counts_on_pages_without_a_fault(
-    store: Store,
-    fresh: Build,
-    sample_build: Build,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
+def test_a_period_that_ends_early_is_estimated_and_compared_with_nothing(
+    store: Store, fresh: Build, sample_build: Build, tmp_path: Path
 ) -> None:
-    folder = counts_alone(tmp_path / "counts", sample_build)
-    (folder / "extract_set.yml").write_text("has_estimates: false\n", encoding="utf-8")
-    firms = pq.read_table(folder / "register_counts/firm_counts/part-0.parquet").to_pandas()
-    done = refresh(store, fresh, folder)
-
-    in_2020 = firms[(firms["year"] == 2020) & (firms["scope"] == "industry")]
-    panel = (
-        "select sum(firm_count)::bigint, sum(ai_firm_count)::bigint from marts.fct_city_year_panel"
-        " where year = 2020"
-    )
-    assert done.rows(panel) == [(in_2020["firm_count"].sum(), in_2020["ai_firm_count"].sum())]
-    moran = (
-        "select status, city_count from estimates.est_spatial_autocorrelation where measure ="
-        " 'ai_firms' and year = "
-    )
-    assert done.rows(f"{moran} 2020") == [("estimated", len(in_2020))]
-    assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
-    assert all(reason.startswith("Not delivered: ") for reason in reasons(done))
-    curve = done.value("select distinct reason from estimates.est_specification_curve")
-    absent = "gdp_100m_cny, registered_population_10k, unit_employment_10k, rd_personnel_count"
-    assert curve == f"Not delivered: {absent}."
-
-    # last, as it skips where there is no browser
-    reader: Reader = request.getfixturevalue("reader")
-    for name in site.PAGES:
-        reader.open_everywhere(store.folder.parent / "site", name)
-
-
-def test_a_period_that_ends_early_is_estimated_and_its_next_years_are_compared_with_it(
-    store: Store,
-    fresh: Build,
-    sample_build: Build,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # two years and another base year move estimates by more than is published unasked
-    monkeypatch.setenv("REFRESH_HOLD_ABOVE", "10")
     folder = Path(shutil.copytree(sample_build.extracts, tmp_path / "autumn"))
-    described = folder / "extract_set.yml"
-    headline = (
-        "select status, sample_first_year, sample_last_year, substitutions, warnings from"
-        f" {SHOWN} where specification_id = 'table_1_col_1' and term_order = 1"
+    (folder / "extract_set.yml").write_text(
+        "name: autumn\nkind: synthetic\nperiod: {last_year: 2018}\n", encoding="utf-8"
     )
-
-    described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2018}"), "utf-8")
     early = refresh(store, fresh, folder)
     words = "years 2010-2018 of 2010-2020; 2018 substitutes for 2020 as the fixed year of ai_firms"
-    assert early.rows(headline) == [("estimated", 2010, 2018, words, None)]
+    assert early.rows(
+        "select status, sample_first_year, sample_last_year, substitutions, warnings from"
+        f" {SHOWN} where specification_id = 'table_1_col_1' and term_order = 1"
+    ) == [("estimated", 2010, 2018, words, None)]
     assert words.partition(";")[0] in page(store, "readings")
     assert "cannot tell: only part of the years" in page(store, "credibility")
     verdicts = early.rows("select distinct verdict from reports.rpt_replication_scorecard")
@@ -276,20 +204,6 @@ def test_a_period_that_ends_early_is_estimated_and_its_next_years_are_compared_w
     assert early.rows("select distinct reason from reports.rpt_published_facts") == [
         ("Not delivered: ai_firm_count (industry) in 2020.",)
     ]
-
-    described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2020}"), "utf-8")
-    later = refresh(store, fresh, folder)
-    assert later.rows(headline) == [("estimated", 2010, 2020, "", None)]
-    changed = later.pairs(
-        "select change_kind, count(*) from release.changes where change_kind like 'estimate%'"
-        " group by change_kind"
-    )
-    assert changed["estimate_changed"] > 900
-    assert changed.keys() <= {"estimate_changed", "estimate_gained"}
-    gained = later.rows(
-        "select distinct term from release.changes where change_kind = 'estimate_gained' order by 1"
-    )
-    assert gained == [("after3",), ("after4",)]  # the event is of 2016
 
 
 # ---------------------------------------------------------------- the real ones
@@ -340,25 +254,3 @@ def test_the_public_set_of_more_years_goes_from_delivery_to_site(
         f"from {SHOWN} where term = regressor and specification_id = 'table_4_col_3_from_2003'"
     )
     assert longest == [("estimated", 2003, 2022)]
-
-
-def test_the_real_register_beside_the_public_set_feeds_no_estimate_and_is_found_to_be_a_sample(
-    store: Store,
-    fresh: Build,
-    public_extracts: Path,
-    real_register: Path,  # noqa: F811 - a fixture
-    tmp_path: Path,
-) -> None:
-    done = refresh(store, fresh, linked(tmp_path / "both", public_extracts, real_register))
-    (found,) = done.rows(
-        f"select round(estimate, 4), round(std_error, 4), observation_count from {SHOWN} "
-        "where specification_id = 'table_1_col_1' and term_order = 1"
-    )
-    assert found == (0.1576, 0.0419, 2228)
-    failing, success = done.rows(
-        "select failing_rows, success from gates.gate_results where description like 'A register''s"
-        " entries of %'"
-    )[0]
-    assert not success
-    for province in ("浙江", "河南", "广西"):
-        assert f"crawl_2019/2012.zip/{province}.csv" in failing

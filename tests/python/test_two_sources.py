@@ -2,14 +2,12 @@
 changes nothing.
 """
 
-import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing.gate import validation
 from ai_manufacturing.robustness import agreement
 from tests.python.conftest import Build
 from tests.python.estimator_tools import without_singletons
@@ -34,31 +32,20 @@ def values_of(build: Build, first: str, second: str) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize(
-    ("series", "providers", "group"),
-    [
-        ("ai_firm_count", VENDORS, ("region", "northeast")),
-        ("unit_employment_10k", ("koishi0425", "csmar"), ("all", "all")),
-    ],
-)
-def test_agreement_is_what_numpy_computes(
-    series: str, providers: tuple[str, str], group: tuple[str, str], public_build: Build
-) -> None:
-    rows = values_of(public_build, series, f"{series}@{providers[1]}")
-    if group[0] != "all":
-        cities = public_build.rows(
-            f"select city_id from marts.dim_city_groups where grouping = '{group[0]}' and"
-            f" group_name = '{group[1]}'"
-        )
-        rows = rows[rows["city_id"].isin([city for (city,) in cities])]
+def test_agreement_is_what_numpy_computes(public_build: Build) -> None:
+    rows = values_of(public_build, "ai_firm_count", "ai_firm_count@ciciliujx")
+    northeast = public_build.rows(
+        "select city_id from marts.dim_city_groups"
+        " where grouping = 'region' and group_name = 'northeast'"
+    )
+    rows = rows[rows["city_id"].isin([city for (city,) in northeast])]
     positive = rows[(rows["first"] > 0) & (rows["second"] > 0)]
     logs = np.log(positive[["first", "second"]])
     differences = logs["second"] - logs["first"]
     spread = 1.96 * differences.std()
     (found,) = public_build.frame(
-        f"from reports.rpt_source_agreement where series = '{series}' and first_provider ="
-        f" '{providers[0]}' and second_provider = '{providers[1]}' and grouping = '{group[0]}' and"
-        f" group_name = '{group[1]}' and year is null"
+        "from reports.rpt_source_agreement where series = 'ai_firm_count' and (first_provider,"
+        f" second_provider) = {VENDORS} and group_name = 'northeast' and year is null"
     ).to_dict("records")
     assert (found["city_year_count"], found["city_count"]) == (len(rows), rows["city_id"].nunique())
     close = np.abs(rows["second"] - rows["first"]) <= 0.01 * rows["first"]
@@ -97,17 +84,12 @@ def test_the_reliability_of_ai_firms_is_what_numpy_computes(public_build: Build)
     assert found["second_reliability"] == pytest.approx(covariance / (second @ second), rel=1e-8)
     equal = covariance / math.sqrt((first @ first) * (second @ second))
     assert found["equal_errors_reliability"] == pytest.approx(equal, rel=1e-8)
-    assert 0.75 < equal < 0.9  # .83 was measured on the files as they are
-    assert "unrelated" in found["assumption_en"]
-    assert "互不相关" in found["assumption_zh"]
     years = public_build.rows(
         "select year, correlation, assumption_en from reports.rpt_measure_reliability "
         "where transform = 'ln' and grouping = 'all' and year is not null order by year"
     )
     assert len(years) == 11
-    assert all(
-        0.98 <= correlation <= 0.997 and assumption is None for _, correlation, assumption in years
-    )
+    assert {assumption for _, _, assumption in years} == {None}
     assert years[-1][1] == pytest.approx(
         np.corrcoef(np.log(of_2020[["first", "second"]]).T)[0, 1], rel=1e-8
     )
@@ -148,50 +130,6 @@ def test_the_gate_does_not_judge_what_no_headline_names(public_build: Build) -> 
         )
         == 0
     )
-
-
-def test_a_splice_fails_on_two_common_years_or_on_values_that_differ_by_more_than_one_percent() -> (
-    None
-):
-    splices = pd.DataFrame(
-        {
-            "series": ["good", "few_years", "apart"],
-            "scope": "total",
-            "year": 2022,
-            "provider": "second",
-            "first_provider": "first",
-            "common_years": ["2019-2021", "2020-2021", "2015-2021"],
-            "common_year_count": [3, 2, 7],
-            "close_share": [0.9, 1.0, 0.89],
-            "median_ratio": [1.0, 1.0, 1.03],
-        }
-    )
-    found = validation.validate(splices, "series_splices").to_pandas()
-    assert {*found["severity"]} == {"critical"}
-    assert not found["success"].any()
-    failing = [json.loads(rows) for rows in found["failing_rows"]]
-    assert failing == [
-        splices.loc[[place], [column, *splices.columns.drop(column)]].to_dict("records")
-        for place, column in ((1, "common_year_count"), (2, "close_share"))
-    ]
-    assert validation.validate(splices[:1], "series_splices").to_pandas()["success"].all()
-
-
-def test_a_trace_of_a_named_provider_ends_at_its_file(public_build: Build) -> None:
-    name = "table_1_col_1_gdp_koishi0425"
-    traced = public_build.command(
-        "trace", "--specification", name, "--city", "深圳", "--year", "2012"
-    )
-    assert "from gdp_100m_cny@koishi0425" in traced.stdout
-    assert "city_yearbook/job_data.csv, row" in traced.stdout
-    name = "table_1_col_1_observed_instrumented"
-    assert "first-stage F " in public_build.command("trace", "--specification", name).stdout
-    traced = public_build.command(
-        "trace", "--specification", name, "--city", "深圳", "--year", "2012"
-    )
-    _, second = traced.stdout.split("second measurement:")
-    assert "ai_firm_count@ciciliujx 2012 = " in second
-    assert "ai_firms/ai.csv, row" in second
 
 
 def test_two_sources_without_anything_in_common_have_a_reason() -> None:

@@ -50,12 +50,6 @@ class Inputs:
         )
         return found["year_definitions"].dropna(subset="undeclared_change")
 
-    def failures(self) -> set[str]:
-        """Return the expectations of the gate that fail."""
-        found = judged_samples.checked(self.series, self.used, self.pairs)
-        results = judged_samples.judged(found, self.used)
-        return {*results.loc[results["success"].eq(False), "description"]}
-
 
 def population(name: str) -> Change:
     """Return the change to the values of another population."""
@@ -84,11 +78,8 @@ KINDS: dict[str, tuple[tuple[str, ...], Change]] = {
     "residents are registered population": ((RESIDENTS,), population(REGISTERED)),
     "GDP per registered head": (("gdp_per_capita_cny",), per_registered_head),
     "scope of employment": (("unit_employment_10k",), wider_scope),
-    "scope of secondary employment": (("secondary_employment_10k",), wider_scope),
-    "scope of manufacturing employment": (("manufacturing_employment_10k",), wider_scope),
     "vintage of GDP": (("gdp_100m_cny",), other_vintage),
     "vintage of secondary value added": (VALUE_ADDED[1:2], other_vintage),
-    "vintage of tertiary value added": (VALUE_ADDED[2:], other_vintage),
     "vintage of GDP and its parts": (("gdp_100m_cny", *VALUE_ADDED), other_vintage),
 }
 
@@ -116,8 +107,6 @@ def planted(inputs: Inputs, kind: str, seed: int) -> tuple[Inputs, int]:
     drawn = chooser.randrange(10**9)
     cells = inputs.series.set_index(["city_id", "year"])
     wide = {name: rows["value"] for name, rows in cells.groupby("series")}
-    if "resident_population_interpolated_10k" in wide and kind.startswith("registered"):
-        wide[RESIDENTS] = wide["resident_population_interpolated_10k"]
 
     series = inputs.series.copy()
     here = series["year"].eq(year) & series["city_id"].map(PROVINCES).isin(half)
@@ -127,29 +116,7 @@ def planted(inputs: Inputs, kind: str, seed: int) -> tuple[Inputs, int]:
         # the parts of GDP are revised as GDP is
         changed = change(values, wide, np.random.default_rng(drawn))
         series.loc[at, "value"] = changed.fillna(values).to_numpy()
-    return Inputs(series, inputs.used, paired(inputs.pairs, series)), year
-
-
-def paired(pairs: pd.DataFrame | None, series: pd.DataFrame) -> pd.DataFrame | None:
-    """Return pairs of sources whose first value is that of the series."""
-    if pairs is None:
-        return None
-    cell = ["quantity", "scope", "provider", "city_id", "year"]
-    values = series[series["series"].eq(series["quantity"])].set_index(cell)["value"]
-    rows = pairs[["series", "scope", "first_provider", "city_id", "year"]]
-    first = pd.Series(values.reindex(pd.MultiIndex.from_frame(rows)).to_numpy(), pairs.index)
-    first = first.fillna(pairs["first_value"])
-    return pairs.assign(first_value=first, first_ln=np.log(first.where(first.gt(0))))
-
-
-def is_found(inputs: Inputs, kind: str, seed: int, clean_failures: set[str]) -> bool:
-    """Return whether the year or the step back from it is odd, or else what another expectation
-    of the gate says, which a clean set does not fail.
-    """
-    wrong, year = planted(inputs, kind, seed)
-    if wrong.undeclared()["year"].isin([year, year + 1]).any():
-        return True
-    return not wrong.failures() <= clean_failures
+    return Inputs(series, inputs.used), year
 
 
 @pytest.fixture(scope="module")
@@ -179,34 +146,26 @@ def test_a_year_on_another_definition_is_odd(clean: Inputs, kind: str) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_planted_year_of_a_draw_is_found(clean: Inputs, kind: str) -> None:
-    failures = clean.failures()
-    missed = [seed for seed in range(3) if not is_found(clean, kind, seed, failures)]
-    assert missed == []
+    """The year or the step back from it is odd, or else the gate says what it does not say of a
+    clean draw.
+    """
+
+    def failures(inputs: Inputs) -> set[str]:
+        found = judged_samples.checked(inputs.series, inputs.used)
+        results = judged_samples.judged(found, inputs.used)
+        return {*results.loc[results["success"].eq(False), "description"]}
+
+    for seed in range(3):
+        wrong, year = planted(clean, kind, seed)
+        if not wrong.undeclared()["year"].isin([year, year + 1]).any():
+            assert not failures(wrong) <= failures(clean)
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_planted_year_of_the_public_set_is_found(public: Inputs, kind: str) -> None:
-    if not {*KINDS[kind][0]} <= {*public.series["series"]}:
-        pytest.skip("the public set does not have the series")
-    failures = public.failures()
-    missed = [seed for seed in range(4) if not is_found(public, kind, seed, failures)]
-    assert missed == []
-
-
-@pytest.mark.parametrize(
-    "seed",
-    [
-        *range(judged_samples.FIRST_SEED, judged_samples.FIRST_SEED + 2),
-        *(
-            pytest.param(seed, marks=pytest.mark.soak)
-            for seed in range(judged_samples.FIRST_SEED + 2, judged_samples.FIRST_SEED + 12)
-        ),
-    ],
-)
+@pytest.mark.parametrize("seed", range(2))
 def test_a_clean_draw_has_no_odd_year(seed: int) -> None:
-    drawn = Inputs(judged_samples.conformed(draw(seed, period())), judged_samples.used_series())
-    assert drawn.undeclared()["undeclared_change"].tolist() == []
+    series = judged_samples.conformed(draw(judged_samples.FIRST_SEED + seed, period()))
+    undeclared = Inputs(series, judged_samples.used_series()).undeclared()
+    assert undeclared["undeclared_change"].tolist() == []
 
 
 @pytest.mark.soak
