@@ -13,6 +13,7 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 approx = pytest.approx
+REGRESSORS = ["x1", "x2", "x3"]
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -31,6 +32,27 @@ def grid(cities: Iterable[object], years: Iterable[int]) -> pd.DataFrame:
     """Return a row for each city and year."""
     cells = pd.MultiIndex.from_product([[*cities], [*years]], names=["city_id", "year"])
     return cells.to_frame(index=False)
+
+
+def random_panel(
+    seed: int, *, provinces: int = 8, years: int = 8, slope: float = 0.4
+) -> pd.DataFrame:
+    """Return an unbalanced panel in disorder whose errors depend on the first regressor.
+
+    Provinces differ in size, and their cities share trends of regressors and errors.
+    """
+    rng = np.random.default_rng(seed)
+    province = np.repeat(np.arange(provinces), 2 + np.arange(provinces) % 3)
+    data = grid(range(len(province)), range(2012, 2012 + years))
+    data["province"] = province[data["city_id"]]
+    data["province_year"] = data["province"] * 10_000 + data["year"]
+    since = data["year"].to_numpy() - 2015
+    shared = rng.normal(size=(4, provinces))[:, data["province"]] * since / 3
+    *values, errors = shared + rng.normal(size=(4, len(data)))
+    data[REGRESSORS] = np.transpose(values)
+    data["y"] = slope * data["x1"] - 0.2 * data["x2"] + data["city_id"] + since**2
+    data["y"] += errors * (1 + data["x1"].abs())
+    return data[rng.random(len(data)) < 0.8].sample(frac=1, random_state=seed)
 
 
 def refusal(function: Callable[..., object], *arguments: Any, **options: Any) -> str:

@@ -1,14 +1,12 @@
 """Romano and Wolf's stepdown against R's wildrwolf, a loop over all sign vectors."""
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from ai_manufacturing.estimators import fixed_effects, wild_bootstrap
-from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.robustness import romano_wolf
 from tests.python.estimator_tools import approx, golden, golden_data, refusal
@@ -17,23 +15,12 @@ from tests.python.test_wild_bootstrap import panel, regression_of, textbook
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def labels_of(data: pd.DataFrame) -> Any:
-    """Return the province of each row, in the order of a regression's rows."""
-    return data.sort_values(["city_id", "year"])["province"].to_numpy()
-
-
-def full_t(data: pd.DataFrame, vectors: Floats) -> tuple[float, Floats]:
-    """Return |t| of the sample and of each draw by the textbook loop, with the factor."""
-    root = np.sqrt(regression_of(data).factor)
-    t, drawn = textbook(data, vectors)
-    return abs(t) / root, np.abs(drawn) / root
-
-
 def adjusted(*samples: pd.DataFrame) -> list[Inference]:
-    """Adjust the slopes of x in some samples."""
-    positions = [0] * len(samples)
+    """Adjust the slopes of the first regressor in some samples."""
     return romano_wolf.adjusted(
-        [*map(regression_of, samples)], positions, clusters=[*map(labels_of, samples)]
+        [*map(regression_of, samples)],
+        [0] * len(samples),
+        clusters=[data["province"].to_numpy() for data in samples],
     )
 
 
@@ -62,30 +49,33 @@ def test_two_hypotheses_by_brute_force(seed: int) -> None:
     provinces.
     """
     data = panel(seed, provinces=7, slope=0.5)
-    first = data[data["province"] != 2]
-    second = data[data["province"] > 0].assign(y=data["y"] + data["z"] * data["x"])
+    samples = [
+        data[data["province"] != 2],
+        data[data["province"] > 0].assign(y=data["y"] + data["x2"] * data["x1"]),
+    ]
     vectors = np.array([*product((1.0, -1.0), repeat=7)])
-    t_1, drawn_1 = full_t(first, np.delete(vectors, 2, axis=1))
-    t_2, drawn_2 = full_t(second, np.delete(vectors, 0, axis=1))
-    (larger, _), (smaller, drawn) = sorted(
-        [(t_1, drawn_1), (t_2, drawn_2)],
-        key=lambda one: -one[0],
-    )
-    p_larger = np.mean(np.maximum(drawn_1, drawn_2) >= larger * (1 - 1e-9))
+    found = []
+    for sample, missing in zip(samples, (2, 0), strict=True):
+        t, drawn = textbook(sample, np.delete(vectors, missing, axis=1))
+        root = np.sqrt(regression_of(sample).factor)
+        found.append((t / root, drawn / root))
+    both = np.maximum(found[0][1], found[1][1])
+    (larger, _), (smaller, drawn) = sorted(found, key=lambda one: -one[0])
+    p_larger = np.mean(both >= larger * (1 - 1e-9))
     p_smaller = max(p_larger, np.mean(drawn >= smaller * (1 - 1e-9)))
 
-    ours = adjusted(first, second)
-    assert [found.p_value for found in ours] == sorted(
-        [p_larger, p_smaller],
-        reverse=bool(t_1 < t_2),
-    )
-    for found in ours:
-        assert (found.draws, found.is_enumerated, found.cluster_count) == (64, True, 6)
+    ours = adjusted(*samples)
+    assert {found[0][0]: ours[0].p_value, found[1][0]: ours[1].p_value} == {
+        larger: p_larger,
+        smaller: p_smaller,
+    }
+    for one in ours:
+        assert (one.draws, one.is_enumerated, one.cluster_count) == (64, True, 6)
 
 
 def test_the_same_hypothesis_twice_costs_nothing() -> None:
     data = panel(31, provinces=14, slope=0.3)
-    single = wild_bootstrap.test(regression_of(data), 0, clusters=labels_of(data))
+    single = wild_bootstrap.test(regression_of(data), 0, clusters=data["province"].to_numpy())
     for count in (1, 2):
         for found in adjusted(*[data] * count):
             assert found.p_value == single.p_value
@@ -94,5 +84,5 @@ def test_the_same_hypothesis_twice_costs_nothing() -> None:
 
 def test_a_member_that_cannot_be_tested_is_refused() -> None:
     data = panel(33)
-    reason = refusal(adjusted, data, data.assign(y=2 * data["x"]))
+    reason = refusal(adjusted, data, data.assign(y=2 * data["x1"]))
     assert reason.startswith("No bootstrap: the outcome is fitted exactly")

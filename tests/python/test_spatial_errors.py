@@ -10,40 +10,31 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.robustness import spatial_errors
 from ai_manufacturing.robustness.spatial_errors import scpc
-from tests.python.estimator_tools import approx, golden, golden_data, grid, refusal
+from tests.python.estimator_tools import (
+    REGRESSORS,
+    approx,
+    golden,
+    golden_data,
+    grid,
+    random_panel,
+    refusal,
+)
 
 SCPC: dict[str, Any] = golden("scpc")
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def spatial_components(
-    coordinates: np.ndarray, average_correlation: float
-) -> spatial_errors.SpatialComponents:
-    return spatial_errors._components(spatial_errors._places(coordinates), average_correlation)
+def components_of(coordinates: np.ndarray, correlation: float) -> spatial_errors.SpatialComponents:
+    return spatial_errors._components(spatial_errors._places(coordinates), correlation)
 
 
-def places(seed: int, cities: int = 40) -> np.ndarray:
-    return np.random.default_rng(seed).uniform([100, 22], [125, 45], (cities, 2))
-
-
-def panel(seed: int, cities: int = 40) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return an unbalanced panel whose columns are alike in near cities, and their places."""
-    rng = np.random.default_rng(seed)
-    coordinates = places(seed, cities)
-    distances = np.linalg.norm(coordinates[:, None] - coordinates, axis=-1)
-    field = np.linalg.cholesky(np.exp(-distances / 6))
-    data = grid(range(cities), range(4))
-    for name in ("x", "z", "y"):
-        data[name] = (field @ rng.normal(size=(cities, 4))).ravel() + 0.5 * rng.normal(
-            size=len(data),
-        )
-    data["y"] += 0.2 * data["x"] + 0.3 * data["z"] + data["city_id"] + data["year"] ** 2
-    return data[(rng.random(len(data)) < 0.95) | (data["year"] < 2)], coordinates
+def places(cities: int = 23) -> np.ndarray:
+    return np.random.default_rng(8).uniform([100, 22], [125, 45], (cities, 2))
 
 
 def regression_of(data: pd.DataFrame) -> PartialledOut:
-    return fixed_effects.partialled_out(data, "y", ["x", "z"])
+    return fixed_effects.partialled_out(data, "y", REGRESSORS)
 
 
 # ---------------------------------------------------------------- SCPC: printed numbers
@@ -67,7 +58,7 @@ def cross_section() -> tuple[PartialledOut, np.ndarray, list[str]]:
 def test_scpc_is_that_of_scpcr(name: str) -> None:
     record = SCPC[name]
     regression, coordinates, terms = cross_section()
-    components = spatial_components(coordinates, record["avc"])
+    components = components_of(coordinates, record["avc"])
     assert components.count == record["q"]
     assert components.decays[0] == approx(record["c0"], rel=1e-12)
     printed = {row["_row"]: row for row in record["stats"]}
@@ -91,8 +82,8 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
 
 
 def test_what_the_map_or_the_fit_does_not_give_is_a_reason() -> None:
-    data, coordinates = panel(8)
-    exact = regression_of(data.assign(y=2 * data["x"] + data["year"]))
+    data, coordinates = random_panel(8), places()
+    exact = regression_of(data.assign(y=2 * data["x1"] + data["year"]))
     assert "fit the outcome exactly" in refusal(scpc, exact, 0, coordinates, 0.03)
     for value, part in (
         ([np.nan, 30.0], "1 cities have no coordinates"),
@@ -100,12 +91,8 @@ def test_what_the_map_or_the_fit_does_not_give_is_a_reason() -> None:
     ):
         coordinates[3] = value
         assert part in refusal(scpc, regression_of(data), 0, coordinates, 0.03)
-
-
-def test_an_average_correlation_out_of_range_is_refused() -> None:
-    data, coordinates = panel(8)
     with pytest.raises(ValueError, match=r"within 0.001 and 0.99: 1.0"):
-        scpc(regression_of(data), 0, coordinates, 1.0)
+        scpc(regression_of(data), 0, places(), 1.0)
 
 
 def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
@@ -115,13 +102,13 @@ def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
     data["x"] = (-1.0) ** (city + year)
     data["y"] = data["x"] + (-1.0) ** (city // 4 + year // 2)
     regression = fixed_effects.partialled_out(data, "y", ["x"])
-    reason = refusal(scpc, regression, 0, places(8, 8), 0.03)
+    reason = refusal(scpc, regression, 0, places(8), 0.03)
     assert "spatial components of the scores are zero" in reason
 
 
 def test_components_need_places_enough_and_apart() -> None:
-    coordinates = places(8)
-    reason = refusal(spatial_components, coordinates[:4], 0.03)
+    coordinates = places()
+    reason = refusal(components_of, coordinates[:4], 0.03)
     assert "at least 5 cities, and the sample has 4" in reason
     coordinates[:20] = coordinates[0]
-    assert "cannot be as low as 0.03" in refusal(spatial_components, coordinates, 0.03)
+    assert "cannot be as low as 0.03" in refusal(components_of, coordinates, 0.03)
