@@ -62,9 +62,11 @@ def refusal(function: Callable[..., object], *arguments: Any, **options: Any) ->
     return caught.value.reason.en
 
 
-def changed(data: pd.DataFrame, change: str | dict[str, Any]) -> pd.DataFrame:
-    """Return the rows of a query, or the data with other columns."""
-    return data.query(change) if isinstance(change, str) else data.assign(**change)
+def changed(data: pd.DataFrame, change: str) -> pd.DataFrame:
+    """Return the data with a column that is assigned, or else the rows of a query."""
+    if " = " in change:
+        return data.eval(change)
+    return data.query(change) if change else data
 
 
 def without_singletons(data: pd.DataFrame, time: str = "year") -> pd.DataFrame:
