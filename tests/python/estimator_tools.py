@@ -86,26 +86,16 @@ class OnDummies:
         dummies = [pd.get_dummies(data[name]) for name in ("city_id", "year")]
         self.design = np.column_stack([data[[*regressors]], *dummies]).astype(float)
         self.inverse = np.linalg.pinv(self.design, rcond=1e-12)
-        self.bread = self.inverse @ self.inverse.T
-        self.slopes = self.inverse @ data[outcome].to_numpy()
-        self.residuals = data[outcome].to_numpy() - self.design @ self.slopes
+        slopes = self.inverse @ data[outcome].to_numpy()
+        self.residuals = data[outcome].to_numpy() - self.design @ slopes
         self.freedom = len(data) - np.linalg.matrix_rank(self.design)
-        self._data = data
-        self._slope_count = len(regressors)
-        self._year_count = data["year"].nunique()
-        self.estimates = self.slopes[: self._slope_count]
+        self.estimates = slopes[: len(regressors)]
 
-    def covariance(self, kind: str, cluster: str = "city_id") -> Floats:
-        """Return the covariance of the estimates: clustered, iid or robust (HC1)."""
-        count, scores = len(self.residuals), self.inverse.T * self.residuals[:, None]
+    def covariance(self, kind: str) -> Floats:
+        """Return the covariance of the estimates: iid or robust (HC1)."""
+        parts = self.inverse[: len(self.estimates)]
+        squares = self.residuals**2
         if kind == "iid":
-            whole = self.residuals @ self.residuals / self.freedom * self.bread
-        elif kind == "robust":
-            whole = count / self.freedom * scores.T @ scores
-        else:
-            sums = pd.DataFrame(scores).groupby(self._data[cluster].to_numpy()).sum().to_numpy()
-            parameters = self._slope_count + self._year_count
-            factor = len(sums) / (len(sums) - 1) * (count - 1) / (count - parameters)
-            whole = factor * sums.T @ sums
-        covariance: Floats = whole[: self._slope_count, : self._slope_count]
+            squares = np.full_like(squares, squares.mean())
+        covariance: Floats = len(squares) / self.freedom * (parts * squares) @ parts.T
         return covariance

@@ -15,13 +15,16 @@ import yaml
 from click.testing import CliRunner
 
 from ai_manufacturing import cli
+from ai_manufacturing.estimation import specifications
+from ai_manufacturing.estimation.tables import coefficients
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.landing import LandingError
 from ai_manufacturing.paper import synthetic
-from ai_manufacturing.system import great_circle
-from tests.lib import truths
+from ai_manufacturing.system import great_circle, settings
+from tests.lib import samples, truths
 from tests.lib.samples import seed_table
 from tests.lib.truths import CommonShocks, truth_of
+from tests.python.conftest import Build
 
 SEED = 2020
 YEARS = range(2010, 2021)
@@ -237,3 +240,29 @@ def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
         synthetic.write(tmp_path, 2020, YEARS)
     assert delivered.read_text(encoding="utf-8") == "delivered"
     assert not (tmp_path / "extract_set.yml").exists()
+
+
+# ---------------------------------------------------------------- two routes to the estimates
+
+
+def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(
+    sample_build: Build,
+) -> None:
+    drawn = samples.inputs(synthetic.draw(SEED, settings.period()))
+    columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]
+    chosen = specifications.read(drawn.specifications)
+    direct = coefficients(chosen, drawn).to_pandas()[columns]
+    built = sample_build.rows(
+        f"select {', '.join(columns)} from reports.rpt_coefficients where reading = 'default' and"
+        " table_id in ('table_1', 'table_2', 'table_3', 'table_4', 'table_5', 'table_6')"
+    )
+
+    assert direct["estimate"].notna().all()
+    keys = ["specification_id", "term"]
+    pd.testing.assert_frame_equal(
+        direct.set_index(keys).sort_index(),
+        pd.DataFrame(built, columns=columns).set_index(keys).sort_index(),
+        check_exact=False,
+        rtol=1e-8,
+        atol=0,
+    )

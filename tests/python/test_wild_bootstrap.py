@@ -111,6 +111,8 @@ def test_p_and_the_seed() -> None:
     found = (ours.p_value, ours.monte_carlo_error, ours.draws, ours.cluster_count)
     assert found == (p, error, 199, 13)
     assert (ours.is_enumerated, ours.warnings) == (False, ())
+    factor = regression_of(data).factor
+    assert abs(ours.statistic) == approx(t / np.sqrt(factor), rel=1e-9)
     plain = fixed_effects.fit(data, "y", REGRESSORS, cluster="province")
     assert ours.std_error == approx(plain.std_errors[0], rel=1e-12)
     assert [ours.estimate, ours.statistic] == approx([plain.estimates[0], plain.statistics[0]])
