@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.fixed_effects import PartialledOut, partialled_out
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 approx = pytest.approx
@@ -53,6 +54,11 @@ def random_panel(
     data["y"] = slope * data["x1"] - 0.2 * data["x2"] + data["city_id"] + since**2
     data["y"] += errors * (1 + data["x1"].abs())
     return data[rng.random(len(data)) < 0.8].sample(frac=1, random_state=seed)
+
+
+def regression_of(data: pd.DataFrame, **options: str) -> PartialledOut:
+    """Return the regression of a random panel, with its effects removed."""
+    return partialled_out(data, "y", REGRESSORS, **options)
 
 
 def refusal(function: Callable[..., object], *arguments: Any, **options: Any) -> str:

@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import minimum_detectable_effect
 from ai_manufacturing.robustness import second_route
 from ai_manufacturing.robustness.sensitivity import (
@@ -26,16 +25,13 @@ from tests.python.estimator_tools import (
     grid,
     random_panel,
     refusal,
+    regression_of,
     without_singletons,
 )
 
 RECORDS: dict[str, Any] = golden("ovb")
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-def regression_of(data: pd.DataFrame) -> PartialledOut:
-    return fixed_effects.partialled_out(data, "y", REGRESSORS)
 
 
 # ---------------------------------------------------------------- golden numbers

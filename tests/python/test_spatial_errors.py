@@ -11,13 +11,13 @@ from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.robustness import spatial_errors
 from ai_manufacturing.robustness.spatial_errors import scpc
 from tests.python.estimator_tools import (
-    REGRESSORS,
     approx,
     golden,
     golden_data,
     grid,
     random_panel,
     refusal,
+    regression_of,
 )
 
 SCPC: dict[str, Any] = golden("scpc")
@@ -31,10 +31,6 @@ def components_of(coordinates: np.ndarray, correlation: float) -> spatial_errors
 
 def places(cities: int = 23) -> np.ndarray:
     return np.random.default_rng(8).uniform([100, 22], [125, 45], (cities, 2))
-
-
-def regression_of(data: pd.DataFrame) -> PartialledOut:
-    return fixed_effects.partialled_out(data, "y", REGRESSORS)
 
 
 # ---------------------------------------------------------------- SCPC: printed numbers
@@ -62,20 +58,15 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
     assert components.count == record["q"]
     assert components.decays[0] == approx(record["c0"], rel=1e-12)
     printed = {row["_row"]: row for row in record["stats"]}
+    names = ["Coef", "Std_Err", "t"]
+    if "uncond" in name:  # the tails of the conditional records differ
+        names += ["P>|t|", "2.5 %", "97.5 %"]
     for position, term in enumerate(terms):
-        row = printed[term]
         ours = scpc(regression, position, coordinates, record["avc"])
-        assert ours.estimate == approx(row["Coef"], rel=1e-10)
-        assert ours.std_error == approx(row["Std_Err"], rel=1e-10)
-        assert ours.statistic == approx(row["t"], rel=1e-10)
-        if (
-            "uncond" in name
-        ):  # of the conditional records, error and components are the same, and the tails are not
-            assert ours.p_value == approx(row["P>|t|"], rel=1e-9)
-            assert [ours.conf_low, ours.conf_high] == approx(
-                [row["2.5 %"], row["97.5 %"]],
-                rel=1e-9,
-            )
+        found = [ours.estimate, ours.std_error, ours.statistic]
+        found += [ours.p_value, ours.conf_low, ours.conf_high]
+        expected = [printed[term][name] for name in names]
+        assert found[: len(names)] == approx(expected, rel=1e-10)
 
 
 # ---------------------------------------------------------------- what cannot be estimated

@@ -22,6 +22,7 @@ from tests.python.estimator_tools import (
     golden_data,
     random_panel,
     refusal,
+    regression_of,
     without_singletons,
 )
 
@@ -52,14 +53,9 @@ def textbook(
     return t(y), np.array([t(y - left + left * draw[members]) for draw in draws])
 
 
-def regression_of(data: pd.DataFrame) -> fixed_effects.PartialledOut:
-    return fixed_effects.partialled_out(data, "y", REGRESSORS, cluster="province")
-
-
 def bootstrapped(data: pd.DataFrame, **options: Any) -> Inference:
     """Test the first regressor, whatever clusters the regression has and whatever their labels."""
-    regression = fixed_effects.partialled_out(data, "y", REGRESSORS)
-    return wild_bootstrap.test(regression, 0, clusters=labels_of(data), **options)
+    return wild_bootstrap.test(regression_of(data), 0, clusters=labels_of(data), **options)
 
 
 def labels_of(data: pd.DataFrame) -> Any:
@@ -94,7 +90,9 @@ def test_clusters_may_cut_across_cities() -> None:
     data["block"] = (data["city_id"] + data["year"]) % 14
     vectors = wild_bootstrap.sign_vectors(14, 40, 1)[0]
     blocks = data["block"].to_numpy()
-    resampled = wild_bootstrap.Resampled(regression_of(data), 0, blocks, vectors)
+    resampled = wild_bootstrap.Resampled(
+        regression_of(data, cluster="province"), 0, blocks, vectors
+    )
     theirs = textbook(data, vectors, clusters="block")[1]
     ours = np.sqrt(resampled.squares(-resampled.slope))
     assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
@@ -111,7 +109,7 @@ def test_p_and_the_seed() -> None:
     found = (ours.p_value, ours.monte_carlo_error, ours.draws, ours.cluster_count)
     assert found == (p, error, 199, 13)
     assert (ours.is_enumerated, ours.warnings) == (False, ())
-    factor = regression_of(data).factor
+    factor = regression_of(data, cluster="province").factor
     assert abs(ours.statistic) == approx(t / np.sqrt(factor), rel=1e-9)
     plain = fixed_effects.fit(data, "y", REGRESSORS, cluster="province")
     assert ours.std_error == approx(plain.std_errors[0], rel=1e-12)
@@ -180,7 +178,7 @@ def test_clusters_of_provinces_reject_a_true_null_in_3_to_8_percent(
     p_values = []
     for seed in range(panels):
         data = panel(seed, provinces=20)
-        regression = regression_of(data)
+        regression = regression_of(data, cluster="province")
         jackknife = cluster_errors.crv3(regression, 0, regression.clusters)
         p_values.append([jackknife.p_value, bootstrapped(data, draws=draws).p_value])
     shares = np.mean(np.array(p_values) <= 0.05, axis=0)
@@ -232,7 +230,7 @@ def test_two_hypotheses_by_brute_force(seed: int) -> None:
     found = []
     for sample, missing in zip(samples, (2, 0), strict=True):
         t, drawn = textbook(sample, np.delete(vectors, missing, axis=1))
-        root = np.sqrt(regression_of(sample).factor)
+        root = np.sqrt(regression_of(sample, cluster="province").factor)
         found.append((t / root, drawn / root))
     both = np.maximum(found[0][1], found[1][1])
     (larger, _), (smaller, drawn) = sorted(found, key=lambda one: -one[0])
