@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.fixed_effects import PartialledOut, partialled_out
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 approx = pytest.approx
+REGRESSORS = ["x1", "x2", "x3"]
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -33,6 +35,32 @@ def grid(cities: Iterable[object], years: Iterable[int]) -> pd.DataFrame:
     return cells.to_frame(index=False)
 
 
+def random_panel(
+    seed: int, *, provinces: int = 8, years: int = 8, slope: float = 0.4
+) -> pd.DataFrame:
+    """Return an unbalanced panel in disorder whose errors depend on the first regressor.
+
+    Provinces differ in size, and their cities share trends of regressors and errors.
+    """
+    rng = np.random.default_rng(seed)
+    province = np.repeat(np.arange(provinces), 2 + np.arange(provinces) % 3)
+    data = grid(range(len(province)), range(2012, 2012 + years))
+    data["province"] = province[data["city_id"]]
+    data["province_year"] = data["province"] * 10_000 + data["year"]
+    since = data["year"].to_numpy() - 2015
+    shared = rng.normal(size=(4, provinces))[:, data["province"]] * since / 3
+    *values, errors = shared + rng.normal(size=(4, len(data)))
+    data[REGRESSORS] = np.transpose(values)
+    data["y"] = slope * data["x1"] - 0.2 * data["x2"] + data["city_id"] + since**2
+    data["y"] += errors * (1 + data["x1"].abs())
+    return data[rng.random(len(data)) < 0.8].sample(frac=1, random_state=seed)
+
+
+def regression_of(data: pd.DataFrame, **options: str) -> PartialledOut:
+    """Return the regression of a random panel, with its effects removed."""
+    return partialled_out(data, "y", REGRESSORS, **options)
+
+
 def refusal(function: Callable[..., object], *arguments: Any, **options: Any) -> str:
     """Return why a function cannot estimate."""
     with pytest.raises(NotEstimable) as caught:
@@ -40,9 +68,11 @@ def refusal(function: Callable[..., object], *arguments: Any, **options: Any) ->
     return caught.value.reason.en
 
 
-def changed(data: pd.DataFrame, change: str | dict[str, Any]) -> pd.DataFrame:
-    """Return the rows of a query, or the data with other columns."""
-    return data.query(change) if isinstance(change, str) else data.assign(**change)
+def changed(data: pd.DataFrame, change: str) -> pd.DataFrame:
+    """Return the data with a column that is assigned, or else the rows of a query."""
+    if " = " in change:
+        return data.eval(change)
+    return data.query(change) if change else data
 
 
 def without_singletons(data: pd.DataFrame, time: str = "year") -> pd.DataFrame:
@@ -62,26 +92,16 @@ class OnDummies:
         dummies = [pd.get_dummies(data[name]) for name in ("city_id", "year")]
         self.design = np.column_stack([data[[*regressors]], *dummies]).astype(float)
         self.inverse = np.linalg.pinv(self.design, rcond=1e-12)
-        self.bread = self.inverse @ self.inverse.T
-        self.slopes = self.inverse @ data[outcome].to_numpy()
-        self.residuals = data[outcome].to_numpy() - self.design @ self.slopes
+        slopes = self.inverse @ data[outcome].to_numpy()
+        self.residuals = data[outcome].to_numpy() - self.design @ slopes
         self.freedom = len(data) - np.linalg.matrix_rank(self.design)
-        self._data = data
-        self._slope_count = len(regressors)
-        self._year_count = data["year"].nunique()
-        self.estimates = self.slopes[: self._slope_count]
+        self.estimates = slopes[: len(regressors)]
 
-    def covariance(self, kind: str, cluster: str = "city_id") -> Floats:
-        """Return the covariance of the estimates: clustered, iid or robust (HC1)."""
-        count, scores = len(self.residuals), self.inverse.T * self.residuals[:, None]
+    def covariance(self, kind: str) -> Floats:
+        """Return the covariance of the estimates: iid or robust (HC1)."""
+        parts = self.inverse[: len(self.estimates)]
+        squares = self.residuals**2
         if kind == "iid":
-            whole = self.residuals @ self.residuals / self.freedom * self.bread
-        elif kind == "robust":
-            whole = count / self.freedom * scores.T @ scores
-        else:
-            sums = pd.DataFrame(scores).groupby(self._data[cluster].to_numpy()).sum().to_numpy()
-            parameters = self._slope_count + self._year_count
-            factor = len(sums) / (len(sums) - 1) * (count - 1) / (count - parameters)
-            whole = factor * sums.T @ sums
-        covariance: Floats = whole[: self._slope_count, : self._slope_count]
+            squares = np.full_like(squares, squares.mean())
+        covariance: Floats = len(squares) / self.freedom * (parts * squares) @ parts.T
         return covariance

@@ -74,11 +74,13 @@ FAULTS = {
 }
 
 
-def declare(folder: Path, text: str) -> Path:
-    """Make the folder of a study with the robots' regions and a declaration."""
-    (folder / "seeds").mkdir(parents=True)
+def declare(folder: Path, old: str = "", new: str = "") -> Path:
+    """Write the robots' regions and their declaration, with another text in it."""
+    (folder / "seeds").mkdir()
     shutil.copy(DECLARED / "seeds/cities.csv", folder / "seeds")
-    (folder / "study.toml").write_text(text, encoding="utf-8")
+    text = (DECLARED / "study.toml").read_text(encoding="utf-8")
+    assert old in text
+    (folder / "study.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
     return folder
 
 
@@ -88,22 +90,12 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.fixture(scope="module")
-def declaration() -> str:
-    """The robots' declaration."""
-    return (DECLARED / "study.toml").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize(("old", "new", "message"), FAULTS.values(), ids=FAULTS)
-def test_a_wrong_declaration_is_refused(
-    tmp_path: Path, declaration: str, old: str, new: str, message: str
-) -> None:
-    assert old in declaration
-    folder = declare(tmp_path / "study", declaration.replace(old, new, 1))
+def test_a_wrong_declaration_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(DeclarationError) as refused:
-        write_study(folder)
+        write_study(declare(tmp_path, old, new))
     assert message in str(refused.value)
-    assert not (folder / "dbt_project.yml").exists()
+    assert not (tmp_path / "dbt_project.yml").exists()
 
 
 def test_a_folder_without_a_declaration_is_told_where_to_find_one(tmp_path: Path) -> None:
@@ -111,22 +103,22 @@ def test_a_folder_without_a_declaration_is_told_where_to_find_one(tmp_path: Path
         write_study(tmp_path)
 
 
-def test_a_file_that_is_there_is_only_replaced_when_asked(tmp_path: Path, declaration: str) -> None:
-    folder = declare(tmp_path / "study", declaration)
+def test_a_file_that_is_there_is_only_replaced_when_asked(tmp_path: Path) -> None:
+    folder = declare(tmp_path)
     write_study(folder)
-    (folder / "seeds/series.csv").write_text("mine", encoding="utf-8")
+    series, corrections = (folder / f"seeds/{name}.csv" for name in ("series", "corrections"))
+    for seed in (series, corrections):
+        seed.write_text(seed.read_text(encoding="utf-8") + "mine\n", encoding="utf-8")
     with pytest.raises(DeclarationError, match="is there already, and"):
         write_study(folder)
-    assert (folder / "seeds/series.csv").read_text(encoding="utf-8") == "mine"
-    corrections = folder / "seeds/corrections.csv"
-    corrections.write_text(corrections.read_text(encoding="utf-8") + "mine\n", encoding="utf-8")
+    assert series.read_text(encoding="utf-8").endswith("\nmine\n")
     write_study(folder, replace=True)
-    assert rows(folder / "seeds/series.csv")[0]["unit"] == "euro a month"
+    assert "mine" not in series.read_text(encoding="utf-8")
     assert corrections.read_text(encoding="utf-8").endswith("\nmine\n"), "declared nowhere"
 
 
-def test_seeds_hold_a_row_for_each_thing_declared(tmp_path: Path, declaration: str) -> None:
-    folder = declare(tmp_path / "study", declaration)
+def test_seeds_hold_a_row_for_each_thing_declared(tmp_path: Path) -> None:
+    folder = declare(tmp_path)
     write_study(folder)
     regressions = {
         row["specification_id"]: row for row in rows(folder / "seeds/regression_specifications.csv")
@@ -147,34 +139,30 @@ def test_seeds_hold_a_row_for_each_thing_declared(tmp_path: Path, declaration: s
         assert seed.read_text(encoding="utf-8").split("\n")[0] == engine.split("\n")[0], seed.name
 
 
-def test_headings_that_differ_between_files_become_one_column(
-    tmp_path: Path, declaration: str
-) -> None:
-    second = 'files = "ministry/robots.csv"\nregion_code = "region"\nyear = "year"'
-    assert second in declaration
-    changed = declaration.replace(
-        second, 'files = "ministry/robots.csv"\nregion_name = "城市"\nyear = "年份"'
-    ).replace('heading = "robots"', 'heading = "robots"\ntimes = 0.001')
-    folder = declare(tmp_path / "study", changed)
+def test_headings_that_differ_between_files_become_one_column(tmp_path: Path) -> None:
+    folder = declare(
+        tmp_path,
+        'files = "ministry/robots.csv"\nregion_code = "region"\nyear = "year"',
+        'files = "ministry/robots.csv"\nregion_name = "城市"\nyear = "年份"',
+    )
+    declared = folder / "study.toml"
+    text = declared.read_text(encoding="utf-8")
+    heading = 'heading = "robots"'
+    declared.write_text(text.replace(heading, f"{heading}\ntimes = 0.001"), encoding="utf-8")
     write_study(folder)
     staging = folder / "models/staging/ministry"
     sql = (staging / "stg_ministry__city_yearbook.sql").read_text(encoding="utf-8")
     assert '    "region" as city_code,\n    "城市" as city_name,\n' in sql
     assert '    coalesce("year", "年份") as year,\n' in sql
     assert '    "robots" * 0.001 as robot_count\n' in sql
-    with (staging / "ministry.toml").open("rb") as file:
-        _, robots = tomllib.load(file)["sources"]
+    _, robots = tomllib.loads((staging / "ministry.toml").read_text(encoding="utf-8"))["sources"]
     assert robots["key"] == ["城市", "年份"]
     assert robots["columns"] == {"城市": "text", "年份": "integer", "robots": "number"}
 
 
-def test_a_study_without_regions_of_its_own_has_chinas_cities(
-    tmp_path: Path, declaration: str
-) -> None:
-    folder = tmp_path / "study"
-    folder.mkdir()
-    (folder / "study.toml").write_text(declaration, encoding="utf-8")
-    write_study(folder)
-    assert not (folder / "seeds/city_aliases.csv").exists()
-    ignored = (folder / ".dbtignore").read_text(encoding="utf-8").splitlines()
+def test_a_study_without_regions_of_its_own_has_chinas_cities(tmp_path: Path) -> None:
+    shutil.copy(DECLARED / "study.toml", tmp_path)
+    write_study(tmp_path)
+    assert not (tmp_path / "seeds/city_aliases.csv").exists()
+    ignored = (tmp_path / ".dbtignore").read_text(encoding="utf-8").splitlines()
     assert any(line.startswith("!") and line.endswith("seeds/city_aliases.csv") for line in ignored)

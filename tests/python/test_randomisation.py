@@ -1,12 +1,11 @@
 """Weights permuted over cities: all permutations of a small panel, refits, and known truths."""
 
-import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
@@ -17,40 +16,37 @@ from ai_manufacturing.robustness.randomisation import (
     permutations,
     permuted_slopes,
 )
-from tests.python.estimator_tools import grid
+from tests.python.estimator_tools import approx, grid
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def panel(
-    cities: int, years: int = 6, *, effect: float = 0.0, seed: int = 3, share: float = 1.0
-) -> pd.DataFrame:
-    """Return a panel, rows in disorder, whose outcome follows scaling values and the measure."""
-    rng = np.random.default_rng(seed)
-    names = [f"c{number:03}" for number in range(cities)]
-    data = grid(names, range(2010, 2010 + years))
-    city, t = data["city_id"].str[1:].astype(int).to_numpy(), data["year"].to_numpy() - 2010
-    data["scaling_value"] = np.exp(
-        5
-        + rng.normal(size=cities)[city]
-        + rng.uniform(0, 0.3, cities)[city] * t
-        + 0.1 * rng.normal(size=len(data))
-    )
-    data["weight"] = (rng.pareto(1.5, cities) / 50 + 1e-3)[city]
-    data["m"] = np.log1p(data["weight"] * data["scaling_value"])
-    data["x"] = rng.normal(size=len(data))
-    data["y"] = (
-        0.1 * np.log(data["scaling_value"])
-        + effect * data["m"]
-        + 0.2 * data["x"]
-        + 0.05 * rng.normal(size=cities)[city] * t
-        + 0.05 * rng.normal(size=len(data))
-    )
-    return data.sample(frac=share, random_state=1)
+def panel(cities: int, share: float = 1.0) -> pd.DataFrame:
+    """Return a panel in disorder whose outcome follows the measure."""
+    rng = np.random.default_rng(3)
+    data = grid((f"c{number:03}" for number in range(cities)), range(2010, 2016))
+    city = data["city_id"].str[1:].astype(int)
+    data["province_id"] = city % 11
+    data["weight"] = (rng.pareto(1.5, cities) + 0.1)[city]
+    scaling, data["x"], noise = rng.normal(size=(3, len(data)))
+    data["scaling_value"] = np.exp(scaling)
+    data["m"] = measure(data, weights_of(data))
+    data["y"] = 0.1 * data["m"] + 0.2 * data["x"] + 0.3 * noise
+    return data.sample(frac=share, random_state=1).sort_values(["city_id", "year"])
 
 
 def weights_of(data: pd.DataFrame) -> Floats:
     return np.asarray(data.groupby("city_id")["weight"].first())
+
+
+def measure(data: pd.DataFrame, weights: Floats) -> Floats:
+    city = pd.factorize(data["city_id"], sort=True)[0]
+    return np.asarray(np.log1p(weights[city] * data["scaling_value"]))
+
+
+def swapped(data: pd.DataFrame) -> Floats:
+    """Return the measure with the weights of the first two cities swapped."""
+    return measure(data, weights_of(data)[[1, 0, *range(2, data["city_id"].nunique())]])
 
 
 def permuted(
@@ -62,86 +58,54 @@ def permuted(
     cluster: str = "city_id",
 ) -> PermutedSlopes:
     """Return the slopes of y on m, beside x, with the weights of m permuted."""
-    rows = data.sort_values(["city_id", "year"])
-    regression = fixed_effects.partialled_out(rows, "y", ["m", "x"], cluster=cluster)
-    drawn = permutations(sorted({*rows["city_id"]}), strata, draws=draws)
-    scaling = rows["scaling_value"].to_numpy()
-    return permuted_slopes(regression, weights_of(rows), scaling, transform, drawn)
+    regression = fixed_effects.partialled_out(data, "y", ["m", "x"], cluster=cluster)
+    drawn = permutations(sorted({*data["city_id"]}), strata, draws=draws)
+    scaling = data["scaling_value"].to_numpy()
+    return permuted_slopes(regression, weights_of(data), scaling, transform, drawn)
 
 
-def refitted(
-    data: pd.DataFrame, weights: Floats, cluster: str = "city_id"
-) -> tuple[float, float, float]:
-    """Fit with other weights, in the order of the cities: slope, clustered error, t."""
-    city = pd.factorize(data["city_id"], sort=True)[0]
-    other = data.assign(m=np.log1p(weights[city] * data["scaling_value"]))
-    fit = fixed_effects.fit(other, "y", ["m", "x"], cluster=cluster)
-    return float(fit.estimates[0]), float(fit.std_errors[0]), float(fit.statistics[0])
-
-
-# ---------------------------------------------------------------- every permutation of five cities
-
-
-def test_all_permutations_of_five_cities_are_used_and_counted_as_refits_count_them() -> None:
-    data = panel(5, effect=0.4).sort_values(["city_id", "year"])
-    found = permuted(data, draws=120)
-    weights = weights_of(data)
-    slopes, _, statistics = np.transpose(
-        [refitted(data, np.array(drawn)) for drawn in itertools.permutations(weights)]
-    )
-    np.testing.assert_allclose(found.slopes, slopes, rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(found.statistics, statistics, rtol=1e-8, atol=1e-12)
-
-    own = refitted(data, weights)
-    assert (found.estimate, found.std_error, found.statistic) == pytest.approx(own, rel=1e-10)
-    by_t = found.by_t()
-    assert by_t.p_value == (np.abs(statistics) >= abs(statistics[0]) * (1 - 1e-8)).sum() / 120
-    assert (by_t.draws, by_t.is_enumerated, by_t.monte_carlo_error, by_t.warnings) == (
-        120,
-        True,
-        0.0,
-        (),
-    )
-    assert (by_t.std_error, by_t.statistic, by_t.cluster_count) == (
-        found.std_error,
-        found.statistic,
-        5,
-    )
-
-
-def test_within_strata_weights_stay_in_their_stratum_and_a_city_alone_keeps_its_own() -> None:
-    data = panel(7, effect=0.4).sort_values(["city_id", "year"])
-    strata = np.array([5, 5, 9, 5, 2, 9, 9])
-    found = permuted(data, strata)
-    drawn = found.permutations
-    assert (len(drawn.donors), drawn.is_enumerated) == (math.factorial(3) ** 2, True)
-    assert len(np.unique(drawn.donors, axis=0)) == 36
-    assert (np.sort(drawn.donors, axis=1) == np.arange(7)).all()
-    assert (strata[drawn.donors] == strata).all()
-    assert (drawn.donors[:, 4] == 4).all()
-    (warning,) = found.by_t().warnings
-    assert warning.en == "1 of the 7 cities are alone in their stratum and keep their weights."
-    assert warning.zh == "7个城市中有1个独占一层，保留其权重。"
-
-
-# ---------------------------------------------------------------- many cities
-
-
-def test_a_draw_of_many_cities_is_a_refit_in_an_unbalanced_panel_with_clusters() -> None:
-    data = panel(40, effect=0.3, share=0.85).sort_values(["city_id", "year"])
-    data["province_id"] = data["city_id"].str[1:].astype(int) % 11
-    found = permuted(data, draws=300, cluster="province_id")
+@pytest.mark.parametrize(
+    ("cities", "strata", "draws", "cluster"),
+    [
+        (5, [0] * 5, 120, "city_id"),
+        (7, [5, 5, 9, 5, 2, 9, 9], 36, "city_id"),
+        (40, [0] * 40, 300, "province_id"),
+    ],
+)
+def test_slopes_and_p_are_those_of_refits(
+    cities: int, strata: list[int], draws: int, cluster: str
+) -> None:
+    """All permutations of few cities, within strata too; draws of many in an unbalanced panel."""
+    is_enumerated = cities < 40
+    data = panel(cities, 1.0 if is_enumerated else 0.85)
+    groups = np.array(strata)
+    found = permuted(data, groups, draws=draws, cluster=cluster)
     weights, donors = weights_of(data), found.permutations.donors
-    for draw in (0, 1, 126, 127, 128, 299):
-        slope, _, t = refitted(data, weights[donors[draw]], "province_id")
-        assert (found.slopes[draw], found.statistics[draw]) == pytest.approx((slope, t), rel=1e-10)
+    refits = []
+    for donor in (np.arange(cities), *donors):
+        other = data.assign(m=measure(data, weights[donor]))
+        fit = fixed_effects.fit(other, "y", ["m", "x"], cluster=cluster)
+        refits.append([fit.estimates[0], fit.std_errors[0], fit.statistics[0]])
+    own, others = refits[0], np.array(refits[1:])
+    assert [found.estimate, found.std_error, found.statistic] == approx(own, rel=1e-10)
+    np.testing.assert_allclose(found.slopes, others[:, 0], rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(found.statistics, others[:, 2], rtol=1e-8, atol=1e-12)
 
-    assert found.cluster_count == 11
+    extreme = int((np.abs(others[:, 2]) >= abs(own[2]) * (1 - 1e-8)).sum())
+    assert 0 < extreme < draws
+    p = extreme / draws if is_enumerated else (1 + extreme) / (1 + draws)
     by_t = found.by_t()
-    extreme = int((np.abs(found.statistics) >= abs(found.statistic)).sum())
-    assert (by_t.p_value, by_t.draws, by_t.is_enumerated) == ((1 + extreme) / 301, 300, False)
-    assert by_t.p_value is not None
-    assert by_t.monte_carlo_error == pytest.approx(stats.binom(300, by_t.p_value).std() / 300)
+    assert (by_t.p_value, by_t.draws, by_t.is_enumerated) == (p, draws, is_enumerated)
+    error = 0 if is_enumerated else math.sqrt(p * (1 - p) / draws)
+    assert by_t.monte_carlo_error == approx(error)
+    assert [by_t.std_error, by_t.statistic] == approx(own[1:], rel=1e-10)
+    assert by_t.cluster_count == data[cluster].nunique()
+
+    assert len(np.unique(donors, axis=0)) == draws
+    assert (np.sort(donors, axis=1) == np.arange(cities)).all()
+    assert (groups[donors] == groups).all()
+    alone = ["1 of the 7 cities are alone in their stratum and keep their weights."]
+    assert [warning.en for warning in by_t.warnings] == (alone if cities == 7 else [])
 
 
 # ---------------------------------------------------------------- samples share permutations
@@ -185,7 +149,7 @@ def test_the_order_of_cities_does_not_matter_and_the_seed_does() -> None:
 
 
 def test_in_logs_a_permutation_changes_nothing() -> None:
-    data = panel(20, effect=0.3)
+    data = panel(20)
     data["m"] = np.log(data["weight"] * data["scaling_value"])
     found = permuted(data, draws=99, transform="ln")
     assert np.ptp(found.slopes) < 1e-12
@@ -196,60 +160,41 @@ def test_in_logs_a_permutation_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "reason"),
+    ("broken", "transform", "reason"),
     [
-        ({"weight": np.nan}, "no weight that could be permuted"),
-        ({"weight": 0.01}, "All cities have the same weight"),
-        ({"scaling_value": np.nan}, "no weight that could be permuted"),
-        ({"scaling_value": 30.0}, "A permuted measure does not vary within cities"),
+        ({"weight": np.nan}, "ln1p", "no weight that could be permuted"),
+        ({"weight": 0.01}, "ln1p", "All cities have the same weight"),
+        ({"scaling_value": np.nan}, "ln1p", "no weight that could be permuted"),
+        ({"scaling_value": 30.0}, "ln1p", "A permuted measure does not vary within cities"),
+        ({"x": swapped}, "ln1p", "A permuted measure does not vary within cities"),
+        ({}, "asinh", "not its weight times its scaling value"),
     ],
 )
-def test_what_has_no_permutations_says_so(broken: dict[str, float], reason: str) -> None:
+def test_what_has_no_permutations_says_so(
+    broken: dict[str, Any], transform: str, reason: str
+) -> None:
     with pytest.raises(NotEstimable, match=reason):
-        permuted(panel(12).assign(**broken))
-
-
-def swapped() -> tuple[pd.DataFrame, Floats]:
-    """Return a panel, and its measure with the weights of the first two cities swapped."""
-    data = panel(6).sort_values(["city_id", "year"])
-    weights = weights_of(data)[[1, 0, 2, 3, 4, 5]]
-    return data, np.log1p(np.repeat(weights, 6) * data["scaling_value"].to_numpy())
-
-
-def test_a_permutation_that_is_a_control_says_so() -> None:
-    data, control = swapped()
-    with pytest.raises(NotEstimable, match="A permuted measure does not vary within cities"):
-        permuted(data.assign(x=control), draws=720)
-
-
-def test_a_regressor_that_is_not_weight_times_scaling_value_says_so() -> None:
-    with pytest.raises(NotEstimable, match="not its weight times its scaling value"):
-        permuted(panel(12), transform="asinh")
+        permuted(panel(6).assign(**broken), transform=transform)
 
 
 def test_an_identity_has_slopes_and_no_t() -> None:
+    """Of the control alone, the measure has neither slope nor error, own or permuted."""
     data = panel(12)
-    found = permuted(data.assign(y=2 * data["m"] - data["x"]), draws=99)
-    assert found.estimate == pytest.approx(2)
-    with pytest.raises(NotEstimable, match="fitted exactly"):
-        found.by_t()
-    # of the control alone, the measure has neither slope nor error, own or permuted
-    of_control = permuted(data.assign(y=data["x"]), draws=99)
-    assert of_control.estimate == pytest.approx(0, abs=1e-12)
-    with pytest.raises(NotEstimable, match="fitted exactly"):
-        of_control.by_t()
+    for y, estimate in ((2 * data["m"] - data["x"], 2), (data["x"], 0)):
+        found = permuted(data.assign(y=y), draws=99)
+        assert found.estimate == approx(estimate, abs=1e-12)
+        with pytest.raises(NotEstimable, match="fitted exactly"):
+            found.by_t()
 
 
 def test_a_permutation_that_fits_the_outcome_exactly_is_as_extreme_as_can_be() -> None:
-    data, measure = swapped()
-    found = permuted(data.assign(y=measure + data["x"]), draws=720)
+    data = panel(6)
+    found = permuted(data.assign(y=swapped(data) + data["x"]))
     exact = np.isinf(found.statistics)
     assert found.permutations.donors[exact].tolist() == [[1, 0, 2, 3, 4, 5]]
-    assert found.slopes[exact] == pytest.approx(1)
-    assert (
-        found.p_value_of_t
-        == (np.abs(found.statistics) >= abs(found.statistic) * (1 - 1e-8)).sum() / 720
-    )
+    assert found.slopes[exact] == approx(1)
+    extreme = np.abs(found.statistics) >= abs(found.statistic) * (1 - 1e-8)
+    assert found.p_value_of_t == extreme.sum() / 720
 
 
 def test_cities_that_are_each_alone_cannot_be_permuted() -> None:
@@ -263,4 +208,4 @@ def test_cities_that_are_each_alone_cannot_be_permuted() -> None:
 def test_the_transforms_are_those_of_the_measures() -> None:
     """Those in logs are compared with refits above."""
     assert TRANSFORMS["level"](np.array([20_000.0])) == 2
-    assert TRANSFORMS["asinh"](np.array([20_000.0])) == pytest.approx(math.asinh(20_000))
+    assert TRANSFORMS["asinh"](np.array([20_000.0])) == approx(math.asinh(20_000))

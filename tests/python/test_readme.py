@@ -1,4 +1,4 @@
-"""The README: its numbers, its five lines, and its length."""
+"""The README: its numbers, and its five lines."""
 
 import code
 import contextlib
@@ -12,11 +12,6 @@ from tests.python.conftest import PROJECT, Build
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 PROMPT = "    >>> "
-
-
-def test_it_has_five_hundred_words() -> None:
-    prose = "\n".join(line for line in README.splitlines() if not line.startswith("    "))
-    assert len(prose.split()) <= 500
 
 
 def test_it_has_the_results_of_the_sample(sample_build: Build) -> None:

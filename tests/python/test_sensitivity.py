@@ -10,31 +10,28 @@ import pytest
 from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import minimum_detectable_effect
 from ai_manufacturing.robustness import second_route
 from ai_manufacturing.robustness.sensitivity import (
     effect_weights,
     robustness_value,
 )
-from tests.python.estimator_tools import approx, golden, golden_data, grid, refusal
+from tests.python.estimator_tools import (
+    REGRESSORS,
+    OnDummies,
+    approx,
+    golden,
+    golden_data,
+    grid,
+    random_panel,
+    refusal,
+    regression_of,
+    without_singletons,
+)
 
 RECORDS: dict[str, Any] = golden("ovb")
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-def panel(cities: int = 40, years: int = 6) -> pd.DataFrame:
-    """Return a panel with a regressor that two controls confound."""
-    data = grid(range(cities), range(years))
-    data[["a", "b", "x", "y"]] = np.random.default_rng(4).normal(size=(len(data), 4))
-    data["x"] += 0.5 * data["a"] - 0.3 * data["b"]
-    data["y"] += 0.4 * data["x"] + 0.6 * data["a"] - 0.5 * data["b"]
-    return data
-
-
-def partialled_out(data: pd.DataFrame) -> PartialledOut:
-    return fixed_effects.partialled_out(data, "y", ["x", "a", "b"])
 
 
 # ---------------------------------------------------------------- golden numbers
@@ -45,7 +42,7 @@ def test_the_robustness_value_of_sensemakr_is_matched() -> None:
     village = pd.factorize(golden_data("darfur")["village"])[0].astype(np.intp)
     design = np.empty((len(village), 7))
     effects = fixed_effects.Effects(village, np.zeros_like(village))
-    darfur = replace(partialled_out(panel()), design=design, effects=effects)
+    darfur = replace(regression_of(random_panel(4)), design=design, effects=effects)
     printed = RECORDS["darfur"]["stats"]
     for t in (printed["t_statistic"], -printed["t_statistic"]):
         assert robustness_value(darfur, t) == approx(printed["rv_q"], rel=1e-10)
@@ -68,26 +65,25 @@ def test_the_minimum_detectable_effect_is_found_four_times_in_five(
 
 def test_the_weights_give_the_slope_of_effects_that_differ() -> None:
     """The slope by PanelOLS is the sum of weights times the effects, and so are they by dummies."""
-    data = panel().sample(frac=0.9, random_state=1).sort_values(["city_id", "year"])
-    data["x"] = np.exp(data["x"])
+    data = without_singletons(random_panel(1)).sort_values(["city_id", "year"])
+    data["x1"] = np.exp(data["x1"])
     slopes = np.random.default_rng(7).normal(size=len(data))
-    data["y"] = slopes * data["x"] + 2 * data["a"] + data["city_id"] + data["year"] ** 2
-    regression = partialled_out(data)
-    weights = effect_weights(regression, 0, data.loc[regression.index, "x"].to_numpy())
-    slope = second_route.by_panel_ols(data, "y", ["x", "a", "b"])[0][0]
+    data["y"] = slopes * data["x1"] + 2 * data["x2"] + data["city_id"] + data["year"] ** 2
+    weights = effect_weights(regression_of(data), 0, data["x1"].to_numpy())
+    slope = second_route.by_panel_ols(data, "y", REGRESSORS)[0][0]
     assert weights @ slopes == approx(slope, rel=1e-8)
     assert weights.sum() == approx(1)
     assert weights.min() < 0
 
-    effects = pd.get_dummies(data[["city_id", "year"]].astype(str), dtype=float)
-    others = np.column_stack([effects, data[["a", "b"]]])
-    left = data["x"] - others @ np.linalg.lstsq(others, data["x"])[0]
-    np.testing.assert_allclose(weights, left * data["x"] / (left @ data["x"]), atol=1e-12)
+    left = OnDummies(data, "x1", REGRESSORS[1:]).residuals
+    np.testing.assert_allclose(weights, left * data["x1"] / (left @ data["x1"]), atol=1e-9)
 
 
 # ---------------------------------------------------------------- what cannot be judged
 
 
 def test_without_a_degree_of_freedom_to_spare_there_is_no_robustness_value() -> None:
-    few = partialled_out(panel(3, 4).iloc[:-2])
+    rows = grid(range(3), range(4)).iloc[:-2]
+    rows[["y", *REGRESSORS]] = np.random.default_rng(4).normal(size=(len(rows), 4))
+    few = regression_of(rows)
     assert "no degree of freedom to spare" in refusal(robustness_value, few, 2.0)

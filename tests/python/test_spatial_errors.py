@@ -10,40 +10,27 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.robustness import spatial_errors
 from ai_manufacturing.robustness.spatial_errors import scpc
-from tests.python.estimator_tools import approx, golden, golden_data, grid, refusal
+from tests.python.estimator_tools import (
+    approx,
+    golden,
+    golden_data,
+    grid,
+    random_panel,
+    refusal,
+    regression_of,
+)
 
 SCPC: dict[str, Any] = golden("scpc")
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def spatial_components(
-    coordinates: np.ndarray, average_correlation: float
-) -> spatial_errors.SpatialComponents:
-    return spatial_errors._components(spatial_errors._places(coordinates), average_correlation)
+def components_of(coordinates: np.ndarray, correlation: float) -> spatial_errors.SpatialComponents:
+    return spatial_errors._components(spatial_errors._places(coordinates), correlation)
 
 
-def places(seed: int, cities: int = 40) -> np.ndarray:
-    return np.random.default_rng(seed).uniform([100, 22], [125, 45], (cities, 2))
-
-
-def panel(seed: int, cities: int = 40) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return an unbalanced panel whose columns are alike in near cities, and their places."""
-    rng = np.random.default_rng(seed)
-    coordinates = places(seed, cities)
-    distances = np.linalg.norm(coordinates[:, None] - coordinates, axis=-1)
-    field = np.linalg.cholesky(np.exp(-distances / 6))
-    data = grid(range(cities), range(4))
-    for name in ("x", "z", "y"):
-        data[name] = (field @ rng.normal(size=(cities, 4))).ravel() + 0.5 * rng.normal(
-            size=len(data),
-        )
-    data["y"] += 0.2 * data["x"] + 0.3 * data["z"] + data["city_id"] + data["year"] ** 2
-    return data[(rng.random(len(data)) < 0.95) | (data["year"] < 2)], coordinates
-
-
-def regression_of(data: pd.DataFrame) -> PartialledOut:
-    return fixed_effects.partialled_out(data, "y", ["x", "z"])
+def places(cities: int = 23) -> np.ndarray:
+    return np.random.default_rng(8).uniform([100, 22], [125, 45], (cities, 2))
 
 
 # ---------------------------------------------------------------- SCPC: printed numbers
@@ -67,32 +54,27 @@ def cross_section() -> tuple[PartialledOut, np.ndarray, list[str]]:
 def test_scpc_is_that_of_scpcr(name: str) -> None:
     record = SCPC[name]
     regression, coordinates, terms = cross_section()
-    components = spatial_components(coordinates, record["avc"])
+    components = components_of(coordinates, record["avc"])
     assert components.count == record["q"]
     assert components.decays[0] == approx(record["c0"], rel=1e-12)
     printed = {row["_row"]: row for row in record["stats"]}
+    names = ["Coef", "Std_Err", "t"]
+    if "uncond" in name:  # the tails of the conditional records differ
+        names += ["P>|t|", "2.5 %", "97.5 %"]
     for position, term in enumerate(terms):
-        row = printed[term]
         ours = scpc(regression, position, coordinates, record["avc"])
-        assert ours.estimate == approx(row["Coef"], rel=1e-10)
-        assert ours.std_error == approx(row["Std_Err"], rel=1e-10)
-        assert ours.statistic == approx(row["t"], rel=1e-10)
-        if (
-            "uncond" in name
-        ):  # of the conditional records, error and components are the same, and the tails are not
-            assert ours.p_value == approx(row["P>|t|"], rel=1e-9)
-            assert [ours.conf_low, ours.conf_high] == approx(
-                [row["2.5 %"], row["97.5 %"]],
-                rel=1e-9,
-            )
+        found = [ours.estimate, ours.std_error, ours.statistic]
+        found += [ours.p_value, ours.conf_low, ours.conf_high]
+        expected = [printed[term][name] for name in names]
+        assert found[: len(names)] == approx(expected, rel=1e-10)
 
 
 # ---------------------------------------------------------------- what cannot be estimated
 
 
 def test_what_the_map_or_the_fit_does_not_give_is_a_reason() -> None:
-    data, coordinates = panel(8)
-    exact = regression_of(data.assign(y=2 * data["x"] + data["year"]))
+    data, coordinates = random_panel(8), places()
+    exact = regression_of(data.assign(y=2 * data["x1"] + data["year"]))
     assert "fit the outcome exactly" in refusal(scpc, exact, 0, coordinates, 0.03)
     for value, part in (
         ([np.nan, 30.0], "1 cities have no coordinates"),
@@ -100,12 +82,8 @@ def test_what_the_map_or_the_fit_does_not_give_is_a_reason() -> None:
     ):
         coordinates[3] = value
         assert part in refusal(scpc, regression_of(data), 0, coordinates, 0.03)
-
-
-def test_an_average_correlation_out_of_range_is_refused() -> None:
-    data, coordinates = panel(8)
     with pytest.raises(ValueError, match=r"within 0.001 and 0.99: 1.0"):
-        scpc(regression_of(data), 0, coordinates, 1.0)
+        scpc(regression_of(data), 0, places(), 1.0)
 
 
 def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
@@ -115,13 +93,13 @@ def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
     data["x"] = (-1.0) ** (city + year)
     data["y"] = data["x"] + (-1.0) ** (city // 4 + year // 2)
     regression = fixed_effects.partialled_out(data, "y", ["x"])
-    reason = refusal(scpc, regression, 0, places(8, 8), 0.03)
+    reason = refusal(scpc, regression, 0, places(8), 0.03)
     assert "spatial components of the scores are zero" in reason
 
 
 def test_components_need_places_enough_and_apart() -> None:
-    coordinates = places(8)
-    reason = refusal(spatial_components, coordinates[:4], 0.03)
+    coordinates = places()
+    reason = refusal(components_of, coordinates[:4], 0.03)
     assert "at least 5 cities, and the sample has 4" in reason
     coordinates[:20] = coordinates[0]
-    assert "cannot be as low as 0.03" in refusal(spatial_components, coordinates, 0.03)
+    assert "cannot be as low as 0.03" in refusal(components_of, coordinates, 0.03)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,81 +15,66 @@ import yaml
 from click.testing import CliRunner
 
 from ai_manufacturing import cli
+from ai_manufacturing.estimation import specifications
+from ai_manufacturing.estimation.tables import coefficients
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.landing import LandingError
 from ai_manufacturing.paper import synthetic
-from ai_manufacturing.system import great_circle
-from ai_manufacturing.system.settings import project_root
-from tests.lib import truths
+from ai_manufacturing.system import great_circle, settings
+from tests.lib import samples, truths
+from tests.lib.samples import seed_table
 from tests.lib.truths import CommonShocks, truth_of
+from tests.python.conftest import Build
 
 SEED = 2020
 YEARS = range(2010, 2021)
-MARK = "合成样本（synthetic sample）"
-KEY = ["城市代码", "行业代码"]
-ENTITIES = ("firm_survival", "patents", "city_yearbook")
+INDUSTRIES = seed_table("industries").astype({"industry_code": str})
+INDUSTRY = {*INDUSTRIES.loc[INDUSTRIES["section"].isin([*"BCDE"]), "industry_code"].str.zfill(2)}
 
 
 def digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
 
 
-def seed_table(name: str) -> pd.DataFrame:
-    return pd.read_csv(
-        project_root() / f"seeds/{name}.csv", dtype={"city_id": str, "industry_code": str}
-    )
-
-
-@dataclass
-class Sample:
-    """A sample that was written, and its files as pandas reads them."""
-
-    folder: Path
-    tables: dict[str, pd.DataFrame]
-    cities: pd.DataFrame
-    scope: set[str]
-
-    def ai_firms(self) -> pd.Series:
-        """Return the AI firms of industry by city in 2020."""
-        firms = self.inside("firm_survival")
-        sums = firms[firms["年份"] == 2020].groupby("城市代码")["人工智能企业存续数"].sum()
-        return sums.reindex(self.cities.index, fill_value=0)
-
-    def inside(self, entity: str) -> pd.DataFrame:
-        """Return the rows of industry."""
-        table = self.tables[entity]
-        return table[table["行业代码"].isin(self.scope)]
-
-    def description(self) -> dict[str, Any]:
-        return dict(yaml.safe_load((self.folder / "extract_set.yml").read_text("utf-8")))
+def description(folder: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((folder / "extract_set.yml").read_text("utf-8")))
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample")
     synthetic.write(folder, SEED, YEARS)
-    tables = {}
-    for entity in ENTITIES:
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """The files of each entity as pandas reads them."""
+    found = {}
+    for entity in ("firm_survival", "patents", "city_yearbook"):
         files = sorted((folder / entity).glob("*.csv"))
         assert [path.stem[-4:] for path in files] == [str(year) for year in YEARS]
-        tables[entity] = pd.concat(
+        found[entity] = pd.concat(
             [pd.read_csv(path, dtype={"城市代码": str, "行业代码": str}) for path in files],
             ignore_index=True,
         )
-    industries = seed_table("industries")
-    scope = {*industries.loc[industries["section"].isin([*"BCDE"]), "industry_code"]}
-    return Sample(folder, tables, seed_table("cities").set_index("city_id"), scope)
+    return found
+
+
+@pytest.fixture(scope="session")
+def cities() -> pd.DataFrame:
+    return seed_table("cities").astype({"city_id": str}).set_index("city_id")
 
 
 # ---------------------------------------------------------------- the delivery
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process(
-    sample: Sample, tmp_path: Path
+    folder: Path, tmp_path: Path
 ) -> None:
     command = (
         f"from ai_manufacturing.cli import main; main(['synthetic', '--out', {str(tmp_path)!r},"
@@ -98,19 +83,15 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process(
     subprocess.run(
         [sys.executable, "-c", command], check=True, env={**os.environ, "PYTHONHASHSEED": "7"}
     )
-    assert digests(tmp_path) == digests(sample.folder)
+    assert digests(tmp_path) == digests(folder)
 
 
-def test_another_seed_gives_other_numbers_and_the_same_truth(
-    sample: Sample, tmp_path: Path
-) -> None:
+def test_another_seed_gives_other_numbers_and_the_same_truth(folder: Path, tmp_path: Path) -> None:
     synthetic.write(tmp_path, SEED + 1, YEARS)
-    ours, theirs = digests(sample.folder), digests(tmp_path)
+    ours, theirs = digests(folder), digests(tmp_path)
     assert ours.keys() == theirs.keys()
-    assert all(ours[name] != theirs[name] for name in ours)
-    first, second = (
-        replace(sample, folder=folder).description() for folder in (sample.folder, tmp_path)
-    )
+    assert not ours.items() & theirs.items()
+    first, second = description(folder), description(tmp_path)
     assert (first["seed"], second["seed"]) == (SEED, SEED + 1)
     assert first["true_parameters"] == second["true_parameters"]
     assert len(first["true_parameters"]) > 60
@@ -119,22 +100,20 @@ def test_another_seed_gives_other_numbers_and_the_same_truth(
 def test_the_years_of_a_set_hold_2015(tmp_path: Path) -> None:
     command = ["synthetic", "--out", str(tmp_path), "--years", "2016:2020"]
     refused = CliRunner().invoke(cli.main, command)
-    assert (refused.exit_code, "anchored in 2015; name years that hold it" in refused.output) == (
-        2,
-        True,
-    )
+    assert refused.exit_code == 2
+    assert "anchored in 2015; name years that hold it" in refused.output
 
 
 def test_every_row_carries_the_synthetic_mark_and_the_names_and_codes_of_the_seeds(
-    sample: Sample,
+    tables: dict[str, pd.DataFrame], cities: pd.DataFrame
 ) -> None:
-    for table in sample.tables.values():
-        assert {*table["数据来源"]} == {MARK}
-        assert (table["城市名称"] == table["城市代码"].map(sample.cities["name_zh"])).all()
-    yearbook, firms = sample.tables["city_yearbook"], sample.tables["firm_survival"]
-    assert (yearbook["省份"] == yearbook["城市代码"].map(sample.cities["province_name_zh"])).all()
-    assert {*firms["城市代码"]} == {*sample.cities.index}
-    assert {*firms["行业代码"]} == sample.scope | {"64", "65"}
+    for table in tables.values():
+        assert {*table["数据来源"]} == {"合成样本（synthetic sample）"}
+        assert (table["城市名称"] == table["城市代码"].map(cities["name_zh"])).all()
+    yearbook, firms = tables["city_yearbook"], tables["firm_survival"]
+    assert (yearbook["省份"] == yearbook["城市代码"].map(cities["province_name_zh"])).all()
+    assert {*firms["城市代码"]} == {*cities.index}
+    assert {*firms["行业代码"]} == INDUSTRY | {"64", "65"}
 
 
 # ---------------------------------------------------------------- shocks that units share
@@ -145,9 +124,8 @@ def moves(levels: Floats) -> Floats:
     variance of 1.
     """
     moved = np.diff(np.log(levels), axis=1)
-    moved = (
-        moved - np.nanmean(moved, axis=0) - moved.mean(axis=1, keepdims=True) + np.nanmean(moved)
-    )
+    moved -= np.nanmean(moved, axis=0)
+    moved -= moved.mean(axis=1, keepdims=True)
     scaled: Floats = moved / np.nanstd(moved)
     return scaled
 
@@ -160,49 +138,29 @@ def together(root: Floats | None, pairs: Floats) -> list[float]:
     for seed in range(6):
         drawn = synthetic.draw(seed, YEARS, truth_of(0), root)
         firms, gdp = moves(drawn.firms.astype(float)), moves(drawn.yearbook["gdp_100m_cny"])
-        products = (
-            one @ other.T / one.shape[1]
-            for one, other in ((firms, firms), (gdp, gdp), (firms, gdp))
-        )
-        found.append([np.nanmean(product[pairs > 0]) for product in products])
+        products = [one @ other.T for one, other in ((firms, firms), (gdp, gdp), (firms, gdp))]
+        found.append([np.nanmean(product[pairs]) / firms.shape[1] for product in products])
     return [*np.mean(found, axis=0)]
 
 
-@pytest.fixture(scope="session")
-def pairs() -> dict[str, Floats]:
-    """Pairs of units, 0 or 1, units by units: in one province, within 60 to 100 km, beyond 1,500
-    km.
-    """
-    cities = seed_table("cities")
-    province = cities["province_id"].to_numpy()
-    km = great_circle.RADIUS_KM * great_circle.angles(cities[["longitude", "latitude"]].to_numpy())
-    same = province[:, None] == province
-    chosen = {
-        "same province": same & ~np.eye(len(province), dtype=bool),
-        "near": (km > 60) & (km < 100),
-        "far": km > 1500,
-    }
-    return {name: np.asarray(pairs, dtype=float) for name, pairs in chosen.items()}
-
-
 def test_cities_of_a_province_share_half_of_their_noise_and_firms_none_with_gdp(
-    pairs: dict[str, Floats],
+    cities: pd.DataFrame,
 ) -> None:
+    province = cities["province_id"].to_numpy()
+    pairs = province[:, None] == province
+    np.fill_diagonal(pairs, val=False)
     root = truths.root(CommonShocks("province", share=0.5))
     # The mean of a year takes a little of what provinces share.
-    np.testing.assert_allclose(together(root, pairs["same province"]), [0.49, 0.49, 0], atol=0.05)
-    np.testing.assert_allclose(together(None, pairs["same province"]), [0, 0, 0], atol=0.02)
+    np.testing.assert_allclose(together(root, pairs), [0.49, 0.49, 0], atol=0.05)
+    np.testing.assert_allclose(together(None, pairs), [0, 0, 0], atol=0.02)
 
 
-def test_neighbours_share_less_the_further_they_are_apart(pairs: dict[str, Floats]) -> None:
+def test_the_correlation_of_neighbours_falls_with_their_distance(cities: pd.DataFrame) -> None:
     root = truths.root(CommonShocks("neighbours", share=0.5, range_km=250))
-    near, far = (together(root, pairs[distance]) for distance in ("near", "far"))
-    at_80_km = 0.5 * np.exp(-80 / 250)
-    # What all share on average goes with the mean of the year, of near and far alike.
-    np.testing.assert_allclose(np.subtract(near, far), [at_80_km, at_80_km, 0], atol=0.07)
-
-
-def test_units_do_not_share_all_of_their_noise() -> None:
+    km = great_circle.RADIUS_KM * great_circle.angles(cities[["longitude", "latitude"]].to_numpy())
+    expected = 0.5 * np.exp(-km / 250)
+    np.fill_diagonal(expected, 1)
+    np.testing.assert_allclose(root @ root.T, expected, atol=1e-9)
     with pytest.raises(ValueError, match=r"share is 1: it is at least 0 and below 1"):
         truths.root(CommonShocks("province", 1))
 
@@ -230,35 +188,42 @@ def test_without_effects_no_outcome_and_no_control_moves_with_firms_or_patents()
 
 
 def test_ai_firms_of_industry_lie_in_the_east_and_most_are_of_other_industries(
-    sample: Sample,
+    tables: dict[str, pd.DataFrame], cities: pd.DataFrame
 ) -> None:
-    stock = sample.ai_firms()
-    assert 0.65 < stock[sample.cities["region"] == "east"].sum() / stock.sum() < 0.85
-    firms = sample.tables["firm_survival"]
-    outside = ~firms["行业代码"].isin(sample.scope) & (firms["年份"] == 2020)
-    assert firms.loc[outside, "人工智能企业存续数"].sum() > stock.sum()
+    firms = tables["firm_survival"].query("年份 == 2020")
+    is_inside = firms["行业代码"].isin(INDUSTRY)
+    stock = (
+        firms[is_inside]
+        .groupby(firms["城市代码"].map(cities["region"]))["人工智能企业存续数"]
+        .sum()
+    )
+    assert 0.65 < stock["east"] / stock.sum() < 0.85
+    assert firms.loc[~is_inside, "人工智能企业存续数"].sum() > stock.sum()
 
 
 # ---------------------------------------------------------------- what must add up
 
 
 @pytest.mark.parametrize("prefix", ["", "人工智能"])
-def test_stock_and_flow_add_up_in_every_cell(sample: Sample, prefix: str) -> None:
+def test_stock_and_flow_add_up_in_every_cell(tables: dict[str, pd.DataFrame], prefix: str) -> None:
     stock, entries, exits = (
-        sample.tables["firm_survival"].pivot_table(
-            index=KEY, columns="年份", values=f"{prefix}{name}", fill_value=0
+        tables["firm_survival"].pivot_table(
+            f"{prefix}{name}", ["城市代码", "行业代码"], "年份", fill_value=0
         )
         for name in ("企业存续数", "企业新设数", "企业注销数")
     )
-    flow = entries - exits
-    for year in YEARS[1:]:
-        pd.testing.assert_series_equal(stock[year], stock[year - 1] + flow[year], check_names=False)
-    assert (stock[2010] - flow[2010] >= 0).all()
-    assert min(table.to_numpy().min() for table in (stock, entries, exits)) >= 0
+    before = stock - entries + exits
+    pd.testing.assert_frame_equal(
+        before[YEARS[1:]].set_axis(YEARS[:-1], axis=1), stock[YEARS[:-1]], check_names=False
+    )
+    for table in (before, stock, entries, exits):
+        assert (table >= 0).all(axis=None)
 
 
-def test_employment_is_within_that_of_its_whole_and_sectors_sum_to_gdp(sample: Sample) -> None:
-    yearbook = sample.tables["city_yearbook"]
+def test_employment_is_within_that_of_its_whole_and_sectors_sum_to_gdp(
+    tables: dict[str, pd.DataFrame],
+) -> None:
+    yearbook = tables["city_yearbook"]
     sectors = yearbook[["第一产业增加值(亿元)", "第二产业增加值(亿元)", "第三产业增加值(亿元)"]]
     np.testing.assert_allclose(sectors.sum(axis=1), yearbook["地区生产总值(亿元)"], atol=0.0101)
     assert (sectors > 0).all().all()
@@ -275,3 +240,29 @@ def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
         synthetic.write(tmp_path, 2020, YEARS)
     assert delivered.read_text(encoding="utf-8") == "delivered"
     assert not (tmp_path / "extract_set.yml").exists()
+
+
+# ---------------------------------------------------------------- two routes to the estimates
+
+
+def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(
+    sample_build: Build,
+) -> None:
+    drawn = samples.inputs(synthetic.draw(SEED, settings.period()))
+    columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]
+    chosen = specifications.read(drawn.specifications)
+    direct = coefficients(chosen, drawn).to_pandas()[columns]
+    built = sample_build.rows(
+        f"select {', '.join(columns)} from reports.rpt_coefficients where reading = 'default' and"
+        " table_id in ('table_1', 'table_2', 'table_3', 'table_4', 'table_5', 'table_6')"
+    )
+
+    assert direct["estimate"].notna().all()
+    keys = ["specification_id", "term"]
+    pd.testing.assert_frame_equal(
+        direct.set_index(keys).sort_index(),
+        pd.DataFrame(built, columns=columns).set_index(keys).sort_index(),
+        check_exact=False,
+        rtol=1e-8,
+        atol=0,
+    )

@@ -1,6 +1,10 @@
-"""The newest Python that the locks install on gives the same tables."""
+"""Where the project runs elsewhere: the image that the devcontainer opens, and the newest Python
+that the locks install on.
+"""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,9 +14,39 @@ import pytest
 from ai_manufacturing.auditing.compare import compare
 from ai_manufacturing.releases import databases
 from tests.planted_faults import copy_of_the_project
-from tests.python.conftest import MADE, WAREHOUSE, Build, is_of_this_code
+from tests.python.conftest import MADE, PROJECT, WAREHOUSE, Build, is_of_this_code
 
 NEWEST = "python3.13"
+
+
+def test_the_image_runs_the_two_commands_of_the_readme_and_the_devcontainer_opens_it() -> None:
+    readme = (
+        (PROJECT / "README.md")
+        .read_text(encoding="utf-8")
+        .partition("## Two commands")[2]
+        .partition("\n## ")[0]
+    )
+    steps = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    commands = re.findall(r"^    (make \w+) ", readme, flags=re.MULTILINE)
+    assert (
+        commands
+        == re.findall(r"^RUN (make .*)$", steps, flags=re.MULTILINE)
+        == ["make build", "make test"]
+    )
+
+    opened = json.loads((PROJECT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+    assert opened["build"]["dockerfile"] == "../Dockerfile"
+
+
+@pytest.mark.soak
+@pytest.mark.door
+def test_the_image_is_built() -> None:
+    if shutil.which("docker") is None:
+        pytest.skip("Docker is not here")
+    built = subprocess.run(
+        ["docker", "build", str(PROJECT)], capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
 
 
 @pytest.mark.soak
