@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from ai_manufacturing.estimators import fixed_effects, wild_bootstrap
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.inference import Inference
-from benchmarks import size_of_tests
+from tests.lib import size_of_tests
 from tests.python.estimator_tools import (
     OnDummies,
     approx,
