@@ -60,6 +60,12 @@ def sample_data(light_build: Build, shared: Path) -> Path:
     return made_once(folder, make) / "site"
 
 
+@pytest.fixture(autouse=True)
+def without_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SITE_URL", "RELEASE_DOI"):
+        monkeypatch.delenv(name, raising=False)
+
+
 Built = tuple[Path, Build]
 """The folder of data of a site, and the build that the site is of."""
 PUBLIC = pytest.param(("public_site", "public_build"), marks=[pytest.mark.door, pytest.mark.soak])
@@ -345,8 +351,6 @@ def test_address_and_doi_are_settings_and_nothing_is_invented_without_them(
             package = metadata.package(release, about, metadata.tables(release))
             return downloads.bibliography(release.manifest), about, package
 
-    for name in ("SITE_URL", "RELEASE_DOI"):
-        monkeypatch.delenv(name, raising=False)
     published_at = read_manifest(sample_release).published_at
     bibliography, about, package = described()
     release, _, paper = bibliography.partition("@article")
@@ -519,11 +523,7 @@ keywords: [wages]
 """
 
 
-def test_a_study_without_a_citation_cites_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("SITE_URL", "RELEASE_DOI"):
-        monkeypatch.delenv(name, raising=False)
+def test_a_study_without_a_citation_cites_nobody(tmp_path: Path) -> None:
     file = tmp_path / citation.FILE
     absent = citation.read(tmp_path)
     assert absent.absence.startswith(f"There is no {file}. Write one for your study")
@@ -578,8 +578,6 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
 ) -> None:
     release = tmp_path / "release.duckdb"
     writer.write(few.warehouse, release, described("000001"), None)
-    for name in ("SITE_URL", "RELEASE_DOI"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(citation, "read", lambda _: citation.Citation("There is none."))
     with Release(release) as opened:
         text = opened.catalogue()
