@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -48,14 +49,59 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tupl
         return process.exitcode or 0, printed.read().decode("utf-8")
 
 
+Ask = Callable[..., tuple[int, str]]
+"""Sends a request to a process of forks, and returns exit code and what was printed."""
+
+
+@contextmanager
+def forks(serve: Callable[..., None], *arguments: Any) -> Iterator[Ask]:
+    """Start a process that `serve` makes ready, and that is forked for each request."""
+    ours, theirs = processes.Pipe()
+    with tempfile.NamedTemporaryFile() as printed, ours:
+        process = processes.Process(target=serve, args=(theirs, printed.name, *arguments))
+        process.start()
+        theirs.close()
+
+        def ask(*request: Any) -> tuple[int, str]:
+            before = Path(printed.name).stat().st_size
+            ours.send(request)
+            return ours.recv(), Path(printed.name).read_bytes()[before:].decode("utf-8")
+
+        yield ask
+        ours.close()
+        process.join()
+
+
+def fork_for_each(asked: Connection, run: Callable[..., int]) -> None:
+    """Answer requests: a fork runs each, and its exit code is the answer."""
+    while True:
+        try:
+            request = asked.recv()
+        except EOFError:
+            return
+        child = os.fork()
+        if not child:
+            exit_code = 1
+            try:
+                exit_code = run(*request)
+            except SystemExit as end:
+                exit_code = int(end.code or 0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(exit_code)
+        asked.send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
 @dataclass
 class Shell:
     """A process that has parsed the project, and is forked for each run, without workers of its
     own.
     """
 
-    asked: Connection
-    printed: Path
+    ask: Ask
 
     def dbt(
         self, *arguments: str, environment: dict[str, str] | None = None, dies_at: str = ""
@@ -65,22 +111,14 @@ class Shell:
         Its environment may add to that of the parse, or change, what dbt does not read when it
         parses.
         """
-        before = self.printed.stat().st_size
-        self.asked.send((arguments, environment or {}, dies_at))
-        return self.asked.recv(), self.printed.read_bytes()[before:].decode("utf-8")
+        return self.ask(arguments, environment or {}, dies_at)
 
 
 @contextmanager
 def shell(folder: Path, environment: dict[str, str]) -> Iterator[Shell]:
     """Start a process that runs dbt as often as it is asked."""
-    ours, theirs = processes.Pipe()
-    with tempfile.NamedTemporaryFile() as printed, ours:
-        process = processes.Process(target=_serve, args=(theirs, folder, environment, printed.name))
-        process.start()
-        theirs.close()
-        yield Shell(ours, Path(printed.name))
-        ours.close()
-        process.join()
+    with forks(_serve, folder, environment) as ask:
+        yield Shell(ask)
 
 
 def refuse_ports(event: str, arguments: tuple[Any, ...]) -> None:
@@ -91,44 +129,32 @@ def refuse_ports(event: str, arguments: tuple[Any, ...]) -> None:
         raise PermissionError(f"listens on {arguments[1]}")
 
 
-def _serve(asked: Connection, folder: Path, environment: dict[str, str], printed: str) -> None:
-    from dbt.cli.main import dbtRunner
-
-    settle_in(folder, environment, printed)
-    os.environ.setdefault(
-        "WAREHOUSE_THREADS", "1"
-    )  # workers would import anew what is imported here
-    manifest = dbtRunner().invoke(["--quiet", "parse"]).result
-    gc.freeze()  # so that a fork shares what was parsed
-    while True:
-        try:
-            arguments, environment, dies_at = asked.recv()
-        except EOFError:
-            return
-        child = os.fork()
-        if not child:
-            os.environ.update(environment)
-            os._exit(_invoke(manifest, arguments, dies_at))
-        asked.send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-
-
-def _invoke(manifest: Any, arguments: tuple[str, ...], dies_at: str) -> int:
+def _serve(asked: Connection, printed: str, folder: Path, environment: dict[str, str]) -> None:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    def die(event: str, values: tuple[Any, ...]) -> None:
-        if event == "open" and isinstance(values[0], str) and values[0].endswith(dies_at):
-            os.kill(os.getpid(), signal.SIGKILL)
+    settle_in(folder, environment, printed)
+    # workers would import anew what is imported here
+    os.environ.setdefault("WAREHOUSE_THREADS", "1")
+    manifest = dbtRunner().invoke(["--quiet", "parse"]).result
+    gc.freeze()  # so that a fork shares what was parsed
 
-    if dies_at:
-        sys.addaudithook(die)
-    outcome = dbtRunner(manifest=manifest).invoke(["--no-use-colors", *arguments])
-    DuckDBConnectionManager.close_all_connections()
-    if outcome.exception:
-        print(outcome.exception)
-    sys.stdout.flush()
-    # as the command line: 1 for a failure in the results, 2 for what ended the run
-    return 2 if outcome.exception else int(not outcome.success)
+    def run(arguments: tuple[str, ...], of_the_run: dict[str, str], dies_at: str) -> int:
+        def die(event: str, values: tuple[Any, ...]) -> None:
+            if event == "open" and isinstance(values[0], str) and values[0].endswith(dies_at):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        os.environ.update(of_the_run)
+        if dies_at:
+            sys.addaudithook(die)
+        outcome = dbtRunner(manifest=manifest).invoke(["--no-use-colors", *arguments])
+        DuckDBConnectionManager.close_all_connections()
+        if outcome.exception:
+            print(outcome.exception)
+        # as the command line: 1 for a failure in the results, 2 for what ended the run
+        return 2 if outcome.exception else int(not outcome.success)
+
+    fork_for_each(asked, run)
 
 
 def settle_in(folder: Path, environment: dict[str, str], printed: str) -> None:

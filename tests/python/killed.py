@@ -8,8 +8,6 @@ import importlib
 import os
 import signal
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -88,9 +86,6 @@ def spread(points: int, total: int, before: int) -> list[int]:
     return places + [1 + before + int(share * (total - before)) for share in shares]
 
 
-Command = Callable[..., tuple[int, str]]
-
-
 @contextmanager
 def command(
     folder: Path,
@@ -99,7 +94,7 @@ def command(
     mark: str,
     imported: Sequence[str],
     prepare: Callable[[], None] | None = None,
-) -> Iterator[Command]:
+) -> Iterator[dbt_process.Ask]:
     """Start a process that has imported what `ai-manufacturing` needs, and is forked for each run
     of it.
 
@@ -121,25 +116,13 @@ def command(
     callable
         Takes the arguments of the command, and dies_at; returns the exit code and what was printed.
     """
-    ours, theirs = dbt_process.processes.Pipe()
-    with tempfile.NamedTemporaryFile() as printed, ours:
-        arguments = (theirs, folder, environment, printed.name, within, mark, imported, prepare)
-        process = dbt_process.processes.Process(target=_serve, args=arguments)
-        process.start()
-        theirs.close()
-
-        def run(*arguments: object, dies_at: int = 0) -> tuple[int, str]:
-            before = Path(printed.name).stat().st_size
-            ours.send((tuple(map(str, arguments)), dies_at))
-            return ours.recv(), Path(printed.name).read_bytes()[before:].decode("utf-8")
-
-        yield run
-        ours.close()
-        process.join()
+    ready = (folder, environment, within, mark, imported, prepare)
+    with dbt_process.forks(_serve, *ready) as ask:
+        yield lambda *arguments, dies_at=0: ask(tuple(map(str, arguments)), dies_at)
 
 
 def dies(
-    run: Command,
+    run: dbt_process.Ask,
     points: int,
     arguments: tuple[object, ...],
     after_death: Callable[[], None],
@@ -167,9 +150,9 @@ def dies(
 
 def _serve(
     asked: Connection,
+    printed: str,
     folder: Path,
     environment: dict[str, str],
-    printed: str,
     within: Sequence[str],
     mark: str,
     imported: Sequence[str],
@@ -182,23 +165,9 @@ def _serve(
         importlib.import_module(name)
     if prepare is not None:
         prepare()
-    while True:
-        try:
-            arguments, dies_at = asked.recv()
-        except EOFError:
-            return
-        child = os.fork()
-        if not child:
-            exit_code = 1
-            try:
-                with at_place(within, dies_at, mark):
-                    cli.main([*arguments])
-            except SystemExit as end:
-                exit_code = int(end.code or 0)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(exit_code)
-        asked.send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    def run(arguments: tuple[str, ...], dies_at: int) -> int:
+        with at_place(within, dies_at, mark):
+            return int(cli.main([*arguments]) or 0)
+
+    dbt_process.fork_for_each(asked, run)

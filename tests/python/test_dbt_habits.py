@@ -9,8 +9,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -519,35 +517,3 @@ def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Pat
     assert list(elsewhere.iterdir()) == []
     deliveries = "from raw.deliveries where source_name is not null"
     assert len(read(project / "build/warehouse.duckdb", deliveries)) == 44
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("version", ["1.2.2", "1.5.*", "2.0.*"])
-def test_clients_of_other_versions_read_the_warehouse(
-    version: str, client: Callable[[str], Path], sample_build: Build, tmp_path: Path
-) -> None:
-    """All its tables and views; those on register files need a client that counts files, 1.5 or
-    later.
-    """
-    python = client(version)
-    read = (
-        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True)\n"
-        "c.execute('set enable_progress_bar = false')\nfor s, t in"
-        " c.execute('select table_schema, table_name from information_schema.tables').fetchall():\n"
-        "    try: c.execute(f'from {s}.{t} limit 1').fetchall(); print(t)\n    except"
-        " duckdb.BinderException as e: assert 'file_index' in str(e), e\n"
-    )
-    renamed = shutil.copy(sample_build.warehouse, tmp_path / "renamed.duckdb")
-    run = subprocess.run(
-        [str(python), "-c", read, str(renamed)], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    on_registers = {
-        "int_register_delivered",
-        "int_register_conformed",
-        "fct_register_rows_set_aside",
-    }
-    everything = {
-        name for (name,) in sample_build.rows("select table_name from information_schema.tables")
-    }
-    assert set(run.stdout.split()) == everything - (on_registers if version == "1.2.2" else set())

@@ -319,11 +319,9 @@ def a_member(name: str, mode: int = 0) -> Made:
 
 ZIPS: dict[str, Made] = {
     "a view": zipped(HOSTILE["a view on a text"]),
-    "a path that leads out": a_member("../../outside.txt"),
     "an absolute path": a_member("/tmp/outside.txt"),
     "a link": a_member("output/link.csv", stat.S_IFLNK | 0o777),
     "a view on a pipe": zipped(HOSTILE["a view on a pipe"]),
-    "no release": zipped(HOSTILE["no database"]),
     "a huge cell": zipped(HOSTILE["a huge cell"]),
     "a pipe": a_pipe,
     "a folder": a_folder,

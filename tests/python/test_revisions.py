@@ -9,7 +9,7 @@ import random
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -42,20 +42,20 @@ from ai_manufacturing.releases.errors import (
     HeldError,
     RefreshError,
 )
-from ai_manufacturing.releases.manifest import Manifest, read_manifest
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.system import settings
 from ai_manufacturing.system.duckdb_client import attached, reading
 from ai_manufacturing.system.settings import period
 from ai_manufacturing.system.sql_text import literal
 from tests.lib import judged_samples
 from tests.python.conftest import PROJECT, Build
+from tests.python.histories import DRIFT, Act, again, delivered, done, moved, replay
 from tests.python.release_store import Refreshes, command, described, quiet, read, write
 
 CONFORMED = "intermediate.int_series_conformed"
 YEARS = "intermediate.int_series_years"
 GDP = "series = 'gdp_100m_cny'"
 LIMITS = Limits(hold_above=configured.HOLD_ABOVE)
-MOVED = "specification_id = 'table_2_col_3' and term = 'ai_patent_grants'"
 NO_CORRECTIONS = (
     "fct_corrections (correction_id varchar, reason varchar, provider varchar, series varchar,"
     " scope varchar, year integer, city_id varchar, delivered_city_id varchar, action varchar,"
@@ -363,32 +363,29 @@ def test_a_declaration_covers_its_provider_series_scope_and_years_only(tmp_path:
     assert used == ["all", "any_scope", "first_year", "too_few"]
 
 
-def declare(refreshes: Refreshes, revision: str, reason: str = "census") -> None:
-    by_hand.declare(refreshes.store, [revision], reason, "me", quiet)
+def declared(revision: str, reason: str = "census") -> Act:
+    return done(by_hand.declare, [revision], reason, "me")
 
 
 def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
     refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = "vendor,gdp_100m_cny,total,2015:2016"
-    for good, bad, message in (
-        ("gdp_100m_cny", "gdp", "series is 'gdp', not a series of series.csv"),
-        ("2015:2016", "2016:2015", "last_year 2015 is before first_year 2016"),
-        ("2015", "15", "first_year is '15', not greater than or equal to 1000"),
-        ("vendor", "", "provider is '', not a text"),
-        (",total", "", "last_year is missing"),
-    ):
-        with pytest.raises(BadConfigurationError) as raised:
-            by_hand.declare(
-                refreshes.store, [right, text := right.replace(good, bad)], "census", "me", quiet
-            )
-        assert f"--revision {text}: " in str(raised.value)
-        assert message in str(raised.value)
-    with pytest.raises(BadConfigurationError, match="reason is '', not a text"):
-        declare(refreshes, right, reason="")
+    refused = [
+        (declared(wrong), BadConfigurationError, f"--revision {wrong}: ", message)
+        for good, bad, message in (
+            ("gdp_100m_cny", "gdp", "series is 'gdp', not a series of series.csv"),
+            ("2015:2016", "2016:2015", "last_year 2015 is before first_year 2016"),
+            ("2015", "15", "first_year is '15', not greater than or equal to 1000"),
+            ("vendor", "", "provider is '', not a text"),
+            (",total", "", "last_year is missing"),
+        )
+        for wrong in [right.replace(good, bad)]
+    ]
+    without_reason = (declared(right, reason=""), BadConfigurationError, "reason is '', not a text")
+    replay(refreshes, *refused, without_reason)
     assert declared_revisions.read("sample") == []
-    declare(refreshes, right)
-    declare(refreshes, "vendor,*,*,2017")
+    replay(refreshes, (declared(right), None), (declared("vendor,*,*,2017"), None))
     rows = declared_revisions.read("sample")
     assert [(row.series, row.last_year, row.declared_by) for row in rows] == [
         ("gdp_100m_cny", 2016, "me"),
@@ -397,12 +394,11 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
     assert declared_revisions.read("public") == []
     written = declared_revisions.chain(settings.landing_dir()).path
     written.write_text(written.read_text().replace("2016", "2019"))
-    with pytest.raises(RefreshError, match=r"revisions\.jsonl, line 1: .* from one backup"):
-        refreshes.run()
+    damage = r"revisions\.jsonl, line 1: .* from one backup"
+    replay(refreshes, (again(), RefreshError, damage))
     assert refreshes.store.refreshes() == []
     monkeypatch.setenv("RELEASE_DIR", str(refreshes.store.folder))
-    (damage,) = verify.verify().damaged
-    assert "revisions.jsonl, line 1" in damage
+    assert re.search(damage, *verify.verify().damaged)
 
 
 # ---------------------------------------------------------------- refreshes, of a warehouse that
@@ -434,76 +430,68 @@ def revised(years: str, factor: float) -> str:
 
 
 def test_a_rewritten_series_is_held_until_it_is_declared(published: Refreshes) -> None:
-    store = published.store
-    published.of(revised("2017, 2018", 1.05))
-    with pytest.raises(HeldError) as held:
-        published.run()
-    lines = str(held.value).splitlines()
     count = f"select count(value) from {CONFORMED} where {GDP} and year in (2017, 2018)"
     cities = published.build.value(count)
-    assert lines[0].startswith("Release 000002 is held: it rewrites what was published.")
-    series = "GDP (gdp_100m_cny, total, vendor)"
-    assert lines[1].startswith(f"{series} 2017-2018: {cities} of {cities} published values changed")
-    same = "The deliveries are those of release 000001: code, seeds or packages make the difference"
-    assert lines[2].startswith(same)
-    revision = "vendor,gdp_100m_cny,total,2017:2018"
-    assert lines[3].endswith(f": ai-manufacturing accept --revision {revision} --reason '...'")
-    assert store.current().release_id == "000001"
-    report = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))
-    assert report["found"][0] == lines[1]
+    series = r"^GDP \(gdp_100m_cny, total, vendor\)"
+    lines = (
+        "exit 7, Release 000002 is held: it rewrites what was published.",
+        f"{series} 2017-2018: {cities} of {cities} published values changed",
+        "^The deliveries are those of release 000001: code, seeds or packages make the difference",
+        "accept --revision vendor,gdp_100m_cny,total,2017:2018 --reason '...'$",
+    )
+    replay(published, (delivered(revised("2017, 2018", 1.05)), HeldError, *lines))
+    report = json.loads((published.store.held("000002") / "report.json").read_text("utf-8"))
+    assert re.match(lines[1], report["found"][0])
     values = pd.read_csv(io.StringIO("\n".join(report["rewritten_values"])))
     assert (len(values), {*values["year"]}) == (cities, {2017, 2018})
     assert np.allclose(values["new_value"] / values["old_value"], 1.05)
-    declare(published, revision.replace("2017:2018", "2016:2017"))
-    with pytest.raises(HeldError, match=r"total, vendor\) 2018: "):
-        published.run()
-    run = command(
-        store,
-        published.build,
-        *("accept", "--revision", revision, "--reason", "census", "--by", "Li Hua"),
-        LANDING_DIR=str(settings.landing_dir()),
+
+    def accepted(refreshes: Refreshes) -> None:
+        arguments = "accept --revision vendor,gdp_100m_cny,total,2017:2018 --reason census --by Li"
+        landing_dir = str(settings.landing_dir())
+        run = command(refreshes.store, refreshes.build, *arguments.split(), LANDING_DIR=landing_dir)
+        assert run.returncode == 0, run.stderr
+
+    revision = r"declared revision: gdp_100m_cny \(total\) of vendor, "
+    reason = f"{revision}2016-2017, me, .*: census; {revision}2017-2018, Li, .*: census"
+    replay(
+        published,
+        (declared("vendor,gdp_100m_cny,total,2016:2017"), None),
+        (again(), HeldError, f"{series} 2018: "),
+        (accepted, None),
+        (again(), "000004", rf"^by refresh, {reason}\.$", r"^\('declared', {'revisions': \['decl"),
     )
-    assert run.returncode == 0, run.stderr
-    manifest = published.run()
-    declared = (
-        r"declared revision: gdp_100m_cny \(total\) of vendor, 2016-2017, me, .*: census; declared"
-        r" revision: gdp_100m_cny \(total\) of vendor, 2017-2018, Li Hua, .*: census"
-    )
-    assert re.fullmatch(declared, manifest.reason)
-    assert read_manifest(store.published) == manifest
-    assert ("declared", {"revisions": manifest.reason.split("; ")}) in published.events
+
+
+GDP_REVISION = "vendor,gdp_100m_cny,*,2017:2018"
 
 
 @pytest.mark.soak
 def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
     published: Refreshes,
 ) -> None:
-    revision = "vendor,gdp_100m_cny,*,2017:2018"
-    declare(published, revision)
-    published.of(revised("2017, 2018", 1.05))
-    assert published.run().release_id == "000002"
-    # another rewrite of the same values, also where the release that the row names is published
-    # again
-    published.of(revised("2017, 2018", 1.5))
-    for now_published in ("000002", "000001"):
-        by_hand.rollback(published.store, now_published, quiet)
-        with pytest.raises(HeldError):
-            published.run()
-        assert published.store.current().release_id == now_published
-    declare(published, revision, "second census")
-    assert "second census" in published.run().reason
+    """Nor where the release that the declaration names is published again."""
+    replay(
+        published,
+        (declared(GDP_REVISION, "census"), None),
+        (delivered(revised("2017, 2018", 1.05)), "000002"),
+        (delivered(revised("2017, 2018", 1.5)), HeldError),
+        (done(by_hand.rollback, "000001"), "000001"),
+        (again(), HeldError),
+        (declared(GDP_REVISION, "second census"), None),
+        (again(), "000005", "second census"),
+    )
 
 
 @pytest.mark.soak
 def test_of_estimates_only_shown_columns_hold_a_release(published: Refreshes) -> None:
-    moved = "update reports.rpt_coefficients set estimate = {} where {}"
     reading = "specification_id = 'a_reading' and term = 'ai_firms'"
     shown = "specification_id = 'table_1_col_1' and term = 'ai_firms'"
-    published.of(moved.format("estimate + 9 * std_error", reading))
-    published.run()
-    published.of(moved.format("estimate + 1.1 * std_error", f"{reading} or {shown}"))
-    with pytest.raises(HeldError, match=r"An estimate moved by 1\.10 standard errors"):
-        published.run()
+    replay(
+        published,
+        (moved(9, rows=reading), "000002"),
+        (moved(1.1, rows=f"{reading} or {shown}"), HeldError, r"An estimate moved by 1\.10 "),
+    )
 
 
 # ---------------------------------------------------------------- a new year
@@ -666,93 +654,63 @@ def test_a_city_is_lost_with_a_full_history_only(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- the anchor
 
 
-@pytest.fixture
-def moving(published: Refreshes) -> Callable[..., None]:
-    """Return a function that lets the next refresh build the sample with an estimate some errors
-    from its own.
-    """
-    by = "update reports.rpt_coefficients set estimate = estimate + {} * std_error where " + MOVED
-    return lambda errors, *statements: published.of(by.format(errors), *statements)
-
-
-def drift(published: Refreshes) -> list[str]:
-    """Refresh, and return the warnings of drift."""
-    published.run()
-    return [message for message in published.warnings if message.startswith("Drift from ")]
-
-
 def test_small_steps_are_warned_of_and_held_by_their_sum_until_a_person_accepts_them(
-    published: Refreshes, moving: Callable[..., None]
+    published: Refreshes,
 ) -> None:
     """Each step is below the limit; together they are 1.6 errors from the first release."""
-    published.store = store = replace(published.store, kept=2)
-    moving(0.4)
-    assert drift(published) == []
-    moving(0.96)
-    (message,) = drift(published)
-    first = (
-        "Drift from release 000001, the first (nobody has accepted one): table_2_col_3 ai_patent"
+    replay(
+        published,
+        (moved(0.2), "000002"),
+        (moved(0.4), "000003"),
+        (
+            moved(0.96),
+            "000004",
+            rf"{DRIFT}000001, the first \(nobody has accepted one\): table_2_col_3 ai_patent",
+            r"0\.96 standard errors\. Beyond 1 a release is held\.",
+        ),
+        (moved(1.63), HeldError, rf"{DRIFT}000001, .*: table_2_col_3 .*, 1\.63 standard errors"),
+        (done(by_hand.accept, "000004", "compared with the office"), "000004"),
+        (again(), "000006", rf"{DRIFT}.*with the office: table_2_col_3 .*0\.67 standard errors"),
     )
-    assert message.startswith(first)
-    assert "0.96 standard errors. Beyond 1 a release is held." in message
-    assert store.release_ids() == ["000001", "000002", "000003"], "the anchor is never pruned"
-    moving(1.63)
-    of_first = r"Drift from release 000001, .*: table_2_col_3 .*, 1\.63 standard errors"
-    with pytest.raises(HeldError, match=of_first):
-        published.run()
-    assert store.current().release_id == "000003"
-    # the held build is judged again as soon as a person has accepted what it would follow
-    by_hand.accept(store, "000003", "compared with the office", quiet)
-    (message,) = drift(published)
-    assert "compared with the office: table_2_col_3 " in message
-    assert "0.67 standard errors" in message
 
 
 @pytest.mark.soak
 def test_a_rollback_loses_no_anchor_and_what_a_person_publishes_is_accepted(
-    published: Refreshes, moving: Callable[..., None]
+    published: Refreshes,
 ) -> None:
-    store = published.store
-    moving(0.9)
-    published.run()
-    by_hand.accept(store, "000002", "compared with the office", quiet)
-    moving(1.6)
-    published.run()
-    by_hand.rollback(store, "000001", quiet)
-    moving(1.01)
-    with pytest.raises(HeldError, match="Drift from release 000001, the first"):
-        published.run()
-    by_hand.rollback(store, "000003", quiet)
-    moving(2.1)
-    of_second = r"Drift from release 000002, accepted 20\d\d-.*, 1\.20 standard errors"
-    with pytest.raises(HeldError, match=of_second):
-        published.run()
-    manifest = by_hand.publish_held(store, store.held_ids()[-1], "the provider was asked", quiet)
-    moving(2.5)
-    assert drift(published) == []
-    (row,) = read(store.published, "from release.anchor")
-    assert (row[0], row[2]) == (manifest.release_id, "the provider was asked")
+    replay(
+        published,
+        (moved(0.9), "000002", DRIFT),
+        (done(by_hand.accept, "000002", "compared with the office"), "000002"),
+        (moved(1.6), "000003", DRIFT),
+        (done(by_hand.rollback, "000001"), "000001"),
+        (moved(1.01), HeldError, f"{DRIFT}000001, the first"),
+        (done(by_hand.rollback, "000003"), "000003"),
+        (moved(2.1), HeldError, rf"{DRIFT}000002, accepted 20\d\d-.*, 1\.20 standard errors"),
+        (
+            done(by_hand.publish_held, "000005", "the provider was asked"),
+            "000005",
+            "^by hand, the provider was asked",
+        ),
+        (moved(2.5), "000006", r"^anchor 000005, the provider was asked\."),
+    )
 
 
-def test_a_declared_revision_explains_its_own_drift_and_no_other(
-    published: Refreshes, moving: Callable[..., None]
-) -> None:
+def test_a_declared_revision_explains_its_own_drift_and_no_other(published: Refreshes) -> None:
     rewritten = (
         f"update {CONFORMED} set value = value * 1.5 where series = 'invention_grant_count' "
         "and scope = 'industry' and year = 2018"
     )
-    declare(published, "vendor,*,*,2018", "recount")
-    moving(2, rewritten)
-    assert drift(published) == []
-    assert published.store.current().reason.endswith("recount")
-    moving(2.9, rewritten)
-    (message,) = drift(published)
-    assert message.startswith("Drift from release 000001")
-    assert "0.90 standard errors" in message
+    replay(
+        published,
+        (declared("vendor,*,*,2018", "recount"), None),
+        (moved(2, rewritten), "000002", r"recount\.$"),
+        (moved(2.9, rewritten), "000003", rf"{DRIFT}000001.*0\.90 standard errors"),
+    )
 
 
 def test_a_declared_correction_is_no_hold_and_its_reason_is_published(
-    published: Refreshes, moving: Callable[..., None]
+    published: Refreshes,
 ) -> None:
     corrected = (
         f"update {CONFORMED} set value = value * 3 where series = 'invention_grant_count'"
@@ -762,18 +720,15 @@ def test_a_declared_correction_is_no_hold_and_its_reason_is_published(
         "insert into marts.fct_corrections values ('grants_2018', 'a digit was lost', 'vendor',"
         " 'invention_grant_count', 'industry', 2018, '440300', '440300', 'multiply', 3)"
     )
-    moving(2, corrected)
-    with pytest.raises(HeldError, match=r"An estimate moved by 2\.00"):
-        published.run()
-    moving(2, corrected, row)
-    assert drift(published) == []
-    assert published.store.current().reason == "correction grants_2018: a digit was lost"
-    # it was declared once, and one that is gone is a change as well
-    moving(3.5, row, f"{corrected} and false")
-    with pytest.raises(HeldError, match=r"An estimate moved by 1\.50"):
-        published.run()
-    moving(0)
-    assert published.run().reason == "correction grants_2018: a digit was lost"
+    reason = r"^by refresh, correction grants_2018: a digit was lost\.$"
+    replay(
+        published,
+        (moved(2, corrected), HeldError, r"An estimate moved by 2\.00"),
+        (moved(2, corrected, row), "000003", reason),
+        # it was declared once, and one that is gone is a change as well
+        (moved(3.5, row, f"{corrected} and false"), HeldError, r"An estimate moved by 1\.50"),
+        (moved(0), "000005", reason),
+    )
 
 
 def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_show_it(
@@ -802,24 +757,23 @@ def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_s
 
 @pytest.mark.parametrize("is_moved", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_where_the_published_path_is_empty_the_release_that_readers_saw_last_counts(
-    is_moved: bool, published: Refreshes, moving: Callable[..., None], tmp_path: Path
+    is_moved: bool, published: Refreshes, tmp_path: Path
 ) -> None:
-    moving(0.3)
-    published.run()
-    by_hand.rollback(published.store, "000001", quiet)
-    if is_moved:
+    def emptied(refreshes: Refreshes) -> None:
         there = tmp_path / "new place/ai_manufacturing.duckdb"
-        published.store = replace(published.store, published=there)
-    else:
-        published.store.published.unlink()
-    moving(1.2)
-    with pytest.raises(HeldError, match=r"An estimate moved by 1\.20 standard errors"):
-        published.run()
-    assert not published.store.published.exists()
-    moving(0.9)
-    published.run()
-    previous = read(published.store.published, "select release_id from release.previous")
-    assert previous == [("000001",)]
+        if is_moved:
+            refreshes.store = replace(refreshes.store, published=there)
+        else:
+            refreshes.store.published.unlink()
+
+    replay(
+        published,
+        (moved(0.3), "000002"),
+        (done(by_hand.rollback, "000001"), "000001"),
+        (emptied, None),
+        (moved(1.2), HeldError, r"An estimate moved by 1\.20 standard errors"),
+        (moved(0.9), "000004", DRIFT),
+    )
 
 
 # ---------------------------------------------------------------- years read again
@@ -837,7 +791,11 @@ def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivere
     (yearbook,) = (extracts / "city_yearbook").glob("*2018*")
     content = yearbook.read_bytes()
     yearbook.write_bytes(content + b"\n")
-    published.of(revised("2017, 2018", 1.05))
+    cells = "city_id = '440300' and year in (2012, 2018)"
+    published.of(
+        revised("2017, 2018", 1.05),
+        f"update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 where {cells}",
+    )
     series = r"GDP \(gdp_100m_cny, total, vendor\)"
     with pytest.raises(HeldError, match=f"{series} 2018: "):
         published.run(years=range(2010, 2021))
@@ -845,6 +803,9 @@ def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivere
     with pytest.raises(HeldError, match=f"{series} 2017: "):
         published.run(years=range(2018, 2021))
     assert published.run(years=range(2017, 2019)).reason == "years 2017:2018 read again"
+    assert ("read again", {"years": "2017:2018", "files": 8}) in published.events
+    outside = "Years outside 2017:2018 also changed. ln_gdp: 1 cells of 1 cities changed, 2012-2012"
+    assert outside in "".join(published.warnings)
     # one that is gone from the folder is not read again
     manifest, path = published.store.current(), f"city_yearbook/{yearbook.name}"
     assert judgement.unchanged([path], manifest.delivery_hashes, manifest) == {path}
@@ -864,7 +825,7 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
         published.run()
     built = Mock(side_effect=build.dbt)
     monkeypatch.setattr(build, "dbt", built)
-    declare(published, "vendor,gdp_100m_cny,total,2017:2018")
+    declared("vendor,gdp_100m_cny,total,2017:2018")(published)
 
     def content(manifest: Manifest) -> list[object]:
         tables = [*manifest.row_counts, "release.changes"]
@@ -885,37 +846,37 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
 def test_what_the_gate_held_is_built_again_once_a_revision_is_declared(
     published: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = Mock(side_effect=lambda *arguments, **options: not copied(*arguments, **options))
     copied = build.dbt
-    monkeypatch.setattr(build, "dbt", built)
+    monkeypatch.setattr(build, "dbt", lambda *given, **options: not copied(*given, **options))
     monkeypatch.setattr(build, "failed_at_the_gate", lambda work: True)
-    published.of(revised("2020", 1.0))
-    for builds in (1, 2):
-        for _ in range(2):
-            with pytest.raises(GateFailedError):
-                published.run()
-            assert built.call_count == builds
-        declare(published, "vendor,gdp_100m_cny,total,2020")
+    replay(
+        published,
+        (delivered(revised("2020", 1.0)), GateFailedError, "^builds 1$"),
+        (again(), GateFailedError, "^builds 1$"),
+        (declared("vendor,gdp_100m_cny,total,2020"), None),
+        (again(), GateFailedError, "^builds 2$"),
+        (again(), GateFailedError, "^builds 2$"),
+    )
 
 
 def test_a_held_build_is_judged_again_by_another_limit_and_a_damaged_one_is_built(
-    published: Refreshes, moving: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    published: Refreshes,
 ) -> None:
-    store = published.store
-    moving(2)
-    built = Mock(side_effect=build.dbt)
-    monkeypatch.setattr(build, "dbt", built)
-    for limit, builds in ((1, 1), (1.5, 1), (1.8, 2)):
-        with pytest.raises(HeldError, match="An estimate moved by"):
-            published.run(Limits(hold_above=limit))
-        assert built.call_count == builds
-        if limit == 1.5:
-            for number in store.held_ids():
-                report = store.held(number) / "report.json"
-                report.chmod(0o644)
-                report.write_text(report.read_text() + " ")
-    assert published.run(Limits(hold_above=3)).release_id == "000005"
-    assert built.call_count == 2
+    def damaged(refreshes: Refreshes) -> None:
+        for number in refreshes.store.held_ids():
+            report = refreshes.store.held(number) / "report.json"
+            report.chmod(0o644)
+            report.write_text(report.read_text() + " ")
+
+    why = "An estimate moved by"
+    replay(
+        published,
+        (moved(2), HeldError, why, "^builds 1$"),
+        (again(hold_above=1.5), HeldError, why, "^builds 1$"),
+        (damaged, None),
+        (again(hold_above=1.8), HeldError, why, "^builds 2$"),
+        (again(hold_above=3), "000005", "^builds 2$", DRIFT),
+    )
 
 
 # ---------------------------------------------------------------- new years, by their structure

@@ -161,34 +161,6 @@ def test_each_flipped_bit_is_found_and_reaches_no_number(kept: Store, landing_st
     assert read_landed() == right
 
 
-# ---------------------------------------------------------------- what the commands say
-
-
-@pytest.mark.soak
-def test_the_commands_refuse_a_damaged_release_and_a_rollback_mends_it(
-    kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("WAREHOUSE_PATH", raising=False)
-    assert not kept.published.samefile(kept.past("000002"))
-    before = flip(kept.published, random.Random(1))
-    by_hand.difference(kept, "000001", "000002")  # it is no link to the past release
-    damage = f"{kept.published}: its SHA-256 is "
-    out = tmp_path / "out"
-    exits(2, damage, "export", "--format", "csv", "--out", out)
-    exits(2, damage, "report", "--out", out)
-    assert not out.exists()
-    exits(1, damage, "status")
-    assert "000002" in exits(1, damage, "releases"), "those that can take its place are listed"
-    run = CliRunner().invoke(cli.main, ["verify", "--json"])
-    found = json.loads(run.stdout)
-    assert (run.exit_code, found.keys()) == (1, keys("`verify`"))
-    assert [damage in line for line in found["damaged"]] == [True]
-    assert (found["checked"]["releases"], found["checked"]["held builds"]) == (2, 1)
-    exits(0, "", "rollback", "000002")
-    assert kept.published.read_bytes() == before
-    exits(0, " None differ.", "verify")
-
-
 def test_sha256sum_agrees(kept: Store) -> None:
     for folder, sums in [
         (kept.folder, "ai_manufacturing.duckdb.sha256"),
@@ -280,7 +252,11 @@ def times_ten(path: Path) -> None:
         release.execute("update reports.rpt_coefficients set estimate = 10 * estimate")
 
 
-def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(kept: Store) -> None:
+def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
+    kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands refuse it, and a rollback mends the published one."""
+    monkeypatch.delenv("WAREHOUSE_PATH", raising=False)
     past, published = kept.past("000001"), kept.published.read_bytes()
     sums = integrity.beside(past)
     whole = {path: path.read_bytes() for path in (past, sums)}
@@ -306,11 +282,22 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(kept: St
     # the published file, beside which a publication that dies leaves none
     times_ten(kept.published)
     integrity.beside(kept.published).unlink()
-    exits(1, f"{kept.published}: its SHA-256 is ", "verify")
-    out = ("--format", "csv", "--out", kept.folder / "out")
-    exits(2, "", "export", *out, "--database", kept.published)
+    by_hand.difference(kept, "000001", "000002")  # it is no link to the past release
+    damage = f"{kept.published}: its SHA-256 is "
+    out = ("--out", tmp_path / "out")
+    exits(2, damage, "export", "--format", "csv", *out)
+    exits(2, damage, "export", "--format", "csv", *out, "--database", kept.published)
+    exits(2, damage, "report", *out)
+    assert not out[1].exists()
+    exits(1, damage, "status")
+    assert "000002" in exits(1, damage, "releases"), "those that can take its place are listed"
+    found = json.loads(CliRunner().invoke(cli.main, ["verify", "--json"]).stdout)
+    assert found.keys() == keys("`verify`")
+    assert [damage in line for line in found["damaged"]] == [True]
+    assert (found["checked"]["releases"], found["checked"]["held builds"]) == (2, 1)
     exits(0, "", "rollback", "000002")
-    exits(0, "", "verify")
+    assert kept.published.read_bytes() == published
+    exits(0, " None differ.", "verify")
     sums = kept.held("000003") / "SHA256SUMS"
     sums.unlink()
     exits(1, f"{sums}: missing", "verify")
