@@ -88,7 +88,7 @@ def publish_held(
             )
         # the held build has not made the checks that come after its estimates
         with duckdb_client.reading(work / WAREHOUSE) as warehouse:
-            held |= writer.content(warehouse)
+            held["gate_summary"] = writer.content(warehouse)["gate_summary"]
         reasons = "; ".join(filter(None, [reason, held["reason"]]))
         described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}
         before = basis.read(store)
