@@ -98,8 +98,6 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     held = store.held("000003")
     held.mkdir()
     shutil.copy(small_build.warehouse, held / "warehouse.duckdb")
-    with duckdb.connect(str(held / "warehouse.duckdb")) as connection:
-        connection.execute(of_another_set(PUBLIC))
     report = {"outcome": "HeldError", "manifest": described("000003") | of_public, "found": []}
     (held / "report.json").write_text(json.dumps(report), encoding="utf-8")
     integrity.record_folder(held)
