@@ -94,7 +94,7 @@ def test_leaving_out_is_refitting(time: str, years: int) -> None:
     make more columns than a city has rows.
     """
     data = panel(5, time=time, years=years)
-    expected = []
+    expected: list[Any] = []
     for city in np.sort(data["city_id"].unique()):
         other = fit(data[data["city_id"] != city], "y", REGRESSORS, time=time)
         numbers = (other.estimates, other.std_errors, other.p_values)
@@ -177,7 +177,7 @@ def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -
     moves = [refitted(data[provinces != label]) - expected for label in labels]
     freedom = len(labels) - 1
     errors = np.sqrt(freedom / len(labels) * np.sum(np.square(moves), axis=0))
-    rows = [[one.estimate, one.std_error, one.p_value, one.conf_low] for one in found]
+    rows: Any = [[one.estimate, one.std_error, one.p_value, one.conf_low] for one in found]
     p_values = 2 * stats.t.sf(np.abs(expected / errors), freedom)
     lows = stats.t.interval(0.95, freedom, expected, errors)[0]
     assert_allclose(np.transpose(rows), [expected, errors, p_values, lows], rtol=1e-6)
