@@ -148,8 +148,6 @@ class World:
         Those of the fixed ratio of AI firms.
     choices : DataFrame
         Of the curve, those of the same weights.
-    cities : DataFrame
-        marts.dim_city.
     weights : Series
         The true weight of each city, by which an attack is judged.
     """
@@ -157,7 +155,6 @@ class World:
     inputs: Inputs
     specifications: list[Specification]
     choices: pd.DataFrame
-    cities: pd.DataFrame
     weights: pd.Series
 
     @property
@@ -171,7 +168,6 @@ def world(warehouse: Path) -> World:
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         inputs = of_warehouse(connection)
         choices = connection.table("intermediate.int_specification_curve").df()
-        cities = connection.table("marts.dim_city").df()
     every = [
         one
         for one in specifications.read(inputs.specifications)
@@ -190,7 +186,7 @@ def world(warehouse: Path) -> World:
         & rows["scope"].eq(headline.scope)
     ]
     weights = own_measure.groupby("city_id")["weight"].max().dropna()
-    return World(inputs, every, own, cities, weights[weights > 0])
+    return World(inputs, every, own, weights[weights > 0])
 
 
 def curve_points(

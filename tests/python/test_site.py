@@ -24,7 +24,7 @@ from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import downloads, use
 from ai_manufacturing.system.text import Catalogue
 from tests.python.conftest import PROJECT, Build
-from tests.python.page_truth import contradictions
+from tests.python.page_truth import contradictions, not_shown
 from tests.python.release_store import changed, mounted
 from tests.python.site_reader import Page, release
 
@@ -326,10 +326,20 @@ def test_a_site_that_fails_is_a_warning_of_a_refresh_and_leaves_the_release(
     assert store.published.exists()
 
 
-@pytest.mark.parametrize("kind", ["sample", "public"])
+KINDS = ["sample", "public"]
+NAMES = site.PAGES.keys() - {"use"}  # the page of downloads is of the files beside it
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_shows_the_numbers_of_its_tables(kind: str, request: pytest.FixtureRequest) -> None:
+    page, build = (request.getfixturevalue(f"{kind}_{name}") for name in ("page", "build"))
+    assert [words for name in NAMES for words in not_shown(name, page(name), build)] == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_page_contradicts_the_tables_that_it_is_of(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     page, build = (request.getfixturevalue(f"{kind}_{name}") for name in ("page", "build"))
-    # the page of downloads is of the files beside it
-    assert contradictions(page, build, site.PAGES.keys() - {"use"}) == []
+    assert contradictions(page, build, NAMES) == []
