@@ -187,6 +187,8 @@ SENTENCES = {
         from estimates.est_specification_curve
         where status = 'estimated'
         having count(*) > 0
+        union
+        select reason from estimates.est_specification_curve_joint where reason is not null
     """,
     "credibility": """
         select distinct answer_en from reports.rpt_paper_remarks where answer_en is not null

@@ -112,16 +112,16 @@ def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(
 
 
 def test_every_printed_coefficient_stands_in_its_column(sample_build: Build) -> None:
+    numbers = sample_build.pairs(
+        "select (specification_id, term), [format('{:.3f}', estimate), format('({:.3f})',"
+        " std_error)] from reports.rpt_coefficients"
+    )
+    tables = {f"table_{place}": f"from reports.rpt_table_{place}" for place in range(1, 7)}
+    frames = {name: sample_build.frame(query).astype(str) for name, query in tables.items()}
     for printed in published():
-        table, column = printed["table_id"], printed["column_number"]
-        numbers = sample_build.rows(
-            "select format('{:.3f}', estimate), format('({:.3f})', std_error)"
-            " from reports.rpt_coefficients where specification_id = ? and term = ?",
-            f"{table}_col_{column}",
-            printed["term"],
-        )[0]
-        cells = sample_build.frame(f"select column_{column} as cell from reports.rpt_{table}")
-        assert {*numbers} <= {*cells["cell"].astype(str).str.rstrip("*‡")}, printed
+        table, column, term = (printed[name] for name in ("table_id", "column_number", "term"))
+        cells = frames[table][f"column_{column}"].str.rstrip("*‡")
+        assert {*numbers[f"{table}_col_{column}", term]} <= {*cells}, printed
 
 
 def test_a_table_names_its_dependent_variables_and_its_fixed_effects(sample_build: Build) -> None:
