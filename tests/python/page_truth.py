@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import pandas as pd
+
 from ai_manufacturing import site
 from tests.python.conftest import Build
 from tests.python.site_reader import Page
@@ -43,7 +45,214 @@ def contradictions(
             found += [f"{name}, {language}: no name: {words}" for words in bare(page, handles)]
         if name in PAGES:
             found += [f"{name}: {words}" for words in PAGES[name](read(name, "en"), build)]
+        found += [f"{name}: {words}" for words in not_shown(name, read(name, "en"), build)]
     return found
+
+
+def not_shown(name: str, page: Page, build: Build) -> Iterator[str]:
+    """Yield rows of ROWS and SENTENCES that the page does not show, and figures of other data."""
+    for path, query in ROWS.get(name, {}).items():
+        shown = page.rows(path)
+        for row in build.rows(query):
+            cells = [cell for cell in row if cell not in (None, "")]
+            if shown and not any(is_within(cells, line) for line in shown):
+                yield f"{path}: no row has {cells}"
+    text = page.text("//body")
+    for (sentence,) in build.rows(SENTENCES[name]) if name in SENTENCES else ():
+        if sentence not in text:
+            yield f"not said: {sentence}"
+    for figure, query in FIGURES.get(name, {}).items():
+        expected = build.frame(query)
+        if len(expected) and page.all(f"//figure[@data-name='{figure}']"):
+            drawn = page.drawn(figure)[[*expected]].astype(expected.dtypes)
+            frames = [one.sort_values([*one], ignore_index=True) for one in (drawn, expected)]
+            # a chart has four decimals at least
+            pd.testing.assert_frame_equal(*frames, rtol=0, atol=6e-5, obj=figure)
+
+
+def is_within(cells: Sequence[str], line: Iterable[str]) -> bool:
+    """Whether cells of a line begin with these in their order, others between them."""
+    rest = iter(line)
+    return all(any(f"{one} ".startswith(f"{cell} ") for one in rest) for cell in cells)
+
+
+ROWS = {
+    "index": {
+        "#headline//tbody/tr[td and not(@class)]": """
+            select
+                format('Table {} ({})', table_id[-1], column_number),
+                format('{:.3f}', estimate),
+                verdict_en
+            from reports.rpt_verdicts
+            where design_order = 1 and estimate is not null
+        """,
+    },
+    "tables": {
+        f"#table_{number}//tbody/tr": f"""
+            select columns(lambda name: starts_with(name, 'column_'))
+            from reports.rpt_table_{number}
+            where line_kind not in (
+                'outcome', 'specification', 'warnings', 'substitutions', 'estimator',
+                'not_estimable'
+            )
+        """
+        for number in range(1, 7)
+    },
+    "readings": {
+        "#table_1_col_1//details.inference//tbody/tr": """
+            select
+                'clusters: province',
+                format('{:.3f}', estimate),
+                format('{:.3f}', std_error),
+                if(p_value < 0.0005, '< 0.001', format('{:.3f}', p_value)),
+                format('[{:.3f}, {:.3f}]', conf_low, conf_high)
+            from estimates.est_inference
+            where
+                specification_id = 'table_1_col_1'
+                and method = 'crv3'
+                and setting = 'cluster=province'
+        """,
+        "#table_1_col_1//details.influence//tbody/tr": """
+            with units as (
+                select 'city' as unit_kind, city_id as unit_id, name_en as name from marts.dim_city
+                union
+                select 'province', province_id, province_name_en from marts.dim_city
+            )
+            select
+                format('Most influential {}: {}', unit_kind, name),
+                format('{:.3f}', estimate_without)
+            from estimates.est_influence
+            inner join units using (unit_kind, unit_id)
+            where specification_id = 'table_1_col_1' and rank = 1
+        """,
+    },
+    "specification_curve": {
+        "#axes/following-sibling::div[1]//tbody/tr": """
+            select
+                estimated_count || ' / ' || specification_count,
+                coalesce(format('{:.3f}', median_estimate), '–'),
+                coalesce(format('{:.1f} %', 100 * same_sign_share), '–'),
+                coalesce(format('{:.1f} %', 100 * significant_by_city_share), '–'),
+                coalesce(format('{:.1f} %', 100 * significant_by_province_share), '–'),
+                standing || ' ' || why_en
+            from reports.rpt_specification_axes
+        """,
+    },
+    "credibility": {
+        "#table_1_col_1/div/table[contains(@class, 'checks')]/tbody/tr": """
+            select
+                if(passes, '✓ passes', '✗ fails'),
+                concat_ws(
+                    ' ',
+                    sentence,
+                    'In simulations on the public delivery it fails, of the estimates found under'
+                    || ' each truth: ' || power_en || '.'
+                )
+            from reports.rpt_credibility
+            where specification_id = 'table_1_col_1'
+        """,
+    },
+    "heterogeneity": {
+        "//tbody/tr": """
+            select group_name, format('{:.3f}', split_sample_estimate)
+            from reports.rpt_heterogeneity
+            where specification_id = 'heterogeneity_income_median'
+        """,
+    },
+}
+"""Cells that a row of a page shows in this order: by page, the place of the rows, and a query."""
+SENTENCES = {
+    "index": """
+        with years as (
+            select year, sum(ai_firm_count) as ai_count, sum(firm_count) as every_count
+            from marts.fct_city_year_panel
+            where firm_count + ai_firm_count is not null
+            group by year
+        )
+        select format(
+            'By {} AI firms are {:.1f} times, all firms {:.1f} times as many',
+            max(year),
+            arg_max(ai_count, year) / arg_min(ai_count, year),
+            arg_max(every_count, year) / arg_min(every_count, year)
+        )
+        from years
+        having count(*) > 0
+    """,
+    "specification_curve": """
+        select format(
+            '{:t,} combinations of choices, {:t,} of them without',
+            count(distinct curve_id),
+            count(distinct curve_id) filter (not is_dominated)
+        )
+        from estimates.est_specification_curve
+        where status = 'estimated'
+        having count(*) > 0
+        union
+        select reason from estimates.est_specification_curve_joint where reason is not null
+    """,
+    "credibility": """
+        select distinct answer_en from reports.rpt_paper_remarks where answer_en is not null
+    """,
+    "measure": """
+        select distinct
+            format('with the fixed ratio the coefficient is {:.3f} [', fixed_ratio_estimate)
+        from reports.rpt_fixed_ratio_test
+        where measure = 'ai_firms' and fixed_ratio_estimate is not null
+    """,
+}
+FIGURES = {
+    "index": {
+        "firms": """
+            with years as (
+                select year, sum(ai_firm_count) as ai_firms, sum(firm_count) as firms
+                from marts.fct_city_year_panel
+                where firm_count + ai_firm_count is not null
+                group by year
+            )
+            unpivot years on ai_firms, firms into name series value count
+        """,
+    },
+    "credibility": {
+        "permuted": """
+            select 'permuted' as kind, estimate
+            from estimates.est_permuted_weights
+            where specification_id = 'table_1_col_1' and permutation is not null
+            union all
+            select 'own', estimate
+            from reports.rpt_verdicts
+            where specification_id = 'table_1_col_1' and estimate is not null
+            union all
+            select 'printed', printed_text::double
+            from reports.rpt_replication_scorecard
+            where item_id = 'table_1_1_ai_firms' and estimated_value is not null
+        """,
+    },
+    "maps": {
+        "map": """
+            select
+                d.measure,
+                city_id,
+                year,
+                d.measure_count::double as measure_count,
+                m.measure_count::double as m_ai,
+                10000 * d.measure_count / p.firm_count as per_10k_firms
+            from marts.fct_spatial_distribution as d
+            inner join marts.fct_city_year_panel as p using (city_id, year)
+            left join (
+                from marts.fct_ai_measure where weighting = 'fixed_ratio' and scope = 'industry'
+            ) as m using (measure, city_id, year)
+            where d.measure_count is not null
+        """,
+        "clusters": """
+            select
+                year,
+                city_id,
+                case when p_value < 0.05 then quadrant else 'NS' end as cluster
+            from estimates.est_local_spatial_autocorrelation
+            where statistic is not null
+        """,
+    },
+}
 
 
 def left_over(page: Page) -> Iterator[str]:

@@ -261,13 +261,6 @@ def packed_size(files: set[Path]) -> int:
     return sum(len(gzip.compress(path.read_bytes())) for path in files)
 
 
-def axe() -> str:
-    """Return the script that judges a page."""
-    import axe_playwright_python
-
-    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-
-
 def first_rows_only(page: "OpenPage") -> None:
     """Leave of rows and sections that are alike the first ones: with all of them axe takes half a
     minute.
@@ -280,8 +273,11 @@ def first_rows_only(page: "OpenPage") -> None:
 
 def serious_faults(page: "OpenPage") -> list[tuple[str, list[Any]]]:
     """Return what axe finds, of the first rows and sections that are alike."""
+    import axe_playwright_python
+
     first_rows_only(page)
-    page.evaluate(axe())
+    script = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+    page.evaluate(script.read_text(encoding="utf-8"))
     # what the rule on regions finds is never serious, and it is a quarter of the time
     settings = "{resultTypes: ['violations'], preload: false, rules: {region: {enabled: false}}}"
     found = page.evaluate(f"axe.run(document, {settings})")["violations"]
