@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -79,119 +78,18 @@ def test_inputs_go_to_another_process_after_they_were_used(sample_build: Build) 
     assert pickle.loads(pickle.dumps(inputs)).sample(specification).rows.equals(rows)
 
 
-def demeaned(values: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
-    """Sweep out the means of the first groups, or of all, and within them the dummies of the
-    others.
-    """
-    first, *others = groups or [np.zeros(len(values))]
-    dummies = [np.ones(len(values)), *(np.eye(codes.max() + 1)[codes] for codes in others)]
-    columns = pd.DataFrame(np.column_stack([values, *dummies]))
-    within = (columns - columns.groupby(first).transform("mean")).to_numpy()
-    values, swept = np.split(within, [values.shape[1]], axis=1)
-    return values - swept @ np.linalg.lstsq(swept, values)[0]
-
-
-def plain(
-    frame: pd.DataFrame,
-    outcome: str,
-    regressors: list[str],
-    effects: list[str],
-    cluster: str,
-    period: str = "year",
-) -> tuple[pd.DataFrame, int]:
-    """Return slopes and clustered errors under effects, and the clusters, by numpy alone.
-
-    The factor of the errors counts slopes and years; cities are nested in clusters, or count not at
-    all.
-    """
-    codes = [pd.factorize(frame[name])[0] for name in effects]
-    group = pd.factorize(frame[cluster])[0]
-    within = demeaned(frame[[outcome, *regressors]].to_numpy(dtype=float), codes)
-    y, x = within[:, 0], within[:, 1:]
-    bread = np.linalg.inv(x.T @ x)
-    slopes = bread @ (x.T @ y)
-    scores = np.zeros((group.max() + 1, x.shape[1]))
-    np.add.at(scores, group, x * (y - x @ slopes)[:, None])
-    n, k, g = len(frame), len(regressors) + frame[period].nunique(), group.max() + 1
-    variance = g / (g - 1) * (n - 1) / (n - k) * bread @ (scores.T @ scores) @ bread
-    return pd.DataFrame({"slope": slopes, "error": np.sqrt(np.diag(variance))}, index=regressors), g
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(("extracts", "at_least"), [("sample_build", 120), ("public_build", 41)])
-def test_plain_numpy_gives_the_estimates(
-    extracts: str, at_least: int, request: pytest.FixtureRequest
-) -> None:
-    """Of every clustered two-way regression of a warehouse."""
-    build: Build = request.getfixturevalue(extracts)
-    inputs = in_memory.inputs(pd.read_csv(SEED), read_tables(build))
-    found = build.frame("from reports.rpt_coefficients where status <> 'not_estimable'").set_index(
-        "specification_id"
-    )
-    compared = 0
-    for specification in specifications.read(inputs.specifications):
-        name = specification.specification_id
-        if name not in found.index or specification.covariance not in ("city", "province"):
-            continue
-        if specification.estimator in ("dynamic_panel", "iv_fixed_effects"):  # no two-way slope
-            continue
-        if name == "table_4_col_3_ln":  # an exact fit
-            continue
-        here = found.loc[[name]]
-        frame = inputs.sample(specification).rows
-        for term in here["term"]:
-            if ":" in term:
-                regressor, group = term.split(":")
-                frame[term] = frame[regressor] * (frame[specification.grouping] == group)
-            elif term not in frame.columns:
-                reference = inputs.reference_group(specification.regressor)
-                event = int(here.loc[here["term"] == term, "event_time"].iloc[0]) + 2016
-                years = frame["year"]
-                if "binned" in name:
-                    years = years.clip(2011, 2019)
-                frame[term] = (
-                    (frame[specification.regressor] != reference) & (years == event)
-                ).astype(float)
-        time, terms = specification.period, list(here["term"])
-        effects, cluster = ["city_id", time], f"{specification.covariance}_id"
-        by_numpy, clusters = plain(frame, specification.outcome, terms, effects, cluster, time)
-        slopes = by_numpy["slope"].to_numpy()
-        assert here["estimate"].to_numpy() == pytest.approx(slopes, rel=1e-8, abs=1e-12), name
-        few = (
-            here["warnings"].str.contains("Too few cities", na=False).to_numpy()
-        )  # no error is claimed there
-        errors = here["std_error"].to_numpy()[~few]
-        assert errors == pytest.approx(by_numpy["error"].to_numpy()[~few], rel=1e-8, abs=1e-12), (
-            name
-        )
-        assert set(here["cluster_count"]) == {clusters}, name
-        assert set(here["degrees_of_freedom"][~few]) <= {clusters - 1}, name
-        compared += 1
-    assert compared >= at_least
-
-
-def measured(tables: Tables, measure: str, weighting: str) -> pd.DataFrame:
-    cells = tables.measures
-    of_measure = (
-        (cells["measure"] == measure)
-        & (cells["weighting"] == weighting)
-        & (cells["scope"] == "industry")
-    )
-    return cells[of_measure]
-
-
-def test_net_entries_below_zero_are_dropped_by_the_log_and_counted(
-    sample_build: Build, tables: Tables
-) -> None:
+def test_net_entries_below_zero_are_dropped_by_the_log_and_counted(sample_build: Build) -> None:
     lost = sample_build.value(
         "select observation_count from estimates.observation_losses where specification_id ="
         " 'table_5_col_3' and reason = 'log of one plus a value of -1 or less'"
     )
-    net = measured(tables, "ai_firm_net_entries", "observed")
-    placed = net["city_id"].isin(
-        tables.groups.loc[tables.groups["grouping"] == "secondary_dominant", "city_id"]
+    negative = sample_build.value(
+        "select count(*) from marts.fct_ai_measure semi join marts.dim_city_groups as placed"
+        " on fct_ai_measure.city_id = placed.city_id and grouping = 'secondary_dominant'"
+        " where measure = 'ai_firm_net_entries' and weighting = 'observed' and scope = 'industry'"
+        " and measure_count <= -1"
     )
-    assert lost == int((net.loc[placed, "measure_count"] <= -1).sum()) > 0
+    assert lost == negative > 0
 
 
 A_FEW = (
@@ -245,13 +143,13 @@ def test_warnings_are_of_all_years_that_an_estimate_rests_on(tables: Tables) -> 
     rows = [{"series": "gdp_100m_cny", "scope": "total", "year": 2010}]
     rows += [{"series": "gdp_per_capita_cny", "scope": "total", "year": 2010}]
     warned = city_years_that_fail(tables, "", rows)
-    warnings = {
-        name: set(estimated(rows_of(name, first_year=first_year), warned)["warnings"].fillna(""))
-        for name, first_year in (("table_4_col_4", 2010), ("heterogeneity_income_median", 2012))
-    }
-    fails = "{} fails this expectation of the quality gate in 2010: “odd”."
-    assert any(fails.format("gdp_100m_cny") in text for text in warnings["table_4_col_4"])
-    assert warnings["heterogeneity_income_median"] == {fails.format("gdp_per_capita_cny")}
+    for name, first_year, series in (
+        ("table_4_col_4", 2010, "gdp_100m_cny"),
+        ("heterogeneity_income_median", 2012, "gdp_per_capita_cny"),
+    ):
+        warnings = estimated(rows_of(name, first_year=first_year), warned)["warnings"].dropna()
+        fails = f"{series} fails this expectation of the quality gate in 2010: “odd”."
+        assert warnings.str.contains(fails, regex=False).any()
 
 
 def city_years_that_fail(tables: Tables, series: str, rows: list[dict[str, object]]) -> Tables:
@@ -325,24 +223,13 @@ def test_a_series_that_fails_as_a_whole_warns_of_the_estimates_that_use_it(table
 
 
 def test_a_shared_sample_passes_over_outcomes_that_are_not_delivered(tables: Tables) -> None:
-    names = (
-        "mechanism_gdp_1",
-        "mechanism_secondary_value_added_1",
-        "mechanism_share_1",
-        "table_1_col_1",
-    )
     absent = tables.series["series"].isin(
         ["secondary_employment_10k", "manufacturing_employment_10k"]
     )
     series = tables.series.assign(is_delivered=tables.series["is_delivered"] & ~absent)
-    found = estimated(rows_of(*names), replace(tables, series=series))
-    slopes = found[found["term"] == "ai_firms"].set_index("specification_id")
-    panel = tables.panel.dropna(subset=["ln_gdp", "ln_secondary_value_added"])
-    measure = measured(tables, "ai_firms", "fixed_ratio").dropna(subset="ln1p_measure")
-    complete = panel.dropna(
-        subset=["ln_registered_population", "ln_unit_employment", "ln_rd_personnel"]
-    ).merge(measure, on=["city_id", "year"])
-    assert set(slopes["observation_count"]) == {len(complete)} == {2858}
+    rows = rows_of("mechanism_gdp_1", "mechanism_share_1", "table_1_col_1")
+    found = estimated(rows, replace(tables, series=series))
+    assert set(found["observation_count"]) == {2858}
 
 
 TWICE = "is listed twice among outcome, regressor and controls."
@@ -369,41 +256,28 @@ def test_what_cannot_be_estimated_is_a_row_with_the_reason(
     assert found.reason.startswith(reason)
 
 
+GMM = {"estimator": "dynamic_panel", "options": ""}
+EVENTS = {"estimator": "event_study", "options": "", "grouping": "region"}
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"estimator": "ols"}, "estimator is 'ols', not one of fixed_effects"),
-        ({"transform": "log"}, "transform is 'log', not one of level, ln, ln1p, asinh"),
-        ({"covariance": "region"}, "covariance is 'region', not one of city"),
         ({"fixed_effects": "city group-year"}, "year effects by group need a grouping"),
         ({"options": "endpoints=binned"}, "endpoints is unknown .known: complete, shared"),
-        ({"estimator": "dynamic_panel", "options": "lags=2"}, "lags is '2', not first-last"),
-        ({"estimator": "dynamic_panel", "options": "lags=a-3"}, "lags.0 is 'a', not a valid"),
+        (GMM | {"options": "lags=2"}, "lags is '2', not first-last"),
+        (GMM | {"options": "lags=a-3"}, "lags.0 is 'a', not a valid"),
         ({"subsample": "five_largest"}, "subsample is 'five_largest', not name=value"),
         ({"options": "complte=fdi"}, r"complte is unknown \(did you mean complete\?\)"),
-        (
-            {"estimator": "dynamic_panel", "options": "", "covariance": "iid"},
-            "covariance 'iid' is not supported for",
-        ),
-        (
-            {
-                "estimator": "event_study",
-                "options": "",
-                "fixed_effects": "city group-year",
-                "grouping": "region",
-            },
-            "fixed_effects 'city group-year' is not supported",
-        ),
-        (
-            {"estimator": "dynamic_panel", "options": "", "fixed_effects": "city province-year"},
-            "fixed_effects 'city province-year' is not supported",
-        ),
+        (GMM | {"covariance": "iid"}, "covariance 'iid' is not supported for"),
+        (EVENTS | {"fixed_effects": "city group-year"}, "'city group-year' is not supported"),
+        (GMM | {"fixed_effects": "city province-year"}, "'city province-year' is not supported"),
     ],
 )
 def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message: str) -> None:
-    with pytest.raises(SpecificationError, match=message) as raised:
+    with pytest.raises(SpecificationError, match=f"table_1_col_1.*{message}"):
         specifications.read(rows_of("table_1_col_1").assign(**changed))
-    assert "table_1_col_1" in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -423,19 +297,16 @@ def test_a_row_that_names_what_the_seeds_do_not_list_names_itself(
 
 def test_the_paper_is_whole(sample_build: Build) -> None:
     """Footnote 1, column 3 of Table 5, and what Tables 1 to 3 are read by."""
-    rows = sample_build.frame(
-        "select * from reports.rpt_specifications where table_id like 'table_%'"
+    columns = sample_build.rows(
+        "select table_id, column_number, list(reading),"
+        " list(distinct scope) filter (reading = 'manufacturing only')"
+        " from reports.rpt_specifications where table_id like 'table_%' group by all"
     )
-    readings = {
-        column: set(group["reading"])
-        for column, group in rows.groupby(["table_id", "column_number"])
-    }
-    for table, count in (("table_1", 3), ("table_2", 3), ("table_3", 6)):
-        for column in range(1, count + 1):
-            assert {"default", "manufacturing only", "shares of the first year"} <= readings[
-                table, column
-            ]
+    readings = {(table, column): {*names} for table, column, names, _ in columns}
+    for (table, _), names in readings.items():
+        if table in ("table_1", "table_2", "table_3"):
+            assert {"default", "manufacturing only", "shares of the first year"} <= names
+        if table == "table_4":
+            assert {"patent applications", "patent grants"} <= names
     assert readings["table_5", 1] == readings["table_5", 2] == readings["table_5", 3]
-    for column in range(1, 5):
-        assert {"patent applications", "patent grants"} <= readings["table_4", column]
-    assert set(rows.loc[rows["reading"] == "manufacturing only", "scope"]) == {"manufacturing"}
+    assert {scope for *_, scopes in columns for scope in scopes or ()} == {"manufacturing"}

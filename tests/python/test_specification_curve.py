@@ -12,21 +12,19 @@ from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes
-from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import joint_test
 from ai_manufacturing.robustness.panel_regressions import (
     PanelEffects,
     slopes,
     without_effects,
 )
-from tests.python.estimator_tools import grid
+from tests.python.estimator_tools import grid, refusal
 
 
 def panel() -> pd.DataFrame:
     """Return an unbalanced panel: 24 cities in 6 provinces, 7 years."""
     rng = np.random.default_rng(7)
     data = grid(range(24), range(2010, 2017))
-    data["province_id"] = data["city_id"] // 4
     data = data.assign(**{name: rng.normal(size=len(data)) for name in ("y", "z", "w")})
     return data.sample(frac=0.85, random_state=1).sort_values(
         ["city_id", "year"], ignore_index=True
@@ -34,7 +32,7 @@ def panel() -> pd.DataFrame:
 
 
 CITIES, YEARS, DRAWS = 24, 7, 9
-CONTROL_SETS = [(), ("z",), ("z", "w"), ("w",), ("near", "z")]
+CONTROL_SETS = [(), ("z", "w"), ("near", "z")]
 OF_THE_YEAR = np.zeros(CITIES, dtype=int)
 
 
@@ -74,33 +72,30 @@ def test_slopes_of_permutations_are_regressions_on_all_dummies(
     np.testing.assert_allclose(effects.removed_from(raw)[:, 0], outcome, atol=1e-12)
     assert effects.period_count == len(np.unique(periods))
     clusters = {"city": np.arange(CITIES), "province": np.arange(CITIES) // 4}
+    measures = without_effects(effects, regressors)
     for names in CONTROL_SETS:
         design = np.reshape([controls[name] for name in names], (len(names), len(data))).T
-        found = slopes(
-            city,
-            outcome,
-            design,
-            without_effects(effects, regressors),
-            clusters,
-            effects.period_count,
-        )
+        found = slopes(city, outcome, design, measures, clusters, effects.period_count)
         for draw, regressor in enumerate(within[3:]):
             terms = np.column_stack([regressor, design])
             ratio = np.linalg.norm(regressor) / np.linalg.norm(outcome)
-            for kind, groups in (("city", data["city_id"]), ("province", data["province_id"])):
-                fit = sm.OLS(outcome, terms).fit(
-                    cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
-                )
-                count, parameters = groups.nunique(), terms.shape[1] + effects.period_count
+            for kind, of_city in clusters.items():
+                groups = {"groups": of_city[city], "use_correction": False}
+                fit = sm.OLS(outcome, terms).fit(cov_type="cluster", cov_kwds=groups)
+                count = of_city.max() + 1
+                parameters = terms.shape[1] + effects.period_count
                 factor = count / (count - 1) * (len(data) - 1) / (len(data) - parameters)
                 error = np.sqrt(factor) * fit.bse[0]
+                answer = [
+                    numbers[draw]
+                    for numbers in (
+                        found.estimates,
+                        found.standardised,
+                        found.std_errors[kind],
+                        found.p_values(kind),
+                    )
+                ]
                 p_value = 2 * stats.t.sf(abs(fit.params[0]) / error, count - 1)
-                answer = (
-                    found.estimates[draw],
-                    found.standardised[draw],
-                    found.std_errors[kind][draw],
-                    found.p_values(kind)[draw],
-                )
                 expected = (fit.params[0], ratio * fit.params[0], error, p_value)
                 assert answer == pytest.approx(expected, rel=1e-6)
 
@@ -110,12 +105,12 @@ def test_a_permutation_that_effects_or_controls_absorb_says_so() -> None:
     city, year = data["city_id"].to_numpy(), data["year"].to_numpy() - 2010
     effects = PanelEffects(city, year, OF_THE_YEAR, ["constant"])
     for absorbed in (1.0 * year, np.full(len(data), np.nan)):
-        with pytest.raises(NotEstimable, match="does not vary"):
-            without_effects(effects, np.column_stack([data["z"], absorbed]))
+        columns = np.column_stack([data["z"], absorbed])
+        assert "does not vary" in refusal(without_effects, effects, columns)
     outcome, control, other = effects.removed_from(data[["y", "z", "w"]].to_numpy()).T
-    measures = np.column_stack([other, control])
-    with pytest.raises(NotEstimable, match="does not vary"):
-        slopes(city, outcome, control[:, None], measures, {"city": np.arange(CITIES)}, YEARS)
+    measures, clusters = np.column_stack([other, control]), {"city": np.arange(CITIES)}
+    absorbed = (city, outcome, control[:, None], measures, clusters, YEARS)
+    assert "does not vary" in refusal(slopes, *absorbed)
 
 
 def test_a_row_that_the_effects_of_its_city_fit_exactly_is_dropped() -> None:
@@ -135,27 +130,20 @@ def test_joint_statistics_are_those_counted_by_hand() -> None:
     p_values = np.array(
         [[0.01, 0.2, 0.04, 0.01, 0.9], [0.20, 0.04, 0.3, 0.6, 0.04], [0.03, 0.01, 0.02, 0.02, 0.8]]
     )
-    found = {test.statistic: test for test in joint_test.joint_tests(standardised, p_values, [4])}
+    tests = joint_test.joint_tests(standardised, p_values, [4])
+    found = {test.statistic: (test.observed, test.p_value, test.permuted_mean) for test in tests}
     # medians: .3, and .1, -.1, .3, .1 permuted: one of four is as far from zero
-    assert (found["median_estimate"].observed, found["median_estimate"].p_value) == (
-        0.3,
-        pytest.approx(2 / 5),
-    )
+    assert found["median_estimate"] == pytest.approx((0.3, 2 / 5, 0.1))
     # with the sign of the own median: 3 of 3, and 2, 2, 2, 2 of 3
-    assert (found["share_of_sign"].observed, found["share_of_sign"].p_value) == (
-        1.0,
-        pytest.approx(1 / 5),
-    )
+    assert found["share_of_sign"] == pytest.approx((1, 1 / 5, 2 / 3))
     # of this sign with p below .05: 2 of 3, and 1, 1, 2, 1 of 3
-    assert found["share_significant"].observed == pytest.approx(2 / 3)
-    assert found["share_significant"].p_value == pytest.approx(2 / 5)
-    assert found["share_significant"].permuted_mean == pytest.approx(5 / 12)
+    assert found["share_significant"] == pytest.approx((2 / 3, 2 / 5, 5 / 12))
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 1)])
 def test_nothing_to_test_is_said(shape: tuple[int, int]) -> None:
-    with pytest.raises(NotEstimable, match="CURVE_PERMUTATIONS"):
-        joint_test.joint_tests(np.zeros(shape), np.ones(shape), [shape[1] - 1])
+    nothing = (np.zeros(shape), np.ones(shape), [shape[1] - 1])
+    assert "CURVE_PERMUTATIONS" in refusal(joint_test.joint_tests, *nothing)
 
 
 # ---------------------------------------------------------------- how many permutations
@@ -165,14 +153,7 @@ LOOKS = (100, 200, 400, 500)
 
 @pytest.mark.parametrize(
     ("larger", "draws"),
-    [
-        (range(500), 100),
-        (range(80, 100), 100),
-        (range(81, 101), 200),
-        (range(0, 400, 20), 400),
-        (range(0, 380, 20), 500),
-        (range(0), 500),
-    ],
+    [(range(80, 100), 100), (range(81, 101), 200), (range(0, 380, 20), 500), (range(0), 500)],
 )
 def test_a_test_ends_at_the_first_look_with_twenty_as_large(larger: range, draws: int) -> None:
     is_larger = np.isin(np.arange(500), larger)
@@ -207,14 +188,10 @@ def test_each_statistic_ends_with_its_own_draws() -> None:
     rng = np.random.default_rng(3)
     standardised = np.append(5.0, rng.normal(size=500))[None]
     p_values = np.append(0.5, rng.uniform(size=500))[None]
-    tests = {test.statistic: test for test in joint_test.joint_tests(standardised, p_values, LOOKS)}
-    ends = {name: (test.draws, test.larger_draws) for name, test in tests.items()}
-    assert ends == {
-        "median_estimate": (500, 0),
-        "share_of_sign": (100, 100),
-        "share_significant": (100, 100),
+    tests = joint_test.joint_tests(standardised, p_values, LOOKS)
+    found = {test.statistic: (test.draws, test.larger_draws, test.p_value) for test in tests}
+    assert found == {
+        "median_estimate": (500, 0, pytest.approx(1 / 501)),
+        "share_of_sign": (100, 100, 1),
+        "share_significant": (100, 100, 1),
     }
-    median = tests["median_estimate"]
-    assert median.p_value == pytest.approx(1 / 501)
-    assert median.permuted_mean == pytest.approx(standardised[0, 1:].mean())
-    assert tests["share_of_sign"].p_value == 1

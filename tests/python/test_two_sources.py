@@ -12,16 +12,14 @@ import pytest
 from ai_manufacturing.gate import validation
 from ai_manufacturing.robustness import agreement
 from tests.python.conftest import Build
-from tests.python.estimator_tools import without_singletons
-from tests.python.test_estimates import demeaned
+from tests.python.estimator_tools import OnDummies, without_singletons
 
 VENDORS = ("lily_han_ui", "ciciliujx")
 
 
 def within(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
     """Remove the effects of city and year from columns, singletons dropped."""
-    codes = [pd.factorize(rows[name])[0] for name in ("city_id", "year")]
-    return demeaned(rows[columns].to_numpy(dtype=float), codes)
+    return np.column_stack([OnDummies(rows, name, []).residuals for name in columns])
 
 
 def values_of(build: Build, first: str, second: str) -> pd.DataFrame:
