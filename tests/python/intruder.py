@@ -4,10 +4,10 @@ The series that is looked for is the AI weight of each city: AI firms over all f
 year. Firms are another provider's, so a weight gives a count.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -23,23 +23,14 @@ from ai_manufacturing.estimation.specifications import (
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import randomisation, specification_curve
-from ai_manufacturing.robustness.panel_regressions import PanelEffects, without_controls
 
 HEADLINE = "table_1_col_1"
-KNOWN = np.log(1.1)  # half-width of what counts as known: 10 %
+KNOWN = 0.1  # half-width of what counts as known
 NORMAL = 1.96  # half-width of a 95 % interval, in standard deviations
 PRIOR = 1.0  # standard deviation of a log weight, for somebody who has seen no number
-WEAK = 3.0  # the same while equations are solved: a city without an AI firm has no log
 STEP = 1e-5  # of a log weight, for numerical derivatives
 FULL = 1e-9  # unit of a number that is published with all digits: more would not be solved better
-DRAWS = 400  # of the permutations that are solved
-MOST_STEPS, MOST_DAMPING = 60, 1e6
-DERIVATIVES = {
-    "ln1p": lambda count: count / (1 + count),
-    "ln": np.ones_like,
-    "asinh": lambda count: count / np.hypot(1, count),
-    "level": lambda count: count / 10_000,
-}
+DRAWS = 400  # of the permutations that are used
 
 
 class Sensitivities:
@@ -97,20 +88,41 @@ def variances_of(information: Floats) -> Floats:
 
 
 class Bumped(specification_curve.Panel):
-    """The panel with a measure as it is, and with each city's weight a little larger."""
+    """The panel with a measure made of the weights of donors, and with each weight a little larger.
+
+    Every city is its own donor, unless `donors` names another one for it.
+    """
+
+    donors: Codes | None = None
 
     def _own_and_permuted(
-        self, measure: specification_curve.Measure, donors: Codes, at: Codes
+        self, measure: specification_curve.Measure, _: Codes, at: Codes
     ) -> Floats:
-        own = self.own(measure)[at]
-        count = (
-            self._scaling(measure)[at]
-            * self._weights(measure)[self.city_codes[at], self._year_codes[at]]
-        )
-        columns = np.repeat(own[:, None], 1 + len(self.cities), axis=1)
-        larger = randomisation.TRANSFORMS[measure.transform](count * np.exp(STEP))
-        columns[np.arange(len(at)), 1 + self.city_codes[at]] = larger
+        cities = self.city_codes[at]
+        donors = cities if self.donors is None else self.donors[cities]
+        count = self._scaling(measure)[at] * self._weights(measure)[donors, self._year_codes[at]]
+        transformed = randomisation.TRANSFORMS[measure.transform]
+        columns = np.repeat(transformed(count)[:, None], 1 + len(self.cities), axis=1)
+        columns[np.arange(len(at)), 1 + donors] = transformed(count * np.exp(STEP))
         return columns
+
+    def moved(self, choice: dict[str, Any], at: Codes) -> dict[str, Floats] | None:
+        """Return the numbers of a regression, as they are and with each weight a little larger."""
+        (fitted,) = self.fits(at, [choice], None)
+        found = fitted.answer
+        if not isinstance(found, specification_curve.Slopes):
+            return None
+        return {
+            "estimate": found.estimates,
+            "standardised": found.standardised,
+            **found.std_errors,
+        }
+
+
+def derivatives(values: Floats) -> Floats:
+    """Return by how much a number moves with each log weight."""
+    by_city: Floats = (values[1:] - values[0]) / STEP
+    return by_city
 
 
 def units(values: Iterable[float]) -> float:
@@ -136,8 +148,6 @@ class World:
         Those of the fixed ratio of AI firms.
     choices : DataFrame
         Of the curve, those of the same weights.
-    cities : DataFrame
-        marts.dim_city.
     weights : Series
         The true weight of each city, by which an attack is judged.
     """
@@ -145,7 +155,6 @@ class World:
     inputs: Inputs
     specifications: list[Specification]
     choices: pd.DataFrame
-    cities: pd.DataFrame
     weights: pd.Series
 
     @property
@@ -159,7 +168,6 @@ def world(warehouse: Path) -> World:
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         inputs = of_warehouse(connection)
         choices = connection.table("intermediate.int_specification_curve").df()
-        cities = connection.table("marts.dim_city").df()
     every = [
         one
         for one in specifications.read(inputs.specifications)
@@ -178,7 +186,7 @@ def world(warehouse: Path) -> World:
         & rows["scope"].eq(headline.scope)
     ]
     weights = own_measure.groupby("city_id")["weight"].max().dropna()
-    return World(inputs, every, own, cities, weights[weights > 0])
+    return World(inputs, every, own, weights[weights > 0])
 
 
 def curve_points(
@@ -208,21 +216,53 @@ def add_curve(numbers: Sensitivities, known: World, copy: Path, every: int = 1) 
     """Add one of so many points of the curve: estimate, standardised, and both errors."""
     panel = Bumped(known.headline, known.inputs)
     points = [*curve_points(known, copy, panel)]
-    names = ("estimate", "standardised", "city", "province")
-    unit = {name: units(point[name] for *_, point in points) for name in names}
+    unit = {name: units(point[name] for *_, point in points) for name in points[0][-1].index}
     seen = set()
     for choice, at, _ in points[::every]:
-        (fitted,) = panel.fits(at, [choice], None)
-        if not isinstance(fitted.answer, specification_curve.Slopes):
-            continue
-        found = fitted.answer
-        key = tuple(np.round([found.estimates[0], found.std_errors["city"][0]], 12))
-        if key in seen:
+        moved = panel.moved(choice, at)
+        if moved is None or (key := round(moved["estimate"][0], 12)) in seen:
             continue
         seen.add(key)
-        moved = (found.estimates, found.standardised, *found.std_errors.values())
-        for name, values in zip(names, moved, strict=True):
-            numbers.add((values[1:] - values[0]) / STEP, unit[name])
+        for name, values in moved.items():
+            numbers.add(derivatives(values), unit[name])
+
+
+def add_draws(numbers: Sensitivities, known: World, path: Path) -> None:
+    """Add slopes of permutations, as if each were of the draw whose number it has."""
+    draws = published(
+        path,
+        "select estimate from estimates.est_permuted_weights"
+        f" where specification_id = '{HEADLINE}' and permutation <= {DRAWS} order by permutation",
+    )["estimate"]
+    if draws.is_monotonic_increasing:
+        return  # numbered by size: no one belongs to a draw
+    panel = Bumped(known.headline, known.inputs)
+    at = _headline_rows(known, panel)
+    members = np.unique(panel.city_codes[at])
+    names = [panel.cities[code] for code in members]
+    for donors in randomisation.permutations(names, panel.strata[members]).donors[:DRAWS]:
+        panel.donors = np.arange(len(panel.cities))
+        panel.donors[members] = members[donors]
+        if moved := panel.moved(_headline_choice(known), at):
+            numbers.add(derivatives(moved["estimate"]), units(draws))
+
+
+def add_jackknife(numbers: Sensitivities, known: World, copy: Path) -> None:
+    """Add the headline without each province."""
+    without = published(
+        copy,
+        "select unit_id, estimate_without from estimates.est_influence where unit_kind = 'province'"
+        f" and specification_id = '{HEADLINE}' and estimate_without is not null",
+    ).set_index("unit_id")["estimate_without"]
+    panel, unit = Bumped(known.headline, known.inputs), units(without)
+    at = _headline_rows(known, panel)
+    provinces = np.array([panel.cities[code][:2] for code in panel.city_codes[at]])
+    for province, slope in without.items():
+        moved = panel.moved(_headline_choice(known), at[provinces != str(province)[:2]])
+        assert moved is not None
+        values = moved["estimate"]
+        assert abs(values[0] - slope) <= unit, "the estimate is what is published of it"
+        numbers.add(derivatives(values), unit)
 
 
 def add_tables(numbers: Sensitivities, known: World, copy: Path) -> None:
@@ -272,25 +312,6 @@ def add_tables(numbers: Sensitivities, known: World, copy: Path) -> None:
             numbers.add(derivatives, unit)
 
 
-def add_jackknife(numbers: Sensitivities, known: World, copy: Path) -> None:
-    """Add the headline without each province."""
-    without = published(
-        copy,
-        "select unit_id, estimate_without from estimates.est_influence where unit_kind = 'province'"
-        f" and specification_id = '{HEADLINE}' and estimate_without is not null",
-    ).set_index("unit_id")["estimate_without"]
-    panel = specification_curve.Panel(known.headline, known.inputs)
-    logs = np.log(known.weights.reindex(panel.cities).fillna(1e-9).to_numpy(dtype=float))
-    at = _headline_rows(known, panel)
-    provinces = np.array([panel.cities[code][:2] for code in panel.city_codes[at]])
-    for province, slope in without.items():
-        rest = at[provinces != str(province)[:2]]
-        part = _regressions(panel, _headline_choice(known), rest, np.array([slope]), units(without))
-        misses, derivatives = part.residuals(logs)
-        assert abs(misses[0]) <= part.unit, "the estimate is what is published of it"
-        numbers.add(derivatives[0], part.unit)
-
-
 def _bumped(rows: pd.DataFrame, of_city: pd.Series, one: Specification) -> pd.DataFrame:
     """Return a sample in which one city's weight is a little larger."""
     count = (rows["scaling_value"] * rows["weight"])[of_city].to_numpy(dtype=float)
@@ -298,132 +319,6 @@ def _bumped(rows: pd.DataFrame, of_city: pd.Series, one: Specification) -> pd.Da
     changed = rows.copy()
     changed.loc[of_city, one.regressor] = larger
     return changed
-
-
-class Regressions(NamedTuple):
-    """Published slopes of one outcome on a measure, made of the weights of several sets of donors.
-
-    Attributes
-    ----------
-    slopes : ndarray, shape (m,)
-        As they are published.
-    unit : float
-        Of their last decimal.
-    outcome : ndarray, shape (n,)
-        With effects and controls removed.
-    removed : function
-        Removes them from columns, shape (n, m).
-    terms : list of (ndarray (n,), ndarray of int (m, n), float)
-        Scaling values, the city whose weight each row gets, and the sign: a change over years has
-        two terms.
-    transform : str
-    """
-
-    slopes: Floats
-    unit: float
-    outcome: Floats
-    removed: Callable[[Floats], Floats]
-    terms: list[tuple[Floats, Codes, float]]
-    transform: str
-
-    def residuals(self, logs: Floats) -> tuple[Floats, Floats]:
-        """Return what log weights miss of the slopes, and how that moves with each of them."""
-        weights, change = np.exp(logs), randomisation.TRANSFORMS[self.transform]
-        counts = [scaling[:, None] * weights[donors.T] for scaling, donors, _ in self.terms]
-        signs = [sign for *_, sign in self.terms]
-        raw = sum(sign * change(count) for sign, count in zip(signs, counts, strict=True))
-        measures = self.removed(raw - raw.mean(axis=0))
-        variation = np.einsum("ij,ij->j", measures, measures)
-        slopes = self.outcome @ measures / variation
-        by_row = (self.outcome[:, None] - 2 * slopes * measures) / variation
-        jacobian = np.zeros((len(slopes), len(logs)))
-        for (_, donors, sign), count in zip(self.terms, counts, strict=True):
-            moved = sign * by_row * DERIVATIVES[self.transform](count)
-            for number, cities in enumerate(donors):
-                jacobian[number] += np.bincount(cities, moved[:, number], minlength=len(logs))
-        return slopes - self.slopes, jacobian
-
-
-def solve(
-    regressions: Sequence[Regressions], cities: int, start: float
-) -> tuple[Floats, Floats, float]:
-    """Solve published slopes for log weights by Gauss-Newton, from one weight for all cities.
-
-    Returns
-    -------
-    logs, errors : ndarray, shape (cities,)
-        Log weights and their standard errors.
-    misfit : float
-        Root mean square of the residuals, in standard deviations of rounding.
-    """
-    scale = np.concatenate(
-        [np.full(len(one.slopes), np.sqrt(12) / one.unit) for one in regressions]
-    )
-
-    def scaled(logs: Floats) -> tuple[Floats, Floats]:
-        parts = [one.residuals(logs) for one in regressions]
-        residuals = np.concatenate([part[0] for part in parts])
-        return residuals * scale, np.vstack([part[1] for part in parts]) * scale[:, None]
-
-    logs, damping = np.full(cities, start), 1e-3
-    residuals, jacobian = scaled(logs)
-    cost = residuals @ residuals
-    for _ in range(MOST_STEPS):
-        normal = jacobian.T @ jacobian + np.eye(cities) / WEAK**2
-        gradient = jacobian.T @ residuals + (logs - start) / WEAK**2
-        while damping < MOST_DAMPING:
-            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), -gradient)
-            tried = logs + np.clip(step, -1, 1)
-            moved, derivatives = scaled(tried)
-            new_cost = moved @ moved + ((tried - start) ** 2).sum() / WEAK**2
-            if new_cost < cost:
-                break
-            damping *= 6
-        else:
-            break
-        is_still = new_cost > 0.995 * cost
-        logs, residuals, jacobian, cost = tried, moved, derivatives, new_cost
-        damping = max(damping / 10, 1e-14)
-        if is_still:
-            break
-    information = jacobian.T @ jacobian + np.eye(cities) / PRIOR**2
-    errors = np.sqrt(variances_of(information))
-    return logs, errors, float(np.sqrt(np.mean(residuals**2)))
-
-
-def slopes_of_curve(known: World, copy: Path) -> list[Regressions]:
-    """Return the different points of the published curve as equations."""
-    panel = specification_curve.Panel(known.headline, known.inputs)
-    points = [*curve_points(known, copy, panel)]
-    unit = units(point["estimate"] for *_, point in points)
-    found = {}
-    for choice, at, point in points:
-        part = _regressions(panel, choice, at, np.array([point["estimate"]]), unit)
-        found.setdefault((choice["transform"], part.outcome.tobytes()), part)
-    return [*found.values()]
-
-
-def slopes_of_draws(known: World, copy: Path) -> list[Regressions]:
-    """Return the slopes of permutations, as if each were of the draw whose number it has."""
-    draws = published(
-        copy,
-        f"""
-        select estimate
-        from estimates.est_permuted_weights
-        where specification_id = '{HEADLINE}' and permutation <= {DRAWS}
-        order by permutation
-        """,
-    )["estimate"]
-    panel = specification_curve.Panel(known.headline, known.inputs)
-    at, choice = _headline_rows(known, panel), _headline_choice(known)
-    whole = _regressions(panel, choice, at, draws.to_numpy(), units(draws))
-    ((scaling, codes, _),) = whole.terms
-    members, place = np.unique(codes[0], return_inverse=True)
-    permuted = randomisation.permutations(
-        [panel.cities[code] for code in members], panel.strata[members]
-    )
-    donors = members[permuted.donors[: len(draws)]][:, place]
-    return [whole._replace(terms=[(scaling, donors, 1.0)])]
 
 
 def _headline_rows(known: World, panel: specification_curve.Panel) -> Codes:
@@ -446,40 +341,6 @@ def _headline_choice(known: World) -> dict[str, Any]:
         "control_variables": " ".join(known.headline.controls),
         "outcome_suffix": "",
     }
-
-
-def _regressions(
-    panel: specification_curve.Panel, choice: dict[str, Any], at: Codes, slopes: Floats, unit: float
-) -> Regressions:
-    """Return a choice of the curve, whose donors are the cities themselves."""
-    lag = int(choice["difference_years"])
-    cities, entities = np.unique(panel.city_codes[at], return_inverse=True)
-    effects = PanelEffects(
-        entities,
-        panel.years[at] - panel.years.min(),
-        np.unique(panel._blocks(choice)[cities], return_inverse=True)[1],
-        choice["city_effects"].split(),
-    )
-    earlier = panel._earlier(lag)[at]
-
-    def within(values: Floats) -> Floats:
-        differences = values[at] - values[earlier] if lag else values[at]
-        return effects.removed_from((differences - differences.mean())[:, None])[:, 0]
-
-    outcome, *names = panel._variables(choice)
-    controls = np.array([within(panel.values(name)) for name in names]).reshape(len(names), len(at))
-    scaling, codes = panel._scaling(panel._measure(choice)), panel.city_codes
-    terms = [(scaling[at], codes[at][None, :], 1.0)]
-    if lag:
-        terms.append((scaling[earlier], codes[earlier][None, :], -1.0))
-    return Regressions(
-        slopes=slopes,
-        unit=unit,
-        outcome=without_controls(controls.T, within(panel.values(outcome))),
-        removed=lambda columns: without_controls(controls.T, effects.removed_from(columns)),
-        terms=terms,
-        transform=choice["transform"],
-    )
 
 
 def isolated(sums: pd.DataFrame) -> list[tuple[str, ...]]:

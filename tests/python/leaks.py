@@ -16,7 +16,6 @@ COPIES = 30  # of the values, moved by a few units of their last place: what the
 CHANCE = 1e-6  # of a combination of columns; a set has about a hundred thousand
 WIDEST = 40  # columns of a table that are combined
 YEARS = ("year", "entry_year")
-NO_YEAR = 0.0
 
 
 class Leak(NamedTuple):
@@ -28,57 +27,43 @@ class Leak(NamedTuple):
     by_chance: float
 
 
-class Values:
-    """Restricted values by year, and copies that are moved a little.
+def leaks(tables: Mapping[str, pd.DataFrame], values: pd.DataFrame) -> Iterator[Leak]:
+    """Yield columns, and products, quotients, sums and differences of two, that give values.
 
     Parameters
     ----------
+    tables : DataFrames by their names
+        A number of a row with a year is compared with the values of that year, others with all.
     values : DataFrame
         year and value, at least one row per restricted value.
     """
-
-    def __init__(self, values: pd.DataFrame) -> None:
-        long = values[[_digits(value) >= DIGITS for value in values["value"]]]
-        rng = np.random.default_rng(1)
-        self.by_year = {
-            float(year): np.unique(of_year["value"]) for year, of_year in long.groupby("year")
-        }
-        self.copies = [
-            {year: _moved(found, rng) for year, found in self.by_year.items()}
-            for _ in range(COPIES)
-        ]
-        for by_year in (self.by_year, *self.copies):
-            by_year[NO_YEAR] = np.unique(np.concatenate([*by_year.values()]))
-
-    def met(self, numbers: Floats, years: Floats) -> tuple[int, float]:
-        """Return how many different numbers are restricted values, and how many by chance.
-
-        A number of a year is compared with the values of that year, one of NO_YEAR with those of
-        all.
-        """
-        found, chance = 0, np.zeros(COPIES)
-        for year in np.unique(years):
-            own = numbers[years == year]
-            if year in self.by_year and (met := _met(own, self.by_year[year])):
-                found += met
-                chance += [_met(own, copy[year]) for copy in self.copies]
-        return found, float(chance.mean())
-
-
-def leaks(tables: Mapping[str, pd.DataFrame], values: Values) -> Iterator[Leak]:
-    """Yield columns, and products, quotients, sums and differences of two, that give values."""
+    texts = values["value"].abs().map("{:.10g}".format)
+    sought = values[texts.str.replace(".", "").str.strip("0").str.len() >= DIGITS]
+    # what is whole stays so, and decimals keep their places
+    units = 0.1 ** texts[sought.index].str.partition(".")[2].str.len()
+    rng = np.random.default_rng(1)
+    size = (COPIES, len(sought))
+    steps = rng.integers(1, 50, size) * rng.choice([-1, 1], size) * units.to_numpy()
+    moved = [sought["value"], *(sought["value"] + step for step in steps)]
+    years = [*sought["year"].unique()]
+    groups = {year: [np.unique(one[sought["year"] == year]) for one in moved] for year in years}
+    groups[0] = [np.unique(one) for one in moved]
     for name, table in tables.items():
-        year = next((column for column in YEARS if column in table), None)
-        years = (
-            np.full(len(table), NO_YEAR)
-            if year is None
-            else table[year].to_numpy(float, na_value=np.nan)
+        column = next((column for column in YEARS if column in table), None)
+        of_row = (
+            np.zeros(len(table)) if column is None else table[column].to_numpy(float, na_value=-1)
         )
         for combination, numbers in _combinations(table):
             is_number = np.isfinite(numbers) & (numbers != 0)
-            found, chance = values.met(numbers[is_number], years[is_number])
-            if found and stats.poisson.sf(found - 1, max(chance, 1 / COPIES)) < CHANCE:
-                yield Leak(name, combination, found, chance)
+            met = np.zeros(1 + COPIES)
+            for year in np.unique(of_row[is_number]):
+                own = np.unique(numbers[is_number & (of_row == year)])
+                first, *copies = groups.get(year, [np.empty(0)])
+                if count := _met(own, first):
+                    met += [count, *(_met(own, one) for one in copies)]
+            by_chance = float(met[1:].mean())
+            if met[0] and stats.poisson.sf(met[0] - 1, max(by_chance, 1 / COPIES)) < CHANCE:
+                yield Leak(name, combination, int(met[0]), by_chance)
 
 
 def _combinations(table: pd.DataFrame) -> Iterator[tuple[str, Floats]]:
@@ -100,21 +85,9 @@ def _combinations(table: pd.DataFrame) -> Iterator[tuple[str, Floats]]:
 
 
 def _met(numbers: Floats, values: Floats) -> int:
+    """Count numbers that are a value."""
     if len(values) < 2:
         return 0
-    different = np.unique(numbers)
-    place = np.clip(np.searchsorted(values, different), 1, len(values) - 1)
-    distance = np.minimum(np.abs(values[place] - different), np.abs(values[place - 1] - different))
-    return int((distance <= CLOSE * np.abs(different)).sum())
-
-
-def _digits(value: float) -> int:
-    return len(f"{abs(value):.10g}".replace(".", "").strip("0"))
-
-
-def _moved(values: Floats, rng: np.random.Generator) -> Floats:
-    """Return values of the same look: what is whole stays so, and decimals keep their places."""
-    places = [len(f"{value:.10g}".partition(".")[2]) for value in values]
-    steps = rng.integers(1, 50, len(values)) * rng.choice([-1, 1], len(values))
-    moved: Floats = np.unique(values + steps / 10.0 ** np.array(places))
-    return moved
+    place = np.clip(np.searchsorted(values, numbers), 1, len(values) - 1)
+    distance = np.minimum(np.abs(values[place] - numbers), np.abs(values[place - 1] - numbers))
+    return int((distance <= CLOSE * np.abs(numbers)).sum())

@@ -8,7 +8,7 @@ import pytest
 
 from ai_manufacturing.disclosure import terms
 from ai_manufacturing.paper import disclosure
-from tests.python.leaks import Values, leaks
+from tests.python.leaks import leaks
 
 TABLES = """
     create schema marts; create schema reports; create schema seeds;
@@ -80,12 +80,6 @@ def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
         assert connection.execute(f"select {classes}").fetchall() == [(False,)]
 
 
-def restricted(release: Path) -> Values:
-    """Return every value of a city and year; in the public set no provider is open."""
-    with duckdb.connect(str(release), read_only=True) as connection:
-        return Values(connection.execute("select year, value from release.series_values").df())
-
-
 def tables_of(release: Path) -> dict[str, pd.DataFrame]:
     listed = "select concat(schema_name, '.', table_name) from duckdb_tables() order by all"
     with duckdb.connect(str(release), read_only=True) as connection:
@@ -98,10 +92,11 @@ def test_no_restricted_value_follows_from_two_published_columns(
     public_release: Path, tmp_path: Path
 ) -> None:
     terms.public_copy(public_release, tmp_path / "public.duckdb")
-    values = restricted(public_release)
+    whole = tables_of(public_release)
+    values = whole["release.series_values"]  # in the public set no provider is open
     assert [*leaks(tables_of(tmp_path / "public.duckdb"), values)] == []
     # The scanner finds what was shown before: the largest city's share of a national sum.
-    concentration = tables_of(public_release)["marts.fct_spatial_concentration"]
-    (leak,) = leaks({"concentration": concentration}, values)
+    concentration = "marts.fct_spatial_concentration"
+    (leak,) = leaks({concentration: whole[concentration]}, values)
     assert leak.combination == "national_count * top_1_share"
     assert leak.found > 5 > 0.1 > leak.by_chance

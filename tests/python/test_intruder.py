@@ -1,7 +1,8 @@
 """Whoever holds a public copy, the code and all other series solves for no restricted value."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,45 +16,22 @@ from ai_manufacturing.disclosure import published_numbers, terms
 from ai_manufacturing.robustness.specification_curve import Panel
 from tests.python import intruder
 from tests.python.conftest import Build
-from tests.python.intruder import KNOWN, NORMAL, Sensitivities, World
+from tests.python.intruder import KNOWN, Sensitivities, World
 from tests.python.site_reader import Restricted
 
-# Of every city's AI share. From .001 the solver stalls on the public set.
-FIRST_GUESS = np.log(0.005)
-MISFIT = 5  # of a solution that the published digits allow, in errors of rounding
 
-
-class Solved(NamedTuple):
-    """What an attack found: how many weights it knows, and how exactly the best one."""
-
-    known: int
-    cities: int
-    best: str
-    bound: float
-
-
-def attack(world: World, copy: Path) -> Solved:
-    """Solve for the weights in each way, and return the way that knows most of them.
-
-    A weight is known if the solution fits the published digits, its 95 % interval is within 10 %,
-    and the truth is within 10 %.
-    """
-    panel = Panel(world.headline, world.inputs)
-    truth = np.log(world.weights.reindex(panel.cities).to_numpy(dtype=float))
-    cities = int(np.isfinite(truth).sum())
-    found = [Solved(0, cities, "none", np.inf)]
-    for slopes_of in (intruder.slopes_of_draws, intruder.slopes_of_curve):
-        regressions = slopes_of(world, copy)
-        logs, errors, misfit = intruder.solve(regressions, len(panel.cities), FIRST_GUESS)
-        if misfit > MISFIT:
-            continue
-        is_known = (NORMAL * errors < KNOWN) & (np.abs(logs - truth) < KNOWN)
-        best = int(np.nanargmin(errors))
-        bound = float(np.expm1(NORMAL * errors[best]))
-        found.append(Solved(int(is_known.sum()), cities, panel.cities[best], bound))
-        if found[-1].known > cities / 2:
-            break
-    return max(found)
+def bounds(
+    world: World,
+    path: Path,
+    *added: Callable[[Sensitivities, World, Path], None],
+    at_least: int = 0,
+) -> pd.DataFrame:
+    """Return how exactly the numbers of a file can tell each weight at best."""
+    numbers = Sensitivities(Panel(world.headline, world.inputs).cities)
+    for add in added:
+        add(numbers, world, path)
+    assert len(numbers) >= at_least
+    return numbers.bounds()
 
 
 class Given(NamedTuple):
@@ -85,36 +63,29 @@ def public(
 def test_the_release_gives_nearly_every_weight_and_its_public_copy_none(
     given: str, share: float, request: pytest.FixtureRequest
 ) -> None:
+    """The bound of Cramér and Rao over 400 permutations, each taken for the draw of its number."""
     release, copy, world = request.getfixturevalue(given)
-    whole, copied = attack(world, release), attack(world, copy)
-    print(f"release: {whole}; public copy: {copied}")
-    assert whole.known > share * whole.cities
-    assert copied.known == 0
-    assert copied.bound > 0.1
+    whole, copied = (bounds(world, path, intruder.add_draws) for path in (release, copy))
+    known = whole["alone"].reindex(world.weights.index) < KNOWN
+    assert known.mean() > share
+    assert copied.min().min() > KNOWN
 
 
 def test_no_attack_on_the_curve_can_know_a_weight_to_ten_per_cent(sample: Given) -> None:
-    """The bound of Cramér and Rao over every eighth point: about as many numbers as weights."""
-    numbers = Sensitivities(Panel(sample.world.headline, sample.world.inputs).cities)
-    intruder.add_curve(numbers, sample.world, sample.copy, every=8)
-    assert len(numbers) > 200
-    assert numbers.bounds().min().min() > 0.1
+    """Every eighth point: about as many numbers as weights."""
+    found = bounds(sample.world, sample.copy, partial(intruder.add_curve, every=8), at_least=200)
+    assert found.min().min() > KNOWN
 
 
 @pytest.mark.soak
 def test_no_attack_at_all_can_know_a_weight_to_ten_per_cent(public: Given) -> None:
-    """The bound of Cramér and Rao, over the curve, the jackknife and all regressions.
+    """The curve, the jackknife and all regressions.
 
     The insider knows the weights of all other cities of the province.
     """
-    numbers = Sensitivities(Panel(public.world.headline, public.world.inputs).cities)
-    for add in (intruder.add_curve, intruder.add_jackknife, intruder.add_tables):
-        add(numbers, public.world, public.copy)
-    bounds = numbers.bounds()
-    best = {name: f"{bounds[name].idxmin()} ±{bounds[name].min():.1%}" for name in bounds}
-    print(f"{len(numbers)} numbers; best-known weight: {best}")
-    assert len(numbers) > 2_000
-    assert bounds.min().min() > 0.1
+    every = (intruder.add_curve, intruder.add_jackknife, intruder.add_tables)
+    found = bounds(public.world, public.copy, *every, at_least=2_000)
+    assert found.min().min() > KNOWN
 
 
 def memberships(given: Given, *, shown: dict[str, bool] | None = None) -> Iterator[pd.Series]:
@@ -248,7 +219,6 @@ RULES = [
     ("decimals", "3", "", 0.12651, 0.127),
     ("decimals", "3", "", 0.0002649, 0.00026),  # three decimals would show it as zero
     ("digits", "2", "", 1234.5, 1200.0),
-    ("digits", "2", "", -0.012345, -0.012),
     ("error", "2", "0.0419", 0.157606, 0.158),
     ("error", "2", "0.452", 0.81249, 0.81),
     ("error", "2", "0.0002", 0.157606, 0.158),  # never more than a table prints
@@ -256,11 +226,9 @@ RULES = [
     ("p", "1", "", 0.0496, 0.049),  # it stays below the level
     ("p", "1", "", 0.0504, 0.05),
     ("p", "3", "", 0.0496, 0.0499),  # and is printed as .050
-    ("p", "1", "", 0.368, 0.4),
     ("p", "1", "", 1e-9, 0.0004),
     ("bands", "4", "367", 4, 4),
     ("bands", "4", "367", 92, 5),
-    ("bands", "4", "367", 93, 93),
     ("bands", "4", "367", 184, 93),
     ("bands", "4", "367", None, None),  # a city without a rank gets none
     ("withheld", "", "", 0.5, None),
