@@ -93,14 +93,13 @@ def test_noise_of_an_outcome_is_its_share_of_the_variance_within() -> None:
 
 def test_decimals_counts_large_values_and_what_is_no_log_of_one_series_are_no_remark() -> None:
     values, measure = drawn(12, 0.0, 1)
-    outcome = rests_on("outcome", "employment_10k")
+    outcome, whole = rests_on("outcome", "employment_10k"), np.round(values)
     for expected, printed, used in (
-        (1, np.round(values), [outcome]),
+        (1, whole, [outcome]),
         (0, np.round(values, 2), [outcome]),
         (0, np.round(1000 * values), [outcome]),
-        (0, np.round(values), [rests_on("outcome", "above_scale_firm_count")]),
-        (0, np.round(values), [rests_on("measure", "employment_10k")]),
-        (0, np.round(values), [outcome, rests_on("outcome", "gdp_100m_cny")]),
+        (0, whole, [rests_on("outcome", "above_scale_firm_count")]),
+        (0, whole, [rests_on("measure", "employment_10k")]),
+        (0, whole, [outcome, rests_on("outcome", "gdp_100m_cny")]),
     ):
-        remarks = rounding.remarks(REGRESSION, used, sampled(printed, measure))
-        assert len(remarks) == expected
+        assert len(rounding.remarks(REGRESSION, used, sampled(printed, measure))) == expected
