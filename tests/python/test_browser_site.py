@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from tests.python.conftest import Build
 from tests.python.site_reader import (
     DESK,
     SCREENSHOTS,
-    Page,
     Reader,
     first_rows_only,
     packed_size,
@@ -74,7 +72,6 @@ def test_a_chart_shows_its_values_and_downloads_as_svg_and_csv(
     sample_site: Path,
     public_site: Path,
     sample_build: Build,
-    sample_page: Callable[..., Page],
 ) -> None:
     page = reader.open(sample_site, "maps")
     figure = page.locator("#figure-gini")
@@ -98,11 +95,9 @@ def test_a_chart_shows_its_values_and_downloads_as_svg_and_csv(
     )
     assert words in image
     assert "SYNTHETIC" not in image
-    page = reader.open(sample_site, "index")
-    page.locator("#claims").click()
-    page.locator("#figure-forest details.values summary").click()
-    values = page.locator("#figure-forest details.values tr")
-    expect(values).to_have_count(1 + len(sample_page("index").drawn("forest")))
+    page = reader.open(sample_site, "maps")
+    page.locator("#figure-gini details.values summary").click()
+    expect(page.locator("#figure-gini details.values tr")).to_have_count(len(lines))
 
 
 def test_specifications_and_dictionary_fold_and_open_by_address_and_by_search(
@@ -111,7 +106,6 @@ def test_specifications_and_dictionary_fold_and_open_by_address_and_by_search(
     page = reader.open(sample_site, "readings")
     assert page.locator("details.specification[open]").count() == 0
     page = reader.open(sample_site, "readings", f"#trace-{PAPER}")
-    page.reload()
     expect(page.locator(f"#{PAPER}")).to_have_attribute("open", "")
     trace = page.locator(f"#trace-{PAPER}")
     expect(trace).to_contain_text(f"trace --specification {PAPER}")
@@ -119,9 +113,6 @@ def test_specifications_and_dictionary_fold_and_open_by_address_and_by_search(
 
     page = reader.open(sample_site, "use")
     search = page.get_by_label("Show those that contain")
-    search.fill("estimated_value")
-    expect(page.locator("details.group:visible")).to_have_count(2)
-    expect(page.locator("#rpt_published_facts tbody tr:visible")).to_have_count(1)
     search.fill("FDI panel")
     rows = page.locator("tr[data-filtered]:visible")
     expect(page.locator("#filter-count")).to_have_text(str(rows.count()))
@@ -142,8 +133,7 @@ def test_on_paper_the_widest_table_fits_and_folded_answers_are_open(
     reader.page.set_viewport_size({"width": 680, "height": 960})  # A4 less its margins
     page = reader.open(sample_site, "tables")
     page.emulate_media(media="print")
-    width = page.locator("#table_3 table").evaluate("table => table.scrollWidth")
-    assert width <= 680 - 2 * 16
+    assert page.locator("#table_3 table").evaluate("table => table.scrollWidth") <= 680 - 2 * 16
     expect(page.get_by_role("navigation")).to_be_hidden()
     page = reader.open(sample_site, "credibility")
     page.emulate_media(media="print")
@@ -166,7 +156,6 @@ def test_a_reader_steers_the_curve(
     told = page.inner_text("#point")
     for number in ("estimate", "std_error_by_city", "std_error_by_province"):
         assert f"{point[number]:.3f}" in told
-    assert str(point["observation_count"]) in told.replace(",", "")
     assert "asinh_measure" in page.inner_text("#lines")
     page.select_option("[name=dynamics]", "city_trends")
     assert "asinh_measure" not in page.inner_text("#lines")
