@@ -47,7 +47,7 @@ test-elsewhere: setup $(VENV)/.dev ## the quick tests in a random order, in anot
 
 # Tests of Spark need Java, those of pages Chromium, the page for SQL npm; without them they are skipped, with the reason.
 # With LONG it runs long tests alone: it follows `make test`.
-soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests; LONG=30 runs half an hour of the long ones
+soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests; LONG=12 runs twelve minutes of the long ones
 	$(MAKE) --jobs 2 lint
 	pytest -n $(TESTERS) -m $(if $(LONG),soak --long=$(LONG),"soak or not soak" --record)
 

@@ -76,7 +76,8 @@ WORLDS = {
 
 VERDICTS = """
     select table_id, column_number, specification_id, estimator, coalesce(cause, verdict) as word,
-        printed_value, estimate, std_error, excludes_zero, failed, coalesce(moves, false) as moves
+        printed_value, estimate, std_error, excludes_zero, failing.failed,
+        coalesce(moves, false) as moves
     from rpt_verdicts
     inner join int_specifications_resolved using (table_id, column_number, specification_id)
     left join (
@@ -84,7 +85,7 @@ VERDICTS = """
             bool_or(aspect = 'stable') as moves
         from rpt_credibility
         where aspect in ('required', 'shared', 'stable') and not passes group by all
-    ) using (specification_id)
+    ) as failing using (specification_id)
     order by table_id, column_number
 """
 

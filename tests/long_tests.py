@@ -1,6 +1,6 @@
 """The long tests: which files each can see, when each last passed, and which of them CI runs.
 
-`pytest -m soak --long=30` runs thirty minutes of them: first those that the change can break, then
+`pytest -m soak --long=12` runs twelve minutes of them: first those that the change can break, then
 those that have not passed for the longest time. The ledger in tests/fixtures/long_tests.csv records
 when each last passed; `make soak` updates it.
 """
