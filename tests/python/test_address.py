@@ -53,6 +53,7 @@ def test_a_text_is_sent_packed_to_who_unpacks_it(served: str, path: str) -> None
         ("bytes=90-", 90, 99),
         ("bytes=-5", 95, 99),
         ("bytes=95-500", 95, 99),
+        ("bytes=0-0", 0, 0),
     ],
 )
 def test_a_part_of_a_file_is_sent_alone(served: str, part: str, first: int, last: int) -> None:
@@ -69,6 +70,7 @@ def test_a_part_of_a_file_is_sent_alone(served: str, part: str, first: int, last
     ("path", "part", "status"),
     [
         ("/release.duckdb", "bytes=100-", 416),
+        ("/nothing", "bytes=0-1", 404),
         ("/../../etc/passwd", "bytes=0-1", 404),
     ],
 )

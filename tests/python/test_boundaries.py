@@ -8,6 +8,7 @@ the reason why it stands.
 """
 
 import csv
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -209,3 +210,23 @@ def test_the_outside_list_covers_the_prefectures_of_2020_in_every_year(
     cities = cities_of(names, here)
     years_of = Counter(cities[row["prefecture_entity_id"]] for row in flags)
     assert years_of == dict.fromkeys(here.current.values(), 22)
+
+
+def test_each_other_name_of_a_city_begins_as_one_of_the_outside_list(
+    boundaries: Path, sample_build: Build
+) -> None:
+    here, names = ours(sample_build), read(boundaries, NAMES)
+    cities = cities_of(names, here)
+    of_list = {(cities.get(row["entity_id"]), row["name_zh"]) for row in names}
+    aliases = sample_build.rows(
+        "select identifier, city_id from seeds.city_aliases inner join seeds.cities using (city_id)"
+        " where identifier_kind = 'name' and unit_kind <> 'county_level'"
+    )
+    assert [
+        (alias, city)
+        for alias, city in aliases
+        if not any(
+            city == owner and name.startswith(re.sub("(市|州|地区|盟)$", "", alias))
+            for owner, name in of_list
+        )
+    ] == []

@@ -258,6 +258,25 @@ def run(code: int, *arguments: object) -> Result:
 
 
 @pytest.mark.soak
+def test_a_command_says_first_which_set_it_reads_and_overwrites_no_answers_of_another(
+    light_build: Build, clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_PATH", str(light_build.warehouse))
+    of_public = written(clone / "build/releases/ai_manufacturing.duckdb", PUBLIC, "000012")
+    (clone / "docs").mkdir()
+    book = Path(shutil.copy(PROJECT / "docs/queries.md", clone / "docs"))
+    answers = book.read_bytes()
+    trace = ("trace", "--specification", "table_1_col_1")
+    export = ("export", "--format", "csv", "--out", clone / "exports")
+    for arguments in (trace, export, ("queries", "--out", clone / "answers.md")):
+        first, *_ = run(0, *arguments).stdout.splitlines()
+        assert first == f"{SAMPLE}, warehouse, {light_build.warehouse}"
+    said = run(2, "queries", "--database", of_public).stderr
+    assert "holds the answers on the synthetic sample. Give --out for those of this set" in said
+    assert book.read_bytes() == answers
+
+
+@pytest.mark.soak
 @pytest.mark.usefixtures("one_page")
 def test_a_site_gets_the_catalogue_of_its_own_set_only(
     store: Store, light_build: Build, tmp_path: Path

@@ -353,6 +353,10 @@ MEAN = {
             "argument 'max_value': 'high': value is not a valid float",
         ),
         (
+            {"kwargs": {"column": "x", "row_condition": "x > 0", "condition_parser": "pandas"}},
+            "argument 'row_condition': 'x > 0' is no condition object of the type",
+        ),
+        (
             {
                 "kwargs": {
                     "column": "x",

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from ai_manufacturing import cli
 from ai_manufacturing.auditing import panel_causes, panels
 from ai_manufacturing.auditing.panel_causes import LIKELY, MISSING, PROVEN, SAME, UNEXPLAINED
+from ai_manufacturing.system import duckdb_client
 
 YEARS = range(2010, 2021)
 YEAR = 2015  # of the planted differences
@@ -244,6 +245,15 @@ def test_a_single_wrong_digit_is_found(
     assert (found == LIKELY["digit"]) == is_found
 
 
+def test_a_value_near_to_another_providers_is_rounded(
+    warehouse: Path, theirs: dict[str, Cells], tmp_path: Path
+) -> None:
+    city = AT[PROVEN["provider"]]
+    near = theirs[city] | {YEAR: round(theirs[city][YEAR] * 1.004, 2)}
+    path, _ = written(tmp_path, theirs | {city: near})
+    assert cause(warehouse, path, city) == LIKELY["rounding"]
+
+
 def test_values_printed_with_fewer_digits_are_the_same(
     warehouse: Path, untouched: dict[str, Cells], tmp_path: Path
 ) -> None:
@@ -253,6 +263,21 @@ def test_values_printed_with_fewer_digits_are_the_same(
 
 
 # ---------------------------------------------------------------- chance
+
+
+def test_shuffled_panels_are_drawn_alike_and_give_a_city_one_donor_or_one_for_each_year(
+    warehouse: Path, cells: pd.DataFrame
+) -> None:
+    with duckdb_client.reading(warehouse) as connection:
+        known = panel_causes.reference(connection)
+    drawn = cells[["city_id", "year", "row", "column_name", "series", "theirs"]]
+    drawn = drawn.assign(tolerance=0.005)
+    for whole in (False, True):
+        found = panel_causes.shuffled(drawn, known, whole=whole)
+        assert found.equals(panel_causes.shuffled(drawn, known, whole=whole))
+        own = found["row"].map(drawn.set_index("row")["city_id"])
+        donors = found.groupby([own, found.index // len(cells)])["city_id"].nunique()
+        assert donors.eq(1).all() == whole
 
 
 def test_the_rate_of_chance_rises_where_many_values_are_equal(

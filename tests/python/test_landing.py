@@ -352,10 +352,28 @@ def test_a_name_that_no_declaration_claims_gets_a_hint(
     assert {*recorded("file_path", "hint")} == {(name, said), ("yearly/firms_2019.csv", None)}
 
 
+def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(
+    project: Project,
+) -> None:
+    said = "The name says CSV; the content is XLSX, and was read as XLSX."
+    project.deliver_workbook("firms/a.csv", sheet=[HEADER, GOOD])
+    assert recorded("hint") == [(said,)]
+    project.deliver_workbook("firms/b.csv", sheet=[HEADER[:3], GOOD[:3]])
+    project.deliver("firms/c.xlsx", b"\xff\xfe\xfd")
+    b, c = fault().splitlines()
+    assert b.startswith("firms/b.csv, sheet sheet, row 1: wrong header")
+    assert b.endswith(said)
+    assert c.endswith("The name says XLSX; the content is CSV, and was read as CSV.")
+
+
 EMPTY, AGAIN, NOT_READ = "empty", "Ask the provider", "Landing reads CSV, XLSX, XLS, Stata"
 FAULTY_FILES: dict[str, tuple[bytes | str, tuple[str, ...]]] = {
     "blank.csv": ("\ufeff \n\n", (EMPTY, AGAIN)),
-    "pdf.csv": (b"%PDF-1.7 x", ("a PDF file", NOT_READ)),
+    "not_read_7z.csv": (b"7z\xbc\xaf\x27\x1c", ("a 7z archive", NOT_READ)),
+    "not_read_html.csv": (b"\n<HTML><table>", ("a web page", NOT_READ)),
+    "not_read_pdf.csv": (b"%PDF-1.7 x", ("a PDF file", NOT_READ, "Convert the file.")),
+    "not_read_rar.csv": (b"Rar!\x1a", ("a RAR archive", NOT_READ)),
+    "not_read_xml.csv": (b"<?xml version='1.0'?>", ("an XML file", NOT_READ)),
     "renamed.csv": (
         csv_text(GOOD, header=("城市代码", "年度", "企业数", "产值")),
         (
@@ -366,6 +384,11 @@ FAULTY_FILES: dict[str, tuple[bytes | str, tuple[str, ...]]] = {
         ),
     ),
     "rubbish.csv": (b"PAR1" + b"rubbish" * 50, ("not a complete parquet file",)),
+    "rubbish.dta": (b"<stata_dta>" + b"rubbish" * 50, ("not a complete dta file",)),
+    "rubbish.xls": (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"rubbish" * 50,
+        ("not a complete xls file",),
+    ),
     "twice.csv": (
         csv_text((*GOOD, 4), header=(*HEADER, "产值")),
         (", row 1, column 产值: 2 columns have this name", AGAIN),
@@ -417,6 +440,12 @@ def test_a_column_that_was_renamed_lands_from_either_heading_but_not_from_two(
     )
 
 
+def test_headings_that_look_alike_are_told_apart_by_their_characters(project: Project) -> None:
+    project.declare(FIRMS.replace("产值", "产值(亿元)"))
+    project.deliver_rows(GOOD, header=(*HEADER[:3], "产值（亿元）"))
+    assert "产值（亿元） looks like 产值(亿元), but has （ (U+FF08 FULLWIDTH LEFT" in fault()
+
+
 def test_a_sheet_of_another_layout_is_named_with_the_way_out(project: Project) -> None:
     project.deliver_workbook(
         "firms/a.xlsx", 面板=[HEADER, GOOD], 宽表=[("城市代码", 2019, 2020), ("110000", 1, 2)]
@@ -424,6 +453,22 @@ def test_a_sheet_of_another_layout_is_named_with_the_way_out(project: Project) -
     ((hint,),) = recorded("hint")
     assert "Sheet 宽表 lacks the declared header" in hint
     assert 'vendor.toml, source firms: sheets = ["面板"]' in hint
+
+
+def test_a_text_in_big5_says_which_encoding_was_guessed_and_which_it_may_have(
+    project: Project,
+) -> None:
+    text = csv_text(("臺北", 2020, 1, 1), header=("城市代碼", "年份", "企業數", "產值"))
+    # of what is GB18030, a header that nobody declared is no Big5
+    simplified = csv_text(header=("城市代码", "年度", "企业数", "产值")).encode("gb18030")
+    contents = text.encode("big5"), simplified, text.encode("big5") + b"\xff\n"
+    for name, content in zip("abc", contents, strict=True):
+        project.deliver(f"firms/{name}.csv", content)
+    lines = fault().splitlines()
+    said = "It was read as GB18030, a guess", "As Big5 its first line is: 城市代碼,年份,企業數"
+    found = [[part in line for part in said] for line in lines]
+    assert found == [[True, True], [True, False], [False, True]]
+    assert all("or ask the provider for it in UTF-8." in line for line in lines)
 
 
 def test_an_unreadable_encoding_names_the_row(project: Project) -> None:

@@ -27,6 +27,7 @@ from tests.python.landing_project import (
     fault,
     made_in,
     recorded,
+    zipped,
 )
 from tests.python.test_landing import FAULTY
 
@@ -66,6 +67,18 @@ def test_a_name_that_is_not_utf_8_lands_escaped_and_answers_to_its_declaration(
     raw = escaped.encode().decode("unicode_escape").encode("latin-1")
     assert raw == os.fsencode(path.relative_to(project.root / "extracts"))
     assert set(fingerprint.delivery_hashes(project.root / "extracts")) == set(table)
+
+
+def test_what_is_wrong_with_a_file_of_such_a_name_or_its_members_is_one_line(
+    project: Project,
+) -> None:
+    content = zipped(**{"企业.csv": csv_text(GOOD)})
+    project.deliver("firms/a.zip", content.replace("企业".encode(), b"\xff\xfe\xfd\xff\xfe\xfd"))
+    gbk(project, "firms", "空.csv", "")
+    assert fault().splitlines() == [
+        "firms/\\xbf\\xd5.csv: the file is empty. Ask the provider for the file again.",
+        "firms/a.zip: not a complete zip archive. Ask the provider for the file again.",
+    ]
 
 
 # Links

@@ -162,9 +162,11 @@ def test_a_register_that_cannot_be_read_says_why_and_leaves_nothing(project: Pro
     packed = "a register is not read from gzip, a workbook or a zip inside another"
     refused = {
         "columns": ("编号\n1\n".encode("gb18030"), "columns missing: 经营范围. It has: 编号."),
+        "empty": (b"", "the file is empty"),
         "encoding": ("编号;经营范围\n".encode("utf-16-le"), "unreadable encoding"),
         "gzip": (gzip.compress(b"x"), packed),
         "parquet": (b"PAR1 and no more", "not a Parquet file"),
+        "workbook": (workbook(), packed),
     }
     for name, (content, _) in refused.items():
         project.deliver(f"register/{name}.csv", content)
@@ -348,9 +350,12 @@ def test_archives_that_are_harmed_or_lead_elsewhere_are_refused_in_one_line_each
     }
     outside = [
         "../a.csv",
+        "x/../../a.csv",
         "/a.csv",
         "C:\\a.csv",
+        "..\\a.csv",
         "x\n.csv",
+        "\\\\host\\a.csv",
     ]
     leads = f": the member .* points outside the archive. {unpacked}"
     for number, name in enumerate(outside):

@@ -4,11 +4,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing import log, registers
+from ai_manufacturing.system import integrity
 from tests.python.landing_project import FIRMS, REGISTER, Project, csv_text, landed, recorded
 
 BY_YEAR = FIRMS.replace("key =", 'period = "年份"\n    key =')
@@ -143,6 +145,35 @@ def test_files_that_change_names_keep_their_order(project: Project, moves: dict[
     assert current() == [f"a 2020 {len(moves)}"]
 
 
+def test_a_landing_is_recorded_whole_or_not_at_all_even_with_a_swap_in_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.declare(BY_YEAR)
+    for name, row in (("a", "a 2020 1"), ("b", "a 2020 10")):
+        deliver(project, name, row)
+        landing.deliveries()
+    before = validity()
+    deliver(project, "b", "a 2020 1")
+    deliver(project, "a", "a 2020 10")
+    written = log.chain(project.root / "landing").path
+    without_the_swap = written.read_bytes()
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(
+            landing.LandingError, match=r"the log of deliveries cannot be written \(No space left"
+        ):
+            landing.deliveries()
+    # what the disk took of the line
+    whole = written.read_bytes()
+    assert whole.startswith(without_the_swap)
+    written.write_bytes(whole[: (len(whole) + len(without_the_swap)) // 2])
+    assert len(events(project)) == 2
+    assert validity() == before
+    assert written.read_bytes().startswith(without_the_swap)
+    integrity._read.clear()  # so that the next line reads the file, as another process does
+    assert [event["landing"] for event in events(project)] == [1, 2, 3, 3]
+
+
 def test_the_old_bytes_delivered_again_in_place_count_again(project: Project) -> None:
     for count in (1, 10, 1):
         deliver(project, "a", f"a 2020 {count}")
@@ -259,6 +290,18 @@ def test_a_register_that_changes_while_it_is_read_is_told_and_not_kept(
             landing.deliveries()
     assert project.store_folders() == []
     assert recorded("record_count") == [(2,)]
+
+
+def test_files_of_some_years_are_read_again_and_the_log_stays(project: Project) -> None:
+    project.declare(BY_YEAR)
+    for year in (2018, 2019, 2020):
+        deliver(project, f"{year}", f"110000 {year} 10")
+    before = landing.deliveries()
+    *_, (damaged,) = recorded("store_key")
+    written = project.root / "landing" / damaged / "delivery.json"
+    written.write_text('{"record_count": 7}', encoding="utf-8")
+    assert landing.land_again(range(2019, 2021)) == ["firms/2019.csv", "firms/2020.csv"]
+    assert landing.deliveries() == before
 
 
 def test_two_landings_at_once_do_not_take_one_number(project: Project) -> None:

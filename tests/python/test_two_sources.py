@@ -130,6 +130,23 @@ def test_the_gate_does_not_judge_what_no_headline_names(public_build: Build) -> 
     )
 
 
+def test_a_trace_of_a_named_provider_ends_at_its_file(public_build: Build) -> None:
+    name = "table_1_col_1_gdp_koishi0425"
+    traced = public_build.command(
+        "trace", "--specification", name, "--city", "深圳", "--year", "2012"
+    )
+    assert "from gdp_100m_cny@koishi0425" in traced.stdout
+    assert "city_yearbook/job_data.csv, row" in traced.stdout
+    name = "table_1_col_1_observed_instrumented"
+    assert "first-stage F " in public_build.command("trace", "--specification", name).stdout
+    traced = public_build.command(
+        "trace", "--specification", name, "--city", "深圳", "--year", "2012"
+    )
+    _, second = traced.stdout.split("second measurement:")
+    assert "ai_firm_count@ciciliujx 2012 = " in second
+    assert "ai_firms/ai.csv, row" in second
+
+
 def test_two_sources_without_anything_in_common_have_a_reason() -> None:
     logs = [0.0, 1.0, 0.0, 2.0, 5.0, 3.0]
     pairs = pd.DataFrame(
