@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,8 +17,7 @@ from ai_manufacturing.auditing import trace
 from ai_manufacturing.system import duckdb_client
 from tests.lib import in_memory
 from tests.python import models
-from tests.python.conftest import PROJECT, Build
-from tests.python.estimator_tools import OnDummies
+from tests.python.conftest import Build
 
 SHENZHEN = "440300"
 
@@ -94,51 +92,6 @@ def test_no_number_is_nan_or_infinite(sample_build: Build) -> None:
         assert (
             sample_build.value(f"select count(*) from {table} where {' or '.join(conditions)}") == 0
         ), table
-
-
-def test_table_1_is_the_same_from_the_files_by_another_route(sample_build: Build) -> None:
-    """Read the files with pandas and regress with numpy: no code of the project is used."""
-    folder = sample_build.extracts
-    with (PROJECT / "seeds/industries.csv").open(encoding="utf-8") as file:
-        in_scope = {
-            row["industry_code"] for row in csv.DictReader(file) if row["section"] in "BCDE"
-        }
-
-    def read(pattern: str) -> pd.DataFrame:
-        text = {"城市代码": str, "行业代码": str}
-        return pd.concat([pd.read_csv(path, dtype=text) for path in sorted(folder.glob(pattern))])
-
-    firms = read("firm_survival/*.csv")
-    firms = (
-        firms[firms["行业代码"].isin(in_scope)].groupby(["城市代码", "年份"]).sum(numeric_only=True)
-    )
-    patents = read("patents/*.csv")
-    patents = patents[patents["行业代码"].isin(in_scope) & (patents["专利类型"] == "发明")]
-    patents = patents.groupby(["城市代码", "年份"]).sum(numeric_only=True)
-    yearbook = read("city_yearbook/*.csv").set_index(["城市代码", "年份"])
-    columns = ["地区生产总值(亿元)", "户籍人口(万人)", "单位从业人员(万人)", "R&D人员(人)"]
-    for specification, counts, ai, everything, log in (
-        ("table_1_col_1", firms, "人工智能企业存续数", "企业存续数", np.log1p),
-        ("table_1_col_2", patents, "人工智能专利申请数", "专利申请数", np.log),
-        ("table_1_col_3", patents, "人工智能专利授权数", "专利授权数", np.log),
-    ):
-        base = counts.xs(2020, level="年份")
-        weight = base[ai] / base[everything]
-        measure = (
-            counts[everything] * weight.reindex(counts.index.get_level_values(0)).to_numpy()
-        ).rename("measure")
-        rows = yearbook[columns].join(measure).dropna()
-        rows = rows[(rows["measure"] > 0) | (log is np.log1p)].reset_index()
-        rows = rows.assign(measure=log(rows["measure"]), **np.log(rows[columns]))
-        named = rows.rename(columns={"城市代码": "city_id", "年份": "year"})
-        fit = OnDummies(named, columns[0], ["measure", *columns[1:]])
-        ((*found, observations, cities),) = sample_build.rows(
-            "select estimate, std_error, observation_count, city_count from"
-            " reports.rpt_coefficients where specification_id = ? and term = regressor",
-            specification,
-        )
-        assert (observations, cities) == (len(rows), rows["城市代码"].nunique())
-        assert found == pytest.approx([fit.estimates[0], fit.covariance("city")[0, 0] ** 0.5])
 
 
 def test_losses_and_samples_add_up_to_the_panel(sample_build: Build) -> None:

@@ -383,7 +383,7 @@ def test_tables_1_to_3_follow_from_the_files(
             sample["y"].mean(),
         ]
         np.testing.assert_allclose(
-            published.loc[specification].to_numpy(float), expected, rtol=1e-6, err_msg=specification
+            published.loc[specification].to_numpy(float), expected, rtol=1e-7, err_msg=specification
         )
 
 

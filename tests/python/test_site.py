@@ -353,20 +353,22 @@ def test_a_site_that_fails_is_a_warning_of_a_refresh_and_leaves_the_release(
     assert store.published.exists()
 
 
-KINDS = ["sample", "public"]
+FIXTURES = [("sample_page", "sample_build"), ("public_page", "public_build")]
 NAMES = site.PAGES.keys() - {"use"}  # the page of downloads is of the files beside it
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_page_shows_the_numbers_of_its_tables(kind: str, request: pytest.FixtureRequest) -> None:
-    page, build = (request.getfixturevalue(f"{kind}_{name}") for name in ("page", "build"))
+@pytest.mark.parametrize(("pages", "built"), FIXTURES)
+def test_a_page_shows_the_numbers_of_its_tables(
+    pages: str, built: str, request: pytest.FixtureRequest
+) -> None:
+    page, build = map(request.getfixturevalue, (pages, built))
     assert [words for name in NAMES for words in not_shown(name, page(name), build)] == []
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("pages", "built"), FIXTURES)
 def test_no_page_contradicts_the_tables_that_it_is_of(
-    kind: str, request: pytest.FixtureRequest
+    pages: str, built: str, request: pytest.FixtureRequest
 ) -> None:
-    page, build = (request.getfixturevalue(f"{kind}_{name}") for name in ("page", "build"))
+    page, build = map(request.getfixturevalue, (pages, built))
     assert contradictions(page, build, NAMES) == []

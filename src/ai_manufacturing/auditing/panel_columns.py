@@ -172,7 +172,7 @@ def numbers(texts: pd.Series) -> pd.DataFrame:
     """Return the numbers of a column of text, and how many decimals each is printed with."""
     text = texts.str.replace(r"[,，\s]", "", regex=True)
     values = pd.to_numeric(text, errors="coerce").replace([np.inf, -np.inf], np.nan)
-    # a float of four bytes is printed as 345.5799865722656
+    # a float of four bytes prints 0.1 as 0.10000000149011612
     short = values.astype("float32")
     is_short = (short.astype("float64") == values) & (text.str.len() > FEWEST_CELLS)
     text = text.where(~is_short, short.astype("str"))
