@@ -283,8 +283,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker("soak")
     soak = [item for item in items if item.get_closest_marker("soak")]
     for item in soak:
-        # libraries of long tests alone, as Dagster and Spark, deprecate each other's interfaces
-        item.add_marker(pytest.mark.filterwarnings("default"))
+        # libraries that only long tests use, such as Dagster, warn of each other's old interfaces
+        if not item.get_closest_marker("filterwarnings"):
+            item.add_marker(pytest.mark.filterwarnings("default"))
     doors = [item.nodeid for item in items if tier_of(item) == "door" and item not in soak]
     if len(doors) > DOORS:
         raise pytest.UsageError(

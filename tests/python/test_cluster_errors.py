@@ -41,8 +41,6 @@ from tests.python.estimator_tools import (
 CRV3: dict[str, Any] = golden("crv3")
 DATA = {"empluk by firm": "abdata", "grunfeld by firm": "grunfeld"}
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 def panel(seed: int, *, time: str = "year", years: int = 8) -> pd.DataFrame:
     """Sorted, unbalanced, without singletons."""

@@ -37,9 +37,6 @@ TESTS = (
     "ar2_statistic",
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
-
-
 # ---------------------------------------------------------------- golden numbers
 
 

@@ -9,8 +9,6 @@ from scipy import special
 from ai_manufacturing.robustness.event_paths import rectangle, trend_found
 from tests.python.estimator_tools import approx, golden, refusal
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 GOLDEN: dict[str, Any] = golden("event_paths")
 SIGMA = np.array(GOLDEN["sigma"])
 TIMES: list[int] = GOLDEN["event_times"]

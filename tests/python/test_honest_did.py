@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.testing import assert_allclose
 
 from ai_manufacturing.estimators import event_study
@@ -18,8 +17,6 @@ from ai_manufacturing.robustness.honest_did import (
     of_path,
 )
 from tests.python.estimator_tools import approx, golden, grid, refusal
-
-pytestmark = pytest.mark.filterwarnings("error")
 
 GOLDEN: dict[str, Any] = golden("honest_did")
 EHEC = GOLDEN["ehec"]

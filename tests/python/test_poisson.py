@@ -18,8 +18,6 @@ from tests.python.estimator_tools import (
     without_singletons,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 def panel(seed: int = 1, *, mean: float = 2.0) -> pd.DataFrame:
     """Return an unbalanced panel of overdispersed counts."""

@@ -18,8 +18,6 @@ from ai_manufacturing.robustness.randomisation import (
 )
 from tests.python.estimator_tools import approx, grid
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 def panel(cities: int, share: float = 1.0) -> pd.DataFrame:
     """Return a panel in disorder whose outcome follows the measure."""

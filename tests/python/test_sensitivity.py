@@ -31,9 +31,6 @@ from tests.python.estimator_tools import (
 
 RECORDS: dict[str, Any] = golden("ovb")
 
-pytestmark = pytest.mark.filterwarnings("error")
-
-
 # ---------------------------------------------------------------- golden numbers
 
 

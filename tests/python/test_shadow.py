@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.python.conftest import Build
+from tests.lib.clustered_regression import Regression, log
+from tests.python.conftest import PROJECT, Build
 
 YEARS = range(2010, 2021)
 BASE = 2020
@@ -181,7 +182,7 @@ class Shadow:
 
     def regression(
         self, table: str, column: int, design: str, *, transform: str = "", later: int = 0
-    ) -> "Regression":
+    ) -> Regression:
         """The regression of a column in a design; `later` adds the measure of years ahead."""
         outcome = OUTCOMES[table][column - 1]
         measure, _, whole = REGRESSORS[(column - 1) % 3]
@@ -203,118 +204,6 @@ class Shadow:
         if later:
             rows["later"] = x.groupby("city").shift(-later)
         return Regression(rows, within_provinces=design != "as_printed")
-
-
-def log(values: pd.Series) -> pd.Series:
-    """The logarithm of positive values; other values become missing."""
-    return np.log(values.where(values > 0))
-
-
-@dataclass
-class Regression:
-    """A regression on city and year effects, or on city effects and years of each province.
-
-    `rows` has the outcome `y`, the regressors, and the index (city, year).
-    """
-
-    rows: pd.DataFrame
-    within_provinces: bool
-    trends: bool = False
-
-    @cached_property
-    def sample(self) -> pd.DataFrame:
-        """Complete rows, without the only row of a city or period."""
-        rows = self.rows.dropna()
-        while True:
-            city, period = self.groups(rows)
-            alone = (np.bincount(city)[city] == 1) | (np.bincount(period)[period] == 1)
-            if not alone.any():
-                return rows
-            rows = rows[~alone]
-
-    def groups(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        city = rows.index.get_level_values("city")
-        year = rows.index.get_level_values("year").astype(str)
-        period = city.str[:2] + year if self.within_provinces else year
-        return pd.factorize(city)[0], pd.factorize(period)[0]
-
-    def residuals(self, rows: pd.DataFrame) -> np.ndarray:
-        """Remove effects and city trends from every column by alternating projections."""
-        values = rows.to_numpy(float)
-        city, period = self.groups(rows)
-        time = rows.index.get_level_values("year").to_numpy(float)
-        time = time - (np.bincount(city, time) / np.bincount(city))[city]
-        spread = np.maximum(np.bincount(city, time**2), 1e-12)
-        for _ in range(5_000):
-            before = values
-            for group in (city, period):
-                size = np.bincount(group)
-                sums = [np.bincount(group, column) / size for column in values.T]
-                values = values - np.column_stack(sums)[group]
-            if self.trends:
-                slopes = [np.bincount(city, column * time) / spread for column in values.T]
-                values = values - np.column_stack(slopes)[city] * time[:, None]
-            if np.abs(values - before).max() < 1e-12:
-                return values
-        raise AssertionError("the effects were not removed")
-
-    def slopes(self, rows: pd.DataFrame) -> np.ndarray:
-        values = self.residuals(rows)
-        return np.linalg.lstsq(values[:, 1:], values[:, 0], rcond=None)[0]
-
-    @cached_property
-    def estimate(self) -> float:
-        return float(self.slopes(self.sample)[0])
-
-    @cached_property
-    def error_by_city(self) -> float:
-        """CRV1, with the factor of fixest for city effects that are nested in the clusters."""
-        values = self.residuals(self.sample)
-        city, period = self.groups(self.sample)
-        x = values[:, 1:]
-        bread = np.linalg.inv(x.T @ x)
-        scores = x * (values[:, 0] - x @ self.slopes(self.sample))[:, None]
-        sums = np.column_stack([np.bincount(city, column) for column in scores.T])
-        n, count = len(x), city.max() + 1
-        factor = count / (count - 1) * (n - 1) / (n - x.shape[1] - period.max() - 1)
-        return float(np.sqrt(factor * (bread @ sums.T @ sums @ bread)[0, 0]))
-
-    @property
-    def provinces(self) -> pd.Index:
-        return self.sample.index.get_level_values("city").str[:2]
-
-    @cached_property
-    def jackknife_errors(self) -> dict[str, float]:
-        """CRV3 of every regressor: each regression is made again without each province."""
-        without = [
-            self.slopes(self.sample[self.provinces != province])
-            for province in self.provinces.unique()
-        ]
-        moves = np.array(without) - self.slopes(self.sample)
-        variances = (len(moves) - 1) / len(moves) * (moves**2).sum(axis=0)
-        return dict(zip(self.sample.columns[1:], np.sqrt(variances), strict=True))
-
-    @property
-    def error_by_province(self) -> float:
-        return self.jackknife_errors[self.sample.columns[1]]
-
-    def p_value(self, term: str) -> float:
-        """The two-sided p-value, with one degree of freedom less than there are provinces."""
-        place = [*self.sample.columns[1:]].index(term)
-        statistic = self.slopes(self.sample)[place] / self.jackknife_errors[term]
-        return float(2 * stats.t.sf(abs(statistic), self.provinces.nunique() - 1))
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        half = stats.t.ppf(0.975, self.provinces.nunique() - 1) * self.error_by_province
-        return self.estimate - half, self.estimate + half
-
-    @property
-    def printed(self) -> str:
-        """The cell of a table: three decimals, and the stars of the error by city."""
-        cities = self.sample.index.get_level_values("city").nunique()
-        p_value = 2 * stats.t.sf(abs(self.estimate / self.error_by_city), cities - 1)
-        return f"{self.estimate:.3f}" + "*" * sum(p_value < level for level in (0.01, 0.05, 0.1))
 
 
 @pytest.fixture(scope="module")
@@ -455,3 +344,36 @@ def test_the_first_page_quotes_these_numbers(
     assert numbers["doubtful"] == [f"{len(headline.sample):,}"]
     quoted = [number for number in numbers["unit"] if "." in number]
     assert quoted == ["0.125", *(f"{number:.3f}" for number in of_level)]
+
+
+def test_the_measure_of_near_cities_is_added_from_the_files(
+    shadow: Shadow, sample_build: Build
+) -> None:
+    """Neighbours lie within 250 km, by the law of cosines on the coordinates of cities.csv."""
+    places = pd.read_csv(PROJECT / "seeds/cities.csv", dtype={"city_id": str})
+    longitude, latitude = np.radians(places[["longitude", "latitude"]].to_numpy().T)
+    sines, cosines = (np.outer(each, each) for each in (np.sin(latitude), np.cos(latitude)))
+    cosine = sines + cosines * np.cos(longitude[:, None] - longitude)
+    is_near = (6371.01 * np.arccos(np.minimum(cosine, 1)) <= 250) & ~np.eye(len(places), dtype=bool)
+    headline = shadow.regression("table_1", 1, "as_printed")
+    count = shadow.measures["ai_firms", "fixed_ratio", "industry"]["count"]
+    wide = pd.DataFrame({year: log(1 + count.xs(year, level="year")) for year in YEARS})
+    wide = wide.reindex(places["city_id"])
+    near = {city: wide[row].mean() for city, row in zip(wide.index, is_near, strict=True)}
+    rows = headline.sample.assign(
+        near=pd.concat(near, names=["city", "year"]).reindex(headline.sample.index)
+    )
+    regression = Regression(rows, within_provinces=False)
+    published = sample_build.pairs(
+        "select term, [estimate, std_error] from estimates.est_inference"
+        " where specification_id = 'table_1_col_1' and method = 'neighbours'"
+    )
+    slopes = dict(zip(rows.columns[1:], regression.slopes(regression.sample), strict=True))
+    errors = regression.jackknife_errors
+    expected = {
+        "ai_firms": [slopes["x"], errors["x"]],
+        "ai_firms_neighbours": [slopes["near"], errors["near"]],
+    }
+    assert published.keys() == expected.keys()
+    for term, numbers in expected.items():
+        np.testing.assert_allclose(published[term], numbers, rtol=1e-7, err_msg=term)

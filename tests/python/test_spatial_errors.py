@@ -22,8 +22,6 @@ from tests.python.estimator_tools import (
 
 SCPC: dict[str, Any] = golden("scpc")
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 def components_of(coordinates: np.ndarray, correlation: float) -> spatial_errors.SpatialComponents:
     return spatial_errors._components(spatial_errors._places(coordinates), correlation)
