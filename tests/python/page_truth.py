@@ -45,7 +45,6 @@ def contradictions(
             found += [f"{name}, {language}: no name: {words}" for words in bare(page, handles)]
         if name in PAGES:
             found += [f"{name}: {words}" for words in PAGES[name](read(name, "en"), build)]
-        found += [f"{name}: {words}" for words in not_shown(name, read(name, "en"), build)]
     return found
 
 
@@ -141,7 +140,7 @@ ROWS = {
     "credibility": {
         "#table_1_col_1/div/table[contains(@class, 'checks')]/tbody/tr": """
             select
-                if(passes, '✓ passes', '✗ fails'),
+                case when passes then '✓ passes' when not passes then '✗ fails' else '–' end,
                 concat_ws(
                     ' ',
                     sentence,
