@@ -1,6 +1,7 @@
 {#
-How far two columns of logs agree: over their rows, and as the difference of the second from the first. Sums of doubles
-are taken in one order, so that two builds give the same digits.
+Measure the agreement of two columns of logs: their correlation, and the mean, standard deviation and Bland-Altman
+bounds of the second minus the first. The aggregates are ordered, so that every build adds the doubles in the same order
+and returns the same digits.
 #}
 {% macro agreement_of(first, second) -%}
     {%- set order = 'order by ' ~ first ~ ', ' ~ second -%}

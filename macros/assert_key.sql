@@ -1,7 +1,8 @@
 {#
-After a SQL model is made, in its transaction: no two rows have the key that its property file declares, `meta.key`;
-nulls are alike. As with a constraint, a second row leaves the older table standing and skips what reads it. No index is
-made. Python models assert theirs in contracts.table, because what they make is committed at once.
+Post-hook: raise if two rows of a SQL model share the key that `meta.key` of its property file declares. Nulls count as
+equal. The hook runs in the model's transaction, so that a repeated key preserves the previous table and skips the
+models downstream, like a constraint but without an index. dbt-duckdb commits Python models at once, so these check
+their keys in contracts.table instead.
 #}
 {% macro assert_key() -%}
     {%- set key = (model.config.meta.key or []) | join(', ') if execute and model.language == 'sql' -%}

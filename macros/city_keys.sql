@@ -1,6 +1,6 @@
 {#
-The six-digit code in a delivered one, to look up in int_city_identifiers: blanks are no part of it, and the statistical
-code of a town (9 digits) or village (12) begins with its county's.
+Return the six-digit code to look up in int_city_identifiers. Blanks are removed, and the statistical code of a town (9
+digits) or village (12 digits) is cut to its first six digits, the county code.
 #}
 {% macro city_code_of(code) -%}
     {%- set plain -%} {{ replace_all(code, '[ \u3000\u00a0\t]', '') }} {%- endset -%}
@@ -8,9 +8,9 @@ code of a town (9 digits) or village (12) begins with its county's.
 {%- endmacro %}
 
 {#
-A delivered name as int_city_identifiers writes it. Blanks are no part of a name, inside it either, nor are marks of a
-footnote after it, nor what name_additions.csv lists in brackets. Other words in brackets stay, a district's above all,
-so that the name is no city's.
+Return a delivered name in the spelling of int_city_identifiers. Blanks, trailing footnote marks, and the bracketed
+additions listed in name_additions.csv are removed. Other words in brackets remain, because they may name a district,
+and such a name must not match a city.
 #}
 {% macro city_name_of(name) -%}
     {{ adapter.dispatch('city_name_of')(name) }}

@@ -1,4 +1,4 @@
-{# At the end of a run: a critical failure leaves no estimate and no report, no earlier one either. #}
+{# On-run-end hook: drop all estimates and reports, earlier ones too, if the gate has a critical failure. #}
 {% macro drop_held_estimates() -%}
     {%- set is_accepted = env_var('ACCEPTED_GATE_FAILURES', '') -%}
     {%- if execute and target.type == 'duckdb' and flags.WHICH in ('build', 'run') and not is_accepted -%}
@@ -15,7 +15,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# A model's relation, if it is there. #}
+{# Return the relation of a model, or none if it does not exist. #}
 {% macro relation_of(name) -%}
     {%- set node = graph.nodes['model.ai_manufacturing.' ~ name] -%}
     {{ return(adapter.get_relation(node.database, node.schema, node.alias)) }}

@@ -1,4 +1,4 @@
-{# How a delivery ended: superseded by another one, or withdrawn with its file; null while it is in force. #}
+{# Return whether a delivery was superseded by another one or withdrawn with its file; null while it is in force. #}
 {% macro ended_as(valid_until_delivery) -%}
 case
         when {{ valid_until_delivery }} in (

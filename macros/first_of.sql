@@ -1,4 +1,4 @@
-{# The first five texts of a group in words, and how many more there are; null for none. #}
+{# Return the first five texts of a group, joined by commas, and the number of further ones; null if there are none. #}
 {% macro first_of(text, order, condition='true') -%}
     array_to_string(list({{ text }} order by {{ order }}) filter (where {{ condition }})[1:5], ', ')
     || case

@@ -1,4 +1,4 @@
-{# Schemas are named as the folders are: raw, staging, intermediate, marts, gates, estimates, reports; in dev with dev_. #}
+{# Use the configured schema without dbt's prefix; in the target `dev`, prefix it with dev_. #}
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {{ ('dev_' if target.name == 'dev' and custom_schema_name else '') ~ (custom_schema_name or target.schema) }}
 {%- endmacro %}

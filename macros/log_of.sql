@@ -1,4 +1,4 @@
-{# The natural log of a positive value; null where the value is missing, zero or negative. #}
+{# Return the natural log of a value; null if the value is missing, zero or negative. #}
 {% macro log_of(value) -%}
 case when {{ value }} > 0 then ln({{ value }}) end
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# The year of the period that is nearest to another year. #}
+{# Clamp a year to the period. #}
 {% macro nearest_year(year) -%}
     case
         when {{ year }} is not null

@@ -1,6 +1,6 @@
 {#
-A column of the one row of raw.extract_set, looked up when a model compiles; nothing before a set has landed. A unit test
-asks for no relation that it does not give.
+Look up a column of raw.extract_set, which has one row, at compile time. Return none before an extract set has landed,
+and in unit tests, which do not provide this relation.
 #}
 {% macro of_extract_set(column) -%}
     {%- set relation = ref('raw_extract_set') if not execute or model.resource_type != 'unit_test' -%}
@@ -8,13 +8,13 @@ asks for no relation that it does not give.
     {{ return(value_of('select ' ~ column ~ ' from ' ~ landed) if landed else none) }}
 {%- endmacro %}
 
-{# The name of the extract set, as a text. #}
+{# Return the name of the extract set as an SQL literal. #}
 {% macro extract_set() -%}
     {{ literal(of_extract_set('extract_set') or '') }}
 {%- endmacro %}
 
 {#
-A year of the period: first_year, last_year or base_year, which is the year of the period nearest to the declared one.
+Return first_year, last_year or base_year of the period. The declared base_year is clamped to the period.
 #}
 {% macro period(name) -%}
     {%- set year = declared_year(name) -%}
@@ -25,8 +25,8 @@ A year of the period: first_year, last_year or base_year, which is the year of t
 {%- endmacro %}
 
 {#
-A year as it is declared. The first of these that names it: `--vars`, `period` in the extract set's extract_set.yml,
-dbt_project.yml. A unit test has the years of dbt_project.yml or its own.
+Return a year from the first place that declares it: `--vars`, `period` in the set's extract_set.yml, or
+dbt_project.yml. Unit tests use dbt_project.yml or their own overrides.
 #}
 {% macro declared_year(name) -%}
     {%- set declared = of_extract_set(name) -%}

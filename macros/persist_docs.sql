@@ -1,7 +1,7 @@
 {#
-All comments of a table or seed in one statement: dbt's own macro reads the columns of each relation twice.
-What is described and not there is left out, as dbt does: the view of a series has the columns its providers deliver.
-A table without a row says why, by `meta.why_empty` of its model.
+Write all comments of a table or seed in one statement, because dbt's own macro reads the columns of each relation
+twice. Like dbt, skip documented columns that do not exist: the columns of a model may depend on its providers. The
+comment of an empty table ends with `meta.why_empty` of its model.
 #}
 {% macro duckdb__persist_docs(relation, model, for_relation, for_columns) -%}
     {%- set comments = [] -%}

@@ -1,4 +1,4 @@
-{#- A table of the paper as it is printed: one row per line of its body, one column per regression. -#}
+{#- Lay out a table of the paper as printed: one row per line of its body, one column per regression. -#}
 {% macro printed_table(table_id, column_count) -%}
 with
 

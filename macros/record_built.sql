@@ -1,11 +1,13 @@
-{# When each relation of this file was built, and of what: one row per build, which intermediate.int_stale_relations compares. #}
+{#
+Return the name of the table that logs each build with its time and inputs; int_stale_relations reads it.
+#}
 {% macro built_relations() -%}
     {{ adapter.quote(target.database) }}.{{ generate_schema_name('raw', none) }}.built_relations
 {%- endmacro %}
 
 {#
-Before a run. A seed file counts as built when a run first finds its content changed: its row has the checksum in place of
-inputs, and a seed that was loaded before is older than its file.
+On-run-start hook: create the table, and log each seed file whose content changed since the last run. The row of a file
+has its path as node and its checksum as the only input, so that a seed loaded before the change is older than its file.
 #}
 {% macro make_built_relations() -%}
     {%- if execute and target.type == 'duckdb' and flags.WHICH in ('build', 'run', 'seed') -%}
@@ -30,7 +32,7 @@ inputs, and a seed that was loaded before is older than its file.
     {%- endif -%}
 {%- endmacro %}
 
-{# After a model or a seed, in its transaction. #}
+{# Post-hook: log the build of a model or seed, in its transaction. #}
 {% macro record_built() -%}
     {%- if execute and target.type == 'duckdb' -%}
         insert into {{ built_relations() }}
@@ -41,7 +43,10 @@ inputs, and a seed that was loaded before is older than its file.
     {%- endif -%}
 {%- endmacro %}
 
-{# What a node is made of, a seed of its file: a model that is a part of what reads it, or a view, stands for its own inputs. #}
+{#
+List the inputs of a node; the input of a seed is its file. Ephemeral models and views are replaced by, or listed with,
+their own inputs, because they store no rows.
+#}
 {% macro inputs_of(node) -%}
     {%- set names = [node.original_file_path] if node.resource_type == 'seed' else [] -%}
     {%- for id in node.depends_on.get('nodes', []) if id in graph.nodes -%}

@@ -1,6 +1,6 @@
 {#
-How many records of a group give again what another gives. A county is a part of its city: each is given once, and none
-beside the city as a whole.
+Count the redundant records of a group. Within a city, each county may occur once, and counties may not occur together
+with a record of the whole city.
 #}
 {% macro repeated_records() -%}
     count(*) - count(distinct coalesce(county_code, 'city'))

@@ -1,4 +1,4 @@
-{# At the end of a run: which tests and expectations failed, on which rows, and whether the input is synthetic. #}
+{# On-run-end hook: log failed tests and expectations with their rows, and whether the input is synthetic. #}
 {% macro report_run(results) -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'test') -%}
         {%- for result in results if result.status == 'fail' and not result.node.name.startswith('no_critical_failure') -%}

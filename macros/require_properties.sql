@@ -1,6 +1,6 @@
 {#
-Before a run: a model whose contract, or whose Python, asks for columns has a property file. dbt would say only that
-'columns' is missing, and Python that a key is.
+On-run-start hook: raise if a selected model needs documented columns, for its contract or because it is a Python model,
+and has no property file. The errors of dbt ('columns' is missing) and Python (a KeyError) would not name the file.
 #}
 {% macro require_properties() -%}
     {%- for node in (graph.nodes.values() if execute else []) if node.resource_type == 'model' and not node.columns

@@ -1,6 +1,6 @@
 {#
-Records that break the rules of some seeds, `meta.rules` of each; conditions name other seeds, and `others`, as tables.
-A row names the seed, the rule and the record.
+Return the records that break `meta.rules` of the given seeds, with seed, rule and record. Conditions may refer to any
+of the seeds, and to the models in `others`, by name.
 #}
 {% macro rules_of_seeds(seeds, others=[]) -%}
 with

@@ -1,4 +1,4 @@
-{#- A text with the names in braces replaced by their values in a map; a name without a value stays. -#}
+{#- Replace the names in braces by their values in a map; names without a value remain. -#}
 {%- macro replaced(text, values) -%}
 array_to_string(
     list_transform(
@@ -14,7 +14,10 @@ array_to_string(
 )
 {%- endmacro -%}
 
-{#- The sentences of a text, which a bar parts, without those that still have a name in braces; null if none is left. -#}
+{#-
+Join the sentences of a text, separated by bars, and drop those that still contain a name in braces; null if none
+remains.
+-#}
 {%- macro complete_sentences(text) -%}
 nullif(
     replace(replace(trim(regexp_replace({{ text }}, '(^|[|])[^|]*[{][^|]*', '', 'g'), '| '), ' | ', ' '), '。 ', '。'),

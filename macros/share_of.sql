@@ -1,4 +1,4 @@
-{# Of the rows of a group that a condition is about, the share that fulfils it; null for fewer than twenty. #}
+{# Return the share of the rows in `about` that meet a condition; null for fewer than twenty rows. #}
 {% macro share_of(condition, about) -%}
     case
         when count(case when {{ about }} then 1 end) >= 20

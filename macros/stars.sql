@@ -1,6 +1,6 @@
 {#
-Stars of a row of rpt_coefficients as the paper prints them: 1, 5 and 10 %. Null where there is no test, and where the
-regressor is made from the outcome, whose p-value tests nothing.
+Return the significance stars of a row of rpt_coefficients at the paper's levels, 1, 5 and 10 %. Null without a p-value,
+and if the regressor is computed from the outcome, because its p-value is then not a test.
 #}
 {% macro stars(coefficient) -%}
 case
@@ -12,7 +12,7 @@ case
 end
 {%- endmacro %}
 
-{# A mark after stars that errors clustered by province take away: there p is a tenth or more. #}
+{# Return ‡ if the stars depend on clustering by city: with clusters by province, the p-value is 10 % or more. #}
 {% macro taken_away(coefficient) -%}
 case
     when

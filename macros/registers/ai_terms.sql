@@ -1,8 +1,9 @@
 {#
-The dictionary seeds/ai_keywords.csv as regular expressions, written when a model compiles.
+Compile the terms of seeds/ai_keywords.csv into a list of regular expressions. `minimal` omits Chinese terms that
+contain another term, which is enough to test whether a text matches.
 
-RE2, DuckDB's engine, falls off a cliff past a thousand terms (1,500 take 25 times as long), so an alternation holds 750.
-Special characters stand behind a backslash, which every engine reads alike; the bounds of an English term differ.
+RE2, DuckDB's engine, slows down sharply beyond a thousand terms (1,500 take 25 times as long), so each alternation has
+at most 750. All engines read escaped characters alike; only the word boundaries of English terms differ between them.
 #}
 {% macro ai_patterns(kind, minimal) -%}
     {%- set patterns = [] -%}
@@ -15,14 +16,17 @@ Special characters stand behind a backslash, which every engine reads alike; the
                 from {{ existing }} as terms
                 where terms.kind = '{{ kind }}'
                 {%- if minimal %}
-                {#- A text that holds a term holds each term inside it. #}
+                {#- A text that contains a term also contains each shorter term within it, so these suffice. #}
                 and (terms.language <> 'zh' or not exists (
                     select 1 from {{ existing }} as part
                     where part.kind = terms.kind and part.language = 'zh' and part.term <> terms.term
                         and position(part.term in terms.term) > 0
                 ))
                 {%- endif %}
-                {#- RE2 joins neighbours with one beginning; backwards, a longer term comes before what it begins with. #}
+                {#-
+                RE2 merges neighbouring terms with a common prefix. In descending order, a longer term precedes its own
+                prefixes and matches first.
+                #}
                 order by lower(terms.term) desc
             {%- endset -%}
             {%- for block in run_query(query).rows | batch(750) -%}
@@ -36,11 +40,11 @@ Special characters stand behind a backslash, which every engine reads alike; the
             {%- endfor -%}
         {%- endif -%}
     {%- endif -%}
-    {#- Without terms nothing matches. #}
+    {#- This pattern never matches, for a dictionary without terms. #}
     {{ return(patterns or ['[^\\s\\S]']) }}
 {%- endmacro %}
 
-{# One pattern of many terms; the first character of each is given for engines that try them all at each place. #}
+{# Join terms into one pattern; engines that would try every term at each position need their first characters. #}
 {% macro alternation(terms, firsts) -%}
     {{ return(adapter.dispatch('alternation')(terms, firsts)) }}
 {%- endmacro %}
@@ -49,21 +53,22 @@ Special characters stand behind a backslash, which every engine reads alike; the
     {{ return(terms | join('|')) }}
 {%- endmacro %}
 
-{# A term that stands alone. Chinese beside it is no letter. #}
+{# Match an English term as a whole word; adjacent Chinese characters do not count as letters. #}
 {% macro bounded_term(term) -%}
     {{ return(adapter.dispatch('bounded_term')(term)) }}
 {%- endmacro %}
 
 {% macro default__bounded_term(term) -%}
-    {#- RE2 has no look-around: before a letter a bound, before another character none. -#}
+    {#- RE2 has no look-around. \b is a boundary beside an ASCII letter or digit, and \B beside any other character. -#}
     {%- set first = '\\b' if modules.re.match('[0-9A-Za-z_]', term) else '\\B' -%}
     {%- set last = '\\b' if modules.re.search('[0-9A-Za-z_]$', term) else '\\B' -%}
     {{ return(first ~ term ~ last) }}
 {%- endmacro %}
 
 {#
-Whether a text may hold an AI term: it has one to the letter, or full-width letters, which are folded later.
-Several expressions would each read all texts, so one of pairs of letters goes before them.
+Test whether a text may contain an AI term: it contains a term literally, or full-width letters, which are only
+normalised later. With several patterns, a cheap pattern of letter pairs runs first, so that most texts are scanned
+once.
 #}
 {% macro may_hold_an_ai_term(text, relation) -%}
     {%- set wide_letters = '[Ａ-Ｚａ-ｚ]' -%}
@@ -80,8 +85,8 @@ Several expressions would each read all texts, so one of pairs of letters goes b
 {%- endmacro %}
 
 {#
-One pair of neighbouring letters of each term, as one expression: a text without any of them holds no term.
-The rarest in a few texts is taken; which one decides what is passed on to the whole terms, not what is found.
+Return a pattern with one pair of adjacent characters per term; a text that matches none of the pairs contains no term.
+Of each term, the pair that is rarest in a sample of 500 texts is used. The choice affects only speed, not the matches.
 #}
 {% macro rarest_pairs(text, relation) -%}
     {%- set query = 'select ' ~ text ~ ' from ' ~ relation ~ ' where ' ~ text ~ ' is not null limit 500' -%}
@@ -135,8 +140,8 @@ The rarest in a few texts is taken; which one decides what is passed on to the w
 {%- endmacro %}
 
 {#
-A text as the terms are written, and without what an exclude term covers. Letters are folded here and not with lower(),
-by which engines differ outside ASCII.
+Normalise a text to the spelling of the terms (lower case, half width), and replace matches of exclude terms with '#'.
+translate() is used instead of lower(), because engines differ in lower() outside ASCII.
 #}
 {% macro searched_text(text) -%}
     {%- set wide = 'ABCDEFGHIJKLMNOPQRSTUVWXYZＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９－　' -%}
@@ -154,7 +159,7 @@ by which engines differ outside ASCII.
     {{ struck.text }}
 {%- endmacro %}
 
-{# The terms of a kind that such a text holds, as a list. The longest terms match first. #}
+{# List the terms of a kind in a text returned by searched_text; longer terms match first. #}
 {% macro ai_terms_in(searched_text, kind='include') -%}
     {%- for pattern in ai_patterns(kind, minimal=false) -%}
         regexp_extract_all({{ searched_text }}, {{ literal(pattern) }}, 0)

@@ -1,4 +1,4 @@
-{# What makes a cell of a register: rows that agree in these are counted as one. #}
+{# Columns that identify a cell of a register; rows with equal values are counted together. #}
 {% macro cell_columns() -%}
 entity, store_key, city_code, section, kind, start_year, end_year
 {%- endmacro %}

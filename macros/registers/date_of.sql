@@ -1,9 +1,9 @@
-{# A delivered date, or null where it is none. What is text is read as year, month and day, and maybe a time. #}
+{# Parse a delivered date, with or without a time of day; null if it cannot be parsed. #}
 {% macro date_of(value) -%}
     {{ return(adapter.dispatch('date_of')(value)) }}
 {%- endmacro %}
 
-{# The type of a column is known before it is read, so that a date costs nothing here. #}
+{# typeof() is constant for a column, so DuckDB skips the parsing of columns that already have a date type. #}
 {% macro default__date_of(value) -%}
     case
             when typeof({{ value }}) = 'VARCHAR'
@@ -20,7 +20,7 @@
         end
 {%- endmacro %}
 
-{# 2015年3月2日, 2015.3.2 and 20150302, each with separate groups for year, month and day. #}
+{# Match 2015年3月2日, 2015.3.2 and 20150302, each form with its own groups for year, month and day. #}
 {% macro other_date_forms() -%}
     {%- set year, part = '([0-9]{4})', '([0-9]{1,2})' -%}
     {%- set forms = [
@@ -31,14 +31,16 @@
     {{ return('^\\s*(?:' ~ forms | join('|') ~ ')\\s*$') }}
 {%- endmacro %}
 
-{# The days since 30 December 1899 that a spreadsheet leaves of a date, of 1954 to 2091; the time of day behind a point. #}
+{#
+Match a spreadsheet's serial date for 1954 to 2091: days since 30 December 1899, with the time of day as a fraction.
+#}
 {% macro serial_date_form() -%}
     {{ return('^\\s*([2-6][0-9]{4})([.][0-9]+)?\\s*$') }}
 {%- endmacro %}
 
 {#
-Whether a cell means a date, readable or not: it holds neither nothing, nor what landing takes for nothing in other
-sources, nor 长期, an open end. The names of the text type are those of DuckDB and Spark.
+Test whether a cell is meant to contain a date, valid or not. Empty cells, the placeholders that landing treats as empty
+in other sources, and 长期 (an open end) are not. VARCHAR and string are the text types of DuckDB and Spark.
 #}
 {% macro is_a_date_meant(value) -%}
 {{ value }} is not null

@@ -1,4 +1,4 @@
-{# The hash of an id, of 64 bits. Two ids may have one. #}
+{# Return the 64-bit hash of an id; different ids can share a hash. #}
 {% macro id_hash(id) -%}
     {{ return(adapter.dispatch('id_hash')(id)) }}
 {%- endmacro %}

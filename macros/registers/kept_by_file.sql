@@ -1,12 +1,12 @@
 {#
-The incremental state of the registers, all of it. A table that is kept by file holds what was made of each register
-file until the file leaves the extract set or a rule changes, so that a build reads the new files only. Each row has the
-file, `store_key`, and the rules that it was made by, `rules`: a fingerprint of the period and of the text of every
-model, seed and macro above the table, dbt's own macros apart. Before the table is built, `forget_files` drops the rows
-of other files and other rules; the model then reads `new_files`, those that the table has no row of. So the table is
-what a full build gives, its columns too. What is made of kept tables (int_register_cells and below) is built anew.
+Configure an incremental model that caches its rows by register file, so that a build reads only new files. The rows of
+a file remain until the file leaves the extract set or a rule changes. Each row has its file, `store_key`, and `rules`,
+a fingerprint of the period and of the text of all models, seeds and macros upstream of the table, except dbt's own
+macros. Before the build, `forget_files` deletes the rows of other files and other rules; the model then reads
+`new_files`, the files without a row in the table. The result equals a full build, including the columns. These tables
+are the only incremental state of the registers: int_register_cells and everything downstream is rebuilt.
 
-On DuckDB the rows are deleted and appended. On Spark a file is a partition (spark__kept_by_file).
+On DuckDB, rows are deleted and appended. On Spark, each file is a partition (spark__kept_by_file).
 #}
 {% macro kept_by_file() -%}
     {{ adapter.dispatch('kept_by_file')() }}
@@ -55,7 +55,7 @@ On DuckDB the rows are deleted and appended. On Spark a file is a partition (spa
     {%- endif -%}
 {%- endmacro %}
 
-{# As literals, by which whole Parquet files are skipped. #}
+{# List the store keys of files without rows in the table. As literals, they let the engine skip whole Parquet files. #}
 {% macro new_files() -%}
     {%- set keys = ["''"] -%}
     {%- if execute -%}

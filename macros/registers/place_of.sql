@@ -1,7 +1,7 @@
 {#
-Where a record of a register says that it is, as one text: `rule=value` for each rule of [registers.place] that says
-something, in its order, as in credit_code=530102/name=云南|昆明. Rows are grouped by this one column, and
-int_register_places takes it apart, once for each that there is.
+Encode the location of a register record in one text: `rule=value` for each rule of [registers.place] that has a value,
+in the declared order, as in credit_code=530102/name=云南|昆明. Rows are grouped by this single column, and
+int_register_places parses each distinct value once.
 #}
 {% macro place_of(place) -%}
     concat_ws(
@@ -28,8 +28,8 @@ upper(trim({{ value }})) not in ('', 'N/A', 'NA', '-', '--')
 {%- endmacro %}
 
 {#
-Whether a text is a unified social credit code of GB 32100-2015: 18 of its 31 characters, the last of which checks the
-others. Its characters 3 to 8 are the code of the county, or of the city, whose office registered the firm.
+Test whether a text is a unified social credit code of GB 32100-2015: 18 characters from a set of 31, the last one a
+check character. Characters 3 to 8 are the code of the county or city whose office registered the firm.
 #}
 {% macro is_a_credit_code(value) -%}
     {%- set characters = '0123456789ABCDEFGHJKLMNPQRTUWXY' -%}

@@ -1,6 +1,6 @@
 {#
-What a provider's TOML file says of its register: what it `lacks`, and the columns of `place` by rule, in order. It is
-looked up in raw.declared_sources when a model compiles, so that the declaration is its one home.
+Return the declaration of a provider's register: the list `lacks`, and the columns of `place` by rule, in order. It is
+read from raw.declared_sources at compile time, so that the provider's TOML file is the only place to declare it.
 #}
 {% macro register_declaration(provider, entity) -%}
     {%- set relation = ref('raw_declared_sources') if not execute or model.resource_type != 'unit_test' -%}
@@ -10,7 +10,7 @@ looked up in raw.declared_sources when a model compiles, so that the declaration
     {{ return({'lacks': (found['lacks'] or '').split(), 'place': fromjson(found['place'] or '{}')}) }}
 {%- endmacro %}
 
-{# Those of a register's providers that have files in force; the first where none has, for the columns. #}
+{# List the providers of a register with files in force, or the first provider if none has any, for its columns. #}
 {% macro register_providers_at_hand(entity) -%}
     {%- set listed = var('register_providers')[entity] -%}
     {%- set files = ref('raw_register_files') -%}

@@ -1,13 +1,13 @@
 {#
-All rows of a provider's register as landed, with the columns of all declarations. Parquet paths are literals in SQL, so
-a view of it lists the files that raw_register_paths had when it was made.
+Select all landed rows of a provider's register, with the columns of all declarations. Parquet paths are literals, so a
+view on this query reads the files that raw_register_paths listed when the view was created.
 #}
 {% macro register_rows(provider, entity) -%}
     {{ return(adapter.dispatch('register_rows')(provider, entity)) }}
 {%- endmacro %}
 
 {% macro default__register_rows(provider, entity) -%}
-    {#- The declared columns come first, in a file without rows. #}
+    {#- File 0 has no rows; it comes first and defines the declared columns. #}
     {%- set listed = ref('raw_register_paths') -%}
     {%- set relation = load_relation(listed) if execute -%}
     {%- set query -%}
@@ -19,7 +19,7 @@ a view of it lists the files that raw_register_paths had when it was made.
     {%- set paths = [] -%}
     {%- for file in files -%}{%- do paths.append(literal(file['rows_path'])) -%}{%- endfor -%}
     select
-        {#- Those of a provider follow each other. #}
+        {#- A provider's files are numbered consecutively, so file_index is shifted to the first of them. #}
         cast(file_index as integer) + {{ files[1]['file_number'] - 1 if files | length > 1 else 0 }} as file_number,
         split_part(filename, '/', -2) as store_key,
         file_row_number + 1 as row_number,

@@ -1,4 +1,4 @@
-{# Why a row or a cell of a register is set aside, by its years, kind and section; see int_register_conformed. #}
+{# Return the reason why a row or cell of a register is set aside, from the columns of int_register_conformed. #}
 {% macro register_set_aside_reason() -%}
     case
             when start_year = 0 or end_year = 0 then 'unreadable date'

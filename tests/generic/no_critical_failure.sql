@@ -1,5 +1,6 @@
 {#
-Fails on a critical expectation that failed, unless a held build is published by hand: its reason is in the variable.
+Fail if a critical expectation failed, unless ACCEPTED_GATE_FAILURES states why a person publishes the held
+build.
 #}
 {% test no_critical_failure(model) %}
 select * from {{ model }}

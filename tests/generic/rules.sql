@@ -1,7 +1,7 @@
 {#
-What holds of a seed or a view, in one test: columns that together are unique (where one has a value), columns that are
-never missing, and conditions, as in a check constraint: a null breaks none. A row names the rule and the record that
-breaks it.
+Check all rules of a seed or view in one test. `unique` lists sets of columns that must be unique together (rows with
+only nulls are ignored), `not_null` lists columns, and `conditions` lists SQL conditions, which a null satisfies as in a
+check constraint. Each returned row names a rule and the record that breaks it.
 #}
 {% test rules(model, unique=[], not_null=[], conditions=[]) %}
 {%- set rules, record = [], (unique + not_null)[0] %}

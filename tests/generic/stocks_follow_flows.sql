@@ -1,5 +1,5 @@
 {% test stocks_follow_flows(model, counts) %}
--- The stock of a year is that of the year before, plus entries, less exits.
+-- The stock of a year must equal the previous year's stock plus entries minus exits.
 with
 
 counted as (

@@ -1,5 +1,5 @@
--- Both ways: a released column that the dictionary lacks, and a documented column that no table has.
--- Rendered, as --empty would otherwise compare with no row of a dictionary that is complete without data.
+-- Return released columns that the dictionary lacks, and documented columns that no table has.
+-- The ref is rendered to escape the limit that --empty adds, because the dictionary is complete even without data.
 -- depends_on: {{ ref('fct_register_rows_set_aside') }}, which the dictionary does not read
 with
 

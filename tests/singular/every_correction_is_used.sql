@@ -1,5 +1,6 @@
--- A correction of a source that delivered here, for a year of the period, must change a value or judge a record. One of
--- a source that nobody declares can do neither; one for a year that the source has not delivered yet waits for it.
+-- A correction must change a value or decide between records if its source delivered to this set and its year is in the
+-- period. A correction of an undeclared source fails, because it can do neither. A correction for a year that the
+-- source has not delivered yet is not judged.
 select corrections.*
 from {{ ref('corrections') }} as corrections
 where

@@ -1,4 +1,4 @@
--- Data records of a delivery = rows used + rows set aside.
+-- The data records of each delivery must equal its rows used plus its rows set aside.
 with
 
 accounted as (

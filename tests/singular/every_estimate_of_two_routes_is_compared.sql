@@ -1,5 +1,5 @@
 {{ config(group='analysis') }}
--- Terms that both routes estimate, and that est_route_differences, which the gate judges, lost.
+-- Return terms that both routes estimate but est_route_differences lacks, so that the gate would not compare them.
 select
     second_route.specification_id,
     second_route.term

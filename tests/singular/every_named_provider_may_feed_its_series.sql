@@ -1,4 +1,4 @@
--- A specification that names a provider which series_sources.csv does not have for the series.
+-- Return specifications that name a provider without a row for the series in series_sources.csv.
 select
     named.specification_id,
     named.quantity,

@@ -1,4 +1,4 @@
--- Two corrections of one value would make it two values.
+-- The join with the corrections must not add rows, which it does if two corrections match one value.
 with
 
 delivered as (

@@ -1,4 +1,4 @@
--- All that it reads is above gate_results, so that a fault stops the gate and the estimates.
+-- All tables that this test reads are upstream of gate_results, so that a broken rule stops the gate and the estimates.
 {{ rules_of_seeds(
     [
         'ai_keywords', 'cities', 'city_aliases', 'city_changes', 'city_groupings', 'control_sets', 'corrections',

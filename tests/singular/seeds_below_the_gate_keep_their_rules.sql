@@ -1,4 +1,4 @@
--- What only estimates and reports read: a fault fails the build.
+-- Check the seeds that only estimates and reports read; a broken rule fails the build.
 {{ rules_of_seeds(
     [
         'ai_ipc_classes', 'check_power', 'claim_designs', 'curve_axes', 'curve_exclusions', 'finding_sentences', 'inference_checks', 'labels',

@@ -1,16 +1,16 @@
-{# What Spark writes otherwise: texts, regular expressions, dates. The macros without a prefix say what each one does. #}
+{# Spark's syntax for literals, regular expressions and dates. The default macros document what each one returns. #}
 {% macro spark__literal(value) -%}
 '{{ value | replace('\\', '\\\\') | replace("'", "\\'") }}'
 {%- endmacro %}
 
 {% macro spark__bounded_term(term) -%}
-    {#- \b of Java takes Chinese beside a term for letters, or not, by its version. -#}
+    {#- Whether \b treats adjacent Chinese characters as letters depends on the Java version. -#}
     {{ return('(?<![0-9A-Za-z_])' ~ term ~ '(?![0-9A-Za-z_])') }}
 {%- endmacro %}
 
 {#
-Java tries one term after the other at each character. A look at the character and halves of halves of the terms, by
-their first one, take a fifth of the time.
+Java tries the terms one by one at each character. A look-ahead at the character, and a binary search over the first
+characters of the terms, reduce the time to a fifth.
 #}
 {% macro spark__alternation(terms, firsts) -%}
     {%- set by_first = {} -%}
@@ -64,7 +64,10 @@ their first one, take a fifth of the time.
     array_join(sort_array(collect_set({{ term }})), '、')
 {%- endmacro %}
 
-{# DuckDB's reading of a text: one separator of four, twice, and no month without a day; Spark's cast takes "2015". #}
+{#
+Parse the same dates as DuckDB: one of four separators, used twice, and a day is required. Spark's own cast would also
+accept "2015".
+#}
 {% macro spark__date_of(value) -%}
     {%- set time = '([ T]([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9]([.][0-9]+)?)? ?(Z|[+-][0-9]{1,2}(:?[0-9]{2})?)?)?' -%}
     {%- set form = '^\\s*([0-9]{1,4})([-/ \\\\])([0-9]{1,2})\\2([0-9]{1,2})' ~ time ~ '\\s*$' -%}

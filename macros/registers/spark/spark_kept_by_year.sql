@@ -1,6 +1,6 @@
 {#
-On Spark, counts are kept by year, and only the years that come out otherwise are written again: a new yearly file
-changes its own. Cells are few, so all years are counted to see which. On DuckDB counts are made anew.
+Configure an incremental model of counts that rewrites only changed years on Spark: a new yearly file usually changes
+one year. Counting the cells of all years is cheap, and shows which years changed. DuckDB rebuilds the table.
 #}
 {% macro kept_by_year(entity) -%}
     {{ adapter.dispatch('kept_by_year')(entity) }}
@@ -18,7 +18,7 @@ changes its own. Cells are few, so all years are counted to see which. On DuckDB
     ) }}
 {%- endmacro %}
 
-{# Before the model: drop years outside the period, or all where the register holds nothing any more that counts. #}
+{# Pre-hook: drop years outside the period, or all years if the register no longer has cells that count. #}
 {% macro forget_years(entity) -%}
     {%- if is_incremental() -%}
         {%- set query -%}
@@ -39,7 +39,7 @@ changes its own. Cells are few, so all years are counted to see which. On DuckDB
     {%- endif -%}
 {%- endmacro %}
 
-{# Of the counts of all years, the rows of those that are not as they are in the table. #}
+{# Select the counts of the years that differ from the table. #}
 {% macro changed_years(counted) -%}
     select {{ counted }}.*
     from {{ counted }}

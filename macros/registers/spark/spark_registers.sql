@@ -1,4 +1,4 @@
-{# Where landing leaves what engines without Python read, for the extract set that EXTRACTS_DIR names. #}
+{# Return the folder where landing writes the tables of the extract set at EXTRACTS_DIR, for engines without Python. #}
 {% macro landed_tables() -%}
     {{ return(
         (env_var('LANDING_DIR', '') or 'build/landing')
@@ -7,8 +7,8 @@
 {%- endmacro %}
 
 {#
-A provider's rows of a register, from the Parquet files of the landing store. Files that have the same columns are read
-together. A column declared as a date is one where all files have dates, and text otherwise.
+Select a provider's register rows from the Parquet files of the landing store. Files with equal columns are read
+together. A declared date column has the type date only if it does in all files, and is text otherwise.
 #}
 {% macro spark__register_rows(provider, entity) -%}
     {%- set columns, groups, texts, types = [], {}, [], {} -%}
@@ -59,7 +59,9 @@ from landed
 inner join {{ ref('raw_register_files') }} as files on landed.store_key = files.store_key
 {%- endmacro %}
 
-{# A file's rows are a partition: written over whole, and known to the catalog only when they are all there. #}
+{#
+Store each file's rows as a partition, which is overwritten as a whole and enters the catalogue only when complete.
+#}
 {% macro spark__kept_by_file() -%}
     {{ config(
         materialized='incremental',

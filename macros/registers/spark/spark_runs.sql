@@ -1,4 +1,4 @@
-{# What landing wrote down, under the names that it has on DuckDB, where Python models make it. #}
+{# On-run-start hook: expose the tables that landing wrote, under the names that Python models give them on DuckDB. #}
 {% macro receive_deliveries() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- do run_query('create schema if not exists raw') -%}
@@ -14,7 +14,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# On DuckDB raw_extract_set does. #}
+{# Raise if SPARK_STORAGE contains counts of another extract set; on DuckDB, raw_extract_set checks this. #}
 {% macro refuse_another_extract_set() -%}
     {%- set files = adapter.get_relation(none, 'raw', 'raw_register_files') -%}
     {%- set others = column_of(
@@ -30,8 +30,8 @@
 {%- endmacro %}
 
 {#
-The counts, for the DuckDB build: one file each below COUNTS_DIR, written last and only if nothing failed. Spark sets
-_SUCCESS when a folder is whole, and landing refuses one without it.
+On-run-end hook: export the counts for the DuckDB build, one file per register below COUNTS_DIR, if no node failed.
+Spark writes _SUCCESS when a folder is complete, and landing refuses folders without it.
 #}
 {% macro hand_over_counts(results) -%}
     {%- set registers = ['firm', 'patent'] if execute and flags.WHICH in ('build', 'run') else [] -%}
@@ -60,7 +60,7 @@ _SUCCESS when a folder is whole, and landing refuses one without it.
     {%- endfor -%}
 {%- endmacro %}
 
-{# What workers write to disks of their own, Spark does not miss: the tables would be empty, and called a success. #}
+{# Raise if workers write to local disks: Spark would not notice, and would report empty tables as a success. #}
 {% macro refuse_storage_of_one_machine() -%}
     {%- for statement in [
         'create schema if not exists intermediate',

@@ -1,12 +1,13 @@
 {#
-Below the folder of its schema, where the next run writes over what a run left that died. Partitions are not written over
-when a table is made, and Spark would take those it finds for the table's own, so it is made in a folder of the run.
+Place a table in the folder of its schema, where the next run overwrites the files of a run that died. Creating a
+partitioned table does not overwrite existing partitions, and Spark would adopt them, so such a table is created in a
+folder named after the run.
 #}
 {% macro spark__location_clause() -%}
     location '{{ model.alias }}{{ '/' ~ invocation_id if config.get('partition_by') }}'
 {%- endmacro %}
 
-{# All rows of a seed in one statement; dbt-spark's own writes "None" for an empty cell. #}
+{# Insert all rows of a seed in one statement; dbt-spark's own macro writes "None" for an empty cell. #}
 {% macro spark__load_csv_rows(model, agate_table) -%}
     {%- set types = model['config'].get('column_types', {}) -%}
     {%- set sql -%}
