@@ -2,7 +2,7 @@
 
 with
 
--- The registers of a provider have one staging model, and lack the same.
+-- All registers of a provider share one staging model, and therefore the same `lacks`.
 declared as (
     select
         provider,

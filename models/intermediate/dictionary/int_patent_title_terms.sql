@@ -11,7 +11,7 @@ titles as (
     from {{ ref('int_patent_titles') }}
 ),
 
--- Terms that were set aside are looked for as well, so that their figures say why.
+-- Set-aside terms are matched as well, so that the evaluation shows why they were set aside.
 found as (
     {%- for kind in ['include', 'set_aside'] %}
     select

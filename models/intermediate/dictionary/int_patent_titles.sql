@@ -2,7 +2,7 @@
 
 with
 
--- None where nobody delivers titles.
+-- The first select defines the columns and leaves the table empty if no provider delivers titles.
 titles as (
     select
         cast(null as varchar) as publication_number,

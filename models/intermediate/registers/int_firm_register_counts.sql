@@ -20,7 +20,7 @@ files as (
     from {{ ref('raw_register_files') }}
 ),
 
--- A register that does not say its firms' industry counts them all, and no section of it.
+-- A register without industries (section 'all') only counts in the scope of all industries.
 industry_scopes as (
     select
         scope,
@@ -32,7 +32,7 @@ industry_scopes as (
         'all' as section
 ),
 
--- What is less than a register stands under its provider's name, so that it does not pass for one.
+-- Counts of an incomplete register are named after its provider, so that they are not mistaken for a full register's.
 named as (
     select
         cells.*,
@@ -68,7 +68,7 @@ years as (
     {{ year_spine() }}
 ),
 
--- Alive at the end of the year: entered by then, and not yet gone.
+-- Firms are alive at the end of a year if they have entered and not yet exited.
 registered as (
     select
         cohorts.provider,
@@ -103,7 +103,8 @@ covered as (
     where is_covered
 ),
 
--- Without exits, survivors: entries in the years and provinces delivered, and no stock. What is absent is no zero.
+-- A register without exits only contains survivors. It counts entries in the delivered years and provinces, without
+-- stocks and without zeros for absent cities.
 survived as (
     select
         cells.provider,

@@ -5,7 +5,7 @@
 
 with
 
--- The one pass over all texts.
+-- This is the only query that scans all texts.
 final as (
     select
         {{ cell_columns() }},

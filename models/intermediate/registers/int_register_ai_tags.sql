@@ -4,7 +4,7 @@ candidates as (
     select * from {{ ref('int_register_ai_candidates') }}
 ),
 
--- Each distinct text is tagged once.
+-- Many records share a text, so each distinct text is tagged once.
 texts as (
     select distinct
         entity,

@@ -7,8 +7,8 @@ ai_rows as (
     from {{ ref('int_register_ai_tags') }}
 ),
 
--- Cohorts count every row, and rows that are dropped for their id are then taken back from their cell (-1) and given to
--- one with the reason (+1). They are few: joining them to fifty million rows would cost more than the count itself.
+-- Cohorts count every row. Rows dropped because of their id are subtracted from their cell (-1) and added to the cell
+-- of the reason (+1). They are few, and joining them to fifty million rows would cost more than the count itself.
 parts as (
     select
         {{ cell_columns() }},

@@ -5,7 +5,7 @@ with
 city_codes as (
     select
         identifier as city_code,
-        -- A register of today is on today's boundaries, whatever code it keeps.
+        -- A current register uses current boundaries, even for records with an old code.
         current_city_id as city_id
     from {{ ref('int_city_identifiers') }}
     where identifier_kind = 'code'
@@ -23,7 +23,7 @@ dissolved as (
     where kind = 'split'
 ),
 
--- Registers keep codes of other years, so that a code of any year counts.
+-- Registers contain codes of earlier years, so the codes of all years are accepted.
 final as (
     select
         city_codes.city_code,

@@ -10,7 +10,7 @@ sections_in_scope as (
     from {{ ref('industry_scopes') }}
 ),
 
--- Sections outside all scopes are one: fewer cells, and they are in no series.
+-- Sections outside all scopes feed no series, so they are merged into 'other' to reduce the number of cells.
 industries as (
     select
         industries.industry_code,
@@ -27,7 +27,8 @@ classes as (
     inner join industries on ipc_industries.industry_code = industries.industry_code
 ),
 
--- Not read through one expression for both: DuckDB would keep all rows of the registers for its two readers.
+-- Each branch reads int_register_delivered itself, because DuckDB would materialise a shared CTE with all register
+-- rows.
 sectioned as (
     select
         firms.*,
@@ -37,7 +38,8 @@ sectioned as (
     left join industries on {{ division_of('firms.industry_code') }} = industries.industry_code
     where firms.entity = 'firm_register'
     union all
-    -- A subclass (four characters) decides where the concordance has it, its class (three) otherwise.
+    -- Use the IPC subclass (four characters) if the concordance contains it, and the class (three characters)
+    -- otherwise.
     select
         patents.*,
         case
@@ -48,12 +50,13 @@ sectioned as (
     from {{ ref('int_register_delivered') }} as patents
     left join industries on {{ division_of('patents.industry_code') }} = industries.industry_code
     left join classes as subclasses on substring(patents.ipc, 1, 4) = subclasses.ipc
-    -- Only what has no subclass is looked up again.
+    -- Only patents without a matching subclass are looked up by class.
     left join classes on case when subclasses.ipc is null then substring(patents.ipc, 1, 3) end = classes.ipc
     where patents.entity = 'patent_register'
 ),
 
--- The years tell why a row is set aside, so that a cell tells it too. Cities are resolved in the cells.
+-- Special years encode why a row is set aside, so that the reason also follows from the years of a cell. Cities are
+-- resolved in int_register_cells.
 placed as (
     select
         entity,
@@ -67,19 +70,20 @@ placed as (
         kind,
         text,
         case
-            -- Without exits there are few cells, and they keep their years.
+            -- A register without exits has few cells, so years before the period are not merged.
             when start_date < {{ period_start }} and lacks_exit then year(start_date)
             when start_date < {{ period_start }} then {{ before_period }}
             when start_date is not null then year(start_date)
-            when has_start_date then 0  -- a date that cannot be read
+            when has_start_date then 0  -- unreadable date
         end as start_year,
         case
-            -- Most have no end, so that is asked first.
+            -- Most rows have no end date, so this case is tested first.
             when end_date is null then case when has_end_date then 0 else {{ after_period }} end
             when end_date < start_date then {{ before_period - 1 }}
             when end_date > {{ period_end }} then {{ after_period }}
             when end_date >= {{ period_start }} then year(end_date)
-            -- A firm left before the period; a patent was granted in no year of it.
+            -- A firm that exited before the period never counts as alive. A patent granted before it has no grant in
+            -- the period.
             when entity = 'firm_register' then {{ before_period }}
             else {{ after_period }}
         end as end_year

@@ -1,4 +1,6 @@
-{#- A firm or two of a province in another's file are no delivery of the province. -#}
+{#-
+Minimum share of a file's firms for a province to be covered: a few firms in the file of another province do not count.
+-#}
 {%- set smallest_share = 0.01 -%}
 
 with
@@ -7,7 +9,8 @@ files as (
     select * from {{ ref('raw_register_files') }}
 ),
 
--- Where nobody leaves, a year is what came in it, so that a file must reach through all of it.
+-- A register without exits only counts entries, so a year is complete only if the file has entries in all twelve
+-- months.
 months as (
     select
         store_key,
@@ -42,7 +45,7 @@ final as (
         cells.province_id,
         cells.row_count,
         months.month_count,
-        -- A sample covers no province, however many of its firms it has.
+        -- A sample never covers a province, whatever its size.
         not files.is_sample
         and months.month_count = 12
         and cells.row_count >= {{ smallest_share }} * sum(cells.row_count) over (

@@ -7,7 +7,7 @@
 {%- endfor %}
 {%- endfor %}
 
-{#- A provider without files is left out: its view would read those of the others. #}
+{#- Skip providers without files, because their views would read the files of other providers. #}
 {%- set firms, patents = register_providers_at_hand('firm_register'), register_providers_at_hand('patent_register') %}
 
 with

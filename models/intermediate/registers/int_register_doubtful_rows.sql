@@ -1,5 +1,5 @@
 {%- if target.type == 'spark' %}
-{#- A partition is not added to, so all ids are compared anew. #}
+{#- Rows cannot be appended to existing partitions, so Spark compares all ids again. #}
 {{ config(materialized='table') }}
 {%- else %}
 {{ kept_by_file() }}
@@ -9,7 +9,7 @@
 {%- if is_incremental() %}
 {%- set new_ids = 'select min(record_id), max(record_id) from ' ~ ref('int_register_delivered') ~ ' where ' ~ is_new %}
 {%- set first_id, last_id = run_query(new_ids).rows[0] %}
-{#- As literals, by which whole parts of older files are passed over: an application number begins with its year. #}
+{#- Literal bounds let the engine skip row groups of older files, because application numbers begin with the year. #}
 {%- set bounds = literal(first_id or '') ~ ' and ' ~ literal(last_id or '') %}
 {%- set is_compared = 'not ' ~ is_new ~ ' and record_id between ' ~ bounds %}
 {%- endif %}
@@ -27,9 +27,9 @@
 {%- set hashes = hashes ~ ' union all ' ~ of_ids ~ ' where ' ~ is_compared %}
 {%- endif %}
 
--- Ids are compared by their hashes, and the rows of one hash by their ids. An id that a firm and a patent share is
--- found too, and kept apart in int_register_dropped_rows. No expression holds the rows of a register for two readers:
--- DuckDB would keep them all.
+-- Ids are first compared by hash, and rows with equal hashes then by id. An id shared by a firm and a patent is found
+-- too; int_register_dropped_rows separates the entities. No CTE with register rows has two readers, because DuckDB
+-- would materialise all of them.
 with
 
 hashed as (
@@ -85,13 +85,13 @@ found as (
         {%- endif %}
         and checked.has_new_row = 1
     union all
-    -- The statistics of Parquet say which row groups lack none.
+    -- Parquet statistics let DuckDB skip row groups without nulls.
     {{- rows }}
     where
         {{ is_new }}
         and record_id is null
     union all
-    -- One row without a number for each file, since most have no doubtful row.
+    -- Each file gets a row without a row number, which marks it as processed even if it has no doubtful rows.
     select
         entity,
         store_key,

@@ -4,7 +4,7 @@ files as (
     select * from {{ ref('raw_register_files') }}
 ),
 
--- The number of a delivery instead of its key of 64 letters: these rows are sorted.
+-- The rows are sorted below, so the delivery number replaces the store key of 64 letters.
 numbered as (
     select
         files.delivery_number,
@@ -22,7 +22,7 @@ numbered as (
     where doubtful.row_number is not null
 ),
 
--- The latest delivery that has an id decides; of its rows the first usable one stays.
+-- The latest delivery with an id takes precedence, and within it the first usable row.
 ranked as (
     select
         *,

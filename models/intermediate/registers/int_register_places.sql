@@ -1,13 +1,13 @@
 with
 
--- One for each place that the registers have, and none for each of their rows.
+-- Each distinct place is resolved once, not once per row.
 delivered as (
     select distinct coalesce(city_code, '') as city_code
     from {{ ref('int_register_cohorts') }}
 ),
 
--- What a register is placed by, apart, and where it stands: the rule before is asked first. A register that names no
--- rules has a code and nothing else.
+-- Parse the rules of each place and their position, because earlier rules take precedence. A register that declares no
+-- rules only has a city code.
 rules as (
     select
         city_code,
@@ -47,8 +47,8 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
--- A register's name may be a district's, so that one without its province names nothing: 朝阳 is a city of Liaoning and
--- a district of Beijing. The first two characters tell the provinces apart, in their short names too.
+-- A name may be a district's, so it only identifies a city together with the province: 朝阳 is a city of Liaoning and a
+-- district of Beijing. The first two characters identify the province, in its short name too.
 names as (
     select
         identifier as name,
@@ -60,7 +60,7 @@ names as (
     having count(distinct current_city_id) = 1
 ),
 
--- All that a municipality names is a part of it.
+-- Every name within a municipality is part of that municipality.
 municipalities as (
     select
         city_id,
@@ -92,7 +92,7 @@ answers as (
             else 'unknown city'
         end as set_aside_reason
     from rules
-    -- An office may keep a code that is another county's by now.
+    -- An office may still use a code that now belongs to another county.
     left join {{ ref('city_aliases') }} as offices
         on
             rules.rule = 'credit_code'
@@ -107,7 +107,8 @@ answers as (
     left join other_names on rules.name = other_names.name
 ),
 
--- The first rule that knows a city decides; where none does, the first that says why.
+-- The first rule that finds a city decides. If none does, the first rule with a reason other than 'unknown city'
+-- decides.
 ranked as (
     select
         *,

@@ -6,7 +6,7 @@ raw as (
     where origin.provider = 'axcelchan583'
 ),
 
--- The row of computing has the applications of all fields as well, so the other row feeds no series.
+-- The computing row also contains the applications of all fields, so the other row feeds no series.
 renamed as (
     select
         origin,
