@@ -1,1 +1,1 @@
-"""Audits of a release: what changed and why, what is late or damaged, where a number is from."""
+"""Audits of a release: changes and their causes, late providers, damaged files, provenance."""

@@ -1,8 +1,8 @@
-"""The anchor: the last release that a person accepted, and how far estimates drifted from it.
+"""The anchor: the last release that a person accepted, used to measure drift of the estimates.
 
-Each release keeps its anchor and what the anchor's shown estimates would be today: moved by what
-declared revisions and new years explain, and by nothing else. What is left is drift. The rules:
-docs/decisions/releases.md.
+Each release stores its anchor together with the anchor's shown estimates, adjusted for the moves
+that declared revisions and new years explain. The remaining difference from the release's own
+estimates is drift. The rules are in docs/decisions/releases.md.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system.sql_text import create_table, insert
 
-ACCEPTED = "accepted"  # in the log of refreshes
-WARN_SHARE = 0.5  # of the limit that holds
-LISTED_TERMS = 3
+ACCEPTED = "accepted"  # outcome that `accept` writes to the log of refreshes
+WARN_SHARE = 0.5  # share of the hold limit above which drift causes a warning
+LISTED_TERMS = 3  # drifted terms named in a message
 
 Estimates = Mapping[tuple[str, str], tuple[float, float]]
 """Estimate and standard error by specification and term."""
@@ -67,16 +67,16 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Anchor:
-    """What a person has accepted last.
+    """The last accepted release and its shown estimates.
 
     Attributes
     ----------
     release_id : str
         Number of the release; empty while no release has a headline estimate.
     accepted_at, reason : str
-        When and why; empty for a first release, which nobody accepted.
+        When and why it was accepted; empty for a first release, which nobody accepted.
     estimates : mapping
-        Estimate and standard error of each shown term.
+        Estimate and standard error of each shown term, adjusted for explained moves.
     """
 
     release_id: str
@@ -92,7 +92,7 @@ class Anchor:
         )
 
     def drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
-        """Return how many standard errors estimates differ from these, the largest first."""
+        """Return each estimate's distance from the anchor in standard errors, largest first."""
         moves_in_errors = {
             key: abs(estimate - self.estimates[key][0]) / self.estimates[key][1]
             for key, (estimate, _) in estimates.items()
@@ -101,7 +101,7 @@ class Anchor:
         return dict(sorted(moves_in_errors.items(), key=lambda item: (-item[1], item[0])))
 
     def record(self, shown: Estimates) -> dict[str, Any]:
-        """Return the anchor for `status --json`, with the largest drift of shown estimates."""
+        """Return the anchor for `status --json`, with the largest drift of the shown estimates."""
         drift = self.drift(shown).values()
         return {
             "release_id": self.release_id or None,
@@ -111,14 +111,14 @@ class Anchor:
         }
 
     def moved_on(self, old: Estimates, new: Estimates, moved: moves.Moves) -> "Anchor":
-        """Return this anchor as a later release keeps it.
+        """Return the anchor for the next release, adjusted for the explained moves.
 
         Parameters
         ----------
         old, new : mapping
-            Shown estimates of the release that was compared with, and of the one that follows it.
+            Shown estimates of the published release and of the release that follows it.
         moved : Moves
-            How its estimates moved, and what explains that.
+            How the estimates moved between them, and which moves are explained.
         """
 
         def accepted(key: tuple[str, str]) -> tuple[float, float]:
@@ -127,7 +127,8 @@ class Anchor:
                 return estimate, error
             if key[0] in moved.explained:
                 return self.estimates[key][0] + estimate - old[key][0], error
-            if key in moved.on_published_years:  # the rest of the move is of new years
+            # When the sample gains years, only their contribution to the move is explained.
+            if key in moved.on_published_years:
                 return self.estimates[key][0] + estimate - moved.on_published_years[key], error
             return self.estimates[key]
 
@@ -138,14 +139,14 @@ NO_ANCHOR = Anchor("", "", "", {})
 
 
 def shown_estimates(release: DuckDBPyConnection) -> Estimates:
-    """Return estimate and standard error of each term of the shown columns of an open release."""
+    """Return the estimate and standard error of each term in a release's shown columns."""
     is_estimated = "estimate is not null and std_error is not null"
     of_shown = f"{changes.COEFFICIENTS} where {is_estimated} and list_contains(?, specification_id)"
     return _estimates(release, of_shown, sorted(moves.shown(release)))
 
 
 def new_anchor(release: DuckDBPyConnection, release_id: str) -> Anchor:
-    """Return an open release as an anchor, or NO_ANCHOR if it has no headline estimate."""
+    """Return an anchor at an open release, or NO_ANCHOR if it has no headline estimate."""
     if not headlines.read(release).estimated_count:
         return NO_ANCHOR
     return Anchor(release_id, "", "", shown_estimates(release))
@@ -163,11 +164,11 @@ def of(store: Store, release: DuckDBPyConnection, manifest: Manifest) -> Anchor:
     Parameters
     ----------
     store : Store
-        Whose log says if a person accepted the release itself.
+        Release folder, whose log shows whether a person accepted this release.
     release : DuckDBPyConnection
-        The open file.
+        The open release file.
     manifest : Manifest
-        Of that file.
+        Manifest of that file.
     """
     for line in reversed(store.refreshes()):
         if line["outcome"] == ACCEPTED and line["release_id"] == manifest.release_id:
@@ -182,9 +183,9 @@ def write(release: DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None
     Parameters
     ----------
     release : DuckDBPyConnection
-        The open file.
+        The open release file.
     anchor : Anchor
-        As the release keeps it.
+        Anchor to store in the release.
     shown : mapping
         Shown estimates of the release.
     """
@@ -200,16 +201,16 @@ def write(release: DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None
 
 
 def drifted(anchor: Anchor, new: Estimates, above: float) -> str:
-    """Return the terms that drifted from an anchor by more than a limit, the worst first.
+    """Describe the terms that drifted from the anchor by more than a limit, worst first.
 
     Parameters
     ----------
     anchor : Anchor
-        As the release keeps it.
+        Anchor stored in the release.
     new : mapping
         Shown estimates of the release.
     above : float
-        In the anchor's standard errors.
+        Limit, in standard errors.
     """
     beyond = {key: moved for key, moved in anchor.drift(new).items() if moved > above}
     lines = [

@@ -1,4 +1,4 @@
-"""The release that a build is compared with, as a refresh finds it before it builds."""
+"""The release that a build is compared with, read before the build starts."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,17 +16,17 @@ from ai_manufacturing.releases.store import Store
 
 @dataclass(frozen=True)
 class Basis:
-    """What a refresh reads of the release, with one connection.
+    """The comparison release, read over a single connection.
 
     Attributes
     ----------
     path : Path
-        The file: the published one, or that of the past release that readers saw last.
+        The published file, or the past release that readers saw last if nothing is published.
     manifest : Manifest
     anchor : Anchor
         The last release that a person accepted.
     parts : tuple of Part
-        What its files deliver.
+        Record counts of the files that the release was built from.
     """
 
     path: Path
@@ -36,12 +36,12 @@ class Basis:
 
 
 def read(store: Store) -> Basis | None:
-    """Return what a build is compared with; None if there is no release.
+    """Return the comparison release, or None before the first release.
 
     Raises
     ------
     RefreshError
-        If it is damaged.
+        If the release is damaged.
     """
     path = store.basis
     if not path.exists():
@@ -55,16 +55,17 @@ def read(store: Store) -> Basis | None:
 def standing(
     declared: Sequence[Declaration], basis: Basis | None, store: Store
 ) -> list[Declaration]:
-    """Return the declared revisions of the published release that no later release has used.
+    """Return the declared revisions that apply to the published release and are still unused.
 
-    After a rollback a later release may have used one that names the release published now. Where
-    none is published, those stand that name none.
+    After a rollback, a later release may already have used a declaration for the release that is
+    published again. If nothing is published, only declarations without a release apply.
     """
     published = "" if basis is None else basis.manifest.release_id
     rows = [row for row in declared if row.after_release == published]
     reasons = []
     for number in store.release_ids() if rows else []:
         if number > published:
-            with suppress(RefreshError):  # a damaged file has published nothing that is still there
+            # Skip damaged files: their revisions are no longer in use.
+            with suppress(RefreshError):
                 reasons.append(read_manifest(store.past(number)).reason)
     return [row for row in rows if not any(str(row) in reason for reason in reasons)]

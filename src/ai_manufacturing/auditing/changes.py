@@ -1,4 +1,4 @@
-"""What differs between two releases: city-years, cells of the panel, estimates."""
+"""Differences between two releases: city-years, panel cells and estimates."""
 
 import math
 import tempfile
@@ -14,9 +14,9 @@ from ai_manufacturing.system.sql_text import create_table, identifier, literal
 
 PANEL = "marts.fct_city_year_panel"
 COEFFICIENTS = "reports.rpt_coefficients"
-LOGARITHMS = ("ln_", "ln1p_", "asinh_")  # what names of such columns begin with
-NEAR_ZERO = 10  # a change of more times its old value is said in the column's unit
-SAME = 1e-9  # a smaller relative difference is the order of a sum
+LOGARITHMS = ("ln_", "ln1p_", "asinh_")  # name prefixes of log-transformed columns
+NEAR_ZERO = 10  # larger relative changes are reported in the column's unit
+SAME = 1e-9  # relative tolerance for differences in summation order
 
 COLUMNS = {
     "change_kind": (
@@ -38,7 +38,7 @@ COLUMNS = {
     "is_interval_changed": ("boolean", "Whether the old and the new interval are apart."),
 }
 
-# As macros/stars.sql: a regressor that is made from the outcome has none.
+# Matches macros/stars.sql: a regressor that is derived from the outcome gets no stars.
 _STARS = (
     "case when {row}.status = 'mechanical' or {row}.p_value is null then 0 when {row}.p_value <"
     " 0.01 then 3 when {row}.p_value < 0.05 then 2 when {row}.p_value < 0.1 then 1 else 0 end"
@@ -47,17 +47,17 @@ _STARS = (
 
 @dataclass(frozen=True)
 class Summary:
-    """How much changed.
+    """Number and size of the changes between two releases.
 
     Attributes
     ----------
     counts : dict of str to int
-        Rows by kind of change.
+        Number of changes by kind.
     largest_move : float
         Largest change of an estimate in its old standard errors; 0 if none moved.
     city_years, cells, estimates : tuple of dict
-        City-years by kind of change, cells by column of the panel, estimates one by one, those that
-        moved most first.
+        Changed city-years by kind, changed cells by panel column, and each changed estimate,
+        largest move first.
     """
 
     counts: dict[str, int]
@@ -84,7 +84,7 @@ class Summary:
         )
 
     def moved(self, limit: float = math.inf) -> str:
-        """Return the largest move, with enough digits to tell it from a limit, and the losses."""
+        """Describe the largest move, with enough digits to show that it exceeds a limit."""
         digits = 2
         while self.largest_move > limit and float(f"{self.largest_move:.{digits}f}") <= limit:
             digits += 1
@@ -93,21 +93,21 @@ class Summary:
         return sentence + (f", {lost} are lost" if lost else "")
 
     def is_beyond(self, limit: float) -> bool:
-        """Whether an estimate moved by more than a limit, or is lost where there is a limit."""
+        """Return whether an estimate moved by more than a finite limit, or was lost."""
         return self.largest_move > limit or (
             math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0
         )
 
 
 def write(connection: DuckDBPyConnection, *, follows: bool) -> None:
-    """Write new.release.changes, against the previous release; empty without one.
+    """Write new.release.changes, the changes since the previous release, which may be empty.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        With the new release attached as `new`.
+        Connection with the new release attached as `new`.
     follows : bool
-        Whether it follows a release of the same set, which is attached as `old`.
+        Whether a previous release of the same set is attached as `old`.
     """
     comment = (
         "One row per change since the previous release: a city and year of the panel gained or"
@@ -119,7 +119,7 @@ def write(connection: DuckDBPyConnection, *, follows: bool) -> None:
 
 
 def between(old: Path, new: Path) -> Summary:
-    """Compare two release files."""
+    """Summarise the differences between two release files."""
     with (
         tempfile.TemporaryDirectory() as spill,
         duckdb_client.attached(Path(spill) / "spill", {"old": old, "new": new}) as connection,
@@ -130,16 +130,16 @@ def between(old: Path, new: Path) -> Summary:
 
 
 def recorded(release: DuckDBPyConnection, condition: str = "true", *values: Any) -> Summary:
-    """Return the changes that an open release keeps against the one before it.
+    """Summarise the changes that an open release records against its predecessor.
 
     Parameters
     ----------
     release : DuckDBPyConnection
-        The open file.
+        The open release file.
     condition : str
-        SQL on COLUMNS: which changes.
+        SQL condition on COLUMNS that selects the changes.
     *values
-        Of its parameters.
+        Parameters of the condition.
     """
     query = f"from release.changes where {condition}"
     release.execute(f"create or replace temp table changes as {query}", values)
@@ -147,7 +147,7 @@ def recorded(release: DuckDBPyConnection, condition: str = "true", *values: Any)
 
 
 def differs(old: str, new: str) -> str:
-    """Return the SQL condition under which two numbers, or nulls, are not the same."""
+    """Return an SQL condition that is true if two numbers or nulls differ."""
     return (
         f"(abs({old} - {new}) > {SAME} * greatest(abs({old}), abs({new})) or ({old} is null) <>"
         f" ({new} is null))"
@@ -155,7 +155,7 @@ def differs(old: str, new: str) -> str:
 
 
 def estimate_changes() -> str:
-    """Return the query of the estimates that differ from `old` to `new`, in COLUMNS."""
+    """Return a query for the estimates that differ between `old` and `new`, shaped as COLUMNS."""
     return f"""
         select
             case
@@ -179,7 +179,7 @@ def estimate_changes() -> str:
 
 
 def _numeric_columns(connection: DuckDBPyConnection) -> list[str]:
-    """Return the numeric columns of the panel that both releases have."""
+    """Return the numeric panel columns that both releases contain."""
     schema, table = PANEL.split(".")
     rows = connection.execute(
         "select column_name from duckdb_columns() where database_name in ('old', 'new') and"
@@ -194,7 +194,7 @@ def _changes(connection: DuckDBPyConnection) -> str:
     columns = _numeric_columns(connection)
 
     def present(database: str) -> str:
-        """Select the city-years that have a number: the grid itself is always whole."""
+        """Select the city-years with at least one value, as the panel lists every city-year."""
         any_value = ", ".join(identifier(name) for name in columns)
         return (
             f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not"
@@ -282,9 +282,9 @@ def _estimate_in_words(row: Mapping[str, Any]) -> str:
 
 
 def _size(row: Mapping[str, Any]) -> str:
-    """Return how far the cells of a column moved.
+    """Describe the largest change among the cells of a column.
 
-    Shares of logarithms and of values near zero are not given: they say nothing.
+    A relative change is misleading for logarithms and for values near zero, so it is omitted.
     """
     share, change = row["largest_relative_change"], row["largest_change"]
     if change is None:

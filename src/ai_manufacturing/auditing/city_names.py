@@ -1,4 +1,4 @@
-"""Names of cities, in the language of a message or in any form that a reader uses."""
+"""Look up city names, in the language of the user or in any form that a user types."""
 
 from difflib import get_close_matches
 
@@ -7,22 +7,22 @@ import duckdb
 from ai_manufacturing.system import settings
 
 CITIES = "marts.dim_city"
-NEAR = 0.75  # of difflib: how much of a name must agree
-SUGGESTED = 5
-LONG_ENOUGH = 3  # letters that a name may be completed from
+NEAR = 0.75  # minimum difflib similarity of a suggested name
+SUGGESTED = 5  # maximum number of suggested names
+LONG_ENOUGH = 3  # minimum letters to suggest completions of a name
 
 
 class NoSuchCityError(Exception):
-    """A name that is of no city, or of several; the message says what to ask instead."""
+    """A name that matches no city or several; the message suggests alternatives."""
 
 
 def column() -> str:
-    """Return the column of dim_city that has the names in the reader's language."""
+    """Return the column of dim_city with names in the language of the user."""
     return f"name_{settings.language()}"
 
 
 def by_id(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Return names in the reader's language by city_id; none where no cities were built."""
+    """Return city names by city_id in the user's language; empty without a city table."""
     try:
         return dict(connection.execute(f"select city_id, {column()} from {CITIES}").fetchall())
     except duckdb.CatalogException:
@@ -30,14 +30,15 @@ def by_id(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 def resolve(connection: duckdb.DuckDBPyConnection, city: str) -> str:
-    """Return the city_id of a city that a reader names by its code, or its Chinese or English name.
+    """Return the city_id of a city given by its code or by its Chinese or English name.
 
-    Case, spaces and apostrophes do not count: xian is Xi'an. Suzhou is asked for its province.
+    Case, spaces and apostrophes are ignored, so `xian` matches Xi'an. A name that two cities share,
+    such as Suzhou, must include the province.
 
     Raises
     ------
     NoSuchCityError
-        If no city or several have the name.
+        If no city matches, or more than one does.
     """
     rows = connection.execute(
         f"select city_id, name_en, name_zh, short_name_zh, province_name_en from {CITIES} order by"
@@ -68,5 +69,5 @@ def resolve(connection: duckdb.DuckDBPyConnection, city: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return the letters and digits of a name, whatever their case."""
+    """Return the case-folded letters and digits of a name."""
     return "".join(filter(str.isalnum, name.casefold()))

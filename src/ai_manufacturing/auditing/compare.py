@@ -1,4 +1,4 @@
-"""What differs between two warehouse or release files of one extract set."""
+"""Differences between two warehouse or release files of the same extract set."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from ai_manufacturing.system.sql_text import beside, identifier, literal
 
 SQL = beside(__file__)
 
-SHOWN = 60  # characters of a cell
+SHOWN = 60  # maximum characters of a printed cell
 SECTIONS = {
     "Tables": ("table", "change"),
     "Columns": ("table", "column", "change"),
@@ -44,7 +44,7 @@ SECTIONS = {
 
 
 class CompareError(Exception):
-    """Two files cannot be compared."""
+    """Raised when two files cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Section:
     Attributes
     ----------
     title : str
-        What the rows are.
+        Key of SECTIONS.
     columns : tuple of str
-        Headings.
+        Column headings.
     rows : list of tuple
         Numbers, texts and nulls.
     """
@@ -67,30 +67,29 @@ class Section:
 
 
 def compare(old: Database, new: Database, *landing: Path) -> list[Section]:
-    """Compare the released schemas of two files of one extract set.
+    """Compare the released schemas of two files of the same extract set.
 
-    Rows are matched by the key of their table, as data_dictionary has it. Two floating-point
-    numbers are the same if they differ by less than the order of a sum makes (changes.SAME,
-    relative).
+    Rows are matched by the key that data_dictionary declares for their table. Floating-point
+    numbers count as equal within the relative tolerance changes.SAME, because the order of a
+    summation affects the last digits.
 
     Parameters
     ----------
     old, new : Database
-        Releases, or built warehouses that no process writes to.
+        Releases, or built warehouses that no process is writing to.
     *landing : Path
-        The landing stores whose files views of a warehouse show; they reach no other file.
+        Landing stores that the views of a warehouse may read; no other file is accessible.
 
     Returns
     -------
     list of Section
-        Tables, columns, rows and cells that differ, and the estimates by how far they moved in
-        their old standard errors. Sections without rows are left out, so that equal files give an
-        empty list.
+        Tables, columns, rows and cells that differ, and estimates sorted by their move in old
+        standard errors. Empty sections are omitted, so identical files give an empty list.
 
     Raises
     ------
     CompareError
-        If the files are of two extract sets, or a view of one shows files that cannot be read.
+        If the files belong to different extract sets, or a view reads files that are unavailable.
     """
     if old.origin != new.origin:
         raise CompareError(
@@ -136,7 +135,7 @@ def _sections(old: Database, new: Database, landing: Sequence[Path]) -> list[Sec
 
 
 def as_text(sections: Iterable[Section]) -> str:
-    """Return a comparison as tables of aligned columns."""
+    """Format a comparison as plain-text tables with aligned columns."""
     lines = []
     for section in sections:
         lines += [section.title, *_lines(section, "  ", pad=True), ""]
@@ -144,7 +143,7 @@ def as_text(sections: Iterable[Section]) -> str:
 
 
 def as_markdown(sections: Iterable[Section]) -> str:
-    """Return a comparison as Markdown, for a review."""
+    """Format a comparison as Markdown tables, for example for a code review."""
     lines = []
     for section in sections:
         heading, *rows = (f"|{line}|" for line in _lines(section, "|", pad=False))
@@ -154,9 +153,9 @@ def as_markdown(sections: Iterable[Section]) -> str:
 
 
 def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
-    """Return a comparison as rows by section, for a program.
+    """Convert a comparison to a dict of row lists by section, for JSON output.
 
-    It has every section; names of columns have underscores.
+    Empty sections are included, and column names use underscores.
     """
     rows = {section.title: section.rows for section in sections}
     return {
@@ -169,7 +168,7 @@ def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _tables(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
-    """Return the released tables and views of a database, each with its columns and their types."""
+    """Return the columns and types of each released table or view in a database."""
     tables: dict[str, dict[str, str]] = {}
     values = {"database": database, "schemas": [*SCHEMAS]}
     for table, column, type_ in connection.execute(SQL["columns"], values).fetchall():
@@ -178,7 +177,7 @@ def _tables(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str
 
 
 def _keys(connection: DuckDBPyConnection) -> dict[str, Sequence[str]]:
-    """Return the key of each table that the older file declares; none of a file without a list."""
+    """Return the key of each table in the older file's data dictionary; empty if it has none."""
     with suppress(CatalogException):
         return dict(connection.execute(SQL["keys"]).fetchall())
     return {}
@@ -190,7 +189,7 @@ def _lost_and_gained(old: Iterable[str], new: Iterable[str]) -> list[tuple[str, 
 
 
 class _Compared:
-    """One table that both files have."""
+    """A table that exists in both files."""
 
     def __init__(
         self,
@@ -217,9 +216,9 @@ class _Compared:
         )
 
     def _read_once(self, database: str) -> str:
-        """Return the name of a table, or of a copy of what a view shows.
+        """Return the name of a table, or of a temporary copy if it is a view.
 
-        A view would compute its rows for each question.
+        Without the copy, every query would compute the rows of the view again.
         """
         name = f"{database}.{self._table}"
         if not self._value(
@@ -232,7 +231,7 @@ class _Compared:
         return copied
 
     def columns(self) -> list[tuple[str, str, str]]:
-        """Return the columns lost, gained, and of another type."""
+        """Return the columns that were lost, gained or changed type."""
         rows = [(self._table, *change) for change in _lost_and_gained(self._old, self._new)]
         return rows + [
             (self._table, name, f"{self._old[name]} -> {self._new[name]}")
@@ -241,7 +240,7 @@ class _Compared:
         ]
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """Return how many rows differ, as one row; none if no row does."""
+        """Return one row that counts the differing rows, or an empty list if there are none."""
         counts = [self._value(f"select count(*) from {name}") for name in self._of.values()]
         if self._key:
             any_change = " or ".join(self._differs(name) for name in self._values) or "false"
@@ -265,7 +264,7 @@ class _Compared:
         ]
 
     def cells(self) -> list[tuple[Any, ...]]:
-        """Return the columns whose cells changed, each with its largest or first change."""
+        """Return the columns with changed cells, each with its largest or first change."""
         if not self._key or not self._values:
             return []
         changes_of = [self._change(name) for name in self._values]
@@ -279,7 +278,7 @@ class _Compared:
         ]
 
     def _change(self, name: str) -> str:
-        """Return SQL of the number of changed cells of a column, and the largest change."""
+        """Return SQL for the number of changed cells in a column and for the largest change."""
         column, key = identifier(name), [f"o.{identifier(part)}" for part in self._key]
         moved = "null::double"
         if self._is_number(name):

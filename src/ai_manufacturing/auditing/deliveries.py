@@ -1,7 +1,4 @@
-"""What a delivery did: files added, replaced and withdrawn, and records by provider.
-
-It is compared with the published release.
-"""
+"""Changes between the delivered files and the published release: files, and record counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +16,7 @@ COUNTS = ("records_before", "records", "used_before", "used")
 
 
 class Part(NamedTuple):
-    """What a file, or a member of an archive, delivered for one entity."""
+    """Records that a file, or an archive member, contains for one entity."""
 
     provider: str
     entity: str
@@ -31,21 +28,21 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Delivery:
-    """The files of the extracts folder, against those of the published release.
+    """Differences between the extracts folder and the files of the published release.
 
     Attributes
     ----------
     since : str or None
-        The published release; None if there is none of this extract set, so that all files are
-        added.
+        Id of the published release; None if this extract set has none, so that every file counts
+        as added.
     added, replaced, withdrawn : tuple of str
-        Paths of files: new ones, ones with other bytes, and ones that are gone.
+        Paths of files that are new, have different content, or no longer exist.
     renamed : mapping of str to str
-        Paths of files that moved, by their old ones.
+        New path by old path of files that moved.
     described : bool
-        Whether extract_set.yml, which is no delivered file, has changed.
+        Whether extract_set.yml changed, which does not count as a delivered file.
     before, now : tuple of Part
-        What the files of either deliver; `now` is empty until they have landed.
+        Records in the published and in the current files; `now` is empty until they have landed.
     """
 
     since: str | None
@@ -59,7 +56,7 @@ class Delivery:
 
     @property
     def file_lines(self) -> list[str]:
-        """What became of files, in words: what is gone first, as it explains most."""
+        """File changes in words; withdrawn files come first because they explain most failures."""
         files = {
             "withdrawn": [_named(path, self.before) for path in self.withdrawn],
             "replaced": [self._replaced(path) for path in self.replaced],
@@ -79,7 +76,7 @@ class Delivery:
 
     @property
     def record_lines(self) -> list[str]:
-        """The providers and entities that have more or fewer records than before, in words."""
+        """Providers and entities whose record counts changed, in words."""
         counts = [
             _counts_in_words(row)
             for row in self.records()
@@ -91,7 +88,7 @@ class Delivery:
         return [listed("Records:", counts, TABLE)] if counts else []
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the records of each provider and entity, now and before; none before landing."""
+        """Return record counts by provider and entity, now and before; empty until landing."""
         rows: dict[tuple[str, str], dict[str, Any]] = {}
         for parts, suffix in ((self.before, "_before"), (self.now, "")):
             for part in parts if self.now else ():
@@ -104,7 +101,7 @@ class Delivery:
         return [row for _, row in sorted(rows.items())]
 
     def facts(self) -> dict[str, Any]:
-        """Return the delivery for the log and for the report of a held build."""
+        """Return the delivery as a dict for the log and for the report of a held build."""
         return {
             "since": self.since,
             "added": [*self.added],
@@ -117,13 +114,13 @@ class Delivery:
 
     @property
     def causes(self) -> list[str]:
-        """The changes in words, as they stand before failures that may follow from them."""
+        """The changes in words, listed before any failures they may have caused."""
         follows = ["What fails below may follow from this."] * self.has_changed
         return [*self.file_lines, *self.record_lines, *follows]
 
     @property
     def has_changed(self) -> bool:
-        """Whether files came, changed or went since the published release."""
+        """Whether files were added, replaced or withdrawn since the published release."""
         return self.since is not None and bool(self.withdrawn or self.replaced or self.added)
 
     def _replaced(self, path: str) -> str:
@@ -139,18 +136,18 @@ def since(
     extract_set: str,
     before: tuple[Part, ...],
 ) -> Delivery:
-    """Compare the files of the extracts folder with those of the published release.
+    """Compare the files in the extracts folder with the files of the published release.
 
     Parameters
     ----------
     published : Manifest or None
-        Of the published release.
+        Manifest of the published release.
     hashes : dict of str to str
-        SHA-256 of the delivered files by path, as fingerprint.delivery_hashes returns it.
+        SHA-256 of the delivered files by path, as returned by fingerprint.delivery_hashes.
     extract_set : str
-        Name of the set in the folder. Files of another set are not compared.
+        Name of the set in the folder. A release of another set is not compared.
     before : tuple of Part
-        What the files of the published release deliver.
+        Records in the files of the published release.
     """
     if published is None or published.extract_set != extract_set:
         return Delivery(None, added=tuple(sorted(fingerprint.delivered(hashes))))
@@ -174,7 +171,7 @@ def since(
 
 
 def parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
-    """Return what the files in the folder deliver; nothing if the build ended before."""
+    """Return the records of each delivered file, or nothing if the build failed before this."""
     try:
         rows = database.execute(f"""
             select provider, entity, file_path, record_count, used_count, remedy
@@ -188,14 +185,14 @@ def parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
 
 
 def _of_file(path: str, parts: tuple[Part, ...]) -> list[Part]:
-    """Return what a file delivers, or all members of an archive."""
+    """Return the parts of a file, or of all members of an archive."""
     return [
         part for part in parts if part.file_path == path or part.file_path.startswith(f"{path}/")
     ]
 
 
 def _named(path: str, parts: tuple[Part, ...]) -> str:
-    """Return a file with its provider, entities and records, as far as they are known."""
+    """Return a file's path with its provider, entities and record count, if they are known."""
     found = _of_file(path, parts)
     return f"{path} ({_origin(found)}, {_count(found)} records{_unused(found)})" if found else path
 
@@ -209,7 +206,7 @@ def _origin(parts: list[Part]) -> str:
 
 
 def _unused(parts: list[Part]) -> str:
-    """Return why none of a file's records is used."""
+    """Explain why no record of a file is used; empty if at least one is."""
     if any(part.used_count for part in parts):
         return ""
     remedies = dict.fromkeys(part.remedy.rstrip(".") for part in parts if part.remedy)

@@ -1,4 +1,4 @@
-"""What the gate found, in words: failing rows by city, and what is new since a release."""
+"""Gate findings in words: failing rows by city, and findings that are new since a release."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from ai_manufacturing.system.sql_text import beside
 
 SQL = beside(__file__)
 
-# What says where a failing row is, in this order; the other columns say what is wrong there.
+# Columns that locate a failing row, in printing order; the other columns describe the failure.
 PLACE = (
     "provider",
     "source_name",
@@ -26,27 +26,27 @@ PLACE = (
     "city_id",
     "year",
 )
-REMARKS = ("year_of_lost_cities", "hint")  # said of a row only where there is something to say
-LISTED_ROWS = 10
-LISTED_RECORDS = 5
-LINE = 300  # characters of a warning; what it leaves out is in the table that it names
-VALUE = 120  # characters of a delivered value
-PRINTED = 1200  # characters of a list; all of it is in the warehouse
+REMARKS = ("year_of_lost_cities", "hint")  # columns that are printed only if they have a value
+LISTED_ROWS = 10  # estimates named in a message
+LISTED_RECORDS = 5  # lost records named in a message
+LINE = 300  # maximum characters of a warning; the full list is in the table that it names
+VALUE = 120  # maximum characters of a delivered value
+PRINTED = 1200  # maximum characters of failing rows in Dagster; the warehouse has all of them
 RESULTS = "gates.gate_results"
-LANDED = "landed_sources"  # the suite on what landing set aside
+LANDED = "landed_sources"  # suite that checks the records set aside by landing
 
 
 class Finding(NamedTuple):
-    """An expectation that failed.
+    """A failed expectation.
 
     Attributes
     ----------
     suite, description, severity : str
-        As in gates.gate_results.
+        Columns of gates.gate_results.
     observed_value, failing_rows : str or None
-        As in gates.gate_results, JSON.
+        Columns of gates.gate_results, as JSON.
     rows : tuple of str
-        The failing rows in words, by place.
+        The failing rows in words, sorted by place.
     """
 
     suite: str
@@ -61,29 +61,31 @@ class Finding(NamedTuple):
 
     @property
     def heading(self) -> str:
-        """The expectation in words, which are the same in another release."""
+        """The suite and description, which identify the expectation across releases."""
         return f"{self.suite}: {self.description}"
 
     def record(self) -> dict[str, Any]:
-        """Return what the report of a held build keeps."""
+        """Return the finding as a dict for the report of a held build."""
         record = self._asdict()
         del record["rows"]
         return record
 
 
 def listed(heading: str, items: Sequence[str], table: str, end: str = "") -> str:
-    """Return a heading and as many items as a line holds, whole, and the table that has the others.
+    """Return a line with a heading and as many whole items as fit.
+
+    If items are omitted, the line ends with their number and the table that contains them.
 
     Parameters
     ----------
     heading : str
-        What they have in common.
+        Text before the items.
     items : sequence of str
-        At least one. If the first is too long for the line, it is cut.
+        At least one item. The first is truncated if it is too long for the line.
     table : str
-        Where all of them are.
+        Table that contains all items.
     end : str
-        A sentence after them.
+        Sentence to append after the items.
     """
     after = f".{end and f' {end}'}"
     for shown in range(len(items), 0, -1):
@@ -100,17 +102,17 @@ def failed(
     severity: str,
     names: Mapping[str, str] | None = None,
 ) -> list[Finding]:
-    """Return the failed expectations of a severity in a stable order, causes first.
+    """Return the failed expectations of a severity in a stable order, root causes first.
 
     Parameters
     ----------
     database : DuckDBPyConnection
-        The open file; what was not built of it has no findings.
+        The open file; a suite whose results were not built has no findings.
     severity : str
-        critical or warning.
+        `critical` or `warning`.
     names : mapping of str to str, optional
-        Names of the cities by city_id. Default: those of the file. Findings are compared by their
-        words.
+        City names by city_id, by default from the file. Pass the same names for two files whose
+        findings are compared, because findings are matched by their text.
     """
     try:
         results = database.execute(
@@ -129,17 +131,17 @@ def failed(
 
 
 def since(failures: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str], list[str]]:
-    """Return what is new since another release, and what failed on the same rows there.
+    """Split failures into findings that are new and findings known from another release.
 
     Parameters
     ----------
     failures, before : sequence of Finding
-        Of the build, and of the release that it is compared with.
+        Findings of the build, and of the release that it is compared with.
 
     Returns
     -------
     tuple of (list of str, list of str)
-        New findings, with their new rows only; and the known ones, with how many rows each has.
+        New findings, limited to their new rows, and known findings with their number of rows.
     """
     rows_before = {finding.heading: finding.rows for finding in before}
     new, known = [], []
@@ -162,17 +164,17 @@ def warnings(
     release: DuckDBPyConnection | None,
     published: Manifest | None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield warnings of the gate and files that nobody reads, the new ones first.
+    """Yield gate warnings and undeclared files, new ones first.
 
     Parameters
     ----------
     warehouse : DuckDBPyConnection
-        What was built.
+        The built warehouse.
     release : DuckDBPyConnection or None
-        The published release; what it has too, on the same rows, is known. None if it is of
-        another extract set.
+        The published release; a warning that it has on the same rows is known. None if it belongs
+        to another extract set.
     published : Manifest or None
-        Of the published release, of whatever set.
+        Manifest of the published release, whichever set it belongs to.
     """
     names = city_names.by_id(warehouse)
     before = failed(release, "warning", names) if release else []
@@ -195,13 +197,13 @@ def warnings(
 
 
 def _unread_before(release: DuckDBPyConnection, published: Manifest) -> set[str]:
-    """Return the delivered files that the published release has no row of."""
+    """Return the delivered files without any row in the published release."""
     read = release.execute("select file_path from marts.fct_row_accounting").fetchall()
     return published.delivery_hashes.keys() - {path for (path,) in read}
 
 
 def lost_records(warehouse: DuckDBPyConnection, failures: Sequence[Finding]) -> list[str]:
-    """Return records that the failing sources lost, with place and reason, the rarest first."""
+    """Return the records that failing sources lost, with place and reason, rarest reason first."""
     sources = set()
     for finding in failures:
         if finding.suite == LANDED:
@@ -227,7 +229,7 @@ def lost_records(warehouse: DuckDBPyConnection, failures: Sequence[Finding]) -> 
 
 
 def _in_words(failing_rows: str | None, names: Mapping[str, str]) -> tuple[str, ...]:
-    """Return failing rows in the order of their places."""
+    """Describe failing rows, sorted by place."""
 
     def place(row: Mapping[str, Any]) -> list[str]:
         return [*(str(row.get(name, "")) for name in PLACE), json.dumps(row, sort_keys=True)]
@@ -237,7 +239,7 @@ def _in_words(failing_rows: str | None, names: Mapping[str, str]) -> tuple[str, 
 
 
 def _row_in_words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """Return for example: Changsha (430100) 2016: gdp_growth_factor 11.0967."""
+    """Describe a failing row, such as Changsha (430100) 2016: gdp_growth_factor 11.0967."""
     place = {name: str(row[name]) for name in PLACE if row.get(name) is not None}
     if city := names.get(place.get("city_id", "")):
         place["city_id"] = f"{city} ({place['city_id']})"

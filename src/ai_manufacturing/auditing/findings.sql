@@ -29,7 +29,7 @@ with aside as (
     where set_aside_reason not in ('superseded', 'withdrawn')
 ),
 
--- a register may lose millions of rows: the first of each reason does
+-- A register can lose millions of records, so only the first one per reason is listed.
 of_registers as (
     select
         provider,

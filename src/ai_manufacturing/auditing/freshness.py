@@ -1,6 +1,6 @@
-"""Freshness: for how long each provider has delivered nothing, and how long its declaration allows.
+"""Freshness: days since a provider's newest delivery, compared with its declared limits.
 
-Age only warns and fails; the order of deliveries decides which rows count.
+Age only triggers warnings and failures; the order of deliveries decides which rows are used.
 """
 
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from ai_manufacturing.system.duckdb_client import reading
 
 @dataclass(frozen=True)
 class Freshness:
-    """A provider of the published release.
+    """Freshness of one provider in the published release.
 
     Attributes
     ----------
     provider : str
-        Folder of models/staging.
+        Name of the provider's folder in models/staging.
     newest_delivery_at : datetime
-        When the newest of its deliveries landed, UTC.
+        Time at which its newest delivery landed, UTC.
     age_days : float
         Days since then.
     allowed : AllowedAge
-        What its declaration allows.
+        Limits from the provider's declaration.
     """
 
     provider: str
@@ -40,18 +40,18 @@ class Freshness:
 
     @property
     def is_late(self) -> bool:
-        """Whether it is worth a warning."""
+        """Whether the age exceeds the warning limit."""
         days = self.allowed.warn_after_days
         return days is not None and self.age_days > days
 
     @property
     def is_stale(self) -> bool:
-        """Whether it is too old."""
+        """Whether the age exceeds the failure limit."""
         days = self.allowed.fail_after_days
         return days is not None and self.age_days > days
 
     def record(self) -> dict[str, Any]:
-        """Return the same for a program."""
+        """Return the freshness as a dict for JSON output."""
         return {
             "provider": self.provider,
             "newest_delivery_at": self.newest_delivery_at.isoformat("T", "seconds"),
@@ -73,12 +73,12 @@ class Freshness:
 
 
 def allowed_ages() -> dict[str, AllowedAge]:
-    """Return the allowed age of each provider that declares one.
+    """Return the declared age limits by provider.
 
     Raises
     ------
     BadConfigurationError
-        If a declaration is wrong.
+        If a declaration is invalid.
     """
     try:
         return landing.allowed_ages()
@@ -87,19 +87,19 @@ def allowed_ages() -> dict[str, AllowedAge]:
 
 
 def of_release(release: DuckDBPyConnection, now: datetime | None = None) -> list[Freshness]:
-    """Return the freshness of each provider in an open release, by name.
+    """Return the freshness of each provider in an open release, sorted by name.
 
     Parameters
     ----------
     release : DuckDBPyConnection
-        The open file.
+        The open release file.
     now : datetime, optional
-        With a time zone; the present if not given.
+        Time to measure ages at, with a time zone; defaults to the current time.
 
     Raises
     ------
     BadConfigurationError
-        If a declaration is wrong.
+        If a declaration is invalid.
     """
     allowed, now = allowed_ages(), now or datetime.now(UTC)
     query = "select provider, newest_delivery_at from release.freshness order by all"
@@ -115,23 +115,23 @@ def of_release(release: DuckDBPyConnection, now: datetime | None = None) -> list
 
 
 def require_fresh(release: Path, outcome: str, is_published: bool, on_event: OnEvent) -> None:
-    """Warn of providers that are late, and fail for those that are stale, whatever the refresh did.
+    """Warn about late providers, and raise if any provider is stale.
 
     Parameters
     ----------
     release : Path
         The published file.
     outcome : str
-        What the refresh did, as the error begins.
+        Result of the refresh, the first line of the error message.
     is_published : bool
-        Whether it published something.
+        Whether the refresh published a release.
     on_event : callable
-        Takes the warnings.
+        Receives the warnings.
 
     Raises
     ------
     StaleError
-        With a line for each stale provider.
+        If a provider is stale; the message has a line for each.
     """
     with reading(release) as connection:
         providers = of_release(connection)

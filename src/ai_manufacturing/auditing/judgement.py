@@ -1,8 +1,7 @@
-"""Whether a build may be published.
+"""Decide whether a build may be published.
 
-It is compared with the last release and with the anchor, and its new years with the years before.
-
-The rules and why they are these: docs/decisions/releases.md.
+A build is compared with the last release and with the anchor, and its new years with earlier years.
+The rules and their reasons are in docs/decisions/releases.md.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,14 +24,14 @@ from ai_manufacturing.system import duckdb_client
 
 @dataclass(frozen=True)
 class Comparison:
-    """A build beside the published values.
+    """Comparison of a build with the published values.
 
     Attributes
     ----------
     rewritten : Revisions
-        What it rewrites.
+        Published values that the build changes.
     odd : tuple of OddYear
-        New years that are not like the years before.
+        New years that differ in structure from the years before.
     """
 
     rewritten: Revisions
@@ -40,7 +39,7 @@ class Comparison:
 
     @property
     def declarations(self) -> list[str]:
-        """Declared revisions and corrections that let something pass, in words."""
+        """Declared revisions and corrections that justify a change, in words."""
         of_years = (row for year in self.odd for row in year.declared_by)
         revised = dict.fromkeys(map(str, [*self.rewritten.declarations, *of_years]))
         return [*revised, *self.rewritten.corrections]
@@ -48,18 +47,18 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the comparisons say of a release that is written and not published.
+    """Result of judging a release that has been written but not published.
 
     Attributes
     ----------
     why : list of str
-        Why it is held, in words; empty if it is not.
+        Reasons to hold the release, in words; empty if it passes.
     notes : list of str
-        What passes with a warning.
+        Warnings about changes that pass.
     way_out : list of str
-        Where what holds it comes from, as far as that is known, and what can be done.
+        Origin of the held changes, as far as known, and possible actions.
     anchor : Anchor
-        As the release keeps it.
+        Anchor to store in the release.
     """
 
     why: list[str]
@@ -74,7 +73,7 @@ def judged_by(
     declared: Sequence[Declaration],
     may_lack_estimates: bool,
 ) -> list[Any]:
-    """Return what a build is held by, beside its own content."""
+    """Return the inputs of a judgement other than the build itself."""
     published: list[str | None] = [None]
     if basis is not None:
         published = [basis.manifest.release_id, basis.anchor.release_id, basis.anchor.accepted_at]
@@ -84,9 +83,9 @@ def judged_by(
 def unchanged(
     paths: Iterable[str], hashes: Mapping[str, str], published: Manifest
 ) -> frozenset[str]:
-    """Return the files, or members of archives, that the published release was made of.
+    """Return the files, or archive members, that are unchanged since the published release.
 
-    A file that was delivered since is read for the first time, and not again.
+    A file delivered since then is read for the first time, so it cannot be read again.
     """
     same = {
         path for path, sha256 in hashes.items() if published.delivery_hashes.get(path) == sha256
@@ -101,16 +100,16 @@ def compare(
     declared: Sequence[Declaration],
     read_again: ReadAgain | None,
 ) -> Comparison:
-    """Compare the values of a build with those of a published release of the same extract set.
+    """Compare the values of a build with a published release of the same extract set.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        With the release attached as `old`, and the build as `built`.
+        Connection with the release attached as `old` and the build as `built`.
     declared : sequence of Declaration
-        Revisions that stand.
+        Declared revisions that apply to the release.
     read_again : ReadAgain or None
-        What was read again, if years were named.
+        Years and files that the user asked to read again.
     """
     declared_revisions.write(connection, declared)
     rewritten = revisions.compare(connection, declared, read_again)
@@ -125,22 +124,22 @@ def judge(
     comparison: Comparison,
     held: Path,
 ) -> Judgement:
-    """Judge a release that follows one of the same extract set.
+    """Judge a release that follows another of the same extract set.
 
     Parameters
     ----------
     basis : Basis
-        The release that it is compared with.
+        Release to compare with.
     described : mapping
-        The fields of the manifest of the new one.
+        Manifest fields of the new release.
     connection : DuckDBPyConnection
-        With that release attached as `old`, the new one as `new`, and the warehouse that it was
-        written from as `built`.
+        Connection with the previous release attached as `old`, the new one as `new`, and the
+        warehouse it was written from as `built`.
     limit : float
-        Largest move of a shown estimate, in standard errors; half of it warns of drift from the
-        anchor.
+        Largest move of a shown estimate, in standard errors, that passes. Drift from the anchor
+        above half of it causes a warning.
     comparison : Comparison
-        What compare returned.
+        Result of `compare`.
     held : Path
         Folder of the build if it is held.
     """
@@ -189,18 +188,18 @@ def judge(
 def _way_out(
     to_declare: Sequence[str], published: Manifest, described: Mapping[str, Any], held: Path
 ) -> Iterator[str]:
-    """Yield where a held rewrite comes from, as far as that is known, and what can be done.
+    """Yield the origin of held changes, as far as known, and possible actions.
 
     Parameters
     ----------
     to_declare : sequence of str
-        Revisions that would let it pass, as `--revision` takes them.
+        Revisions that would let the build pass, in the format of `--revision`.
     published : Manifest
-        Of the published release.
+        Manifest of the published release.
     described : mapping
-        The fields of the manifest of the build.
+        Manifest fields of the build.
     held : Path
-        Its folder.
+        Folder of the build.
     """
     if described["delivery_hashes"] == published.delivery_hashes:
         commits = [

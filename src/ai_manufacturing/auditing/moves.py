@@ -1,4 +1,4 @@
-"""Moves of shown estimates, and which of them new years or declared revisions explain."""
+"""Moves of shown estimates, including those explained by new years or declared revisions."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ from ai_manufacturing.auditing.wording import some_of
 
 @dataclass(frozen=True)
 class Moves:
-    """How the shown estimates moved.
+    """Moves of the shown estimates since the published release.
 
     Attributes
     ----------
     judged : changes.Summary
-        Changes of the shown columns that the limit judges.
+        Changes of the shown columns to which the limit applies.
     notes : tuple of str
-        Columns that are beyond the limit because of new years only, in words.
+        Columns that exceed the limit only because of new years, in words.
     explained : frozenset of str
-        Specifications whose moves declared revisions explain.
+        Specifications whose moves are explained by declared revisions.
     on_published_years : mapping
-        Estimates of the columns that reach new years on the published years alone, by specification
-        and term.
+        Estimates on the published years alone, by specification and term, for columns whose sample
+        includes new years.
     """
 
     judged: changes.Summary
@@ -32,7 +32,7 @@ class Moves:
     on_published_years: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def why_held(self, limit: float) -> list[str]:
-        """Return the line that says which moves are beyond a limit; none if no move is."""
+        """Return a line that names the moves beyond a limit, or an empty list if there are none."""
         if not self.judged.is_beyond(limit):
             return []
         estimates = [line for line in self.judged.lines if " -> " in line]
@@ -51,20 +51,19 @@ def between(
     explained: frozenset[str],
     doubted: Collection[str] = (),
 ) -> Moves:
-    """Return the moves of shown estimates that a limit judges.
+    """Return the moves of the shown estimates, and select those to judge against a limit.
 
     Parameters
     ----------
     published, release, warehouse : DuckDBPyConnection
-        The published release; the one that is written and not yet published; and what that was
+        The published release, the new release before publication, and the warehouse that it was
         written from.
     limit : float
-        In published standard errors.
+        Largest move that passes, in published standard errors.
     explained : frozenset of str
-        Specifications whose moves declared revisions explain: they are left out.
+        Specifications whose moves are explained by declared revisions, and therefore excluded.
     doubted : collection of str
-        Specifications whose new years are not like the years before: the limit judges their whole
-        move.
+        Specifications with odd new years; the limit applies to their whole move.
     """
     names = shown(published) - explained
     old_years, new_years = _sample_years(published), _sample_years(release)
@@ -78,7 +77,7 @@ def between(
             [limit],
         ).fetchall()
     )
-    # what new years add is no revision
+    # Columns that gain years are judged on the published years alone: growth is not a revision.
     grown = {
         name: old_years[name]
         for name in sorted(names & old_years.keys() & new_years.keys())
@@ -86,7 +85,7 @@ def between(
     }
     again: dict[tuple[str, str], float] = {}
     if grown:
-        # here, because it imports the estimators
+        # imported here because it loads the estimators
         from ai_manufacturing.auditing import published_years
 
         again = published_years.estimates(warehouse, grown)
@@ -109,7 +108,7 @@ def between(
 
 
 def shown(connection: DuckDBPyConnection) -> set[str]:
-    """Return the shown columns of a release."""
+    """Return the specifications of a release's shown columns."""
     query = "select specification_id from reports.rpt_column_specifications"
     return {name for (name,) in connection.execute(query).fetchall()}
 

@@ -1,7 +1,7 @@
-"""New years beside the published ones.
+"""Compare new years with the published ones.
 
-A new year has nothing published to be compared with, but cities' shares of a province and of the
-total move slowly. What is odd, the gate's int_series_years says; its limits are in dbt_project.yml.
+No published value exists for a new year, but the shares of cities in their province and in the
+total change slowly. int_series_years marks odd years, with the limits in dbt_project.yml.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ SQL = beside(__file__)
 
 
 class OddYear(NamedTuple):
-    """A new year of a series whose shares are not like those of the years before.
+    """A new year of a series with city shares unlike those in earlier years.
 
     Attributes
     ----------
@@ -26,13 +26,13 @@ class OddYear(NamedTuple):
     year : int
         The new year.
     provider, quantity : str
-        As a declared revision names them.
+        Names that a declared revision uses for the series.
     specifications : tuple of str
-        Those that use the series.
+        Specifications that use the series.
     declared_by : tuple of Declaration
-        Declarations that cover it.
+        Declarations that cover the year.
     message : str
-        What moved, and how far it moved before.
+        How far the shares moved, now and before, in words.
     """
 
     series: str
@@ -49,15 +49,15 @@ def odd(
     connection: DuckDBPyConnection,
     declarations: Sequence[Declaration],
 ) -> list[OddYear]:
-    """Return the new years of a build whose shares are not like those of the years before.
+    """Return a build's new years with city shares unlike those in earlier years.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        With a release attached as `old`, a warehouse of the same extract set as `built`, and
-        `declared` written (declared_revisions.write).
+        Connection with a release attached as `old`, a warehouse of the same extract set as `built`,
+        and the temporary table `declared` (see declared_revisions.write).
     declarations : sequence of Declaration
-        Those that are written.
+        Rows of that table, in order.
     """
     rows = connection.execute(SQL["odd"], {"language": settings.language()}).fetchall()
     return [

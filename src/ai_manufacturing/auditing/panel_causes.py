@@ -1,9 +1,9 @@
-"""Why a cell of somebody else's panel differs from the warehouse, and how often chance says so.
+"""Explain why cells of a panel from elsewhere differ, and how often a cause fits by chance.
 
-A cause is proven if a second value equals the cell: another provider's, the delivered one, that of
-another definition or year, or ours in another unit. It is likely if it is inferred from the years
-around the cell, from its digits or from a mark. The same causes are looked for in panels whose
-values belong to other cities, where none is true.
+A cause is proven if a second value equals the cell: another provider's value, the delivered value,
+a value of another definition or year, or our value in another unit. A cause is likely if the
+surrounding years, the digits or a mark suggest it. The same causes are tested on panels with values
+shuffled between cities, where every match is due to chance.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ SQL = beside(__file__)
 
 KEY = ["series", "city_id", "year"]
 SAME, MISSING, UNEXPLAINED = "same value", "ours is missing", "unexplained"
-# In the order in which they are tried.
+# Causes, in testing order.
 PROVEN = {
     "provider": "another provider's value here",
     "delivered": "delivered here, before boundary changes or corrections",
@@ -42,12 +42,13 @@ LIKELY = {
 }
 CERTAINTY = {SAME: "same", MISSING: "missing", UNEXPLAINED: "none"}
 CERTAINTY |= dict.fromkeys(PROVEN.values(), "proven") | dict.fromkeys(LIKELY.values(), "likely")
-DEFINITION = 0.2  # median distance up to which two series in one unit measure one thing
-VINTAGE = 0.5  # largest distance, in logs, between two vintages
-STEADY = 0.4, 0.01  # share of that distance, or logs, by which it may change within two years
-CLOSE_VINTAGE = 0.1  # distance up to which one steady year beside it is enough, beyond it two
-JUMP = 3, 0.03  # times the other's distance from its neighbours, and more than this
-FEWEST_DIGITS = 5  # of two numbers that differ in one or two
+DEFINITION = 0.2  # maximum median relative distance between definitions of one quantity
+VINTAGE = 0.5  # maximum distance between two vintages, in logs
+# Change of the log ratio allowed within two years: share of the ratio, and minimum in logs.
+STEADY = 0.4, 0.01
+CLOSE_VINTAGE = 0.1  # log ratio above which two steady years are required instead of one
+JUMP = 3, 0.03  # factor of the other side's jump, plus logs, that a jump must exceed
+FEWEST_DIGITS = 5  # minimum digits of numbers that are compared digit by digit
 SHUFFLES, SEED = 5, 2020
 
 DELIVERED = """
@@ -67,7 +68,7 @@ ALIASES = """
     union all select city_id, identifier from seeds.city_aliases
     where identifier_kind in ('code', 'name')
 """
-# A copy to give away has neither the aliases nor the values of series before corrections.
+# A public copy lacks city aliases and uncorrected series, so it uses the delivered values.
 DELIVERED_IN_A_COPY = DELIVERED.replace(
     "intermediate.int_series_corrected", "marts.fct_delivered_values"
 ).replace("delivered_city_id", "city_id")
@@ -76,22 +77,23 @@ ALL = "select series from marts.dim_series where provider is not null and series
 
 
 class Reference(NamedTuple):
-    """What a panel is compared with.
+    """Warehouse values that a panel is compared with.
 
     Attributes
     ----------
     ours : DataFrame
-        A value per series, city and year; `precision` is half a unit of its last digit.
+        One value per series, city and year; `precision` is half a unit of its last digit.
     seconds : DataFrame
-        Other values of a series, city and year: value, precision, `kind` of PROVEN, source.
+        Alternative values for a series, city and year: value, precision, `kind` (a key of PROVEN)
+        and source.
     marked : DataFrame
-        Series, cities and years of fct_doubtful_values.
+        Series, cities and years in fct_doubtful_values.
     labels : dict of str to tuple of str
         Names of each series.
     cities : dict of str to str
         city_id by plain name.
     withheld : list of str
-        Series of which a public copy has no value.
+        Series without any value in a public copy.
     """
 
     ours: pd.DataFrame
@@ -103,12 +105,12 @@ class Reference(NamedTuple):
 
 
 def reference(connection: duckdb.DuckDBPyConnection) -> Reference:
-    """Read from an open release, copy or warehouse what a panel is compared with.
+    """Read the reference values from an open release, public copy or warehouse.
 
     Raises
     ------
     PanelError
-        If the file lacks a table that the comparison needs.
+        If the file lacks a table that the comparison needs, or contains no values.
     """
 
     def table(query: str, in_a_copy: str = "") -> pd.DataFrame:
@@ -147,18 +149,19 @@ def _with_precision(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _half_a_unit(decimals: pd.Series, groups: list[pd.Series]) -> pd.Series:
-    """Return half a unit of the last digit of each number, or of most in its group.
+    """Return half a unit of the last digit of each number.
 
-    A number that ends in zeros is as precise as those beside it.
+    Trailing zeros are not printed, so a number has at least the median decimals of its group.
     """
     usual = np.floor(decimals.groupby(groups).transform("median"))
     return 0.5 * 10.0 ** -np.maximum(decimals, usual)
 
 
 def _seconds(ours: pd.DataFrame, delivered: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield the other values of each series, with the kind of cause that they prove.
+    """Yield the alternative values of each series, with the kind of cause that they prove.
 
-    Another quantity is another definition if it has the same unit, and most of its values are near.
+    Another quantity counts as another definition if it has the same unit, and its median distance
+    is below DEFINITION.
     """
     others = pd.concat([ours, delivered], ignore_index=True)
     others["cell"] = others["city_id"] + others["year"].astype("str")
@@ -176,14 +179,14 @@ def _seconds(ours: pd.DataFrame, delivered: pd.DataFrame) -> Iterator[pd.DataFra
 
 
 def cells(rows: pd.DataFrame, at: pd.DataFrame, columns: list[Column]) -> pd.DataFrame:
-    """Return a row per number of the columns that are compared, in the unit of the series.
+    """Return a row per number in the compared columns, in the unit of the series.
 
     Parameters
     ----------
     rows, at : DataFrame
-        The panel as text, and its cities and years.
+        The panel as text, and the city and year of each row.
     columns : list of Column
-        What is compared.
+        The columns to compare.
     """
     found = []
     for column in columns:
@@ -197,14 +200,14 @@ def cells(rows: pd.DataFrame, at: pd.DataFrame, columns: list[Column]) -> pd.Dat
 
 @np.errstate(divide="ignore", invalid="ignore")
 def judged(panel: pd.DataFrame, known: Reference) -> pd.DataFrame:
-    """Add to each cell our value, the cause, whether it is proven or likely, and the evidence.
+    """Add our value, the cause, its certainty and the evidence to each cell.
 
     Parameters
     ----------
     panel : DataFrame
-        As of cells.
+        Result of `cells`.
     known : Reference
-        What it is compared with.
+        Values to compare with.
     """
     table = panel.merge(known.ours, "left", KEY)
     theirs, ours, precision = table["theirs"], table["ours"], table["precision"]
@@ -221,7 +224,7 @@ def judged(panel: pd.DataFrame, known: Reference) -> pd.DataFrame:
         np.log(table[name] / np.sqrt(before[name] * after[name])).abs()
         for name in ("theirs", "ours")
     )
-    # the years beside it differ less
+    # the difference is more than twice as large as in either adjacent year
     is_alone = np.maximum(before["ratio"].abs(), after["ratio"].abs()) < ratio.abs() / 2
     times, more = JUMP
     holds = {
@@ -250,14 +253,14 @@ def judged(panel: pd.DataFrame, known: Reference) -> pd.DataFrame:
 
 
 def _equal(cell: pd.DataFrame, other: pd.Series, precision: pd.Series) -> pd.Series:
-    """Return where two values are one, printed with different digits."""
+    """Flag cells that equal another value within the printed precision of both."""
     distance = (cell["theirs"] - other).abs()
     allowed = np.maximum(cell["tolerance"], precision) * 1.001
     return (distance <= allowed) & (distance <= CLOSE * other.abs())
 
 
 def _second_values(table: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
-    """Return kind and source of another value that equals each cell, and whether one is near."""
+    """Return kind and source of an equal alternative value, and flag cells with a close one."""
     pairs = table.drop(columns="precision").reset_index().merge(seconds, on=KEY)
     is_near = (pairs["theirs"] - pairs["value"]).abs() < CLOSE * pairs["value"].abs()
     equal = pairs[_equal(pairs, pairs["value"], pairs["precision"])]
@@ -268,7 +271,7 @@ def _second_values(table: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
 
 
 def _beside(table: pd.DataFrame, step: int) -> pd.DataFrame:
-    """Return the cells of the same city and column some years later, by the index of the table."""
+    """Return the cells of the same column and city `step` years later, aligned with the table."""
     at = ["column_name", "city_id", "year"]
     other = table[[*at, "theirs", "ours", "precision", "ratio"]]
     other = other.assign(year=table["year"] - step)
@@ -276,7 +279,7 @@ def _beside(table: pd.DataFrame, step: int) -> pd.DataFrame:
 
 
 def _runs_on(ratio: pd.Series, others: list[pd.Series]) -> pd.Series:
-    """Return where a difference is about the same in the years beside it."""
+    """Flag differences that keep about the same ratio in the surrounding years."""
     share, least = STEADY
     steady = np.maximum(share * ratio.abs(), least)
     count = sum(((other - ratio).abs() <= steady) & (other * ratio > 0) for other in others)
@@ -284,7 +287,7 @@ def _runs_on(ratio: pd.Series, others: list[pd.Series]) -> pd.Series:
 
 
 def _differ_in_digits(table: pd.DataFrame) -> pd.Series:
-    """Return where two numbers differ in one digit, or by two neighbours that are exchanged."""
+    """Flag numbers that differ in one digit, or by two exchanged adjacent digits."""
     last = 2 * np.maximum(table["tolerance"], table["precision"])
     one, other = ((table[name] / last).round() for name in ("theirs", "ours"))
     found = pd.Series(False, index=table.index)
@@ -299,17 +302,17 @@ def _differ_in_digits(table: pd.DataFrame) -> pd.Series:
 
 
 def shuffled(panel: pd.DataFrame, known: Reference, *, whole: bool = False) -> pd.DataFrame:
-    """Judge panels whose cells have the values of other cities, of the same years and series.
+    """Judge copies of the panel whose values are shuffled between cities.
 
     Parameters
     ----------
     panel : DataFrame
-        As of cells.
+        Result of `cells`.
     known : Reference
-        What it is compared with.
+        Values to compare with.
     whole : bool
-        Whether a city takes all years of one other city. Otherwise each year is drawn anew, and a
-        value does not fit its neighbours.
+        Whether a city receives all years of one other city. Otherwise each year is drawn
+        separately, so a value does not fit the surrounding years.
     """
     draw = np.random.default_rng(SEED)
     found = []
@@ -320,7 +323,7 @@ def shuffled(panel: pd.DataFrame, known: Reference, *, whole: bool = False) -> p
             given = dict(zip(order, np.roll(order, 1), strict=True))
             other[part.index] = part["city_id"].map(given)
         table = judged(panel.assign(city_id=other), known)
-        # a planted value that jumps is found, and not explained by chance
+        # a shuffled value that jumps has been detected, so it does not count as explained
         table.loc[table["cause"] == LIKELY["theirs"], "certainty"] = "none"
         found.append(table)
     return pd.concat(found, ignore_index=True)

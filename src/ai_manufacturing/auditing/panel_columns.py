@@ -1,7 +1,7 @@
-"""A panel of cities that somebody else made: which columns are its city, its year and its series.
+"""Recognise the city, year and series columns of a panel from elsewhere.
 
-City and year are recognised by their values, series by their values and names. The user may
-overrule each guess.
+Cities and years are recognised by their values, series by their values and names. The user can
+override each guess.
 """
 
 import re
@@ -16,41 +16,41 @@ from ai_manufacturing.auditing.wording import some_of
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers, formats
 
-# The header is found by these below a title, and the year among other columns of integers.
+# Headings that locate the header row below a title, and the year among other integer columns.
 YEAR_HEADINGS = ("year", "年份", "年", "年度", "统计年度")
 CITY_HEADINGS = ("city", "city_name", "city_code", "城市", "城市名称", "地级市", "城市代码")
 YEAR = r"^\s*((?:19|20)\d\d)(?:\.0+|年)?\s*$"
 CODE = re.compile(r"(\d{4}|\d{6})(\.0+)?")
 UNIT = re.compile(r"[（(].*?[)）]")
 SUFFIX = re.compile(r"(?<=..)(city|shi|市)$")
-RECOGNISED = 0.5  # share of the filled cells of a column that must be cities or years
-FEWEST_CELLS = 10  # cells shared with a series, to recognise it by
-CLOSE = 0.01  # distance up to which two values agree
-LOG_CORRELATION = 0.9
-BY_VALUE, BY_NAME = 0.3, 0.1  # share of cells that must agree, without and with the series' name
-SHOWN = 12  # names in a message
+RECOGNISED = 0.5  # share of a column's filled cells that must parse as cities or years
+FEWEST_CELLS = 10  # minimum cells shared with a series to match a column to it
+CLOSE = 0.01  # relative difference up to which two values agree
+LOG_CORRELATION = 0.9  # minimum correlation between the logs of a column and a series
+BY_VALUE, BY_NAME = 0.3, 0.1  # minimum share of agreeing cells, without and with a matching name
+SHOWN = 12  # maximum names in a message
 Parser = Callable[[pd.Series], pd.Series]
 
 
 class PanelError(Exception):
-    """A panel that cannot be judged; the message names file, column and way out."""
+    """A panel that cannot be judged; the message names the file, the column and a way out."""
 
 
 class Column(NamedTuple):
-    """A column, and the series that it is compared with.
+    """A column of the panel, matched to a series.
 
     Attributes
     ----------
     heading, series : str
         Name in the panel and in the warehouse.
     power : int
-        Its values times ten to this power are in the unit of the series.
+        Power of ten that converts its values to the unit of the series.
     basis : str
-        How it was recognised.
+        How it was matched.
     shared_count : int
-        Cells that the warehouse also has.
+        Number of its cells with a value in the warehouse.
     agreeing_share : float
-        Share of these that agree with the warehouse.
+        Share of those cells that agree with the warehouse.
     """
 
     heading: str
@@ -62,12 +62,12 @@ class Column(NamedTuple):
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Return the rows of a file as text; those of the largest visible sheet of a workbook.
+    """Return the rows of a file as text, from the largest visible sheet of a workbook.
 
     Raises
     ------
     PanelError
-        If it cannot be read, or is not CSV, XLSX, Stata or Parquet.
+        If the file is unreadable, or is not CSV, XLSX, Stata or Parquet.
     """
     if path.suffix.lower().removeprefix(".") not in formats.ENDINGS:
         endings = ", .".join(formats.ENDINGS)
@@ -86,17 +86,17 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def plain(name: str) -> str:
-    """Return the letters and digits of a name, whatever their case."""
+    """Return the case-folded letters and digits of a name."""
     return "".join(filter(str.isalnum, name.casefold()))
 
 
 def cities_by_name(names: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return city_id by each plain name or code that belongs to a single city.
+    """Map each plain name or code that belongs to a single city to its city_id.
 
     Parameters
     ----------
     names : iterable of (str, str)
-        city_id, and a name or code.
+        Pairs of a city_id and a name or code.
     """
     pairs = {(plain(name), city_id) for city_id, name in names}
     counts = pd.Series([name for name, _ in pairs]).value_counts()
@@ -104,10 +104,10 @@ def cities_by_name(names: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def city_of(text: str, cities: Mapping[str, str]) -> str | None:
-    """Return the city_id of a code of six or four digits, or of a name in either language."""
+    """Return the city_id of a four- or six-digit code, or of a name in either language."""
     if code := CODE.fullmatch(text.strip()):
         six = code[1].ljust(6, "0")
-        # some files code a municipality as its urban districts: 110100 for 110000
+        # some files code a municipality by its urban districts: 110100 for 110000
         return cities.get(six) or cities.get(re.sub("0100$", "0000", six))
     name = plain(text)
     return cities.get(name) or cities.get(SUFFIX.sub("", name))
@@ -116,23 +116,23 @@ def city_of(text: str, cities: Mapping[str, str]) -> str | None:
 def keys(
     path: Path, rows: pd.DataFrame, cities: Mapping[str, str], city: str | None, year: str | None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return city_id and year of the rows that have both, and the guesses in words.
+    """Return city_id and year of the rows that have both, and a description of the guesses.
 
     Parameters
     ----------
     path : Path
         The file, for messages.
     rows : DataFrame
-        As read.
+        Result of `read`.
     cities : mapping of str to str
-        As of cities_by_name.
+        Result of `cities_by_name`.
     city, year : str or None
-        Headings, where the user names them.
+        Headings, if the user named them.
 
     Raises
     ------
     PanelError
-        If no column holds cities or years.
+        If no column contains cities or years.
     """
 
     def recognised(kind: str, told: str | None, parsed: Parser) -> tuple[str, pd.Series]:
@@ -145,7 +145,7 @@ def keys(
                 f" {kind}. Name a column with --{kind}, of a file with a row per city and year. A"
                 " city is a code (440300, 4403) or a Chinese or English name."
             )
-        # the column of the province names the four municipalities alone
+        # a column of provinces also matches, but only for the four municipalities
         best = max(fitting, key=lambda name: (plain(name) in YEAR_HEADINGS, tried[name].nunique()))
         return best, tried[best]
 
@@ -169,10 +169,10 @@ def keys(
 
 
 def numbers(texts: pd.Series) -> pd.DataFrame:
-    """Return the numbers of a column of text, and how many decimals each is printed with."""
+    """Parse a text column as numbers, and count the printed decimals of each."""
     text = texts.str.replace(r"[,，\s]", "", regex=True)
     values = pd.to_numeric(text, errors="coerce").replace([np.inf, -np.inf], np.nan)
-    # a float of four bytes prints 0.1 as 0.10000000149011612
+    # a value stored as float32 prints 0.1 as 0.10000000149011612
     short = values.astype("float32")
     is_short = (short.astype("float64") == values) & (text.str.len() > FEWEST_CELLS)
     text = text.where(~is_short, short.astype("str"))
@@ -188,22 +188,22 @@ def columns(
     labels: Mapping[str, Sequence[str]],
     told: Mapping[str, str],
 ) -> list[Column]:
-    """Return which columns of a panel are which series.
+    """Match the columns of a panel to series.
 
     Parameters
     ----------
     rows, at : DataFrame
-        The panel as text, and its cities and years.
+        The panel as text, and the city and year of each row.
     ours : DataFrame
         city_id, year, series and our value as `ours`.
     labels : mapping of str to sequence of str
         Names of each series.
     told : mapping of str to str
-        Series by heading, as the user says; then no other column is compared.
+        Series by heading, as the user named them; other columns are then ignored.
     """
     found = []
     for heading in told or rows:
-        # a second source, as series@provider, is compared if the user asks for it
+        # a second provider's series, series@provider, is compared only on request
         series = ours["series"].eq(told[heading]) if told else ~ours["series"].str.contains("@")
         theirs = at.join(numbers(rows.loc[at.index, heading]))
         shared = theirs.merge(ours[series], on=["city_id", "year"])
@@ -220,7 +220,7 @@ def columns(
 def _fit(
     heading: str, series: str, cells: pd.DataFrame, names: Sequence[str], is_told: bool
 ) -> Column | None:
-    """Return a column as this series; None if its values do not fit."""
+    """Match a column to a series, or return None if its values do not fit."""
     theirs, ours = np.log10(cells["value"]), np.log10(cells["ours"])
     power = round((ours - theirs).median())
     agreeing = float(((theirs + power - ours).abs() < np.log10(1 + CLOSE)).mean())

@@ -1,4 +1,4 @@
-"""The judgement of somebody else's panel of cities: guesses, causes by column, and chance."""
+"""Judge a city panel from elsewhere: match its columns, explain differences, test for chance."""
 
 import io
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from ai_manufacturing.auditing.wording import some_of
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables.formats import FORMULA, WORKBOOK
 
-UNEXPLAINED_LIMIT = 0.05  # share of the cells of a column that both sides have
+UNEXPLAINED_LIMIT = 0.05  # maximum share of a column's shared cells that may lack a cause
 
 
 class Judgement(NamedTuple):
-    """What is printed, a row per cell, and whether nothing needs attention."""
+    """Printed lines, a table with a row per cell, and whether nothing needs attention."""
 
     lines: list[str]
     cells: pd.DataFrame
@@ -28,27 +28,27 @@ class Judgement(NamedTuple):
 def judge(
     database: Path, path: Path, city: str | None, year: str | None, told: Mapping[str, str]
 ) -> Judgement:
-    """Compare a panel with the values of a release or warehouse, and explain the differences.
+    """Compare a panel with a release or warehouse, and explain the differences.
 
     Parameters
     ----------
     database, path : Path
-        The release, copy or warehouse, and the panel.
+        The release, public copy or warehouse, and the panel.
     city, year : str or None
-        Columns of the panel that the user names.
+        Columns of the panel, if the user named them.
     told : mapping of str to str
-        Series by column, as the user says; then no other column is compared.
+        Series by column, as the user named them; other columns are then ignored.
 
     Returns
     -------
     Judgement
-        It is fine if at most UNEXPLAINED_LIMIT of the cells of each column are unexplained, and no
-        unmarked value of ours jumps where theirs does not.
+        `is_fine` requires that at most UNEXPLAINED_LIMIT of the cells of each column are
+        unexplained, and that no unmarked value of ours jumps where theirs does not.
 
     Raises
     ------
     PanelError
-        If the panel cannot be read, or has no city, year or series that is known here.
+        If the panel cannot be read, or has no recognisable city, year or series.
     """
     rows = panel_columns.read(path)
     for heading in filter(None, (city, year, *told)):
@@ -90,14 +90,14 @@ def judge(
 
 
 def _shares(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the shares of each column's cells, of those that both sides have."""
+    """Return the share of each certainty among a column's cells with values on both sides."""
     shared = table[table["ours"].notna()]
     shares = pd.crosstab(shared["column_name"], shared["certainty"], normalize="index")
     return shares.reindex(columns=["same", "proven", "likely", "none"], fill_value=0.0)
 
 
 def _lines(column: Column, label: str, cells: pd.DataFrame, shares: list[pd.Series]) -> list[str]:
-    """Return what is printed of a column."""
+    """Return the printed lines for a column."""
     by_cause = cells.groupby(["cause", "certainty"]).size().sort_values(ascending=False)
     found, chance, exchanged = shares
     differ = max(1 - found["same"], 1e-9)
@@ -115,7 +115,7 @@ def _lines(column: Column, label: str, cells: pd.DataFrame, shares: list[pd.Seri
 
 
 def as_file(cells: pd.DataFrame, is_workbook: bool) -> bytes:
-    """Return a row per cell as a workbook or CSV, in which no text is a formula."""
+    """Return cells as a workbook or CSV file, with text that looks like a formula escaped."""
     content = io.BytesIO()
     if is_workbook:
         with pd.ExcelWriter(content, "xlsxwriter", engine_kwargs={"options": WORKBOOK}) as book:

@@ -1,4 +1,4 @@
-"""Columns of a built warehouse, estimated again on the years of a published release."""
+"""Re-estimate columns of a built warehouse on the years of a published release."""
 
 from collections.abc import Mapping
 
@@ -10,20 +10,20 @@ from ai_manufacturing.estimation import inputs, samples, specifications, tables
 def estimates(
     warehouse: DuckDBPyConnection, years: Mapping[str, tuple[int, int]]
 ) -> dict[tuple[str, str], float]:
-    """Return the estimates of specifications on some years, by specification and term.
+    """Return estimates on the given years only, by specification and term.
 
     Parameters
     ----------
     warehouse : DuckDBPyConnection
         A warehouse that dbt built.
     years : mapping of str to tuple of int
-        By specification its first and last year with an observation. Earlier rows that lend a
-        dynamic panel lags and instruments stay.
+        First and last year with an observation, by specification. A dynamic panel also uses earlier
+        rows for its lags and instruments.
     """
     names = [*years]
     rows = warehouse.table(inputs.RELATIONS["specifications"]).df()
     city_years = warehouse.table("intermediate.int_specification_city_years").filter("is_used").df()
-    # Each has years of its own here, and so a sample of its own.
+    # Each specification gets its own years here, so none can share a sample.
     city_years = rows.loc[
         rows["specification_id"].isin(names), ["specification_id", "sample_id"]
     ].merge(city_years)

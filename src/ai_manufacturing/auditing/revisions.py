@@ -1,6 +1,6 @@
-"""Rewritten history: what a build changes of the values that were published.
+"""Find the published values that a build changes.
 
-The rules and why they are these: docs/decisions/releases.md.
+The rules and their reasons are in docs/decisions/releases.md.
 """
 
 from collections import defaultdict
@@ -18,12 +18,12 @@ from ai_manufacturing.system.sql_text import beside, comments
 
 SQL = beside(__file__)
 
-CHANGED = 0.001  # a value that changed by more than this share of itself is rewritten
-CELLS = 0.05  # of the published values of a series, scope and year
-HISTORY = 3  # revisions of a series in the log of deliveries, at least, that say what is usual
-PROVINCE_VALUES = 3  # of a province that moves alone, at least, that hold a build
-CITY_YEARS = 0.01  # of the published city-years
-FULL_HISTORY = 3  # published years of a series, at least, in all of which a city has a value
+CHANGED = 0.001  # relative change above which a value counts as rewritten
+CELLS = 0.05  # share of the published values in a series-year that may be revised
+HISTORY = 3  # minimum logged revisions of a series to estimate the usual size from
+PROVINCE_VALUES = 3  # minimum values of a province moving alone that hold a build
+CITY_YEARS = 0.01  # share of the published city-years that may lose all values
+FULL_HISTORY = 3  # minimum published years of a series for a lost city to hold a build
 LISTED_CITIES = 3
 LISTED_PROVINCES = 3
 LISTED_SERIES = 3
@@ -40,11 +40,12 @@ COLUMNS = {
 
 
 class SeriesYear(NamedTuple):
-    """Published values of a series, scope and year, and those that a build rewrites.
+    """Published values of a series, scope and year, with counts of the rewritten ones.
 
-    `undeclared` values are rewritten and not declared; `unusual` ones are so by more than is usual,
-    or lost. `usual` and the median `change` are shares of the old value; `revisions` is the number
-    of revisions in the log that say what is usual, 0 where none do.
+    `undeclared` counts rewritten values without a declaration; `unusual` counts undeclared values
+    that are lost or moved by more than usual. `change` is the median change of the undeclared
+    values, and `usual` the largest usual change, both as shares of the old value. `revisions` is
+    the number of logged revisions that `usual` is based on, or 0 if it is the declared default.
     """
 
     series: str
@@ -64,7 +65,7 @@ class SeriesYear(NamedTuple):
 
     @property
     def heading(self) -> str:
-        """The series in words."""
+        """Label and key of the series."""
         return f"{self.label} ({self.series}, {self.scope}, {self.provider})"
 
     def __str__(self) -> str:
@@ -78,7 +79,7 @@ class SeriesYear(NamedTuple):
 
 
 class Province(NamedTuple):
-    """Values of a province that moved further from those of all cities than is usual."""
+    """Values of a province that moved unusually far from the change of all cities."""
 
     series: str
     scope: str
@@ -102,7 +103,7 @@ class Province(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A rewritten value; new_value is None where it is lost."""
+    """A rewritten value; new_value is None if it was lost."""
 
     series: str
     scope: str
@@ -120,7 +121,7 @@ class Cell(NamedTuple):
 
 
 class LostCity(NamedTuple):
-    """A city that had a value of a series in every published year, and has none any more."""
+    """A city that had a value of a series in every published year, and lost all of them."""
 
     city_id: str
     city: str
@@ -134,7 +135,7 @@ class LostCity(NamedTuple):
 
 
 class ReadAgain(NamedTuple):
-    """Years that somebody named to be read again, and the files that had landed before."""
+    """Years that the user asked to read again, and the files that had already landed."""
 
     years: range
     paths: frozenset[str]
@@ -142,27 +143,27 @@ class ReadAgain(NamedTuple):
 
 @dataclass(frozen=True)
 class Revisions:
-    """What a build rewrites of the values of the published release.
+    """Published values that a build rewrites.
 
     Attributes
     ----------
     series_years : tuple of SeriesYear
-        Those with a rewritten value.
+        Series-years with a rewritten value.
     cells : tuple of Cell
-        All rewritten values, by series, scope and year, the largest moves first.
+        All rewritten values by series and scope, largest moves first.
     declarations : tuple of Declaration
-        Those that cover a rewritten value.
+        Declarations that cover a rewritten value.
     explained : frozenset of str
-        Published specifications that rest on a rewritten value, all of which are declared.
+        Published specifications that use rewritten values, all of them declared.
     city_years, lost_city_years : int
-        Published city-years with any value; those with none but zeros in the build, but for
-        declared ones.
+        Number of published city-years, and number of them that lose their values or keep only
+        zeros without a full declaration.
     lost_cities : tuple of LostCity
-        By city, all series that it has lost undeclared.
+        Undeclared losses, one per city and series.
     provinces : tuple of Province
-        Those of which at least PROVINCE_VALUES values move alone, undeclared.
+        Provinces with at least PROVINCE_VALUES undeclared values that move alone.
     corrections : tuple of str
-        Corrections, new ones and those that are gone, that cover a rewritten value, in words.
+        Corrections that were added or removed and cover a rewritten value, in words.
     """
 
     series_years: tuple[SeriesYear, ...] = ()
@@ -177,12 +178,12 @@ class Revisions:
 
     @property
     def beyond(self) -> tuple[SeriesYear, ...]:
-        """The series and years of which more moves, undeclared and unusual, than passes."""
+        """Series-years with more unusual, undeclared revisions than the limit allows."""
         return tuple(row for row in self.series_years if row.unusual > CELLS * row.published)
 
     @property
     def notes(self) -> list[str]:
-        """Revisions that are named and do not hold a build: usual ones, and single values."""
+        """Revisions to report that do not hold a build: usual ones, and single values."""
         beyond = {*self.beyond}
         passing = {
             (row.series, row.scope, row.year): row for row in self.series_years if row not in beyond
@@ -199,7 +200,7 @@ class Revisions:
 
     @property
     def lines(self) -> list[str]:
-        """Why the values hold a build, in words; empty if they do not."""
+        """Reasons to hold the build, in words; empty if the values pass."""
         by_series: dict[tuple[str, str], list[SeriesYear]] = defaultdict(list)
         for row in self.beyond:
             by_series[row.series, row.scope].append(row)
@@ -223,7 +224,7 @@ class Revisions:
 
     def _series_line(self, rows: Sequence[SeriesYear]) -> str:
         first, years = rows[0], {row.year for row in rows}
-        largest: dict[str, Cell] = {}  # of each city, as the largest come first
+        largest: dict[str, Cell] = {}  # by city; self.cells lists the largest move first
         for cell in self.cells:
             if (
                 (cell.series, cell.scope) == (first.series, first.scope)
@@ -241,7 +242,7 @@ class Revisions:
 
     @property
     def to_declare(self) -> list[str]:
-        """The declared revisions that would let these values pass, as `--revision` takes them."""
+        """Declarations that would let these values pass, in the format of `--revision`."""
         years: dict[tuple[str, str, str], set[int]] = defaultdict(set)
         for row in self.beyond:
             years[row.provider, row.quantity, row.scope].add(row.year)
@@ -258,7 +259,7 @@ class Revisions:
         ]
 
     def record(self) -> dict[str, Any]:
-        """Return every series and year, and every rewritten value as CSV, for a report."""
+        """Return all series-years, and all rewritten values as CSV lines, for a report."""
         return {
             "rewritten_series_years": [row._asdict() for row in self.series_years],
             "rewritten_values": [
@@ -273,7 +274,7 @@ class Revisions:
 
 
 def _cells_line(heading: str, cells: Sequence[Cell]) -> str:
-    """Name single values of a series that changed by more than is usual."""
+    """Describe single values of a series that changed by more than usual."""
     values = f"{len(cells)} value{'s' if len(cells) > 1 else ''}"
     listed = some_of([*map(str, cells)], LISTED_CITIES)
     return f"{heading}: {values} changed by more than is usual: {listed}"
@@ -289,7 +290,7 @@ def _city_line(series: Sequence[LostCity]) -> str:
 
 
 def write_series(connection: DuckDBPyConnection) -> None:
-    """Write new.release.series_values, from the warehouse attached as `built`."""
+    """Write new.release.series_values from the warehouse attached as `built`."""
     connection.execute(SQL["series_values"])
     comment = (
         "One row per series, scope, city and year with a value: what the next release is compared"
@@ -303,17 +304,17 @@ def compare(
     declarations: Sequence[Declaration],
     read_again: ReadAgain | None = None,
 ) -> Revisions:
-    """Compare the values of a built warehouse with those of the published release.
+    """Compare the values of a built warehouse with the published release.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        With the release attached as `old`, a warehouse of the same extract set as `built`, and
-        `declared` written (declared_revisions.write).
+        Connection with the release attached as `old`, a warehouse of the same extract set as
+        `built`, and the temporary table `declared` (see declared_revisions.write).
     declarations : sequence of Declaration
-        Those that are written.
+        Rows of that table, in order.
     read_again : ReadAgain, optional
-        Values of these years that come out of these files count as declared.
+        Values of these years that come from these files count as declared.
     """
 
     def rows(name: str, **values: Any) -> Iterable[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ where value is not null
 order by all;
 
 -- name: changed_corrections
--- What a correction makes of a value, in one of the two and not in the other.
+-- Values affected by a correction that was added, removed or edited since the published release.
 create temp table changed_corrections as
 with
 
@@ -114,8 +114,8 @@ joined as (
     window a_series as (partition by old.series, old.scope)
 ),
 
--- Of each value that a delivery repeated, in the release: how far it moved. Faults that were
--- delivered and mended are revisions of the log too, so what is usual stays near the prior.
+-- Relative change of each value that a later delivery repeated, in the release's log. The log also contains delivered
+-- faults and their repairs, so the usual change is bounded around the declared default.
 repeated as (
     select
         series as quantity,
@@ -212,9 +212,8 @@ left join corrections
         and declarations.year = corrections.year;
 
 -- name: read_again
--- A value comes out of the files that deliver it now; one that is gone, out of those that delivered
--- it before. What no table of delivered values has, as counts of a register, comes out of all files
--- of its provider.
+-- A value is read again if all files that deliver it now are, or, for a lost value, all files that delivered it before.
+-- A value without delivered rows, such as a register count, needs all files of its provider.
 insert into read_again
 with
 
@@ -334,8 +333,8 @@ order by
     city_id, year asc;
 
 -- name: city_years
--- Where a provider lists only cities with a count, one that is in no file counts zero: zeros are no
--- values here.
+-- Some providers list only cities with a count, so a city that is absent from their files counts as zero. Zeros are
+-- therefore treated as missing.
 select
     count(*),
     count(*) filter (
@@ -402,8 +401,8 @@ where histories.years >= $full_history
 order by histories.city_id, histories.series, histories.scope;
 
 -- name: provinces
--- The median of all cities stands for that of the others. A unit of the last printed digit is no
--- move.
+-- The median over all cities approximates the median of the other provinces. A change of one unit in the last printed
+-- digit does not count as a move.
 with
 
 moves as (

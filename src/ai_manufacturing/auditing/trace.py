@@ -1,4 +1,4 @@
-"""From an estimate back to the delivered files: its sample, and where each value comes from."""
+"""Trace an estimate to its sample, and each value to its delivered file, row and corrections."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,17 +14,17 @@ from ai_manufacturing.system.sql_text import beside
 
 SQL = beside(__file__)
 
-SHOWN_ROWS = 12
+SHOWN_ROWS = 12  # maximum rows or names listed at once
 
 Row = dict[str, Any]
 
 
 class TraceError(Exception):
-    """A trace that the warehouse cannot answer; the message says why."""
+    """Raised if the warehouse cannot answer a trace; the message explains why."""
 
 
 class NoSuchThingError(TraceError):
-    """A specification, city or year that there is not; the message says what to ask instead."""
+    """Raised for an unknown specification, city or year; the message suggests alternatives."""
 
 
 def trace(
@@ -35,34 +35,34 @@ def trace(
     *,
     copy: Path | None = None,
 ) -> list[str]:
-    """Return the lines that trace a specification, or one of its cells.
+    """Return the lines that trace a specification or one of its cells.
 
     Parameters
     ----------
     warehouse : Path
-        The DuckDB file; it is opened read-only.
+        The DuckDB file, opened read-only.
     specification_id : str
         A row of regression_specifications.csv.
     city : str, optional
-        Six-digit code, Chinese or English name of a city; with `year`.
+        Six-digit code, or Chinese or English name, of a city; requires `year`.
     year : int, optional
-        Year of the cell.
+        Year of the cell; requires `city`.
     copy : Path, optional
-        The public copy of the warehouse, whose coefficients are shown in place of its own.
+        The public copy of the warehouse. If given, its coefficients are shown instead.
 
     Returns
     -------
     list of str
-        For a specification: its coefficients, its city-years and what was lost on the way. For a
-        cell: each variable, the series behind it, and the file, SHA-256, row and corrections of
-        every value that it is made of.
+        For a specification: its coefficients, its city-years and the observations it lost. For a
+        cell: each variable with its series, and the file, SHA-256, row and corrections of every
+        underlying value.
 
     Raises
     ------
     NoSuchThingError
-        If there is no such specification, city or year.
+        If the specification, city or year does not exist.
     TraceError
-        If the estimates are not there.
+        If the file lacks the estimates.
     """
     if (city is None) != (year is None):
         raise NoSuchThingError("A cell needs both --city and --year.")
@@ -78,24 +78,24 @@ def trace(
 
 
 class _Reader:
-    """Questions to one warehouse."""
+    """Queries on one warehouse."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        # A rounded number has no zeros at its end, which would pass for digits.
+        # Trailing zeros would overstate the precision of a rounded number.
         self._format = "g" if published_numbers.is_rounded(connection) else ".6f"
 
     def where(self, relation: str, order: str = "", **values: Any) -> list[Row]:
-        """Return the rows of a relation whose columns have these values.
+        """Return the rows of a relation with the given column values.
 
         Parameters
         ----------
         relation : str
             Schema and name.
         order : str, optional
-            Columns.
+            Columns to sort by.
         **values
-            By column.
+            Required value by column.
         """
         condition = " and ".join(f"{name} = ${name}" for name in values)
         return self.rows(
@@ -103,7 +103,7 @@ class _Reader:
         )
 
     def rows(self, query: str, **values: Any) -> list[Row]:
-        """Return the rows of a query with its values bound."""
+        """Return the rows of a query with bound parameters."""
         try:
             return duckdb_client.rows(self._connection, query, **values)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
@@ -139,12 +139,12 @@ class _Reader:
             ) from error
 
     def coefficients(self, specification_id: str) -> tuple[list[Row], list[str]]:
-        """Return the coefficients of a specification, and a line on each."""
+        """Return the coefficients of a specification, and a printed line for each."""
         rows = self.where(
             "reports.rpt_coefficients", "term_order", specification_id=specification_id
         )
         [named] = self.where("reports.rpt_specifications", specification_id=specification_id)
-        # the error on which conclusions rest comes first
+        # provincial errors come first, because conclusions rest on them
         names = {"_province": named["error_province_en"], "": named["error_en"]}
         lines = []
         for row in rows:
@@ -161,7 +161,7 @@ class _Reader:
         return rows, lines
 
     def _error(self, row: Row, suffix: str, name: str) -> str:
-        """Return an error of a coefficient with its interval and its name."""
+        """Format a standard error with its name and its confidence interval."""
         error, low, high = (
             format(row[f"{part}{suffix}"], self._format)
             for part in ("std_error", "conf_low", "conf_high")
@@ -169,7 +169,7 @@ class _Reader:
         return f"({error}, {name})  95 % [{low}, {high}]"
 
     def specification_lines(self, specification: Row, shown: "_Reader") -> list[str]:
-        """Return the lines on a specification, with the coefficients of the file that is shown."""
+        """Return the printed lines for a specification, with coefficients from the shown file."""
         name = specification["specification_id"]
         coefficients, lines_of_terms = shown.coefficients(name)
         if not coefficients:
@@ -222,7 +222,7 @@ class _Reader:
         return lines
 
     def _estimated_instead(self, head: Row) -> list[str]:
-        """Return what can be estimated of the same printed column, or what is close to it."""
+        """Suggest estimable readings of the same printed column, or similar specifications."""
         table, column = head["table_id"], head["column_number"]
         rows = self.rows(
             SQL["other_specifications"],
@@ -242,7 +242,7 @@ class _Reader:
         ]
 
     def _sampled_instead(self, specification: Row, cell: Row, inputs: list[Row]) -> list[str]:
-        """Return why a city-year is not in a sample, and which city-years or samples are near."""
+        """Explain why a city-year is not in a sample, and suggest nearby ones."""
         name, first, last = (
             specification[part] for part in ("specification_id", "first_year", "last_year")
         )
@@ -348,9 +348,9 @@ class _Reader:
         return lines
 
     def _measure(self, specification: Row, measure: str, city_id: str, year: int) -> Row | None:
-        """Return the row of a measure as a specification weights it.
+        """Return the row of a measure with a specification's weighting and scope.
 
-        There is none if a series that it needs is absent.
+        Return None if a series that the measure needs is absent.
         """
         weighted = {"weighting": specification["weighting"], "scope": specification["scope"]}
         rows = self.where(
@@ -401,7 +401,7 @@ class _Reader:
         return lines
 
     def _series_lines(self, series: str, scope: str, city_id: str, year: int) -> list[str]:
-        """Return a series' value, its corrections and the delivered rows that it is made of."""
+        """Return the lines for a series value, its corrections and its delivered rows."""
         rows = self.where(
             "intermediate.int_series_conformed",
             series=series,
@@ -438,7 +438,7 @@ class _Reader:
         return lines
 
     def _without_rows(self, series: str, provider: str, value: float | None) -> str:
-        """Return where a value comes from that has no row in marts.fct_delivered_values."""
+        """Describe the origin of a value without rows in marts.fct_delivered_values."""
         counted = self.rows(SQL["counted_files"], series=series, provider=provider)
         if counted:
             files = some_of([row["file"] for row in counted], SHOWN_ROWS)
@@ -451,13 +451,13 @@ class _Reader:
 
 
 def _asked(specification_id: str, city_id: str = "", year: int | None = None) -> str:
-    """Return the command that traces a specification, or a cell of it."""
+    """Return the command that traces a specification or one of its cells."""
     cell = f" --city {city_id} --year {year}" if city_id else ""
     return f"ai-manufacturing trace --specification {specification_id}{cell}"
 
 
 def _diagnostics(head: Row) -> str:
-    """Return what the estimator tells of its fit."""
+    """Describe the diagnostics that the estimator reports."""
     if head["instrument_count"]:
         return (
             f"instruments {head['instrument_count']}, Hansen p {_number(head['hansen_p_value'])}, "
@@ -469,7 +469,7 @@ def _diagnostics(head: Row) -> str:
 
 
 def _measure(specification: Row) -> str:
-    """Return the measure of a specification: the regressor, or the outcome of an event study."""
+    """Return the measure of a specification: its regressor, or the outcome of an event study."""
     return str(
         specification["outcome" if specification["estimator"] == "event_study" else "regressor"]
     )

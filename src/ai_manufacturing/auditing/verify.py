@@ -33,16 +33,16 @@ SITE_AGAIN = "Run `ai-manufacturing report` again."
 
 @dataclass
 class Verified:
-    """What was found.
+    """Result of a verification.
 
     Attributes
     ----------
     damaged : list of str
-        A line for each thing that differs: what, where, and what to do.
+        One line per difference: the place, the problem and the way out.
     mended : list of str
-        A line for each thing that was removed or recorded.
+        One line per item that was removed or recorded.
     checked : dict of str to int
-        How many of each kind of thing were compared.
+        Number of compared items by kind.
     """
 
     damaged: list[str] = field(default_factory=list)
@@ -51,19 +51,19 @@ class Verified:
 
     @property
     def summary(self) -> str:
-        """What was compared, and how much of it differs."""
+        """Numbers of compared and of differing items, in words."""
         compared = ", ".join(f"{number} {kind}" for kind, number in self.checked.items())
         count = len(self.damaged)
         differ = "differs" if count == 1 else "differ"
         return f"Compared: {compared or 'nothing is there'}. {count or 'None'} {differ}."
 
     def count(self, kind: str, number: int = 1) -> None:
-        """Count things that were compared."""
+        """Add to the number of compared items of a kind."""
         self.checked[kind] = self.checked.get(kind, 0) + number
 
     @contextmanager
     def damage(self) -> Iterator[None]:
-        """Take the message of an error that says what is damaged, one line for each thing."""
+        """Record the lines of a landing or refresh error as damage."""
         try:
             yield
         except (LandingError, RefreshError) as error:
@@ -71,14 +71,14 @@ class Verified:
 
 
 def verify() -> Verified:
-    """Compare everything that was written with what is recorded of it.
+    """Compare all stored files with their recorded hashes and logs.
 
     Raises
     ------
     LockedError
-        If a refresh is at work.
+        If a refresh is running.
     BadConfigurationError, LandingError
-        If a folder cannot be read or written to.
+        If a folder is not readable or writable.
     """
     outcome = Verified()
     releases = configured.store()
@@ -94,7 +94,7 @@ def verify() -> Verified:
 def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -> None:
     with outcome.damage(), store.held(folder) as done:
         outcome.mended += done
-        # before the events: one is written before its folder has its name
+        # List folders before reading the log, because landing logs a folder before renaming it.
         folders = [path for path in folder.iterdir() if landed.is_landed_folder(path)]
         with outcome.damage():
             expected = landed.recorded(folder)
@@ -124,7 +124,7 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
 def _not_delivered(
     events: list[log.Event], name: str, manifests: dict[Path, Manifest]
 ) -> Iterator[str]:
-    """Yield the files of releases that the log of their extract set never had at that path."""
+    """Yield files of releases that the log of their extract set lacks at that path and hash."""
     delivered_as: dict[str, set[str]] = {}
     for event in events:
         if event["event"] == "delivered":
@@ -133,7 +133,7 @@ def _not_delivered(
         if manifest.extract_set != name:
             continue
         for file_path, digest in manifest.delivery_hashes.items():
-            # a file that nobody declared has no delivery
+            # an undeclared file has no delivery
             if digest not in delivered_as.get(file_path, {digest}):
                 yield (
                     f"{path}: made of {file_path} with SHA-256 {digest}, which the log of {name}"
@@ -142,9 +142,9 @@ def _not_delivered(
 
 
 def _tables(folder: Path, outcome: Verified) -> None:
-    """Look at what every build writes anew where it differs."""
+    """Check the folders of tables that every build rewrites."""
     for tables in sorted(folder.glob("tables/*")):
-        # one that is locked is being written
+        # a locked folder is being written
         with outcome.damage(), suppress(BlockingIOError), locked(tables):
             if (tables / integrity.SUMS).exists():
                 wrong = integrity.check_folder(tables)

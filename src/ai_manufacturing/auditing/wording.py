@@ -1,4 +1,4 @@
-"""Lists and years as sentences name them."""
+"""Format lists and year ranges for messages."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,25 +6,25 @@ from collections.abc import Iterable, Sequence
 def some_of(
     items: Sequence[str], limit: int, separator: str = ", ", rest: str = " and {} more"
 ) -> str:
-    """Return the first items, and how many more there are.
+    """Join the first items, and append how many were left out.
 
     Parameters
     ----------
     items : sequence of str
-        All of them.
+        Items to list.
     limit : int
-        Of those that are named.
+        Maximum number of items to list.
     separator : str
-        Between two.
+        Text between two items.
     rest : str
-        With a place for the number of the others.
+        Suffix for omitted items, with a placeholder for their number.
     """
     more = len(items) - limit
     return separator.join(items[:limit]) + (rest.format(more) if more > 0 else "")
 
 
 def spans(years: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the first and last years of the spans without a gap that years make."""
+    """Return the first and last year of each run of consecutive years."""
     ended: list[tuple[int, int]] = []
     for year in sorted(years):
         if ended and ended[-1][1] == year - 1:
@@ -35,7 +35,7 @@ def spans(years: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def spans_in_words(years: Iterable[int]) -> str:
-    """Return years as 2012-2018, 2020."""
+    """Format years as ranges, such as 2012-2018, 2020."""
     return ", ".join(
         str(first) if first == last else f"{first}-{last}" for first, last in spans(years)
     )
