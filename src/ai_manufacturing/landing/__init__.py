@@ -1,8 +1,8 @@
-"""Delivered files to typed rows: each record of each file lands, or is set aside with a reason.
+"""Land delivered files as typed rows.
 
-`deliveries` lands what is new into an append-only Parquet store and records it in the log; `rows`
-and `rejected_rows` read back whatever the log holds, with the deliveries from which and until which
-each row is valid.
+Each record of a delivered file either lands or is set aside with a reason. `deliveries` adds new
+files to an append-only Parquet store and records them in the log. `rows` reads landed rows back,
+with the deliveries between which each row is valid; `rejected_rows` reads the records set aside.
 """
 
 from importlib import import_module
@@ -39,7 +39,10 @@ IMPORTED_WHEN_ASKED_FOR = {
     "rows": "reading",
     "same_extract_set": "delivered",
 }
-"""Names by their module: pyarrow takes longer than a refresh that finds nothing new."""
+"""Submodule of each name that is imported on first use.
+
+Importing pyarrow takes longer than a refresh that finds nothing new.
+"""
 
 
 def __getattr__(name: str) -> Any:

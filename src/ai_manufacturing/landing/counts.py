@@ -1,10 +1,8 @@
-"""City-year counts of the registers, by the engine that one asks for.
+"""Count the firms and patents of registers by city and year, with DuckDB or Spark.
 
-What `ai-manufacturing counts` runs.
-
-On DuckDB the counts stay in the warehouse. On Spark they are handed over as Parquet among the
-deliveries, and the next build of the warehouse reads them like counts that a vendor delivers
-(docs/spark.md).
+This implements `ai-manufacturing counts`. DuckDB writes the counts to the warehouse. Spark writes
+them as Parquet among the deliveries, and the next build of the warehouse reads them like counts
+that a vendor delivers (docs/spark.md).
 """
 
 import importlib.util
@@ -46,42 +44,43 @@ KNOWN_FAULTS = {
         " worker."
     ),
 }
-"""Patterns of Spark's messages, and the way out of each."""
+"""Advice for errors of a Spark run, by a pattern that matches dbt's output."""
 LONGEST_WAIT = 20
-"""How often Spark may say that it waits for a worker before the run stops.
+"""Number of Spark's warnings about a missing worker after which the run is stopped.
 
-It says so four times a minute. An executor that a busy machine is slow to start is waited for as
-well, so this is five minutes.
+Spark repeats the warning four times a minute, so the limit is five minutes, which also covers
+executors that start slowly on a busy machine.
 """
 SPARK_WARNING = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d WARN ")
 COUNTED = ("firm_counts", "patent_counts")
+"""Folders of counts that Spark writes and this command hands over to DuckDB."""
 
 
 class CountsError(Exception):
-    """The registers cannot be counted; says why, and the way out."""
+    """Raised when registers cannot be counted; the message has the reason and a remedy."""
 
 
 def count(
     engine: str, registers: Path | None, out: Path | None, echo: Callable[[str], None]
 ) -> None:
-    """Land the registers, and count them.
+    """Land the registers, and count their firms and patents by city and year.
 
     Parameters
     ----------
     engine : str
         "duckdb" or "spark".
     registers : Path, optional
-        The extract set with the registers; EXTRACTS_DIR unless given.
+        Extract set with the registers. Default: EXTRACTS_DIR.
     out : Path, optional
-        Folder for the counts that Spark hands over; COUNTS_DIR, or `register_counts` in
-        EXTRACTS_DIR unless given.
+        Folder for the counts from Spark. Default: COUNTS_DIR or, if that is not set,
+        `register_counts` in EXTRACTS_DIR.
     echo : callable
-        Takes each line that is printed.
+        Called with each line of output.
 
     Raises
     ------
     CountsError
-        If something is missing that the engine needs, or the run fails.
+        If a requirement of the engine is missing, or the run fails.
     LandingError
         If a delivery cannot be landed.
     OSError
@@ -126,14 +125,14 @@ def count(
 
 
 def hand_over(made: Path, to: Path) -> None:
-    """Copy counts that Spark has written to where DuckDB reads them, in one step.
+    """Copy counts from Spark to the folder that DuckDB reads, replacing the old ones atomically.
 
-    A register that was not delivered has none, and leaves none of an earlier one.
+    If there are none, because the register was not delivered, the old ones are removed.
 
     Raises
     ------
     CountsError
-        If Spark has not written them to the end.
+        If Spark has not finished writing the counts.
     """
     parts = sorted(made.glob("part-*"))
     if len(parts) > 1 or not (made / SUCCESS_MARKER).exists():
@@ -149,14 +148,14 @@ def hand_over(made: Path, to: Path) -> None:
             written.replace(to / "counts.parquet")
         else:
             (to / "counts.parquet").unlink(missing_ok=True)
-    # what a run of dbt alone has left there
+    # Remove files written by a direct run of dbt.
     for part in to.glob("part-*"):
         part.unlink()
     shutil.rmtree(to / "_temporary", ignore_errors=True)
 
 
 def check_packages() -> None:
-    """Look for Spark's Python packages.
+    """Raise if Spark's Python packages are not installed.
 
     Raises
     ------
@@ -175,7 +174,7 @@ def check_packages() -> None:
 
 
 def check_java() -> str:
-    """Return the version of the Java that Spark will run on.
+    """Return the major version of the Java installation that Spark will use.
 
     Raises
     ------
@@ -192,7 +191,7 @@ def check_java() -> str:
     if path is None:
         raise CountsError(f"Spark needs Java, and there is no {java}. {install}, or set JAVA_HOME.")
     printed = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
-    # Java 8 calls itself 1.8
+    # Java 8 reports its version as 1.8.
     version = re.search(r'version "(?:1\.)?(\d+)', printed)
     if version is None or int(version[1]) < OLDEST_JAVA:
         raise CountsError(
@@ -203,12 +202,12 @@ def check_java() -> str:
 
 
 def check_folders() -> None:
-    """Refuse names of folders that Spark reads as patterns, and cannot be told to read otherwise.
+    """Raise if a folder's path contains characters that Spark always reads as a pattern.
 
     Raises
     ------
     CountsError
-        If LANDING_DIR or SPARK_STORAGE has such a name.
+        If the path of LANDING_DIR or SPARK_STORAGE contains such a character.
     """
     for variable, folder in (
         ("LANDING_DIR", settings.landing_dir()),
@@ -223,12 +222,14 @@ def check_folders() -> None:
 
 
 def check_master(master: str) -> None:
-    """Knock at the masters of a standalone cluster, since Spark itself would try for a minute.
+    """Raise if no master of a standalone cluster accepts connections.
+
+    Spark itself would retry for a minute before it fails.
 
     Raises
     ------
     CountsError
-        If none of them answers, or workers of another machine could not answer the driver.
+        If no master answers, or if workers on other machines could not reach the driver.
     """
     if not master.startswith("spark://"):
         return
@@ -259,12 +260,12 @@ def check_master(master: str) -> None:
 
 
 def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str], None]) -> None:
-    """Run dbt, and print what it prints but for Spark's warnings.
+    """Run dbt, and print its output without Spark's warnings.
 
     Raises
     ------
     CountsError
-        If it fails; says what Spark's own words mean.
+        If the run fails; the message includes advice on Spark errors that are known.
     """
     printed: list[str] = []
     waits = 0

@@ -1,4 +1,4 @@
-"""Declarations of what each provider delivers, in TOML beside its staging SQL."""
+"""Declarations of the files that each provider delivers, in TOML beside its staging SQL."""
 
 import csv
 import difflib
@@ -25,19 +25,20 @@ COVERS = {
     "survivors": "all firms that were alive on one day, without exits",
     "sample": "some firms of each year, so that it gives shares and no counts",
 }
-# Fields of a table, and of no register.
+"""Values of a register's `covers`, with their meanings."""
+# Fields of a source that a register must not declare.
 OF_TABLES = {"file_name", "key", "period", "sheets", "column_sum", "headings", "feeds"}
 
 
 class Source(Declared):
     """One kind of file that a provider delivers.
 
-    `key` names the columns that identify a record, `period` the one of them that holds the
-    statistical year: a later delivery replaces an earlier one's records of a period if it repeats
-    one of them. `sheets` are patterns of the names of the sheets to read, all of them where it is
-    empty. `column_sum` is what each column of numbers of a file adds to. `headings` are the other
-    headings under which some files hold a column, by column. `feeds` are the series that its
-    staging model makes of it, so that who lacks its file knows what it holds.
+    `key` names the columns that identify a record. `period` is the key column with the statistical
+    year: a later delivery that repeats a key replaces all earlier records of that period. `sheets`
+    are patterns for the names of the sheets to read; if empty, all are read. `column_sum` is the
+    required sum of each number column in a file. `headings` lists alternative headings, by column.
+    `feeds` names the series that its staging model computes, so that people without a file know
+    what it contains.
     """
 
     types: ClassVar[tuple[str, ...]] = ("text", "integer", "number")
@@ -58,22 +59,22 @@ class Source(Declared):
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All that decides how a file lands."""
+        """Every setting that determines how a file lands."""
         return self.model_dump(mode="json", exclude={"feeds", "provenance", "covers"})
 
     @property
     def file_name_columns(self) -> list[str]:
-        """The columns that the file's name holds."""
+        """Columns whose values are in the file name."""
         return list(self.file_name.groupindex) if self.file_name else []
 
     @property
     def read_columns(self) -> list[str]:
-        """The columns that the file itself holds."""
+        """Columns that are read from the file itself."""
         return [column for column in self.columns if column not in self.file_name_columns]
 
     @property
     def read_headings(self) -> dict[str, str]:
-        """The columns that the file itself holds, by each heading under which it may hold them."""
+        """Columns that are read from the file itself, by each heading that they may have."""
         return {
             heading: column
             for column in self.read_columns
@@ -82,7 +83,7 @@ class Source(Declared):
 
     @property
     def read_key(self) -> list[str]:
-        """The key columns that the file itself holds."""
+        """Key columns that are read from the file itself."""
         return [column for column in self.key if column in self.read_columns]
 
     @field_validator("columns")
@@ -123,12 +124,12 @@ class Source(Declared):
 class Register(Source):
     """One kind of register file.
 
-    `optional` names the columns that a file may lack. `personal` names those that say something of
-    persons: they are dropped before the store, and with them whatever else the declaration does not
-    name. `lacks` names what the register does not say of a firm at all, industry or exit. `covers`
-    is one of COVERS; a sample without exits is of survivors. `place` gives the columns that say
-    where a firm is, by rule; the first rule that knows the city decides. `multiline` says that
-    cells of its CSV hold line ends.
+    `optional` names columns that a file may lack. `personal` names columns with information about
+    persons: they are dropped before the file is stored and, if there are any, so is every
+    undeclared column. `lacks` names facts about firms that the register never contains, industry or
+    exit. `covers` is a key of COVERS; a sample without exits contains only survivors. `place` names
+    the columns that locate a firm, by rule; the first rule that finds a city decides. `multiline`
+    means that cells of its CSV files may contain line ends.
     """
 
     types: ClassVar[tuple[str, ...]] = ("text", "date")
@@ -143,7 +144,7 @@ class Register(Source):
 
     @property
     def in_sql(self) -> dict[str, str]:
-        """What SQL must know of it: what it lacks, counts too if it is a sample, and its places."""
+        """Properties that SQL models use: missing facts (counts too, if a sample), and places."""
         lacks = [*self.lacks, *(["counts"] if self.covers == "sample" else [])]
         return {"lacks": " ".join(lacks), "place": json.dumps(self.place, ensure_ascii=False)}
 
@@ -182,16 +183,19 @@ class Register(Source):
 
 
 class AllowedAge(Declared):
-    """Days without a delivery after which a provider is late, then stale; None is never."""
+    """Days without a delivery after which a provider is late, and then stale.
+
+    None means that there is no limit.
+    """
 
     warn_after_days: float | None = None
     fail_after_days: float | None = None
 
 
 class Provider(Declared):
-    """What `<provider>/<provider>.toml` declares.
+    """Contents of `<provider>/<provider>.toml`.
 
-    `provenance` is of all sources; a table `provenance` of a source replaces what it names.
+    `provenance` applies to all sources; the `provenance` table of a source overrides its fields.
     """
 
     provenance: dict[str, Any] = Field({})
@@ -201,19 +205,19 @@ class Provider(Declared):
 
     @property
     def all_sources(self) -> tuple[Source, ...]:
-        """Sources and registers."""
+        """All sources, including registers."""
         return (*self.sources, *self.registers)
 
 
 def providers() -> dict[str, Provider]:
-    """Read the declarations of all providers, by the name of their folder.
+    """Read the declarations of all providers, by folder name.
 
     Raises
     ------
     LandingError
-        With one line for each declaration that cannot be understood, for each header that two
-        declarations of one entity give different types, and for each two registers that contradict
-        each other.
+        If a declaration is invalid, two sources of one entity give a column different types, two
+        registers contradict each other, or a provenance names an unknown series. The message has
+        one line for each fault.
     """
     found: dict[str, Provider] = {}
     wrong: list[str] = []
@@ -242,29 +246,29 @@ def providers() -> dict[str, Provider]:
 
 
 def read() -> list[Source]:
-    """Return the declared sources and registers of all providers; errors as of providers."""
+    """Return the declared sources and registers; raises LandingError like `providers`."""
     return [source for provider in providers().values() for source in provider.all_sources]
 
 
 def by_name() -> dict[tuple[str, str], Source]:
-    """Return them by provider and name; errors as of providers."""
+    """Return sources and registers by (provider, name); raises like `providers`."""
     return {(source.provider, source.name): source for source in read()}
 
 
 def registers() -> list[Register]:
-    """Return the declared registers; errors as of providers."""
+    """Return the declared registers; raises LandingError like `providers`."""
     return [source for source in read() if isinstance(source, Register)]
 
 
 def allowed_ages() -> dict[str, AllowedAge]:
-    """Return for how many days each provider may deliver nothing; errors as of providers."""
+    """Return each provider's allowed age of deliveries; raises like `providers`."""
     return {name: provider.freshness for name, provider in providers().items()}
 
 
 def series() -> set[str]:
-    """Return the names of series.csv."""
+    """Return the names of the series in seeds/series.csv."""
     path = settings.project_root() / "seeds" / "series.csv"
-    if not path.is_file():  # a project of sources alone
+    if not path.is_file():  # a project may consist of sources only
         return set()
     with path.open(encoding="utf-8-sig", newline="") as rows:
         return {row["series"] for row in csv.DictReader(rows)}
@@ -273,7 +277,7 @@ def series() -> set[str]:
 def entity_columns(sources: Iterable[Source], entity: str) -> dict[str, str]:
     """Return the columns of an entity and their types.
 
-    The union over its sources, in declaration order.
+    These are the columns of all its sources, in declaration order.
     """
     return {
         column: declared
@@ -284,9 +288,9 @@ def entity_columns(sources: Iterable[Source], entity: str) -> dict[str, str]:
 
 
 def claiming(names: list[str], sources: list[Source]) -> list[tuple[Source, dict[str, str]]]:
-    """Return the declarations that one of a file's names answers to, and what it says to each.
+    """Return the declarations that match one of a file's names, with the values in that name.
 
-    One provider may declare a file once for each entity that it feeds.
+    A provider may declare a file several times, once for each entity that it feeds.
     """
     paths = [name.split("/") for name in names]
     declared = [
@@ -318,9 +322,10 @@ def _file_name_values(names: list[str], source: Source) -> dict[str, str]:
 
 
 def nearest(file_path: str, sources: list[Source]) -> str | None:
-    """Return the declaration that a file nearly answers to.
+    """Return a hint about the declaration that an undeclared file nearly matches, or None.
 
-    By its name in any folder or ending, or by its folder.
+    A declaration is near if it matches the file's name in another folder or with another ending, or
+    else if it reads the file's folder.
     """
 
     def parts(path: str) -> tuple[str, str]:
@@ -345,7 +350,7 @@ def nearest(file_path: str, sources: list[Source]) -> str | None:
 
 
 def _conflicts(found: dict[str, Provider]) -> Iterator[str]:
-    """Yield the headers that two sources of one entity give different types."""
+    """Yield a message for each column that two sources of an entity type differently."""
     first: dict[tuple[str, str], Source] = {}
     for source in (source for provider in found.values() for source in provider.sources):
         for column, declared in source.columns.items():
@@ -359,7 +364,10 @@ def _conflicts(found: dict[str, Provider]) -> Iterator[str]:
 
 
 def _contradictions(found: dict[str, Provider]) -> Iterator[str]:
-    """Yield registers of one provider and entity that differ in what its staging model reads."""
+    """Yield a message for each contradiction between registers of one provider and entity.
+
+    They share a staging model, so it must be able to read all of them in the same way.
+    """
     for name, provider in found.items():
         first: dict[str, Register] = {}
         for register in provider.registers:
@@ -373,7 +381,7 @@ def _contradictions(found: dict[str, Provider]) -> Iterator[str]:
 
 
 def _unknown_series(found: dict[str, Provider]) -> Iterator[str]:
-    """Yield the sources whose provenance names series that there are not."""
+    """Yield a message for each source whose provenance names an unknown series."""
     known = series()
     for source in (source for provider in found.values() for source in provider.all_sources):
         if unknown := sorted({*source.provenance.interpolated} - known):
@@ -385,9 +393,9 @@ def _unknown_series(found: dict[str, Provider]) -> Iterator[str]:
 
 
 def _matches(parts: list[str], patterns: list[str]) -> bool:
-    """Whether a path fits a pattern, as Path.glob has it.
+    """Return whether a path matches a pattern, with the rules of Path.glob.
 
-    A star stays inside a folder, two stars do not.
+    One star matches within a folder, two stars across folders.
     """
     if not patterns:
         return not parts

@@ -1,7 +1,7 @@
-"""Declared revisions: what a person says of values that a delivery rewrites, or of an odd new year.
+"""Revisions declared by a person: rewritten values, or a new year that looks unusual.
 
-A line of `<store>/log/revisions.jsonl` (integrity.py) has what one call of `ai-manufacturing accept
---revision` declared.
+Each line of `<store>/log/revisions.jsonl` (its format is in integrity.py) contains the revisions
+that one call of `ai-manufacturing accept --revision` declared.
 """
 
 from collections.abc import Sequence
@@ -28,20 +28,20 @@ Year = Annotated[int, Field(ge=1000, le=9999)]
 
 
 class Declaration(Row):
-    """A revision that a person knows of.
+    """A declared revision of a series.
 
     Attributes
     ----------
     extract_set : str
-        Of which set.
+        Name of the extract set.
     after_release : str
-        Number of the published release that is revised; empty where none is published.
+        Number of the published release that is revised; empty if none is published.
     provider, series, scope : str
-        Whose series; * stands for all.
+        Series that it covers; * matches all.
     first_year, last_year : int
-        Years that it covers, both included.
+        First and last year that it covers.
     reason, declared_by, declared_at : str
-        Why the values are other ones, who says so, and when, UTC.
+        Why the values differ, who declared it, and when (UTC).
     """
 
     extract_set: Text
@@ -73,7 +73,7 @@ class Declaration(Row):
 
 
 def chain(store: Path) -> Chain:
-    """Return the log of a landing store; where it is damaged, it raises LandingError."""
+    """Return the log of declared revisions; reading it raises LandingError if damaged."""
 
     def damaged(text: str) -> LandingError:
         way_out = "If there is none, delete both, and declare again what is not published yet."
@@ -83,7 +83,7 @@ def chain(store: Path) -> Chain:
 
 
 def read(extract_set: str) -> list[Declaration]:
-    """Return what was declared of an extract set, in order.
+    """Return the revisions declared for an extract set, in order.
 
     Raises
     ------
@@ -97,21 +97,21 @@ def read(extract_set: str) -> list[Declaration]:
 
 
 def add(texts: Sequence[str], **others: str) -> list[Declaration]:
-    """Add to the log what a person declares, all or nothing, and return it.
+    """Parse revisions, add either all of them or none to the log, and return them.
 
     Parameters
     ----------
     texts : sequence of str
-        As `in_words` returns them.
+        Revisions in the format of `in_words`.
     **others : str
-        The other attributes of each.
+        The remaining attributes, which are the same for each revision.
 
     Raises
     ------
     LandingError
-        With one line for each text that is no revision.
+        If a text is not a valid revision, with one line for each.
     OSError
-        If the disk refuses.
+        If the log cannot be written.
     """
     declared, wrong = [], []
     for text in texts:
@@ -134,7 +134,7 @@ def add(texts: Sequence[str], **others: str) -> list[Declaration]:
 
 
 def append(store: Path, declared: Sequence[Declaration]) -> None:
-    """Add a line to the log of a landing store, unless nothing is declared."""
+    """Append revisions to the log as one line; do nothing if there are none."""
     if declared:
         make_folder((store / NAME).parent, store)
         line = {"revisions": [row.model_dump() for row in declared]}
@@ -142,12 +142,12 @@ def append(store: Path, declared: Sequence[Declaration]) -> None:
 
 
 def in_words(provider: str, series: str, scope: str, years: tuple[int, int]) -> str:
-    """Return a revision as `--revision` takes it."""
+    """Return a revision in the format of the `--revision` option."""
     return f"{provider},{series},{scope},{years[0]}:{years[1]}"
 
 
 def covered(extract_set: str) -> list[dict[str, Any]]:
-    """Return what the declarations of a set cover, as raw_extract_set has it."""
+    """Return the series and years that a set's revisions cover, as in raw_extract_set."""
     return [row.model_dump(include={*COVERS}) for row in read(extract_set)]
 
 
@@ -155,7 +155,10 @@ def covered(extract_set: str) -> list[dict[str, Any]]:
 
 
 def write(connection: DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
-    """Write the temporary table `declared`, and `declared_by`: which of them cover a value."""
+    """Create the temporary table `declared` and the macro `declared_by`.
+
+    The macro returns the numbers of the revisions that cover a value.
+    """
     connection.execute(SQL["declared"])
     connection.execute(SQL["declared_by"])
     for number, row in enumerate(declared):

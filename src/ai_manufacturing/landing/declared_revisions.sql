@@ -1,5 +1,5 @@
 -- name: declared
--- What each declaration covers, by its place.
+-- Series and years that each revision covers, numbered in the order of declaration.
 create temp table declared (
     number integer,
     provider varchar,

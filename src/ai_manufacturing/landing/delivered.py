@@ -1,4 +1,4 @@
-"""The deliveries of an extract set: what is new lands, and the log records what changed."""
+"""Land an extract set: store its new files, and record the changes in the log."""
 
 import datetime
 import os
@@ -37,28 +37,27 @@ from ai_manufacturing.system import contracts, settings
 
 
 def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Table:
-    """Land the files of the extracts folder that are new, and record in the log what changed.
+    """Land new files of the extracts folder, and record all changes in the log.
 
     Parameters
     ----------
     as_of : int, optional
-        Nothing is landed, and the log is read up to this delivery only.
+        Read the log only up to this delivery, and land nothing.
     held : Table, optional
-        The row of raw_extract_set; files of another set are refused.
+        The row of raw_extract_set; deliveries of another set raise an error.
 
     Returns
     -------
     pa.Table
-        The columns of raw_deliveries. One row per delivery of the log, and one per file of the
-        folder that nobody declared, by path; such a file has no number, provider, source or entity,
-        and no rows.
+        The columns of raw_deliveries. One row per delivery in the log and one per undeclared file
+        in the folder, by path. An undeclared file has no number, provider, source, entity or rows.
 
     Raises
     ------
     LandingError
-        With one line for each file that cannot be landed; the others are in the store nevertheless,
-        but not in the log. Or if a source does not declare its provenance, the log does not reach
-        `as_of`, or the path of the store is not UTF-8, which Parquet's readers need.
+        If files cannot be landed, with one line for each; the others are then in the store, but not
+        in the log. Also if a source does not declare its provenance, the log does not reach
+        `as_of`, or the path of the store is not UTF-8, which Parquet readers require.
     """
     declared = declarations.by_name()
     described = extract_set(settings.extracts_dir())
@@ -107,7 +106,7 @@ def _deliveries(
         origin = GENERATED if is_drawn else source and source.provenance
         record.update(origin.columns if origin else NOT_DECLARED)
     validity.add(records, declared, folder)
-    # one synthetic file makes the whole set synthetic
+    # A single synthetic file makes the whole set synthetic.
     synthetic = any(
         record["synthetic"] for record in records + others if record["valid_until_delivery"] is None
     )
@@ -133,17 +132,17 @@ def _deliveries(
 
 
 def same_extract_set(held: pa.Table | None) -> pa.Table:
-    """Return the one row of raw_extract_set: set, period, and what is declared of its revisions.
+    """Return the row of raw_extract_set: the set, its period and its declared revisions.
 
     Parameters
     ----------
     held : Table, optional
-        The row that the warehouse has.
+        The row that the warehouse currently contains.
 
     Raises
     ------
     LandingError
-        If that row is of another set: tables and estimates of two sets must not be mixed in a file.
+        If that row names another set: one warehouse must not mix tables and estimates of two sets.
     """
     described = extract_set(settings.extracts_dir())
     _refuse_another(described.name, held)
@@ -170,7 +169,7 @@ def _extract_set_table(described: ExtractSet) -> pa.Table:
 
 
 def declared_sources() -> pa.Table:
-    """Return the sources and registers that providers declare, as raw_declared_sources has them."""
+    """Return declared sources and registers, with the columns of raw_declared_sources."""
     rows = [
         {"provider": source.provider, "source_name": source.name, "entity": source.entity}
         | (source.in_sql if isinstance(source, Register) else {})
@@ -192,7 +191,7 @@ def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
 def store_key_of(
     delivery: Delivery, declared: dict[tuple[str, str], Source], is_in_folder: bool, folder: Path
 ) -> tuple[str, bool]:
-    """Return the store key of a delivery, and whether it is that of an earlier declaration."""
+    """Return a delivery's store key, and whether it landed under an earlier declaration."""
     event = delivery.event
     source = declared.get((event["provider"], event["source_name"]))
     if source:
@@ -208,7 +207,7 @@ def store_key_of(
 
 
 def _recorded(delivery: Delivery, store_key: str, is_earlier: bool, folder: Path) -> dict[str, Any]:
-    """Return a delivery of the log with what the store holds of it."""
+    """Return the row of raw_deliveries for a delivery, from the log and the store."""
     event = delivery.event
     record = store.read_record(folder, store_key)
     contradiction = formats.contradiction(event["file_path"], record["file_format"])

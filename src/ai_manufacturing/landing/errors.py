@@ -1,16 +1,16 @@
-"""Errors of deliveries and declarations: place, state, value, way out."""
+"""Exceptions raised while reading declarations and landing deliveries."""
 
 
 class LandingError(Exception):
-    """Deliveries or declarations that cannot be landed; one line for each faulty file."""
+    """Deliveries or declarations that cannot be landed; one message line per faulty file."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
 
 
-# N818: it never leaves the package, as faults are collected into one LandingError
+# N818: internal only, because callers collect all faults into one LandingError
 class FileFault(Exception):  # noqa: N818
-    """One file's fault and the way out of it."""
+    """A fault in one file, with its location in the file and a remedy in the message."""
 
     def __init__(
         self,
@@ -27,5 +27,5 @@ class FileFault(Exception):  # noqa: N818
         """Return the fault as one line of a LandingError."""
         places = {"sheet": self.sheet, "row": self.row, "column": self.column}
         at = [f"{kind} {value}" for kind, value in places.items() if value is not None]
-        # a header or a library's message may hold line breaks
+        # Headers and library messages may contain line breaks.
         return " ".join(f"{', '.join([path, *at])}: {self.what}".split())

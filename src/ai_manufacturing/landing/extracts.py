@@ -1,4 +1,4 @@
-"""The extracts folder: which files were delivered, and which declaration each one answers to."""
+"""The extracts folder: find delivered files, and the declarations that match them."""
 
 import datetime
 import hashlib
@@ -25,14 +25,15 @@ from ai_manufacturing.system import settings
 from ai_manufacturing.system.declared import Declared, faults
 
 DESCRIPTION = "extract_set.yml"
-NAME_LIMIT = 255  # bytes of a file's name, as file systems have it
-UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # two names that differ by these alone look the same
+NAME_LIMIT = 255  # bytes in a file name, the usual limit of file systems
+UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories of invisible characters
 
 
 class Period(Declared):
-    """The years that a set is built for, and the one whose AI share equation 2 holds fixed.
+    """Years that an extract set is built for, and the base year of equation 2.
 
-    If the set does not reach that one, its nearest year serves.
+    Equation 2 holds the AI share of the base year fixed. If the set does not cover that year, the
+    nearest year that it covers is used.
     """
 
     first_year: int
@@ -55,11 +56,11 @@ class Period(Declared):
 
 
 class ExtractSet(Declared):
-    """The files that were delivered together; the numbers of a synthetic set are not real.
+    """Files that were delivered together.
 
-    `period` is None where the set names none, and is built for the one of dbt_project.yml. A set
-    that is not meant to have headline estimates, such as a register alone, declares
-    `has_estimates: false`.
+    The numbers of a "synthetic" set are not real. `period` is None if the set does not declare one
+    and uses the period of dbt_project.yml. A set that should not have headline estimates, such as a
+    single register, declares `has_estimates: false`.
     """
 
     name: str
@@ -87,9 +88,9 @@ class ExtractSet(Declared):
 
 @dataclass(frozen=True)
 class DeliveredFile:
-    """A file, or a member of an archive, and one declaration of it.
+    """A delivered file, or a member of an archive, with one matching declaration.
 
-    None where nobody declared it, and a hint why.
+    If no declaration matches, `source` is None, and `hint` may suggest why.
     """
 
     path: Path
@@ -101,18 +102,18 @@ class DeliveredFile:
 
     @property
     def modified_at(self) -> datetime.datetime:
-        """When the file, or the archive that holds it, was last changed, in UTC."""
+        """Time of the last change to the file, or to its archive, in UTC."""
         modified = datetime.datetime.fromtimestamp(self.path.stat().st_mtime, datetime.UTC)
         return modified.replace(microsecond=0, tzinfo=None)
 
     def read(self) -> bytes:
-        """Return the bytes of the file.
+        """Return the content of the file.
 
         Raises
         ------
         FileFault
-            If it or a line of it is larger than the limits, or it is a member of an archive that
-            is damaged, expands beyond the limits or is an archive itself.
+            If the file or one of its lines exceeds the limits, or if it is an archive member that
+            is damaged, expands beyond the limits, or is an archive itself.
         """
         if self.member is None:
             containers.check_size(self.path.stat().st_size)
@@ -124,7 +125,7 @@ class DeliveredFile:
         return content
 
     def digest(self) -> tuple[str, int]:
-        """Return the SHA-256 and the size of the file."""
+        """Return the SHA-256 of the file, and its size in bytes."""
         digest, size = hashlib.sha256(), 0
         for chunk in self.chunks():
             digest.update(chunk)
@@ -132,7 +133,7 @@ class DeliveredFile:
         return digest.hexdigest(), size
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes of the file a megabyte at a time, so that it is never whole in memory."""
+        """Yield the content one megabyte at a time, to limit memory use."""
         if self.member is not None:
             yield from containers.stream_member(*self.member)
             return
@@ -141,7 +142,9 @@ class DeliveredFile:
 
 
 def extract_set(folder: Path) -> ExtractSet:
-    """Return what a folder says of itself in extract_set.yml, or its name and "delivered".
+    """Return the extract set that a folder's extract_set.yml describes.
+
+    Without that file, the set has the name of the folder and the kind "delivered".
 
     Parameters
     ----------
@@ -151,14 +154,14 @@ def extract_set(folder: Path) -> ExtractSet:
     Returns
     -------
     ExtractSet
-        Its name, its kind, "synthetic" or "delivered", the period that it names, and whether it is
-        meant to have estimates.
+        Name, kind ("synthetic" or "delivered"), declared period, and whether the set should have
+        estimates.
 
     Raises
     ------
     LandingError
-        If there is no such folder, or its extract_set.yml is not YAML, names no set, gives another
-        kind or a period that cannot be one.
+        If the folder does not exist, or its extract_set.yml is not a YAML mapping, or has an
+        invalid name, kind or period.
     """
     if not folder.is_dir():
         raise LandingError(
@@ -176,7 +179,7 @@ def extract_set(folder: Path) -> ExtractSet:
 
 
 def _description(path: Path) -> dict[str, Any]:
-    """Return what extract_set.yml says; nothing if there is none."""
+    """Return the content of extract_set.yml, or an empty dict if there is no such file."""
     if not path.is_file():
         return {}
     from ruamel.yaml.error import YAMLError
@@ -199,9 +202,9 @@ def _description(path: Path) -> dict[str, Any]:
     return described
 
 
-@lru_cache(maxsize=4)  # a command asks more than once, and a parse takes 70 ms
+@lru_cache(maxsize=4)  # a command may call it repeatedly, and parsing takes 70 ms
 def _parsed(content: bytes) -> Any:
-    from ruamel.yaml import YAML  # here, because most extract sets do not describe themselves
+    from ruamel.yaml import YAML  # imported here, because most sets have no description
 
     return YAML(typ="safe", pure=True).load(content)
 
@@ -219,9 +222,8 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     Returns
     -------
     tuple of (list of DeliveredFile, list of str)
-        The files by path, once for each entity that they feed, and one line for each file with two
-        declarations for one entity, a name that its declaration cannot use, or an archive that
-        cannot be trusted.
+        Files by path, once for each entity that they feed, and one line for each file with two
+        declarations for one entity, a name that does not fit its declaration, or an unsafe archive.
 
     Raises
     ------
@@ -260,24 +262,25 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
 def walk(
     folder: Path, faults: list[str], below: str = "", above: tuple[tuple[int, int], ...] = ()
 ) -> Iterator[tuple[Path, str]]:
-    """Yield the folders and files below a folder, by name; a link is what it leads to.
+    """Yield the folders and files below a folder, sorted by name, following links.
+
+    Files that are not deliveries are skipped, as are all files in hidden folders.
 
     Parameters
     ----------
     folder : Path
-        The extracts folder, or one in it.
+        The extracts folder, or a folder inside it.
     faults : list of str
-        Takes one line for each folder or link that cannot be followed.
+        Receives one line for each folder or link that cannot be followed.
     below : str
-        Path of the folder below the extracts folder, escaped, with its "/".
+        Escaped path of the folder below the extracts folder, ending in "/".
     above : tuple of tuple of (int, int)
-        Device and inode of the folders that it lies in.
+        Device and inode of each parent folder, which detect cycles of links.
 
     Yields
     ------
     tuple of (Path, str)
-        The path, and its path below the extracts folder, escaped. Without what is no delivery, and
-        what lies below it.
+        Path, and escaped path below the extracts folder.
     """
     try:
         status = folder.stat()
@@ -307,7 +310,7 @@ def walk(
         if stat.S_ISREG(target.st_mode):
             if not is_no_delivery(file_path):
                 yield path, file_path
-        # a link to a folder above leads to what is read already
+        # Do not follow links to parent folders, which are being read already.
         elif stat.S_ISDIR(target.st_mode) and (target.st_dev, target.st_ino) not in above:
             yield from walk(path, faults, f"{file_path}/", above)
         elif not stat.S_ISDIR(target.st_mode) and not is_no_delivery(file_path):
@@ -318,10 +321,10 @@ def walk(
 
 
 def escaped(name: str) -> str:
-    r"""Return a file's name as text.
+    r"""Return a file name as printable text.
 
-    A control character is written as \xNN, and in a name that is not UTF-8 each byte beyond ASCII.
-    A backslash is doubled, so that the name can be had back.
+    Control characters are written as \xNN and, if the name is not UTF-8, so is each byte beyond
+    ASCII. Backslashes are doubled, so that the original name can be recovered.
     """
     last = "\U0010ffff"
     if not is_utf_8(name):
@@ -334,9 +337,9 @@ def escaped(name: str) -> str:
 
 
 def readable(name: str) -> str:
-    """Return a name as its writer saw it.
+    """Return a name as its author saw it.
 
-    Old Chinese machines wrote GB18030, which is tried where UTF-8 fails.
+    Older Chinese computers wrote names in GB18030, which is tried if the name is not UTF-8.
     """
     try:
         return name if is_utf_8(name) else os.fsencode(name).decode("gb18030")
@@ -346,7 +349,7 @@ def readable(name: str) -> str:
 
 @contextmanager
 def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
-    """Close the archives that delivered_files has opened, once all is read."""
+    """Close the archives that `delivered_files` opened, at the end of the block."""
     try:
         yield
     finally:
@@ -356,12 +359,12 @@ def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
 
 
 def is_utf_8(name: str) -> bool:
-    """Whether the bytes of a path's name are UTF-8; Python keeps the others as lone surrogates."""
+    """Return whether a path name is UTF-8; Python decodes other bytes as lone surrogates."""
     return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
 def is_no_delivery(file_path: str) -> bool:
-    """Whether a file is hidden, a spreadsheet's or Spark's own, or describes the others."""
+    """Return whether to ignore a file: it is hidden, temporary or a description."""
     *_, name = parts = file_path.split("/")
     return (
         any(
@@ -375,14 +378,14 @@ def is_no_delivery(file_path: str) -> bool:
 def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[DeliveredFile]:
     """Return a file, or the members of an archive, once for each of their declarations.
 
-    An archive of which no member is declared is a file.
+    An archive without declared members is returned as one file.
     """
     archive = containers.archive(path)
-    # declarations match the path that a person sees
+    # Declarations are written for the readable path, not the escaped one.
     depth = file_path.count("/") + 1
     shown = "/".join(map(readable, path.parts[-depth:]))
     if archive is None:
-        # a gzip file may be declared by what it holds
+        # A gzip file may be declared by the name of its content.
         names = [shown, shown.removesuffix(".gz")] if shown.endswith(".gz") else [shown]
         claims = declarations.claiming(names, sources)
         if not claims:
@@ -396,7 +399,7 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
         raise
     for name, info in members.items():
         if not is_no_delivery(name):
-            # and a member as if it lay where the archive lies
+            # A member may be declared by its path in the archive, or as if it was unpacked.
             beside = (Path(shown).parent / name).as_posix()
             claims = declarations.claiming([f"{shown}/{name}", beside], sources)
             member_path, member = f"{file_path}/{name}", (archive, info)

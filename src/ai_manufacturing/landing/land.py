@@ -1,4 +1,7 @@
-"""Delivered files into the store: each record of each file lands, or is set aside with a reason."""
+"""Write delivered files to the landing store.
+
+Each record of each file lands, or is set aside with a reason.
+"""
 
 import datetime
 import hashlib
@@ -19,12 +22,13 @@ from ai_manufacturing.landing.readers import containers, formats
 from ai_manufacturing.system import settings
 
 THREADS = 2
+"""Number of files that are landed in parallel."""
 
 
 def land_folder(
     sources: list[Source], folder: Path
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Land what is new; return the files that somebody declared, and the others."""
+    """Land new files; return the facts about declared files and about undeclared ones."""
     files, faults = delivered_files(settings.extracts_dir(), sources)
     declared: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
@@ -40,7 +44,12 @@ def land_folder(
 
 
 def clean_up() -> list[str]:
-    """Remove from the landing store what dead runs have left; return a line for each thing.
+    """Remove files that interrupted runs left in the landing store.
+
+    Returns
+    -------
+    list of str
+        One message per removed file or folder.
 
     Raises
     ------
@@ -52,10 +61,10 @@ def clean_up() -> list[str]:
 
 
 def land_again(years: range) -> list[str]:
-    """Read anew the landed files of the extracts folder that may hold some of these years.
+    """Re-read landed files of the extracts folder that may contain any of these years.
 
-    A file whose declaration names no period of whole numbers may hold any year, as may a register.
-    What is gone from the folder stays in the store as it is.
+    A register may contain any year, as may a file whose declaration has no integer period column.
+    Files that are no longer in the folder stay in the store unchanged.
 
     Parameters
     ----------
@@ -65,12 +74,12 @@ def land_again(years: range) -> list[str]:
     Returns
     -------
     list of str
-        Paths of the files, in order.
+        Paths of the files that were read again, sorted.
 
     Raises
     ------
     LandingError
-        With one line for each file that cannot be read any more.
+        If files can no longer be read, with one line for each.
     """
     folder = settings.landing_dir()
     files, faults = delivered_files(settings.extracts_dir(), declarations.read())
@@ -83,7 +92,7 @@ def land_again(years: range) -> list[str]:
             landed = _land(file, folder)
             if isinstance(landed, dict):
                 key = landed["store_key"]
-                # what a damaged file holds cannot be known
+                # The years of a damaged file are unknown, so it is always read again.
                 is_damaged = key in expected and landed_bytes.faults(folder, key, expected[key])
                 if is_damaged or _may_hold(years, file.source, store.rows_path(folder, key)):
                     store.remove(folder, key)
@@ -93,7 +102,7 @@ def land_again(years: range) -> list[str]:
                 faults.append(landed)
     if faults:
         raise LandingError(*sorted(faults))
-    return [*dict.fromkeys(again)]  # a file may feed several entities
+    return [*dict.fromkeys(again)]  # a file is listed once per entity that it feeds
 
 
 def _may_hold(years: range, source: Source, rows: Path) -> bool:
@@ -104,7 +113,7 @@ def _may_hold(years: range, source: Source, rows: Path) -> bool:
 
 
 def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
-    """Return what is recorded of a file, or the line that says what is wrong with it."""
+    """Land one file; return the facts to record, or one line that describes its fault."""
     content = b""
     try:
         if file.source is None:
@@ -129,17 +138,17 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
 
 
 def _contradiction(file_path: str, content: bytes) -> list[str]:
-    """Return the hint, if there is one, that a name gives about a file which cannot be read."""
+    """Return a hint, if any, that an unreadable file has the wrong ending for its content."""
     try:
         hint = formats.contradiction(file_path, formats.detect(content)) if content else None
     except FileFault:
         return []
-    # what a gzip file holds is not known before it is unpacked
+    # The format inside a gzip file is unknown until it is unpacked.
     return [hint] if hint and not containers.is_gzip(content) else []
 
 
 def _unclaimed(file: DeliveredFile) -> dict[str, Any]:
-    """Return what is recorded of a file that nobody declared."""
+    """Return the facts recorded about a file that no declaration matches."""
     delivery_id, size = file.digest()
     counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
     nothing = dict.fromkeys(("delivery_number", "valid_until_delivery"))
@@ -150,7 +159,7 @@ def _unclaimed(file: DeliveredFile) -> dict[str, Any]:
 def _land_content(
     file: DeliveredFile, source: Source, content: bytes, folder: Path
 ) -> tuple[str, int, str]:
-    """Land a file, unless the store has it; return its SHA-256, its size and its store key."""
+    """Land a file unless it is in the store; return its SHA-256, size and store key."""
     delivery_id = hashlib.sha256(content).hexdigest()
     store_key = store.key(delivery_id, source, file.file_name_values)
     if not store.holds(folder, store_key):
@@ -163,7 +172,7 @@ def _land_content(
 def _facts(
     file: DeliveredFile, source: Source, delivery_id: str, size: int, store_key: str
 ) -> dict[str, Any]:
-    """Return what the log keeps of a file beside its bytes."""
+    """Return the log entry of a landed file."""
     return {
         "file_path": file.file_path,
         "delivery_id": delivery_id,
@@ -173,7 +182,7 @@ def _facts(
         "source_name": source.name,
         "entity": source.entity,
         "file_name_values": file.file_name_values,
-        # facts for people; nothing is decided by them
+        # Information for readers only: no computation depends on these times.
         "modified_at": file.modified_at.isoformat(),
         "landed_at": (
             datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None).isoformat()

@@ -1,7 +1,7 @@
-"""SHA-256 of each file of the store, in the line of the log that landed it.
+"""Record and verify the SHA-256 of every file in the landing store.
 
-A line is written before the folder that it names has its name, so that each folder of the store has
-one.
+The checksums are part of the log line that records a landing. The line is written before the
+landed folder gets its final name, so every such folder has a line in the log.
 """
 
 from collections import defaultdict
@@ -16,16 +16,21 @@ from ai_manufacturing.system import integrity
 from ai_manufacturing.system.disk import version
 
 THREADS = 2
+"""Number of folders that are hashed in parallel."""
 LAND_AGAIN = (
     "Restore its folder from a backup; or, if the extracts folder still has the delivered file,"
     " delete this folder, and run the build again; the file then lands again."
 )
 
 _found_whole: dict[Path, tuple[Any, ...]] = {}
+"""File signatures of the folders that this process has verified.
+
+Folders with an unchanged signature are not hashed again.
+"""
 
 
 def add(written: Path, store: Path, store_key: str) -> None:
-    """Record a landed folder that is about to be named, as one that is whole."""
+    """Record the checksums of a new folder that is about to get its final name."""
     signature = _signature(written)
     files = {
         f"{store_key}/{path.name}": integrity.sha256(path) for path in sorted(written.iterdir())
@@ -35,9 +40,9 @@ def add(written: Path, store: Path, store_key: str) -> None:
 
 
 def recorded(store: Path) -> dict[str, dict[str, str]]:
-    """Return for each landed folder the SHA-256 of its files, as they landed last.
+    """Return the recorded SHA-256 of the files in each landed folder, from its last landing.
 
-    Files have their paths in the store.
+    The outer key is the store key of a folder, the inner key the path of a file in the store.
 
     Raises
     ------
@@ -52,12 +57,12 @@ def recorded(store: Path) -> dict[str, dict[str, str]]:
 
 
 def is_landed_folder(path: Path) -> bool:
-    """Whether a path of the store is the folder of a landed file."""
+    """Return whether a path in the store is the folder of a landed file."""
     return len(path.name) == 64 and path.is_dir()
 
 
 def faults(store: Path, store_key: str, expected: dict[str, str]) -> list[str]:
-    """Return what differs between a landed folder and its record, one text for each file.
+    """Compare a landed folder with its recorded checksums; return a message per difference.
 
     Parameters
     ----------
@@ -66,7 +71,7 @@ def faults(store: Path, store_key: str, expected: dict[str, str]) -> list[str]:
     store_key : str
         Name of the folder.
     expected : dict of str to str
-        Of its files, as `recorded` returns them.
+        Recorded SHA-256 by path, as `recorded` returns it for this folder.
     """
     present = sorted(f"{store_key}/{path.name}" for path in (store / store_key).iterdir())
     wrong = integrity.differences(store, expected, present, log.chain(store).path)
@@ -74,9 +79,9 @@ def faults(store: Path, store_key: str, expected: dict[str, str]) -> list[str]:
 
 
 def require(store: Path, store_keys: Iterable[str]) -> None:
-    """Raise if the bytes of landed folders are not those that landed.
+    """Raise if a file in these landed folders differs from its recorded SHA-256.
 
-    What this process has found whole is not hashed again while its files stay as they are.
+    A folder that this process has already verified is hashed again only if its files have changed.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def require(store: Path, store_keys: Iterable[str]) -> None:
         With one line for each file that differs.
     """
     signatures = {key: _signature(store / key) for key in store_keys}
-    # what is missing is named by whoever reads it
+    # Skip missing folders: the code that reads them raises a clearer error.
     keys = [key for key, of in signatures.items() if of and _found_whole.get(store / key) != of]
     if not keys:
         return

@@ -1,11 +1,9 @@
-"""The log of the landing store.
+"""The log of the landing store: landed files, deliveries and withdrawals, in order.
 
-What landed, and what of each extract set was delivered and withdrawn, in order.
-
-A line of `<store>/log/deliveries.jsonl` (integrity.py) has the SHA-256 of landed `files`, by path;
-or `deliveries`, the events of one landing by extract set. Their numbers decide, clocks do not. What
-is valid is computed from the events, never stored, so that the warehouse as it was after any of
-them is the same computation on fewer.
+Each line of `<store>/log/deliveries.jsonl` (its format is in integrity.py) contains either `files`,
+the SHA-256 of landed files by path, or `deliveries`, the events of one landing by extract set.
+Events are ordered by their numbers, not by clock times. Validity is computed from the events and
+never stored, so an earlier state of the warehouse is the same computation on fewer events.
 """
 
 import json
@@ -32,7 +30,11 @@ Place = tuple[str, str]
 
 @dataclass
 class Delivery:
-    """A delivered file of the log."""
+    """A delivery in the log.
+
+    `copy_of` is the number of the first delivery with the same content; `withdrawn_by` is the
+    number of the event that ended the validity of its records.
+    """
 
     number: int
     event: Event
@@ -41,12 +43,12 @@ class Delivery:
 
     @property
     def identity(self) -> Identity:
-        """Source, bytes and what the file's name says: deliveries that agree in them are copies."""
+        """Provider, source, content hash and file-name values, which copies have in common."""
         return identity(self.event)
 
 
 class State:
-    """The deliveries of a log, and the files of the folder after its last event."""
+    """State after a sequence of events: the deliveries, and the files in the folder."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.deliveries: dict[int, Delivery] = {}
@@ -56,7 +58,7 @@ class State:
             self._apply([*of_landing])
 
     def is_in_force(self, sought: Identity) -> bool:
-        """Whether the folder holds these bytes of this source, under whatever name."""
+        """Return whether the folder contains this delivery, under any file name."""
         return sought in self._first
 
     def _apply(self, of_landing: list[Event]) -> None:
@@ -67,12 +69,12 @@ class State:
                 ended[self._take_away(self.deliveries[gone], event["number"])] = event["number"]
             if event["event"] == "delivered":
                 self._add(event)
-        # files that change names pass each other in a landing: what is gone shows at its end
+        # Files may swap names within one landing, so removals are decided after all its events.
         present = {delivery.identity for delivery in self.at_place.values()} if ended else set()
         for whose, number in ended.items():
             if whose not in present:
-                # the records belong to the first delivery of these bytes, and stay as long as any
-                # copy of it does
+                # Records belong to the first delivery of their content, and remain valid while the
+                # folder contains any copy of it.
                 self._first.pop(whose).withdrawn_by = number
 
     def _add(self, event: Event) -> None:
@@ -90,7 +92,7 @@ class State:
 
 
 def identity(event: Event) -> Identity:
-    """Return what makes two deliveries the same."""
+    """Return the values that are equal for two deliveries of the same content and source."""
     return (
         event["provider"],
         event["source_name"],
@@ -100,12 +102,12 @@ def identity(event: Event) -> Identity:
 
 
 def place(event: Event) -> Place:
-    """Return where a delivery lies: a file that feeds several entities is a delivery of each."""
+    """Return the path and entity of a delivery, as one file may feed several entities."""
     return event["file_path"], event["entity"]
 
 
 def chain(store: Path) -> Chain:
-    """Return the log of a store, as a file; where it is damaged, it raises LandingError."""
+    """Return the log of a store; reading it raises LandingError if it is damaged."""
     return Chain(store / NAME, file_mode(store), lambda text: LandingError(f"{text}. {WAY_OUT}"))
 
 
@@ -115,19 +117,19 @@ def lines(store: Path) -> list[Line]:
     Raises
     ------
     LandingError
-        If it was cut, or one is not as it was written.
+        If the log was truncated, or a line was altered.
     """
     return chain(store).read().lines
 
 
 def append(store: Path, following: Callable[[list[Line]], Line | None]) -> list[Line]:
-    """Add a line to the log, as `Chain.append`."""
+    """Append a line to the log; see `Chain.append`."""
     make_folder((store / NAME).parent, store)
     return chain(store).append(following)
 
 
 def read(store: Path, extract_set: str) -> list[Event]:
-    """Return the events of an extract set in order.
+    """Return the events of an extract set, in order.
 
     Raises
     ------
@@ -138,23 +140,23 @@ def read(store: Path, extract_set: str) -> list[Event]:
 
 
 def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
-    """Add what changed since the last landing, and return all events.
+    """Append the changes since the last landing to the log, and return all events.
 
     Parameters
     ----------
     store : Path
         The landing store.
     extract_set : str
-        Its name.
+        Name of the extract set.
     present : list of dict
-        The files that the folder holds now, by path: file_path, provider, source_name, delivery_id,
-        file_name_values and whatever else is to be kept.
+        Files currently in the folder, by path: file_path, provider, source_name, delivery_id,
+        file_name_values and any other facts to record.
 
     Returns
     -------
     list of dict
-        The events in order. Of one landing, further copies of known bytes come first, so that a
-        file that moved keeps its number; then what is new, by path; then what is gone.
+        All events, in order. Within one landing, copies of known content come first, so that a
+        moved file keeps its number; then new files, by path; then withdrawn files.
     """
 
     def landing_of(so_far: list[Line]) -> Line | None:
@@ -170,7 +172,7 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
 
 
 def sets(store: Path) -> list[str]:
-    """Return the names of the extract sets that have a log."""
+    """Return the names of the extract sets in the log."""
     return sorted({name for line in lines(store) for name in line.get("deliveries", {})})
 
 

@@ -1,4 +1,4 @@
-"""Provenance of a source: who published its files and on what terms, as its provider declares."""
+"""Provenance of a source, as its provider declares it: publisher, licence, citation."""
 
 import datetime
 from typing import Annotated, Any, Literal, Self
@@ -14,31 +14,30 @@ Commit = Annotated[str, matching("[0-9a-f]{40}", "40 hex digits")]
 
 
 class Provenance(Declared):
-    """Where the files of a source come from; what may be passed on follows from it (terms.py).
+    """Origin of a source's files. The terms of redistribution depend on it (terms.py).
 
     Attributes
     ----------
     provenance_class : str
-        Whose numbers these are as far as is known; "republished" where only the third party is.
+        Origin of the numbers as far as it is known; "republished" if only a third party is known.
     publisher : str
-        Who published them first, or "not stated".
+        The original publisher, or "not stated".
     republished_by : str or None
-        The third party from whom the files are; None where they are from the publisher.
+        Third party that supplied the files; None if they come from the publisher.
     licence : str
-        The terms, or "none stated".
+        Terms of use, or "none stated".
     interpolated : list of str
-        Series of which some values are interpolated, extrapolated or modelled.
+        Series with interpolated, extrapolated or modelled values.
     citation_en, citation_zh : str
-        How to cite the source.
+        Citation of the source in English and in Chinese.
     source_address : str or None
-        The page of the repository or of the publisher.
+        Web page of the repository or publisher.
     source_commit, source_path : str or None
-        The commit of the repository that has the file, in 40 hex digits, and the path of the file
-        or its folder there.
+        Commit of the repository, in 40 hex digits, and path of the file or its folder in it.
     looked_up_on : datetime.date or None
-        The day on which the address was looked up.
+        Date on which the address was looked up.
     accessed_on : datetime.date or None
-        The day on which the file was fetched from there; None where nobody recorded it.
+        Date on which the file was downloaded from the address; None if it was not recorded.
     """
 
     provenance_class: Class = Field(alias="class")
@@ -56,14 +55,14 @@ class Provenance(Declared):
 
     @property
     def source_link(self) -> str | None:
-        """The page of the file at its commit; the address where commit or path is not known."""
+        """Page of the file at its commit, or the address if commit or path is unknown."""
         if self.source_address and self.source_commit and self.source_path:
             return f"{self.source_address}/blob/{self.source_commit}/{quote(self.source_path)}"
         return self.source_address
 
     @property
     def columns(self) -> dict[str, Any]:
-        """What raw.deliveries has of it."""
+        """The provenance columns of raw.deliveries."""
         series = " ".join(self.interpolated) or None
         return self.model_dump(exclude={"interpolated"}) | {
             "interpolated_series": series,
@@ -81,7 +80,6 @@ class Provenance(Declared):
         return self
 
 
-# What `ai-manufacturing synthetic` draws is the work of no provider.
 GENERATED = Provenance.model_validate(
     {
         "class": "generated",
@@ -95,4 +93,6 @@ GENERATED = Provenance.model_validate(
         "citation_zh": "合成数据，由命令 ai-manufacturing synthetic 生成，不可作为数据引用。",
     }
 )
+"""Provenance of the output of `ai-manufacturing synthetic`, which no provider declares."""
 NOT_DECLARED = dict.fromkeys(GENERATED.columns)
+"""Null provenance columns, for a delivery whose source is no longer declared."""

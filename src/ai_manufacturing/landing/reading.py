@@ -1,4 +1,4 @@
-"""Landed rows, read back with their origin and the deliveries between which each is valid."""
+"""Read landed rows with their origin and the deliveries between which each is valid."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,35 +18,36 @@ OF_DELIVERY = pa.schema(
     }
     | {"delivery_number": pa.int64()}
 )
+"""Columns that identify the delivery of a row."""
 VALIDITY = ("valid_from_delivery", "valid_until_delivery")
 PLACE = [("sheet_name", pa.string()), ("row_number", pa.int64())]
 ORIGIN = pa.struct([*OF_DELIVERY, *PLACE, *((name, pa.int64()) for name in VALIDITY)])
+"""Type of the column `origin`: a row's delivery, place in the file, and validity."""
 
 
 def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
-    """Read the landed rows of an entity, valid or not, file by file.
+    """Read all landed rows of an entity, valid or not, one file at a time.
 
     Parameters
     ----------
     entity : str
-        What the declarations name: the rows of `raw_<entity>`.
+        Entity that a declaration names; its rows become `raw_<entity>`.
     deliveries : pa.Table
-        As `deliveries` returned it.
+        Result of `deliveries`.
 
     Returns
     -------
     pa.RecordBatchReader
-        `origin`, a struct of type ORIGIN, then all columns that any declaration gives the entity,
-        whether delivered or not. One row per landed record, by file, delivery, sheet and row; none
-        if nothing was delivered, and no columns but `origin` of an entity that nobody delivers.
-        Further copies of a delivery have no rows of their own.
+        `origin`, a struct of type ORIGIN, then every column that a declaration gives the entity,
+        delivered or not. One row per landed record, by file, delivery, sheet and row. An entity
+        without deliveries has no rows, and one without a provider has no column except `origin`.
+        Copies of a delivery have no rows of their own.
 
     Raises
     ------
     LandingError
-        If no declaration names the entity or the bytes of a delivery are not those that landed; and
-        from the reader, if a delivery is missing from the store or was landed under another
-        declaration.
+        If no declaration names the entity, or a delivery differs from its recorded SHA-256. The
+        reader raises if a delivery is missing from the store or landed under another declaration.
     """
     declared = declarations.by_name()
     columns = declarations.entity_columns(declared.values(), entity)
@@ -68,18 +69,18 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
 
 
 def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
-    """Read the records that were set aside, file by file.
+    """Read the records that were set aside, one file at a time.
 
     Parameters
     ----------
     deliveries : pa.Table
-        As `deliveries` returned it.
+        Result of `deliveries`.
 
     Returns
     -------
     pa.RecordBatchReader
-        OF_DELIVERY, then REJECTED_SCHEMA: where the record stands, the column at fault (null if it
-        is the whole row), the value as delivered and the reason. One row per rejected record.
+        OF_DELIVERY, then REJECTED_SCHEMA: place of the record, column at fault (null for a whole
+        row), value as delivered, and reason. One row per rejected record.
     """
     schema = pa.schema([*OF_DELIVERY, *records.REJECTED_SCHEMA])
     folder = settings.landing_dir()
@@ -117,7 +118,7 @@ def _batches(
 def _validity(
     batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | None
 ) -> dict[str, pa.Array]:
-    """Return from which delivery on, and until which one, each row is valid."""
+    """Return valid_from_delivery and valid_until_delivery for each row."""
     usual = {
         "valid_from_delivery": delivery["delivery_number"],
         "valid_until_delivery": delivery["valid_until_delivery"],
@@ -126,15 +127,15 @@ def _validity(
     if source and source.period:
         periods = pc.cast(batch[source.period], pa.string()).to_pylist()
     else:
-        periods = [None] * batch.num_rows  # the period of all records of such a source
+        periods = [None] * batch.num_rows  # a source without periods has one period, None
     of_rows = [spans.get(period, usual) for period in periods]
     return {name: pa.array([span[name] for span in of_rows], pa.int64()) for name in VALIDITY}
 
 
 def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:
-    """Return the deliveries that have rows of their own, by path and number.
+    """Return the deliveries that have rows of their own, sorted by path and number.
 
-    A database keeps no order.
+    The table comes from a database, which does not preserve the order of rows.
     """
     with_rows = [
         row for row in deliveries.to_pylist() if row["store_key"] and not row["copy_of_delivery"]
@@ -152,7 +153,7 @@ def _of_delivery(delivery: dict[str, Any], count: int) -> dict[str, pa.Array]:
 def _with_origin(
     batch: pa.RecordBatch, origin: dict[str, pa.Array], schema: pa.Schema
 ) -> pa.RecordBatch:
-    """Move the place of each row, its sheet and number, to the other facts of its origin."""
+    """Move a row's sheet and number into `origin`, with the facts about its delivery."""
     delivered = dict(zip(batch.schema.names, batch.columns, strict=True))
     nothing = {field.name: pa.nulls(batch.num_rows, field.type) for field in schema}
     facts = [(delivered | origin)[field.name] for field in ORIGIN]
@@ -161,5 +162,5 @@ def _with_origin(
 
 
 def by_path(record: dict[str, Any]) -> tuple[str, int]:
-    """Return the order of deliveries: by path and number, those without a number first."""
+    """Return the sort key of a delivery: its path, and its number (0 if it has none)."""
     return record["file_path"], record["delivery_number"] or 0

@@ -1,4 +1,4 @@
-"""Row rules: every record of a sheet lands with its types, or is set aside with a reason."""
+"""Rules for rows: a record becomes a typed row, or is set aside with a reason."""
 
 import fnmatch
 import json
@@ -32,30 +32,33 @@ REJECTED_SCHEMA = pa.schema(
     {name: pa.string() for name in Rejected._fields} | {"row_number": pa.int64()}
 )
 MISSING_MARKERS = {"", "-", "--", "—", "——", "…", "……", "...", "..", ".", "无", "na", "n/a", "nan"}
+"""Lower-case cell texts that denote a missing value."""
 
 _NUMBER = re.compile(
     r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII
 )
+# Numbers that Arrow casts directly; any other text is parsed in Python.
 _PLAIN = {"integer": r"^-?[0-9]{1,15}$", "number": r"^-?[0-9]{1,200}(\.[0-9]+)?$"}
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９．，－＋", "0123456789.,-+")
+# Letters that are mistyped for digits, by the hint in the error message.
 _LOOKALIKES = {
     "a letter O?": str.maketrans("Oo", "00"),
     "a letter l or I?": str.maketrans("lI", "11"),
 }
-_NOTE = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscripts, and characters in circles and in brackets
+_NOTE = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscripts, and circled or bracketed characters
 _NOTES = re.compile(rf"\s*(?:{_NOTE}\s*)+$")
 UNFORMATTED = (
     "XLS is read without character formats and formulas: a raised, lowered or struck-out digit is a"
     " digit, an error or a formula without a saved value is an empty cell. Deliver XLSX to have"
     " such cells set aside."
 )
-_SUM_TOLERANCE = 1e-6  # shares are printed with six digits or more
-_POWER = re.compile(r"[+-]?10")
+_SUM_TOLERANCE = 1e-6  # relative; shares are printed with six digits or more
+_POWER = re.compile(r"[+-]?10")  # before superscript digits, as in 10⁸
 
 Key = tuple[Any, ...]
 Values = dict[str, Any]
 Earlier = dict[Key, list[tuple[Values, str]]]
-"""The records of the sheets that were read before, by key: what each says, and where it stands."""
+"""Values and location of each record in the sheets read so far, by key."""
 
 
 def land(
@@ -66,24 +69,24 @@ def land(
     Parameters
     ----------
     sheets : list of Sheet
-        As read.
+        Sheets as read from the file.
     source : Source
-        Its declaration.
+        Declaration of the file.
     file_name_values : dict
-        The columns that the file's name holds, as text.
+        Values of the columns that are taken from the file name, as text.
 
     Returns
     -------
     tuple of (Table, Table, dict)
-        The typed rows (sheet_name, row_number, then the declared columns), the rejected ones, and
-        what is recorded of them: counts, the columns that nobody declared, and notes for people.
+        Typed rows (sheet_name, row_number, then the declared columns), rejected rows, and facts to
+        record: counts, undeclared columns, and notes for people.
 
     Raises
     ------
     FileFault
-        If no sheet has the declared header, a declared column stands twice, two sheets contradict
-        each other, a hidden sheet has records of its own, the file's name holds no number where one
-        is declared, or a column does not add to what is declared.
+        If no sheet has the declared header, a declared column occurs twice, two sheets contradict
+        each other, a record occurs in a hidden sheet only, a value in the file name does not have
+        its declared type, or a column does not add up to its declared sum.
     """
     sheets, not_declared = _declared_sheets(sheets, source)
     with_header = [sheet for sheet in sheets if not sheet.missing(source.read_columns)]
@@ -140,7 +143,7 @@ def _remarks(
     in_text: list[str],
     source: Source,
 ) -> Iterable[str]:
-    """Yield what a person must know of a file that landed."""
+    """Yield notes for people about a file that landed."""
     if notes:
         yield f"{len(notes)} numbers have note marks, which were dropped: {notes[0]}."
     if any(sheet.unformatted is not None for sheet in sheets):
@@ -162,7 +165,7 @@ def _remarks(
 
 
 def _by_key(table: pa.Table, source: Source) -> Iterator[tuple[Key, Values]]:
-    """Yield the key of each row, and what the row says beside it."""
+    """Yield the key of each row, and its other values by column."""
     for row in table.to_pylist():
         values = {name: row[name] for name in source.read_columns if name not in source.read_key}
         yield tuple(row[name] for name in source.read_key), values
@@ -171,14 +174,14 @@ def _by_key(table: pa.Table, source: Source) -> Iterator[tuple[Key, Values]]:
 def _repeated(
     sheet: Sheet, table: pa.Table, sound: np.ndarray, source: Source, earlier: Earlier
 ) -> dict[int, str]:
-    """Return the keys that a sheet before had, by the position of the row.
+    """Return the keys that also occur in an earlier sheet, by row position.
 
-    A row that is not sound is compared by its key alone: what it says is not known.
+    A row that is not sound is compared by its key only, because its values are unknown.
 
     Raises
     ------
     FileFault
-        If a row says something else than those before.
+        If a row contradicts all earlier rows with the same key.
     """
     repeated: dict[int, str] = {}
     if not earlier:
@@ -207,7 +210,7 @@ def _quoted(value: object) -> str:
 
 
 def _declared_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], list[Sheet]]:
-    """Return the sheets to read, and the others."""
+    """Split sheets into those to read and the others."""
     if not source.sheets or all(sheet.name is None for sheet in sheets):
         return sheets, []
 
@@ -242,7 +245,7 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
         return FileFault("all sheets are empty. Ask the provider for the file again.")
     wanted = source.read_columns
     closest = min(sheets, key=lambda sheet: len(sheet.missing(wanted)))
-    # a stray quotation mark may have made the file one name
+    # A stray quotation mark may turn the whole file into one heading.
     found = (
         ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in closest.headings if name)
         or "none"
@@ -266,10 +269,10 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
 
 
 def _differences(heading: str, column: str) -> str:
-    """Return the characters in which a heading differs from a declared one that looks the same.
+    """Return the characters that distinguish a heading from a look-alike declared heading.
 
-    Full-width and half-width forms look the same, and so do spaces. The text is empty if the two do
-    not look the same.
+    Full-width and half-width forms look the same, as do all kinds of spaces. The result is empty if
+    the two headings are equal or do not look the same.
     """
     pairs = [(_alike(heading), heading), (_alike(column), column)]
     if heading == column or pairs[0][0] != pairs[1][0]:
@@ -289,7 +292,7 @@ def _alike(text: str) -> str:
 
 
 def _named(mark: str) -> str:
-    """Return for example: （ (U+FF08 FULLWIDTH LEFT PARENTHESIS)."""
+    """Return a character with its name, such as （ (U+FF08 FULLWIDTH LEFT PARENTHESIS)."""
     return f"{mark} (U+{ord(mark):04X} {unicodedata.name(mark, 'without a name')})"
 
 
@@ -305,7 +308,7 @@ def _file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
 def _land_sheet(
     sheet: Sheet, source: Source, earlier: Earlier
 ) -> tuple[pa.Table, list[Rejected], list[str]]:
-    """Return the rows that land, their number first, those set aside, and the notes on numbers."""
+    """Return the typed rows, the records set aside, and the numbers that have a note mark."""
     for column in source.read_columns:
         if sheet.header.count(column) > 1:
             named = zip(sheet.header, sheet.headings, strict=True)
@@ -335,7 +338,7 @@ def _land_sheet(
             row = positions[number]
             set_aside(row, sheet.heading(column), texts[column][row].as_py(), UNSAVED)
 
-    # a cell that is not a number is not empty either
+    # A key cell that cannot be parsed is not empty, so its row is not prose.
     no_key = np.ones(count, dtype=bool)
     for column in source.read_key:
         no_key &= _mask(pc.and_(pc.is_null(typed[column][0]), pc.is_null(typed[column][1])))
@@ -373,7 +376,7 @@ def _land_sheet(
 
 
 def _lone_cells(sheet: Sheet, typed: dict[str, tuple[pa.Array, pa.Array]]) -> NDArray[np.bool_]:
-    """Return which rows hold one cell, and that is text: a note, and no record."""
+    """Flag the rows whose only filled cell contains text, as in a note."""
     cell_count = np.zeros(sheet.rows.num_rows, dtype=np.int64)
     for position in range(sheet.rows.num_columns):
         cell_count += _is_filled(sheet, position)
@@ -391,7 +394,7 @@ def _is_filled(sheet: Sheet, position: int) -> NDArray[np.bool_]:
 def _notes(
     sheet: Sheet, column: str, text: pa.Array, source: Source, lands: np.ndarray
 ) -> Iterable[str]:
-    """Yield the place and the text of each number that carries the mark of a note."""
+    """Yield the location and text of each number with a note mark."""
     if source.columns[column] == "text":
         return
     at = f"sheet {sheet.name}, row" if sheet.name else "row"
@@ -400,7 +403,7 @@ def _notes(
 
 
 def _numbers_in_text(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable[str]:
-    """Yield the place and the value of each number that a text cell of an XLS gave."""
+    """Yield the location and value of each number in a text cell of an XLS file."""
     if not sheet.unformatted:
         return
     for column in source.read_columns:
@@ -415,7 +418,7 @@ def _numbers_in_text(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable[s
 
 
 def _whole_sheet(sheets: list[Sheet], reason: str) -> Iterable[Rejected]:
-    """Yield all that sheets hold, those above a header included."""
+    """Yield every row of these sheets as rejected, including rows above a header."""
     for sheet in sheets:
         yield from (entry._replace(reason=reason) for entry in sheet.set_aside)
         for number, cells in zip(sheet.row_numbers.tolist(), sheet.rows.to_pylist(), strict=True):
@@ -461,7 +464,7 @@ def _check_sums(rows: pa.Table, source: Source) -> None:
 
 
 def _is_synthetic(rows: pa.Table, source: Source) -> bool:
-    """Whether a text column says "synthetic" in every row, as the sample does."""
+    """Return whether a text column contains "synthetic" in every row, as in the sample."""
     texts = [rows[name] for name, declared in source.columns.items() if declared == "text"]
     marks = [pc.fill_null(pc.match_substring(text, "synthetic"), False) for text in texts]
     return rows.num_rows > 0 and any(pc.all(mark).as_py() for mark in marks)
@@ -477,12 +480,12 @@ def _mask(values: pa.Array) -> NDArray[np.bool_]:
 
 
 def _typed(text: pa.Array, declared: str) -> tuple[pa.Array, pa.Array]:
-    """Return the values of a column, and why one has none: null where it is fine or missing."""
+    """Return a column's typed values, and the reason for each value that cannot be parsed."""
     if declared == "text":
         text = pc.replace_substring_regex(text, f"[{ZERO_WIDTH}]", "")
         text = pc.utf8_trim_whitespace(text)
         return pc.if_else(pc.equal(text, ""), None, text), pa.nulls(len(text), pa.string())
-    # each distinct text that is no plain number is judged in Python
+    # Parse each distinct text that is not a plain number in Python.
     plain = pc.match_substring_regex(text, _PLAIN[declared])
     odd = pc.unique(text.filter(pc.invert(plain)))
     judged = [_judge(value, declared == "integer") for value in odd.to_pylist()]
@@ -495,7 +498,7 @@ def _typed(text: pa.Array, declared: str) -> tuple[pa.Array, pa.Array]:
 
 
 def _judge(value: str, integer: bool) -> tuple[float | int | None, str | None]:
-    """Return the number that a text holds, or the reason why it holds none."""
+    """Return the number in a text, or the reason why there is none; both are None if missing."""
     text = clean(value).translate(_FULL_WIDTH)
     if text.lower() in MISSING_MARKERS:
         return None, None

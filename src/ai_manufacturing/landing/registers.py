@@ -1,7 +1,7 @@
-"""Registers: files of tens of millions of rows, kept once, as Parquet, in the landing store.
+"""Registers: files of tens of millions of rows, stored as Parquet in the landing store.
 
-They are declared as `[[registers]]` beside the other sources of a provider. No cell is judged here:
-staging does that in SQL, and what it sets aside is counted per file and reason.
+A provider declares them as `[[registers]]`, beside its other sources. Cells are not validated here:
+staging does that in SQL, and counts the rows that it sets aside by file and reason.
 """
 
 import csv
@@ -41,29 +41,30 @@ DOUBTFUL = pa.schema(
         "reason": pa.string(),
     }
 )
+"""Columns for each line that quotation marks join to other lines."""
 
 
 def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, int, str]:
-    """Land a register file, unless the store has it. Memory does not grow with the file.
+    """Land a register file unless the store has it, in memory independent of the file's size.
 
     Parameters
     ----------
     file : DeliveredFile
-        The file.
+        File to land.
     register : Register
-        Its declaration.
+        Declaration of the file.
     folder : Path
         The landing store.
 
     Returns
     -------
     tuple of (str, int, str)
-        Its SHA-256, its size and its store key.
+        SHA-256, size in bytes and store key of the file.
 
     Raises
     ------
     FileFault
-        If it cannot be read as declared, or changed while it was read.
+        If the file cannot be read as declared, or changes while it is read.
     """
     before = version(file.path)
     delivery_id, size = file.digest()
@@ -79,21 +80,21 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, in
 
 
 def paths(files: pa.Table) -> pa.Table:
-    """Return where SQL reads the rows of each register, the columns of raw_register_paths.
+    """Return the Parquet files of each register, with the columns of raw_register_paths.
 
-    Number 0 of an entity is a Parquet file without rows that has all columns declared for it. Read
-    first, it gives SQL the columns that no file has, and an empty table where no file was
-    delivered. It lies in the store as if it had been delivered.
+    File number 0 of each entity has all declared columns and no rows. SQL reads it first, so that
+    columns missing from every delivered file still exist, and so that an entity without delivered
+    files reads as an empty table. The store treats it like a delivered file.
 
     Parameters
     ----------
     files : Table
-        raw.raw_register_files.
+        Rows of raw.raw_register_files.
 
     Raises
     ------
     LandingError
-        If the bytes of a landed file are not those that landed.
+        If a landed file differs from its recorded SHA-256.
     """
     folder = settings.landing_dir()
     columns = ["entity", "provider", "file_number", "store_key"]
@@ -117,13 +118,13 @@ def paths(files: pa.Table) -> pa.Table:
 
 
 def _schema(entity: str) -> pa.Schema:
-    """Return the columns that are declared for an entity."""
+    """Return the Arrow schema of an entity's declared columns."""
     columns = declarations.entity_columns(declarations.registers(), entity)
     return pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
 
 
 def _without_rows(entity: str, folder: Path) -> str:
-    """Return the store key of the file without rows of an entity, which is written once."""
+    """Return the store key of an entity's empty file, which is written on first use."""
     columns = declarations.entity_columns(declarations.registers(), entity)
     decides = [entity, *columns.items()]
     store_key = hashlib.sha256(json.dumps(decides, ensure_ascii=False).encode()).hexdigest()
@@ -134,10 +135,10 @@ def _without_rows(entity: str, folder: Path) -> str:
 
 
 def landed_columns(deliveries: pa.Table) -> pa.Table:
-    """Return one row per landed register file and column, and one per column without a file.
+    """Return one row per landed register file and declared column.
 
-    The columns are those declared for the entity. The type is that of the file, null where the file
-    lacks the column; without a file it is the declared one.
+    `landed_type` is the column's type in the file, or null if the file lacks the column. Each
+    declared column also has a row without a store key, with its declared type.
     """
     folder = settings.landing_dir()
     rows = []
@@ -161,7 +162,7 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
 
 
 def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
-    """Write a file as Parquet, and what is recorded of it."""
+    """Write a register file as Parquet, together with the facts recorded about it."""
     head = next(file.chunks(), b"")[: 2**10]
     if not head:
         raise FileFault("the file is empty. Ask the provider for the file again.")
@@ -178,7 +179,7 @@ def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
         )
     rows, path = folder / "rows.parquet", file.path
     if file.member is not None:
-        path = folder / "member"  # on the disk, where DuckDB reads it
+        path = folder / "member"  # DuckDB cannot read inside an archive
         with path.open("wb") as unpacked:
             unpacked.writelines(file.chunks())
     encoding = delimiter = None
@@ -188,7 +189,7 @@ def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
     elif register.personal:
         columns_left_out = _copy_declared(path, rows, register)
     else:
-        # a copy, not a link: what is written to the delivered file later must not reach the store
+        # Copy, do not link: later writes to the delivered file must not reach the store.
         shutil.copyfile(path, rows)
     if file.member is not None:
         path.unlink()
@@ -221,17 +222,17 @@ def _copy_declared(path: Path, target: Path, register: Register) -> list[str]:
 
 
 def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, list[str]]:
-    """Turn CSV into Parquet with all columns as text, empty cells as null.
+    """Convert CSV to Parquet with all columns as text, and empty cells as null.
 
-    Records of another number of fields, and lines that quotation marks bind to one record, are
-    written beside it, as rejected.parquet, if there are any. Where the declaration has personal
-    columns, only declared ones are kept, and no text of a rejected record: in a record of another
-    number of fields a person's name may stand anywhere.
+    Records with the wrong number of fields, and lines that quotation marks join into one record,
+    are written to rejected.parquet in the same folder, if there are any. If the declaration has
+    personal columns, only the declared columns are stored, and the text of rejected records is
+    dropped: in a record with the wrong number of fields, a person's name may be in any column.
 
     Returns
     -------
     tuple of (str, str, list of str)
-        Its encoding and delimiter, and the columns that were left out.
+        Encoding, delimiter, and names of the columns that were dropped.
     """
     with path.open("rb") as content:
         for _ in formats.short_lines(containers.chunks(content)):
@@ -243,12 +244,12 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
         names = _names(top, mark, register)
         beside = target.with_name("rows.csv")
         if encoding not in ("utf-8", "utf-8-sig"):
-            # DuckDB reads UTF-8 only
+            # DuckDB reads UTF-8 only.
             with beside.open("w", encoding="utf-8", newline="") as recoded:
                 recoded.writelines(formats.decoded(content, encoding))
             path = beside
         elif not is_utf_8(str(path)):
-            # and takes paths in UTF-8 only
+            # DuckDB also requires paths in UTF-8.
             beside.symlink_to(path.resolve())
             path = beside
     columns = ", ".join(f"{literal(name)}: 'varchar'" for name in names)
@@ -263,7 +264,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
     doubted = 0
 
     def is_doubtful(first_cell: str) -> bool:
-        nonlocal doubted  # counted, as DuckDB does not say what a condition leaves out
+        nonlocal doubted  # count here: DuckDB does not report how many rows a condition drops
         doubted += 1
         return True
 
@@ -297,7 +298,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
 
 
 def _names(top: str, mark: str, register: Register) -> list[str]:
-    """Return the names of a header, each once; a column without a name has its position."""
+    """Return unique column names; unnamed and repeated columns are named by position."""
     header = next(csv.reader(io.StringIO(top, newline=""), delimiter=mark))
     if any(re.search(r"[\r\n]", name) for name in header):
         raise FileFault(
@@ -313,7 +314,7 @@ def _names(top: str, mark: str, register: Register) -> list[str]:
                 row=1,
                 column=name,
             )
-        # DuckDB's names do not differ by case alone
+        # DuckDB's column names are case-insensitive.
         taken = {other.casefold() for other in names}
         names.append(
             f"column {position} {name}".strip() if not name or name.casefold() in taken else name
@@ -329,9 +330,9 @@ def _set_aside(
     target: Path,
     register: Register,
 ) -> None:
-    """Write the records that DuckDB's reader left out, in the columns of REJECTED_SCHEMA."""
+    """Write the records that DuckDB could not read, with the columns of REJECTED_SCHEMA."""
     ragged = "error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS')"
-    # anything else may have swallowed the records that follow
+    # After any other error, the records that follow may be missing too.
     others = connection.execute(
         f"select line, error_message from reject_errors where not {ragged} limit 1"
     ).fetchall()
@@ -401,7 +402,7 @@ def _set_aside(
 
 
 def _doubtful_lines(path: Path, mark: str) -> Iterator[dict[str, Any]]:
-    """Yield each line that quotation marks bind to others, with the columns of DOUBTFUL."""
+    """Yield the lines of each record that spans several, with the columns of DOUBTFUL."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         for record, (first, lines, _) in enumerate(quotation.records(file, mark), start=1):
             doubtful = quotation.Doubtful(first, lines)
@@ -412,9 +413,12 @@ def _doubtful_lines(path: Path, mark: str) -> Iterator[dict[str, Any]]:
 
 
 def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, Any]:
-    """Return what is recorded of a stored file.
+    """Return the facts recorded about a stored register file.
 
-    Its columns are the declared ones, but for the optional.
+    Raises
+    ------
+    FileFault
+        If it is not a Parquet file, or lacks a declared column that is not optional.
     """
     stored = f"read_parquet({literal(one_file(rows))})"
     with store.connection(settings.landing_dir(), threads=1) as connection:
@@ -449,7 +453,7 @@ def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, 
 
 
 def _says_synthetic(connection: duckdb.DuckDBPyConnection, stored: str, name: str) -> bool:
-    """Whether a column says "synthetic" in every row, as the sample does."""
+    """Return whether a column contains "synthetic" in every row, as in the sample."""
     is_marked = f"coalesce(contains({identifier(name)}, 'synthetic'), false)"
     others = f"from {stored} where not {is_marked} limit 1"
     return connection.execute(others).fetchone() is None

@@ -1,6 +1,6 @@
-"""The landing store: one folder for what one file gives under one declaration.
+"""The landing store: one folder for each pair of a landed file and its declaration.
 
-It is written once and never changed.
+A folder is written once and never changed.
 """
 
 import fcntl
@@ -28,23 +28,24 @@ from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.disk import make_folder, share, sync
 from ai_manufacturing.system.integrity import SUMS, check_folder, record_folder
 
-LANDING_VERSION = 7  # raise it when the readers or the rules change what lands
+LANDING_VERSION = 7  # increase it if readers or row rules change the landed rows
 
-# what a run writes before it has its name
+# Temporary names of files and folders that a run has not finished.
 DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")
 
 
 @contextmanager
 def held(store: Path) -> Iterator[list[str]]:
-    """Hold the store while something is written to it; yield a line for each thing removed.
+    """Lock the landing store while a run writes to it; yield a message per leftover removed.
 
-    Who holds it alone removes first what dead runs have left. Any number of runs may hold it at
-    once: a lock tells their drafts from those of the dead, as no clock can.
+    Runs share the lock, so that any number of them can write at once. A run that can obtain the
+    lock exclusively first removes the drafts of dead runs, since no other run is then alive.
+    Timestamps could not tell drafts of dead runs from those in progress.
 
     Raises
     ------
     LandingError
-        If the folder cannot be made or opened, its log is damaged, or it has landed files and no
+        If the folder cannot be created or opened, its log is damaged, or it has landed files but no
         log.
     """
     try:
@@ -57,7 +58,7 @@ def held(store: Path) -> Iterator[list[str]]:
         ) from error
     try:
         removed = [f"{path}: left by a dead run; removed." for path in _sweep(store, descriptor)]
-        # before the log, which has a line before its folder has a name
+        # List folders before reading the log: a folder gets its name only after its log line.
         has_landed = any(map(landed_bytes.is_landed_folder, store.iterdir()))
         try:
             has_log = bool(log.lines(store))
@@ -76,9 +77,8 @@ def held(store: Path) -> Iterator[list[str]]:
 
 def _sweep(store: Path, descriptor: int) -> list[Path]:
     removed = []
-    with suppress(
-        OSError
-    ):  # a file system without locks, or another user's litter: it does no harm
+    # Ignore file systems without locks, and drafts of other users, which are harmless.
+    with suppress(OSError):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -98,19 +98,19 @@ def _sweep(store: Path, descriptor: int) -> list[Path]:
 
 
 def key(delivery_id: str, source: Source, file_name_values: dict[str, str]) -> str:
-    """Return the folder of a file's rows: the hash of all that decides them."""
+    """Return the name of a landed file's folder: a hash of everything that determines its rows."""
     decides = [LANDING_VERSION, delivery_id, source.settings, file_name_values]
-    # the order of the columns is part of the declaration, so keys are not sorted
+    # Do not sort keys: the order of the columns is part of the declaration.
     return hashlib.sha256(json.dumps(decides, ensure_ascii=False).encode()).hexdigest()
 
 
 def holds(store: Path, store_key: str) -> bool:
-    """Whether a file has landed."""
+    """Return whether a file has landed."""
     return (store / store_key / "delivery.json").is_file()
 
 
 def read_record(store: Path, store_key: str) -> dict[str, Any]:
-    """Return what is recorded of a landed file."""
+    """Return the recorded facts about a landed file."""
     return dict(
         json.loads(_existing(store / store_key / "delivery.json").read_text(encoding="utf-8"))
     )
@@ -119,7 +119,7 @@ def read_record(store: Path, store_key: str) -> dict[str, Any]:
 def write(
     store: Path, store_key: str, rows: pa.Table, rejected: pa.Table, record: dict[str, Any]
 ) -> None:
-    """Add a landed file."""
+    """Add a landed file to the store."""
     with draft(store, store_key) as folder:
         _write_parquet(rows, folder / "rows.parquet")
         _write_parquet(rejected, folder / "rejected.parquet")
@@ -127,13 +127,13 @@ def write(
 
 
 def write_alone(store: Path, store_key: str, rows: pa.Table) -> None:
-    """Add rows that no file delivered."""
+    """Add rows that do not come from a delivered file."""
     with draft(store, store_key) as folder:
         _write_parquet(rows, folder / "rows.parquet")
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write what is recorded of a landed file."""
+    """Write the facts about a landed file."""
     (folder / "delivery.json").write_text(
         json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8"
     )
@@ -141,9 +141,9 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 
 @contextmanager
 def draft(store: Path, store_key: str) -> Iterator[Path]:
-    """Make a folder, keep it once it is written, and remove it where that fails.
+    """Create a draft folder; rename it to its store key on success, and delete it on failure.
 
-    Whoever comes second to the same key leaves what the first one wrote.
+    If another run has stored the same key in the meantime, its folder remains.
     """
     folder = store / f".{store_key}.{uuid.uuid4().hex}"
     make_folder(folder, store)
@@ -157,14 +157,15 @@ def draft(store: Path, store_key: str) -> Iterator[Path]:
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table whose pages carry checksums, which readers compare on demand."""
+    """Write a table with page checksums, which readers verify on request."""
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
 def keep(written: Path, final: Path) -> None:
-    """Give a written folder its name.
+    """Rename a complete draft folder to its final name.
 
-    Whole, on the disk and with its bytes recorded, or not at all.
+    Its files are flushed to disk and their checksums recorded first, so that a folder with its
+    final name is always complete.
     """
     for path in (*written.iterdir(), written):
         share(path, final.parent)
@@ -177,14 +178,14 @@ def keep(written: Path, final: Path) -> None:
 def replace(folder: Path, tables: dict[str, pa.Table], store: Path) -> None:
     """Write the tables that have changed, for engines without Python.
 
-    Who reads a file meanwhile keeps the old one. SHA256SUMS stands beside them but for the time in
-    which they change.
+    Each file is replaced atomically, so open readers continue with the old one. SHA256SUMS is
+    absent while tables are being replaced.
     """
     written = {name: _as_parquet(table) for name, table in tables.items()}
     make_folder(folder, store)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a file system without locks
+        with suppress(OSError):  # the file system may have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         changed = [name for name in written if _content(folder / name) != written[name]]
         if not changed and not check_folder(folder):
@@ -212,9 +213,9 @@ def _content(path: Path) -> bytes | None:
 
 
 def remove(store: Path, store_key: str) -> None:
-    """Take a landed file out, whole, so that it lands anew.
+    """Delete a landed file's folder, so that the file lands again.
 
-    Only for a file that the extracts folder still has.
+    Call this only for a file that is still in the extracts folder.
     """
     leaving = store / f".{store_key}.{uuid.uuid4().hex}"
     (store / store_key).rename(leaving)
@@ -222,21 +223,21 @@ def remove(store: Path, store_key: str) -> None:
 
 
 def read_rows(store: Path, store_key: str, name: str) -> Iterator[pa.RecordBatch]:
-    """Yield "rows" or "rejected" of a landed file in batches: it is never whole in memory."""
+    """Yield "rows" or "rejected" of a landed file in batches, to limit memory use."""
     with pq.ParquetFile(rows_path(store, store_key, name)) as file:
         yield from file.iter_batches()
 
 
 def rows_path(store: Path, store_key: str, name: str = "rows") -> Path:
-    """Return the Parquet file of "rows" or "rejected" of a landed file."""
+    """Return the path of the Parquet file "rows" or "rejected" of a landed file."""
     return _existing(store / store_key / f"{name}.parquet")
 
 
 @contextmanager
 def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open DuckDB in memory under the warehouse's limit.
+    """Open an in-memory DuckDB with the memory limit of the warehouse.
 
-    What does not fit goes to the disk below `scratch`.
+    Data beyond the limit are spilled to a temporary folder in `scratch`.
     """
     make_folder(scratch, scratch)
     with (

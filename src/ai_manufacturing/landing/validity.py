@@ -1,4 +1,7 @@
-"""Validity of records: a later delivery replaces what it repeats of an earlier one."""
+"""Find the records that later deliveries replaced.
+
+A later delivery that repeats a key of an earlier one replaces all its records of that period.
+"""
 
 from collections import defaultdict
 from pathlib import Path
@@ -14,15 +17,15 @@ from ai_manufacturing.system.sql_text import beside, identifier, literal, one_fi
 SQL = beside(__file__)
 
 Span = dict[str, Any]
-"""Period, valid_from_delivery and valid_until_delivery of the records of one period."""
+"""Period, valid_from_delivery and valid_until_delivery of the records in one period."""
 
 
 def add(
     deliveries: list[dict[str, Any]], declared: dict[tuple[str, str], Source], folder: Path
 ) -> None:
-    """Add to deliveries the periods that later ones replaced.
+    """Add the replaced periods to each delivery, as `superseded_periods`.
 
-    A delivery of which all periods were replaced ends with the last of them.
+    If all periods of a delivery were replaced, the delivery ends with the last replacement.
     """
     by_source = defaultdict(list)
     for delivery in deliveries:
@@ -30,14 +33,14 @@ def add(
             by_source[delivery["provider"], delivery["source_name"]].append(delivery)
     for name, of_source in by_source.items():
         source = declared.get(name)
-        # a register has no key: it is replaced at its path, and not by what it says
+        # A register has no key: only a new file at the same path replaces it.
         if source is None or not source.key or len(of_source) < 2:
             continue
         rows, of_one_type = {}, True
         for delivery in of_source:
             path = store.rows_path(folder, delivery["store_key"])
             if delivery["is_of_earlier_declaration"]:
-                # it may have had other columns
+                # An earlier declaration may not have had the key columns.
                 if not {*source.key} <= {*pq.read_schema(path).names}:
                     continue
                 of_one_type = False
@@ -62,30 +65,30 @@ def superseded(
     *,
     of_one_type: bool = True,
 ) -> dict[int, tuple[list[Span], bool]]:
-    """Return the periods of deliveries that later deliveries repeated.
+    """Return the periods of each delivery that later deliveries replaced.
 
-    The keys are compared in DuckDB, straight from the store: beyond its memory limit they go to the
-    disk.
+    DuckDB compares the keys directly in the store, and spills to disk beyond its memory limit.
 
     Parameters
     ----------
     source : Source
-        Their declaration.
+        Declaration of the deliveries.
     rows : dict of int to Path
-        By number, the stored records of each delivery; all have the key columns.
+        Stored records of each delivery, by its number; all have the key columns.
     ends : dict of int to int or None
-        By number, the event that took the delivery out of the folder.
+        Event that removed each delivery from the folder, by the delivery's number.
     scratch : Path
-        Where keys go that do not fit into memory.
+        Folder for keys that do not fit into memory.
     of_one_type : bool, default True
-        Whether all were landed under one declaration; if not, a key may be of two types.
+        Whether all landed under one declaration; if not, a key may have two types.
 
     Returns
     -------
     dict of int to tuple of (list of Span, bool)
-        By number, the periods in which a later delivery repeats one of its keys, as text, and
-        whether these are all of its periods. Of a source without a period, the one period is None.
-        Records that are valid again because the later delivery was withdrawn count from there.
+        By number, the periods (as text) in which a later delivery repeats one of its keys, and
+        whether these are all of its periods. A source without a period column has the single period
+        None. If the later delivery was withdrawn, the span starts where the records became valid
+        again.
     """
     if len(rows) < 2:
         return {}
@@ -110,9 +113,9 @@ def superseded(
 def _repetitions(
     connection: duckdb.DuckDBPyConnection, source: Source, rows: dict[int, Path], of_one_type: bool
 ) -> list[tuple[str | None, int, int, int]]:
-    """Return period, earlier and later delivery, wherever they share a key.
+    """Return period, earlier delivery and later delivery wherever they share a key.
 
-    The last number is that of the periods in which the earlier one has records.
+    The fourth value is the number of periods in the earlier delivery.
     """
     keys = [f"cast({identifier(column)} as varchar)" for column in source.key]
     period = (
@@ -120,7 +123,7 @@ def _repetitions(
         if source.period
         else "cast(null as varchar)"
     )
-    # variables, because thousands of paths would be parsed with each statement
+    # Use variables, because parsing thousands of paths in every statement is slow.
     connection.execute(f"""
         set variable numbers = {[*rows]};
         set variable paths = [{", ".join(literal(one_file(path)) for path in rows.values())}];
@@ -136,14 +139,14 @@ def _repetitions(
         group by all
         having min(delivery) < max(delivery);
         """)
-    # two keys may have one hash: the few rows that it leaves are compared by the key itself
+    # Two keys may share a hash, so the query compares the remaining rows by key.
     return connection.execute(SQL["repetitions"]).fetchall()
 
 
 def _last_valid(
     number: int, end: int | None, by: list[tuple[int, int | None]]
 ) -> tuple[int, int | None]:
-    """Return the last span of a delivery's own one that none of the later deliveries covers."""
+    """Return the last part of a delivery's span that no later delivery covers."""
     valid_from = number
     spans: list[tuple[int, int | None]] = []
     for start, stop in sorted(by, key=lambda span: span[0]):

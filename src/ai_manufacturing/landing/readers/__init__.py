@@ -1,1 +1,1 @@
-"""Formats of delivered files, to sheets of text."""
+"""Readers that convert delivered files of any format to sheets of text."""

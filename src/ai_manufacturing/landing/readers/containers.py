@@ -1,7 +1,6 @@
-"""Folders of Spark, gzip and zip, opened with bounded memory and without trust.
+"""Read Spark folders, gzip files and zip archives safely and with limited memory.
 
-Nothing is ever written to a path that an archive names, and nothing is read further than the
-limits.
+Paths that an archive names are never written to, and nothing is read beyond the size limits.
 """
 
 import gzip
@@ -16,41 +15,42 @@ from typing import IO, BinaryIO
 from ai_manufacturing.landing.errors import FileFault
 
 GZIP_MAGIC, ZIP_MAGIC = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
-EXPANDED_LIMIT = 2**30
-WHOLE_LIMIT = 2**32  # of a file that is read whole into memory
-RATIO_LIMIT = 200
-RATIO_FLOOR = 2**24  # a small file may be as repetitive as it likes
-CHUNK = 2**20
+EXPANDED_LIMIT = 2**30  # bytes of uncompressed content
+WHOLE_LIMIT = 2**32  # bytes of a file that is read into memory at once
+RATIO_LIMIT = 200  # uncompressed size divided by compressed size
+RATIO_FLOOR = 2**24  # bytes; the ratio of smaller files is not limited
+CHUNK = 2**20  # bytes
 SUCCESS_MARKER = "_SUCCESS"
 SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
+# Member names that lead out of the archive or contain control characters.
 OUTSIDE = re.compile(r"/|[A-Za-z]:|(?:.*/)?\.\.(?:/|$)|.*[\x00-\x1f\x7f-\x9f]", re.DOTALL)
 UNPACKED = "Ask the provider for the files unpacked."
 
 
 def is_zip(head: bytes) -> bool:
-    """Whether a file begins as a zip does; workbooks are zips too."""
+    """Return whether a file starts like a zip archive, as workbooks also do."""
     return head.startswith(ZIP_MAGIC)
 
 
 def is_gzip(head: bytes) -> bool:
-    """Whether a file begins as a gzip does."""
+    """Return whether a file starts like a gzip file."""
     return head.startswith(GZIP_MAGIC)
 
 
 def ungzip(content: bytes, through: Callable[[Iterator[bytes]], Iterator[bytes]] = iter) -> bytes:
-    """Return what a gzip file holds.
+    """Return the uncompressed content of a gzip file.
 
     Parameters
     ----------
     content : bytes
-        The file.
+        The gzip file.
     through : callable
-        Takes the parts of what it holds, and yields them if they may be read.
+        Filter for the uncompressed chunks, which may raise if they must not be read.
 
     Raises
     ------
     FileFault
-        If it is damaged, expands beyond the limits, or holds another archive.
+        If the file is damaged, expands beyond the limits, or contains another archive.
     """
     parts, size = [], 0
     try:
@@ -69,7 +69,7 @@ def ungzip(content: bytes, through: Callable[[Iterator[bytes]], Iterator[bytes]]
 
 
 def refuse_nested(content: bytes, holder: str) -> None:
-    """Raise a fault if what an archive held is an archive again."""
+    """Raise if the content of an archive is itself an archive."""
     if is_gzip(content[:4]) or (
         is_zip(content[:4]) and not _is_document(_opened(io.BytesIO(content)))
     ):
@@ -77,12 +77,12 @@ def refuse_nested(content: bytes, holder: str) -> None:
 
 
 def archive(path: Path) -> zipfile.ZipFile | None:
-    """Return an opened zip archive; None of another file, or of a workbook, which is a zip too.
+    """Open a zip archive; return None for a workbook, which is a zip too, or any other file.
 
     Raises
     ------
     FileFault
-        If it is damaged, or its members expand beyond the limits.
+        If the archive is damaged, or its members expand beyond the limits.
     """
     with path.open("rb") as file:
         if not is_zip(file.read(4)):
@@ -97,12 +97,12 @@ def archive(path: Path) -> zipfile.ZipFile | None:
 
 
 def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the files of an archive by name, in the encoding that the name was written in.
+    """Return the files of an archive by name, after decoding their names.
 
     Raises
     ------
     FileFault
-        If a name leads out of the archive or stands twice, or a file is encrypted.
+        If a name points outside the archive or occurs twice, or if a file is encrypted.
     """
     files: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
@@ -122,12 +122,12 @@ def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def stream_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Yield what a member holds, a piece at a time, so that it is never whole in memory.
+    """Yield the content of a member in chunks, to limit memory use.
 
     Raises
     ------
     FileFault
-        If it is damaged, or has another size than the archive declares.
+        If it is damaged, or its size is not the one that the archive declares.
     """
     try:
         with archive.open(info) as stream:
@@ -139,22 +139,22 @@ def stream_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[b
 
 
 def check_workbook(book: zipfile.ZipFile, size: int) -> None:
-    """Raise if the parts of a workbook expand beyond the limits, or one of them is damaged."""
+    """Raise if a workbook expands beyond the limits, or one of its parts is damaged."""
     _check_members(book, size, "the workbook")
     if damaged := book.testzip():
         raise zipfile.BadZipFile(f"{damaged} is damaged")
 
 
 def _check_members(opened: zipfile.ZipFile, size: int, what: str) -> None:
-    """Raise a fault if the members of a zip expand beyond the limits by their declared sizes.
+    """Raise if the declared sizes of a zip's members exceed the limits.
 
-    Zipfile reads no member beyond its declared size.
+    The declared sizes are sufficient, because zipfile never reads a member beyond its own.
     """
     check_expansion(sum(info.file_size for info in opened.infolist()), size, what)
 
 
 def check_expansion(size: int, compressed_size: int, what: str) -> None:
-    """Raise a fault if what was compressed expands beyond the limits."""
+    """Raise if compressed content expands beyond the limits."""
     if size > EXPANDED_LIMIT or (size > RATIO_FLOOR and size > RATIO_LIMIT * compressed_size):
         raise FileFault(
             f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the limits"
@@ -164,7 +164,7 @@ def check_expansion(size: int, compressed_size: int, what: str) -> None:
 
 
 def check_size(size: int) -> None:
-    """Raise a fault if a file is too large to be read whole; a sparse one may say any size."""
+    """Raise if a file is too large to be read into memory at once."""
     if size > WHOLE_LIMIT:
         raise FileFault(
             f"the file has {size:,} bytes, above the limit of {WHOLE_LIMIT:,} bytes. If that is"
@@ -173,7 +173,7 @@ def check_size(size: int) -> None:
 
 
 def chunks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
-    """Yield what a stream holds, a megabyte at a time."""
+    """Yield the content of a stream one megabyte at a time."""
     while chunk := stream.read(CHUNK):
         yield chunk
 
@@ -186,14 +186,14 @@ def _opened(file: Path | BinaryIO) -> zipfile.ZipFile | None:
 
 
 def _is_document(opened: zipfile.ZipFile | None) -> bool:
-    # what cannot be opened is left to the reader of workbooks, which says why
+    # Leave damaged files to the workbook reader, which reports the reason.
     return opened is None or not {"[Content_Types].xml", "mimetype"}.isdisjoint(opened.namelist())
 
 
 def _member_name(info: zipfile.ZipInfo) -> str:
-    """Return a member's name.
+    """Return the decoded name of a member.
 
-    Archivers mark UTF-8, and write anything else in the encoding of their machine.
+    Archivers flag names in UTF-8, and otherwise use the encoding of the machine they run on.
     """
     name = info.orig_filename
     if not info.flag_bits & 0x800:
@@ -208,9 +208,9 @@ def _member_name(info: zipfile.ZipInfo) -> str:
 
 
 def is_half_written(folder: Path, root: Path) -> bool:
-    """Whether a folder below the root holds an unfinished table of Spark, or a part of one.
+    """Return whether a folder contains an unfinished Spark table, or part of one.
 
-    Spark marks a partitioned table as whole in the folder of the table.
+    Spark writes the success marker of a partitioned table to the table's top folder only.
     """
     begun = (folder / "_temporary").exists() or any(
         SPARK_PART.fullmatch(path.name) for path in folder.glob("part-*")

@@ -1,6 +1,6 @@
-"""Readers: from the bytes of a delivered file to sheets, with a text for each cell.
+"""Read delivered files of any format as sheets of text.
 
-Whatever the format, cells become text first, so that one set of rules (records.py) judges them all.
+Cells of all formats become text first, so that one set of rules (records.py) applies to them all.
 """
 
 import codecs
@@ -22,13 +22,14 @@ from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers, quotation, workbook_xml
 from ai_manufacturing.landing.readers.workbook_xml import Cells
 
-# What files begin with; a Stata file before version 13 begins with its version number.
+# First bytes of each format; Stata files before version 13 begin with their version number.
 MAGIC = {
     "xls": re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
     "xlsx": re.compile(rb"PK\x03\x04|PK\x05\x06"),
     "parquet": re.compile(rb"PAR1"),
     "dta": re.compile(rb"<stata_dta>|[\x68-\x73][\x01\x02]\x01\x00"),
 }
+# First bytes of formats that landing does not read.
 NOT_READ = {
     "a PDF file": re.compile(rb"%PDF"),
     "a web page": re.compile(rb"\s*(?:<!doctype html|<html|<table)", re.IGNORECASE),
@@ -39,9 +40,9 @@ NOT_READ = {
     "an xz file": re.compile(rb"\xfd7zXZ"),
     "an image": re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"),
 }
-# before version 14, Stata wrote text in the encoding of the machine, and does not say which
+# Stata 14 and later write UTF-8; earlier versions use an encoding that they do not record.
 STATA_IN_UTF_8 = re.compile(rb"<stata_dta><header><release>11[89]")
-# What names end in, and the format that this promises.
+# Format that a file name promises, by its ending.
 ENDINGS = {
     "csv": "csv",
     "tsv": "csv",
@@ -52,29 +53,29 @@ ENDINGS = {
     "dta": "dta",
     "parquet": "parquet",
 }
-HEADER_ROWS = 20
-LINE_LIMIT = 2**24  # bytes of a line of a text
+HEADER_ROWS = 20  # rows at the top of a sheet that may contain the header
+LINE_LIMIT = 2**24  # bytes in a line of a text file
 NOTE_BELOW = "prose: note"
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 AGAIN = "Ask the provider for the file again."
-csv.field_size_limit(
-    2**31 - 1
-)  # a business scope may be longer than the module's 131,072 characters
-# what a note below a table begins with
+# A business scope may be longer than the csv module's default of 131,072 characters.
+csv.field_size_limit(2**31 - 1)
+# Beginning of a note below a table.
 _NOTE = re.compile(
     r"[（(【\[*※]*\s*(?:注释?|附注|备注|说明|(?:数据|资料)?来源|notes?|sources?)\s*\d*\s*[)）】\]]?\s*[：:、.．]",
     re.IGNORECASE,
 )
-# symbols and the frequent characters of Big5, whose second bytes are seldom those of GB18030
+# Big5 symbols and frequent characters; their second bytes are rare in GB18030.
 _BIG5 = re.compile(rb"(?:[\x00-\x7f]|[\xa1-\xc6][\x40-\x7e\xa1-\xfe])+")
 IN_UTF_8 = "Save it as UTF-8, or ask the provider for it in UTF-8."
+# Characters that are trimmed from register cells.
 BLANKS = ZERO_WIDTH + "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 _DROP_ZERO_WIDTH = dict.fromkeys(map(ord, ZERO_WIDTH))
 
 
 class Rejected(NamedTuple):
-    """A record set aside, and why."""
+    """A record that was set aside, with the reason."""
 
     sheet_name: str | None
     row_number: int
@@ -85,27 +86,23 @@ class Rejected(NamedTuple):
 
 @dataclass
 class Sheet:
-    """The records of one sheet (or of the whole file, where a format has no sheets) as text."""
+    """Records of a sheet as text, or of the whole file if its format has no sheets."""
 
     name: str | None
-    headings: list[str]  # as delivered
-    header: list[
-        str
-    ]  # the same, with the declared name of each column that was delivered under another heading
-    header_row: int | None  # None where the format has no header row
+    headings: list[str]  # headings as delivered
+    header: list[str]  # headings, with declared names instead of alternatives
+    header_row: int | None  # None if the format has no header row
     rows: pa.Table  # columns "0", "1", …: one for each name of the header
     row_numbers: np.ndarray
     set_aside: list[Rejected] = field(default_factory=list)
-    unsaved: set[tuple[int, int]] = field(
-        default_factory=set
-    )  # formulas without a value, by row number and position
-    # text cells of an XLS, by row number and position: calamine does not return how their
-    # characters are formatted
+    # Formulas without a saved value, by row number and column position.
+    unsaved: set[tuple[int, int]] = field(default_factory=set)
+    # Text cells of an XLS file, by row number and column position; calamine does not return the
+    # formats of their characters.
     unformatted: set[tuple[int, int]] | None = None
     is_hidden: bool = False
-    encoding: str | None = (
-        None  # of a text, in words: how it was found out, and what else it may be
-    )
+    # How the encoding of a text file was determined, as sentences for an error message.
+    encoding: str | None = None
 
     def heading(self, column: str) -> str:
         """Return the heading under which a declared column was delivered."""
@@ -118,9 +115,9 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Detected:
-    """Format, compression, encoding and delimiter of a file, by its bytes.
+    """Format, compression, encoding and delimiter of a file, detected from its content.
 
-    None where the format has no such thing.
+    A property is None if the format does not have it.
     """
 
     file_format: str
@@ -130,21 +127,21 @@ class Detected:
 
 
 def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Sheet]]:
-    """Read a file, whatever its name says.
+    """Detect the format of a file from its content, and read its sheets.
 
     Parameters
     ----------
     content : bytes
         The file.
     wanted : mapping of str to str
-        The declared columns, by which the header row is found, by each heading that they may have.
-        A heading with "/" may stand in two rows.
+        Declared column for each heading that it may have, used to find the header row. A heading
+        with "/" may be split over two rows.
 
     Returns
     -------
     tuple of (Detected, list of Sheet)
-        What the file is, and its sheets. In a sheet without the wanted columns, the header is the
-        row that comes closest, and all rows stand in `rows`.
+        Properties of the file, and its sheets. If a sheet lacks wanted columns, its header is the
+        row with most of them, and `rows` contains all of its rows.
 
     Raises
     ------
@@ -171,10 +168,8 @@ def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Shee
         return Detected(file_format, compression), [_observations(table, wanted)]
     except (FileFault, MemoryError):
         raise
-    except (
-        BaseException
-    ) as error:  # the readers raise whatever their libraries do; a person needs one line
-        # a panic of one written in Rust is no Exception
+    except BaseException as error:
+        # Libraries may raise any exception; a panic of a Rust library is not even an Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise FileFault(
@@ -183,7 +178,7 @@ def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Shee
 
 
 def contradiction(file_path: str, file_format: str) -> str | None:
-    """Return a sentence where a file's name promises another format than its content has."""
+    """Return a sentence if a file's name promises another format than its content has."""
     promised = ENDINGS.get(file_path.removesuffix(".gz").rsplit(".", 1)[-1].lower(), file_format)
     if promised == file_format:
         return None
@@ -192,12 +187,12 @@ def contradiction(file_path: str, file_format: str) -> str | None:
 
 
 def detect(content: bytes) -> str:
-    """Return the format that a file begins as, CSV where it begins as no other.
+    """Return the format that a file starts with, or "csv" if it does not start like any other.
 
     Raises
     ------
     FileFault
-        If it is a format that is not read.
+        If landing does not read the format.
     """
     for what, magic in NOT_READ.items():
         if magic.match(content):
@@ -209,14 +204,14 @@ def detect(content: bytes) -> str:
 
 
 def short_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the parts of a file; raise where a line of a text is longer than LINE_LIMIT.
+    """Yield the chunks of a file; raise if a line of a text file is longer than LINE_LIMIT.
 
-    A reader of CSV needs ten times the memory of a line. Parts are shorter than the limit.
+    A CSV reader needs ten times the memory of a line. Each chunk must be shorter than the limit.
 
     Raises
     ------
     FileFault
-        Naming the row.
+        If a line is too long, with its row number.
     """
     is_text = None
     row, length = 1, 0
@@ -239,7 +234,7 @@ def short_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether a file begins as none of the known formats does."""
+    """Return whether a file does not start like any known format other than text."""
     known = (*MAGIC.values(), *NOT_READ.values())
     return not (containers.is_gzip(head) or any(magic.match(head) for magic in known))
 
@@ -250,19 +245,19 @@ def clean(text: str) -> str:
 
 
 def is_note(cells: Iterable[str]) -> bool:
-    """Whether a row is a note below a table: one cell that begins as notes do, and nothing else."""
+    """Return whether a row is a note below a table: one filled cell that starts like a note."""
     filled = [text for text in map(clean, cells) if text]
     return len(filled) == 1 and _NOTE.match(filled[0]) is not None
 
 
 def row_text(cells: Iterable[str]) -> str:
-    """Return a whole row as one text."""
+    """Return the cells of a row as one text."""
     return "|".join(cells)
 
 
 @dataclass(frozen=True)
 class _Header:
-    """The row of the header, or its two rows, and how many of the declared columns it names."""
+    """The row or rows of a header, and the number of declared columns that they name."""
 
     first: int
     last: int
@@ -271,7 +266,7 @@ class _Header:
 
 
 def _header(top: list[list[str]], wanted: Mapping[str, str]) -> _Header:
-    """Return the row that names the most declared columns, or two rows if they name more."""
+    """Return the row, or pair of rows, that names the most declared columns."""
     rows = [list(map(clean, cells)) for cells in top]
     headers = [
         _Header(index, index, names, _named_columns(names, wanted))
@@ -285,7 +280,7 @@ def _header(top: list[list[str]], wanted: Mapping[str, str]) -> _Header:
 
 
 def _named_columns(names: list[str], wanted: Mapping[str, str]) -> int:
-    """Return how many of the declared columns some headings name."""
+    """Return the number of declared columns that these headings name."""
     return len({wanted[name] for name in names if name in wanted})
 
 
@@ -294,7 +289,7 @@ def _as_declared(headings: list[str], wanted: Mapping[str, str]) -> list[str]:
 
 
 def _joined(upper: list[str], lower: list[str]) -> list[str]:
-    """Return names as "above/below"; a merged cell has its text in its first column only."""
+    """Join two header rows as "above/below"; a merged cell applies to all its columns."""
     names, above = [], ""
     for over, under in itertools.zip_longest(upper, lower, fillvalue=""):
         above = over or above
@@ -325,14 +320,14 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
 
 
 def encoding_of(stream: BinaryIO) -> str:
-    """Return the encoding of a text.
+    """Return the encoding of a text file.
 
-    UTF-8, GB18030, or UTF-16 if the file marks it, each tried to the end.
+    UTF-8, GB18030 and, if there is a byte order mark, UTF-16 are tried in turn on the whole file.
 
     Raises
     ------
     FileFault
-        If it is none of them.
+        If none of them can decode the file.
     """
     head = stream.read(3)
     utf_8 = "utf-8-sig" if head == codecs.BOM_UTF8 else "utf-8"
@@ -354,7 +349,7 @@ def encoding_of(stream: BinaryIO) -> str:
 
 
 def _undecodable_row(stream: BinaryIO, encoding: str) -> int:
-    """Return the first row that an encoding cannot read, or that has the byte zero."""
+    """Return the first row that cannot be decoded or contains a zero byte."""
     stream.seek(0)
     row = 0
     for row, line in enumerate(stream, start=1):
@@ -367,7 +362,7 @@ def _undecodable_row(stream: BinaryIO, encoding: str) -> int:
 
 
 def _as_big5(stream: BinaryIO) -> str:
-    """Return a sentence with the first line of a text as Big5 of Taiwan, if it may be that."""
+    """Return a sentence that shows the first line as Big5, if the text may be Big5."""
     stream.seek(0)
     line = next((line for line in stream.read(2**16).splitlines() if not line.isspace()), b"")
     if line.isascii() or not _BIG5.fullmatch(line):
@@ -379,7 +374,7 @@ def _as_big5(stream: BinaryIO) -> str:
 
 
 def _encoding_in_words(encoding: str, content: bytes) -> str:
-    """Return how a text was read whose headings nobody declared."""
+    """Return a sentence on the encoding of a text file, for errors in its header."""
     if encoding != "gb18030":
         return f"It was read as {encoding.upper()}."
     return (
@@ -401,15 +396,15 @@ def decoded(stream: BinaryIO, encoding: str) -> Iterator[str]:
 
 
 def delimiter_of(text: str, wanted: Mapping[str, str]) -> str:
-    """Return the delimiter with which the first row names the most of the wanted columns."""
+    """Return the delimiter that yields the most wanted columns in the first row."""
     return _dialect(text, wanted, 1)[0]
 
 
 def _dialect(text: str, wanted: Mapping[str, str], row_count: int) -> tuple[str, _Header]:
-    """Return the delimiter with which the first rows name the most columns, and their header."""
+    """Return the delimiter that yields the most wanted columns, and the resulting header."""
     rows, headers = {}, {}
     for delimiter in DELIMITERS:
-        # the first megabyte holds the header
+        # Search only the first million characters for the header.
         lines = csv.reader(io.StringIO(text[:1_000_000], newline=""), delimiter=delimiter)
         rows[delimiter] = list(itertools.islice(lines, row_count))
         headers[delimiter] = _header(rows[delimiter], wanted)
@@ -418,13 +413,13 @@ def _dialect(text: str, wanted: Mapping[str, str], row_count: int) -> tuple[str,
 
 
 def _read_workbook(content: bytes, file_format: str, wanted: Mapping[str, str]) -> list[Sheet]:
-    """Return the sheets that hold something, visible ones before hidden ones."""
+    """Return the sheets that are not empty, visible ones before hidden ones."""
     import python_calamine
 
     more: dict[str, Cells] = {}
     if file_format == "xlsx":
         with zipfile.ZipFile(io.BytesIO(content)) as book:
-            # reads every part, so that a damaged one is found here and not as missing rows
+            # Read every part, so that damage raises here instead of causing missing rows.
             containers.check_workbook(book, len(content))
             more = workbook_xml.sheets(book)
     sheets = []
@@ -447,7 +442,7 @@ def _read_workbook(content: bytes, file_format: str, wanted: Mapping[str, str]) 
 
 
 def _cells(sheet: Any) -> dict[tuple[int, int], Any]:
-    """Return the cells of a sheet that hold something, by row (from 1) and column (from 0)."""
+    """Return the filled cells of a sheet, by row (from 1) and column (from 0)."""
     cells: dict[tuple[int, int], Any] = {}
     if sheet.start is None:
         return cells
@@ -460,7 +455,7 @@ def _cells(sheet: Any) -> dict[tuple[int, int], Any]:
 
 
 def _rows(texts: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
-    """Return the rows that have a cell, with their numbers, all of one width."""
+    """Return the rows that have a filled cell, with their numbers, all of equal width."""
     width = max((column + 1 for _, column in texts), default=0)
     rows: dict[int, list[str]] = {}
     for (row, column), text in sorted(texts.items()):
@@ -469,7 +464,7 @@ def _rows(texts: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
 
 
 def _sheet(name: str | None, rows: list[tuple[int, list[str]]], wanted: Mapping[str, str]) -> Sheet:
-    """Return the records of numbered rows, of which those without any text are left out."""
+    """Return the records of numbered rows, without blank rows."""
     rows = [(number, cells) for number, cells in rows if any(map(clean, cells))]
     header = _header([cells for _, cells in rows[:HEADER_ROWS]], wanted)
     is_complete = header.column_count == len(set(wanted.values()))
@@ -502,7 +497,7 @@ def _sheet(name: str | None, rows: list[tuple[int, list[str]]], wanted: Mapping[
 
 
 def _cell_text(cell: Any) -> str:
-    """Return a cell as a person reads it: codes stored as numbers lose their .0."""
+    """Return a cell as displayed, so that codes stored as numbers lose their .0."""
     if cell is None:
         return ""
     if isinstance(cell, str):
@@ -517,7 +512,7 @@ def _cell_text(cell: Any) -> str:
 def _observations(table: pa.Table, wanted: Mapping[str, str]) -> Sheet:
     """Return the sheet of a format that names its columns.
 
-    Row numbers are those of the observations.
+    Row numbers count observations, from 1.
     """
     headings = [clean(name) for name in table.column_names]
     names = [str(position) for position in range(table.num_columns)]
@@ -527,12 +522,12 @@ def _observations(table: pa.Table, wanted: Mapping[str, str]) -> Sheet:
 
 
 def _read_stata(content: bytes) -> tuple[str, pa.Table]:
-    """Return the encoding and the table.
+    """Return the encoding and the table of a Stata file.
 
-    Before version 14 Stata did not say in which encoding it wrote. Pandas reads latin-1, and the
-    text of a Chinese machine is GB18030 if all of it can be.
+    Before version 14, Stata did not record the encoding. Pandas decodes such files as latin-1; they
+    are decoded as GB18030, common on Chinese computers, if all of their text is valid GB18030.
     """
-    import pandas as pd  # here, because a landing that finds nothing new need not wait for it
+    import pandas as pd  # imported here, because it is slow and often not needed
 
     def gb18030(value: Any) -> Any:
         return value.encode("latin-1").decode("gb18030") if isinstance(value, str) else value
@@ -556,7 +551,7 @@ def _read_parquet(content: bytes) -> pa.Table:
                 column=column.name,
             )
     try:
-        table.validate(full=True)  # a writer may have put any bytes into a text
+        table.validate(full=True)  # writers may store any bytes as text
     except pa.ArrowInvalid as error:
         raise FileFault(f"its text is not UTF-8 ({error}). {AGAIN}") from error
     return table

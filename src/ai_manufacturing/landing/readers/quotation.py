@@ -1,9 +1,9 @@
-"""Quotation marks in CSV: a stray one never makes many records one.
+"""Quotation marks in CSV files: a stray mark must not merge several records into one.
 
-The rule is that of RFC 4180, read strictly. A mark opens a cell only where the cell begins, and
-closes it only before a delimiter or a line end; elsewhere in a cell without marks it is a
-character. A record is one line: what marks bind to more is set aside line by line, unless a
-register declares that its cells may hold line ends.
+The rule is a strict reading of RFC 4180. A quotation mark opens a cell only at the start of the
+cell, and closes it only before a delimiter or line end; in an unquoted cell it is an ordinary
+character. A record is one line: lines that quotation marks join are set aside one by one, unless
+a register declares that its cells may contain line ends.
 """
 
 import csv
@@ -17,9 +17,9 @@ from ai_manufacturing.landing.errors import FileFault
 
 @dataclass(frozen=True)
 class Doubtful:
-    """Lines that quotation marks bind into one record, against the rule.
+    """Lines whose quotation marks break the rule, read as one record.
 
-    Rows count from 1, each line as one.
+    `row` is the number of the first line in the file, from 1.
     """
 
     row: int
@@ -27,7 +27,7 @@ class Doubtful:
 
     @property
     def reason(self) -> str:
-        """Why the lines are set aside."""
+        """Reason for setting the lines aside."""
         last = self.row + len(self.lines) - 1
         if last == self.row:
             return "stray quotation mark: more text after the one that closes a cell"
@@ -38,12 +38,12 @@ class Doubtful:
 
 
 def records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str], list[str]]]:
-    """Yield the row at which each record of a text begins, its lines and its cells.
+    """Yield the first row number, the lines and the cells of each record of a text.
 
     Parameters
     ----------
     text : iterable of str
-        Lines with their ends, as files yield them that are opened with newline="".
+        Lines with their line ends, as from a file opened with newline="".
     delimiter : str
         One character.
     """
@@ -62,7 +62,7 @@ def records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str
 
 
 def sorted_out(text: str, delimiter: str) -> tuple[list[tuple[int, list[str]]], list[Doubtful]]:
-    """Return the rows and cells of the records that are one line each, and the doubtful lines.
+    """Return the records of one line each, as row number and cells, and the doubtful lines.
 
     Raises
     ------

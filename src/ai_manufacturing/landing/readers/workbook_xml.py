@@ -1,6 +1,6 @@
-"""Cells of a workbook that calamine does not return.
+"""Read the XLSX cells that calamine does not return correctly.
 
-Errors, formulas without a saved value, marks by format.
+These are errors, formulas without a saved value, and numbers with formatted characters.
 """
 
 import posixpath
@@ -15,9 +15,10 @@ from xlsxwriter.utility import xl_cell_to_rowcol
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers
 
-# Cells of a sheet, at the bytes that calamine takes for one.
+# Maximum number of cells in a sheet; calamine needs 32 bytes for each.
 SPAN_LIMIT = containers.EXPANDED_LIMIT // 32
 UNSAVED = "a formula without a saved value; open the file in Excel, save it, and deliver it again"
+# Plain-text notation for characters that are struck out, raised or lowered.
 STRUCK_OUT = "~{}~"
 MOVED = {"superscript": "^{}", "subscript": "_{}"}
 _NUMBER = re.compile(r"[\d.,．，+\-＋－\s]*\d[\d.,．，+\-＋－\s]*")
@@ -28,7 +29,7 @@ _SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺
 class Cells:
     """Cells of a sheet by row (from 1) and column (from 0).
 
-    Texts instead of calamine's, and the places of formulas without a value.
+    `texts` replace the values from calamine; `unsaved` locates formulas without a saved value.
     """
 
     texts: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -36,17 +37,17 @@ class Cells:
 
 
 def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
-    """Return what calamine does not, by the name of the sheet.
+    """Return the cells that calamine does not return correctly, by sheet name.
 
     Raises
     ------
     FileFault
-        If cells stand so far apart that calamine, which keeps all between, would take too much
-        memory.
+        If cells are so far apart that calamine, which allocates every cell between them, would need
+        too much memory.
     """
     workbook = ET.fromstring(book.read("xl/workbook.xml"))
     calculation = workbook.find("{*}calcPr")
-    # a program that wrote formulas without calculating them asks the next one to do so
+    # Programs that write formulas without results set this flag to request a calculation.
     asks = calculation is not None and calculation.get("fullCalcOnLoad") in ("1", "true")
     links = ET.fromstring(book.read("xl/_rels/workbook.xml.rels"))
     targets = {link.get("Id"): posixpath.join("/xl", link.get("Target", "")) for link in links}
@@ -91,13 +92,13 @@ def _place(cell: ET.Element) -> tuple[int, int]:
 
 
 def _is_saved(cell: ET.Element) -> bool:
-    """Whether a formula has its value; it may have given an empty text."""
+    """Return whether a formula has a saved result, which may be an empty text."""
     value = cell.find("{*}v")
     return value is not None and bool(value.text or cell.get("t") == "str")
 
 
 def _text(cell: ET.Element, numbers: list[str | None]) -> str | None:
-    """Return the text of a cell that calamine returns otherwise; None of any other."""
+    """Return the text of a cell that calamine returns differently, or None."""
     value = cell.findtext("{*}v")
     if cell.get("t") == "e":
         return value
@@ -105,13 +106,13 @@ def _text(cell: ET.Element, numbers: list[str | None]) -> str | None:
 
 
 def _marked_numbers(book: zipfile.ZipFile) -> list[str | None]:
-    """Return for each shared string, if it is a number with marked characters, that number."""
+    """Return the number in each shared string that has marked digits, or None."""
     parts = [part for part in book.namelist() if part.lower().endswith("sharedstrings.xml")]
     return [_marked_number(text) for part in parts for text in _elements(book, part, "si")]
 
 
 def _elements(book: zipfile.ZipFile, part: str, tag: str) -> Iterator[ET.Element]:
-    """Yield the elements of a part one by one, so that they are never all in memory."""
+    """Yield the elements of a workbook part one by one, to limit memory use."""
     with book.open(part) as xml:
         for _, element in ET.iterparse(xml):
             if element.tag.endswith(f"}}{tag}"):
@@ -120,10 +121,10 @@ def _elements(book: zipfile.ZipFile, part: str, tag: str) -> Iterator[ET.Element
 
 
 def _marked_number(text: ET.Element) -> str | None:
-    """Return a number with what its format sets apart in characters that say so, else None.
+    """Return a number with its formatted characters in plain-text notation, or None.
 
-    146 with a raised 1 is 146¹, not 1461; with a lowered 1 it is 146_1, and 12 struck out before it
-    is ~12~146. Text is left as it is: km² is written with a raised 2 too.
+    146 with a raised 1 becomes 146¹ instead of 1461; with a lowered 1 it becomes 146_1, and with a
+    struck-out 12 before it, ~12~146. Text is not changed, because a raised 2 is also used in km².
     """
     marked, base, characters = "", "", ""
     for run in text.iterfind(".//{*}r"):
@@ -141,7 +142,7 @@ def _marked_number(text: ET.Element) -> str | None:
 
 
 def _mark(run: ET.Element) -> str | None:
-    """Return how characters that are struck out, raised or lowered are written; None of others."""
+    """Return the notation for struck-out, raised or lowered characters, or None."""
     struck_out = run.find("{*}rPr/{*}strike")
     if struck_out is not None and struck_out.get("val") not in ("0", "false"):
         return STRUCK_OUT
@@ -150,7 +151,7 @@ def _mark(run: ET.Element) -> str | None:
 
 
 def _check_span(name: str, corners: list[tuple[int, int]]) -> None:
-    """Raise a fault if cells stand so far apart that calamine would take too much memory."""
+    """Raise if cells are so far apart that calamine would need too much memory."""
     if not corners:
         return
     rows = [row for row, _ in corners]
