@@ -10,7 +10,7 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
--- A city that was merged away or split up is none of 2020.
+-- Former cities, merged away or split up, are not in the list of 2020 and are excluded.
 final as (
     select
         to_city_id as city_id,

@@ -3,7 +3,7 @@ with
 cities as (
     select
         *,
-        -- 黑龙江 and 内蒙古 are the two provinces whose short name has three characters.
+        -- Only 黑龙江 and 内蒙古 have a short name of three characters.
         case
             when substring(province_name_zh, 1, 3) in ('黑龙江', '内蒙古') then substring(province_name_zh, 1, 3)
             else substring(province_name_zh, 1, 2)
@@ -15,7 +15,8 @@ aliases as (
     select * from {{ ref('city_aliases') }}
 ),
 
--- A name that was merged away is a district's afterwards. One that was split keeps its reason of its own.
+-- After a merger, the name of the merged city belongs to a district. Names of split cities remain valid, because their
+-- records are set aside for a reason of their own.
 former_cities as (
     select
         from_city_id as city_id,
@@ -40,7 +41,7 @@ city_names as (
     {%- endfor %}
 ),
 
--- A name beside its province, before it or in brackets after it.
+-- Names with the province before them, or after them in brackets.
 names_with_province as (
     {%- for name in [
         'concat(province_name_zh, name_zh)',
@@ -76,7 +77,7 @@ identifiers as (
     from {{ relation }}
     union
     {%- endfor %}
-    -- A record of a province, as staging names it: int_series_sourced gives its value to each city.
+    -- Staging models give records of a province such codes; int_series_sourced assigns their values to each city.
     {%- for identifier in ['province_id', 'province_name_zh', 'province_short_name_zh'] %}
     select
         'province:' || {{ identifier }} as identifier,
@@ -97,7 +98,7 @@ identifiers as (
     where identifier_kind in ('code', 'name')
 ),
 
--- A county's code begins with the four digits of its city's; those of a municipality with its two and 01, 02 or 03.
+-- The first four digits of a county code are the city's. In a municipality, they are its two digits and 01, 02 or 03.
 county_prefixes as (
     select
         substring(identifier, 1, 4) as prefix,

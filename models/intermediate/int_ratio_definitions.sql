@@ -5,7 +5,8 @@ ratios as (
     where per is not null
 ),
 
--- A ratio is constant where it is on its definition, so that of two definitions the steadier one tells the constant.
+-- A ratio computed with the right denominator is nearly constant, so the constant is taken from the denominator whose
+-- ratio varies least.
 medians as (
     select
         *,

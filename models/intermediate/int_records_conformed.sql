@@ -1,13 +1,16 @@
 {#
-Gives each delivered record its city_id, and a reason where it is set aside.
+Assign a city_id to each delivered record, and a reason if it is set aside.
 
-A code decides where it is known, a name otherwise; a name that two units share needs its province, and a province that
-is another city's refuses the name. Either means a city in the years for which it does.
-An entity that is counted (`counted_entities`) may have the code of a city that was merged away in any year, as registers
-do, and may come by county, whose records are summed; a yearbook's county is a part of the city and not the city.
-A record that is no longer valid is set aside first of all: as superseded by a delivery, or as withdrawn with its file.
-A row that repeats an earlier one of its source to the letter is a duplicate; one that only shares its key is not. A row
-of corrections.csv may say which of such records is right, or that none is; without it they are left to the gate.
+A known code takes precedence over the name. A name that two units share requires the province, and a name with the
+province of another city does not match. Codes and names are only valid in certain years.
+
+Records of entities in `counted_entities` may use the code of a merged city in any year, as registers do, and may be
+delivered by county, to be summed. The county record of a yearbook covers only a part of the city and is not used.
+
+Records that are no longer valid, because they were superseded or withdrawn with their file, are set aside for that
+reason before all others. A row identical to an earlier row of its source is a duplicate; a row with the same key and
+other values is not. A row of corrections.csv can declare which of such contradicting records is right, or that none is.
+Without one, the gate judges them.
 #}
 {%- set key = 'entity, provider, source_name, city_id, year, industry_code, patent_type' %}
 {%- set sources = [] %}
@@ -16,7 +19,7 @@ of corrections.csv may say which of such records is right, or that none is; with
 {%- endfor %}
 with
 
--- Columns with a type are there where nobody delivers them.
+-- Columns with a declared type exist even if no provider delivers them.
 undelivered as (
     select
         {%- for column in model.columns.values() if column.data_type %}
@@ -26,7 +29,7 @@ undelivered as (
     where false
 ),
 
--- All providers' rows; a column that one does not deliver is null.
+-- Rows of all providers; columns that a provider does not deliver are null.
 records as (
     select * from undelivered
     {%- for entity, provider in sources %}
@@ -41,7 +44,7 @@ records as (
 delivered as (
     select
         * exclude (city_code, city_name),
-        -- Keys of what follows; the rest of its origin waits for fct_delivered_values.
+        -- Only these fields of origin are used in keys here; fct_delivered_values unpacks the others.
         origin.provider,
         origin.source_name,
         nullif(city_code, '') as city_code,
@@ -52,7 +55,7 @@ delivered as (
     from records
 ),
 
--- A source that counts by industry lacks one where a row has none.
+-- In a source that counts by industry, a row without an industry is faulty.
 by_industry as (
     select distinct row(entity, provider, source_name) as source
     from delivered
@@ -101,7 +104,7 @@ resolved as (
             when delivered.year is null then 'no year'
             when delivered.year not between {{ var('plausible_years')[0] }} and {{ var('plausible_years')[1] }}
                 then 'implausible year'
-            -- A count under an old code may name the city that it was merged into.
+            -- A count with the code of a merged city may have the name of the city that absorbed it.
             when by_code.city_id <> by_name.city_id and delivered.year <= by_code.last_year
                 then 'code and name are two cities'
             when
@@ -146,7 +149,7 @@ resolved as (
             and delivered.name_key = by_name.identifier
             and delivered.year between by_name.first_year and by_name.last_year
             and ambiguous.name_zh is null
-            -- The first two characters tell the provinces apart, in their short names too.
+            -- The first two characters identify a province, in its short name too.
             and coalesce(left(delivered.province_name, 2) = left(by_name.province_name_zh, 2), true)
     left join known_others as other_code
         on
@@ -160,7 +163,7 @@ resolved as (
             and delivered.year between other_name.first_year and other_name.last_year
 ),
 
--- Few records share their key, and all that follows is about these: a collision of hashes only adds some to them.
+-- Few records share a key, and only these are compared below. Hash collisions merely add a few records to compare.
 keyed as (
     select
         *,
@@ -200,7 +203,7 @@ contradicted as (
     from numbered
 ),
 
--- `keep_record` names a series and its value in the record that is right.
+-- A `keep_record` correction identifies the right record by the value of one series.
 ruled as (
     select
         contradicted.*,

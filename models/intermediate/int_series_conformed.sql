@@ -29,7 +29,8 @@ mergers as (
     where kind = 'merger'
 ),
 
--- A city that took or gave a part which city data cannot allocate has no value on its 2020 boundaries before.
+-- City data cannot be allocated to a part that moved between cities. Before the change, neither city has a value on the
+-- boundaries of 2020.
 unallocated as (
     select
         city_id,
@@ -44,7 +45,7 @@ years as (
     from sourced
 ),
 
--- The cities that a city of 2020 takes in, and that still counted by themselves in a year.
+-- Number of cities, merged into a city of 2020 later, that still reported separately in a year.
 parts_due as (
     select
         mergers.city_id,
@@ -55,7 +56,7 @@ parts_due as (
     group by mergers.city_id, years.year
 ),
 
--- A register of today may still hold the code of a city that is gone, in any year; most do not.
+-- A current register may contain codes of merged cities in any year, although most do not.
 parts as (
     select
         mergers.city_id,
@@ -107,7 +108,7 @@ on_2020_boundaries as (
             and sourced.boundaries = 'as_of_year'
 ),
 
--- Where a provider lists only cities with a count, a city that is absent from a delivered year has none.
+-- If a provider lists only cities with a count, a city without a record in a delivered year has a count of zero.
 delivered_years as (
     select distinct
         series,
@@ -125,7 +126,7 @@ stocks as (
     from series
 ),
 
--- What a city counted in the last delivered year before the one from which it is absent.
+-- The last count of each city before each delivered year.
 counted_before as (
     select
         delivered_years.series,
@@ -143,8 +144,8 @@ counted_before as (
     group by delivered_years.series, delivered_years.scope, delivered_years.year, counted.city_id
 ),
 
--- A stock ends by exits, in a row that says zero: where the last row says more, the city is missing. A flow may be zero
--- for a year, but not after many.
+-- A stock that ended has a last record of zero, so a city whose last stock was positive is missing, not zero. A flow
+-- can be zero in a year, except after a large count.
 absent as (
     select
         delivered_years.series,

@@ -6,7 +6,7 @@ delivered as (
 
 corrections as (
     select * from {{ ref('corrections') }}
-    -- The others judge records: int_records_conformed applies them.
+    -- int_records_conformed applies the actions that concern records.
     where action not in ('keep_record', 'set_records_aside')
 ),
 

@@ -6,7 +6,7 @@ records as (
     select * from {{ ref('int_records_conformed') }}
     where set_aside_reason is null
     union all by name
-    -- Where no record of a key is right, the city has no value: it is missing, not absent.
+    -- If none of several contradicting records is right, a row without values marks the city as missing, not absent.
     select distinct
         entity,
         provider,
@@ -81,7 +81,7 @@ summed as (
     group by provider, source_name, city_id, year, scope
 ),
 
--- Counts made of a register, here or on Spark, or by another concordance, are one more provider of counts.
+-- Counts computed from registers, here, on Spark or with another concordance, are treated as further providers.
 delivered as (
     select * from yearbook
     union all by name
@@ -135,7 +135,8 @@ delivered_series as (
     having count(value) > 0
 ),
 
--- A value that a source delivers elsewhere and not here is a row without a value: it is missing, not absent.
+-- If a source delivers a series for other records only, the record's row remains with a null: it is missing, not
+-- absent.
 final as (
     select long.*
     from long

@@ -13,7 +13,7 @@ provinces as (
     from cities
 ),
 
--- One list is unnested at a time: two in one select would be paired item by item.
+-- Unnest one list at a time, because two unnest calls in one select pair their items.
 series_of_events as (
     select
         event_id,

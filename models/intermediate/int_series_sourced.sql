@@ -14,7 +14,7 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
--- A value of a province is that of each of its cities.
+-- A province's value is assigned to each of its cities.
 candidates as (
     select
         corrected.* replace (coalesce(cities.city_id, corrected.city_id) as city_id),
@@ -42,7 +42,8 @@ years as (
     from corrected
 ),
 
--- The first delivered provider whose years include a year feeds it, delivered in it or not.
+-- Each year is fed by the first delivered provider whose declared years include it, even if it has no value in that
+-- year.
 feeding as (
     select
         providers.series,
@@ -63,8 +64,8 @@ feeding as (
     group by providers.series, providers.used_scope, years.year
 ),
 
--- What feeds the plain series, in a year of nobody the first; and beside it, under a name of its own, all of each other
--- provider.
+-- The plain series takes each year from the provider that feeds it, or from the first provider if none does. All values
+-- of every other provider are also available as series@provider.
 named as (
     select
         candidates.*,
@@ -82,7 +83,7 @@ named as (
     where priority > first_priority
 ),
 
--- Of two records that disagree none is chosen: the gate names them, and the value is missing.
+-- If two records disagree, the value is missing and the gate reports the records.
 final as (
     select
         series,

@@ -27,7 +27,7 @@ named as (
             or (sources.series = '*' and counts.series is null)
 ),
 
--- A row that names the series replaces its provider's star and comes before every star of the others.
+-- A row that names the series overrides the provider's `*` row, and precedes the `*` rows of all providers.
 ordered as (
     select
         * replace (

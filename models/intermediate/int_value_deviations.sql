@@ -1,8 +1,10 @@
-{#- What is spread: how far a value lies from its neighbours, and how far it moved from the year before. -#}
+{#-
+Quantities whose spread is estimated: the deviation from neighbouring years, and the step from the previous year.
+-#}
 {%- set spread = {'deviation': 'deviation', 'step': 'own_step'} -%}
 with
 
--- Of a series by province all its cities share the value.
+-- In series by province, all cities of a province have the same value, so these are excluded.
 by_province as (
     select distinct
         series as quantity,
@@ -24,7 +26,7 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- A sum of series, or a series over another.
+-- The denominator of a check is a sum of series, divided by the series `per` if there is one.
 checks as (
     select
         * replace (concat_ws('/', compared_with, per) as compared_with),
@@ -32,7 +34,7 @@ checks as (
     from {{ ref('value_checks') }}
 ),
 
--- Counts, and what is printed in whole numbers, cannot tell less than one apart; the rest is printed to a hundredth.
+-- Counts and other series printed in whole numbers have a resolution of one; the others are printed to two decimals.
 resolved as (
     select
         *,
@@ -91,7 +93,8 @@ ratios as (
         and (checks.per is null or divisors.value > 0)
 ),
 
--- A value by itself is compared with nothing; ten units are added, so that a handful that doubles is no jump.
+-- Values without a denominator have compared_with ''. Ten units of resolution are added before taking the log, so that
+-- the doubling of a small count is not a jump.
 amounts as (
     select
         *,
@@ -113,8 +116,8 @@ steps as (
     window city_years as (partition by series, scope, compared_with, city_id order by year)
 ),
 
--- A step that the cities of a province share is not a deviation of one of them; the province is judged by itself. Where
--- fewer than five of its cities took the step, the cities of the country are asked.
+-- A step common to the cities of a province is not a deviation of one city; int_province_steps judges the province.
+-- With fewer than five cities, the median step of the country is used instead.
 country_steps as (
     select
         series,
@@ -194,7 +197,7 @@ deviations as (
         )
 ),
 
--- 1.4826 median absolute deviations are a standard deviation, if deviations are normal.
+-- For normal deviations, 1.4826 median absolute deviations equal one standard deviation.
 spreads as (
     select
         *,
@@ -210,7 +213,8 @@ spreads as (
     from deviations
 ),
 
--- A city that always moves more is allowed half as much again. A count has the error of a count besides, a step of two.
+-- A volatile city may use its own spread, up to 1.5 times the spread of cities of its size. A count also has a Poisson
+-- error, and a step has the errors of two counts.
 scored as (
     select
         *,
@@ -288,7 +292,7 @@ final as (
         least(year_count_before, year_count_from_here) as shift_years,
         case when judges_level then above_median end as level_deviation,
         case when judges_level then level_score end as level_score,
-        -- Between two breaks a value is on one side of the first years and of the last.
+        -- Between two opposite breaks, values lie on the same side of the first and the last years.
         case
             when
                 above_first * above_last > 0

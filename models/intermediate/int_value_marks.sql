@@ -27,7 +27,7 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- A value that is far from the years around it, or between two breaks far from the years beyond both.
+-- Values far from the years around them, or, between two breaks, far from the years outside both breaks.
 off_neighbours as (
     select
         *,
@@ -42,7 +42,7 @@ off_neighbours as (
         or spike is not null
 ),
 
--- A second source is compared where it repeats the first in half of the cells.
+-- A second source is compared only if it repeats the first within .5 % in at least half of the cells.
 second_sources as (
     select
         series as quantity,
@@ -77,8 +77,8 @@ compared_sources as (
     where conformed.is_spliced is not true
 ),
 
--- A year that the second source lacks is judged by the years before and after it, where both are off the same way, or
--- by the year after it, where the second source begins later.
+-- A year without a value of the second source is judged by the years before and after it if both deviate in the same
+-- direction, or by the next year if it is the first year of the city.
 sources_around as (
     select
         *,
@@ -112,8 +112,8 @@ off_sources as (
     where abs(deviation) > ln({{ var('factor_of_two_sources') }})
 ),
 
--- A series that has the value of another is that other one, unless its cities or its years always have: GDP is the sum
--- of its parts.
+-- A value equal to the denominator was probably copied from that series, unless the two are usually equal in the city
+-- or the year, as GDP and the sum of its parts are.
 ratios as (
     select
         *,
@@ -127,7 +127,7 @@ ratios as (
         same_city as (partition by series, scope, compared_with, city_id)
 ),
 
--- If a ratio is off, one of its values is wrong.
+-- A deviating ratio means that one of its values is wrong; the suspect is chosen below.
 off_ratios as (
     select
         series,
@@ -165,7 +165,7 @@ members as (
     from off_ratios
 ),
 
--- The suspect is the value furthest from its own neighbours, or else the one that the check compares.
+-- The suspect is the value furthest from its own neighbours; the numerator has a minimum score of 3.
 suspects as (
     select
         members.*,
@@ -220,7 +220,8 @@ found as (
     from suspects
 ),
 
--- Another value that the provider delivered for the same city and year is marked at half the usual distance.
+-- Other values of the same provider, city and year are marked at half the usual limit if they deviate in the same
+-- direction.
 beside_found as (
     select
         alone.series,
@@ -251,7 +252,7 @@ beside_found as (
     group by all
 ),
 
--- The growth of a stock that its flows lead to expect, where entries and exits were both delivered.
+-- Expected change of a stock: entries minus exits, if both were delivered.
 flows as (
     select
         series.stock_series,
@@ -296,7 +297,7 @@ off_flows as (
     where abs(later.value - earlier.value - flows.growth) > greatest(1, 0.01 * later.value)
 ),
 
--- A value is as exact as the digits with which it is printed; single-precision files add digits beyond the seventh.
+-- The resolution of a value is its last printed digit. Digits beyond the seventh are noise of single-precision files.
 printed as (
     select
         conformed.*,
@@ -318,8 +319,8 @@ printed_steps as (
     qualify lag(year) over city_years = year - 1
 ),
 
--- The chance that a value equals the year before to its last digit: the density of growth at zero times the width of a
--- digit. Growth is taken as normal, with the robust spread of its series.
+-- Probability that a value equals the previous year's to the last digit: the density of growth at zero times the width
+-- of a digit, assuming normal growth with the robust standard deviation of the series.
 repeat_chances as (
     select
         *,
@@ -347,7 +348,8 @@ repeated_cells as (
     window city_years as (partition by series, scope, city_id order by year)
 ),
 
--- Several series of a city that repeat in one year; of two providers of a series the more exact counts.
+-- Joint probability of several series of a city repeating in one year. For a series with two providers, the smaller
+-- probability counts.
 repeated_quantities as (
     select
         quantity,

@@ -1,9 +1,9 @@
 {{ config(materialized='ephemeral') }}
 
--- DuckDB only: the concordance lands as cells of a workbook, which Spark does not read.
+-- This model runs on DuckDB only, because Spark cannot read the concordance, which is delivered as a workbook.
 with
 
--- None where nobody delivers a concordance.
+-- The first select defines the columns and leaves the table empty if no provider delivers a concordance.
 concordance as (
     select
         cast(null as varchar) as ipc_class,
@@ -29,8 +29,8 @@ scopes as (
     select distinct scope from industry_scopes
 ),
 
--- The probability that the applicant of a patent belongs to the scope: zero for a class without a division of it.
--- Ordered, as doubles are.
+-- Probability that the applicant of a patent of the class belongs to the scope; zero if none of the class's divisions
+-- does. The sum is ordered, so that every build returns the same digits.
 shares as (
     select
         concordance.ipc_class,
@@ -64,7 +64,7 @@ dropped_rows as (
     where entity = 'patent_register'
 ),
 
--- Where a city code lies is decided in the cells.
+-- int_register_cells resolves city codes.
 places as (
     select distinct
         city_code,
@@ -75,7 +75,7 @@ places as (
         and set_aside_reason is null
 ),
 
--- The patents that the division of their class counts too, by class. Without a concordance nothing is read.
+-- The usable patents, grouped by class. The exists condition skips the register if there is no concordance.
 cohorts as (
     select
         patents.city_code,
@@ -117,7 +117,7 @@ by_class as (
     group by places.city_id, years.year, cohorts.ipc_class, cohorts.section
 ),
 
--- A class that the concordance lacks, a new one above all, keeps the division of the other reading.
+-- Classes without a concordance, mostly new ones, are assigned to the section of ipc_industries.csv, as in the default.
 allocated as (
     select
         by_class.*,
@@ -136,7 +136,7 @@ allocated as (
     where classes.ipc_class is null
 ),
 
--- Ordered, as doubles are.
+-- The sums are ordered, so that every build returns the same digits.
 final as (
     select
         'fraunhofer' as provider,
