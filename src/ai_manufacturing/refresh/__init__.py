@@ -1,1 +1,1 @@
-"""The cycle of a refresh: build in private, audit, write a release, publish."""
+"""Refresh the published release: build in private, audit, write and publish."""

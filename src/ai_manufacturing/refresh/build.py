@@ -1,4 +1,4 @@
-"""The dbt run of a refresh, and what it left behind."""
+"""Run dbt for a refresh, and explain its failures."""
 
 import json
 import os
@@ -17,14 +17,13 @@ from ai_manufacturing.releases.store import WAREHOUSE, Store
 from ai_manufacturing.system import dbt_process, settings
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
 
-OUTPUT = "dbt.txt"
-# Files of dbt: what became of each step, and the project as parsed, of which it parses again what
-# changed since.
+OUTPUT = "dbt.txt"  # text that dbt prints
+# Files of dbt: the result of each step, and the parsed project, which speeds up the next parse.
 RESULTS, PARSED = "run_results.json", "partial_parse.msgpack"
-CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
-# Bytes that are free on a disk that is full; a block of a warehouse has a quarter of it or more.
+CURVE_PERMUTATIONS = "500"  # default for releases; other builds run no permutations
+# Free bytes below which a disk is full; a DuckDB block is at least a quarter of this.
 FULL = 2**20
-# from dbt's words on a Python model to the exception that it raised
+# Matches dbt's text before the exception that a Python model raised.
 RAISED = re.compile(
     r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL
 )
@@ -38,22 +37,20 @@ def dbt(
     accepted: str = "",
     on_progress: OnProgress | None = None,
 ) -> bool:
-    """Run dbt into a warehouse, and return whether it failed.
-
-    Failures of the gate are accepted if a reason is given.
+    """Run dbt on the warehouse in a work folder, and return whether it failed.
 
     Parameters
     ----------
     store : Store
-        Where the project as dbt parsed it is kept for the next run.
+        Release folder, which caches dbt's parsed project for the next run.
     work : Path
-        Folder of the warehouse, and of what dbt writes beside it.
+        Folder of the warehouse and of dbt's other output.
     *arguments : str
-        Of dbt's command line.
+        Command-line arguments of dbt.
     accepted : str
-        Why failures of the gate are accepted.
+        Reason for accepting failures of the gate; empty to stop at them.
     on_progress : callable, optional
-        Takes the progress of the run.
+        Receives the progress of the run.
     """
     environment = {
         "WAREHOUSE_PATH": str(work / WAREHOUSE),
@@ -87,14 +84,14 @@ def require_unchanged(hashes: dict[str, str], code: str) -> None:
     Parameters
     ----------
     hashes : dict of str to str
-        SHA-256 of each delivered file before the build, by its path.
+        SHA-256 of each delivered file by path, before the build.
     code : str
-        Fingerprint of deliveries, code and packages then.
+        Fingerprint of deliveries, code and packages before the build.
 
     Raises
     ------
     BuildFailedError
-        Naming the files.
+        If anything changed; the message names the files.
     """
     now = fingerprint.delivery_hashes(settings.extracts_dir())
     changed = sorted(
@@ -108,7 +105,7 @@ def require_unchanged(hashes: dict[str, str], code: str) -> None:
 
 
 def failed_at_the_gate(work: Path) -> bool:
-    """Whether it was the gate that stopped a run."""
+    """Return whether a run failed because of the gate."""
     return any(
         test in result["unique_id"] and result["status"] == "fail"
         for result in _results(work)
@@ -117,12 +114,12 @@ def failed_at_the_gate(work: Path) -> bool:
 
 
 def why_failed(work: Path) -> str:
-    """Return what failed and why, from dbt's results or else from what it printed last."""
+    """Explain a failure from dbt's results, or from its last printed lines."""
     output = f"dbt's output is in {work / OUTPUT} until the next refresh."
     failed = [node for node in _results(work) if node["status"] in ("error", "fail")]
     if not failed:
         printed = (work / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
-        # dbt could not write why either
+        # on a full disk dbt cannot write its reason either
         full = ["No space left on its disk."] if shutil.disk_usage(work).free < FULL else []
         return "\n".join(
             [
@@ -155,6 +152,6 @@ def _results(work: Path) -> list[dict[str, Any]]:
     path = work / "target" / RESULTS
     try:
         return list(json.loads(path.read_text(encoding="utf-8"))["results"])
-    # dbt ended before it had written it whole; its output says why
+    # dbt ended before it wrote the whole file; its output explains why
     except (FileNotFoundError, json.JSONDecodeError):
         return []

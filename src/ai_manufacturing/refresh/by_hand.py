@@ -1,4 +1,4 @@
-"""What a person does with releases: publish a held build, accept, roll back, compare two."""
+"""Manual release commands: publish a held build, accept, declare, roll back, compare."""
 
 import json
 import shutil
@@ -34,25 +34,25 @@ def publish_held(
     Parameters
     ----------
     store : Store
-        Where releases go.
+        Release folder.
     release_id : str
         Number of the held build.
     reason : str
-        Kept in the manifest.
+        Reason to record in the manifest.
     on_event : callable
-        As in cycle.refresh.
+        See cycle.refresh.
     replaces : bool
-        As in cycle.refresh.
+        See cycle.refresh.
 
     Returns
     -------
     Manifest
-        Of the release that is now published.
+        Manifest of the published release.
 
     Raises
     ------
     RefreshError
-        If there is no such build, or it has no estimates and they cannot be made.
+        If the build does not exist, or its missing estimates cannot be built.
     """
     if not reason.strip():
         raise BadConfigurationError("Give a reason for publishing a held build: --reason '...'.")
@@ -70,7 +70,7 @@ def publish_held(
             store, store.standing(), origin, f"The held build {release_id}", replaces
         )
         at_gate = report["outcome"] == GateFailedError.__name__
-        # what the gate stopped is estimated now, by the code of now
+        # The gate stopped the estimates, so they are built now and require the same code.
         if at_gate and fingerprint.of(held["delivery_hashes"]) != held["fingerprint"]:
             raise BadConfigurationError(
                 f"{release_id} has no estimates yet, and the code, packages or extract set changed"
@@ -86,7 +86,7 @@ def publish_held(
             raise BuildFailedError(
                 f"The estimates of {release_id} could not be built. {build.why_failed(work)}"
             )
-        # the held build has not made the checks that come after its estimates
+        # include the checks that follow the estimates, which the held build did not run
         with duckdb_client.reading(work / WAREHOUSE) as warehouse:
             held["gate_summary"] = writer.content(warehouse)["gate_summary"]
         reasons = "; ".join(filter(None, [reason, held["reason"]]))
@@ -108,28 +108,28 @@ def publish_held(
 
 
 def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Manifest:
-    """Record that a person accepts the published release: from now on, drift is measured from it.
+    """Accept the published release as the anchor that drift is measured from.
 
     Parameters
     ----------
     store : Store
-        Where releases are.
+        Release folder.
     release_id : str
         Number of the published release.
     reason : str
-        Why it is accepted; the log of refreshes keeps it, and each release after it.
+        Reason to record in the log of refreshes and in later releases.
     on_event : callable
-        As in cycle.refresh.
+        See cycle.refresh.
 
     Returns
     -------
     Manifest
-        Of the release.
+        Manifest of the release.
 
     Raises
     ------
     RefreshError
-        If it is not the published release, or that is damaged.
+        If it is not the published release, is damaged, or has no headline estimate.
     """
     if not reason.strip():
         raise BadConfigurationError("Give a reason for accepting a release: --reason '...'.")
@@ -164,23 +164,23 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
 def declare(
     store: Store, revisions: Sequence[str], reason: str, declared_by: str, on_event: OnEvent
 ) -> None:
-    """Record that a person knows of revisions of the published release.
+    """Declare revisions of the published release, so that they do not hold a build.
 
     Parameters
     ----------
     store : Store
-        Where releases are.
+        Release folder.
     revisions : sequence of str
-        Each `provider,series,scope,first_year:last_year`.
+        Each as `provider,series,scope,first_year:last_year`.
     reason, declared_by : str
-        Why the values are other ones, and who says so.
+        Why the values change, and who declares it.
     on_event : callable
-        As in cycle.refresh.
+        See cycle.refresh.
 
     Raises
     ------
     RefreshError
-        If one is no revision, or the log is damaged.
+        If a revision is invalid, or the log is damaged.
     """
     with publishing.at_work(store, on_event):
         published = basis.read(store)
@@ -204,25 +204,25 @@ def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = 
     Parameters
     ----------
     store : Store
-        Where releases go.
+        Release folder.
     release_id : str
         Number of the release.
     on_event : callable
-        As in cycle.refresh.
+        See cycle.refresh.
     replaces : bool
-        As in cycle.refresh.
+        See cycle.refresh.
 
     Returns
     -------
     Manifest
-        Of the release that is now published.
+        Manifest of the published release.
 
     Raises
     ------
     RefreshError
-        If there is no such release, or its content is not what its manifest says.
+        If the release does not exist, or its content does not match its manifest.
     """
-    store.past(release_id)  # refuses what is no number
+    store.past(release_id)  # raises if it is not a release number
     with publishing.at_work(store, on_event):
         _require_past(store, release_id)
         manifest = store.whole(release_id)
@@ -230,7 +230,7 @@ def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = 
             store, store.standing(), manifest.origin, f"Release {release_id}", replaces
         )
         instead_of = None
-        with suppress(RefreshError):  # the damaged file that a rollback is the remedy for
+        with suppress(RefreshError):  # a damaged published file must not prevent a rollback
             published = store.current()
             instead_of = published.release_id if published else None
         store.publish(release_id)
@@ -246,12 +246,12 @@ def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = 
 
 
 def difference(store: Store, old: str, new: str) -> changes.Summary:
-    """Return what changed between two past releases.
+    """Summarise the changes between two past releases.
 
     Raises
     ------
     RefreshError
-        If one of them is not there or damaged, or they are of different extract sets.
+        If a release is missing or damaged, or the releases belong to different extract sets.
     """
     paths = [store.past(number) for number in (old, new)]
     for number in (old, new):

@@ -1,4 +1,4 @@
-"""A refresh: land and build in private, audit, write the release, publish or hold it."""
+"""Refresh: land and build in private, audit, write the release, and publish or hold it."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -53,38 +53,38 @@ def refresh(
     without_estimates: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Manifest:
-    """Build what the deliveries give and publish it, if there is something new and nothing wrong.
+    """Build the current deliveries, and publish the result if it is new and passes all checks.
 
     Parameters
     ----------
     store : Store
-        Where releases go.
+        Release folder.
     limits : Limits
-        How far estimates may move.
+        Largest moves of estimates that pass.
     on_event : callable
-        Takes an event and its facts: progress for a terminal, or lines for a log.
+        Receives an event name and its facts, to print on a terminal or write to a log.
     years : range, optional
         Read the delivered files of these years again, and publish even if nothing is new.
     replaces : bool
         Whether the release may replace one of another extract set or kind.
     without_estimates : bool
-        Whether it may lack headline estimates, as long as no release of its set has had any.
+        Whether the release may lack headline estimates if no earlier release of its set has any.
     on_progress : callable, optional
-        Takes the progress of dbt, several times a second, for a terminal.
+        Receives the progress of dbt several times a second, for a terminal.
 
     Returns
     -------
     Manifest
-        Of the release that is now published.
+        Manifest of the published release.
 
     Raises
     ------
     RefreshError
-        One of errors.py; readers then still see the release that they saw, but for StaleError,
-        which comes last.
+        One of the subclasses in errors.py. The published release is then unchanged, except after
+        StaleError, which is raised last.
     """
     with publishing.at_work(store, on_event):
-        freshness.allowed_ages()  # a wrong declaration is reported before the build
+        freshness.allowed_ages()  # report an invalid declaration before the build
         compared_with = basis.read(store)
         published = None if compared_with is None else compared_with.manifest
         hashes = fingerprint.delivery_hashes(settings.extracts_dir())
@@ -186,7 +186,7 @@ def _build_and_publish(run: Run) -> Manifest:
 
 
 def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
-    """Build, and compare what was built with what is published."""
+    """Land and build the deliveries, and compare the result with the published release."""
     published, parts = (None, ()) if run.basis is None else (run.basis.manifest, run.basis.parts)
     delivery = deliveries.since(published, run.hashes, _extract_set().name, parts)
     run.on_event("delivery", delivery.facts())
@@ -225,22 +225,23 @@ def _examined(
     paths_read_again: list[str],
     is_at_gate: bool,
 ) -> Built:
-    """Report what was built, and decide with what it is compared.
+    """Report on a build, and determine the release to compare it with.
 
     Parameters
     ----------
     run : Run
     connection : DuckDBPyConnection
-        With the warehouse attached as `built`, and the basis of the run as `old`, if there is one.
+        Connection with the warehouse attached as `built`, and the basis of the run, if any, as
+        `old`.
     described : dict
-        The fields of the manifest that the warehouse does not say.
+        Manifest fields that do not depend on the content of the warehouse.
     delivery, paths_read_again, is_at_gate
-        As in Built.
+        See Built.
     """
     warehouse = duckdb_client.at(connection, "built")
     described |= writer.content(warehouse)
     published = None if run.basis is None else run.basis.manifest
-    # one synthetic file makes the set synthetic, which only landing finds out
+    # a single synthetic file makes the set synthetic, which is known only after landing
     origin = Origin(described["extract_set"], described["extract_set_kind"])
     what = f"The build of {publishing.extracts_in_words()}"
     publishing.require_same_set(run.store, published, origin, what, run.replaces)
@@ -254,14 +255,14 @@ def _examined(
         run.on_event("warning", facts)
     if published is not None and not is_of_one_set and not is_at_gate:
         run.warn(f"Release {run.release_id} of {origin} replaces one of {published.origin}.")
-    # numbers of two sets are not compared
+    # numbers of different extract sets are never compared
     compared_with = run.basis if is_of_one_set or is_at_gate else None
     estimated = None if is_at_gate else headlines.read(warehouse)
     return Built(compared_with, delivery, paths_read_again, described, is_at_gate, estimated)
 
 
 def _prepare_landing(run: Run) -> list[str]:
-    """Return the files that are read again; raise if the log of the landing store is damaged."""
+    """Clean up the landing store, and land the files of the requested years again."""
     try:
         for line in landing.clean_up():
             run.warn(line)
@@ -275,9 +276,9 @@ def _prepare_landing(run: Run) -> list[str]:
 
 
 def _compare(run: Run, built: Built, connection: DuckDBPyConnection) -> Comparison | None:
-    """Compare a build with the published release of its set.
+    """Compare a build with the published release of its extract set.
 
-    Declared revisions and corrections that were used go into the reason of the new release.
+    Declared revisions and corrections that were used are added to the new release's reason.
     """
     if built.basis is None:
         return None
@@ -297,7 +298,7 @@ def _compare(run: Run, built: Built, connection: DuckDBPyConnection) -> Comparis
 
 
 def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
-    """Hold a build that the gate stopped, and return the error that says why."""
+    """Hold a build that failed the gate, and return the error to raise."""
     with duckdb_client.reading(run.warehouse, reads_files=True) as warehouse:
         failures = findings.failed(warehouse, "critical")
         lost_records = findings.lost_records(warehouse, failures)
@@ -311,7 +312,7 @@ def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
             f" anyway: ai-manufacturing publish {run.release_id} --reason '...'."
         ),
     ]
-    # it moves the warehouse, so that nothing reads it afterwards
+    # hold the build last, because that moves the warehouse
     _hold(run, built, GateFailedError, [failure.record() for failure in failures])
     return GateFailedError("\n".join(lines), run.release_id)
 
@@ -319,7 +320,7 @@ def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
 def _held_without_estimates(
     run: Run, built: Built, estimated: Headlines, standing: Anchor
 ) -> NoEstimatesError:
-    """Hold a build without headline estimates, and return the error that names what is missing."""
+    """Hold a build without headline estimates, and return the error to raise."""
     _hold(run, built, NoEstimatesError, [str(estimated)])
     lines = [
         f"Release {run.release_id} is held: {estimated}. Nothing was published.",
@@ -341,7 +342,7 @@ def _held_without_estimates(
 def _held_by_judgement(
     run: Run, built: Built, comparison: Comparison | None, judged: Judgement, changed: Sequence[str]
 ) -> HeldError:
-    """Hold a build that rewrites what was published, and return the error that says why."""
+    """Hold a build that rewrites published values, and return the error to raise."""
     rewritten = comparison.rewritten.record() if comparison else {}
     _hold(run, built, HeldError, [*judged.why, *changed], rewritten)
     first = (

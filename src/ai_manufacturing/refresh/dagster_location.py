@@ -1,8 +1,8 @@
-"""The Dagster code location: the refresh as one step that makes all assets of the dbt manifest.
+"""The Dagster code location: a refresh as one step that materialises all dbt assets.
 
-dagster-dbt gives the assets and their lineage, the suites in expectations/ the asset checks. The
-step calls the same function as `ai-manufacturing refresh`, so that what a run publishes, holds or
-refuses is the same.
+dagster-dbt provides the assets and their lineage, and the suites in expectations/ provide the asset
+checks. The step calls the same function as `ai-manufacturing refresh`, so it publishes, holds and
+refuses the same builds.
 """
 
 import json
@@ -38,7 +38,7 @@ project.prepare_if_dev()
 
 
 def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
-    """Return one check per expectation, on the table of its results, by suite and description."""
+    """Return an asset check per expectation on its result table, by suite and description."""
     return {
         (suite.name, expectation["description"]): dg.AssetCheckSpec(
             name=f"{suite.name}_{number:02d}",
@@ -55,7 +55,7 @@ def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
 
 
 def _assets() -> list[dg.AssetSpec]:
-    """Return the assets of the manifest, parents first, as Dagster accepts them."""
+    """Return the assets of the manifest in topological order, as Dagster requires."""
     specs = {spec.key: spec for spec in build_dbt_asset_specs(manifest=project.manifest_path)}
     parents = {key: {parent.asset_key for parent in spec.deps} for key, spec in specs.items()}
     order = TopologicalSorter(parents).static_order()
@@ -74,9 +74,9 @@ checks = _checks()
 def warehouse(
     context: dg.AssetExecutionContext,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-    """Refresh, and tell Dagster what was made and what the gate found.
+    """Refresh, and report the materialised assets and the gate results to Dagster.
 
-    Where nothing is new, nothing was made.
+    If nothing is new, only gate results are reported.
     """
 
     def on_event(event: str, facts: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ def warehouse(
             manifest = cycle.refresh(store, configured.limits(), on_event)
     except NothingNewError as error:
         context.log.info(str(error))
-        # Dagster wants each check answered: what the gate found of the release that stands
+        # Dagster requires a result for each check, so report those in the published release.
         yield from _check_results(store.published)
         return
     except GateFailedError as error:
@@ -120,9 +120,9 @@ def _made(
 
 
 def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
-    """Read what the gates of a release or a held build found.
+    """Yield the gate results of a release or held build as asset check results.
 
-    Of an expectation that two parts meet, the worse.
+    If two parts evaluate the same expectation, the worse result is reported.
     """
     with reading(database) as connection:
         rows = connection.execute(
@@ -155,9 +155,9 @@ refresh_job = dg.define_asset_job("refresh_job", selection=dg.AssetSelection.ass
 
 @dg.sensor(job=refresh_job, minimum_interval_seconds=60)
 def new_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Ask for a refresh once the extracts folder changed and rested for one interval.
+    """Request a refresh once the extracts folder has changed and then stayed unchanged.
 
-    Names, sizes and times only decide when to look; what is new, the refresh tells by content.
+    File names, sizes and times only decide when to look; the refresh detects changes by content.
     """
     folder = settings.extracts_dir()
     listing = {

@@ -1,4 +1,4 @@
-"""What a refresh does not build again: what is published, was rolled back, or is held."""
+"""Detect builds that would repeat a published, rolled-back or held one."""
 
 import json
 from collections.abc import Sequence
@@ -30,34 +30,35 @@ def require_new(
     may_lack_estimates: bool,
     on_event: OnEvent,
 ) -> str | None:
-    """End a refresh that would build again what is published, was rolled back, or is held.
+    """Raise if a build would repeat a published, rolled-back or held one.
 
     Parameters
     ----------
     store : Store
-        Where releases are.
+        Release folder.
     basis : Basis or None
-        The release that a build would be compared with.
+        Release that a build would be compared with.
     fingerprint : str
-        Of deliveries, code and packages.
+        Fingerprint of deliveries, code and packages.
     hold_above : float
-        Standard errors by which a shown estimate may move.
+        Largest move of a shown estimate that passes, in standard errors.
     declared : sequence of Declaration
-        Those that stand.
+        Declared revisions that apply to the release.
     may_lack_estimates : bool
         Whether a build without headline estimates may be published.
     on_event : callable
-        Takes warnings of late providers.
+        Receives warnings about late providers.
 
     Returns
     -------
     str or None
-        A held build of the same fingerprint that something else decides of now: to be judged again.
+        A held build with the same fingerprint to judge again, because the limit, the anchor or the
+        declared revisions changed.
 
     Raises
     ------
     NothingNewError, HeldError, GateFailedError, NoEstimatesError
-        As the earlier refresh ended.
+        The error of the earlier refresh, or NothingNewError if it published a release.
     """
     published = basis.manifest if basis is not None and basis.path == store.published else None
     nothing = None
@@ -78,12 +79,12 @@ def require_new(
     for folder in sorted((store.folder / "held").glob("*")):
         try:
             report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # a build that is not whole judges nothing
+        except (OSError, ValueError):  # skip an incomplete held build
             continue
         if report["manifest"]["fingerprint"] != fingerprint:
             continue
         at_gate = report["outcome"] == GateFailedError.__name__
-        # the gate reads declared revisions, and no limit of estimates
+        # the gate depends on declared revisions, but not on the limit for estimates
         if at_gate and not {*map(str, declared)} <= {*report["judged_by"]}:
             continue
         if at_gate or report["judged_by"] == judged_by:
@@ -97,21 +98,21 @@ def require_new(
                 if report["outcome"] == error.__name__:
                     raise error(message)
             raise GateFailedError(message, folder.name)
-        with suppress(RefreshError):  # a damaged one is built again
+        with suppress(RefreshError):  # build again if the held build is damaged
             store.require_held(folder.name)
             judged_again = folder.name
     return judged_again
 
 
 def _rolled_back(store: Store, fingerprint: str, published: str) -> str | None:
-    """Return the later release of the same fingerprint, if one was rolled back."""
+    """Return a later release with the same fingerprint that was rolled back, if there is one."""
     lines = store.refreshes()
     were_published = {line["release_id"] for line in lines if line["outcome"] in PUBLISHED}
-    # a refresh that died before its line was whole is known from the rollback
+    # If a refresh crashed before it was logged, only the rollback names the release it published.
     were_published |= {line["instead_of"] for line in lines if line.get("instead_of")}
     for number in store.release_ids():
         if number in were_published and number > published:
-            with suppress(RefreshError):  # a damaged file
+            with suppress(RefreshError):  # skip a damaged file
                 if read_manifest(store.past(number)).fingerprint == fingerprint:
                     return number
     return None

@@ -1,4 +1,4 @@
-"""How far dbt has come in a build: read from the log that it writes while it runs."""
+"""Report the progress of a dbt build from the log that dbt writes."""
 
 import json
 from collections.abc import Callable
@@ -8,19 +8,19 @@ from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 LOG_FORMAT = {"DBT_LOG_FORMAT_FILE": "json", "DBT_LOG_LEVEL_FILE": "info"}
-SECONDS = 0.2  # between two looks at the log
+SECONDS = 0.2  # interval between two reads of the log
 
-OnProgress = Callable[[str | None], None]  # None: it has ended
+OnProgress = Callable[[str | None], None]  # receives None when the run has ended
 
 
 @dataclass
 class Log:
-    """The log of a dbt run that is still written to.
+    """The log of a running dbt process.
 
     Attributes
     ----------
     path : Path
-        dbt.log, a JSON object a line.
+        dbt.log, with one JSON object per line.
     """
 
     path: Path
@@ -30,7 +30,7 @@ class Log:
     _total: int = 0
 
     def progress(self) -> str:
-        """Read what was added since the last call, and return how many steps of all are done."""
+        """Read the new lines of the log, and describe how many steps are done."""
         if self.path.exists():
             with self.path.open("rb") as log:
                 log.seek(self._read)
@@ -43,7 +43,7 @@ class Log:
 
     def _take(self, event: dict[str, Any]) -> None:
         kind = event["info"]["name"]
-        if kind == "MainReportVersion":  # a run of a part begins; those before it have ended
+        if kind == "MainReportVersion":  # a partial run begins; the steps so far are complete
             self._ended = len(self._done)
         elif kind == "LogStartLine":
             self._total = self._ended + event["data"]["total"]
@@ -52,16 +52,16 @@ class Log:
 
 
 def followed(process: Popen[str], log: Log, on_progress: OnProgress) -> int:
-    """Tell how far a dbt run has come until it ends, and return its exit code.
+    """Report the progress of a dbt process until it ends, and return its exit code.
 
     Parameters
     ----------
     process : Popen
-        Started with LOG_FORMAT in its environment.
+        Process started with LOG_FORMAT in its environment.
     log : Log
-        What it writes.
+        Log of the process.
     on_progress : callable
-        Takes a text several times a second, and None at the end.
+        Receives a text several times a second, and None at the end.
     """
     try:
         while True:

@@ -1,4 +1,4 @@
-"""Publication of a release, or its hold: the lock, the extract set that stays, the site."""
+"""Publish or hold a release: lock, extract set check, publication log and site."""
 
 import json
 import os
@@ -26,12 +26,12 @@ from ai_manufacturing.releases.store import PUBLISHED, WAREHOUSE, Store
 from ai_manufacturing.system import clock, settings
 from ai_manufacturing.system.disk import sync
 
-# ---------------------------------------------------------------- the lock, and words for errors
+# ---------------------------------------------------------------- lock and error messages
 
 
 @contextmanager
 def at_work(store: Store, on_event: OnEvent) -> Iterator[None]:
-    """Hold the lock over a store that is ready."""
+    """Lock and prepare a release folder, and report any error as a RefreshError."""
     with lock.held(store.lock):
         store.prepare()
         with _errors_in_words(store):
@@ -43,7 +43,7 @@ def at_work(store: Store, on_event: OnEvent) -> Iterator[None]:
 
 @contextmanager
 def _errors_in_words(store: Store) -> Iterator[None]:
-    """Report an error of the disk, DuckDB or the code, and the release that readers see."""
+    """Convert unexpected errors to RefreshError, stating which release readers see."""
     before = _file_number(store.published)
     try:
         yield
@@ -54,7 +54,7 @@ def _errors_in_words(store: Store) -> Iterator[None]:
         if _file_number(store.published) != before:
             seen = "The new release is published; the steps after publication did not run"
         if isinstance(error, OSError):
-            # where a file is copied, the second is the one that is written
+            # for a copy, filename2 is the target
             place = error.filename2 or error.filename or store.folder
             raise RefreshError(
                 f"{place}: {error.strerror}. {seen}. Make room there, restore it or correct its"
@@ -80,7 +80,7 @@ def _warn_of_log(aside: Path | None, on_event: OnEvent) -> None:
         warn(on_event, f"{what}; the log was moved to {aside}.")
 
 
-# ---------------------------------------------------------------- one extract set stays published
+# ---------------------------------------------------------------- extract set of the release folder
 
 
 def require_same_set(
@@ -90,25 +90,25 @@ def require_same_set(
     what: str,
     replaces: bool,
 ) -> None:
-    """Raise if a release would replace one of another extract set or kind unasked.
+    """Raise if a release would replace one of another extract set or kind without permission.
 
     Parameters
     ----------
     store : Store
-        Where releases go.
+        Release folder.
     standing : Manifest or None
-        Of the release that would be replaced.
+        Manifest of the release to replace.
     origin : Origin
-        Whose numbers would be published.
+        Extract set and kind of the new numbers.
     what : str
-        What holds them, as the message begins.
+        Subject of the error message: the folder, build or release with the new numbers.
     replaces : bool
-        Whether it is asked for.
+        Whether the user asked to replace the extract set.
 
     Raises
     ------
     BadConfigurationError
-        Naming both.
+        If the extract set or kind differs; the message names both.
     """
     if replaces or standing is None or standing.origin == origin:
         return
@@ -121,29 +121,29 @@ def require_same_set(
 
 
 def require_declared_set(store: Store, standing: Manifest | None, replaces: bool) -> None:
-    """Refuse before the build what the extracts folder says of itself, as far as that is certain.
+    """Check the declared extract set before the build, unless landing may still change it.
 
     Raises
     ------
     BadConfigurationError
-        As require_same_set.
+        See require_same_set.
     """
     declared = landing.extract_set(settings.extracts_dir())
     origin, what = Origin(declared.name, declared.kind), f"What lies in {extracts_in_words()}"
-    # it may still hold a synthetic file, as the published one of its name did
+    # If the names match, the kind is checked after landing, which may find a synthetic file.
     if standing is None or origin.is_synthetic or origin.extract_set != standing.extract_set:
         require_same_set(store, standing, origin, what, replaces)
 
 
 def extracts_in_words() -> str:
-    """Return what EXTRACTS_DIR names, for whoever has forgotten to set it."""
+    """Describe the extracts folder, with a reminder if EXTRACTS_DIR is not set."""
     named = os.environ.get("EXTRACTS_DIR")
     sample = "the synthetic sample, as EXTRACTS_DIR is not set,"
     return f"EXTRACTS_DIR ({named})" if named else sample
 
 
 def _or_the_same_set(origin: Origin, standing: Origin) -> str:
-    """Return the first words of the way out: a name, where a set goes on under another one."""
+    """Return the start of the way out, which suggests a name if the files may continue a set."""
     if origin.extract_set == standing.extract_set or origin.kind != standing.kind:
         return "Set"
     name = json.dumps(standing.extract_set, ensure_ascii=False)
@@ -151,31 +151,31 @@ def _or_the_same_set(origin: Origin, standing: Origin) -> str:
     return f"If these files continue that set, {into}. Otherwise set"
 
 
-# ---------------------------------------------------------------- written, and published or held
+# ---------------------------------------------------------------- writing, publishing and holding
 
 
 @contextmanager
 def written(store: Store, described: dict[str, Any], basis: Path | None) -> Iterator[Written]:
-    """Write the release of a build into a file of its own, which is whole when the block ends.
+    """Write the release of a build to a separate file that is complete after the block.
 
     Parameters
     ----------
     store : Store
-        With the build in its work folder.
+        Release folder, with the build in its work folder.
     described : dict
-        The fields of Manifest but row_counts.
+        All fields of Manifest except row_counts.
     basis : Path or None
-        The release to list changes against.
+        Release to list changes against.
     """
     work = store.work / described["release_id"]
-    # Not named release: a catalog of that name could not be told from the schema.
+    # Do not name the file release.duckdb: the catalog would then have the name of the schema.
     target = work / "unpublished.duckdb"
     with writer.writing(work / WAREHOUSE, target, described, basis) as new:
         yield new
 
 
 def publish(store: Store, new: Written, anchor: Anchor, on_event: OnEvent) -> None:
-    """Move a written release to its place and before its readers."""
+    """Add a written release to the past releases, publish it, and rebuild the site."""
     manifest = new.manifest
     release_id = manifest.release_id
     store.add(new.path, release_id)
@@ -195,9 +195,9 @@ def publish(store: Store, new: Written, anchor: Anchor, on_event: OnEvent) -> No
 
 
 def build_site(store: Store, on_event: OnEvent) -> None:
-    """Build the site of what is published, where SITE_DIR names a folder.
+    """Build the site of the published release if SITE_DIR names a folder.
 
-    The old site stays if that fails.
+    If the build fails, the old site remains.
     """
     folder = settings.site_dir()
     if folder is None:
@@ -218,16 +218,16 @@ def build_site(store: Store, on_event: OnEvent) -> None:
 
 
 def hold(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
-    """Keep a build that is not published, whole or not at all.
+    """Move a build that is not published to the held builds, atomically.
 
     Parameters
     ----------
     store : Store
-        With the build in its work folder.
+        Release folder, with the build in its work folder.
     report : dict
-        Content of report.json: why it is held, and the fields of its manifest.
+        Content of report.json: the reasons, and the manifest fields of the build.
     on_event : callable
-        Takes the numbers of held builds that are pruned.
+        Receives the numbers of pruned held builds.
     """
     release_id = report["manifest"]["release_id"]
     incoming = store.work / f"{release_id}.held"

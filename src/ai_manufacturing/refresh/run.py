@@ -1,4 +1,4 @@
-"""What a refresh works with: what it was called with, what was delivered, and what became of it."""
+"""State of a refresh: its arguments and inputs, and the finished build."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,26 +16,26 @@ from ai_manufacturing.releases.store import WAREHOUSE, Store
 
 @dataclass(frozen=True)
 class Run:
-    """One refresh, before it builds.
+    """A refresh before its build.
 
     Attributes
     ----------
     store, limits, on_event, years, replaces, on_progress
-        As in cycle.refresh.
+        See cycle.refresh.
     may_lack_estimates : bool
         Whether a build without headline estimates may be published.
     release_id : str
-        Number of the release that it would publish.
+        Number of the release to publish.
     hashes : dict of str to str
-        SHA-256 of each delivered file, by its path.
+        SHA-256 of each delivered file by path.
     fingerprint : str
-        Of deliveries, code and packages.
+        Fingerprint of deliveries, code and packages.
     basis : Basis or None
-        The release that the build is compared with.
+        Release to compare the build with.
     declared : list of Declaration
-        Revisions that stand.
+        Declared revisions that apply to that release.
     held_build : str or None
-        A held build of the same fingerprint, which is judged again in place of a new build.
+        A held build with the same fingerprint, which is judged again instead of building.
     """
 
     store: Store
@@ -59,12 +59,12 @@ class Run:
 
     @property
     def warehouse(self) -> Path:
-        """The file that it is built into."""
+        """DuckDB file of the build."""
         return self.work / WAREHOUSE
 
     @property
     def years_in_words(self) -> str:
-        """The years that are read again, as the option names them."""
+        """Years to read again, in the format of the `--years` option."""
         return f"{self.years[0]}:{self.years[-1]}" if self.years else ""
 
     def warn(self, message: str) -> None:
@@ -74,22 +74,22 @@ class Run:
 
 @dataclass(frozen=True)
 class Built:
-    """What was built, and with what it is compared.
+    """A finished build, and the release to compare it with.
 
     Attributes
     ----------
     basis : Basis or None
-        The release that it is compared with; None if that is of another extract set.
+        Release to compare with; None if it belongs to another extract set.
     delivery : Delivery
-        What was delivered since that.
+        Changes in the delivered files since that release.
     paths_read_again : list of str
-        Files of the years that were read again.
+        Files of the requested years that were read again.
     described : dict
-        The fields of the manifest.
+        Manifest fields.
     is_at_gate : bool
-        Whether the gate stopped it.
+        Whether the build failed the gate.
     headlines : Headlines or None
-        Its headline estimates; None if the gate stopped it.
+        Headline estimates of the build; None if it failed the gate.
     """
 
     basis: Basis | None

@@ -1,6 +1,6 @@
-"""From a built warehouse to a release: one file of tables with comments.
+"""Write a built warehouse as a release: one compact file of tables with comments.
 
-It is compact, and any client of DuckDB since 1.2 reads it.
+DuckDB clients since version 1.2 can read it.
 """
 
 import json
@@ -53,22 +53,22 @@ QUESTIONS = {
     "question": ("varchar", "What a reader asks."),
     "answer": ("varchar", "Where the answer is: a line for each heading of docs/questions.md."),
 }
-CELL = re.compile(r"(?<!\\)\|")  # where a cell of a Markdown table ends
-RULE = re.compile(r"[|: -]+")  # below its headings
+CELL = re.compile(r"(?<!\\)\|")  # cell separator in a Markdown table: an unescaped |
+RULE = re.compile(r"[|: -]+")  # line below the headings of a Markdown table
 
 
 @dataclass(frozen=True)
 class Written:
-    """A release that is written and not yet published.
+    """A release file that has not been published yet.
 
     Attributes
     ----------
     path : Path
-        Its file.
+        The release file.
     manifest : Manifest
     connection : DuckDBPyConnection
-        With the release attached as `new`; and, read-only, the warehouse as `built` and the release
-        that it follows, if there is one, as `old`. It is closed with the file.
+        Connection with the release attached as `new` and, read-only, the warehouse as `built` and
+        the previous release, if there is one, as `old`. It closes together with the file.
     """
 
     path: Path
@@ -85,32 +85,32 @@ def writing(
     *,
     reads_files: bool = True,
 ) -> Iterator[Written]:
-    """Copy the released schemas of a warehouse into a new file, which the end of the block closes.
+    """Copy the released schemas of a warehouse to a new file that is closed after the block.
 
     Parameters
     ----------
     warehouse : Path
-        A built warehouse that no process writes to.
+        A built warehouse that no process is writing to.
     target : Path
         The file to write; it must not exist.
     manifest : dict
-        The fields of Manifest but row_counts.
+        All fields of Manifest except row_counts.
     previous : Path or None
-        The release to list changes against; there are none against one of another extract set.
+        Release to list changes against. No changes are listed for another extract set.
     reads_files : bool
-        As in duckdb_client.attach: whether this project has just made the warehouse.
+        Whether this project has just built the warehouse; see duckdb_client.attach.
 
     Raises
     ------
     RefreshError
-        If the file cannot be written, as on a full disk; nothing is left of it.
+        If the file cannot be written, for example on a full disk; a partial file is deleted.
     RefusedError
-        As duckdb_client.attach and require_views do.
+        See duckdb_client.attach and require_views.
     """
     with duckdb_client.in_memory(target.with_name("spill")) as connection:
         with _whole_or_nothing(connection, target):
-            # FSST is weighed for long and rarely wins here: without it a file is written sooner,
-            # and is no larger
+            # Testing FSST compression is slow, and it is rarely chosen. Files are written faster
+            # without it, and are not larger.
             connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
             databases = {"built": warehouse} | ({} if previous is None else {"old": previous})
             duckdb_client.attach(connection, databases, writes=target, reads_files=reads_files)
@@ -126,18 +126,18 @@ def writing(
 def write(
     warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None
 ) -> Manifest:
-    """Write a release and return its manifest; parameters and errors as of writing."""
+    """Write a release and return its manifest; see `writing` for parameters and errors."""
     with writing(warehouse, target, manifest, previous) as new:
         return new.manifest
 
 
 def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
-    """Return what the manifest says of a warehouse's content; empty of what was not built."""
+    """Return the manifest fields that describe the content of a warehouse, as far as built."""
     described: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
     origin = origin_of(warehouse)
     if origin is not None:
         described["extract_set"], described["extract_set_kind"] = origin
-    with suppress(duckdb.CatalogException):  # the gate was not reached
+    with suppress(duckdb.CatalogException):  # the build did not reach the gate
         counts = warehouse.execute(
             "select count(*), count(case when not success and severity = 'critical' then 1 end), "
             "count(case when not success and severity = 'warning' then 1 end), "
@@ -150,7 +150,7 @@ def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
 
 
 def unpublished(warehouse: Path, target: Path) -> None:
-    """Write a warehouse as a release that nobody publishes, for its pages; errors as of writing."""
+    """Write a warehouse as an unpublished release for its pages; see `writing` for errors."""
     with duckdb_client.reading(warehouse) as built:
         described = content(built)
         hashes = dict(
@@ -172,7 +172,7 @@ def unpublished(warehouse: Path, target: Path) -> None:
 
 @contextmanager
 def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[None]:
-    """Leave nothing of a file that cannot be written."""
+    """Delete a file that cannot be written completely."""
     try:
         yield
     except (duckdb.Error, OSError) as error:
@@ -197,7 +197,7 @@ def _copied(
     *,
     has_previous: bool,
 ) -> Manifest:
-    """Write all of a release but its anchor, and return its manifest."""
+    """Write all parts of a release except its anchor, and return its manifest."""
     before = manifest_of(duckdb_client.at(connection, "old")) if has_previous else None
     connection.execute("begin")
     relations = _relations(connection)
@@ -227,14 +227,14 @@ def _relations(connection: DuckDBPyConnection) -> list[tuple[str, str]]:
 
 
 def _copy(connection: DuckDBPyConnection, schema: str, table: str) -> int:
-    """Copy a table, or the rows of a view, and return how many."""
+    """Copy a table, or the rows of a view, and return the number of rows."""
     name = f"{identifier(schema)}.{identifier(table)}"
     ((count,),) = connection.execute(f"create table new.{name} as from built.{name}").fetchall()
     return int(count)
 
 
 def _write_freshness(connection: DuckDBPyConnection) -> None:
-    """Keep when each provider last delivered something new; a file that moved is not new."""
+    """Record when each provider last delivered new content; a renamed file is not new."""
     connection.execute(SQL["freshness"])
     columns = {
         "provider": "Folder of models/staging.",
@@ -245,7 +245,7 @@ def _write_freshness(connection: DuckDBPyConnection) -> None:
 
 
 def _write_questions(connection: DuckDBPyConnection) -> None:
-    """Keep docs/questions.md, which says what answers a question."""
+    """Copy docs/questions.md, which lists the table or command that answers each question."""
     comment = "One row per question: which table, rows or command answers it."
     connection.execute(create_table("new.release.questions", QUESTIONS, comment))
     path = settings.project_root() / "docs" / "questions.md"
@@ -254,7 +254,7 @@ def _write_questions(connection: DuckDBPyConnection) -> None:
 
 
 def questions(text: str) -> list[tuple[str, str]]:
-    """Return question and answer of each row of the tables of a Markdown page."""
+    """Return the question and answer in each table row of a Markdown page."""
     found: list[tuple[str, str]] = []
     headings: list[str] = []
     for line in text.splitlines():
@@ -284,9 +284,9 @@ def _write_manifest(connection: DuckDBPyConnection, manifest: Manifest) -> None:
 
 
 def _write_previous(connection: DuckDBPyConnection, before: Manifest | None) -> None:
-    """Keep which release was published before.
+    """Record the previously published release.
 
-    Changes are listed only if it is of the same extract set.
+    Changes are listed only if it belongs to the same extract set.
     """
     comment = (
         "One row: the release that was published before; none for the first. release.changes is"
@@ -299,12 +299,12 @@ def _write_previous(connection: DuckDBPyConnection, before: Manifest | None) -> 
 
 
 def _write_history(connection: DuckDBPyConnection, manifest: Manifest, *, follows: bool) -> None:
-    """Keep the headline of every release of the set up to this one, as past files are pruned.
+    """Record the headline of every release of the set, because past files are pruned.
 
     Parameters
     ----------
     follows : bool
-        Whether the release before is of the same set, and attached as `old`.
+        Whether the previous release belongs to the same set and is attached as `old`.
     """
     names = ("release_id", "published_at", "git_commit", "fingerprint")
     connection.execute(SQL["history"], {name: getattr(manifest, name) for name in names})
