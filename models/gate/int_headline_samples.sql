@@ -16,7 +16,7 @@ required_cities as (
     select city_id from {{ ref('required_cities') }}
 ),
 
--- In each year of a sample each required city is due.
+-- Every required city must be in every year of a sample.
 due as (
     select distinct
         samples.specification_id,

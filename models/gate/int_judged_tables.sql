@@ -46,7 +46,7 @@ headlines as (
         and quantity is not null
 ),
 
--- The years that a headline specification asks of each of its series.
+-- The years that each headline specification needs of each of its series.
 inputs as (
     select
         specification_id,
@@ -62,7 +62,7 @@ inputs as (
     from headlines
 ),
 
--- From the records, which lie upstream of every judged table.
+-- Taken from the records, which are upstream of every judged table.
 delivered as (
     select distinct
         sources.series as quantity,
@@ -140,7 +140,7 @@ series_floors as (
     group by due_years.series, due_years.quantity, due_years.scope, city_counts.city_count
 ),
 
--- Years in which headlines use both series of a pair.
+-- Number of years in which headline specifications use both series of a pair.
 pair_floors as (
     select
         pairs.series,
@@ -169,7 +169,7 @@ province_floors as (
     group by due_years.series, due_years.scope
 ),
 
--- A list of faults may rightly be empty, but not without the values that are off.
+-- fct_doubtful_values may be empty, but only if no value deviates from its neighbours.
 table_floors as (
     select
         'fct_deliveries' as table_name,
@@ -196,7 +196,7 @@ table_floors as (
         count(distinct struct_pack(series, scope, city_id)) as row_floor
     from values_off
     union all
-    -- A year of a provider that counts firms or inventions of the sections that are studied.
+    -- At least one row per provider and year that counts firms or inventions in the studied sections.
     select
         'int_cell_shapes' as table_name,
         count(distinct struct_pack(records.entity, records.provider, records.year)) as row_floor
@@ -209,7 +209,7 @@ table_floors as (
             or industries.section in (select studied.section from {{ ref('industry_scopes') }} as studied)
         )
     union all
-    -- A province is compared with itself where a series has two years.
+    -- Provinces and definitions can only be compared if a series has at least two years.
     select
         'int_province_steps' as table_name,
         case when max(year_count) > 1 then 1 else 0 end as row_floor

@@ -1,4 +1,4 @@
--- A column is a growth factor or a ratio of series, as its properties declare.
+-- Each column is a growth factor or a ratio of series, as declared by `meta` in the property file.
 with
 
 panel as (

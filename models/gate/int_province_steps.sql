@@ -21,7 +21,7 @@ events as (
     select * from {{ ref('int_series_events') }}
 ),
 
--- The cities of a province share a series of its own. Of small counts the logs are too coarse.
+-- Series by province are excluded, because their cities share one value. Logs of small counts are too coarse.
 judged as (
     select
         conformed.series,
@@ -66,7 +66,7 @@ around as (
         )
 ),
 
--- Means of fewer years vary more: the difference is brought to what it is of single years.
+-- Means of fewer years vary more, so differences are scaled to the variance of a difference between single years.
 differences as (
     select
         *,
@@ -105,8 +105,9 @@ provinces as (
     group by differences.series, differences.scope, differences.year, cities.province_id
 ),
 
--- The spread of provinces in a typical year, and no less than what a median of unrelated cities varies by. For normal
--- values 1.4826 median absolute deviations are a standard deviation, and 1.2533 of these the error of a median.
+-- Spread of the provinces' steps in a typical year, but at least the standard error of a median of unrelated cities.
+-- For normal values, the standard deviation is 1.4826 median absolute deviations, and a median's standard error is
+-- 1.2533 times a mean's.
 spreads as (
     select
         provinces.series,

@@ -11,7 +11,7 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
--- Units that are run directly by a province are in no yearbook of cities.
+-- City yearbooks do not contain the units that a province administers directly.
 prefectures as (
     select
         province_id,
@@ -31,7 +31,7 @@ years as (
     group by series
 ),
 
--- A city that enters or leaves would change the sum: those that are there in all years do not.
+-- Only cities with a value in every year are summed, so that entries and exits of cities do not change the sum.
 steady as (
     select
         conformed.series,
@@ -63,7 +63,7 @@ summed as (
     group by conformed.series, conformed.provider, cities.province_id, conformed.year
 ),
 
--- Of fewer than three quarters of its prefectures a sum says little of a province.
+-- A sum over fewer than three quarters of the prefectures says little about the province.
 compared as (
     select
         summed.*,

@@ -4,7 +4,7 @@ shown_series as (
     select * from {{ ref('int_shown_series') }}
 ),
 
--- The limits are of the years of the paper's readings: a longer period moves none of them.
+-- The limits were set on the years of the default readings, so pairs are judged from the first of these years on.
 judged_years as (
     select
         min(first_year) as first_year,
@@ -29,7 +29,7 @@ feeding as (
     where not is_spliced
 ),
 
--- The limits of the provider that feeds the first series, else those of all.
+-- Use the limits of the provider that feeds the first series, or the general limits if it has none.
 pairs as (
     select limits.*
     from {{ ref('series_pairs') }} as limits
@@ -107,7 +107,7 @@ summed as (
     having count(*) >= 20
 ),
 
--- How the ratio changes from year to year, by either factor, and which way it went until then.
+-- The factor by which the median ratio changes between years, in either direction, and its trend up to the year.
 compared as (
     select
         *,
@@ -130,7 +130,7 @@ final as (
     select
         compared.* exclude (median_log_ratio),  -- noqa: RF02
         coalesce(shown.series, others_shown.series) is not null as is_shown,
-        -- A period that begins after the paper's has trends of fewer years, which differ more.
+        -- A period that begins later than the paper's has shorter trends, which vary more, so its limits are wider.
         case
             when
                 abs(2 * compared.ratio_trend - pairs.ratio_trend_min - pairs.ratio_trend_max)

@@ -20,7 +20,7 @@ sources as (
     select * from {{ ref('int_series_sources') }}
 ),
 
--- The limit of the provider, else that of all.
+-- Provider-specific limits override the general limits of series.csv.
 limits as (
     select
         sources.series as quantity,
@@ -56,7 +56,7 @@ judged as (
         and (conformed.series = conformed.quantity or shown_series.series is not null)
 ),
 
--- Counts, and what is printed in whole numbers, cannot tell less than one apart; the rest is printed to a hundredth.
+-- Counts and other series printed in whole numbers have a resolution of one; the others are printed to two decimals.
 resolved as (
     select
         *,
@@ -77,7 +77,7 @@ cells as (
     window city_years as (partition by series, scope, city_id order by year)
 ),
 
--- Factors between years: ten units are added, so that a handful that doubles is no jump.
+-- Log factors between years. Ten units of resolution are added, so that the doubling of a small count is not a jump.
 moved as (
     select
         cells.*,
@@ -104,7 +104,7 @@ moved as (
     inner join cities using (city_id)
 ),
 
--- The share of cities that one and the same factor takes from an earlier year to this one; of copies it is all.
+-- Number of cities with the same factor between an earlier year and this one. In a copied year, all cities share it.
 factors as (
     select
         later.series,
@@ -175,7 +175,7 @@ province_spreads as (
     having count(*) >= 8
 ),
 
--- Four digits that agree in three series of one year are a copied row.
+-- Two cities with equal values of four or more digits in at least three series of a year are a copied row.
 copied_pairs as (
     select
         firsts.scope,
@@ -217,7 +217,7 @@ copies as (
     group by pairs.series, pairs.scope, pairs.year
 ),
 
--- A city and the one that lies nearest to it, where a record may be booked by mistake.
+-- The nearest city of each city, to which its records may be booked by mistake.
 nearest as (
     select
         one.city_id,
@@ -241,7 +241,8 @@ typical_steps as (
     group by series, scope, year
 ),
 
--- A city falls to a tenth or less of what the median city makes expect, and the nearest rises by half of that or more.
+-- Cities that fall below a tenth of the value expected from the median city, while the nearest city gains more than
+-- half of the loss.
 rebooked as (
     select
         moved.series,
@@ -266,7 +267,7 @@ rebooked as (
     group by moved.series, moved.scope, moved.year
 ),
 
--- Counts below five that are not there, where those from five to nine are, and zeros: somebody left them out.
+-- Counts of one to four were suppressed if none occurs although zeros and counts of five to nine do.
 counts as (
     select
         series,
@@ -346,7 +347,7 @@ summed as (
         moved.provider,
         moved.year,
         bool_or(moved.is_shown) as is_shown,
-        -- The cities of a province share its value.
+        -- Series by province are excluded, because their cities share one value.
         count(
             case
                 when

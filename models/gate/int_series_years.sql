@@ -11,7 +11,7 @@ headline_series as (
         and series is not null
 ),
 
--- Of series from a provider that is not used by default only those that a headline specification names.
+-- Series of non-default providers are judged only if a headline specification names them.
 {%- for relation in ['sourced', 'conformed'] %}
 
 {{ relation }} as (
@@ -62,7 +62,7 @@ delivered_series as (
     group by series, quantity, scope
 ),
 
--- What the first provider of a series and another one deliver of the same cities and years.
+-- Agreement between the first provider of a series and each other provider, over common cities and years.
 common as (
     select
         series as quantity,
@@ -82,7 +82,7 @@ years as (
     from range({{ period('first_year') }}, {{ period('last_year') }} + 1)
 ),
 
--- Before absent cities are counted as zero: what was delivered is what can shrink.
+-- Delivered values are counted before absent cities become zeros, because only these show that a delivery shrank.
 delivered as (
     select
         series,
@@ -105,7 +105,7 @@ delivered_provinces as (
     group by sourced.series, sourced.scope, sourced.year, cities.province_name_zh
 ),
 
--- A province is a small part of the cities: all of it can be gone without a fall of coverage.
+-- A province contains few of the cities, so the limit on coverage would not detect a missing province.
 lost_provinces as (
     select
         earlier.series,
@@ -131,7 +131,7 @@ listed_series as (
     where absent_row = 'zero'
 ),
 
--- A city that is missing because it was delivered before, in a source that lists only cities with a count.
+-- Absent cities of a source that lists only cities with a count, which are missing because of their earlier counts.
 vanished_cities as (
     select
         conformed.series,
@@ -200,8 +200,9 @@ magnitudes as (
     window series_years as (partition by series, scope, year)
 ),
 
--- In a year that is in another unit nearly all cities move by one power of ten, and they move back a year later. The
--- median city moves by that power and its usual growth. Sixfold growth, as of robots installed in 2010, is no unit.
+-- If a year is in another unit, nearly all cities change by the same power of ten, and change back a year later. The
+-- median city then changes by about that power. Sixfold growth, as of robots installed in 2010, does not count as a
+-- change of unit.
 unit_changes as (
     select
         series,
@@ -243,7 +244,7 @@ flow_rates as (
             and flow.year = stock.year
 ),
 
--- Cities' shares of a total move slowly. A city counts in a move if it has a value in both years.
+-- Cities' shares of a total change slowly. Only cities with a value in both years are compared.
 city_moves as (
     select
         conformed.*,
@@ -370,7 +371,7 @@ final as (
         compared.city_count / nullif(compared.previous_city_count, 0) as coverage_ratio,
         compared.median_value / nullif(compared.previous_median_value, 0) as median_growth_factor,
         compared.median_value between series.median_min and series.median_max as is_median_in_bounds,
-        -- Of counts no bounds are known, but one in ten ends in a zero. Of few, all may.
+        -- Counts have no known bounds, but about one in ten should end in a zero. With few values, all of them may.
         case
             when series.median_min is null and compared.nonzero_count >= 20
                 then compared.multiple_of_ten_count / compared.nonzero_count

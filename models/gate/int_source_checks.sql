@@ -8,7 +8,7 @@ deliveries as (
         and source_name is not null
 ),
 
--- What has no kind in reasons.csv is a fault, so that a new reason is one until it is declared harmless there.
+-- A reason without a kind in reasons.csv counts as a fault, so that a new reason is one until it is declared harmless.
 accounting as (
     select
         accounted.delivery_number,
@@ -54,8 +54,8 @@ file_years as (
     group by delivery_number, year
 ),
 
--- A year is a small part of a file: all of it can be lost without a high share in the file. One outside the period is
--- used by nobody, with or without a city.
+-- The share is computed by year, because a lost year hardly changes the share in a whole file. Years outside the period
+-- are not used at all, with or without a city.
 worst_years as (
     select
         delivery_number,
@@ -67,7 +67,8 @@ worst_years as (
     group by delivery_number
 ),
 
--- A year outside the period that years without records part from the file's others is a slip: 2008 in a file of 2018.
+-- A year outside the period, separated from the other years of the file by years without records, is a slip, such as
+-- 2008 in a file for 2018.
 year_gaps as (
     select
         *,
@@ -130,7 +131,8 @@ latest_deliveries as (
     group by provider, source_name, year
 ),
 
--- A later delivery replaces all of a year, what it leaves out included: an older or incomplete file takes cities away.
+-- A later delivery replaces the whole year; records it omits are dropped. An older or incomplete file thus removes
+-- cities.
 replaced_city_years as (
     select distinct
         provider,
@@ -164,7 +166,7 @@ dropped_cities as (
     group by delivery_number
 ),
 
--- What a declaration says a register is placed by; one without [registers.place] has a code.
+-- Each register is located by codes, names or both, as declared; without [registers.place], by a code.
 {%- set by_code, by_name = ["''"], ["''"] %}
 {%- for provider in var('register_providers')['firm_register'] %}
 {%- set place = register_declaration(provider, 'firm_register').place %}
@@ -188,7 +190,7 @@ placement as (
     group by provider, source_name
 ),
 
--- Growth into the year; where the stock begins in it, into the next.
+-- Growth of the stock from the previous year or, in the first year of the stock, to the next year.
 city_growth as (
     select
         city_id,
@@ -215,8 +217,8 @@ stock_growth as (
     group by cities.province_id, city_growth.year
 ),
 
--- A register's firms of a province and year, of all its files, against what the delivered stock grew by. Those of a
--- province that is a small part of a file are no delivery of it.
+-- Entries by province and year over all files of a register, to compare with the growth of the delivered stock. A
+-- province with a small share of a file was not delivered by that file.
 register_entries as (
     select
         files.delivery_number,
@@ -260,7 +262,7 @@ final as (
         deliveries.record_count,
         cast(sum(coalesce(accounting.used_count, 0)) over source_files as bigint) as source_used_count,
         cast(coalesce(accounting.fault_count, 0) as bigint) as faulty_count,
-        -- Counts are sums of records, and one that is lost makes a sum too small without a trace.
+        -- Counts are sums of records, so a lost record makes a sum too small and does not show.
         case
             when list_contains({{ var('counted_entities') }}, deliveries.entity)
                 then cast(
@@ -268,7 +270,7 @@ final as (
                     + coalesce(worst_years.no_city_count, 0)
                     + coalesce(slipped_years.slipped_count, 0) as bigint
                 )
-            -- Without exits it is a part of all firms anyway, and the share that is placed is judged.
+            -- A register without exits is incomplete anyway, and is judged by the share of records with a city instead.
             when
                 deliveries.entity = 'firm_register'
                 and deliveries.provider in (
@@ -277,7 +279,7 @@ final as (
                     where f.lacks_exit
                 )
                 then cast(0 as bigint)
-            -- Of a register's millions of records some are faulty, and the share is judged.
+            -- Some of a register's millions of records are always faulty, so faults are judged by their share instead.
             when deliveries.entity in ('firm_register', 'patent_register')
                 then cast(coalesce(accounting.no_city_count, 0) as bigint)
         end as lost_count_records,

@@ -16,7 +16,7 @@ conformed as (
     select * from {{ ref('int_series_conformed') }}
 ),
 
--- Each outcome of a headline specification, and each measure that it is explained by.
+-- Pairs of an outcome and a measure in the same headline specification.
 explained as (
     select distinct
         outcomes.series,
@@ -41,7 +41,7 @@ measures as (
     group by series, scope, city_id
 ),
 
--- By how much more a city grows in a year in the first source than in the second.
+-- Difference of a city's yearly log growth, first source minus second.
 growth_differences as (
     select
         series,
@@ -92,7 +92,7 @@ correlations as (
     having count(*) >= {{ tilts.cities }}
 ),
 
--- An outcome that one source delivers has a row without a second.
+-- An outcome with a single source has a row without a second provider.
 final as (
     select
         explained.*,

@@ -24,7 +24,7 @@ edges as (
     from built
 ),
 
--- What the gate judged and what estimates read, from those down to the deliveries.
+-- Nodes that the gate judged or estimates read, with everything upstream of them.
 judged as (
     select unnest({{ inputs_of(graph.nodes['model.ai_manufacturing.judged_relations']) if execute else [] }}) as node
     union
@@ -38,7 +38,7 @@ final as (
         edges.node,
         edges.relation,
         edges.built_at,
-        -- A seed is loaded from its file by its own name.
+        -- A seed that is older than its file is named itself, because --select cannot name the file.
         case when inputs.relation like '%.csv' then edges.node else inputs.node end as input_node,
         inputs.relation as input_relation,
         inputs.built_at as input_built_at,

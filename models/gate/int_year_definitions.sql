@@ -21,7 +21,7 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- The share of cities in which a second provider has the same value.
+-- Share of cities in which a second provider has the same value within 1 %.
 agreements as (
     select
         series,
@@ -39,7 +39,7 @@ agreements as (
     having count(*) >= 20
 ),
 
--- The share of cities that use the definition of most years, where the definitions differ.
+-- Values for which the definitions differ enough to be distinguished, with the most frequent definition.
 told_definitions as (
     select
         *,
@@ -62,7 +62,7 @@ definitions as (
     having count(*) >= 20
 ),
 
--- How far the provinces' median cities step away from the median province. Counts of a few tens are too coarse.
+-- Step of the median city in each province. Counts below 50 are too coarse.
 province_steps as (
     select
         deviations.series,

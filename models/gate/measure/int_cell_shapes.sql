@@ -17,7 +17,7 @@ industries as (
     select * from {{ ref('industries') }}
 ),
 
--- A provider that counts no industries counts all of them.
+-- A provider without industries counts all of them.
 section_scopes as (
     select
         section,
@@ -50,7 +50,7 @@ provinces as (
     group by province_id
 ),
 
--- A cell is what the provider counts by itself: a city, or a county of it, and an industry where it has any.
+-- A cell is the unit that the provider counts: a city or county, and an industry if the provider has industries.
 delivered as (
     select
         conformed.provider,
@@ -82,7 +82,8 @@ counts as (
     where value > 0
 ),
 
--- Every cell has one largest and one smallest count, while its counts of several years resemble each other.
+-- Largest and smallest count of each cell over all years, because counts of a cell in different years are not
+-- independent.
 extremes as (
     select
         series,
@@ -96,7 +97,7 @@ extremes as (
     group by series, section, provider, province_id, cell
 ),
 
--- Small counts, the next ones up to twice as large, and those up to four times as large.
+-- Numbers of small counts, of the next counts up to twice as large, and of the later ones up to four times as large.
 tallies as (
     {%- for relation, value, kind in [
         ('counts', 'value', 'of the year'), ('extremes', 'largest', 'largest of a cell'),
@@ -144,7 +145,7 @@ in_windows as (
     {%- endfor %}
 ),
 
--- Small counts are at least as frequent as the decline from the later to the next ones makes expect.
+-- Expected number of small counts, extrapolated from the decline between the next and the later counts; a lower bound.
 expected as (
     select
         series,
@@ -179,7 +180,7 @@ suppressed as (
     group by series, scope, provider, year
 ),
 
--- A province has few cells, so it is judged by their largest and smallest counts: they do not repeat a cell every year.
+-- A province has few cells, so its yearly counts are dependent, and only largest and smallest counts are judged.
 of_provinces as (
     select
         in_windows.series,
@@ -199,8 +200,8 @@ of_provinces as (
     group by all
 ),
 
--- The small counts that are expected by the ratio of all provinces, and the chance that none is small if each count is
--- small as often as in the provinces that have small ones.
+-- Expected number of small counts from the national ratio, and the probability of having none if each count is small as
+-- often as in the provinces with small counts.
 expected_of_provinces as (
     select
         *,
@@ -217,7 +218,7 @@ expected_of_provinces as (
     window kinds as (partition by series, scope, provider, kind, last_count)
 ),
 
--- A province with few next counts may have no small one by chance; several such provinces do not.
+-- One province with few next counts may lack small counts by chance; several such provinces together are unlikely to.
 suppressing_provinces as (
     select
         *,
@@ -244,7 +245,8 @@ suppressing as (
     group by series, scope, provider
 ),
 
--- Of whole numbers every second is even, every third a multiple of three. A range begins half a unit below a multiple.
+-- Every second whole number is even, every third a multiple of three. Counting starts half a unit below the first
+-- multiple, because these numbers would be rounded up to it.
 digits as (
     select
         series,
@@ -319,7 +321,7 @@ rounding as (
     group by shares_of_units.series, shares_of_units.scope, shares_of_units.provider, shares_of_units.year
 ),
 
--- Entries and exits may come in another file than the stock, so the records of a cell are added up.
+-- Entries and exits may be delivered in other files than the stock, so the records of a cell are summed.
 cell_years as (
     select
         provider,
@@ -336,7 +338,7 @@ cell_years as (
     group by provider, section, province_id, cell, year
 ),
 
--- Large stocks that are zero or absent in the year after, although fewer firms dissolved.
+-- Stocks that are zero or absent in the next year although fewer firms dissolved.
 gone as (
     {%- for kind in ['firm', 'ai_firm'] %}
     {% if not loop.first %}union all{% endif %}
@@ -393,7 +395,7 @@ vanished as (
     group by vanishing.series, vanishing.scope, vanishing.provider, vanishing.year
 ),
 
--- Firms at risk are those left at the end of a year and those that dissolved in it.
+-- Firms at risk in a year are the stock at its end plus the firms dissolved in it.
 at_risk as (
     {%- for year, province, more in [
         ('null', 'null', ''),
@@ -416,7 +418,7 @@ at_risk as (
     {%- endfor %}
 ),
 
--- AI firms that would dissolve if they did so as often as all firms of the same year or province.
+-- Expected number of dissolved AI firms at the rate of all firms of the same year or province, and the ratio to it.
 dissolution as (
     select
         provider,
@@ -464,7 +466,8 @@ odd_rates as (
     group by dissolution.provider, dissolution.scope
 ),
 
--- Flows of AI are too few for the repeats of cities' sums. Where two years have two or more, few cells have the same.
+-- AI flows are too small for the repeats in int_series_shapes. Cells with at least two in both years rarely repeat
+-- them.
 flow_steps as (
     select
         series,
@@ -497,7 +500,7 @@ repeating as (
     having count(*) >= {{ repeated.cells }}
 ),
 
--- A series of a provider, under its own name where another provider feeds the plain one.
+-- Shown series by provider, including series@provider.
 shown as (
     select distinct
         sources.series,
@@ -518,7 +521,7 @@ years as (
     where province_id is null
 ),
 
--- What is of all years is a matter of the last.
+-- Figures over all years are reported in the last year.
 final as (
     select
         years.series,

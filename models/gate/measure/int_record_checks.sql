@@ -70,7 +70,7 @@ cell_keys as (
     from cells
 ),
 
--- A cell that is absent from a delivered year counts zero.
+-- A cell without a record in a delivered year counts as zero.
 filled as (
     select
         delivered_years.*,
