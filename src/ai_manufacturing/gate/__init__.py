@@ -1,1 +1,1 @@
-"""The gate: suites of expectations, their judgement, and the tables of their results."""
+"""The gate: suites of expectations, their evaluation, and the tables of their results."""

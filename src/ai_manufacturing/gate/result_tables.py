@@ -1,18 +1,18 @@
-"""Tables with the results of the gates, for code that only reads them."""
+"""Names of the tables with gate results, for code that only reads them."""
 
 from duckdb import DuckDBPyConnection
 
 RESULT_TABLES = ("gate_results", "gate_second_route")
-"""Tables of the schema gates: what is judged before the estimates, and the estimates."""
+"""Tables of the schema gates: results of the checks before and after estimation."""
 READ_BY_ESTIMATES = (
     "not success and (severity = 'critical' or series is not null"
     " or failing_rows like '%\"series\"%')"
 )
-"""Rows of gate_results that stop estimates or are repeated beside them."""
+"""SQL condition for rows of gate_results that stop estimates or are shown with them."""
 
 
 def all_results(connection: DuckDBPyConnection) -> str:
-    """Return SQL of the results of all gates that a warehouse or a release has."""
+    """Return SQL for the results of all gates in a warehouse or release."""
     tables = connection.execute(
         "select table_name from duckdb_tables() where database_name = current_database() and"
         " schema_name = 'gates' and list_contains(?, table_name) order by table_name",

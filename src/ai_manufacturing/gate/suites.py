@@ -1,4 +1,4 @@
-"""The suites in expectations/: JSON of Great Expectations, with additions under `meta`."""
+"""The suites in expectations/: Great Expectations JSON, with project fields under `meta`."""
 
 import csv
 import difflib
@@ -19,31 +19,32 @@ from ai_manufacturing.system import settings
 from ai_manufacturing.system.declared import Declared, Many, Names, Text, in_words
 
 HEADLINE_YEARS = "headline_years"
-"""In `critical_where`: only in years that a headline rests on."""
+"""Value in `critical_where` for the years that headline specifications use."""
 
 Place = tuple[str | int, ...]
-"""Keys and positions that lead to a part of a suite."""
+"""Keys and positions that locate a part of a suite."""
 Fault = tuple[Place, str]
-"""What is wrong there."""
+"""Location of a fault in a suite, and its description."""
 
 
 class SuiteError(Exception):
-    """A suite that Great Expectations cannot read, or that lacks what the gate needs."""
+    """A suite that Great Expectations cannot read, or that lacks fields that the gate needs."""
 
 
 class Judges(Declared):
-    """What a suite judges: `meta.judges` of its file.
+    """Table and rows that a suite judges: `meta.judges` in its file.
 
     Attributes
     ----------
     table : str
-        The model that it judges.
+        Name of the judged model.
     key : tuple of str
-        Columns that identify a row; failing rows are reported by them, in their order.
+        Columns that identify a row. Failing rows are identified and sorted by them.
     where : str, optional
-        SQL condition: the rows that it is asked of.
+        SQL condition that selects the rows to judge.
     critical_where : tuple of str
-        Boolean columns, or HEADLINE_YEARS: where one is false, a critical expectation only warns.
+        Boolean columns, or HEADLINE_YEARS. In rows where one of them is false, a critical
+        expectation only warns.
     """
 
     table: Text
@@ -53,13 +54,13 @@ class Judges(Declared):
 
 
 class SuiteMeta(Declared):
-    """What the project adds to a suite."""
+    """Project fields of a suite."""
 
     judges: Judges
 
 
 class Meta(Declared):
-    """What the project adds: the description in Chinese, and the series of series.csv."""
+    """Project fields of an expectation: Chinese description, and names from series.csv."""
 
     zh: Text
     series: Many[Text] = ()
@@ -76,7 +77,7 @@ class Expectation(Declared):
 
 
 class Content(Declared):
-    """A file of expectations/."""
+    """Content of a file in expectations/."""
 
     name: Text
     expectations: Annotated[tuple[Expectation, ...], Field(strict=False)]
@@ -85,7 +86,7 @@ class Content(Declared):
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite, what it judges, and its expectations as Great Expectations takes them."""
+    """A suite with the table that it judges, and its expectations as JSON objects."""
 
     name: str
     judges: Judges
@@ -93,7 +94,7 @@ class Suite:
 
 
 def great_expectations() -> ModuleType:
-    """Return the package, imported when a table is judged, as that takes three seconds."""
+    """Import Great Expectations on first use, because importing it takes three seconds."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations
 
@@ -101,12 +102,12 @@ def great_expectations() -> ModuleType:
 
 
 def judging(tables: Collection[str]) -> list[Suite]:
-    """Return the suites that judge some of these models, by name.
+    """Return the suites that judge one of these models, sorted by name.
 
     Raises
     ------
     SuiteError
-        As `read`, of these suites and of those whose file cannot be understood.
+        If one of these suites, or a suite whose table cannot be read, has a fault; see `read`.
     """
     suites = [
         read(name)
@@ -117,15 +118,15 @@ def judging(tables: Collection[str]) -> list[Suite]:
 
 
 def files() -> dict[str, Path]:
-    """Return the files of the suites by name."""
+    """Return the paths of all suites by name."""
     folders = settings.project_folders()
     paths = [path for root in folders for path in (root / "expectations").glob("*.json")]
-    # the study's comes last and replaces the engine's of the same name
+    # The study's folder comes last, so that its suites override the engine's.
     return dict(sorted({path.stem: path for path in paths}.items()))
 
 
 def _table(text: str) -> Any:
-    """Return the model that the text of a suite says it judges, or None."""
+    """Return the name of the model that a suite judges, or None if it cannot be read."""
     try:
         return json.loads(text)["meta"]["judges"]["table"]
     except (KeyError, TypeError, ValueError):
@@ -133,16 +134,15 @@ def _table(text: str) -> Any:
 
 
 def read(suite: str) -> Suite:
-    """Return the suite expectations/<suite>.json.
+    """Read the suite expectations/<suite>.json.
 
     Raises
     ------
     SuiteError
-        With each fault of the suite by file and line: no JSON, a field or a value that there is
-        not, a type or an argument that Great Expectations does not have (with the nearest that it
-        has), a type that asks a database, a minimum above its maximum, a description that occurs
-        twice, series that are missing or that series.csv does not have, or a table that no gate
-        reads.
+        With each fault by file and line: invalid JSON, an unknown field or value, a type or
+        argument that Great Expectations does not have (with the closest match), a type that queries
+        a database, a minimum above its maximum, a repeated description, series that are missing or
+        not in series.csv, or a table that no gate reads.
     """
     path = files()[suite]
     text = path.read_text(encoding="utf-8")
@@ -176,7 +176,7 @@ def _faults(suite: str, content: Content) -> Iterator[Fault]:
         near = _nearest(judges.table, read_by_gates)
         place = "name it in a model of python_models/gates"
         yield ("meta",), f"no gate reads the table {judges.table!r}: {place}.{near}"
-    # the failing rows do not name their series
+    # Failing rows with such a key do not name their series.
     needs_series = {"city_id", "year"} <= {*judges.key} and "series" not in judges.key
     known = _series()
     for number, expectation in enumerate(content.expectations):
@@ -201,7 +201,7 @@ def _faults(suite: str, content: Content) -> Iterator[Fault]:
 
 
 def _read_by_gates() -> list[str]:
-    """Return the models that the Python models of the gates read."""
+    """Return the models that the gates' Python models reference."""
     models = (settings.engine_root() / "python_models").glob("*/gate_*.py")
     return [
         name
@@ -239,7 +239,7 @@ def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
     try:
         classes[name](**arguments)
     except pydantic.ValidationError as error:
-        # A value that may be of several types has a fault for each; the first does.
+        # An argument that allows several types has one error per type; report the first only.
         of_arguments = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}
         for argument, fault in of_arguments.items():
             if argument not in arguments:
@@ -254,7 +254,7 @@ def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _is_code(condition: Any) -> bool:
-    """Return whether a row condition has text that pandas would evaluate as Python."""
+    """Return whether a row condition contains text that pandas would evaluate as Python."""
     if isinstance(condition, dict):
         parts = condition.get("conditions") or ()
         return "pass_through_filter" in condition or any(map(_is_code, parts))
@@ -274,9 +274,9 @@ def _nearest(name: Any, known: Iterable[str]) -> str:
 
 
 def _line(text: str, place: Place) -> int:
-    """Return the line of a part of a suite, or of what it is missing in.
+    """Return the line number of a part of a suite, or of its parent if the part is missing.
 
-    It reads JSON as YAML, whose parser knows lines.
+    The JSON is parsed as YAML, because the YAML parser records line numbers.
     """
     node = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
     line = node.start_mark.line

@@ -1,6 +1,6 @@
-"""The gate: Great Expectations judges tables by the suites in expectations/.
+"""Judge tables with Great Expectations, by the suites in expectations/.
 
-Its result has one row per expectation.
+The results have one row per expectation.
 """
 
 import json
@@ -20,25 +20,25 @@ from ai_manufacturing.system import contracts, settings
 
 OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用的年份：")
 OTHER_SERIES = ("Series or years that no shown estimate uses: ", "无所列估计使用的序列或年份：")
-"""Before the words of a critical expectation, in English and Chinese, where it only warns."""
+"""Prefixes, in English and Chinese, of critical expectations that only warn."""
 
 Declared = dict[str, Any]
-"""An expectation as its suite has it."""
+"""An expectation as declared in its suite."""
 Result = dict[str, Any]
-"""Its result as Great Expectations writes it, in JSON."""
+"""Result of an expectation, as Great Expectations serialises it to JSON."""
 
 
 class GateFailedError(Exception):
-    """Estimates were asked of a panel that the gate holds back."""
+    """Raised when estimates are requested from tables that have not passed the gate."""
 
 
 def headline_years(specification_series: pd.DataFrame) -> set[int]:
-    """Return the years that headline specifications rest on.
+    """Return the years that headline specifications use.
 
     Parameters
     ----------
     specification_series : DataFrame
-        marts.dim_specification_series.
+        Rows of marts.dim_specification_series.
     """
     headline = specification_series[specification_series["is_headline"].astype(bool)]
     spans = headline[["first_year", "last_year"]].dropna().drop_duplicates().astype(int)
@@ -51,19 +51,19 @@ def headline_years(specification_series: pd.DataFrame) -> set[int]:
 def judge(
     tables: Mapping[str, duckdb.DuckDBPyRelation], headline_years: Collection[int] = ()
 ) -> pa.Table:
-    """Judge tables by all suites that judge one of them.
+    """Judge tables by every suite that is declared for one of them.
 
     Parameters
     ----------
     tables : mapping of str to DuckDBPyRelation
-        The tables by the names of their models.
+        Tables by model name.
     headline_years : collection of int
-        As returned by headline_years.
+        Result of the function `headline_years`.
 
     Returns
     -------
     Table
-        As `validate`, of one suite after the other.
+        Results of `validate` for each suite in turn.
     """
     return pa.concat_tables(
         validate(
@@ -81,20 +81,21 @@ def validate(
     Parameters
     ----------
     table : DataFrame
-        The rows that the suite is asked of.
+        Rows to check.
     suite_name : str
         Name of the suite.
     headline_years : collection of int
-        Years, of the column `year`, whose failures may be critical, if the suite says so.
+        Values of the column `year` in which failures may be critical, if the suite restricts
+        critical failures to headline years.
 
     Returns
     -------
     Table
-        The columns of gate_results. One row per expectation, and one more where it is critical,
-        judges row by row and some rows are not judged: on these it is a warning. A critical
-        expectation with one answer for all rows, such as a mean, is asked of the judged rows only,
-        and has no counts of rows. One that raises an error has failed. `success` is null where
-        there was nothing to evaluate. `failing_rows` and `validation_result` are JSON.
+        The columns of gate_results, with one row per expectation. If `critical_where` excludes some
+        rows, a critical expectation on single rows has a second result for them, a warning, while
+        one on the whole table, such as a mean, is evaluated without them. Expectations on the whole
+        table have no row counts. An expectation that raises an error has failed. `success` is null
+        if there was nothing to evaluate. `failing_rows` and `validation_result` are JSON.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def validate(
     gx = suites.great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    # It logs each temporary folder that it makes, at a level of its own.
+    # This logger has its own level, and logs each temporary folder that it creates.
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -122,15 +123,15 @@ def validate(
     result_format = {
         "result_format": "COMPLETE",
         "unexpected_index_column_names": key,
-        "return_unexpected_index_query": False,  # of a DataFrame that is gone
+        "return_unexpected_index_query": False,  # it would query a temporary DataFrame
     }
     extract_set = landing.extract_set(settings.extracts_dir()).name
 
     def ask(part: pd.DataFrame, asked: list[Declared]) -> list[tuple[Declared, Result, int]]:
-        """Return the expectations with what Great Expectations answers, and on how many rows."""
+        """Evaluate expectations on some rows; return each with its result and the row count."""
         if not asked:
             return []
-        # All of a part at once: what one expectation computes, the others need not.
+        # Evaluate all expectations together, so that they share computed metrics.
         answers = batches.get_batch({"dataframe": part.reset_index(drop=True)}).validate(
             gx.ExpectationSuite(name=suite_name, expectations=asked), result_format=result_format
         )
@@ -138,7 +139,7 @@ def validate(
             json.loads(json.dumps(answer.to_json_dict(), default=_plain))
             for answer in answers.results
         ]
-        # In the order in which they could be evaluated, which is not that of the suite.
+        # The results are in the order of evaluation, which may differ from the suite's order.
         by_description = {result["expectation_config"]["description"]: result for result in results}
         return [
             (declared, by_description[declared["description"]], len(part)) for declared in asked
@@ -172,7 +173,7 @@ def validate(
 
 
 def _as_warning(declared: Declared, prefixes: tuple[str, str]) -> Declared:
-    """Return a critical expectation as it stands for rows that are not judged."""
+    """Return a critical expectation as a warning, for the rows outside `critical_where`."""
     english, chinese = prefixes
     meta = declared["meta"] | {"zh": chinese + declared["meta"]["zh"]}
     return declared | {
@@ -183,11 +184,10 @@ def _as_warning(declared: Declared, prefixes: tuple[str, str]) -> Declared:
 
 
 def _row(declared: Declared, result: Result, row_count: int) -> dict[str, Any]:
-    """Return a row of gate_results: what an expectation observed, and the rows that fail it."""
+    """Return an expectation's result as a row of gate_results."""
     details, counts_rows, exception = result["result"], _counts_rows(result), _exception(result)
     failing = details.get("unexpected_index_list")
-    # A missing value gives nothing to check, nor does a row that the condition of the expectation
-    # leaves out.
+    # Missing values are not checked; element_count excludes rows outside the row condition.
     checked = details["element_count"] - details.get("missing_count", 0) if counts_rows else None
     is_evaluated = bool(row_count if checked is None else checked)
     return {
@@ -196,7 +196,7 @@ def _row(declared: Declared, result: Result, row_count: int) -> dict[str, Any]:
         "description_zh": declared["meta"]["zh"],
         "arguments": _json(declared["kwargs"]),
         "severity": declared["severity"],
-        # Great Expectations calls an expectation of nothing a success.
+        # Great Expectations reports a success if there was nothing to evaluate.
         "success": None if result["success"] and not is_evaluated else result["success"],
         "observed_value": (
             f"could not be evaluated: {exception}" if exception else _json(_observed(details))
@@ -211,22 +211,22 @@ def _row(declared: Declared, result: Result, row_count: int) -> dict[str, Any]:
 
 
 def _counts_rows(result: Result) -> bool:
-    """Whether an expectation judges row by row.
+    """Return whether an expectation is evaluated on single rows.
 
-    One with a single answer, such as a mean, has no counts of rows.
+    An expectation on the whole table, such as a mean, has no row counts.
     """
     return "element_count" in result["result"]
 
 
 def _exception(result: Result) -> str | None:
-    """Return why an expectation could not be evaluated, if so, at once or by metric."""
+    """Return the error message of an expectation that could not be evaluated, or None."""
     information = result["exception_info"]
     by_metric = [one for one in information.values() if isinstance(one, dict)] or [information]
     return next((one["exception_message"] for one in by_metric if one["raised_exception"]), None)
 
 
 def _observed(details: dict[str, Any]) -> Any:
-    """Return how many rows fail, or the one answer with whatever Great Expectations says of it."""
+    """Return counts of rows, or the observed value with any details that were reported."""
     if "element_count" in details:
         counts = {"failing": "unexpected_count", "missing": "missing_count", "of": "element_count"}
         return {name: details.get(count, 0) for name, count in counts.items()}
@@ -239,12 +239,12 @@ def _json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Turn numpy scalars, which Great Expectations leaves in some results, into what JSON knows."""
+    """Convert numpy scalars, which some results contain, to types that JSON supports."""
     return value.item() if hasattr(value, "item") else str(value)
 
 
 def fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
-    """Return the number of rows of a table, and the sum of their hashes."""
+    """Return the number of rows of a table, and the sum of the row hashes."""
     (counted,) = (
         relation.set_alias("counted")
         .aggregate("count(*), coalesce(sum(hash(counted)), 0)")
@@ -254,7 +254,7 @@ def fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
 
 
 def fingerprints(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
-    """Return the fingerprint of each relation that estimates read, as rows of judged_relations."""
+    """Return the fingerprint of each relation, as rows of judged_relations."""
     rows = [
         dict(zip(("relation", "row_count", "content"), (name, *fingerprint(relation)), strict=True))
         for name, relation in relations.items()
@@ -263,17 +263,17 @@ def fingerprints(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
 
 
 def require_order(stale: pd.DataFrame) -> None:
-    """Raise if a relation is older than what it is made of: the gate judged another state.
+    """Raise if a relation is older than its inputs, so that the gate judged another state.
 
     Parameters
     ----------
     stale : DataFrame
-        The judged rows of intermediate.int_stale_relations.
+        Rows of intermediate.int_stale_relations about judged relations.
 
     Raises
     ------
     GateFailedError
-        Naming each such relation, and the command that rebuilds it.
+        If there is such a relation; the message names it, and the command that rebuilds it.
     """
     if stale.empty:
         return
@@ -285,25 +285,26 @@ def require_order(stale: pd.DataFrame) -> None:
 def require(
     results: pd.DataFrame, judged: pd.DataFrame, /, **relations: duckdb.DuckDBPyRelation
 ) -> None:
-    """Raise unless the relations were judged and no critical expectation failed.
+    """Raise unless the gate judged these relations and no critical expectation failed.
 
-    That holds however dbt was called. Publishing a held build by hand sets ACCEPTED_GATE_FAILURES
-    to the reason, which its release keeps.
+    This protects estimates however dbt is called. When a held build is published by hand,
+    ACCEPTED_GATE_FAILURES contains the reason, which the release records, and failures are
+    accepted.
 
     Parameters
     ----------
     results : DataFrame
-        gates.gate_results.
+        Rows of gates.gate_results.
     judged : DataFrame
-        gates.judged_relations.
+        Rows of gates.judged_relations.
     **relations : DuckDBPyRelation
-        What the estimates read, by name.
+        Relations that the estimates read, by name.
 
     Raises
     ------
     GateFailedError
-        Naming the critical expectations that failed, or the relations that are not as they were
-        when they were judged.
+        If critical expectations failed, or relations have changed since they were judged; the
+        message names them.
     """
     known = {row.relation: (row.row_count, row.content) for row in judged.itertuples()}
     others = [
@@ -324,9 +325,9 @@ def require(
 
 
 def declared_description(description: str) -> str:
-    """Return the description of an expectation as its suite has it, in either language.
+    """Return the description of an expectation without its prefix as a warning, if any.
 
-    One that only warns has a prefix.
+    Both English and Chinese descriptions are supported.
     """
     for prefix in (*OTHER_YEARS, *OTHER_SERIES):
         description = description.removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""A study's folder, written from one declaration (docs/how_to/another_study.md)."""
+"""Write a study's folder from its declaration (docs/how_to/another_study.md)."""
 
 from ai_manufacturing.new_study.declaration import DeclarationError
 from ai_manufacturing.new_study.folder import write_study

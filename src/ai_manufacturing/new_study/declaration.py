@@ -1,4 +1,4 @@
-"""What study.toml declares: the paper, its files and series, its measure and its tables."""
+"""The declaration of a study in study.toml: paper, files, series, measure and tables."""
 
 import tomllib
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ Number = Annotated[str, matching(r"-?\d*\.?\d+", 'a number as printed, such as "
 
 
 class DeclarationError(Exception):
-    """A study that cannot be written; the message names the file, the place and the way out."""
+    """A study that cannot be written; the message names the file, the place and a remedy."""
 
 
 class Labelled(Declared):
-    """A thing with a name, in English and in Chinese."""
+    """Base class for objects with an English and a Chinese name."""
 
     en: Text
     zh: Text
 
 
 class Paper(Declared):
-    """The paper whose numbers are compared."""
+    """The paper with which estimates are compared."""
 
     title: Text
     authors: Many[Author]
@@ -39,7 +39,10 @@ class Paper(Declared):
 
 
 class Series(Labelled):
-    """A column of a file. A delivered number times `times` is in the unit."""
+    """A series, delivered as a column of a file.
+
+    A delivered number is multiplied by `times` to convert it to `unit`.
+    """
 
     name: Identifier
     heading: Text
@@ -52,12 +55,12 @@ class Series(Labelled):
 
     @property
     def log_name(self) -> str:
-        """The name of its logarithm in regressions."""
+        """Name of the series' logarithm in regressions."""
         return self.log or f"ln_{self.name}"
 
 
 class File(Declared):
-    """Files with the same headings, a row per region and year."""
+    """Files with the same headings, and one row per region and year."""
 
     name: Identifier
     files: Text
@@ -68,7 +71,7 @@ class File(Declared):
 
     @property
     def region_headings(self) -> list[str]:
-        """The headings that identify a region."""
+        """Headings of the columns that identify a region."""
         return [heading for heading in (self.region_code, self.region_name) if heading]
 
     @model_validator(mode="after")
@@ -79,7 +82,7 @@ class File(Declared):
 
 
 class Ratio(Labelled):
-    """One series over another, shown in the panel; `between` are the limits that hold it."""
+    """Ratio of two series in the panel; `between` are its lower and upper limits."""
 
     name: Identifier
     of: Identifier
@@ -88,7 +91,7 @@ class Ratio(Labelled):
 
 
 class Measure(Labelled):
-    """The regressor: a series, in logs."""
+    """The regressor: the logarithm of a series."""
 
     name: Identifier
     series: Identifier
@@ -96,7 +99,7 @@ class Measure(Labelled):
 
 
 class Printed(Declared):
-    """An estimate as the paper prints it; numbers are texts, so that 0.20 keeps its digits."""
+    """An estimate as the paper prints it; numbers are text, so that 0.20 keeps its digits."""
 
     estimate: Number
     std_error: Number
@@ -106,7 +109,7 @@ class Printed(Declared):
 
 
 class Column(Labelled):
-    """A regression: the log of the outcome on the measure and the logs of the controls."""
+    """A regression of the logged outcome on the measure and the logged controls."""
 
     outcome: Identifier
     controls: Many[Identifier] = ()
@@ -114,16 +117,17 @@ class Column(Labelled):
 
 
 class Table(Labelled):
-    """A printed table."""
+    """A printed table of the paper."""
 
     name: Identifier
     columns: Many[Column]
 
 
 class Split(Labelled):
-    """Regions in two halves by a series in a year, or in the classes of `region` of cities.csv.
+    """Groups of regions: two halves by a series in one year, or the classes of `region`.
 
-    The others are compared with `reference`: a class, or `below` or `above` the median.
+    `region` is a column of cities.csv. The other groups are compared with the group `reference`: a
+    class, or `below` or `above` the median.
     """
 
     by: Identifier
@@ -138,7 +142,7 @@ class Split(Labelled):
 
 
 class Study(Labelled):
-    """A whole declaration."""
+    """The complete declaration of a study."""
 
     question_en: Text
     question_zh: Text
@@ -155,24 +159,24 @@ class Study(Labelled):
 
     @property
     def series(self) -> dict[str, Series]:
-        """The series by name."""
+        """All declared series by name."""
         return {series.name: series for file in self.files for series in file.series}
 
     @property
     def columns(self) -> Iterator[tuple[Table, int, Column]]:
-        """Each column with its table and number, in the order of printing."""
+        """Each column with its table and its number, in printed order."""
         for table in self.tables:
             for number, column in enumerate(table.columns, start=1):
                 yield table, number, column
 
     @property
     def claimed_outcome(self) -> Series:
-        """The outcome of the first column, which is the claim."""
+        """Outcome of the first column, which is the paper's main claim."""
         return self.series[self.tables[0].columns[0].outcome]
 
     @property
     def logged(self) -> list[Series]:
-        """The outcomes and then the controls, whose logarithms regressions take."""
+        """Series that regressions use in logs: the outcomes, and then the controls."""
         names = [column.outcome for _, _, column in self.columns]
         names += [control for _, _, column in self.columns for control in column.controls]
         return [self.series[name] for name in dict.fromkeys(names)]
@@ -216,17 +220,17 @@ class Study(Labelled):
 
 
 def read_declaration(folder: Path) -> Study:
-    """Return the study that a folder declares.
+    """Read the declaration of a study.
 
     Parameters
     ----------
     folder : Path
-        The study's folder, with its `study.toml`.
+        Folder of the study, which contains `study.toml`.
 
     Raises
     ------
     DeclarationError
-        If the file is missing, is no TOML, or declares something that is not as it must be.
+        If the file is missing, is not TOML, or is not a valid declaration.
     """
     path = folder / NAME
     try:

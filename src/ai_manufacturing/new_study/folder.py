@@ -1,4 +1,4 @@
-"""The files of a study: dbt_project.yml, seeds, and what the templates hold."""
+"""Write the files of a study: dbt_project.yml, seeds, and rendered templates."""
 
 import csv
 import io
@@ -20,28 +20,28 @@ from ai_manufacturing.new_study.seeds import Row, list_rows, put_inside
 from ai_manufacturing.system import clock, settings
 
 TEMPLATE = Path(__file__).parent / "template"
-# Seeds of the engine that say nothing of a paper or a country.
+# Seeds of the engine that do not depend on a paper or a country.
 ENGINE_SEEDS = ("printed_lines", "published_numbers", "reasons", "verdicts")
-# Seeds of the engine for a study of Chinese cities, which has no cities.csv of its own.
+# Seeds of the engine for studies of Chinese cities, which have no cities.csv of their own.
 CHINESE_CITIES = ("cities", "city_aliases", "city_changes", "name_additions", "non_prefectures")
 
 
 def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
-    """Write the files of the study that a folder declares, and return their paths.
+    """Write the files of a study from the declaration in its folder; return their paths.
 
     Parameters
     ----------
     folder : Path
-        The study's folder, with its `study.toml`, and its `seeds/cities.csv` where the regions are
-        not China's cities.
+        Folder of the study, with its `study.toml` and, unless the regions are Chinese cities, its
+        `seeds/cities.csv`.
     replace : bool
-        Whether files that are there already are written anew. A seed of which the declaration says
-        nothing, as `corrections.csv`, is kept in any case.
+        Whether to overwrite existing files. Existing seeds that do not depend on the declaration,
+        such as `corrections.csv`, are never overwritten.
 
     Raises
     ------
     DeclarationError
-        If the declaration is not as it must be, or a file is there already.
+        If the declaration is invalid, or if a file exists and `replace` is false.
     """
     study = read_declaration(folder)
     root = settings.project_root()
@@ -78,7 +78,7 @@ def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
 
 
 def _write_project(study: Study, root: Path, engine: str) -> str:
-    """Return dbt_project.yml: the engine's, with the study's paths and variables."""
+    """Return the study's dbt_project.yml: the engine's, with other paths and variables."""
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 120, True
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -111,7 +111,7 @@ def _write_project(study: Study, root: Path, engine: str) -> str:
 def _render_templates(study: Study, **values: Any) -> dict[str, str]:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE),
-        # those of dbt stand in the files
+        # dbt's own delimiters must remain in the files.
         variable_start_string="<<",
         variable_end_string=">>",
         block_start_string="<%",
@@ -142,12 +142,12 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def _write_csv(seed: Path, rows: list[Row]) -> str:
-    """Return a seed with the header of the engine's seed of that name.
+    """Return a seed as CSV text, with the header of the engine's seed of that name.
 
     Raises
     ------
     DeclarationError
-        If a row has a column that the header lacks, as a limit that is not known.
+        If a row has a column that the header lacks, such as an unknown limit.
     """
     with seed.open(encoding="utf-8", newline="") as file:
         header = next(csv.reader(file))
@@ -165,10 +165,10 @@ def _write_csv(seed: Path, rows: list[Row]) -> str:
 
 
 def _as_json(value: Any) -> str:
-    """Return a value as JSON, which YAML and TOML read as well."""
+    """Return a value as JSON, which is also valid in YAML and TOML files."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def _as_cell(text: str) -> str:
-    """Return a text as a cell of a CSV file."""
+    """Return a text as a quoted CSV cell."""
     return '"' + text.replace('"', '""') + '"'

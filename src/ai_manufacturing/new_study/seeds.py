@@ -1,11 +1,11 @@
-"""The rows of a study's seeds, one for each thing that it declares."""
+"""Seed rows of a study, generated from its declaration."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ai_manufacturing.new_study.declaration import Series, Study
 
-# Limits of series.csv that any series may be held to until its study knows better.
+# Default limits of a series in series.csv, which a declaration may override.
 USUAL_LIMITS = {
     "repeated_share_max": 0.5,
     "straight_share_max": 0.5,
@@ -17,7 +17,7 @@ USUAL_LIMITS = {
     "agreeing_share_min": 0.9,
 }
 GROUPED = {"default": "city year", "year effects by group": "city group-year"}
-"""Fixed effects of a regression that compares groups, by its reading."""
+"""Fixed effects of the regressions that compare groups, by reading."""
 
 Row = dict[str, Any]
 
@@ -25,17 +25,16 @@ Row = dict[str, Any]
 def list_rows(
     study: Study, regions: Iterable[str], labels: Iterable[dict[str, str]]
 ) -> dict[str, list[Row]]:
-    """Return the rows of each seed that has any; a column that a row lacks is empty.
+    """Return the rows of each generated seed; columns that a row lacks are left empty.
 
     Parameters
     ----------
     study : Study
-        What is declared.
+        Declaration of the study.
     regions : iterable of str
-        The values of `region` in cities.csv, one for each city.
+        Values of `region` in cities.csv, one for each city.
     labels : iterable of dict
-        The rows of the engine's labels.csv, from which a study takes those of errors, effects and
-        groups.
+        Rows of the engine's labels.csv, whose labels for errors, effects and groups a study reuses.
     """
     groups = _list_groups(study, regions)
     source = {"series": "*", "scope": "total", "provider": study.provider}
@@ -61,7 +60,7 @@ def list_rows(
 
 
 def put_inside(label: str) -> str:
-    """Return a label as it stands inside a sentence, where an acronym keeps its capitals."""
+    """Return a label for use inside a sentence, where only acronyms start with a capital."""
     return label if label[:2].isupper() else label[0].lower() + label[1:]
 
 
@@ -84,7 +83,7 @@ def _describe_series(study: Study, series: Series) -> Row:
 
 
 def _specify_regressions(study: Study, groups: Iterable[str]) -> Iterator[Row]:
-    """Yield the regressions of the tables and, of a split, those of the claim by group."""
+    """Yield the regressions of all tables and, if there is a split, the regressions by group."""
     regressions: list[Row] = [
         {
             "specification_id": f"{table.name}_{number}",
@@ -116,7 +115,7 @@ def _specify_regressions(study: Study, groups: Iterable[str]) -> Iterator[Row]:
 
 
 def _compare_groups(claim: Row, by: str, groups: Iterable[str]) -> Iterator[Row]:
-    """Yield the regressions of the claim that compare groups, and one for each group alone."""
+    """Yield regressions that compare the claim between groups, and one within each group."""
     name = f"heterogeneity_{by}"
     whole = {"table_id": "heterogeneity", "column_number": 1, "is_headline": "false"}
     for reading, effects in GROUPED.items():
@@ -209,7 +208,7 @@ def _label(
             ("reading", "year effects by group"),
         ]
         for group in groups:
-            # a class of the study's own regions may have no name but its own
+            # The engine has no labels for regions that only this study uses.
             en, zh = labels["group", group] = known.get(("group", group), (group, group))
             labels["reading", f"{group} only"] = (f"{en} only", f"仅{zh}")
     labels |= {key: known[key] for key in taken}
@@ -218,7 +217,7 @@ def _label(
 
 
 def _explain(study: Study) -> dict[str, tuple[str, str]]:
-    """Return the texts of the first page that explain the estimate, in both languages."""
+    """Return the texts of the first page that explain the estimate, in English and Chinese."""
     measure, outcome = study.measure, study.claimed_outcome
     of_measure, of_outcome = put_inside(measure.en), put_inside(outcome.en)
     return {

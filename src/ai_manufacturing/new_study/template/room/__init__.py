@@ -1,7 +1,7 @@
-"""Pages, figures, commands and examples of this study beyond its seeds."""
+"""Pages, figures, commands and examples that are specific to this study."""
 
 EXAMPLES = {
     "trace": ["trace --specification << study.tables[0].name >>_1"],
     "table": ["table << study.tables[0].name >> --format latex --language zh"],
 }
-"""Of commands that any study has: what to type here, by command."""
+"""Examples for the help of commands that every study has, by command."""
