@@ -1,8 +1,8 @@
-"""The Python half of the warehouse: what its dbt Python models and its command line call."""
+"""Python package of the warehouse, for its dbt Python models and its command line."""
 
 import os
 
-# dbt runs two models at once; a BLAS with threads of its own then triples the time of a build on
+# dbt runs two models in parallel. Multi-threaded BLAS in each of them would triple the build time on
 # two cores.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")

@@ -1,6 +1,6 @@
 """The `ai-manufacturing` command.
 
-Heavy modules are imported inside commands: help and completion answer at once.
+Commands import heavy modules only when they run, so that help and completion are fast.
 """
 
 import os
@@ -18,8 +18,8 @@ from ai_manufacturing.system import study
 def main(context: click.Context) -> None:
     """Refresh, export and trace the AI and manufacturing warehouse.
 
-    `ai-manufacturing COMMAND -h` shows options and examples. Colours appear on a terminal, unless
-    NO_COLOR is set.
+    Run `ai-manufacturing COMMAND -h` for options and examples. Output to a terminal is coloured
+    unless NO_COLOR is set.
     """
     if os.environ.get("NO_COLOR") or is_dumb():
         context.color = False

@@ -1,4 +1,4 @@
-"""What commands share: help, options, the file they read, errors, JSON and progress."""
+"""Shared code of the commands: help, options, input files, errors, JSON and progress."""
 
 import json
 import os
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-COLOURS = {"Error": "red", "warning": "yellow", "published": "green"}  # of what a line begins with
+COLOURS = {"Error": "red", "warning": "yellow", "published": "green"}  # by the first word of a line
 ANY_COMMAND = (ExitCode.DONE, ExitCode.FAILED, ExitCode.BAD_CONFIGURATION)
+"""Default exit codes of a command."""
 
 
 class Failed(click.ClickException):
-    """What a command cannot do; the message says why."""
+    """An error that ends a command; the message gives the reason."""
 
     exit_code = ExitCode.FAILED
 
@@ -37,13 +38,13 @@ class Failed(click.ClickException):
 
 
 class UsageError(Failed):
-    """A file that cannot be read, or an argument that names nothing: wrong usage."""
+    """Wrong usage: a file that cannot be read, or an argument that matches nothing."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
 
 class Command(click.Command):
-    """A command whose help ends with examples and with the codes that it may end with."""
+    """A command whose help ends with examples and with its exit codes."""
 
     def __init__(
         self,
@@ -56,11 +57,11 @@ class Command(click.Command):
         self.examples, self.ends_with = examples, ends_with
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; a file whose statements fail ends it with a message."""
+        """Run the command; a DuckDB error is reported as a problem with the file."""
         try:
             return super().invoke(context)
         except Exception as error:
-            # imported by whatever raised it, and by no help
+            # Do not import DuckDB here: if it raised the error, it is loaded.
             duckdb = sys.modules.get("duckdb")
             if duckdb is None or not isinstance(error, duckdb.Error):
                 raise
@@ -72,7 +73,7 @@ class Command(click.Command):
             ) from error
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what stands below the options."""
+        """Write examples and exit codes below the options."""
         if self.examples:
             with formatter.section("Examples"):
                 formatter.write(
@@ -82,10 +83,10 @@ class Command(click.Command):
 
 
 class Commands(click.Group):
-    """The commands, whose help ends with all exit codes."""
+    """A group of commands whose help ends with all exit codes."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what stands below the commands."""
+        """Write the exit codes below the commands."""
         _write_codes(
             formatter,
             [(code, " - ".join(filter(None, (code.meaning, code.remedy)))) for code in ExitCode],
@@ -96,7 +97,7 @@ command = partial(click.command, cls=Command)
 
 
 def _way_out(error: str) -> str:
-    """Return what to do about an error of DuckDB."""
+    """Return advice on a DuckDB error, by the name of its class."""
     if error == "InterruptException":
         return (
             "A file from elsewhere may use WAREHOUSE_PROCESSOR_LIMIT seconds of processor time,"
@@ -131,7 +132,7 @@ REPLACES = click.option(
 
 
 class FormatChoice(click.Choice[str]):
-    """A format of tables.formats, which is imported when a choice is shown or made."""
+    """Option with the formats of tables.formats, which is imported only when needed."""
 
     case_sensitive = True
 
@@ -140,19 +141,19 @@ class FormatChoice(click.Choice[str]):
 
     @property
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The formats that write printed tables or rows; all without a kind."""
+        """Formats of the requested kinds, or all formats by default."""
         from ai_manufacturing.tables import formats
 
         return tuple(formats.named(*self.kinds) if self.kinds else formats.FORMATS)
 
 
 def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option that names the file to read.
+    """Return the option for the database file to read.
 
     Parameters
     ----------
     what : str
-        Which kinds of file the command reads.
+        Kinds of files that the command can read, for its help.
     """
     return click.option(
         "--database",
@@ -167,7 +168,7 @@ def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., 
 def parse_years(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> range | None:
-    """Return the years of an option such as 2018:2020."""
+    """Parse the years of an option, such as 2018:2020."""
     if text is None:
         return None
     first, _, last = text.partition(":")
@@ -185,7 +186,7 @@ def parse_years(
 def parse_names(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> list[str] | None:
-    """Return the names of an option, which commas part."""
+    """Split the comma-separated names of an option."""
     return None if text is None else [name for part in text.split(",") if (name := part.strip())]
 
 
@@ -193,7 +194,10 @@ def parse_names(
 
 
 def read(path: Path | None, *kinds: str, is_printed: bool = True, err: bool = False) -> "Database":
-    """Choose the file that a command reads, and print it first, to stderr if stdout is for data."""
+    """Choose the file that a command reads, and print its description.
+
+    With `err`, the description goes to stderr, because the command writes data to stdout.
+    """
     from ai_manufacturing.releases import databases
 
     with failing(databases.DatabaseError, as_=UsageError):
@@ -205,7 +209,7 @@ def read(path: Path | None, *kinds: str, is_printed: bool = True, err: bool = Fa
 
 @contextmanager
 def failing(*errors: type[Exception], as_: type[Failed] = Failed) -> Iterator[None]:
-    """Turn errors into the message and the exit code of a command that failed."""
+    """Convert these errors to a command error with the same message."""
     try:
         yield
     except errors as error:
@@ -214,7 +218,7 @@ def failing(*errors: type[Exception], as_: type[Failed] = Failed) -> Iterator[No
 
 @contextmanager
 def refresh_errors(on_event: Callable[[str, dict[str, Any]], None]) -> Iterator[None]:
-    """Turn an error of a refresh into an event and its exit code."""
+    """Report a refresh error as an event, and exit with the error's code."""
     from ai_manufacturing.releases.errors import RefreshError
 
     try:
@@ -231,7 +235,7 @@ def print_json(document: Any) -> None:
 
 
 def log_event(event: str, facts: dict[str, Any]) -> None:
-    """Add progress to the log; print it, in words on a terminal, as JSON under a scheduler."""
+    """Log an event, and print it: as text on a terminal, otherwise as JSON."""
     from ai_manufacturing.releases import refresh_log
     from ai_manufacturing.system import settings
 
@@ -243,7 +247,7 @@ def log_event(event: str, facts: dict[str, Any]) -> None:
 
 
 def print_event(event: str, facts: dict[str, Any]) -> None:
-    """Print progress in words; errors go to stderr, as in click."""
+    """Print an event as text; errors go to stderr, as in click."""
     if event.endswith("Error"):
         click.echo(f"{_coloured('Error')}: {facts['message']}", err=True)
         return
@@ -254,19 +258,19 @@ def print_event(event: str, facts: dict[str, Any]) -> None:
 
 
 def progress_line() -> "OnProgress | None":
-    """Return what rewrites a line of a terminal with dbt's progress; None without a terminal."""
+    """Return a callback that shows dbt's progress in one line; None without a terminal."""
     if not sys.stderr.isatty() or is_dumb():
         return None
 
     def show(progress: str | None) -> None:
         line = f"building: {progress}"[: shutil.get_terminal_size().columns - 1] if progress else ""
-        click.echo(f"\r\x1b[K{line}", nl=False, err=True, color=True)  # color lets the escape pass
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True, color=True)  # color keeps the escapes
 
     return show
 
 
 def is_dumb() -> bool:
-    """Whether the terminal knows no escapes."""
+    """Return whether the terminal does not support escape codes."""
     return os.environ.get("TERM") == "dumb"
 
 

@@ -1,4 +1,4 @@
-"""The command that counts registers."""
+"""The command that counts the firms and patents of registers."""
 
 from pathlib import Path
 

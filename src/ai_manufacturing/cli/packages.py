@@ -1,4 +1,4 @@
-"""Commands that give a release to readers: site, catalogue, query book, package, an MCP server."""
+"""Commands that prepare a release for readers: site, query book, package, MCP server."""
 
 import sys
 from pathlib import Path
@@ -62,7 +62,7 @@ def queries(path: Path | None, out: Path | None) -> None:
     help="File to write.",
 )
 def catalogue(path: Path | None, out: Path) -> None:
-    """Write dbt's pages on models, columns and lineage into one file."""
+    """Write dbt's documentation of models, columns and lineage to one HTML file."""
     from ai_manufacturing.releases import databases
     from ai_manufacturing.site import catalogue as catalogues
 
@@ -119,7 +119,7 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
 
 
 def _release_of(database: "Database", folder: Path) -> Path:
-    """Return a release, or what a warehouse would release, written to a folder."""
+    """Return the path of a release; for a warehouse, write an unpublished release first."""
     from ai_manufacturing.refresh import writer
 
     if database.release_id is not None:
@@ -137,7 +137,7 @@ def _release_of(database: "Database", folder: Path) -> Path:
     help="Answer with values that may not be passed on, for an assistant behind a door.",
 )
 def mcp(path: Path | None, with_restricted: bool) -> None:
-    """Answer an assistant's questions: an MCP server on standard input and output.
+    """Answer an assistant's questions, as an MCP server on standard input and output.
 
     It reads a copy without restricted values (docs/how_to/ask_from_an_assistant.md).
     """
@@ -211,7 +211,7 @@ def replication_package(
     extracts: Path | None,
     new_environment: bool,
 ) -> None:
-    """Write one zip with data, code, logs and README for a journal's data editor, or check one."""
+    """Write a zip of data, code, logs and README for a journal's data editor, or check one."""
     from ai_manufacturing import replication
     from ai_manufacturing.releases import databases
     from ai_manufacturing.releases.errors import RefreshError
@@ -241,7 +241,7 @@ def replication_package(
 
 
 def _may_run(what: str, yes: bool) -> bool:
-    """Say what will be run, and ask where somebody can answer."""
+    """Announce the code that will run, and ask for confirmation unless --yes was given."""
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
             f"This would run {what} Nobody can be asked here. Read run.sh and code in the zip; if"

@@ -1,4 +1,4 @@
-"""Commands that make, list, publish and check releases."""
+"""Commands that create, list, publish and verify releases."""
 
 import getpass
 import sys
@@ -97,7 +97,7 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
     help="Why the numbers are right; the log and the next releases keep it.",
 )
 def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: str) -> None:
-    """Accept the published release, from which drift is measured on, or declare revisions of it."""
+    """Accept the published release as the anchor of drift, or declare revisions of it."""
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
@@ -126,7 +126,7 @@ def rollback(release_id: str, replaces: bool) -> None:
 @command(examples=["releases", "releases --json"])
 @JSON
 def releases(as_json: bool) -> None:
-    """List the kept releases: the published one with a star, and the anchor of its drift."""
+    """List the retained releases, and mark the published one and the anchor of drift."""
     from ai_manufacturing.auditing import anchors
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.errors import RefreshError
@@ -143,7 +143,7 @@ def releases(as_json: bool) -> None:
                         current.release_id,
                         anchors.of(store, opened, current).release_id,
                     )
-        except RefreshError as error:  # said once those are listed that can take its place
+        except RefreshError as error:  # raised after listing releases that can replace it
             damaged.insert(0, error)
         records = [release_record(release, published, anchor) for release in listed]
         if as_json:
@@ -170,7 +170,7 @@ def releases(as_json: bool) -> None:
 @click.argument("new")
 @JSON
 def diff(old: str, new: str, as_json: bool) -> None:
-    """Print what changed between two releases of one extract set."""
+    """Print the changes between two releases of one extract set."""
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
@@ -187,8 +187,8 @@ def diff(old: str, new: str, as_json: bool) -> None:
 def verify(as_json: bool) -> None:
     """Compare landing store, logs, releases, held builds and site with their SHA-256.
 
-    Prints a line for each thing that differs: where, what, and what to do. Removes what dead runs
-    left.
+    Prints the place, the difference and a remedy for each difference. Removes leftovers of dead
+    runs.
     """
     from ai_manufacturing.auditing import verify as verifying
     from ai_manufacturing.landing import LandingError

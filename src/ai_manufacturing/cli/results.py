@@ -1,4 +1,4 @@
-"""Commands that trace, export, print and compare numbers, and list what is missing."""
+"""Commands that trace, export, print and compare numbers, and list missing data."""
 
 from pathlib import Path
 
@@ -53,9 +53,9 @@ def trace(specification: str, city: str | None, year: int | None, path: Path | N
 @click.option("--out", type=FOLDER, default=Path("build/exports"), show_default=True)
 @database_option("A release or a built warehouse")
 def export(file_format: str, out: Path, path: Path | None) -> None:
-    """Write panel, estimates and specification curve, or the paper's tables, in a format.
+    """Write the panel, estimates and specification curve, or the paper's tables, to files.
 
-    Says which columns may not be passed on.
+    Also prints the columns that must not be redistributed.
     """
     from ai_manufacturing.tables import exports, formats
 
@@ -84,9 +84,9 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
 @click.option("--out", type=FILE, help="File to write. Default: standard output.")
 @database_option("A release or a built warehouse")
 def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
-    """Write the panel, one row per city and year: the file that `export` names panel.
+    """Write the panel, with one row per city and year, as in `export`.
 
-    Says which columns may not be passed on.
+    Also prints the columns that must not be redistributed.
     """
     from ai_manufacturing.tables import exports, formats
 
@@ -115,7 +115,7 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
 
 
 def _write(out: Path, content: bytes) -> None:
-    """Write the file that --out names, and print its name."""
+    """Write the file of --out, and print its path."""
     from ai_manufacturing.system import disk
 
     try:
@@ -170,7 +170,7 @@ def table(
     out: Path | None,
     path: Path | None,
 ) -> None:
-    """Write one printed table, with a choice of readings and errors."""
+    """Write one printed table, with a choice of readings and standard errors."""
     from ai_manufacturing.tables import NO_ERRORS, TableError, exports
 
     database = read(path)
@@ -188,7 +188,7 @@ def table(
 @database_option("A release or a built warehouse")
 @JSON
 def sources(path: Path | None, as_json: bool) -> None:
-    """List what is delivered, what is not, where to get it and what is estimable with it."""
+    """List delivered data and missing data, with sources and the estimates they allow."""
     import duckdb
 
     from ai_manufacturing.landing import LandingError
@@ -259,8 +259,8 @@ def sources(path: Path | None, as_json: bool) -> None:
 def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     """Compare all tables of two release or warehouse files of one extract set.
 
-    Lists the tables, columns, rows and cells that differ, and estimates by how far they moved. Its
-    exit codes are those of diff(1).
+    Lists the tables, columns, rows and cells that differ, and how far estimates moved. The exit
+    codes are as in diff(1).
     """
     from ai_manufacturing.auditing import compare as comparing
     from ai_manufacturing.system import settings
@@ -296,10 +296,11 @@ def judge(
     out: Path | None,
     path: Path | None,
 ) -> None:
-    """Compare a panel of cities (CSV, XLSX, Stata, Parquet), and give differences a cause.
+    """Compare a panel of cities (CSV, XLSX, Stata, Parquet) with ours, and explain differences.
 
-    Says which columns it took for city, year and series, and how often chance gives a cause. Ends
-    with 1 if over 5 % of a column is unexplained, or a value of ours jumps where theirs does not.
+    Reports the columns used for city, year and series, and how often an explanation fits by chance.
+    Exits with 1 if over 5 % of a column is unexplained, or if a value of ours jumps and theirs does
+    not.
     """
     from ai_manufacturing.auditing import panel_columns, panels
     from ai_manufacturing.tables import exports

@@ -1,4 +1,4 @@
-"""`ai-manufacturing status`: what is published, what was tried last, and what runs."""
+"""`ai-manufacturing status`: published release, last attempt to refresh, current run."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from ai_manufacturing.releases.manifest import Manifest
     from ai_manufacturing.releases.store import Store
 
-# Of a line of the log, in JSON.
+# Fields of a log line that are included in the JSON output.
 PUBLICATION = ("release_id", "at", "outcome", "reason", "instead_of")
 Row = dict[str, Any]
 Line = tuple[str, str | None]
-"""A line of a terminal and its colour."""
+"""A line of terminal output and its colour."""
 
 
 @command(examples=["status", "status --json"])
 @JSON
 def status(as_json: bool) -> None:
-    """Show what is published, the last attempt to refresh, and whether one runs.
+    """Show the published release, the last attempt to refresh, and whether one is running.
 
-    Also late providers and, of the warehouse, what is older than the tables that it is made of.
+    Also lists late providers, and relations of the warehouse that are older than their inputs.
     """
     from ai_manufacturing.releases import configured, lock, refresh_log
     from ai_manufacturing.releases.errors import RefreshError
@@ -65,12 +65,12 @@ def status(as_json: bool) -> None:
 
 
 def release_record(release: Row, published: str | None, anchor: str | None) -> Row:
-    """Return what `status` and `releases` say of a release in JSON.
+    """Return the JSON record of a release, for `status` and `releases`.
 
     Parameters
     ----------
     release : dict
-        As Manifest.listed.
+        Record of the release, as in Manifest.listed.
     published, anchor : str or None
         Numbers of the published release and of its anchor.
     """
@@ -79,7 +79,7 @@ def release_record(release: Row, published: str | None, anchor: str | None) -> R
 
 
 def _published(store: "Store", manifest: "Manifest") -> tuple[Row, list[Line]]:
-    """Return what status says of the published release, in JSON and in lines."""
+    """Return the status of the published release, as JSON and as lines of text."""
     from ai_manufacturing.auditing import anchors, freshness
     from ai_manufacturing.releases import headlines
     from ai_manufacturing.system.duckdb_client import reading
@@ -127,7 +127,7 @@ def _published(store: "Store", manifest: "Manifest") -> tuple[Row, list[Line]]:
 
 
 def _activity(document: Row) -> Iterator[Line]:
-    """Yield what runs, what was tried and published last, and what is stale."""
+    """Yield lines on the current run, the last attempt and publication, and stale relations."""
     running, last = document["running"], document["last_publication"]
     if running:
         yield f"running: {_since(running)}", "yellow"
@@ -140,9 +140,9 @@ def _activity(document: Row) -> Iterator[Line]:
 
 
 def _stale_relations() -> list[Row]:
-    """Return what is older in the warehouse than its inputs.
+    """Return the relations of the warehouse that are older than their inputs.
 
-    Nothing where there is none, or a run writes to it.
+    The list is empty if there is no warehouse, or if a run is writing to it.
     """
     import duckdb
 
@@ -157,7 +157,7 @@ def _stale_relations() -> list[Row]:
 
 
 def _attempt_in_words(attempt: Row | None, running: Row | None) -> tuple[str, str | None]:
-    """Return the line of status on an attempt, and its colour."""
+    """Return the status line about an attempt to refresh, and its colour."""
     if attempt is None:
         return "last attempt: none is recorded", None
     began = f"last attempt: {attempt['began_at']}, {_age(attempt['began_at']).days} days ago"
@@ -172,7 +172,7 @@ def _attempt_in_words(attempt: Row | None, running: Row | None) -> tuple[str, st
 
 
 def _since(running: Row) -> str:
-    """Return since when the holder of a lock is at work, and which process it is."""
+    """Return the start time and process of the run that holds the lock, as text."""
     if running["since"] is None:
         return "for a moment"
     return f"since {running['since']}, process {running['pid']} on {running['host']}"

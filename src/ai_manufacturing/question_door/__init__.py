@@ -1,1 +1,1 @@
-"""Questions of an assistant to one release: each number comes with its verdict and its caveats."""
+"""Answer an assistant's questions about a release, with verdicts and caveats."""

@@ -1,6 +1,7 @@
-"""One query, answered in a process of its own, whose processor time and memory the system limits.
+"""Answer one query in a separate process with limited processor time and memory.
 
-DuckDB cannot interrupt a function that runs long on one row. No file can be written here.
+The operating system enforces the limits, because DuckDB cannot interrupt a function that runs for a
+long time on one row. The process cannot write files.
 """
 
 import json
@@ -22,35 +23,38 @@ from ai_manufacturing.system.sql_text import beside
 
 SQL = beside(__file__)
 
-ROWS, COLUMNS, CHARACTERS = 200, 200, 20_000
-SHOWN = 12  # columns that one of the result rests on
-ADDRESSES = 3 * 2**30  # bytes of the process; DuckDB counts most of its own, within MEMORY
+ROWS, COLUMNS, CHARACTERS = 200, 200, 20_000  # maximum size of a result
+SHOWN = 12  # maximum number of source columns listed per column of the result
+ADDRESSES = 3 * 2**30  # bytes of address space; DuckDB's own limit is MEMORY
 MEMORY = "1GB"
-PROCESSOR_LIMIT = 10  # seconds of a query, beside the start of its process
+PROCESSOR_LIMIT = 10  # seconds per query, without the start of its process
 
 
 def main() -> None:
-    """Answer the question on stdin, on stdout, both JSON; a refusal of DuckDB's is an answer."""
+    """Read a question from stdin and write its answer to stdout, both as JSON.
+
+    If DuckDB raises an error, the answer contains its message.
+    """
     question = json.load(sys.stdin)
-    os.environ["HOME"] = "/"  # DuckDB names folders below it in its settings and errors
+    os.environ["HOME"] = "/"  # DuckDB shows this path in its settings and errors
     with duckdb_client.reading(Path(question["path"])) as release:
         seconds = math.ceil(time.process_time()) + question["seconds"]
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        # At the first SIGXCPU ends the process, which the server tells from a lack of memory.
+        # At the soft limit, SIGXCPU ends the process, so the server knows that time ran out.
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         try:
             answer = of_query(release, question["sql"])
         except (duckdb.Error, MemoryError) as error:
             answer = {"error": str(error)[:500] or "Out of memory. Ask for less."}
     text = json.dumps(answer, default=str, ensure_ascii=False)
-    # DuckDB names the file by its whole path
+    # Remove the folder, because DuckDB's messages contain the full path of the file.
     folder = json.dumps(f"{Path(question['path']).parent}/", ensure_ascii=False)[1:-1]
     sys.stdout.buffer.write(text.replace(folder, "").encode())
 
 
 def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
-    """Return the rows of one SELECT, and what must be said of each of its columns."""
+    """Return the rows of one SELECT, with the caveats that apply to each column."""
     try:
         sql.encode()
     except UnicodeEncodeError as error:
@@ -109,7 +113,7 @@ def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
 
 
 def verdicts(release: duckdb.DuckDBPyConnection, asked: set[str] | None = None) -> dict[str, str]:
-    """Return the verdicts on specifications: on the printed columns, if it is not said which."""
+    """Return the verdicts on these specifications, or on all printed columns by default."""
     rows = release.execute(SQL["verdicts"]).fetchall()
     if asked is None:
         return {name: text for name, is_printed, text in rows if is_printed}

@@ -1,4 +1,4 @@
-"""The columns of a release, and the caveats of numbers that rest on them."""
+"""SQL for the columns of a release, with the caveats that apply to their values."""
 
 from ai_manufacturing.system.sql_text import beside
 

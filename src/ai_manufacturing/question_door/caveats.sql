@@ -2,7 +2,7 @@
 with columns as (
     select
         *,
-        -- a cell of a printed table is a text
+        -- Printed tables store their figures as text.
         (data_type = 'DOUBLE' or column_name similar to 'column_\d+|cell|cell_zh')
         and (
             schema_name in ('estimates', 'reports')

@@ -1,4 +1,4 @@
-"""Search a release by words: verdicts first, then questions, tables and columns, each a line."""
+"""Search a release by words, and return the best matches as one line each."""
 
 import math
 import re
@@ -12,10 +12,11 @@ from ai_manufacturing.system.sql_text import beside
 
 SQL = beside(__file__)
 
-# How many lines of each kind are shown, in the order in which they are.
+# Maximum number of lines of each kind, in the order of display.
 LIMITS = {"verdict": 4, "finding": 3, "question": 4, "table": 6, "column": 10, "series": 6}
-LINE, ALL_LINES = 360, 4_200  # bytes
-CLOSE = 0.6  # of the score of the best line
+LINE, ALL_LINES = 360, 4_200  # maximum bytes of a line, and of all lines
+CLOSE = 0.6  # minimum score, as a share of the best line's score
+# Stop words, which a search ignores.
 SMALL_WORDS = {
     *("a", "an", "and", "are", "as", "at", "by", "can", "did", "do", "does", "for", "from", "had"),
     *("has", "have", "how", "i", "in", "is", "it", "its", "many", "me", "much", "of", "on", "or"),
@@ -27,14 +28,14 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 class Matches(NamedTuple):
-    """The best lines, and how many more there are."""
+    """The best lines, and the number of further matches."""
 
     lines: list[str]
     more: int
 
 
 def words_of(text: str) -> set[str]:
-    """Return the words of a text, English ones in the singular; Chinese ones are pairs of signs."""
+    """Return a text's words: singular English words, and pairs of Chinese characters."""
     found = set()
     for word in WORD.findall(text.lower()):
         if CHINESE.match(word):
@@ -47,25 +48,25 @@ def words_of(text: str) -> set[str]:
 def best_lines(
     release: duckdb.DuckDBPyConnection, text: str, withheld: Mapping[str, str]
 ) -> Matches:
-    """Return the lines of an open release that match a text about as well as the best one does.
+    """Return the lines of a release that match a text nearly as well as the best one.
 
     Parameters
     ----------
     release : DuckDBPyConnection
         An open release, or a public copy.
     text : str
-        A question or some words, in English or Chinese; Chinese words find Chinese lines.
+        A question or keywords in English or Chinese. The result is Chinese if the text is.
     withheld : mapping of str to str
-        How much is withheld of a table or a column, by its name (schema.table.column).
+        Note on how much of a table or column is withheld, by its name (schema.table.column).
     """
     asked, is_chinese = words_of(text) - SMALL_WORDS, CHINESE.search(text) is not None
     entries = release.execute(SQL["entries"]).fetchall()
     known = {name for _, name, *_ in entries}
-    # a copy lacks some columns of which it says that they are withheld
+    # Include withheld columns that are missing from a public copy.
     entries += [("column", name, "", "", 0) for name in withheld if name not in known]
     shared = [asked & words_of(f"{name} {en} {zh}") for _, name, en, zh, _ in entries]
     found_in = Counter(word for words in shared for word in words)
-    # a rare word tells more of what is asked than one that is everywhere
+    # Rare words identify the subject of a question better than frequent ones.
     weights = {word: math.log(1 + len(entries) / number) for word, number in found_in.items()}
     scores = [math.fsum(weights[word] for word in words) for words in shared]
     needed = CLOSE * max(scores)

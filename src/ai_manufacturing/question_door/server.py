@@ -1,4 +1,4 @@
-"""The server of the tools for an MCP client, on standard input and output."""
+"""MCP server for the tools, on standard input and output."""
 
 from mcp.server.mcpserver import MCPServer
 
@@ -13,7 +13,7 @@ INSTRUCTIONS = (
 
 
 def serve(door: Door) -> None:
-    """Answer an MCP client on standard input and output until it leaves."""
+    """Serve an MCP client on standard input and output until it disconnects."""
     app = MCPServer("ai-manufacturing", instructions=INSTRUCTIONS)
     tools = (door.findings, door.search, door.list_tables, door.describe, door.query, door.trace)
     for tool in tools:

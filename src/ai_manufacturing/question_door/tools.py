@@ -1,4 +1,4 @@
-"""The tools of the door: methods that answer in JSON, each after whose numbers they are."""
+"""Tools of the MCP server: methods that answer in JSON, each with facts about the release."""
 
 import json
 import os
@@ -19,24 +19,29 @@ from ai_manufacturing.system.sql_text import beside
 
 SQL = beside(__file__)
 
+# Texts in the error output of a process that ran out of memory.
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Out of Memory")
-WAIT = 300  # seconds for a query, which uses the processor for a few, on a machine with other work
+WAIT = 300  # seconds of real time per query, in case the machine is busy with other work
 
 
 def _reason(ended: subprocess.CompletedProcess[bytes]) -> str:
-    """Return why the process of a query ended without an answer."""
+    """Return the reason why the process of a query ended without an answer."""
     printed = ended.stderr.decode(errors="replace").strip().splitlines()
     last = printed[-1] if printed else f"it ended with code {ended.returncode}"
     if ended.returncode == -signal.SIGXCPU:
         return f"Stopped after {answer.PROCESSOR_LIMIT} s of processor time. Ask for less."
-    # a signal ends a process at its limit of memory, unless Python is in time
+    # At its memory limit, a signal ends the process, unless Python raises MemoryError first.
     if ended.returncode < 0 or any(word in last for word in OUT_OF_MEMORY):
         return "Ended by its limit of memory. Ask for less."
     return f"The query could not be answered, for a reason of this program: {last}. Report it."
 
 
 class Door:
-    """The tools, on a copy of a release that is written to `shown`; `trace` reads the release."""
+    """Tools that answer questions about a release.
+
+    They read a copy that is written to `shown`, which lacks restricted values by default; only
+    `trace` also reads the release.
+    """
 
     def __init__(self, release: Path, shown: Path, *, with_restricted: bool = False) -> None:
         copy = shutil.copyfile if with_restricted else terms.public_copy
@@ -58,24 +63,24 @@ class Door:
         }
 
     def _answer(self, **facts: Any) -> str:
-        """Return facts as JSON, after what is said of the release."""
+        """Return facts as JSON, preceded by the facts about the release."""
         return json.dumps(self._head | facts, ensure_ascii=False, default=str)
 
     def _rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
-        """Return the rows of a query, without what is missing in them."""
+        """Return the rows of a query, without null values."""
         with duckdb_client.reading(self._shown) as connection:
             rows = duckdb_client.rows(connection, sql, **values)
         return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
     def _extents(self) -> dict[str, str]:
-        """Return how much of a table or a column is withheld, by its name."""
+        """Return how much of each table or column is withheld, by its name."""
         return {
             withholding.name(row): f"withheld, {withholding.extent(row)[0]}"
             for row in self._lacking
         }
 
     def list_tables(self) -> str:
-        """List the tables: how many rows each has, or that they are withheld, and what a row is."""
+        """List the tables: number of rows, or that they are withheld, and the unit of a row."""
         rows = self._rows(SQL["tables"])
         extents = self._extents()
         return self._answer(
@@ -100,9 +105,9 @@ class Door:
         return self._answer(error=f"There is no table {table!r}; list_tables names all.")
 
     def search(self, words: str) -> str:
-        """Search by words, in English or Chinese: verdicts first, then questions, tables, columns.
+        """Search by English or Chinese words for verdicts, questions, tables and columns.
 
-        Each result is a line, and a question has the call that answers it.
+        Each result is one line. Verdicts come first. A question includes the call that answers it.
         """
         with duckdb_client.reading(self._shown) as connection:
             matches = search.best_lines(connection, words, self._extents())
@@ -115,8 +120,8 @@ class Door:
     def query(self, sql: str) -> str:
         """Run one read-only SELECT (DuckDB): at most 200 rows, 20,000 characters, ten seconds.
 
-        Says on which columns of the release each column of the result rests, with their caveats,
-        and the verdicts if it has estimates.
+        The answer lists the release columns on which each result column depends, with their
+        caveats, and the verdicts if it contains estimates.
         """
         question = {"path": str(self._shown), "sql": sql, "seconds": answer.PROCESSOR_LIMIT}
         own = {
@@ -140,13 +145,13 @@ class Door:
                 )
         if ended.returncode:
             return self._answer(error=_reason(ended))
-        # NaN and infinity are no JSON
+        # NaN and infinity are not valid JSON.
         return self._answer(**json.loads(ended.stdout, parse_constant=lambda _: None))
 
     def findings(self, language: Literal["en", "zh"] = "en") -> str:
-        """Read what the release says of the paper's main claim, and of each column by its designs.
+        """Return findings on the paper's main claim, and verdicts on each column by design.
 
-        Errors and intervals are CRV3 by province.
+        Standard errors and confidence intervals are CRV3 by province.
         """
         zh = "_zh" if language == "zh" else ""
         findings = self._rows(
@@ -169,7 +174,7 @@ class Door:
         return self._answer(findings=findings, claims=claims, verdicts=verdicts)
 
     def trace(self, specification: str, city: str | None = None, year: int | None = None) -> str:
-        """Trace an estimate to its sample; with city and year, a cell to file, row and SHA-256.
+        """Trace an estimate to its sample or, with city and year, a cell to file, row and SHA-256.
 
         A city is a six-digit code, or a Chinese or English name.
         """
