@@ -1,1 +1,1 @@
-"""Estimators of the paper, each tested against outside numbers."""
+"""The paper's estimators, each tested against numbers from other software."""

@@ -1,4 +1,4 @@
-"""Errors of one coefficient by clusters, and what the coefficient is without each of them."""
+"""Clustered and jackknife standard errors of one coefficient, and leave-one-out estimates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,28 +20,31 @@ from ai_manufacturing.estimators.fixed_effects import (
 from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-# a direction of which less than this share is left without a cluster is gone with it
+# A direction of the basis vanishes with a cluster if less than this share of it remains.
 LOST = 1e-10
-# no direction has more than this share in clusters whose Gram matrix has a smaller norm
+# If the Gram matrix of a cluster has a smaller norm than this, I - gram can be solved directly.
 SAFE = 0.999
-# a coefficient is unidentified if less than this share of its regressor's variation remains
+# A coefficient is unidentified if less than this share of its regressor's variation remains.
 UNIDENTIFIED = 1e-9
-FEW_COLUMNS = 32  # as many as year effects and controls have, and province-years have not
-MOST = 0.5  # share of the groups past which a result no longer rests on a few of them
+# Most columns for which all groups are solved in one batch. Year effects and controls fit within
+# it; province-year effects do not.
+FEW_COLUMNS = 32
+# Share of the entities after whose removal the search for the fewest influential ones stops.
+MOST = 0.5
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """The coefficient without one group.
+    """The coefficient when one group is left out of the regression.
 
     Attributes
     ----------
     group : int
-        Its code.
+        Code of the group.
     estimate, std_error, p_value : float or None
-        Those of the regression without the group; None if the other groups do not identify the
-        coefficient. The last two are None too if fewer than two clusters are left, or if those left
-        leave no variance.
+        Results without the group; None if the remaining groups do not identify the coefficient.
+        The standard error and p-value are also None if fewer than two clusters remain, or if the
+        variance over the remaining clusters is zero.
     """
 
     group: int
@@ -51,7 +54,7 @@ class LeftOut:
 
 
 def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference:
-    """Return the usual clustered error of a coefficient.
+    """Return a coefficient with its usual cluster-robust standard error (CRV1).
 
     Parameters
     ----------
@@ -60,13 +63,13 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     position : int
         Index of the regressor.
     clusters : ndarray of int, shape (n,)
-        Cluster of each row, any codes; the entities are nested in them.
+        Cluster of each row, with arbitrary codes; entities must be nested in clusters.
 
     Returns
     -------
     Inference
-        With the factor of cluster_factor and t(G-1): what fixed_effects.fit gives with these
-        clusters.
+        Uses the factor of cluster_factor and t(G-1), and so equals the result of fixed_effects.fit
+        with these clusters.
 
     Raises
     ------
@@ -76,10 +79,10 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
 
     Notes
     -----
-    The regressor's partial leverages h_g are shares of what the effects and the other regressors
-    leave of it. Carter, Schnepel and Steigerwald's G*, with independent errors and the effects
-    partialled out as summclust has it, is then 1 / sum h_g^2: all G clusters if the shares are
-    equal, one if one cluster has all.
+    The partial leverage h_g is cluster g's share of the regressor's variation net of the effects
+    and the other regressors. Carter, Schnepel and Steigerwald's G*, computed as in summclust with
+    independent errors and partialled-out effects, equals 1 / sum h_g^2: G if all shares are equal,
+    and one if a single cluster contains all the variation.
 
     References
     ----------
@@ -96,23 +99,23 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
 
 
 def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference:
-    """Return the cluster jackknife error of a coefficient, centred at the estimate.
+    """Return a coefficient with its cluster jackknife standard error (CRV3).
 
-    Parameters, and reasons for NotEstimable, are those of crv1, and one more: without one of the
-    clusters the coefficient is not identified. Such a cluster is not passed over, as the sum would
-    then leave out the one on which all depends.
+    Takes the same parameters as crv1. Raises NotEstimable for the same reasons, and also if the
+    coefficient is not identified without one of the clusters: skipping that cluster would omit the
+    most influential one from the variance.
 
     Returns
     -------
     Inference
-        With the variance (G-1)/G sum_g (b_(g) - b)^2 over the estimates without each cluster, and
-        t(G-1). No other small-sample factor.
+        Uses the variance (G-1)/G sum_g (b_(g) - b)^2 over the estimates without each cluster,
+        centred at the full-sample estimate, and t(G-1). There is no other small-sample factor.
 
     Notes
     -----
-    Nothing is fitted again. Period effects and the other regressors are in the normal equations
-    from which a cluster's rows are taken out, so that both are those of the regression without the
-    cluster. What only that cluster identifies of them (the years of its own province) goes with it.
+    No regression is refitted. Subtracting a cluster's rows from the normal equations gives the
+    estimate without it, including updated period effects and control slopes. Effects that only the
+    removed cluster identifies, such as its own province-years, are removed with it.
 
     References
     ----------
@@ -133,41 +136,42 @@ def crv3_of_difference(
     clusters: Codes,
     remaining: Codes,
 ) -> Inference:
-    """Return how far a coefficient lies from that of a related regression, with a jackknife error.
+    """Return the difference between two related regressions' coefficients, with its CRV3 error.
 
-    The other regression lacks some rows, or has more effects. The two share most of their rows, so
-    the error of either says nothing of how far they may lie apart. The error of the difference is
-    that of the difference itself, made anew without each cluster.
+    The second regression omits some rows or includes more effects. Because the two share most of
+    their rows, neither one's own standard error measures the uncertainty of the difference. The
+    jackknife therefore recomputes the difference itself without each cluster.
 
     Parameters
     ----------
     regression : PartialledOut
         Regression with its effects removed.
     rest : PartialledOut
-        The other regression: that of `without`, or of fixed_effects.with_entity_trends.
+        The second regression, from `without` or fixed_effects.with_entity_trends.
     remaining : ndarray of int, shape (n',)
-        Positions of its rows among the n.
+        Positions of the second regression's rows among the n rows of the first.
     position : int
         Index of the regressor.
     clusters : ndarray of int, shape (n,)
-        Cluster of each row of regression, any codes; the entities are nested in them.
+        Cluster of each row of the first regression, with arbitrary codes; entities must be nested
+        in clusters.
 
     Returns
     -------
     Inference
-        The estimate is that of rest less that of regression; the variance is
-        (G-1)/G sum_g (d_(g) - d)^2 over the differences without each of the G clusters of
-        regression, with t(G-1). No error, test or interval if the variance is zero.
+        The estimate is the second coefficient minus the first. Its variance is
+        (G-1)/G sum_g (d_(g) - d)^2 over the differences without each of the first regression's G
+        clusters, with t(G-1). Standard error, test and interval are None if the variance is zero.
 
     Raises
     ------
     NotEstimable
-        As crv3, for either regression.
+        For the same reasons as crv3, in either regression.
     """
     clusters = renumbered(clusters)
     whole, other = _term(regression, position), _term(rest, position)
     moves = -whole.unit * _moves_without_each(regression, position, whole, clusters)
-    # Without a cluster of which no row is left, the rest is what it was.
+    # Removing a cluster that has no rows in `rest` does not change the estimate of `rest`.
     labels, codes = np.unique(clusters[remaining], return_inverse=True)
     moves[labels] += other.unit * _moves_without_each(rest, position, other, codes)
     difference = other.slope * other.unit - whole.slope * whole.unit
@@ -180,10 +184,10 @@ def crv3_of_difference(
 def crv3_of_ratio(
     numerator: PartialledOut, denominator: PartialledOut, position: int, clusters: Codes
 ) -> Inference:
-    """Return the ratio of two slopes on one design, with its cluster jackknife error.
+    """Return the ratio of two slopes on one design, with its CRV3 standard error.
 
-    With one instrument the slope of two-stage least squares is the ratio of that of the reduced
-    form to that of the first stage, with and without each cluster.
+    With a single instrument, two-stage least squares divides the reduced-form slope by the
+    first-stage slope. This holds in the full sample and without each cluster.
 
     Parameters
     ----------
@@ -192,18 +196,18 @@ def crv3_of_ratio(
     position : int
         Index of the regressor: the instrument.
     clusters : ndarray of int, shape (n,)
-        Cluster of each row, any codes; the entities are nested in them.
+        Cluster of each row, with arbitrary codes; entities must be nested in clusters.
 
     Returns
     -------
     Inference
-        With the variance (G-1)/G sum_g (b_(g) - b)^2 over the ratios without each cluster, and
+        Uses the variance (G-1)/G sum_g (b_(g) - b)^2 over the ratios without each cluster, and
         t(G-1).
 
     Raises
     ------
     NotEstimable
-        As crv3, for either regression.
+        For the same reasons as crv3, in either regression.
     """
     clusters = renumbered(clusters)
     above, below = (_term(regression, position) for regression in (numerator, denominator))
@@ -218,7 +222,7 @@ def crv3_of_ratio(
 
 
 def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledOut:
-    """Return the same regression written so that one slope is the average of several.
+    """Reparametrise a regression so that one slope is the average of several.
 
     Parameters
     ----------
@@ -230,11 +234,11 @@ def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledO
     Returns
     -------
     PartialledOut
-        The average is the slope at the first of the positions; fit and residuals are unchanged.
+        The slope at the first position is the average. Fitted values and residuals do not change.
 
     Notes
     -----
-    With a = sum b_p / m, the term sum x_p b_p is m x_1 a + sum over the others of (x_p - x_1) b_p.
+    For m slopes with average a = sum b_p / m, sum x_p b_p = m x_1 a + sum_{p > 1} (x_p - x_1) b_p.
     """
     first, *others = positions
     design, units = regression.design.copy(), regression.units.copy()
@@ -246,19 +250,19 @@ def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledO
 
 
 def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes) -> list[LeftOut]:
-    """Return the coefficient without each group, with the jackknife error of the other groups.
+    """Return the coefficient without each group, with the CRV3 standard error of the other groups.
 
     Parameters
     ----------
     regression, position
         As in crv1.
     groups : ndarray of int, shape (n,)
-        Group of each row, in which the entities are nested: provinces.
+        Group of each row, such as its province; entities must be nested in groups.
 
     Returns
     -------
     list of LeftOut
-        In the order of the codes: what crv3 gives for the rows of the other groups.
+        Results of crv3 on the rows of the other groups, in the order of the codes.
 
     Raises
     ------
@@ -267,8 +271,8 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
 
     Notes
     -----
-    The estimates without each pair of groups are all that is needed, and each takes the two groups'
-    rows out of the normal equations.
+    The jackknife without one group needs the estimates without each pair of groups. Subtracting the
+    rows of the pair from the normal equations gives these without refitting.
     """
     labels, groups = np.unique(groups, return_inverse=True)
     term, basis = _term(regression, position), _basis(regression, position, groups)
@@ -277,11 +281,11 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
     grams = np.stack([basis[rows].T @ basis[rows] for rows in rows_of])
     rights = np.stack([basis[rows].T @ columns[rows] for rows in rows_of])
     squares = np.stack([term.x[rows] @ columns[rows] for rows in rows_of])
-    slopes = np.full((count, count), np.nan)  # without a row's group and a column's
+    slopes = np.full((count, count), np.nan)  # [i, j]: slope without the groups i and j
     for code in range(count):
         pairs = [sums[code:] + sums[code] for sums in (grams, rights, squares)]
         for pair, sums in zip(pairs, (grams, rights, squares), strict=True):
-            pair[0] = sums[code]  # the group alone
+            pair[0] = sums[code]  # leaves out only this group
         gram, right, square = pairs
         removed = _solved(gram, right)[1][:, 0]
         xx, xy = (term.x @ columns - square - removed).T
@@ -305,21 +309,22 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
 def leave_out(
     regression: PartialledOut, position: int, *, most: int | None = None
 ) -> list[LeftOut]:
-    """Return the coefficient without each entity in turn, with its error clustered by entity.
+    """Return the coefficient without each entity in turn, with entity-clustered standard errors.
 
     Parameters
     ----------
     regression, position
         As in crv1.
     most : int, optional
-        Only this many entities, those without which the estimate moves most. The default is all.
+        Return only this many entities, the ones whose removal changes the estimate most. The
+        default returns all of them.
 
     Returns
     -------
     list of LeftOut
-        In the order of the codes: what fixed_effects.fit gives for the rows of the other entities,
-        but that a regressor other than this one which only the entity identifies goes with it and
-        is still counted.
+        Results of fixed_effects.fit on the rows of the other entities, in the order of the codes.
+        There is one exception: if only the removed entity identifies another regressor, that
+        regressor drops out but still counts as a parameter.
 
     Raises
     ------
@@ -345,27 +350,27 @@ def leave_out(
 
 
 def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[PartialledOut, Codes]:
-    """Return the regression without some rows, and the positions of the rows that are left.
+    """Return the regression without some rows, and the positions of the remaining rows.
 
     Parameters
     ----------
     regression : PartialledOut
         Regression with its effects removed.
     rows : ndarray of bool, shape (n,)
-        Rows to leave out: the city-years that the gate flags.
+        True for rows to drop, such as city-years that the gate flags.
 
     Returns
     -------
     regression : PartialledOut
-        What fixed_effects.partialled_out makes of the other rows, singletons dropped again. Its
-        outcome has lost the effects of all rows, which changes no slope.
+        The remaining rows, partialled out again after newly created singletons are dropped. Effects
+        estimated on all rows have already been removed from its outcome, which changes no slope.
     remaining : ndarray of int, shape (n',)
-        Positions among the n, by which codes of clusters are taken along.
+        Positions of the remaining rows among the n, used to subset the cluster codes.
 
     Raises
     ------
     NotEstimable
-        If the other rows do not identify every coefficient.
+        If the remaining rows do not identify every coefficient.
     """
     terms = [f"regressor {j}" for j in range(regression.design.shape[1])]
     sample = pd.DataFrame(regression.design, columns=terms).assign(
@@ -382,7 +387,7 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
 
 
 def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | None:
-    """Remove the most influential entity again and again, until p is above .05.
+    """Remove the most influential entity repeatedly until the p-value exceeds .05.
 
     Parameters
     ----------
@@ -392,22 +397,22 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
     Returns
     -------
     list of int or None
-        Codes of the entities without which p, by errors clustered by entity, is above .05, in the
-        order of their removal. Empty if p is above .05 with all of them; None if it would take more
-        than half of them, or if the rest identifies nothing. Their number is an upper bound of the
-        fewest: another set that is as small may do, but a smaller one was not found.
+        Codes of the removed entities in the order of their removal; p-values use entity-clustered
+        standard errors. The list is empty if p exceeds .05 in the full sample. The result is None
+        if removing half of the entities is not enough, or if the rest does not identify the
+        coefficient. The search is greedy, so its length is an upper bound: a smaller set may exist.
 
     Raises
     ------
     NotEstimable
-        As crv1, for the regression with all entities.
+        For the same reasons as crv1, in the regression with all entities.
 
     Notes
     -----
-    After each removal the slope and its error are those of the rest, as in leave_out, and the
-    entity is chosen which then pulls the estimate most away from zero: by its score over the
-    variation of the others, which takes effects and other slopes as given. That approximation
-    chooses the order only.
+    The slope and standard error are recomputed exactly after each removal, as in leave_out. The
+    next entity is the one that pulls the estimate furthest from zero, approximated by its score
+    divided by the variation of the other entities, with effects and other slopes held fixed. This
+    approximation affects only the order of removal.
 
     References
     ----------
@@ -438,7 +443,7 @@ def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | No
 
 
 class _Term(NamedTuple):
-    """A regressor and the outcome less effects and other regressors, in units of the design."""
+    """A regressor and the outcome net of effects and other regressors, in units of the design."""
 
     x: Floats
     y: Floats
@@ -457,7 +462,7 @@ def _term(regression: PartialledOut, position: int) -> _Term:
     slopes, residuals, bread = least_squares(regression)
     if not residuals.any():
         raise NotEstimable("no_error_of_exact_fit")
-    # What the other regressors leave of a regressor, over the square of its length.
+    # The regressor's residual on the other regressors, divided by its squared length.
     influence = regression.design @ bread[:, position]
     xx = 1 / float(influence @ influence)
     x, slope = influence * xx, float(slopes[position])
@@ -467,7 +472,7 @@ def _term(regression: PartialledOut, position: int) -> _Term:
 
 
 def _inference(term: _Term, variance: float, clusters: Codes) -> Inference:
-    """Return the test and interval of a slope from its variance in units of the design.
+    """Return the test and interval of a slope, given its variance in units of the design.
 
     Raises NotEstimable if the variance is zero.
     """
@@ -488,9 +493,10 @@ def _inference(term: _Term, variance: float, clusters: Codes) -> Inference:
 def _moves_without_each(
     regression: PartialledOut, position: int, term: _Term, clusters: Codes
 ) -> Floats:
-    """Return by how much the slope moves without each cluster, in units of the design, shape (G,).
+    """Return the change in the slope when each cluster is removed, shape (G,).
 
-    Raises NotEstimable if there are fewer than two, or one of them alone identifies the slope.
+    Changes are in units of the design. Raises NotEstimable if there are fewer than two clusters, or
+    if a single cluster identifies the slope.
     """
     count = int(clusters.max()) + 1
     if count < 2:
@@ -502,16 +508,17 @@ def _moves_without_each(
 
 
 def _jackknifed(moves: Floats) -> float:
-    """Return the jackknife variance from the moves without each cluster."""
+    """Return the jackknife variance, given the change in the slope without each cluster."""
     count = len(moves)
     return (count - 1) / count * float(moves @ moves)
 
 
 def _basis(regression: PartialledOut, position: int, groups: Codes) -> Floats:
-    """Return an orthonormal basis, shape (n, r), of what changes where a group is taken out.
+    """Return an orthonormal basis of the columns whose slopes change without a group.
 
-    That are the other regressors, and the periods less the entities' means. A period that lies in
-    one group, a province's year in its province, goes with it and is in no other row.
+    These are the other regressors and the period effects net of entity means; the shape is (n, r).
+    Period effects are omitted if each period occurs in one group only, as a province-year does:
+    removing the group then removes its periods and does not affect the other rows.
     """
     others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
     pairs = regression.times * (int(groups.max()) + 1) + groups
@@ -521,12 +528,12 @@ def _basis(regression: PartialledOut, position: int, groups: Codes) -> Floats:
 
 
 def _without_each(term: _Term, basis: Floats, groups: Codes) -> Floats:
-    """Return x'x and x'y without each of G groups of whole entities, shape (G, 2)."""
+    """Return x'x and x'y without each of the G groups, shape (G, 2); entities are not split."""
     columns = np.column_stack([term.x, term.y])
     parts = [(basis[rows], columns[rows]) for rows in _rows_of(groups)]
     if basis.shape[1] > FEW_COLUMNS:
         return term.x @ columns - np.stack([_removed(*part)[1] for part in parts])
-    # One call of LAPACK solves all groups: a call for each would cost more than its work.
+    # Solve all groups in one LAPACK call, because the systems are too small to justify one each.
     grams = np.stack([rows_of_basis.T @ rows_of_basis for rows_of_basis, _ in parts])
     rights = np.stack([rows_of_basis.T @ x_and_y for rows_of_basis, x_and_y in parts])
     moments = np.stack([x_and_y[:, 0] @ x_and_y for _, x_and_y in parts])
@@ -534,25 +541,25 @@ def _without_each(term: _Term, basis: Floats, groups: Codes) -> Floats:
 
 
 def _removed(basis: Floats, columns: Floats) -> tuple[Floats, Floats]:
-    """Take rows of whole entities out of the normal equations of x and y on the basis.
+    """Remove the rows of whole entities from the normal equations of x and y on the basis.
 
-    In the orthonormal basis R the equations without the rows of g are (I - R_g'R_g) a = R_g'x_g,
-    where a is by how much the coefficients of x on R move. With R_gR_g', as large as g, the same is
-    found: wide bases take that way.
+    For an orthonormal basis R, the equations without the rows g are (I - R_g'R_g) a = R_g'x_g,
+    where a is the change in the coefficients of x on R. An equivalent system in R_gR_g' has one
+    equation per removed row, and is used if the basis has more columns than that.
 
     Parameters
     ----------
     basis : ndarray, shape (m, r)
-        The rows that go.
+        Removed rows of the basis.
     columns : ndarray, shape (m, 2)
-        x and y of these rows.
+        x and y in the removed rows.
 
     Returns
     -------
     moves : ndarray, shape (r, 2)
-        By how much the coefficients of x and y on the basis move.
+        Change in the coefficients of x and y on the basis.
     moments : ndarray, shape (2,)
-        What goes from x'x and x'y.
+        Amounts to subtract from x'x and x'y.
     """
     if basis.shape[1] <= max(FEW_COLUMNS, len(basis)):
         moves, removed = _solved(basis.T @ basis, basis.T @ columns)
@@ -562,10 +569,11 @@ def _removed(basis: Floats, columns: Floats) -> tuple[Floats, Floats]:
 
 
 class _Rest(NamedTuple):
-    """A term in the rows of some entities: x and residuals, zero in the others, error and p.
+    """A regressor's results on a subset of the entities.
 
-    Error and p are None if fewer than two clusters or no degree of freedom are left, or if the rest
-    leaves no variance. The error is in units of the design.
+    `x` and `residuals` are zero in the rows of the other entities. `error`, the standard error in
+    units of the design, and `p_value` are None if fewer than two clusters or no degrees of freedom
+    remain, or if the variance is zero.
     """
 
     x: Floats
@@ -577,7 +585,7 @@ class _Rest(NamedTuple):
 def _rest(
     regression: PartialledOut, term: _Term, basis: Floats, remaining: NDArray[np.bool_]
 ) -> _Rest:
-    """Return a term in the remaining rows, those of whole entities, with clustered error and p."""
+    """Re-estimate a slope on the remaining rows, which must not split entities."""
     columns = np.column_stack([term.x, term.y])
     moves, _ = _removed(basis[~remaining], columns[~remaining])
     x, y = ((columns + basis @ moves) * remaining[:, None]).T
@@ -600,16 +608,17 @@ def _rest(
 
 
 def _rows_of(groups: Codes) -> list[Codes]:
-    """Return the rows of each group 0, 1, ..."""
+    """Return the row numbers of each group 0, 1, ..."""
     order = np.argsort(groups, kind="stable")
     ends = np.cumsum(np.bincount(groups))
     return np.split(order, ends[:-1])
 
 
 def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
-    """Return a in (I - gram) a = right, and right'a; stacks of matrices, too.
+    """Solve (I - gram) a = right for a, and return a and right'a; accepts stacks of matrices.
 
-    Along a direction that is gone with the group, x and y have no component: a has none either.
+    Directions that vanish with the group are dropped from a, because the remaining rows of x and y
+    have no component along them.
     """
     if (np.linalg.norm(gram, axis=(-2, -1)) < SAFE).all():
         rest = np.eye(gram.shape[-1]) - gram

@@ -1,4 +1,4 @@
-"""Columns of a sample as checked arrays, and sums over groups of rows."""
+"""Read checked arrays from the columns of a sample, and sum over groups of rows."""
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,9 @@ Codes = NDArray[np.intp]
 
 
 def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = False) -> Floats:
-    """Return a column as finite floats, shape (n,), or raise NotEstimable with the column's name.
+    """Return a column as floats, shape (n,), or raise NotEstimable with the column's name.
 
-    Missing values are NaN where they may be, and a reason to raise elsewhere.
+    Values must be finite. Missing values become NaN if `may_be_missing`, and raise otherwise.
     """
     try:
         values: Floats = sample[column].to_numpy(dtype=float, na_value=np.nan)
@@ -27,9 +27,9 @@ def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = Fals
 
 
 def groups_in(sample: pd.DataFrame, column: str) -> Codes:
-    """Return the groups of a column as 0, 1, ... in sorted order, shape (n,).
+    """Encode the groups of a column as 0, 1, ... in sorted order, shape (n,).
 
-    Raises NotEstimable if one is missing.
+    Raises NotEstimable if a row has no group.
     """
     codes: Codes = pd.factorize(sample[column], sort=True)[0].astype(np.intp)
     missing = int((codes < 0).sum())
@@ -39,10 +39,10 @@ def groups_in(sample: pd.DataFrame, column: str) -> Codes:
 
 
 def renumbered(codes: Codes) -> Codes:
-    """Return codes as 0, 1, ... without gaps, in their order, shape (n,)."""
+    """Renumber codes as 0, 1, ... without gaps, preserving their order; shape (n,)."""
     return np.unique(codes, return_inverse=True)[1]
 
 
 def sums_by(codes: Codes, columns: Floats) -> Floats:
-    """Sum columns, shape (n, m), over the rows of each code 0, 1, ..., shape (codes, m)."""
+    """Sum columns of shape (n, m) by code 0, 1, ...; the result has shape (codes, m)."""
     return np.column_stack([np.bincount(codes, weights=column) for column in columns.T])

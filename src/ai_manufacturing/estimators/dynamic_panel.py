@@ -1,4 +1,4 @@
-"""Difference and system GMM: Table 4's last column, as Stata's xtabond2 would print it."""
+"""Difference and system GMM for the last column of Table 4, matching Stata's xtabond2."""
 
 import itertools
 import re
@@ -18,65 +18,68 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, both, sentence
 
 Flags = NDArray[np.bool_]
-Controls = Literal["difference", "both"]  # equations in which a regressor instruments itself
+Controls = Literal["difference", "both"]  # equations that use a regressor as its own instrument
 
-# Each tolerance is a share of a norm, so none depends on units.
-# a slope is not identified if the instruments see less than this share of its regressor
+# Each tolerance is a share of a norm and so does not depend on units.
+# A slope is not identified if the instruments capture less than this share of its regressor.
 UNIDENTIFIED = 1e-8
-SINGULAR = 1e-12  # an eigenvalue of a weight matrix (diagonal of ones) below this is rounding error
-EXACT = 1e-9  # differenced residuals below this share of the differenced outcome are rounding error
+# Eigenvalues of a moment covariance below this share of the largest count as rounding error.
+SINGULAR = 1e-12
+# Differenced residuals smaller than this share of the differenced outcome are rounding error.
+EXACT = 1e-9
 
-ALL_PASS = 0.995  # a Hansen p-value that prints as 1.00
-REJECTED = 0.05
-# a variance inflated by more is near-collinearity: Marquardt (1970), Technometrics 12(3)
+ALL_PASS = 0.995  # Hansen p-values from here on print as 1.00
+REJECTED = 0.05  # significance level of the specification tests
+# A variance inflation factor above this indicates near-collinearity: Marquardt (1970),
+# Technometrics 12(3).
 INFLATED = 10
 
 
 @dataclass(frozen=True, eq=False)
 class DynamicPanelFit(Fit):
-    """Estimates of one specification.
+    """GMM estimates of one specification.
 
-    The terms are the regressors in the order asked for, then the period effects ("year 2012"),
-    then, in a system, "constant". A period effect is relative to the last period before it that has
-    none. Errors are robust to any pattern of heteroskedasticity and correlation within an entity;
-    statistics are taken as normal (xtabond2 without its option small). Rows are those of the level
-    equation (system) or of the difference equation.
+    The terms are the regressors in the requested order, the period effects ("year 2012") and, in
+    system GMM, "constant". A period effect is relative to the last period before it without an
+    effect of its own. Standard errors are robust to heteroskedasticity and to correlation within an
+    entity, and statistics use the normal distribution (xtabond2 without its option small).
+    Observations are counted in the level equation (system) or in the difference equation.
 
     Attributes
     ----------
     covariance_matrix : ndarray, shape (k, k)
         Covariance of the estimates.
     instrument_count : int
-        Columns of the instrument matrix that are not all zero.
+        Number of instrument columns that are not zero in every row.
     tests : dict of str to float
-        Specification tests, by the names of their columns in est_coefficients. A p-value is NaN if
-        there is no degree of freedom.
+        Specification tests, keyed by their column names in est_coefficients. A p-value is NaN if
+        the test has no degrees of freedom.
 
-        hansen_statistic, hansen_df, hansen_p_value: the overidentifying restrictions at the
-        two-step estimates, also where steps is 1. The degrees of freedom are the instruments that
-        are linearly independent, less k.
+        hansen_statistic, hansen_df, hansen_p_value: Hansen test of the overidentifying restrictions
+        at the two-step estimates, also if steps is 1. The degrees of freedom are the number of
+        linearly independent instruments minus k.
 
-        sargan_statistic, sargan_df, sargan_p_value: the same at the one-step estimates, valid only
-        under independent homoskedastic errors, and in a system only without entity effects: read
-        Hansen.
+        sargan_statistic, sargan_df, sargan_p_value: Sargan test at the one-step estimates. It is
+        valid only under independent homoskedastic errors and, in system GMM, without entity
+        effects; prefer the Hansen test.
 
-        level_hansen_statistic, level_hansen_df, level_hansen_p_value: difference-in-Hansen, of the
-        instruments that a system adds in the level equation; NaN, 0 and NaN where there is none or
-        the rest do not identify the model.
+        level_hansen_statistic, level_hansen_df, level_hansen_p_value: difference-in-Hansen test of
+        the instruments that system GMM adds to the level equation. The values are NaN, 0 and NaN if
+        there are none, or if the other instruments do not identify the model.
 
         ar1_statistic, ar1_p_value, ar2_statistic, ar2_p_value: Arellano-Bond z tests for serial
-        correlation of the differenced residuals; NaN if no entity has residuals that far apart. The
-        first is expected to reject; the second must not.
+        correlation of the differenced residuals; NaN if no entity has residuals one or two periods
+        apart. AR(1) is expected to reject; AR(2) must not.
     not_instrumented : tuple of str
-        The regressors that no lags instrument: they stand for themselves, taken as unrelated to the
-        errors of all periods.
+        Regressors without lagged instruments. They are their own instruments and are assumed to be
+        uncorrelated with the errors of all periods.
     warnings : tuple of Sentence
-        What a reader must be told beside the estimates.
+        Caveats to display with the estimates.
     entities : Index, length n
-        Labels of the entities, in the order of the influence.
+        Labels of the entities, in the order of the rows of `influence`.
     influence : ndarray, shape (n, k)
-        Part of each entity in the estimation error of the coefficients, with the weights of the
-        last step as given.
+        Each entity's contribution to the estimation error of the coefficients, with the weights of
+        the last step held fixed.
     """
 
     covariance_matrix: Floats
@@ -89,21 +92,21 @@ class DynamicPanelFit(Fit):
 
 
 class Moments(NamedTuple):
-    """What a dynamic panel is estimated from.
+    """Outcome, design and instruments of a dynamic panel.
 
-    Difference rows above level rows, zeros where a row is not used.
+    Difference rows are stacked above level rows. Unused rows are zero.
     """
 
     terms: tuple[str, ...]  # k, as in DynamicPanelFit
     entities: pd.Index  # labels of n entities
     y: Floats  # (n, 2t) over the t periods of the grid
     x: Floats  # (n, 2t, k)
-    z: Floats  # (n, 2t, l) instruments that are not all zero
-    differenced: Flags  # (n, t) the rows used in the difference equation
-    levels: Flags  # (n, t) and in the level equation
-    of_levels: Flags  # (l,) the instruments that lags make in the level equation
-    independent: Floats  # (l, l) covariance of the moments under independent errors of one variance
-    units: Floats  # (k,) an estimate times these is in the units of the sample
+    z: Floats  # (n, 2t, l) instruments, without columns that are zero in every row
+    differenced: Flags  # (n, t) rows used in the difference equation
+    levels: Flags  # (n, t) rows used in the level equation
+    of_levels: Flags  # (l,) whether an instrument is a lagged difference in the level equation
+    independent: Floats  # (l, l) covariance of the moments under i.i.d. errors
+    units: Floats  # (k,) factors that convert estimates to the units of the sample
 
     @property
     def zx(self) -> Floats:
@@ -131,66 +134,66 @@ def fit(
 ) -> DynamicPanelFit:
     """Estimate a dynamic panel by difference GMM (Arellano-Bond) or system GMM (Blundell-Bond).
 
-    Periods are laid on a complete grid, on which lags and differences are taken. A level row is
-    used where the outcome and all regressors are present, a difference row where both its periods
+    Periods are placed on a complete grid before lags and differences are computed. A level row is
+    used if the outcome and all regressors are present, and a difference row if both of its periods
     are.
 
     Parameters
     ----------
     sample : DataFrame
-        One row per city_id and year, in any order and with gaps. A missing value is as good as a
-        missing row for what reads it: a row that lacks a regressor still lends its outcome to the
-        lags of the next.
+        One row per city_id and year, in any order and possibly with gaps. A missing value affects
+        only the rows that use it: a row without a regressor still provides its outcome for the lags
+        of later rows.
     outcome : str
         Column of the dependent variable.
     regressors : sequence of str
-        Columns of the sample, or lags of them in Stata's notation: "L.gdp" is the lag, "L2.gdp" the
-        second.
+        Columns of the sample, or their lags in Stata's notation: "L.gdp" is the first lag, "L2.gdp"
+        the second.
     lag_limits : mapping of str to (int, int or None)
-        Columns that instrument the difference equation by their own levels, lagged from the first
-        to the second limit (None: as far as the sample goes). The first limit is 2 for the outcome
-        and for an endogenous column, 1 for a predetermined one. A system adds, in the level
-        equation, the difference of the column, lagged the first limit less one. A regressor whose
-        column is not named here is its own instrument, as controls says: it is taken as unrelated
-        to the errors.
+        Columns whose lagged levels instrument the difference equation, with the first and last lag
+        (None: all available lags). The first lag is 2 for the outcome and for endogenous columns,
+        and 1 for predetermined columns. System GMM also instruments the level equation with the
+        column's difference, lagged by one less than the first lag. A regressor whose column is not
+        listed is its own instrument in the equations that `controls` selects, and is assumed to be
+        uncorrelated with the errors.
     equation : {"system", "difference"}
         Difference and level equations stacked, or the difference equation alone.
     steps : {1, 2}
-        Estimates from the weights that homoskedastic errors imply, or from those of the one-step
-        residuals, with Windmeijer's correction of their errors.
+        One-step estimates, with the weights implied by homoskedastic errors, or two-step estimates,
+        with weights from the one-step residuals and Windmeijer-corrected standard errors.
     collapse : bool
-        One instrument per lag instead of one per lag and period.
+        Use one instrument per lag instead of one per lag and period.
     controls : {"difference", "both"}
-        Equations in which a regressor is its own instrument: as a difference in the difference
-        equation, where it may be related to the entity effect, or as a level in the level equation
-        too, where it must not be. "both" is one column, the ivstyle() of xtabond2 without
-        equation().
+        Equations in which a regressor is its own instrument. With "difference" its difference
+        instruments the difference equation, and it may be correlated with the entity effect. With
+        "both" its level also instruments the level equation, and it must not be. "both" forms a
+        single column, like xtabond2's ivstyle() without equation().
 
     Returns
     -------
     DynamicPanelFit
-        Estimates, errors, specification tests, counts and warnings.
+        Estimates, standard errors, specification tests, counts and warnings.
 
     Raises
     ------
     NotEstimable
-        With a sentence, if: a column has infinite or non-numeric values; lag limits are not limits;
-        no entity has the consecutive periods a difference needs; a regressor is constant or a
-        linear combination of earlier ones; there are fewer independent instruments than terms, or
-        no more entities than terms, or the instruments do not identify a term; the regressors fit
-        the outcome exactly; or the corrected variance of a term is not positive.
+        If a column has infinite or non-numeric values; the lag limits are invalid; no entity has
+        the consecutive periods that a difference requires; a regressor is constant or a linear
+        combination of earlier ones; there are fewer independent instruments than terms; there are
+        no more entities than terms; the instruments do not identify a term; the regressors fit the
+        outcome exactly; or the corrected variance of a term is not positive.
 
     Notes
     -----
-    Period effects are their own instruments: in a system in the level equation, as Roodman (2009)
-    advises.
+    Period effects are their own instruments, in system GMM in the level equation only, as Roodman
+    (2009) advises.
 
-    The one-step weights invert Z'HZ with H = BB', B = [D; I], D differencing: what independent
-    errors imply, and xtabond2's h(3). The error variance in Sargan's test is the mean square of the
-    differenced residuals, halved. Weights are pseudo-inverses, so collinear instruments do no harm;
-    they count in instrument_count, as in xtabond2, and not in hansen_df. With more instruments than
-    entities the two-step weights are singular, and their pseudo-inverse, and so the estimates, are
-    a convention: a warning.
+    The one-step weights invert Z'HZ with H = BB' and B = [D; I], where D takes differences. They
+    follow from independent errors and correspond to xtabond2's h(3). The error variance in the
+    Sargan test is half the mean square of the differenced residuals. Weights are pseudo-inverses,
+    so collinear instruments are harmless; they count in instrument_count, as in xtabond2, but not
+    in hansen_df. With more instruments than entities the two-step weight matrix is singular. The
+    estimates then depend on the choice of the pseudo-inverse, and a warning is issued.
 
     References
     ----------
@@ -250,7 +253,7 @@ def fit(
         covariance_matrix=covariance * np.outer(units, units),
         observation_count=int((model.levels if equation == "system" else model.differenced).sum()),
         city_count=n,
-        cluster_count=n,  # any correlation within an entity
+        cluster_count=n,  # standard errors allow any correlation within an entity
         instrument_count=model.z.shape[2],
         tests=tests,
         not_instrumented=tuple(name for name in regressors if parsed(name)[0] not in lag_limits),
@@ -273,9 +276,9 @@ def moments(
     collapse: bool,
     controls: Controls,
 ) -> Moments:
-    """Lay out what fit estimates from.
+    """Build the outcome, design and instrument arrays for fit.
 
-    Parameters, and reasons for NotEstimable, are those of fit.
+    Parameters and reasons for NotEstimable are documented in fit.
     """
     for name, (nearest, farthest) in lag_limits.items():
         least = 2 if name == outcome else 1
@@ -286,7 +289,7 @@ def moments(
     lagged = [parsed(regressor) for regressor in regressors]
     columns = dict.fromkeys((outcome, *(name for name, _ in lagged), *lag_limits))
     grids, periods = _on_grid(sample, columns)
-    # In units of the largest value, so that no square can overflow.
+    # Divide each column by its largest absolute value, so that squares cannot overflow.
     scale = {name: float(np.nanmax(np.abs(grid))) or 1.0 for name, grid in grids.items()}
     grids = {name: grid / scale[name] for name, grid in grids.items()}
 
@@ -296,13 +299,13 @@ def moments(
     if not differenced.any():
         raise NotEstimable("no_two_periods")
     system = equation == "system"
-    # of difference GMM, whose level rows are zero, the difference rows
+    # Difference GMM sets the level rows to zero, so only the difference rows count.
     levels = levels & (system | differenced)
     has_rows = levels.any(axis=1)
     grids = {name: grid[has_rows] for name, grid in grids.items()}
     x, levels, differenced = x[has_rows], levels[has_rows], differenced[has_rows]
 
-    # The design: regressors, period effects, constant.
+    # The design contains the regressors, the period effects and the constant.
     n, t = levels.shape
     years = np.flatnonzero(levels.any(axis=0))[int(system) :]
     terms = (
@@ -331,10 +334,10 @@ def moments(
         grids, x, differenced, levels & system, lagged, lag_limits, collapse, controls
     )
 
-    # B'Z_i of all entities, B = [D; I]: half'half is Z'HZ. Columns are scaled to its lengths, free
-    # of units.
-    half = z[:, t:] + z[:, :t]  # a level row holds e_t, a difference row e_t
-    half[:, :-1] -= z[:, 1:t]  # ... less e_(t-1)
+    # `half` stacks B'Z_i over the entities, with B = [D; I], so half'half is Z'HZ. Dividing its
+    # columns by their lengths makes the instruments free of units.
+    half = z[:, t:] + z[:, :t]  # the error e_t appears in the level and difference rows of t
+    half[:, :-1] -= z[:, 1:t]  # ... and, with a minus sign, in the difference row of t + 1
     norms = np.linalg.norm(half, axis=(0, 1))
     norms[norms == 0] = 1.0
     half = (half / norms).reshape(-1, len(norms))
@@ -354,7 +357,7 @@ def moments(
 
 
 def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference:
-    """Return the test of a coefficient with errors clustered by groups of entities.
+    """Test a coefficient with standard errors clustered by groups of entities.
 
     Parameters
     ----------
@@ -362,14 +365,14 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
     position : int
         Index of the term.
     clusters : ndarray of int, shape (n,)
-        Group of each of fit.entities, 0, 1, ...: provinces.
+        Group 0, 1, ... of each of fit.entities, such as its province.
 
     Returns
     -------
     Inference
-        With the sandwich of the summed scores, the factor G/(G-1) and t(G-1). The weights of the
-        moments are taken as given: there is no Windmeijer correction, whose own weights are by
-        entity.
+        Uses the sandwich of the scores summed by group, the factor G/(G-1) and t(G-1). The moment
+        weights are held fixed, without the Windmeijer correction, which assumes weights clustered
+        by entity.
 
     Raises
     ------
@@ -385,7 +388,7 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
 
 
 class GmmStep(NamedTuple):
-    """One GMM estimate, with A the pseudo-inverse of a covariance of the moments."""
+    """One GMM step, weighted by A, the pseudo-inverse of a covariance of the moments."""
 
     estimates: Floats  # (k,) bread X'ZA Z'y
     scores: Floats  # (n, l) Z_i'e_i
@@ -393,13 +396,13 @@ class GmmStep(NamedTuple):
     projection: Floats  # (k, l) bread X'ZA
     weighted: Floats  # (l,) A Z'e
     distance: float  # e'ZAZ'e
-    rank: int  # of A
+    rank: int  # rank of A
 
 
 def parsed(regressor: str) -> tuple[str, int]:
-    """Return the column and the lag of a regressor.
+    """Split a regressor in Stata's notation into its column and lag.
 
-    "gdp" is ("gdp", 0), "L.gdp" ("gdp", 1), "L2.gdp" ("gdp", 2).
+    "gdp" becomes ("gdp", 0), "L.gdp" becomes ("gdp", 1) and "L2.gdp" becomes ("gdp", 2).
     """
     lag = re.fullmatch(r"L(\d*)\.(.+)", regressor)
     return (lag[2], int(lag[1] or 1)) if lag else (regressor, 0)
@@ -408,10 +411,10 @@ def parsed(regressor: str) -> tuple[str, int]:
 def _on_grid(
     sample: pd.DataFrame, columns: Iterable[str]
 ) -> tuple[dict[str, Floats], NDArray[np.int64]]:
-    """Lay columns on the complete grid of entities and periods.
+    """Place columns on the complete grid of entities and periods.
 
-    Neither row order nor gaps can matter on it. Returns a grid per column, shape (n, t), NaN where
-    the sample has no row, and the periods, shape (t,).
+    The grid makes lags independent of row order and gaps. Returns a grid per column, shape (n, t),
+    with NaN for missing rows, and the periods, shape (t,).
     """
     entities, years = groups_in(sample, "city_id"), sample["year"].to_numpy()
     periods = np.arange(years.min(), years.max() + 1)
@@ -424,21 +427,21 @@ def _on_grid(
 
 
 def _shifted(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any]:
-    """Shift a grid, shape (n, t, ...), along its periods."""
+    """Shift a grid of shape (n, t, ...) to later periods, filling the first with `absent`."""
     earlier = np.full_like(grid, absent)
     earlier[:, lag:] = grid[:, : max(grid.shape[1] - lag, 0)]
     return earlier
 
 
 def _where(rows: Flags, grid: Floats) -> Floats:
-    """Return a grid with zero where it is missing and outside the rows."""
+    """Set missing values, and values outside the given rows, to zero."""
     return np.where(rows & np.isfinite(grid), grid, 0.0)
 
 
 def _check_regressors(design: Floats, regressors: Sequence[str], system: bool) -> None:
-    """Raise NotEstimable naming the first regressor that the others or the effects span.
+    """Raise NotEstimable if a regressor is collinear with the effects or earlier regressors.
 
-    The design, shape (rows, k), has the effects after the regressors.
+    The design, shape (rows, k), contains the regressors first and then the effects.
     """
     columns, effects = np.split(design, [len(regressors)], axis=1)
     basis = np.linalg.qr(effects)[0]
@@ -458,9 +461,9 @@ def _instruments(
     collapse: bool,
     controls: Controls,
 ) -> tuple[Floats, Flags]:
-    """Return the instruments in the rows of the design x, and which are lags in the level rows.
+    """Return the instruments for the rows of the design x, and flags of the level instruments.
 
-    Shapes (n, 2t, l) and (l,).
+    The shapes are (n, 2t, l) and (l,). A flag is true for lagged differences in the level rows.
     """
     t = differenced.shape[1]
     uninstrumented = [j for j, (name, _) in enumerate(lagged) if name not in lag_limits]
@@ -474,7 +477,7 @@ def _instruments(
     difference_rows, level_rows = np.hstack([differenced, none]), np.hstack([none, levels])
 
     def lags_of(grid: Floats, lags: Iterable[int], rows: Flags) -> list[Floats]:
-        """Return lags of a grid in some rows, a column per lag, or per lag and period."""
+        """Return lags of a grid in the given rows, as a column per lag or per lag and period."""
         columns = [_where(rows, np.tile(_shifted(grid, lag), 2)) for lag in lags]
         if collapse:
             return columns
@@ -497,9 +500,9 @@ def _instruments(
 
 
 def root_of_inverse(covariance: Floats) -> Floats:
-    """Return F, shape (l, r), such that FF' is the pseudo-inverse of a covariance.
+    """Return F such that FF' is the pseudo-inverse of a covariance.
 
-    The covariance has rank r and shape (l, l).
+    F has shape (l, r) for a covariance of shape (l, l) and rank r.
     """
     values, vectors = np.linalg.eigh(covariance)
     regular = values > SINGULAR * max(float(values[-1]), 0.0)
@@ -508,15 +511,16 @@ def root_of_inverse(covariance: Floats) -> Floats:
 
 
 def gmm_step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], of: str) -> GmmStep:
-    """Estimate k terms with the weights that a covariance of the moments, shape (l, l), implies.
+    """Estimate k terms by GMM, weighting by the pseudo-inverse of a covariance of the moments.
 
-    Takes Z_i'X_i, shape (n, l, k), and Z_i'y_i, shape (n, l). Raises NotEstimable, naming what the
-    weights are of, if they do not identify every term.
+    `zx` holds Z_i'X_i, shape (n, l, k), and `zy` holds Z_i'y_i, shape (n, l); the covariance has
+    shape (l, l). Raises NotEstimable if the weights do not identify every term; `of` describes the
+    weights in the reason.
     """
     root = root_of_inverse(covariance)
     if root.shape[1] < len(terms):
         raise NotEstimable("too_few_instruments", count=root.shape[1], weights=of, terms=len(terms))
-    # the effects first, so that the reason names a regressor
+    # Reverse the order, so that effects come first and the reason names a regressor.
     seen = (root.T @ zx.sum(axis=0))[:, ::-1]
     lengths = np.linalg.norm(seen, axis=0)
     q, r = np.linalg.qr(seen / np.where(lengths > 0, lengths, 1.0))
@@ -540,14 +544,14 @@ def gmm_step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], o
 
 
 def _windmeijer(zx: Floats, first: GmmStep, second: GmmStep, first_covariance: Floats) -> Floats:
-    """Correct the two-step covariance for the variance of its weights, shape (k, k).
+    """Correct the two-step covariance, shape (k, k), for the sampling variance of its weights.
 
-    D is the derivative of the two-step estimates with respect to the one-step ones (Windmeijer
-    2005, equation 3.2).
+    `d` is the derivative of the two-step estimates with respect to the one-step estimates
+    (Windmeijer 2005, equation 3.2).
     """
-    # sum of (e_i'Z_i A Z'e) Z_i'x_i
+    # First sum: (e_i'Z_i A Z'e) Z_i'x_i.
     by_term = np.tensordot(first.scores @ second.weighted, zx, axes=1)
-    # ... and of Z_i'e_i (x_i'Z_i A Z'e)
+    # Second sum: Z_i'e_i (x_i'Z_i A Z'e).
     by_term += first.scores.T @ np.tensordot(zx, second.weighted, axes=(1, 0))
     d = second.projection @ by_term
     return second.bread + d @ second.bread + second.bread @ d.T + d @ first_covariance @ d.T
@@ -556,9 +560,9 @@ def _windmeijer(zx: Floats, first: GmmStep, second: GmmStep, first_covariance: F
 def _level_hansen(
     model: Moments, zx: Floats, zy: Floats, meat: Floats, full: GmmStep, df: int
 ) -> tuple[float, int]:
-    """Return statistic and degrees of freedom of the test of the level instruments.
+    """Return the difference-in-Hansen statistic of the level instruments, with its df.
 
-    The restricted fit keeps the full fit's covariance of the moments, so that the difference is not
+    The restricted fit reuses the full fit's covariance of the moments, so the statistic cannot be
     negative.
     """
     rest = np.flatnonzero(~model.of_levels)
@@ -576,10 +580,11 @@ def _level_hansen(
 def _serial_correlation(
     errors: Floats, x: Floats, final: GmmStep, covariance: Floats, order: int
 ) -> float:
-    """Return the Arellano-Bond z statistic of an order; NaN if no residuals are that far apart.
+    """Return the Arellano-Bond z statistic for serial correlation of an order.
 
-    Takes differenced residuals, shape (n, t), and design, shape (n, t, k). The variance has the
-    term of the residuals, that of the estimates, and the covariance of the two.
+    Takes the differenced residuals, shape (n, t), and the differenced design, shape (n, t, k). The
+    variance combines the variance of the residual products, the variance of the estimates, and
+    their covariance. The statistic is NaN if no residuals are that many periods apart.
     """
     earlier = _shifted(errors, order, absent=0.0)
     products = (earlier * errors).sum(axis=1)
@@ -593,13 +598,13 @@ def _serial_correlation(
 
 
 def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentence, ...]:
-    """Return a warning if the moments hardly tell regressors apart.
+    """Return a warning if regressors are nearly collinear in the moments.
 
-    The slopes of such regressors are large and of opposite sign.
+    Nearly collinear regressors have large slopes of opposite signs.
 
-    The variance inflation of a regressor is 1/(1 - R2) of its weighted moments on those of the
-    other regressors, once those of the period effects and the constant are removed: the diagonal of
-    the inverse of the correlation of the two-step slopes.
+    A regressor's variance inflation factor is 1/(1 - R2), where R2 is from regressing its weighted
+    moments on the other regressors' moments, net of the period effects and the constant. It equals
+    the diagonal of the inverse correlation matrix of the two-step slopes.
     """
     slopes = second.bread[: len(regressors), : len(regressors)]
     lengths = np.sqrt(np.diag(slopes))
@@ -614,7 +619,7 @@ def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentenc
 
 
 def _warnings(instruments: int, cities: int, tests: Mapping[str, float]) -> tuple[Sentence, ...]:
-    """Return what a reader must be told beside the estimates."""
+    """Return the caveats that the specification tests imply."""
     hansen, level_hansen = tests["hansen_p_value"], tests["level_hansen_p_value"]
     ar1, ar2 = tests["ar1_p_value"], tests["ar2_p_value"]
     more = sentence("more_instruments_than_entities", instruments=instruments, count=cities)

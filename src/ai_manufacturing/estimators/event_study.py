@@ -1,4 +1,4 @@
-"""Event study around one date: equation 3 of the paper, with the joint test before the event."""
+"""Event study with one event date: equation 3 of the paper, with a joint pre-trend test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 Endpoints = Literal["kept", "binned", "dropped"]
 
-OMITTED = -1  # the year since the event that the others are measured against
-# an eigenvalue of a correlation matrix below this share of the largest is rounding error
+OMITTED = -1  # event time of the reference year, which has no term
+# Eigenvalues of a correlation matrix below this share of the largest count as rounding error.
 SINGULAR = 1e-10
 
 
@@ -29,12 +29,12 @@ class WaldTest:
     Attributes
     ----------
     statistic : float
-        F: the Wald statistic over its number of restrictions.
+        F statistic: the Wald statistic divided by the number of restrictions.
     df1, df2 : int
-        Degrees of freedom of F: the number of terms, and that of t in the fit (G-1 for clustered
-        errors).
+        Degrees of freedom of F: the number of terms, and the fit's degrees of freedom of t (G-1
+        for clustered standard errors).
     p_value : float
-        Upper tail of F(df1, df2).
+        Upper-tail probability of F(df1, df2).
     """
 
     statistic: float
@@ -47,17 +47,17 @@ class WaldTest:
 class EventStudyFit(FixedEffectsFit):
     """Estimates of an event study.
 
-    The event's terms come first and in order of time, then the controls.
+    The event terms come first, in chronological order, followed by the controls.
 
     Attributes
     ----------
     event_times : tuple of int
-        Years since the event of the leading terms; a pooled endpoint has the year nearest the
-        event.
+        Years since the event, one for each event term; a pooled endpoint is labelled with its year
+        nearest the event.
     pre_trend : WaldTest or Sentence
-        That all terms before the event are zero together, or why there is no such test.
+        Test that all terms before the event are jointly zero, or the reason for not testing.
     treated_count : int
-        Treated cities that the estimates rest on, after singletons are dropped.
+        Treated cities in the estimation sample, after singletons are dropped.
     """
 
     event_times: tuple[int, ...]
@@ -66,31 +66,31 @@ class EventStudyFit(FixedEffectsFit):
 
 
 def term(event_time: int) -> str:
-    """Name years since the event as the paper prints them: before5, current, after3."""
+    """Name an event time as in the paper: before5, current or after3, for example."""
     if event_time == 0:
         return "current"
     return f"before{-event_time}" if event_time < 0 else f"after{event_time}"
 
 
 def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
-    """Test that coefficients are zero together, with the covariance of their fit.
+    """Test that coefficients are jointly zero, using the covariance of their fit.
 
     Parameters
     ----------
     fit : FixedEffectsFit
     terms : sequence of str
-        Some of fit.terms.
+        Terms to test, a subset of fit.terms.
 
     Returns
     -------
     WaldTest
-        F = b' V^-1 b / q with q terms and b their estimates, on F(q, degrees of freedom of t).
+        F = b' V^-1 b / q for q terms with estimates b, compared with F(q, degrees of freedom of t).
 
     Raises
     ------
     NotEstimable
-        If the covariance of the terms is singular: errors of zero, or fewer clusters than
-        restrictions.
+        If the covariance of the terms is singular, because a standard error is zero or there are
+        fewer clusters than restrictions.
 
     References
     ----------
@@ -101,7 +101,7 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
     errors = fit.std_errors[positions]
     if (errors == 0).any():
         raise NotEstimable("exact_joint_test", terms=terms)
-    # In units of the errors, so that the check does not depend on those of the regressors.
+    # Scale to correlations, so that the rank check does not depend on the regressors' units.
     correlations = fit.covariance_matrix[np.ix_(positions, positions)] / np.outer(errors, errors)
     rank = int(np.linalg.matrix_rank(correlations, rtol=SINGULAR, hermitian=True))
     if rank < len(positions):
@@ -133,11 +133,12 @@ def fit(
     cluster: str = "city_id",
     covariance: Covariance = "clustered",
 ) -> EventStudyFit:
-    """Regress an outcome on treatment times each year, with city and year effects.
+    """Regress an outcome on treatment-year interactions, with city and year effects.
 
-    Every coefficient is a difference from the year before the event, which has no term and no row:
-    its zero is not an estimate. All cities are treated at one date, so that none of them serves as
-    a control after its own treatment, and the weights of staggered designs do not arise.
+    Every coefficient is relative to the year before the event. This reference year has no term, and
+    its zero is not reported as an estimate. All treated cities share one event date, so an already
+    treated city never serves as a control, and the weighting problems of staggered designs do not
+    arise.
 
     Parameters
     ----------
@@ -147,14 +148,15 @@ def fit(
     outcome : str
         Column of the dependent variable.
     event_year : int
-        The year of `current`.
+        Calendar year of the event, whose term is `current`.
     window : tuple of int
-        First and last year since the event that the paper prints.
+        First and last event time that the paper prints.
     controls : sequence of str
         Columns of further regressors.
     endpoints : {"kept", "binned", "dropped"}
-        Years outside the window have terms of their own; are pooled into the first and the last
-        term of the window; or leave the sample.
+        Treatment of years outside the window: each has its own term ("kept"); they are pooled into
+        the first and last terms of the window ("binned"); or they are excluded from the sample
+        ("dropped").
     cluster : str
         Column of the clusters.
     covariance : {"clustered", "iid", "robust"}
@@ -163,20 +165,21 @@ def fit(
     Returns
     -------
     EventStudyFit
-        Estimates, errors, counts and the joint test of the terms before the event.
+        Estimates, standard errors, counts and the joint test of the terms before the event.
 
     Raises
     ------
     NotEstimable
-        With a sentence, if: the year before the event is absent; there are fewer than two treated
-        or two untreated clusters, of which a single one would be fitted exactly and lend the errors
-        nothing; a year has cities of one kind only; or for any reason of fixed_effects.fit.
+        If the year before the event is absent; if there are fewer than two treated or two untreated
+        clusters, because a single cluster would be fitted exactly and contribute nothing to the
+        standard errors; if a year contains only treated or only untreated cities; or for any reason
+        that fixed_effects.fit raises it.
 
     Notes
     -----
-    Without controls and with every city in every year, a coefficient is the change in the mean of
-    treated cities since the omitted year less that of the others. A pre-trend test that does not
-    reject does not show parallel trends: it may lack power.
+    Without controls and in a balanced panel, a coefficient is the change in the treated cities'
+    mean since the omitted year minus the change in the other cities' mean. A pre-trend test that
+    does not reject is not evidence of parallel trends, because it may lack power.
 
     References
     ----------
@@ -205,12 +208,12 @@ def fit(
 
 
 class Interacted(NamedTuple):
-    """A sample with the terms of an event study, which Poisson takes as regressors too.
+    """A sample with the terms of an event study as regressors, for linear and Poisson models.
 
     Attributes
     ----------
     sample : DataFrame
-        Rows of the window, with a column per term.
+        Rows of the estimation window, with a column per term.
     terms : tuple of str
     event_times, treated_count
         As in EventStudyFit.
@@ -230,9 +233,9 @@ def interacted(
     endpoints: Endpoints = "kept",
     cluster: str = "city_id",
 ) -> Interacted:
-    """Add treatment times each year to a sample, checked as fit does.
+    """Add treatment-year interactions to a sample, with the checks that fit documents.
 
-    Parameters, and reasons for NotEstimable, are those of fit.
+    Parameters and reasons for NotEstimable are documented in fit.
     """
     event_times = sample["year"].to_numpy() - event_year
     inside = (event_times >= window[0]) & (event_times <= window[1])

@@ -1,4 +1,4 @@
-"""Two-way fixed effects: equation 1 of the paper, with the errors of fixest and reghdfe."""
+"""Two-way fixed effects (equation 1), with the standard errors of fixest and reghdfe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,41 +24,44 @@ from ai_manufacturing.estimators.sentences import Sentence, both, sentence
 
 Covariance = Literal["clustered", "iid", "robust"]
 
-# Each tolerance is a share of a norm, so none depends on units.
-ABSORBED = 1e-6  # a column is absorbed if less than this share of its variation is left within
-ROUNDING = 1e-12  # ... or less than this share of its largest value, which is rounding error
-# fixest's default, and just above the 1e-5 of PanelOLS, so that ours names the column first
+# Each tolerance is a share of a norm and so does not depend on units.
+# The effects absorb a column if less than this share of its variation remains within ...
+ABSORBED = 1e-6
+# ... or less than this share of its largest value, which is rounding error.
+ROUNDING = 1e-12
+# The collinearity tolerance is slightly looser than the 1e-5 of PanelOLS, so that this module's
+# error, which names the column, is raised first.
 COLLINEAR = 2e-5
-# a direction of the period dummies of less strength than this share of the most is none
+# Eigenvalues of the period dummies' Gram matrix below this share of the largest count as zero.
 DEPENDENT = 1e-9
 EXACT = 1e-9  # residuals below this share of the outcome's within variation are rounding error
-CANCELLED = 1e-6  # an error below this share of the one with less freedom is rounding error
+# A clustered standard error below this share of the unclustered one is rounding error.
+CANCELLED = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class FixedEffectsFit(Fit):
-    """Estimates of one specification, in the order of the regressors asked for.
+    """Estimates of one specification, in the order of the requested regressors.
 
     Attributes
     ----------
     covariance_matrix : ndarray, shape (k, k)
-        Covariance of the estimates, small-sample factor included.
+        Covariance of the estimates, including the small-sample factor.
     year_count : int
-        Periods that the estimates rest on, after singletons are dropped, as rows and entities are
-        counted too.
+        Periods in the estimation sample. Like the observation and city counts, it excludes
+        singletons.
     singletons_dropped : int
-        Rows dropped because their entity or their period had no other row left, repeated until none
-        was left.
+        Rows dropped because their entity or period had no other row, repeated until no singleton
+        remained.
     r2_inclusive : float
-        1 - RSS/TSS with the effects counted as explanation: the R2 that papers print.
+        1 - RSS/TSS, with the effects included in the explained part; papers usually print this R2.
     r2_within : float
-        Share explained of the variation the outcome has left after both effects are removed
-        (fixest's within R2; Stata's xtreg removes the entity effect only, and so prints another
-        figure).
+        R2 after both effects are removed from the outcome, as in fixest. Stata's xtreg removes the
+        entity effect only and therefore prints a different figure.
     degrees_of_freedom : float
-        Those of t: G-1, clusters less one, for clustered errors; n-K for iid and robust ones.
+        Degrees of freedom of t: G-1 for G clusters, or n-K for iid and robust standard errors.
     regression : PartialledOut
-        What the estimates were computed from, for the checks that follow.
+        Partialled-out data behind the estimates, reused by later checks.
     """
 
     covariance_matrix: Floats
@@ -70,7 +73,7 @@ class FixedEffectsFit(Fit):
 
 
 def cluster_factor(observations: int, clusters: int, slopes: int, years: int) -> float:
-    """Small-sample factor of a clustered covariance under city and year effects.
+    """Return the small-sample factor of a clustered covariance with city and year effects.
 
     City effects are nested in the clusters and count once, so K = slopes + years.
 
@@ -82,7 +85,7 @@ def cluster_factor(observations: int, clusters: int, slopes: int, years: int) ->
     Returns
     -------
     float
-        G/(G-1) * (n-1)/(n-K), to multiply the sandwich by.
+        G/(G-1) * (n-1)/(n-K), the multiplier of the sandwich.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def cluster_factor(observations: int, clusters: int, slopes: int, years: int) ->
 
     References
     ----------
-    The default of fixest and of Stata's reghdfe; golden numbers in tests/python/golden.
+    Default of fixest and of Stata's reghdfe; tests/python/golden contains reference values.
     """
     if clusters < 2:
         raise NotEstimable("too_few_clusters", count=clusters)
@@ -108,17 +111,18 @@ def cluster_factor(observations: int, clusters: int, slopes: int, years: int) ->
 
 
 class Effects:
-    """The effects of one sample, factored once for all columns that they are removed from.
+    """Entity and period effects of one sample, factorised once and removed from any columns.
 
     Parameters
     ----------
     entities, times : ndarray of int, shape (n,)
-        Groups of each row, 0, 1, ... without gaps; any two factors, so times may be province-years.
+        Groups of each row, 0, 1, ... without gaps. Any two factors work; times may be
+        province-years, for example.
 
     Attributes
     ----------
     rank : int
-        Rank of the dummies: entities + periods - connected pieces of the panel.
+        Rank of the dummies: entities + periods - connected components of the panel.
     """
 
     def __init__(self, entities: Codes, times: Codes) -> None:
@@ -129,8 +133,7 @@ class Effects:
         counts = cells.reshape(entity_count, time_count).astype(float)
         self._sizes = counts.sum(axis=1)
         self._shares = counts / self._sizes[:, None]
-        # The normal equations of the period dummies, once the entity dummies are projected off
-        # them.
+        # Gram matrix of the period dummies after the entity dummies are projected out.
         gram = np.diag(counts.sum(axis=0)) - counts.T @ self._shares
         strengths, directions = np.linalg.eigh(gram)
         regular = strengths > DEPENDENT * max(float(strengths[-1]), 1.0)
@@ -139,7 +142,7 @@ class Effects:
         self.rank = len(self._sizes) + int(regular.sum())
 
     def removed_from(self, columns: Floats) -> Floats:
-        """Project columns, shape (n, m), off the dummies: exactly, in unbalanced panels too."""
+        """Project the dummies out of columns of shape (n, m), exactly even if unbalanced."""
         residuals: Floats = (
             columns - (self._of_entity @ columns / self._sizes[:, None])[self._entities]
         )
@@ -150,16 +153,16 @@ class Effects:
 
     @cached_property
     def period_basis(self) -> Floats:
-        """An orthonormal basis of the period dummies less the entities' means.
+        """Orthonormal basis of the period dummies net of entity means.
 
-        Shape (n, rank - entities).
+        The shape is (n, rank - number of entities).
         """
         basis: Floats = self._weights[self._times] - (self._shares @ self._weights)[self._entities]
         return basis
 
 
 def indicators(codes: Codes) -> sparse.csr_array:
-    """Return the dummies of a factor, a row per group, whose product with columns sums by group."""
+    """Return a factor's dummies with one row per group; multiplying by them sums by group."""
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes))])
     rows = np.argsort(codes, kind="stable")
     shape = (len(ends) - 1, len(codes))
@@ -167,7 +170,7 @@ def indicators(codes: Codes) -> sparse.csr_array:
 
 
 class TrendEffects:
-    """The effects of a sample, and a linear trend of each entity beside them.
+    """Entity and period effects plus a linear trend for each entity.
 
     Parameters
     ----------
@@ -175,21 +178,21 @@ class TrendEffects:
     entities : ndarray of int, shape (n,)
         As in Effects.
     times : ndarray, shape (n,)
-        The year of each row; the periods of the effects may be province-years.
+        Year of each row, even if the periods of the effects are province-years.
 
     Attributes
     ----------
     period_basis : ndarray, shape (n, r)
-        An orthonormal basis of the period dummies less what entities and their trends explain.
+        Orthonormal basis of the period dummies net of entity effects and trends.
     rank : int
-        Rank of all of them together.
+        Joint rank of effects and trends.
     """
 
     def __init__(self, effects: Effects, entities: Codes, times: Floats) -> None:
         self._effects, self._entities, self._of_entity = effects, entities, indicators(entities)
         lines = times - (self._of_entity @ times / np.bincount(entities))[entities]
         lengths = np.sqrt(self._of_entity @ lines**2)
-        has_line = lengths > 0  # an entity with one year has none
+        has_line = lengths > 0  # an entity observed in one year has no trend
         self._lines = lines / np.where(has_line, lengths, 1.0)[entities]
         periods = self._without_trends(effects.period_basis)
         strengths, directions = np.linalg.eigh(periods.T @ periods)
@@ -198,7 +201,7 @@ class TrendEffects:
         self.rank = len(has_line) + int(has_line.sum()) + int(regular.sum())
 
     def removed_from(self, columns: Floats) -> Floats:
-        """Project columns, shape (n, m), off effects and trends."""
+        """Project effects and trends out of columns of shape (n, m)."""
         within = self._without_trends(self._effects.removed_from(columns))
         within -= self.period_basis @ (self.period_basis.T @ within)
         return within
@@ -211,26 +214,26 @@ class TrendEffects:
 
 @dataclass(frozen=True, eq=False)
 class PartialledOut:
-    """A regression with the effects removed, from which coefficients and errors are computed.
+    """Data of a regression after the effects are partialled out.
 
     Attributes
     ----------
     outcome : ndarray, shape (n,)
-        Outcome less its effects.
+        Outcome net of the effects.
     design : ndarray, shape (n, k)
-        Regressors less their effects, each of unit length.
+        Regressors net of the effects, each scaled to unit length.
     units : ndarray, shape (k,)
-        A slope on design times these is a slope in the units of the sample.
+        Factors that convert slopes on the design to the units of the sample.
     centred_outcome : ndarray, shape (n,)
-        Outcome less its mean, with its effects.
+        Outcome minus its mean, with its effects.
     entities, times, clusters : ndarray of int, shape (n,)
         Groups of each row, 0, 1, ...; rows are sorted by entity and time.
     effects : Effects or TrendEffects
-        The effects of these entities and times.
+        Effects of these entities and times.
     index : Index, length n
-        Labels of the rows in the sample, which tell what else is known of each.
+        Index labels of the rows in the sample, for looking up other columns.
     singletons_dropped : int
-        Rows of the sample that are not among the n.
+        Rows of the sample that were dropped as singletons.
     """
 
     outcome: Floats
@@ -246,23 +249,23 @@ class PartialledOut:
 
     @property
     def factor(self) -> float:
-        """Small-sample factor of the covariance by these clusters."""
+        """Small-sample factor of the clustered covariance."""
         n, k = self.design.shape
         return cluster_factor(n, self.cluster_count, k, self.time_count)
 
     @property
     def entity_count(self) -> int:
-        """Entities in the estimation sample."""
+        """Number of entities in the estimation sample."""
         return int(self.entities.max()) + 1
 
     @property
     def time_count(self) -> int:
-        """Periods in the estimation sample."""
+        """Number of periods in the estimation sample."""
         return int(self.times.max()) + 1
 
     @property
     def cluster_count(self) -> int:
-        """Clusters in the estimation sample."""
+        """Number of clusters in the estimation sample."""
         return int(self.clusters.max()) + 1
 
 
@@ -277,15 +280,15 @@ def fit(
 ) -> FixedEffectsFit:
     """Regress an outcome on regressors with city and period effects.
 
-    The effects are removed once, and numpy fits what is left. PanelOLS of linearmodels gives the
-    same slopes, and after the factor below the same errors, by a second route
-    (second_route.by_panel_ols, which runs in every build).
+    The effects are partialled out, and numpy fits the residuals. Every build repeats the fit with
+    PanelOLS of linearmodels (second_route.by_panel_ols). PanelOLS gives the same slopes and, after
+    the small-sample factor below, the same standard errors.
 
     Parameters
     ----------
     sample : DataFrame
-        One row per city_id and period, in any order and with gaps; no missing values in the columns
-        named below.
+        One row per city_id and period, in any order and possibly with gaps; no missing values in
+        the columns named below.
     outcome : str
         Column of the dependent variable.
     regressors : sequence of str
@@ -293,38 +296,39 @@ def fit(
     time : str
         Column of the period effects.
     cluster : str
-        Column of the clusters of clustered errors, in which the cities are nested.
+        Column of the clusters for clustered standard errors; cities must be nested in clusters.
     covariance : {"clustered", "iid", "robust"}
-        Errors may be dependent within a cluster; are independent with one variance; or are
-        independent, each with a variance of its own (HC1).
+        Assumption about the errors: dependent within clusters; independent with a common variance;
+        or independent with individual variances (HC1).
 
     Returns
     -------
     FixedEffectsFit
-        Estimates, errors, fit and counts.
+        Estimates, standard errors, goodness of fit and counts.
 
     Raises
     ------
     NotEstimable
-        With a sentence, if: a column has missing, non-finite or non-numeric values; no observation
-        is left; there are fewer than two (clustered) clusters, or no residual degree of freedom;
-        the outcome or a regressor does not vary within; a regressor is a linear combination of
-        earlier ones; or the scores cancel in every cluster (two cities, each its own cluster), so
-        that the error is zero whatever the data.
+        If a column has missing, non-finite or non-numeric values; no observations remain; there are
+        fewer than two clusters (clustered only), or no residual degrees of freedom; the outcome or
+        a regressor has no within variation; a regressor is a linear combination of earlier ones; or
+        the scores cancel in every cluster (two cities, each its own cluster), which makes the
+        standard error zero for any data.
 
     Notes
     -----
-    Clustered: cluster_factor times the sandwich of the clustered scores, t(G-1). iid: RSS/(n-K)
-    times the inverse of X'X; robust: n/(n-K) times the sandwich of the single scores; both t(n-K)
-    with K = slopes + the rank of the effects, as fixest's "iid" and "hetero".
+    "clustered" multiplies the sandwich of the scores summed by cluster by cluster_factor and uses
+    t(G-1). "iid" multiplies the inverse of X'X by RSS/(n-K), and "robust" multiplies the sandwich
+    of the individual scores by n/(n-K). Both use t(n-K) with K = slopes + rank of the effects, like
+    fixest's "iid" and "hetero".
 
-    Clustered errors count the effects of a panel that falls into unconnected pieces as if it were
-    connected (fixest's default): K is then too large by the number of pieces less one, and the
-    errors too large by a trifle.
+    If the panel splits into unconnected components, clustered standard errors still count the
+    effects as if it were connected, which is fixest's default. K is then too large by the number of
+    components minus one, and the standard errors are slightly too large.
 
-    In a panel with fixed effects and few years HC1 is inconsistent as the number of cities grows,
-    and iid errors ignore that a city's years are alike: both are here to be set beside the
-    clustered ones, not instead of them.
+    With fixed effects and few years, HC1 is inconsistent as the number of cities grows, and iid
+    standard errors ignore serial correlation within a city. Report both only alongside the
+    clustered standard errors, not in place of them.
 
     References
     ----------
@@ -350,9 +354,9 @@ def fit(
 def fit_partialled_out(
     regression: PartialledOut, terms: Sequence[str], covariance: Covariance
 ) -> FixedEffectsFit:
-    """Return the estimates of a regression with errors of a kind.
+    """Estimate a partialled-out regression with the chosen type of standard errors.
 
-    An error may be zero, where fit raises NotEstimable.
+    Unlike fit, it accepts clustered standard errors that are zero because the scores cancel.
 
     Parameters
     ----------
@@ -365,7 +369,7 @@ def fit_partialled_out(
     Raises
     ------
     NotEstimable
-        If clustered errors have fewer than two clusters.
+        If the covariance is clustered and there are fewer than two clusters.
     """
     slopes, residuals, bread = least_squares(regression)
     n, k = regression.design.shape
@@ -409,14 +413,14 @@ def partialled_out(
     time: str = "year",
     cluster: str = "city_id",
 ) -> PartialledOut:
-    """Check a sample as fit does, drop its singletons, and remove the effects from its columns.
+    """Check a sample, drop its singletons, and partial the effects out of its columns.
 
-    Parameters, and reasons for NotEstimable, are those of fit.
+    Parameters and reasons for NotEstimable are documented in fit.
 
     Returns
     -------
     PartialledOut
-        The regression that is left, in one order of the rows and free of units.
+        The regression net of effects, with rows in a fixed order and columns free of units.
     """
     values = np.column_stack([numbers_in(sample, column) for column in (outcome, *regressors)])
     labels = [groups_in(sample, column) for column in ("city_id", time, cluster)]
@@ -425,14 +429,13 @@ def partialled_out(
     rows = rows_without_singletons(*labels[:2])
     if len(rows) == 0:
         raise NotEstimable("nothing_left", time=time, count=len(sample))
-    # One order for the sums, so that the last digits do not depend on the order of the rows
-    # delivered.
+    # Sort the rows, so that the rounding of sums does not depend on the order in the delivery.
     rows = rows[np.lexsort((labels[1][rows], labels[0][rows]))]
     values = values[rows]
     entities, times, clusters = (renumbered(codes[rows]) for codes in labels)
     n, k = len(rows), len(regressors)
 
-    # Centred and in units of the largest value: keeps digits, and no square can overflow.
+    # Scale by the largest value, so that squares cannot overflow, and centre to keep precision.
     scale = np.abs(values).max(axis=0)
     scale[scale == 0] = 1.0
     values = values / scale
@@ -463,27 +466,28 @@ def partialled_out(
 def with_entity_trends(
     regression: PartialledOut, times: Floats, terms: Sequence[str]
 ) -> PartialledOut:
-    """Return a regression with a linear trend of each entity among its effects.
+    """Add a linear trend for each entity to the effects of a regression.
 
     Parameters
     ----------
     regression : PartialledOut
         Regression with its effects removed.
     times : ndarray, shape (n,)
-        The year of each row.
+        Year of each row.
     terms : sequence of str
         Names of its regressors.
 
     Returns
     -------
     PartialledOut
-        With the same rows; those of an entity of two years are fitted exactly and identify nothing.
+        The regression on the same rows. An entity with two years is fitted exactly and does not
+        contribute to the slopes.
 
     Raises
     ------
     NotEstimable
-        If effects and trends leave nothing of the outcome or of a regressor, or a regressor is then
-        a combination of earlier ones.
+        If effects and trends absorb the outcome or a regressor, or if a regressor becomes a linear
+        combination of earlier ones.
     """
     assert isinstance(regression.effects, Effects)
     effects = TrendEffects(regression.effects, regression.entities, times)
@@ -503,16 +507,16 @@ def with_entity_trends(
 
 
 class Slopes(NamedTuple):
-    """Slopes in the units of the design, and what their covariance is made from."""
+    """Slopes in the units of the design, with residuals and (X'X)^-1 for their covariance."""
 
     slopes: Floats
     residuals: Floats
     bread: Floats
 
 
-@lru_cache(maxsize=2)  # the terms of a regression follow each other
+@lru_cache(maxsize=2)  # consecutive calls are for terms of the same regression
 def least_squares(regression: PartialledOut) -> Slopes:
-    """Fit what the effects leave: the slopes of the whole regression by Frisch-Waugh-Lovell."""
+    """Regress the partialled-out outcome on the design (Frisch-Waugh-Lovell)."""
     design = regression.design
     bread = np.linalg.inv(design.T @ design).astype(np.float64, copy=False)
     slopes = bread @ (design.T @ regression.outcome)
@@ -523,10 +527,10 @@ def least_squares(regression: PartialledOut) -> Slopes:
 
 
 def rows_without_singletons(entities: Codes, *periods: Codes, entity_effects: int = 1) -> Codes:
-    """Return the positions left when rows that effects fit exactly are dropped until none is.
+    """Drop rows that effects fit exactly until none is left, and return the other rows' positions.
 
-    Those are rows alone in a period, of each of several kinds of periods, and those of an entity
-    that has no more rows than effects of its own. Shape (n',).
+    A row is dropped if it is alone in its period, for any of the given period factors, or if its
+    entity has at most `entity_effects` rows. The result has shape (n',).
     """
     rows = np.arange(len(entities))
     while True:
@@ -539,7 +543,7 @@ def rows_without_singletons(entities: Codes, *periods: Codes, entity_effects: in
 
 
 def _absorbed(within: Floats, centred: Floats) -> NDArray[np.bool_]:
-    """Return of which columns, shape (n, k), the effects leave nothing but rounding error."""
+    """Flag the columns, shape (n, k), that the effects absorb up to rounding error."""
     rounding = ROUNDING * np.sqrt(len(centred))
     least = np.maximum(ABSORBED * np.linalg.norm(centred, axis=0), rounding)
     return np.asarray(np.linalg.norm(within, axis=0) <= least)
@@ -552,30 +556,30 @@ def unit_columns(
     removed: Sentence,
     absorbed: str = "constant_regressor",
 ) -> tuple[Floats, Floats]:
-    """Scale partialled-out regressors to unit length, and check that each identifies a slope.
+    """Scale partialled-out regressors to unit length, and check that each slope is identified.
 
     Parameters
     ----------
     within, centred : ndarray, shape (n, k)
         Regressors after and before the effects are removed.
     regressors : sequence of str
-        Their names.
+        Names of the regressors.
     removed : Sentence
-        What was removed.
+        Description of the removed effects, for the reason.
     absorbed : str
-        Key of the sentence on a regressor that the effects absorb.
+        Key of the sentence that reports a regressor absorbed by the effects.
 
     Returns
     -------
     design : ndarray, shape (n, k)
     norms : ndarray, shape (k,)
-        Lengths that the columns of within were divided by.
+        Lengths by which the columns of `within` were divided.
 
     Raises
     ------
     NotEstimable
-        Naming the first regressor that is absorbed by the effects, or spanned by the ones before
-        it.
+        If the effects absorb a regressor, or earlier regressors span it. The reason names the first
+        such regressor.
     """
     is_absorbed = _absorbed(within, centred)
     if is_absorbed.any():

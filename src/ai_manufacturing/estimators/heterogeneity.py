@@ -1,4 +1,4 @@
-"""Slopes that differ between groups of cities in one regression, and p-values of differences."""
+"""Estimate and test slope differences between groups of cities in one regression."""
 
 from collections.abc import Sequence
 
@@ -13,40 +13,40 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 def interact(
     sample: pd.DataFrame, regressor: str, group: str, reference: str | int
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Add a regressor times each group but one.
+    """Interact a regressor with dummies for all groups except the reference.
 
-    Beside these columns, the slope of the regressor itself is that of the reference group, and each
-    interaction is another group's slope less it; event_study.wald tests several at once. City
-    effects absorb those of the groups.
+    With these interactions in the regression, the regressor's own slope applies to the reference
+    group, and each interaction is another group's slope minus the reference slope; event_study.wald
+    tests several interactions jointly. The city effects absorb the group effects.
 
     Parameters
     ----------
     sample : DataFrame
-        One row per city and year; nothing missing in the columns named.
+        One row per city and year, without missing values in the columns named below.
     regressor : str
-        Column whose slope may differ.
+        Column whose slope may differ between groups.
     group : str
-        Column of the groups, fixed over a city's years.
+        Column of the groups, constant over the years of a city.
     reference : str or int
-        The group that the others are measured against.
+        Group that the others are compared with.
 
     Returns
     -------
     sample : DataFrame
         The sample with the interactions added.
     interactions : tuple of str
-        Their names, `regressor:group`, in the order of the groups.
+        Column names of the interactions, `regressor:group`, in the order of the groups.
 
     Raises
     ------
     NotEstimable
-        If no city is in the reference group, or none beside it.
+        If no city belongs to the reference group, or all cities do.
 
     Notes
     -----
-    With the year effects of all cities in common, a group that grows faster for any reason lends
-    that to its slope; with group_year as the periods of fixed_effects.fit each group has its own.
-    With those and all regressors interacted the slopes are the ones of split samples.
+    If all cities share the year effects, a group that grows faster for any reason biases its slope.
+    Passing group_year as the periods of fixed_effects.fit gives each group its own year effects. If
+    all regressors are interacted as well, the slopes equal the slopes from split samples.
     """
     values = sorted(sample[group].unique())
     if reference not in values:
@@ -63,7 +63,7 @@ def interact(
 
 
 def group_year(sample: pd.DataFrame, group: str) -> pd.Series:
-    """Return a label of each row's group and year, to serve as the periods of fixed_effects.fit."""
+    """Label each row with its group and year, for use as the periods of fixed_effects.fit."""
     return sample[group].astype(str) + " " + sample["year"].astype(str)
 
 
@@ -79,41 +79,42 @@ def permutation_p_values(
     seed: int = 2020,
     time: str = "year",
 ) -> dict[str, float]:
-    """Test each group's difference from the reference by giving the groups to cities at random.
+    """Test each group's difference from the reference by permuting the groups across cities.
 
-    For groups of a handful of cities, whose clustered errors are far too small: with five cities of
-    260, a test at 5 % by t(G-1) rejects a true null in a third of samples.
+    Use it for groups with few cities, whose clustered standard errors are far too small: for a
+    group of five among 260 cities, a 5 % test with t(G-1) rejects a true null in a third of the
+    samples.
 
     Parameters
     ----------
     sample, regressor, group, reference
-        As in interact, without its interactions.
+        As in interact; the sample does not contain the interactions yet.
     outcome : str
         Column of the dependent variable.
     controls : sequence of str
         Columns of further regressors.
     draws, seed : int
-        Number of permutations of the groups over cities, and the seed of their draw.
+        Number of permutations, and the seed of the random number generator.
     time : str
         Column of the period effects.
 
     Returns
     -------
     dict of str to float
-        By interaction, (1 + r)/(1 + draws) with r permutations whose difference over its clustered
-        error is at least as large.
+        p-value by interaction, (1 + r)/(1 + draws), where r counts the permutations with a t
+        statistic (difference over clustered standard error) at least as large as the sample's.
 
     Raises
     ------
     NotEstimable
-        For any reason of interact or fixed_effects.fit.
+        For the same reasons as interact and fixed_effects.fit.
 
     References
     ----------
     Fisher (1935), The Design of Experiments; on few treated clusters, MacKinnon and Webb (2020),
     Journal of Econometrics 218(2).
     """
-    # The order of partialled_out, so that its rows and these are the same.
+    # Sort as partialled_out does, so that rows correspond by position.
     rows = sample.sort_values(["city_id", time], ignore_index=True)
     _, interactions = interact(rows, regressor, group, reference)
     regression = fixed_effects.partialled_out(rows, outcome, [regressor, *controls], time=time)
@@ -125,15 +126,16 @@ def permutation_p_values(
     )
 
     def statistics(labels: Codes) -> Floats:
-        """Return each difference over its clustered error, if cities are in these groups.
+        """Return the |t| of each difference when the cities have these groups.
 
-        Cities differ in how much their measure varies, and raw slopes do not compare.
+        The test compares t statistics because the variation of the measure differs between cities,
+        which makes raw slopes incomparable across permutations.
         """
         of_others = names[labels][cities][:, None] == others
         within = regression.effects.removed_from(measure[:, None] * of_others)
         design = np.column_stack([within, regression.design])
-        # A pseudo-inverse: cities drawn without the measure have no slope to differ, and a
-        # difference of zero.
+        # The matrix is singular if the measure is zero in all cities of a permuted group. The
+        # pseudo-inverse then sets the group's difference to zero.
         bread = np.linalg.pinv(design.T @ design, hermitian=True)
         slopes = bread @ (design.T @ regression.outcome)
         scores = design * (regression.outcome - design @ slopes)[:, None]

@@ -1,4 +1,4 @@
-"""Estimates with their errors, tests and intervals, whatever the method."""
+"""Containers for estimates with standard errors, tests and confidence intervals."""
 
 import math
 from dataclasses import dataclass
@@ -10,15 +10,16 @@ from scipy import special
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.sentences import Sentence
 
-LEVEL = 0.05  # of tests, and of the intervals that invert them
-POWER = 0.8  # with which a detectable effect is found
+LEVEL = 0.05  # significance level of tests and of the confidence intervals that invert them
+POWER = 0.8  # power at which the minimum detectable effect is computed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """An estimate with the error, the test and the interval that one method gives it.
+    """An estimate with the standard error, test and interval of one inference method.
 
-    What a method does not have is None: a permutation test has no error, an error no draws.
+    Attributes that do not apply to the method are None: a permutation test has no standard error,
+    for example, and a clustered standard error has no draws.
 
     Attributes
     ----------
@@ -27,28 +28,28 @@ class Inference:
     std_error : float or None
         In the units of the estimate.
     statistic : float or None
-        What the p-value is the tail of; t unless the method says otherwise.
+        Test statistic behind the p-value; t unless the method documents another.
     degrees_of_freedom : float or None
-        Degrees of freedom of t.
+        Degrees of freedom of the t distribution.
     p_value : float or None
-        Two-sided, of the hypothesis that the coefficient is zero.
+        Two-sided, for the hypothesis that the coefficient is zero.
     conf_low, conf_high : float or None
-        Ends of the 95 % interval, infinite where it has none.
+        Bounds of the 95 % confidence interval; an unbounded side is infinite.
     cluster_count : int or None
-        Clusters of the error.
+        Number of clusters behind the standard error.
     effective_cluster_count : float or None
-        G* of Carter, Schnepel and Steigerwald (2017): how many clusters of one size and leverage
-        carry as much.
+        G* of Carter, Schnepel and Steigerwald (2017): the number of clusters of equal size and
+        leverage that would be as informative.
     largest_partial_leverage : float or None
-        Share, 0 to 1, of the regressor's variation that the cluster with most of it has.
+        Largest share, 0 to 1, of the regressor's variation within a single cluster.
     draws : int or None
-        Resamples or permutations.
+        Number of resamples or permutations.
     is_enumerated : bool or None
-        Whether the draws are all there are.
+        Whether the draws enumerate every possible resample or permutation.
     monte_carlo_error : float or None
-        Standard error that the p-value owes to the draws; zero if enumerated.
+        Simulation standard error of the p-value; zero if the draws are enumerated.
     warnings : tuple of Sentence
-        What a reader of the row must know.
+        Caveats to display with the estimate.
     """
 
     estimate: float
@@ -68,28 +69,27 @@ class Inference:
 
     @property
     def detectable(self) -> float | None:
-        """The smallest true effect that the test finds four times in five, by its error."""
+        """The minimum detectable effect at 80 % power; None without a standard error."""
         if self.std_error is None or self.degrees_of_freedom is None:
             return None
         return minimum_detectable_effect(self.std_error, self.degrees_of_freedom)
 
 
 def by_t(estimate: float, std_error: float, degrees_of_freedom: float, **rest: Any) -> Inference:
-    """Return the test of zero and the 95 % interval by the t distribution.
+    """Test an estimate against zero and compute its 95 % interval with the t distribution.
 
     Parameters
     ----------
     estimate, std_error : float
     degrees_of_freedom : float
         Infinite for the normal distribution.
-    degrees_of_freedom : int
     **rest
         Further attributes of Inference.
 
     Returns
     -------
     Inference
-        Statistic and p-value are NaN if the error is zero.
+        Statistic and p-value are NaN if the standard error is zero.
     """
     statistic = estimate / std_error if std_error > 0 else np.nan
     half_width = quantile(degrees_of_freedom) * std_error
@@ -106,7 +106,7 @@ def by_t(estimate: float, std_error: float, degrees_of_freedom: float, **rest: A
 
 
 def two_sided(statistics: Any, degrees_of_freedom: float) -> Any:
-    """Return the two-sided p-values of t statistics, or of z if degrees of freedom are infinite."""
+    """Return two-sided p-values of t statistics (z if the degrees of freedom are infinite)."""
     tails = -np.abs(statistics)
     return 2 * (
         special.ndtr(tails)
@@ -116,7 +116,7 @@ def two_sided(statistics: Any, degrees_of_freedom: float) -> Any:
 
 
 def quantile(degrees_of_freedom: float, level: float = LEVEL) -> float:
-    """Return what |t| exceeds with the probability of a level, or |z| if degrees are infinite."""
+    """Return the two-sided critical value of t (of z if the degrees of freedom are infinite)."""
     share = 1 - level / 2
     return float(
         special.ndtri(share)
@@ -126,16 +126,17 @@ def quantile(degrees_of_freedom: float, level: float = LEVEL) -> float:
 
 
 def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> float:
-    """Return the smallest true effect that a test at 5 % finds four times in five.
+    """Return the smallest true effect that a 5 % test detects with 80 % power.
 
-    It is (t.975 + t.8) times the error.
+    It is (t.975 + t.8) times the standard error.
 
     Parameters
     ----------
     std_error : float
         In the units of the estimate.
     degrees_of_freedom : float
-        Those of t: G-1 of clustered errors, infinite of normal ones.
+        Degrees of freedom of t: G-1 for clustered standard errors, infinite for the normal
+        distribution.
 
     Returns
     -------
@@ -151,30 +152,30 @@ def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> fl
 
 
 def ratios(estimates: Floats, std_errors: Floats) -> Floats:
-    """Return estimates over their errors; NaN where the error is zero."""
+    """Divide estimates by their standard errors; NaN if a standard error is zero."""
     statistics = np.full(len(estimates), np.nan)
     np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
     return statistics
 
 
-@dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
+@dataclass(frozen=True, eq=False)  # no __eq__: comparing arrays does not yield a single bool
 class Fit:
-    """Estimates of one regression; arrays run over the terms.
+    """Estimates of one regression; arrays are indexed by term.
 
     Attributes
     ----------
     terms : tuple of str, length k
         Names of the regressors.
     estimates, std_errors : ndarray, shape (k,)
-        Coefficients and their errors, in units of the outcome per unit of the regressor. An error
-        is zero if the regressors and effects fit the outcome exactly (an identity, not an
-        estimate).
+        Coefficients and their standard errors, in units of the outcome per unit of the regressor.
+        A standard error is zero if the regressors and effects fit the outcome exactly (an identity,
+        not an estimate).
     observation_count, city_count : int
-        Rows and entities that the estimates rest on.
+        Rows and entities in the estimation sample.
     cluster_count : int or None
-        Clusters of the errors; None if they are not clustered.
+        Number of clusters; None if the standard errors are not clustered.
     degrees_of_freedom : float
-        Those of t; infinite where statistics are taken as normal.
+        Degrees of freedom of t; infinite if the normal distribution is used.
     """
 
     terms: tuple[str, ...]
@@ -187,27 +188,27 @@ class Fit:
 
     @property
     def statistics(self) -> Floats:
-        """T statistics, shape (k,); NaN where the error is zero."""
+        """T statistics, shape (k,); NaN if the standard error is zero."""
         return ratios(self.estimates, self.std_errors)
 
     @property
     def p_values(self) -> Floats:
-        """Two-sided p-values of the hypotheses that a coefficient is zero, shape (k,)."""
+        """Two-sided p-values for the hypothesis that each coefficient is zero, shape (k,)."""
         p_values: Floats = two_sided(self.statistics, self.degrees_of_freedom)
         return p_values
 
     @property
     def conf_low(self) -> Floats:
-        """Lower ends of the 95 % intervals, shape (k,)."""
+        """Lower bounds of the 95 % confidence intervals, shape (k,)."""
         return self.estimates - quantile(self.degrees_of_freedom) * self.std_errors
 
     @property
     def conf_high(self) -> Floats:
-        """Upper ends of the 95 % intervals, shape (k,)."""
+        """Upper bounds of the 95 % confidence intervals, shape (k,)."""
         return self.estimates + quantile(self.degrees_of_freedom) * self.std_errors
 
     def inference(self, position: int, **rest: Any) -> Inference:
-        """Return the test and interval of one coefficient, by the position of its term."""
+        """Return the test and interval of the coefficient at a position in `terms`."""
         estimate, std_error = float(self.estimates[position]), float(self.std_errors[position])
         return by_t(
             estimate, std_error, self.degrees_of_freedom, cluster_count=self.cluster_count, **rest

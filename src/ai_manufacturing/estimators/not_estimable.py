@@ -1,4 +1,4 @@
-"""What the estimators raise when the data cannot answer: the reason of a row of estimates."""
+"""The exception for specifications that cannot be estimated, with the reason to report."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,20 +9,20 @@ Answer = TypeVar("Answer")
 
 
 class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an error of the program
-    """A specification that this sample cannot estimate.
+    """Raised when a sample cannot identify or estimate a specification.
 
     Parameters
     ----------
     key : str
-        A sentence of sentences.yml for the reader of the table, naming the column or the count at
-        fault.
+        Key in sentences.yml of the explanation that the estimates table shows. It names the column
+        or count at fault.
     **values
-        The values that it names.
+        Values for the placeholders of that sentence.
 
     Attributes
     ----------
     reason : Sentence
-        The sentence in both languages.
+        The explanation in English and Chinese.
     """
 
     def __init__(self, key: str, **values: Value) -> None:
@@ -31,7 +31,7 @@ class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an 
 
 
 def attempted(answer: Callable[[], Answer]) -> Answer | Sentence:
-    """Return an answer, or the reason why the data give none."""
+    """Call a function, and return its result or the reason why it cannot be estimated."""
     try:
         return answer()
     except NotEstimable as finding:

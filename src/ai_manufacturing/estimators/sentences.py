@@ -1,4 +1,4 @@
-"""Reasons, warnings and hypotheses in English and Chinese, from one catalogue."""
+"""Format reasons, warnings and hypotheses in English and Chinese from one catalogue."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -13,11 +13,11 @@ COMMAS = {"en": ", ", "zh": "、"}
 
 
 class SentenceError(Exception):
-    """A sentence that the catalogue does not have, or that was given other values than it names."""
+    """Raised if a sentence is not in the catalogue, or its values do not match its placeholders."""
 
 
 class Sentence(NamedTuple):
-    """The same words in both languages."""
+    """One sentence in English and in Chinese."""
 
     en: str
     zh: str
@@ -28,14 +28,14 @@ NOTHING = Sentence("", "")
 
 
 def sentence(key: str, **values: Value) -> Sentence:
-    """Return a sentence of sentences.yml with its values.
+    """Fill in a sentence from sentences.yml in both languages.
 
-    Values are numbers, names, sequences of names, or other sentences.
+    A value is a number, a name, a sequence of names, or another sentence.
 
     Raises
     ------
     SentenceError
-        If the catalogue has no such key, or the sentence names other values than are given.
+        If the catalogue lacks the key, or the values do not match the sentence's placeholders.
     """
     if key not in _catalogue():
         raise SentenceError(
@@ -55,7 +55,7 @@ def sentence(key: str, **values: Value) -> Sentence:
 
 
 def joined(sentences: Iterable[Sentence]) -> Sentence:
-    """Return sentences one after the other."""
+    """Join sentences with semicolons, or with a space after a full stop."""
     english, chinese = list(zip(*sentences, strict=True)) or [(), ()]
     return Sentence(
         "; ".join(english).replace(".; ", ". "), "；".join(chinese).replace("。；", "。")
@@ -63,12 +63,12 @@ def joined(sentences: Iterable[Sentence]) -> Sentence:
 
 
 def both(names: Sequence[str]) -> Sentence:
-    """Return names with `and` between them."""
+    """Join names with "and", and with its Chinese equivalent."""
     return Sentence(" and ".join(names), "与".join(_worded(name, "zh") for name in names))
 
 
 def in_columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with each sentence in two columns, the Chinese one with _zh after its name."""
+    """Split each sentence of a row into two columns: `<name>` and, in Chinese, `<name>_zh`."""
     columns: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Sentence):

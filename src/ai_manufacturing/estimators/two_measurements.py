@@ -1,4 +1,4 @@
-"""Two measurements of one regressor: one as instrument for the other."""
+"""Instrument one measurement of a regressor with another measurement of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,20 @@ from ai_manufacturing.estimators.inference import Fit
 
 @dataclass(frozen=True, eq=False)
 class TwoMeasurementsFit(Fit):
-    """Estimates of one specification: the regressor, then the controls, with errors clustered.
+    """Two-stage least squares estimates: the regressor, then the controls.
+
+    Standard errors are clustered.
 
     Attributes
     ----------
     first_stage_estimate : float
         Slope of the regressor on the instrument, given controls and effects.
     first_stage_f : float
-        Square of that slope's t by clustered errors: with one instrument the effective F of Montiel
-        Olea and Pflueger.
+        Squared clustered t statistic of that slope. With one instrument it equals the effective F
+        of Montiel Olea and Pflueger.
     reduced_form, first_stage : PartialledOut
-        The outcome, and the regressor, on the instrument (first of the regressors) and the
-        controls: the slope of the regressor is the ratio of their first slopes.
+        Regressions of the outcome and of the regressor on the instrument, which comes first, and
+        the controls. The slope of the regressor is the ratio of their first slopes.
     """
 
     first_stage_estimate: float
@@ -43,16 +45,16 @@ def instrumented(
     time: str = "year",
     cluster: str = "city_id",
 ) -> TwoMeasurementsFit:
-    """Regress an outcome by two-stage least squares, with city and period effects.
+    """Estimate a regression by two-stage least squares, with city and period effects.
 
     Parameters
     ----------
     sample : DataFrame
-        One row per city and year; nothing missing in the columns named.
+        One row per city and year, without missing values in the columns named below.
     outcome, regressor, instrument : str
-        Columns; regressor and instrument measure one thing.
+        Columns; regressor and instrument measure the same quantity.
     controls : sequence of str
-        Columns of further regressors, each its own instrument.
+        Columns of further, exogenous regressors.
     time : str
         Column of the period effects.
     cluster : str
@@ -66,13 +68,13 @@ def instrumented(
     Raises
     ------
     NotEstimable
-        For any reason of fixed_effects.fit, of the regression that has the instrument beside the
-        regressor.
+        For any reason that fixed_effects.fit raises it, in a regression that includes both the
+        regressor and the instrument.
 
     Notes
     -----
-    IV2SLS of linearmodels fits what the effects leave. Its clustered covariance is multiplied by
-    the factor of fixed_effects.cluster_factor, as fixest's feols does.
+    IV2SLS of linearmodels is fitted to the data after the effects are partialled out. Its clustered
+    covariance is multiplied by fixed_effects.cluster_factor, as in fixest's feols.
 
     References
     ----------
@@ -81,7 +83,7 @@ def instrumented(
     Pflueger (2013), "A robust test for weak instruments", Journal of Business and Economic
     Statistics 31(3).
     """
-    from linearmodels.iv import IV2SLS  # here, as the import takes a second
+    from linearmodels.iv import IV2SLS  # imported lazily because it takes a second
 
     regression = fixed_effects.partialled_out(
         sample, outcome, (regressor, instrument, *controls), time=time, cluster=cluster
@@ -93,10 +95,10 @@ def instrumented(
         design[:, :1],
         design[:, 1:2],
     ).fit(cov_type="clustered", clusters=regression.clusters, debiased=False)
-    # IV2SLS lists the instrumented regressor last.
+    # IV2SLS puts the instrumented regressor last.
     order = [len(controls), *range(len(controls))]
     units = np.delete(regression.units, 1)
-    # The small-sample factor is that of the regression without the instrument.
+    # The small-sample factor does not count the instrument as a parameter.
     observations, columns = design.shape
     factor = fixed_effects.cluster_factor(
         observations, regression.cluster_count, columns - 1, regression.time_count

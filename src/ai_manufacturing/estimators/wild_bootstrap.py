@@ -1,6 +1,6 @@
-"""Wild cluster bootstrap of one coefficient, for clusters that are few or unequal: provinces."""
+"""Wild cluster bootstrap test of one coefficient, for few or unequal clusters such as provinces."""
 
-# ruff: noqa: PT028 - `test` is no test of pytest
+# ruff: noqa: PT028 - the function `test` is not a pytest test
 
 from functools import lru_cache
 from itertools import product
@@ -17,9 +17,12 @@ from ai_manufacturing.estimators.sentences import sentence
 
 DRAWS = 9_999
 SEED = 2020
-ENUMERATED_BELOW = 2**12  # distinct vectors of signs: up to 12 clusters have fewer
-TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the draws
-DOUBLINGS = 40  # an interval wider than 2**40 errors has no end
+# Sign vectors are enumerated if fewer than this many are distinct, that is, up to 12 clusters.
+ENUMERATED_BELOW = 2**12
+# Relative tolerance for ties between statistics; the sample itself is one of the draws.
+TIE = 1e-9
+# An interval that extends beyond 2**40 standard errors is reported as unbounded.
+DOUBLINGS = 40
 
 
 def test(
@@ -30,32 +33,32 @@ def test(
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Inference:
-    """Test one coefficient by the wild cluster bootstrap, the null imposed on residuals (WCR).
+    """Test one coefficient by the wild cluster restricted (WCR) bootstrap.
 
-    Each draw keeps the fit under the null and turns its residuals by one random sign per cluster; t
-    is recomputed with clustered errors, whose small-sample factor is the same in every draw and
-    cancels.
+    Each draw starts from the fit under the null and multiplies the residuals of each cluster by a
+    random sign. The t statistic is recomputed with clustered standard errors, whose small-sample
+    factor is the same in every draw and cancels.
 
     Parameters
     ----------
     regression : PartialledOut
-        The clusters that it was made with do not matter here.
+        Regression with its effects removed; its own clusters are ignored.
     position : int
         Index of the term among the regressors.
     clusters : ndarray, shape (n,)
-        Label of the cluster of each row of the regression.
+        Cluster label of each row of the regression.
     draws : int
-        Draws of the signs. Up to 12 clusters, each of the 2**(G-1) vectors of signs with different
-        |t| is used once instead.
+        Number of random sign vectors. With up to 12 clusters, the 2**(G-1) vectors that give
+        different |t| are enumerated instead.
     seed : int
-        Seed of the draws; the same seed gives the same p-value.
+        Seed of the random number generator; the same seed gives the same p-value.
 
     Returns
     -------
     Inference
-        std_error and statistic are those of fixed_effects.fit with these clusters; p_value is
-        two-sided, symmetric in |t|; the interval holds the values that the test at 5 % does not
-        reject, and is infinite where it rejects none far from the estimate.
+        std_error and statistic equal fixed_effects.fit with these clusters; p_value is two-sided
+        and symmetric in |t|; the interval contains the values that the test does not reject at 5 %,
+        and is unbounded on a side where the test never rejects.
 
     Raises
     ------
@@ -65,14 +68,16 @@ def test(
 
     Notes
     -----
-    p is (1 + r)/(1 + draws) with r draws at least as extreme as the sample, which is the one
-    counted beside them; it decides as r/draws does where 0.05 (1 + draws) is whole, and is never
-    zero. Enumerated, it is the share of all vectors, of which the sample is one.
+    With random draws, p is (1 + r)/(1 + draws), where r draws are at least as extreme as the
+    sample. The sample counts as one extra draw, so p is never zero; the decision at 5 % is the same
+    as with r/draws if 0.05 (1 + draws) is an integer. With enumeration, p is the share of extreme
+    vectors among all of them, and the sample is already one of them.
 
-    Where the regressor varies in few clusters only (few treated provinces), it rejects too rarely.
+    The test under-rejects if the regressor varies in few clusters only (few treated provinces).
 
-    The signs enter t through G x G matrices of cluster sums, so that a draw costs G^2 and not a
-    regression, and a value of the null costs no more than a pass over the draws.
+    The signs enter t only through G x G matrices of cluster sums. A draw therefore costs G^2
+    operations instead of a regression, and testing another null value costs one pass over the
+    draws.
 
     References
     ----------
@@ -108,13 +113,13 @@ def test(
 
 
 def check(regression: fixed_effects.PartialledOut, position: int, clusters: Codes) -> None:
-    """Raise NotEstimable for what test would, for clusters 0, 1, ..."""
+    """Raise NotEstimable if test would; the clusters must be coded 0, 1, ..."""
     Resampled(regression, position, clusters, np.ones((1, int(clusters.max()) + 1)))
 
 
-@lru_cache(maxsize=4)  # one matrix serves all tests with as many clusters
+@lru_cache(maxsize=4)  # tests with the same number of clusters share one matrix
 def sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, bool]:
-    """Return signs, shape (draws, clusters), and whether they are all distinct vectors there are.
+    """Return sign vectors, shape (draws, clusters), and whether they are enumerated.
 
     Parameters
     ----------
@@ -129,7 +134,7 @@ def sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, bool]:
     """
     enumerated = 2 ** (clusters - 1) < ENUMERATED_BELOW
     if enumerated:
-        # A vector and its negative give the same |t|: the first sign is fixed.
+        # Fix the first sign, because a vector and its negative give the same |t|.
         others = product((1.0, -1.0), repeat=clusters - 1)
         vectors = np.array([(1.0, *signs) for signs in others])
     else:
@@ -140,31 +145,31 @@ def sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, bool]:
 
 
 def monte_carlo_error(p_value: float, draws: int, enumerated: bool) -> float:
-    """Return the standard error that a p-value owes to draws, zero if they are enumerated."""
+    """Return the simulation standard error of a p-value; zero if the draws are enumerated."""
     return 0.0 if enumerated else float(np.sqrt(p_value * (1 - p_value) / draws))
 
 
 class Resampled:
-    """t of one term in every draw, for the null that its slope differs from the estimate by delta.
+    """Bootstrap t statistics of one term, for any null value `slope + delta` of its slope.
 
-    In units of the design. Under such a null the restricted residuals are e - delta x: e those of
-    the full regression, x what the other regressors and the effects leave of the regressor.
-    Everything a draw needs is linear in them, so it is computed once for e and once for x.
+    All quantities are in units of the design. The residuals under the null are e - delta x, where e
+    is the residual of the full regression and x is the regressor net of the other regressors and
+    the effects. Every draw is linear in e and x, so their sums are computed once for all nulls.
 
     Parameters
     ----------
     regression, position
         As in test.
     clusters : ndarray of int, shape (n,)
-        0, 1, ..., a column of the vectors each.
+        Clusters coded 0, 1, ..., the columns of `vectors`.
     vectors : ndarray, shape (draws, clusters)
 
     Attributes
     ----------
     slope, std_error : float
-        The estimate and its clustered error, small-sample factor included.
+        The estimate and its clustered standard error, including the small-sample factor.
     factor : float
-        That factor.
+        The small-sample factor.
 
     Raises
     ------
@@ -204,11 +209,11 @@ class Resampled:
         self._ee = np.einsum("ij,ij->i", scores_e, scores_e)
         self._ex = np.einsum("ij,ij->i", scores_e, scores_x)
         self._xx = np.einsum("ij,ij->i", scores_x, scores_x)
-        # One sign for all clusters is the sample's own t.
+        # A vector with a single sign reproduces the sample's own t.
         self._same = (vectors == vectors[:, :1]).all(axis=1)
 
     def squares(self, delta: float) -> Floats:
-        """Return t squared of each draw, shape (draws,), without the small-sample factor."""
+        """Return the squared t of each draw, shape (draws,), without the small-sample factor."""
         shifts = self._shift_e - delta * self._shift_x
         variances = self._ee - 2 * delta * self._ex + delta**2 * self._xx
         squares = np.full(len(shifts), np.inf)
@@ -219,19 +224,19 @@ class Resampled:
     def p_value(self, delta: float, counted: int) -> float:
         """Return the share of draws at least as extreme as the sample.
 
-        The sample is one of them, or is `counted` beside them.
+        `counted` is 1 if the sample counts as an extra draw, and 0 if it is one of the draws.
         """
         extreme = int((self.squares(delta) >= delta**2 / self._variance * (1 - TIE)).sum())
         return (counted + extreme) / (counted + len(self._shift_e))
 
     def interval(self, counted: int) -> tuple[float, float]:
-        """Return the ends of the interval of slopes that the test does not reject."""
+        """Return the bounds of the interval of slopes that the test does not reject."""
         return self.slope + self._end(-1, counted), self.slope + self._end(+1, counted)
 
     def _end(self, sign: int, counted: int) -> float:
-        """Return the delta on one side of the estimate where the test begins to reject.
+        """Find the delta on one side of the estimate where the test starts to reject.
 
-        It is found by doubling and bisection.
+        The search doubles the step until the test rejects, and then bisects.
         """
         inside, outside = 0.0, sign * np.sqrt(self._variance)
         for _ in range(DOUBLINGS):
@@ -255,11 +260,10 @@ def _of_residuals(
     influence: Floats,
     column: Floats,
 ) -> Floats:
-    """Sum influence times what the regression leaves of a column that is turned in one cluster.
+    """Return the cluster-by-cluster sums from which the scores of any sign vector follow.
 
-    Shape (G, G): a row's cluster is that of the influence, a column's the one turned. The
-    regression takes off the means of the entities, and then the part in a basis of the periods and
-    the regressors.
+    Set the column to zero outside cluster h, and regress it on the effects and the regressors.
+    Entry (g, h) of the (G, G) result sums its residuals times `influence` over the rows of g.
     """
     basis = np.column_stack([regression.effects.period_basis, np.linalg.qr(regression.design)[0]])
     cells = clusters * regression.entity_count + regression.entities
