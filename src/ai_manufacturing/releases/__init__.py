@@ -1,1 +1,1 @@
-"""The release folder: what is published, past or held, who is at work, and what was attempted."""
+"""The release folder: published, past and held releases, the lock, and the logs."""

@@ -1,4 +1,4 @@
-"""How a study and its releases are cited: CITATION.cff, the address of the site and a DOI."""
+"""Citation of a study and its releases, from CITATION.cff, SITE_URL and RELEASE_DOI."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,33 +13,33 @@ from ai_manufacturing.system import settings
 
 FILE = "CITATION.cff"
 FORMAT = "https://citation-file-format.github.io"
-PRINTED = ("volume", "start", "end", "doi")
-# Before a paper is printed, these are its citation.
+PRINTED = ("volume", "start", "end", "doi")  # fields required to cite a printed paper
+# Fields that are sufficient until a paper is printed.
 ONLINE = ("url", "date-published")
-IDENTIFIERS = {"url": "url", "identifier": "doi"}  # of the paper, where its citation has them
+IDENTIFIERS = {"url": "url", "identifier": "doi"}  # key in CITATION.cff by schema.org property
 RESOLVER = "https://doi.org/"
 Name = tuple[str, ...]
-"""Family and given names of a person, or the one name of an institution."""
+"""Family and given names of a person, or the single name of an institution."""
 
 
 @dataclass(frozen=True)
 class Citation:
-    """How a study wants to be cited; nothing but address and DOI where it does not say.
+    """How to cite a study; without a CITATION.cff, only the address and DOI are known.
 
     Attributes
     ----------
     absence : str
-        Why the study cites nothing, with the way out; empty if it does.
+        Why there is no citation, with the way out; empty if there is one.
     title : str
     authors : list of tuple of str
-        Each as a Name.
+        One Name per author.
     keywords : list of str
     version : str or None
-        Of the code.
+        Version of the code.
     paper : mapping or None
-        The first of the references, with the names of the format.
+        First entry of `references`, with the keys of CITATION.cff.
     url, doi : str or None
-        Of the releases: the settings SITE_URL and RELEASE_DOI, or else those of the file.
+        Address and DOI of the releases, from SITE_URL and RELEASE_DOI, or else from the file.
     """
 
     absence: str = ""
@@ -58,14 +58,14 @@ def read(folder: Path) -> Citation:
     Raises
     ------
     BadConfigurationError
-        If the file cannot be read as a citation, SITE_URL is no address, or RELEASE_DOI no DOI.
+        If the file is not a valid citation, SITE_URL is not a URL, or RELEASE_DOI is not a DOI.
     """
     path, url, doi = folder / FILE, site_url(), _doi()
     try:
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         paper = next(iter(content.get("references", [])), None)
         if paper:
-            article(paper)  # fails if the reference is incomplete
+            article(paper)  # raises if the reference is incomplete
         return Citation(
             title=content["title"],
             authors=names(content["authors"]),
@@ -87,12 +87,12 @@ def read(folder: Path) -> Citation:
 
 
 def site_url() -> str | None:
-    """Return the address of the site; None where SITE_URL names none.
+    """Return the address of the site, or None if SITE_URL is not set.
 
     Raises
     ------
     BadConfigurationError
-        If it is no address.
+        If SITE_URL is not a URL.
     """
     named = settings.site_url()
     if named and not re.fullmatch(r"https?://[^\s/{}\\]+(/[^\s{}\\]*)?", named):
@@ -104,7 +104,7 @@ def site_url() -> str | None:
 
 
 def _doi() -> str | None:
-    """Return the DOI of the release; None where RELEASE_DOI names none."""
+    """Return the DOI of the releases, or None if RELEASE_DOI is not set."""
     named = settings.release_doi()
     if named and not re.fullmatch(r"10\.\d{4,9}/[^\s{}\\]+", named):
         raise BadConfigurationError(
@@ -115,7 +115,7 @@ def _doi() -> str | None:
 
 
 def makers(authors: Iterable[Name]) -> list[dict[str, str]]:
-    """Return authors as schema.org has them: a person has two names, an institution one."""
+    """Return authors as schema.org persons (two names) or organisations (one name)."""
     return [
         {
             "@type": "Organization" if len(name) == 1 else "Person",
@@ -126,7 +126,7 @@ def makers(authors: Iterable[Name]) -> list[dict[str, str]]:
 
 
 def article(paper: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the paper as schema.org has it."""
+    """Return the paper as a schema.org article."""
     return {
         "@type": "ScholarlyArticle",
         "name": paper["title"],
@@ -138,13 +138,13 @@ def article(paper: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def key(paper: Mapping[str, Any]) -> str:
-    """Return the key of the paper in BibTeX: the first name of each author, and the year."""
+    """Return the BibTeX key of the paper: the family names of its authors, and the year."""
     authors = "_".join(name[0] for name in names(paper["authors"]))
     return re.sub(r"\W+", "_", f"{authors}_{paper['year']}").lower()
 
 
 def names(authors: Iterable[Mapping[str, str]]) -> tuple[Name, ...]:
-    """Return family and given names of each author, or the one name of an institution."""
+    """Return the Name of each author."""
     return tuple(
         (author["name"],) if "name" in author else (author["family-names"], author["given-names"])
         for author in authors
@@ -152,9 +152,9 @@ def names(authors: Iterable[Mapping[str, str]]) -> tuple[Name, ...]:
 
 
 def missing(paper: Mapping[str, Any]) -> list[str]:
-    """Return what a citation of the paper lacks.
+    """Return the fields that are missing from a citation of the paper.
 
-    That is nothing if it is published online first: it has no volume yet, but address and date.
+    A paper published online first has no volume yet, so its URL and date are sufficient.
     """
     if not paper.get("volume") and all(paper.get(name) for name in ONLINE):
         return []

@@ -1,4 +1,4 @@
-"""The store and the limits as the variables of docs/refresh.md set them."""
+"""Read the release store and the limits from the variables described in docs/refresh.md."""
 
 import math
 import os
@@ -8,15 +8,15 @@ from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import settings
 
-HOLD_ABOVE = 1.0  # standard errors, unless REFRESH_HOLD_ABOVE is set
+HOLD_ABOVE = 1.0  # default of REFRESH_HOLD_ABOVE, in standard errors
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Standard errors beyond which a refresh is published with a warning, or held.
+    """Largest moves of estimates that pass, in standard errors.
 
-    An estimate that is lost is beyond any limit that is set. The first limit is of all estimates,
-    the second of shown columns.
+    `warn_above` applies to all estimates, and a larger move causes a warning. `hold_above` applies
+    to shown columns, and a larger move holds the release. A lost estimate exceeds any finite limit.
     """
 
     warn_above: float = math.inf
@@ -24,12 +24,12 @@ class Limits:
 
 
 def store() -> Store:
-    """Return the store of RELEASE_DIR, RELEASE_PATH and RELEASES_KEPT.
+    """Return the store configured by RELEASE_DIR, RELEASE_PATH and RELEASES_KEPT.
 
     Raises
     ------
     BadConfigurationError
-        If RELEASES_KEPT is no whole number, or less than two.
+        If RELEASES_KEPT is not a whole number of at least two.
     """
     count = _number("RELEASES_KEPT", 10)
     if count < 2 or count != int(count):
@@ -41,12 +41,12 @@ def store() -> Store:
 
 
 def limits() -> Limits:
-    """Return REFRESH_WARN_ABOVE and REFRESH_HOLD_ABOVE.
+    """Return the limits set by REFRESH_WARN_ABOVE and REFRESH_HOLD_ABOVE.
 
     Raises
     ------
     BadConfigurationError
-        If one of them is no number.
+        If either is not a number of at least zero.
     """
     return Limits(
         _number("REFRESH_WARN_ABOVE", math.inf), _number("REFRESH_HOLD_ABOVE", HOLD_ABOVE)
@@ -61,7 +61,7 @@ def _number(name: str, default: float) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    # "nan" would let everything pass
+    # nothing is greater than "nan", so such a limit would never hold a release
     if not math.isfinite(number) or number < 0:
         raise BadConfigurationError(f"{name} is {text!r}, which is not a number of 0 or more.")
     return number

@@ -1,4 +1,4 @@
-"""What a release file holds: schemas of a warehouse with comments, and what they are made of."""
+"""Contents of a release file: schemas of a warehouse, further relations, and comments."""
 
 from collections.abc import Collection, Mapping
 
@@ -26,10 +26,10 @@ INPUTS = (
     "intermediate.int_specifications_resolved",
     "intermediate.int_specifications_sampled",
 )
-"""Beside them: what `trace` reads, and what models are made of that `--defer` to a release.
+"""Further released relations, which `trace` and models built with `--defer` read.
 
-Delivered records are not among them: with those a release would be a sixth larger. A copy to give
-away has none of it.
+Delivered records are excluded, because they would enlarge a release by a sixth. A public copy
+contains none of these relations.
 """
 
 
@@ -38,16 +38,16 @@ def copy_comments(
     tables: Collection[str],
     before: Mapping[str, str] | None = None,
 ) -> None:
-    """Comment the tables of `new`, and their columns, as those of `built` are.
+    """Copy the comments of tables and columns from `built` to `new`.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        With both attached.
+        Connection with both databases attached.
     tables : collection of str
-        Those of `new`, as schema.table.
+        Tables of `new`, as schema.table.
     before : mapping, optional
-        By schema and table ("marts.dim_city"), what to write before the comment of the table.
+        Text to insert before the comment of a table, by schema.table ("marts.dim_city").
     """
     commented = connection.execute(SQL["comments"]).fetchall()
     for schema, table, column, comment in commented:

@@ -1,4 +1,4 @@
-"""Which DuckDB file a command reads, and of which extract set that file is: sets never mix."""
+"""Select the DuckDB file that a command reads, without mixing extract sets."""
 
 import os
 from collections.abc import Collection
@@ -18,19 +18,19 @@ RELEASE, WAREHOUSE = "release", "warehouse"
 
 
 class DatabaseError(Exception):
-    """A file that a command cannot read, or must not read; the message says which to name."""
+    """A file that a command cannot or must not read; the message suggests another."""
 
 
 @dataclass(frozen=True)
 class Database:
-    """A release or a warehouse; as a text, the line that a command prints before all others.
+    """A release or a warehouse; its string is the first line that a command prints.
 
     Attributes
     ----------
     path : Path
         The DuckDB file.
     origin : Origin
-        Whose numbers it holds.
+        Extract set and kind of its numbers.
     release_id : str or None
         Number of the release; None for a warehouse.
     """
@@ -44,7 +44,7 @@ class Database:
         return f"{self.origin}, {what}, {self.path}"
 
     def record(self) -> dict[str, Any]:
-        """Return what a command says of the file in JSON."""
+        """Return the file as a dict for JSON output."""
         extract_set, kind = self.origin
         return {
             "path": str(self.path),
@@ -55,7 +55,7 @@ class Database:
 
 
 class _Place(NamedTuple):
-    """A file that a command may read, and who says so."""
+    """A file that a command may read, and the setting that names it."""
 
     said_by: str
     kind: str
@@ -63,12 +63,13 @@ class _Place(NamedTuple):
 
 
 def read(path: Path) -> Database:
-    """Return what a file says of itself.
+    """Return the origin and the release number of a file, after checking its integrity.
 
     Raises
     ------
     DatabaseError
-        If it is not there, cannot be opened, or is neither a release nor a warehouse.
+        If the file does not exist, cannot be opened, is damaged, or is neither a release nor a
+        warehouse.
     """
     if not path.exists():
         raise DatabaseError(
@@ -97,7 +98,7 @@ def read(path: Path) -> Database:
                     )
                 ((release_id,),) = found
                 place = path.resolve()
-                # a publication that died before its last step leaves none beside the published file
+                # A publication that crashed before its last step leaves no SHA-256 beside the file.
                 has_none = (
                     place == releases.published
                     and digest is None
@@ -121,37 +122,36 @@ def read(path: Path) -> Database:
 
 
 def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -> Database:
-    """Return the file that a command reads: what the user named goes before any default.
+    """Return the file that a command reads; a default never overrides a file that the user named.
 
-    In this order: the command's option; WAREHOUSE_PATH; RELEASE_PATH or RELEASE_DIR, of both the
-    first that is there; the published release; the default warehouse. A file that the command
-    cannot read is passed over, but only for one of the same extract set. What nothing but a default
-    names must be of the extract set of EXTRACTS_DIR, if that is set.
+    The order is: the option of the command; WAREHOUSE_PATH, RELEASE_PATH or RELEASE_DIR, whichever
+    file exists first; the published release; the default warehouse. A file that the command cannot
+    read is skipped, but only in favour of one with the same extract set. A default must belong to
+    the extract set of EXTRACTS_DIR, if that is set.
 
     Parameters
     ----------
     option : Path or None
-        What the command's own option names.
+        File named by the command's own option.
     reads : collection of str
-        RELEASE, WAREHOUSE or both: what the command can read.
+        Kinds of file that the command can read: RELEASE, WAREHOUSE or both.
 
     Returns
     -------
     Database
-        The file, and of which extract set it is.
+        The file and its extract set.
 
     Raises
     ------
     DatabaseError
-        If the file cannot be read, or is of another extract set than what was passed over or
-        EXTRACTS_DIR.
+        If the file cannot be read, or its extract set differs from a skipped file or EXTRACTS_DIR.
     """
     if option is not None:
         return read(option)
     named = _set_by_the_user()
     places = [*named, *_defaults()]
     readable = [number for number, place in enumerate(places) if place.kind in reads]
-    # a default takes the place of nothing that the user named
+    # a default never replaces a file that the user named
     there = (number for number in readable if number < len(named) and places[number].path.exists())
     at = next(there, readable[0])
     database = read(places[at].path)

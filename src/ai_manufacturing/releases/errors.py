@@ -1,22 +1,22 @@
-"""What a refresh ends with when it does not publish; each has an exit code of its own."""
+"""Errors of a refresh or a release command, each with its own exit code."""
 
 from ai_manufacturing.system.exit_codes import ExitCode
 
 
 class RefreshError(Exception):
-    """A refresh, or a command on releases, that cannot go on; the message says what to do."""
+    """A refresh or release command that cannot continue; the message suggests a way out."""
 
     exit_code = ExitCode.FAILED
 
 
 class BadConfigurationError(RefreshError):
-    """A setting or a folder that no refresh can work with."""
+    """A setting or folder is invalid."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
 
 class NothingNewError(RefreshError):
-    """Deliveries, code and packages are those of the published release."""
+    """Deliveries, code and packages are the same as in a published release."""
 
     exit_code = ExitCode.NOTHING_NEW
 
@@ -24,7 +24,7 @@ class NothingNewError(RefreshError):
 class GateFailedError(RefreshError):
     """A critical expectation failed.
 
-    The build is held for inspection, under the number of the release it would be.
+    The build is held for inspection, under the number reserved for its release.
     """
 
     exit_code = ExitCode.GATE_FAILED
@@ -35,13 +35,13 @@ class GateFailedError(RefreshError):
 
 
 class BuildFailedError(RefreshError):
-    """dbt failed for another reason than the gate."""
+    """dbt failed for a reason other than the gate."""
 
     exit_code = ExitCode.BUILD_FAILED
 
 
 class LockedError(RefreshError):
-    """Another refresh is at work."""
+    """Another refresh is running."""
 
     exit_code = ExitCode.LOCKED
 
@@ -67,7 +67,7 @@ class NoEstimatesError(RefreshError):
 class StaleError(RefreshError):
     """A provider has delivered nothing for longer than its declaration allows.
 
-    What else is new has been published.
+    The deliveries of other providers have been published.
     """
 
     exit_code = ExitCode.STALE

@@ -1,4 +1,4 @@
-"""What the tables are a function of: deliveries, code and package versions."""
+"""Fingerprint of everything that determines the tables: deliveries, code and packages."""
 
 import hashlib
 import importlib.metadata
@@ -13,6 +13,7 @@ from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.system import settings
 from ai_manufacturing.system.integrity import sha256
 
+# Packages whose versions affect the numbers.
 PACKAGES = (
     "dbt-core",
     "dbt-duckdb",
@@ -23,6 +24,7 @@ PACKAGES = (
     "pandas",
     "scipy",
 )
+# Files and folders that determine the tables, relative to a project folder.
 CODE = (
     ".dbtignore",
     "dbt_project.yml",
@@ -44,8 +46,8 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
     Raises
     ------
     BadConfigurationError
-        If there is no such folder, or with one line for each file, folder or link in it that cannot
-        be read.
+        If the folder does not exist, or a file, folder or link in it cannot be read; the message
+        has a line for each.
     """
     _extract_set(folder)
     faults: list[str] = []
@@ -66,24 +68,24 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
 
 
 def delivered(hashes: dict[str, str]) -> dict[str, str]:
-    """Return the hashes of delivered files alone: extract_set.yml describes them."""
+    """Return the hashes of delivered files only, without the description extract_set.yml."""
     return {path: digest for path, digest in hashes.items() if path != DESCRIPTION}
 
 
 def of(hashes: dict[str, str]) -> str:
-    """Return the hash of deliveries, code and package versions, which make the tables.
+    """Return a hash of deliveries, code and package versions.
 
     Raises
     ------
     BadConfigurationError
-        If there is no extracts folder.
+        If the extracts folder does not exist.
     """
     decides = [_extract_set(settings.extracts_dir()).name, hashes, code(), package_versions()]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def code() -> dict[str, str]:
-    """Return the SHA-256 of each file of code and each seed, by its path in the repository."""
+    """Return the SHA-256 of each code file and seed, by its path in the repository."""
     engine = settings.engine_root()
     paths = {
         path
@@ -95,12 +97,12 @@ def code() -> dict[str, str]:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions that the numbers depend on."""
+    """Return the versions of the packages that affect the numbers."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def git_commit() -> str:
-    """Return the commit of the code, with + if files differ from it; empty outside a clone."""
+    """Return the current commit, with + if there are local changes; empty outside a clone."""
 
     def git(*arguments: str) -> str:
         run = subprocess.run(
@@ -114,7 +116,7 @@ def git_commit() -> str:
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):  # the fingerprint still says what the code was
+    except (OSError, subprocess.CalledProcessError):  # the fingerprint still identifies the code
         return ""
 
 

@@ -1,4 +1,4 @@
-"""Headline estimates of a warehouse or a release, without which it shows no result."""
+"""Headline estimates, without which a warehouse or release shows no result."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ SQL = beside(__file__)
 
 
 class Headlines(NamedTuple):
-    """How many headline specifications have an estimate.
+    """Number of headline specifications with an estimate.
 
     Attributes
     ----------
     specification_count, estimated_count : int
-        Headline specifications, and those of them that have an estimate.
+        Number of headline specifications, in total and with an estimate.
     absent_series : tuple of str
-        Series that headline specifications use and that were not delivered.
+        Undelivered series that headline specifications use.
     """
 
     specification_count: int
@@ -33,7 +33,7 @@ class Headlines(NamedTuple):
         return f"{words}; not delivered: {', '.join(self.absent_series)}"
 
     def record(self) -> dict[str, int]:
-        """Return the two counts for JSON."""
+        """Return both counts for JSON output."""
         return {
             "specification_count": self.specification_count,
             "estimated_count": self.estimated_count,
@@ -41,6 +41,6 @@ class Headlines(NamedTuple):
 
 
 def read(database: DuckDBPyConnection) -> Headlines:
-    """Return the headline estimates of an open warehouse or release."""
+    """Count the headline estimates of an open warehouse or release."""
     ((specified, estimated, absent),) = database.execute(SQL["headlines"]).fetchall()
     return Headlines(specified, estimated, tuple(absent or ()))

@@ -1,4 +1,4 @@
-"""One refresh, or one export, at a time: a lock that its holder's death releases."""
+"""A lock for one refresh or export at a time, released if its holder dies."""
 
 import fcntl
 import json
@@ -15,7 +15,7 @@ from ai_manufacturing.system import clock
 from ai_manufacturing.system.disk import make_folder
 
 PAUSES = (0.05, 0.2)
-"""Seconds between tries: whoever asks for the holder has the lock itself for microseconds."""
+"""Seconds between attempts, because `holder` itself locks the file for microseconds."""
 
 
 @contextmanager
@@ -29,25 +29,25 @@ def held(
     Parameters
     ----------
     path : Path
-        The lock file; it stays when the lock is released.
+        The lock file, which remains after the lock is released.
     wait : bool
-        Wait for the holder to finish.
+        Whether to wait for the current holder to finish.
     way_out : str
-        What to do if the file cannot be made.
+        Suggestion to the user if the file cannot be created.
 
     Raises
     ------
     LockedError
-        At once, naming the holder, unless it waits.
+        If another process holds the lock and `wait` is false; the message names it.
     BadConfigurationError
-        If the file cannot be made.
+        If the file cannot be created.
     """
     try:
         make_folder(path.parent)
         is_new = not path.exists()
         file = path.open("a+", encoding="utf-8")
         if is_new:
-            path.chmod(0o644)  # whatever the umask
+            path.chmod(0o644)  # regardless of the umask
     except OSError as error:
         raise BadConfigurationError(f"{path}: {error.strerror}. {way_out}") from error
     with file:
@@ -71,7 +71,7 @@ def held(
 
 
 def holder(path: Path) -> dict[str, Any] | None:
-    """Return who holds the lock, for any user who may read the file.
+    """Return the holder of the lock; read permission on the file is sufficient.
 
     Parameters
     ----------
@@ -81,12 +81,12 @@ def holder(path: Path) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        pid, host and since (UTC), which are None of a holder that has just begun; None if nobody
-        holds it.
+        pid, host and since (UTC), whose values are None until the holder has written them; None if
+        the lock is free.
     """
     try:
         file = path.open(encoding="utf-8")
-    except OSError:  # nobody has ever held it
+    except OSError:  # it was never locked
         return None
     with file:
         try:

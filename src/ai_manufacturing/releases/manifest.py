@@ -1,4 +1,4 @@
-"""The manifest of a release file, and whether the file is what its manifest and its SHA-256 say."""
+"""Read the manifest of a release file, and check the file against its SHA-256."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,9 +23,9 @@ RESTORE = (
 
 @dataclass(frozen=True)
 class Manifest:
-    """The one row of release.manifest.
+    """The single row of release.manifest.
 
-    What is said of each field is also its comment in the file.
+    The annotation of each field is also the comment on its column.
     """
 
     release_id: Annotated[str, "The release's number, six digits."]
@@ -53,17 +53,17 @@ class Manifest:
 
     @property
     def origin(self) -> Origin:
-        """Whose numbers these are."""
+        """Extract set and kind of the numbers."""
         return Origin(self.extract_set, self.extract_set_kind)
 
     @property
     def delivery_count(self) -> int:
-        """How many files were delivered."""
+        """Number of delivered files."""
         return len(fingerprint.delivered(self.delivery_hashes))
 
     @property
     def listed(self) -> dict[str, Any]:
-        """What `status` and `releases` say of a release."""
+        """Fields that `status` and `releases` print for a release."""
         names = (
             "published_at",
             "published_by",
@@ -90,7 +90,7 @@ def opened(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
     Raises
     ------
     RefreshError
-        If the file cannot be opened or is no release.
+        If the file cannot be opened or is not a release.
     """
     with ExitStack() as stack:
         try:
@@ -107,7 +107,7 @@ def opened(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Return the manifest of a release file; errors as of opened."""
+    """Return the manifest of a release file; see `opened` for errors."""
     with opened(path) as (manifest, _):
         return manifest
 
@@ -124,7 +124,7 @@ def manifest_of(connection: duckdb.DuckDBPyConnection) -> Manifest:
 
 
 def require_whole(path: Path, of: Callable[[Path], str | None] = integrity.check) -> str | None:
-    """Compare a release with the SHA-256 beside it, and return that; None if there is none.
+    """Check a release against the SHA-256 stored beside it, and return the hash, if there is one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Whose numbers an open release or warehouse holds."""
+"""Origin of the numbers in an open release or warehouse."""
 
 from typing import NamedTuple
 
@@ -8,14 +8,14 @@ SYNTHETIC = "synthetic"
 
 
 class Origin(NamedTuple):
-    """Whose numbers a file holds.
+    """Extract set and kind of the numbers in a file.
 
     Attributes
     ----------
     extract_set : str
         Name of the extract set.
     kind : str
-        synthetic or delivered.
+        `synthetic` or `delivered`.
     """
 
     extract_set: str
@@ -23,7 +23,7 @@ class Origin(NamedTuple):
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether the numbers are drawn by a program."""
+        """Whether a program generated the numbers."""
         return self.kind == SYNTHETIC
 
     def __str__(self) -> str:
@@ -32,7 +32,7 @@ class Origin(NamedTuple):
 
 
 def origin_of(connection: duckdb.DuckDBPyConnection) -> Origin | None:
-    """Return whose numbers an open release or warehouse holds; None if no file has landed in it."""
+    """Return the origin of an open release or warehouse, or None if no file has landed in it."""
     table = "release.manifest" if is_release(connection) else "raw.deliveries"
     try:
         rows = connection.execute(
@@ -44,7 +44,7 @@ def origin_of(connection: duckdb.DuckDBPyConnection) -> Origin | None:
 
 
 def is_release(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether an open file is a release."""
+    """Return whether an open file is a release."""
     rows = connection.execute(
         "from duckdb_tables() where schema_name = 'release' and table_name = 'manifest' "
         "and database_name = current_database()"

@@ -1,9 +1,9 @@
-"""RELEASE_DIR/refresh.log: when refreshes began, what they and publications report, how they ended.
+"""RELEASE_DIR/refresh.log: the start, the reports and the outcome of each refresh.
 
-One JSON object a line, with its time. The file is the same under systemd, cron and Dagster, and on
-a terminal. It rotates by itself. Each attempt has a line when it begins and one when it ends; one
-that was killed has begun and not ended. An attempt decides nothing, so it is no part of the chain
-of refreshes.jsonl, the witness of what was published.
+Each line is a JSON object with its time, in the same format under systemd, cron, Dagster and on a
+terminal, and the file rotates itself. An attempt has one line for its start and one for its end, so
+a killed attempt has only the first. Attempts do not affect any release, so they are not part of
+refreshes.jsonl, the hash-chained log of publications.
 """
 
 import json
@@ -21,12 +21,12 @@ from ai_manufacturing.system.disk import make_folder
 from ai_manufacturing.system.exit_codes import ExitCode
 
 FILE = "refresh.log"
-LARGEST = 1_000_000  # bytes, some years of nights; then refresh.log.1 and so on
-OLDER = 5
+LARGEST = 1_000_000  # bytes after which the log rotates, several years of nightly runs
+OLDER = 5  # rotated files to keep
 ATTEMPT = "attempt"
 
 OnEvent = Callable[[str, dict[str, Any]], None]
-"""Takes an event and its facts, as a refresh reports them."""
+"""Callback that receives an event of a refresh and its facts."""
 
 
 def warn(on_event: OnEvent, message: str) -> None:
@@ -35,14 +35,14 @@ def warn(on_event: OnEvent, message: str) -> None:
 
 
 class _Handler(RotatingFileHandler):
-    """A full disk ends the refresh, which says so; its log need not."""
+    """A rotating handler that ignores a full disk, because the refresh itself then fails."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Leave the line out."""
+        """Drop the log record."""
 
 
 def write(folder: Path, event: str, facts: dict[str, Any]) -> str:
-    """Add an event to the log of a release folder, if this user may, and return its line."""
+    """Append an event to the log of a release folder, if permitted, and return its line."""
     entry = {"at": clock.now("milliseconds"), "event": event, **facts}
     text = json.dumps(entry, ensure_ascii=False)
     path = folder / FILE
@@ -52,7 +52,7 @@ def write(folder: Path, event: str, facts: dict[str, Any]) -> str:
         handler = _Handler(path, maxBytes=LARGEST, backupCount=OLDER, encoding="utf-8")
         try:
             if is_new:
-                path.chmod(0o644)  # whatever the umask
+                path.chmod(0o644)  # regardless of the umask
             handler.emit(logging.makeLogRecord({"msg": text}))
         finally:
             handler.close()
@@ -61,12 +61,12 @@ def write(folder: Path, event: str, facts: dict[str, Any]) -> str:
 
 @contextmanager
 def attempt(folder: Path) -> Iterator[None]:
-    """Record that an attempt begins, and how it ends, whatever it ends with.
+    """Record the start and the outcome of an attempt, even if it fails.
 
     Parameters
     ----------
     folder : Path
-        RELEASE_DIR. Where it cannot be written to, the attempt fails of that and says so itself.
+        RELEASE_DIR. If it is not writable, the attempt fails and reports that itself.
     """
     began = {
         "began_at": clock.now("milliseconds"),
@@ -91,9 +91,9 @@ def attempt(folder: Path) -> Iterator[None]:
 
 
 def last_attempt(folder: Path) -> dict[str, Any] | None:
-    """Return what the log says last of an attempt: that it began, or how it ended.
+    """Return the latest entry of the last attempt: its outcome, or its start while it runs.
 
-    One that another refresh kept out tried nothing, and is passed over.
+    Attempts that were refused because another refresh was running are skipped.
     """
     kept_out = set()
     for line in newest_first(folder):
@@ -109,7 +109,7 @@ def last_attempt(folder: Path) -> dict[str, Any] | None:
 
 
 def newest_first(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of the log and of the one before it, the last one first, no torn line."""
+    """Yield the lines of the current and the previous log, newest first, without torn lines."""
     for path in (folder / FILE, folder / f"{FILE}.1"):
         with suppress(OSError):
             for text in reversed(path.read_text(encoding="utf-8", errors="replace").splitlines()):

@@ -1,4 +1,4 @@
-"""What is delivered, where an absent series can be had, and what becomes estimable with it."""
+"""Delivered sources, and for absent series: where to get them, and the columns they enable."""
 
 import csv
 from collections import defaultdict
@@ -13,27 +13,27 @@ from ai_manufacturing.system.sql_text import beside
 SQL = beside(__file__)
 
 Row = dict[str, Any]
-Series = tuple[str, str]  # with its scope
+Series = tuple[str, str]  # name and scope
 
 
 def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Return the delivered sources of an open release or warehouse, and its absent series.
+    """Return the delivered sources and the absent series of an open release or warehouse.
 
     Returns
     -------
     dict
-        `is_judged`: whether there are estimates, so that a column can be told to be estimable; a
-        build that the gate held has none. `delivered`: a row for each source with a file, with its
-        provenance and link. `absent`: a row for each series and scope that is not delivered, with
-        the specifications that wait for it, those of printed columns that lack nothing else
-        (`last_missing_of`) and, in `sources`, where its files are known to be, the folder of the
-        extracts and the pattern of the name under which they land, and the printed columns for
-        which they hold all that is missing (`estimable`).
+        `is_judged`: whether the file has estimates, which are needed to list printed columns; a
+        build held at the gate has none. `delivered`: a row per source with a file, with its
+        provenance and link. `absent`: a row per undelivered series and scope, with the
+        specifications that need it, the printed columns that lack nothing else (`last_missing_of`),
+        and known `sources`. Each source has a link, the folder and file name pattern under which
+        its files land, and the printed columns for which it provides all missing series
+        (`estimable`).
 
     Raises
     ------
     duckdb.CatalogException, duckdb.BinderException
-        If the file lacks a table or a column: earlier code made it, or it was not built to the end.
+        If the file lacks a table or column, because older code built it or its build failed.
     """
     delivered = duckdb_client.rows(
         release,
@@ -80,7 +80,7 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def _places(delivered: set[tuple[str, str]]) -> list[tuple[Row, set[Series]]]:
-    """Return the declared sources with an address and no file here, with what they may feed."""
+    """Return the declared sources with a link but no delivered file, and the series they feed."""
     scopes = _scopes()
     places = []
     for source in declarations.read():
@@ -108,9 +108,9 @@ def _places(delivered: set[tuple[str, str]]) -> list[tuple[Row, set[Series]]]:
 
 
 def _scopes() -> defaultdict[tuple[str, str], set[str]]:
-    """Return in which scopes a provider may feed a series, or star.
+    """Return the scopes that each provider may feed, by provider and series (`*` for any).
 
-    Seeds/series_sources.csv, which no release has.
+    They are read from seeds/series_sources.csv, which a release does not contain.
     """
     scopes: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     path = settings.project_root() / "seeds/series_sources.csv"

@@ -1,18 +1,18 @@
-"""The release folder: the published file, the past ones, held builds, and the moves between them.
+"""The release folder: published, past and held releases, and the transitions between them.
 
     RELEASE_DIR/
-        ai_manufacturing.duckdb what readers open, unless RELEASE_PATH names another place
+        ai_manufacturing.duckdb the file that readers open, unless RELEASE_PATH names another
         past/000012.duckdb      releases by number; the published file is a copy of one
-        held/000013/            a build that was not published: warehouse.duckdb and report.json
-        work/                   the private build of a running refresh, or what a dead one left
-        refreshes.jsonl         what was added, published, rolled back, accepted, pruned (integrity)
-        refresh.log             when refreshes began, what they reported, how they ended
-        partial_parse.msgpack   the project as dbt parsed it, for the next build; may be deleted
-        traceback.txt           where the code failed last, if no delivery and no disk was the cause
+        held/000013/            an unpublished build: warehouse.duckdb and report.json
+        work/                   private build of a running refresh, or remains of a crashed one
+        refreshes.jsonl         releases added, published, rolled back, accepted, pruned (chained)
+        refresh.log             start, reports and outcome of each refresh
+        partial_parse.msgpack   dbt's parsed project, cached for the next build; may be deleted
+        traceback.txt           traceback of the last unexpected error
         refresh.lock
 
-The SHA-256 of each release stands beside it and in the log, that of a held build in it. One that is
-gone is damage. Numbers order the releases; no clock does.
+The SHA-256 of each release is stored beside it and in refreshes.jsonl; a held build contains its
+own hashes. A missing hash counts as damage. Releases are ordered by number, never by time.
 """
 
 import glob
@@ -39,12 +39,12 @@ from ai_manufacturing.system import integrity
 from ai_manufacturing.system.disk import make_folder, open_to_readers, sync
 from ai_manufacturing.system.integrity import Chain
 
-DIGITS = 6
+DIGITS = 6  # digits of a release number
 LOG = "refreshes.jsonl"
-WAREHOUSE = "warehouse.duckdb"  # of a build, in work/ and held/
-PUBLISHED = ("published", "published by hand")  # outcomes of a line of the log
-SEEN = (*PUBLISHED, "rolled back to")  # outcomes after which readers see a release
-DRAFT = re.compile(r"\.[0-9a-f]{32}$")
+WAREHOUSE = "warehouse.duckdb"  # file name of a build in work/ and held/
+PUBLISHED = ("published", "published by hand")  # log outcomes: by a refresh, and by hand
+SEEN = (*PUBLISHED, "rolled back to")  # log outcomes that change the published release
+DRAFT = re.compile(r"\.[0-9a-f]{32}$")  # suffix of an unfinished file; see disk.py
 RESTORE_LOG = (
     "Restore it and its .head from one backup. If there is none, delete the .head, and put an empty"
     " file in place of the log: the next refresh then records the releases anew, and does not know"
@@ -55,17 +55,17 @@ ID = re.compile(rf"[0-9]{{{DIGITS}}}")
 
 @dataclass(frozen=True)
 class Store:
-    """A release folder and how it is kept.
+    """A release folder and its retention settings.
 
     Attributes
     ----------
     folder : Path
         RELEASE_DIR.
     published : Path
-        The file that readers open, symbolic links resolved.
+        The file that readers open, with symbolic links resolved.
     kept : int
-        Past releases kept, the published one among them; the one before it is never pruned. As many
-        held builds are kept.
+        Number of past releases to keep, including the published one, and number of held builds to
+        keep. The release before the published one is never pruned.
     """
 
     folder: Path
@@ -79,11 +79,11 @@ class Store:
 
     @property
     def lock(self) -> Path:
-        """The file that whoever changes the store holds locked."""
+        """Lock file to hold while changing the store."""
         return self.folder / "refresh.lock"
 
     def past(self, release_id: str) -> Path:
-        """Return the file of a release by its number."""
+        """Return the file of a past release."""
         return self.folder / "past" / f"{checked_id(release_id)}.duckdb"
 
     def held(self, release_id: str) -> Path:
@@ -91,19 +91,19 @@ class Store:
         return self.folder / "held" / checked_id(release_id)
 
     def prepare(self) -> list[str]:
-        """Make the folders, and remove what a dead refresh left.
+        """Create the folders, and remove the remains of a crashed refresh.
 
         Only the holder of the lock may call this.
 
         Returns
         -------
         list of str
-            What was removed or mended, each with its path.
+            Removed or repaired files, each with its path.
 
         Raises
         ------
         BadConfigurationError
-            If the folders cannot be made or written to.
+            If the folders cannot be created or written to.
         """
         try:
             for name in ("past", "held", "work"):
@@ -131,7 +131,7 @@ class Store:
         return done
 
     def _settle(self) -> list[str]:
-        """Bring files and hashes together where a dead refresh left one without the other."""
+        """Remove hashes without a release, and restore a missing hash of the published file."""
         done = []
         for sums in (self.folder / "past").glob(f"*.duckdb{integrity.SUFFIX}"):
             if not sums.with_suffix("").exists():
@@ -139,7 +139,7 @@ class Store:
                 done.append(f"{sums}: without its release; removed")
         if self.published.exists() and not integrity.beside(self.published).exists():
             digest = integrity.sha256(self.published)
-            # a damaged log says nothing; whoever reads it names the damage
+            # Ignore a damaged log here: commands that need it report the damage.
             with suppress(RefreshError):
                 if digest in self._logged_hashes():
                     integrity.record(self.published, digest)
@@ -147,19 +147,19 @@ class Store:
         return done
 
     def record_anew(self) -> list[str]:
-        """Record the releases in a log that a person has emptied, as RESTORE_LOG says.
+        """Record all releases again in a log that was emptied as RESTORE_LOG describes.
 
         Only the holder of the lock may call this.
 
         Returns
         -------
         list of str
-            What was done.
+            Actions taken.
 
         Raises
         ------
         RefreshError
-            If there are releases and no log, or the log is damaged.
+            If there are releases but no log, or the log is damaged.
         """
         ids = self.release_ids()
         if not ids or self._chain.read().lines:
@@ -171,7 +171,7 @@ class Store:
             )
         releases = {}
         for path in map(self.past, ids):
-            with suppress(RefreshError):  # one without a line is damage
+            with suppress(RefreshError):  # a damaged release gets no line, so `faults` reports it
                 if digest := require_whole(path):
                     releases[path.stem] = {"file_sha256": digest} | read_manifest(path).listed
         self.record({"releases": releases})
@@ -179,14 +179,14 @@ class Store:
         return [f"{self._chain.path}: was empty; {again}"]
 
     def move_log_aside(self) -> Path | None:
-        """Move away a write-ahead log that somebody left beside the published file.
+        """Move away a write-ahead log that another program left beside the published file.
 
-        With a log of another file beside it, no release could be opened.
+        DuckDB cannot open a release beside the write-ahead log of another file.
 
         Returns
         -------
         Path or None
-            Where it is now.
+            New path of the log, if there was one.
         """
         log = self.published.with_name(self.published.name + ".wal")
         if not log.exists():
@@ -204,21 +204,21 @@ class Store:
         return _numbers(self.folder / "held")
 
     def current(self) -> Manifest | None:
-        """Return the manifest of the published file; None if there is none.
+        """Return the manifest of the published file, or None if there is none.
 
         Raises
         ------
         RefreshError
-            If it is damaged.
+            If the file is damaged.
         """
         return self._whole(self.published) if self.published.exists() else None
 
     @property
     def basis(self) -> Path:
-        """The file of the release that a build is compared with: the published one.
+        """File of the release that a build is compared with: the published file, if it exists.
 
-        Where that path is empty, it is the past release that readers saw last, by the log of
-        refreshes; else the newest one. Only a folder without any past release has no such file.
+        Otherwise it is the past release that readers saw last according to the log, or else the
+        newest past release. If there is no release at all, the returned file does not exist.
         """
         if self.published.exists():
             return self.published
@@ -227,14 +227,14 @@ class Store:
         return next((path for path in map(self.past, numbers) if path.exists()), self.published)
 
     def standing(self) -> Manifest | None:
-        """Return the manifest of the release that a person would replace.
+        """Return the manifest of the release that a manual publication would replace.
 
-        It is the published file; where that is gone or damaged, the latest past release that can
-        be read.
+        It is the published release. If that is missing or damaged, it is the latest past release
+        that can be read.
         """
         for path in (self.published, *map(self.past, reversed(self.release_ids()))):
             if path.exists():
-                # a damaged file says nothing; what opens it for its content names it
+                # Skip a damaged file: commands that need its content report the damage.
                 with suppress(RefreshError):
                     return self._whole(path)
         return None
@@ -246,7 +246,7 @@ class Store:
         Raises
         ------
         RefreshError
-            If its bytes are not those of its SHA-256, or as of manifest.opened.
+            If the file does not match its SHA-256 or the log, or is not a release.
         """
         digest = require_whole(path)
         with opened(path) as (manifest, connection):
@@ -256,24 +256,24 @@ class Store:
             yield manifest, connection
 
     def _whole(self, path: Path) -> Manifest:
-        """Return the manifest of a release; errors as of opened."""
+        """Return the manifest of a release; see `opened` for errors."""
         with self.opened(path) as (manifest, _):
             return manifest
 
     def whole(self, release_id: str) -> Manifest:
-        """Return the manifest of a past release, whose bytes and witnesses are compared.
+        """Check a past release against its hashes, and return its manifest.
 
         Raises
         ------
         RefreshError
-            Naming the file that differs, or is missing.
+            If a file differs or is missing; the message names it.
         """
         return self._whole(self.past(release_id))
 
     def listed(self) -> tuple[list[dict[str, Any]], list[RefreshError]]:
-        """Return what `releases` says of each past release, and what is damaged.
+        """Return the listed fields of each past release, and an error for each damaged one.
 
-        A release that the log lists is not opened.
+        A release with an entry in the log is not opened.
         """
         releases, damaged = [], []
         try:
@@ -290,27 +290,27 @@ class Store:
         return releases, damaged
 
     def require_witness(self, path: Path, release_id: str, digest: str | None) -> None:
-        """Raise if the SHA-256 of a release of this folder is gone, or is not the one of the log.
+        """Raise if the SHA-256 of a release is missing or differs from the log.
 
         Parameters
         ----------
         path : Path
-            The published file or a past one.
+            The published file or a past release.
         release_id : str
-            Its number.
+            Number of the release.
         digest : str or None
-            The SHA-256 that stands beside it.
+            SHA-256 stored beside the file.
 
         Raises
         ------
         RefreshError
-            Naming the file and what is missing or differs.
+            If a hash is missing or differs; the message names the file.
         """
         in_log = self.releases_in_log().get(release_id, {}).get("file_sha256")
         if path == self.published:
-            if digest is None and in_log:  # a publication died before its last step
+            if digest is None and in_log:  # a publication crashed before its last step
                 digest = integrity.sha256(path)
-            # it may have been replaced since its number was read
+            # the file may have been replaced after its number was read
             if digest in self._logged_hashes():
                 return
         if digest is None:
@@ -321,7 +321,7 @@ class Store:
             )
 
     def faults(self) -> list[str]:
-        """Return where the log and the past releases differ, a line for each."""
+        """Return the differences between the log and the past releases, one line each."""
         named, there = self.releases_in_log(), set(self.release_ids())
         wrong = [
             f"{self.past(number)}: no line of {self._chain.path} names it. Delete it."
@@ -335,21 +335,21 @@ class Store:
         return sorted(wrong)
 
     def _published_since(self) -> set[str]:
-        """Return the numbers of the releases that readers saw and that were not pruned."""
+        """Return the numbers of releases that readers saw and that were not pruned."""
         lines = self._chain.read().lines
         pruned = {number for line in lines for number in line.get("pruned", ())}
         seen = {line["release_id"] for line in lines if line.get("outcome") in SEEN}
         return (self.releases_in_log().keys() & seen) - pruned
 
     def next_id(self) -> str:
-        """Return a number above all releases and builds that are kept, or that the log names."""
+        """Return a number above all releases and builds in the folder and in the log."""
         published = self.current()
         number = published.release_id if published else "0"
         numbers = (*self.release_ids(), *self.held_ids(), *self.releases_in_log())
         return f"{int(max(number, *numbers, key=int)) + 1:0{DIGITS}d}"
 
     def releases_in_log(self) -> dict[str, dict[str, Any]]:
-        """Return file_sha256 and what `releases` lists of each release in the log, by number.
+        """Return the hash and the listed fields of each release in the log, by number.
 
         Raises
         ------
@@ -365,7 +365,7 @@ class Store:
         return {release["file_sha256"] for release in self.releases_in_log().values()}
 
     def add(self, finished: Path, release_id: str) -> None:
-        """Move a closed release file among the past ones; its SHA-256 is there before it."""
+        """Move a closed release file to the past releases, after recording its SHA-256."""
         _check_no_wal(finished)
         finished.chmod(0o444)
         sync(finished)
@@ -378,21 +378,21 @@ class Store:
         sync(path.parent)
 
     def publish(self, release_id: str) -> Path | None:
-        """Put a past release where readers look, in one step.
+        """Publish a past release by replacing the published file in a single step.
 
-        Readers that have the old file open keep it; whoever opens the path gets the old or the new
-        file, whole. The SHA-256 beside it is removed before that step and written after it, so that
-        none is ever that of another file.
+        Readers that have the old file open keep it, and others get the old or the new file, never a
+        partial one. The SHA-256 beside the file is removed before that step and written after it,
+        so it never belongs to another file.
 
         Returns
         -------
         Path or None
-            Where a write-ahead log was moved that somebody had left beside the published file.
+            New path of a write-ahead log that was found beside the published file.
 
         Raises
         ------
         RefreshError
-            If the past release, or its copy, is not what was written.
+            If the past release or its copy does not match its SHA-256.
         """
         source = self.past(release_id)
         incoming = self.published.with_name(f".{self.published.name}.{release_id}")
@@ -414,18 +414,18 @@ class Store:
         return aside
 
     def keep_held(self, incoming: Path, release_id: str) -> None:
-        """Keep the folder of a build that is not published, whole or not at all."""
+        """Move the folder of an unpublished build to the held builds, atomically."""
         open_to_readers(incoming, files=0o444)
         integrity.record_folder(incoming)
         incoming.replace(self.held(release_id))
 
     def require_held(self, release_id: str) -> None:
-        """Raise if the files of a held build are not those that were held.
+        """Raise if the files of a held build do not match their recorded hashes.
 
         Raises
         ------
         RefreshError
-            Naming the file that differs.
+            If a file differs; the message names it.
         """
         folder = self.held(release_id)
         if wrong := integrity.check_folder(folder):
@@ -435,9 +435,9 @@ class Store:
             )
 
     def prune(self, *anchors: str) -> list[str]:
-        """Delete the oldest releases above the number kept.
+        """Delete the oldest releases beyond the number to keep, and return their numbers.
 
-        The published one, the one before it and an anchor stay.
+        The published release, the one before it and the anchors are never deleted.
         """
         published = self.current()
         ids = self.release_ids()
@@ -445,7 +445,7 @@ class Store:
         before = [number for number in ids if current is None or number < current][-1:]
         removable = [number for number in ids if number not in (current, *before, *anchors)]
         pruned = removable[: max(len(ids) - self.kept, 0)]
-        # a lost one that is older than all that are kept needs no backup any more
+        # a missing release that is older than all others counts as pruned and needs no backup
         oldest = min({*ids} - {*pruned}, default="")
         lost = [number for number in self._published_since() - {*ids} if number < oldest]
         if pruned or lost:
@@ -456,14 +456,14 @@ class Store:
         return pruned
 
     def prune_held(self) -> list[str]:
-        """Delete the oldest held builds above the number kept."""
+        """Delete the oldest held builds beyond the number to keep."""
         pruned = self.held_ids()[: -self.kept]
         for number in pruned:
             shutil.rmtree(self.held(number))
         return pruned
 
     def record(self, outcome: dict[str, Any]) -> None:
-        """Add a line to the log of refreshes, whole or not at all.
+        """Append a line to the log of refreshes, atomically.
 
         Raises
         ------
@@ -473,12 +473,12 @@ class Store:
         self._chain.append(lambda lines: outcome)
 
     def refreshes(self) -> list[dict[str, Any]]:
-        """Return what the log of refreshes has, but for the releases that were added and pruned.
+        """Return the lines of the log of refreshes, except for added and pruned releases.
 
         Raises
         ------
         RefreshError
-            If it was cut, or naming the line that is not as it was written.
+            If the log was truncated, or a line was altered; the message names the line.
         """
         return [
             line for line in self._chain.read().lines if not line.keys() & {"releases", "pruned"}
@@ -495,7 +495,7 @@ def _numbers(folder: Path, ending: str = "") -> list[str]:
 
 
 def checked_id(release_id: str) -> str:
-    """Return the number of a release, which paths are made of.
+    """Return a release number after checking its format, because paths contain it.
 
     Raises
     ------
