@@ -1,1 +1,1 @@
-"""What a public copy shows, how exactly, and what it withholds."""
+"""Public copies of a release: withheld values, and the precision of published numbers."""

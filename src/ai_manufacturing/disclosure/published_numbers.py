@@ -1,9 +1,10 @@
-"""How exactly a public copy shows each number that is computed from restricted values.
+"""Precision with which a public copy shows numbers computed from restricted values.
 
-Every estimate is an equation in the values behind it. With enough digits and enough equations,
-whoever has all other series solves for them. So a public copy shows the digits that carry
-information, and seeds/published_numbers.csv declares them for each released column. A column that
-is not declared is refused. docs/decisions/disclosure.md has the attacks that the digits withstand.
+Every estimate is an equation in the underlying values. With enough digits and enough equations, a
+reader who knows all other series can solve for those values. A public copy therefore shows only the
+digits that are informative. seeds/published_numbers.csv declares them for each released column, and
+a column without a declaration is rejected. docs/decisions/disclosure.md describes the attacks that
+this precision withstands.
 """
 
 import csv
@@ -21,12 +22,13 @@ SQL = beside(__file__)
 
 SEED = "seeds/published_numbers.csv"
 EVERY_TABLE = "*"
-MOST_DECIMALS = 3  # of an estimate, as the tables of the paper print it
-WITHOUT_ERROR = 2  # decimals of an estimate that has no error
-SMALLEST_P = 0.0004  # stands for every smaller p-value, and is printed as <0.001
-MOST_DIGITS = 4  # significant digits after the decimal point of a number within a text
+MOST_DECIMALS = 3  # maximum decimals of an estimate, as in the tables of the paper
+WITHOUT_ERROR = 2  # decimals of an estimate without a standard error
+SMALLEST_P = 0.0004  # replaces every p-value below 0.0005, and is printed as <0.001
+MOST_DIGITS = 4  # maximum significant digits after the decimal point of a number in a text
 LONG_NUMBER = f"[0-9]+[.]0*[1-9][0-9]{{{MOST_DIGITS},}}"
-"""Regular expression of a number in a text that has more."""
+"""Regular expression for a number in a text with more than MOST_DIGITS digits."""
+# DuckDB types of columns that need no declared precision.
 NOT_NUMBERS = ("BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 CELLS = "reports.rpt_table_cells"
 TABLE = "published_numbers"
@@ -46,11 +48,11 @@ TABLE_COLUMNS = {
 
 
 class UndeclaredNumberError(BadConfigurationError):
-    """A released column of numbers, for which nobody has declared how exactly it is published."""
+    """A released column of numbers has no declared precision."""
 
 
 class Declared(NamedTuple):
-    """A row of the seed: how exactly some columns are shown, in the rows that it names."""
+    """A row of the seed: how precisely to show some columns, in the rows that it selects."""
 
     table_name: str
     columns: str
@@ -63,14 +65,14 @@ class Declared(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A way to show a number less exactly.
+    """A rule that reduces the precision of a number.
 
     Attributes
     ----------
     shown : function
-        Takes a column, its places and the SQL in `beside`, and returns the SQL of the shown number.
+        Returns the SQL of the shown number, from a column, its places and the SQL in `beside`.
     words : str
-        Describes the rule to a reader; {places} and {beside} are replaced.
+        Description for readers, with the placeholders {places} and {beside}.
     """
 
     shown: Callable[[str, str, str], str]
@@ -110,7 +112,7 @@ RULES = {
         "the first {places} ranks, then the first rank of one of {places} bands of {beside}",
     ),
     "bins": Rule(
-        # equal numbers have no range to divide, and are shown with the decimals of an estimate
+        # Equal numbers have no range to divide into bins, so they are rounded like an estimate.
         lambda column, places, beside: (
             "coalesce(round(round({0} / {1}) * {1}, 12), to_decimals({0}, {2}))".format(
                 column,
@@ -137,13 +139,13 @@ class Shown(NamedTuple):
     Attributes
     ----------
     expression : str
-        SQL of what is shown, on the rows of the private table.
+        SQL of the shown value, evaluated on the private table.
     withheld : str
-        SQL of the rows in which nothing is shown.
+        SQL condition for the rows in which the value is withheld.
     precision : str
-        The same in words.
+        Description of the precision for readers.
     is_function : bool
-        Whether it gives numbers that follow from no other column.
+        Whether the column contains numbers that do not follow from other columns.
     """
 
     expression: str
@@ -153,12 +155,12 @@ class Shown(NamedTuple):
 
 
 class PublishedNumbers:
-    """The declared list, by table and column.
+    """Declared precision by table and column.
 
     Parameters
     ----------
     declared : sequence of Declared
-        Rows of the seed. Of several for one column the first whose rows_shown holds counts.
+        Rows of the seed. If several apply to a column, the first whose rows_shown holds is used.
     """
 
     def __init__(self, declared: list[Declared]) -> None:
@@ -175,17 +177,17 @@ class PublishedNumbers:
     def of_table(
         self, table: str, types: Mapping[str, str], *, is_computed: bool
     ) -> dict[str, Shown]:
-        """Return how a table's columns are shown; a column that is shown as it is may be absent.
+        """Return how to show the columns of a table; columns shown unchanged may be absent.
 
         Parameters
         ----------
         table : str
             Schema and name.
         types : mapping of str to str
-            DuckDB's type of each column.
+            DuckDB type of each column.
         is_computed : bool
-            Whether the table has computed numbers, each of which must be declared, or values of
-            cities, which terms.py withholds.
+            Whether the table contains computed numbers, all of which must be declared, rather than
+            city values, which terms.py withholds.
 
         Raises
         ------
@@ -210,13 +212,13 @@ class PublishedNumbers:
 
 
 def read() -> PublishedNumbers:
-    """Read the seed, which is the engine's."""
+    """Read the seed, which belongs to the engine and not to the study."""
     with (settings.engine_root() / SEED).open(encoding="utf-8", newline="") as file:
         return PublishedNumbers([Declared(**row) for row in csv.DictReader(file)])
 
 
 def is_rounded(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether an open file is a public copy, whose numbers are rounded."""
+    """Return whether an open file is a public copy with rounded numbers."""
     found = connection.execute(
         "from duckdb_tables() where database_name = current_database() and schema_name = 'release'"
         f" and table_name = '{TABLE}'"
@@ -225,12 +227,12 @@ def is_rounded(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def is_text(type_: str) -> bool:
-    """Whether a type of DuckDB is a text."""
+    """Return whether a DuckDB type is text."""
     return type_ == "VARCHAR"
 
 
 def require_short_numbers(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Refuse a text of a copied table that holds a number of more digits than are printed.
+    """Raise if a text in a copied table contains a number with too many digits.
 
     Parameters
     ----------
@@ -241,7 +243,7 @@ def require_short_numbers(connection: duckdb.DuckDBPyConnection, table: str) -> 
     Raises
     ------
     UndeclaredNumberError
-        If a text has one.
+        If a text contains such a number.
     """
     texts = [name for name, type_, *_ in describe(connection, table) if is_text(type_)]
     longest = [f"any_value(regexp_extract({identifier(name)}, '{LONG_NUMBER}'))" for name in texts]
@@ -262,9 +264,9 @@ def require_short_numbers(connection: duckdb.DuckDBPyConnection, table: str) -> 
 
 
 def print_anew(connection: duckdb.DuckDBPyConnection) -> None:
-    """Print the cells of a copy, attached as `new`, from its numbers.
+    """Format the table cells of a copy, attached as `new`, again from its rounded numbers.
 
-    Cells of the paper's own columns have the digits of the paper, and stay.
+    Cells of the paper's own columns keep the digits of the paper.
     """
     connection.execute(f"""
         update new.{CELLS}
@@ -278,18 +280,18 @@ def print_anew(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def describe(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, ...]]:
-    """Return name and type of each column of a table."""
+    """Return the name and type of each column of a table."""
     return connection.execute(f"describe {table}").fetchall()
 
 
 def record(connection: duckdb.DuckDBPyConnection, shown: Mapping[str, Mapping[str, Shown]]) -> None:
-    """Write the table of the copy, attached as `new`, that says how exactly numbers are shown.
+    """Write release.published_numbers, the precision of each column, in the copy `new`.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
     shown : mapping
-        By table and column.
+        How to show numbers, by table and column.
     """
     connection.execute(create_table(f"new.release.{TABLE}", TABLE_COLUMNS, TABLE_COMMENT))
     for table, columns in shown.items():
@@ -315,7 +317,7 @@ def record(connection: duckdb.DuckDBPyConnection, shown: Mapping[str, Mapping[st
 
 
 def _shown(column: str, type_: str, declared: list[Declared]) -> Shown:
-    """Return how a column, named as SQL, is shown by its rows of the seed."""
+    """Combine the seed rows of a column, given as SQL, into the way to show it."""
     cases, hidden, words = [], [], []
     for row in declared:
         rows = row.rows_shown or "true"

@@ -19,7 +19,7 @@ create or replace temp macro to_decimals(value, places) as (
         end
     )
 );
--- A p-value stays on its side of a level of significance.
+-- Rounding must not move a p-value across a significance level.
 create or replace temp macro below_level(p_value, places) as (
     coalesce(
         list_max(

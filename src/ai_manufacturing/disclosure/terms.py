@@ -1,10 +1,9 @@
-"""What may be passed on, by the terms that each provider declares.
+"""Determine the values that may be published, from the terms that each provider declares.
 
-One rule for site, downloads and packages.
-
-A delivered file of a restricted provider stays at home, and so does every value of a single city,
-firm or record that comes from one. Estimates do not, nor sums over cities from which none follows
-(disclosure.py).
+The site, the downloads and the replication packages use the same rule. Delivered files of a
+restricted provider are never published, and neither are values of a single city, firm or record
+that come from them. Estimates are published, and sums over cities if they do not reveal a single
+value (see paper/disclosure.py).
 """
 
 import shutil
@@ -23,20 +22,20 @@ from ai_manufacturing.system.sql_text import beside, create_table, identifier, i
 
 SQL = beside(__file__)
 
-EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
-# Numbers of an office of statistics, and what a program drew, may be passed on; what a provider
-# itself publishes, on its licence. Nobody can license what is another's, so the licence that a
-# republisher names does not count.
+EVERY_SCHEMA = (*SCHEMAS, "release")  # "release" contains changed cells, and all series
+# Official statistics and generated data may be passed on. A provider's own data may be passed on if
+# its licence is open. A republisher cannot license data that belong to someone else, so its licence
+# is ignored.
 OPEN_LICENCE = r"(CC0|CC[- ]BY([- ]SA)?|ODC-By|ODbL|PDDL|MIT|public domain)([- ]v?\d+(\.\d+)*)?"
 MAY_BE_PASSED_ON = (
     "coalesce(provenance_class in ('official', 'generated') or (republished_by is null and"
     f" provenance_class <> 'republished' and regexp_full_match(licence, {literal(OPEN_LICENCE)},"
     " 'i')), false)"
 )
-"""SQL on a row of raw.deliveries or marts.fct_deliveries; false of a file that nobody declared."""
+"""SQL condition on raw.deliveries or marts.fct_deliveries; false for an undeclared file."""
 
-# A table with a row per city, firm or delivered record holds values of the sources or figures for
-# each city. Ranks are none: docs/decisions/disclosure.md.
+# Columns that identify a city, firm or delivered record. A table with such a column contains values
+# of single units, unless it is listed below. Ranks are not values: docs/decisions/disclosure.md.
 OF_ONE_UNIT = ("city_id", "city_code", "id")
 WITHOUT_VALUES = (
     "marts.dim_city",
@@ -44,30 +43,30 @@ WITHOUT_VALUES = (
     "estimates.estimation_samples",
     "reports.rpt_city_standing",
 )
-# Of the schema `release`; other tables declare theirs in their property files. Their rows stay, as
-# who reads them needs to see what there is: these columns do, and the others are blank.
+# Columns of the schema `release` that are copied in every row, so that readers can see which rows
+# exist; the other columns are blanked. Other tables declare such columns in their property files.
 KEPT = {
     "release.changes": ["change_kind", "city_id", "year", "column_name"],
     "release.series_values": ["series", "scope", "city_id", "year", "quantity", "provider"],
 }
 DICTIONARY = "marts.data_dictionary"
-# A register has a file for a province, and a municipality is one city: its rows are counted by
-# source.
+# A register has one file per province, and a municipality is a single city, so its rows are counted
+# by source and not by file.
 ACCOUNTING = "marts.fct_row_accounting"
 OF_A_FILE = ("marts.fct_deliveries", "marts.fct_register_placement")
 NOT_OF_A_REGISTER = (
     "not coalesce(provider in (from restricted_providers) and entity like '%_register', false)"
 )
-WIDE = "marts.fct_city_year_panel"  # a column per variable
-FAILING_ROWS = "failing_rows"  # of a gate: rows with their values, as JSON, which the next has too
-VALIDATION_RESULT = "validation_result"
-QUESTIONS = "release.questions"  # a warehouse has none
+WIDE = "marts.fct_city_year_panel"  # table with one column per variable
+FAILING_ROWS = "failing_rows"  # gate column with failing rows and their values, as JSON
+VALIDATION_RESULT = "validation_result"  # gate column that contains the failing values too
+QUESTIONS = "release.questions"  # missing from a warehouse
 COMPUTED = ("estimates.", "gates.", "reports.")  # schemas whose texts are searched for long numbers
-DATA_LICENCE = "LICENSE_DATA.md"  # beside the data, wherever they are given away
+DATA_LICENCE = "LICENSE_DATA.md"  # accompanies the data wherever they are published
 
 
 class Licence(NamedTuple):
-    """A licence, as Data Package and RO-Crate name it."""
+    """A licence in the terms of Data Package and RO-Crate."""
 
     name: str
     title: str
@@ -87,7 +86,7 @@ ESTIMATES_LICENCE = Licence(
 
 
 def with_permission(deliveries: pa.Table) -> pa.Table:
-    """Return rows of raw.deliveries with may_be_passed_on filled in, by the rule of this module."""
+    """Return rows of raw.deliveries with may_be_passed_on filled in from MAY_BE_PASSED_ON."""
     name = "may_be_passed_on"
     with duckdb_client.connect() as connection:
         judged = connection.from_arrow(deliveries).project(f"{MAY_BE_PASSED_ON} as {name}")
@@ -96,20 +95,21 @@ def with_permission(deliveries: pa.Table) -> pa.Table:
 
 
 def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Return the providers of an open release or warehouse whose values may not be passed on.
+    """Return the providers of an open release or warehouse whose values are restricted.
 
     Returns
     -------
     list of dict
-        provider, licence, whence (who has the files), citation_en and citation_zh, by name.
+        provider, licence, whence (the holder of the files), citation_en and citation_zh, sorted by
+        provider.
     """
     return duckdb_client.rows(release, SQL["restricted"])
 
 
 def data_licence(release: duckdb.DuckDBPyConnection) -> str:
-    """Return the terms of the data of an open release or warehouse as Markdown.
+    """Return the terms of the data in an open release or warehouse as Markdown.
 
-    They are not those of the code.
+    They differ from the terms of the code.
     """
     sources = duckdb_client.rows(release, SQL["sources"])
     names = list(sources[0]) if sources else []
@@ -133,30 +133,30 @@ def data_licence(release: duckdb.DuckDBPyConnection) -> str:
 
 
 def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> list[dict[str, Any]]:
-    """Copy a release, or the released tables of a warehouse, without what may not be passed on.
+    """Copy a release, or the released tables of a warehouse, without restricted values.
 
-    Every table stays. Rows of restricted providers are left out, or keep their keys alone, and the
-    panel has the columns that have a value; the table release.withheld and the comments say where.
-    Where no provider is restricted, the copy is the same file.
+    The copy contains every table. Rows of restricted providers are omitted or reduced to their
+    keys, and the panel contains only columns with a value. The table release.withheld and the
+    comments list the omissions. If no provider is restricted, the copy is identical.
 
     Parameters
     ----------
     database : Path
-        A release, or a built warehouse that no process writes to.
+        A release, or a built warehouse that no process is writing to.
     target : Path
-        The file to write, always anew: what is deleted leaves its blocks in a file.
+        The file to write. It must be a new file, because deleted rows leave their blocks in a file.
     landing : sequence of Path
-        The landing stores that views of the warehouse show.
+        Landing stores that the views of the warehouse read.
 
     Returns
     -------
     list of dict
-        The rows of release.withheld, by the names of withholding.COMMENTS.
+        Rows of release.withheld, with the keys of withholding.COMMENTS.
 
     Raises
     ------
     RefusedError
-        As duckdb_client.attach and require_views do.
+        See duckdb_client.attach and require_views.
     """
     with duckdb_client.reading(database, reaches=landing) as release:
         providers = [row["provider"] for row in restricted(release)]
@@ -173,7 +173,7 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
         tables = [name for (name,) in found]
         _list_restricted(connection, providers, has_series_values="release.series_values" in tables)
         duckdb_client.require_views(connection, "built", database, tables)
-        # A copy has neither the cities' values, by which sums are judged, nor any further digits.
+        # A public copy is already rounded, and lacks the city values that sums are judged by.
         is_copy = withholding.TABLE in tables
         connection.execute(published_numbers.SQL["macros"])
         numbers = PublishedNumbers([]) if is_copy else published_numbers.read()
@@ -206,15 +206,12 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
 def _list_restricted(
     connection: duckdb.DuckDBPyConnection, providers: list[str], *, has_series_values: bool
 ) -> None:
-    """Make temporary tables of what is restricted.
-
-    Providers, with what is counted from them, and variables.
-    """
+    """Create temporary tables of the restricted providers, series and variables."""
     connection.execute(SQL["restricted_providers"], {"providers": providers})
-    # counts that are made here of a register have a provider that delivers nothing
+    # Counts computed from a register have their own provider, which delivers nothing.
     connection.execute(SQL["counted_providers"])
     connection.execute(SQL["restricted_series"])
-    # a provider may also feed some years of another's series; a warehouse has no schema release
+    # A provider may also feed some years of another's series. A warehouse lacks schema `release`.
     if has_series_values:
         connection.execute(SQL["more_restricted_series"])
     connection.execute(SQL["restricted_variables"])
@@ -222,15 +219,15 @@ def _list_restricted(
 
 
 def _sums_over_cities(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Return in which rows a sum is shown, by table and column, of what the study sums."""
+    """Return the SQL condition under which each sum is shown, by table and column."""
     name = study.declared("SUMS_OVER_CITIES", None)
     return study.module(name).shown(connection) if name else {}
 
 
 def _name_the_set(connection: duckdb.DuckDBPyConnection) -> None:
-    """Write into the copy of a warehouse of which extract set it is, as a release's manifest does.
+    """Record the extract set in the copy of a warehouse, which has no manifest.
 
-    Commands ask raw.deliveries, which a copy does not have.
+    Commands read it from raw.deliveries, which the copy would otherwise lack.
     """
     connection.execute("create schema new.raw")
     connection.execute(
@@ -240,15 +237,15 @@ def _name_the_set(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 class _Copy:
-    """Tables of `built` in `new`, without what may not be passed on.
+    """Copy tables from `built` to `new` without restricted values.
 
-    Rows are sorted by the columns that are shown: the order in which they were computed reveals
-    withheld values and ranks.
+    Rows are sorted by the shown columns, because their original order reveals withheld values and
+    ranks.
 
     Attributes
     ----------
     shown : dict
-        How exactly numbers are shown, by table and column.
+        How numbers are shown, by table and column.
     """
 
     def __init__(
@@ -265,9 +262,9 @@ class _Copy:
         self.shown: dict[str, dict[str, Shown]] = {}
 
     def table(self, name: str, sums: dict[str, str]) -> list[dict[str, Any]]:
-        """Copy a table, and return what is withheld of it.
+        """Copy a table, and return its rows of release.withheld.
 
-        sums says in which rows a column that is a sum over cities is shown.
+        `sums` contains the condition under which each sum over cities is shown, by column.
         """
         types = {
             column: type_
@@ -290,7 +287,7 @@ class _Copy:
         )
 
     def _rows(self, name: str, conditions: dict[str, str]) -> list[dict[str, Any]]:
-        """Copy all rows of a table; columns are shown in the rows that their conditions name."""
+        """Copy all rows of a table, blanking each column in rows that its condition excludes."""
         shown = self.shown.get(name, {})
         expressions, hidden = {}, {}
         for column in dict.fromkeys([*conditions, *shown]):
@@ -318,7 +315,7 @@ class _Copy:
             published_numbers.require_short_numbers(self._connection, f"new.{name}")
 
     def _panel(self, columns: list[str]) -> list[dict[str, Any]]:
-        """Copy the panel with its keys and the columns that have a value to show."""
+        """Copy the panel with its keys and with the columns that have a value to show."""
         counted = ", ".join(f"count({identifier(column)})" for column in columns)
         (counts,) = self._connection.execute(f"select {counted} from built.{WIDE}").fetchall()
         is_open = {
@@ -340,7 +337,7 @@ class _Copy:
         return self._withheld(WIDE, lost)
 
     def _accounting(self, columns: list[str]) -> list[dict[str, Any]]:
-        """Copy what became of the rows; those of a restricted register are summed over files."""
+        """Copy the row accounting, and sum the rows of a restricted register over its files."""
         of_a_file = ("delivery_number", "file_path")
         kept = ", ".join(column for column in columns if column not in (*of_a_file, "row_count"))
         self._connection.execute(
@@ -351,7 +348,7 @@ class _Copy:
         return self._withheld(ACCOUNTING, dict.fromkeys(of_a_file, f"not {NOT_OF_A_REGISTER}"))
 
     def _withheld(self, name: str, lost: dict[str, str] | dict[None, str]) -> list[dict[str, Any]]:
-        """Count what a table loses, by column; None is whole rows."""
+        """Count the withheld values of a table by column; the key None counts whole rows."""
         if not lost:
             return []
         counted = ", ".join(
@@ -375,7 +372,7 @@ class _Copy:
 
 
 def _shown_rows(name: str, columns: list[str], units: list[str], kept: list[str]) -> dict[str, str]:
-    """Return in which rows a column is shown, of the columns that may hold values of a unit."""
+    """Return the conditions under which columns with values of single units are shown."""
     if name in OF_A_FILE:
         return {column: NOT_OF_A_REGISTER for column in columns if column.endswith("_count")}
     if name in WITHOUT_VALUES:
@@ -385,9 +382,9 @@ def _shown_rows(name: str, columns: list[str], units: list[str], kept: list[str]
         return {column: condition for column in columns if column not in kept}
     if FAILING_ROWS not in columns:
         return {}
-    # A failing row that names a delivered file describes the file. Any other failing row has values
-    # of cities, and so does the validation result, whose median is the value of one city. Shares
-    # and percentages have more digits than a text of a copy may have.
+    # A failing row that names a delivered file only describes the file. Other failing rows contain
+    # city values, and so does the validation result, whose median is the value of one city. Shares
+    # and percentages have more digits than are allowed in a text of a copy.
     is_safe = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
     is_safe += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT]
     safe, long = " and ".join(is_safe), published_numbers.LONG_NUMBER
@@ -399,9 +396,9 @@ def _shown_rows(name: str, columns: list[str], units: list[str], kept: list[str]
 
 
 def _open_rows(columns: list[str], units: list[str]) -> str:
-    """Return SQL of the rows of a table that come from no restricted provider.
+    """Return an SQL condition for the rows that do not come from a restricted provider.
 
-    Those of no unit, where none says.
+    In a table without a provider or variable, these are the rows that do not describe a unit.
     """
     pair = [column for column in ("first_provider", "second_provider") if column in columns]
     if by := pair or [column for column in columns if column == "provider"]:
@@ -412,7 +409,8 @@ def _open_rows(columns: list[str], units: list[str]) -> str:
         conditions = ["variable not in (from restricted_variables)", "value is not null"]
     else:
         conditions = [f"{column} is null" for column in units]
-    if "compared_with" in columns:  # what is expected of an open value may be a restricted one
+    # The comparison with a restricted variable would reveal its value.
+    if "compared_with" in columns:
         conditions.append(
             "not list_has_any(string_split(compared_with, '+'), coalesce((select list(variable)"
             " from restricted_variables), []))"
@@ -432,12 +430,12 @@ def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]
     for row in withheld:
         connection.execute(insert(table, len(row)), [*row.values()])
     connection.execute(SQL["described_columns"], {"panel": WIDE})
-    # the codebook says it beside each column, with provider, licence and citation
+    # the codebook shows this note beside each column, with provider, licence and citation
     connection.execute(SQL["withheld_columns"])
 
 
 def _offer_answerable_questions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Delete the questions that the copy cannot answer: docs/questions.md lists them apart."""
+    """Delete the questions that the copy cannot answer; docs/questions.md lists them separately."""
     with duckdb_client.at(connection, "new") as copy:
         connection.execute(
             "delete from new.release.questions where list_contains(?, question)",

@@ -1,7 +1,7 @@
-"""Values that a public copy withholds, and the statements that it therefore cannot answer.
+"""Values that a public copy withholds, and statements that it therefore cannot answer.
 
-A copy keeps every table (terms.py), so a table whose rows may not be passed on reads as empty, and
-a column as null. Neither is an answer: whoever reads a copy by statements asks here first.
+A copy contains every table (see terms.py), so a withheld table looks empty, and a withheld column
+looks null. Neither is an answer, so code that runs statements on a copy must check them here first.
 """
 
 import re
@@ -29,15 +29,15 @@ COMMENTS = {
     "shown_count": "Rows with their value, or that are here.",
     "providers": "Whose values may not be passed on; marts.fct_deliveries has their terms.",
 }
-SHOWN = 12  # names in a sentence
+SHOWN = 12  # maximum names in a sentence
 QUOTED = re.compile(r'"([^"]+)"')
-CALL = re.compile(r"`(?P<tool>\w+)(?:: (?P<arguments>[^`]+))?`$")  # that answers a question
+CALL = re.compile(r"`(?P<tool>\w+)(?:: (?P<arguments>[^`]+))?`$")  # tool call that ends an answer
 
 
 def listed(release: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Return the rows of release.withheld of an open file; none of one that is no public copy.
+    """Return the rows of release.withheld; empty if the open file is not a public copy.
 
-    Of each, is_left_out says whether the file does not even have the column.
+    `is_left_out` marks columns that the file does not contain at all.
     """
     try:
         return duckdb_client.rows(release, SQL["listed"])
@@ -46,14 +46,14 @@ def listed(release: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def name(row: Row) -> str:
-    """Return the table or column that a row is about, as schema.table or schema.table.column."""
+    """Return the table or column of a row, as schema.table or schema.table.column."""
     return ".".join(filter(None, (row["table_name"], row["column_name"])))
 
 
 def touched(rows: Sequence[Row], reads: Reads) -> list[Row]:
-    """Return the rows about a table or a column that a statement reads.
+    """Return the rows about tables or columns that a statement reads.
 
-    A statement that reads all columns of a table asks for those too that the copy lacks.
+    Reading all columns of a table includes the columns that the copy lacks.
     """
     columns = set().union(*reads.columns)
     return [
@@ -65,23 +65,23 @@ def touched(rows: Sequence[Row], reads: Reads) -> list[Row]:
 
 
 def missing(rows: Sequence[Row], error: duckdb.Error | CannotTellError) -> list[Row]:
-    """Return the rows about columns that an error does not find, because they were left out."""
+    """Return the rows about omitted columns that an error reports as missing."""
     named = {found.casefold() for found in QUOTED.findall(str(error).partition("\n")[0])}
     return [row for row in rows if row["is_left_out"] and row["column_name"] in named]
 
 
 def is_misleading(rows: Sequence[Row], reads: Reads, result: Sequence[Sequence[object]]) -> bool:
-    """Return whether a result would read as an answer where the copy has none.
+    """Return whether a result looks like an answer although the underlying values are withheld.
 
-    It does if it rests on a table without its rows; and if it rests on a column without its values
-    but says something, as a count or an empty result does. A null says nothing.
+    This is the case if the statement reads a table without rows, or if a result column depends on a
+    column without values and is still not null, as in a count. An empty result counts as an answer.
 
     Parameters
     ----------
     rows : sequence of dict
-        Of release.withheld.
+        Rows of release.withheld.
     reads : Reads
-        What the statement rests on.
+        Tables and columns that the statement reads.
     result : sequence of sequences
         The rows of the result.
     """
@@ -95,7 +95,7 @@ def is_misleading(rows: Sequence[Row], reads: Reads, result: Sequence[Sequence[o
 
 
 def extent(row: Row) -> Words:
-    """Return how many rows or values a row says are withheld, in each language."""
+    """Return the number of withheld rows or values in words, in English and Chinese."""
     share = "some" if row["shown_count"] else "all"
     unit = "rows" if row["column_name"] is None else "values"
     en, zh = Catalogue.read().texts[f"withheld_{share}_{unit}"]
@@ -104,7 +104,7 @@ def extent(row: Row) -> Words:
 
 
 def sentence(rows: Sequence[Row]) -> str:
-    """Name in English the withheld tables and columns, the providers, and who sees the values."""
+    """Name the withheld tables and columns and their providers in an English sentence."""
     texts = Catalogue.read().texts
     tables_first = sorted(rows, key=lambda row: (row["column_name"] is not None, name(row)))
     named = [f"{name(row)} ({extent(row)[0]})" for row in tables_first[:SHOWN]]
@@ -115,7 +115,7 @@ def sentence(rows: Sequence[Row]) -> str:
 
 
 def empty_tables(release: duckdb.DuckDBPyConnection) -> set[str]:
-    """Return the tables of an open release or copy that have no row, withheld or not."""
+    """Return the tables of an open release or copy that are empty, withheld or not."""
     found = release.execute(
         "select concat(schema_name, '.', table_name) from duckdb_tables() where database_name ="
         " current_database() and estimated_size = 0"
@@ -124,11 +124,11 @@ def empty_tables(release: duckdb.DuckDBPyConnection) -> set[str]:
 
 
 def answers(release: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> list[bool]:
-    """Return which statements an open release or copy can answer.
+    """Return whether an open release or copy can answer each statement.
 
-    It cannot answer one that reads a table whose rows are withheld, or only tables for which
-    nothing was delivered, or that names a column whose values are withheld. A table that is asked
-    for whole answers with its other columns.
+    A statement has no answer if it reads a table whose rows are withheld, if it reads only empty
+    tables, or if it names a column whose values are withheld. Reading all columns of a table is
+    allowed, because the other columns have values.
     """
     rows = listed(release)
     lost = {name(row) for row in rows if not row["shown_count"]}
@@ -152,7 +152,7 @@ def answers(release: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> li
 
 
 def unanswered_questions(release: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the questions of release.questions whose call an open public copy cannot answer."""
+    """Return the questions in release.questions that an open public copy cannot answer."""
     calls = {
         question: call
         for question, answer in release.execute(
@@ -167,6 +167,6 @@ def unanswered_questions(release: duckdb.DuckDBPyConnection) -> list[str]:
     return [
         question
         for question, call in calls.items()
-        # a trace with a city and a year shows a cell
+        # a trace with a city and a year shows a single cell
         if not answered.get(question, call["tool"] != "trace" or "," not in call["arguments"])
     ]
