@@ -12,7 +12,7 @@ groupings as (
     select * from {{ ref('city_groupings') }}
 ),
 
--- A series of a year, or its ratio to a second one.
+-- Value of a series in the grouping's year, or its ratio to a second series.
 valued as (
     select
         groupings.grouping,
@@ -74,7 +74,7 @@ split_by_value as (
     inner join thresholds using (grouping)
 ),
 
--- A change of the first year lies before the period: all of its years are on the new boundary.
+-- Boundary changes in the first year are ignored, because all years of the period then use the new boundary.
 changed_cities as (
     select distinct city_id
     from {{ ref('int_city_boundary_changes') }}

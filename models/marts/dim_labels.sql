@@ -5,7 +5,7 @@ dim_series as (
     where scope in ('total', '{{ var("default_measure").scope }}')
 ),
 
--- What each thing is called where its series is what the paper uses.
+-- Labels for data as in the paper, without substitutes.
 paper_labels as (
     select
         kind,

@@ -59,7 +59,7 @@ coverage as (
     group by series, quantity, scope
 ),
 
--- What judges a value beside its own other years, if all that takes part was delivered.
+-- Checks that compare a value with other series, available only if all series of the check were delivered.
 value_checks as (
     select
         scope,
@@ -121,8 +121,8 @@ checked as (
     group by quantity, scope
 ),
 
--- What a register says of its firms decides what can be counted: nothing in a sample, and in a register of survivors,
--- which those who are gone are not in, no stock of any year and no exit.
+-- Registers that cannot provide all counts: a sample provides none, and a register of survivors, which lacks the firms
+-- that exited, provides neither stocks nor exits.
 registers as (
     select distinct
         provider,
@@ -165,7 +165,7 @@ absences as (
     group by counts.quantity
 ),
 
--- What the seeds name, delivered or not, and what a provider beside the default one delivers.
+-- All series of the seeds, delivered or not, and the series@provider that non-default providers deliver.
 scopes as (
     select distinct
         quantity as series,
@@ -180,7 +180,7 @@ scopes as (
     from coverage
 ),
 
--- The counts of the provider `register` are made here, of the register of that name.
+-- The provider `register` stands for counts computed here; their sources are the deliveries of the register.
 feeding_sources as (
     select distinct
         corrected.series as quantity,
@@ -212,7 +212,7 @@ feeding_sources as (
             )
 ),
 
--- Of all who feed a series: years may be spliced.
+-- Provenance combines all providers that feed a series, because years may be spliced.
 provenance as (
     select
         feeding_providers.series,

@@ -3,10 +3,10 @@ with
 specifications as (
     select
         *,
-        -- An event study explains the measure; every other regression explains something by it.
+        -- In an event study the measure is the outcome; in every other regression it is a regressor.
         estimator = 'event_study' as is_event_study,
         case when estimator = 'event_study' then outcome else regressor end as measure,
-        -- A second measurement of the measure: its counts come from the provider that the option names.
+        -- Second measurement of the measure, used as an instrument, with counts from the named provider.
         nullif(regexp_extract(options, 'instrument=([^@ ]+)', 1), '') as second_measure,
         regexp_extract(options, 'instrument=[^@ ]+@(\S+)', 1) as second_provider,
         string_split(regexp_extract(options, 'complete=(\S+)', 1), ',') as complete,
@@ -14,7 +14,7 @@ specifications as (
     from {{ ref('int_specifications_resolved') }}
 ),
 
--- The providers that a row names for its series; for all others the one used by default.
+-- Providers that the specification names for its series; other series use the default provider.
 named_providers as (
     select
         specification_id,
@@ -93,7 +93,7 @@ of_panel as (
     where named.variable <> ''
 ),
 
--- A second measure is scaled as the measure is.
+-- A second measure uses the same weighting as the measure.
 measured as (
     select
         * exclude (measure),
@@ -103,7 +103,8 @@ measured as (
     from specifications
 ),
 
--- A count that is scaled matters in the year of its share alone; what scales it, in that year and each year.
+-- A scaled count is only used in the year of its share; the scaling series is used in that year and in every sample
+-- year.
 of_measure as (
     select
         measured.specification_id,
@@ -159,7 +160,7 @@ scoped as (
         used.*,
         case
             when used.quantity is null then null
-            -- A series without industries has the one scope.
+            -- A series without industries only has the scope 'total'.
             when exists (
                 select 1 from series
                 where series.series = used.quantity and series.scope = 'total'
@@ -169,7 +170,7 @@ scoped as (
     from used
 ),
 
--- Groupings are of the provider used by default.
+-- Groupings always use the default provider.
 provided as (
     select
         scoped.*,
@@ -233,7 +234,7 @@ final as (
         resolved.scope_used as scope,
         case when resolved.is_of_sample_years then specifications.first_year end as first_year,
         case when resolved.is_of_sample_years then specifications.last_year end as last_year,
-        -- The first year in which all series of a share are delivered.
+        -- First year in which all series of a share are available.
         case
             when resolved.is_of_first_year
                 then max(series.first_year) over (

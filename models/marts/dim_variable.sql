@@ -1,4 +1,4 @@
--- Rendered, so that a run with --empty has the variables too: what reads them names them.
+-- The seeds are rendered to escape the limit that --empty adds, because downstream models refer to variables by name.
 with
 
 series as (
@@ -9,7 +9,7 @@ derived_variables as (
     select * from {{ ref('derived_variables').render() }}
 ),
 
--- Beside the plain series those of providers that are not used by default.
+-- The plain series, and those of non-default providers.
 choices as (
     select
         series as quantity,
@@ -48,7 +48,7 @@ named as (
         series,
         'ln' as transform,
         null as measure,
-        -- An abbreviation keeps its capitals.
+        -- Abbreviations keep their capitals.
         case
             when regexp_matches(label_en, '^[A-Z][a-z]') then 'Log ' || lower(label_en[1]) || label_en[2:]
             else 'Log ' || label_en

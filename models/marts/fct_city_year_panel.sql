@@ -1,4 +1,5 @@
--- The columns are those of the contract; a new series needs none, for fct_city_year_values has it.
+-- The contract determines the columns. New series need no column here, because fct_city_year_values contains all of
+-- them.
 {%- set facts = [] %}
 {%- for column in model.columns.values() if column.data_type in ('double', 'bigint') %}
 {%- do facts.append(column) %}

@@ -22,7 +22,7 @@ conformed as (
     select * from {{ ref('int_series_conformed') }}
 ),
 
--- By whom a series is delivered, and whether its provider says that it interpolates.
+-- Provider of each series, and whether the provider declares it as interpolated.
 deliveries as (
     select
         series,
@@ -33,7 +33,7 @@ deliveries as (
     from {{ ref('dim_series') }}
 ),
 
--- What is interpolated has no value, or another one, in the series that it interpolates.
+-- A value is interpolated if the series that it interpolates has no value, or a different one, in the city-year.
 series as (
     select
         conformed.*
@@ -73,12 +73,12 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- A measure has every year of the period, or those of `dbt --sample`; a study may have none.
+-- Measures exist in every year of the period, or in the years of `dbt --sample`. A study may have no measures.
 measured_years as (
     select distinct year from measured
 ),
 
--- Of nothing delivered there is no city-year.
+-- Without any delivered value there are no city-years.
 city_years as (
     select
         {{ extract_set() }} as extract_set,

@@ -3,7 +3,7 @@
 {%- set keys = 'origin, city_id, year, industry_code' %}
 with
 
--- Records that are used, or were until a later delivery.
+-- Records that are used, or that were used until a later delivery.
 used as (
     select
         * exclude (
@@ -38,7 +38,7 @@ delivered as (
     into name series value delivered_value
 ),
 
--- A value of a province is a row of each of its cities.
+-- A province's value has one row for each of its cities.
 of_provinces as (
     select
         sources.series,
@@ -81,7 +81,7 @@ mergers as (
 
 final as (
     select
-        -- A view is read where the function is not.
+        -- A subquery, because the macro's literal would be fixed when the view is created.
         (select max(deliveries.extract_set) from {{ ref('raw_deliveries') }} as deliveries) as extract_set,
         placed.series,
         placed.city_id,

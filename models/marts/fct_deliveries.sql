@@ -71,7 +71,7 @@ feeding_providers as (
     from series_sources
 ),
 
--- Of what a source delivers in the period, the series that a row of series_sources.csv names.
+-- Per source: the series it delivers in the period that series_sources.csv lists, and those that it feeds.
 delivered_sources as (
     select
         delivered.provider,
@@ -112,7 +112,7 @@ judged as (
         deliveries.entity in (select l.entity from listed_providers as l) as is_listed_entity,
         listed_providers.provider is not null as is_listed,
         case
-            -- A register feeds series once it has been counted.
+            -- Registers feed series through their counts.
             when deliveries.entity in ('firm_register', 'patent_register') then true
             when accounting.used_count > 0 then delivered_sources.series_count > 0
             else feeding_providers.provider is not null
@@ -139,7 +139,7 @@ outcomes as (
             when ended_as is not null then ended_as
             when is_listed_entity and not (is_listed and is_feeding) then 'feeds no series'
             when used_count = 0 then 'nothing used'
-            -- A register has no series of its own name here.
+            -- Registers have a null here, because their series are named after other sources.
             when fed_series_count = 0 then 'outranked'
             else 'used'
         end as outcome

@@ -45,7 +45,7 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- Another provider has the same value.
+-- Values that another provider confirms within .5 %.
 agreements as (
     select
         series as quantity,
@@ -70,7 +70,8 @@ confirmations as (
     group by quantity, scope, city_id, year, provider
 ),
 
--- A step lasts if the years from it on keep most of it: of two years, one that is off keeps half.
+-- A step lasts if more than 60 % of it remains in the median of the following years. With two years, a single outlier
+-- would leave half.
 steps as (
     select
         *,
@@ -81,9 +82,9 @@ steps as (
     from deviations
 ),
 
--- A mark belongs to the largest of the lasting steps into its year, out of it, or further away: a step with two years
--- on one side of it makes all of them doubtful, and one beside the level of other cities all that follow. These values
--- lie on their side of the step and are not spikes of their own.
+-- Attribute each mark to the largest lasting step into its year, out of it, or nearby. A step with only two years on
+-- one side makes both of them doubtful, and a step away from the level of other cities makes all following years
+-- doubtful. Such values lie on the same side of the step and are not spikes themselves.
 breaks as (
     select
         marks.series,
@@ -113,7 +114,7 @@ breaks as (
     group by marks.series, marks.scope, marks.city_id, marks.year, marks.rule
 ),
 
--- A break of the years that an event covers, or of a city whose boundaries changed.
+-- Lasting steps that a declared event covers, or that coincide with a change of the city's boundaries.
 event_breaks as (
     select
         steps.series,
@@ -150,7 +151,7 @@ source_marks as (
     where rule = 'second source'
 ),
 
--- Two providers whose ratio keeps in years that follow each other have two definitions, or two vintages.
+-- If the ratio of two providers is stable in consecutive years, they use different definitions or vintages.
 steady_ratios as (
     select distinct
         source_marks.series,
@@ -169,7 +170,8 @@ steady_ratios as (
             and 4 * abs(source_marks.log_ratio - beside.log_ratio) < abs(source_marks.log_ratio)
 ),
 
--- An event that only one of two providers carries back, where the city's own years show no jump.
+-- Events that explain a difference between providers although the city's own years show no jump, because one of them
+-- revised earlier years too.
 source_events as (
     select
         source_marks.series,
@@ -210,7 +212,7 @@ described as (
                 and definitions.distance < 0.02
                 and strpos(marks.compared_with, definitions.definition) = 0
                 then definitions.definition
-            -- Two providers that differ by as much as the two denominators do.
+            -- The two providers differ by as much as the two denominators do.
             when
                 marks.rule = 'second source'
                 and definitions.distance < 0.02
@@ -239,7 +241,7 @@ described as (
             and breaks.break_year = steps.year
 ),
 
--- In the order in which one is more certain than the next.
+-- Causes are tested in order of certainty.
 explained as (
     select
         * replace (

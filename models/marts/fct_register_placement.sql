@@ -4,7 +4,7 @@ cells as (
     select * from {{ ref('int_register_cells') }}
 ),
 
--- A year may be complete for one province of a file and not for another, but its months are the file's.
+-- Months are counted per file, although a year may be covered in only some of its provinces.
 months as (
     select distinct
         store_key,

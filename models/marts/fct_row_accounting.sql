@@ -31,7 +31,8 @@ conformed as (
         case
             when set_aside_reason is not null then set_aside_reason
             when patent_type <> 'invention' then 'in no series'
-            -- A null is not in an empty list, so that a study without industries would use no record.
+            -- `null not in` an empty list is true, so without the null test a study without industries would use no
+            -- record.
             when
                 industry_code is not null
                 and industry_code not in (select in_scope.industry_code from industries_in_scope as in_scope)
@@ -50,19 +51,19 @@ covered as (
     where is_covered
 ),
 
--- A register is counted by cells: its rows are too many to list.
+-- Registers are accounted by cells, because they have too many rows.
 registers as (
     select
         files.delivery_number,
         case
             when cells.set_aside_reason is not null then cells.set_aside_reason
-            -- Firms whose exits nobody knows are of the year in which they came.
+            -- Firms without known exits only count in their year of entry.
             when
                 cells.entity = 'firm_register'
                 and files.lacks_exit
                 and cells.start_year < {{ period('first_year') }}
                 then 'out of period'
-            -- A sample gives shares of its firms.
+            -- A sample is used for shares.
             when cells.entity = 'firm_register' and files.is_sample then 'used'
             when cells.entity = 'firm_register' and files.lacks_exit
                 then case when covered.province_id is not null then 'used' else 'in no series' end
@@ -86,8 +87,7 @@ registers as (
             and cells.start_year = covered.entry_year
 ),
 
--- Two kinds of rows are read by nobody: of a register that is no longer in force, and of a provider that no list of
--- dbt_project.yml names.
+-- No model reads the rows of registers that are no longer in force, or of providers that dbt_project.yml does not list.
 {%- set listed = dict(var('providers'), **var('register_providers')) %}
 unread as (
     select
@@ -115,7 +115,7 @@ records as (
     select * from rejected
     union all
     select * from conformed
-    -- Titles feed no series, and measure the dictionary.
+    -- Titles feed no series, but are used to evaluate the AI dictionary.
     {%- for entity in ['firm_counts', 'patent_counts', 'industry_concordance', 'patent_titles'] %}
     {%- for provider in var('register_providers')[entity] %}
     union all

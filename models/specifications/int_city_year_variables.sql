@@ -21,7 +21,7 @@ named as (
     from city_years
     inner join city_year_values using (city_id, year)
     union all by name
-    -- A column for each variable, without any city too.
+    -- One row per variable, so that the pivot creates every column even without any city-year.
     select variable from {{ ref('dim_variable').render() }}
 ),
 

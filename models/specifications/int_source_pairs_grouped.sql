@@ -7,7 +7,7 @@ pairs as (
     from {{ ref('fct_source_pairs') }}
 ),
 
--- Where sources are compared: by region and by size.
+-- Groupings by which sources are compared, such as region and size.
 city_groups as (
     select
         city_id,

@@ -1,6 +1,6 @@
 with
 
--- Specifications of one design share a sample.
+-- Specifications with the same design share a sample.
 samples as (
     select distinct
         sample_id,
@@ -149,7 +149,7 @@ judged as (
                     'variable': first_missing.lacks.variable
                 }
         end as loss,
-        -- The variable whose lag is a regressor of a dynamic panel.
+        -- Variable whose lag is a regressor in a dynamic panel.
         case when samples.design.lags_measure then samples.design.measure else samples.design.outcome end as lagged,
         case
             when samples.design.lags_measure then transformed is not null
@@ -175,7 +175,7 @@ judged as (
             and panel.year = seconds.year
 ),
 
--- City-years that a dynamic panel cannot estimate lend it their lags and instruments.
+-- City-years that are lost to a dynamic panel still provide lags and instruments for others.
 lenders as (
     select
         * exclude (loss),

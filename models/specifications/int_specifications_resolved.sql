@@ -5,7 +5,7 @@ sets as (
     from {{ ref('control_sets') }}
 ),
 
--- A control set is replaced by its controls, so that every reader finds variables only.
+-- Control sets are expanded, so that downstream models only see variables.
 specifications as (
     select
         asked.* replace (
@@ -36,7 +36,7 @@ variables as (
     where variable = base_variable
 ),
 
--- A variable is there if each of its series is.
+-- A variable is delivered if all of its series are.
 delivered as (
     select variables.variable
     from variables
@@ -53,7 +53,7 @@ controls as (
     from specifications
 ),
 
--- A control whose provider the row names is that provider's, or none.
+-- Controls whose provider the specification names are never substituted.
 of_named_providers as (
     select distinct
         choices.specification_id,
@@ -67,7 +67,7 @@ of_named_providers as (
     inner join variables on choices.series = variables.series
 ),
 
--- The outcome is never put on the right-hand side.
+-- The outcome is never used as a substitute control.
 replaced as (
     select
         controls.specification_id,
@@ -87,7 +87,7 @@ replaced as (
         )
 ),
 
--- A substitute that the row names anyway stands once, in the row's own place.
+-- A substitute that is already among the controls is not added a second time.
 used as (
     select
         controls.specification_id,
@@ -107,7 +107,8 @@ used as (
     group by controls.specification_id
 ),
 
--- The years of the period, of those that the row asks for; with none of them a specification keeps its own.
+-- Restrict the specification's years to the period. A specification without any year in the period keeps its declared
+-- years.
 part as (
     select
         specification_id,

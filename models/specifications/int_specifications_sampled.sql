@@ -7,7 +7,7 @@ specifications as (
 options as (
     select
         specification_id,
-        -- The name=value pairs of the estimator; one that is not given is null.
+        -- Parse the estimator's name=value options; missing options are null.
         map_from_entries(
             list_transform(
                 string_split(coalesce(options, ''), ' '),
@@ -21,7 +21,7 @@ specification_series as (
     select * from {{ ref('dim_specification_series') }}
 ),
 
--- Without one of its series a specification has no sample.
+-- A specification has no sample if any of its series was not delivered.
 delivered as (
     select
         specification_id,
@@ -34,7 +34,7 @@ delivered as (
     having bool_and(coalesce(is_delivered, true))
 ),
 
--- A variable that shares its sample and was not delivered is passed over.
+-- `shared` variables that were not delivered are ignored.
 used_variables as (
     select
         specification_id,
@@ -76,7 +76,7 @@ groupings as (
     group by specification_id
 ),
 
--- All that a sample is made of.
+-- Everything that determines an estimation sample.
 designs as (
     select
         specifications.specification_id,

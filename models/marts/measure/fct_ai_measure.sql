@@ -25,7 +25,7 @@ delivered_series as (
     select * from {{ ref('dim_series') }}
 ),
 
--- The plain series, delivered or not, and those of other providers in the scopes that these deliver.
+-- The plain series, delivered or not, and series@provider in the scopes that the provider delivers.
 choices as (
     select
         series.series as quantity,
@@ -78,7 +78,7 @@ qualified_weightings as (
             and delivered_scaling.scope in (bases.scope, 'total')
 ),
 
--- A series without industries counts, and scales counts, in every scope.
+-- A series without industries is used in every scope.
 of_city as (
     select
         series.series,
@@ -106,7 +106,7 @@ left_out_series as (
     where scaling_area = 'rest_of_province'
 ),
 
--- Only units with a value in every delivered year, so that coverage does not move the sum; ordered, as doubles are.
+-- Only units with a value in every delivered year are summed, so that coverage does not change the sum.
 complete_in_province as (
     select
         of_city.series,
@@ -146,7 +146,7 @@ scaling_series as (
     select * from scaling_of_rest_of_province
 ),
 
--- What a measure counts in each year as delivered: of a difference both parts, or none.
+-- Delivered count of each measure and year; a difference is null if either part is missing.
 counts as (
     select
         weightings.*,
@@ -168,7 +168,7 @@ counts as (
             and weightings.scope = subtracted.scope
             and cities.city_id = subtracted.city_id
             and years.year = subtracted.year
-    -- Of nothing delivered there is no measure, not even a missing one.
+    -- Without any delivered value there are no rows, not even with missing measures.
     where exists (select 1 from series)
 ),
 

@@ -1,6 +1,6 @@
 with
 
--- Counts that a provider gives by industry, of one source and county or city each.
+-- Usable counts by industry, one record per source and county or city.
 records as (
     select * from {{ ref('int_records_conformed') }}
     where

@@ -9,7 +9,7 @@ coordinates as (
     select * from {{ ref('dim_city') }}
 ),
 
--- National and regional sums are of whole numbers, so that no share depends on the order of the rows.
+-- The counts are integers, so the sums, and shares computed from them, do not depend on the order of the rows.
 cells as (
     select
         distribution.measure,
@@ -32,7 +32,7 @@ cells as (
         regional as (partition by distribution.measure, distribution.year, distribution.region)
 ),
 
--- A city without any adds nothing to Theil's index, the limit of s ln s.
+-- A city with a count of zero contributes zero to Theil's index, the limit of s ln s as s approaches zero.
 terms as (
     select
         *,

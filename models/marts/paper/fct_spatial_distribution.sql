@@ -27,7 +27,7 @@ delivered as (
     where measure_count is not null
 ),
 
--- Whole numbers add up to the same whatever the order; sums of doubles do not.
+-- Counts are cast to integers, because sums of integers do not depend on the order of the rows.
 ranked as (
     select
         measures.*,

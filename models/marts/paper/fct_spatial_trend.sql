@@ -9,7 +9,7 @@ totals as (
     from {{ ref('fct_spatial_concentration') }}
 ),
 
--- The break year ends one period and begins the next, so that every year's growth lies in exactly one.
+-- The break year ends the first period and begins the second, so that the growth of each year belongs to exactly one.
 periods as (
     select
         'to_break' as period,
