@@ -1,8 +1,8 @@
-"""Replication packages: one zip that a data editor accepts, and its check.
+"""Replication packages: write a zip for a data editor, and check one.
 
 `write` packs the release, the delivered files that may be passed on, the code, the exhibits and a
-README, runs it and packs it only if every number comes back. `check` does the same with a zip, in
-an empty folder.
+README. It runs the package first, and writes the zip only if every number is reproduced. `check`
+repeats this run for a zip, in an empty folder.
 """
 
 import shutil
@@ -25,7 +25,7 @@ __all__ = ["Found", "ReplicationError", "check", "write"]
 
 Say = Callable[[str], None]
 LOG, MACHINE = "logs/run.log", "logs/machine.txt"
-# Without these a zip is no package; data/withheld_tables.csv and restricted files may be absent.
+# Files that every package contains; data/withheld_tables.csv and restricted files are optional.
 NEEDED = (
     rerun.COMMAND[-1],
     integrity.SUMS,
@@ -37,14 +37,14 @@ NEEDED = (
 
 
 class Found(NamedTuple):
-    """What a check found, one line each.
+    """Result of a check, with one line per finding.
 
     Attributes
     ----------
     faults : list of str
-        Damaged files, broken rules, and numbers that the run gives otherwise.
+        Damaged files, broken rules, and numbers that the run does not reproduce.
     unsigned : list of str
-        What of the signature is missing.
+        Missing parts of the signature.
     """
 
     faults: list[str]
@@ -65,18 +65,18 @@ def write(
     Parameters
     ----------
     release : Path
-        A release file; EXTRACTS_DIR holds the files that it was made of.
+        A release file. EXTRACTS_DIR must contain the files that it was built from.
     out : Path or None
-        The zip to write; by default it is named by the release, in build.
+        The zip to write; by default it is in build/ and named after the release.
     say : callable
-        Takes a line of progress.
+        Receives a line of progress.
     with_restricted : bool
-        Whether restricted files, and the tables with their values, are in it.
+        Whether to include restricted files, and the tables with their values.
     without_run : bool
-        Whether to leave out the run that proves it, and its log.
+        Whether to skip the run that verifies the package, and its log.
     signed : Path, optional
-        The form of rights.FORM that a person filled in for this release; without it, the package is
-        not signed.
+        Form rights.FORM that a person filled in for this release. Without it, the package is
+        unsigned.
 
     Returns
     -------
@@ -86,8 +86,8 @@ def write(
     Raises
     ------
     ReplicationError
-        If files or code are not those of the release, the form is not one for it, or a run gives
-        other numbers; no zip is written then.
+        If files or code do not belong to the release, the form is invalid, or the run gives other
+        numbers. No zip is written then.
     """
     with tempfile.TemporaryDirectory(prefix="replication-") as private:
         folder = Path(private).resolve() / "package"
@@ -121,7 +121,7 @@ def write(
                 "".join(f"{name}: {fact}\n" for name, fact in facts.items()), encoding="utf-8"
             )
         contents.write_readme(package, run_time, signature)
-        # the rules judge it; it is written anew below, with their result
+        # The rules check this file, and it is written again below to include their result.
         ro_crate.write(folder, package.manifest)
         checked = rules.check(folder)
         rules.write(checked, folder / rules.CHECKS)
@@ -149,28 +149,29 @@ def check(
     Parameters
     ----------
     archive : Path
-        What `write` wrote.
+        A zip that `write` wrote.
     say : callable
-        Takes a line of progress.
+        Receives a line of progress.
     may_run : callable
-        Takes what will be run, in words, and returns whether it may; it is asked once, before
-        anything runs or a database is opened.
+        Receives a description of the programs, and returns whether they may run. It is called once,
+        before anything runs and before any database is opened.
     extracts : Path, optional
-        Folder of the restricted files that were obtained apart, at their paths in
-        data/raw_files.csv or below the name of the extract set.
+        Folder of restricted files that were obtained separately, at their paths in
+        data/raw_files.csv, with or without the leading name of the extract set.
     new_environment : bool
-        As in rerun.run.
+        See rerun.run.
 
     Returns
     -------
     Found
-        What is wrong; nothing if the package is signed, keeps every rule and gives its own numbers.
+        The findings. They are empty if the package is signed, complies with every rule and
+        reproduces its numbers.
 
     Raises
     ------
     ReplicationError
-        If the file is no package, restricted files are missing, it may not be run, or the run
-        fails.
+        If the file is not a package, restricted files are missing, the user does not allow the run,
+        or the run fails.
     """
     with tempfile.TemporaryDirectory(prefix="replication-") as private:
         folder = Path(private).resolve() / "package"
@@ -188,7 +189,7 @@ def check(
         )
         if not may_run(what):
             raise ReplicationError(f"{archive}: not run, so no number is compared.")
-        # no file of the zip is opened as a database before somebody said yes
+        # open no file of the zip as a database before the user agrees
         contents.require_release(folder)
         broken: list[str] = []
         unsigned: list[str] = []
@@ -209,12 +210,12 @@ def check(
 
 
 def _damaged(folder: Path) -> list[str]:
-    """Return what differs between the files of a package and its SHA256SUMS."""
+    """Return the differences between the files of a package and its SHA256SUMS."""
     return [line.replace(f"{folder}/", "") for line in integrity.check_folder(folder)]
 
 
 def _complete(folder: Path, extracts: Path | None) -> None:
-    """Put restricted files that were obtained apart into their places."""
+    """Copy restricted files that were obtained separately into the package."""
     missing = []
     for row in contents.read_raw_files(folder):
         target, path = folder / contents.RAW / row["path"], Path(row["path"])
@@ -243,7 +244,7 @@ def _complete(folder: Path, extracts: Path | None) -> None:
 
 
 def _zip(folder: Path, target: Path, published_at: str) -> None:
-    """Write a zip whose bytes depend on the files and the release alone."""
+    """Write a zip whose bytes depend only on the files and on the release."""
     at = datetime.fromisoformat(published_at).timetuple()[:6]
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in rules.files(folder):
@@ -258,12 +259,13 @@ def _zip(folder: Path, target: Path, published_at: str) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a package within the limits of landing, its programs executable.
+    """Unpack a package within the size limits of landing, and make its programs executable.
 
     Raises
     ------
     ReplicationError
-        If it is no zip, no package, leads out of its folder, or expands beyond the limits.
+        If the file is not a zip or not a package, has a path outside its folder, or expands beyond
+        the limits.
     """
     if archive.exists() and not archive.is_file():
         raise ReplicationError(f"{archive}: not a regular file. Name a zip.")

@@ -1,4 +1,4 @@
-"""What lies in a replication package, and from where."""
+"""Assemble the files of a replication package."""
 
 import csv
 import os
@@ -40,11 +40,11 @@ CHECKS, CRATE = "CHECKS.csv", "ro-crate-metadata.json"
 CODE = programs.CODE
 LOCK = f"{CODE}/requirements/run.txt"
 NEEDED_BY_A_RUN = (".", ":!tests/python", ":!tests/fixtures", ":!tests/*.py", ":!benchmarks")
-"""Of the repository, as git names files: what a run needs. The data tests of dbt are among it."""
+"""Git pathspecs of the files that a run needs, including the data tests of dbt."""
 
 
 class Exhibit(NamedTuple):
-    """A table or figure of the paper, the released table behind it, and the file that shows it."""
+    """A table or figure of the paper, its released table, and its output file."""
 
     name: str
     table: str
@@ -70,8 +70,9 @@ RAW_COLUMNS = (
     "how_to_obtain_en",
     "how_to_obtain_zh",
 )
-"""Of data/raw_files.csv: a row for each delivered file, whether or not it is here."""
+"""Columns of data/raw_files.csv, which lists every delivered file, included or not."""
 
+# Columns that identify a source, and columns that are required to cite it.
 SOURCE = ("provider", "provenance_class", "publisher", "republished_by", "licence")
 CITED = ("citation_en", "citation_zh", "provenance_class", "address", "accessed")
 DECLARED = {*SOURCE, *CITED}
@@ -106,8 +107,10 @@ OVERVIEW = {
     integrity.SUMS: "SHA-256 of every file; `sha256sum -c SHA256SUMS` verifies them",
     CRATE: "the same in RO-Crate 1.1, for machines",
 }
-"""What a package may hold; its README lists what it does."""
-OPTIONAL = ("journal", "volume", "issue", "start", "end", "doi", "url")  # of a paper's citation
+"""Files that a package may contain; its README lists those that it contains."""
+# Optional fields of a paper's citation.
+OPTIONAL = ("journal", "volume", "issue", "start", "end", "doi", "url")
+# Files that do not exist yet when the README is written.
 WRITTEN_LAST = ("README.md", CHECKS, integrity.SUMS, CRATE)
 
 
@@ -118,19 +121,19 @@ class Package:
     Attributes
     ----------
     folder : Path
-        Where its files lie.
+        Folder of the package.
     release : Path
-        The release file that it is of.
+        The release file to package.
     manifest : Manifest
-        Of that release.
+        Manifest of that release.
     raw_files : list of dict
-        All delivered files, by RAW_COLUMNS.
+        All delivered files, with the keys RAW_COLUMNS.
     with_restricted : bool
-        Whether it holds restricted files, and the values that come from them.
+        Whether to include restricted files, and the values that come from them.
     permutations : int
-        Of the specification curve.
+        Number of permutations of the specification curve.
     exhibits : list of Exhibit
-        Its tables and figures.
+        Tables and figures of the package.
     allowed_keys : frozenset of str
         Folders of the landing store that may be passed on.
     """
@@ -148,14 +151,14 @@ class Package:
 def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     """Write everything that a run needs into a folder.
 
-    Restricted files are in it until `strip` takes them out.
+    Restricted files are included until `strip` removes them.
 
     Raises
     ------
     ReplicationError
-        If the delivered files or the code are not those of the release.
+        If the delivered files or the code do not belong to the release.
     BadConfigurationError
-        If CITATION.cff is not a citation.
+        If CITATION.cff is not a valid citation.
     """
     extracts = settings.extracts_dir()
     for name in ("data", "output", "logs"):
@@ -170,7 +173,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         (folder / terms.DATA_LICENCE).write_text(terms.data_licence(connection), encoding="utf-8")
         allowed = _allowed_keys(connection, manifest)
     _write_code(manifest, folder / CODE)
-    # the package's tables and figures show no more than its release
+    # The tables and figures of a package must not show more than its release.
     if with_restricted:
         shutil.copyfile(release, folder / RELEASE)
     else:
@@ -201,7 +204,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
 
 
 def strip(package: Package) -> None:
-    """Take out what may not be passed on."""
+    """Remove files and values that may not be passed on."""
     folder = package.folder
     for file in package.raw_files:
         if not file["is_included"]:
@@ -209,13 +212,13 @@ def strip(package: Package) -> None:
     if not package.with_restricted:
         with reading(folder / RELEASE) as connection:
             held_back = withholding.listed(connection)
-        # the schema release is not compared: a build has none
+        # ignore the schema `release`, which a build does not have
         lacking = {row["table_name"] for row in held_back}
-        # values of cities are summarised; what is computed from them is compared as it is shown
+        # City values are summarised; tables computed from them are compared in their public form.
         if names := sorted(name for name in lacking if name.startswith("marts.")):
             (folder / PANEL).unlink(missing_ok=True)
             withheld.write(folder / WITHHELD, package.release, names)
-        # rows of replaced files; their log holds no values
+        # remove the rows of replaced files, but keep their log, which contains no values
         for replaced in (folder / LANDING).glob("*"):
             if replaced.name not in {"log", *package.allowed_keys}:
                 shutil.rmtree(replaced)
@@ -225,7 +228,7 @@ def strip(package: Package) -> None:
 
 
 def write_readme(package: Package, run_time: str, signature: rights.Signature | None) -> None:
-    """Write README.md in the template that data editors of social-science journals share."""
+    """Write README.md in the template shared by the data editors of social-science journals."""
     folder, files = package.folder, package.raw_files
     cited = citation.read(folder)
     sources: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -269,19 +272,19 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
 
 
 def exhibits_of(release: Path) -> list[Exhibit]:
-    """Return the tables and figures that a package of a release shows.
+    """Return the tables and figures in a package of a release.
 
     Raises
     ------
     DatabaseError
-        If the file is no release.
+        If the file is not a release.
     """
     with reading(release) as connection:
         return exhibits(connection)
 
 
 def exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
-    """Return the printed tables of an open release, the figures of the study, and its verdicts."""
+    """Return the printed tables of an open release, the figures of the study, and the verdicts."""
     printed = [
         Exhibit(name, f"rpt_{table_id}", f"{table_id}.tex")
         for table_id, name in cells.names(connection).items()
@@ -305,12 +308,12 @@ def exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
 
 
 def require_raw_files(folder: Path) -> None:
-    """Raise if the list of the raw files of an unpacked package cannot be used.
+    """Raise if the list of raw files in an unpacked package is unusable.
 
     Raises
     ------
     ReplicationError
-        If data/raw_files.csv lacks a column or names a file outside.
+        If data/raw_files.csv lacks a column or names a file outside the package.
     """
     with (folder / RAW_FILES).open(encoding="utf-8", errors="replace", newline="") as file:
         missing = sorted({*RAW_COLUMNS} - {*next(csv.reader(file), [])})
@@ -325,12 +328,12 @@ def require_raw_files(folder: Path) -> None:
 
 
 def require_release(folder: Path) -> None:
-    """Raise if an unpacked package has no release that may be read.
+    """Raise if an unpacked package has no readable release.
 
     Raises
     ------
     ReplicationError
-        With the reason.
+        If the file is missing, damaged or not a release; the message explains which.
     """
     try:
         database = databases.read(folder / RELEASE)
@@ -342,12 +345,12 @@ def require_release(folder: Path) -> None:
 
 
 def read_raw_files(folder: Path) -> list[dict[str, str]]:
-    """Return the rows of data/raw_files.csv of an unpacked package."""
+    """Return the rows of data/raw_files.csv in an unpacked package."""
     return rows.read(folder / RAW_FILES)
 
 
 def _queries(shown: list[Exhibit]) -> dict[str, str]:
-    """Return the query of each exhibit that is a CSV file, by its name."""
+    """Return the query of each exhibit that is written as CSV, by the stem of its file."""
     files = {Path(exhibit.output): exhibit.table for exhibit in shown}
     return {
         path.stem: f"from reports.{table} order by all"
@@ -373,13 +376,13 @@ def _require_the_deliveries(manifest: Manifest, extracts: Path) -> None:
 
 
 def _write_code(manifest: Manifest, folder: Path) -> None:
-    """Write the code of the release: its commit, or what lies here if that is the same code."""
+    """Write the code of the release from its commit, or from this clone if it is the same code."""
     root = settings.engine_root()
     folder.mkdir()
     git = ["git", "-C", str(root)]
     others = [":!studies"] if root == settings.project_root() else []
     needed = [*NEEDED_BY_A_RUN, *others]
-    # a commit with + is none, as files differed from it
+    # a commit marked with + had local changes, and git cannot resolve it
     of_commit = [*git, "archive", manifest.git_commit or "+", "--", *needed]
     archive = subprocess.run(of_commit, capture_output=True, check=False)
     if not archive.returncode:
@@ -403,23 +406,23 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
 
 
 def _project() -> Path:
-    """Return the folder of the study's dbt_project.yml in a package."""
+    """Return the folder of the study's dbt_project.yml within a package."""
     return Path(CODE, os.path.relpath(settings.project_root(), settings.engine_root()))
 
 
 def _raw_files(
     connection: DuckDBPyConnection, extracts: Path, with_restricted: bool
 ) -> list[dict[str, Any]]:
-    """Return the delivered files with what their providers declare."""
+    """Return the delivered files with the declarations of their providers."""
     deliveries = duckdb_client.rows(
         connection,
         SQL["raw_files"],
     )
     files = []
     for path, digest in fingerprint.delivery_hashes(extracts).items():
-        # a member of an archive has the path of the archive before its own
+        # the path of an archive member begins with the path of the archive
         parts = [row for row in deliveries if f"{row['file_path']}/".startswith(f"{path}/")]
-        # the description of the set is the maker's own; what nobody declared is nobody's to pass on
+        # The maker of the package wrote the description; undeclared files may not be passed on.
         allowed = path == DESCRIPTION or (
             bool(parts) and all(row["may_be_passed_on"] for row in parts)
         )
@@ -449,7 +452,7 @@ def _raw_files(
 
 
 def _write_log(manifest: Manifest, folder: Path) -> None:
-    """Copy the log of the extract set, and the rows of deliveries that are replaced."""
+    """Copy the delivery log of the extract set, and the stored files of replaced deliveries."""
     landing = settings.landing_dir()
     events = log.read(landing, manifest.extract_set)
     if not events:
@@ -494,7 +497,7 @@ def _write_run(package: Package, extracts: str) -> None:
 
 
 def _filled(name: str, **values: Any) -> str:
-    """Return a text out of its template."""
+    """Render a template."""
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
@@ -504,7 +507,7 @@ def _filled(name: str, **values: Any) -> str:
 
 
 def machine() -> dict[str, str]:
-    """Return processor, threads, memory, system and Python of this machine, without its name."""
+    """Return processor, threads, memory, system and Python of this machine, but not its name."""
     processor, info = platform.processor(), Path("/proc/cpuinfo")
     if info.exists():
         model = re.search(r"^model name\s*: (.+)$", info.read_text(encoding="utf-8"), re.MULTILINE)

@@ -1,5 +1,5 @@
-"""What goes wrong with a replication package."""
+"""Errors of replication packages."""
 
 
 class ReplicationError(Exception):
-    """A package cannot be written or checked; the message says what to do."""
+    """A package cannot be written or checked; the message suggests a way out."""

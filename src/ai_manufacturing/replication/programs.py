@@ -1,4 +1,4 @@
-"""The programs of a package: what each makes, and from which seeds it draws."""
+"""Programs of a package: their outputs, descriptions and random seeds."""
 
 import ast
 import re
@@ -11,17 +11,18 @@ CODE = "code"
 PROGRAMS = "PROGRAMS.csv"
 COLUMNS = ("program", "makes", "description")
 MODELS = ("models", "python_models")
+# Creation of a random generator, and declaration of its seed.
 DRAWS = re.compile(r"\b(default_rng|RandomState|Sobol)\(")
 SEED = re.compile(r"\b(?:SEED|seed: int) = (\d+)")
+# A docs block of dbt, and a reference to one.
 BLOCK = re.compile(r"{% docs (\w+) %}(.*?){% enddocs %}", re.DOTALL)
 DOC = re.compile(r"{{ *doc\('(\w+)'\) *}}")
 
 
 def listed(folder: Path) -> list[dict[str, str]]:
-    """Return run.sh, the models and the modules of an unpacked package by COLUMNS.
+    """Return run.sh, the models and the modules of an unpacked package, with the keys COLUMNS.
 
-    A description is the one that the code itself has: of a model in the YAML beside it, of a module
-    its docstring.
+    The descriptions come from the YAML files of the models and the docstrings of the modules.
     """
     described = _descriptions(folder)
     rows = [("run.sh", "rerun", "Runs all of the programs below, in order.")]
@@ -45,7 +46,7 @@ def listed(folder: Path) -> list[dict[str, str]]:
 
 
 def models(folder: Path) -> list[Path]:
-    """Return the models of an unpacked package, each of which makes the table of its name."""
+    """Return the models of an unpacked package; each creates the table with its name."""
     return sorted(
         path
         for models in _folders(folder)
@@ -57,9 +58,8 @@ def models(folder: Path) -> list[Path]:
 def drawing(folder: Path) -> list[dict[str, Any]]:
     """Return the programs that draw random numbers, with seed and description.
 
-    The seed is None where the text of a program has none.
-
-    `ai-manufacturing synthetic` is none of them: what it drew is delivered.
+    The seed is None if the program does not declare one. `ai-manufacturing synthetic` is excluded,
+    because the numbers that it draws are delivered.
     """
     rows = []
     for path in sorted((folder / CODE / "src").rglob("*.py")):
@@ -78,13 +78,13 @@ def drawing(folder: Path) -> list[dict[str, Any]]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Return the folders of models, of the engine and of a study beside the paper's."""
+    """Return the model folders of the engine and of the studies in a package."""
     roots = [folder / CODE, *(folder / CODE / "studies").glob("*")]
     return [root / name for root in roots for name in MODELS]
 
 
 def _descriptions(folder: Path) -> dict[str, str]:
-    """Return the English sentence of each model."""
+    """Return the first paragraph of each model's description."""
     texts: dict[str, str] = {}
     blocks: dict[str, str] = {}
     for models in _folders(folder):
@@ -101,6 +101,6 @@ def _descriptions(folder: Path) -> dict[str, str]:
 def _docstring(path: Path) -> str:
     try:
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    except (SyntaxError, ValueError):  # of a package that somebody else made
+    except (SyntaxError, ValueError):  # invalid code in a package from elsewhere
         text = None
     return (text or "").partition("\n")[0]

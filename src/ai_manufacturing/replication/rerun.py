@@ -1,4 +1,4 @@
-"""The run of a package in its folder, and how its results differ from the package."""
+"""Run a package in its folder, and compare the results with the package."""
 
 import csv
 import importlib.metadata
@@ -20,30 +20,32 @@ from ai_manufacturing.replication.errors import ReplicationError
 
 RERUN = "rerun"
 COMMAND = ("sh", "run.sh")
-# HOME and TMPDIR are empty folders: the program is that of whoever made the package
+# Environment variables passed to run.sh. HOME and TMPDIR are empty folders, because the program may
+# come from a stranger.
 PASSED_DOWN = ("PATH", "LANG", "LC_ALL", "PYTHON", "WAREHOUSE_THREADS", "WAREHOUSE_MEMORY_LIMIT")
+# A pinned requirement in a lock file.
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)")
-PRINTED_LINES = 30
-# The mean of a million numbers depends on their order by more than a number does.
+PRINTED_LINES = 30  # last lines of a failed run that are reported
+# Tolerance for summaries: the mean of a million numbers depends on the order of summation.
 SAME_SUMMARY = 1e-6
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run printed, and the environment that it used."""
+    """Output of a run, and a description of its environment."""
 
     output: str
     environment: str
 
 
 def pins(requirements: Path) -> dict[str, str]:
-    """Return the version of each package that a lock names."""
+    """Return the version of each package that a lock file pins."""
     lines = requirements.read_text(encoding="utf-8").splitlines()
     return {found[1]: found[2] for line in lines if (found := PIN.match(line))}
 
 
 def installed_as_locked(folder: Path) -> bool:
-    """Whether every package that the lock of a package names is installed here in that version."""
+    """Return whether this environment has every package in its locked version."""
     locked = pins(folder / contents.LOCK)
     try:
         return bool(locked) and all(
@@ -54,20 +56,19 @@ def installed_as_locked(folder: Path) -> bool:
 
 
 def run(folder: Path, new_environment: bool) -> Run:
-    """Run `run.sh` of a package in an empty HOME, with no variable of this process but PASSED_DOWN.
+    """Run `run.sh` of a package with an empty HOME and only the variables in PASSED_DOWN.
 
     Parameters
     ----------
     folder : Path
-        The unpacked package, with its raw files complete.
+        The unpacked package, with all of its raw files.
     new_environment : bool
-        Whether to install the locked packages anew even if they are installed here in the same
-        versions.
+        Whether to install the locked packages even if the same versions are already installed.
 
     Raises
     ------
     ReplicationError
-        If the run fails, with the end of what it printed.
+        If the run fails; the message ends with its last printed lines.
     """
     variables = {name: os.environ[name] for name in PASSED_DOWN if name in os.environ}
     environment = "installed from code/requirements/run.txt"
@@ -90,7 +91,7 @@ def run(folder: Path, new_environment: bool) -> Run:
             errors="replace",
             check=False,
         )
-    # a log names no folder of the machine
+    # remove local folders from the log
     output = ended.stdout.replace(str(folder), ".").replace(sys.prefix, "$ENVIRONMENT")
     if ended.returncode:
         lines = "\n".join(output.splitlines()[-PRINTED_LINES:])
@@ -99,15 +100,15 @@ def run(folder: Path, new_environment: bool) -> Run:
 
 
 def differences(folder: Path, release: Path | None = None) -> list[str]:
-    """Return what differs between a package and its run, one line each.
+    """Return the differences between a package and its run, one line each.
 
     Parameters
     ----------
     folder : Path
         A package that `run` has run.
     release : Path, optional
-        The release to compare with; by default the package's, whose withheld tables are compared by
-        their summary.
+        Release to compare with. The default is the release in the package, whose withheld tables
+        are compared by their summary.
     """
     warehouse = folder / RERUN / "warehouse.duckdb"
     found = _tables(release or folder / contents.RELEASE, warehouse, folder / contents.WITHHELD)
@@ -128,7 +129,7 @@ def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
         raise ReplicationError(
             f"{RERUN}/{warehouse.name}: run.sh ended without a warehouse there."
         ) from error
-    landing = warehouse.with_name("landing")  # where run.sh lands
+    landing = warehouse.with_name("landing")  # landing store that run.sh uses
     held_back = withheld.read_summary(summary) if summary.is_file() else []
     names = list(dict.fromkeys(row["table"] for row in held_back))
     with tempfile.TemporaryDirectory() as folder:
@@ -149,7 +150,7 @@ def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
 
 
 def _file(path: Path, again: Path, name: str) -> list[str]:
-    """Return where two files differ: the lines of a text, the cells of a table."""
+    """Return the differing lines of two texts, or the differing cells of two tables."""
     is_table = path.suffix == ".csv"
     old, new = (_cells(one, is_table) for one in (path, again))
     if [len(row) for row in old] != [len(row) for row in new]:

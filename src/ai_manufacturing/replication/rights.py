@@ -1,6 +1,6 @@
-"""Statements about rights to the data, which a person signs and no program.
+"""Statements about rights to the data, which only a person can sign.
 
-Their words are those of the data editors' template.
+They use the wording of the data editors' template.
 """
 
 import datetime
@@ -37,7 +37,7 @@ def _one_line(text: str) -> str:
 
 
 class Signature(Declared):
-    """Who certifies which of STATEMENTS, for which release, and when."""
+    """A person's certification of STATEMENTS for a release, with name and date."""
 
     extract_set: Text
     release: Text
@@ -53,7 +53,7 @@ def read(path: Path, manifest: Manifest) -> Signature:
     Raises
     ------
     ReplicationError
-        If the file is not that form, is for another release, or lacks an answer.
+        If the file is not that form, belongs to another release, or lacks an answer.
     """
     try:
         answers: Any = yaml.safe_load(path.read_text(encoding="utf-8"))

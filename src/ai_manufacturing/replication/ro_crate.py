@@ -1,4 +1,4 @@
-"""Metadata of a package in RO-Crate 1.1: JSON-LD with a node per file.
+"""Write the metadata of a package in RO-Crate 1.1: JSON-LD with a node per file.
 
 https://w3id.org/ro/crate/1.1
 """
@@ -16,7 +16,9 @@ from ai_manufacturing.system import integrity
 
 NAME = contents.CRATE
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
+# Path prefixes of files under the licence of the estimates.
 COMPUTED = ("output/", "data/estimates.csv", "data/specification_curve.csv")
+# Media types that the module mimetypes does not know.
 TYPES = {
     ".md": "text/markdown",
     ".duckdb": "application/vnd.duckdb",
@@ -26,7 +28,7 @@ TYPES = {
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Write ro-crate-metadata.json: the package as a whole, and each file outside the code."""
+    """Write ro-crate-metadata.json, which describes the package and each file outside the code."""
     cited = citation.read(folder)
     makers = [
         {"@id": f"#maker_{number}", **maker}

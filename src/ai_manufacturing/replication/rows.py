@@ -1,4 +1,4 @@
-"""CSV files of a package."""
+"""Read and write the CSV files of a package."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -7,13 +7,13 @@ from typing import Any
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a file by column name."""
+    """Return the rows of a CSV file as dicts."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def write(path: Path, rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> None:
-    """Write rows by column name."""
+    """Write dicts as the rows of a CSV file."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

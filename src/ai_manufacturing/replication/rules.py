@@ -1,4 +1,4 @@
-"""Rules that journals and data editors publish, and whether a package keeps them."""
+"""Check a package against rules that journals and data editors publish."""
 
 import csv
 import json
@@ -17,10 +17,12 @@ from ai_manufacturing.releases import citation
 from ai_manufacturing.replication import contents, programs, rerun, rights, rows
 from ai_manufacturing.system import integrity
 
-FILE_LIMIT, PACKAGE_LIMIT = 2 * 10**9, 30 * 10**9
-PATH_LIMIT = 200
+FILE_LIMIT, PACKAGE_LIMIT = 2 * 10**9, 30 * 10**9  # bytes
+PATH_LIMIT = 200  # characters
+# File suffixes of programs, and of all texts.
 PROGRAMS = (".py", ".sql", ".sh", ".yml", ".yaml", ".toml", ".cfg", ".js", ".R", ".do", "")
 TEXTS = (*PROGRAMS, ".md", ".csv", ".json", ".tex", ".txt", ".log", ".cff", ".html", ".css")
+# Home folders in absolute paths, e-mail addresses, and Chinese identity numbers.
 HOME = re.compile(r"(?<![\w.])(?:/home/|/Users/|/root/|[A-Z]:\\\\?Users\\)[\w.]+")
 ADDRESS = re.compile(r"\b[\w.%+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b")
 IDENTITY = re.compile(
@@ -28,7 +30,7 @@ IDENTITY = re.compile(
     r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])"
     r"\d{3}[\dXx](?![0-9A-Za-z])"
 )
-# GB 11643: weights of the first seventeen digits, and the check character by the remainder.
+# GB 11643: weights of the first seventeen digits, and check character by remainder.
 WEIGHTS, CHECK = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 SECTIONS = (
@@ -41,23 +43,24 @@ SECTIONS = (
     "References",
 )
 CHECKS = contents.CHECKS
-SHOWN = 5
+SHOWN = 5  # maximum faults listed per rule
 NOT_RUN = "not measured"
-# What a README names as a path of the package: by its folder, or by capitals.
+# Names in a README that refer to files of the package: paths in its folders, or upper-case names.
 NAMED = re.compile(r"`((?:code|data|output|logs)(?:/[\w*-][\w.*-]*)*|[A-Z][A-Z_]+\.[a-z]+)`")
+# First cell of a row in the README's overview.
 ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
-# A file of a repository at a commit, which does not change under its address.
+# Permanent address: outside GitHub, or a file of a GitHub repository at a commit.
 FIXED = re.compile(
     r"https?://(?!github\.com/)\S+"
     r"|https://github\.com/[^/\s]+/[^/\s]+/(?:blob|tree|raw)/[0-9a-f]{40}/\S+"
 )
-FACTS = ("processor", "memory", "system", "run time")
+FACTS = ("processor", "memory", "system", "run time")  # facts that a README must contain
 
 
 class Rule(NamedTuple):
-    """A rule, who publishes it, and the function that yields what breaks it.
+    """A rule, its publisher, and a function that yields the violations in a package.
 
-    `is_signature` marks what no program can mend: a person signs.
+    `is_signature` marks a rule that only a person's signature can satisfy.
     """
 
     name: str
@@ -67,19 +70,19 @@ class Rule(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """A rule and what breaks it in a package."""
+    """A rule and its violations in a package."""
 
     rule: Rule
     faults: list[str]
 
 
 def check(folder: Path) -> list[Checked]:
-    """Return each rule with what breaks it in an unpacked package."""
+    """Return the violations of each rule in an unpacked package."""
     return [Checked(rule, list(rule.faults(folder))) for rule in RULES]
 
 
 def write(checked: list[Checked], path: Path) -> None:
-    """Write the result into a package."""
+    """Write the result of the check to a CSV file."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["rule", "published_by", "is_kept", "faults"])
@@ -90,7 +93,7 @@ def write(checked: list[Checked], path: Path) -> None:
 
 
 def files(folder: Path) -> list[str]:
-    """Return the files of a package, but for what a run wrote, in order."""
+    """Return the files of a package in order, without the output of a run."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in paths if path.parts[0] != rerun.RERUN)
 
@@ -108,7 +111,7 @@ def _names(folder: Path) -> Iterator[str]:
     names = files(folder)
     folded = Counter(name.casefold() for name in names)
     for name in names:
-        # delivered files keep the names that their provider gave them
+        # delivered files retain their provider's names
         if not name.startswith(contents.RAW) and not all(
             NAME.fullmatch(part) for part in name.split("/")
         ):
@@ -135,7 +138,7 @@ def _versions(folder: Path) -> Iterator[str]:
     if not lock.is_file() or not rerun.pins(lock):
         yield f"{contents.LOCK} names no version"
         return
-    # each requirement ends with its hashes
+    # each entry contains a requirement and its hashes
     for entry in re.split(r"\n(?=[A-Za-z])", lock.read_text(encoding="utf-8")):
         if entry.strip() and not ("==" in entry and "--hash=" in entry):
             yield f"{entry.split()[0]}: no version or no hash"
@@ -272,7 +275,7 @@ def _restricted(folder: Path) -> Iterator[str]:
     if not (folder / contents.RELEASE).is_file():
         return
     with tempfile.TemporaryDirectory() as private:
-        # what a copy that may be passed on has not
+        # a public copy lists the restricted values that it had to withhold
         held = terms.public_copy(folder / contents.RELEASE, Path(private) / "public.duckdb")
     for table in dict.fromkeys(row["table_name"] for row in held):
         yield f"{contents.RELEASE} holds {table}, with values of restricted files"

@@ -1,6 +1,6 @@
-"""Figures of the tables that a package withholds.
+"""Summary statistics of the tables that a package withholds.
 
-They are compared with what is built from files obtained apart.
+They are compared with the same tables built from files that were obtained separately.
 """
 
 import re
@@ -12,14 +12,15 @@ from ai_manufacturing.replication import rows
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import identifier
 
+# Failing rows of the gate in the log of a run.
 FAILING_ROWS = re.compile(r"(gate (?:critical|warning): [^\[\n]*)\[\{[^\n]*")
-FEWEST = 30  # values that a column needs for a mean: a mean of few values would reveal one
-DIGITS = 3  # significant digits of a mean and a standard deviation
+FEWEST = 30  # minimum values of a column with a mean, which could otherwise reveal a value
+DIGITS = 3  # significant digits of means and standard deviations
 SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
 
 def summary(database: Path, names: list[str], landing: Sequence[Path] = ()) -> list[dict[str, Any]]:
-    """Return a row of SUMMARY for each column of some tables.
+    """Return a row of SUMMARY for each column of the given tables.
 
     Parameters
     ----------
@@ -28,12 +29,12 @@ def summary(database: Path, names: list[str], landing: Sequence[Path] = ()) -> l
     names : list of str
         Schema and name of each table.
     landing : sequence of Path
-        The landing stores that views of the warehouse show.
+        Landing stores that the views of the warehouse read.
 
     Notes
     -----
-    A mean over all rows, less the rows that are published, is a sum of the withheld ones. So
-    columns of few values have none, and the others have three digits.
+    The mean over all rows and the published rows together determine the sum of the withheld rows.
+    Columns with few values therefore have no mean, and other means have three digits.
     """
     summaries = []
     spill = database.with_name("spill")
@@ -51,7 +52,7 @@ def summary(database: Path, names: list[str], landing: Sequence[Path] = ()) -> l
                     for moment in ("avg", "stddev_samp")
                 )
                 figures.append(f"row(count(*), count({filled}), {moments})")
-            # in one statement, as the table may be a view that takes long
+            # use a single statement, because the table may be a slow view
             query = f"select {', '.join(figures)} from built.{name}"
             (of_columns,) = connection.execute(query).fetchall()
             for (column, *_), values in zip(described, of_columns, strict=True):
@@ -60,17 +61,17 @@ def summary(database: Path, names: list[str], landing: Sequence[Path] = ()) -> l
 
 
 def without_rows(log: str) -> str:
-    """Return the log of a run without the failing rows of the gate, which are values of cities."""
+    """Remove the failing rows of the gate, which contain city values, from the log of a run."""
     return FAILING_ROWS.sub(r"\1rows withheld", log)
 
 
 def write(path: Path, database: Path, names: list[str]) -> None:
-    """Write the summary of some tables."""
+    """Write the summary of the given tables to a CSV file."""
     rows.write(path, summary(database, names), SUMMARY)
 
 
 def read_summary(path: Path) -> list[dict[str, Any]]:
-    """Read the summary of the withheld tables."""
+    """Read the summary of the withheld tables from a CSV file."""
     summaries: list[dict[str, Any]] = [*rows.read(path)]
     for row in summaries:
         row |= {name: float(row[name]) if row[name] else None for name in SUMMARY[2:]}
