@@ -93,7 +93,7 @@ class Summary:
         return sentence + (f", {lost} are lost" if lost else "")
 
     def is_beyond(self, limit: float) -> bool:
-        """Return whether an estimate moved by more than a finite limit, or was lost."""
+        """Return whether a move exceeds a limit; a lost estimate exceeds any finite limit."""
         return self.largest_move > limit or (
             math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0
         )

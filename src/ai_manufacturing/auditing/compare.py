@@ -18,6 +18,7 @@ from ai_manufacturing.system.sql_text import beside, identifier, literal
 SQL = beside(__file__)
 
 SHOWN = 60  # maximum characters of a printed cell
+# Column headings by section.
 SECTIONS = {
     "Tables": ("table", "change"),
     "Columns": ("table", "column", "change"),

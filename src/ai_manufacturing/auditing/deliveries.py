@@ -171,7 +171,7 @@ def since(
 
 
 def parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
-    """Return the records of each delivered file, or nothing if the build failed before this."""
+    """Return the records of each delivered file; empty without a table of deliveries."""
     try:
         rows = database.execute(f"""
             select provider, entity, file_path, record_count, used_count, remedy

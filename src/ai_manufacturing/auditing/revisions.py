@@ -24,9 +24,9 @@ HISTORY = 3  # minimum logged revisions of a series to estimate the usual size f
 PROVINCE_VALUES = 3  # minimum values of a province moving alone that hold a build
 CITY_YEARS = 0.01  # share of the published city-years that may lose all values
 FULL_HISTORY = 3  # minimum published years of a series for a lost city to hold a build
-LISTED_CITIES = 3
-LISTED_PROVINCES = 3
-LISTED_SERIES = 3
+LISTED_CITIES = 3  # cities or values named in a message
+LISTED_PROVINCES = 3  # provinces named in a message
+LISTED_SERIES = 3  # series named in a message
 
 COLUMNS = {
     "series": "Name of the series, with @provider if the provider is not used by default.",

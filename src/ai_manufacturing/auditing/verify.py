@@ -1,7 +1,7 @@
-"""What `ai-manufacturing verify` compares: landing store, logs, releases, held builds, the site.
+"""Check the landing store, logs, releases, held builds and the site for damage.
 
-What a dead run left is removed, under the lock that its writer would hold. A hash or a line that
-is gone is damage.
+Files left by a crashed run are removed while holding the lock of their writer. A missing hash or
+log line counts as damage.
 """
 
 import shutil

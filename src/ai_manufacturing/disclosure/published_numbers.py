@@ -79,6 +79,7 @@ class Rule(NamedTuple):
     words: str
 
 
+# Rules by the name that the seed uses.
 RULES = {
     "exact": Rule(lambda column, places, beside: column, "exact"),
     "decimals": Rule(

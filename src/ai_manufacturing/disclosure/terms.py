@@ -237,7 +237,7 @@ def _name_the_set(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 class _Copy:
-    """Copy tables from `built` to `new` without restricted values.
+    """Copier of tables from `built` to `new` that omits restricted values.
 
     Rows are sorted by the shown columns, because their original order reveals withheld values and
     ranks.

@@ -132,7 +132,7 @@ def write(
 
 
 def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
-    """Return the manifest fields that describe the content of a warehouse, as far as built."""
+    """Return the manifest fields about the content of a warehouse, empty where not built."""
     described: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
     origin = origin_of(warehouse)
     if origin is not None:

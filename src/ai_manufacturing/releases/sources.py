@@ -1,4 +1,4 @@
-"""Delivered sources, and for absent series: where to get them, and the columns they enable."""
+"""Delivered sources, and absent series with their known sources and the columns that need them."""
 
 import csv
 from collections import defaultdict

@@ -14,7 +14,7 @@ from ai_manufacturing.system.sql_text import identifier
 
 # Failing rows of the gate in the log of a run.
 FAILING_ROWS = re.compile(r"(gate (?:critical|warning): [^\[\n]*)\[\{[^\n]*")
-FEWEST = 30  # minimum values of a column with a mean, which could otherwise reveal a value
+FEWEST = 30  # minimum values for a mean, because a mean of fewer could reveal one
 DIGITS = 3  # significant digits of means and standard deviations
 SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
