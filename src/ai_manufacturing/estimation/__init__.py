@@ -1,1 +1,1 @@
-"""From rows of regression_specifications.csv to rows of coefficients."""
+"""Turn the rows of regression_specifications.csv into rows of coefficients."""

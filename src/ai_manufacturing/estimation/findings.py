@@ -1,4 +1,4 @@
-"""Failed expectations of the gate, and whether an estimate rests on what they name."""
+"""Match failed expectations of the gate to the data behind an estimate."""
 
 import json
 from collections import defaultdict
@@ -11,17 +11,18 @@ from ai_manufacturing.gate import validation
 
 Key = tuple[str, str]  # series and scope
 CityYear = tuple[str, int]
-RestsOn = Mapping[Key, set[CityYear]]  # the cities and years of each series behind an estimate
+RestsOn = Mapping[Key, set[CityYear]]  # city-years of each series that an estimate uses
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A failed expectation, by what fails it.
+    """A failed expectation, with the city-years, years and series that fail it.
 
     Attributes
     ----------
     expectation : Sentence
     city_years : dict of (series, scope) to set of (city_id, year)
+        City-years that fail.
     years : dict of (series, scope) to set of int
         Years in which a series fails as a whole.
     series : set of (series, scope)
@@ -37,10 +38,10 @@ class Finding:
     def of_row(
         cls, failed: Any, scope_of: Callable[[str], str], cities_of: Mapping[str, Collection[str]]
     ) -> "Finding":
-        """Read a row of gate_results.
+        """Parse a row of gate_results.
 
-        scope_of gives the scope of a series that the row names without one, cities_of the cities of
-        a province, all of which fail in a year for which the row names the province.
+        scope_of returns the scope of a series if the row omits it. cities_of maps a province to its
+        cities, all of which fail if the row names the province and a year.
         """
         declared = failed.series.split() if isinstance(failed.series, str) else []
         rows = json.loads(failed.failing_rows) if isinstance(failed.failing_rows, str) else []
@@ -57,7 +58,8 @@ class Finding:
                     city_years[key] |= {(city_id, row["year"]) for city_id in cities}
                 elif "year" in row:
                     years[key].add(row["year"])
-        # an estimate that carries the warning uses the series or year that shown estimates do not
+        # Drop the prefix "... that no shown estimate uses: ", because an estimate with this warning
+        # does use the series or year.
         words = (
             validation.declared_description(text)
             for text in (failed.description, failed.description_zh)
@@ -66,22 +68,22 @@ class Finding:
 
     @property
     def quoted(self) -> Sentence:
-        """Return the expectation as a sentence quotes it: without the stop at its end."""
+        """The expectation without its full stop, for quoting within a sentence."""
         return Sentence(self.expectation.en.rstrip("."), self.expectation.zh.rstrip("。"))
 
     def broken_series(self, rests_on: RestsOn) -> list[str]:
-        """Return the series that an estimate rests on and that fail as a whole."""
+        """Return the series used by an estimate that fail as a whole."""
         return sorted(series for series, _ in self.series & rests_on.keys())
 
     def broken_years(self, rests_on: RestsOn) -> dict[str, set[int]]:
-        """Return the failing years that an estimate rests on, by series."""
+        """Return the failing years used by an estimate, by series."""
         broken: defaultdict[str, set[int]] = defaultdict(set)
         for key, years in self.years.items():
             broken[key[0]] |= years & {year for _, year in rests_on.get(key, ())}
         return {series: years for series, years in broken.items() if years}
 
     def broken_city_years(self, rests_on: RestsOn) -> set[CityYear]:
-        """Return the failing cities and years that an estimate rests on."""
+        """Return the failing city-years used by an estimate."""
         broken: set[CityYear] = set()
         for key, failing in self.city_years.items():
             broken |= failing & rests_on.get(key, set())

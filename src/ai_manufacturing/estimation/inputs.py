@@ -1,4 +1,4 @@
-"""The tables behind the estimates, and what one specification takes from them."""
+"""Tables that the estimates read, and the sample and warnings of each specification."""
 
 import threading
 from collections import defaultdict
@@ -27,7 +27,7 @@ from ai_manufacturing.system import settings
 
 Cached = TypeVar("Cached")
 PANEL_ROLES = ("outcome", "control", "completeness")
-SECOND = "second_measure"  # role and column of another provider's measurement of the measure
+SECOND = "second_measure"  # role and column name of the measure as another provider reports it
 MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
 OF_MEASURES = ["city_id", "year", "measure", "weighting", "scope", "is_mechanical", *MEASURED]
 
@@ -41,13 +41,14 @@ class Sample:
     rows : DataFrame
         city_id, year, province_id, period, the measure with its weight and scaling_value, its
         second measurement if the specification has one, the outcome, the controls and a column per
-        grouping; one row per city and year. In an observation nothing is missing.
+        grouping; one row per city and year. Observations have no missing values.
     is_estimated : ndarray of bool
-        Whether a row is an observation; the others serve a dynamic panel as lags and instruments.
+        Whether a row is an observation; the other rows only provide lags and instruments to a
+        dynamic panel.
     singletons_dropped : int
-        Rows dropped because their city or their period had no other row left.
+        Rows dropped because their city or period had no other row.
     cells : ndarray of int
-        Positions of the rows among those of the panel.
+        Row positions in the panel.
     """
 
     rows: pd.DataFrame
@@ -57,25 +58,25 @@ class Sample:
 
     @cached_property
     def city_years(self) -> set[CityYear]:
-        """City and year of each observation."""
+        """(city_id, year) of each observation."""
         rows = self.rows[self.is_estimated]
         return {*zip(rows["city_id"], rows["year"], strict=True)}
 
     @cached_property
     def cities(self) -> set[str]:
-        """Cities that have an observation."""
+        """Cities with at least one observation."""
         return {city_id for city_id, _ in self.city_years}
 
     @cached_property
     def lending(self) -> set[CityYear]:
-        """City and year of the rows of these cities, those that lend lags and instruments too."""
+        """(city_id, year) of all rows of these cities, including those for lags and instruments."""
         rows = self.rows[self.rows["city_id"].isin(self.cities)]
         return {*zip(rows["city_id"], rows["year"], strict=True)}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The tables that specifications draw on.
+    """Tables that the estimates read.
 
     Attributes
     ----------
@@ -84,7 +85,7 @@ class Inputs:
     panel : DataFrame
         intermediate.int_city_year_variables.
     measures : DataFrame
-        marts.fct_ai_measure, at least the columns OF_MEASURES.
+        marts.fct_ai_measure with at least the columns OF_MEASURES.
     groups : DataFrame
         marts.dim_city_groups.
     series : DataFrame
@@ -94,7 +95,7 @@ class Inputs:
     losses : DataFrame
         intermediate.int_specification_losses.
     gate_results : DataFrame
-        gates.gate_results, at least the rows of result_tables.READ_BY_ESTIMATES.
+        gates.gate_results with at least the rows that result_tables.READ_BY_ESTIMATES selects.
     published : DataFrame
         seeds.published_estimates.
     substitution_labels : DataFrame
@@ -102,7 +103,7 @@ class Inputs:
     event_year : int
         Year of the event studies.
     event_window : tuple of int
-        First and last year of their paths, from the year of the event.
+        First and last year of the event studies, relative to event_year.
     """
 
     specifications: pd.DataFrame
@@ -119,9 +120,9 @@ class Inputs:
     event_window: tuple[int, int]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the tables, without what was computed of them.
+        """Pickle the tables without cached results.
 
-        Another process computes what it needs: the joint test of a refresh has two.
+        A worker process recomputes the few results that it needs.
         """
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
@@ -133,13 +134,12 @@ class Inputs:
     def sample(self, specification: Specification) -> Sample:
         """Return the city-years that a specification can use.
 
-        The same object, not to be written to, each time.
+        The sample is cached and shared between callers, so do not modify it.
 
         Raises
         ------
         NotEstimable
-            If a series that the specification needs was not delivered, or no city-year has all of
-            its variables.
+            If a required series was not delivered, or no city-year has all required variables.
         SpecificationError
             If the specification names something that the seeds do not list.
         """
@@ -216,12 +216,12 @@ class Inputs:
         return Sample(rows, is_observation, singletons, positions)
 
     def series_of(self, specification: Specification) -> list[Any]:
-        """Return the rows of marts.dim_specification_series of a specification, by position.
+        """Return a specification's rows of marts.dim_specification_series, ordered by position.
 
         Raises
         ------
         SpecificationError
-            If the row names a variable, weighting or grouping that the seeds do not list.
+            If the specification names a variable, weighting or grouping that the seeds do not list.
         """
         if self.series.empty:  # dbt build --empty
             return []
@@ -254,11 +254,11 @@ class Inputs:
         return rows
 
     def reference_group(self, grouping: str) -> str | None:
-        """Return the group that the others are measured against; None if no city is in it."""
+        """Return the reference group of a grouping; None if it contains no cities."""
         return self._reference_groups.get(grouping)
 
     def printed(self, specification: Specification) -> dict[str, float]:
-        """Return the coefficients that the paper prints in the column of a specification."""
+        """Return the coefficients that the paper prints for a specification, by term."""
         published = self.published
         rows = published[
             (published["table_id"] == specification.table_id)
@@ -267,20 +267,20 @@ class Inputs:
         return dict(zip(rows["term"], rows["estimate"].astype(float), strict=True))
 
     def is_mechanical(self, specification: Specification) -> bool:
-        """Return whether the measure is scaled by an outcome."""
+        """Return whether the measure's scaling series is an outcome."""
         rows = self._rows_of_measure(self._measure_key(specification))
         return bool(rows["is_mechanical"].any())
 
     def substitutions(self, specification: Specification) -> Sentence:
-        """Return what substitutes for what in a specification.
+        """Describe the substitutes that a specification uses.
 
-        Its own words come before those of the series it uses, and these before those of years that
-        it asks for and the period does not have.
+        Lists the specification's own substitutions first, then those of its series, and finally the
+        years replaced because the period of the extract set does not include them.
 
         Raises
         ------
         SpecificationError
-            If substitutions.csv does not have the words.
+            If substitutions.csv does not list a substitution.
         """
         of_series = [
             row.substitution for row in self.series_of(specification) if row.role != "shared"
@@ -313,28 +313,28 @@ class Inputs:
             yield sentence("nearest_year", year=year, asked=asked_year, names=[*variables])
 
     def warnings(self, specification: Specification, sample: Sample) -> list[Sentence]:
-        """Return what the gate found wrong with the data that an estimate rests on.
+        """Return the gate's warnings about the data that an estimate uses.
 
         Parameters
         ----------
         specification : Specification
         sample : Sample
-            Its city-years.
+            City-years of the specification.
 
         Returns
         -------
         list of Sentence
             One sentence on series that the gate does not judge; one per failed expectation about
-            series as a whole; one per series and failed expectation about years; one per failed
-            expectation about cities and years: how many of these are in the sample, which a check
-            can remove, and how many lie outside it. A break between two years is that of the later
-            one.
+            whole series; one per series and failed expectation about years; and one per failed
+            expectation about city-years. The last counts the failing city-years inside the sample,
+            which a check can remove, and outside it. A break between two years is attributed to the
+            later year.
 
         Notes
         -----
-        Variables and measure rest on the years of the sample; a share held fixed on the base year,
-        and a grouping on its own year, of the same cities. A dynamic panel rests on the rows that
-        lend its outcome and measure lags and instruments too.
+        An estimate uses its variables and measure in the years of the sample, a fixed share in its
+        base year, and a grouping in its own year, all for the same cities. A dynamic panel also
+        uses the rows that provide lags and instruments of its outcome and measure.
         """
         unjudged = dict.fromkeys(
             row.series
@@ -372,16 +372,16 @@ class Inputs:
         return warnings
 
     def flagged(self, specification: Specification, sample: Sample) -> set[CityYear]:
-        """Return the city-years of a sample that fail an expectation.
+        """Return the city-years that an estimate uses and that fail an expectation.
 
-        The estimate rests on what fails, as warnings tells.
+        Notes on `warnings` define the data that an estimate uses.
         """
         rests_on = self._rests_on(specification, sample)
         none: set[CityYear] = set()
         return none.union(*(finding.broken_city_years(rests_on) for finding in self._findings))
 
     def broken_years(self, specification: Specification, sample: Sample) -> set[int]:
-        """Return the years in which a series that the estimate rests on fails as a whole."""
+        """Return the years that fail as a whole for a series that the estimate uses."""
         rests_on = self._rests_on(specification, sample)
         broken: set[int] = set()
         for finding in self._findings:
@@ -389,7 +389,7 @@ class Inputs:
         return broken
 
     def broken_series(self, specification: Specification, sample: Sample) -> list[str]:
-        """Return the series that the estimate rests on and that fail as a whole."""
+        """Return the series used by the estimate that fail as a whole."""
         rests_on = self._rests_on(specification, sample)
         return sorted({name for found in self._findings for name in found.broken_series(rests_on)})
 
@@ -406,9 +406,10 @@ class Inputs:
         return rests_on
 
     def once(self, key: tuple[Any, ...], make: Callable[[], Cached]) -> Cached:
-        """Return what is made of these tables, once for all models of a run.
+        """Return a cached result computed from these tables, or compute and cache it.
 
-        The key names what else it is made of.
+        The cache is shared by all models of a run. The key must identify the computation and all
+        its other inputs.
         """
         if key not in self._cache:
             self._cache[key] = make()
@@ -438,20 +439,20 @@ class Inputs:
 
     @cached_property
     def _asked_years(self) -> dict[str, tuple[int, int]]:
-        """First and last year that each specification asks for."""
+        """First and last year that each specification requests."""
         columns = ["specification_id", "asked_first_year", "asked_last_year"]
         rows = self.specifications[columns].itertuples(index=False, name=None)
         return {name: (first, last) for name, first, last in rows}
 
     @cached_property
     def _of_headlines(self) -> set[Key]:
-        """Series of headline specifications, which the gate judges whoever delivers them."""
+        """Series of headline specifications, which the gate judges for every provider."""
         keys = self.series.loc[self.series["is_headline"].astype(bool), ["series", "scope"]]
         return set(keys.itertuples(index=False, name=None))
 
     @cached_property
     def _groups(self) -> dict[Any, pd.Series]:
-        """The group of each city, by grouping."""
+        """Group of each city, by grouping."""
         groups = self.groups.set_index("city_id").groupby("grouping")["group_name"]
         return dict(iter(groups))
 
@@ -473,7 +474,7 @@ class Inputs:
 
     @cached_property
     def _sample_ids(self) -> dict[str, Any]:
-        """The sample of each specification; none without one of its series."""
+        """Sample of each specification; None if one of its series is missing."""
         return dict(
             self.specifications[["specification_id", "sample_id"]].itertuples(
                 index=False, name=None
@@ -482,7 +483,7 @@ class Inputs:
 
     @cached_property
     def _positions(self) -> dict[str, tuple[Any, Any]]:
-        """Per sample the rows of the panel that it uses, and which of them are observations."""
+        """Panel positions of each sample's rows, and flags of the rows that are observations."""
         positions = self._cells.get_indexer(
             pd.MultiIndex.from_frame(self.samples[["city_id", "year"]])
         )
@@ -501,9 +502,9 @@ class Inputs:
         return self.measures.iloc[self._measure_rows.get(key, [])]
 
     def measured(self, key: tuple[str, str, str]) -> pd.DataFrame:
-        """Return a measure by measure, weighting and scope, in the rows of the panel.
+        """Return the values of a measure, weighting and scope, aligned with the panel.
 
-        Its values are missing where nobody has it.
+        Values are missing for city-years without the measure.
         """
 
         def in_panel_rows() -> pd.DataFrame:
@@ -513,7 +514,7 @@ class Inputs:
         return self.once(("measure", *key), in_panel_rows)
 
     def measure_of(self, specification: Specification) -> "pd.Series[Any]":
-        """Return the measure of a specification by city and year, in the rows of the panel."""
+        """Return the transformed measure of a specification, aligned with the panel."""
         return self.measured(self._measure_key(specification))[TRANSFORMS[specification.transform]]
 
     def measure_of_another_year(
@@ -521,7 +522,7 @@ class Inputs:
     ) -> Floats:
         """Return the measure of each row's city `by` years later.
 
-        It is missing where the panel has no such year.
+        It is missing if the panel does not contain that year.
         """
         measured = self.measure_of(specification)
         cells = pd.MultiIndex.from_arrays(
@@ -533,9 +534,9 @@ class Inputs:
     def _measure_key(
         self, specification: Specification, role: str = "measure"
     ) -> tuple[Any, str, str]:
-        """Return measure, weighting and scope of fct_ai_measure.
+        """Return the measure, weighting and scope that identify rows of fct_ai_measure.
 
-        The first is None if nothing has the role.
+        The measure is None if the specification has no variable with the role.
         """
         measures = (
             row.variable_used
@@ -545,17 +546,17 @@ class Inputs:
         return next(measures, None), specification.weighting, specification.scope
 
     def group_of(self, grouping: str, cities: pd.Series) -> pd.Series:
-        """Return the group of each city; missing where it is in none."""
+        """Return the group of each city; missing for cities without a group."""
         return cities.map(self._groups.get(grouping, {}))
 
     def strata_of(self, cities: pd.Series) -> Codes:
-        """Return the stratum of each city as 0, 1, ..., within which weights are permuted.
+        """Return the stratum of each city, 0, 1, ..., for permuting weights within strata.
 
-        A stratum has the same groups in all groupings that are strata, region and size; a city in
-        no group is in a stratum too.
+        A stratum is a combination of groups in all stratifying groupings (region and size). Cities
+        without a group form strata of their own.
         """
         rows = self.groups[self.groups["is_stratum"].astype(bool)]
-        # Their order decides the draws.
+        # Sort the groupings, because the order of the strata affects the random draws.
         names = sorted(rows["grouping"].unique(), reverse=True)
         labels = [self.group_of(name, cities).fillna("none") for name in names]
         everyone = pd.Series(0, cities.index)
@@ -564,7 +565,7 @@ class Inputs:
 
     @cached_property
     def _findings(self) -> list[Finding]:
-        """What the gate found wrong with series and let pass."""
+        """Failed expectations of the gate that did not withhold the estimates."""
         failed = self.gate_results[self.gate_results["success"].eq(False)]
         cities = self.panel.groupby("province_id")["city_id"].unique().to_dict()
         return [Finding.of_row(row, self._scope_of, cities) for row in failed.itertuples()]
@@ -578,7 +579,7 @@ class Inputs:
         return set(self.series.loc[self.series["scope"] == "total", "series"])
 
 
-# Where the tables of Inputs stand in a built warehouse, by its attributes.
+# Warehouse relation of each table attribute of Inputs.
 RELATIONS = {
     "specifications": "intermediate.int_specifications_sampled",
     "panel": "intermediate.int_city_year_variables",
@@ -594,9 +595,9 @@ RELATIONS = {
 
 
 def of_warehouse(connection: duckdb.DuckDBPyConnection, **others: pd.DataFrame) -> Inputs:
-    """Return what the estimates of a built warehouse rest on.
+    """Read the inputs of a built warehouse, without checking its gate.
 
-    Tables that are given take the place of the warehouse's, by the names of RELATIONS.
+    Keyword arguments, named as in RELATIONS, override tables of the warehouse.
     """
     declared = settings.variables()
     first, last = declared["event_window"]
@@ -608,7 +609,7 @@ def of_warehouse(connection: duckdb.DuckDBPyConnection, **others: pd.DataFrame) 
     return Inputs(**frames, **others, event_year=declared["break_year"], event_window=(first, last))
 
 
-# One at most: each estimate model of a run asks for the same tables.
+# Cache with a single entry, because all estimate models of a run read the same tables.
 _LAST_READ: dict[tuple[Any, ...], Inputs] = {}
 _READING = threading.Lock()
 
@@ -616,14 +617,15 @@ _READING = threading.Lock()
 def read_inputs(
     event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRelation
 ) -> Inputs:
-    """Read the tables of Inputs, by the names of its attributes, and judged_relations.
+    """Read the inputs of the estimates after checking that the gate passed.
 
-    They are read once while they stay the same.
+    Keyword arguments are the table attributes of Inputs and `judged`, the rows of
+    judged_relations. The inputs are cached until a table changes.
 
     Raises
     ------
     GateFailedError
-        If the gate holds the estimates back, or judged other tables.
+        If the gate withholds the estimates, or judged an earlier state of the tables.
     """
     first, last = event_window
     judged = {
@@ -640,7 +642,8 @@ def read_inputs(
         content = (event_year, first, last, *read)
         if content not in _LAST_READ:
             frames = {name: relation.df() for name, relation in tables.items()}
-            # sets of cities are made for every estimate: an Arrow array makes each name anew
+            # Estimates build many sets of cities, and an Arrow-backed column would create a new
+            # string for every element.
             frames["panel"] = frames["panel"].astype({"city_id": object})
             _LAST_READ.clear()
             _LAST_READ[content] = Inputs(

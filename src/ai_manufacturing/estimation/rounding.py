@@ -1,4 +1,4 @@
-"""Remarks on estimates that rest on series printed in whole large units."""
+"""Remarks on estimates that use series printed in large whole units."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,32 +13,33 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import Effects
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
-# A name ends with its unit. A count of firms or persons is whole and not rounded.
+# Suffixes of series names with a large unit. Counts of firms or persons are integers by nature and
+# have no rounding error.
 LARGE_UNITS = ("_10k", "_100m_cny", "_1m_usd")
-WHOLE = 0.9  # share of whole values from which a series is taken as printed in whole units
-MATERIAL = 0.01  # share of rounding below which nothing is said
+WHOLE = 0.9  # share of integer values above which a series counts as printed in whole units
+MATERIAL = 0.01  # smallest share of rounding error in the variance that produces a remark
 REMARKS = {"outcome": "rounded_outcome", "control": "rounded_control"}
 
 
 def remarks(specification: Specification, series: Sequence[Any], sample: Sample) -> list[Sentence]:
-    """Return what rounding does to the logs that an estimate rests on.
+    """Return remarks on how rounding affects the logged variables of an estimate.
 
     Parameters
     ----------
     specification : Specification
     series : sequence
-        Rows of marts.dim_specification_series of the specification.
+        Rows of marts.dim_specification_series for the specification.
     sample : Sample
-        Its city-years.
+        City-years of the specification.
 
     Notes
     -----
-    An error of rounding is uniform within half a unit, so its variance is 1/12, and of the log of x
-    about 1/(12 x²). Its share of the variance that the effects leave, and for a control the other
-    regressors too, is by how much the slope of the log is drawn to zero: classical errors,
-    Wooldridge (2010), Econometric Analysis of Cross Section and Panel Data, section 4.4.2. It is at
-    most that, as effects of cities absorb the part of an error that lasts, which is most of it
-    where values hardly move.
+    A rounding error is uniform within half a unit, so its variance is 1/12, or about 1/(12 x²) for
+    the log of x. Dividing this by the variance net of the effects (for a control, also net of the
+    other regressors) gives the attenuation of the log's slope under classical measurement error:
+    Wooldridge (2010), Econometric Analysis of Cross Section and Panel Data, section 4.4.2. The
+    ratio is an upper bound, because city effects absorb the persistent part of the error, which is
+    most of it if values hardly change.
     """
     rows = sample.rows[sample.is_estimated]
     found = []
@@ -66,9 +67,9 @@ def remarks(specification: Specification, series: Sequence[Any], sample: Sample)
 def _shares(
     cities: pd.Series, periods: pd.Series, logs: Floats, beside: Floats, values: Floats
 ) -> tuple[float, float]:
-    """Return the share of rounding in the variance that is left, of all and of the smaller cities.
+    """Return rounding's share of the residual variance, in all cities and in the smaller half.
 
-    A share is at most 1; the smaller cities are half of them.
+    Cities are ranked by their mean value. Shares are capped at 1.
     """
     codes = pd.factorize(cities)[0]
     effects = Effects(codes, pd.factorize(periods)[0])

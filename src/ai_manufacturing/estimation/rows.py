@@ -1,4 +1,4 @@
-"""From specifications to rows; one that cannot be estimated is a row with the reason."""
+"""Turn specifications into table rows, with a reason if one cannot be estimated."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -24,26 +24,27 @@ def of_each(
     rows_of: Callable[[Specification], Iterable[Row]],
     instead: Callable[[Specification], Row] = lambda specification: {},
 ) -> pa.Table:
-    """Stack what each specification gives: every table of estimates is made here.
+    """Collect the rows of all specifications into one table; all estimate tables use it.
 
     Parameters
     ----------
     specifications : iterable of Specification
     inputs : Inputs
-        The tables they draw on.
+        Tables that the specifications use.
     model : str
-        The model whose table it is, with its columns and its key.
+        dbt model of the table, which declares its columns and key.
     rows_of : callable
-        Takes a specification and returns its rows, with the columns that differ from "estimated".
+        Takes a specification and returns its rows. A row may override the defaults
+        specification_id, status ("estimated") and extract_set.
     instead : callable
-        Takes a specification and returns what its row has beside the reason where there is no
-        estimate.
+        Takes a specification and returns the columns of its row, besides status and reason, if it
+        cannot be estimated.
 
     Returns
     -------
     Table
-        Where rows_of raises NotEstimable, one row with status not_estimable and the reason. A
-        number that is undefined or infinite is null, and sentences stand in both languages.
+        If rows_of raises NotEstimable, the specification has one row with status not_estimable and
+        the reason. Undefined and infinite numbers become null, and sentences are in both languages.
     """
     table: list[Row] = []
     for specification in specifications:
@@ -65,13 +66,13 @@ def of_each(
 
 
 def answered(rows: Callable[[], Iterable[Row]], **instead: Any) -> list[Row]:
-    """Return rows, or the one that says why the data give none."""
+    """Return the rows, or a single row with the reason if they cannot be estimated."""
     answer = attempted(lambda: [*rows()])
     return [reason_row(answer, **instead)] if isinstance(answer, Sentence) else answer
 
 
 def reason_row(reason: Sentence, **instead: Any) -> Row:
-    """Return the row of what cannot be estimated."""
+    """Return a row with status not_estimable and the reason."""
     return {**instead, "status": "not_estimable", "reason": reason}
 
 

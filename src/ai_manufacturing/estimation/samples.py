@@ -1,4 +1,4 @@
-"""The city-years of each sample: what SQL cannot take from int_specification_city_years."""
+"""Drop singletons from the samples; iterative removal cannot be expressed in the SQL models."""
 
 import pandas as pd
 import pyarrow as pa
@@ -16,7 +16,7 @@ SAMPLES = pa.schema(
 
 
 def without_singletons(rows: pd.DataFrame) -> pa.Table:
-    """Drop the city-years that are alone in their city or period, of all samples at once.
+    """Drop singletons, city-years alone in their city or period, from all samples at once.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ def without_singletons(rows: pd.DataFrame) -> pa.Table:
     Returns
     -------
     Table
-        One row per sample, city and year that is left, in the columns of SAMPLES. A dynamic panel
-        keeps its singletons; of its rows, those that only lend lags and instruments are no
-        observations.
+        One row per remaining sample, city and year, with the columns of SAMPLES. Dynamic panels
+        retain their singletons; rows that only provide lags and instruments have is_observation
+        set to false.
 
     References
     ----------

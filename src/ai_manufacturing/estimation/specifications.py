@@ -1,4 +1,4 @@
-"""Regressions as data: what a row of regression_specifications.csv asks for."""
+"""Parse and validate regressions declared in regression_specifications.csv."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
@@ -11,14 +11,14 @@ from ai_manufacturing.estimators.event_study import Endpoints
 from ai_manufacturing.estimators.fixed_effects import Covariance
 from ai_manufacturing.system.declared import Row, faults, matching
 
-# What the measure of a specification becomes in fct_ai_measure.
+# Column of fct_ai_measure for each transform of the measure.
 TRANSFORMS = {
     "level": "measure_10k",
     "ln": "ln_measure",
     "ln1p": "ln1p_measure",
     "asinh": "asinh_measure",
 }
-# Kind of the errors, and the column of their clusters.
+# Type of standard errors and cluster column for each value of column covariance.
 COVARIANCES: dict[str, tuple[Covariance, str]] = {
     "city": ("clustered", "city_id"),
     "province": ("clustered", "province_id"),
@@ -30,7 +30,7 @@ FIXED_EFFECTS = ("city year", "city group-year", "city province-year")
 
 
 class SpecificationError(Exception):
-    """A row of regression_specifications.csv that asks for something the project does not have."""
+    """Raised if a row of regression_specifications.csv requests something unsupported."""
 
 
 def _one_of(allowed: Iterable[str]) -> AfterValidator:
@@ -75,9 +75,11 @@ class FixedEffectsOptions(Row):
     Attributes
     ----------
     complete : tuple of str
-        Variables that must be there though they are no regressors, so that samples are the same.
+        Variables that must be observed although they are not regressors, so that specifications
+        share one sample.
     shared : tuple of str
-        The same for those of these variables that were delivered; the others empty no sample.
+        Like `complete`, but variables that were not delivered are ignored instead of leaving the
+        sample empty.
     """
 
     complete: Names = ()
@@ -85,7 +87,7 @@ class FixedEffectsOptions(Row):
 
 
 class EventStudyOptions(Row):
-    """Options of estimator event_study: what becomes of the years outside the window."""
+    """Options of estimator event_study: the treatment of years outside the window."""
 
     endpoints: Endpoints = "kept"
 
@@ -102,7 +104,7 @@ class DynamicPanelOptions(Row):
 
 
 class InstrumentOptions(Row):
-    """Options of estimator iv_fixed_effects: the instrument, measure@provider."""
+    """Options of estimator iv_fixed_effects: the instrument, as measure@provider."""
 
     instrument: Annotated[str, matching(r"\w+@\w+", "measure@provider")]
 
@@ -143,32 +145,32 @@ class Specification(Row):
 
     @property
     def measure(self) -> str:
-        """The column that transform, weighting and scope are of.
+        """The AI measure that transform, weighting and scope describe.
 
-        It is the regressor, but the outcome of an event study.
+        It is the outcome in an event study, and the regressor otherwise.
         """
         return self.outcome if isinstance(self.options, EventStudyOptions) else self.regressor
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The regressors in the order of the output: measure or treatment, then the controls."""
+        """The regressors in output order: the measure or treatment, then the controls."""
         return (self.regressor, *self.controls)
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """The groupings of cities that are used."""
+        """Groupings that the subsample, the interactions and the treatment use."""
         treatment = self.regressor if isinstance(self.options, EventStudyOptions) else None
         names = (self.subsample[0] if self.subsample else None, self.grouping, treatment)
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
     @property
     def period(self) -> str:
-        """The column of the period effects."""
+        """Column of the period effects."""
         return "year" if self.period_group is None else "period"
 
     @property
     def period_group(self) -> str | None:
-        """The column of the groups whose years are the periods; None if the years are."""
+        """Column of the groups with separate year effects; None if all cities share them."""
         groups = {"city group-year": self.grouping, "city province-year": "province_id"}
         return groups.get(self.fixed_effects)
 
@@ -194,13 +196,12 @@ class Specification(Row):
 
 
 def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specification]:
-    """Return the specifications of a seed table, those of one estimator if it is named.
+    """Parse the specifications of a seed table, optionally for one estimator only.
 
     Raises
     ------
     SpecificationError
-        If a row names an estimator, transform, fixed effects, covariance or option that the package
-        does not have.
+        If a row names an unsupported estimator, transform, fixed effects, covariance or option.
     """
     return [
         _specification(row)
@@ -210,12 +211,12 @@ def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specificatio
 
 
 def read_main(table: pd.DataFrame) -> list[Specification]:
-    """Return the main specification, which is the first in the order of the seed, if any is there.
+    """Return the main specification, the first in seed order, or an empty list if there is none.
 
     Raises
     ------
     SpecificationError
-        As `read`.
+        For the same reasons as `read`.
     """
     return read(table.nsmallest(1, "specification_order"))
 

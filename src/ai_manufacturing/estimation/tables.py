@@ -1,4 +1,4 @@
-"""From specifications to output tables: one row per coefficient, whatever the estimator."""
+"""Estimate specifications and return one table row per coefficient, for every estimator."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -34,7 +34,7 @@ from ai_manufacturing.estimators.inference import Fit, Inference, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
-# Columns with _province after their name.
+# Statistics also reported with province clusters, as `<name>_province`.
 BY_PROVINCE = (
     "std_error",
     "p_value",
@@ -43,7 +43,7 @@ BY_PROVINCE = (
     "degrees_of_freedom",
     "detectable",
 )
-# What has no value where a group is too few cities for an error.
+# Columns set to null if a group has too few cities for a clustered standard error.
 UNDEFINED = dict.fromkeys(
     [
         "std_error",
@@ -54,9 +54,10 @@ UNDEFINED = dict.fromkeys(
         *(f"{name}_province" for name in BY_PROVINCE),
     ]
 )
-UNCLUSTERED: tuple[Covariance, ...] = ("iid", "robust")  # beside the errors of an event study
+# Further standard errors reported for event studies, alongside the clustered ones.
+UNCLUSTERED: tuple[Covariance, ...] = ("iid", "robust")
 
-# What a coefficient carries of its specification.
+# Specification columns repeated on each coefficient row.
 OF_SPECIFICATION = (
     "table_id",
     "column_number",
@@ -69,7 +70,7 @@ OF_SPECIFICATION = (
     "scope",
     "covariance",
 )
-# What a fit gives of all terms, and of each by the name of its array.
+# Attributes of a fit that are repeated on every row.
 OF_FIT = (
     "observation_count",
     "city_count",
@@ -78,6 +79,7 @@ OF_FIT = (
     "r2_inclusive",
     "r2_within",
 )
+# Columns with one value per term, and the array of the fit that contains them.
 OF_TERM = {
     "estimate": "estimates",
     "std_error": "std_errors",
@@ -86,29 +88,30 @@ OF_TERM = {
     "conf_low": "conf_low",
     "conf_high": "conf_high",
 }
-# first-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3)
+# First-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3).
 WEAK = 10
-FEWEST_CITIES = 10  # in a group, for the clustered error of its difference from the others
+# Minimum number of cities in a group for a clustered standard error of the group's difference.
+FEWEST_CITIES = 10
 
 
 def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Estimate specifications, each by its own estimator.
+    """Estimate specifications, each with its own estimator.
 
     Parameters
     ----------
     specifications : iterable of Specification
         Rows of regression_specifications.csv.
     inputs : Inputs
-        The tables they draw on.
+        Tables that the specifications use.
 
     Returns
     -------
     Table
-        One row per specification and term, in the columns of est_coefficients. What cannot be
-        estimated is one row with status not_estimable and the reason; where the regressor is made
-        from the outcome the status is mechanical. A reading that uses other city-years than the
-        default one of its column, if that is among the specifications, has both coefficients on the
-        city-years of both.
+        One row per specification and term, with the columns of est_coefficients. A specification
+        that cannot be estimated has one row with status not_estimable and the reason. The status is
+        mechanical if the regressor is constructed from the outcome. If a reading uses other
+        city-years than its column's default reading, and the default is among the specifications,
+        the row also reports both coefficients on their common city-years.
     """
     specifications = [*specifications]
     defaults = {
@@ -149,8 +152,11 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
 
 
 def _on_overlap(specification: Specification, default: Specification, inputs: Inputs) -> Row:
-    """Return the coefficients of two readings on the city-years of both, if these differ."""
-    # Part of the cities has no coefficient of a regression that tells groups of them apart.
+    """Return the coefficients of two readings on their common city-years, if their samples differ.
+
+    The result is empty if either reading does not have a single comparable coefficient.
+    """
+    # A regression with group interactions has no single coefficient for all its cities.
     has_one_slope = default.grouping is None and isinstance(default.options, FixedEffectsOptions)
     other = attempted(partial(inputs.sample, default))
     if (
@@ -165,7 +171,7 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
     _, of_own, of_other = np.intersect1d(own.cells, other.cells, return_indices=True)
     own_rows, other_rows = own.rows.iloc[of_own], other.rows.iloc[of_other]
     periods = own_rows[specification.period], other_rows[default.period]
-    # What is alone in a period of one reading is left out of both.
+    # Drop singletons under either reading's periods from both.
     kept = fixed_effects.rows_without_singletons(
         *(pd.factorize(column)[0] for column in (own_rows["city_id"], *periods))
     )
@@ -186,7 +192,7 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
 
 
 def _years_not_reached(specification: Specification, sample: Sample) -> list[Sentence]:
-    """Return the remark on a sample that lacks the first or last year of its specification."""
+    """Return a remark if the sample lacks the first or last year of its specification."""
     first, last = int(sample.rows["year"].min()), int(sample.rows["year"].max())
     if (first, last) == (specification.first_year, specification.last_year):
         return []
@@ -202,7 +208,7 @@ def _years_not_reached(specification: Specification, sample: Sample) -> list[Sen
 
 
 def _terms(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
-    """Return one row per term of a specification, without the columns that all estimators share."""
+    """Return one row per term of a specification, without the specification's own columns."""
     match specification.options:
         case FixedEffectsOptions():
             rows = _fixed_effects(specification, sample, inputs)
@@ -227,7 +233,7 @@ def _terms(specification: Specification, sample: Sample, inputs: Inputs) -> list
 
 
 def _p_value_of(row: Row, value: float | None) -> float | None:
-    """Return p, by province, of the hypothesis that a coefficient has a value."""
+    """Return the province-clustered p-value for the hypothesis that a coefficient equals value."""
     error = row.get("std_error_province")
     if value is None or not error:
         return None
@@ -243,12 +249,12 @@ def fit_fixed_effects(
     -------
     fit : FixedEffectsFit
     interactions : tuple of str
-        The terms that tell its groups apart; none without a grouping.
+        Interactions of the regressor with the groups; empty without a grouping.
 
     Raises
     ------
     NotEstimable
-        If no city is in the reference group, or for any reason of fixed_effects.fit.
+        If no city is in the reference group, or for any reason that fixed_effects.fit raises it.
     """
     covariance, cluster = COVARIANCES[specification.covariance]
     rows = sample.rows
@@ -280,7 +286,7 @@ def fit_event_study(
     Raises
     ------
     NotEstimable
-        If the treatment has more than two groups, or for any reason of event_study.fit.
+        If the treatment has more than two groups, or for any reason that event_study.fit raises it.
     """
     covariance, cluster = COVARIANCES[specification.covariance]
     return event_study.fit(
@@ -296,7 +302,7 @@ def fit_event_study(
 
 
 def with_treatment(specification: Specification, sample: Sample, inputs: Inputs) -> pd.DataFrame:
-    """Return the sample of an event study with column treated, 0 in the reference group, else 1."""
+    """Add column treated to an event study's sample: 0 in the reference group, 1 elsewhere."""
     groups = sample.rows[specification.regressor].unique()
     if len(groups) > 2:
         raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
@@ -337,7 +343,7 @@ def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs)
 
 
 def _with_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[Row]:
-    """Return the estimates with jackknife errors by province, on which conclusions rest."""
+    """Return the estimates with CRV3 standard errors by province, which support conclusions."""
     provinces = pd.factorize(sample.rows["province_id"].loc[fit.regression.index], sort=True)[0]
     rows = _estimates(fit)
     for position, row in enumerate(rows):
@@ -346,7 +352,7 @@ def _with_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[R
 
 
 def _by_province(method: Callable[[], Inference]) -> Row:
-    """Return the columns of errors by province, none where a method cannot give them."""
+    """Return the `_province` columns from an inference method; empty if it is not estimable."""
     inference = attempted(method)
     if isinstance(inference, Sentence):
         return {}
@@ -354,7 +360,7 @@ def _by_province(method: Callable[[], Inference]) -> Row:
 
 
 def _handfuls(rows: pd.DataFrame, grouping: str) -> list[str]:
-    """Return the groups that are too few cities for clustered errors, with their number."""
+    """Return the groups with too few cities for clustered standard errors, as "name count"."""
     cities = rows.groupby(grouping)["city_id"].nunique()
     return [f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES]
 
@@ -389,7 +395,7 @@ def _event_study(
 def lagged(
     specification: Specification, options: DynamicPanelOptions
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Return the regressors of a dynamic panel, a lag first, and the columns that instrument."""
+    """Return a dynamic panel's regressors, starting with the lag, and its instrumented columns."""
     outcome, measure = specification.outcome, specification.regressor
     of_outcome = options.lagged == "outcome"
     regressors = [f"L.{outcome if of_outcome else measure}", measure, *specification.controls]
@@ -426,7 +432,7 @@ def _dynamic_panel(
     }
     provinces = sample.rows.drop_duplicates("city_id").set_index("city_id")["province_id"]
     clusters = pd.factorize(provinces.loc[fit.entities], sort=True)[0]
-    # The period effects and the constant that follow are not reported.
+    # Report the regressors only; the period effects and the constant follow them.
     rows = _estimates(fit)[: len(regressors)]
     for position, row in enumerate(rows):
         row |= _by_province(partial(dynamic_panel.clustered, fit, position, clusters)) | tests
@@ -436,7 +442,7 @@ def _dynamic_panel(
 def instrumented(specification: Specification, sample: Sample) -> list[Row]:
     """Return one row per term of a specification of estimator iv_fixed_effects.
 
-    The measure has jackknife errors by province beside those by city.
+    The measure also has CRV3 standard errors by province.
     """
     fit = two_measurements.instrumented(
         sample.rows,
@@ -466,7 +472,7 @@ def instrumented(specification: Specification, sample: Sample) -> list[Row]:
 
 
 def _estimates(fit: Fit) -> list[Row]:
-    """Return what every estimator gives of every term."""
+    """Return one row per term with the columns that all estimators provide."""
     common = {name: getattr(fit, name, None) for name in OF_FIT}
     columns = {column: getattr(fit, name) for column, name in OF_TERM.items()}
     frame = pd.DataFrame(columns, index=pd.Index(fit.terms, name="term")).reset_index()
