@@ -1,4 +1,5 @@
--- In the schema of the marts, for it describes them, and after the reports, for it describes those too.
+-- The dictionary belongs to the schema of the marts, but is built after the reports, because it describes these as
+-- well.
 {{ config(schema='marts') }}
 
 {%- set released = [
@@ -15,29 +16,29 @@
     'rpt_source_agreement', 'rpt_measure_reliability', 'rpt_specification_axes', 'rpt_table_cells'
 ] + var('paper_tables') %}
 
-{#- What the property files say of columns, from dbt's graph, which is empty while dbt parses. -#}
+{#- Column properties from dbt's graph, which is empty during parsing. -#}
 {%- set described, counts, years, panel_variables = [], {}, {}, [] %}
 {%- set models = graph.get('nodes', {}).values() | selectattr('resource_type', 'equalto', 'model') %}
 {%- for node in models if node.name in released + [this.name] %}
 {%- set parents = [] %}
-{#- All name the extract set. #}
+{#- Nearly every model reads raw_extract_set, so it is not listed as a parent. #}
 {%- for parent in node.depends_on.nodes if not parent.endswith('.raw_extract_set') %}
 {%- do parents.append(parent.split('.')[-1]) %}
 {%- endfor %}
-{#- docs/decisions/keys_and_rules.md: which of two homes a key has. #}
+{#- A key is declared in meta.key or as a primary key; see docs/decisions/keys_and_rules.md. #}
 {%- set constraints = node.constraints | selectattr('type', 'equalto', 'primary_key') %}
 {%- set key = node.config.meta.key or constraints | map(attribute='columns') | first or [] %}
 {%- do counts.update({node.name: []}) %}
 {%- for column in node.columns.values() %}
 {%- do counts[node.name].append('count(' ~ adapter.quote(column.name) ~ ')') %}
 {%- if column.name == 'year' %}{% do years.update({node.name: true}) %}{% endif %}
-{#- A column of the panel is a variable, or a ratio of two. #}
+{#- Each column of the panel is a variable, or a ratio of two variables. #}
 {%- if node.name == 'fct_city_year_panel' %}
 {%- for variable in column.meta.get('ratio') or [column.meta.get('variable') or column.name] %}
 {%- do panel_variables.append({'column_name': column.name, 'variable': variable}) %}
 {%- endfor %}
 {%- endif %}
-{#- A description is English and, after a blank line, Chinese. #}
+{#- Descriptions contain English and, after a blank line, Chinese. #}
 {%- set texts = column.description.strip().split('\n\n') %}
 {%- do described.append({
             'table_schema': node.schema,
@@ -72,8 +73,8 @@ documented as (
         )
 ),
 
--- The rows of a table, by year where it has years, and how many have a value in each column. All but a view that would
--- read the registers, of any size, once more.
+-- Number of rows of each table, by year if it has years, and number of values in each column. A view that would read
+-- all registers again is excluded.
 counted as (
     {%- for name in released if name != 'fct_register_rows_set_aside' %}
     select
@@ -105,7 +106,7 @@ measured as (
     group by documented.table_name, documented.column_number
 ),
 
--- The series behind a column of the panel, and who delivers it here.
+-- Underlying series of each variable.
 panel_series as (
     select
         variable as column_name,
@@ -114,7 +115,7 @@ panel_series as (
     from {{ ref('dim_variable') }}
 ),
 
--- A column of the panel that is a series, or is computed from one that is substituted here.
+-- Labels of panel columns whose series is substituted in this set.
 panel_labels as (
     select
         'fct_city_year_panel' as table_name,
@@ -159,7 +160,7 @@ panel_variables as (
         )
 ),
 
--- A measure is named in its variables, and is computed from series.
+-- Variables of a measure contain its name, and depend on the series of the measure.
 panel_inputs as (
     select
         column_name,
@@ -194,7 +195,7 @@ restricted_deliveries as (
         and not may_be_passed_on
 ),
 
--- Who only counts a register delivers nothing: the terms are those of the registers.
+-- Providers of counts from registers deliver nothing themselves, so the terms of the registers apply.
 restricting as (
     select
         panel_providers.column_name,
@@ -226,7 +227,7 @@ panel_restrictions as (
 final as (
     select
         documented.* exclude (declared_type, parents),  -- noqa: RF02
-        -- This table is not in the catalogue while it is made.
+        -- This table is not in the catalogue while it is being built.
         coalesce(lower(catalogue.data_type), documented.declared_type) as data_type,
         coalesce(panel_labels.label_en, documented.description_en) as label_en,
         coalesce(panel_labels.label_zh, documented.description_zh) as label_zh,

@@ -1,4 +1,4 @@
--- What the gate refuses has no rank.
+-- Depends on the gate, so that rejected data are not ranked.
 -- depends_on: {{ ref('gate_results') }}
 with
 
@@ -37,8 +37,8 @@ city_groups as (
     where is_stratum
 ),
 
--- A city without a value in the year of the split has the size of its first year with one; without any, it is a peer of
--- those without any.
+-- A city without a value in the grouping's year is classified by its first year with a value. Cities without any value
+-- are peers of each other.
 all_groups as (
     select * from city_groups
     union all by name
@@ -66,7 +66,7 @@ numbered as (
     from city_year_values
 ),
 
--- If nearly every whole number up to a count occurs, its rank tells it: docs/decisions/disclosure.md.
+-- If nearly every whole number up to a count occurs, the rank discloses the count (docs/decisions/disclosure.md).
 told_by_rank as (
     select
         variable,
@@ -104,7 +104,7 @@ numbers as (
         or out_of.value >= {{ var('fewest_of_a_share') }}
 ),
 
--- Counts that a rank would tell are one tie, the last; a share of such a count has no rank.
+-- Counts that a rank would disclose share the last rank; shares of such counts are not ranked.
 compared as (
     select
         numbers.*,

@@ -1,4 +1,4 @@
--- The rule is docs/decisions/designs.md: what the verdicts of a claim's designs say together.
+-- Combine the verdicts of a claim's designs into one answer; docs/decisions/designs.md states the rule.
 with
 
 design_verdicts as (
@@ -42,7 +42,7 @@ judged as (
             when against_count > 0 then 'opposite_sign'
             else 'cannot_tell'
         end as association,
-        -- Of the designs that ask for AI every one that can be estimated says the same.
+        -- Unanimous answer of all estimable designs that ask whether AI explains the association.
         case
             when ai_estimated_count = 0 then null
             when ai_hold_count = ai_estimated_count then 'yes'

@@ -8,7 +8,7 @@ designs as (
     select * from {{ ref('claim_designs') }}
 ),
 
--- The designs under which each column is estimated.
+-- Specification of each printed column under each design.
 specified as (
     select
         specifications.table_id,
@@ -39,7 +39,7 @@ sensitivity as (
     select * from {{ ref('est_sensitivity') }}
 ),
 
--- What the paper claims in a column: its first term, or in an event study the average of the years from the event on.
+-- The paper's claim in a column: its first term, or the average over the years from the event on in an event study.
 printed as (
     select
         table_id,
@@ -96,7 +96,7 @@ claims as (
     left join averages on specified.specification_id = averages.specification_id
 ),
 
--- How often a check failed where the truth was known, by benchmarks/designs.py.
+-- Share of simulations with a known truth in which each check failed, from benchmarks/designs.py.
 powers as (
     select
         power.table_id,
@@ -118,7 +118,7 @@ powers as (
     group by power.table_id, power.column_number, power.design, power.check_id
 ),
 
--- Every table of checks in one form: what the rules ask of it.
+-- All figures that verdict_rules.csv refers to, from every table of checks, in one long format.
 figures as (
     select
         specification_id,
@@ -167,7 +167,7 @@ figures as (
             max(abs(influence.difference / claims.printed_value)),
             max(1 - influence.estimate_without / influence.estimate)
         ]) as value,
-        -- A movement that no province changes has no error, and goes no further than it does.
+        -- If the difference has no interval, the difference itself is its furthest value.
         max(
             coalesce(
                 greatest(abs(influence.conf_low_difference), abs(influence.conf_high_difference)),
@@ -176,7 +176,7 @@ figures as (
             / abs(claims.printed_value)
         ) as furthest,
         bool_or(influence.conf_low_difference * influence.conf_high_difference > 0) as is_significant,
-        -- One-sided at 5 %: towards zero.
+        -- One-sided test at 5 % for a fall towards zero.
         bool_or(influence.p_value_difference < 0.1 and influence.difference * influence.estimate < 0) as has_fallen,
         max(influence.statistic_difference) as statistic,
         min(influence.reason) as reason,
@@ -197,7 +197,7 @@ figures as (
         unnest(['value', 'average_share', 'breakdown', 'excludes_zero']) as figure,
         unnest([
             sensitivity.value,
-            -- A trend's mean over the years from the event on, in times of its slope a year.
+            -- Average of a linear trend over the years from the event on, given its yearly slope.
             sensitivity.value * (1 + {{ var('event_window')[1] }} / 2.0) / abs(claims.printed_value),
             case when sensitivity.bound is null then sensitivity.value end,
             case
@@ -237,7 +237,7 @@ checked as (
                 then
                     answers.value <= rules.threshold
                     and not (answers.has_fallen and answers.value > rules.fails_above_if_significant)
-            -- Neither: a movement that may be chance, and may be larger than the threshold.
+            -- The result is null if the movement may be due to chance but may also exceed the threshold.
             when 'movement_at_most'
                 then case
                     when answers.value > rules.fails_above then false
@@ -250,7 +250,7 @@ checked as (
         on
             claims.estimator = rules.estimator
             and (rules.tables is null or list_contains(string_split(rules.tables, ' '), claims.table_id))
-            -- Beside a verdict more is told of the design that the paper prints.
+            -- Checks with the aspect `told` are only reported for the design that the paper prints.
             and (claims.design_order = 1 or rules.aspect <> 'told')
     left join powers using (table_id, column_number, design, check_id)
     left join answers
@@ -263,7 +263,7 @@ checked as (
             and rules.figure = answers.figure
 ),
 
--- What only an estimate that differs from zero can have is asked of no other.
+-- Checks with `asked_if` are only reported if the named check passes, for example if the estimate differs from zero.
 worded as (
     select
         checked.*,

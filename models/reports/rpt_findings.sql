@@ -23,7 +23,7 @@ claims as (
     select * from {{ ref('rpt_claims') }}
 ),
 
--- The main claim: that of the first specification which a table prints.
+-- The main claim is the first printed specification.
 headline as (
     select claims.*
     from claims
@@ -32,7 +32,8 @@ headline as (
     limit 1
 ),
 
--- Its designs, the first that holds before the others: of that one the further questions are asked.
+-- Designs of the main claim, ranked so that a design that holds comes first. The further questions concern the first
+-- one.
 judged as (
     select
         verdicts.*,
@@ -71,7 +72,7 @@ compared as (
         or phrase_en is not null
 ),
 
--- What is asked of the first design.
+-- Answers to the further questions, for the first-ranked design.
 asked as (
     select
         judged.specification_id as asked_specification_id,
@@ -125,7 +126,7 @@ levels as (
         and reading = 'level'
 ),
 
--- The printed columns by what the design as printed says of them.
+-- Number of printed columns by the cause of an undecided verdict under the printed design.
 counted as (
     select
         {%- for name, causes in [
@@ -169,7 +170,7 @@ stated as (
             'doubtful': asked.doubtful_{{ language }}
         } as words_{{ language }},
         {%- endfor %}
-        -- The numbers as they stand in a sentence.
+        -- Numbers formatted for sentences.
         map {
             'printed': printf('%.3f', asked.printed_value),
             'estimate': printf('%.3f', asked.estimate),
@@ -222,7 +223,7 @@ worded as (
     from chosen
     inner join questions using (finding)
     inner join sentences using (finding, state)
-    -- Without an estimate there is nothing to ask of.
+    -- The other questions require an estimate.
     where
         chosen.finding in ('claim', 'unjudged')
         or (

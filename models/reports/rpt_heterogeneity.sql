@@ -97,7 +97,9 @@ final as (
         on
             pooled.specification_id = differences.specification_id
             and pooled.regressor || ':' || groups.group_name = differences.term
-    -- The same regression on the group alone: the common year effects of a pooled one have no counterpart.
+    -- Match the regression on the group's cities only. Fixed effects are not matched, because a subsample has no
+    -- counterpart of
+-- common or separate year effects.
     left join estimated as split
         on
             pooled.grouping = split.split_grouping

@@ -31,7 +31,7 @@ transformed as (
     from grouped
 ),
 
--- Each row counts in its year, and in all years together.
+-- Duplicate each row for the comparison over all years, with a null year.
 periods as (
     select
         * exclude (year),

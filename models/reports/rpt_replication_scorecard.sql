@@ -1,4 +1,4 @@
-{#- Level of the tests. -#}
+{#- Significance level of the tests. -#}
 {%- set level = 0.05 -%}
 with
 
@@ -14,7 +14,7 @@ published as (
         r_squared as printed_r2_text,
         cast(estimate as double) as printed_value,
         cast(std_error as double) as printed_std_error,
-        -- A printed number stands for all that round to it: half a last digit to either side.
+        -- A printed number represents all values that round to it, within half a unit of the last digit.
         0.5 * power(10, -length(split_part(std_error, '.', 2))) as half_digit
     from {{ ref('published_estimates') }}
 ),
@@ -65,7 +65,7 @@ compared as (
             when coefficients.term is null then '估计中没有此项：该年没有剩余的城市年。'
             else coefficients.reason_zh
         end as reason_zh,
-        -- What the interval by province says; without one nothing.
+        -- Verdict from the interval with province clusters; cannot_tell without one.
         case
             when coefficients.estimate is null then 'not_estimable'
             when columns_shown.is_partial then 'not_comparable'
@@ -92,7 +92,7 @@ compared as (
 counted as (
     select
         *,
-        -- The least likely of all intervals together: Bonferroni. The smaller of one and nothing would be one.
+        -- Bonferroni-adjusted p-value. The null test is needed because least() ignores nulls and would return one.
         case
             when p_value_printed is not null
                 then least(1, p_value_printed * count(case when status = 'estimated' then estimate end) over ())
@@ -100,7 +100,7 @@ counted as (
     from compared
 ),
 
--- What a dynamic panel gives for the lagged outcome, against what is printed for the measure.
+-- Coefficient of the lagged outcome in a dynamic panel, which the paper may have printed for the measure.
 lagged_outcomes as (
     select
         specification_id,
@@ -117,9 +117,9 @@ explained as (
         counted.*,
         case
             when counted.verdict not in ('differs', 'not_found') then null
-            -- Towards one, where the outcome is on both sides.
+            -- Remark 4: the outcome is on both sides, which moves the coefficient towards one.
             when counted.status = 'mechanical' and abs(counted.estimate - 1) < abs(counted.printed_value - 1) then 4
-            -- Only where the dynamic panel passes its own tests: a rejected one explains nothing.
+            -- Remark 3, only if the dynamic panel passes its own tests; a rejected one explains nothing.
             when
                 counted.is_sound
                 and abs(counted.printed_value - lagged_outcomes.lagged_estimate)

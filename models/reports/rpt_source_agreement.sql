@@ -9,7 +9,7 @@ within as (
     where transform = 'ln'
 ),
 
--- Each row counts in its year, and in all years together.
+-- Duplicate each row for the comparison over all years, with a null year.
 periods as (
     select
         * exclude (year),
@@ -36,7 +36,8 @@ compared as (
     group by series, scope, first_provider, second_provider, grouping, group_name, year
 ),
 
--- A ratio that keeps within 1 % of itself over the years is a constant of the logarithm, which city effects absorb.
+-- If the ratio of two sources varies by at most 1 % over the years, their logs differ by a constant that city effects
+-- absorb.
 ratios as (
     select
         series,

@@ -12,7 +12,8 @@ curve as (
     select * from {{ ref('est_specification_curve') }}
 ),
 
--- The errors are no axis: they move no estimate, and have a share of their own each.
+-- Standard errors do not change estimates, so they are not an axis; each kind has its own share of significant
+-- estimates.
 specifications as (
     select
         specification_id,
@@ -39,7 +40,6 @@ signed as (
     from specifications
 ),
 
--- One row per specification and axis.
 chosen as (
     unpivot signed
     on {{ axes | join(', ') }}
@@ -54,7 +54,7 @@ valued as (
     from chosen
 ),
 
--- Like is compared with like: beside the same other choices, where every value of the axis has an estimate.
+-- Compare values of an axis only for combinations of the other choices in which every value has an estimate.
 matched as (
     select
         *,
@@ -67,7 +67,7 @@ matched as (
     from valued
 ),
 
--- Ordered, as sums of doubles depend on their order.
+-- The average is ordered, so that every build returns the same digits.
 means as (
     select
         specification_id,
@@ -123,7 +123,7 @@ final as (
     from by_value
     inner join of_axis using (specification_id, axis)
     inner join axis_values using (axis, value)
-    -- One value is no choice.
+    -- Skip axes with a single value.
     qualify count(*) over (partition by by_value.specification_id, by_value.axis) > 1
 )
 

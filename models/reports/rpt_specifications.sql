@@ -8,7 +8,7 @@ panel_outcomes as (
     select * from {{ ref('dim_variable') }}
 ),
 
--- An event study's outcome is a count, named as on the regressor's side, where it is M_AI.
+-- The outcome of an event study is a count with the name of a measure; for other estimators the name refers to M_AI.
 count_outcomes as (
     select
         name as outcome,
@@ -27,7 +27,7 @@ errors as (
     where kind = 'error'
 ),
 
--- Windmeijer corrects two steps by city; by province the weights of the moments are taken as given.
+-- Two-step GMM has Windmeijer-corrected errors by city; errors by province treat the weighting matrix as given.
 errors_made as (
     select
         specification_id,
@@ -53,7 +53,7 @@ regressors as (
     where kind = 'term'
 ),
 
--- A regression is mechanical if one of its terms is, and cannot be estimated only if none of them can.
+-- A regression is mechanical if any of its terms is, and not estimable only if none of its terms is estimable.
 estimated as (
     select
         specification_id,

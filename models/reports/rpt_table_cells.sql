@@ -16,7 +16,7 @@
     'clusters': 'cluster_count',
     'instruments': 'instrument_count'
 } -%}
-{#- What is said in words: a name that has a label in both languages, or words with their Chinese. -#}
+{#- Lines with text cells: a name that has labels in both languages, or an English and a Chinese text. -#}
 {%- set words = {
     'outcome': ('outcome_en', 'outcome_zh'),
     'controls': ("case when is_estimated and has_controls then 'yes' when is_estimated then 'no' end", 'null'),
@@ -50,7 +50,7 @@ labels as (
 coefficients as (
     select
         coefficients.*,
-        -- The outcome of an event study is a count; its transform is that of the specification.
+        -- The outcome of an event study is a count, in the transform of the specification.
         specifications.outcome_label_en
         || case
             when specifications.estimator = 'event_study'
@@ -127,7 +127,7 @@ terms as (
     where coefficients.is_estimated
 ),
 
--- What the paper prints in a column that cannot be estimated.
+-- Terms that the paper prints in columns that cannot be estimated.
 missing_terms as (
     select
         regressions.*,

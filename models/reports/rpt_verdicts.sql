@@ -12,7 +12,7 @@ verdicts as (
     select * from {{ ref('verdicts') }}
 ),
 
--- One row per claim and design. What was not made is null, and what is null lets no claim hold.
+-- One row per claim and design. Checks that were not made are null, and a null prevents the verdict `holds`.
 answered as (
     select
         * exclude (

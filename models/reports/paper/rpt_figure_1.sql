@@ -39,7 +39,7 @@ estimated as (
     inner join columns_shown using (specification_id)
 ),
 
--- The year that the others are measured against: zero by construction, not by estimate.
+-- Add the omitted reference year, which is zero by construction.
 points as (
     select * from estimated
     union all by name

@@ -43,7 +43,7 @@ specifications as (
         and coalesce(options, '') not like '%complete=%'
 ),
 
--- What the fixed ratio holds still: the AI share of every year, where both counts were delivered.
+-- Observed AI share of every year with both counts, which the fixed ratio assumes to be constant.
 shares as (
     select
         observed.measure,
@@ -81,7 +81,7 @@ years as (
         count(*) as city_count,
         sum(ai_count) / sum(all_count) as national_share,
         median(ai_share) as median_city_share,
-        -- Tied shares have their mean rank; ranks are halves, so their sums are exact.
+        -- Ties share their mean rank. Ranks are multiples of one half, so their sums are exact.
         corr(share_rank, base_year_share_rank order by city_id) as rank_correlation_with_base_year
     from ranked
     group by measure, year
@@ -106,7 +106,7 @@ slopes as (
     group by coefficients.regressor, specifications.controls
 ),
 
--- Both slopes with the same controls; the first set of controls that has both.
+-- Compare slopes with the same controls, using the first set of controls with both estimates.
 compared as (
     select
         *,

@@ -34,7 +34,7 @@ compared as (
 ),
 
 -- Whether another provider repeats the default value, and whether one differs from the revised value. If none differs,
--- the two vintages may be one number.
+-- the two vintages may be the same number.
 others as (
     select
         compared.city_id,

@@ -41,7 +41,7 @@ final as (
             as {{ name }}_{{ column }}
         {%- endfor -%}
         {%- endfor %},
-        -- One sample: every outcome delivered is there in each of its city-years (option shared).
+        -- All outcomes share one sample (option `shared`), so their counts are equal.
         max(coefficients.observation_count) as observation_count,
         max(coefficients.city_count) as city_count
     from coefficients

@@ -2,7 +2,7 @@
     'estimate', 'std_error', 'std_error_province', 'p_value', 'p_value_province', 'conf_low_province', 'conf_high_province', 'bootstrap_p_value',
     'r2_inclusive', 'r2_within', 'hansen_p_value', 'ar2_p_value'
 ] -%}
-{#- What a reader must know about the estimates that a figure is read or computed from. -#}
+{#- Notes on the estimates behind a figure, repeated for the reader. -#}
 {%- set notes = ['substitutions', 'substitutions_zh', 'warnings', 'warnings_zh'] -%}
 with
 
@@ -23,7 +23,7 @@ coefficients as (
     inner join {{ ref('rpt_specifications') }} as specifications using (specification_id)
 ),
 
--- Of the years before the event together, CRV3 by province.
+-- Joint test of the years before the event, with CRV3 by province.
 pre_trends as (
     select * from {{ ref('est_inference') }}
     where method = 'pre_trend'
@@ -55,7 +55,8 @@ read_rows as (
         pre_trends.p_value as pre_trend_p_value,
         pre_trends.reason as pre_trend_reason,
         pre_trends.reason_zh as pre_trend_reason_zh,
-        -- Every year of an event study is measured against those before the event: void years leave none of them.
+        -- Effects in an event study are relative to the years before the event, so they are void if the pre-trend test
+        -- is.
         coefficients.event_time is not null and pre_trends.reason is not null as is_void
     from figures
     inner join coefficients
@@ -113,14 +114,14 @@ growth as (
     select
         city_id,
         max(ai_firms_weight) as weight,
-        -- A year's, as not all cities have the same years.
+        -- Average growth per year, because cities differ in their first and last year.
         (arg_max(ln_gdp, year) - arg_min(ln_gdp, year)) / nullif(max(year) - min(year), 0) as gdp_growth
     from panel
     where ln_gdp is not null
     group by city_id
 ),
 
--- Rounded, as a sum of doubles over cities depends on its order.
+-- Rounded, because the unordered sum of doubles may differ in its last digits between builds.
 correlation_with_growth as (
     select round(corr(weight, gdp_growth), 10) as weight_and_growth
     from growth
@@ -157,7 +158,7 @@ misses as (
     from scorecard
 ),
 
--- The register with the most firms; years before the period are no one year.
+-- Only the register with the most firms is used, and only rows of a single entry year.
 vintages as (
     select
         *,
@@ -180,7 +181,7 @@ vintage as (
     from largest
 ),
 
--- Each relation is one row, each column one figure.
+-- Unpivot these one-row relations: each column is a figure.
 computed_values as (
     {%- for relation in [
         'identity', 'printed', 'correlation_with_growth', 'correlation_with_size', 'misses', 'vintage'
@@ -241,7 +242,7 @@ answered as (
         map_from_entries(
             list((cast(figure_number as varchar), value_text || coalesce(' [' || std_error_text || ']', '')))
         ) as texts,
-        -- The error behind the numbers, named once for an answer that has slopes.
+        -- Name the kind of standard error once per answer that contains slopes.
         concat_ws(
             ' and ',
             case when count(std_error) > 0 then 'Errors in [ ]' end,

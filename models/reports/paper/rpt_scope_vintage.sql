@@ -1,4 +1,4 @@
-{#- The standard normal quantile of .975, for the interval of Wilson. -#}
+{#- The .975 quantile of the standard normal distribution, for Wilson intervals. -#}
 {%- set z = 1.959964 -%}
 
 with
@@ -16,8 +16,8 @@ years as (
     group by provider
 ),
 
--- Years are compared on the cities that have entries in all of them: where late provinces are absent, what is left of a
--- late year is another country.
+-- Years are compared over cities with entries in all of them. Late years lack some provinces, so their totals cover
+-- other cities than early years.
 common_cities as (
     select
         entries.provider,

@@ -18,7 +18,7 @@ facts as (
     from {{ ref('published_facts') }}
 ),
 
--- From the estimates, so that what the gate holds back has no report either.
+-- Reads the estimates, so that nothing is reported when the gate withholds them.
 substitution as (
     select
         nullif(max(substitutions), '') as substitutions,
@@ -50,7 +50,7 @@ members as (
             and (classes.maximum is null or distribution.measure_count <= classes.maximum)
 ),
 
--- The paper names the cities of the two upper classes; here the ten largest of each.
+-- The paper names all cities of the two highest classes; this table names the ten largest of each.
 by_class as (
     select
         class,
