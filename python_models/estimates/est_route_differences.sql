@@ -15,7 +15,7 @@ estimated_first as (
     semi join second_route on first_route.specification_id = second_route.specification_id
 ),
 
--- What the first route cannot estimate has nothing to be compared.
+-- Only specifications that the first route can estimate are compared.
 estimated_second as (
     select second_route.*
     from second_route
@@ -38,7 +38,7 @@ final as (
     select
         {{ extract_set() }} as extract_set,
         *,
-        -- An error that the first route does not claim, for a handful of cities, is not compared.
+        -- If the first route reports no standard error, for very few cities, only the estimates are compared.
         estimate is not null
         and second_estimate is not null
         and (std_error is null or second_std_error is not null) as is_in_both,
