@@ -1,6 +1,6 @@
 """Small faults at randomly drawn places, and the share that the quick tests find.
 
-Run `python -m tests.mutants --seed 1 --count 60`. The faults of `tests.planted_faults` were chosen
-beside their finders, so they do not measure the reach of the tests. mutmut and cosmic-ray change no
-SQL or data, remove no guards, swap no columns, and do not draw by stratum.
+`tests.planted_faults` plants faults that were written beside their tests, so it cannot measure how
+far the tests reach. mutmut and cosmic-ray do not change SQL or data, do not remove guards, do not
+swap columns, and do not draw by stratum.
 """

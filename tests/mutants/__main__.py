@@ -64,7 +64,7 @@ def main() -> None:
     entries = [one for one in map(json.loads, lines) if one["seed"] == asked.seed]
     done = {one["number"]: one for one in entries if one["outcome"] != "refused"}
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
-        trial = Trial(Path(folder))
+        trial = Trial(Path(folder), asked.log.with_suffix(".coverage"))
         for number in sorted({*range(asked.count)} - done.keys()):
             done[number] = run(asked.seed, number, trial, asked.log)
     report([done[number] for number in range(asked.count)])

@@ -1,4 +1,4 @@
-"""Run a mutant against what may find it: lint, dbt, and the quick tests."""
+"""Run a mutant against what may find it: lint, dbt, and the quick tests that can see its line."""
 
 import json
 import re
@@ -8,14 +8,17 @@ from pathlib import Path
 
 from tests import project_copy
 from tests.mutants.places import Mutant
+from tests.mutants.reach import Reach, measure, reach
 from tests.project_copy import PROJECT, SAMPLE, WAREHOUSE, pytest_command, run
 
 # Faults that mypy may find, which takes a minute.
 TYPED = {"arguments swapped", "default dropped", "guard removed", "filter dropped", "+ to -"}
 INVALID = re.compile(r"(?:Parser|Binder|Catalog|Compilation|Syntax|Conversion) Error")
-# Files that no build of the sample reads or imports.
-NOT_BUILT = re.compile(r"src/\w+/(site|re\w+|auditing|cli|tables|new_study|question_door)/.*")
 READ_CODE = {"test_planted_faults.py", "test_mutants.py"}  # any edit may break these
+# A trial runs the unit tests of the changed models through dbt, so it leaves out the test that runs
+# all of them.
+DBT_HABITS = "tests/python/test_dbt_habits.py"
+UNIT_TESTS = f"{DBT_HABITS}::test_every_unit_test_of_a_model_passes_and_makes_no_relation"
 LONGEST = 7200  # seconds of a command: a fault may make code run forever
 GENERATE = f"from ai_manufacturing.cli import main; main(['synthetic', '--out', '{SAMPLE}'])"
 
@@ -27,11 +30,13 @@ class Trial:
     a test may fail whenever the code differs from what was built.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.clean, self.copy, self.broken = folder / "clean", folder / "copy", list[str]()
+    def __init__(self, folder: Path, coverage: Path) -> None:
+        self.clean, self.copy = folder / "clean", folder / "copy"
+        self.left_out = [f"--deselect={UNIT_TESTS}"]
         for project in (self.clean, self.copy):
             project_copy.copy_of_the_project(project)
             shutil.copytree(PROJECT / "build", project / "build")
+        self.contexts = measure(self.clean, coverage)
         with (self.clean / "src/ai_manufacturing/__init__.py").open("a") as module:
             module.write("\n# A change.\n")
         project_copy.stamp(self.clean)
@@ -61,18 +66,24 @@ class Trial:
     def _found(self, mutant: Mutant) -> str:
         """Return what finds the mutant: the cheapest finders come first, and one is enough."""
         relations, in_source = _relations(mutant.path), mutant.path.startswith("src/")
-        package, module = Path(mutant.path.removesuffix("/__init__.py")).with_suffix("").parts[-2:]
-        imports = rf"\b{package}(?:\.{module}\b| import [^)]*\b{module}\b)"
-        names = re.compile(imports if in_source else rf"\b(?:{'|'.join(relations)})\b")
-        files = {*(self.copy / "tests/python").glob("test_*.py")}
-        tests = {str(file): file.read_text() for file in files if file.name not in READ_CODE}
-        near = sorted(name for name, text in tests.items() if names.search(text))
+        seen = reach(self.contexts, mutant) if in_source else Reach(set())
+        names = re.compile(rf"\b(?:{'|'.join(relations)})\b")
+        texts = {
+            f"tests/python/{file.name}": file.read_text()
+            for file in (self.copy / "tests/python").glob("test_*.py")
+            if file.name not in READ_CODE
+        }
+        near = seen.files or {name for name, text in texts.items() if names.search(text)}
         found = self._tests(near, "functions and not soak") if in_source else ""
-        if not found and not NOT_BUILT.fullmatch(mutant.path):
+        if not found and seen.is_built:
             found = self._build(mutant.path, relations)
         project_copy.stamp(self.copy)
         found = found or self._tests(near, "not soak")
-        return found or self._tests(sorted({*tests} - {*near}), "not soak")
+        if found or not seen.is_shared:
+            return found
+        # Tests of functions run no SQL, and those that run this Python are near.
+        marks = "not soak" if mutant.stratum == "data" else "not soak and not functions"
+        return self._tests({*texts} - near, marks)
 
     def _build(self, path: str, relations: list[str]) -> str:
         """Run the unit tests of what changed and build the sample; return what failed, if any."""
@@ -88,10 +99,11 @@ class Trial:
         shutil.copy(self.copy / "target/manifest.json", self.copy / f"{WAREHOUSE}.manifest.json")
         return ""
 
-    def _tests(self, files: list[str], marks: str) -> str:
+    def _tests(self, files: set[str], marks: str) -> str:
         """Return the first test that fails because of the mutant; empty if none does."""
         while files:
-            command = pytest_command("-rfE", "-m", marks, *self.broken, *files, workers=2)
+            named = sorted(files)
+            command = pytest_command("-rfE", "-m", marks, *self.left_out, *named, workers=2)
             ended = run(self.copy, *command, seconds=LONGEST)
             if ended.returncode in (0, 5):  # 5: no test has these marks
                 return ""
@@ -100,7 +112,7 @@ class Trial:
             control = pytest_command("-m", "soak or not soak", test)
             if failed is None or run(self.clean, *control).returncode == 0:
                 return test
-            self.broken.append(f"--deselect={test}")
+            self.left_out.append(f"--deselect={test}")
         return ""
 
 

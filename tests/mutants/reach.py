@@ -1,0 +1,79 @@
+"""Which quick tests run a line of the project, by coverage of a build and of the tests."""
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from coverage import CoverageData
+
+from tests.mutants.places import Mutant
+from tests.project_copy import PROJECT, pytest_command, run
+
+SETTINGS = """
+[run]
+source = {project}/src/ai_manufacturing
+parallel = true
+patch = _exit, fork
+data_file = {data}
+context = ${{PYTEST_CURRENT_TEST-shared}}
+dynamic_context = test_function
+"""
+# This test gives up the rights to write coverage's file.
+UNMEASURED = "test_folders_and_files_that_may_not_be_read_are_named"
+TEST = re.compile(r"tests[./]python[./](test_\w+)\.(?:py::\w+.* \(call\)|test_)")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Test files that run a line, whether a build runs it, and whether other tests may use it.
+
+    An import or a fixture runs a line for other tests than the one that coverage names.
+    """
+
+    files: set[str]
+    is_built: bool = True
+    is_shared: bool = True
+
+
+def measure(project: Path, data: Path) -> CoverageData:
+    """Build a copy of the project and run its quick tests under coverage, unless that was done."""
+    if not data.exists():
+        settings = project / "build/coverage.ini"
+        settings.write_text(SETTINGS.format(project=project, data=data.resolve()))
+        measured = ("env", f"COVERAGE_PROCESS_START={settings}")
+        run(project, *measured, "PYTEST_CURRENT_TEST=build", "dbt", "build", "--full-refresh")
+        options = ("-k", f"not {UNMEASURED}", "--maxfail=1000")
+        run(project, *measured, *pytest_command(*options, workers=2))
+        run(project, "coverage", "combine", f"--rcfile={settings}")
+    contexts = CoverageData(str(data))
+    contexts.read()
+    return contexts
+
+
+def reach(contexts: CoverageData, mutant: Mutant) -> Reach:
+    """Return what runs the innermost statement at a mutant.
+
+    A file of SQL is read by a module of its folder, so it is reached by what runs that folder.
+    """
+    source = PROJECT / mutant.path
+    is_sql, runs, around = source.suffix == ".sql", set[str](), set[str]()
+    for module in contexts.measured_files():
+        is_own = module.endswith(f"/{mutant.path}")
+        if is_own or (is_sql and Path(module).parent.parts[-2:] == source.parent.parts[-2:]):
+            by_line = contexts.contexts_by_lineno(module)
+            around.update(*by_line.values())
+            lines = by_line if is_sql else _statement(source, mutant.line)
+            runs.update(*(by_line.get(line, []) for line in lines))
+    is_shared = not all(TEST.search(one) for one in runs)
+    tests = map(TEST.search, around if is_shared or not runs else runs)
+    files = {f"tests/python/{test[1]}.py" for test in tests if test}
+    return Reach(files, any(one.startswith("build") for one in runs), is_shared)
+
+
+def _statement(path: Path, line: int) -> range:
+    """Return the lines of the innermost statement that contains a line."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    statements = [node for node in nodes if isinstance(node, ast.stmt)]
+    spans = [range(node.lineno, (node.end_lineno or 0) + 1) for node in statements]
+    return min((span for span in spans if line in span), key=len)
