@@ -1,7 +1,8 @@
-"""Draw the picture of the README: printed and estimated coefficients, of the sample and real data.
+"""Draw the README picture: printed and estimated coefficients, for the sample and for real data.
 
-Two warehouses or releases are named: the synthetic sample's, then one of delivered files. The fonts
-are those that vl-convert brings, so that every machine draws the same.
+The arguments are two warehouses or releases: first the one built from the synthetic sample, then
+one built from delivered files. The fonts are bundled with vl-convert, so every machine draws the
+same picture.
 """
 
 import sys
@@ -16,7 +17,8 @@ from ai_manufacturing.system import duckdb_client
 PICTURE = Path(__file__).with_name("findings.png")
 VERDICTS = {"holds": "#2c7a4b", "not found": "#a3161a", "cannot tell": "#6b6b6b"}
 SETS = ("Synthetic sample: numbers drawn by a program", "Delivered files: a real city panel")
-# A column made from the outcome, and those of another scale, would hide the others.
+# Mechanical columns are excluded: their outcome is built from the regressor. So are columns on
+# another scale. Either would squeeze the axis for the remaining columns.
 COLUMNS = """
     select
         concat('Table ', table_id[-1], ' (', column_number, ')') as name,
@@ -31,7 +33,7 @@ COLUMNS = """
 
 
 def drawn(path: Path, title: str) -> alt.LayerChart:
-    """Return the columns of one file: dots with intervals, and diamonds where printed."""
+    """Chart the columns of one file: estimates with intervals, printed values as diamonds."""
     with duckdb_client.reading(path) as connection:
         rows: pd.DataFrame = connection.sql(COLUMNS).df()
     names = alt.Y("name:N", sort=[*rows["name"]], title=None)

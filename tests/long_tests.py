@@ -1,8 +1,8 @@
-"""The long tests: which files each can see, when each last passed, and which of them CI runs.
+"""Choose the long tests to run in CI, and record when each last passed.
 
-`pytest -m soak --long=12` runs twelve minutes of them: first those that the change can break, then
-those that have not passed for the longest time. The ledger in tests/fixtures/long_tests.csv records
-when each last passed; `make soak` updates it.
+`pytest -m soak --long=12` runs twelve minutes of long tests. Tests that a change can break come
+first, then the tests that passed longest ago. The ledger tests/fixtures/long_tests.csv records when
+each last passed; `make soak` updates it.
 """
 
 import ast
@@ -34,7 +34,7 @@ TABLE = re.compile(
 
 
 def git(*arguments: str) -> str:
-    """Return what git prints, or nothing if it fails."""
+    """Return git's output, or an empty string if git fails."""
     run = subprocess.run(
         ["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
     )
@@ -42,7 +42,7 @@ def git(*arguments: str) -> str:
 
 
 def changed_files() -> set[str]:
-    """Return the files that differ from where the branch left main, or on main from HEAD's parent.
+    """Return the files that differ from the merge base with main, or from HEAD's parent on main.
 
     Without history, as in a shallow clone, every file counts as changed.
     """
@@ -55,7 +55,7 @@ def changed_files() -> set[str]:
 
 @cache
 def files() -> dict[str, Path]:
-    """Return the files of the project by their paths in it."""
+    """Return the project's files by their relative paths."""
     roots = ("src", "tests", "docs", *BUILT)
     found = (path for root in roots for path in (PROJECT / root).rglob("*") if path.is_file())
     return {path.relative_to(PROJECT).as_posix(): path for path in found if path.suffix != ".pyc"}
@@ -63,7 +63,7 @@ def files() -> dict[str, Path]:
 
 @cache
 def tables() -> dict[str, str]:
-    """Return the files of models and seeds by the names of their tables."""
+    """Map table names to the files of their models and seeds."""
     return {
         path.stem: name
         for name, path in files().items()
@@ -74,7 +74,7 @@ def tables() -> dict[str, str]:
 
 @cache
 def commands() -> dict[str, str]:
-    """Return the modules of the command line by the commands that they define."""
+    """Map commands to the command-line modules that define them."""
     return {
         node.name.replace("_", "-"): name
         for name in files()
@@ -86,7 +86,7 @@ def commands() -> dict[str, str]:
 
 @cache
 def fixture_files() -> dict[str, str]:
-    """Return the helper modules of tests by the fixtures that they define."""
+    """Map fixtures to the helper modules that define them."""
     return {
         node.name: name
         for name in files()
@@ -99,9 +99,11 @@ def fixture_files() -> dict[str, str]:
 
 @cache
 def parents() -> dict[str, set[str]]:
-    """Return the files that each model is made from, macros included, as `make build` left them.
+    """Map each model's file to the files of its parents and macros, from the manifest of `make
+    build`.
 
-    It knows the references that macros write. Without a build, only those in the text are known.
+    The manifest includes references that macros write. Without a build, only the references in a
+    file's own text are known.
     """
     if not MANIFEST.exists():
         return {}
@@ -149,7 +151,8 @@ def seen_from(name: str) -> frozenset[str]:
         seen.update(imported(tree))
         package = path.parent if path.name == "__init__.py" else None
         if name.startswith("src/") and name != "src/ai_manufacturing/__init__.py":
-            # templates belong to their package, and contents.sql to contents.py
+            # Package files such as templates belong to __init__.py, and contents.sql to
+            # contents.py.
             beside = package.rglob("*") if package else path.parent.glob(f"{path.stem}.*")
             others = {one.relative_to(PROJECT).as_posix() for one in beside}
             seen.update(one for one in others if not one.endswith(".py"))
@@ -161,21 +164,21 @@ def seen_from(name: str) -> frozenset[str]:
             }
             seen.update(commands()[text] for text in texts & commands().keys())
             seen.update(texts & files().keys())
-    # everything imports conftest.py, and through it the whole package
+    # Exclude conftest.py: every test imports it, and it imports the whole package.
     return frozenset(seen & files().keys() - {name, "tests/python/conftest.py"})
 
 
 def reach(file: str, fixtures: Iterable[str] = (), *, is_door: bool = False) -> dict[str, int]:
-    """Return the files that a test can see, with the number of steps to each.
+    """Return the files that can affect a test, with the number of steps to each.
 
     Parameters
     ----------
     file : str
         The test's file.
     fixtures : iterable of str
-        Fixtures that it uses.
+        Fixtures that the test uses.
     is_door : bool
-        Whether it runs a whole build, and so sees each model and seed in two steps.
+        Whether the test runs a whole build, which puts every model and seed two steps away.
     """
     start = {file, *(fixture_files()[name] for name in fixtures if name in fixture_files())}
     steps = dict.fromkeys(start, 0)
@@ -191,7 +194,7 @@ def reach(file: str, fixtures: Iterable[str] = (), *, is_door: bool = False) -> 
 
 @dataclass(frozen=True)
 class Passed:
-    """When a long test last passed: a commit and its date, empty if never, and how long it took."""
+    """Commit, date and duration of a long test's last pass; commit and date are empty if never."""
 
     commit: str = ""
     date: str = ""
@@ -199,7 +202,7 @@ class Passed:
 
 
 def ledger() -> dict[str, Passed]:
-    """Return when each long test last passed, by file and function."""
+    """Read each long test's last pass, keyed by file and function."""
     with LEDGER.open(encoding="utf-8", newline="") as lines:
         return {
             row["test"]: Passed(
@@ -215,10 +218,11 @@ def in_order(
     passed: dict[str, Passed],
     commit: str,
 ) -> list[str]:
-    """Return long tests in the order in which CI runs them.
+    """Sort long tests into the order CI runs them.
 
-    First come those that can see a changed file, the nearest and most specific first, then those
-    that passed longest ago. The commit decides among equals, so that each has its turn.
+    Tests that can see a changed file come first, the nearest and most specific ahead; then the
+    tests that passed longest ago. Ties are broken by a hash with the commit, so every test gets its
+    turn.
     """
 
     def place(test: str) -> tuple[Any, ...]:
@@ -231,7 +235,7 @@ def in_order(
 
 
 def that_fit(tests: list[str], passed: dict[str, Passed], seconds: float) -> list[str]:
-    """Return the first tests that together last at most so long, and at least one."""
+    """Return the leading tests that fit into a number of seconds, but at least one."""
     fitting, total = [], 0.0
     for test in tests:
         total += passed.get(test, Passed()).seconds
@@ -242,7 +246,7 @@ def that_fit(tests: list[str], passed: dict[str, Passed], seconds: float) -> lis
 
 
 def function_of(nodeid: str) -> str:
-    """Return file and function of a test, without its parameters."""
+    """Return file and function of a test ID, without its parameters."""
     return nodeid.partition("[")[0]
 
 
@@ -266,7 +270,7 @@ def chosen(soak: list[pytest.Item], minutes: float) -> set[str]:
 
 
 def overdue(passed: dict[str, Passed], now: str) -> list[str]:
-    """Return the tests that last passed more than a week of commits ago."""
+    """Return the tests whose last pass is more than a week older than commit date `now`."""
     if not now:
         return []
     limit = datetime.fromisoformat(now) - OVERDUE
@@ -275,7 +279,7 @@ def overdue(passed: dict[str, Passed], now: str) -> list[str]:
 
 
 def age() -> str:
-    """Return a line on how long ago the long tests passed."""
+    """Summarise in one line how long ago the long tests passed."""
     passed = ledger()
     dates = [run.date for run in passed.values() if run.date]
     never = len(passed) - len(dates)
@@ -288,10 +292,10 @@ def age() -> str:
 
 
 class Recorder:
-    """Notes which long tests pass in a session, and writes it to the ledger if asked.
+    """Record which long tests pass in a session, and update the ledger if asked.
 
-    In CI, where the clone is thrown away, the lines are printed, and a test that is overdue and was
-    not run now fails the session.
+    CI discards its clone, so there the rows are printed instead, and the session fails if a test is
+    overdue and did not run now.
     """
 
     def __init__(self, *, writes: bool) -> None:
@@ -302,7 +306,7 @@ class Recorder:
         self.overdue: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add up the parts of each long test."""
+        """Add up the durations of setup, call and teardown for each long test."""
         if "soak" not in report.keywords:
             return
         test = function_of(report.nodeid)
@@ -313,7 +317,7 @@ class Recorder:
             self.passed.add(test)
 
     def new_rows(self) -> dict[str, Passed]:
-        """Return the rows of the tests that passed in this session."""
+        """Return ledger rows for the tests that passed in this session."""
         commit, _, date = git("log", "-1", "--format=%h %cI").partition(" ")
         return {
             test: Passed(commit, date, round(self.seconds[test], 1))
@@ -321,7 +325,7 @@ class Recorder:
         }
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the ledger, or look for tests that were not run for too long."""
+        """Write the ledger, or fail the session if an overdue test did not run."""
         if self.writes:
             write(ledger() | self.new_rows())
             return
@@ -331,7 +335,7 @@ class Recorder:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print what was recorded, and what is overdue."""
+        """Print the recorded passes and the overdue tests."""
         terminalreporter.section("long tests that passed")
         for test, run in self.new_rows().items():
             terminalreporter.write_line(f"{test},{run.commit},{run.date},{run.seconds}")
@@ -343,7 +347,7 @@ class Recorder:
 
 
 def write(passed: dict[str, Passed]) -> None:
-    """Write the ledger in the order of its tests."""
+    """Write the ledger, sorted by test."""
     with LEDGER.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(["test", "commit", "date", "seconds"])

@@ -1,9 +1,9 @@
-"""Faults planted in the code one at a time, and the tests that find them: `python -m
-tests.planted_faults`.
+"""Plant faults in the code one at a time, and check that the listed tests find each of them.
 
-The list is tests/fixtures/planted_faults.toml. A change of the tests is judged by it: each fault
-must be found, by `make test` unless the list says that only the soak finds it. The code is changed
-in a copy of the project, where the tests pass before.
+Run `python -m tests.planted_faults`. The faults are listed in tests/fixtures/planted_faults.toml.
+Use it to judge a change to the tests: `make test` must find every fault, unless the list marks it
+as found by the soak alone. Faults are planted in a copy of the project in which the tests pass
+beforehand.
 """
 
 import argparse
@@ -30,20 +30,20 @@ LIST = PROJECT / "tests/fixtures/planted_faults.toml"
 
 @dataclass(frozen=True)
 class Fault:
-    """A line that is wrong, and who finds it.
+    """A fault to plant in one line, and the tests that find it.
 
     Attributes
     ----------
     module : str
-        What is at fault, as a reader of the list calls it.
+        Name of the faulty part in the list, which the command line accepts.
     path : str
-        File, below the project.
+        File, relative to the project.
     right, wrong : str
-        A text that stands in the file once, and what stands there with the fault.
+        Text that occurs exactly once in the file, and its faulty replacement.
     found_by : list of str
-        Tests that fail, as pytest names them.
+        IDs of the tests that fail.
     soak : bool
-        Whether these are tests of the soak alone.
+        Whether these tests belong to the soak alone.
     """
 
     module: str
@@ -55,7 +55,7 @@ class Fault:
 
 
 def faults() -> list[Fault]:
-    """Return the list."""
+    """Read the list of faults."""
     return [Fault(**entry) for entry in tomllib.loads(LIST.read_text(encoding="utf-8"))["faults"]]
 
 
@@ -65,7 +65,7 @@ def plant(fault: Fault, project: Path) -> None:
     Raises
     ------
     ValueError
-        If the right text does not stand there exactly once.
+        If the right text does not occur exactly once.
     """
     path = project / fault.path
     text = path.read_text(encoding="utf-8")
@@ -80,7 +80,7 @@ def plant(fault: Fault, project: Path) -> None:
 def outcome(
     tests: Sequence[str], soak: bool, fault: Fault | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run tests of a copy of the project, which has the sample, with a fault or without."""
+    """Run tests in a copy of the project that contains the sample, optionally with a fault."""
     with tempfile.TemporaryDirectory() as folder:
         project = copy_of_the_project(Path(folder) / "project")
         shutil.copytree(PROJECT / SAMPLE, project / SAMPLE)
@@ -91,7 +91,7 @@ def outcome(
 
 
 def main() -> int:
-    """Plant each fault, print who found it, and return 1 if one was not found."""
+    """Plant each fault, print whether it was found, and return 1 if any was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", help="of these only, as the list names them")
     parser.add_argument("--soak", action="store_true", help="also faults that only the soak finds")
@@ -103,7 +103,7 @@ def main() -> int:
         if fault.soak and not arguments.soak:
             print(f"left to the soak: {fault.module}: {fault.path}", flush=True)
     planted = [fault for fault in chosen if arguments.soak or not fault.soak]
-    # a test that fails anyway finds nothing
+    # A test that fails without a fault cannot detect one.
     finders = sorted({test for fault in planted for test in fault.found_by})
     if finders and (control := outcome(finders, arguments.soak)).returncode:
         print("without a fault:", control.stdout[-2000:], control.stderr[-2000:])

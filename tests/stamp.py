@@ -1,8 +1,7 @@
-"""What the sample that `make build` made was made from: one hash of code, seeds, packages and
-delivered files.
+"""Fingerprint the inputs of `make build`: one hash of code, seeds, packages and delivered files.
 
-The recipe writes it beside the warehouse. Tests take that warehouse instead of building the same
-again.
+The recipe stores the hash beside the warehouse. If it still matches, tests reuse that warehouse
+instead of building it again.
 """
 
 from pathlib import Path
@@ -12,12 +11,12 @@ from ai_manufacturing.system import settings
 
 
 def now() -> str:
-    """Return the hash of what a build that begins now is made from."""
+    """Return the fingerprint of a build that would start now."""
     return fingerprint.of(fingerprint.delivery_hashes(settings.extracts_dir()))
 
 
 def of(warehouse: Path) -> str:
-    """Return the hash that stands beside a warehouse; empty where none does."""
+    """Return the fingerprint stored beside a warehouse, or an empty string if there is none."""
     path = warehouse.with_name(f"{warehouse.name}.stamp")
     return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 

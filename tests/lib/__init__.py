@@ -1,1 +1,1 @@
-"""What tests and benchmarks share: the sample in memory, its faults and its texts."""
+"""Helpers that tests and benchmarks share: samples in memory, faults and Markdown tables."""

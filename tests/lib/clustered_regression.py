@@ -1,7 +1,7 @@
-"""A second implementation of least squares with city and period effects, in numpy.
+"""Second implementation of least squares with city and period effects, in numpy.
 
-It shares no code with the project's estimators: effects are removed by alternating projections, and
-the jackknife runs each regression again.
+It shares no code with the project's estimators: it removes effects by alternating projections, and
+its jackknife reruns each regression.
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from scipy import stats
 
 
 def log(values: pd.Series) -> pd.Series:
-    """The logarithm of positive values; other values become missing."""
+    """Take logs of positive values; other values become missing."""
     return np.log(values.where(values > 0))
 
 
 @dataclass
 class Regression:
-    """A regression on city and year effects, or on city effects and years of each province.
+    """A regression with city and year effects, or with city and province-by-year effects.
 
-    `rows` has the outcome `y`, the regressors, and the index (city, year).
+    `rows` has the outcome in its first column, then the regressors, and the index (city, year).
     """
 
     rows: pd.DataFrame
@@ -30,7 +30,7 @@ class Regression:
 
     @cached_property
     def sample(self) -> pd.DataFrame:
-        """Complete rows, without the only row of a city or period."""
+        """Complete rows, after dropping singleton cities and periods."""
         rows = self.rows.dropna()
         while True:
             city, period = self.groups(rows)
@@ -75,7 +75,7 @@ class Regression:
 
     @cached_property
     def error_by_city(self) -> float:
-        """CRV1, with the factor of fixest for city effects that are nested in the clusters."""
+        """CRV1 standard error, with fixest's factor for city effects nested in the clusters."""
         values = self.residuals(self.sample)
         city, period = self.groups(self.sample)
         x = values[:, 1:]
@@ -92,7 +92,7 @@ class Regression:
 
     @cached_property
     def jackknife_errors(self) -> dict[str, float]:
-        """CRV3 of every regressor: each regression is made again without each province."""
+        """CRV3 standard errors of the regressors, from regressions that each omit one province."""
         without = [
             self.slopes(self.sample[self.provinces != province])
             for province in self.provinces.unique()
@@ -106,7 +106,7 @@ class Regression:
         return self.jackknife_errors[self.sample.columns[1]]
 
     def p_value(self, term: str) -> float:
-        """The two-sided p-value, with one degree of freedom less than there are provinces."""
+        """Two-sided p-value, with one degree of freedom fewer than there are provinces."""
         place = [*self.sample.columns[1:]].index(term)
         statistic = self.slopes(self.sample)[place] / self.jackknife_errors[term]
         return float(2 * stats.t.sf(abs(statistic), self.provinces.nunique() - 1))
@@ -118,7 +118,7 @@ class Regression:
 
     @property
     def printed(self) -> str:
-        """The cell of a table: three decimals, and the stars of the error by city."""
+        """Table cell: three decimals, and stars from the standard error clustered by city."""
         cities = self.sample.index.get_level_values("city").nunique()
         p_value = 2 * stats.t.sf(abs(self.estimate / self.error_by_city), cities - 1)
         return f"{self.estimate:.3f}" + "*" * sum(p_value < level for level in (0.01, 0.05, 0.1))

@@ -1,4 +1,4 @@
-"""Draws of the sample as a vendor first delivers them, clean or with a fault."""
+"""Simulated samples in the form of a vendor's first delivery, clean or with a fault."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -39,18 +39,18 @@ Counts = NDArray[np.int64]
 
 @dataclass
 class Delivery:
-    """A draw as a vendor delivers it; faults change it in place.
+    """A simulated sample in the form a vendor delivers it; faults change it in place.
 
     Attributes
     ----------
     drawn : CityYears
-        The clean draw.
+        The clean sample.
     firms, patents : Cells
-        Counts of cities and industries.
+        Counts by city and industry.
     yearbook, stated : dict of str to NDArray[np.float64]
-        The yearbook's series, and those that provinces add up to their own totals.
+        The yearbook's series, and the series that the stated province totals sum.
     second_gdp : NDArray[np.float64], optional
-        GDP as another provider delivers it.
+        GDP from a second provider.
     """
 
     drawn: CityYears
@@ -62,7 +62,7 @@ class Delivery:
 
     @property
     def years_of_ai(self) -> NDArray[np.float64]:
-        """AI firms in sections B to E, units by years."""
+        """AI firms in sections B to E, shape (units, years)."""
         return city_years(self).ai_firms.stock.astype(float)
 
 
@@ -82,7 +82,7 @@ def clean(seed: int) -> Delivery:
 
 
 def city_years(delivery: Delivery) -> CityYears:
-    """Return the city-years of sections B to E that the cells add up to."""
+    """Sum the cells of sections B to E to city-years."""
     inside = ~delivery.firms.labels["行业代码"].isin(OUTSIDE_DIVISIONS).to_numpy()
     firms = np.maximum(delivery.firms.counts[:, :, inside], 0).sum(axis=2)
     labels = delivery.patents.labels
@@ -118,13 +118,10 @@ def checked(delivery: Delivery, models: Mapping[str, str]) -> dict[str, pd.DataF
     return judged_samples.checked(series, judged_samples.used_series(), pairs, cells, models)
 
 
-# Faults
-
-
 def failures(delivery: Delivery) -> pd.DataFrame:
-    """Return the expectations that a delivery fails, as gates.gate_results has them.
+    """Return the expectations that a delivery fails, in the columns of gates.gate_results.
 
-    Where a suite of cells stops it, the other suites are not asked.
+    The series suites run only if the cell suites find no critical failure.
     """
     failed = pd.DataFrame()
     for models in (judged_samples.CELL_CHECKED, judged_samples.CHECKED):
@@ -140,7 +137,7 @@ def since(first: int) -> slice:
 
 
 def provinces_drawn(rng: Generator, count: int) -> NDArray[np.bool_]:
-    """Return the units of provinces drawn at random."""
+    """Select all units of `count` random provinces, as a Boolean mask."""
     ids = units()["province_id"]
     return ids.isin(rng.choice(ids.unique(), count, replace=False)).to_numpy()
 
@@ -150,7 +147,7 @@ def _in(province_id: str) -> NDArray[np.bool_]:
 
 
 def set_stock(counts: Counts, stock: int, values: Counts) -> None:
-    """Replace a stock, with entries and exits that add up to it."""
+    """Replace a stock, and recompute entries and exits to add up to it."""
     entries, exits = counts[stock + 1], counts[stock + 2]
     net = np.diff(values, axis=-1)
     entries[..., 1:] = np.maximum(net + exits[..., 1:], 0)

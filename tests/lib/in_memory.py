@@ -1,4 +1,4 @@
-"""Specifications on tables in memory, by the SQL of the warehouse: for simulations and tests."""
+"""Run the warehouse's SQL for specifications on tables in memory, for simulations and tests."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -32,14 +32,15 @@ MACROS = (
     "sentences",
     "repeated_records",
 )
-GIVEN = ("panel", "measures", "groups", "gate_results", "published")  # of Tables
-# Of int_city_year_variables.
+# Fields of Tables that are passed to Inputs unchanged.
+GIVEN = ("panel", "measures", "groups", "gate_results", "published")
+# Columns of int_city_year_variables that identify or describe a row.
 LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of the warehouse that specifications rest on.
+    """Warehouse tables that specifications read.
 
     Attributes
     ----------
@@ -60,20 +61,20 @@ class Tables:
 
 
 def inputs(rows: pd.DataFrame, tables: Tables, **years: int) -> Inputs:
-    """Return what the estimators need for rows of regression_specifications.csv.
+    """Return the estimators' inputs for rows of regression_specifications.csv.
 
     Parameters
     ----------
     rows : DataFrame
-        Rows of the seed, in its columns.
+        Rows of the seed, with its columns.
     tables : Tables
     **years : int
-        first_year, last_year and base_year of the period; else those of the project.
+        first_year, last_year and base_year of the period. The project's years are the default.
 
     Returns
     -------
     Inputs
-        As models/specifications derives it; the other seeds are those of the project.
+        Derived by models/specifications; all other seeds are the project's own.
     """
     with duckdb_client.connect(reads_files=True) as connection:
         for name in SEEDS:
@@ -117,26 +118,29 @@ def inputs(rows: pd.DataFrame, tables: Tables, **years: int) -> Inputs:
 
 
 class _Relation(str):
-    """A table by its name, as `ref` gives it."""
+    """Table name that Jinja renders wherever a model calls `ref`."""
 
     def render(self) -> str:
         return str(self)
 
 
 def create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
-    """Store a frame; its columns without any value become texts, as the warehouse has them."""
+    """Create a table from a frame, storing empty columns as text like the warehouse."""
     empty: dict[str, Any] = {
         name: "string"
         for name, column in frame.items()
         if column.isna().all() and (len(frame) or column.dtype == object)
     }
-    # The statement below reads it by its name.
+    # DuckDB finds the Arrow table below by its variable name.
     rows = pa.Table.from_pandas(frame.astype(empty), preserve_index=False)  # noqa: F841
     connection.execute(f"create table {name} as from rows")
 
 
 def run(connection: duckdb.DuckDBPyConnection, model: str, **years: int) -> None:
-    """Make a table by the SQL of a model, a path below models/, from the tables that it names."""
+    """Create a model's table by running its SQL on the tables it references.
+
+    `model` is the path of its file below models/, without the suffix.
+    """
     connection.execute(f"create table {model.rpartition('/')[2]} as {_sql(model, **years)}")
 
 

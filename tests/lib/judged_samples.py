@@ -1,4 +1,4 @@
-"""Series and cells in memory, judged by the SQL and the suites of the gate."""
+"""Check series and cells in memory with the gate's SQL and suites."""
 
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -26,14 +26,14 @@ CHECKED = {
     "province_steps": "gate/int_province_steps",
     "source_tilts": "gate/int_source_tilts",
 }
-"""Suites, with the model that each judges."""
+"""The model that each suite checks."""
 
 CELL_CHECKED = {
     "cell_shapes": "gate/measure/int_cell_shapes",
     "firm_survival": "gate/measure/int_record_checks",
     "patents": "gate/measure/int_record_checks",
 }
-"""Suites of the cells that a provider counts, with the model that each judges."""
+"""The model that each suite of a provider's city-industry cells checks."""
 
 SEEDS = (
     "expected_coverage",
@@ -57,7 +57,7 @@ FIRM_COLUMNS = (
 PATENT_COLUMNS = ("application_count", "grant_count", "ai_application_count", "ai_grant_count")
 PATENT_TYPES = {"发明": "invention", "实用新型": "utility_model", "外观设计": "design"}
 MISSING = -1
-"""A count that is not delivered."""
+"""Marks a count that was not delivered."""
 NONE_DECLARED = (
     "create table raw_extract_set (declared_revisions struct(provider varchar, series varchar,"
     " scope varchar, first_year integer, last_year integer)[])"
@@ -66,7 +66,7 @@ CODES = {"city_id": str, "province_id": str}
 CITIES_OF_A_CHANGE = {"from_city_id": str, "to_city_id": str}
 NUMBERS = ["first_value", "second_value", "first_ln", "second_ln"]
 PAIRS = ["series", "scope", "first_provider", "second_provider", "city_id", "year", *NUMBERS]
-# Series of the warehouse under the name that the draw gives them, where it is another.
+# Names of series in simulated samples, by their names in the warehouse, where the two differ.
 DRAWN = {
     "primary_100m_cny": "primary_value_added_100m_cny",
     "secondary_100m_cny": "secondary_value_added_100m_cny",
@@ -77,9 +77,9 @@ DRAWN = {
 
 
 def conformed(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame:
-    """Return int_series_conformed of a draw: one row per series, scope, city and year.
+    """Return int_series_conformed for a sample: one row per series, scope, city and year.
 
-    Provinces state their totals by themselves: those of another draw, if one is given.
+    Province totals come from `stated` if it is given, else from the sample itself.
     """
     cells = pd.MultiIndex.from_product([units()["city_id"], drawn.years], names=["city_id", "year"])
     counts = {
@@ -111,9 +111,10 @@ def conformed(drawn: CityYears, stated: CityYears | None = None) -> pd.DataFrame
 
 
 def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the sum over the cities of a province as the value of each, as a total of its own.
+    """Return province GDP totals, assigned to each city of the province.
 
-    A sum over one city would equal it, as only a copied value of a city equals its province's.
+    Provinces with a single city are left out: their total would equal the city's value, like a
+    total that was copied from a city.
     """
     gdp = cells.assign(value=drawn.yearbook["gdp_100m_cny"][drawn.in_yearbook].ravel())
     provinces = gdp["city_id"].map(units().set_index("city_id")["province_id"])
@@ -125,7 +126,7 @@ def province_gdp(drawn: CityYears, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def records(firms: Cells, patents: Cells) -> pd.DataFrame:
-    """Return int_records_conformed of the counts of cities and industries."""
+    """Return int_records_conformed for counts by city and industry."""
     found = pd.concat(
         [
             _records(firms, FIRM_COLUMNS, "firm_survival"),
@@ -160,7 +161,7 @@ def _records(cells: Cells, columns: Sequence[str], entity: str) -> pd.DataFrame:
 
 
 def source_pairs(first: pd.DataFrame, second: pd.Series) -> pd.DataFrame:
-    """Return fct_source_pairs of rows of a series and what another provider says of them."""
+    """Return fct_source_pairs for a series and a second provider's values."""
     found = first.assign(
         first_value=first["value"],
         second_value=second,
@@ -179,7 +180,7 @@ def checked(
     records: pd.DataFrame | None = None,
     only: Collection[str] | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Make the check models from series in memory.
+    """Compute the check models from series in memory.
 
     Parameters
     ----------
@@ -188,11 +189,11 @@ def checked(
     used : DataFrame
         dim_specification_series.
     pairs : DataFrame, optional
-        fct_source_pairs; without it no series has a second source.
+        fct_source_pairs. By default no series has a second source.
     records : DataFrame, optional
-        int_records_conformed; without it no cells are checked.
+        int_records_conformed. By default no cells are checked.
     only : collection of str, optional
-        Suites whose check models are made; else all that the tables allow.
+        Suites to compute check models for. The default is every suite that the tables allow.
 
     Returns
     -------
@@ -215,7 +216,8 @@ def checked(
         connection.execute(NONE_DECLARED)
         if records is not None:
             in_memory.create(connection, "int_records_conformed", records)
-            for name in (*FIRM_COLUMNS, *PATENT_COLUMNS):  # some are not delivered
+            # Columns without any delivered count would otherwise be text.
+            for name in (*FIRM_COLUMNS, *PATENT_COLUMNS):
                 connection.execute(f"alter table int_records_conformed alter {name} type bigint")
         models = CHECKED if records is None else CHECKED | CELL_CHECKED
         if only is not None:
@@ -241,19 +243,19 @@ def checked(
 
 
 def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
-    """Judge check models by their suites, as the gate does.
+    """Validate check models with their suites, as the gate does.
 
     Parameters
     ----------
     found : dict of str to DataFrame
-        As of checked.
+        Check models by suite, as `checked` returns them.
     used : DataFrame
         dim_specification_series.
 
     Returns
     -------
     DataFrame
-        As gates.gate_results.
+        Rows in the form of gates.gate_results.
     """
     years = validation.headline_years(used)
     with duckdb_client.connect() as connection:
@@ -263,7 +265,8 @@ def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
             ).to_pandas()
             for suite, table in found.items()
         )
-    # levels and coverage of series_years are judged on files, not on draws
+    # The other series_years expectations concern levels and coverage, which only delivered files
+    # can meet.
     is_of_shares = results["arguments"].str.contains("gaining_cities")
     return results[is_of_shares | (results["suite"] != "series_years")]
 

@@ -1,10 +1,10 @@
-"""Tables of Markdown pages."""
+"""Parse tables in Markdown pages."""
 
 import re
 
 
 def rows(text: str) -> list[list[str]]:
-    """Return the cells of each line of the tables in a text, with their headings."""
+    """Return the cells of every table row in a text, heading rows included."""
     lines = re.findall(r"^\|(.*)\|$", text, flags=re.MULTILINE)
     return [
         [cell.strip() for cell in line.split("|")]

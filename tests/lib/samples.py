@@ -1,4 +1,4 @@
-"""Draws of the sample as the specifications read them, without a warehouse."""
+"""Simulated samples in the form the specifications read, without a warehouse."""
 
 from functools import cache
 
@@ -15,7 +15,7 @@ from tests.lib.in_memory import Tables
 
 TABLES = tuple(f"table_{number}" for number in range(1, 7))
 
-# Variables of the panel, and the drawn series that each is the log of.
+# Drawn series behind each log variable of the panel.
 LOGS = {
     "ln_gdp": "gdp_100m_cny",
     "ln_secondary_value_added": "secondary_100m_cny",
@@ -37,7 +37,7 @@ Numbers = NDArray[np.float64] | NDArray[np.int64]
 
 @cache
 def seed_table(name: str) -> pd.DataFrame:
-    """Return a table of seeds/."""
+    """Read a table of seeds/."""
     return pd.read_csv(project_root() / "seeds" / f"{name}.csv")
 
 
@@ -48,19 +48,18 @@ def default_rows() -> pd.DataFrame:
 
 
 def inputs(drawn: CityYears) -> Inputs:
-    """Return what the default specifications read, as the warehouse would compute it from the
-    written files.
+    """Return the inputs of the default specifications, as the warehouse would compute them.
 
     Parameters
     ----------
     drawn : CityYears
-        A draw; its yearbook is rounded as the files print it.
+        A simulated sample, with its yearbook rounded like the printed files.
 
     Returns
     -------
     Inputs
-        Without what no default specification of Tables 1 to 6 reads; every cell of `missing_reason`
-        is empty, as a measure that is not a number is lost all the same.
+        Only the tables that a default specification of Tables 1 to 6 reads. `missing_reason` is
+        always empty, because rows with a NaN measure are dropped in any case.
     """
     cells = pd.MultiIndex.from_product([units()["city_id"], drawn.years], names=["city_id", "year"])
     cells = cells.to_frame(index=False)
@@ -143,8 +142,9 @@ def inputs(drawn: CityYears) -> Inputs:
 
 
 def _measure(cells: pd.DataFrame, part: Numbers, whole: Numbers | None = None) -> pd.DataFrame:
-    """Return equation 2: the share of the last year times the whole of each year; without a whole,
-    the counts themselves.
+    """Return equation 2: last year's share times each year's total.
+
+    Without a total the measure is the count itself.
     """
     weight = np.full(part.shape, np.nan)
     if whole is not None:
@@ -162,5 +162,5 @@ def _measure(cells: pd.DataFrame, part: Numbers, whole: Numbers | None = None) -
 
 
 def _log(values: Numbers) -> NDArray[np.float64]:
-    """Return logs in the order of the panel's rows, not a number where there is none."""
+    """Return logs in the panel's row order, NaN where a value is not positive."""
     return np.log(np.where(values > 0, values, np.nan)).ravel()

@@ -1,4 +1,4 @@
-"""Other truths than the sample's: effects of another size, and shocks that units share."""
+"""Alternative data-generating processes: scaled effects, and shocks common to several units."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,7 +13,7 @@ from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 from ai_manufacturing.system.great_circle import RADIUS_KM, angles
 from ai_manufacturing.system.settings import project_root
 
-# Whatever firms, patents and the event move in outcomes and in controls.
+# Parameters for the effects of firms, patents and the event on outcomes and controls.
 EFFECTS = (
     "gdp_on_applications",
     "gdp_on_grants",
@@ -37,9 +37,7 @@ SHIFTS = ("entry_shift", "exit_shift", "application_shift", "grant_shift")
 
 
 def truth_of(size: float) -> Truth:
-    """Return the true parameters with every effect `size` times that of the sample, and trends
-    parallel before 2015.
-    """
+    """Return the true parameters with effects scaled by `size` and no trends before 2015."""
     changed: dict[str, Any] = {name: size * getattr(TRUTH, name) for name in EFFECTS}
     before = EVENT_TERMS.index("current")
     changed |= {
@@ -51,19 +49,19 @@ def truth_of(size: float) -> Truth:
 
 @dataclass(frozen=True)
 class CommonShocks:
-    """Correlation of the noise of units, in every series that the generator draws.
+    """Correlation of units' noise, in every series that the generator draws.
 
-    Series are independent of each other: firms and outcomes each have a shock of their own, so that
-    no effect of one on the other comes in. Variances stay those of `truth`.
+    Series are independent of each other: firms and outcomes have separate shocks, so common shocks
+    do not create an effect of one on the other. Variances remain those in `truth`.
 
     Attributes
     ----------
     reach : {"province", "neighbours"}
-        Units of one province share a part of their noise, or units near each other do.
+        Whether noise is correlated within provinces or by distance.
     share : float
-        Correlation within a province; of neighbours, that at no distance. At least 0, and below 1.
+        Correlation within a province, or at distance zero for neighbours. In [0, 1).
     range_km : float
-        Distance at which the correlation of neighbours has fallen to 1/e of `share`.
+        Distance in km at which the correlation of neighbours has fallen to `share` / e.
     """
 
     reach: Literal["province", "neighbours"]
@@ -73,7 +71,7 @@ class CommonShocks:
 
 @cache
 def correlation(shocks: CommonShocks) -> Floats:
-    """Return the correlation of noise, shape (units, units), in the order of cities.csv."""
+    """Return the noise correlation matrix, shape (units, units), in the order of cities.csv."""
     if not 0 <= shocks.share < 1:
         raise ValueError(f"CommonShocks.share is {shocks.share}: it is at least 0 and below 1.")
     provinces = units()["province_id"].to_numpy()
@@ -88,7 +86,7 @@ def correlation(shocks: CommonShocks) -> Floats:
 
 @cache
 def distances_km() -> Floats:
-    """Return the great-circle distances of the units, shape (units, units)."""
+    """Return great-circle distances in km, shape (units, units)."""
     places = pd.read_csv(project_root() / "seeds" / "cities.csv", dtype={"city_id": str}).set_index(
         "city_id"
     )
@@ -99,5 +97,5 @@ def distances_km() -> Floats:
 
 @cache
 def root(shocks: CommonShocks) -> Floats:
-    """Return a root of the correlation, by which independent noise is multiplied."""
+    """Return the Cholesky factor that correlates independent noise."""
     return np.linalg.cholesky(correlation(shocks)).astype(np.float64, copy=False)
