@@ -1,1 +1,1 @@
-"""What a referee asks of an estimate, each method with the rows that it gives a table."""
+"""Robustness checks that referees request, each returning rows for an estimates table."""

@@ -1,4 +1,4 @@
-"""Measures of another year or of other cities, added beside the measure of a regression."""
+"""Add measures of other years or cities to a regression alongside its own measure."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -16,14 +16,15 @@ from ai_manufacturing.robustness.case import Case, inference_row
 
 
 def beside_the_measure(case: Case, added: Mapping[str, Floats]) -> Iterator[Row]:
-    """Add terms to a regression: jackknife errors by province of each, and of the measure.
+    """Add terms to a regression, and test them and the measure with CRV3 by province.
 
     Parameters
     ----------
     case : Case
     added : mapping of str to ndarray
-        Values of each term in the rows of the sample. A row that lacks one is dropped; the warning
-        counts the rows that are left, and has the estimate without the terms on them.
+        Values of each added term in the rows of the sample. Rows with a missing value are dropped.
+        A warning reports the number of remaining rows, and the estimate on them without the added
+        terms.
     """
     specification = case.specification
     sample = case.sample.rows.assign(**added).dropna(subset=[*added])

@@ -1,4 +1,4 @@
-"""How far two sources of one series agree within city and year, and how reliable each one is."""
+"""Agreement and reliability of two sources of one series within city and year."""
 
 import math
 from functools import partial
@@ -16,7 +16,7 @@ KEY = ["series", "scope", "first_provider", "second_provider", "grouping", "grou
 
 
 def within_city_and_year(grouped: pd.DataFrame) -> pa.Table:
-    """Correlate two sources of a series once the effects of city and year are removed from both.
+    """Correlate two sources of a series after removing city and year effects from both.
 
     Parameters
     ----------
@@ -27,14 +27,15 @@ def within_city_and_year(grouped: pd.DataFrame) -> pa.Table:
     -------
     Table
         One row per series, scope, pair of providers, transform (ln, ln1p), grouping and group of
-        cities, in the columns of est_source_agreement; of all cities grouping and group are `all`.
-        Without an answer the reason stands beside it.
+        cities, with the columns of est_source_agreement. The row for all cities has `all` as
+        grouping and group. If a correlation cannot be estimated, its row contains the reason.
 
     Notes
     -----
-    first_reliability is the covariance over the variance of the first source: the share of its
-    variation that is no error, if the errors of the two sources are classical and unrelated. If
-    they also have one variance, the correlation is the share for both.
+    first_reliability is the covariance divided by the variance of the first source. If the errors
+    of the two sources are classical and uncorrelated, it is the share of the first source's
+    variation that is not measurement error. If the error variances are also equal, the correlation
+    is this share for both sources.
     """
     rows: list[dict[str, Any]] = []
     for names, cells in grouped.groupby(KEY, sort=True):

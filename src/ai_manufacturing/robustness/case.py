@@ -1,4 +1,4 @@
-"""One specification as its checks see it: the fit that they take apart, and what they share."""
+"""A specification with the fit, sample and regression that its checks share."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,23 +26,23 @@ from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit, Partialle
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-AVERAGE = "average"  # the term of the average effect of an event study
-BEFORE = "before"  # the term of its years before the event, all together
+AVERAGE = "average"  # term for the average effect of an event study
+BEFORE = "before"  # term for the joint test of the years before the event
 Check = Callable[..., Iterable[Row]]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One specification and what its checks share.
+    """One specification, with cached objects that its checks share.
 
     Attributes
     ----------
     specification : Specification
     sample : Sample
-        Its city-years.
+        City-years of the specification.
     inputs : Inputs
     cities : DataFrame
-        marts.dim_city, by city_id.
+        marts.dim_city, indexed by city_id.
     """
 
     specification: Specification
@@ -52,12 +52,12 @@ class Case:
 
     @property
     def is_regression(self) -> bool:
-        """Whether the specification is one least-squares fit, which checks take apart."""
+        """Whether the specification is one least-squares regression, as most checks require."""
         return not isinstance(self.specification.options, (DynamicPanelOptions, InstrumentOptions))
 
     @cached_property
     def fit(self) -> FixedEffectsFit:
-        """The fit whose regression the checks take apart."""
+        """Least-squares fit that the checks reuse."""
         match self.specification.options:
             case FixedEffectsOptions():
                 return tables.fit_fixed_effects(self.specification, self.sample, self.inputs)[0]
@@ -67,33 +67,33 @@ class Case:
 
     @property
     def event_study(self) -> EventStudyFit:
-        """The fit, of a specification that is an event study."""
+        """The fit of an event study; raises NotEstimable for other specifications."""
         if not isinstance(self.fit, EventStudyFit):
             raise NotEstimable("no_static_regression", estimator=self.specification.estimator)
         return self.fit
 
     @property
     def regression(self) -> PartialledOut:
-        """The regression with its effects removed."""
+        """The fitted regression with its effects removed."""
         return self.fit.regression
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """The sample in the order of the regression."""
+        """Rows of the sample in the order of the regression."""
         return self.sample.rows.loc[self.regression.index]
 
     @property
     def terms(self) -> dict[str, int]:
-        """The terms that are checked, with their positions.
+        """Terms to check, with their positions.
 
-        They are the measure and its interactions, or the event's years.
+        They are the measure and its interactions, or the event-time terms of an event study.
         """
         controls = len(self.specification.controls)
         return {term: j for j, term in enumerate(self.fit.terms[: len(self.fit.terms) - controls])}
 
     @property
     def first_term(self) -> str:
-        """The term that a check is of unless it says otherwise."""
+        """Term that a check refers to by default."""
         if isinstance(self.specification.options, DynamicPanelOptions):
             return tables.lagged(self.specification, self.specification.options)[0][0]
         return next(iter(self.terms)) if self.is_regression else self.specification.regressor
@@ -105,7 +105,7 @@ class Case:
 
     @cached_property
     def city_ids(self) -> list[str]:
-        """The cities of the regression, by their codes."""
+        """City ids of the regression, in the order of their codes."""
         return [*self.rows["city_id"].drop_duplicates()]
 
     @cached_property
@@ -117,11 +117,11 @@ class Case:
 
     @cached_property
     def flagged(self) -> set[CityYear]:
-        """The city-years that fail an expectation of the gate."""
+        """City-years of the estimate that fail an expectation of the gate."""
         return self.inputs.flagged(self.specification, self.sample)
 
     def require_flags_by_city_year(self) -> None:
-        """Raise NotEstimable if the gate fails a series of the estimate as a whole, or a year."""
+        """Raise NotEstimable if the gate rejects a whole series or year that the estimate uses."""
         years, series = (
             found(self.specification, self.sample)
             for found in (self.inputs.broken_years, self.inputs.broken_series)
@@ -130,9 +130,9 @@ class Case:
             raise NotEstimable("flagged_as_a_whole", names=[*series, *map(str, sorted(years))])
 
     def require_valid_years_before(self) -> None:
-        """Raise NotEstimable if the gate voids a year before the event.
+        """Raise NotEstimable if the gate rejects a year before the event.
 
-        Its trend is then one of the register.
+        The trend before the event would then reflect the register rather than the cities.
         """
         event_year, first = self.inputs.event_year, min(self.event_study.event_times)
         broken = self.inputs.broken_years(self.specification, self.sample)
@@ -140,15 +140,14 @@ class Case:
             raise NotEstimable("voided_years", years=[*map(str, voided)])
 
     def averaged(self) -> tuple[PartialledOut, int]:
-        """Return the regression of an event study with its average effect as a slope.
+        """Return an event study's regression with the average effect as a slope, and its position.
 
-        Its position among the slopes comes with it. The average is over the years from the event on
-        that the paper prints.
+        The average covers the printed years from the event on.
 
         Raises
         ------
         NotEstimable
-            If there is no such year, or the gate voids the years that they are compared with.
+            If there are no such years, or the gate rejects a year before the event.
         """
         self.require_valid_years_before()
         last = self.inputs.event_window[1]
@@ -159,18 +158,18 @@ class Case:
 
 
 def case_of(specification: Specification, inputs: Inputs, cities: pd.DataFrame) -> Case:
-    """Return the case of a specification, which the models of checks share.
+    """Return the case of a specification, cached for all models of checks.
 
     Raises
     ------
     NotEstimable
-        If the specification cannot be estimated at all.
+        If the specification itself cannot be estimated.
     """
 
     def case_made() -> Case:
         case = Case(specification, inputs.sample(specification), inputs, cities)
         if case.is_regression:
-            case.fit  # noqa: B018 - raises here, for all checks
+            case.fit  # noqa: B018 - raises once here instead of in every check
         return case
 
     places = cities[["longitude", "latitude"]].itertuples(name=None)
@@ -178,18 +177,18 @@ def case_of(specification: Specification, inputs: Inputs, cities: pd.DataFrame) 
 
 
 def clustered(regression: PartialledOut, position: int, codes: Codes, cluster: str) -> Inference:
-    """Return the error by city as the paper has it, or by province as conclusions rest on it."""
+    """Return CRV1 inference by city, as in the paper, or CRV3 by province, for conclusions."""
     method = {"city": cluster_errors.crv1, "province": cluster_errors.crv3}[cluster]
     return method(regression, position, codes)
 
 
 def inference_row(term: str, method: Callable[[], Inference]) -> list[Row]:
-    """Return what a method says of a term, or why it says nothing."""
+    """Return a term's row with the result of a method, or with the reason if it raises."""
     return answered(lambda: [{"term": term, **vars(method())}], term=term)
 
 
 def each_term(method: Callable[..., Inference]) -> Check:
-    """Make a check of a method that takes a case and the position of a term."""
+    """Turn a method that takes a case and a term position into a check of all terms."""
 
     @wraps(method)
     def check(case: Case, **options: str) -> Iterator[Row]:
@@ -200,7 +199,7 @@ def each_term(method: Callable[..., Inference]) -> Check:
 
 
 def first_term(method: Callable[..., float | None]) -> Check:
-    """Make a check of a method that gives one figure of the first term."""
+    """Turn a method that returns one figure for a term into a check of the first term."""
 
     @wraps(method)
     def check(case: Case, **options: Any) -> Iterator[Row]:

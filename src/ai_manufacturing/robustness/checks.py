@@ -1,4 +1,4 @@
-"""The checks of inference_checks.csv, as rows of est_inference, _influence and _sensitivity."""
+"""Run the checks in inference_checks.csv for est_inference, est_influence and est_sensitivity."""
 
 import inspect
 from collections import defaultdict
@@ -53,7 +53,7 @@ def _wild_restricted(case: Case, position: int, cluster: str) -> Inference:
 
 
 def _pre_trend(case: Case, cluster: str) -> Iterator[Row]:
-    """Test the years before the event together: the smallest p, by Bonferroni."""
+    """Test the years before the event jointly, with a Bonferroni-adjusted smallest p-value."""
     case.require_valid_years_before()
     tests = [
         _crv3(case, position, cluster).p_value
@@ -63,7 +63,7 @@ def _pre_trend(case: Case, cluster: str) -> Iterator[Row]:
     p_values = [value for value in tests if value is not None]
     if not tests:
         raise NotEstimable("no_pre_trend")
-    # a year that has no test leaves the others without a conclusion
+    # Without a test of every year, the smallest p-value is inconclusive.
     if len(p_values) < len(tests):
         raise NotEstimable("no_error_of_exact_fit")
     yield {"term": BEFORE, "p_value": min(1.0, len(p_values) * min(p_values))}
@@ -102,11 +102,12 @@ CHECKS: dict[str, dict[str, Check]] = {
         "pre_test_power": event_paths.detectable_trend,
     },
 }
-# Checks of several columns together, rows of est_inference: each takes the cases of the columns
-# and says of which a row is.
+# Joint checks of several columns, for est_inference. Each takes the cases of the columns and yields
+# rows with the case that they belong to.
 FAMILIES: dict[str, Callable[[list[Case]], Iterator[tuple[Case, Row]]]] = {
     "romano_wolf": romano_wolf.adjusted_claims
 }
+# Term of the row that reports why a check could not run, if it is not the first term.
 REASON_TERMS = {
     "average": AVERAGE,
     "pre_trend": BEFORE,
@@ -122,7 +123,7 @@ def checked(
     inputs: Inputs,
     cities: pd.DataFrame,
 ) -> pa.Table:
-    """Make the checks of one table.
+    """Run the checks of one table.
 
     Parameters
     ----------
@@ -137,13 +138,13 @@ def checked(
     Returns
     -------
     Table
-        One row per specification, term, method and setting, and per unit left out or bound. A check
-        that cannot be made is a row with status not_estimable and the reason.
+        One row per specification, term, method and setting, and per omitted unit or bound. A check
+        that cannot be run has a row with status not_estimable and the reason.
 
     Raises
     ------
     SpecificationError
-        If inference_checks.csv names a method or an option that there is not.
+        If inference_checks.csv names an unknown method or option.
     """
     checks = CHECKS[table]
     table_of = {method: name for name, methods in CHECKS.items() for method in methods}
@@ -167,7 +168,7 @@ def checked(
 
     @cache
     def family(method: str, setting: str, reading: str) -> dict[Case, list[Row]]:
-        """Return the rows of a family, the claims of one design, by the case that they are of."""
+        """Return the rows of a joint check of all claims in one reading, by case."""
         members = [
             member
             for specification, member in cases.items()
@@ -201,7 +202,7 @@ def checked(
 
 
 def _in_family(setting: str, specification: Specification) -> bool:
-    """Return whether a specification is a regression of the tables of a setting, tables=1-4."""
+    """Return whether a regression belongs to the tables of a setting such as tables=1-4."""
     if isinstance(specification.options, (DynamicPanelOptions, InstrumentOptions)):
         return False
     first, _, last = setting.removeprefix("tables=").partition("-")
@@ -209,7 +210,7 @@ def _in_family(setting: str, specification: Specification) -> bool:
 
 
 def _options(method: str, setting: str, check: Check) -> dict[str, str]:
-    """Return the options of a setting, which are the parameters of the check."""
+    """Parse a setting into keyword arguments, and validate them against the check's parameters."""
     options = dict(pair.split("=", 1) for pair in setting.split())
     parameters = [
         name for name in inspect.signature(check).parameters if name not in ("case", "position")

@@ -1,4 +1,4 @@
-"""The trend before an event that single years of its path find with a given probability."""
+"""Power of pre-trend tests: the trend that an event study detects with a given probability."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,12 +15,12 @@ from ai_manufacturing.estimators.inference import quantile
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
 
-FINENESS = 15  # binary logarithm of the points of an integral
-SEED = 2020  # of the scrambled Sobol points: the same integral is the same number in every run
+FINENESS = 15  # base-2 logarithm of the number of integration points
+SEED = 2020  # seed of the scrambled Sobol points, fixed so that results are reproducible
 
 
 def detectable_trend(case: Case, power: str) -> Iterator[Row]:
-    """Give the trend before the event that single terms find with a power."""
+    """Yield the pre-trend that tests of single terms detect with a given power."""
     study = case.event_study
     case.require_valid_years_before()
     count = len(study.event_times)
@@ -42,45 +42,45 @@ def trend_found(
     omitted_time: int,
     degrees_of_freedom: float = math.inf,
 ) -> float:
-    """Return the linear trend that some term before the event finds with a given probability.
+    """Return the linear trend that pre-event terms detect with a given probability.
 
-    It is found if any of these terms is significant at 5 %.
+    The trend is detected if at least one term before the event is significant at 5 %.
 
     Parameters
     ----------
     covariance : ndarray, shape (k, k)
         Covariance of the estimates, in the order of event_times.
     event_times : sequence of int
-        Years since the event; those below zero are tested.
+        Years since the event; negative ones are tested.
     power : float
-        Probability that the trend is found.
+        Probability of detecting the trend.
     omitted_time : int
-        Years since the event of the year that the others are measured against.
+        Event time of the reference year.
     degrees_of_freedom : float
-        Those of the t that gives the threshold; the default is the normal distribution.
+        Degrees of freedom of t for the critical value; the default is the normal distribution.
 
     Returns
     -------
     float
-        Slope above zero: outcome of treated cities less that of the others, per year. Its negative
-        is found as often.
+        Positive slope: yearly change in the outcome of treated cities relative to the others. The
+        negative slope is detected with the same probability.
 
     Raises
     ------
     NotEstimable
-        If no term is before the event; an error is zero; the covariance of those terms is singular;
-        or the test rejects with that probability where there is no trend.
+        If there is no term before the event; a standard error is zero; the covariance of these
+        terms is singular; or the test rejects with at least that probability without a trend.
 
     Notes
     -----
-    The covariance is taken as known and the estimates as normal, whatever the threshold. A pooled
-    endpoint has the trend of the year it is named after, which understates what the trend puts on
-    it.
+    The covariance is treated as known and the estimates as normal, for any critical value. A pooled
+    endpoint is assigned the trend at the year that names it, which understates the trend's effect
+    on it.
 
     References
     ----------
     Roth (2022), "Pretest with caution: event-study estimates after testing for parallel trends",
-    AER: Insights 4(3); its R package pretrends has a threshold of 1.96.
+    AER: Insights 4(3); its R package pretrends uses a critical value of 1.96.
     """
     before = [position for position, event_time in enumerate(event_times) if event_time < 0]
     if not before:
@@ -97,7 +97,7 @@ def trend_found(
     size = probability(0.0)
     if size >= power:
         raise NotEstimable("found_without_trend", size=size, power=power)
-    # Any term is found at least as often as the one that the trend moves most.
+    # Upper bound: the term that the trend shifts most is significant on its own with this power.
     enough = 1.01 * float((threshold + special.ndtri(power)) / np.abs(drift).max())
     return float(
         optimize.brentq(lambda slope: probability(slope) - power, 0.0, enough, xtol=1e-9 * enough)
@@ -105,19 +105,19 @@ def trend_found(
 
 
 def rectangle(low: Floats, high: Floats, correlations: Floats) -> float:
-    """Return the probability that correlated standard normal variables lie between bounds.
+    """Return the probability that correlated standard normal variables fall within bounds.
 
     Parameters
     ----------
     low, high : ndarray, shape (k,)
         Bounds.
     correlations : ndarray, shape (k, k)
-        Their correlations, of full rank.
+        Correlation matrix of full rank.
 
     Returns
     -------
     float
-        To 1e-6 with five variables.
+        Probability, accurate to 1e-6 with five variables.
 
     References
     ----------
@@ -131,19 +131,19 @@ def rectangle(low: Floats, high: Floats, correlations: Floats) -> float:
         given = factor[j] @ normals
         below, above = (special.ndtr((bound - given) / factor[j, j]) for bound in (low[j], high[j]))
         inside *= above - below
-        # Kept off 0 and 1, where the weight is zero and the value would be infinite.
+        # Clip to avoid infinite normals at 0 and 1, which have zero weight anyway.
         share = np.clip(below + uniform * (above - below), 1e-300, 1 - 1e-16)
         normals[j] = special.ndtri(share)
     return float(inside.mean())
 
 
 def correlations_of(covariance: Floats) -> Floats:
-    """Return correlations of full rank.
+    """Convert a covariance to correlations, checking that it has full rank.
 
     Raises
     ------
     NotEstimable
-        If an error is zero, or the covariance is singular.
+        If a standard error is zero, or the covariance is singular.
     """
     errors = np.sqrt(np.diag(covariance))
     if (errors == 0).any():
@@ -158,7 +158,7 @@ def correlations_of(covariance: Floats) -> Floats:
 
 @lru_cache(maxsize=32)
 def _points(dimension: int) -> Floats:
-    """Return points of the unit cube, shape (dimension, 2**FINENESS)."""
+    """Return scrambled Sobol points in the unit cube, shape (dimension, 2**FINENESS)."""
     return np.ascontiguousarray(
         qmc.Sobol(dimension, scramble=True, rng=SEED).random_base2(FINENESS).T
     )

@@ -1,4 +1,4 @@
-"""Effects of an event study whose trends may differ: Rambachan and Roth's robust intervals."""
+"""Robust event-study intervals under violations of parallel trends (Rambachan and Roth)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,23 +20,24 @@ from ai_manufacturing.robustness.event_paths import correlations_of
 Target = Literal["first", "average"]
 Restriction = Literal["parallel_trends", "relative_magnitude"]
 
-OMITTED = -1  # year since the event
-MAGNITUDES = (0.5, 1.0, 2.0)
-# Share of the level that the least favourable test spends; HonestDiD's default.
+OMITTED = -1  # event time of the reference year
+MAGNITUDES = (0.5, 1.0, 2.0)  # values of Mbar, without unit
+# Level of the least favourable first stage; HonestDiD's default share of the total level.
 FIRST_STAGE = LEVEL / 10
-SECOND_STAGE = (LEVEL - FIRST_STAGE) / (1 - FIRST_STAGE)
+SECOND_STAGE = (LEVEL - FIRST_STAGE) / (1 - FIRST_STAGE)  # level of the conditional second stage
 NORMAL_95 = float(special.ndtri(1 - LEVEL / 2))
-SAME = 1e-9  # vertices whose slopes on one another differ from one by less are the same
-ANGLES = 720  # over which the first stage's probability is a mean
-NEWTON_STEPS = 10  # all that the two quantiles need to the last digit
-GRID = 257  # values tested between those that the first stage rejects
-ZOOM = 33  # values tested between the last accepted one and its neighbour
-ZOOMS = 4
-DOUBLINGS = 40  # an interval that excludes zero at a bound 2**40 times the first excludes it at any
+SAME = 1e-9  # tolerance for treating two vertices as identical: distance of their slope from one
+ANGLES = 720  # grid points of the integral over angles in the first stage
+NEWTON_STEPS = 10  # enough for the first stage's critical values to converge to full precision
+GRID = 257  # values tested within the range that the first stage does not reject
+ZOOM = 33  # values tested between the outermost accepted value and its rejected neighbour
+ZOOMS = 4  # number of such refinements
+# The breakdown value is infinite if zero is still excluded after doubling Mbar this often.
+DOUBLINGS = 40
 
 
 def bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
-    """Give the intervals of an event study under a restriction, and its breakdown values."""
+    """Yield the intervals of an event study under a restriction, and its breakdown values."""
     sensitivity = _sensitivity(case)
     for bound in sensitivity.bounds:
         if bound.restriction == restriction:
@@ -52,7 +53,7 @@ def bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
         yield {"term": breakdown.target, "value": breakdown.value or 0.0, "is_unbounded": unbounded}
 
 
-@lru_cache(maxsize=1)  # the restrictions of a case follow each other
+@lru_cache(maxsize=1)  # consecutive calls are for the restrictions of one case
 def _sensitivity(case: Case) -> "Sensitivity":
     study = case.event_study
     case.require_valid_years_before()
@@ -61,19 +62,19 @@ def _sensitivity(case: Case) -> "Sensitivity":
 
 @dataclass(frozen=True)
 class Bound:
-    """An interval that covers the effect in 95 % of samples if trends differ within a bound.
+    """A 95 % confidence interval for the effect that is valid if trends differ within a bound.
 
     Attributes
     ----------
     target : {"first", "average"}
-        The effect in the first period after the omitted one, or the average of all after it.
+        Effect in the first period after the omitted one, or the average over all later periods.
     restriction : {"parallel_trends", "relative_magnitude"}
-        Trends do not differ (the usual interval); or from one period to the next their difference
-        changes by no more than `bound` times the largest such change before the event.
+        Trends do not differ (the usual interval); or the difference in trends changes between
+        consecutive periods by at most `bound` times the largest such change before the event.
     bound : float
         Mbar, without unit; zero for parallel trends.
     conf_low, conf_high : float
-        Ends of the 95 % interval, in units of the outcome.
+        Bounds of the interval, in units of the outcome.
     """
 
     target: Target
@@ -84,20 +85,21 @@ class Bound:
 
     @property
     def is_empty_or_unbounded(self) -> bool:
-        """Whether no interval could be given."""
+        """Whether the interval is empty or has an infinite bound."""
         return not -np.inf < self.conf_low <= self.conf_high < np.inf
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The largest Mbar at which the robust interval leaves out zero.
+    """The largest Mbar at which the robust interval excludes zero.
 
     Attributes
     ----------
     target
         As in Bound.
     value : float or None
-        Infinite if no Mbar brings zero in; None if zero is in at Mbar of zero.
+        Infinite if the interval excludes zero for every Mbar; None if it includes zero already at
+        an Mbar of zero.
     """
 
     target: Target
@@ -106,14 +108,14 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """All that is said of one event study.
+    """Robust intervals and breakdown values of one event study.
 
     Attributes
     ----------
     bounds : tuple of Bound
-        By target, and in it the usual interval and the magnitudes in the order asked for.
+        Ordered by target; within each, the usual interval comes before the requested magnitudes.
     breakdowns : tuple of Breakdown
-        By target.
+        One per target.
     """
 
     bounds: tuple[Bound, ...]
@@ -127,18 +129,18 @@ def of_event_study(study: EventStudyFit, *, window: tuple[int, int]) -> Sensitiv
     ----------
     study : EventStudyFit
     window : tuple of int
-        First and last year since the event that the path has; of terms outside nothing is assumed.
-        A pooled endpoint is taken for the one year that its term names.
+        First and last event time of the path. Terms outside it are ignored. A pooled endpoint
+        counts as the single year that its term names.
 
     Returns
     -------
     Sensitivity
-        As of_path gives it.
+        Result of of_path.
 
     Raises
     ------
     NotEstimable
-        If a year of the path has no term, or for any reason of of_path.
+        If a year of the path has no term, or for any reason that of_path raises it.
     """
     within = [
         j for j, event_time in enumerate(study.event_times) if window[0] <= event_time <= window[1]
@@ -161,20 +163,19 @@ def of_path(
     *,
     magnitudes: Sequence[float] = MAGNITUDES,
 ) -> Sensitivity:
-    """Return intervals for the first effect and for the average one if trends differ boundedly.
+    """Return intervals for the first and the average effect if differential trends are bounded.
 
     Parameters
     ----------
     estimates : ndarray, shape (k,)
-        Path of an event study, one period after the other; the omitted period, whose zero is no
-        estimate, is left out.
+        Path of an event study in consecutive periods, without the omitted period.
     covariance : ndarray, shape (k, k)
         Covariance of the estimates.
     pre_count : int
-        Periods before the omitted one.
+        Number of periods before the omitted one.
     magnitudes : sequence of float
-        Mbar, each at least zero: from one period to the next the difference in trends changes by at
-        most Mbar times the largest such change before the event.
+        Nonnegative values of Mbar. The difference in trends changes between consecutive periods by
+        at most Mbar times the largest such change before the event.
 
     Returns
     -------
@@ -184,26 +185,28 @@ def of_path(
     Raises
     ------
     NotEstimable
-        If there is no period before or after the omitted one, or the covariance is singular.
+        If there are no periods before or after the omitted one, or the covariance is singular.
 
     Notes
     -----
-    Relative magnitudes: the conditional test with a least favourable first stage (C-LF) of Andrews,
-    Roth and Pakes, one for each period before the event and each sign in which the change may be
-    largest, the intervals united; R's HonestDiD does the same. The test maximises over the vertices
-    of a linear program's dual. They are known in closed form here: with increments D_t, the change
-    m that bounds them, q_t the sum of the target's weights from t on, and s+_t, s-_t the errors of
-    D_t - Mbar m and -D_t - Mbar m, a vertex either weights the increments by q_t (up, down), or
-    takes both signs of one increment. All are linear in the target's estimate and in m, so that the
-    least favourable critical value is an integral over the plane and no draw is needed (HonestDiD
-    takes 1,000).
+    The relative-magnitude intervals invert the conditional test with a least favourable first stage
+    (C-LF) of Andrews, Roth and Pakes. There is one test for each period before the event in which
+    the change may be largest, and each sign of it. The interval is the union over these tests, as
+    in R's HonestDiD.
 
-    Values accepted between rejected ones are inside: an interval runs from the first accepted value
-    to the last, as HonestDiD prints it. With one period after the event HonestDiD does not let the
-    second stage know that the first accepted, and its intervals are a little wider.
+    The test maximises over the vertices of a linear program's dual, which have a closed form here.
+    Let D_t be the increments, m the change that bounds them, q_t the sum of the target's weights
+    from t on, and s+_t and s-_t the standard errors of D_t - Mbar m and -D_t - Mbar m. A vertex
+    either weights the increments by q_t (up or down) or combines both signs of one increment. All
+    vertices are linear in the target's estimate and in m. The least favourable critical value is
+    therefore an integral over the plane and needs no simulation (HonestDiD uses 1,000 draws).
 
-    All errors are taken as known and estimates as normal, as HonestDiD does: with few clusters the
-    intervals are too short.
+    An interval extends from the first to the last accepted value, including rejected values between
+    them, as in HonestDiD. With one period after the event, HonestDiD's second stage does not
+    condition on acceptance in the first, so its intervals are slightly wider.
+
+    The covariance is treated as known and the estimates as normal, as in HonestDiD; with few
+    clusters the intervals are too short.
 
     References
     ----------
@@ -215,7 +218,7 @@ def of_path(
         raise NotEstimable("no_pre_period")
     if pre_count >= count:
         raise NotEstimable("no_post_period")
-    correlations_of(covariance)  # raises
+    correlations_of(covariance)  # raises if the covariance is singular
 
     post_count = count - pre_count
     targets: dict[Target, Floats] = {
@@ -236,7 +239,7 @@ def of_path(
 
 
 def _breakdown(interval: Callable[[float], tuple[float, float]]) -> float | None:
-    """Return the bound at which the end of the interval that is nearest to zero reaches it."""
+    """Return the bound at which the interval first includes zero; None if it does at zero."""
 
     def distance(bound: float) -> float:
         low, high = interval(bound)
@@ -253,15 +256,15 @@ def _breakdown(interval: Callable[[float], tuple[float, float]]) -> float | None
 
 
 class _RelativeMagnitudes:
-    """C-LF tests of one target.
+    """C-LF tests of one target, one for each of the s changes that may be largest before the event.
 
-    There is one for each of the s changes (with sign) that may be the largest before the event.
+    The two signs of a change count separately.
     """
 
     def __init__(
         self, estimates: Floats, covariance: Floats, pre_count: int, weights: Floats
     ) -> None:
-        # Of the path, by period.
+        # Each row computes one change between consecutive periods, with the omitted one as zero.
         changes = np.diff(np.insert(np.eye(estimates.size), pre_count, 0.0, axis=0), axis=0)
         largest, after = np.vstack([changes[:pre_count], -changes[:pre_count]]), changes[pre_count:]
         self._sums = np.cumsum(weights[::-1])[::-1]
@@ -274,14 +277,14 @@ class _RelativeMagnitudes:
         joint[:, 0, 0] = target @ covariance @ target
         joint[:, 0, 1] = joint[:, 1, 0] = largest @ covariance @ target
         joint[:, 1, 1] = self._largest_variance[:, 0]
-        # Of the covariance of the target's estimate and the largest change.
+        # Lower Cholesky factors of the covariance of the target's estimate and the largest change.
         self._root = np.linalg.cholesky(joint).astype(float)
 
     def interval(self, magnitude: float) -> tuple[float, float]:
-        """Return the least and the greatest value of the target that some test accepts."""
+        """Return the smallest and largest value of the target that at least one test accepts."""
         common = self._after_variance + magnitude**2 * self._largest_variance
         crossed = 2 * magnitude * self._covariance
-        # Errors of the moments, (s, t).
+        # Standard errors s+_t and s-_t of the moments (see of_path), each of shape (s, t).
         up, down = (np.sqrt(common - crossed), np.sqrt(common + crossed))
         both = up + down
         slack = magnitude * self._sums.sum()
@@ -289,23 +292,24 @@ class _RelativeMagnitudes:
         vertices[:, 0] = np.array([1, -slack]) / (up @ self._sums)[:, None]
         vertices[:, 1] = np.array([-1, -slack]) / (down @ self._sums)[:, None]
         vertices[:, 2, 1] = -2 * magnitude / both.min(axis=1)
-        # The periods between are never the maximum.
+        # Only the smallest and the largest sum can attain the maximum over periods.
         vertices[:, 3, 1] = -2 * magnitude / both.max(axis=1)
         least, most = _Tests(vertices, self._root, self._largest).accepted_range()
         return self._estimate - most, self._estimate - least
 
 
 class _Tests:
-    """s tests that the target's estimate exceeds its true value, by u, no more than trends explain.
+    """Tests of whether trends explain the excess u of the target's estimate over its true value.
+
+    There is one test for each of the s candidates for the largest change m.
 
     Parameters
     ----------
     vertices : ndarray, shape (s, 4, 2)
-        What the vertices of the dual make of u and of the largest change m: the statistic is the
-        greatest of the four. The first grows with u, the second falls, the others depend on m
-        alone.
+        Coefficients of each dual vertex on u and m. The statistic is the largest of the four. The
+        first vertex increases in u, the second decreases, and the others depend on m only.
     root : ndarray, shape (s, 2, 2)
-        Roots of the covariance of u and m.
+        Cholesky factors of the covariance of u and m.
     largest : ndarray, shape (s,)
         Estimates of m.
     """
@@ -318,8 +322,8 @@ class _Tests:
         self._critical = _least_favourable(rows)
 
     def accepted_range(self) -> tuple[float, float]:
-        """Return the least and the greatest u that some test accepts."""
-        # Beyond these the first stage rejects.
+        """Return the smallest and largest u that at least one test accepts."""
+        # The first stage rejects outside this range.
         most, least = (
             (self._critical - self._at_zero[:, j]) / self._by_excess[:, j] for j in (0, 1)
         )
@@ -329,20 +333,20 @@ class _Tests:
         )
 
     def _first_accepted(self, outer: Floats, inner: Floats) -> Floats:
-        """Return, for each test, the accepted u nearest to the outer end; NaN if there is none."""
+        """Return each test's accepted u nearest to the outer end; NaN if it accepts none."""
         tests = np.arange(len(outer))
         has_accepted: NDArray[np.bool_] = np.zeros(len(outer), dtype=bool)
         for size in (GRID, *[ZOOM] * ZOOMS):
             excess = outer[:, None] + (inner - outer)[:, None] * np.linspace(0, 1, size)
             accepted = self._accepted(excess)
-            accepted[:, -1] |= has_accepted  # it was, before it was rounded
+            accepted[:, -1] |= has_accepted  # rounding must not undo the previous acceptance
             has_accepted = np.logical_or.reduce(accepted, axis=1)
             place = accepted.argmax(axis=1)
             inner, outer = excess[tests, place], excess[tests, np.maximum(place - 1, 0)]
         return np.where(has_accepted, inner, np.nan)
 
     def _accepted(self, excess: Floats) -> NDArray[np.bool_]:
-        """Return which values of u, shape (s, n), the tests accept."""
+        """Flag the values of u, shape (s, n), that the tests accept."""
         values = self._by_excess[:, None] * excess[:, :, None] + self._at_zero[:, None]  # (s, n, 4)
         tests, greatest = np.arange(len(excess))[:, None], values.argmax(axis=2)
         statistic = values.max(axis=2)
@@ -350,8 +354,8 @@ class _Tests:
         variance = np.take_along_axis(covariances, greatest[:, :, None], axis=2)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             slopes = covariances / variance
-            # A vertex is the greatest while the statistic, all that is unrelated to it held fixed,
-            # is in this range.
+            # Range of the statistic within which its vertex remains the maximum, given the parts of
+            # the other vertices that are uncorrelated with it.
             limits = (values - slopes * statistic[:, :, None]) / (1 - slopes)
             low = np.max(limits, axis=2, where=slopes < 1 - SAME, initial=-np.inf)
             high = np.min(limits, axis=2, where=slopes > 1 + SAME, initial=np.inf)
@@ -365,8 +369,8 @@ class _Tests:
                 * np.expm1(tails[2] - tails[1])
                 / np.expm1(tails[2] - tails[0])
             )
-        # A statistic of zero or less is no evidence, and has no p-value where its vertex has no
-        # variance.
+        # A statistic of zero or less is not evidence against the null. Its p-value may be
+        # undefined, because its vertex may have zero variance.
         rejected: NDArray[np.bool_] = (statistic > self._critical[:, None]) | (
             (statistic > 0) & (p_value < SECOND_STAGE)
         )
@@ -376,18 +380,18 @@ class _Tests:
 def _least_favourable(rows: Floats) -> Floats:
     """Return the critical values of the first stage, shape (s,).
 
-    The greatest of four normal variables of mean zero exceeds them in the first stage's share. They
-    are linear in two independent standard normal ones, by rows of shape (s, 4, 2). In polar
-    coordinates the greatest is the radius times reach(angle), and exceeds x with probability
-    exp(-(x / reach)^2 / 2).
+    Each is the value that the largest of four mean-zero normal variables exceeds with probability
+    FIRST_STAGE. The variables are linear in two independent standard normals, with coefficients
+    `rows` of shape (s, 4, 2). In polar coordinates the largest is the radius times reach(angle),
+    which exceeds x with probability exp(-(x / reach)^2 / 2).
     """
     angles = 2 * np.pi * np.arange(ANGLES) / ANGLES
     reach = np.maximum((rows @ np.array([np.cos(angles), np.sin(angles)])).max(axis=1), 0.0)
     farthest = reach.max(axis=1)
     with np.errstate(divide="ignore"):
         rates = (farthest[:, None] / reach) ** 2
-    # The logarithm of the mean is convex and falls: from the value of one variable Newton's steps
-    # do not overshoot.
+    # The log of the mean is convex and decreasing, so Newton's method does not overshoot when it
+    # starts at the critical value of a single variable.
     half_square = np.full(len(rows), special.ndtri(FIRST_STAGE) ** 2 / 2)
     for _ in range(NEWTON_STEPS):
         exceeding = np.exp(-half_square[:, None] * rates)

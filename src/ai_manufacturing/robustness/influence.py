@@ -1,4 +1,4 @@
-"""The estimate without a province, a city or flagged city-years, and with a trend of each city."""
+"""Influence checks: estimates without provinces, cities or flagged rows, and with city trends."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -16,11 +16,11 @@ from ai_manufacturing.robustness.case import Case, clustered
 
 FLAGGED = "flagged city-years"
 TRENDS = "city trends"
-MOST_MOVING = 10  # cities without which an estimate moves most
+MOST_MOVING = 10  # number of most influential cities to report
 
 
 def leave_out(case: Case, unit: str) -> Iterator[Row]:
-    """Leave out each province, or each of the cities without which the estimate moves most."""
+    """Leave out each province in turn, or each of the most influential cities."""
     codes = case.codes(unit)
     labels = dict(zip(codes, case.rows[f"{unit}_id"].to_numpy(), strict=True))
     inside = np.unique(np.column_stack([codes, case.regression.entities]), axis=0)[:, 0]
@@ -50,12 +50,12 @@ def leave_out(case: Case, unit: str) -> Iterator[Row]:
 
 
 def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
-    """Leave out the city-years that fail an expectation of the gate, all of them together.
+    """Leave out all city-years that fail an expectation of the gate at once.
 
     Raises
     ------
     NotEstimable
-        If a series or a year fails as a whole: there is no rest to compare with.
+        If a series or year fails as a whole, because no valid city-years remain for comparison.
     """
     case.require_flags_by_city_year()
     flagged = pd.MultiIndex.from_frame(case.rows[["city_id", "year"]]).isin([*case.flagged])
@@ -75,10 +75,11 @@ def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
 
 
 def with_city_trends(case: Case, cluster: str) -> Iterator[Row]:
-    """Add a linear trend of each city: what is left of the estimate, and how far it fell.
+    """Add a linear trend for each city, and compare the estimate with the original one.
 
-    A trend that outcome and measure share is gone with it, and an effect is not. The difference has
-    a jackknife error of its own, as the estimates share all rows.
+    City trends eliminate a slope that is due only to trends shared by outcome and measure; a real
+    effect remains. The jackknife is applied to the difference itself, because both estimates use
+    the same rows.
     """
     detrended = fixed_effects.with_entity_trends(
         case.regression, case.rows["year"].to_numpy(dtype=float), [*case.fit.terms]
@@ -98,13 +99,13 @@ def with_city_trends(case: Case, cluster: str) -> Iterator[Row]:
 
 
 def fewest_cities(case: Case, position: int) -> float | None:
-    """Return how many cities carry the significance at 5 %; None if more than half of them do."""
+    """Return how many cities must be removed to lose significance at 5 %; None if over half."""
     cities = cluster_errors.fewest_to_change(case.regression, position)
     return None if cities is None else len(cities)
 
 
 def _difference(case: Case, rest: PartialledOut, position: int, remaining: Codes) -> Row:
-    """Return by how much the estimate moves, and what the jackknife by province says of it."""
+    """Return the change in the estimate, with its CRV3 test by province."""
     if rest is case.regression:
         return {"difference": 0.0}
     found = cluster_errors.crv3_of_difference(

@@ -1,4 +1,4 @@
-"""All readings of one coefficient at once, and whether they say more than chance would."""
+"""Joint permutation tests of all specifications of one coefficient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,29 +10,31 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-TIE = 1e-9  # statistics closer than this share are equal
-ENOUGH = 20  # permutations at least as large as the sample, after which a test needs no more
+TIE = 1e-9  # relative difference below which two statistics count as equal
+ENOUGH = 20  # a test stops early once this many permutations are at least as large as the sample
 
 
 @dataclass(frozen=True)
 class JointTest:
-    """What all specifications say together, against the same with the weights permuted.
+    """A statistic over all specifications, compared with its distribution under permuted weights.
 
     Attributes
     ----------
     statistic : str
-        median_estimate, of the standardised estimates; share_of_sign, of specifications with the
-        sign of the median; share_significant, of those that have this sign and p < 0.05.
+        median_estimate: median of the standardised estimates. share_of_sign: share of
+        specifications with the sign of the median. share_significant: share with this sign and
+        p < 0.05.
     observed : float
+        Statistic in the sample.
     permuted_mean, permuted_low, permuted_high : float
-        Mean, 2.5 and 97.5 % quantiles over the draws.
+        Mean, 2.5 % and 97.5 % quantiles over the draws.
     p_value : float
         (1 + larger_draws)/(1 + draws).
     draws : int
-        Permutations of the test: those up to the first look at which enough were as large, or all.
+        Permutations used: all, or the number at which the test stopped early.
     larger_draws : int
-        Those with a statistic at least as large; of the median in absolute value, of shares with
-        the sign of the permutation's own median.
+        Draws with a statistic at least as large as the sample's. Medians are compared in absolute
+        value; shares use the sign of each permutation's own median.
     specification_count : int
     """
 
@@ -48,14 +50,15 @@ class JointTest:
 
 
 def joint_tests(standardised: Floats, p_values: Floats, looks: Sequence[int]) -> list[JointTest]:
-    """Test whether specifications say more together than permuted weights would.
+    """Test all specifications jointly against permuted weights.
 
     Parameters
     ----------
     standardised, p_values : ndarray, shape (specifications, 1 + draws)
-        Column 0 is the sample, each other one the same permutation in all specifications.
+        Column 0 is the sample. Each other column is one permutation, the same in all
+        specifications.
     looks : sequence of int
-        After how many draws a test may end; the last is all of them.
+        Numbers of draws after which a test may stop; the last is the total.
 
     Returns
     -------
@@ -65,13 +68,13 @@ def joint_tests(standardised: Floats, p_values: Floats, looks: Sequence[int]) ->
     Raises
     ------
     NotEstimable
-        If there is no specification or no permutation.
+        If there are no specifications or no permutations.
 
     References
     ----------
-    Simonsohn, Simmons and Nelson (2020), "Specification curve analysis", Nature Human Behaviour 4:
-    the three test statistics of their section on joint inference, each against its distribution
-    under the null. Besag and Clifford (1991), "Sequential Monte Carlo p-values", Biometrika 78(2);
+    Simonsohn, Simmons and Nelson (2020), "Specification curve analysis", Nature Human Behaviour 4,
+    define the three statistics in their section on joint inference. Besag and Clifford (1991),
+    "Sequential Monte Carlo p-values", Biometrika 78(2), justify stopping early; see
     docs/decisions/sequential_permutations.md.
     """
     count, draws = standardised.shape[0], standardised.shape[1] - 1
@@ -109,7 +112,9 @@ def joint_tests(standardised: Floats, p_values: Floats, looks: Sequence[int]) ->
 
 
 def draws_needed(is_larger: NDArray[np.bool_], looks: Sequence[int]) -> int:
-    """Return after how many draws a test ends: at the first look with ENOUGH as large, or the last.
+    """Return the number of draws after which a test stops.
+
+    It stops at the first look with at least ENOUGH larger draws, or at the last look.
 
     Parameters
     ----------

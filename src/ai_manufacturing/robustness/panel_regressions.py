@@ -1,7 +1,7 @@
-"""Regressions of one sample on a measure and on its permutations, all at once.
+"""Regress an outcome on a measure and on all of its permutations at once.
 
-Effects and controls are removed from all of them together, and the slopes are those of what is
-left (Frisch-Waugh-Lovell).
+Effects and controls are projected out of all columns together, and slopes are computed from the
+residuals (Frisch-Waugh-Lovell).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,29 +23,29 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
 class Effects(Protocol):
-    """Effects that can be projected off columns: PanelEffects, or those of fixed_effects."""
+    """Effects that can be projected out: PanelEffects, or Effects in fixed_effects."""
 
     def removed_from(self, columns: Floats) -> Floats:
-        """Project columns, shape (n, m), off the effects."""
+        """Project the effects out of columns of shape (n, m)."""
 
 
 class PanelEffects:
-    """Effects of entities, and of the years of blocks of entities, factored once for a sample.
+    """Entity effects and block-year effects, factorised once for a sample.
 
     Parameters
     ----------
     entities, years : ndarray of int, shape (n,)
-        Codes of each row, 0, 1, ...; of the years some may be missing.
+        Codes of each row, 0, 1, ...; years may have gaps.
     blocks : ndarray of int, shape (entities,)
-        Block of each entity: entities of a block share the effects of their years.
+        Block of each entity; the entities of a block share their year effects.
     entity_effects : sequence of str
-        constant and trend, a line through the entity's years; none of columns that are differences
-        already. An entity has more rows than effects.
+        Any of "constant" and "trend", a linear trend for each entity. It is empty for differenced
+        columns. Every entity must have more rows than effects.
 
     Attributes
     ----------
     period_count : int
-        Years of blocks that have a row.
+        Number of block-years with at least one row.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PanelEffects:
         self._entities, self._of_entities = entities, indicators(entities)
         from_middle = years - (self._of_entities @ years / np.bincount(entities))[entities]
         shapes = {"constant": np.ones(len(years)), "trend": from_middle}
-        # Orthonormal over the rows of each entity.
+        # Scale the shapes to be orthonormal within each entity.
         self._shapes = [
             shapes[name] / np.sqrt(self._of_entities @ shapes[name] ** 2)[entities]
             for name in entity_effects
@@ -66,14 +66,14 @@ class PanelEffects:
             (np.ones(len(years)), (self._periods, np.arange(len(years)))),
             shape=((int(blocks.max()) + 1) * year_count, len(years)),
         )
-        # The normal equations of each block's years, once the entities are projected off them.
+        # Gram matrices of each block's year dummies, net of the entity effects.
         grams = self._of_periods @ self._centred(np.eye(year_count)[years])
         self._inverses = np.linalg.pinv(
             grams.reshape(-1, year_count, year_count), rcond=DEPENDENT, hermitian=True
         )
 
     def removed_from(self, columns: Floats) -> Floats:
-        """Project columns, shape (n, m), off the effects."""
+        """Project the effects out of columns of shape (n, m)."""
         centred = self._centred(columns)
         sums = (self._of_periods @ centred).reshape(*self._inverses.shape[:2], -1)
         periods = (self._inverses @ sums).reshape(-1, columns.shape[1])
@@ -81,7 +81,7 @@ class PanelEffects:
         return centred
 
     def _centred(self, columns: Floats) -> Floats:
-        """Project columns, shape (n, m), off the effects of the entities."""
+        """Project the entity effects out of columns of shape (n, m)."""
         residuals = columns.copy()
         for shape in self._shapes:
             loadings = self._of_entities @ (residuals * shape[:, None])
@@ -90,14 +90,14 @@ class PanelEffects:
 
 
 def without_effects(effects: Effects, regressors: Floats) -> Floats:
-    """Project regressors, shape (n, m), off the effects.
+    """Project the effects out of regressors of shape (n, m).
 
     Raises
     ------
     NotEstimable
-        If the effects leave nothing of one of them, or one has values that are no numbers.
+        If the effects absorb a regressor, or a regressor has values that are not finite.
     """
-    with np.errstate(invalid="ignore"):  # a donor without a weight: its draw is no number
+    with np.errstate(invalid="ignore"):  # the log of a donor's zero weight is infinite
         centred = regressors - regressors.mean(axis=0)
         within = effects.removed_from(centred)
         lengths, spreads = (np.linalg.norm(columns, axis=0) for columns in (within, centred))
@@ -108,22 +108,21 @@ def without_effects(effects: Effects, regressors: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """The slope of one regressor, and of its permutations, in one specification.
+    """Slopes of one regressor and of its permutations in one specification.
 
-    Arrays have shape (1 + draws,).
+    Arrays have shape (1 + draws,); the first element belongs to the regressor itself.
 
     Attributes
     ----------
     estimates : ndarray
-        In units of the outcome per unit of the regressor; the first is that of the regressor
-        itself.
+        Slopes in units of the outcome per unit of the regressor.
     standardised : ndarray
-        The same in standard deviations, of what the effects leave of outcome and regressor:
-        comparable over transforms.
+        Slopes in standard deviations of outcome and regressor net of the effects, which makes them
+        comparable between transforms.
     std_errors : dict of str to ndarray
-        By kind of cluster.
+        Standard errors by type of cluster.
     degrees_of_freedom : dict of str to int
-        Those of t, by kind of cluster.
+        Degrees of freedom of t by type of cluster.
     """
 
     estimates: Floats
@@ -137,7 +136,7 @@ class Slopes:
         return np.asarray(2 * special.stdtr(self.degrees_of_freedom[cluster], -statistics))
 
     def extended(self, more: "Slopes") -> "Slopes":
-        """Return these slopes, and after them those of more permutations of the same regressor."""
+        """Append the slopes of more permutations of the same regressor."""
         std_errors = {}
         for name, errors in self.std_errors.items():
             std_errors[name] = np.append(errors, more.std_errors[name][1:])
@@ -157,20 +156,22 @@ def slopes(
     clusters: Mapping[str, Codes],
     periods: int,
 ) -> Slopes:
-    """Fit one specification for a regressor and its permutations together.
+    """Fit one specification with a regressor and with each of its permutations.
 
     Parameters
     ----------
     entities : ndarray of int, shape (n,)
         Entity of each row, 0, 1, ...
     outcome : ndarray, shape (n,)
+        Outcome net of the effects.
     controls : ndarray, shape (n, k)
+        Controls net of the effects.
     regressors : ndarray, shape (n, 1 + draws)
-        All three with the effects removed.
+        The regressor and its permutations, net of the effects.
     clusters : mapping of str to ndarray of int, shape (entities,)
-        Cluster of each entity, by kind of cluster.
+        Cluster of each entity, by type of cluster.
     periods : int
-        Levels of the second effect, which count as parameters.
+        Number of period effects, which count as parameters.
 
     Returns
     -------
@@ -179,12 +180,12 @@ def slopes(
     Raises
     ------
     NotEstimable
-        If a regressor or a permutation of it is a linear combination of the controls, or for any
-        reason of cluster_factor.
+        If the regressor or a permutation is a linear combination of the controls, or for any reason
+        that cluster_factor raises it.
 
-    References
-    ----------
-    Frisch-Waugh-Lovell; the errors are those of fixed_effects.fit.
+    Notes
+    -----
+    Slopes follow from the Frisch-Waugh-Lovell theorem; standard errors equal fixed_effects.fit.
     """
     residuals = without_controls(controls, regressors)
     variation = np.einsum("ij,ij->j", residuals, residuals)
@@ -209,7 +210,7 @@ def slopes(
 
 
 def without_controls(controls: Floats, columns: Floats) -> Floats:
-    """Project columns, shape (n,) or (n, m), off the controls, shape (n, k)."""
+    """Project controls, shape (n, k), out of columns of shape (n,) or (n, m)."""
     basis = np.linalg.qr(controls)[0]
     residuals: Floats = columns - basis @ (basis.T @ columns)
     return residuals

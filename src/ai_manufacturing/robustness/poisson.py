@@ -1,7 +1,7 @@
-"""Counts as outcomes: Poisson, whose slopes know no unit, beside log(1 + x), whose slopes do.
+"""Poisson regression for count outcomes, whose slopes do not depend on the unit of the count.
 
-Read by the page of readings, under each event study of a count, and by no verdict
-(docs/decisions/counts.md).
+Slopes for log(1 + x) do depend on it. The readings page shows the Poisson estimates below each
+event study of a count; no verdict uses them (docs/decisions/counts.md).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,14 +22,14 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case
 
-CONVERGED = 1e-10  # largest change of a linear predictor in the last step
-STEPS = 60  # more than that, and a predictor is on its way to minus infinity
-DEPENDENT = 1e-10  # a direction of the columns of less strength than this share is none
-SEPARATED = 1e-6  # share of a separating combination that is not rounding error
+CONVERGED = 1e-10  # largest relative change of the linear predictor at convergence
+STEPS = 60  # iteration limit; a predictor that needs more is diverging to minus infinity
+DEPENDENT = 1e-10  # eigenvalues of the Gram matrix below this share of the largest count as zero
+SEPARATED = 1e-6  # smallest value of a separating combination that is not rounding error
 
 
 def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
-    """Fit an event study whose outcome is log(1 + x) to x itself."""
+    """Re-estimate an event study with outcome log(1 + x) as a Poisson regression of x."""
     study, inputs, specification = case.event_study, case.inputs, case.specification
     if specification.transform != "ln1p":
         raise NotEstimable("not_log_of_one_plus", transform=specification.transform)
@@ -48,22 +48,23 @@ def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
 
 @dataclass(frozen=True, eq=False)
 class PoissonFit(Fit):
-    """Estimates of a Poisson regression; a slope is the change in the log of the expected count.
+    """Estimates of a Poisson regression; slopes are changes in the log of the expected count.
 
-    Statistics are taken as normal, as fixest and ppmlhdfe do.
+    Statistics use the normal distribution, as in fixest and ppmlhdfe.
 
     Attributes
     ----------
     separated_dropped : int
-        Rows that are fitted by an expected count of zero and tell nothing of the slopes: of a city
-        or a period without any count, or separated by a combination of regressors and effects.
+        Rows whose fitted count is zero and which contain no information about the slopes: rows in
+        cities or periods with zero counts only, and rows separated by a combination of regressors
+        and effects.
     """
 
     separated_dropped: int
 
     @property
     def warnings(self) -> tuple[Sentence, ...]:
-        """That rows are dropped."""
+        """Warning that counts the dropped rows, if any."""
         dropped = self.separated_dropped
         return (sentence("separated_dropped", count=dropped),) if dropped else ()
 
@@ -76,32 +77,33 @@ def fit(
     time: str = "year",
     cluster: str = "city_id",
 ) -> PoissonFit:
-    """Regress a count on regressors with two effects by Poisson quasi-maximum likelihood.
+    """Estimate a two-way fixed effects Poisson regression by quasi-maximum likelihood.
 
-    Only the mean must be right, exp(regressors and effects): the variance may be any, and the
-    counts need not be whole.
+    Only the conditional mean, the exponential of regressors and effects, must be correctly
+    specified; the variance is unrestricted, and counts need not be integers.
 
     Parameters
     ----------
     sample, regressors, time, cluster
         As in fixed_effects.fit.
     outcome : str
-        Column of the counts, none below zero.
+        Column of nonnegative counts.
 
     Returns
     -------
     PoissonFit
-        Estimates, clustered errors with the factor of fixed_effects.fit, and counts.
+        Estimates, clustered standard errors with the small-sample factor of fixed_effects.fit, and
+        counts.
 
     Raises
     ------
     NotEstimable
-        With a sentence, if a count is below zero; no count is above zero; the iteration does not
-        converge; or for any reason of fixed_effects.fit, of the rows that are not separated.
+        If a count is negative; all counts are zero; the iteration does not converge; or for any
+        reason that fixed_effects.fit raises it on the rows that are not separated.
 
     Notes
     -----
-    Singletons, and rows that a linear program finds separated, are dropped until none is left.
+    Singletons, and separated rows detected by a linear program, are dropped until none remain.
 
     References
     ----------
@@ -142,7 +144,7 @@ def fit(
     slope_count = len(regressors)
     influence = columns @ bread[:, :slope_count] * residuals[:, None]
     lengths = np.linalg.norm(sums_by(regression.clusters, influence), axis=0)
-    # Units of a regression are those of the outcome as well; these slopes have none.
+    # regression.units includes the scale of the outcome, which Poisson slopes do not depend on.
     units = regression.units / np.abs(counts).max()
     return PoissonFit(
         terms=tuple(regressors),
@@ -167,9 +169,9 @@ def _columns(regression: PartialledOut) -> sparse.csr_array:
 
 
 def _maximum(columns: sparse.csr_array, counts: Floats, outcome: str) -> tuple[Floats, Floats]:
-    """Return the coefficients of all columns, and the inverse of their weighted Gram matrix.
+    """Maximise the likelihood by iteratively reweighted least squares.
 
-    Iterates weighted least squares until the linear predictor no longer changes.
+    Returns the coefficients of all columns and the inverse of their weighted Gram matrix.
     """
     predictor = np.log((counts + counts.mean()) / 2)
     for _ in range(STEPS):
@@ -187,10 +189,11 @@ def _maximum(columns: sparse.csr_array, counts: Floats, outcome: str) -> tuple[F
 
 
 def _separated(columns: sparse.csr_array, counts: Floats) -> NDArray[np.bool_]:
-    """Return which rows a combination of regressors and effects separates, shape (n,).
+    """Flag the rows, shape (n,), that a combination of regressors and effects separates.
 
-    Such a combination is zero wherever there is a count and nowhere below zero: less and less of it
-    raises the likelihood without end where it is above zero. A linear program looks for it.
+    A separating combination is zero in rows with positive counts and nonnegative in all other rows.
+    In the rows where it is positive, a coefficient going to minus infinity increases the likelihood
+    without a maximum. A linear program searches for such a combination.
     """
     zero: NDArray[np.bool_] = counts == 0
     if not zero.any():

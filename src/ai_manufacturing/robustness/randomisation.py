@@ -1,7 +1,7 @@
-"""Randomisation inference of equation 2: what a slope would be if other cities had the weights.
+"""Randomisation inference for equation 2 by permuting the weights between cities.
 
-Equation 2 multiplies a weight that is fixed per city by a yearly scaling value. Its slope says
-something of the weights only if it is unusual among the slopes with permuted weights.
+Equation 2 multiplies a fixed weight per city by a yearly scaling value. The slope is evidence about
+the weights only if it is unusual among the slopes with permuted weights.
 """
 
 import itertools
@@ -35,20 +35,20 @@ TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
     "ln1p": np.log1p,
     "asinh": np.arcsinh,
 }
-SAME = 1e-6  # two columns of unit length that differ by more are not one measure
-DRAWS_AT_ONCE = 100  # so that their columns stay in the processor's cache
-CLUSTER = "cluster"  # name of the one kind of clusters
+SAME = 1e-6  # largest distance of two unit-length columns that count as the same measure
+DRAWS_AT_ONCE = 100  # batch size whose columns fit into the processor's cache
+CLUSTER = "cluster"  # key for the only type of clusters passed to `slopes`
 
 
 def permuted_weights_test(case: Case) -> Iterator[Row]:
-    """Test the measure, which is the first term, by permutations of its weights within strata."""
+    """Test the measure, the first term, by permuting its weights within strata."""
     yield {"term": case.specification.regressor, **vars(_permuted_slopes(case).by_t())}
 
 
 def permuted_weights(
     specifications: Iterable[Specification], inputs: Inputs, cities: pd.DataFrame
 ) -> pa.Table:
-    """Return what each permutation of the weights within strata gives.
+    """Return the slope and t statistic of each permutation of the weights within strata.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def permuted_weights(
     Returns
     -------
     Table
-        One row per specification and permutation, in the columns of est_permuted_weights;
-        not_estimable with the reason where weights cannot be permuted.
+        One row per specification and permutation, with the columns of est_permuted_weights. If the
+        weights cannot be permuted, the status is not_estimable, with the reason.
     """
     cities = cities.set_index("city_id")
 
@@ -86,20 +86,20 @@ def _permuted_slopes(case: Case) -> "PermutedSlopes":
     )
 
 
-@dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
+@dataclass(frozen=True, eq=False)  # no __eq__: comparing arrays does not yield a single bool
 class Permutations:
-    """Which city gives its weight to which.
+    """Permutations that assign each city the weight of a donor city.
 
     Attributes
     ----------
     cities : tuple of str, length C
-        In sorted order.
+        Cities in sorted order.
     strata : ndarray of int, shape (C,)
-        A city gets a weight from its own stratum.
+        Stratum of each city; donors come from the same stratum.
     donors : ndarray of int, shape (draws, C)
-        Position of the city whose weight each city gets.
+        Position of each city's donor.
     is_enumerated : bool
-        Whether the draws are all permutations there are, the sample's own among them.
+        Whether the draws list every permutation, including the sample's own.
     """
 
     cities: tuple[str, ...]
@@ -109,17 +109,17 @@ class Permutations:
 
     @property
     def warnings(self) -> tuple[Sentence, ...]:
-        """How many cities keep their weight in every draw."""
+        """Warning that counts the cities whose weight is the same in every draw, if any."""
         alone = int((np.bincount(self.strata) == 1).sum())
         return (sentence("alone_in_stratum", count=alone, all=len(self.cities)),) if alone else ()
 
     def among(self, cities: Iterable[str]) -> "Permutations":
-        """Return the same permutations of some of the cities.
+        """Restrict the permutations to a subset of the cities.
 
-        A donor that is not among them is passed over: its own donor gives, and so on. What is left
-        of a cycle is a cycle, so each draw is a permutation of these cities; if all permutations of
-        the union are equally likely, all of these are. Two samples see the same donor wherever both
-        have it.
+        A donor outside the subset is replaced by its own donor, repeatedly if necessary. A cycle
+        with some cities removed is still a cycle, so each draw is a permutation of the subset; if
+        all permutations of the full set are equally likely, so are these. Two subsets use the same
+        donor for a city whenever both contain it.
 
         Raises
         ------
@@ -147,21 +147,21 @@ class Permutations:
 def permutations(
     cities: Sequence[str], strata: Codes | None = None, *, draws: int = 999, seed: int = 2020
 ) -> Permutations:
-    """Draw permutations of cities, or list all if they are no more than the draws.
+    """Draw permutations of cities, or enumerate them if there are no more than `draws`.
 
     To use the same permutations in several specifications, draw them for the union of their cities
-    and take those of each sample by `among`. The same set of cities, strata, draws and seed give
-    the same permutations.
+    and restrict them to each sample with `among`. The result is the same for the same set of
+    cities, strata, draws and seed.
 
     Parameters
     ----------
     cities : sequence of str, length C
-        In any order; each once.
+        Distinct cities in any order.
     strata : ndarray of int, shape (C,), optional
-        Stratum of each city, in the order of the cities; one stratum unless given. A city alone in
-        its stratum keeps its weight, and is counted in a warning.
+        Stratum of each city, in the order of the cities; the default is a single stratum. The
+        weight of a city alone in its stratum never changes, and a warning counts such cities.
     draws, seed : int
-        Number of permutations, and the seed of their draw.
+        Number of permutations, and the seed of the random number generator.
 
     Returns
     -------
@@ -201,17 +201,17 @@ def _checked(draws: Permutations) -> Permutations:
 
 @dataclass(frozen=True, eq=False)
 class PermutedSlopes:
-    """The slope of a measure, and those of the measures with permuted weights.
+    """The slope of a measure, and its slopes with permuted weights.
 
     Attributes
     ----------
     estimate, std_error, statistic : float
-        Those of the measure itself, in units of the outcome per unit of the regressor; the error is
-        clustered, and zero if the outcome is fitted exactly.
+        Results for the actual measure, in units of the outcome per unit of the regressor. The
+        standard error is clustered, and zero if the outcome is fitted exactly.
     slopes, statistics : ndarray, shape (draws,)
         Slope and clustered t of each permutation.
     cluster_count : int
-        Clusters of the error.
+        Number of clusters.
     permutations : Permutations
     """
 
@@ -225,16 +225,17 @@ class PermutedSlopes:
 
     @property
     def p_value_of_t(self) -> float:
-        """Share of the clustered |t| that are at least as large, the sample's own counted."""
+        """Share of clustered |t| at least as large as the sample's, which is included."""
         extreme = np.abs(self.statistics) >= abs(self.statistic) * (1 - TIE)
-        # Enumerated, the sample is one of the draws.
+        # Enumerated draws already include the sample.
         counted = 0 if self.permutations.is_enumerated else 1
         return float((counted + extreme.sum()) / (counted + len(extreme)))
 
     def by_t(self) -> Inference:
-        """Test by the clustered t, in absolute value.
+        """Test with the absolute clustered t statistic.
 
-        Permutations give slopes of unlike precision, where cities are unlike, and t compares.
+        Slopes of different permutations differ in precision if cities are heterogeneous, but their
+        t statistics are comparable.
 
         Raises
         ------
@@ -265,15 +266,15 @@ def permuted_slopes(
     transform: str,
     permuted: Permutations,
 ) -> PermutedSlopes:
-    """Regress the outcome on a measure as it is, and with each permutation of its weights.
+    """Regress the outcome on a measure, and on the measure with each permutation of its weights.
 
     Parameters
     ----------
     regression : PartialledOut
-        With C entities and n rows; the measure is its first regressor. Its clusters are those of
-        the errors.
+        Regression with C entities and n rows whose first regressor is the measure. Its clusters are
+        used for the standard errors.
     weights : ndarray, shape (C,)
-        Weight of each entity, fixed over the years.
+        Weight of each entity, constant over the years.
     scaling : ndarray, shape (n,)
         Scaling value of each row.
     transform : {"level", "ln", "ln1p", "asinh"}
@@ -284,21 +285,22 @@ def permuted_slopes(
     Returns
     -------
     PermutedSlopes
-        How unlikely the slope is if it does not matter which city has which weight.
+        Slope of the measure, and its permutation distribution under the null that the assignment of
+        weights to cities is irrelevant.
 
     Raises
     ------
     NotEstimable
         If a weight or scaling value is missing (the measure is observed yearly); all cities have
-        one weight; a permuted measure does not vary within cities or is a linear combination of the
-        other regressors; or the first regressor is not the measure.
+        the same weight; a permuted measure does not vary within cities or is a linear combination
+        of the other regressors; or the first regressor is not the measure.
 
     Notes
     -----
-    p is (1 + r)/(1 + draws) with r draws at least as extreme as the sample, ties included;
-    enumerated, it is the share of all permutations, the sample's own among them.
+    p is (1 + r)/(1 + draws), where r draws are at least as extreme as the sample, including ties.
+    With enumeration it is the share of extreme permutations, including the sample's own.
 
-    In logs the city effect absorbs the weight, and every permutation gives the estimate itself: p
+    In logs the city effect absorbs the weight, so every permutation reproduces the estimate and p
     is one.
 
     References
@@ -319,8 +321,8 @@ def permuted_slopes(
     periods = regression.time_count
 
     def measures(donors: Codes) -> Floats:
-        """Return the measure with the weights of donors, shape (n, draws), effects removed."""
-        # The log of a weight of zero is no number; without_effects refuses it.
+        """Return the measure with the donors' weights, net of the effects, shape (n, draws)."""
+        # The log of a zero weight is not finite; without_effects raises for it.
         with np.errstate(divide="ignore"):
             drawn = TRANSFORMS[transform](scaling[:, None] * weights[donors.T[entities]])
         return without_effects(regression.effects, drawn)
@@ -330,7 +332,8 @@ def permuted_slopes(
     for start in range(0, len(own_and_donors), DRAWS_AT_ONCE):
         within = measures(own_and_donors[start : start + DRAWS_AT_ONCE])
         fitted = slopes(entities, regression.outcome, controls, within, clusters, periods)
-        # Rounding leaves the error of an exact fit near zero; only residuals tell it.
+        # After rounding, the standard error of an exact fit is not exactly zero, so check the
+        # residuals instead.
         residuals = outcome_left - without_controls(controls, within) * fitted.estimates
         is_exact = np.linalg.norm(residuals, axis=0) <= EXACT * np.linalg.norm(regression.outcome)
         fits.append((fitted.estimates, np.where(is_exact, 0.0, fitted.std_errors[CLUSTER])))
@@ -342,7 +345,7 @@ def permuted_slopes(
 
     statistics = np.full(len(errors), np.inf)
     np.divide(estimates, errors, out=statistics, where=errors > 0)
-    unit = float(regression.units[0] * length)  # partialled_out divides the outcome by it
+    unit = float(regression.units[0] * length)  # undoes the scaling of outcome and regressor
     return PermutedSlopes(
         estimate=unit * float(estimates[0]),
         std_error=unit * float(errors[0]),

@@ -1,4 +1,4 @@
-"""Romano and Wolf's stepdown: p-values of a family of coefficients."""
+"""Romano-Wolf stepdown p-values for a family of coefficients."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -19,7 +19,7 @@ from ai_manufacturing.robustness.case import AVERAGE, Case
 
 
 def adjusted_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
-    """Adjust the p-values of a family of claims: the same sign for a province in all of them."""
+    """Adjust the p-values of a family of claims, drawing one sign per province for all of them."""
     tested = []
     for case in cases:
         claims = attempted(partial(_claims, case))
@@ -46,7 +46,7 @@ def adjusted_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
 
 
 def _claims(case: Case) -> list[tuple[str, PartialledOut, int]]:
-    """Return what a column claims: its terms, or the average of an event study."""
+    """Return the coefficients that a column claims: its terms, or an event study's average."""
     if isinstance(case.fit, EventStudyFit):
         return [(AVERAGE, *case.averaged())]
     return [(term, case.regression, position) for term, position in case.terms.items()]
@@ -60,48 +60,50 @@ def adjusted(
     draws: int = wild_bootstrap.DRAWS,
     seed: int = wild_bootstrap.SEED,
 ) -> list[Inference]:
-    """Test one coefficient of each regression, all as a family.
+    """Test one coefficient of each regression, adjusting for multiple testing.
 
-    At 5 % some true null is rejected in 5 % of samples at most. Each draw is one sign per cluster,
-    the same in all regressions, which keeps the dependence of their t; t is that of the wild
-    cluster bootstrap with the null imposed. From the largest |t| down, each is compared with the
-    largest |t*| of those that are not yet rejected before it.
+    The procedure controls the familywise error rate: at 5 %, the probability of rejecting any true
+    null is at most 5 %. Each draw uses one sign per cluster in all regressions, which preserves the
+    dependence of their t statistics. The t statistics are from the wild cluster restricted
+    bootstrap. From the largest |t| down, each is compared with the largest |t*| among the
+    hypotheses that are not yet rejected.
 
     Parameters
     ----------
     regressions : sequence of PartialledOut, length h
-        Their samples and regressors may differ.
+        Regressions, possibly with different samples and regressors.
     positions : sequence of int, length h
-        Index of the coefficient among the regressors of each.
+        Index of the coefficient among the regressors of each regression.
     clusters : sequence of ndarray, length h
-        Label of the cluster of each row of each regression: a label means the same cluster in all
-        of them.
+        Cluster label of each row of each regression; labels identify the same clusters in all
+        regressions.
     draws : int
-        Draws of the signs. If all samples together have up to 12 clusters, all vectors are used
-        once instead.
+        Number of random sign vectors. If all samples together have up to 12 clusters, all vectors
+        are enumerated instead.
     seed : int
-        Seed of the draws.
+        Seed of the random number generator.
 
     Returns
     -------
     list of Inference
-        In the order of the regressions; p_value is the adjusted one, std_error and statistic those
-        of fixed_effects.fit with these clusters. There is no interval.
+        Results in the order of the regressions. p_value is adjusted; std_error and statistic equal
+        fixed_effects.fit with these clusters. There is no interval.
 
     Raises
     ------
     NotEstimable
-        For any reason of wild_bootstrap.test in any of the regressions.
+        For any reason that wild_bootstrap.test raises it in one of the regressions.
 
     Notes
     -----
-    p is (1 + r)/(1 + draws) with r draws whose largest |t*| is at least |t|; enumerated, the share
-    of all vectors. A p below that of a larger |t| is raised to it.
+    p is (1 + r)/(1 + draws), where r draws have a largest |t*| of at least |t|. With enumeration it
+    is the share of such vectors. Adjusted p-values are made monotone: none is smaller than the
+    p-value of a larger |t|.
 
     References
     ----------
     Romano and Wolf (2005), Econometrica 73(4); (2016), Statistics and Probability Letters 113;
-    Clarke, Romano and Wolf (2020), Stata Journal 20(4). Golden numbers by R's wildrwolf.
+    Clarke, Romano and Wolf (2020), Stata Journal 20(4). Reference values are from R's wildrwolf.
     """
     labels = np.unique(np.concatenate([np.unique(rows) for rows in clusters]))
     vectors, enumerated = wild_bootstrap.sign_vectors(len(labels), draws, seed)
@@ -138,7 +140,7 @@ def adjusted(
 def _stepdown(statistics: Floats, resampled_statistics: Floats, *, counted: int) -> list[float]:
     """Return the adjusted p-values of |t|, shape (h,), from |t*|, shape (draws, h)."""
     order = np.argsort(-statistics, kind="stable")
-    # Over it and all with a smaller |t|.
+    # Maximum of |t*| over each hypothesis and all hypotheses with a smaller |t|.
     largest = np.maximum.accumulate(resampled_statistics[:, order[::-1]], axis=1)[:, ::-1]
     extreme = (largest >= statistics[order] * (1 - wild_bootstrap.TIE)).sum(axis=0)
     p_values = np.empty(len(order))

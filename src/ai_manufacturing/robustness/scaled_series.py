@@ -1,4 +1,4 @@
-"""The scaled series beside the measure: how much of its variation is the AI share's own."""
+"""Share of the measure's variation that the scaled series does not explain."""
 
 from collections.abc import Sequence
 
@@ -13,16 +13,16 @@ SCALED = "ln_scaled_series"
 
 
 def share_of_variation(case: Case, position: int, cities: str) -> float:
-    """Return the share of the measure's variation that the scaled series leaves.
+    """Return the share of the measure's variation that the scaled series does not explain.
 
     Parameters
     ----------
     case : Case
     position : int
-        Not needed: the measure is the regressor of the specification.
+        Ignored; the measure is always the regressor of the specification.
     cities : str
-        "all" for the share of the variation; a number for the part of it that so many cities with
-        most have.
+        "all" for this share; or a number N, for the part of the unexplained variation in the N
+        cities with the most.
     """
     specification = case.specification
     others = [term for term in specification.terms if term != specification.regressor]
@@ -40,13 +40,13 @@ def share_of_variation(case: Case, position: int, cities: str) -> float:
 
 
 def _with_scaled_series(case: Case, outcome: str, terms: Sequence[str]) -> FixedEffectsFit:
-    """Fit a regression that has the log of the scaled series among its terms.
+    """Fit a regression that includes the log of the scaled series.
 
     Raises
     ------
     NotEstimable
-        If the measure is a log itself: the AI share is then a constant of the city, which the
-        city's effect takes up.
+        If the measure is in logs, because the city effect then absorbs the AI share, which is
+        constant within a city.
     """
     if case.specification.transform == "ln":
         raise NotEstimable("share_cancels_in_logs")

@@ -1,6 +1,6 @@
-"""The paper's columns with two-way effects by a second route, PanelOLS of linearmodels.
+"""Re-estimate the paper's two-way fixed effects columns with PanelOLS of linearmodels.
 
-The gate of the estimates reads it (expectations/second_route.json).
+The gate compares these numbers with the estimates (expectations/second_route.json).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,22 +22,23 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
 def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Estimate the paper's columns by PanelOLS.
+    """Estimate the paper's columns with PanelOLS.
 
-    A column is estimated as the paper reads, and clustered by province.
+    Only printed columns are estimated, in their default reading and in readings clustered by
+    province.
 
     Parameters
     ----------
     specifications : iterable of Specification
-        Those of estimators fixed_effects and event_study.
+        Specifications with estimator fixed_effects or event_study.
     inputs : Inputs
-        The tables they draw on.
+        Tables that the specifications use.
 
     Returns
     -------
     Table
-        One row per specification and term, in the columns of est_second_route; not_estimable with
-        the reason where there is no sample, or the second route refuses it.
+        One row per specification and term, with the columns of est_second_route. If there is no
+        sample, or PanelOLS rejects it, the status is not_estimable, with the reason.
     """
 
     def is_asked(specification: Specification) -> bool:
@@ -52,8 +53,8 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
             numbers = by_panel_ols(
                 sample, specification.outcome, terms, time=specification.period, cluster=cluster
             )
-        # What the second route refuses, the first must refuse too: the gate looks for the numbers
-        # of both.
+        # The first route must reject the sample too, because the gate fails if only one of the
+        # routes reports numbers.
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise NotEstimable(
                 "refused_by_second_route", error=str(error).splitlines()[0]
@@ -68,7 +69,7 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
 
 
 def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:
-    """Return the raw sample and the regressors; years of an event study are made here anew."""
+    """Return the raw sample and regressors, rebuilding event dummies without event_study.fit."""
     rows = inputs.sample(specification).rows
     if not isinstance(specification.options, EventStudyOptions):
         return rows, [*specification.terms]
@@ -92,29 +93,30 @@ def by_panel_ols(
     time: str = "year",
     cluster: str = "city_id",
 ) -> tuple[Floats, Floats]:
-    """Estimate as fixed_effects.fit does, by PanelOLS: the two routes share no step.
+    """Repeat fixed_effects.fit with PanelOLS, without sharing any of its code.
 
     Parameters
     ----------
     sample : DataFrame
-        The observations, singletons dropped; entity city_id.
+        Observations without singletons; the entity is city_id.
     outcome, regressors, time, cluster
         As in fixed_effects.fit.
 
     Returns
     -------
     estimates, std_errors : ndarray, shape (k,)
-        Coefficients; clustered errors with fixest's factor in place of PanelOLS's own corrections.
+        Coefficients and clustered standard errors, with fixest's small-sample factor instead of
+        PanelOLS's own corrections.
 
     Raises
     ------
     ValueError
-        If PanelOLS finds a regressor absorbed by the effects.
+        If the effects absorb a regressor.
     """
-    from linearmodels.panel import PanelOLS  # here, as the import takes a second
+    from linearmodels.panel import PanelOLS  # imported lazily because it takes a second
     from linearmodels.panel.utility import AbsorbingEffectError
 
-    # Numbers in the place of labels, by which pandas groups faster.
+    # Replace labels with integer codes, because pandas groups by integers faster.
     labels = {name: pd.factorize(sample[name], sort=True)[0] for name in ("city_id", time)}
     rows = sample[[outcome, *regressors]].set_index(
         pd.MultiIndex.from_arrays([*labels.values()], names=[*labels])
@@ -132,7 +134,8 @@ def by_panel_ols(
         result = model.fit(cov_type="clustered", clusters=clusters, **options)
     except AbsorbingEffectError as error:
         raise ValueError(str(error)) from error
-    # Written out, as cluster_factor would hide its own fault from the comparison.
+    # Repeat the formula instead of calling cluster_factor, so that the comparison can detect an
+    # error in it.
     observations, groups = len(sample), sample[cluster].nunique()
     factor = (
         groups

@@ -1,7 +1,7 @@
-"""How strong an omitted confounder must be to undo a result, and which weights are negative.
+"""Sensitivity to omitted confounders, and negative weights of a two-way fixed effects slope.
 
-All R2 are within: shares of the variation that is left when the effects are removed. Inclusive R2,
-near one with city effects, would leave no room for a confounder.
+All R2 are within R2, computed after the effects are removed. Inclusive R2 are near one with city
+effects and would leave no room for a confounder.
 """
 
 import math
@@ -16,7 +16,7 @@ from ai_manufacturing.robustness.panel_regressions import without_controls
 
 
 def clustered_robustness_value(case: Case, position: int, cluster: str) -> float:
-    """Return robustness_value of a case, by the t of its clustered error."""
+    """Return the robustness value of a term, using its clustered t statistic."""
     error = clustered(case.regression, position, case.codes(cluster), cluster)
     if error.statistic is None:
         raise NotEstimable("no_error_of_exact_fit")
@@ -24,7 +24,7 @@ def clustered_robustness_value(case: Case, position: int, cluster: str) -> float
 
 
 def negative_weights(case: Case, position: int, figure: str) -> float:
-    """Return the share of the city-years whose weight in a slope is negative, or their sum.
+    """Return the share of city-years with negative weights in a slope, or the sum of these weights.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def negative_weights(case: Case, position: int, figure: str) -> float:
     Raises
     ------
     NotEstimable
-        If the measure is a log, which has no zero to count an effect from.
+        If the measure is in logs, because the weights require a meaningful zero.
     """
     specification = case.specification
     if specification.transform == "ln":
@@ -48,7 +48,7 @@ def negative_weights(case: Case, position: int, figure: str) -> float:
 
 
 def effect_weights(regression: PartialledOut, position: int, measure: Floats) -> Floats:
-    """Return the weights with which the effects of single rows make up a slope; their sum is one.
+    """Return the weight of each row's effect in a slope; the weights sum to one.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def effect_weights(regression: PartialledOut, position: int, measure: Floats) ->
     position : int
         Index of the measure among the regressors.
     measure : ndarray, shape (n,)
-        Its values, with the effects.
+        Values of the measure before the effects are removed.
 
     Returns
     -------
@@ -64,9 +64,9 @@ def effect_weights(regression: PartialledOut, position: int, measure: Floats) ->
 
     Notes
     -----
-    Where trends are parallel and each row has a slope of its own, the estimate expects the sum of
-    weights times slopes. A weight is the measure times what effects and controls leave of it, over
-    the sum of these products.
+    If trends are parallel and each row has its own slope, the expected estimate is the sum of
+    weights times slopes. A row's weight is its measure times its residual on effects and controls,
+    divided by the sum of these products.
 
     References
     ----------
@@ -81,13 +81,13 @@ def effect_weights(regression: PartialledOut, position: int, measure: Floats) ->
 
 
 def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
-    """Return the partial R2 with regressor and outcome that a confounder needs for a zero slope.
+    """Return the partial R2 with regressor and outcome that reduces the slope to zero.
 
     Parameters
     ----------
     regression : PartialledOut
     t_statistic : float
-        t of the estimate, by the error of choice.
+        t statistic of the estimate, for any choice of standard error.
 
     Returns
     -------
@@ -97,14 +97,14 @@ def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
     Raises
     ------
     NotEstimable
-        If there is no residual degree of freedom to spare.
+        If there are too few residual degrees of freedom to add a confounder.
 
     Notes
     -----
-    With the t of the classical error the value is an identity: a confounder of that strength makes
-    the slope zero. With another t it is the value of a sample that has independent errors and the
-    same t and n-K. Where clustered errors are the larger ones, this value is the smaller one; it is
-    a convention, and makes no statement on a confounder of this sample.
+    With the classical t the value is an algebraic identity: a confounder of that strength reduces
+    the slope to zero. With another t, it is the value for a sample with independent errors and the
+    same t and n-K. If clustered standard errors are larger than classical ones, the value is
+    smaller. It is then a convention and not a statement about confounders of this sample.
 
     References
     ----------
@@ -115,5 +115,5 @@ def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
     dof: int = n - k - regression.effects.rank
     if dof < 2:
         raise NotEstimable("no_freedom_for_a_confounder")
-    f2 = t_statistic**2 / dof  # of Cohen
+    f2 = t_statistic**2 / dof  # Cohen's f squared
     return (math.sqrt(f2**2 + 4 * f2) - f2) / 2

@@ -1,4 +1,4 @@
-"""Errors that let near cities be alike, by Müller and Watson's spatial components."""
+"""Inference robust to spatial correlation: Müller and Watson's spatial components (SCPC)."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,31 +14,32 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
 from ai_manufacturing.system import great_circle
 
-# The constants of Müller and Watson's programs: another grid or stopping rule gives other third
-# digits.
+# These constants match Müller and Watson's programs; another grid or stopping rule would change the
+# third digit.
 FEWEST_LOCATIONS = 5
-# Size is controlled from the given average correlation down to this one ...
+# Test size is controlled from the given average correlation down to this one ...
 LEAST_AVERAGE_CORRELATION = 1e-5
-DECAY_STEP = 1.2  # ... on a grid of decays, each this multiple of the one before
+DECAY_STEP = 1.2  # ... on a grid of decay rates with this ratio
 DECAY_TOLERANCE = 1e-3
-STEEPEST_DECAY = 5000.0  # e-folding within 8 km
+STEEPEST_DECAY = 5000.0  # per circumference of the earth: e-folding within 8 km
 CRITICAL_VALUE_TOLERANCE = 1e-3
-# Tried first, by least average correlation.
+# Initial number of components to consider, for average correlations of at least the first number.
 MOST_COMPONENTS = ((0.05, 10), (0.01, 20), (0.005, 60), (0.001, 120))
+# Gauss-Legendre nodes and weights on the interval from -1/2 to 1/2.
 NODES, NODE_WEIGHTS = (half / 2 for half in np.polynomial.legendre.leggauss(40))
 Places = tuple[tuple[float, float], ...]
-ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # at the nodes of the unit interval
+ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # 1 - u^2 at the nodes u of the unit interval
 
 
 def by_correlation(case: Case, position: int, average_correlation: str) -> Inference:
-    """Return scpc of a case."""
+    """Return the SCPC inference for a term of a case."""
     return scpc(case.regression, position, case.coordinates, float(average_correlation))
 
 
 def scpc(
     regression: PartialledOut, position: int, coordinates: Floats, average_correlation: float
 ) -> Inference:
-    """Infer with spatial-correlation principal components, whatever the correlation's range is.
+    """Test a coefficient with spatial-correlation principal components (SCPC).
 
     Parameters
     ----------
@@ -48,38 +49,38 @@ def scpc(
     coordinates : ndarray, shape (m, 2)
         Longitude and latitude in degrees, one row per entity code of the regression.
     average_correlation : float
-        Largest correlation of two cities, on average over all pairs, for which the size of the test
-        is controlled.
+        Largest average pairwise correlation between cities for which the test controls size.
 
     Returns
     -------
     Inference
-        The error is the one that the statistic divides by; p-value and interval are from its
-        worst-case distribution, not from t. degrees_of_freedom is the number of components q: t(q)
-        is the distribution if no two cities are correlated. cluster_count is m.
+        std_error is the denominator of the statistic. The p-value and interval use the worst-case
+        distribution of the statistic, not t. degrees_of_freedom is the number of components q: the
+        statistic follows t(q) if cities are uncorrelated. cluster_count is m.
 
     Raises
     ------
     NotEstimable
-        If the outcome is fitted exactly, a coordinate is missing or no place on earth, there are
-        fewer than five cities, so many cities share a place that no decay gives the average
-        correlation, or the components have no variance.
+        If the outcome is fitted exactly, a coordinate is missing or invalid, there are fewer than
+        five cities, so many cities coincide that no decay rate gives the average correlation, or
+        the components have no variance.
     ValueError
-        If the average correlation is not within .001 to .99.
+        If the average correlation is not between .001 and .99.
 
     Notes
     -----
-    The influences of a city's rows are summed over its years: one value per location. Their mean is
-    compared with their q leading principal components under the covariance exp(-c d), c such that
-    its average is as given. The critical value bounds the rejection rate for every c from there
-    upwards, and q gives the shortest expected interval under independence.
+    The influence is summed over the years of a city, which gives one value per location. The
+    statistic compares the mean of these values with their q leading principal components under the
+    covariance exp(-c d), where c implies the given average correlation. The critical value bounds
+    the rejection rate for all larger c, and q minimises the expected length of the interval under
+    independence.
 
     References
     ----------
     Müller and Watson (2022), "Spatial correlation robust inference", Econometrica 90(6); (2023),
     "Spatial correlation robust inference in linear regression and panel models", Journal of
-    Business & Economic Statistics 41(4). The grids and stopping rules are those of their Stata
-    program scpc and of scpcR, whose numbers are in tests/python/golden.
+    Business & Economic Statistics 41(4). Grids and stopping rules follow their Stata program scpc
+    and scpcR; tests/python/golden contains reference values from these programs.
     """
     places = _places(coordinates)
     estimate, influence, scale = _influence(regression, position)
@@ -105,21 +106,21 @@ def scpc(
 
 @dataclass(frozen=True, eq=False)
 class SpatialComponents:
-    """Part of SCPC that rests on the locations alone.
+    """Location-dependent part of SCPC.
 
-    All terms and specifications of the same cities share it.
+    It is shared by all terms and specifications with the same cities.
 
     Attributes
     ----------
     vectors : ndarray, shape (m, q)
-        Principal components, of unit length and mean zero.
+        Principal components, with unit length and mean zero.
     decays : ndarray, shape (g,)
-        c of the covariances exp(-c d) that size is controlled for, d in circumferences of the
-        earth; the first has the average correlation asked for.
+        Decay rates c of the covariances exp(-c d) for which size is controlled, with distances d in
+        circumferences of the earth. The first implies the requested average correlation.
     roots : ndarray, shape (g, q + 1, q + 1)
-        Lower roots of the covariance of mean and components, for each decay.
+        Lower triangular roots of the covariance of mean and components, for each decay rate.
     critical_value : float
-        At 5 %, for the statistic.
+        Critical value of the statistic at 5 %.
     """
 
     vectors: Floats
@@ -129,19 +130,21 @@ class SpatialComponents:
 
     @property
     def count(self) -> int:
-        """Components, q."""
+        """Number of components, q."""
         return int(self.vectors.shape[1])
 
 
 def rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
-    """Return how often |statistic| exceeds a critical value if mean and components are normal.
+    """Return the probability that |statistic| exceeds a critical value.
+
+    Mean and components are assumed to be jointly normal.
 
     Parameters
     ----------
     roots : ndarray, shape (..., q + 1, q + 1)
         Roots of the covariance of the mean (first) and the components.
     critical : float
-        For the statistic, which divides by the root mean square of the components.
+        Critical value of the statistic, the mean divided by the components' root mean square.
 
     Returns
     -------
@@ -149,9 +152,9 @@ def rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
 
     Notes
     -----
-    The event is that a quadratic form in normals of one positive and q negative eigenvalues is
-    positive: a one-dimensional integral, by Gauss and Legendre's rule with 40 nodes (Müller and
-    Watson 2022, appendix).
+    The statistic exceeds the critical value if a quadratic form in normals, with one positive and q
+    negative eigenvalues, is positive. Its probability is a one-dimensional integral, computed by
+    Gauss-Legendre quadrature with 40 nodes (Müller and Watson 2022, appendix).
     """
     ratio = critical**2 / (roots.shape[-2] - 1)
     means = roots[..., 0, :]
@@ -166,18 +169,18 @@ def rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
 
 
 def critical_value(roots: Floats, level: float = LEVEL) -> float:
-    """Return the smallest critical value that no covariance exceeds more often than the level.
+    """Return the smallest critical value whose rejection rate never exceeds the level.
 
     Parameters
     ----------
     roots : ndarray, shape (g, q + 1, q + 1)
-        As in rejection_rates, the most correlated covariance first.
+        As in rejection_rates, starting with the strongest correlation.
     level : float
 
     Returns
     -------
     float
-        For the statistic, to .001.
+        Critical value, accurate to .001.
     """
     worst, step = 0, 1.0
     low = float(special.stdtrit(roots.shape[-1] - 1, 1 - level / 2))
@@ -198,7 +201,7 @@ def critical_value(roots: Floats, level: float = LEVEL) -> float:
 
 
 def _influence(regression: PartialledOut, position: int) -> tuple[float, Floats, float]:
-    """Return the estimate, each entity's influence on it, and the length of the rows' influence."""
+    """Return the estimate, each entity's influence on it, and the norm of the rows' influence."""
     fitted = least_squares(regression)
     if not fitted.residuals.any():
         raise NotEstimable("no_spatial_error")
@@ -209,7 +212,7 @@ def _influence(regression: PartialledOut, position: int) -> tuple[float, Floats,
 
 
 def _places(coordinates: Floats) -> Places:
-    """Return longitude and latitude of each city, after checking that there is such a place."""
+    """Return the longitude and latitude of each city, and raise NotEstimable if one is invalid."""
     missing = int((~np.isfinite(coordinates)).any(axis=1).sum())
     if missing:
         raise NotEstimable("no_coordinates", count=missing)
@@ -262,7 +265,7 @@ def _components(places: Places, average_correlation: float) -> SpatialComponents
 
 
 def _expected_length(candidate: tuple[float, int]) -> float:
-    """Return the expected length of the interval under independence, for a critical value and q."""
+    """Return the interval's expected length under independence for a critical value and q."""
     critical, q = candidate
     return float(
         critical / np.sqrt(q) * np.exp(special.gammaln((q + 1) / 2) - special.gammaln(q / 2))
@@ -270,7 +273,7 @@ def _expected_length(candidate: tuple[float, int]) -> float:
 
 
 def _decay(pairs: Floats, average_correlation: float) -> float:
-    """Return the c at which exp(-c d) has the average over the pairs, to DECAY_TOLERANCE."""
+    """Return the c for which exp(-c d) averages to a value over all pairs, to DECAY_TOLERANCE."""
 
     def above(decay: float) -> bool:
         return bool(np.exp(-decay * pairs).mean() > average_correlation)
@@ -291,12 +294,10 @@ def _decay(pairs: Floats, average_correlation: float) -> float:
 
 
 def _roots(angles: Floats, decays: Floats, weights: Floats) -> Floats:
-    """Return lower roots of the covariance of weighted sums over locations, shape (g, k, k).
+    """Return a lower triangular root of the covariance of weighted sums, for each decay rate.
 
-    There is one for each decay.
-
-    The leading block of a root is the root of the leading block, and a singular covariance has one
-    too.
+    The shape is (g, k, k). A leading block of a root is the root of the covariance's leading block.
+    Unlike a Cholesky factorisation, this also works for singular covariances.
     """
     covariances = np.stack(
         [weights.T @ np.exp(-decay / (2 * np.pi) * angles) @ weights for decay in decays]

@@ -1,4 +1,4 @@
-"""The specification curve: every combination of choices, for one specification."""
+"""Specification curve: one coefficient under every combination of choices."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -40,15 +40,16 @@ AXES = [
     "prices",
 ]
 CLUSTERS = {"city": "city_id", "province": "province_id"}
-FIRST_LOOK = 100  # draws after which the joint tests may end, and after each doubling of them
-SEED = 2020  # of the first round of draws; the next ones follow it
+# Draws after which the joint tests may first stop; later looks double this number.
+FIRST_LOOK = 100
+SEED = 2020  # seed of the first round of draws; each later round adds one
 
 Choice = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """One combination of choices: its slopes, or why there are none."""
+    """One combination of choices, with its slopes or the reason for having none."""
 
     choice: Choice
     answer: Slopes | Sentence
@@ -56,7 +57,7 @@ class Fitted:
     city_count: int | None = None
 
     def extended(self, more: "Fitted") -> "Fitted":
-        """Return the combination with more permutations; no slopes where a permutation has none."""
+        """Append the slopes of more permutations; a reason in either operand replaces them."""
         if isinstance(self.answer, Sentence):
             return self
         if isinstance(more.answer, Sentence):
@@ -70,7 +71,8 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
     Parameters
     ----------
     chosen : iterable of Specification
-        Whose outcome and measure a curve is of; none in a build without rows.
+        Specifications that define the outcome and measure of a curve; empty if the seeds have no
+        rows.
     choices : DataFrame
         intermediate.int_specification_curve.
     inputs : Inputs
@@ -78,8 +80,9 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
     Returns
     -------
     Table
-        One row per combination and kind of error, in the columns of est_specification_curve. Where
-        the specification itself cannot be estimated, neither can any combination.
+        One row per combination and type of clustering, with the columns of
+        est_specification_curve. If the specification itself cannot be estimated, no combination
+        can.
     """
 
     def rows_of(specification: Specification) -> Iterator[Choice]:
@@ -114,23 +117,23 @@ def joint(
     inputs: Inputs,
     draws: int,
 ) -> pa.Table:
-    """Test the combinations together, against the same permutations of the weights in all of them.
+    """Test the combinations jointly, using the same permutations of the weights in all of them.
 
     Parameters
     ----------
     chosen, choices, inputs
-        As of curve.
+        As in curve.
     errors : sequence of str
-        Those of CLUSTERS that are not dominated.
+        Keys of CLUSTERS that are not dominated choices.
     draws : int
-        Permutations at most.
+        Maximum number of permutations.
 
     Returns
     -------
     Table
-        One row per kind of error and statistic, of all combinations and of those without a
-        dominated choice, in the columns of est_specification_curve_joint; not_estimable with the
-        reason where there is no permutation.
+        One row per type of clustering and statistic, both for all combinations and for those
+        without a dominated choice, with the columns of est_specification_curve_joint. Without
+        permutations the status is not_estimable, with the reason.
     """
 
     def rows_of(specification: Specification) -> Iterator[Choice]:
@@ -147,7 +150,7 @@ def joint(
 def _rounds(
     specification: Specification, choices: pd.DataFrame, inputs: Inputs, draws: int
 ) -> Iterator[tuple[list[Fitted], list[int]]]:
-    """Yield the combinations with more and more permutations, and after how many rounds end."""
+    """Yield the fits with growing numbers of permutations, and the cumulative draws per round."""
     if draws == 0:
         yield [], [0]
         return
@@ -165,7 +168,7 @@ def _rounds(
 
 
 def _joint_rows(fitted: list[Fitted], errors: Sequence[str], looks: list[int]) -> Iterator[Choice]:
-    """Yield the joint tests of all combinations, and of those without a dominated choice."""
+    """Yield the joint tests of all combinations, and of those without dominated choices."""
     for name, members, clusters in (
         ("all", fitted, [*CLUSTERS]),
         ("without_dominated", [one for one in fitted if not one.choice["is_dominated"]], errors),
@@ -192,7 +195,7 @@ def _joint(fitted: list[Slopes], cluster: str, looks: list[int]) -> Iterator[Cho
 
 
 class _Combinations:
-    """All combinations; those of one sample share its effects and its permuted measures."""
+    """All combinations, grouped so that those on one sample share effects and permuted measures."""
 
     def __init__(self, specification: Specification, choices: pd.DataFrame, inputs: Inputs) -> None:
         self._refused: list[Fitted] = []
@@ -211,7 +214,7 @@ class _Combinations:
         self._samples = [(np.array(key[-1]), members) for key, members in samples.items()]
 
     def fitted(self, draws: int = 0, seed: int = SEED) -> list[Fitted]:
-        """Fit all, for the measure and for as many permutations of its weights."""
+        """Fit all combinations with the measure and with `draws` permutations of its weights."""
         if isinstance(self._panel, Sentence) or not self._samples:
             return self._refused
         if draws == 0:
@@ -233,12 +236,12 @@ def _fits(
     samples: Iterable[tuple[Codes, list[Choice]]],
     permuted: randomisation.Permutations | None,
 ) -> list[Fitted]:
-    """Fit all combinations of some samples."""
+    """Fit all combinations of the given samples."""
     return [fit for at, members in samples for fit in panel.fits(at, members, permuted)]
 
 
 class Measure(NamedTuple):
-    """A measure as a combination has it; another provider's is named after the provider."""
+    """Key of a measure; a second provider's measure is named `measure@provider`."""
 
     name: str
     weighting: str
@@ -247,7 +250,7 @@ class Measure(NamedTuple):
 
 
 class Panel:
-    """The panel's columns as arrays, in order of city and year."""
+    """Columns of the panel as arrays, sorted by city and year."""
 
     def __init__(self, specification: Specification, inputs: Inputs) -> None:
         self._specification, self._inputs = specification, inputs
@@ -274,9 +277,9 @@ class Panel:
         }
 
     def _leaves_out(self, city_sample: str) -> NDArray[np.bool_]:
-        """Return whether a sample leaves each city-year out.
+        """Flag the city-years that a sample excludes.
 
-        `without_<grouping>` leaves out those that are in another group than the reference.
+        The sample `without_<grouping>` excludes the cities in any group except the reference group.
         """
         if city_sample not in self._left_out:
             grouping = city_sample.removeprefix("without_")
@@ -288,12 +291,12 @@ class Panel:
         return left_out
 
     def sample(self, choice: Choice) -> Codes:
-        """Return the positions of the city-years that have all that a combination asks for.
+        """Return the positions of the city-years with all variables of a combination.
 
-        Singletons are dropped. City-years of differences have it all in the earlier year too.
+        Differences also require the variables in the earlier year. Singletons are dropped.
         """
-        # Both weightings on the city-years whose counts can be scaled, so that weights can be
-        # permuted in both.
+        # Require a scaling value for observed counts too, so that both weightings use the same
+        # city-years and have weights to permute.
         measure = self._measure(choice)
         complete = np.isfinite(self.own(measure)) & np.isfinite(self._scaling(measure))
         complete &= (choice["first_year"] <= self.years) & (self.years <= choice["last_year"])
@@ -324,7 +327,7 @@ class Panel:
     def fits(
         self, at: Codes, members: list[Choice], permuted: randomisation.Permutations | None
     ) -> Iterator[Fitted]:
-        """Fit the combinations that have the same rows, effects and outcome."""
+        """Fit combinations with the same rows, effects and outcome."""
         first = members[0]
         lag = int(first["difference_years"])
         cities, entities = np.unique(self.city_codes[at], return_inverse=True)
@@ -343,7 +346,7 @@ class Panel:
         )
 
         def differenced(value_at: Callable[[Codes], Floats]) -> Floats:
-            """Return values in the rows, less what they were some years earlier."""
+            """Return the values in the rows, differenced over `lag` years unless it is zero."""
             values = value_at(at)
             return values - value_at(self._earlier(lag)[at]) if lag else values
 
@@ -356,8 +359,8 @@ class Panel:
             values = differenced(partial(self._own_and_permuted, measure, donors[:, entities]))
             return attempted(partial(without_effects, effects, values))
 
-        # Cities that a combination leaves out may have no row in any: combinations can be the same
-        # regression.
+        # Cached because combinations can be the same regression, for example if a combination
+        # excludes only cities that have no rows.
         @cache
         def answer(measure: Measure, variables: tuple[str, ...]) -> Slopes | Sentence:
             within_measures = regressors(measure)
@@ -379,7 +382,7 @@ class Panel:
             yield Fitted(choice, fitted, *sizes)
 
     def _own_and_permuted(self, measure: Measure, donors: Codes, at: Codes) -> Floats:
-        """Return a measure as it is, and with the weights of donors, shape (n, 1 + draws).
+        """Return a measure, followed by its versions with donor weights, shape (n, 1 + draws).
 
         Parameters
         ----------
@@ -393,19 +396,19 @@ class Panel:
         if not len(donors):
             return own
         scaling, weights = self._scaling(measure)[at], self._weights(measure)
-        with np.errstate(divide="ignore"):  # the log of a donor without a weight
+        with np.errstate(divide="ignore"):  # the log of a donor's zero weight
             drawn = randomisation.TRANSFORMS[measure.transform](
                 scaling[:, None] * weights[donors.T, self._year_codes[at][:, None]]
             )
         return np.column_stack([own, drawn])
 
     def _blocks(self, choice: Choice) -> Codes:
-        """Return the block of each city: cities of a block share the effects of their years."""
+        """Return the block of each city; the cities of a block share their year effects."""
         provinces = self._province_of_city
         return np.zeros_like(provinces) if choice["period_effects"] == "year" else provinces
 
     def _earlier(self, lag: int) -> Codes:
-        """Return the position of each row's city some years earlier; -1 where there is none."""
+        """Return the position of each row's city `lag` years earlier; -1 if it is absent."""
         earlier = np.full_like(self._cells, -1)
         earlier[:, lag:] = self._cells[:, : max(self._cells.shape[1] - lag, 0)]
         positions: Codes = earlier[self.city_codes, self._year_codes]
@@ -421,7 +424,7 @@ class Panel:
         )
 
     def own(self, measure: Measure) -> Floats:
-        """Return a measure, shape (city-years,)."""
+        """Return the transformed measure, shape (city-years,)."""
         return self._measured(measure, TRANSFORMS[measure.transform])
 
     def _scaling(self, measure: Measure) -> Floats:
@@ -442,12 +445,12 @@ class Panel:
         return weights
 
     def _variables(self, choice: Choice) -> tuple[str, ...]:
-        """Return the outcome in the prices of a combination, and its controls."""
+        """Return the outcome, in the combination's prices, and the controls."""
         outcome = f"{self._specification.outcome}{choice['outcome_suffix']}"
         return (outcome, *choice["control_variables"].split())
 
     def values(self, variable: str) -> Floats:
-        """Return a variable of the panel, shape (city-years,)."""
+        """Return a panel variable, shape (city-years,)."""
         return self._ordered((variable,), self._inputs.panel, variable)
 
     def _measured(self, measure: Measure, column: str) -> Floats:

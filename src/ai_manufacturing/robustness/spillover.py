@@ -1,4 +1,4 @@
-"""Spillovers: whether the measure of near cities has the effect that a city's own seems to have."""
+"""Test for spillovers by adding the measure of neighbouring cities to a regression."""
 
 from collections.abc import Iterator
 
@@ -19,15 +19,16 @@ def neighbours(case: Case, within_km: str) -> Iterator[Row]:
     ----------
     case : Case
     within_km : str
-        Great-circle distance of the farthest neighbour.
+        Largest great-circle distance of a neighbour, in km.
 
     Notes
     -----
-    A neighbour is any city of the warehouse that has the measure in the year, in the sample or not.
+    Neighbours are all cities of the warehouse with the measure in that year, even if they are not
+    in the sample.
     """
     specification = case.specification
     measure = case.inputs.measure_of(specification)
-    by_city = measure.unstack("city_id")  # noqa: PD010  one row a cell
+    by_city = measure.unstack("city_id")  # noqa: PD010  each city-year has one row
     coordinates = case.cities.loc[by_city.columns, ["longitude", "latitude"]]
     means = mean_of_neighbours(
         by_city.to_numpy(dtype=float, na_value=np.nan),
@@ -41,20 +42,21 @@ def neighbours(case: Case, within_km: str) -> Iterator[Row]:
 
 
 def mean_of_neighbours(values: Floats, coordinates: Floats, within_km: float) -> Floats:
-    """Return the mean of each city's neighbours that have a value, in each year.
+    """Average the values of each city's neighbours by year, skipping missing values.
 
     Parameters
     ----------
     values : ndarray, shape (years, m)
-        NaN where a city has none.
+        Values by year and city; NaN if missing.
     coordinates : ndarray, shape (m, 2)
-        Longitude and latitude in degrees; a city without them has no neighbour and is none.
+        Longitude and latitude in degrees. A city without coordinates neither has neighbours nor is
+        one.
     within_km : float
 
     Returns
     -------
     ndarray, shape (years, m)
-        NaN where no neighbour has a value. A city is not its own neighbour.
+        Means without the city itself; NaN if no neighbour has a value.
     """
     is_near = great_circle.RADIUS_KM * great_circle.angles(coordinates) <= within_km
     near = (is_near & ~np.eye(len(is_near), dtype=bool)).astype(float)

@@ -1,4 +1,4 @@
-"""Strict exogeneity: the measure of a later year must have no effect on this year's outcome."""
+"""Test strict exogeneity: a later year's measure must not affect this year's outcome."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -14,12 +14,15 @@ from ai_manufacturing.robustness.case import Case, inference_row
 
 
 def next_year(case: Case, last_year: str) -> Iterator[Row]:
-    """Add next year's measure, and last year's if asked: jackknife errors by province of each.
+    """Add next year's measure to the regression, and optionally last year's.
+
+    Standard errors are CRV3 by province.
 
     Parameters
     ----------
     case : Case
     last_year : {"no", "yes"}
+        Whether to add last year's measure too.
     """
     specification = case.specification
     measure = specification.regressor
@@ -34,31 +37,32 @@ def next_year(case: Case, last_year: str) -> Iterator[Row]:
 
 
 def later(case: Case, years: str) -> Iterator[Row]:
-    """Add the measure of so many years later: jackknife errors by province of both.
+    """Add the measure of a later year to the regression.
 
-    Growth that draws firms in, and a trend that outcome and measure share, give the later measure a
-    slope of its own; an effect of this year's measure gives it none.
+    Standard errors are CRV3 by province. The later measure has a slope of its own if growth
+    attracts AI firms, or if outcome and measure share a trend. It has none if the outcome responds
+    to this year's measure only.
 
     Parameters
     ----------
     case : Case
     years : str
-        Their number.
+        Number of years by which the added measure is later.
     """
     name = f"{case.specification.regressor}_later"
     yield from beside_the_measure(case, {name: _later(case, years)})
 
 
 def later_instead(case: Case, years: str) -> Iterator[Row]:
-    """Put the measure of so many years later in the place of this year's, on the same city-years.
+    """Replace the measure with a later year's, and estimate both on the same city-years.
 
-    The errors of both are jackknife errors by province.
+    Standard errors are CRV3 by province.
 
     Parameters
     ----------
     case : Case
     years : str
-        Their number.
+        Number of years by which the substituted measure is later.
     """
     specification = case.specification
     measure = specification.regressor
@@ -76,5 +80,5 @@ def later_instead(case: Case, years: str) -> Iterator[Row]:
 
 
 def _later(case: Case, years: str) -> Floats:
-    """Return the measure of each row's city so many years later, missing where there is none."""
+    """Return the measure of each row's city `years` later; NaN if missing."""
     return case.inputs.measure_of_another_year(case.specification, case.sample, int(years))
