@@ -140,7 +140,7 @@ series_floors as (
     group by due_years.series, due_years.quantity, due_years.scope, city_counts.city_count
 ),
 
--- Number of years in which headline specifications use both series of a pair.
+-- Number of years when headline specifications use both series of a pair.
 pair_floors as (
     select
         pairs.series,

@@ -107,7 +107,7 @@ summed as (
     having count(*) >= 20
 ),
 
--- The factor by which the median ratio changes between years, in either direction, and its trend up to the year.
+-- Factor between the median ratios of consecutive years, in either direction, and the trend up to the year.
 compared as (
     select
         *,

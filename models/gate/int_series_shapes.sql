@@ -217,7 +217,7 @@ copies as (
     group by pairs.series, pairs.scope, pairs.year
 ),
 
--- The nearest city of each city, to which its records may be booked by mistake.
+-- The nearest city of each city, which may receive its records by mistake.
 nearest as (
     select
         one.city_id,

@@ -21,7 +21,7 @@ cities as (
     select * from {{ ref('dim_city') }}
 ),
 
--- Share of cities in which a second provider has the same value within 1 %.
+-- Share of cities where a second provider has the same value within 1 %.
 agreements as (
     select
         series,

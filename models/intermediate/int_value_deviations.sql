@@ -292,7 +292,7 @@ final as (
         least(year_count_before, year_count_from_here) as shift_years,
         case when judges_level then above_median end as level_deviation,
         case when judges_level then level_score end as level_score,
-        -- Between two opposite breaks, values lie on the same side of the first and the last years.
+        -- Between two opposite breaks, values differ in the same direction from the first and the last years.
         case
             when
                 above_first * above_last > 0

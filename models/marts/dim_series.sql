@@ -180,7 +180,7 @@ scopes as (
     from coverage
 ),
 
--- The provider `register` stands for counts computed here; their sources are the deliveries of the register.
+-- Counts computed here have the provider `register`; their sources are the deliveries of the register.
 feeding_sources as (
     select distinct
         corrected.series as quantity,

@@ -234,7 +234,7 @@ final as (
         resolved.scope_used as scope,
         case when resolved.is_of_sample_years then specifications.first_year end as first_year,
         case when resolved.is_of_sample_years then specifications.last_year end as last_year,
-        -- First year in which all series of a share are available.
+        -- First year with all series of a share.
         case
             when resolved.is_of_first_year
                 then max(series.first_year) over (

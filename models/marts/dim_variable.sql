@@ -9,7 +9,7 @@ derived_variables as (
     select * from {{ ref('derived_variables').render() }}
 ),
 
--- The plain series, and those of non-default providers.
+-- The plain series, and the series@provider of non-default providers.
 choices as (
     select
         series as quantity,

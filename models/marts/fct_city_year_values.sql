@@ -78,7 +78,7 @@ measured_years as (
     select distinct year from measured
 ),
 
--- Without any delivered value there are no city-years.
+-- City-years only exist if any value was delivered.
 city_years as (
     select
         {{ extract_set() }} as extract_set,

@@ -96,7 +96,7 @@ claims as (
     left join averages on specified.specification_id = averages.specification_id
 ),
 
--- Share of simulations with a known truth in which each check failed, from benchmarks/designs.py.
+-- Failure rate of each check in simulations with a known truth, from benchmarks/designs.py.
 powers as (
     select
         power.table_id,

@@ -54,7 +54,7 @@ valued as (
     from chosen
 ),
 
--- Compare values of an axis only for combinations of the other choices in which every value has an estimate.
+-- Compare the values of an axis only where all of them have an estimate with the same other choices.
 matched as (
     select
         *,

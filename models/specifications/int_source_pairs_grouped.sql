@@ -7,7 +7,7 @@ pairs as (
     from {{ ref('fct_source_pairs') }}
 ),
 
--- Groupings by which sources are compared, such as region and size.
+-- Groupings used to compare sources, such as region and size.
 city_groups as (
     select
         city_id,

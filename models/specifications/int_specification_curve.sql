@@ -12,7 +12,7 @@ axes as (
     from {{ ref('curve_axes') }}
 ),
 
--- An asterisk stands for all values of an axis except the first.
+-- An asterisk means all values of an axis except the first.
 exclusions as (
     select
         of_axes.choice,

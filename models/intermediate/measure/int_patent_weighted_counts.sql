@@ -75,7 +75,7 @@ places as (
         and set_aside_reason is null
 ),
 
--- The usable patents, grouped by class. The exists condition skips the register if there is no concordance.
+-- The usable patents, grouped by class. Without a concordance, the exists condition skips the register.
 cohorts as (
     select
         patents.city_code,

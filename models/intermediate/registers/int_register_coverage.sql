@@ -45,7 +45,7 @@ final as (
         cells.province_id,
         cells.row_count,
         months.month_count,
-        -- A sample never covers a province, whatever its size.
+        -- A sample never covers a province, even if it is large.
         not files.is_sample
         and months.month_count = 12
         and cells.row_count >= {{ smallest_share }} * sum(cells.row_count) over (

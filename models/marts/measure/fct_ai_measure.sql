@@ -168,7 +168,7 @@ counts as (
             and weightings.scope = subtracted.scope
             and cities.city_id = subtracted.city_id
             and years.year = subtracted.year
-    -- Without any delivered value there are no rows, not even with missing measures.
+    -- If nothing was delivered, the table is empty rather than filled with missing measures.
     where exists (select 1 from series)
 ),
 
