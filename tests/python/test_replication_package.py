@@ -4,6 +4,7 @@ number.
 
 import csv
 import hashlib
+import importlib
 import io
 import re
 import shutil
@@ -24,11 +25,11 @@ from ai_manufacturing.disclosure import terms
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
-from ai_manufacturing.replication import contents, rerun, rights, rules, withheld
+from ai_manufacturing.replication import contents, programs, rerun, rights, rules, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.tables import exports
-from tests.python.conftest import Build, environment_of_its_own, made_once
+from tests.python.conftest import PROJECT, Build, environment_of_its_own, made_once
 from tests.python.release_store import changed, described, read
 from tests.python.terminal import on_terminal
 
@@ -156,6 +157,16 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
     )[0]
     assert (figure.count("<circle "), figure.count(">×</text>")) == (points, printed)
     assert "SYNTHETIC DATA" in figure
+
+
+def test_the_seed_of_a_program_is_the_value_of_its_constant(tmp_path: Path) -> None:
+    (tmp_path / "code").symlink_to(PROJECT)
+    drawn = {row["program"]: row["seed"] for row in programs.drawing(tmp_path)}
+    for program, seed in drawn.items():
+        name = program.removeprefix("code/src/").removesuffix(".py").replace("/", ".")
+        constant = getattr(importlib.import_module(name), "SEED", None)
+        assert constant is None or seed == str(constant), program
+    assert len(drawn) > 5
 
 
 @pytest.mark.door

@@ -49,7 +49,8 @@ STEADY = 0.4, 0.01
 CLOSE_VINTAGE = 0.1  # log ratio above which two steady years are required instead of one
 JUMP = 3, 0.03  # factor of the other side's jump, plus logs, that a jump must exceed
 FEWEST_DIGITS = 5  # minimum digits of numbers that are compared digit by digit
-SHUFFLES, SEED = 5, 2020
+SHUFFLES = 5  # random orders of the cities whose explained shares are averaged
+SEED = 2020
 
 DELIVERED = """
     select d.delivered_city_id as city_id, d.year, d.delivered_value as value,
