@@ -14,7 +14,8 @@ from tests.project_copy import PROJECT, SAMPLE, WAREHOUSE, pytest_command, run
 # Faults that mypy may find, which takes a minute.
 TYPED = {"arguments swapped", "default dropped", "guard removed", "filter dropped", "+ to -"}
 INVALID = re.compile(r"(?:Parser|Binder|Catalog|Compilation|Syntax|Conversion) Error")
-READ_CODE = {"test_planted_faults.py", "test_mutants.py"}  # any edit may break these
+# Tests that any edit may break, and those of the soak's environment.
+LEFT_OUT = re.compile(r"test_(planted_faults|mutants|browser_.*)\.py")
 # A trial runs the unit tests of the changed models through dbt, so it leaves out the test that runs
 # all of them.
 DBT_HABITS = "tests/python/test_dbt_habits.py"
@@ -71,9 +72,10 @@ class Trial:
         texts = {
             f"tests/python/{file.name}": file.read_text()
             for file in (self.copy / "tests/python").glob("test_*.py")
-            if file.name not in READ_CODE
+            if not LEFT_OUT.fullmatch(file.name)
         }
-        near = seen.files or {name for name, text in texts.items() if names.search(text)}
+        named = {name for name, text in texts.items() if names.search(text)}
+        near = seen.files & {*texts} or named
         found = self._tests(near, "functions and not soak") if in_source else ""
         if not found and seen.is_built:
             found = self._build(mutant.path, relations)
