@@ -1,6 +1,4 @@
-"""Registers with every awkward case: ordinary firms and patents, and rows drawn from all
-combinations of odd values.
-"""
+"""Registers of ordinary firms and patents, plus rows that combine odd values at random."""
 
 import json
 from pathlib import Path
@@ -16,8 +14,9 @@ VALUES = json.loads(
 )
 """Odd values by kind.
 
-10 October 1582 is no day of the Gregorian calendar; keywords have the special characters of
-regular expressions and of SQL, and their language."""
+10 October 1582 does not exist in the Gregorian calendar. Keywords contain special characters of
+regular expressions and of SQL; each has its language.
+"""
 DATES = VALUES["dates"]
 DATE_TEXTS = [*DATES, *VALUES["written_dates"], *VALUES["no_dates"], *VALUES["faulty_dates"]]
 CITIES, INDUSTRIES, IPC, TYPES, KEYWORDS, TEXTS = (
@@ -26,8 +25,9 @@ CITIES, INDUSTRIES, IPC, TYPES, KEYWORDS, TEXTS = (
 
 
 def write(folder: Path, firms: int, patents: int) -> None:
-    """Write registers of so many rows; one in five is of odd values, and of those of firms one in
-    ten lies in CSV.
+    """Write registers with a number of firms and patents.
+
+    One row in five has odd values. Of the odd firms, one in ten is in a CSV file.
     """
     registers.write(
         folder, firms - firms // 5, patents - patents // 5, seed=7, patent_years=range(2014, 2016)
@@ -54,9 +54,7 @@ def _one(values: list[str | None], part: int) -> str:
 
 
 def _id(kind: str) -> str:
-    """Return SQL for ids of which some repeat, in this file and elsewhere, and some are missing or
-    odd.
-    """
+    """Return SQL for IDs, some repeated within a file or across files, some missing or odd."""
     return f"""case hash(i * 64 + 1) % 40
         when 0 then null when 1 then '' when 2 then ' ' when 3 then '{kind}' || i // 2
         when 4 then lower('{kind}' || i) when 5 then '{kind}' || i % 10 else '{kind}' || i end"""

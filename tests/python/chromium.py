@@ -1,4 +1,4 @@
-"""Where Chromium is, and how it is started without a screen."""
+"""Locate Chromium, and list its arguments for running without a screen."""
 
 import shutil
 

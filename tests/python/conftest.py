@@ -1,4 +1,4 @@
-"""Real builds for the tests: a sample, the public deliveries where they exist, and broken
+"""Fixtures and collection rules: builds of the sample, of the public deliveries, and of broken
 deliveries.
 """
 
@@ -29,16 +29,17 @@ from tests.python.landing_project import project  # noqa: F401 - a fixture
 
 PROJECT = Path(__file__).resolve().parents[2]
 WAREHOUSE = "warehouse.duckdb"
-# Playwright is of the soak's environment.
+# Playwright is only installed in the soak's environment.
 collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_browser_*.py"]
 PUBLIC_EXTRACTS = PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")
 
 
 @dataclass
 class Build:
-    """A dbt run in the project, or a copy of it, into a warehouse of its own."""
+    """Settings and outcome of a dbt run in the project, or a copy of it, into its own warehouse."""
 
-    is_door: ClassVar[bool] = True  # whether the test that runs may start dbt
+    # Whether the running test may start dbt.
+    is_door: ClassVar[bool] = True
 
     extracts: Path
     warehouse: Path
@@ -54,10 +55,10 @@ class Build:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of the README, and a target folder that no other run writes to.
+        """Environment variables of the run, with a target folder that no other run writes to.
 
-        A copy of the project parses into itself: what dbt keeps of a parse names the folder of its
-        seeds.
+        A copy of the project has its own target folder, because dbt's partial parse stores the path
+        of the seeds.
         """
         target = self.scratch if self.project == PROJECT else self.project
         return {
@@ -76,11 +77,12 @@ class Build:
         }
 
     def dbt(self, *arguments: str) -> "Build":
-        """Run dbt, and keep its exit code and what it printed."""
+        """Run dbt, and store its exit code and output."""
         assert self.is_door, "a test that starts dbt is a door: mark it so, or call models()"
         flags = ["--no-use-colors", *([] if self.artifacts else ["--no-write-json"])]
         arguments = (*flags, *arguments)
-        # dbt parses anew for a copy of the project, another name of the file, and for variables
+        # The shell has parsed the project itself, with this warehouse name and without --vars. Any
+        # other run must be parsed again.
         is_parsed = (
             self.project == PROJECT
             and self.warehouse.name == WAREHOUSE
@@ -95,7 +97,7 @@ class Build:
         return self
 
     def models(self, *targets: str, edited: Iterable[str] = ()) -> models.Run:
-        """Run what follows from the delivered files in this process, up to these models.
+        """Run changed models in this process, up to the given ones.
 
         Parameters
         ----------
@@ -111,7 +113,7 @@ class Build:
             return models.run(self.warehouse, self.manifest, targets, edited)
 
     def compiled(self, name: str) -> str:
-        """Return the SQL that dbt compiled for a model or a test, in a warehouse of this name."""
+        """Return the compiled SQL of a model or test, without the database name."""
         assert self.manifest is not None
         nodes = models.nodes_of(self.manifest).values()
         ((sql, database),) = [
@@ -120,7 +122,7 @@ class Build:
         return str(sql).replace(f'"{database}".', "")
 
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `ai-manufacturing` in this process, where it is the project's."""
+        """Run `ai-manufacturing`, in this process unless the project is a copy."""
         environment = {**self.environment, **environment}
         if self.project == PROJECT:
             run = CliRunner().invoke(cli.main, arguments, env=environment)
@@ -138,12 +140,12 @@ class Build:
         )
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Query the warehouse as an analyst would."""
+        """Return the rows of a query on the warehouse."""
         with duckdb.connect(str(self.warehouse), read_only=True) as connection:
             return connection.execute(query, list(values)).fetchall()
 
     def pairs(self, query: str, *values: Any) -> dict[Any, Any]:
-        """Return the rows of a query of two columns, by the first."""
+        """Return the rows of a two-column query as a dictionary."""
         return dict(self.rows(query, *values))
 
     def frame(self, query: str) -> pd.DataFrame:
@@ -152,7 +154,7 @@ class Build:
             return connection.execute(query).df()
 
     def value(self, query: str, *values: Any) -> Any:
-        """Return the one value of a query."""
+        """Return the single value of a query."""
         ((value,),) = self.rows(query, *values)
         return value
 
@@ -165,12 +167,14 @@ class Build:
 
 
 def environment_of_its_own(folder: Path, *packages: str) -> Path:
-    """Make a virtual environment with these packages and return its Python; skip where none can be
-    installed.
+    """Create a virtual environment with these packages, and return its Python.
+
+    The test is skipped if they cannot be installed.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
-    # compiled is what is imported, when it is: of a large environment the least
+    # Skip byte-compilation: tests import a small part of a large environment, and Python compiles
+    # that part on import.
     install = ("install", "--quiet", "--disable-pip-version-check", "--no-compile", *packages)
     installed = subprocess.run(
         [sys.executable, "-m", "pip", "--python", str(python), *install],
@@ -195,27 +199,29 @@ LONGEST = (
     "test_death_at_forty_points",
     "test_a_set_of_other_years_builds_by_the_period_that_it_names",
 )
-"""The soak begins with these, of a minute or more; what one makes for others comes first."""
+"""Tests of a minute or more, which the soak starts first. Tests that build shared fixtures come
+before the tests that use them.
+"""
 
 TIERS = {
     "faults": ("delivery", "fresh", "refreshes"),
     "warehouse": ("sample_build", "public_build"),
 }
-"""The tier of a test by what it asks for, the first that fits; else `functions`.
+"""Fixtures that put a test into a tier. The first match counts; the default is `functions`.
 
-A test marked `door` is a door.
+Tests marked `door` belong to that tier whatever their fixtures.
 """
 DOORS = 8
-"""Of the doors, so many are open in `make test`; the others are soak."""
+"""Maximum number of door tests that are not marked soak."""
 CASES = 2
-"""Of the parameters of a test on a warehouse or a delivery, the first so many; the others are soak.
+"""Number of parameter cases per test that `make test` runs, except in the tier `functions`.
 
-A test that names those of the soak itself chooses others.
+The remaining cases are marked soak. A test can choose its own by marking soak cases itself.
 """
 
 
 def fixtures_of(item: pytest.Item) -> set[str]:
-    """Return the fixtures that a test asks for, by name or by a parameter that is a name."""
+    """Return the fixtures that a test requests, directly or through a parameter that names one."""
     case = getattr(item, "callspec", None)
     named = [value for value in case.params.values() if isinstance(value, str)] if case else []
     return {*getattr(item, "fixturenames", ()), *named}
@@ -227,7 +233,7 @@ def tier_by(fixtures: set[str]) -> str:
 
 
 def tier_of(item: pytest.Item) -> str:
-    """Return the tier of a test: functions, warehouse, faults or door (CONTRIBUTING.md)."""
+    """Return the tier of a test: functions, warehouse, faults or door (see CONTRIBUTING.md)."""
     return "door" if item.get_closest_marker("door") else tier_by(fixtures_of(item))
 
 
@@ -237,8 +243,9 @@ def asks_for_public(item: pytest.Item) -> bool:
 
 
 def rank(item: pytest.Item) -> int:
-    """Return when a test comes: what takes long begins, and the public set is read when it has been
-    built.
+    """Return a test's sort key: slow tiers first, and tests of the public set last.
+
+    By then a worker has built the public set.
     """
     order = ("door", "faults", "functions", "warehouse")
     return len(order) if asks_for_public(item) else order.index(tier_of(item))
@@ -249,7 +256,7 @@ COLLECTED: set[str] = set()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the long tests (tests/long_tests.py)."""
+    """Add the options of the long tests (see tests/long_tests.py)."""
     parser.addoption("--long", type=float, metavar="MINUTES", help="run so much of the long tests")
     parser.addoption("--shuffle", metavar="SEED", help="run the tests in the order of this seed")
     parser.addoption(
@@ -258,21 +265,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Note which long tests pass, in the process that hears of all tests."""
+    """Register the recorder of long tests, in the controller process only."""
     asked = config.getoption("long") or config.getoption("record")
     if asked and not hasattr(config, "workerinput"):
         config.pluginmanager.register(long_tests.Recorder(writes=config.getoption("record")))
 
 
 def pytest_report_header() -> str:
-    """Say how long ago the long tests passed."""
+    """Report how long ago the long tests passed."""
     return long_tests.age()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with its tier, and begin with what takes longest, so that the workers end
-    together.
-    """
+    """Mark each test with its tier, and start the slowest tests first to balance the workers."""
     cases: Counter[str] = Counter()
     for item in items:
         item.add_marker(tier_of(item))
@@ -283,7 +288,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker("soak")
     soak = [item for item in items if item.get_closest_marker("soak")]
     for item in soak:
-        # libraries that only long tests use, such as Dagster, warn of each other's old interfaces
+        # Libraries that only long tests import, such as Dagster, trigger deprecation warnings.
         if not item.get_closest_marker("filterwarnings"):
             item.add_marker(pytest.mark.filterwarnings("default"))
     doors = [item.nodeid for item in items if tier_of(item) == "door" and item not in soak]
@@ -293,7 +298,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         )
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=rank)
-    # One worker builds the public set meanwhile.
+    # Start one test of the public set early, so that one worker builds the set meanwhile.
     builder = next(filter(asks_for_public, items), None)
     items.sort(key=lambda item: item is not builder)
     items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
@@ -309,7 +314,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def tier_is_right(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that used a fixture of another tier than the one that it was counted as."""
+    """Fail a test if a fixture that it looked up by name belongs to another tier."""
     yield
     used = tier_by({*request.fixturenames})
     if tier_of(request.node) not in (used, "door"):
@@ -321,13 +326,13 @@ def tier_is_right(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def behind_a_door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a test that is no door start no dbt: it runs the models that follow from its delivery."""
+    """Forbid tests outside the tier `door` to start dbt."""
     monkeypatch.setattr(Build, "is_door", request.node.get_closest_marker("door") is not None)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the records of files that tests write apart from those of the user."""
+    """Use a separate state folder, so that tests do not touch the user's records of files."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
@@ -335,21 +340,19 @@ def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of one worker, for dbt's own files and for the warehouses that its tests
-    build in turn.
-    """
+    """Return a worker's folder for dbt's files and for the warehouses its tests build in turn."""
     return tmp_path_factory.mktemp("scratch")
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of what one worker builds for all."""
+    """Return the folder for builds that all workers share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 def made_once(folder: Path, make: Callable[[], object]) -> Path:
-    """Let one worker fill a folder; the others wait for it."""
+    """Fill a folder in one worker, while the others wait for the lock."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -361,7 +364,7 @@ def made_once(folder: Path, make: Callable[[], object]) -> Path:
 
 @pytest.fixture(scope="session")
 def client(shared: Path) -> Callable[[str], Path]:
-    """Return a function that gives a Python with this version of DuckDB."""
+    """Return a function that installs a version of DuckDB and returns the Python that has it."""
 
     def of_version(version: str) -> Path:
         folder = shared / f"duckdb_{version}"
@@ -372,7 +375,7 @@ def client(shared: Path) -> Callable[[str], Path]:
 
 
 def built_once(build: Build, make: Callable[[Build], Build]) -> Build:
-    """Make a build in its folder, unless another worker has made it."""
+    """Run a build unless another worker has, and load its output."""
     printed = build.scratch / "printed.txt"
 
     def built() -> None:
@@ -386,11 +389,11 @@ def built_once(build: Build, make: Callable[[Build], Build]) -> Build:
 
 
 MADE = PROJECT / "build"
-"""What `make build` makes where no variable names another place."""
+"""Default output folder of `make build`."""
 
 
 def stamp_of(extracts: Path) -> str:
-    """Return the hash of everything that a build of these deliveries depends on."""
+    """Return the fingerprint of a build of these deliveries."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DBT_PROJECT_DIR", str(PROJECT))
         environment.setenv("EXTRACTS_DIR", str(extracts))
@@ -398,7 +401,7 @@ def stamp_of(extracts: Path) -> str:
 
 
 def is_of_this_code(made: Path) -> bool:
-    """Whether `make build` made this warehouse from the code, seeds and sample that are here."""
+    """Whether `make build` made this warehouse from the current code, seeds and sample."""
     extracts = MADE / "extracts/sample"
     if not stamp.of(made) or not extracts.is_dir() or not (MADE / "landing").is_dir():
         return False
@@ -406,7 +409,7 @@ def is_of_this_code(made: Path) -> bool:
 
 
 def with_manifest(build: Build) -> Build:
-    """Build the whole by dbt, and keep what it compiled."""
+    """Run a full dbt build, and save its manifest with the compiled SQL."""
     assert build.manifest is not None
     build.exit_code, build.output = dbt_process.run(
         ["--no-use-colors", "build"], PROJECT, build.environment
@@ -417,7 +420,7 @@ def with_manifest(build: Build) -> Build:
 
 @pytest.fixture(scope="session")
 def sample_build(shared: Path) -> Build:
-    """Return the sample: that of `make build`, if it is of this code, or one that is built now."""
+    """Return the sample's build, copied from `make build` if that matches the current code."""
     folder = shared / "sample"
     build = Build(
         folder / "extracts/sample",
@@ -445,8 +448,9 @@ def sample_build(shared: Path) -> Build:
 
 @pytest.fixture(scope="session")
 def public_extracts() -> Path:
-    """Return the real public deliveries, which may not be redistributed and so are not in every
-    clone.
+    """Return the folder of the real public deliveries.
+
+    They may not be redistributed, so tests that need them are skipped in clones without them.
     """
     if not PUBLIC_EXTRACTS.is_dir():
         pytest.skip("the real public deliveries are not here; set PUBLIC_EXTRACTS to their folder")
@@ -455,10 +459,11 @@ def public_extracts() -> Path:
 
 @pytest.fixture(scope="session")
 def public_build(public_extracts: Path, sample_build: Build) -> Build:
-    """Build the public deliveries without dbt, by all models, unless an earlier session did.
+    """Build the public deliveries with all models but without dbt, unless an earlier session did.
 
-    It is used where it was built, because its view of delivered values names the landing folder.
-    Tests only read it. Two sets are kept, so that switching between two branches rebuilds neither.
+    The build stays in one place, because its view of delivered values contains the landing folder's
+    path; tests only read it. The two newest builds are retained, so that switching between two
+    branches rebuilds neither.
     """
     runner = hashlib.sha256(Path(models.__file__).read_bytes()).hexdigest()
     folder = MADE / "public_set" / f"{stamp_of(public_extracts)[:16]}_{runner[:8]}"
@@ -468,7 +473,7 @@ def public_build(public_extracts: Path, sample_build: Build) -> Build:
         newest_first = sorted(folder.parent.iterdir(), key=lambda path: -path.stat().st_mtime)
         for old in newest_first[2:]:
             shutil.rmtree(old)
-        # an interrupted session leaves a part of these
+        # An interrupted session may have left partial files.
         build.warehouse.unlink(missing_ok=True)
         build.warehouse.with_name(f"{WAREHOUSE}.wal").unlink(missing_ok=True)
         shutil.rmtree(folder / "landing", ignore_errors=True)
@@ -485,7 +490,7 @@ def public_build(public_extracts: Path, sample_build: Build) -> Build:
 
 @pytest.fixture(scope="session")
 def shell(scratch: Path) -> Iterator[dbt_process.Shell]:
-    """Return a process that has parsed the project once for the tests of a worker."""
+    """Start a process that parses the project once for all tests of a worker."""
     with dbt_process.shell(
         PROJECT, Build(scratch / "extracts", scratch / WAREHOUSE, scratch).environment
     ) as parsed:
@@ -496,12 +501,11 @@ def shell(scratch: Path) -> Iterator[dbt_process.Shell]:
 def fresh(
     scratch: Path, sample_build: Build, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Build]:
-    """Return a build of nothing yet but seeds, from a folder of extracts to fill.
+    """Return a build with seeds only, and an extracts folder for the test to fill.
 
-    The warehouse is at one path in all tests of a worker, which has parsed the project for it, if
-    the test is a door. Unit tests bring rows of their own and see no delivery. The manifest and the
-    results of a run, which are a quarter of a small run, are written for the test that asks for
-    them.
+    The warehouse has one path in all tests of a worker, because the parsed project contains that
+    path. Door tests start without seeds. Unit tests are excluded, since they bring their own rows.
+    Writing artifacts takes a quarter of a small run, so they are off by default.
     """
     is_door = request.node.get_closest_marker("door") is not None
     build = Build(
@@ -523,7 +527,7 @@ def fresh(
 
 
 def seed(build: Build, sample_build: Build) -> None:
-    """Put the seeds into a new warehouse, as dbt loaded them into that of the sample."""
+    """Copy the seeds of the sample's warehouse into a new warehouse."""
     with duckdb.connect(str(build.warehouse)) as connection:
         connection.execute(f"attach '{sample_build.warehouse}' as sample (read_only)")
         connection.execute("create schema seeds")
@@ -533,23 +537,21 @@ def seed(build: Build, sample_build: Build) -> None:
 
 @pytest.fixture
 def seeded(fresh: Build, sample_build: Build) -> None:
-    """Put the seeds into the fresh warehouse of a door."""
+    """Load the seeds into the fresh warehouse of a door test."""
     seed(fresh, sample_build)
 
 
 @pytest.fixture
 def delivery(fresh: Build, sample_build: Build, tmp_path: Path) -> Build:
-    """Return a copy of the sample to break, and of the good warehouse that the broken delivery is
-    built into.
-    """
+    """Return a build with copies of the sample's extracts and warehouse, for a test to break."""
     fresh.extracts = Path(shutil.copytree(sample_build.extracts, tmp_path / "sample"))
     shutil.copyfile(sample_build.warehouse, fresh.warehouse)
-    # a store of its own, because the log would remember what other tests delivered
+    # The landing store is copied too: its log must not contain other tests' deliveries.
     fresh.landing = Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
     return fresh
 
 
-# The last of them need what is defined above.
+# These imports come last because the modules need the definitions above.
 from tests.python.release_store import (  # noqa: E402, F401 - fixtures
     audited_build,
     light_build,

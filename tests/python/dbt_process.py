@@ -1,5 +1,6 @@
-"""dbt in a process of its own that has its imports behind it: they are half of the processor time
-of a small run.
+"""Run dbt in processes forked from a server that has already imported its modules.
+
+Imports take half of the processor time of a small run.
 """
 
 import gc
@@ -32,14 +33,14 @@ IMPORTED = [
 
 processes = get_context("forkserver")
 processes.set_forkserver_preload(IMPORTED)
-# Read at import, thus before a run has its own environment; a process with threads cannot be
-# forked.
+# Set before the imports that read them. OpenBLAS must not start threads: a process with threads
+# cannot be forked safely.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Run dbt in a folder, and return its exit code and what it printed."""
+    """Run dbt in a folder, and return its exit code and output."""
     with tempfile.NamedTemporaryFile() as printed:
         process = processes.Process(
             target=_dbt, args=(arguments, folder, environment, printed.name)
@@ -50,12 +51,12 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tupl
 
 
 Ask = Callable[..., tuple[int, str]]
-"""Sends a request to a process of forks, and returns exit code and what was printed."""
+"""Sends a request to a forking process; returns the exit code and the output."""
 
 
 @contextmanager
 def forks(serve: Callable[..., None], *arguments: Any) -> Iterator[Ask]:
-    """Start a process that `serve` makes ready, and that is forked for each request."""
+    """Start a process that initialises itself with `serve` and forks for each request."""
     ours, theirs = processes.Pipe()
     with tempfile.NamedTemporaryFile() as printed, ours:
         process = processes.Process(target=serve, args=(theirs, printed.name, *arguments))
@@ -73,7 +74,7 @@ def forks(serve: Callable[..., None], *arguments: Any) -> Iterator[Ask]:
 
 
 def fork_for_each(asked: Connection, run: Callable[..., int]) -> None:
-    """Answer requests: a fork runs each, and its exit code is the answer."""
+    """Run each request in a fork, and reply with its exit code."""
     while True:
         try:
             request = asked.recv()
@@ -97,8 +98,9 @@ def fork_for_each(asked: Connection, run: Callable[..., int]) -> None:
 
 @dataclass
 class Shell:
-    """A process that has parsed the project, and is forked for each run, without workers of its
-    own.
+    """A process that has parsed the project once and forks for each run.
+
+    Its runs use no worker processes.
     """
 
     ask: Ask
@@ -106,24 +108,24 @@ class Shell:
     def dbt(
         self, *arguments: str, environment: dict[str, str] | None = None, dies_at: str = ""
     ) -> tuple[int, str]:
-        """Run dbt; with `dies_at`, the run is killed when it opens a file whose path ends so.
+        """Run dbt; with `dies_at`, kill it when it opens a file whose path ends with that text.
 
-        Its environment may add to that of the parse, or change, what dbt does not read when it
-        parses.
+        The environment may add variables, or override those that dbt does not read while parsing.
         """
         return self.ask(arguments, environment or {}, dies_at)
 
 
 @contextmanager
 def shell(folder: Path, environment: dict[str, str]) -> Iterator[Shell]:
-    """Start a process that runs dbt as often as it is asked."""
+    """Start a process that parses the project and runs dbt on request."""
     with forks(_serve, folder, environment) as ask:
         yield Shell(ask)
 
 
 def refuse_ports(event: str, arguments: tuple[Any, ...]) -> None:
-    """Let a process fail that listens on the network; an audit hook, which cannot be taken away
-    again.
+    """Raise if the process listens on a network port.
+
+    This is an audit hook, so the process cannot remove it.
     """
     if event == "socket.bind" and isinstance(arguments[1], tuple):
         raise PermissionError(f"listens on {arguments[1]}")
@@ -134,10 +136,11 @@ def _serve(asked: Connection, printed: str, folder: Path, environment: dict[str,
     from dbt.cli.main import dbtRunner
 
     settle_in(folder, environment, printed)
-    # workers would import anew what is imported here
+    # Worker processes would repeat the imports of this process.
     os.environ.setdefault("WAREHOUSE_THREADS", "1")
     manifest = dbtRunner().invoke(["--quiet", "parse"]).result
-    gc.freeze()  # so that a fork shares what was parsed
+    # Let forks share the memory of the parsed manifest.
+    gc.freeze()
 
     def run(arguments: tuple[str, ...], of_the_run: dict[str, str], dies_at: str) -> int:
         def die(event: str, values: tuple[Any, ...]) -> None:
@@ -151,16 +154,14 @@ def _serve(asked: Connection, printed: str, folder: Path, environment: dict[str,
         DuckDBConnectionManager.close_all_connections()
         if outcome.exception:
             print(outcome.exception)
-        # as the command line: 1 for a failure in the results, 2 for what ended the run
+        # Use the command line's exit codes: 1 for failures in the results, 2 for an aborted run.
         return 2 if outcome.exception else int(not outcome.success)
 
     fork_for_each(asked, run)
 
 
 def settle_in(folder: Path, environment: dict[str, str], printed: str) -> None:
-    """Give a forked process its folder, its environment and a file to print to, and no port to
-    listen on.
-    """
+    """Set a forked process's folder, environment and output file, and block its ports."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -180,6 +181,7 @@ def _dbt(arguments: list[str], folder: Path, environment: dict[str, str], printe
         cli(arguments)
     finally:
         if workers._pool.cache_info().currsize and (pool := workers.pool()) is not None:
-            pool.stop()  # such a process waits for its children before they are told to end
-        # dbt leaves it to atexit, which such a process skips
+            # multiprocessing joins children on exit, before atexit could stop the pool.
+            pool.stop()
+        # dbt closes its connections in atexit, which multiprocessing processes skip.
         DuckDBConnectionManager.close_all_connections()

@@ -1,4 +1,4 @@
-"""What the tests of estimators share: golden records, dummies, and the reason of a refusal."""
+"""Helpers of the estimator tests: golden records, random panels, dummies and refusals."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ def golden(name: str) -> Any:
 
 
 def golden_data(name: str) -> pd.DataFrame:
-    """Return the data that golden numbers were printed for, with its entities as city_id."""
+    """Return the data behind golden numbers, with the entity column renamed to city_id."""
     data = pd.read_csv(GOLDEN / f"{name}.csv")
     return data.rename(columns=dict.fromkeys(("firm", "state", "city"), "city_id"))
 
@@ -38,9 +38,9 @@ def grid(cities: Iterable[object], years: Iterable[int]) -> pd.DataFrame:
 def random_panel(
     seed: int, *, provinces: int = 8, years: int = 8, slope: float = 0.4
 ) -> pd.DataFrame:
-    """Return an unbalanced panel in disorder whose errors depend on the first regressor.
+    """Return an unbalanced, shuffled panel whose error variance depends on the first regressor.
 
-    Provinces differ in size, and their cities share trends of regressors and errors.
+    Provinces differ in size, and their cities share trends in regressors and errors.
     """
     rng = np.random.default_rng(seed)
     province = np.repeat(np.arange(provinces), 2 + np.arange(provinces) % 3)
@@ -57,26 +57,26 @@ def random_panel(
 
 
 def regression_of(data: pd.DataFrame, **options: str) -> PartialledOut:
-    """Return the regression of a random panel, with its effects removed."""
+    """Partial the fixed effects out of a regression on a random panel."""
     return partialled_out(data, "y", REGRESSORS, **options)
 
 
 def refusal(function: Callable[..., object], *arguments: Any, **options: Any) -> str:
-    """Return why a function cannot estimate."""
+    """Return the reason why a function refuses to estimate."""
     with pytest.raises(NotEstimable) as caught:
         function(*arguments, **options)
     return caught.value.reason.en
 
 
 def changed(data: pd.DataFrame, change: str) -> pd.DataFrame:
-    """Return the data with a column that is assigned, or else the rows of a query."""
+    """Apply a pandas assignment if the change contains " = ", else a query; "" changes nothing."""
     if " = " in change:
         return data.eval(change)
     return data.query(change) if change else data
 
 
 def without_singletons(data: pd.DataFrame, time: str = "year") -> pd.DataFrame:
-    """Drop rows that are alone in their city or period until none is."""
+    """Drop singletons of city and period repeatedly until none remains."""
     while True:
         sizes = [data.groupby(name)[name].transform("size") for name in ("city_id", time)]
         rest = data[np.min(sizes, axis=0) > 1]
@@ -86,7 +86,7 @@ def without_singletons(data: pd.DataFrame, time: str = "year") -> pd.DataFrame:
 
 
 class OnDummies:
-    """Least squares on regressors and explicit dummies, with the covariances of textbooks."""
+    """Least squares on regressors and explicit dummies, with textbook covariances."""
 
     def __init__(self, data: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> None:
         dummies = [pd.get_dummies(data[name]) for name in ("city_id", "year")]
@@ -98,7 +98,7 @@ class OnDummies:
         self.estimates = slopes[: len(regressors)]
 
     def covariance(self, kind: str) -> Floats:
-        """Return the covariance of the estimates: iid or robust (HC1)."""
+        """Return the covariance of the estimates, iid or robust (HC1)."""
         parts = self.inverse[: len(self.estimates)]
         squares = self.residuals**2
         if kind == "iid":

@@ -1,8 +1,8 @@
-"""Histories of refreshes: steps, how each of them ends, and what holds after all of them.
+"""Replay histories of refreshes step by step.
 
-A step is an act, its end and words. The act takes the refreshes. Its end is the number of the
-release that is published after it, the class of the error that it raises, or None where nothing is
-compared. The words are patterns of what it reports.
+A step is a tuple of an act, its expected end, and words. The act is a function of the Refreshes.
+The end is the ID of the release published afterwards, the class of the error raised, or None to
+compare nothing. Words are regular expressions that the step's report must match.
 """
 
 import re
@@ -24,7 +24,7 @@ Step = tuple[Any, ...]
 
 
 def delivered(*statements: str, **options: Any) -> Act:
-    """Return the refresh of a new delivery: that of the build, changed by statements."""
+    """Return an act that refreshes with the build changed by SQL statements."""
 
     def act(refreshes: Refreshes) -> Manifest:
         refreshes.of(*statements)
@@ -34,18 +34,18 @@ def delivered(*statements: str, **options: Any) -> Act:
 
 
 def moved(errors: float, *statements: str, rows: str = MOVED) -> Act:
-    """Return the refresh of a delivery that moves estimates by some of their standard errors."""
+    """Return an act whose delivery moves estimates by a number of standard errors."""
     estimate = f"update reports.rpt_coefficients set estimate = estimate + {errors} * std_error"
     return delivered(f"{estimate} where {rows}", *statements)
 
 
 def again(**limits: float) -> Act:
-    """Return another refresh of the same delivery, perhaps by other limits."""
+    """Return an act that refreshes the same delivery again, optionally with other limits."""
     return lambda refreshes: refreshes.run(Limits(**limits) if limits else None)
 
 
 def done(function: Callable[..., object], *arguments: object) -> Act:
-    """Return the act of a person on the releases."""
+    """Return an act that calls a function on the release store, as a person would."""
     return lambda refreshes: function(refreshes.store, *arguments, quiet)
 
 
@@ -56,10 +56,11 @@ RECORD = """
 
 
 def replay(refreshes: Refreshes, *steps: Step) -> None:
-    """Take the steps, and compare how each ends.
+    """Run the steps, and check how each of them ends.
 
-    Readers have the release that they should have. A refresh compares with the release that they
-    had before, keeps the anchor, and warns of drift only where the words of its step do.
+    After every step, readers must see the expected release. Each refresh must compare with the
+    release that readers saw before, keep the anchor, and warn of drift only if the step's words
+    mention it.
     """
     store = refreshes.store
     seen = store.current().release_id if store.published.exists() else ""

@@ -1,7 +1,7 @@
-"""An intruder who has a public copy, the code, the seeds, and every series but one.
+"""An intruder who holds a public copy, the code, the seeds, and every series but one.
 
-The series that is looked for is the AI weight of each city: AI firms over all firms in the base
-year. Firms are another provider's, so a weight gives a count.
+The intruder looks for each city's AI weight: AI firms over all firms in the base year. The firm
+counts come from another provider, so a weight reveals a count.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,19 +25,26 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import randomisation, specification_curve
 
 HEADLINE = "table_1_col_1"
-KNOWN = 0.1  # half-width of what counts as known
-NORMAL = 1.96  # half-width of a 95 % interval, in standard deviations
-PRIOR = 1.0  # standard deviation of a log weight, for somebody who has seen no number
-STEP = 1e-5  # of a log weight, for numerical derivatives
-FULL = 1e-9  # unit of a number that is published with all digits: more would not be solved better
-DRAWS = 400  # of the permutations that are used
+# Relative half-width of a 95 % interval below which a weight counts as known.
+KNOWN = 0.1
+# Half-width of a 95 % interval, in standard deviations.
+NORMAL = 1.96
+# Prior standard deviation of a log weight, before any number is seen.
+PRIOR = 1.0
+# Step in a log weight for numerical derivatives.
+STEP = 1e-5
+# Finest unit assumed for a published number; numerical error would swamp a finer one.
+FULL = 1e-9
+# Number of permutations used.
+DRAWS = 400
 
 
 class Sensitivities:
-    """Published numbers: their unit, and by how much each moves with each city's log weight.
+    """Published numbers: the unit of each, and its derivatives with respect to each city's log
+    weight.
 
-    A number is known to within its unit, and a uniform error of one unit has the standard deviation
-    of a unit over the root of twelve.
+    A number is known to within its unit. Its error is uniform, with a standard deviation of the
+    unit divided by the square root of twelve.
     """
 
     def __init__(self, cities: Sequence[str]) -> None:
@@ -45,7 +52,7 @@ class Sensitivities:
         self._rows: list[Floats] = []
 
     def add(self, derivatives: Floats, unit: float) -> None:
-        """Add a number."""
+        """Add a number, unless its unit or a derivative is not finite."""
         if np.isfinite(derivatives).all() and np.isfinite(unit):
             self._rows.append(derivatives * np.sqrt(12) / unit)
 
@@ -54,16 +61,16 @@ class Sensitivities:
 
     @property
     def information(self) -> Floats:
-        """The information of the numbers and of the prior on the log weights."""
+        """Information matrix of the log weights, from the numbers and the prior."""
         rows = np.array(self._rows)
         own: Floats = rows.T @ rows + np.eye(len(self.cities)) / PRIOR**2
         return own
 
     def bounds(self) -> pd.DataFrame:
-        """Return, by city, within which share an intruder can know its weight at best.
+        """Return the smallest relative error with which each city's weight can be known.
 
-        No unbiased estimate is more precise (Cramér and Rao): `alone` for somebody who knows no
-        weight, `insider` for somebody who knows those of all other cities of the province.
+        These are Cramér-Rao bounds on unbiased estimates, as half-widths of 95 % intervals. `alone`
+        assumes no known weight, `insider` that all other weights of the city's province are known.
         """
         information = self.information
         provinces = np.array([city[:2] for city in self.cities])
@@ -80,17 +87,17 @@ class Sensitivities:
 
 
 def variances_of(information: Floats) -> Floats:
-    """Return the diagonal of the inverse of an information matrix, which contains the prior."""
+    """Return the diagonal of the inverse of an information matrix that includes the prior."""
     values, vectors = np.linalg.eigh(information)
-    # rounding makes the smallest of a matrix of all digits negative
+    # Rounding can make the smallest eigenvalues negative; the prior bounds them below.
     found: Floats = (vectors**2 / np.maximum(values, 1 / PRIOR**2)).sum(axis=1)
     return found
 
 
 class Bumped(specification_curve.Panel):
-    """The panel with a measure made of the weights of donors, and with each weight a little larger.
+    """The panel of the curve, with extra columns that each increase one donor's weight by a step.
 
-    Every city is its own donor, unless `donors` names another one for it.
+    Every city is its own donor unless `donors` names another one.
     """
 
     donors: Codes | None = None
@@ -107,7 +114,7 @@ class Bumped(specification_curve.Panel):
         return columns
 
     def moved(self, choice: dict[str, Any], at: Codes) -> dict[str, Floats] | None:
-        """Return the numbers of a regression, as they are and with each weight a little larger."""
+        """Return a regression's statistics for the actual weights, then with each weight increased."""
         (fitted,) = self.fits(at, [choice], None)
         found = fitted.answer
         if not isinstance(found, specification_curve.Slopes):
@@ -120,36 +127,37 @@ class Bumped(specification_curve.Panel):
 
 
 def derivatives(values: Floats) -> Floats:
-    """Return by how much a number moves with each log weight."""
+    """Return a statistic's derivatives with respect to each log weight."""
     by_city: Floats = (values[1:] - values[0]) / STEP
     return by_city
 
 
 def units(values: Iterable[float]) -> float:
-    """Return the unit of the last decimal that some numbers of one precision show."""
+    """Return the unit of the last decimal shown in numbers of the same precision."""
     decimals = [len(repr(float(value)).partition(".")[2]) for value in values if pd.notna(value)]
     return max(10.0 ** -max(decimals, default=0), FULL)
 
 
 def published(copy: Path, query: str) -> pd.DataFrame:
-    """Return rows of a public copy."""
+    """Query a public copy into a DataFrame."""
     with duckdb.connect(str(copy), read_only=True) as connection:
         return connection.execute(query).df()
 
 
 @dataclass(frozen=True)
 class World:
-    """What the intruder has beside the copy, from the warehouse that holds it all.
+    """The intruder's data beside the public copy, and the truth.
 
     Attributes
     ----------
     inputs : Inputs
+        The estimators' inputs.
     specifications : list of Specification
-        Those of the fixed ratio of AI firms.
+        Specifications with the fixed ratio of AI firms.
     choices : DataFrame
-        Of the curve, those of the same weights.
+        Points of the specification curve with the same weights.
     weights : Series
-        The true weight of each city, by which an attack is judged.
+        True weight of each city, against which an attack is scored.
     """
 
     inputs: Inputs
@@ -159,7 +167,7 @@ class World:
 
     @property
     def headline(self) -> Specification:
-        """The specification of the curve."""
+        """Specification of the headline estimate, from which the curve starts."""
         return next(one for one in self.specifications if one.specification_id == HEADLINE)
 
 
@@ -192,7 +200,7 @@ def world(warehouse: Path) -> World:
 def curve_points(
     known: World, copy: Path, panel: specification_curve.Panel
 ) -> Iterator[tuple[dict[str, Any], Codes, pd.Series]]:
-    """Yield each different point of the published curve: choice, positions of rows, numbers."""
+    """Yield each point of the published curve: its choice, row positions and published numbers."""
     shown = published(
         copy,
         """
@@ -213,7 +221,7 @@ def curve_points(
 
 
 def add_curve(numbers: Sensitivities, known: World, copy: Path, every: int = 1) -> None:
-    """Add one of so many points of the curve: estimate, standardised, and both errors."""
+    """Add every n-th distinct point of the curve: estimates and both standard errors."""
     panel = Bumped(known.headline, known.inputs)
     points = [*curve_points(known, copy, panel)]
     unit = {name: units(point[name] for *_, point in points) for name in points[0][-1].index}
@@ -228,14 +236,15 @@ def add_curve(numbers: Sensitivities, known: World, copy: Path, every: int = 1) 
 
 
 def add_draws(numbers: Sensitivities, known: World, path: Path) -> None:
-    """Add slopes of permutations, as if each were of the draw whose number it has."""
+    """Add slopes of permutations, assuming that each slope's number is the number of its draw."""
     draws = published(
         path,
         "select estimate from estimates.est_permuted_weights"
         f" where specification_id = '{HEADLINE}' and permutation <= {DRAWS} order by permutation",
     )["estimate"]
     if draws.is_monotonic_increasing:
-        return  # numbered by size: no one belongs to a draw
+        # Slopes sorted by size cannot be matched with draws.
+        return
     panel = Bumped(known.headline, known.inputs)
     at = _headline_rows(known, panel)
     members = np.unique(panel.city_codes[at])
@@ -248,7 +257,7 @@ def add_draws(numbers: Sensitivities, known: World, path: Path) -> None:
 
 
 def add_jackknife(numbers: Sensitivities, known: World, copy: Path) -> None:
-    """Add the headline without each province."""
+    """Add the headline estimates that each omit one province."""
     without = published(
         copy,
         "select unit_id, estimate_without from estimates.est_influence where unit_kind = 'province'"
@@ -266,9 +275,9 @@ def add_jackknife(numbers: Sensitivities, known: World, copy: Path) -> None:
 
 
 def add_tables(numbers: Sensitivities, known: World, copy: Path) -> None:
-    """Add what each regression gives: coefficients, errors and fit.
+    """Add each regression's coefficients, standard errors and within R².
 
-    The columns that the paper prints have three decimals.
+    Columns that the paper prints are rounded to three decimals.
     """
     shown = published(
         copy, "select * from reports.rpt_coefficients where status <> 'not_estimable'"
@@ -313,7 +322,7 @@ def add_tables(numbers: Sensitivities, known: World, copy: Path) -> None:
 
 
 def _bumped(rows: pd.DataFrame, of_city: pd.Series, one: Specification) -> pd.DataFrame:
-    """Return a sample in which one city's weight is a little larger."""
+    """Return a sample with one city's weight increased."""
     count = (rows["scaling_value"] * rows["weight"])[of_city].to_numpy(dtype=float)
     larger = randomisation.TRANSFORMS[one.transform](count * np.exp(100 * STEP))
     changed = rows.copy()
@@ -329,7 +338,7 @@ def _headline_rows(known: World, panel: specification_curve.Panel) -> Codes:
 
 
 def _headline_choice(known: World) -> dict[str, Any]:
-    """Return the headline as a choice of the curve."""
+    """Return the headline specification as a choice of the curve."""
     return {
         "difference_years": 0,
         "city_effects": "constant",
@@ -344,18 +353,18 @@ def _headline_choice(known: World) -> dict[str, Any]:
 
 
 def isolated(sums: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return one or two cities whose sum is a combination of published sums.
+    """Return single cities and pairs whose total is a linear combination of published sums.
 
     Parameters
     ----------
     sums : DataFrame, one row per sum and one column per city
-        One where a sum has a city.
+        1 if the sum includes the city, else 0.
     """
     rows = sums.to_numpy(dtype=float)
     _, size, directions = np.linalg.svd(rows, full_matrices=False)
     space = directions[size > 1e-9]
     names = [*sums]
-    # A combination is in the space of the sums if its projection on them is as long as itself.
+    # A vector is in the span of the sums if its projection onto the span has the same length.
     shared = space.T @ space
     alone = np.diag(shared)
     found: list[tuple[str, ...]] = [(names[place],) for place in np.flatnonzero(alone > 1 - 1e-9)]

@@ -1,7 +1,7 @@
-"""A command that kills itself at one place of its own code, in a process of its own.
+"""Run a command in a subprocess that kills itself at a chosen line of its own code.
 
-Places are the lines of some modules in the order in which they are reached first, so that no loop
-has more than its share.
+The lines of the traced modules are numbered in the order in which they are first reached. Repeated
+executions do not count, so a loop gets no more kill points than straight code.
 """
 
 import importlib
@@ -19,14 +19,14 @@ from tests.python import dbt_process
 
 
 class Places:
-    """The lines that a process has reached.
+    """Lines that a process has reached.
 
     Attributes
     ----------
     reached : set of tuple of str and int
-        File and line of each.
+        File and line number of each.
     before : int
-        How many were reached before the function that `mark` names was called.
+        Number of lines reached before the function called `mark`.
     """
 
     def __init__(self, within: Sequence[str], last: int, mark: str) -> None:
@@ -36,8 +36,9 @@ class Places:
         self._not_reached: dict[CodeType, set[int]] = {}
 
     def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        """Count the places, and die at the last one; code whose lines are all reached runs at its
-        own speed.
+        """Record new lines, and kill the process at the last one.
+
+        Code whose lines have all been reached is no longer traced, and runs at full speed.
         """
         code = frame.f_code
         lines = self._not_reached.get(code)
@@ -57,15 +58,16 @@ class Places:
 
 @contextmanager
 def at_place(within: Sequence[str], last: int, mark: str = "") -> Iterator[None]:
-    """Kill this process at a place, 0 for never; then print how many places there are, and how many
-    before the mark.
+    """Kill this process at a numbered line, or count lines if `last` is 0.
+
+    At the end, the number of lines reached is printed, in total and before the mark.
 
     Parameters
     ----------
     within : sequence of str
-        Parts of the paths of the modules whose lines count.
+        Path fragments of the modules to trace.
     last : int
-        Number of the place.
+        Number of the line at which to kill the process.
     mark : str
         Name of a function.
     """
@@ -79,7 +81,7 @@ def at_place(within: Sequence[str], last: int, mark: str = "") -> Iterator[None]
 
 
 def spread(points: int, total: int, before: int) -> list[int]:
-    """Return places over the whole of a command, half of them after the mark."""
+    """Return line numbers spread over the whole command, half of them after the mark."""
     half = points // 2
     shares = [(2 * number + 1) / (2 * half) for number in range(half)]
     places = [1 + int(share * before) for share in shares]
@@ -95,8 +97,7 @@ def command(
     imported: Sequence[str],
     prepare: Callable[[], None] | None = None,
 ) -> Iterator[dbt_process.Ask]:
-    """Start a process that has imported what `ai-manufacturing` needs, and is forked for each run
-    of it.
+    """Start a process that has imported `ai-manufacturing`, and forks for each run of it.
 
     Parameters
     ----------
@@ -107,14 +108,14 @@ def command(
     within, mark
         As in at_place.
     imported : sequence of str
-        Modules; the lines that importing reaches are no places.
+        Modules to import in advance, so that lines reached by importing them do not count.
     prepare : callable, optional
         Called once in the process, after the imports.
 
     Yields
     ------
     callable
-        Takes the arguments of the command, and dies_at; returns the exit code and what was printed.
+        Takes the command's arguments and dies_at; returns the exit code and the output.
     """
     ready = (folder, environment, within, mark, imported, prepare)
     with dbt_process.forks(_serve, *ready) as ask:
@@ -129,8 +130,9 @@ def dies(
     after_success: Callable[[str], None],
     before_death: Callable[[], None] = lambda: None,
 ) -> None:
-    """Kill a command at points over its code; after each death, nothing is half-written, and the
-    next run succeeds.
+    """Kill a command at many points of its code.
+
+    After each death nothing may be half-written, and the next run must succeed.
     """
     before_death()
     exit_code, printed = run(*arguments)

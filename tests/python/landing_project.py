@@ -1,4 +1,4 @@
-"""A project of one declaration and one extracts folder, for tests that call landing without dbt."""
+"""A minimal project with one declaration and one extracts folder, to test landing without dbt."""
 
 import io
 import textwrap
@@ -91,7 +91,7 @@ class Project:
     def deliver_rows(
         self, *rows: Sequence[Any], to: str = "firms/a.csv", header: Sequence[str] = HEADER
     ) -> Path:
-        """Deliver a CSV file with these rows below its header."""
+        """Deliver a CSV file with a header and rows."""
         return self.deliver(to, csv_text(*rows, header=header))
 
     def deliver_workbook(self, file_path: str, **sheets: Cells) -> Path:
@@ -106,20 +106,19 @@ class Project:
         return path
 
     def store_folders(self) -> list[Path]:
-        """Return those of the landed files, which are named by a hash."""
+        """Return the folders of landed files, which are named by a hash."""
         return sorted(path for path in (self.root / "landing").iterdir() if len(path.name) == 64)
 
 
 def made_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Return a project in a folder, to which the settings lead."""
+    """Create a project in a folder, and point the settings to it."""
     listed = "vars: {providers: {firms: [vendor]}, register_providers: {}}\n"
     (folder / "dbt_project.yml").write_text(listed, encoding="utf-8")
     monkeypatch.setenv("DBT_PROJECT_DIR", str(folder))
     monkeypatch.setenv("EXTRACTS_DIR", "extracts")
     monkeypatch.setenv("LANDING_DIR", "landing")
-    (folder / "python_models").symlink_to(
-        PROJECT / "python_models"
-    )  # has the columns of raw_deliveries
+    # Landing reads the columns of raw_deliveries from this folder.
+    (folder / "python_models").symlink_to(PROJECT / "python_models")
     made = Project(folder)
     made.declare(FIRMS)
     return made
@@ -137,7 +136,7 @@ def fault() -> str:
 
 
 def landed(entity: str = "firms") -> list[dict[str, Any]]:
-    """Return all rows of an entity, those that are valid no more among them."""
+    """Return all rows of an entity, including rows that are no longer valid."""
     return landing.rows(entity, landing.deliveries()).read_all().to_pylist()
 
 
@@ -147,18 +146,18 @@ def firms() -> list[tuple[Any, ...]]:
 
 
 def recorded(*columns: str) -> list[tuple[Any, ...]]:
-    """Return what is on record of each delivery, by its number."""
+    """Return columns of raw.deliveries, sorted by delivery number."""
     deliveries = landing.deliveries().sort_by("delivery_number")
     return [tuple(row[name] for name in columns) for row in deliveries.to_pylist()]
 
 
 def counts() -> list[tuple[int, int, int]]:
-    """Return how many records each delivery has, how many landed, and how many were set aside."""
+    """Return each delivery's number of records, landed rows and rejected rows."""
     return recorded("record_count", "landed_row_count", "rejected_row_count")
 
 
 def rejected() -> list[str]:
-    """Return each record that is set aside: sheet and row, column, value, and reason."""
+    """Return each rejected record as text: sheet and row, column, value and reason."""
     return [
         " | ".join(
             (
@@ -177,7 +176,7 @@ def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
 
 
 def zipped(*members: tuple[str | zipfile.ZipInfo, bytes | str], **named: bytes | str) -> bytes:
-    """Return an archive of these members."""
+    """Return a ZIP archive of these members."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, held in (*members, *named.items()):

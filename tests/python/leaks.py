@@ -1,4 +1,4 @@
-"""Restricted values that follow from what is published, and how many would by chance."""
+"""Search published tables for restricted values, beyond the number of chance matches."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -10,16 +10,20 @@ from scipy import stats
 
 from ai_manufacturing.estimators.columns import Floats
 
-DIGITS = 4  # significant digits of a value that is looked for: shorter ones are everywhere
+# Minimum significant digits of a value to search for. Shorter values occur everywhere.
+DIGITS = 4
 CLOSE = 1e-9
-COPIES = 30  # of the values, moved by a few units of their last place: what they meet is chance
-CHANCE = 1e-6  # of a combination of columns; a set has about a hundred thousand
-WIDEST = 40  # columns of a table that are combined
+# Perturbed copies of the values; their matches estimate how many arise by chance.
+COPIES = 30
+# Significance level per combination of columns. A set has about 100,000 combinations.
+CHANCE = 1e-6
+# Maximum number of columns in a table whose columns are combined in pairs.
+WIDEST = 40
 YEARS = ("year", "entry_year")
 
 
 class Leak(NamedTuple):
-    """Columns of a table that give restricted values, more often than chance does."""
+    """Columns of a table that reveal restricted values more often than by chance."""
 
     table: str
     combination: str
@@ -28,18 +32,18 @@ class Leak(NamedTuple):
 
 
 def leaks(tables: Mapping[str, pd.DataFrame], values: pd.DataFrame) -> Iterator[Leak]:
-    """Yield columns, and products, quotients, sums and differences of two, that give values.
+    """Yield columns, or products, quotients, sums and differences of two, that reveal values.
 
     Parameters
     ----------
     tables : DataFrames by their names
-        A number of a row with a year is compared with the values of that year, others with all.
+        Rows with a year are compared with the values of that year, other rows with all values.
     values : DataFrame
         year and value, at least one row per restricted value.
     """
     texts = values["value"].abs().map("{:.10g}".format)
     sought = values[texts.str.replace(".", "").str.strip("0").str.len() >= DIGITS]
-    # what is whole stays so, and decimals keep their places
+    # Perturb in units of the last decimal place, so that integers remain integers.
     units = 0.1 ** texts[sought.index].str.partition(".")[2].str.len()
     rng = np.random.default_rng(1)
     size = (COPIES, len(sought))
@@ -85,7 +89,7 @@ def _combinations(table: pd.DataFrame) -> Iterator[tuple[str, Floats]]:
 
 
 def _met(numbers: Floats, values: Floats) -> int:
-    """Count numbers that are a value."""
+    """Count the numbers that equal a value."""
     if len(values) < 2:
         return 0
     place = np.clip(np.searchsorted(values, numbers), 1, len(values) - 1)

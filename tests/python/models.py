@@ -1,9 +1,8 @@
-"""Models run in one process, without dbt: what follows from a changed delivery, as far as a test
-asks.
+"""Run models in one process, without dbt, after a delivery has changed.
 
-SQL is the text that dbt compiled when it built the warehouse; Python models are their files. A
-model whose inputs are as they were is not run, and a data test that fails stops what follows it, as
-in `dbt build`.
+SQL models use the text that dbt compiled when it built the warehouse; Python models run from their
+files. As in `dbt build`, a failed data test stops the models downstream. Unlike dbt, a model whose
+inputs have not changed is skipped.
 """
 
 import inspect
@@ -25,12 +24,12 @@ BUILT_RELATIONS = (
     "create table if not exists raw.built_relations "
     "(node varchar, relation varchar, built_at timestamp, inputs varchar[])"
 )
-"""What the hooks of a run fill; here nothing is older than its inputs."""
+"""The table that the run hooks fill. It is empty here, so no relation is older than its inputs."""
 
 
 @cache
 def nodes_of(manifest: Path) -> dict[str, Node]:
-    """Return the nodes of a manifest by their ids."""
+    """Return the nodes of a manifest by their IDs."""
     nodes: dict[str, Node] = json.loads(manifest.read_text(encoding="utf-8"))["nodes"]
     return nodes
 
@@ -42,7 +41,7 @@ class Run:
     Attributes
     ----------
     failed : dict of str to list
-        Rows of each data test that failed, by its name.
+        Failing rows of each data test, by the test's name.
     ran : list of str
         Models that were run, in order.
     """
@@ -55,7 +54,7 @@ class Run:
     _stopped: set[str] = field(default_factory=set)
 
     def models(self, targets: Iterable[str], edited: Iterable[str]) -> None:
-        """Run the models that have these names, and those above them, where an input changed."""
+        """Run the named models and their ancestors wherever an input changed."""
         by_name = {node["name"]: name for name, node in self.nodes.items()}
         self._changed.update(by_name[name] for name in edited)
         ids = self._above([by_name[name] for name in targets])
@@ -70,7 +69,7 @@ class Run:
                 self._test(name, tests[name])
 
     def _above(self, targets: list[str]) -> list[str]:
-        """Return models and what they are made of, each after its parents."""
+        """Return models and their ancestors in topological order."""
         order: dict[str, None] = {}
 
         def walk(name: str) -> None:
@@ -85,7 +84,7 @@ class Run:
         return [*order]
 
     def _is_due(self, node: Node) -> bool:
-        """Whether a model reads files, an input of it changed, or it is not there."""
+        """Whether a model reads files, has a changed input, or does not exist yet."""
         parents = self.nodes.keys() & node["depends_on"]["nodes"]
         if parents <= {"model.ai_manufacturing.raw_extract_set"} or parents & self._changed:
             return True
@@ -93,7 +92,7 @@ class Run:
         return relation is not None and not self._columns(relation)
 
     def _run(self, node: Node) -> None:
-        """Make a relation anew; what is as it was has changed nothing."""
+        """Compute a relation, and mark it as changed unless its content is the same."""
         name, relation = node["unique_id"], node["relation_name"]
         kind = node["config"]["materialized"]
         if kind == "ephemeral":
@@ -107,7 +106,7 @@ class Run:
             return
         query = node["compiled_code"]
         if node["language"] == "python":
-            rows = self._python(node)  # noqa: F841 - the statement reads it
+            rows = self._python(node)  # noqa: F841 - DuckDB reads it by name
             query = "from rows"
         self.connection.execute(f"create or replace temp table made as {query}")
         if repeated := self._repeated_key(node):
@@ -119,19 +118,19 @@ class Run:
         elif self._content(relation) == self._content("made"):
             return
         else:
-            # emptied, and not made anew, so that it keeps the constraints of its contract
+            # Replace the rows rather than the table, to retain the contract's constraints.
             self.connection.execute(f"delete from {relation}")
             self.connection.execute(f"insert into {relation} from made")
         self._changed.add(name)
 
     def _repeated_key(self, node: Node) -> list[Any]:
-        """Return what the post-hook of every model refuses: a key that two rows have."""
+        """Return keys that occur in several rows, which every model's post-hook rejects."""
         key = ", ".join(node["config"]["meta"].get("key", []))
         keys = f"select {key} from made group by {key} having count(*) > 1"
         return self.connection.execute(keys).fetchall() if key else []
 
     def _python(self, node: Node) -> Any:
-        """Return what the file of a Python model makes."""
+        """Run the file of a Python model, and return its result."""
         parents = [self.nodes[name] for name in node["depends_on"]["nodes"] if name in self.nodes]
         relations = {parent["name"]: parent["relation_name"] for parent in parents}
         dbt = SimpleNamespace(
@@ -144,8 +143,9 @@ class Run:
         return inspect.unwrap(model)(dbt, self.connection)
 
     def _tests_after(self, order: list[str]) -> dict[str, list[Node]]:
-        """Return the data tests that stop a build by the last model of their inputs; those of other
-        models run not.
+        """Group data tests of severity `error` by the last model among their inputs.
+
+        Tests that also depend on other models are not run.
         """
         places = {name: place for place, name in enumerate(order)}
         tests: dict[str, list[Node]] = {name: [] for name in order}
@@ -165,7 +165,7 @@ class Run:
                 self._stopped.add(model)
 
     def _columns(self, relation: str) -> list[Any]:
-        """Return names and types of a relation's columns; none where it is not there."""
+        """Return names and types of a relation's columns, or an empty list if it does not exist."""
         try:
             described = self.connection.execute(f"describe {relation}").fetchall()
         except duckdb.CatalogException:
@@ -180,7 +180,7 @@ class Run:
 
 @dataclass
 class This:
-    """The relation that a Python model makes."""
+    """A Python model's own relation, `dbt.this`."""
 
     database: str
     schema: str
@@ -191,24 +191,25 @@ class This:
 
 
 class Config:
-    """The config of a Python model, as far as models read it."""
+    """The part of a Python model's config that models read."""
 
     def __init__(self, meta: dict[str, Any]) -> None:
         self.meta_get = meta.get
 
     def __call__(self, **options: Any) -> None:
-        """Take what dbt read when it parsed the file."""
+        """Ignore options, which dbt reads when it parses the file."""
 
 
 def run(warehouse: Path, manifest: Path, targets: Iterable[str], edited: Iterable[str]) -> Run:
-    """Run what follows from the delivered files, up to these models.
+    """Run changed models, up to the given ones.
 
     Parameters
     ----------
     warehouse : Path
-        A copy of a warehouse of the name that the manifest was compiled for, or no file yet.
+        A copy of the warehouse, with the file name that the manifest was compiled for, or a path
+        without a file.
     manifest : Path
-        Of the build that compiled the models.
+        Manifest of the build that compiled the models.
     targets : iterable of str
         Names of models.
     edited : iterable of str

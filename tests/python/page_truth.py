@@ -1,4 +1,4 @@
-"""What the pages of a site say against the tables that they are of, or against each other."""
+"""Compare a site's pages with the warehouse tables behind them, and with each other."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from ai_manufacturing import site
 from tests.python.conftest import Build
 from tests.python.site_reader import Page
 
-# What a program leaves where it had nothing to say, and a plural of one.
+# Traces of missing values and unfilled templates, and plurals after the number 1.
 LEFT_OVER = re.compile(
     r"\b(None|NaN|nan|undefined)\b|<NA>|\{\w+\}|[:：] ?[.。]|Not made\. Not made|。。"
     r"|\b1 (rows|cities|columns|checks|warnings|readings|files|provinces)\b"
@@ -22,15 +22,15 @@ WORDS = "//body//text()[normalize-space() and not(ancestor::code or ancestor::te
 def contradictions(
     read: Callable[[str, str], Page], build: Build, names: Iterable[str] = site.PAGES
 ) -> list[str]:
-    """Return what is said and is not so, with its page.
+    """Return the statements on pages that contradict the data, with the page's name.
 
     Parameters
     ----------
     read : function of a name of site.PAGES and a language
     build : Build
-        The release, or the warehouse, that the pages are of.
+        The release or warehouse behind the pages.
     names : iterable of str
-        Of the pages.
+        Names of the pages.
     """
     found = []
     labelled = (
@@ -49,7 +49,7 @@ def contradictions(
 
 
 def not_shown(name: str, page: Page, build: Build) -> Iterator[str]:
-    """Yield rows of ROWS and SENTENCES that the page does not show, and figures of other data."""
+    """Yield expected rows and sentences that a page lacks, and check the data of its figures."""
     for path, query in ROWS.get(name, {}).items():
         shown = page.rows(path)
         for row in build.rows(query):
@@ -65,12 +65,12 @@ def not_shown(name: str, page: Page, build: Build) -> Iterator[str]:
         if len(expected) and page.all(f"//figure[@data-name='{figure}']"):
             drawn = page.drawn(figure)[[*expected]].astype(expected.dtypes)
             frames = [one.sort_values([*one], ignore_index=True) for one in (drawn, expected)]
-            # a chart has four decimals at least
+            # Charts round to at least four decimals.
             pd.testing.assert_frame_equal(*frames, rtol=0, atol=6e-5, obj=figure)
 
 
 def is_within(cells: Sequence[str], line: Iterable[str]) -> bool:
-    """Whether cells of a line begin with these in their order, others between them."""
+    """Whether a line has these cells in order, possibly with other cells between them."""
     rest = iter(line)
     return all(any(f"{one} ".startswith(f"{cell} ") for one in rest) for cell in cells)
 
@@ -159,7 +159,10 @@ ROWS = {
         """,
     },
 }
-"""Cells that a row of a page shows in this order: by page, the place of the rows, and a query."""
+"""Cells that a row of a page must show in this order.
+
+By page: the XPath of the rows, and the query of the expected cells.
+"""
 SENTENCES = {
     "index": """
         with years as (
@@ -255,14 +258,14 @@ FIGURES = {
 
 
 def left_over(page: Page) -> Iterator[str]:
-    """Yield places of a page in which a program speaks."""
+    """Yield passages with traces of missing values or unfilled templates."""
     text = " ".join(page.tree.xpath(WORDS))
     for match in LEFT_OVER.finditer(text):
         yield text[max(0, match.start() - 60) : match.end() + 30]
 
 
 def bare(page: Page, handles: Sequence[str]) -> Iterator[str]:
-    """Yield places in which the name of a provider's folder stands without its name in words."""
+    """Yield passages that use a provider's folder name instead of its display name."""
     if not handles:
         return
     text = " ".join(page.tree.xpath(WORDS))
@@ -276,7 +279,7 @@ def differs(what: str, said: Any, is_so: Any) -> Iterator[str]:
 
 
 def index(page: Page, build: Build) -> Iterator[str]:
-    """The claim and its case, the columns that cannot be judged, registers."""
+    """Check the index page: claims, verdict counts, designs, findings and registers."""
     findings = build.pairs("select finding, sentence from reports.rpt_findings")
     claims = build.rows("select association, cause from reports.rpt_claims")
     unjudged = [cause for association, cause in claims if association == "cannot_tell"]
@@ -302,7 +305,7 @@ def index(page: Page, build: Build) -> Iterator[str]:
     yield from differs("designs", designs, estimated)
     if not estimated and "Substitutes: none" in page.text("#about"):
         yield "no substitute is said where nothing is estimated"
-    # The claim stands above the answers, and its unit with the single claims.
+    # The findings `claim` and `unit` have no answer section of their own.
     answers = len(findings.keys() - {"claim", "unit"})
     yield from differs("findings", len(page.all("//section[starts-with(@id, 'answer-')]")), answers)
     placed = build.rows(
@@ -315,13 +318,13 @@ def index(page: Page, build: Build) -> Iterator[str]:
 
 
 def causes(unjudged: list[str]) -> list[int]:
-    """Return how many columns have each cause, as the page counts them."""
+    """Return how many columns have each cause, counted like on the page."""
     counted = Counter("imprecise" if cause == "family" else cause for cause in unjudged)
     return sorted(counted.values())
 
 
 def credibility(page: Page, build: Build) -> Iterator[str]:
-    """How many columns have a verdict, and which checks pass."""
+    """Check the credibility page: verdict counts, and the checks that pass."""
     counts = build.rows(
         "select verdict_en || ' (' || count(*) || ')' from reports.rpt_verdicts where"
         " design_order = 1 group by verdict_en"
@@ -344,7 +347,7 @@ def credibility(page: Page, build: Build) -> Iterator[str]:
 
 
 def quality(page: Page, build: Build) -> Iterator[str]:
-    """What the gate found, and what became of the rows."""
+    """Check the quality page: gate results and the accounting of rows."""
     totals = build.pairs(
         "select disposition, sum(row_count)::bigint from marts.fct_row_accounting group by all"
     )
@@ -365,7 +368,7 @@ KEPT = ("used", "in no series", "out of period", "superseded", "withdrawn", "pro
 
 
 def readings(page: Page, build: Build) -> Iterator[str]:
-    """Each specification once, with its rows, or with its own reason."""
+    """Check that the readings page shows each specification, with its sample size if estimated."""
     rows = build.rows(
         "select specification_id, any_value(status), any_value(observation_count),"
         " any_value(city_count) from reports.rpt_coefficients group by all"

@@ -1,8 +1,7 @@
-"""Registers counted without dbt: the files of a folder are landed, and the models that follow from
-them are run.
+"""Count registers without dbt: land the files of a folder, and run the models downstream.
 
-dbt writes the paths of landed files into the staging models when it compiles them. Here they are
-written into what dbt compiled for the sample, which has no register.
+At compile time dbt writes the paths of landed files into the staging models. Here the paths replace
+those in the models that dbt compiled for the sample, which has no register.
 """
 
 import re
@@ -17,16 +16,16 @@ DELIVERED = "int_register_delivered"
 
 
 def count(build: Build, *targets: str, firms_of: str = "vendor") -> models.Run:
-    """Land the registers of a build, and run these models on their rows.
+    """Land a build's registers, and run models on their rows.
 
     Parameters
     ----------
     build : Build
-        With registers in its folder of extracts, and seeds in its warehouse.
+        A build with registers in its extracts folder, and seeds in its warehouse.
     *targets : str
         Names of models.
     firms_of : str
-        The provider whose firms the folder holds.
+        The provider whose firms the folder contains.
     """
     build.models("raw_register_files", "raw_register_paths")
     query = rows_of(build, firms_of)
@@ -37,12 +36,10 @@ def count(build: Build, *targets: str, firms_of: str = "vendor") -> models.Run:
 
 
 def rows_of(build: Build, firms_of: str) -> str:
-    """Return the query of all rows of the registers, as dbt would compile it for the files that
-    have landed.
-    """
+    """Return the query of all register rows, as dbt would compile it for the landed files."""
     final = build.compiled(DELIVERED).partition("final as (")[2]
     if firms_of != "vendor":
-        # what the declaration says that the crawl lacks
+        # Apply the crawl's declaration, which says that industry and exit are missing.
         for lacking in ("industry", "exit"):
             final = final.replace(f"false as lacks_{lacking}", f"true as lacks_{lacking}", 1)
     parts = []
@@ -53,7 +50,7 @@ def rows_of(build: Build, firms_of: str) -> str:
 
 
 def staged(build: Build, provider: str, entity: str) -> str:
-    """Return the staging query of a provider's register, of the files that have landed."""
+    """Return the staging query of a provider's register for the landed files."""
     files = build.rows(
         "select file_number, store_key from raw.raw_register_files where provider = ? and entity ="
         " ? order by 1",

@@ -1,5 +1,6 @@
-"""A reader of the published file, in a process of its own that imports little: twenty of them start
-at once.
+"""Read the published file in a separate process.
+
+The module imports little, because twenty readers start at once.
 """
 
 import json
@@ -8,18 +9,19 @@ from pathlib import Path
 
 import duckdb
 
-PAUSE = 0.5  # seconds, so that twenty readers leave the refresh a processor
+# Seconds between reads, which leave the refresh a processor beside twenty readers.
+PAUSE = 0.5
 
 
 def releases_read(path: str, begun: Path) -> list[str]:
-    """Open the published file again and again, and compare what is read with its manifest.
+    """Open the published file repeatedly, and compare its row counts with its manifest.
 
     Parameters
     ----------
     path : str
         The published file.
     begun : Path
-        Made after the first read; the reader ends when it is gone.
+        Created after the first read. The reader stops once it is deleted.
 
     Returns
     -------

@@ -1,6 +1,4 @@
-"""Release folders to refresh into, and a refresh whose dbt run is a copy of a warehouse that dbt
-built.
-"""
+"""Fixtures of release folders, and refreshes that copy a built warehouse instead of running dbt."""
 
 import shutil
 import subprocess
@@ -23,7 +21,7 @@ from tests.python.conftest import PROJECT, WAREHOUSE, Build
 
 
 def quiet(event: str, facts: dict[str, Any]) -> None:
-    """Report nothing."""
+    """Ignore an event."""
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ def write(
     manifest: dict[str, Any],
     previous: Path | None = None,
 ) -> Manifest:
-    """Write a release that is its own anchor, as the first of a set is."""
+    """Write a release that is its own anchor, like the first release of a set."""
     with writer.writing(warehouse, target, manifest, previous) as new:
         release = duckdb_client.at(new.connection, "new")
         shown = anchors.shown_estimates(release)
@@ -77,7 +75,7 @@ def release(store: Store, warehouse: Path) -> Manifest:
 
 
 def check(path: Path) -> Manifest:
-    """Return the manifest of a release with its SHA-256 and as many rows of tables as it says."""
+    """Verify a release's SHA-256 and row counts, and return its manifest."""
     require_whole(path)
     counts = "select concat(schema_name, '.', table_name), estimated_size from duckdb_tables()"
     manifest = read_manifest(path)
@@ -88,9 +86,7 @@ def check(path: Path) -> Manifest:
 def published_as_built(
     store: Store, warehouse: Path, extracts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Publish a warehouse as what the present code makes of these extracts: a refresh finds nothing
-    new.
-    """
+    """Publish a warehouse as up to date, so that a refresh of these extracts finds nothing new."""
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     hashes = fingerprint.delivery_hashes(extracts)
@@ -99,20 +95,20 @@ def published_as_built(
 
 
 def past_release(store: Store, warehouse: Path, release_id: str = "000001", **fields: Any) -> None:
-    """Write a release with some fields of its manifest, and do not publish it."""
+    """Write a release with some manifest fields overridden, without publishing it."""
     target = store.work / "unpublished.duckdb"
     write(warehouse, target, described(release_id) | fields)
     store.add(target, release_id)
 
 
 def read(path: Path, query: str) -> list[tuple[Any, ...]]:
-    """Query a file."""
+    """Return the rows of a query on a database file."""
     with duckdb.connect(str(path), read_only=True) as connection:
         return connection.execute(query).fetchall()
 
 
 def mounted(folder: Path, size: str) -> None:
-    """Mount a small file system, which only root may."""
+    """Mount a small file system, or skip the test without the permission to mount."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if subprocess.run(mount, check=False).returncode:
@@ -120,7 +116,7 @@ def mounted(folder: Path, size: str) -> None:
 
 
 def changed(warehouse: Path, to: Path, *statements: str) -> Path:
-    """Copy a warehouse and change it."""
+    """Copy a warehouse, and run SQL statements on the copy."""
     shutil.copyfile(warehouse, to)
     with duckdb.connect(str(to)) as connection:
         for statement in statements:
@@ -130,8 +126,10 @@ def changed(warehouse: Path, to: Path, *statements: str) -> Path:
 
 @pytest.fixture(scope="session")
 def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the sample with few delivered values, whose view takes most time of a release, and
-    with no view that reads a landing store: `make build` landed elsewhere than a test does.
+    """Return the sample with few delivered values, and with tables in place of landing views.
+
+    The view of delivered values takes most of the time of writing a release. Views on the landing
+    store would fail, because `make build` and tests use different stores.
     """
     views = {
         "marts.fct_delivered_values": "year = 2015 and city_id < '2'",
@@ -151,11 +149,12 @@ def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -
     return replace(sample_build, warehouse=warehouse)
 
 
-# What a refresh reads of a build, and what its tests change there: of these, a release is soon
-# written.
+# Rows of the large tables that a refresh reads, or that its tests change. A release of these rows
+# alone is written quickly.
 SHOWN = "specification_id in (select specification_id from whole.reports.rpt_column_specifications)"
 SAMPLES = f"select sample_id from whole.intermediate.int_specifications_sampled where {SHOWN}"
-LARGE = 400_000  # cells of a table
+# Number of cells (rows times columns) from which a table counts as large.
+LARGE = 400_000
 SOME = {
     "estimates.estimation_samples": SHOWN,
     "intermediate.int_series_conformed": "true",
@@ -168,7 +167,7 @@ SOME = {
 
 @pytest.fixture(scope="session")
 def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the sample with its small tables, and of the others what a refresh reads."""
+    """Return the sample with its small tables, and with SOME rows of the large ones."""
     warehouse = tmp_path_factory.mktemp("audited") / "sample.duckdb"
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute(f"attach '{sample_build.warehouse}' as whole (read_only)")
@@ -184,15 +183,14 @@ def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory)
 
 @dataclass
 class Refreshes:
-    """Refreshes whose dbt run is a copy of a warehouse that dbt built earlier: of the sample,
-    unless changed.
+    """Refreshes whose dbt run copies a warehouse that was built earlier.
 
     Attributes
     ----------
     warehouse : Path
-        What the next refresh builds; another path is another delivery.
+        Result of the next refresh's build. A changed path counts as a new delivery.
     events : list of tuple
-        Event and facts of each that the last refresh reported.
+        Events of the last refresh, each with its facts.
     """
 
     store: Store
@@ -203,7 +201,7 @@ class Refreshes:
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def of(self, *statements: str) -> Path:
-        """Let the next refresh build the sample changed by statements; return its warehouse."""
+        """Change a copy of the build by SQL, use it for the next refresh, and return its path."""
         number = len(list(self.folder.glob("*.duckdb")))
         self.warehouse = changed(
             self.build.warehouse, self.folder / f"{number}.duckdb", *statements
@@ -211,7 +209,7 @@ class Refreshes:
         return self.warehouse
 
     def run(self, limits: Limits | None = None, **options: Any) -> Manifest:
-        """Refresh."""
+        """Run a refresh, and record its events."""
         self.events.clear()
         return cycle.refresh(
             self.store, limits or self.limits, lambda *event: self.events.append(event), **options
@@ -219,18 +217,18 @@ class Refreshes:
 
     @property
     def names(self) -> list[str]:
-        """The events of the last refresh."""
+        """Names of the last refresh's events."""
         return [event for event, _ in self.events]
 
     @property
     def warnings(self) -> list[str]:
-        """The warnings of the last refresh."""
+        """Messages of the last refresh's warnings."""
         return [facts["message"] for event, facts in self.events if event == "warning"]
 
 
 @pytest.fixture(scope="session")
 def small_build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return a warehouse of few invented rows that no dbt built, with all that a refresh reads."""
+    """Return a warehouse of a few invented rows, with every table that a refresh reads."""
     folder = tmp_path_factory.mktemp("small")
     warehouse, delivered = folder / "small.duckdb", folder / "sample/city_yearbook/2020.csv"
     with duckdb.connect(str(warehouse)) as connection:
@@ -277,7 +275,7 @@ def refreshes_of(
 
 
 def released_to(store: Store) -> dict[str, str]:
-    """Return the variables that name a release folder."""
+    """Return the environment variables that locate a release folder."""
     return {"RELEASE_DIR": str(store.folder), "RELEASE_PATH": str(store.published)}
 
 

@@ -1,4 +1,4 @@
-"""The site as it is written, page by page, and as a browser opens it, with what it complains of."""
+"""Fixtures that render the site page by page, or open it in a browser and record its errors."""
 
 import gzip
 import json
@@ -23,13 +23,14 @@ from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.release_store import changed, described
 from tests.python.waiting import LAST_RESORT
 
-if TYPE_CHECKING:  # the soak's environment has them
+# Playwright is only installed in the soak's environment.
+if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
     from playwright.sync_api import Page as OpenPage
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 380, "height": 800}
-# What has no place on a Chinese page: English sentences outside code, what is marked as English,
-# values of programs.
+# Find text that must not appear on a Chinese page: English sentences outside code, elements marked
+# as English, and raw program values such as None.
 STRAY = """() => {
   const found = [];
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -41,12 +42,12 @@ STRAY = """() => {
   }
   return found;
 }"""
-# Where the pages' pictures are kept, to be looked at.
+# Screenshots of pages, for visual inspection.
 SCREENSHOTS = PROJECT / "build" / "screenshots"
 
 
 def release(build: Build, folder: Path, kind: str) -> Path:
-    """Write a release of a built warehouse, without the rest of a refresh."""
+    """Write a release of a built warehouse, without the other steps of a refresh."""
     path = folder / f"{kind}.duckdb"
     with duckdb_client.reading(build.warehouse) as warehouse:
         content = writer.content(warehouse)
@@ -64,7 +65,7 @@ def release(build: Build, folder: Path, kind: str) -> Path:
 
 
 def released(build: Build, folder: Path, kind: str) -> Path:
-    """Write the release of a build once for all workers."""
+    """Write a build's release once for all workers."""
     return made_once(folder, partial(release, build, folder, kind)) / f"{kind}.duckdb"
 
 
@@ -74,7 +75,7 @@ def sample_release(sample_build: Build, shared: Path) -> Path:
 
 
 class Restricted(NamedTuple):
-    """A release of which no value of a city may be passed on, and its public copy."""
+    """A release whose city values may not be redistributed, and its public copy."""
 
     release: Path
     copy: Path
@@ -104,12 +105,13 @@ def public_release(public_build: Build, shared: Path) -> Path:
     return released(public_build, shared / "public_release", "delivered")
 
 
-CITIES = ("110000", "130100", "140100", "210100", "340100", "440300", "500000")  # of all regions
+# Cities from all regions.
+CITIES = ("110000", "130100", "140100", "210100", "340100", "440300", "500000")
 
 
 @pytest.fixture(scope="session")
 def few(light_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the sample with few cities, specifications and combinations of choices."""
+    """Return the sample with few cities, specifications and points of the curve."""
     path = changed(
         light_build.warehouse,
         tmp_path_factory.mktemp("few") / "few.duckdb",
@@ -122,14 +124,14 @@ def few(light_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 
 class Page:
-    """A page as it is written, in one language, without its scripts.
+    """A rendered page in one language, without its scripts.
 
     Attributes
     ----------
     markup : str
-        The file.
+        Content of the HTML file.
     tree : html.HtmlElement
-        What a reader of the language can read in it.
+        Elements that a reader of the language sees.
     """
 
     def __init__(self, markup: str, language: str = "en") -> None:
@@ -145,30 +147,30 @@ class Page:
             line.tail = f" {line.tail or ''}"
 
     def all(self, path: str) -> list[html.HtmlElement]:
-        """Return elements by XPath; `#name` is an element by its id, and `.name` by its class."""
+        """Return elements by XPath, where `#name` selects an ID and `.name` a class."""
         path = re.sub(r"#([\w-]+)", r"//*[@id='\1']", path)
         path = re.sub(r"\.([a-z][\w-]+)", r"[contains(concat(' ', @class, ' '), ' \1 ')]", path)
         return list(self.tree.xpath(path))
 
     def texts(self, path: str) -> list[str]:
-        """Return the words of elements."""
+        """Return the text of each matching element."""
         return [said(element) for element in self.all(path)]
 
     def text(self, path: str) -> str:
-        """Return the words of one element."""
+        """Return the text of the single matching element."""
         (text,) = self.texts(path)
         return text
 
     def rows(self, path: str) -> list[list[str]]:
-        """Return the words of the cells of rows."""
+        """Return the text of each cell of the matching rows."""
         return [[said(cell) for cell in row.xpath("td | th")] for row in self.all(path)]
 
     def figure(self, name: str) -> dict[str, Any]:
-        """Return what is drawn, by its names."""
+        """Return the specification of a figure."""
         return self.script(f"figure-{name}")
 
     def script(self, name: str) -> dict[str, Any]:
-        """Return what a script element with an id, or of an element with one, holds as JSON."""
+        """Return the JSON of a script element, by its ID or the ID of its parent."""
         payload: dict[str, Any] = json.loads(self._scripts[name])
         return payload
 
@@ -179,12 +181,12 @@ class Page:
 
 
 def said(element: html.HtmlElement) -> str:
-    """Return the words of an element, as one line."""
+    """Return the text of an element, on one line."""
     return " ".join(element.text_content().split())
 
 
 def pages_of(path: Path, with_restricted: bool) -> Callable[..., Page]:
-    """Return a function that renders a page of a release, each page once."""
+    """Return a function that renders pages of a release and caches them."""
 
     @cache
     def markup(name: str) -> str:
@@ -203,9 +205,7 @@ def sample_page(sample_release: Path) -> Callable[..., Page]:
 
 @pytest.fixture(scope="session")
 def public_page(public_release: Path) -> Callable[..., Page]:
-    """Return the pages of the public set as behind a door: with the values that may not be passed
-    on.
-    """
+    """Return the pages of the public set for authorised readers, with restricted values."""
     return pages_of(public_release, with_restricted=True)
 
 
@@ -217,7 +217,7 @@ def sample_site(sample_release: Path, shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def public_site(public_release: Path, shared: Path) -> Path:
-    """Return the site of the public set as behind a door."""
+    """Return the site of the public set for authorised readers, with restricted values."""
     folder = shared / "public_site"
     build = partial(site.build, public_release, folder / "site", with_restricted=True)
     return made_once(folder, build) / "site"
@@ -225,18 +225,18 @@ def public_site(public_release: Path, shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def given_away(public_release: Path, shared: Path) -> Path:
-    """Return the site of the public set as it is by default, beside that behind a door."""
+    """Return the default site of the public set, without restricted values."""
     folder = shared / "given_away"
     return made_once(folder, partial(site.build, public_release, folder / "site")) / "site"
 
 
 ONE_PAGE, ONE_FORMAT = {"use": site.use}, ("csv",)
-"""A page and a format of exports, which do for what becomes of folders."""
+"""One page and one export format, enough to test how site folders are handled."""
 
 
 @pytest.fixture
 def one_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a site be one page with one format of exports."""
+    """Reduce the site to one page with one export format."""
     monkeypatch.setattr(site, "PAGES", ONE_PAGE)
     monkeypatch.setattr(site.downloads, "FORMATS", ONE_FORMAT)
 
@@ -262,8 +262,9 @@ def packed_size(files: set[Path]) -> int:
 
 
 def first_rows_only(page: "OpenPage") -> None:
-    """Leave of rows and sections that are alike the first ones: with all of them axe takes half a
-    minute.
+    """Remove all but the first 24 of repeated rows and sections.
+
+    With all of them, axe needs half a minute per page.
     """
     page.evaluate(
         "document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one =>"
@@ -272,13 +273,13 @@ def first_rows_only(page: "OpenPage") -> None:
 
 
 def serious_faults(page: "OpenPage") -> list[tuple[str, list[Any]]]:
-    """Return what axe finds, of the first rows and sections that are alike."""
+    """Return serious accessibility faults that axe finds, after shortening repeated rows."""
     import axe_playwright_python
 
     first_rows_only(page)
     script = Path(axe_playwright_python.__file__).parent / "axe.min.js"
     page.evaluate(script.read_text(encoding="utf-8"))
-    # what the rule on regions finds is never serious, and it is a quarter of the time
+    # The region rule never yields serious faults, and takes a quarter of the time.
     settings = "{resultTypes: ['violations'], preload: false, rules: {region: {enabled: false}}}"
     found = page.evaluate(f"axe.run(document, {settings})")["violations"]
     serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
@@ -286,7 +287,7 @@ def serious_faults(page: "OpenPage") -> list[tuple[str, list[Any]]]:
 
 
 class Reader:
-    """A page, with all that it complained about and all that it asked of the network."""
+    """An open page, with its error messages and its network requests."""
 
     def __init__(self, page: "OpenPage") -> None:
         self.page = page
@@ -300,26 +301,28 @@ class Reader:
         page.on("request", lambda request: self.requests.append(request.url))
 
     def open(self, folder: Path, name: str, fragment: str = "") -> "OpenPage":
-        """Open a page from the file, and wait for its charts."""
+        """Open a page from its file, and wait for its charts."""
         self.page.goto(f"{(folder / f'{name}.html').as_uri()}{fragment}")
         self.page.wait_for_selector("html[data-drawn=all]", state="attached")
         return self.page
 
     def loaded(self, folder: Path) -> set[Path]:
-        """Return the files of a site that were loaded; nothing else was asked for."""
+        """Return the loaded files of a site, after checking that nothing else was requested."""
         asked = {re.split("[?#]", url)[0] for url in self.requests if not url.startswith("data:")}
         own = f"{folder.as_uri()}/"
         assert [url for url in asked if not url.startswith(own)] == []
         return {folder / url.removeprefix(own) for url in asked}
 
     def open_everywhere(self, folder: Path, name: str) -> set[Path]:
-        """Open a page at a desk and on a phone, in both languages, find no fault, and return the
-        files it loaded.
+        """Check a page at desktop and phone size in both languages, and return the files it loaded.
+
+        The page must fit the width, log no errors, and have no serious accessibility faults.
         """
         for size in (DESK, PHONE):
             self.page.set_viewport_size(size)
             for language in ("en", "zh-CN"):
-                self.complaints.clear()  # axe reads the style sheet
+                # axe reads the style sheet, and that logs an error.
+                self.complaints.clear()
                 self.open(folder, name, f"?language={language}")
                 assert self.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
                 assert language == "en" or self.page.evaluate(STRAY) == []
@@ -328,14 +331,14 @@ class Reader:
         return self.loaded(folder)
 
     def downloaded(self, place: "Locator", button: str) -> tuple[str, str]:
-        """Return what a button downloads, and as which file."""
+        """Return the content and the file name of a button's download."""
         with self.page.expect_download() as download:
             place.get_by_role("button", name=button).click()
         content = Path(download.value.path()).read_text(encoding="utf-8-sig")
         return content, download.value.suggested_filename
 
     def reaches_nothing(self) -> None:
-        """See that the open page may fetch nothing of another address."""
+        """Check that the open page cannot fetch anything from another address."""
         reached = self.page.evaluate(
             "fetch('http://127.0.0.1:9/').then(() => true, (error) => String(error))"
         )

@@ -1,6 +1,4 @@
-"""A standalone Spark cluster of this machine, on loopback: a master and workers, each a process of
-pyspark's own.
-"""
+"""A standalone Spark cluster on loopback: pyspark's master and workers, one process each."""
 
 import contextlib
 import json
@@ -16,12 +14,12 @@ from typing import Any
 from tests.python.waiting import wait_for
 
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-spark"
-"""What `make spark` makes."""
+"""The environment that `make spark` creates."""
 
 
 @dataclass
 class Cluster:
-    """A running cluster; what its applications did is in the event logs below the folder."""
+    """A running cluster, whose applications write event logs below its folder."""
 
     folder: Path
     master: str
@@ -30,33 +28,34 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the variables with which `dbt --target spark` runs here."""
+        """Return the environment variables for `dbt --target spark` on this cluster."""
         return {"SPARK_MASTER": self.master, "SPARK_CONF_DIR": str(self.folder / "conf")}
 
     def events(self) -> list[dict[str, Any]]:
-        """Return what applications have logged so far."""
+        """Return the events that applications have logged so far."""
         return read_events(self.folder / "events")
 
     def written(self) -> int:
         """Return how many bytes its processes and applications have logged so far."""
         size = 0
         for path in self.folder.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+            # Files may be removed after they were listed.
+            with contextlib.suppress(FileNotFoundError):
                 size += path.stat().st_size
         return size
 
     def kill_worker(self, number: int) -> None:
-        """End a worker and its executor at once, as a machine ends that loses its power."""
+        """Kill a worker and its executor at once, as a power failure would."""
         end(self.workers[number])
 
     def end(self) -> None:
-        """End the master and all workers."""
+        """Kill the master and all workers."""
         for process in self.started:
             end(process)
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """Return the events of all logs in a folder; the last line of a log may be half written."""
+    """Return the events of all logs in a folder, skipping half-written lines."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name.startswith(("app", "local", "events")):
@@ -67,7 +66,7 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_conf(folder: Path, **settings: str) -> Path:
-    """Write a spark-defaults.conf that keeps event logs, and return its folder."""
+    """Write a spark-defaults.conf with event logs enabled, and return its folder."""
     (folder / "conf").mkdir(parents=True, exist_ok=True)
     (folder / "events").mkdir(exist_ok=True)
     defaults = {
@@ -86,18 +85,18 @@ def write_conf(folder: Path, **settings: str) -> Path:
 def running(
     folder: Path, workers: int, below: Sequence[str] = (), **settings: str
 ) -> Iterator[Cluster]:
-    """Start a master and workers of one core each; all end with the block, whatever happens in it.
+    """Start a master and workers with one core each, and kill them when the block ends.
 
     Parameters
     ----------
     folder : Path
-        For the logs of all processes and the event logs of applications.
+        Folder for process logs and event logs.
     workers : int
-        How many.
+        Number of workers.
     below : sequence of str, optional
-        A command that starts each worker, given as its arguments.
+        Command, as a list of arguments, that starts each worker.
     **settings
-        Of Spark, beside those of the cluster.
+        Spark settings beside the cluster's own.
     """
     (spark_class,) = map(str, ENVIRONMENT.glob("lib/python*/site-packages/pyspark/bin/spark-class"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +121,7 @@ def running(
             *arguments,
         ]
         with (folder / f"{name}.log").open("wb") as log:
-            # a group of its own, to end a worker with its executor
+            # Use a new process group, to kill a worker together with its executor.
             process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -161,20 +160,20 @@ def running(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all of its group at once."""
+    """Kill a process and its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens on a port of loopback."""
+    """Whether a process listens on a loopback port."""
     with socket.socket() as knock:
         return knock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody uses."""
+    """Return an unused loopback port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]

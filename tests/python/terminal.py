@@ -1,4 +1,4 @@
-"""`ai-manufacturing` as it runs on a terminal, a pseudo one."""
+"""Run `ai-manufacturing` on a pseudo-terminal."""
 
 import os
 import pty
@@ -14,13 +14,19 @@ from tests.python.conftest import Build
 def on_terminal(
     build: Build, *arguments: str, both: bool = False, typed: str = "", **environment: str
 ) -> tuple[int, str, str]:
-    """Run a command whose stderr is a terminal, and its stdout too if both are to be, and its stdin
-    if one types.
+    """Run a command with its stderr on a terminal.
+
+    Parameters
+    ----------
+    both : bool
+        Whether stdout is on the terminal too.
+    typed : str
+        Input from the terminal. Without it stdin is empty.
 
     Returns
     -------
     tuple of (int, str, str)
-        Exit code, what it printed elsewhere, and what the terminal was sent.
+        Exit code, output outside the terminal, and output on the terminal.
     """
     ours, theirs = pty.openpty()
     with tempfile.TemporaryFile() as elsewhere:
@@ -35,7 +41,8 @@ def on_terminal(
         os.close(theirs)
         os.write(ours, typed.encode())
         sent = b""
-        with suppress(OSError):  # the terminal is gone when the command has ended
+        # Reading fails with OSError once the command has closed the terminal.
+        with suppress(OSError):
             while part := os.read(ours, 65536):
                 sent += part
         os.close(ours)

@@ -1,12 +1,13 @@
-"""Waits that a loaded machine does not miss: they end with what is waited for, or with those who
-work at it.
+"""Wait for conditions without a fixed timeout, so that tests pass on a loaded machine.
+
+A wait ends when the condition holds, or fails when the work towards it has ended or stalled.
 """
 
 import time
 from collections.abc import Callable
 
 LAST_RESORT = 600
-"""Seconds without progress after which a test gives up; what works is not silent so long."""
+"""Seconds without progress after which a wait fails. Running work reports progress sooner."""
 PAUSE = 0.2
 
 
@@ -15,28 +16,28 @@ def wait_for(
     is_over: Callable[[], object] = lambda: False,
     progress: Callable[[], object] = lambda: None,
 ) -> None:
-    """Wait until something is so, however long it takes.
+    """Wait until a condition holds, however long that takes.
 
     Parameters
     ----------
     condition : callable
-        True once it is so.
+        Returns a true value once the wait is over.
     is_over : callable, optional
-        True once nobody works at it any more, or a text that says who has ended.
+        Returns a true value, such as the reason, once the work towards the condition has ended.
     progress : callable, optional
-        A value that changes as long as somebody works.
+        Returns a value that changes while the work progresses.
 
     Raises
     ------
     RuntimeError
-        If nobody works at it any more.
+        If the work has ended and the condition does not hold.
     TimeoutError
-        If there was no progress in LAST_RESORT seconds.
+        If there was no progress for LAST_RESORT seconds.
     """
     seen, since = progress(), time.monotonic()
     while not condition():
         over = is_over()
-        # it may have become so with the last thing that was done
+        # The condition may have become true just before the work ended.
         if over and not condition():
             raise RuntimeError(f"nobody works any more at what is waited for: {over}")
         now = progress()
