@@ -1,10 +1,11 @@
-"""What the paper alone says: its measure, maps, figure, commands, and the sample.
+"""Code specific to this paper: its measure, maps, figure, commands and synthetic sample.
 
-All other rooms take the study's names from seeds, and what is declared here by name.
+All other packages are independent of the study: they read its names from seeds, and look up the
+constants below by name.
 """
 
 PAGES = ("measure", "maps")
-"""Modules of this room that are pages of the site, in the order of the menu."""
+"""Modules of this package that are pages of the site, in menu order."""
 
 ADDITIONS = {
     "index": "firms",
@@ -12,22 +13,22 @@ ADDITIONS = {
     "tables": "published_facts",
     "quality": "vintages",
 }
-"""Modules of this room whose content stands on a page of the site, below its own."""
+"""Modules of this package with content to append to a page of the site, by page."""
 
 SUMS_OVER_CITIES = "disclosure"
-"""Module of this room that says which of its sums may be shown where single cities may not."""
+"""Module that decides which sums over cities may be published if single cities may not."""
 
 EXHIBITS = (
     ("Classes of cities by AI firms", "rpt_spatial_classes", "spatial_classes.csv"),
     ("Figure 1, its numbers", "rpt_figure_1", "figure_1.csv"),
 )
-"""Of a replication package, beside its tables: name, released table, file of its rows."""
+"""Exhibits that a replication package adds to its tables: title, released table, file name."""
 
 FIGURES = {"Figure 1": ("rpt_figure_1", "figure_1")}
-"""Of a replication package: released table, and the module here that draws it as SVG."""
+"""Figures of a replication package: released table, and the module that draws it as SVG."""
 
 COMMANDS = ("commands",)
-"""Modules of this room whose commands `ai-manufacturing` has."""
+"""Modules of this package that add commands to `ai-manufacturing`."""
 
 EXAMPLES = {
     "trace": [
@@ -39,4 +40,4 @@ EXAMPLES = {
         "table table_3 --format latex --errors city,province,wild --language zh",
     ],
 }
-"""Of commands that any study has: what to type here, by command."""
+"""Example arguments for the general commands, shown in their help."""

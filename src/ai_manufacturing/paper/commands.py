@@ -1,4 +1,4 @@
-"""Commands that write the synthetic sample and registers."""
+"""Commands that write the synthetic sample and the synthetic registers."""
 
 from pathlib import Path
 

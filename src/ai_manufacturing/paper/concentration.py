@@ -1,4 +1,4 @@
-"""How concentrated AI firms and patents are, over time, and how far in the east."""
+"""Spatial concentration of AI firms and patents over time, including the share of the east."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the figures, the clusters of cities, and the growth around the break."""
+    """Return the concentration figures, the city clusters, and the growth around the break."""
     data = release.frame(SQL["shares"])
     moran = release.frame(SQL["moran"])
     return {
@@ -42,20 +42,20 @@ def lines(
     label_limit: int,
     height: int,
 ) -> alt.TopLevelMixin:
-    """Return a chart of TABLE over the years: a line for each value of a column that has a colour.
+    """Return a line chart of TABLE by year, with one line per group that has a colour.
 
     Parameters
     ----------
     group : str
-        Column whose values have a line each.
+        Column that identifies the lines.
     y : alt.Y
-        What is drawn.
+        Vertical encoding.
     colours, labels : mapping of str to str
-        Of the values of the column.
+        Colour and legend label of each value of `group`.
     tooltip : list of alt.Tooltip
-        What stands under the pointer.
+        Fields of the tooltip.
     label_limit, height : int
-        Width of the labels and height of the chart, in pixels.
+        Maximum width of legend labels and height of the chart, in pixels.
     """
     chart: alt.TopLevelMixin = (
         alt.Chart(TABLE)
@@ -79,7 +79,7 @@ def lines(
 
 
 def _figure(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...] = ()) -> Figure:
-    """Draw a figure of the distribution over the years, a line for each measure."""
+    """Draw a statistic of the spatial distribution by year, with one line per measure."""
     shown = data[["measure", "year", name, *also]].dropna()
     delivered = set(shown["measure"])
     colours = {measure: COLOURS[measure] for measure in COLOURS if measure in delivered}

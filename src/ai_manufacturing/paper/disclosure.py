@@ -1,10 +1,11 @@
-"""Decide which sums over cities may be shown, where the values of single cities may not.
+"""Decide which sums over cities may be published if the values of single cities may not.
 
-A sum is safe if no city follows from it: it has at least three cities above zero, and what the
-largest two leave is at least a tenth of the largest, so that the second largest cannot tell the
-largest to within 10 % (the threshold rule and the p% rule). So are the differences of sums that
-are shown side by side. Numbers that are never shown, such as the largest city's share, are
-withheld by seeds/published_numbers.csv. Why these rules: docs/decisions/disclosure.md.
+A sum is safe if no city's value can be inferred from it. It must include at least three cities
+above zero (threshold rule). The total of all cities except the two largest must also be at least a
+tenth of the largest, so that the second largest city cannot infer the largest to within 10 % (p%
+rule). Differences of sums that are published together must satisfy both rules as well.
+seeds/published_numbers.csv withholds numbers that are never published, such as the largest city's
+share. docs/decisions/disclosure.md gives the reasons.
 
 References
 ----------
@@ -13,8 +14,9 @@ Hundepool et al., Handbook on Statistical Disclosure Control, chapter 4 (magnitu
 
 import duckdb
 
-FEWEST_UNITS = 3
-LEFT_BY_TWO = 0.10  # p: what the two largest leave, in times of the largest
+FEWEST_UNITS = 3  # minimum number of cities above zero in a sum
+# p of the p% rule: minimum total without the two largest cities, relative to the largest.
+LEFT_BY_TWO = 0.10
 
 CONCENTRATION = "marts.fct_spatial_concentration"
 TREND = "marts.fct_spatial_trend"
@@ -23,12 +25,12 @@ FACTS = "reports.rpt_published_facts"
 
 
 def shown(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Return, by table and column of a release, SQL of the rows in which a sum is shown.
+    """Return SQL conditions for the rows whose sums may be published, by table and column.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        With the release attached as `built`.
+        Connection with the release attached as `built`.
     """
     _list_safe_sums(connection)
 
@@ -59,7 +61,7 @@ def shown(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
 
 
 def _safe(condition: str = "true") -> str:
-    """Return SQL that says whether the sum of `value` over some rows of a group is safe."""
+    """Return a SQL expression for whether the sum of `value` over rows of a group is safe."""
     rows = f"filter (where {condition})"
     return (
         f"coalesce(count(*) {rows} >= {FEWEST_UNITS} and sum(value) {rows}"
@@ -68,7 +70,7 @@ def _safe(condition: str = "true") -> str:
 
 
 def _list_safe_sums(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make temporary tables of the sums that tables show, and whether each is safe."""
+    """Create temporary tables of the published sums with flags for the safe ones."""
     connection.execute("""
         create or replace temp table counted_cities as
         select
@@ -90,8 +92,8 @@ def _list_safe_sums(connection: duckdb.DuckDBPyConnection) -> None:
         f"create or replace temp table safe_sums as select measure, year, {listed}"
         " from counted_cities group by measure, year"
     )
-    # the paper's classes, the two parts of one of them, and what lies between a class and the ranks
-    # that are shown beside it
+    # Check the paper's classes, both parts of the class 1_to_100, and the number of cities between
+    # a class boundary and the ranks 5 and 10 that are published alongside.
     last = "year = (select max(year) from built.reports.rpt_spatial_classes)"
     counted = f"from counted_cities where measure = 'ai_firms' and {last}"
     connection.execute(f"""

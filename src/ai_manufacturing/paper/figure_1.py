@@ -1,4 +1,4 @@
-"""Figure 1 as a picture: effects by year with intervals, and the printed numbers."""
+"""Draw Figure 1 as SVG: event-study effects by year with intervals, and the printed values."""
 
 import math
 from pathlib import Path
@@ -14,20 +14,20 @@ from ai_manufacturing.system.text import MARK
 SQL = beside(__file__)
 
 TEMPLATE = Path(__file__).parent / "figure_1.svg"
-WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # of a panel and before it, in pixels
+WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # panel size and left and top margins, in pixels
 
 NUMBERS = ("estimate", "conf_low", "conf_high", "printed_estimate")
 
 
 def write(database: Path, path: Path) -> None:
-    """Draw the figure of a release or a warehouse as SVG.
+    """Draw the figure from a release or warehouse as SVG.
 
-    A panel for each outcome, on a common axis.
+    Each outcome has a panel; the panels share a vertical axis.
 
     Raises
     ------
     DatabaseError
-        If the file is neither.
+        If the file is neither a release nor a warehouse.
     """
     origin = databases.read(database).origin
     with duckdb_client.reading(database) as connection:

@@ -1,4 +1,7 @@
-"""Firms on the first page: AI firms against all, whose ratio M_AI takes as constant; registers."""
+"""Firms on the first page: growth of AI firms and of all firms, and the firm registers.
+
+The measure M_AI assumes that the ratio of the two counts is constant.
+"""
 
 from typing import Any
 
@@ -14,18 +17,18 @@ SQL = beside(__file__)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return AI firms against all firms as a figure, and the registers."""
+    """Return the figure of AI firms and all firms, and the firm registers."""
     return {"firms": _growth(release, text), "registers": _registers(release)}
 
 
 def _growth(release: Release, text: Catalogue) -> Figure | None:
-    """Draw AI firms and all firms, both 100 in the first year.
+    """Draw AI firms and all firms as indices, with the first year as 100.
 
-    There is nothing to draw where either was not delivered.
+    Returns None if either series was not delivered.
     """
     data = release.frame(
-        # all firms of the country follow from its AI firms and their share: sums may be passed on,
-        # cities may not
+        # The query derives the national number of firms from published sums, AI firms and their
+        # share, because city values may be withheld.
         SQL["growth"]
     )
     if data["year"].nunique() < 2:
@@ -65,7 +68,7 @@ def _growth(release: Release, text: Catalogue) -> Figure | None:
 
 
 def _registers(release: Release) -> list[dict[str, Any]]:
-    """Return each register of firms: its rows, what it holds, and its firms in three ways."""
+    """Return each firm register with row counts, and its firms by year, province and section."""
     sources = release.rows(SQL["registers"])
     for source in sources:
         source["groups"] = {

@@ -1,4 +1,4 @@
-"""AI firms and patents on a map by city and year, their clusters and concentration."""
+"""The maps page: AI firms and patents by city and year, spatial clusters and concentration."""
 
 import json
 from pathlib import Path
@@ -25,18 +25,19 @@ from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
 SQL = beside(__file__)
 
-# The paper's classes meet at 100, which spatial_classes.csv counts into the upper one.
+# Upper bounds of the paper's classes. Its classes overlap at 100, which spatial_classes.csv assigns
+# to the upper one.
 PAPER_THRESHOLDS = (99, 200)
 BOUNDARIES = Path(__file__).parent / "boundaries" / "provinces.geojson"
-# What a circle can show: the number, the number over that of all firms, and the measure of equation
-# 2.
+# Quantities to map: the count, the count per 10,000 firms, and the measure of equation 2.
 QUANTITIES = ("measure_count", "per_10k_firms", "m_ai")
-# A city with many among cities with many, and so on; red and blue can be told apart in grey too.
+# Colour of each cluster: high or low values in the city, then in its neighbours; NS is not
+# significant. The colours remain distinguishable in greyscale.
 QUADRANTS = {"HH": "#a3161a", "HL": "#e9a08c", "LH": "#9cc3e6", "LL": BLUE, "NS": "#dfe2e6"}
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the maps, the outlines they are drawn on, and the measures that were not delivered."""
+    """Return the maps, their province outlines, and the measures that were not delivered."""
     data = release.frame(SQL["counts"])
     clusters = release.frame(SQL["clusters"])
     cities = release.frame(SQL["cities"])
@@ -45,7 +46,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": _map(data, cities, text) if delivered else None,
         "clusters": _clusters(clusters, cities, text) if len(clusters) else None,
         "outlines": in_script(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
-        # only where a city has a count is the reason another than that none was delivered
+        # The reason is null if no city has a count: the measure was then not delivered at all.
         "missing": release.rows(SQL["missing"]),
         "withheld": release.withheld_from("marts.fct_spatial_distribution"),
         "concentration": concentration.content(release, text),
@@ -56,7 +57,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return the bounds of the classes of each quantity; the paper's are of numbers alone."""
+    """Return the class boundaries of each quantity; the paper defines classes of counts only."""
     newest = rows[rows["year"] == rows["year"].max()]
     breaks: dict[str, dict[str, tuple[float, float]]] = {}
     for quantity in QUANTITIES:
@@ -70,7 +71,7 @@ def _breaks(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
 
 
 def class_labels(thresholds: tuple[float, float]) -> list[str]:
-    """Return the classes as figures."""
+    """Return a label with the numeric range of each class."""
     lower, upper = thresholds
     if isinstance(lower, int):
         return ["0", f"1–{lower}", f"{lower + 1}–{upper}", f"> {upper}"]
@@ -85,7 +86,7 @@ def _on_outlines(
     language: str,
     text: Catalogue,
 ) -> alt.LayerChart | alt.FacetChart:
-    """Return circles at their cities' places, with what a reader chooses and what it points at."""
+    """Draw circles at the cities' coordinates over the outlines, with controls and tooltips."""
     land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(
         fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6
     )
@@ -123,7 +124,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
             labels[measure][quantity] = {
                 classes: class_labels(bounds) for classes, bounds in of_quantity.items()
             }
-        # One scale for all years, so that the slider shows growth.
+        # Use the same scale in all years, so that the slider shows growth.
         most[measure] = rows[quantities].astype(float).max().replace(0, 1).to_dict()
     measures = [*breaks]
 
@@ -181,7 +182,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
                     rangeMin=10,
                 )
                 .legend(
-                    orient="bottom",  # beside the other legend there is no room on a phone
+                    orient="bottom",  # two legends side by side do not fit on a phone
                     symbolFillColor="#fff",
                     symbolStrokeColor="#333",
                     tickCount=3,
@@ -220,7 +221,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
 
 
 def _measure(name: str, measures: list[str], language: str, text: Catalogue) -> Any:
-    """Return the choice of a measure."""
+    """Return the drop-down for selecting a measure."""
     labels = [text.plain_label(measure, language) for measure in measures]
     return select(name, measures, labels, measures[0], text.plain("measure", language))
 

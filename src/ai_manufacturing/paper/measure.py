@@ -1,4 +1,4 @@
-"""The page on the measure: its fixed ratio, what two sources agree on, and the dictionary."""
+"""The measure page: the fixed-ratio test, agreement between sources, and the AI dictionary."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ SQL = beside(__file__)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the fixed-ratio test, what two sources agree on, and the dictionary."""
+    """Return the fixed-ratio test, the agreement between sources, and the AI dictionary."""
     test = release.rows("select * from reports.rpt_fixed_ratio_test order by measure, year")
     agreement = release.rows(SQL["agreement"])
     last_of_measure = {

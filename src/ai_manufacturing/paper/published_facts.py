@@ -1,4 +1,4 @@
-"""What the paper prints beside its tables: classes of cities, and numbers in its text."""
+"""Numbers that the paper prints outside its tables: classes of cities and figures in the text."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ai_manufacturing.system.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the classes and the numbers, each beside what these data have."""
+    """Return the printed classes and numbers, each with its value in these data."""
     return {
         "spatial": release.rows("select * from reports.rpt_spatial_classes order by row_number"),
         "facts": release.rows(

@@ -1,4 +1,4 @@
-"""What we ask of the paper, and what these data answer."""
+"""Questions about the paper, answered with these data, for the credibility page."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ai_manufacturing.system.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the remarks with their figures."""
+    """Return the remarks on the paper with their figures."""
     return {
         "remarks": release.rows(
             "select * from reports.rpt_paper_remarks order by remark_number, figure_number"

@@ -1,4 +1,4 @@
-"""Spatial autocorrelation: whether cities with many AI firms lie beside others with many."""
+"""Global and local Moran's I of AI firms and patents across cities."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,13 +19,14 @@ MEASURES = (
     "ai_firms",
     "ai_patent_applications",
     "ai_patent_grants",
-)  # those of fct_spatial_distribution
-NEIGHBOURS = 6  # docs/decisions/spatial.md
+)  # the measures in fct_spatial_distribution
+NEIGHBOURS = 6  # nearest cities that count as neighbours; see docs/decisions/spatial.md
 PERMUTATIONS = 999
 SEED = 2020
 FEWEST_CITIES = 10
 
-# Draws closer to the statistic than this share of it are its value, summed in another order.
+# Tolerance for ties between a draw and the statistic, relative to statistics above one: sums in
+# another order differ by rounding.
 TIE = 1e-10
 
 
@@ -35,13 +36,13 @@ class GlobalMoran(NamedTuple):
     Attributes
     ----------
     statistic : float
-        I = n / sum(W) · z'Wz / z'z with z the deviations from the mean.
+        I = n / sum(W) · z'Wz / z'z, where z are the deviations from the mean.
     expected : float
-        -1 / (n - 1), its mean if the values are spread at random.
+        -1 / (n - 1), the mean of I under random assignment of values to cities.
     z_score : float
-        Distance from the mean of the permutations in their standard deviations.
+        Distance of I from the permutation mean, in permutation standard deviations.
     p_value : float
-        Two-sided, from the permutations.
+        Two-sided permutation p-value.
     """
 
     statistic: float
@@ -51,16 +52,18 @@ class GlobalMoran(NamedTuple):
 
 
 class LocalMoran(NamedTuple):
-    """Local Moran's I, arrays over the cities.
+    """Local Moran's I by city.
 
     Attributes
     ----------
     statistic : ndarray, shape (n,)
         I_i = (n - 1) z_i (Wz)_i / z'z. Their mean times n / (n - 1) is the global I.
     quadrant : list of str, length n
-        The city itself, then its neighbours: HH, LL, HL or LH, high is above the mean.
+        HH, LL, HL or LH: whether the city, and then its neighbours, are above (H) or below (L) the
+        mean.
     p_value : ndarray, shape (n,)
-        Two-sided, from permutations of the other cities; not corrected for n tests.
+        Two-sided p-values from permutations of the other cities, without correction for multiple
+        testing.
     """
 
     statistic: Floats
@@ -69,17 +72,19 @@ class LocalMoran(NamedTuple):
 
 
 def nearest_neighbours(cities: pd.DataFrame) -> csr_array:
-    """Join each city to those nearest on the great circle, by equal weights that sum to one.
+    """Return spatial weights that connect each city with its NEIGHBOURS nearest cities.
+
+    Distances are great-circle distances.
 
     Parameters
     ----------
     cities : DataFrame
-        longitude and latitude in degrees; one row per city.
+        One row per city, with columns longitude and latitude in degrees.
 
     Returns
     -------
     csr_array, shape (n, n)
-        Row-standardised weights in the order of the rows.
+        Row-standardised weights, equal for all neighbours, in the order of the rows.
 
     Raises
     ------
@@ -90,13 +95,13 @@ def nearest_neighbours(cities: pd.DataFrame) -> csr_array:
         np.radians(numbers_in(cities, name)) for name in ("longitude", "latitude")
     )
     across = np.cos(latitude)
-    # the order of straight lines through the sphere is that of great circles on it
+    # Straight-line distances through the sphere rank cities in the same order as great circles.
     points = np.column_stack(
         [across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)]
     )
     _, nearest = cKDTree(points).query(points, k=NEIGHBOURS + 1)
     others = nearest != np.arange(len(points))[:, np.newaxis]
-    # among cities at one place, a city need not be the nearest to itself
+    # If several cities coincide, a city may be missing from its own list of nearest points.
     others[others.all(axis=1), -1] = False
     size = len(points) * NEIGHBOURS
     return csr_array(
@@ -106,14 +111,14 @@ def nearest_neighbours(cities: pd.DataFrame) -> csr_array:
 
 
 def global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
-    """Test whether neighbours are more alike than chance, over all cities.
+    """Test for spatial autocorrelation with Moran's I.
 
     Parameters
     ----------
     values : ndarray, shape (n,)
         One value per city, in the order of the weights.
     weights : csr_array, shape (n, n)
-        Row-standardised.
+        Row-standardised weights.
 
     Returns
     -------
@@ -126,8 +131,8 @@ def global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
 
     References
     ----------
-    Moran, P. A. P. (1950), "Notes on continuous stochastic phenomena", Biometrika 37. The tests
-    compare with esda.
+    Moran, P. A. P. (1950), "Notes on continuous stochastic phenomena", Biometrika 37. The project's
+    tests compare the result with esda.
     """
     _check(values)
     deviations = values - values.mean()
@@ -146,7 +151,7 @@ def global_moran(values: Floats, weights: csr_array) -> GlobalMoran:
 
 
 def local_moran(values: Floats, weights: csr_array) -> LocalMoran:
-    """Find the cities that are like or unlike their neighbours.
+    """Test each city for similarity to its neighbours with local Moran's I.
 
     Parameters
     ----------
@@ -165,7 +170,7 @@ def local_moran(values: Floats, weights: csr_array) -> LocalMoran:
     References
     ----------
     Anselin, L. (1995), "Local indicators of spatial association - LISA", Geographical Analysis 27.
-    The tests compare with esda, whose draws these are.
+    The permutations are the same as in esda, which the project's tests compare with.
     """
     _check(values)
     deviations = (values - values.mean()) / values.std()
@@ -174,7 +179,7 @@ def local_moran(values: Floats, weights: csr_array) -> LocalMoran:
     statistics = (len(values) - 1) * deviations * lags / variation
     neighbour_counts = np.diff(weights.indptr)
     stream = np.random.RandomState(SEED)
-    # a draw is of places among the other cities, the same ones for each city
+    # A draw selects positions among the other cities; all cities use the same positions.
     draws = np.array(
         [
             stream.choice(len(values) - 1, size=neighbour_counts.max(), replace=False)
@@ -198,18 +203,18 @@ def local_moran(values: Floats, weights: csr_array) -> LocalMoran:
 
 
 class Tables(NamedTuple):
-    """Tables of the warehouse that the estimates rest on.
+    """Warehouse tables used for spatial autocorrelation.
 
     Attributes
     ----------
     measures : DataFrame
-        marts.fct_ai_measure, weighting observed, scope industry.
+        Rows of marts.fct_ai_measure with weighting observed and scope industry.
     coordinates : DataFrame
-        city_id, longitude and latitude of marts.dim_city.
+        Columns city_id, longitude and latitude of marts.dim_city.
     weightings : DataFrame
-        seeds.measure_weightings, for the series behind a measure.
+        seeds.measure_weightings, which names the series of a measure.
     series : DataFrame
-        marts.dim_series, for the substitutions.
+        marts.dim_series, which names substitutes.
     """
 
     measures: pd.DataFrame
@@ -228,8 +233,8 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
     Returns
     -------
     Table
-        One row per measure and year, in the columns of est_spatial_autocorrelation. What cannot be
-        estimated is a row with status not_estimable and the reason.
+        One row per measure and year, with the columns of est_spatial_autocorrelation. If I cannot
+        be computed, the status is not_estimable, with the reason.
     """
     return _per_year(
         tables,
@@ -239,22 +244,23 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
 
 
 def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
-    """Compute local Moran's I of log(1 + count) by measure in three years.
+    """Compute local Moran's I of log(1 + count) for each measure in three years.
 
-    Of all cities with a count.
+    All cities with a count are included. The years are the event year, and the first and last year
+    of the measures.
 
     Parameters
     ----------
     tables : Tables
     event_year : int
-        Statistical year; the others are the first and the last of the measures.
+        Statistical year of the event.
 
     Returns
     -------
     Table
-        One row per measure, year and city, in the columns of est_local_spatial_autocorrelation. A
-        year that cannot be estimated is one row without a city, with status not_estimable and the
-        reason.
+        One row per measure, year and city, with the columns of est_local_spatial_autocorrelation.
+        A year that cannot be estimated has one row without a city, with status not_estimable and
+        the reason.
     """
     years = tables.measures["year"]
     measures = tables.measures[years.isin([years.min(), event_year, years.max()])]
@@ -272,7 +278,7 @@ def _per_year(
     rows: Callable[[pd.DataFrame, Floats, csr_array], list[dict[str, Any]]],
     model: str,
 ) -> pa.Table:
-    """Stack the rows of each measure and year, or the reason why there are none."""
+    """Combine the rows of all measures and years, with a reason row for each that fails."""
     measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
     located = measures.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
     observed = tables.weightings[tables.weightings["weighting"] == "observed"]
@@ -321,10 +327,11 @@ def _check(values: Floats) -> None:
 
 
 def _two_sided(observed: Floats, simulated: Floats) -> Floats:
-    """Return twice the smaller tail, at most one; simulated has the permutations as rows.
+    """Return two-sided p-values: twice the smaller tail, at most one.
 
-    esda's own p is one-sided and counts draws that tie with the statistic on one side only, so that
-    a value nearly every draw shares looks rare: the zeros of the early years.
+    The rows of `simulated` are permutations. The p-value of esda is one-sided and counts ties on
+    one side only. It therefore makes a value appear rare even if nearly all draws share it, such as
+    the zeros of the early years.
     """
     tie = TIE * np.maximum(1.0, np.abs(observed))
     tails = np.minimum(

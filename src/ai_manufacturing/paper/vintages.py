@@ -1,4 +1,4 @@
-"""Which vintage of GDP the default series has in each province."""
+"""GDP vintages by province, for the quality page."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ VINTAGES = ("revised", "unrevised", "mixed", "cannot be told")
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the provinces by vintage, and the headline with revised GDP if it is estimated."""
+    """Return the provinces by GDP vintage, and the headline with revised GDP if it is estimated."""
     provinces = release.rows(
         "from reports.rpt_gdp_vintages order by list_position($vintages, vintage), province_id",
         vintages=[*VINTAGES],

@@ -1,8 +1,8 @@
-"""The synthetic sample: a vendor's delivery with known parameters and invented numbers.
+"""The synthetic sample: a simulated vendor delivery with known true parameters.
 
-`truth` holds the true parameters, `panel` draws the city-years from them, `files` splits the
-city-years over industries and writes them. What the paper prints and no draw of this kind can give
-is listed in `truth`.
+`truth` defines the true parameters and lists the printed numbers that no such sample can reproduce.
+`panel` draws city-years from the parameters, and `files` splits them over industries and writes the
+files.
 """
 
 from ai_manufacturing.paper.synthetic.files import write

@@ -1,4 +1,4 @@
-"""Firms, AI firms and invention patents of sections B to E, by unit and year."""
+"""Draw firms, AI firms and invention patents in sections B to E, by unit and year."""
 
 from dataclasses import dataclass
 
@@ -20,17 +20,17 @@ AI_APPLICATION_CITY_COUNT = 205
 AI_GRANT_CITY_COUNT = 185
 CITIES_WITHOUT_GRANTS_IN_2010 = 3
 
-FIRMS_PER_100M_CNY = 5.5
-MEDIAN_APPLICATIONS = 900
+FIRMS_PER_100M_CNY = 5.5  # firms in the last year per 100 million CNY of GDP
+MEDIAN_APPLICATIONS = 900  # applications of a median city in the last year
 GRANTS_PER_APPLICATION = 0.3
 AI_SHARE_OF_APPLICATIONS_2020 = 0.03
 AI_SHARE_OF_GRANTS_2020 = 0.013
-LEAST_FIRMS = 20
+LEAST_FIRMS = 20  # minimum number of firms per unit and year
 
 
 @dataclass(frozen=True, eq=False)
 class Flows:
-    """Stock at the end of each year, entries and exits; units by years."""
+    """Year-end stock, entries and exits, units by years."""
 
     stock: Integers
     entries: Integers
@@ -39,19 +39,19 @@ class Flows:
 
 @dataclass(frozen=True, eq=False)
 class Patents:
-    """Applications or grants, all and AI; units by years."""
+    """All and AI applications, or all and AI grants, units by years."""
 
     total: Integers
     ai: Integers
 
 
 def scaled_to_years(ai_2020: Integers, total: Integers) -> Floats:
-    """Return M of the paper's equation 2: the AI share of 2020 times the count of each year."""
+    """Return M of equation 2: the AI share of 2020 times the count of each year."""
     return ai_2020[:, None] / total[:, -1:] * total
 
 
 def draw_firms(draws: Draws, geography: Geography) -> Integers:
-    """Draw all firms: national growth, a growth rate of the city's own, noise."""
+    """Draw the number of firms from national growth, a city-specific growth rate and noise."""
     truth, reach = draws.truth, draws.truth.firm_growth_slope_range
     slope = draws.root @ draws.rng.uniform(-reach, reach, (len(draws.root), 1))
     noise = draws.autoregressive(truth.firm_noise_sd, truth.firm_noise_persistence)
@@ -64,28 +64,29 @@ def draw_firms(draws: Draws, geography: Geography) -> Integers:
 def by_year(shift: PerEventYear, years: Integers) -> Floats:
     """Return a shift per year.
 
-    2015 has none, those before 2011 and after 2019, unprinted, repeat their neighbours.
+    The shift is zero in 2015. Years before 2011 and after 2019 are not printed and repeat the
+    nearest shift.
     """
     return np.array([*shift[:4], 0.0, *shift[4:]])[np.clip(years - 2011, 0, 8)]
 
 
 def draw_flows(rng: Generator, last_stock: Integers, entered: Floats, leaving: Floats) -> Flows:
-    """Draw stocks and flows backwards from the last stock, so that no stock falls below zero.
+    """Draw stocks and flows backwards from the last stock, so that stocks are never negative.
 
     Parameters
     ----------
     rng : Generator
-        Source of the draw.
+        Random number generator.
     last_stock : NDArray[np.int64]
         Stock at the end of the last year, by unit.
     entered, leaving : NDArray[np.float64]
-        Units by years: the chance that a firm alive at the end of the year entered in it, and exits
-        expected per firm then alive.
+        Units by years: the probability that a firm active at the end of the year entered during it,
+        and the expected exits per such firm.
 
     Returns
     -------
     Flows
-        With stock_t = stock_{t-1} + entries_t - exits_t.
+        Flows that satisfy stock_t = stock_{t-1} + entries_t - exits_t.
     """
     stock, entries, exits = np.zeros((3, *entered.shape), dtype=np.int64)
     current = last_stock
@@ -98,7 +99,7 @@ def draw_flows(rng: Generator, last_stock: Integers, entered: Floats, leaving: F
 
 
 def draw_ai_firms(draws: Draws, geography: Geography) -> Flows:
-    """Draw AI firms; entries and exits shift where the secondary share is high."""
+    """Draw AI firms; entry and exit rates shift in cities with a high secondary share."""
     truth, years = draws.truth, draws.years
     treated = geography.is_secondary_dominant
     entry_noise, exit_noise = (truth.flow_noise_sd * draws.correlated(len(years)) for _ in range(2))
@@ -109,7 +110,7 @@ def draw_ai_firms(draws: Draws, geography: Geography) -> Flows:
 
 
 def draw_patents(draws: Draws, geography: Geography, firms: Integers) -> tuple[Patents, Patents]:
-    """Draw patent applications and grants, which share a noise and follow the city's firms."""
+    """Draw patent applications and grants, which share a noise term and depend on firms."""
     truth, years, trend = draws.truth, draws.years, draws.to_last
     shared = draws.outcome_noise(truth.patent_shared_noise_sd)
     common = truth.patent_growth * trend + truth.patents_on_city_firms * np.log(firms) + shared
@@ -122,7 +123,8 @@ def draw_patents(draws: Draws, geography: Geography, firms: Integers) -> tuple[P
     applications = total(level)
     grants = total(level + np.log(GRANTS_PER_APPLICATION))
     has_ai_grants = geography.patent_rank < AI_GRANT_CITY_COUNT
-    # Their logs are what the printed 2,030 = 185 x 11 - 5 lacks beside two R&D cells.
+    # The printed 2,030 observations are 185 x 11 - 5: three missing logs of zero grants and two
+    # missing R&D values.
     smallest = np.argsort(np.where(has_ai_grants, geography.size, np.inf), kind="stable")
     grants[smallest[:CITIES_WITHOUT_GRANTS_IN_2010], 0] = 0
 
@@ -130,7 +132,7 @@ def draw_patents(draws: Draws, geography: Geography, firms: Integers) -> tuple[P
         noise = draws.outcome_noise(truth.ai_patent_noise_sd)
         expected = counts * ai_share * np.exp(log_growth + noise)
         ai = np.where(active[:, None], draws.rng.poisson(expected), 0)
-        # An active city has an AI patent in the last year.
+        # Active cities have at least one AI patent in the last year.
         ai[active, -1] = np.maximum(ai[active, -1], 1)
         return Patents(counts, np.minimum(ai, counts))
 

@@ -1,4 +1,4 @@
-"""Split the drawn city-years over industries into yearly files with Chinese headers."""
+"""Split the drawn city-years over industries, and write yearly files with Chinese headers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ NOTICE = (
 )
 
 SCOPE_SECTIONS = ("B", "C", "D", "E")
-# Internet and software firms: outside the paper's scope, and where most AI firms are.
+# Internet and software divisions, which are outside the paper's scope but have most AI firms.
 OUTSIDE_DIVISIONS = ("64", "65")
 PATENT_DIVISIONS = (
     "06",
@@ -49,8 +49,8 @@ PATENT_DIVISIONS = (
     "48",
 )
 OUTSIDE_PATENT_DIVISION = "65"
-# Relative weights; a division that is not named has weight 1 among all firms and patents, 0 among
-# AI firms and patents.
+# Relative frequency by division. Other divisions have weight 1 for all firms and patents, and
+# weight 0 for AI firms and AI patents.
 FIRM_WEIGHTS = {
     **dict.fromkeys(("07", "12", "16"), 0.02),
     **dict.fromkeys(("06", "08", "09", "11", "25", "28", "45", "46"), 0.2),
@@ -71,8 +71,8 @@ AI_WEIGHTS = {
 }
 PATENT_WEIGHTS = {"39": 8, "38": 7, "35": 6, "34": 5, "26": 5, "40": 4, "36": 4}
 
-# Inventions, which the panel has; utility models and designs: how many there are per invention, and
-# how much rarer AI is among them.
+# Patent types. Inventions come from the panel; utility models and designs have their number per
+# invention, and their AI share relative to inventions.
 PATENT_TYPES: dict[str, tuple[float, ...]] = {
     "发明": (),
     "实用新型": (1.8, 0.4),
@@ -109,7 +109,7 @@ YEARBOOK_HEADERS = {
 
 
 def refuse_delivered(out: Path) -> None:
-    """Raise LandingError if a folder holds files and is not a synthetic extract set."""
+    """Raise LandingError if a folder contains files and is not a synthetic extract set."""
     if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
         raise LandingError(
             f"{out} holds delivered files. Nothing was written; choose an empty folder."
@@ -119,7 +119,7 @@ def refuse_delivered(out: Path) -> None:
 def describe(
     out: Path, name: str, seed: int, period: dict[str, Any], truth: dict[str, Any]
 ) -> None:
-    """Write the description of a synthetic extract set, beside its files."""
+    """Write extract_set.yml, the description of a synthetic extract set."""
     description = {
         "name": name,
         "kind": "synthetic",
@@ -134,22 +134,22 @@ def describe(
 
 
 def write(out: Path, seed: int, period: range) -> None:
-    """Write a synthetic extract set, byte-identical for the same arguments.
+    """Write a synthetic extract set, byte-identical for identical arguments.
 
     Parameters
     ----------
     out : Path
-        Folder to write; made if absent.
+        Folder to write, created if absent.
     seed : int
-        Seed of the draw.
+        Random seed.
     period : range
-        As of draw.
+        As in draw.
 
     Raises
     ------
     LandingError
-        If the folder holds files and is not a synthetic extract set: delivered files are not
-        overwritten.
+        If the folder contains files and is not a synthetic extract set, so that delivered files are
+        not overwritten.
     """
     refuse_delivered(out)
     panel = draw(seed, period)
@@ -161,14 +161,14 @@ def write(out: Path, seed: int, period: range) -> None:
     years = {
         "first_year": period[0],
         "last_year": period[-1],
-        # the draw is anchored in its last year where the project's base year is none of its years
+        # The draw uses its last year as the base year if it does not include the project's.
         "base_year": base_year if base_year in period else period[-1],
     }
     describe(out, "sample", seed, {"period": years}, {"true_parameters": flat()})
 
 
 def split(total: Integers, shares: Floats) -> Integers:
-    """Split totals (units by years) by shares (units by parts) into whole numbers that add up.
+    """Split totals (units by years) by shares (units by parts) into integers with the same sum.
 
     Returns
     -------
@@ -182,23 +182,23 @@ def split(total: Integers, shares: Floats) -> Integers:
 
 
 def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Integers:
-    """Give every firm a division, so that stock and flow add up within each division too.
+    """Assign every firm to a division, so that stocks and flows are consistent by division.
 
-    The firms of a unit leave in the order in which they came.
+    The firms of a unit exit in the order of their entry.
 
     Parameters
     ----------
     rng : Generator
-        Source of the draw.
+        Random number generator.
     flows : Flows
-        Units by years.
+        Stocks and flows, units by years.
     weights : NDArray[np.float64]
         Relative frequency of the divisions.
 
     Returns
     -------
     NDArray[np.int64]
-        Stocks, entries and exits; 3 by units by divisions by years.
+        Stocks, entries and exits, 3 by units by divisions by years.
     """
     (unit_count, year_count), division_count = flows.stock.shape, len(weights)
     before_first = flows.stock[:, :1] - flows.entries[:, :1] + flows.exits[:, :1]
@@ -219,7 +219,7 @@ def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Integers:
 
 
 def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Integers:
-    """Split stocks over divisions and draw exits; entries are what is left."""
+    """Split stocks over divisions and draw exits; entries follow from stocks and exits."""
     shares = weights * np.exp(0.5 * rng.standard_normal((len(stock), len(weights))))
     before_first = np.rint(0.93 * stock[:, :1]).astype(np.int64)
     cells = split(np.hstack([before_first, stock]), shares)
@@ -230,16 +230,16 @@ def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Int
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Counts of a draw by unit, part and year.
+    """Counts of a draw by unit, part (such as industry) and year.
 
     Attributes
     ----------
     labels : DataFrame
-        Columns of each part of a unit as the files write them, such as its industry.
+        One row per part, with the columns that identify it in the files.
     headers : tuple of str
-        Chinese names of the counts.
+        Chinese column names of the counts.
     counts : NDArray[np.int64]
-        Headers by units by parts by years.
+        Counts, headers by units by parts by years.
     """
 
     labels: pd.DataFrame
@@ -253,7 +253,7 @@ def firm_cells(seed: int, panel: CityYears) -> Cells:
     Parameters
     ----------
     seed : int
-        Seed of the draw.
+        Random seed.
     panel : CityYears
         The draw.
     """
@@ -288,7 +288,7 @@ def patent_cells(seed: int, panel: CityYears) -> Cells:
     Parameters
     ----------
     seed : int
-        Seed of the draw.
+        Random seed.
     panel : CityYears
         The draw.
     """
@@ -300,7 +300,7 @@ def patent_cells(seed: int, panel: CityYears) -> Cells:
     ai_weights = _weights(codes[:-1], AI_WEIGHTS, 0)
     ai_shares = ai_weights / ai_weights.sum()
 
-    # Headers by units by divisions by types by years.
+    # The dimensions are headers, units, divisions, types and years.
     counts = np.zeros(
         (4, len(panel.firms), len(codes), len(PATENT_TYPES), len(panel.years)), dtype=np.int64
     )
@@ -322,7 +322,7 @@ def patent_cells(seed: int, panel: CityYears) -> Cells:
 def _patents_beside(
     rng: Generator, inventions: Patents, per_invention: float, ai_share: float
 ) -> Patents:
-    """Draw the patents of another type, which follow the inventions."""
+    """Draw the patents of another type in proportion to the inventions."""
     relative = per_invention * np.exp(0.2 * rng.standard_normal(inventions.total.shape))
     total = np.rint(inventions.total * relative).astype(np.int64)
     ai = rng.poisson(inventions.ai * relative * ai_share)
@@ -330,16 +330,16 @@ def _patents_beside(
 
 
 def _write_counts(path: Path, years: Integers, cells: Cells) -> None:
-    """Write the cells that have a count, a file for each year.
+    """Write the cells with a nonzero count to one file per year.
 
     Parameters
     ----------
     path : Path
-        Of the files, without year and ending.
+        File path without year and suffix.
     years : NDArray[np.int64]
         Statistical years.
     cells : Cells
-        The counts. A column 年份 among the labels is filled in where it stands, or comes last.
+        Counts to write. The label column 年份 is filled with the year, and appended if absent.
     """
     for index, year in enumerate(years.tolist()):
         counts = cells.counts[..., index]
@@ -363,7 +363,7 @@ def _write_city_yearbook(out: Path, panel: CityYears) -> None:
 
 
 def _write_province_yearbook(out: Path, rng: Generator, panel: CityYears) -> None:
-    """Write GDP of provinces, which a bureau of its own adds up: it differs by a hundredth."""
+    """Write provincial GDP, which differs from the sum of its cities by about 1 %."""
     folder = out / "province_yearbook"
     folder.mkdir(parents=True, exist_ok=True)
     provinces = units()[["province_id", "province_name_zh"]]
@@ -384,7 +384,7 @@ def _weights(codes: pd.Series, by_code: Mapping[str, float], otherwise: int) -> 
 
 
 def _write_csv(path: Path, year: int, unit: NDArray[np.intp], columns: dict[str, Any]) -> None:
-    """Write a year's file of units, with the mark in each row."""
+    """Write one year's file, with city code, city name and the synthetic mark in each row."""
     cities = units().iloc[unit]
     table = pa.table(
         {

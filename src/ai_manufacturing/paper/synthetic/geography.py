@@ -1,4 +1,4 @@
-"""The units and their levels in 2020: size, population, AI firms; which are in the yearbook."""
+"""Draw each unit's size, population and AI firms in 2020, and its presence in the yearbook."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,15 +9,15 @@ import pandas as pd
 from ai_manufacturing.paper.synthetic.paths import Draws, Flags, Floats, Integers
 from ai_manufacturing.system.settings import project_root
 
-YEARBOOK_SHARE = 260 / 367  # of the units of seeds/cities.csv
+YEARBOOK_SHARE = 260 / 367  # share of the units of seeds/cities.csv with yearbook rows
 
-# The paper's facts about 2020: five named cities, 46 with 10 to 100 AI firms and 124 with 1 to 9,
-# 2,923 in all.
+# AI firms in 2020 as printed: five named cities, 46 cities with 10 to 100 firms and 124 cities with
+# 1 to 9, with a total of 2,923.
 TOP_FIVE_AI_FIRMS = {"深圳": 643, "苏州": 165, "广州": 150, "东莞": 135, "上海": 120}
 MIDDLE_AI_FIRMS = np.rint(10 + 85 * np.linspace(1, 0, 46) ** 3.6).astype(np.int64)
 SINGLE_DIGIT_AI_FIRMS = np.rint(1 + 8 * np.linspace(1, 0, 124) ** 2.9).astype(np.int64)
 
-# Orders of magnitude in 2020: GDP (100 million CNY), resident and registered population (10,000
+# Approximate levels in 2020: GDP (100 million CNY), resident and registered population (10,000
 # persons).
 KNOWN_CITIES = {
     "上海": (38700, 2490, 1475),
@@ -36,32 +36,32 @@ KNOWN_CITIES = {
     "郑州": (12000, 1260, 900),
     "东莞": (9700, 1050, 264),
 }
-MEDIAN_GDP: float = np.log(1900.0)
-LARGEST_UNNAMED_GDP = np.log(10000.0)
-# Log premium of GDP and log GDP per head (CNY) of a median city.
+MEDIAN_GDP: float = np.log(1900.0)  # log of 100 million CNY
+LARGEST_UNNAMED_GDP = np.log(10000.0)  # log of 100 million CNY; cap for cities not listed above
+# Regional log premium of GDP, and log GDP per capita (CNY) of a median city by region.
 REGION_SIZE = {"east": 0.35, "central": 0.05, "northeast": -0.35, "west": -0.30}
 REGION_INCOME = {"east": 11.20, "central": 10.85, "northeast": 10.70, "west": 10.75}
-EASTERN_AI_PREMIUM = 0.15
+EASTERN_AI_PREMIUM = 0.15  # added to the log propensity for AI in the east
 
 
 @dataclass(frozen=True, eq=False)
 class Geography:
-    """Attributes that do not change over the years, one value per unit.
+    """Time-invariant attributes, with one value per unit.
 
     Attributes
     ----------
     size : NDArray[np.float64]
-        ln GDP of 2020 in 100 million CNY.
+        ln GDP in 2020, in 100 million CNY.
     resident, registered : NDArray[np.float64]
-        ln population of 2020 in 10,000 persons.
+        ln population in 2020, in 10,000 persons.
     secondary_share_2015 : NDArray[np.float64]
-        Secondary value added over GDP in 2015.
+        Secondary value added divided by GDP in 2015.
     in_yearbook : NDArray[np.bool_]
         Units with yearbook rows.
     ai_firms_2020 : NDArray[np.int64]
-        AI firms alive in sections B to E.
+        Active AI firms in sections B to E.
     patent_rank : NDArray[np.int64]
-        0 for the unit most inclined to AI patents; units outside the yearbook come last.
+        Rank by propensity for AI patents, starting at 0; units outside the yearbook come last.
     """
 
     size: Floats
@@ -74,14 +74,14 @@ class Geography:
 
     @property
     def relative_size(self) -> Floats:
-        """Log size relative to a median city."""
+        """Log GDP relative to a median city."""
         return self.size - MEDIAN_GDP
 
     @property
     def is_secondary_dominant(self) -> Flags:
-        """Cities with a secondary share of 2015 above the median, units by 1.
+        """Whether a city's secondary share in 2015 is above the median, units by 1.
 
-        They are treated in equation 3.
+        These cities are treated in equation 3.
         """
         share = self.secondary_share_2015
         return (self.in_yearbook & (share > np.median(share[self.in_yearbook])))[:, None]
@@ -89,7 +89,7 @@ class Geography:
 
 @cache
 def units() -> pd.DataFrame:
-    """Return seeds/cities.csv, one row per unit, all columns as text."""
+    """Read seeds/cities.csv with one row per unit and all columns as text."""
     return pd.read_csv(project_root() / "seeds" / "cities.csv", dtype="str")
 
 
@@ -99,9 +99,10 @@ def ranks(values: Floats) -> Integers:
 
 
 def draw_geography(draws: Draws) -> Geography:
-    """Draw sizes, populations and shares, and rank the units by AI.
+    """Draw sizes, populations and secondary shares, and rank the units by propensity for AI.
 
-    Of these only the shares, which event studies split by, are correlated over the units.
+    Only the secondary shares, which define treatment in event studies, are correlated between
+    units.
     """
     table = units()
     names = table["short_name_zh"].to_numpy()
@@ -120,7 +121,8 @@ def draw_geography(draws: Draws) -> Geography:
     registered = resident + 0.04 - 0.08 * (size - MEDIAN_GDP) + draws.scattered(0.06)
     for name, levels in KNOWN_CITIES.items():
         size[names == name], resident[names == name], registered[names == name] = np.log(levels)
-    # The five with most AI firms are service cities: controls in the event studies.
+    # The five cities with most AI firms have low secondary shares, so they are untreated in the
+    # event studies.
     top_five = np.isin(names, list(TOP_FIVE_AI_FIRMS))
     secondary_share = np.clip(0.44 + 0.06 * draws.correlated(), 0.28, 0.58)
     secondary_share[top_five] = draws.rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))

@@ -1,4 +1,4 @@
-"""One draw of the synthetic sample at the level of unit and year."""
+"""Draw the synthetic sample by unit and year."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from ai_manufacturing.paper.synthetic.yearbook import draw_yearbook
 
 @dataclass(frozen=True, eq=False)
 class CityYears:
-    """One draw: units, the rows of seeds/cities.csv, by years.
+    """One draw of the sample; arrays are units, the rows of seeds/cities.csv, by years.
 
     Attributes
     ----------
@@ -29,13 +29,13 @@ class CityYears:
     in_yearbook : NDArray[np.bool_]
         Units with yearbook rows.
     firms : NDArray[np.int64]
-        All firms alive in sections B to E.
+        All active firms in sections B to E.
     ai_firms : Flows
         AI firms in sections B to E.
     applications, grants : Patents
         Invention patents in sections B to E.
     yearbook : dict of str to NDArray[np.float64]
-        Series by name, rounded as printed; NaN is missing.
+        Series by name, rounded as printed; missing values are NaN.
     """
 
     years: Integers
@@ -48,24 +48,24 @@ class CityYears:
 
 
 def draw(seed: int, period: range, truth: Truth = TRUTH, root: Floats | None = None) -> CityYears:
-    """Draw all that the files hold at the level of unit and year.
+    """Draw all quantities of the files by unit and year.
 
     Parameters
     ----------
     seed : int
-        Seed of the draw.
+        Random seed.
     period : range
-        Statistical years, among them 2015; levels of 2020 are those of the last.
+        Statistical years, which must include 2015. Levels for 2020 apply to the last year.
     truth : Truth
-        True parameters; only benchmarks pass others than the default.
+        True parameters; only benchmarks override the default.
     root : NDArray[np.float64], optional
-        Root of the correlation of the units' noise, units by units, by which independent noise is
-        multiplied; in the sample they share nothing.
+        Matrix root of the correlation of noise between units, units by units. The default is
+        independent noise.
 
     Returns
     -------
     CityYears
-        The same for the same arguments.
+        Identical for identical arguments.
     """
     root = np.eye(len(units())) if root is None else root
     years = np.array(period)

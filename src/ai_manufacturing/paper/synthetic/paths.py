@@ -1,4 +1,4 @@
-"""Paths over the years of a period: noise, levels and growth."""
+"""Helpers for drawing time paths: noise, levels and growth."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """The random numbers of one part of the sample, and what they are drawn for.
+    """Random number source for one part of the sample, with its parameters and years.
 
     Attributes
     ----------
     rng : Generator
-        Source of the draw.
+        Random number generator.
     root : NDArray[np.float64]
-        Units by units: a root of the correlation of the units' noise.
+        Matrix root of the correlation of noise between units, units by units.
     truth : Truth
         True parameters.
     years : NDArray[np.int64]
@@ -36,19 +36,19 @@ class Draws:
 
     @property
     def to_last(self) -> Integers:
-        """Years, counted from the last."""
+        """Years relative to the last year, from negative values up to zero."""
         return np.arange(1 - len(self.years), 1)
 
     def scattered(self, sd: float) -> Floats:
-        """Draw one number per unit, independent over the units."""
+        """Draw one number per unit, independent between units."""
         return sd * self.rng.standard_normal(len(self.root))
 
     def correlated(self, *shape: int) -> Floats:
-        """Draw numbers of variance one, units by `shape`, correlated over the units."""
+        """Draw numbers with unit variance, units by `shape`, correlated between units."""
         return self.root @ self.rng.standard_normal((len(self.root), *shape))
 
     def autoregressive(self, sd: float, persistence: float) -> Floats:
-        """Draw stationary AR(1) noise, units by years, correlated over the units."""
+        """Draw stationary AR(1) noise, units by years, correlated between units."""
         shocks = self.correlated(len(self.years))
         return sd * adjusting(shocks, persistence, np.sqrt(1 - persistence**2))
 
@@ -58,7 +58,7 @@ class Draws:
 
 
 def adjusting(path: Floats, persistence: float, share: float) -> Floats:
-    """Return a path that keeps a part of last year's value and takes a share of each new one."""
+    """Return a partial adjustment path: persistence times last year plus share times this year."""
     adjusted = path.copy()
     for year in range(1, path.shape[1]):
         adjusted[:, year] = persistence * adjusted[:, year - 1] + share * path[:, year]
@@ -85,7 +85,7 @@ def with_mean_growth(path: Floats, growth: float) -> Floats:
 
 
 def two_phase_growth(years: Integers, to_2016: float, after_2016: float) -> Floats:
-    """Return the log path, zero in 2020, of a growth rate that changes after 2016."""
+    """Return a log path that is zero in 2020, with a growth rate that changes after 2016."""
     return (
         to_2016 * np.minimum(years - 2016, 0)
         + after_2016 * np.maximum(years - 2016, 0)

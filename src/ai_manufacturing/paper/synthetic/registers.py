@@ -1,9 +1,7 @@
-"""Synthetic registers of firms and patents, of any size.
+"""Synthetic registers of firms and patents with any number of rows.
 
-Drawn and written by DuckDB file by file, in bounded memory.
-
-A row is a function of its number and the seed. One row in five thousand has a fault of each kind
-that is set aside.
+DuckDB draws and writes them file by file, in bounded memory. Each row is a function of its number
+and the seed. For each type of fault that is set aside, one row in five thousand contains it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +19,9 @@ from ai_manufacturing.system.settings import project_root
 from ai_manufacturing.system.sql_text import literal
 
 ROWS_PER_FILE = 5_000_000
-SLOTS = 4096
-AI_SHARE = 0.012
-FAULT_ONE_IN = 5000
+SLOTS = 4096  # rows of the lookup table that converts uniform draws into weighted draws
+AI_SHARE = 0.012  # share of firms with an AI phrase in their business scope
+FAULT_ONE_IN = 5000  # rows per fault of each type
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -66,7 +64,7 @@ ENGLISH_TITLES = (
     "Method for preparing a catalyst",
     "Deep learning based inspection",
 )
-# Relative frequency of the divisions in which firms are; one that is not named has weight 1.
+# Relative frequency of firms by division; other divisions have weight 1.
 FIRM_WEIGHTS = {
     "51": 25,
     "52": 25,
@@ -106,21 +104,21 @@ def write(
     Parameters
     ----------
     out : Path
-        Folder to write; made if absent.
+        Folder to write, created if absent.
     firms, patents : int
-        Rows of each register; zero leaves it out.
+        Rows of each register; zero omits the register.
     seed : int
-        Seed of the draw.
+        Random seed.
     file_format : str
         "parquet" or "csv".
     patent_years : range
-        Years of application, one file each.
+        Years of application, with one file each.
 
     Raises
     ------
     LandingError
-        If the folder holds files and is not a synthetic extract set: delivered files are not
-        overwritten.
+        If the folder contains files and is not a synthetic extract set, so that delivered files are
+        not overwritten.
     """
     refuse_delivered(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -129,7 +127,7 @@ def write(
     ) as connection:
         connection.execute("set preserve_insertion_order = false")
         _make_slots(connection)
-        # like a register that each province keeps: a file holds the cities of neighbouring codes
+        # Each file covers cities with neighbouring codes, like registers published by province.
         files = -(-firms // ROWS_PER_FILE)
         parts = zip(_parts(firms, files), _parts(SLOTS, files), strict=True)
         for number, (rows, slots) in enumerate(parts, 1):
@@ -143,7 +141,7 @@ def write(
 
 
 def _parts(whole: int, count: int) -> list[range]:
-    """Return the numbers below `whole` in parts of about one length."""
+    """Split the numbers below `whole` into `count` ranges of nearly equal length."""
     return [range(whole * part // count, whole * (part + 1) // count) for part in range(count)]
 
 
@@ -156,12 +154,12 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
 
 
 def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make a table of SLOTS rows from which cities, divisions and IPC subclasses are drawn."""
+    """Create the lookup table for drawing cities, divisions and IPC subclasses by weight."""
     seeds = project_root() / "seeds"
     cities = units()["city_id"]
     divisions = pd.read_csv(seeds / "industries.csv", dtype="str")["industry_code"]
     subclasses = pd.read_csv(seeds / "ipc_industries.csv", dtype="str")["ipc"]
-    # a quarter of the firms in a handful of cities, and none without a slot
+    # The weights concentrate a quarter of the firms in a few cities; every city has a slot.
     city_weights = {city: 400 / (10 + rank) for rank, city in enumerate(cities[::-1])}
     slots = pd.DataFrame(
         {
@@ -176,7 +174,7 @@ def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _slots(values: pd.Series, weights: Mapping[str, float]) -> NDArray[np.str_]:
-    """Give each value a share of SLOTS by its weight, at least one."""
+    """Repeat each value in proportion to its weight, at least once, to fill SLOTS rows."""
     weight = values.map(weights).fillna(1.0)
     shares = (weight / weight.sum() * (SLOTS - len(values))).astype(int).clip(lower=1)
     return np.resize(values.repeat(shares), SLOTS)
@@ -187,7 +185,7 @@ def _list(values: Sequence[str]) -> str:
 
 
 def _pick(values: Sequence[str], part: int) -> str:
-    """Return SQL that draws one of the values."""
+    """Return a SQL expression that draws one of the values."""
     return f"{_list(values)}[1 + ({_hash(part)} % {len(values)})::integer]"
 
 

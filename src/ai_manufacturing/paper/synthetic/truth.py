@@ -1,53 +1,51 @@
-"""The true parameters of the synthetic sample.
+"""True parameters of the synthetic sample.
 
-They are the same for every seed. Those under *Solved* are the values at which the mean of the
-default estimator over many seeds equals the number the paper prints (docs/decisions/the_sample.md
-says by which program). The others are chosen so that the mean standard errors are within a factor
-of two of the printed ones (but for Table 6 column 2), and the persistence of GDP so that system GMM
-gives lagged GDP a coefficient of .55 to .66 in the mean over seeds. No seed is fitted to the paper:
-a single draw misses a printed number as often as its own interval says
-(`benchmarks/replication.md`).
+The parameters are the same for every seed. Parameters marked *Solved* are values for which the
+default estimator, averaged over many seeds, equals the printed number;
+docs/decisions/the_sample.md names the program that solves for them. The other parameters are chosen
+to bring the mean standard errors within a factor of two of the printed ones, except in Table 6
+column 2. The persistence of GDP is chosen to give lagged GDP a mean system GMM coefficient of .55
+to .66 over seeds. No seed is fitted to the paper: a single draw misses a printed number as often as
+its confidence interval implies (`benchmarks/replication.md`).
 
-Counts of a handful hide most of a shift in their logs, so the event-year shifts are those whose
-effect on the measured scale is the printed one, not the printed numbers themselves.
+Small counts conceal most of a shift in their logs. The event-year shifts are therefore chosen to
+produce the printed effects on the measured scale, and differ from the printed numbers.
 
-What the paper prints and no draw of this kind gives; none of it is engineered:
+The sample does not reproduce some printed numbers, and is not engineered to:
 
-- Table 4 column 3. With GDP as the scaling series the regressor holds the outcome, and .125 becomes
-  about .26.
-- Table 4 column 4, .559 on M. Over 100 seeds the package's system GMM gives M .054 (sd .017) and
-  lagged GDP .643 (sd .042); the persistence was chosen for the latter, so it is no evidence on what
-  the paper's column holds. The true persistence is .45, and Hansen's test rejects on 23 % of the
-  seeds.
-- Table 5 column 3. Net entries have no shift of their own: they follow from entries and exits, and
-  come out within .07 of the printed numbers, all inside the mean interval.
-- The observations of Tables 5 and 6. Logs of one plus a count exist for every city and year (2,858
-  with controls and 2,860 without, against 2,618 and 2,903).
-- R-squared of Tables 5 and 6, and the errors of Table 6 column 2. Counts of a handful are noisier:
-  an error of .034 for the log of grants needs a standard deviation of .19, which counts this small
-  cannot have.
+- Table 4 column 3. With GDP as the scaling series, the regressor contains the outcome, and .125
+  becomes about .26.
+- Table 4 column 4, .559 on M. Over 100 seeds, this package's system GMM estimates .054 (sd .017)
+  for M and .643 (sd .042) for lagged GDP. The persistence was chosen to match the latter, so it is
+  not evidence about the paper's column. The true persistence is .45, and the Hansen test rejects
+  for 23 % of the seeds.
+- Table 5 column 3. Net entries have no shift parameter: they follow from entries and exits, and are
+  within .07 of the printed numbers and inside the mean interval.
+- The numbers of observations in Tables 5 and 6. The log of one plus a count exists for every city
+  and year, which gives 2,858 observations with controls and 2,860 without, compared with the
+  printed 2,618 and 2,903.
+- R-squared in Tables 5 and 6, and the standard errors in Table 6 column 2. Small counts are
+  noisier: a standard error of .034 for log grants requires a standard deviation of .19, which is
+  impossible for counts this small.
 """
 
 from dataclasses import asdict, dataclass
 
 EVENT_TERMS = ("before5", "before4", "before3", "before2", "current", "after1", "after2", "after3")
-"""Printed event-study rows, years 2011 to 2014 and 2016 to 2019; 2015 is the omitted year."""
+"""Printed event-study rows for 2011 to 2014 and 2016 to 2019; 2015 is omitted."""
 
 PerEventYear = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Truth:
-    """True parameters.
+    """True parameters, with standard deviations and yearly growth rates on the log scale.
 
-    Standard deviations and growth rates are on the log scale, per year where they are rates.
-
-    In the names, `firms` is ln(1 + M) with M the paper's equation 2 for firms; `applications` and
-    `grants` are the logs of all invention-patent applications and grants in sections B to E.
+    In the names, `firms` is ln(1 + M), where M is equation 2 of the paper for firms; `applications`
+    and `grants` are the logs of all invention patent applications and grants in sections B to E.
     """
 
-    # Solved for Table 1 and Table 4 column 2: effects on ln GDP in the long run, in cities of high
-    # income.
+    # Solved for Table 1 and Table 4 column 2: long-run effects on ln GDP in high-income cities.
     gdp_on_firms: float = 0.0250
     gdp_on_applications: float = 0.0429
     gdp_on_grants: float = 0.0075
@@ -63,11 +61,12 @@ class Truth:
     manufacturing_employment_on_firms: float = 0.0459
     manufacturing_employment_on_applications: float = 0.0387
     manufacturing_employment_on_grants: float = 0.0279
-    # Solved for Table 4 column 1: effect on log resident population at given registered population.
+    # Solved for Table 4 column 1: effect on log resident population, holding registered population
+    # fixed.
     resident_population_on_firms: float = 0.0733
 
-    # Solved for Tables 5 and 6: log shifts of rates where the secondary share of 2015 is high, per
-    # event year.
+    # Solved for Tables 5 and 6: log shifts of rates by event year in cities with a high secondary
+    # share in 2015.
     entry_shift: PerEventYear = (
         -0.3059,
         -0.4833,
@@ -100,20 +99,20 @@ class Truth:
         -0.0467,
     )
 
-    # Chosen. Firms in sections B to E; each city adds a growth rate of its own, uniform within the
-    # range.
+    # Chosen: firms in sections B to E. Each city adds its own growth rate, drawn uniformly between
+    # minus and plus the range.
     firm_growth_to_2016: float = 0.10
     firm_growth_after_2016: float = 0.15
     firm_growth_slope_range: float = 0.17
     firm_noise_sd: float = 0.08
     firm_noise_persistence: float = 0.7
-    # Invention patents: applications and grants share one noise and have one each.
+    # Chosen: invention patents. Applications and grants have a common and an individual noise term.
     patent_growth: float = 0.10
     patents_on_city_firms: float = 0.3
     patent_shared_noise_sd: float = 0.35
     patent_own_noise_sd: float = 0.50
-    # ln GDP moves each year part of the way to its long-run value; firms do less where income is
-    # low.
+    # Chosen: ln GDP adjusts partially to its long-run value each year. Firms have a smaller effect
+    # in low-income cities.
     gdp_growth: float = 0.09
     gdp_persistence: float = 0.45
     gdp_noise_sd: float = 0.06
@@ -121,25 +120,25 @@ class Truth:
     gdp_on_unit_employment: float = 0.06
     gdp_on_rd_personnel: float = 0.02
     high_income_difference: float = 0.12
-    # Other outcomes.
+    # Chosen: other outcomes.
     outcome_noise_persistence: float = 0.35
     secondary_share_growth: float = -0.015
     secondary_share_noise_sd: float = 0.11
     secondary_employment_noise_sd: float = 0.15
     manufacturing_employment_noise_sd: float = 0.19
     resident_population_noise_sd: float = 0.02
-    # Controls, and the five added controls (above-scale firms, loans, FDI, education and science
-    # spending), whose mean log is the mediator.
+    # Chosen: controls. The five added controls are above-scale firms, loans, FDI, education and
+    # science spending; the mean of their logs is the mediator.
     unit_employment_on_firms: float = 0.05
     rd_personnel_on_firms: float = 0.10
     mediators_on_firms: float = 0.17
     mediator_noise_sd: tuple[float, ...] = (0.06, 0.06, 0.15, 0.06, 0.10)
-    # AI firms: shares of a year's stock that entered in it and that leave in it.
+    # Chosen: AI firms. Rates are entries and exits in a year divided by the stock at its end.
     entry_rate_to_2016: float = 0.149
     entry_rate_after_2016: float = 0.262
     exit_rate: float = 0.055
     flow_noise_sd: float = 0.25
-    # AI invention patents relative to all invention patents of the city.
+    # Chosen: AI invention patents relative to all invention patents of the city.
     ai_application_growth_to_2016: float = 0.10
     ai_application_growth_after_2016: float = 0.20
     ai_grant_growth: float = 0.12
@@ -150,10 +149,10 @@ TRUTH = Truth()
 
 
 def flat() -> dict[str, float]:
-    """Return the true parameters under flat names, one number each.
+    """Return the true parameters with one number per name.
 
-    Event-year shifts carry the printed row's name (`entry_shift_before5`), the errors of the added
-    controls a number.
+    The name of an event-year shift ends with the printed row (`entry_shift_before5`), and the name
+    of a noise parameter of the added controls with a number.
     """
     flattened: dict[str, float] = {}
     for name, value in asdict(TRUTH).items():

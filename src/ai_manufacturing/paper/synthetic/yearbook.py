@@ -1,4 +1,4 @@
-"""The city yearbook: controls, GDP, sectors and employment, and the cells that are missing."""
+"""Draw the city yearbook: controls, GDP, sectors, employment, and missing values."""
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from ai_manufacturing.paper.synthetic.paths import (
     with_mean_growth,
 )
 
-# The losses behind the printed numbers of observations: 2,858 = 260 x 11 - 2, 2,598 = 260 x 10 - 2,
-# 2,596 two fewer, 2,852 six fewer than 2,858, 1,785 = 255 x 7.
+# Missing values, as (year, number of cities), that reproduce the printed numbers of observations:
+# 2,858 = 260 x 11 - 2, 2,598 = 260 x 10 - 2, 2,596 = 2,598 - 2, 2,852 = 2,858 - 6 and
+# 1,785 = 255 x 7.
 RD_MISSING = (2010, 2)
 RESIDENT_POPULATION_MISSING = (2011, 6)
 MANUFACTURING_EMPLOYMENT_MISSING = (2011, 2)
@@ -26,7 +27,7 @@ SECTOR_EMPLOYMENT_MISSING_YEAR = 2020
 YEARS_WITHOUT_ADDED_CONTROLS = range(2010, 2014)
 CITIES_WITHOUT_ADDED_CONTROLS = 5
 
-# Level of a median city in 2020, elasticity to size and yearly log growth.
+# Level in a median city in 2020, elasticity with respect to size, and yearly log growth.
 ADDED_CONTROLS = {
     "above_scale_firm_count": (900, 1.0, 0.01),
     "loans_100m_cny": (2200, 1.2, 0.13),
@@ -36,7 +37,7 @@ ADDED_CONTROLS = {
 }
 LARGEST_SECONDARY_SHARE = 0.85
 DIGITS = {"gdp_per_capita_cny": 0, "rd_personnel": 0, "above_scale_firm_count": 0}
-"""Decimal places of the series that are not printed with two."""
+"""Decimal places of series; all others are printed with two."""
 
 
 def draw_yearbook(draws: Draws, geography: Geography, measures: Floats) -> dict[str, Floats]:
@@ -47,16 +48,16 @@ def draw_yearbook(draws: Draws, geography: Geography, measures: Floats) -> dict[
     draws : Draws
         Random numbers, true parameters and years.
     geography : Geography
-        Levels of 2020 and the secondary share of 2015.
+        Levels in 2020, and the secondary share in 2015.
     measures : NDArray[np.float64]
-        What the outcomes react to, 3 by units by years: ln(1 + M) for firms, ln applications, ln
-        grants.
+        Measures that affect the outcomes, 3 by units by years: ln(1 + M) for firms, ln
+        applications, ln grants.
 
     Returns
     -------
     dict of str to NDArray[np.float64]
-        Series by name, units by years, in the units of their names and rounded as printed; NaN is
-        missing.
+        Series by name, units by years. The name states the unit of measurement; values are rounded
+        as printed, and missing values are NaN.
     """
     logs = _draw_controls(draws, geography, measures[0])
     logs["gdp_100m_cny"] = _draw_gdp(draws, geography, measures, logs)
@@ -77,7 +78,7 @@ def draw_yearbook(draws: Draws, geography: Geography, measures: Floats) -> dict[
 
 
 def _draw_controls(draws: Draws, geography: Geography, m_firms: Floats) -> dict[str, Floats]:
-    """Draw the logs of populations, unit employment, R&D personnel and the five added controls."""
+    """Draw the logs of population, unit employment, R&D personnel and the five added controls."""
     truth, noise, scattered = draws.truth, draws.outcome_noise, draws.scattered
     size = geography.relative_size
 
@@ -114,7 +115,7 @@ def _draw_controls(draws: Draws, geography: Geography, m_firms: Floats) -> dict[
 def _draw_gdp(
     draws: Draws, geography: Geography, measures: Floats, controls: dict[str, Floats]
 ) -> Floats:
-    """Draw ln GDP, which moves each year part of the way to its long-run value."""
+    """Draw ln GDP, which adjusts partially to its long-run value each year."""
     truth = draws.truth
     long_run = (
         _reaction(draws, "gdp", measures)
@@ -126,7 +127,8 @@ def _draw_gdp(
     path = adjusting(long_run, truth.gdp_persistence, 1 - truth.gdp_persistence)
     noise = draws.autoregressive(truth.gdp_noise_sd, truth.gdp_persistence)
     gdp = anchored(geography.size, with_mean_growth(path, truth.gdp_growth) + noise)
-    # High income is GDP per head of the first year above the median; firms do less below it.
+    # Firms have a smaller effect in low-income cities, where GDP per capita in the first year is
+    # at most the median.
     first_income = gdp[:, 0] - controls["resident_population_10k"][:, 0]
     low_income = first_income <= np.median(first_income[geography.in_yearbook])
     lag: Floats = (
@@ -136,7 +138,7 @@ def _draw_gdp(
 
 
 def _draw_employment(draws: Draws, measures: Floats, unit_employment: Floats) -> dict[str, Floats]:
-    """Draw the logs of secondary employment and, within it, manufacturing employment."""
+    """Draw the logs of secondary employment and of its part in manufacturing."""
     truth = draws.truth
     shared = draws.outcome_noise(truth.secondary_employment_noise_sd)
     own_sd = np.sqrt(
@@ -177,7 +179,7 @@ def _draw_shares(draws: Draws, geography: Geography, measures: Floats) -> tuple[
 
 
 def _reaction(draws: Draws, outcome: str, measures: Floats) -> Floats:
-    """Return what an outcome owes to firms, applications and grants."""
+    """Return the total effect of firms, applications and grants on an outcome."""
     effects = [
         getattr(draws.truth, f"{outcome}_on_{measure}")
         for measure in ("firms", "applications", "grants")
@@ -186,12 +188,12 @@ def _reaction(draws: Draws, outcome: str, measures: Floats) -> Floats:
 
 
 def _remove_missing(draws: Draws, series: dict[str, Floats], geography: Geography) -> None:
-    """Blank the cells that a yearbook leaves empty, as many as the printed observations imply."""
+    """Set values to missing so that observation counts match the printed tables."""
     years, in_yearbook, size = draws.years, geography.in_yearbook, geography.size
     for values in series.values():
         values[~in_yearbook] = np.nan
-    # Not in the smallest cities, some of which have no grant in 2010, so that no observation is
-    # lost twice.
+    # Exclude the smallest cities, which have no grants in 2010, so that no observation is dropped
+    # for two reasons.
     with_grants = np.flatnonzero(geography.patent_rank < AI_GRANT_CITY_COUNT)
     by_size = np.argsort(size[with_grants], kind="stable")
     larger = with_grants[by_size[CITIES_WITHOUT_GRANTS_IN_2010:]]
