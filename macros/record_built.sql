@@ -44,8 +44,8 @@ has its path as node and its checksum as the only input, so that a seed loaded b
 {%- endmacro %}
 
 {#
-List the inputs of a node; the input of a seed is its file. Ephemeral models and views are replaced by, or listed with,
-their own inputs, because they store no rows.
+List the inputs of a node; the input of a seed is its file. Ephemeral models are replaced by their own inputs, and views
+are listed together with theirs, because neither stores rows.
 #}
 {% macro inputs_of(node) -%}
     {%- set names = [node.original_file_path] if node.resource_type == 'seed' else [] -%}

@@ -77,7 +77,7 @@ identifiers as (
     from {{ relation }}
     union
     {%- endfor %}
-    -- Staging models give records of a province such codes; int_series_sourced assigns their values to each city.
+    -- Codes that staging models give to records of a province; int_series_sourced assigns their values to each city.
     {%- for identifier in ['province_id', 'province_name_zh', 'province_short_name_zh'] %}
     select
         'province:' || {{ identifier }} as identifier,

@@ -29,8 +29,8 @@ mergers as (
     where kind = 'merger'
 ),
 
--- City data cannot be allocated to a part that moved between cities. Before the change, neither city has a value on the
--- boundaries of 2020.
+-- Values of a whole city cannot be split between its parts. Before a split or transfer, none of the cities has a value
+-- on the boundaries of 2020.
 unallocated as (
     select
         city_id,

@@ -135,7 +135,7 @@ delivered_series as (
     having count(value) > 0
 ),
 
--- If a source delivers a series for other records only, the record's row remains with a null: it is missing, not
+-- A series that the source delivers elsewhere, but not in this record, remains as a row with a null: missing, not
 -- absent.
 final as (
     select long.*

@@ -5,7 +5,7 @@ dim_series as (
     where scope in ('total', '{{ var("default_measure").scope }}')
 ),
 
--- Labels for data as in the paper, without substitutes.
+-- Labels that apply if a series is the paper's own and not a substitute.
 paper_labels as (
     select
         kind,

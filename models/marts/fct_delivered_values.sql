@@ -81,7 +81,7 @@ mergers as (
 
 final as (
     select
-        -- A subquery, because the macro's literal would be fixed when the view is created.
+        -- Read by a subquery, because the literal of extract_set() would be fixed when the view is created.
         (select max(deliveries.extract_set) from {{ ref('raw_deliveries') }} as deliveries) as extract_set,
         placed.series,
         placed.city_id,

@@ -139,7 +139,7 @@ outcomes as (
             when ended_as is not null then ended_as
             when is_listed_entity and not (is_listed and is_feeding) then 'feeds no series'
             when used_count = 0 then 'nothing used'
-            -- Registers have a null here, because their series are named after other sources.
+            -- fed_series_count is null for registers, because their series are named after other sources.
             when fed_series_count = 0 then 'outranked'
             else 'used'
         end as outcome

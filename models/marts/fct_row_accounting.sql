@@ -51,7 +51,7 @@ covered as (
     where is_covered
 ),
 
--- Registers are accounted by cells, because they have too many rows.
+-- Registers are counted by cells, because they have too many rows.
 registers as (
     select
         files.delivery_number,
