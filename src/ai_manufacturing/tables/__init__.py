@@ -1,6 +1,6 @@
-"""The paper's tables with a choice of readings, errors, language and decimals.
+"""The paper's tables, with a choice of readings, standard errors, language and decimals.
 
-One model for every format and page.
+All export formats and pages use these classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,44 +10,44 @@ from ai_manufacturing.estimators.sentences import COMMAS
 from ai_manufacturing.system.text import LANGUAGES, Words
 
 DECIMALS = (2, 3, 4)
-# Errors below an estimate, by the name that a reader chooses, and their kind of line in
-# printed_lines.csv.
+# Choices of standard errors below an estimate, with the kind of their line in printed_lines.csv.
 ERRORS = {"city": "std_error", "province": "province_error", "wild": "wild_p_value"}
 DEFAULT_ERRORS = ("city", "province")
 NO_ERRORS = "none"
 DEFAULT_DECIMALS = 3
-# Kinds of lines that are names of the data, which a printed table has no use for.
+# Kinds of lines with internal names, which printed tables omit.
 NAMES = ("specification",)
+# Kind of the first line below the estimates, which a horizontal rule precedes.
 FIRST_BELOW_ESTIMATES = "outcome"
-# Punctuation by language: before what is said of a head, and around the marks of a title.
+# English and Chinese punctuation: after the head of a note, and around the marks of a title.
 COLONS = (": ", "：")
 IN_BRACKETS = (" ({})", "（{}）")
 
 
 class TableError(Exception):
-    """A table, reading or error that does not exist; the message names the choices."""
+    """Raised for an unknown table, reading or standard error; the message lists the choices."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table prints at a line of a column.
+    """One cell of a table: a number or words.
 
     Attributes
     ----------
     value : float or None
-        The number; None of words.
+        The number; None if the cell contains words.
     is_rounded : bool
-        Whether it is printed to decimals, unlike a count or a year.
+        Whether it is printed with decimals, unlike a count or a year.
     is_p_value : bool
-        Whether it is never printed as zero: what would be is printed as a bound.
+        Whether it is a p-value; one that would round to zero is printed as a bound.
     before, after : str
-        Bracket, stars and marks.
+        Brackets, stars and marks around the number.
     words : tuple of str
-        What is printed where there is no number, in English and Chinese.
+        Text in English and Chinese if there is no number.
     is_missing : bool
-        Whether the line asks for a number that does not exist; the words then say so.
+        Whether the number could not be estimated; `words` then contains a placeholder.
     most_decimals : int or None
-        Decimals that the value has, in a file that has only rounded values.
+        Number of available decimals, in files with rounded values only.
     """
 
     value: float | None
@@ -60,7 +60,7 @@ class Cell:
     most_decimals: int | None = None
 
     def text(self, language: str, decimals: int) -> str:
-        """Return the cell as printed."""
+        """Return the cell's printed text."""
         if self.value is None:
             return self.words[LANGUAGES.index(language)]
         if self.most_decimals is not None:
@@ -69,7 +69,7 @@ class Cell:
         return f"{self.before}{number}{self.after}"
 
     def bound(self, decimals: int) -> str | None:
-        """Return what is printed of a p-value that would be zero."""
+        """Return the bound to print for a p-value that would round to zero, or None."""
         least = 10**-decimals
         return (
             f"<{least:.{decimals}f}"
@@ -80,14 +80,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence below a table.
+    """A note below a table.
 
     Attributes
     ----------
     error : str or None
-        With which choice of errors it is said; None: with every one.
+        Choice of standard errors with which the note appears; None for every choice.
     head, text : tuple of str
-        What it is about and what it says, in English and Chinese.
+        Topic and text of the note, in English and Chinese.
     """
 
     error: str | None
@@ -105,24 +105,24 @@ class Line:
 
 @dataclass(frozen=True)
 class Column:
-    """A reading of a column of the paper.
+    """One reading of a column of the paper.
 
     Attributes
     ----------
     specification_id : str
-        The regression.
+        Specification of the regression.
     number : int
         Number of the column in the paper.
     is_default : bool
-        Whether the column shows it unless another is asked for.
+        Whether it is the column's default reading.
     heading, reading : tuple of str
-        What the column and the reading are called, in English and Chinese.
+        Names of the column and of the reading, in English and Chinese.
     cells : mapping of int to Cell
-        By the number of the line.
+        Cells by line number.
     notes : sequence of Note
-        What a reader must know of it.
+        Notes on this reading.
     has_substitutes : bool
-        Whether a substitute feeds the estimate.
+        Whether the estimate uses a substitute.
     """
 
     specification_id: str
@@ -135,11 +135,11 @@ class Column:
     has_substitutes: bool
 
     def tag(self, language: str) -> str:
-        """Return the column's number for notes, and its reading unless it is the default."""
+        """Return the column's number in brackets for notes, with any non-default reading."""
         return f"({self.number}{self._reading(language)})"
 
     def title(self, language: str) -> str:
-        """Return the heading of the column."""
+        """Return the column heading with its number, and any non-default reading."""
         return f"({self.number}) {self.heading[LANGUAGES.index(language)]}{self._reading(language)}"
 
     def _reading(self, language: str) -> str:
@@ -154,16 +154,16 @@ class PaperTable:
     Attributes
     ----------
     table_id : str
-        Its name in regression_specifications.csv, such as table_1.
+        Name in regression_specifications.csv, such as table_1.
     title, name : tuple of str
-        What it is about, and its number in words, in English and Chinese.
+        Title, and name such as "Table 1", in English and Chinese.
     lines : mapping of int to Line
-        The lines in order, by their number.
+        Lines by number, in order.
     columns : sequence of Column
         All readings, in the order of the paper.
     said : mapping of str to tuple of str
-        Sentences that every table has, by key: whose numbers they are, what stars and brackets
-        mean.
+        Sentences common to all tables, by key: the source of the numbers, and the meaning of stars
+        and brackets.
     """
 
     table_id: str
@@ -180,23 +180,23 @@ class PaperTable:
         language: str = "en",
         decimals: int = DEFAULT_DECIMALS,
     ) -> "Printed":
-        """Return the table as printed with a choice of readings and errors.
+        """Return the table for printing, with a choice of readings and standard errors.
 
         Parameters
         ----------
         readings : sequence of str or None
-            Specifications to show, in this order. Default: that of each column of the paper.
+            Specifications to show, in this order. The default shows each column's default reading.
         errors : sequence of str
-            Lines below each estimate: of city, province and wild.
+            Standard errors below each estimate, from city, province and wild.
         language : str
-            en or zh.
+            Language code, en or zh.
         decimals : int
-            Decimals of numbers that are not counts: 2, 3 or 4.
+            Decimals of numbers other than counts: 2, 3 or 4.
 
         Raises
         ------
         TableError
-            If a reading or an error does not exist.
+            If a reading or standard error is unknown.
         """
         if unknown := [error for error in errors if error not in ERRORS]:
             raise TableError(
@@ -247,7 +247,7 @@ class PaperTable:
         return [known[name] for name in readings]
 
     def _notes(self, columns: Sequence[Column], errors: Sequence[str], place: int) -> list[str]:
-        """Return the notes on set, errors and stars, then each text with its columns."""
+        """Return the general notes, followed by each specific note with its columns."""
         language = LANGUAGES[place]
         shown = [error for error in ERRORS if error in errors]
         said: dict[str, dict[str, list[str]]] = {}
@@ -271,7 +271,7 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a printed table: its kind, its label, and a cell or None in each column."""
+    """A line of a printed table: its kind and label, and a cell or None for each column."""
 
     kind: str
     label: str
@@ -280,22 +280,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Printed:
-    """A table as it is printed, before it has a format.
+    """A table ready for printing, independent of the output format.
 
     Attributes
     ----------
     table_id, language : str
-        Which table, in which language.
+        Name of the table, and language code.
     decimals : int
-        Of numbers that are not counts.
+        Decimals of numbers other than counts.
     name, title : str
-        Number of the table in words, and its caption with its marks.
+        Name such as "Table 1", and title with its marks.
     columns : sequence of Column
-        The readings shown.
+        Readings to show.
     rows : sequence of Row
-        The lines.
+        Lines of the table.
     notes : sequence of str
-        What stands below.
+        Notes below the table.
     """
 
     table_id: str
@@ -309,7 +309,7 @@ class Printed:
 
     @property
     def caption(self) -> str:
-        """Number and title."""
+        """Name and title of the table."""
         return f"{self.name}{COLONS[LANGUAGES.index(self.language)]}{self.title}"
 
     @property
@@ -318,9 +318,9 @@ class Printed:
         return [column.title(self.language) for column in self.columns]
 
     def text(self, cell: Cell | None) -> str:
-        """Return a cell as printed; nothing where the column has no such line."""
+        """Return a cell's printed text; empty if the column lacks this line."""
         return "" if cell is None else cell.text(self.language, self.decimals)
 
     def texts(self, line: Row) -> list[str]:
-        """Return the cells of a line as printed."""
+        """Return the printed texts of a line's cells."""
         return [self.text(cell) for cell in line.cells]

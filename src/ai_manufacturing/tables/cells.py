@@ -1,4 +1,4 @@
-"""The paper's tables out of a release or a built warehouse."""
+"""Read the paper's tables from a release or a built warehouse."""
 
 import re
 from itertools import groupby
@@ -15,7 +15,7 @@ from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
 
 SQL = beside(__file__)
 
-# Kinds of lines that are notes below a table.
+# Kinds of lines that become notes below a table.
 PROSE = ("substitutions", "warnings", "not_estimable")
 BY_CITY = "crv1_city"
 MISSING = "–"
@@ -36,9 +36,9 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Open on a release or a built warehouse.
+        Connection to a release or a built warehouse.
     text : Catalogue
-        Words of the tables, with the labels of the same file.
+        Texts of the tables, with the labels from the same file.
     """
     said = _said(connection, text)
     is_copy = published_numbers.is_rounded(connection)
@@ -70,7 +70,7 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
 
 
 def _said(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
-    """Return the sentences that every table of an extract set has."""
+    """Return the sentences common to all tables of an extract set."""
     extract_set, kind = origin_of(connection) or ("", "delivered")
     keys = [*(f"table_{error}" for error in ERRORS), "table_stars", "table_substitutes"]
     if kind == SYNTHETIC:
@@ -80,7 +80,7 @@ def _said(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, Words]:
 
 
 def _column(rows: list[Row], text: Catalogue, is_copy: bool) -> Column:
-    """Return one reading, from its rows."""
+    """Return one reading of a column, from its rows of rpt_table_cells."""
     first = rows[0]
     by_kind = {row["line_kind"]: row for row in rows}
     errors = {kind: error for error, kind in ERRORS.items()}
@@ -143,5 +143,5 @@ def _cell(row: Row, has_substitutes: bool, text: Catalogue, is_copy: bool) -> Ce
 
 
 def _sentences(en: str | None, zh: str | None, text: Catalogue) -> Words:
-    """Return sentences of the database with the names in them by their labels."""
+    """Replace the names in English and Chinese sentences with their labels."""
     return (text.with_labels_in(en or "", "en"), text.with_labels_in(zh or "", "zh"))

@@ -1,7 +1,7 @@
-"""The panel, the estimates and the paper's tables as files for Stata, R, Excel and LaTeX.
+"""Export the panel, the estimates and the paper's tables to Stata, R, Excel, LaTeX and others.
 
-Whoever opens a file sees what it was made of: each row says which extract set it is of and whether
-that is synthetic, and so does the label, sheet or note of the file.
+Every file identifies its data: each row, and the file's label, sheet or note, names the extract set
+and states whether it is synthetic.
 """
 
 import shutil
@@ -29,7 +29,7 @@ from ai_manufacturing.tables.formats import ExportError as ExportError
 
 SQL = beside(__file__)
 
-# In the folder that is exported to: who writes there, and what is not finished.
+# Lock file, and folder for unfinished files, both in the export folder.
 LOCK, INCOMING = ".export.lock", ".export.incoming"
 FOLDER = Path("build/exports")
 WAY_OUT = "Name a folder with --out that this user may write to."
@@ -48,36 +48,37 @@ TABLES = {
 
 
 def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
-    """Write the files of an export from a release or a built warehouse.
+    """Write the export files of a release or a built warehouse.
 
-    They are panel, estimates, specification curve and dictionary, or the paper's tables. Each is
-    finished elsewhere in the folder and moved into place, so that a reader finds the old or the
-    new one. One export at a time writes to a folder; another waits.
+    Depending on the format they are the panel, estimates, specification curve and dictionary, or
+    the paper's tables. Files are completed in a subfolder and then moved into place, so that a
+    reader finds either the old or the new file. A lock allows one export at a time per folder;
+    further exports wait.
 
     Parameters
     ----------
     database : Path
-        A release file, or a warehouse that no process writes to.
+        A release file, or a warehouse that no process is writing to.
     folder : Path
-        Where to write; files of an earlier export are replaced.
+        Folder to write to; files from an earlier export are replaced.
     *file_formats : str
         Keys of formats.FORMATS.
 
     Returns
     -------
     list of Path
-        The files written.
+        Files written.
 
     Raises
     ------
     DatabaseError
-        If the file is not there, or is no release and no warehouse.
+        If the file does not exist, or is neither a release nor a warehouse.
     ExportError
-        If the warehouse was not built to the end, or the folder cannot be written to or has no
-        room.
+        If the warehouse is incomplete, or the folder is not writable or the disk is full.
     """
     source = _read(database)
-    # the lock says what is wrong; a folder of exports is as open as the user's umask makes it
+    # Ignore errors here, because the lock below reports them. The folder's permissions follow the
+    # user's umask.
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -85,29 +86,29 @@ def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
             return [path for name in file_formats for path in _write(source, folder, name)]
     except BadConfigurationError as error:
         raise ExportError(str(error)) from error
-    except OSError as error:  # of the lock
+    except OSError as error:  # raised by the lock
         raise _refused(folder, error) from error
 
 
 def panel(database: Path, file_format: str) -> bytes:
-    """Return the panel's file of an export, one row per city and year.
+    """Return the content of the exported panel file, with one row per city and year.
 
     Parameters
     ----------
     database : Path
         As in export.
     file_format : str
-        A format that writes rows, or a workbook.
+        A format that writes rows or workbooks.
 
     Returns
     -------
     bytes
-        The file that export writes as panel, or a workbook of panel and dictionary.
+        Content of the panel file, or of a workbook with panel and dictionary.
 
     Raises
     ------
     DatabaseError, ExportError
-        As export does.
+        For the same reasons as export.
     """
     source = _read(database)
     first = source.tables[0]
@@ -126,12 +127,12 @@ def panel(database: Path, file_format: str) -> bytes:
 
 
 def restriction(database: Path) -> str:
-    """Return which columns of the panel may not be passed on, in one line; nothing if all may.
+    """Return one line on the panel columns that may not be redistributed; empty if all may.
 
     Raises
     ------
     DatabaseError, ExportError
-        As export does.
+        For the same reasons as export.
     """
     databases.read(database)
     try:
@@ -149,36 +150,36 @@ def export_table(
     siunitx: bool = False,
     **choices: Any,
 ) -> Path:
-    """Write one table of the paper with a choice of readings and errors.
+    """Write one table of the paper with a choice of readings and standard errors.
 
     Parameters
     ----------
     database : Path
-        A release file, or a warehouse that no process writes to.
+        A release file, or a warehouse that no process is writing to.
     name : str
-        table_1 to table_6.
+        Name of the table, table_1 to table_6.
     file_format : str
         A key of formats.FORMATS that writes printed tables.
     out : Path or None
-        The file. Default: by name and format, in the folder of exports.
+        File to write. The default is the export folder, with the table and format as file name.
     siunitx : bool
         Whether LaTeX aligns numbers with siunitx.
     **choices
-        readings, errors, language and decimals, as PaperTable.chosen takes them.
+        readings, errors, language and decimals, passed to PaperTable.chosen.
 
     Returns
     -------
     Path
-        The file written.
+        File written.
 
     Raises
     ------
     DatabaseError
-        If the file is not there, or is no release and no warehouse.
+        If the file does not exist, or is neither a release nor a warehouse.
     TableError
-        If there is no such table, reading or error.
+        If the table, a reading or a standard error is unknown.
     ExportError
-        If the warehouse was not built to the end, or the file cannot be written.
+        If the warehouse is incomplete, or the file cannot be written.
     """
     if siunitx and file_format != "latex":
         raise TableError(
@@ -205,9 +206,9 @@ def export_table(
 
 
 def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
-    """Finish all files, then move each into place."""
+    """Write all files to a temporary folder, then move each into place."""
     incoming = folder / INCOMING
-    shutil.rmtree(incoming, ignore_errors=True)  # of an export that was killed
+    shutil.rmtree(incoming, ignore_errors=True)  # left behind by an export that was killed
     name, finished = "", []
     try:
         incoming.mkdir()
@@ -224,7 +225,7 @@ def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
 
 
 def _refused(path: Path, error: OSError) -> ExportError:
-    """Say which file the disk refuses, and what to do."""
+    """Return an error that names the file that could not be written, and a remedy."""
     what, remedy = disk.refusal(error, path)
     return ExportError(
         f"{what}; the files of the earlier export are unchanged. {remedy}, or name another folder"
@@ -276,7 +277,7 @@ def _incomplete(database: Path, error: duckdb.Error) -> ExportError:
 def _dictionary(connection: DuckDBPyConnection, synthetic: bool) -> pa.Table:
     """Return the dictionary of the exported columns, in the order of the files.
 
-    is_synthetic is the last column of each file.
+    The last column of each file is is_synthetic.
     """
     values = {
         "files": [*TABLES],
@@ -295,7 +296,7 @@ def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Tabl
     for name, (_, relation) in TABLES.items():
         query = f"select *, {synthetic} as is_synthetic from {relation}"
         rows = connection.sql(query).to_arrow_table()
-        # a public copy of a panel that is withheld whole has no values
+        # Skip a panel without numeric values: a public copy withholds all of them.
         if name == PANEL and not any(pa.types.is_floating(column.type) for column in rows.schema):
             continue
         found.append(Table(name, rows, labels[name]))
@@ -303,7 +304,7 @@ def _tables(connection: DuckDBPyConnection, synthetic: bool, dictionary: pa.Tabl
 
 
 def _restricted(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Return the columns of the panel that have restricted values here, with their providers."""
+    """Return the panel columns that contain restricted values, with their providers."""
     blank = [
         row["column_name"]
         for row in withholding.listed(connection)
@@ -318,7 +319,7 @@ def _restricted(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
 
 
 def _restriction(connection: DuckDBPyConnection, columns: list[dict[str, Any]]) -> str:
-    """Return one line on restricted columns; nothing if there are none."""
+    """Return one line on restricted columns; empty if there are none."""
     if not columns:
         return ""
     feeding = {provider for column in columns for provider in column["providers"]}
@@ -334,7 +335,7 @@ def _restriction(connection: DuckDBPyConnection, columns: list[dict[str, Any]]) 
 
 
 def _label(column: dict[str, str]) -> str:
-    """Return what a column is here, marked where a substitute feeds it."""
+    """Return the label of a column, marked if a substitute feeds it."""
     substitution = column["substitution"]
     return f"{MARK} {column['label_en']} ({substitution})" if substitution else column["label_en"]
 

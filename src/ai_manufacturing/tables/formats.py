@@ -1,7 +1,6 @@
-"""The formats of exports: their names, the endings of their files, and who writes them.
+"""Export formats, with their file suffixes and writers.
 
-A format writes one printed table of the paper, or the rows of panel, estimates and dictionary, or
-both.
+A format writes printed tables of the paper, the rows of panel, estimates and dictionary, or both.
 """
 
 import io
@@ -37,8 +36,8 @@ LATEX_ESCAPES = str.maketrans(
         "–": "--",
     }
 )
-HEADING_WIDTH = 14  # letters of a heading, or of words in a cell, on one line in LaTeX
-# More columns fit the width of a page in small print only, with labels on two lines.
+HEADING_WIDTH = 14  # characters per line of a heading or a text cell in LaTeX
+# Wider tables use a smaller font and two-line labels to fit the page.
 COLUMNS_IN_NORMAL_PRINT = 4
 NUMBER = re.compile(
     r"^(?P<before>[(\[{]?)(?P<minus>-?)(?P<whole>\d+)(?P<decimals>\.\d+)(?P<after>.*)$"
@@ -46,43 +45,44 @@ NUMBER = re.compile(
 """A printed number with decimals."""
 SIUNITX = "S[table-format=-{}.{},table-align-text-before=false,table-align-text-after=false]"
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_|<~])")
-WIDEST_LABEL, WIDEST_COLUMN, WIDTH_OF_NOTES = 40, 18, 110  # letters, in a workbook
-# A text of a workbook stays a text, whatever it begins with.
+WIDEST_LABEL, WIDEST_COLUMN, WIDTH_OF_NOTES = 40, 18, 110  # widths in a workbook, in characters
+# Write strings as text, even if they look like formulas, links or numbers.
 WORKBOOK = {
     "in_memory": True,
     "strings_to_formulas": False,
     "strings_to_urls": False,
     "strings_to_numbers": False,
 }
-PAGE_WIDTH = 6  # inches of a Word page between its margins
-WIDEST_SHARE = 0.45  # of that width, which labels take at most
-LAST_LATIN = 255
+PAGE_WIDTH = 6  # inches between the margins of a Word page
+WIDEST_SHARE = 0.45  # maximum width of the label column, as a share of PAGE_WIDTH
+LAST_LATIN = 255  # code points above this are displayed at double width
 LATIN_FONT, CHINESE_FONT = "Times New Roman", "SimSun"
-# What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
+# Start of texts that a spreadsheet interprets as formulas, including full-width forms (OWASP, CSV
+# injection).
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
-UNDATED = datetime(1960, 1, 1)
-STATA_NAME_LENGTH = 32
-STATA_LABEL_LENGTH = 80
-# Words that are categories: numbers with value labels in Stata, as its factor variables need them.
+UNDATED = datetime(1960, 1, 1)  # timestamp of exports from a warehouse, which has no release date
+STATA_NAME_LENGTH = 32  # characters
+STATA_LABEL_LENGTH = 80  # characters
+# Text columns to export as integers with value labels, as Stata's factor variables require.
 STATA_CATEGORIES = ("region", "estimator", "transform", "status", "covariance")
 
 
 class ExportError(Exception):
-    """A file cannot be exported from."""
+    """Raised if a database cannot be exported, or an export cannot be written."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table to write.
+    """One table to export.
 
     Attributes
     ----------
     name : str
         Name of the file or sheet.
     rows : pyarrow.Table
-        The rows, with the column is_synthetic at the end.
+        Rows to export; the last column is is_synthetic.
     labels : dict of str to str
-        What a column is, in English, by column.
+        English labels by column.
     """
 
     name: str
@@ -92,12 +92,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Source:
-    """What is exported.
+    """Data and texts of an export.
 
     Attributes
     ----------
     mark : str
-        One sentence: whose numbers these are.
+        Sentence that identifies the extract set.
     tables : tuple of Table
         Panel, estimates, and the dictionary of their columns.
     places : dict of str to dict of int to str
@@ -105,16 +105,16 @@ class Source:
     paper_tables : dict of str to PaperTable
         Tables 1 to 6 with all their readings, by name.
     made_at : datetime
-        When the release was published, UTC: an export of one release has the same bytes at any
-        time.
+        Publication time of the release in UTC. Using it as timestamp makes repeated exports of a
+        release byte-identical.
     licence : str
-        Under which licence the estimates are, as a sentence.
+        Sentence on the licence of the estimates.
     withheld : str
-        What of it may not be passed on and is not here, as a sentence.
+        Sentence on restricted values that the export omits.
     restriction : str
-        What of it is here and may not be passed on, as a sentence.
+        Sentence on restricted values that the export contains.
     restrictions : dict of str to str
-        The providers, with their licences, who restrict a column of the panel.
+        Providers, with their licences, that restrict a column of the panel, by column.
     """
 
     mark: str
@@ -128,7 +128,7 @@ class Source:
     restrictions: dict[str, str] = field(default_factory=dict)
 
     def restricted(self, table: Table) -> dict[str, str]:
-        """Return what is said of each column of a table that may not be passed on."""
+        """Return a restriction notice for each column of a table with restricted values."""
         return {
             name: f"Not to be passed on: values of {providers}."
             for name, providers in self.restrictions.items()
@@ -140,7 +140,7 @@ class Source:
 
 
 def markdown(table: Printed) -> str:
-    """Return the table as Markdown, with its notes below."""
+    """Return the table as Markdown, followed by its notes."""
     rows = [["", *table.headings], *([line.label, *table.texts(line)] for line in table.rows)]
     heading, *lines = (f"| {' | '.join(map(_markdown, cells))} |" for cells in rows)
     notes = "".join(f"{_markdown(note)}\n\n" for note in table.notes)
@@ -154,7 +154,7 @@ def _markdown(text: str) -> str:
 
 
 def html(table: Printed) -> str:
-    """Return the table as an HTML page, with its notes in the foot."""
+    """Return the table as an HTML page, with its notes in the table footer."""
     title = escape(table.caption)
     headings = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in table.headings)
     lines = []
@@ -183,14 +183,14 @@ def html(table: Printed) -> str:
 
 
 def latex(table: Printed, siunitx: bool = False) -> str:
-    """Return the table for LaTeX, with booktabs and threeparttable.
+    """Return the table as LaTeX, using booktabs and threeparttable.
 
     Parameters
     ----------
     table : Printed
-        The table.
+        Table to format.
     siunitx : bool
-        Whether numbers are aligned at the decimal point, by columns of siunitx (version 3).
+        Whether to align numbers at the decimal point with siunitx columns (version 3).
     """
     headings = [_latex_lines(heading) for heading in table.headings]
     column, used = "c", "booktabs and threeparttable"
@@ -206,7 +206,7 @@ def latex(table: Printed, siunitx: bool = False) -> str:
             lines.append(r"\midrule")
         cells = [_latex_cell(text, siunitx) for text in table.texts(line)]
         lines.append(_latex_row(latex_text(line.label), cells))
-    # without the braces a bracket would be an argument
+    # The braces prevent LaTeX from parsing a leading bracket as an optional argument.
     notes = [rf"\item {{}}{latex_text(note)}" for note in table.notes]
     newline = "\n"
     return rf"""% Needs the packages {used}; if its notes are not all Latin, ctex and XeLaTeX too.
@@ -235,12 +235,12 @@ def latex(table: Printed, siunitx: bool = False) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Return a text in which no character is a command of LaTeX."""
+    """Escape LaTeX's special characters in a text."""
     return text.translate(LATEX_ESCAPES)
 
 
 def _whole_digits(table: Printed) -> int:
-    """Return the most digits that stand before the decimal point of a number."""
+    """Return the maximum number of digits before the decimal point in a table."""
     numbers = [NUMBER.match(text) for line in table.rows for text in table.texts(line)]
     return max((len(number["whole"]) for number in numbers if number), default=1)
 
@@ -250,7 +250,7 @@ def _latex_row(label: str, cells: list[str]) -> str:
 
 
 def _latex_cell(text: str, siunitx: bool) -> str:
-    """Return a cell; for siunitx all but numbers with decimals is in braces, and centred."""
+    """Return a LaTeX cell; siunitx centres anything but decimal numbers if it is in braces."""
     number = NUMBER.match(text)
     if number is None:
         words = _latex_lines(text) if len(text) > HEADING_WIDTH else latex_text(text)
@@ -259,7 +259,7 @@ def _latex_cell(text: str, siunitx: bool) -> str:
     minus, digits = number["minus"], number["whole"] + number["decimals"]
     if siunitx:
         return f"{_braces(before)}{minus}{digits}{_braces(after)}"
-    # a hyphen before a number is a minus sign
+    # Typeset a leading hyphen as a minus sign.
     return f"{before}{minus and '$-$'}{digits}{after}"
 
 
@@ -268,16 +268,17 @@ def _braces(text: str) -> str:
 
 
 def _latex_lines(text: str) -> str:
-    """Break words into lines, so that six columns fit a page."""
+    """Break a text into short lines, so that six columns fit on a page."""
     wrapped = textwrap.wrap(text, HEADING_WIDTH, break_long_words=False, break_on_hyphens=False)
     lines = r"\\".join(map(latex_text, wrapped))
     return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{lines}\end{{tabular}}"
 
 
 def xlsx(table: Printed) -> bytes:
-    """Return a workbook of one sheet.
+    """Return a workbook with one sheet.
 
-    Its numbers are whole; their formats show what is printed, with brackets and stars.
+    Cells contain unrounded numbers; number formats display them as printed, with brackets and
+    stars.
     """
     import xlsxwriter
 
@@ -322,12 +323,12 @@ def xlsx(table: Printed) -> bytes:
 
 
 def _quoted(text: str) -> str:
-    """Return letters of a number format that stand for themselves."""
+    """Quote a text as a literal in a spreadsheet number format."""
     return f'"{text}"' if text else ""
 
 
 def word(table: Printed) -> bytes:
-    """Return a Word document with a table that can be edited, ruled as a journal's."""
+    """Return a Word document with an editable table in journal style."""
     import docx
     from docx.enum.table import WD_TABLE_ALIGNMENT
     from docx.oxml import OxmlElement
@@ -346,8 +347,8 @@ def word(table: Printed) -> bytes:
     grid = document.add_table(rows=1 + len(table.rows), cols=1 + len(table.columns))
     grid.alignment = WD_TABLE_ALIGNMENT.CENTER
     grid.autofit = False
-    # the labels on one line, so that an error stands right under its coefficient; the other columns
-    # share the rest
+    # Fit labels on one line, so that a standard error is directly below its coefficient, and divide
+    # the remaining width between the other columns.
     page = Inches(PAGE_WIDTH)
     label = min(Pt(9) * max(_width(line.label) for line in table.rows), page * WIDEST_SHARE)
     for place, column in enumerate(grid.columns):
@@ -376,10 +377,7 @@ def word(table: Printed) -> bytes:
 
 
 def _width(text: str) -> float:
-    """Return how wide a text is, in letters as high as wide.
-
-    A Latin letter is half of a Chinese one.
-    """
+    """Estimate the width of a text in Chinese characters; a Latin character counts half."""
     return 1.5 + sum(1 if ord(char) > LAST_LATIN else 0.5 for char in text)
 
 
@@ -397,7 +395,7 @@ def _close_up(paragraph: "Paragraph") -> None:
 
 
 def _rule(cells: tuple["WordCell", ...], **eighths: int) -> None:
-    """Draw lines at sides of a row, each so many eighths of a point thick."""
+    """Draw borders on sides of a row's cells, with their thickness in eighths of a point."""
     from docx.oxml import parse_xml
     from docx.oxml.ns import nsdecls
 
@@ -414,7 +412,7 @@ def _rule(cells: tuple["WordCell", ...], **eighths: int) -> None:
 
 
 def parquet(table: Table, source: Source) -> bytes:
-    """Return rows as Parquet, with labels and the mark in its metadata."""
+    """Return rows as Parquet, with column labels and the extract set in the metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -436,22 +434,22 @@ def parquet(table: Table, source: Source) -> bytes:
 
 
 def csv(table: Table, source: Source) -> bytes:
-    """Return rows as CSV, in which a spreadsheet takes no text for a formula."""
+    """Return rows as CSV, escaping texts that a spreadsheet would interpret as formulas."""
     frame = table.rows.to_pandas()
     for name in frame.select_dtypes("str"):
         frame[name] = frame[name].str.replace(FORMULA, r"'\g<0>", regex=True)
-    # The byte order mark tells Excel that the Chinese names are UTF-8.
+    # The byte order mark makes Excel read the Chinese names as UTF-8.
     text: str = frame.to_csv(index=False, lineterminator="\r\n")
     return text.encode("utf-8-sig")
 
 
 def stata(table: Table, source: Source) -> bytes:
-    """Return rows for Stata; numbers with gaps are doubles, which hold integers up to 2^53.
+    """Return rows as a Stata file; numbers with missing values become doubles (exact to 2^53).
 
     Raises
     ------
     ExportError
-        If two columns have one name in Stata.
+        If the Stata names of two columns coincide.
     """
     frame = table.rows.to_pandas()
     texts = frame.select_dtypes("str").columns
@@ -463,7 +461,7 @@ def stata(table: Table, source: Source) -> bytes:
         elif table.rows.schema.field(name).type == "bool":
             frame[name] = frame[name].astype("boolean").astype("Float32")
             value_labels[name] = {0: "no", 1: "yes"}
-        elif name in STATA_CATEGORIES and len(frame):  # pandas refuses categories of nothing
+        elif name in STATA_CATEGORIES and len(frame):  # pandas rejects empty categoricals
             frame[name] = frame[name].astype("category")
         elif name in texts:
             frame[name] = frame[name].fillna("").astype("object")
@@ -496,7 +494,7 @@ def stata(table: Table, source: Source) -> bytes:
 
 
 def workbook(source: Source) -> bytes:
-    """Return a workbook: a sheet for each table, the values first, and what they are."""
+    """Return a workbook with one sheet per table, and a sheet about the data."""
     import xlsxwriter
 
     content = io.BytesIO()
@@ -528,18 +526,18 @@ def workbook(source: Source) -> bytes:
 
 
 class Format(NamedTuple):
-    """The ending of a format's files, and what writes them.
+    """The file suffix and the writers of an export format.
 
     Attributes
     ----------
     ending : str
-        Of its files.
+        File name suffix without the dot.
     printed : callable, optional
-        Returns a printed table of the paper.
+        Formats a printed table of the paper.
     rows : callable, optional
-        Returns the rows of one table, with the source that they are from.
+        Formats the rows of one table; it also receives the source.
     book : callable, optional
-        Returns all tables of a source in one file.
+        Formats all tables of a source as one file.
     """
 
     ending: str
@@ -558,16 +556,16 @@ FORMATS = {
     "markdown": Format("md", printed=markdown),
     "html": Format("html", printed=html),
 }
-"""By the name that a command takes; an export of one without rows is of the paper's tables."""
+"""Formats by command-line name; those without `rows` and `book` export the paper's tables."""
 
 
 def named(*kinds: str) -> list[str]:
-    """Return the formats that write printed tables (`printed`), rows (`rows`), or all (`book`)."""
+    """Return the names of formats with at least one of the writers printed, rows and book."""
     return [name for name, known in FORMATS.items() if any(getattr(known, kind) for kind in kinds)]
 
 
 def files(source: Source, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the content of each file of an export."""
+    """Yield the name and content of each file of an export."""
     ending, printed, rows, book = FORMATS[name]
     if rows:
         for table in source.tables:
@@ -580,5 +578,5 @@ def files(source: Source, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def as_bytes(content: str | bytes) -> bytes:
-    """Return a text in UTF-8, and bytes as they are."""
+    """Encode a text as UTF-8, and return bytes unchanged."""
     return content.encode() if isinstance(content, str) else content

@@ -1,28 +1,29 @@
-"""Notes in a file of Stata, which pandas does not write: `notes` in Stata lists them.
+"""Add notes, which Stata's `notes` command lists, to a Stata file; pandas cannot write them.
 
-They are characteristics of the file (_dta) or of a variable: note0 has their number, note1 the
-first. https://www.stata.com/help.cgi?dta#characteristics, format 118.
+Notes are stored as characteristics of the file (_dta) or of a variable: note0 contains their
+number, and note1 the first note. See https://www.stata.com/help.cgi?dta#characteristics, format
+118.
 """
 
 import struct
 from collections.abc import Mapping
 
-WHOLE = "_dta"  # the file, and no variable
-NAME_LENGTH = 129  # bytes of a name of format 118, with the zero that ends it
+WHOLE = "_dta"  # key for notes on the file instead of a variable
+NAME_LENGTH = 129  # bytes of a name in format 118, including the terminating zero
 EMPTY = b"<characteristics></characteristics>"
 MAP, MAP_END = b"<map>", b"</map>"
-AFTER = 9  # of the fourteen places in the map, those from the data on come after characteristics
+AFTER = 9  # index of the first of the map's 14 offsets that follows the characteristics
 
 
 def add(content: bytes, notes: Mapping[str, list[str]]) -> bytes:
-    """Return a little-endian file of format 118 without characteristics, with notes in it.
+    """Insert notes into a little-endian Stata file of format 118 without characteristics.
 
     Parameters
     ----------
     content : bytes
-        The file, as pandas writes it.
+        Content of the file as pandas writes it.
     notes : mapping of str to list of str
-        Notes by the name of a variable, or of WHOLE.
+        Notes by variable name, or by WHOLE for the file.
     """
     written = b"".join(
         _characteristic(name, f"note{number}", text)
