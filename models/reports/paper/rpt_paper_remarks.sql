@@ -158,7 +158,7 @@ misses as (
     from scorecard
 ),
 
--- Only the register with the most firms is used, and only rows of a single entry year.
+-- Only the register with the most firms is used. Shares by year exclude the row that sums the years before the period.
 vintages as (
     select
         *,
