@@ -114,7 +114,7 @@ class Bumped(specification_curve.Panel):
         return columns
 
     def moved(self, choice: dict[str, Any], at: Codes) -> dict[str, Floats] | None:
-        """Return a regression's statistics for the actual weights, then with each weight increased."""
+        """Return a regression's statistics, at the true weights and with each one increased."""
         (fitted,) = self.fits(at, [choice], None)
         found = fitted.answer
         if not isinstance(found, specification_curve.Slopes):

@@ -1,6 +1,4 @@
-"""The server of `make serve`: texts packed, and files in parts, so that a column comes without the
-others.
-"""
+"""The server of `make serve`: compressed text, and byte ranges for reading single columns."""
 
 import gzip
 import threading
@@ -19,7 +17,7 @@ BYTES = bytes(range(100))
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
-    """Serve a folder with a text and some bytes."""
+    """Serve a folder with a text file and a binary file."""
     (tmp_path / "index.html").write_text("text " * 1000, encoding="utf-8")
     (tmp_path / "release.duckdb").write_bytes(BYTES)
     with serve.server(tmp_path, 0) as server:
@@ -29,7 +27,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 
 
 def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
-    """Return status, headers and content of an answer."""
+    """Return a response's status, headers and body."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, headers=named, method=method)
     with urllib.request.urlopen(request) as answer:

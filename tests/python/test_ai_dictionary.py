@@ -1,6 +1,4 @@
-"""The AI dictionary: invented texts, real ones labelled by hand, and how it agrees with the IPC
-classes of patents.
-"""
+"""The AI dictionary on invented texts, on hand-labelled real texts, and against IPC classes."""
 
 import csv
 import datetime
@@ -33,13 +31,13 @@ REGISTER = "register/crawl_2019"
 
 
 Text = tuple[str, str, int]
-"""The name of a text in the labels, its words, and the year of the firm or patent."""
+"""Name of a text in the labels, its words, and the year of the firm or patent."""
 CLASSES = ("G06N|A47L", "G10L", "A47L|G06F", "A47L|H04L")
-"""IPC subclasses of the invented titles, in turn."""
+"""IPC subclasses assigned to the invented titles in rotation."""
 
 
 def scopes(extracts: Path) -> Iterator[Text]:
-    """Yield each firm whose record has eight fields and a whole credit code, once."""
+    """Yield each firm with a complete record of eight fields and a valid credit code, once."""
     seen = set()
     for path in sorted((extracts / REGISTER).glob("*.zip")):
         with zipfile.ZipFile(path) as archive:
@@ -54,13 +52,15 @@ def scopes(extracts: Path) -> Iterator[Text]:
 
 
 def invented() -> list[dict[str, str]]:
-    """Return the invented texts with their labels, each under a name."""
+    """Return the invented texts with their labels and a name for each."""
     return [{**row, "name": f"invented {number}"} for number, row in enumerate(read("ai_texts"))]
 
 
 def labelled(folder: Path, sample_build: Build, further: Iterable[Text] = ()) -> Build:
-    """Deliver the invented texts, and further business scopes, as registers in the vendor's layout,
-    all of one city, industry and kind; and the titles with their classes.
+    """Deliver texts as registers in the vendor's layout, and patent titles with their IPC classes.
+
+    The texts are the invented ones and any further business scopes. All are assigned to one city,
+    industry and kind of record.
     """
 
     def make(build: Build) -> Build:
@@ -110,7 +110,7 @@ def labelled_build(shared: Path, sample_build: Build) -> Build:
 
 @pytest.fixture(scope="session")
 def real_texts(shared: Path, sample_build: Build) -> Build:
-    """Return a build with the real scopes that are labelled; they are not in every clone."""
+    """Return a build with the labelled real scopes, or skip the test in clones without them."""
     if not (REAL_TEXTS / REGISTER).exists():
         pytest.skip(f"the real scopes are not beside {REAL_TEXTS / 'public'}; set PUBLIC_EXTRACTS")
     known = {row["id"] for row in read("ai_labels")}
@@ -137,7 +137,7 @@ def test_the_dictionary_finds_the_ai_texts_and_no_others(labelled_build: Build) 
 def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
     real_texts: Build,
 ) -> None:
-    """A label stands for as many texts as its weight says."""
+    """Each labelled text is weighted by the number of texts it represents."""
     is_tagged = tagged(real_texts)
     labels = [
         row
@@ -153,7 +153,7 @@ def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
 def test_terms_and_dictionary_agree_with_the_classes_as_a_second_count_says(
     labelled_build: Build,
 ) -> None:
-    """Count by Python's regular expressions, all terms at once."""
+    """The second count applies one Python regular expression with all terms."""
     with (PROJECT / "seeds/ai_keywords.csv").open(encoding="utf-8", newline="") as file:
         keywords = [row for row in csv.DictReader(file) if row["language"] == "zh"]
     exclude, include = (

@@ -1,4 +1,4 @@
-"""Another study, written from its declaration, goes the way to a first page."""
+"""Build a second study from its declaration, up to its site."""
 
 import os
 import re
@@ -13,20 +13,21 @@ import pytest
 from tests.python.conftest import PROJECT, Build
 
 DECLARED = PROJECT / "studies/robots"
-ROBOTS_ON_WAGES = 0.2  # log points a log, from which the wages were drawn
-# Words of the paper that the repository's root studies.
+# Elasticity of wages with respect to robots in the simulated data.
+ROBOTS_ON_WAGES = 0.2
+# Words specific to the paper, which may not occur in another study's site.
 PAPERS_WORDS = re.compile(
     r"\bAI\b|\bai_(?:firm|patent)|artificial intelligence|人工智能|[Tt]able 1 |表 ?1第|\bZhu\b"
     r"|[Pp]atent|专利|Shenzhen|深圳"
 )
-# Written in every study's pages and file names: the package, which has the name of its first study.
+# The package's name is allowed, because every study's pages and file names contain it.
 NAMES_OF_THE_PACKAGE = re.compile("ai[-_]manufacturing")
 TEXTS = {".html", ".js", ".json", ".csv", ".md", ".tex", ".do", ".R", ".py", ".sql", ".bib"}
 OTHERS_SCRIPT = "vega.js"
 
 
 def git_status() -> str:
-    """Return which files of the clone are changed or new, other than those that git ignores."""
+    """Return git's list of changed and untracked files."""
     status = ["git", "status", "--porcelain", "--untracked-files=all"]
     return subprocess.run(status, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
 
@@ -40,7 +41,7 @@ def test_forty_regions_go_to_verdicts_a_release_exports_and_a_first_page(tmp_pat
         copy(DECLARED / name, study / name)
     build = Build(study / "extracts", tmp_path / "warehouse.duckdb", tmp_path)
     releases, site, exports = (tmp_path / name for name in ("releases", "site", "exports"))
-    # the working directory says which study it is
+    # Commands must find the study through the working directory alone.
     unset = {"DBT_PROJECT_DIR", "DBT_PROFILES_DIR", "RELEASE_PATH"}
     environment = {name: text for name, text in build.environment.items() if name not in unset}
     environment |= {"RELEASE_DIR": str(releases), "SITE_DIR": str(site)}
@@ -107,7 +108,7 @@ def test_forty_regions_go_to_verdicts_a_release_exports_and_a_first_page(tmp_pat
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file or a folder to a place whose folders are made."""
+    """Copy a file or folder, creating its parent folders."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target)
@@ -116,7 +117,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def papers_words(site: Path) -> dict[str, list[str]]:
-    """Return the words of the paper in the files of a site, by file."""
+    """Return passages with the paper's words in a site's files, by file."""
     found = {}
     for path in sorted(site.rglob("*")):
         if path.suffix in TEXTS and path.name != OTHERS_SCRIPT:

@@ -1,5 +1,6 @@
-"""The benchmarks: what they measure and count, the targets they name, and the plain script that is
-their peer: a third route to the paper's numbers.
+"""The benchmarks: their measurements, their targets, and the plain script they compare with.
+
+The script is a third, independent route to the paper's numbers.
 """
 
 import re
@@ -91,9 +92,6 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
     assert [row[0] for row in runs] == names
 
 
-# ---------------------------------------------------------------- growth
-
-
 @pytest.mark.parametrize(
     ("kind", "quantity", "size"),
     [
@@ -122,7 +120,7 @@ def test_two_points_give_no_power_and_no_size_is_reached_by_what_does_not_grow()
 
 
 def axis(script: str) -> growth.Axis:
-    """A real process for each size, which it finds in SIZE."""
+    """Return an axis whose script runs in a process, with the size in the variable SIZE."""
     return growth.Axis(
         lambda scratch, size: {**scratch.environment, "SIZE": str(size)},
         (sys.executable, "-c", f"import os\nsize = int(os.environ['SIZE'])\n{script}"),
@@ -165,16 +163,13 @@ def test_a_section_of_growth_has_time_and_memory() -> None:
     assert [row.unit for row in section.rows] == ["s", "B"]
 
 
-# ---------------------------------------------------------------- designs of known truth
-
-
 @pytest.fixture(scope="module")
 def design(sample_build: Build) -> designs.RealDesign:
     return designs.real_design(sample_build.warehouse)
 
 
 def slopes(inputs: designs.DrawnInputs, reading: str) -> dict[tuple[str, int], float]:
-    """Return the slope of the measure in each claim under one design."""
+    """Return the measure's slope in each claim under one reading."""
     rows = inputs.specifications
     return {
         (one.table_id, one.column_number): float(
@@ -185,7 +180,7 @@ def slopes(inputs: designs.DrawnInputs, reading: str) -> dict[tuple[str, int], f
 
 
 class Mirrored:
-    """Draws every sign as the opposite."""
+    """A random generator whose draws have the opposite sign."""
 
     def choice(self, values: list[float], count: int) -> np.ndarray:
         return -np.asarray(np.random.default_rng([1]).choice(values, count))
@@ -210,7 +205,7 @@ def test_a_draw_and_its_mirror_image_have_the_slope_of_the_truth_by_the_printed_
 @pytest.mark.soak
 def test_all_designs_of_a_claim_have_the_same_outcome(design: designs.RealDesign) -> None:
     inputs = design.drawn(np.random.default_rng([1]), "the printed effect", "redrawn noise")
-    # The sample has one vendor of AI firms, so no instrument.
+    # The design with an instrument is missing, because the sample has one vendor of AI firms.
     printed, *others = (
         inputs.sample(one).rows.set_index(designs.KEY)[one.outcome]
         for one in specifications.read(inputs.specifications, "fixed_effects")
@@ -224,7 +219,7 @@ def test_all_designs_of_a_claim_have_the_same_outcome(design: designs.RealDesign
 
 
 def drawn(word: str, of: int, among: int, **columns: object) -> pd.DataFrame:
-    """Return draws of one claim in one design: some with a word, the others imprecise."""
+    """Return draws of one claim in one design, some with a given word and the others imprecise."""
     checks = ("next_year", "without_flagged", "city_trends")
     rows = pd.DataFrame(
         [(seed, check) for seed in range(among) for check in checks], columns=["seed", "check_id"]
@@ -268,7 +263,7 @@ def test_designs_miss_a_target_by_more_than_its_monte_carlo_error(
 
 
 def test_every_truth_has_a_label_beside_the_checks_that_it_is_measured_for() -> None:
-    """One without a label would be missing from the page, and no join would say so."""
+    """A truth without a label would be missing from the page without any error."""
     labels = seed_table("labels").query("kind == 'truth'")["name"]
     assert {*labels} == {*designs.TRUTHS} - {"no effect"}
 
@@ -286,9 +281,6 @@ def test_what_still_holds_is_counted_among_what_held_by_next_year_alone() -> Non
         .to_dict("records")
     )
     assert (trends["fails_share"], trends["draws"]) == (1.0, 40)
-
-
-# ---------------------------------------------------------------- verdicts
 
 
 @pytest.mark.soak
@@ -317,7 +309,7 @@ def test_the_command_writes_a_row_for_each_claim_of_a_world_and_draws_no_seed_tw
 
 
 def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
-    """Draws of one claim, some with a word and the others imprecise."""
+    """Return draws of one claim, some with a given word and the others imprecise."""
     words = [word] * draws + ["imprecise"] * (of - draws)
     common = {
         "table_id": "table_1",
@@ -335,12 +327,14 @@ def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("truth", "word", "draws", "excludes_zero", "named"),
     [
-        ("no effect", "holds", 15, False, ""),  # 7.5 % of 200 are chance at 5 %
+        # A share of 7.5 % in 200 draws is compatible with a true rate of 5 %.
+        ("no effect", "holds", 15, False, ""),
         ("no effect", "holds", 20, False, 'reads "holds" in 10.0%, not in 5.0% at most'),
         ("no effect", "opposite_sign", 14, False, '"opposite sign" in 7.0%, not in 2.5% at most'),
         ("printed effect", "holds", 140, True, 'reads "holds" in 70%, not in 80% at least'),
         ("printed effect", "fails_check", 110, False, 'power of 0% and reads "fails a check"'),
-        ("printed effect", "moves", 24, False, ""),  # 12 % of 200 are chance at 10 %
+        # A share of 12 % in 200 draws is compatible with a true rate of 10 %.
+        ("printed effect", "moves", 24, False, ""),
         ("printed effect", "moves", 34, False, "hangs on doubtful values in 17%"),
     ],
 )

@@ -1,10 +1,9 @@
-"""City names, mergers, splits and transfers against a list that others made: every difference has
-an answer.
+"""Compare city names, mergers, splits and transfers with an independent list.
 
 The list is FIERsity/china-prefecture-crosswalk (CC BY 4.0): names of prefecture-level units with
-the years in which each was valid, acts of the State Council, and whether a whole city's boundary
-broke in a year. The answers are tests/fixtures/boundary_differences.csv: a row per difference, with
-the reason why it stands.
+the years in which each was valid, acts of the State Council, and flags for years in which a city's
+boundary changed. Every difference has a row in tests/fixtures/boundary_differences.csv, with the
+reason for accepting it.
 """
 
 import csv
@@ -32,17 +31,21 @@ Differences = dict[tuple[str, str, str], tuple[str, str]]
 
 @dataclass
 class Ours:
-    """What this project says: the tables of a build."""
+    """This project's names and boundary changes, read from a build."""
 
-    names: dict[str, dict[str, set[int]]]  # name, city, years in which the name means it
-    current: dict[str, str]  # name of a prefecture-level unit of 2020, city
-    former: dict[str, str]  # name of a unit that is gone, city
-    changes: dict[str, dict[str, int]]  # unit that is gone, heir, first year
-    breaks: dict[str, set[int]]  # city, first years on a new boundary
+    # Years in which a name refers to a city, by name and city.
+    names: dict[str, dict[str, set[int]]]
+    # City IDs of the prefecture-level units of 2020, by name.
+    current: dict[str, str]
+    # City IDs of abolished units, by name.
+    former: dict[str, str]
+    # First year of each successor, by abolished unit and successor.
+    changes: dict[str, dict[str, int]]
+    # First years of a new boundary, by city.
+    breaks: dict[str, set[int]]
 
 
 def ours(build: Build) -> Ours:
-    """Read the tables that resolve names and apply boundary changes."""
     names: dict[str, dict[str, set[int]]] = defaultdict(dict)
     for name, city, first, last in build.rows(
         "select identifier, city_id, first_year, last_year from intermediate.int_city_identifiers "
@@ -78,7 +81,7 @@ def read(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def in_words(years: Iterable[int]) -> str:
-    """Return years as 2010-2012, 2015."""
+    """Format years as ranges, such as "2010-2012, 2015"."""
     spans: list[list[int]] = []
     for year in sorted(years):
         if spans and spans[-1][-1] == year - 1:
@@ -89,7 +92,7 @@ def in_words(years: Iterable[int]) -> str:
 
 
 def cities_of(names: list[dict[str, str]], here: Ours) -> dict[str, str]:
-    """Return the city of each unit of the list that exists today, or did in these years."""
+    """Map the list's units to cities, if they exist today or did in these years."""
     known = here.current | here.former
     return {
         row["entity_id"]: known[row["name_zh"]]
@@ -99,8 +102,9 @@ def cities_of(names: list[dict[str, str]], here: Ours) -> dict[str, str]:
 
 
 def differences(folder: Path, here: Ours) -> Differences:
-    """Return where the list and this project differ: by what is compared, its id and name, what
-    each says.
+    """Return the differences between the list and this project.
+
+    Keys are the comparison, the unit's ID and its name; values are the two statements.
     """
     names = read(folder, NAMES)
     cities = cities_of(names, here)
@@ -145,7 +149,7 @@ def differences(folder: Path, here: Ours) -> Differences:
     for entity in {row["prefecture_entity_id"] for row in flags}:
         own_breaks = here.breaks.get(cities[entity], set()) & of_flags
         compare("breaks", entity, latest[entity], in_words(broken[entity]), in_words(own_breaks))
-        # a city of 2020 is one in all years
+        # This project treats every city of 2020 as a city in all years.
         compare("entries", entity, latest[entity], in_words(entered[entity]), in_words([]))
 
     for row in read(folder, LINKS):
@@ -169,7 +173,7 @@ def differences(folder: Path, here: Ours) -> Differences:
         elif row["event_type"] == "establish":
             compare("events", *event, row["year"], in_words([]))
         else:
-            # upgraded or renamed: the same land under both names
+            # A unit that was upgraded or renamed has the same area under both names.
             old = row["old_prefecture_name"] or row["new_prefecture_name"]
             continues = city not in here.changes and int(row["year"]) in here.names.get(
                 old, {}

@@ -1,4 +1,4 @@
-"""The site as a reader meets it: in headless Chromium, from the file, with nothing but the file."""
+"""The site in headless Chromium, opened from its files without a server or network."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
     of_site: Path = request.getfixturevalue(folder)
     files = reader.open_everywhere(of_site, name)
     page = reader.page
-    # The chart library is loaded where there is a chart; the first page weighs little.
+    # The chart library is only loaded for pages with charts, so that the first page is small.
     charts = page.locator("figure.chart").count()
     assert (of_site / "assets" / "vega.js" in files) == (charts > 0)
     assert name != "index" or packed_size(files) < 500_000
@@ -43,7 +43,7 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
     page.screenshot(path=SCREENSHOTS / f"{folder}_{name}.png", full_page=True)
     assert page.locator("figure.chart :is(.view svg, canvas)").count() == charts
     assert page.locator("nav").bounding_box()["height"] < 60, "the menu has one row"
-    # Whatever numbers are in sight, so is the mark.
+    # The mark stays visible at every scroll position.
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     mark = page.locator(
         {"sample_site": "#synthetic-mark", "public_site": "#restricted-mark"}[folder]
@@ -130,7 +130,8 @@ def test_specifications_and_dictionary_fold_and_open_by_address_and_by_search(
 def test_on_paper_the_widest_table_fits_and_folded_answers_are_open(
     reader: Reader, sample_site: Path
 ) -> None:
-    reader.page.set_viewport_size({"width": 680, "height": 960})  # A4 less its margins
+    # The width of an A4 page without its margins, in pixels.
+    reader.page.set_viewport_size({"width": 680, "height": 960})
     page = reader.open(sample_site, "tables")
     page.emulate_media(media="print")
     assert page.locator("#table_3 table").evaluate("table => table.scrollWidth") <= 680 - 2 * 16
@@ -187,7 +188,7 @@ def test_event_studies_have_one_axis_and_a_choice_of_readings(
     choice.select_option("table_5_col_1_level")
     expect(points.first).to_be_visible()
     assert before != points.evaluate_all(places)
-    # The address has the reading of this chart alone.
+    # The address records only the reading that was changed.
     expect(page).to_have_url(re.compile(r"\?event_study_table_5_1=table_5_col_1_level$"))
     assert reader.complaints == []
 
@@ -196,7 +197,7 @@ def test_a_catalogue_says_of_which_set_it_is_and_reaches_no_address(
     sample_build: Build, reader: Reader, tmp_path: Path
 ) -> None:
     out, origin = tmp_path / "site/catalogue.html", Origin("sample", "synthetic")
-    # a copy, as dbt takes the file for itself and other tests read it
+    # Copy the warehouse, because dbt locks the file and other tests read it.
     warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path))
     copied = replace(sample_build, warehouse=warehouse)
     run = copied.command("catalogue", "--out", str(out))

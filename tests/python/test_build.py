@@ -34,7 +34,7 @@ def test_every_table_made_of_extracts_names_its_extract_set(sample_build: Build)
 
 @pytest.mark.soak
 def test_compiled_sql_runs_in_a_stock_duckdb(sample_build: Build) -> None:
-    """It calls nothing that only this project's process has."""
+    """Compiled SQL must not call functions that only this project's process registers."""
     assert sample_build.manifest is not None
     compiled = [
         node["compiled_code"]
@@ -54,7 +54,7 @@ NEEDS_AN_EXTENSION = "select * from read_json_auto('https://example.invalid/a.js
 
 
 def test_a_model_that_reads_more_than_six_tables_says_why(sample_build: Build) -> None:
-    """In its description; the extract set, which nearly all read, does not count."""
+    """The extract set is not counted, because nearly every model reads it."""
     assert sample_build.manifest is not None
     silent = [
         node["name"]
@@ -177,7 +177,7 @@ def test_a_set_of_other_years_builds_by_the_period_that_it_names(fresh: Build) -
     assert fresh.rows(panel) == [(2008, 2022, 367 * 15, 367 * 15)]
     local = "select distinct year from estimates.est_local_spatial_autocorrelation order by year"
     assert fresh.rows(local) == [(2008,), (2016,), (2022,)]
-    # the years of a regression are the paper's, not the period's
+    # The years of a regression are the paper's, whatever the period.
     years = (
         "select first_year, last_year from reports.rpt_specifications where specification_id ="
         " 'table_1_col_1'"
@@ -212,7 +212,8 @@ def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for
     assert delivery.exit_code == 0, delivery.output
     panel = "select gdp_100m_cny from marts.fct_city_year_panel where city_id = ? and year = 2015"
     assert delivery.value(panel, SHENZHEN) == gdp + 1
-    assert delivery.value(panel, "430100") is None  # 长沙 is left out of the correction
+    # The correction omits 长沙.
+    assert delivery.value(panel, "430100") is None
     told = delivery.rows(
         "select delivered_value, valid_from_delivery, valid_until_delivery from"
         " marts.fct_delivered_values where series = 'gdp_100m_cny' and city_id = ? and year = 2015"
@@ -257,7 +258,7 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(
 
     assert delivery.exit_code != 0
     assert 'holds the extract set "sample", and EXTRACTS_DIR now holds "other"' in delivery.output
-    # a set that goes on under another name is offered its name first
+    # The message first offers the old name, in case the set continues under another one.
     way_out = (
         'If these files continue that set, write name: "sample" into their extract_set.yml.'
         " Otherwise set "
@@ -273,7 +274,6 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(
 @pytest.mark.door
 @pytest.mark.soak
 def test_an_empty_run_gives_empty_tables(delivery: Build) -> None:
-    """`dbt build --empty` checks that every model runs on no rows, and every test."""
     delivery.dbt("build", "--empty")
 
     assert delivery.exit_code == 0, delivery.output
@@ -388,7 +388,7 @@ def test_a_trace_names_the_files_in_use_and_none_that_was_replaced() -> None:
 
 
 def asked_of(line: str) -> list[Any]:
-    """Return the arguments of trace in the command that a line ends with."""
+    """Return the arguments of the trace command at the end of a line."""
     values = line.partition("ai-manufacturing trace ")[2].split()[1::2]
     return [int(value) if number == 2 else value for number, value in enumerate(values)]
 
@@ -484,21 +484,24 @@ def test_a_trace_that_cannot_be_answered_says_what_to_ask(
 
 
 def test_a_county_code_means_the_city_that_holds_it_in_2020(sample_build: Build) -> None:
-    """Registers, too, look codes up here; the answers are those of the published lists of GB/T
-    2260.
-    """
+    """Registers use the same lookup. Expected cities are from the published GB/T 2260 lists."""
     held = {
         "440305": "440300",
         "110108": "110000",
         "110228": "110000",
         "500101": "500000",
         "500384": "500000",
-        "522201": "520600",  # 铜仁 under its code before 2011
-        "371202": "371200",  # 莱芜, which int_series_conformed adds to 济南
-        "341521": "340400",  # 寿县, in 六安 until 2015
+        # 铜仁, under its code before 2011.
+        "522201": "520600",
+        # 莱芜, which int_series_conformed merges into 济南.
+        "371202": "371200",
+        # 寿县, part of 六安 until 2015.
+        "341521": "340400",
         "340123": "340100",
-        "341421": "340100",  # 庐江, in 巢湖 until 2011
-        "419001": "419001",  # run directly by their provinces
+        # 庐江, part of 巢湖 until 2011.
+        "341421": "340100",
+        # The next units are administered directly by their provinces.
+        "419001": "419001",
         "429006": "429006",
         "469021": "469021",
         "469003": "460400",
@@ -553,10 +556,8 @@ def test_a_provider_that_no_list_names_is_accounted_for_and_says_what_to_add(
     delivery: Build,
 ) -> None:
     providers = "{firm_survival: [vendor], patents: [vendor], city_yearbook: [biechouwo]}"
-    skipped = (
-        "--exclude",
-        "every_value_has_at_most_one_correction",
-    )  # of models that are not built here
+    # This test reads models outside the selection.
+    skipped = ("--exclude", "every_value_has_at_most_one_correction")
     delivery.dbt(
         "build", "--select", "+gate_sources", *skipped, "--vars", f"{{providers: {providers}}}"
     )

@@ -1,6 +1,6 @@
-"""Wrong first deliveries that only the delivered cells, a province or a second source give away.
+"""Faulty first deliveries that only cells, provinces or a second source reveal.
 
-Each is planted in one draw of the sample in memory, and the model that is to find it is run.
+Each fault is planted in one simulated sample, and the model that should find it is run on it.
 """
 
 import re
@@ -25,7 +25,7 @@ ODD = {
     "source_tilts": ["odd_tilt"],
 }
 
-# Of each delivery the suite and the column that find it, the series, and part of the answer.
+# Where each fault must be found: suite and column, series, and a pattern of the answer.
 FOUND = {
     "AI firms set to 0 in cells that never exceed 4": (
         "cell_shapes.suppressed_counts",
@@ -77,7 +77,7 @@ QUICK = (
 
 
 def odd(delivery: first_deliveries.Delivery, suite: str) -> pd.DataFrame:
-    """Return the rows of a check model that have any odd column."""
+    """Return the rows of a check model with a value in an odd column."""
     found = first_deliveries.checked(delivery, {suite: MODELS[suite]})[suite]
     return found[found[ODD[suite]].notna().any(axis=1)]
 

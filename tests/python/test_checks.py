@@ -1,6 +1,4 @@
-"""The checks of estimates as rows: figures that a referee computed by another route, and what
-cannot be checked.
-"""
+"""Checks of estimates: numbers that a referee computed independently, and unavailable checks."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -23,7 +21,7 @@ HEADLINE = "table_1_col_1"
 def answer(
     build: Build, columns: str, method: str, setting: str, table: str = "est_inference"
 ) -> Any:
-    """Return columns of the one row of a method and setting of the headline."""
+    """Return columns of the headline's row for a method and setting."""
     (row,) = build.rows(
         f"select {columns} from estimates.{table} "
         "where specification_id = ? and term = 'ai_firms' and method = ? and setting = ?",
@@ -61,7 +59,7 @@ def test_next_years_measure_explains_this_years_gdp_as_a_referee_found(public_bu
 
 def test_a_neighbour_is_another_city_that_has_a_value_within_the_distance() -> None:
     nan = np.nan
-    # One degree on the equator is 111.2 km; the last city has no place.
+    # One degree on the equator is 111.2 km. The last city has no coordinates.
     places = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [9.0, 0.0], [nan, nan]])
     values = np.array([[1.0, 2.0, 4.0, 8.0, 5.0], [1.0, nan, 4.0, 8.0, 5.0]])
     means = spillover.mean_of_neighbours(values, places, 112)
@@ -71,7 +69,7 @@ def test_a_neighbour_is_another_city_that_has_a_value_within_the_distance() -> N
 def test_half_of_the_city_years_of_the_public_headline_have_a_negative_weight(
     public_build: Build,
 ) -> None:
-    """A referee: 51.7 % of the city-years, with a sum of -18.8."""
+    """The referee found 51.7 % of the city-years, with a sum of -18.8."""
     share, total = (
         answer(public_build, "value", "negative_weights", f"figure={name}", "est_sensitivity")[0]
         for name in ("share", "sum")
@@ -86,7 +84,9 @@ def test_half_of_the_city_years_of_the_public_headline_have_a_negative_weight(
 
 
 def test_the_ai_content_of_the_public_headline_is_not_identified(public_build: Build) -> None:
-    """A referee: .19 % of the variation is not growth of firms, and 20 cities hold 61 % of it."""
+    """The referee found that 0.19 % of the variation is not growth of firms, and that 20 cities
+    account for 61 % of it.
+    """
     share = answer(public_build, "value", "share_of_variation", "cities=all", "est_sensitivity")[0]
     in_cities = answer(public_build, "value", "share_of_variation", "cities=20", "est_sensitivity")[
         0
@@ -95,7 +95,7 @@ def test_the_ai_content_of_the_public_headline_is_not_identified(public_build: B
 
 
 def test_the_designs_of_the_public_headline_are_what_a_referee_found(public_build: Build) -> None:
-    """From the raw files by code of its own: estimate, CRV3 by province, N and what is found."""
+    """The referee computed estimate, CRV3 by province and N from the raw files, with other code."""
     found = {
         name: tuple(numbers)
         for name, *numbers in public_build.rows(
@@ -135,7 +135,8 @@ def test_the_designs_of_the_public_headline_say_that_gdp_rises_with_firms_and_no
         "ai_beside_all": "not_found",
         "ai_instrumented": "not_found",
     }
-    # Without 2013, which was on another population, log GDP per head passes the checks it failed.
+    # 2013 is missing, because its GDP per head is based on another population. Without that year
+    # the claim passes the checks that it failed before.
     assert public_build.rows(
         "select verdict, failed from reports.rpt_verdicts where specification_id ="
         " 'table_4_col_1_province_years'"
@@ -143,7 +144,7 @@ def test_the_designs_of_the_public_headline_say_that_gdp_rises_with_firms_and_no
 
 
 def test_the_years_before_the_event_are_tested_together(sample_build: Build) -> None:
-    """By Bonferroni from the errors of each year, in every reading of the event studies."""
+    """Every event-study reading has a Bonferroni p-value, from each year's standard error."""
     found = sample_build.pairs(
         "select specification_id, p_value from estimates.est_inference where method = 'pre_trend'"
         " and p_value is not null"
@@ -173,12 +174,12 @@ def test_what_the_public_headline_rests_on_is_what_a_referee_found(public_build:
         "select detectable_province from reports.rpt_coefficients where specification_id ="
         " 'table_1_col_1' and term = 'ai_firms'"
     )
-    # 2.80 errors of the normal distribution, a little more of t(30).
+    # 2.80 standard errors under a normal distribution, and slightly more under t(30).
     assert detectable == pytest.approx(2.90 * 0.1010, rel=0.01)
     robustness = answer(
         public_build, "value", "robustness_value", "cluster=province", "est_sensitivity"
     )
-    # Cinelli and Hazlett (2020), of t = 0.1576 / 0.1010 and 1,920 degrees of freedom.
+    # Cinelli and Hazlett (2020), for t = 0.1576 / 0.1010 and 1,920 degrees of freedom.
     assert round(robustness[0], 3) == 0.035
 
 
@@ -217,7 +218,7 @@ def test_every_row_of_the_seed_is_a_check_of_something(sample_build: Build) -> N
 
 
 def inputs_of(build: Build) -> inputs.Inputs:
-    """Return what the estimates of a build were drawn from."""
+    """Read the estimates' inputs from a build."""
     with duckdb.connect(str(build.warehouse), read_only=True) as connection:
         return inputs.of_warehouse(connection)
 
@@ -278,7 +279,7 @@ DIFFERENCES = [f"difference_{years}" for years in (1, 3, 5, 7)]
 
 
 def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
-    """Return the joint test of the headline for some choices of the curve."""
+    """Return a function that runs the headline's joint test on some choices of the curve."""
     tables = inputs_of(build)
     headline = specifications.read(
         tables.specifications[tables.specifications["specification_id"] == HEADLINE]
@@ -291,8 +292,8 @@ def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
 
 
 def test_on_two_years_a_permuted_difference_is_the_permuted_level(sample_build: Build) -> None:
-    """City effects and differences are then one regression, with the own weights and with those of
-    others.
+    """With two years, city effects and first differences are the same regression, whether the
+    weights are own or permuted.
     """
     joint = joint_of(sample_build)
     medians = []
@@ -318,16 +319,15 @@ def test_on_two_years_a_permuted_difference_is_the_permuted_level(sample_build: 
 
 
 def test_trends_and_differences_cross_measure_and_controls_only(sample_build: Build) -> None:
-    """4 transforms x 2 weightings less ln of observed counts, 2 scopes and 5 sets of controls: 70
-    each.
-    """
+    """Each has 70: (4 transforms x 2 weightings - 1 undefined pair) x 2 scopes x 5 control sets."""
     counts = sample_build.rows(
         "select dynamics, count(*), count(distinct (provider, population, fixed_effects, period,"
         " city_sample)), count(*) filter (contains(curve_id, 'dynamics')) from"
         " intermediate.int_specification_curve group by dynamics order by count(*) desc, dynamics"
     )
     assert counts == [
-        ("levels", 3024, 64, 0),  # as many as before there were others, by the same ids
+        # Levels were the only dynamics at first; their number and IDs have not changed.
+        ("levels", 3024, 64, 0),
         *((name, 70, 1, 70) for name in ("city_trends", *DIFFERENCES)),
     ]
 
@@ -344,9 +344,7 @@ def test_a_standing_that_there_is_not_is_named(sample_build: Build, tmp_path: Pa
 
 
 def test_the_same_permutation_runs_through_all_specifications(sample_build: Build) -> None:
-    """On the sample AI content has an effect: permuted weights give smaller slopes in nearly all
-    draws.
-    """
+    """In the sample AI content has an effect, so nearly all permuted slopes are smaller."""
     joint = joint_of(sample_build)
     choices = sample_build.frame(
         "select * from intermediate.int_specification_curve where transform in ('ln1p', 'asinh')"
@@ -357,7 +355,7 @@ def test_the_same_permutation_runs_through_all_specifications(sample_build: Buil
     )
     found = joint(choices)
     median = found[found["statistic"] == "median_estimate"]
-    # Without controls is dominated, and so are errors by city.
+    # Choices without controls are dominated, and so are errors clustered by city.
     assert [
         *median[["choices", "errors", "specification_count"]].itertuples(index=False, name=None)
     ] == [
@@ -368,7 +366,7 @@ def test_the_same_permutation_runs_through_all_specifications(sample_build: Buil
     assert (median["observed"] > median["permuted_mean"]).all()
     assert (found["p_value"] >= 1 / 20).all()
     pd.testing.assert_frame_equal(found, joint(choices[::-1]), rtol=1e-9)
-    # The same swaps as where the others were never made.
+    # The permutations are the same if dominated choices are never computed.
     alone = joint(choices[~choices["is_dominated"]])
     columns = ["statistic", "observed", "permuted_mean", "permuted_low", "permuted_high", "p_value"]
     pd.testing.assert_frame_equal(
@@ -395,7 +393,7 @@ def test_permutations_are_made_in_rounds_until_each_statistic_has_enough(
     monkeypatch.setattr(specification_curve, "FIRST_LOOK", 5)
     whole = joint(choices, draws=10)
     assert set(whole["draws"]) == {10}
-    # Two rounds of five, each with a seed of its own.
+    # Run two rounds of five permutations, each with its own seed.
     rounds = []
     for seed in (specification_curve.SEED, specification_curve.SEED + 1):
         monkeypatch.setattr(specification_curve, "SEED", seed)
@@ -408,7 +406,7 @@ def test_permutations_are_made_in_rounds_until_each_statistic_has_enough(
 
 
 def test_verdicts_are_right_where_the_truth_is_known(sample_build: Build) -> None:
-    """The sample's GDP answers to AI firms by a fixed AI share, so to firms and to no AI count."""
+    """In the sample, GDP responds to firms at a fixed AI share, and not to AI counts."""
     verdicts = sample_build.pairs(
         "select (v.table_id[-1] || '.' || v.column_number), (verdict, v.cause, ai)"
         " from reports.rpt_verdicts as v"
@@ -417,7 +415,8 @@ def test_verdicts_are_right_where_the_truth_is_known(sample_build: Build) -> Non
     assert len(verdicts) == 21
     assert verdicts["1.1"] == verdicts["2.1"] == ("holds", None, "no")
     assert verdicts["4.3"][:2] == ("cannot_tell", "mechanical")
-    # Its own tests pass, and its interval holds zero and not the printed .559 (synthetic/truth.py).
+    # The claim's own tests pass, but its interval contains zero and excludes the printed 0.559 (see
+    # synthetic/truth.py).
     assert verdicts["4.4"][:2] == ("not_found", None)
     assert {row[2] for name, row in verdicts.items() if name > "5"} == {None}
 
@@ -431,9 +430,9 @@ def test_verdicts_on_the_public_set_follow_from_its_checks(public_build: Build) 
         checks_of_claim["by_province"]
         == "The 95 % interval of CRV3 by province, -0.049 to 0.364, contains zero (p = 0.129)."
     )
-    # asked only of an estimate that is significant by province
+    # These checks are only made for estimates that are significant with province clusters.
     assert not checks_of_claim.keys() & {"without_a_province", "family"}
-    # The gate voids the years before the event, so nothing is said of them, nor against them.
+    # The gate voids the years before the event, so checks of these years neither pass nor fail.
     for column in (2, 3):
         void = public_build.pairs(
             "select check_id, (passes, sentence) from reports.rpt_credibility where table_id ="
@@ -468,9 +467,7 @@ def test_no_p_value_in_a_sentence_is_zero_or_has_an_exponent(
 
 @pytest.fixture
 def judged(sample_build: Build, tmp_path: Path) -> Iterator[Callable[[str], dict[str, str]]]:
-    """Return a function that gives the verdict on each printed column after a change, by the SQL of
-    the build.
-    """
+    """Return a function that recomputes all verdicts with the build's SQL after a change."""
     warehouse = shutil.copy(sample_build.warehouse, tmp_path)
     with duckdb.connect(str(warehouse)) as connection:
 
@@ -493,7 +490,7 @@ def judged(sample_build: Build, tmp_path: Path) -> Iterator[Callable[[str], dict
 def test_a_check_that_was_not_made_never_makes_a_stronger_word(
     sample_build: Build, judged: Callable[[str], dict[str, str]]
 ) -> None:
-    """Delete the rows of each check in turn: what is not known lets no claim hold."""
+    """Delete each check's rows in turn: an unknown result must never strengthen a verdict."""
     place = sample_build.pairs(
         "select verdict, max(place) from seeds.verdicts where question = 'design' group by 1"
     )
@@ -519,7 +516,7 @@ def test_a_check_that_was_not_made_never_makes_a_stronger_word(
 
 
 def fall(left: float, p_value: float) -> str:
-    """Return SQL that leaves a share of the estimate with trends of cities."""
+    """Return SQL that sets the share of the estimate remaining with city trends."""
     return (
         f"update estimates.est_influence set estimate_without = {left} * estimate,"
         f" difference = ({left} - 1) * estimate, p_value_difference = {p_value}"
@@ -528,7 +525,7 @@ def fall(left: float, p_value: float) -> str:
 
 
 def movement(difference: float, error: float) -> str:
-    """Return SQL that moves the estimate without doubtful values; an interval is two errors."""
+    """Return SQL that sets the estimate's movement without doubtful values, and its interval."""
     return (
         f"update estimates.est_influence set difference = {difference},"
         f" statistic_difference = {difference / error},"
@@ -543,18 +540,27 @@ CHANGES = {
         "fails_check"
     ),
     "update estimates.est_inference set p_value = 0.01 where method = 'later'": "fails_check",
-    fall(0.3, 0.2): "holds",  # a quarter is enough if the fall may be chance
+    # An insignificant fall passes if at least a quarter of the estimate remains.
+    fall(0.3, 0.2): "holds",
     fall(0.2, 0.2): "fails_check",
-    fall(0.7, 0.09): "fails_check",  # one-sided at 5 %
-    fall(0.8, 0.01): "holds",  # significant, and less than a quarter
-    fall(1.6, 0.01): "holds",  # a trend that hides an effect makes none
-    # the printed value is .125
-    movement(0.02, 0.015): "holds",  # small, and known to be: .05 at most
-    movement(0.012, 0.004): "holds",  # significant, and less than a tenth of the printed
-    movement(0.015, 0.004): "fails_check",  # significant, and more than a tenth
+    # The test is one-sided at 5 %.
+    fall(0.7, 0.09): "fails_check",
+    # A significant fall of less than a quarter passes.
+    fall(0.8, 0.01): "holds",
+    # An estimate that rises with city trends passes.
+    fall(1.6, 0.01): "holds",
+    # In the cases below, the printed value is 0.125.
+    # The movement is small and precisely estimated: at most 0.05.
+    movement(0.02, 0.015): "holds",
+    # The movement is significant, but less than a tenth of the printed value.
+    movement(0.012, 0.004): "holds",
+    # The movement is significant, and more than a tenth of the printed value.
+    movement(0.015, 0.004): "fails_check",
     movement(-0.015, 0.004): "fails_check",
-    movement(0.13, 0.13): "fails_check",  # not significant, and more than the printed
-    movement(0.02, 0.03): "cannot_tell",  # may be chance, may be .08
+    # The movement is insignificant, but more than the printed value.
+    movement(0.13, 0.13): "fails_check",
+    # The movement may be zero or as large as 0.08.
+    movement(0.02, 0.03): "cannot_tell",
     movement(0.07, 0.07): "cannot_tell",
 }
 
@@ -568,8 +574,9 @@ def test_a_verdict_follows_from_the_checks_of_its_estimate(
 def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
     public_build: Build,
 ) -> None:
-    """Of log GDP per head, 2013 was on another population: with it the estimate was .185, and .133
-    without what was flagged then. That year is missing now.
+    """GDP per head of 2013 is missing now, because it was based on another population.
+
+    With it the estimate was 0.185, and 0.133 without the values flagged then.
     """
     moved = public_build.pairs(
         "select specification_id, (round(moved.estimate, 3), round(estimate_without, 3),"
@@ -592,9 +599,7 @@ def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
 def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
     sample_build: Build, judged: Callable[[str], dict[str, str]]
 ) -> None:
-    """An estimate that is significant alone, and not among the claims, was not precise enough to be
-    robust.
-    """
+    """An estimate that is significant only outside its family is not tested for robustness."""
     before = sample_build.pairs("select specification_id, verdict from reports.rpt_verdicts")
     alone = {
         name
@@ -604,7 +609,7 @@ def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
         )
     }
     assert {before[name] for name in alone} >= {"holds"}
-    # Whatever else fails: next year's measure does too.
+    # A second check fails as well: next year's measure is significant.
     after = judged(
         "update estimates.est_inference set p_value = case method when 'romano_wolf' then 0.2 else"
         " 0.001 end where method in ('romano_wolf', 'next_year')"
@@ -614,4 +619,5 @@ def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
         "select term, count(*) = count(distinct specification_id) from estimates.est_inference "
         "where method = 'romano_wolf' and setting = 'tables=5-6' group by all"
     )
-    assert members == [("average", True)]  # what a column claims, and not each of its years
+    # The family contains each column's average, not its single years.
+    assert members == [("average", True)]

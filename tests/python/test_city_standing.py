@@ -1,4 +1,4 @@
-"""Where cities stand: ranks against pandas, what has none, and what a rank may not tell."""
+"""Ranks of cities: against pandas, missing ranks, and values that a rank must not reveal."""
 
 import pandas as pd
 import pytest
@@ -18,14 +18,14 @@ def build(request: pytest.FixtureRequest) -> Build:
 
 
 def told(values: pd.Series) -> pd.Series:
-    """Return whether a count is at most one that its place among the different ones tells."""
+    """Flag counts that their rank among the distinct counts would reveal to within 10 %."""
     places = pd.Series(range(1, values.nunique() + 1), index=sorted(values.unique()))
     telling = places.index[places >= TELLING * places.index]
     return values <= max(telling, default=-1)
 
 
 def numbers_of(build: Build) -> pd.DataFrame:
-    """Return what cities are ranked by, as size and growth, with their peer group."""
+    """Compute with pandas the numbers that cities are ranked by, both levels and growth."""
     wide = build.frame(
         "pivot (select city_id, year, variable, value from marts.fct_city_year_values"
         " where variable in ('ai_firm_count', 'firm_count', 'gdp_100m_cny', 'gdp_per_capita_cny'))"
@@ -93,7 +93,9 @@ def test_ranks_are_those_of_pandas_among_all_cities_and_among_peers(build: Build
 def test_peers_are_of_one_region_and_size_and_a_later_first_year_gives_a_size_too(
     public_build: Build,
 ) -> None:
-    """The public set has no GDP of Hefei in 2010, the year of the split, and has one of 2011."""
+    """Hefei has no public GDP for 2010, the year of the split into sizes, so its size comes from
+    2011.
+    """
     groups = public_build.pairs(
         "select city_id, any_value(peer_group) from reports.rpt_city_standing group by all"
     )
@@ -118,7 +120,7 @@ def test_peers_are_of_one_region_and_size_and_a_later_first_year_gives_a_size_to
 def test_who_counts_the_places_from_the_last_gets_no_count_to_within_a_tenth(
     build: Build,
 ) -> None:
-    """Of counts of cities nearly all small whole numbers occur: then a place is the number."""
+    """Nearly every small integer occurs, so a rank from the bottom would equal the count."""
     found = build.frame(
         "select s.variable, s.year, s.national_rank, s.city_count, s.is_last_tie, v.value"
         " from reports.rpt_city_standing as s"
@@ -131,6 +133,6 @@ def test_who_counts_the_places_from_the_last_gets_no_count_to_within_a_tenth(
     place = ranked.groupby(["variable", "year"])["national_rank"].rank("dense", ascending=False)
     guess = place + ranked["tied"].fillna(0)
     assert (guess < TELLING * ranked["value"]).all()
-    # nor does a tie of one number stand last, which would say that it is nought
+    # Zeros must be in the last tie, and the tie must contain other counts to hide them.
     zeros = found[found["value"] == 0]
     assert zeros["is_last_tie"].all()

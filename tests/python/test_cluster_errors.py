@@ -1,4 +1,4 @@
-"""Errors by clusters against fixest and summclust, and against refits without each cluster."""
+"""Clustered errors against fixest and summclust, and against refits without each cluster."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -43,7 +43,7 @@ DATA = {"empluk by firm": "abdata", "grunfeld by firm": "grunfeld"}
 
 
 def panel(seed: int, *, time: str = "year", years: int = 8) -> pd.DataFrame:
-    """Sorted, unbalanced, without singletons."""
+    """Return a sorted, unbalanced random panel without singletons."""
     data = without_singletons(random_panel(seed, years=years), time=time)
     return data.sort_values(["city_id", "year"], ignore_index=True)
 
@@ -54,17 +54,14 @@ def codes(data: pd.DataFrame, column: str = "province") -> np.ndarray:
 
 
 def table(answers: Iterable[LeftOut]) -> np.ndarray:
-    """Return group, estimate, error and p of each."""
+    """Return group, estimate, standard error and p-value of each answer."""
     rows = [(one.group, one.estimate, one.std_error, one.p_value) for one in answers]
     return np.array(rows, dtype=float)
 
 
-# ---------------------------------------------------------------- golden numbers
-
-
 @pytest.mark.parametrize("name", DATA)
 def test_fixest_and_summclust_are_matched(name: str) -> None:
-    """CRV1 and CRV3, and their partial leverage."""
+    """Compare CRV1, CRV3 and the largest partial leverage."""
     record = CRV3[name]
     data = golden_data(DATA[name])
     terms = [*record["coef"]]
@@ -83,13 +80,10 @@ def test_fixest_and_summclust_are_matched(name: str) -> None:
         assert jackknife.largest_partial_leverage == approx(largest, rel=1e-10)
 
 
-# ---------------------------------------------------------------- a second route: refits
-
-
 @pytest.mark.parametrize(("time", "years"), [("year", 8), ("province_year", 8), ("year", 40)])
 def test_leaving_out_is_refitting(time: str, years: int) -> None:
-    """With province-years, the other city of a province of two becomes a singleton; forty years
-    make more columns than a city has rows.
+    """With province-years, omitting one city of a two-city province makes the other a singleton.
+    Forty years give more columns than a city has rows.
     """
     data = panel(5, time=time, years=years)
     expected: list[Any] = []
@@ -128,8 +122,8 @@ def slope(
     regressors: Sequence[str] = REGRESSORS,
     trends: bool = False,
 ) -> float:
-    """Return the slope of the first regressor by least squares on dummies, with a line through the
-    years of each city if there are to be trends.
+    """Return the first regressor's slope from least squares on dummies, optionally with city
+    trends.
     """
     cities, periods = (pd.get_dummies(data[name], dtype=float) for name in ("city_id", time))
     parts = [data[[*regressors]], cities, periods]
@@ -140,18 +134,19 @@ def slope(
 
 @pytest.mark.parametrize("time", ["year", "province_year"])
 def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -> None:
-    """Each is fitted again without each province: the slope, that with trends of cities, its
-    difference without some rows and with trends, and an instrumented slope.
+    """Refit each statistic without each province: the slope, the slope with city trends, its
+    differences without flagged rows and with trends, and an instrumented slope.
     """
     data = panel(6, time=time)
     data["x2"] += data["x1"]
     provinces, regression = codes(data), regression_of(data, time=time)
-    # A tenth of the rows, all of one province, and all but one of a city among them.
+    # Flag a tenth of the rows, one whole province, and all but one row of city 20.
     flagged = (np.random.default_rng(1).random(len(data)) < 0.1) | (provinces == 3)
     flagged |= codes(data, "city_id") == 20
     flagged[codes(data, "city_id").searchsorted(20)] = False
     rest, remaining = without(regression, flagged)
-    assert len(remaining) < (~flagged).sum()  # city 20 is left as a singleton
+    # The last row of city 20 is dropped as a singleton.
+    assert len(remaining) < (~flagged).sum()
     detrended = with_entity_trends(regression, data["year"].to_numpy(float), REGRESSORS)
     above, below = (partialled_out(data, name, ["x2", "x3"], time=time) for name in ("y", "x1"))
     found = [
@@ -180,7 +175,7 @@ def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -
     lows = stats.t.interval(0.95, freedom, expected, errors)[0]
     assert_allclose(np.transpose(rows), [expected, errors, p_values, lows], rtol=1e-6)
 
-    # Without the flagged rows the regression and its errors are those of the others.
+    # Without the flagged rows, results equal those of a regression on the other rows.
     theirs = regression_of(data[~flagged], time=time)
     for method in (crv1, crv3):
         ours = method(rest, 1, provinces[remaining])
@@ -190,9 +185,6 @@ def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -
     whole = fit(data, "y", REGRESSORS, time=time, cluster="province").inference(0)
     for name, value in vars(whole).items():
         assert not value or getattr(crv1(regression, 0, provinces), name) == approx(value), name
-
-
-# ---------------------------------------------------------------- known truth
 
 
 def test_effective_clusters_are_those_of_the_formula_of_carter_schnepel_and_steigerwald() -> None:
@@ -208,7 +200,7 @@ def test_effective_clusters_are_those_of_the_formula_of_carter_schnepel_and_stei
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_cities_that_carry_a_result_are_found(sign: int) -> None:
-    """Slope .6 in 12 of 40 cities and slightly below zero in the others; some of the 12 go."""
+    """The slope is 0.6 in 12 of 40 cities and slightly negative in the others."""
     rng = np.random.default_rng(3)
     data = grid(range(40), range(10))
     data["x1"], noise = rng.normal(size=(2, len(data)))
@@ -217,7 +209,7 @@ def test_the_cities_that_carry_a_result_are_found(sign: int) -> None:
     removed = fewest_to_change(partialled_out(data, "y", ["x1"]), 0)
     assert removed
     assert {*removed} <= {*range(0, 36, 3)}
-    # The count is where refits pass the mark.
+    # Refits confirm that significance is lost with the last removed city and not before.
     for size in range(len(removed) + 1):
         left = fit(data[~data["city_id"].isin(removed[:size])], "y", ["x1"])
         assert (left.p_values[0] > 0.05) == (size == len(removed))
@@ -231,17 +223,14 @@ def test_a_result_of_all_cities_rests_on_no_few_and_an_insignificant_one_on_none
         assert fewest_to_change(regression, 0) == removed
 
 
-# ---------------------------------------------------------------- what cannot be made
-
-
 def small(x: list[list[float]], y: list[list[float]]) -> PartialledOut:
-    """A row a city, a column a year."""
+    """Partial out a panel with one row per city and one column per year."""
     data = grid(range(len(x)), range(len(x[0]))).assign(x=np.ravel(x), y=np.ravel(y))
     return partialled_out(data, "y", ["x"])
 
 
 def test_a_cluster_that_alone_identifies_the_coefficient_has_no_jackknife_error() -> None:
-    """x moves in city 2 only: no sum over the other cities may stand for it."""
+    """x varies only in city 2, so no regression without that city may return a slope."""
     regression = small(
         [[0, 0, 0], [1, 1, 1], [0, 1, 3], [2, 2, 2]],
         [[0, 1, 1], [1, 1, 0], [2, 1, 4], [0, 3, 1]],
@@ -261,7 +250,8 @@ def test_a_control_that_only_one_group_identifies_goes_with_it() -> None:
     left = leave_out(regression, 0)[7]
     other = fit(data[~rows], "y", ["x1", "x2"])
     assert left.estimate == approx(other.estimates[0], rel=1e-9)
-    assert left.std_error == approx(other.std_errors[0], rel=1e-2)  # one parameter more is counted
+    # The two count parameters differently, by one.
+    assert left.std_error == approx(other.std_errors[0], rel=1e-2)
     assert refusal(without, regression, rows).startswith(
         f"Without these {rows.sum()} observations the outcome or a regressor does not"
     )
@@ -283,7 +273,7 @@ def test_what_clusters_cannot_tell_is_a_reason() -> None:
     same = crv3_of_difference(regression, regression, 0, members, np.arange(len(data)))
     assert (same.estimate, same.std_error, same.p_value) == (0, None, None)
 
-    # Two cities on one set of years: the scores of each sum to zero, whatever the data.
+    # With two cities in the same years, each city's scores sum to zero whatever the data.
     pair = small([[0, 2, 5, 1], [1, 1, 0, 4]], [[0, 1, 4, 1], [3, 1, 0, 2]])
     assert "by these 2 clusters its variance is zero" in refusal(crv1, pair, 0, pair.entities)
 

@@ -1,6 +1,4 @@
-"""What all commands have in common: help, version, exit codes, JSON, colours, and progress on a
-terminal.
-"""
+"""Features that all commands share: help, version, exit codes, JSON, colours and progress."""
 
 import json
 import re
@@ -31,7 +29,7 @@ DOCUMENTED = (PROJECT / "docs/refresh.md").read_text(encoding="utf-8")
 
 
 def table(heading: str) -> list[list[str]]:
-    """Return the rows of a table in docs/refresh.md, links as their text."""
+    """Return the rows of a table in docs/refresh.md, with links reduced to their text."""
     _, _, rest = DOCUMENTED.partition(f"| {heading} |")
     lines = rest.partition("\n\n")[0].splitlines()[2:]
     return [
@@ -40,15 +38,12 @@ def table(heading: str) -> list[list[str]]:
     ]
 
 
-# ---------------------------------------------------------------- help, version, exit codes
-
-
 def test_help_and_documentation_print_the_exit_codes_of_the_code() -> None:
     assert table("exit code") == [[str(int(code)), code.meaning, code.remedy] for code in ExitCode]
     help_text = CliRunner().invoke(cli.main, ["-h"]).output.partition("Exit codes:")[2]
     said = (" - ".join(filter(None, (code.meaning, code.remedy))) for code in ExitCode)
     printed = " ".join(f"{int(code)} {text}" for code, text in zip(ExitCode, said, strict=True))
-    # lines are broken at blanks and after hyphens
+    # Help wraps lines at spaces and after hyphens, so compare without whitespace.
     assert "".join(help_text.split()) == "".join(printed.split())
 
 
@@ -87,11 +82,8 @@ def test_the_version_is_that_of_the_project() -> None:
     assert (run.exit_code, run.stdout) == (0, f"ai-manufacturing {project['version']}\n")
 
 
-# ---------------------------------------------------------------- JSON
-
-
 def keys(row: str) -> set[str]:
-    """Return the keys that docs/refresh.md lists of a document or an object."""
+    """Return the keys of a document or an object that docs/refresh.md lists."""
     rows = dict([*table("command | keys of the document"), *table("object | keys")])
     return {*re.findall(r"`(\w+)`", rows[row].partition(";")[0])}
 
@@ -103,9 +95,7 @@ def asked(store: Store, small_build: Build) -> Callable[..., subprocess.Complete
 
 
 def document(run: subprocess.CompletedProcess[str], name: str, code: int = 0) -> dict[str, Any]:
-    """Return the one document that a command printed, which has the documented keys, and nothing
-    else.
-    """
+    """Parse a command's output, which must be one JSON document with the documented keys."""
     assert run.returncode == code, run.stdout + run.stderr
     found: dict[str, Any] = json.loads(run.stdout)
     assert found.keys() == keys(f"`{name}`")
@@ -186,9 +176,6 @@ def test_sources_are_one_json_document(store: Store, audited_build: Build) -> No
     assert place.keys() == keys("each of `sources` of a series")
 
 
-# ---------------------------------------------------------------- colours
-
-
 def test_colours_are_for_a_terminal_that_wants_them(light_build: Build) -> None:
     arguments = ("trace", "--specification", "none")
     code, _, seen = on_terminal(light_build, *arguments, both=True)
@@ -202,9 +189,6 @@ def test_colours_are_for_a_terminal_that_wants_them(light_build: Build) -> None:
         assert seen == click.unstyle(f"{first}\n{second}\n")
     _, printed, _ = on_terminal(light_build, *arguments)
     assert printed == click.unstyle(f"{first}\n")
-
-
-# ---------------------------------------------------------------- progress
 
 
 def test_progress_counts_the_steps_of_a_build(tmp_path: Path) -> None:
@@ -222,9 +206,6 @@ def test_progress_counts_the_steps_of_a_build(tmp_path: Path) -> None:
         started + ended + line("LogStartLine", "panel") + line("SkippingDetails", "unique")
     )
     assert log.progress() == "2 of 4 steps"
-
-
-# ---------------------------------------------------------------- names of cities
 
 
 def test_names_of_cities_are_in_the_language_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:

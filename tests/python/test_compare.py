@@ -1,6 +1,4 @@
-"""The comparison of two warehouse or release files, on copies of a real one that were changed in
-known places.
-"""
+"""Compare copies of a warehouse that differ in known places."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +16,7 @@ from tests.python.test_command_line import keys
 
 @pytest.fixture
 def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that copies a warehouse of the sample and changes it."""
+    """Return a function that copies a warehouse of the sample and changes the copy."""
 
     def change(*statements: str) -> Path:
         copy = tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb"
@@ -28,7 +26,7 @@ def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
 
 
 def compared(old: Path, new: Path) -> list[Section]:
-    """Compare two warehouses, wherever they landed."""
+    """Compare two warehouses whose views may read any landing store."""
     return compare(databases.read(old), databases.read(new), Path("/"))
 
 
@@ -49,7 +47,7 @@ def test_every_kind_of_difference_is_found_where_it_was_made(
         f"{estimates} null {column}3' and term = 'ai_patent_grants'",
         f"delete from {panel} {shenzhen} 2015",
         f"update {panel} set ln_gdp = null {shenzhen} 2016",
-        # the order of a sum is no change
+        # A difference in summation order does not count as a change.
         f"update {panel} set ln_loans = ln_loans * (1 + 1e-13)",
         "alter table marts.dim_city drop column name_zh",
         "alter table marts.dim_series add column note varchar",
@@ -77,7 +75,7 @@ def test_every_kind_of_difference_is_found_where_it_was_made(
 
 
 def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> None:
-    """A warehouse whose landing store is gone is refused by the name of the file."""
+    """The same files also test the error for a warehouse whose landing store is gone."""
     landed = tmp_path / "rows.parquet"
     old, new = tmp_path / "old.duckdb", tmp_path / "new.duckdb"
     for path, rows in (

@@ -1,4 +1,4 @@
-"""Probabilities by which another concordance sends classes of patents to industries."""
+"""A delivered concordance, with the probability of each industry for each IPC class."""
 
 import tomllib
 
@@ -11,14 +11,15 @@ from tests.python.landing_project import Project, fault, recorded
 
 DECLARATION = PROJECT / "models/staging/fraunhofer/fraunhofer.toml"
 DELIVERED = "concordance/nace_ipc.xlsx"
-# NACE Rev. 2 has 88 divisions.
+# NACE Rev. 2 numbers its 88 divisions with gaps.
 DIVISIONS = sorted({*range(1, 100)} - {4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89})
-# Sections B to E of GB/T 4754 as divisions of NACE Rev. 2: mining to sewerage, and construction.
+# Scopes of GB/T 4754 as NACE Rev. 2 divisions. Industry is sections B to E: mining to sewerage, and
+# construction.
 SCOPES = {"industry": {*range(5, 38), 41, 42, 43}, "manufacturing": {*range(10, 34)}}
 
 
 def test_each_class_of_a_delivered_table_has_its_share_of_each_scope(fresh: Build) -> None:
-    """The table has the real one's shape; its probabilities are drawn, and its sheet says so."""
+    """The table has the shape of the real one, but random probabilities."""
     (declared,) = tomllib.loads(DECLARATION.read_text(encoding="utf-8"))["sources"]
     classes = [column for column in declared["columns"] if column != "NACE"]
     drawn = np.random.default_rng(5).dirichlet(np.full(len(DIVISIONS), 0.1), len(classes))

@@ -1,6 +1,4 @@
-"""The Dagster code location, in an environment of its own: it loads, publishes as the command does,
-shows lineage.
-"""
+"""The Dagster code location in its own environment: loading, publishing and lineage."""
 
 import json
 import os
@@ -30,7 +28,7 @@ LOCATION = ("-m", "ai_manufacturing.refresh.dagster_location")
 
 @dataclass
 class Dagster:
-    """An installed Dagster, its home, and the release folder that its runs publish into."""
+    """An installed Dagster, its home, and the release folder that its runs publish to."""
 
     binaries: Path
     releases: Path
@@ -53,7 +51,7 @@ class Dagster:
 
 @pytest.fixture(scope="session")
 def installed(shared: Path) -> Path:
-    """Install Dagster and the package, and return the folder of its commands."""
+    """Install Dagster and the package, and return the folder of their commands."""
     folder = shared / "dagster"
 
     def install() -> None:
@@ -91,7 +89,7 @@ class WebServer:
     url: str
 
     def query(self, text: str) -> Any:
-        """Return the nodes that a query asks for."""
+        """Run a GraphQL query and return its data."""
         request = urllib.request.Request(
             f"{self.url}/graphql",
             data=json.dumps({"query": text}).encode(),
@@ -106,7 +104,7 @@ class WebServer:
         return False
 
     def assets(self) -> dict[str, Any]:
-        """Return what the web UI shows of each asset, by its key."""
+        """Return the web UI's data on each asset, by asset key."""
         nodes = self.query(
             "{ assetNodes { assetKey { path } dependencyKeys { path } "
             "assetMaterializations(limit: 1) { runId } "
@@ -169,13 +167,13 @@ def test_a_run_publishes_as_the_command_a_bad_delivery_fails_and_the_web_ui_show
         "seeds/cities",
     }
     assert shown <= assets.keys()
-    # The graph begins with providers, which a refresh reads and does not make.
+    # The graph starts with providers, which a refresh reads but does not materialise.
     not_made = {key for key, node in assets.items() if not node["assetMaterializations"]}
     assert not_made == {key for key in assets if key.startswith("delivered/")}
     assert "delivered/vendor" in not_made
     parents = [key["path"] for key in assets["gates/gate_results"]["dependencyKeys"]]
     assert ["marts", "fct_city_year_panel"] in parents
-    # Single cells of the sample are doubtful, which is a warning.
+    # Some cells of the sample are doubtful, which fails one check with a warning.
     assert statuses().count("FAILED") == 1
     (instigators,) = web_server.query(
         "{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name } sensors {"

@@ -1,4 +1,4 @@
-"""The data dictionary: what it says of each column, against the tables themselves and the seeds."""
+"""Compare the data dictionary with the tables and the seeds."""
 
 import re
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_units_and_chinese_names_of_the_panel_are_those_of_the_series(sample_bui
         " from seeds.series as series inner join marts.data_dictionary as dictionary"
         " on series = column_name where table_name = 'fct_city_year_panel'"
     )
-    # the panel keeps the paper's columns; fct_city_year_values has all series
+    # The panel has the paper's columns only; fct_city_year_values has all series.
     assert len(found) > 15
     assert [row for row in found if row[1:] != (True, True)] == []
 
@@ -101,7 +101,7 @@ def test_a_column_of_the_panel_names_who_restricts_the_values_that_it_is_made_of
     found = read(path, restricted.format(f"({query})"))
     assert {row[1:] for row in found} == {("vendor", "None.")}
     columns = {name for name, *_ in found}
-    # a series, a log of two, a ratio, a measure by another name, and its log
+    # A series, a log of two series, a ratio, a renamed measure, and the measure's log.
     assert columns >= {
         "gdp_100m_cny",
         "ln_secondary_productivity",

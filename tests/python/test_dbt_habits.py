@@ -1,8 +1,7 @@
-"""What people type every day, on one built copy: the last table of docs/for_dbt_users.md, row by
-row.
+"""Everyday dbt commands on one built copy, following the last table of docs/for_dbt_users.md.
 
-"Changed" is a table of the copy that was edited by hand before: the run brings back what the files
-give, which differs.
+A "changed" table is one that was edited by hand beforehand: the next run restores its values from
+the files, which then differ.
 """
 
 import json
@@ -30,13 +29,14 @@ pytestmark = pytest.mark.door
 
 @dataclass
 class Habits:
-    """A good warehouse, on which a process that has parsed the project runs dbt."""
+    """A valid warehouse, and a process that runs dbt on it without parsing the project again."""
 
     build: Build
-    is_retried: bool = False  # by the results of a run, which are not written else
+    # Whether to write run results, which only `dbt retry` needs.
+    is_retried: bool = False
 
     def dbt(self, command: str | list[str], dies_at: str = "", **variables: str) -> int:
-        """Run dbt and keep what it printed."""
+        """Run dbt, store its output, and return its exit code."""
         arguments = command.split() if isinstance(command, str) else command
         if not self.is_retried:
             arguments = [*arguments, "--no-write-json"]
@@ -47,22 +47,22 @@ class Habits:
         return self.build.exit_code
 
     def edit(self, statement: str) -> None:
-        """Change the warehouse by hand."""
+        """Change the warehouse by an SQL statement."""
         with duckdb.connect(str(self.build.warehouse)) as connection:
             connection.execute(statement)
 
     def content(self) -> bytes:
-        """Return the warehouse, whole: nothing of it still stands in its log."""
+        """Return the bytes of the warehouse file after flushing its write-ahead log."""
         self.edit("checkpoint")
         return self.build.warehouse.read_bytes()
 
     def relations(self) -> set[tuple[str, str]]:
-        """Return the tables and views that stand."""
+        """Return the existing tables and views."""
         return {*self.build.rows("select table_schema, table_name from information_schema.tables")}
 
     @property
     def estimates(self) -> set[str]:
-        """Estimates and reports; the gate that judges estimates is none."""
+        """Tables of estimates and reports, without the gate that judges estimates."""
         return self.build.tables("estimates") | self.build.tables("reports")
 
 
@@ -104,8 +104,8 @@ def test_no_command_drops_what_it_does_not_rebuild(habits: Habits) -> None:
 
 @pytest.mark.soak
 def test_no_estimate_is_made_of_what_was_not_judged(habits: Habits) -> None:
-    """After a selection, a run that died, and a seed that changed between; what stands stays as it
-    was.
+    """Cases: a partial selection, a killed run, and a seed that changed in between. Existing
+    estimates must stay unchanged.
     """
     before = habits.build.rows("from estimates.est_spatial_autocorrelation order by all")
     moved = (
@@ -177,7 +177,7 @@ def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_nor_does_retry(
     assert "gate critical: patents: " in habits.build.output
     assert "The gate holds the estimates back" in habits.build.output
 
-    # it parses, which dbt's own threads do not survive in a forked process
+    # dbt retry parses the project, and dbt's parser threads do not survive a fork.
     retried = replace(habits.build, shell=None).dbt("retry")
     assert retried.exit_code == 1, retried.output
     assert habits.estimates == set()
@@ -223,7 +223,7 @@ def test_a_sample_of_years_reads_these_years_and_changes_none(habits: Habits) ->
 
 @pytest.fixture
 def state(delivery: Build, tmp_path: Path) -> Path:
-    """Parse as it is, without a hash of the package, for runs that compare or defer to it."""
+    """Parse the unchanged project, for runs that compare with this state or defer to it."""
     folder = tmp_path / "state"
     parsed = replace(delivery, shell=None, artifacts=True).dbt(
         "parse", "--target-path", str(folder)
@@ -338,7 +338,7 @@ def test_dev_builds_beside_a_published_release_and_reads_from_it_what_it_leaves_
 def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_records(
     sample_build: Build,
 ) -> None:
-    """And for tables of registers, of any size, and deviations of every value."""
+    """Register tables of any size and the deviations of every value are not released either."""
     lacking = sample_build.rows(
         "select distinct readers.node from (select *, unnest(inputs) as input from"
         " raw.built_relations) as readers inner join raw.built_relations as made on readers.input ="
@@ -369,7 +369,7 @@ def test_what_marts_estimates_and_reports_read_is_released_but_for_delivered_rec
 def test_a_second_row_of_a_key_is_named_and_stops_what_follows(
     sample_build: Build, tmp_path: Path
 ) -> None:
-    """Of a table that has its key in `meta`, and of one under contract."""
+    """One table declares its key in `meta`, the other in its contract."""
     project = copy_of_the_project(tmp_path / "project")
     for path in ("models/gate/int_panel_consistency.sql", "models/marts/dim_city.sql"):
         beijing_twice = (
@@ -499,7 +499,7 @@ def test_the_rules_of_each_seed_are_tested() -> None:
 
 @pytest.mark.soak
 def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Path) -> None:
-    """With --project-dir: its files are found, and relative paths are below it."""
+    """With --project-dir, files are found and relative paths start at the project."""
     project = copy_of_the_project(tmp_path / "project")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

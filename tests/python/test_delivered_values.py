@@ -1,4 +1,4 @@
-"""No tracked file quotes a delivered value: docs/decisions/delivered_values.md has the rule."""
+"""No tracked file may quote a delivered value; see docs/decisions/delivered_values.md."""
 
 import csv
 import re
@@ -16,10 +16,11 @@ import pytest
 from tests.python.conftest import PROJECT
 
 Values = Mapping[str, npt.NDArray[np.float64]]
-"""Delivered values in order, by the code of their city; those of no city under `NO_CITY`."""
+"""Sorted delivered values by city code. Values without a city are under `NO_CITY`."""
 
-BESIDE = ("further", "prices")  # other folders of delivered files, beside the public set
-# Coordinates, published test data of estimators, and hashes: many digits, and no delivered value.
+# Other folders of delivered files, beside the public set.
+BESIDE = ("further", "prices")
+# Files whose many digits are not delivered values: coordinates, published test data, hashes.
 OTHER_NUMBERS = (
     "requirements/",
     "seeds/cities.csv",
@@ -28,8 +29,11 @@ OTHER_NUMBERS = (
     "tests/python/golden/",
 )
 NO_CITY = ""
-NEAR = 3  # lines above and below, in which the name of a city counts; in a table, its own row
-ROUNDED, EXACT, ALONE = 5, 4, 7  # significant digits: of the rule's three parts
+# Lines above and below in which a city's name counts. In CSV files only the row itself counts.
+NEAR = 3
+# Minimum significant digits of a quote: rounded beside its city, exact beside its city, and exact
+# anywhere.
+ROUNDED, EXACT, ALONE = 5, 4, 7
 NUMBER = re.compile(
     r"(?<![\w.])"
     r"(?:[0-9]{1,3}(?:[,_][0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?)"
@@ -40,7 +44,7 @@ YEARS = range(1949, 2051)
 
 
 def city_codes() -> dict[str, str]:
-    """Return the codes of cities by all their names, and by themselves."""
+    """Map every city's names and code to the code."""
     with (PROJECT / "seeds/cities.csv").open(encoding="utf-8", newline="") as file:
         return {
             row[name]: row["city_id"]
@@ -49,11 +53,8 @@ def city_codes() -> dict[str, str]:
         }
 
 
-# ---------------------------------------------------------------- what was delivered
-
-
 def rows_of(path: Path) -> Iterator[Sequence[Any]]:
-    """Yield the rows of a file."""
+    """Yield the rows of a delivered file."""
     if path.suffix == ".csv":
         content = path.read_bytes()
         try:
@@ -69,7 +70,7 @@ def rows_of(path: Path) -> Iterator[Sequence[Any]]:
 
 
 def number(cell: Any) -> float:
-    """Return the number in a cell without its sign; of another cell, no number."""
+    """Return the absolute value of a numeric cell, or NaN."""
     try:
         return abs(float(cell))
     except (TypeError, ValueError):
@@ -77,7 +78,7 @@ def number(cell: Any) -> float:
 
 
 def delivered(folders: Iterable[Path], codes: Mapping[str, str]) -> Values:
-    """Return the values of all files below folders, by the city that their row names."""
+    """Return the values of all files in these folders, by the city named in their row."""
     found: dict[str, set[float]] = defaultdict(set)
     for path in sorted(path for folder in folders for path in folder.rglob("*")):
         for row in rows_of(path):
@@ -92,15 +93,12 @@ def delivered(folders: Iterable[Path], codes: Mapping[str, str]) -> Values:
 
 
 def as_name(cell: Any) -> str:
-    """Return a cell as the name or code of a city is written."""
+    """Normalise a cell to the spelling of a city's name or code."""
     return str(cell).strip().removesuffix(".0")
 
 
-# ---------------------------------------------------------------- what is written
-
-
 def significant(written: str) -> int:
-    """Count the digits that say something: no leading zeros, and none that end a round number."""
+    """Count significant digits, without leading zeros and the trailing zeros of a round number."""
     digits = written.replace(".", "").lstrip("0")
     short = digits.rstrip("0")
     is_round = "." in written or len(digits) - len(short) > 1
@@ -108,10 +106,11 @@ def significant(written: str) -> int:
 
 
 def holds(values: npt.NDArray[np.float64], written: str, *, is_rounded: bool) -> bool:
-    """Whether a number as written is one of the values, or one of them rounded."""
+    """Whether a written number equals one of the values, optionally after rounding."""
     value = float(written)
     half = 0.5 * 10.0 ** -len(written.partition(".")[2]) if is_rounded else 0.0
-    slack = 1e-12 * value + half * 1e-9  # binary fractions
+    # Allow for the error of binary fractions.
+    slack = 1e-12 * value + half * 1e-9
     first, last = np.searchsorted(values, (value - half - slack, value + half + slack))
     return bool(first < last)
 
@@ -119,7 +118,7 @@ def holds(values: npt.NDArray[np.float64], written: str, *, is_rounded: bool) ->
 def quoted(
     texts: Iterable[tuple[str, str]], values: Values, codes: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the numbers of texts that are delivered values, each with its place and the way out."""
+    """Yield quotes of delivered values, each with its place and a remedy."""
     everything = np.unique(np.concatenate([*values.values()]))
     names = re.compile("|".join(sorted(map(re.escape, codes), key=len, reverse=True)))
     for file, text in texts:
@@ -149,7 +148,7 @@ def quoted(
 
 
 def tracked() -> list[tuple[str, str]]:
-    """Return the texts that git tracks, but for those of other numbers."""
+    """Return the tracked text files, except files with other numbers."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=False
     )
@@ -163,11 +162,10 @@ def tracked() -> list[tuple[str, str]]:
         try:
             texts.append((name, path.read_text(encoding="utf-8")))
         except UnicodeDecodeError:
-            continue  # a picture or a workbook
+            # Binary files, such as pictures and workbooks, are skipped.
+            continue
     return texts
 
-
-# ---------------------------------------------------------------- tests
 
 CODES = {"深圳市": "440300", "Shenzhen": "440300", "440300": "440300", "北京市": "110000"}
 FEW: Values = {"110000": np.array([54321.0]), "440300": np.array([12.75, 28765.43, 7654321.5])}
@@ -208,7 +206,7 @@ def test_in_a_table_the_city_is_that_of_the_row() -> None:
 def test_no_tracked_file_quotes_a_delivered_value(public_extracts: Path) -> None:
     folders = [public_extracts, *(public_extracts.parent / name for name in BESIDE)]
     values = delivered(folders, city_codes())
-    # a reader that reads nothing would find nothing either
+    # The next check would pass if no values had been read.
     assert sum(len(of_city) > 100 for of_city in values.values()) > 300
     found = [message for _, message in quoted(tracked(), values, city_codes())]
     assert found == [], "\n".join(found)

@@ -1,4 +1,4 @@
-"""Sums over cities that are shown where the values of single cities are not."""
+"""Sums over cities may be published only if they reveal no restricted value of a single city."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ TABLES = """
 
 
 def warehouse_of(counts: list[int]) -> duckdb.DuckDBPyConnection:
-    """Make a warehouse, attached as built, whose cities have these counts."""
+    """Create a warehouse of cities with these counts, attached as `built`."""
     connection = duckdb.connect()
     connection.execute("attach ':memory:' as built; use built")
     for statement in TABLES.split(";"):
@@ -36,11 +36,14 @@ def warehouse_of(counts: list[int]) -> duckdb.DuckDBPyConnection:
 @pytest.mark.parametrize(
     ("counts", "is_safe"),
     [
-        ([10, 10], False),  # each of two knows the other
+        # Each of the two cities could subtract its own value.
+        ([10, 10], False),
         ([10, 10, 10], True),
-        ([100, 50, 9], False),  # the second largest knows the largest to within 9 %
+        # The second largest city would know the largest to within 9 %.
+        ([100, 50, 9], False),
         ([100, 50, 5, 5], True),
-        ([0, 0, 10, 10], False),  # a city without a firm hides nobody
+        # Cities without firms do not hide the other two.
+        ([0, 0, 10, 10], False),
         ([], False),
     ],
 )
@@ -60,7 +63,7 @@ def test_a_sum_is_shown_where_no_city_follows_from_it(counts: list[int], is_safe
 
 
 def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
-    """Nor is what lies between a class of cities and the five or ten largest, if it is one city."""
+    """A class is withheld too if it differs by one city from the five or ten largest."""
     counts = [1000, *[10] * 9, *[1] * 200]
     with warehouse_of(counts) as connection:
         connection.execute(
@@ -71,7 +74,7 @@ def test_ten_cities_of_which_one_is_nearly_all_are_not_summed() -> None:
         share = shown["marts.fct_spatial_concentration"]["top_10_share"]
         row = "(select 'ai_firms' as measure, 2020 as year)"
         assert connection.execute(f"select {share} from {row}").fetchall() == [(False,)]
-        # a class of six, beside the five largest
+        # The class has six cities, one more than the five largest.
         connection.execute("update marts.fct_spatial_distribution set measure_count = 30 - city_id")
         connection.execute(
             "update marts.fct_spatial_distribution set class = if(city_id <= 6, 'over_200', 'rest')"
@@ -93,9 +96,10 @@ def test_no_restricted_value_follows_from_two_published_columns(
 ) -> None:
     terms.public_copy(public_release, tmp_path / "public.duckdb")
     whole = tables_of(public_release)
-    values = whole["release.series_values"]  # in the public set no provider is open
+    # No provider of the public set is open.
+    values = whole["release.series_values"]
     assert [*leaks(tables_of(tmp_path / "public.duckdb"), values)] == []
-    # The scanner finds what was shown before: the largest city's share of a national sum.
+    # The scanner must find a leak of earlier releases: the largest city's share of a national sum.
     concentration = "marts.fct_spatial_concentration"
     (leak,) = leaks({concentration: whole[concentration]}, values)
     assert leak.combination == "national_count * top_1_share"
