@@ -17,7 +17,7 @@ export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help build test test-elsewhere soak bench report picture serve query-page spark setup sample lint lint-python lint-sql
-.PHONY: lint-sql-changed pytest parse catalogue queries clean lock
+.PHONY: lint-sql-changed lint-prose pytest parse catalogue queries clean lock
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -35,7 +35,7 @@ build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_D
 
 # Lint beside the tests: alone it would leave a core idle.
 test: setup $(VENV)/.dev ## lint and tests
-	$(MAKE) --jobs 3 lint-python lint-sql-changed pytest
+	$(MAKE) --jobs 3 lint-python lint-sql-changed lint-prose pytest
 
 pytest: $(VENV)/.dev
 	pytest -n $(TESTERS)
@@ -114,7 +114,15 @@ $(BOUNCER)/.done: requirements/bouncer.txt
 	$(BOUNCER)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bouncer.txt
 	touch $@
 
-lint: lint-python lint-sql ## check the code: ruff, mypy; dbt parse, dbt-bouncer, sqlfluff
+lint: lint-python lint-sql lint-prose ## check the code: ruff, mypy; dbt parse, dbt-bouncer, sqlfluff; and new prose
+
+# The newest commit that the main branch contains, or an empty tree where there is no such branch.
+BASE = $$(git merge-base HEAD origin/main 2> /dev/null || git merge-base HEAD main 2> /dev/null || git hash-object -t tree /dev/null)
+
+# English in lines that differ from the main branch, or from the last commit on the main branch itself.
+lint-prose: $(VENV)/.dev
+	base=$(BASE); test $$base != $$(git rev-parse HEAD) || base=$$(git rev-parse --verify --quiet HEAD~1 || echo HEAD); \
+	python -m tests.prose $$base
 
 lint-python: $(VENV)/.dev
 	ruff check .
@@ -129,8 +137,7 @@ lint-sql: parse $(BOUNCER)/.done
 # sqlfluff takes two minutes for all files, so it reads those that differ from the main branch, if there is one.
 lint-sql-changed: parse $(BOUNCER)/.done
 	$(BOUNCER)/bin/dbt-bouncer run
-	base=$$(git merge-base HEAD origin/main 2> /dev/null || git merge-base HEAD main 2> /dev/null \
-		|| git hash-object -t tree /dev/null); \
+	base=$(BASE); \
 	changed() { git diff --name-only --diff-filter=d $$base -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; }; \
 	changed '*.sql' ':!macros' ':!src' | xargs -r sqlfluff lint && \
 	changed 'src/*.sql' | xargs -r sqlfluff lint --templater placeholder

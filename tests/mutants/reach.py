@@ -52,9 +52,9 @@ def measure(project: Path, data: Path) -> CoverageData:
 
 
 def reach(contexts: CoverageData, mutant: Mutant) -> Reach:
-    """Return what runs the innermost statement at a mutant.
+    """Return the tests that run the innermost statement at a mutant.
 
-    A file of SQL is read by a module of its folder, so it is reached by what runs that folder.
+    A module of the same folder reads a SQL file, so tests that run the folder reach the file.
     """
     source = PROJECT / mutant.path
     is_sql, runs, around = source.suffix == ".sql", set[str](), set[str]()

@@ -1,4 +1,4 @@
-"""Run a mutant against what may find it: lint, dbt, and the quick tests that can see its line."""
+"""Run a mutant against lint, dbt, and the quick tests that can see its line."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.project_copy import PROJECT, SAMPLE, WAREHOUSE, pytest_command, run
 # Faults that mypy may find, which takes a minute.
 TYPED = {"arguments swapped", "default dropped", "guard removed", "filter dropped", "+ to -"}
 INVALID = re.compile(r"(?:Parser|Binder|Catalog|Compilation|Syntax|Conversion) Error")
-# Tests that any edit may break, and those of the soak's environment.
+# Tests that any edit may break, and tests that need the environment of the soak.
 LEFT_OUT = re.compile(r"test_(planted_faults|mutants|browser_.*)\.py")
 # A trial runs the unit tests of the changed models through dbt, so it leaves out the test that runs
 # all of them.
