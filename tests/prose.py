@@ -15,7 +15,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 ALLOWED = PROJECT / "tests/fixtures/prose_allowed.txt"
 PATTERNS = {
-    r"\b(?:what|whatever|whoever) (?!if\b|about\b|kind\b|happens\b)\w+ ": "name the thing",
+    r"\b(?:what|whoever) (?!if\b|about\b|kind\b|happens\b)\w+ ": "name the thing",
     r"(?:^|[.;:] )Who [^?]*$": "name the person",
     r"(?<![Tt]here )\b(?:is|are|was|were) no (?!longer|more|need)\w+": 'write "is not a …"',
     r"\b(?:that|those) of\b": "repeat the noun, or use a possessive",
@@ -49,7 +49,8 @@ def texts(path: Path) -> Texts:
         yield from joined((at, match[1]) for at, match in found if match)
     if path.suffix == ".md":
         prose = re.sub(r"```.*?```", lambda code: "\n" * code[0].count("\n"), content, flags=re.S)
-        yield from joined(enumerate(map(str.strip, prose.splitlines()), start=1))
+        rows = prose.replace("|", ". ").splitlines()  # cells of tables are sentences
+        yield from joined(enumerate(map(str.strip, rows), start=1))
     if path.suffix == ".yml":
         found = ((at, re.search(YAML_TEXT, line)) for at, line in lines)
         yield from ((range(at, at + 1), match[1]) for at, match in found if match)
