@@ -1,4 +1,4 @@
-"""Single cells that are wrong, in the public deliveries and in a draw of the sample."""
+"""Wrong single cells, in the public deliveries and in a simulated sample."""
 
 import json
 import random
@@ -18,7 +18,7 @@ HEADLINE = "table_1_col_1"
 CELL = ["series", "scope", "city_id", "year"]
 
 Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
-"""Series, what specifications use of them, and pairs of sources."""
+"""Series, the series that specifications use, and pairs of sources."""
 
 
 def marked(series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None) -> pd.DataFrame:
@@ -50,11 +50,11 @@ SECOND_SOURCE = {
     **dict.fromkeys(range(2010, 2021), 1.0),
     **dict.fromkeys((2010, 2011, 2012, 2014, 2015, 2017), 1.35),
 }
-"""The first source over the second, by year; there is no second value of 2016."""
+"""First source divided by the second, by year. The second has no value for 2016."""
 
 
 def planted_values(series: pd.DataFrame) -> pd.DataFrame:
-    """Return a draw with a fault of each kind, one per city."""
+    """Return the series with one fault of each kind, each in a city of its own."""
     values = series.set_index(["series", "city_id", "year"])["value"].copy()
 
     def copy_the_year_before(name: str, city: str, *years: int) -> None:
@@ -76,7 +76,7 @@ def planted_values(series: pd.DataFrame) -> pd.DataFrame:
 
 
 def second_source(series: pd.DataFrame) -> pd.DataFrame:
-    """Return pairs of a second source that repeats registered population, but for one city."""
+    """Return pairs with a second source of registered population that differs in one city."""
     rows = series[series["series"].eq("registered_population_10k")].dropna(subset="value")
     differs = rows["city_id"].eq(OTHER_POPULATION)
     rows = rows[~(differs & rows["year"].eq(2016))]
@@ -86,7 +86,7 @@ def second_source(series: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def clean() -> pd.DataFrame:
-    """Return a draw in which the province total of a municipality is its own value."""
+    """Return a simulated sample in which a municipality's province total is its own value."""
     series = judged_samples.conformed(draw(judged_samples.FIRST_SEED, period()))
     beijing = series[series["city_id"].eq("110000") & series["series"].eq("gdp_100m_cny")]
     total = "province_gdp_100m_cny"
@@ -95,7 +95,7 @@ def clean() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def marks(clean: pd.DataFrame) -> pd.DataFrame:
-    """Return fct_doubtful_values of the draw with a fault of each kind."""
+    """Return fct_doubtful_values for the sample with one fault of each kind."""
     found = judged_samples.checked(
         planted_values(clean),
         judged_samples.used_series(),
@@ -106,7 +106,7 @@ def marks(clean: pd.DataFrame) -> pd.DataFrame:
 
 
 Marks = list[tuple[int, str, str | None, bool]]
-"""Year, cause, detail of the cause, and whether nothing explains the value."""
+"""Year, cause, detail of the cause, and whether the value is unexplained."""
 
 
 def marks_of(marks: pd.DataFrame, city: str, name: str) -> Marks:
@@ -119,12 +119,12 @@ def marks_of(marks: pd.DataFrame, city: str, name: str) -> Marks:
 def test_two_series_of_a_city_that_repeat_the_year_before_are_copies(
     marks: pd.DataFrame, name: str
 ) -> None:
-    """Chance makes a repeat of either of them once in a thousand values."""
+    """Either series alone repeats about one value in a thousand by chance."""
     assert marks_of(marks, COPIED, name) == [(2017, "repeat", None, False)]
 
 
 def test_a_repeat_that_chance_makes_is_no_copy(clean: pd.DataFrame, marks: pd.DataFrame) -> None:
-    """A value of four digits, in two years that follow each other and in two that do not; and small
+    """Cases: a value of four digits repeated in consecutive and in separate years, and small
     counts, of which hundreds repeat.
     """
     twice = marks_of(marks, COPIED_TWICE, "unit_employment_10k")
@@ -155,11 +155,11 @@ def test_a_value_that_is_its_province_total_is_marked_but_in_a_municipality(
 def test_a_second_source_marks_the_years_in_which_it_differs_and_none_that_it_repeats(
     marks: pd.DataFrame,
 ) -> None:
-    """And a year that it lacks between two in which it differs."""
+    """A year without a second value is marked if the sources differ before and after it."""
     of_source = marks[marks["rules"].str.contains("second source")]
     assert {*of_source["city_id"]} == {OTHER_POPULATION}
     assert of_source["year"].tolist() == [2010, 2011, 2012, 2014, 2015, 2016, 2017]
-    # The ratio of the two is the same in all these years.
+    # The constant ratio indicates another definition.
     assert {*of_source["cause"]} == {"definition"}
     assert {*of_source["cause_detail"]} == {"registered_population_10k@another"}
     assert np.allclose(of_source["factor"], 1.35)
@@ -179,7 +179,9 @@ def test_a_level_that_changes_is_one_row_with_the_event_that_covers_it(
 def test_a_level_that_changes_in_any_year_but_the_first_two_and_the_last_is_one_row(
     clean: pd.DataFrame, size: float
 ) -> None:
-    """GDP of five cities a year. Of a step with one year on one side nothing says that it lasts."""
+    """GDP of five cities changes level in each year. With a single year on one side, a step could
+    not be told from a spike.
+    """
     name = "gdp_100m_cny"
     cities = sorted(clean.loc[clean["series"].eq(name), "city_id"].unique())
     chosen = random.Random(3).sample(cities, 40)
@@ -248,10 +250,10 @@ def test_every_slip_that_was_corrected_is_doubtful_as_it_was_delivered(
         given[columns], used, pairs, only=["doubtful_values", "year_definitions"]
     )
     marks, years = tables["doubtful_values"], tables["year_definitions"].query("is_odd")
-    # The second of two slipped years is marked with the step out of it.
+    # The second of two slipped years precedes the break that marks the return.
     marks = pd.concat([marks, marks[marks["cause"].str.contains("break")].eval("year = year - 1")])
     found = {*corrected.merge(marks[CELL], on=CELL)["correction_id"]}
-    # A column that half of a province's cities have wrong is a year on another definition.
+    # If half of a province's cities are wrong, the year counts as using another definition.
     found |= {*corrected.merge(years[["series", "scope", "year"]])["correction_id"]}
 
     assert {*corrected["correction_id"]} - found == set()
@@ -283,7 +285,7 @@ def test_hardly_a_cell_of_a_clean_draw_is_doubtful() -> None:
     ("name", "rules"),
     [
         ("gdp_100m_cny", {"neighbours", "same row", "second source"}),
-        # it is what others are compared with, so that its slip is the other way round
+        # Other series are divided by it, so its slip moves their ratios in the opposite direction.
         pytest.param(
             "registered_population_10k", {"neighbours", "same row"}, marks=pytest.mark.soak
         ),
@@ -292,7 +294,7 @@ def test_hardly_a_cell_of_a_clean_draw_is_doubtful() -> None:
 def test_a_slip_is_expected_where_it_was(
     public: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], name: str, rules: set[str]
 ) -> None:
-    """A tenth of a value makes ratios of other series odd; it is named itself, with what it was."""
+    """The slip distorts ratios of other series too, but only the slipped value may be marked."""
     series, used, pairs = public
     wrong = series.copy()
     hefei = wrong["city_id"].eq("340100") & wrong["year"].eq(2015)
@@ -312,7 +314,7 @@ def test_a_slip_is_expected_where_it_was(
 def test_an_estimate_without_doubtful_values_is_that_of_the_other_city_years(
     public_build: Build,
 ) -> None:
-    """By dummies of cities and years, on the rows that hold no doubtful value of their series."""
+    """The second route uses city and year dummies, on rows without a doubtful value."""
     ((estimate, cities),) = public_build.rows(
         """
         select estimate_without, city_count from estimates.est_influence

@@ -1,4 +1,4 @@
-"""The dynamic panel against xtabond2, plm, matrices written out and truth."""
+"""The dynamic panel against xtabond2, plm, explicit matrices and simulated truth."""
 
 from functools import partial
 from typing import Any
@@ -28,7 +28,8 @@ from tests.python.estimator_tools import (
 
 RECORDS: dict[str, dict[str, Any]] = {record["id"]: record for record in golden("gmm")}
 PLM = [name for name in RECORDS if name.startswith("plm")]
-LAST_DIGIT = 5.1e-8  # half of the seventh decimal, which Stata prints
+# Half a unit of the seventh decimal, the last that Stata prints.
+LAST_DIGIT = 5.1e-8
 TESTS = (
     "hansen_statistic",
     "sargan_statistic",
@@ -36,8 +37,6 @@ TESTS = (
     "ar1_statistic",
     "ar2_statistic",
 )
-
-# ---------------------------------------------------------------- golden numbers
 
 
 def golden_fit(record: dict[str, Any], data: pd.DataFrame) -> DynamicPanelFit:
@@ -53,7 +52,7 @@ def golden_fit(record: dict[str, Any], data: pd.DataFrame) -> DynamicPanelFit:
 
 
 def single_precision() -> pd.DataFrame:
-    """Stata's abdata, whose logs are floats."""
+    """Return Stata's abdata with logs in single precision."""
     data = golden_data("abdata")
     logs = np.log(data[["emp", "wage", "capital", "output"]].astype("float32").astype(float))
     return data.assign(**dict(zip(("n", "w", "k", "ys"), logs.to_numpy("float32").T, strict=True)))
@@ -69,11 +68,11 @@ def test_plm_is_matched_to_ten_digits(name: str) -> None:
     assert_allclose(ours.std_errors[place], [*record["se"].values()], rtol=0, atol=1e-10)
     assert ours.instrument_count == record["instruments"]
     assert ours.tests["hansen_df"] == record["sargan"]["df"]
-    # At one step plm weights one-step residuals by the two-step matrix: another statistic.
+    # With one step, plm combines one-step residuals with the two-step matrix: another statistic.
     if record["steps"] == 2:
         assert ours.tests["hansen_statistic"] == approx(record["sargan"]["stat"], rel=1e-9)
         assert ours.tests["hansen_p_value"] == approx(record["sargan"]["p"], rel=1e-8)
-    # Of a system plm's AR follows another convention; xtabond2's is below.
+    # For systems plm defines AR tests differently; the next test compares them with xtabond2.
     if record["equation"] == "difference":
         for order in ("ar1", "ar2"):
             assert ours.tests[f"{order}_statistic"] == approx(record[order]["z"], rel=1e-8)
@@ -81,7 +80,7 @@ def test_plm_is_matched_to_ten_digits(name: str) -> None:
 
 
 def test_xtabond2_is_matched_to_the_printed_digits() -> None:
-    """Roodman's table: base year 1984 and the factor small, both undone here."""
+    """Roodman's table uses 1984 as base year and a small-sample factor; both are applied here."""
     record = RECORDS["roodman-system"]
     ours = golden_fit(record, single_precision())
     rows = [{term: 1.0} for term in record["regressors"]]
@@ -105,19 +104,16 @@ def test_xtabond2_is_matched_to_the_printed_digits() -> None:
 
     assert rounded("hansen") == record["hansen"]
     assert rounded("level_hansen") == record["diff_hansen_levels"]
-    # In 2009 the error variance was divided by the level rows; since then by the difference rows,
-    # one less per firm.
+    # The version of 2009 divided the error variance by the number of level rows. Later versions use
+    # the number of difference rows, one fewer per firm.
     sargan = round(ours.tests["sargan_statistic"] * n / (n - g), 1)
     assert [sargan, ours.tests["sargan_df"]] == record["sargan"]
     for order in ("ar1", "ar2"):
         assert round(ours.tests[f"{order}_statistic"], 2) == record[order]
 
 
-# ---------------------------------------------------------------- matrices written out
-
-
 def random_panel(seed: int, cities: int = 60, years: int = 8, gaps: float = 0.1) -> pd.DataFrame:
-    """Serially correlated columns with effects of cities; rows missing."""
+    """Return a panel of serially correlated columns with city effects and missing rows."""
     rng = np.random.default_rng(seed)
     data = grid(range(cities), range(2010, 2010 + years))
     shocks = rng.normal(size=(4, cities, 1)) + rng.normal(size=(4, cities, years))
@@ -133,9 +129,10 @@ fit = partial(dynamic_panel.fit, outcome="y", regressors=REGRESSORS, lag_limits=
 
 @pytest.mark.parametrize("controls", ["difference", "both"])
 def test_gmm_written_out_agrees_where_rows_are_missing(controls: Controls) -> None:
-    """Difference rows above level rows, and a column for each instrument.
+    """Compute GMM from explicit matrices, with difference rows above level rows.
 
-    B = [D; I]: where errors are independent, B'Z squared is the covariance of the moments.
+    Z has a column for each instrument, and B = [D; I]. With independent errors, the moments have
+    covariance (B'Z)'(B'Z).
     """
     data = random_panel(3, cities=110, years=6)
     data["x"] = data["x"].where(np.random.default_rng(1).random(len(data)) < 0.97)
@@ -147,7 +144,7 @@ def test_gmm_written_out_agrees_where_rows_are_missing(controls: Controls) -> No
         return before
 
     y, m, x, w = wide
-    # A row without x alone still lends its outcome to the next.
+    # A row that lacks only x still provides the next year's lagged outcome.
     is_level = np.isfinite(y + lag(y) + x)
     is_change = np.isfinite(y + lag(y) + x + lag(y, 2) + lag(x))
 
@@ -163,7 +160,7 @@ def test_gmm_written_out_agrees_where_rows_are_missing(controls: Controls) -> No
     zero = np.zeros_like(y)
     years = [rows_of(zero, zero + column) for column in np.eye(6)[2:]]
     years.append(rows_of(zero, zero + 1))
-    # Year effects are in both equations, and instrument the levels.
+    # Year effects are in both equations, but are instruments for the levels only.
     effects = [both(zero + column) for column in np.eye(6)[2:]] + years[-1:]
     own = [both(values) for values in (x, w)]
     if controls == "difference":
@@ -214,9 +211,6 @@ def test_gmm_written_out_agrees_where_rows_are_missing(controls: Controls) -> No
     assert_allclose(ours.conf_high, ours.estimates + margin, rtol=1e-9)
 
 
-# ---------------------------------------------------------------- properties
-
-
 def test_units_and_cities_without_a_usable_row_change_nothing() -> None:
     data = random_panel(2)
     lonely = pd.DataFrame({"city_id": [900, 901, 901], "year": [2012, 2011, 2015]})
@@ -230,7 +224,7 @@ def test_units_and_cities_without_a_usable_row_change_nothing() -> None:
 
 
 def test_collinear_instruments_do_no_harm_and_are_no_degrees_of_freedom() -> None:
-    """A column that instruments twice, under two names, counts in the instruments alone."""
+    """A column that provides the same instruments twice only raises their count."""
     data = random_panel(6)
     plain = fit(data)
     ours = fit(data.assign(again=2 * data["m"]), lag_limits={**LIMITS, "again": (2, 4)})
@@ -241,9 +235,6 @@ def test_collinear_instruments_do_no_harm_and_are_no_degrees_of_freedom() -> Non
         plain.tests["hansen_df"],
     )
     assert ours.tests["level_hansen_df"] == plain.tests["level_hansen_df"]
-
-
-# ---------------------------------------------------------------- warnings
 
 
 def warnings_of(ours: DynamicPanelFit) -> tuple[str, ...]:
@@ -274,7 +265,7 @@ def test_residuals_too_close_for_the_second_test_are_named() -> None:
 
 
 def test_regressors_that_the_instruments_cannot_tell_apart_are_named() -> None:
-    """m and its twin. Variance inflation by its definition, from the two-step weights."""
+    """The regressors are m and a near copy. Variance inflation is computed from its definition."""
     data = random_panel(1, cities=300)
     data["twin"] = data["m"] + 0.05 * np.random.default_rng(0).normal(size=len(data))
     model: dict[str, Any] = {
@@ -290,9 +281,6 @@ def test_regressors_that_the_instruments_cannot_tell_apart_are_named() -> None:
     inflation = np.diag(slopes) * np.diag(np.linalg.inv(slopes))
     assert f" {inflation.max():.0f}-fold," in warning
     assert inflation.max() > 10
-
-
-# ---------------------------------------------------------------- what cannot be estimated
 
 
 DIFFERENCE = {"equation": "difference"}

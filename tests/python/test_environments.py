@@ -1,6 +1,4 @@
-"""Where the project runs elsewhere: the image that the devcontainer opens, and the newest Python
-that the locks install on.
-"""
+"""Other environments: the devcontainer's image, and the newest Python the locks support."""
 
 import json
 import os
@@ -69,6 +67,6 @@ def test_the_newest_python_gives_the_tables_of_this_one(
     )
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
     old, new = map(databases.read, (sample_build.warehouse, project / "build/warehouse.duckdb"))
-    # the views of a copied warehouse show the files of the one that was copied
+    # Views in a copied warehouse still read the landing store of the original.
     landing = MADE if is_of_this_code(MADE / WAREHOUSE) else sample_build.scratch
     assert compare(old, new, landing / "landing", project / "build/landing") == []

@@ -1,4 +1,4 @@
-"""From specification rows to output rows: second routes, and what cannot be estimated."""
+"""Estimation from specification rows to output rows, including rows that are not estimable."""
 
 import json
 import pickle
@@ -23,7 +23,7 @@ SEED = PROJECT / "seeds/regression_specifications.csv"
 
 
 def read_tables(build: Build) -> Tables:
-    """Read the tables that specifications rest on from a built warehouse, once."""
+    """Read the tables that specifications need from a warehouse, and cache them."""
     return _tables_of(build.warehouse)
 
 
@@ -60,7 +60,7 @@ def tables(sample_build: Build) -> Tables:
 
 
 def rows_of(*names: str, **changed: object) -> pd.DataFrame:
-    """Return rows of the seed, with columns changed."""
+    """Return rows of the seed, optionally with columns changed."""
     seed = pd.read_csv(SEED)
     return seed[seed["specification_id"].isin(names)].assign(**changed)
 
@@ -71,7 +71,7 @@ def estimated(rows: pd.DataFrame, tables: Tables, **years: int) -> pd.DataFrame:
 
 
 def test_inputs_go_to_another_process_after_they_were_used(sample_build: Build) -> None:
-    """The joint test of a refresh has two processes, and a build makes no permutations."""
+    """Only the joint test of a refresh uses a second process, so a build would not find a fault."""
     inputs = in_memory.inputs(rows_of("table_1_col_1"), read_tables(sample_build))
     (specification,) = specifications.read(inputs.specifications)
     rows = inputs.sample(specification).rows
@@ -137,8 +137,8 @@ def test_a_treated_handful_has_estimates_and_no_error_or_test(tables: Tables) ->
 
 
 def test_warnings_are_of_all_years_that_an_estimate_rests_on(tables: Tables) -> None:
-    """Lags and instruments before the sample, and the year of a grouping, beside the years of the
-    sample.
+    """Beside the sample's years, these are earlier years of lags and instruments, and the year of a
+    grouping.
     """
     rows = [{"series": "gdp_100m_cny", "scope": "total", "year": 2010}]
     rows += [{"series": "gdp_per_capita_cny", "scope": "total", "year": 2010}]
@@ -155,7 +155,8 @@ def test_warnings_are_of_all_years_that_an_estimate_rests_on(tables: Tables) -> 
 def city_years_that_fail(tables: Tables, series: str, rows: list[dict[str, object]]) -> Tables:
     """Return the tables with one failed expectation about cities and years.
 
-    It says that no estimate uses what fails, which an estimate with its warning does not repeat.
+    Its description says that no estimate uses the failing values; the estimates' warnings omit
+    that.
     """
     failing = tables.gate_results.iloc[[0]].assign(
         suite="panel_consistency",
@@ -169,8 +170,8 @@ def city_years_that_fail(tables: Tables, series: str, rows: list[dict[str, objec
 
 
 def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: Tables) -> None:
-    """By series, sample, the base year of a measure, the year of a grouping, and the lags of a
-    dynamic panel.
+    """Warnings depend on the series, the sample, a measure's base year, a grouping's year, and the
+    lags of a dynamic panel.
     """
 
     def warned(series: str, city_years: list[tuple[str, int]], name: str, **changed: object) -> str:
@@ -185,20 +186,20 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
         "3 of its 2,858 city-years (cities: 2) have a value that fails this expectation of the"
         " quality gate: “odd”."
     )
-    # The specification holds GDP in its treatment only, which is of 2015.
+    # This specification uses GDP only for its treatment, which is defined by 2015.
     of_treatment = warned("gdp_100m_cny", three, "table_5_col_1")
     assert "2 of its " in of_treatment
     assert "(cities: 2)" in of_treatment
     assert warned("gdp_100m_cny", three, "controls_as_outcomes_1") == ""
     assert "1 of its " in warned("gdp_100m_cny", three, "table_1_col_1", first_year=2016)
-    # Firms of the base year make the measure of every year; employment of that year is no part of
-    # it.
+    # The measure of every year uses the number of firms in the base year, but not employment in
+    # that year.
     base = [("440300", 2020)]
     outside = warned("firm_count", base, "table_1_col_1", last_year=2016)
     assert "0 of its " in outside
     assert "and so have 1 outside its sample that give it a base year" in outside
     assert warned("unit_employment_10k", base, "table_1_col_1", last_year=2016) == ""
-    # 2010 lends its GDP to the first lag, and not its employment.
+    # The first lag uses GDP of 2010, but not employment of that year.
     lags = [("440300", 2010)]
     lent = warned("gdp_100m_cny unit_employment_10k", lags, "table_4_col_4")
     assert "and so have 1 outside its sample" in lent
@@ -207,7 +208,7 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
 
 
 def test_a_series_that_fails_as_a_whole_warns_of_the_estimates_that_use_it(tables: Tables) -> None:
-    """A mean out of its limits has no failing rows."""
+    """A mean outside its limits has no failing rows."""
     failed = city_years_that_fail(tables, "unit_employment_10k gdp_100m_cny", [])
     whole = replace(failed, gate_results=failed.gate_results.assign(failing_rows=None))
     found = estimated(rows_of("table_1_col_1", "controls_as_outcomes_1"), whole)
@@ -296,7 +297,7 @@ def test_a_row_that_names_what_the_seeds_do_not_list_names_itself(
 
 
 def test_the_paper_is_whole(sample_build: Build) -> None:
-    """Footnote 1, column 3 of Table 5, and what Tables 1 to 3 are read by."""
+    """Check footnote 1, column 3 of Table 5, and the readings of Tables 1 to 4."""
     columns = sample_build.rows(
         "select table_id, column_number, list(reading),"
         " list(distinct scope) filter (reading = 'manufacturing only')"

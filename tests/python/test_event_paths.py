@@ -1,4 +1,4 @@
-"""The trends that event studies find, against R."""
+"""The pre-trends that event studies can detect, against R."""
 
 from typing import Any
 
@@ -15,11 +15,8 @@ TIMES: list[int] = GOLDEN["event_times"]
 OMITTED: int = GOLDEN["omitted_time"]
 
 
-# ---------------------------------------------------------------- the trend that is found
-
-
 def power_of(slope: float, threshold: float = 1.959964) -> float:
-    """Probability that any term before the event is significant, with a trend of this slope."""
+    """Return the probability that a linear trend makes any pre-event term significant."""
     errors = np.sqrt(np.diag(SIGMA))[:5]
     means = slope * (np.array(TIMES[:5]) - OMITTED) / errors
     return 1 - rectangle(
@@ -34,16 +31,14 @@ def test_r_finds_the_same_trends(record: dict[str, Any]) -> None:
     slope = trend_found(SIGMA, TIMES, record["target"], omitted_time=OMITTED)
     assert slope == approx(record["slope"], rel=0.01)
     assert power_of(slope) == approx(record["target"], abs=1e-5)
-    assert power_of(record["slope"]) == approx(record["power"], abs=1e-3)  # pmvnorm's own error
+    # The tolerance allows for the error of R's pmvnorm.
+    assert power_of(record["slope"]) == approx(record["power"], abs=1e-3)
 
 
 def test_a_trend_of_t_tests_has_the_power_asked_for() -> None:
     slope = trend_found(SIGMA, TIMES, 0.6, omitted_time=OMITTED, degrees_of_freedom=30)
     threshold = float(-special.stdtrit(30, 0.025))
     assert power_of(slope, threshold) == approx(0.6, abs=1e-5)
-
-
-# ---------------------------------------------------------------- what cannot be said
 
 
 def test_no_year_before_the_event_or_one_that_rejects_by_chance_finds_no_trend() -> None:

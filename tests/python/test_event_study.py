@@ -1,4 +1,4 @@
-"""The event study and its Wald test against means, dummies, hand-made F, and truth."""
+"""The event study and its Wald test against means, dummies, explicit F tests and truth."""
 
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ TIMES = (-6, -5, -4, -3, -2, 0, 1, 2, 3, 4)
 
 
 def panel(seed: int = 1, cities: int = 60) -> pd.DataFrame:
-    """Return a balanced panel with effects that grow, and city trends in the errors."""
+    """Return a balanced panel with growing effects and random walks in the errors."""
     rng = np.random.default_rng(seed)
     data = grid((f"{c:04d}" for c in range(cities)), range(2010, 2021))
     city = data["city_id"].astype(int)
@@ -41,7 +41,7 @@ def panel(seed: int = 1, cities: int = 60) -> pd.DataFrame:
     ],
 )
 def test_it_is_a_regression_on_terms_written_out(endpoints: Any, errors: Any) -> None:
-    """With a control; estimates, covariance and the pre-trend F."""
+    """Compare estimates, covariance and the pre-trend F, with a control included."""
     data = panel(2)
     ours = fit(data, "y", controls=["control"], endpoints=endpoints, **errors)
     years: dict[int, list[int]] = {time: [2016 + time] for time in TIMES}
@@ -88,11 +88,8 @@ def test_counts_are_of_cities_and_rows_left_after_singletons() -> None:
     assert (ours.treated_count, ours.singletons_dropped, ours.city_count) == (28, 2, 58)
 
 
-# ---------------------------------------------------------------- Wald
-
-
 def test_no_joint_test_says_why() -> None:
-    """More restrictions than clusters; an exact fit; no year before the event."""
+    """Cases: more restrictions than clusters, an exact fit, and no year before the event."""
     data = panel(cities=20)
     few = fit(data, "y", cluster="province")
     exact = fit(data.assign(y=data["treated"] * (data["year"] > 2015)), "y")
@@ -104,9 +101,6 @@ def test_no_joint_test_says_why() -> None:
         "No pre-trend test: no year before the event has a term.",
     ]
     assert np.isfinite(few.std_errors).all()
-
-
-# ---------------------------------------------------------------- what cannot be estimated
 
 
 IS_7 = "Only city_id 0007 has {} cities; errors need two such clusters."
@@ -131,9 +125,6 @@ def test_what_cannot_be_estimated_says_why(change: str, reason: str) -> None:
     assert refusal(fit, changed(panel().sort_index(), change), "y", cluster=cluster) == reason
 
 
-# ---------------------------------------------------------------- heterogeneity
-
-
 def grouped_panel() -> pd.DataFrame:
     rng = np.random.default_rng(5)
     data = panel()
@@ -146,7 +137,7 @@ def grouped_panel() -> pd.DataFrame:
 
 
 def test_interactions_are_differences_of_split_sample_slopes() -> None:
-    """Group-by-year effects and all regressors interacted: the slopes of three regressions."""
+    """Group-by-year effects and full interactions give the slopes of three regressions."""
     data, by_x = heterogeneity.interact(grouped_panel(), "x", "region", "east")
     data, by_control = heterogeneity.interact(data, "control", "region", "east")
     data["region_year"] = heterogeneity.group_year(data, "region")
@@ -175,7 +166,7 @@ def test_what_cannot_be_compared_says_why(change: str, reason: str) -> None:
 
 
 def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
-    """Each by its t: raw slopes of small cities scatter too widely."""
+    """Draws are compared by t, because raw slopes of small groups scatter too widely."""
     rng = np.random.default_rng(1)
     data = grouped_panel().sort_index()
     data["y"] += 0.3 * rng.normal(size=60)[data["city_id"].astype(int)] * (data["year"] - 2015)

@@ -1,6 +1,4 @@
-"""Sets never mix: which file a command reads, and what may replace, be compared with or stand
-beside what.
-"""
+"""Extract sets never mix: the file a command reads, and files that may replace another."""
 
 import json
 import shutil
@@ -28,19 +26,14 @@ VARIABLES = ("WAREHOUSE_PATH", "RELEASE_PATH", "RELEASE_DIR", "EXTRACTS_DIR")
 
 
 def of_another_set(origin: Origin) -> str:
-    """Return the statement after which a warehouse says that it is of another extract set."""
+    """Return the SQL that assigns a warehouse to another extract set."""
     name, kind = origin
     return f"update raw.deliveries set extract_set = '{name}', extract_set_kind = '{kind}'"
 
 
 def extracts(build: Build, folder: Path) -> Path:
-    """Copy delivered files into a folder that does not describe itself: a delivered set of that
-    name.
-    """
+    """Copy delivered files without their description, so that the folder names the set."""
     return Path(shutil.copytree(build.extracts, folder, ignore=lambda *_: ["extract_set.yml"]))
-
-
-# ---------------------------------------------------------------- what may replace what
 
 
 def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to_only_if_asked(
@@ -80,7 +73,7 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     assert refused() == message, "the latest past release counts where none is published"
     store.publish("000002")
 
-    # a set that goes on under another name is offered its name
+    # The message offers the old name, in case the set continues under another one.
     later = extracts(small_build, clone / "city_yearbooks")
     (later / "extract_set.yml").write_text("name: city statistics\n", encoding="utf-8")
     assert 'write name: "public" into their extract_set.yml' in refused(later)
@@ -145,12 +138,9 @@ def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
     assert (store.refreshes(), store.release_ids()) == ([], ["000001"])
 
 
-# ---------------------------------------------------------------- which file a command reads
-
-
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project folder whose build has no file yet; no variable names one either."""
+    """Return a project folder without built files, and unset the variables that name one."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
@@ -159,7 +149,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def written(path: Path, origin: Origin, release_id: str | None = None) -> Path:
-    """Write a file that says of itself what a warehouse or a release says."""
+    """Write a minimal warehouse of an extract set, or a release if an ID is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
     schema, table = ("raw", "deliveries") if release_id is None else ("release", "manifest")
     with duckdb.connect(str(path)) as connection:
@@ -243,7 +233,7 @@ def test_a_file_that_is_neither_release_nor_warehouse_is_named(clone: Path) -> N
 
 
 def test_a_folder_is_refused_before_its_checksum_is_read(clone: Path) -> None:
-    """A pipe, which is refused with it, would wait for a writer."""
+    """The same check refuses named pipes, which would block until somebody writes."""
     folder = clone / "release.duckdb"
     folder.mkdir()
     folder.with_name("release.duckdb.sha256").write_text(f"{'0' * 64}  release.duckdb\n")

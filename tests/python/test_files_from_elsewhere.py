@@ -1,4 +1,4 @@
-"""Which files are this user's own, and how far a file from elsewhere may use the processor."""
+"""Files that count as the user's own, and the processor limit for other files."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ ENDLESS = "select count(*) from range(1000000000000) as t(x) where hash(x) = 1"
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the user no records yet, and let the settings name none of the files of a test."""
+    """Start without records of own files, and with settings that name none of the test's files."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in ("WAREHOUSE_PATH", "RELEASE_DIR", "LANDING_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "named" / name.lower()))
@@ -35,7 +35,7 @@ def landed(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def warehouse(tmp_path: Path, landed: Path) -> Path:
-    """Return a warehouse with a view on a file of that store, and a restricted provider."""
+    """Return a warehouse with a restricted provider and a view on a file of that store."""
     path = tmp_path / "second.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute(f"""
@@ -57,9 +57,6 @@ def delivered(path: Path) -> list[tuple[int]]:
         return connection.execute("from marts.delivered").fetchall()
 
 
-# ---------------------------------------------------------------- own files
-
-
 def test_a_second_warehouse_of_the_user_shows_the_files_of_its_landing_store(
     warehouse: Path, landed: Path, tmp_path: Path
 ) -> None:
@@ -74,7 +71,7 @@ def test_a_second_warehouse_of_the_user_shows_the_files_of_its_landing_store(
 def test_a_log_beside_an_own_file_is_refused_where_no_setting_names_the_file(
     warehouse: Path, landed: Path
 ) -> None:
-    """DuckDB would replay the log, which is not part of the content that was recorded."""
+    """DuckDB would replay the log, but the recorded content does not include it."""
     own_files.record(warehouse, landed)
     warehouse.with_name(f"{warehouse.name}.wal").write_bytes(b"a log")
     with pytest.raises(duckdb_client.RefusedError, match="a log that is not part of the file"):
@@ -86,7 +83,8 @@ def test_a_file_is_own_by_its_content_or_where_a_setting_names_it(
 ) -> None:
     path = tmp_path / "own"
     path.write_bytes(b"content")
-    assert not own_files.is_own(path)  # whoever downloads a file owns it too
+    # Owning the file on disk does not count, because users own their downloads too.
+    assert not own_files.is_own(path)
     own_files.record(path, landed)
     assert (own_files.is_own(path), own_files.landing_store(path)) == (True, landed)
     path.write_bytes(b"another")
@@ -123,18 +121,15 @@ def test_dbt_records_a_warehouse_after_it_has_closed_it(
     assert own_files.landing_store(path) == settings.landing_dir()
 
 
-# ---------------------------------------------------------------- limits
-
-
 @pytest.fixture
 def elsewhere(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a file from elsewhere, which may use a tenth of a second of the processor."""
+    """Return a file from elsewhere, with a limit of 0.1 seconds of processor time."""
     monkeypatch.setenv("WAREHOUSE_PROCESSOR_LIMIT", "0.1")
     return warehouse
 
 
 def waiting(connection: duckdb.DuckDBPyConnection) -> list[tuple[int]]:
-    """Return what a statement of five chunks gives, each of which waits for twice the limit."""
+    """Run a statement of five chunks, each of which sleeps for twice the limit."""
 
     def wait(value: int) -> int:
         if value % 2048 == 0:
@@ -148,7 +143,7 @@ def waiting(connection: duckdb.DuckDBPyConnection) -> list[tuple[int]]:
 def test_a_statement_that_waits_is_not_interrupted(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a loaded machine a statement waits for the processor."""
+    """On a loaded machine, statements have to wait for the processor."""
     monkeypatch.setattr(time, "process_time", lambda: 7.0)
     with duckdb_client.reading(elsewhere) as connection:
         assert waiting(connection) == [(10240,)]
@@ -183,9 +178,6 @@ def test_a_limit_that_is_none_is_refused(
     monkeypatch.setenv("WAREHOUSE_PROCESSOR_LIMIT", text)
     with pytest.raises(duckdb_client.RefusedError, match=f"PROCESSOR_LIMIT is '{text}'"):
         duckdb_client.reading(warehouse)
-
-
-# ---------------------------------------------------------------- views
 
 
 def copied(warehouse: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a reader learns from the first page in two minutes, and from the page of checks."""
+"""The first page of the site and the page of checks, as a reader would use them."""
 
 import re
 from collections.abc import Callable
@@ -24,21 +24,22 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     page, chinese = public_page("index"), public_page("index", "zh")
     text = {name: page.text(f"#answer-{name}") for name in ("ai", "cause", "doubtful", "unjudged")}
 
-    # What do the data say? A sentence without a number.
+    # The claim states the finding in a sentence without numbers.
     assert page.text("#claim") == (
         "In these data GDP rises with the paper's AI measure where cities are compared within their"
         " province. Where cities are compared across the country: cannot tell, too imprecise. AI"
         " counts beside all counts add nothing that shows. †"
     )
     assert "在省内城市之间比较，GDP随论文的人工智能融合指标上升" in chinese.text("#claim")
-    # The designs are declared with a reason each, after the results were known.
+    # Each design has a reason, and the date of its declaration, after the results were known.
     reasons = page.text("#reasons")
     assert "declared on 2026-12-01, after their results were known" in reasons
     for (reason,) in public_build.rows(
         "select reason_en from seeds.claim_designs where question <> 'reading'"
     ):
         assert reason in reasons
-    # Is there one of AI? The AI counts, what would be found of them, and the second vendor's.
+    # The answer on AI has the estimate for AI counts, the detectable effect, and the estimate with
+    # the second vendor's counts.
     for name, words in {
         "ai": "Is it AI? Not as far as counts show: no effect as large as printed. Beside the"
         " number of all firms, AI firms add 0.008 (CRV3 by province: error 0.021); an effect of"
@@ -48,28 +49,28 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
         "doubtful": "Does it hang on doubtful values? No. Without the city-years that checks of",
     }.items():
         assert text[name].startswith(words)
-    # The colour of an answer is what it means for the claim, whichever its word.
+    # The colour of an answer depends on its meaning for the claim, not on its wording.
     colours = [page.all(f"#answer-{name}")[0].get("class") for name in text]
     colours += [cell.get("class") for cell in page.all("#design-table//tbody/tr/td[5]")]
     assert " ".join(colours) == "bad open good open open good bad bad"
-    # What would change it? The other readings, smallest first, each with its interval.
+    # The strip shows the other readings with their intervals, sorted by estimate.
     strip = page.drawn("strip").round(2)
     assert [*strip["estimate"]] == [0.07, 0.15, 0.16, 0.20, 0.37]
     assert [*strip["says"]] == ["open", "differs", "open", "open", "differs"]
     assert strip[["conf_low", "conf_high"]].iloc[1].tolist() == [0.08, 0.23]
-    # What cannot be judged? The columns without data, beside the claims.
+    # Columns without data are listed beside the claims.
     without = re.findall(r"Table (\d)([^;.]*)", page.text("#headline//tr.without"))
     listed = [(table, int(one)) for table, columns in without for one in re.findall(r"\d", columns)]
     assert listed == public_build.rows(
         "select table_id[-1], column_number from reports.rpt_claims where cause = 'no_data'"
         " order by all"
     )
-    # What is substituted? Each substitute of the claim; what the letters and the dagger mean.
+    # Every substitute in the claim is listed beside the dagger.
     providers, substitutes, trust = page.texts("#about//li")
     claimed = f"select substitutions from reports.rpt_verdicts where {HEADLINE}"
     assert substitutes.startswith("†")
     assert all(words in substitutes for words in public_build.value(claimed).split("; "))
-    # How far to trust it, and why? As far as copies go that nobody answers for.
+    # The page says how far to trust the data: no provider is an official source.
     assert providers.startswith(
         "Providers: 6 (5 republished by a third party, 1 commercial vendor). "
         "Official: none. With a stated licence: none."
@@ -80,7 +81,7 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
 
 
 def unfolded(page: Page) -> str:
-    """Return what a reader of the page sees before opening anything."""
+    """Return the text that is visible before a reader unfolds anything."""
     text = page.text("#main")
     for folded in page.texts("//details/*[not(self::summary)]"):
         text = text.replace(folded, "", 1)
@@ -91,7 +92,7 @@ def test_the_first_page_is_short_in_both_languages(public_page: Pages, sample_pa
     for page in (public_page, sample_page):
         assert len(unfolded(page("index")).split()) <= 500
         chinese = unfolded(page("index", "zh"))
-        # a word has one and a half
+        # An English word corresponds to about 1.5 Chinese characters.
         assert len(re.findall(r"[\u4e00-\u9fff]", chinese)) <= 750
 
 
@@ -107,7 +108,7 @@ def test_the_first_page_is_short_in_both_languages(public_page: Pages, sample_pa
 def test_how_far_to_trust_follows_from_who_published_the_files(
     kind: str, classes: list[str | None], trust: str
 ) -> None:
-    """A provider without a declaration is neither official nor licensed."""
+    """A provider without a declaration counts as neither official nor licensed."""
     licences = ["CC0", "none stated by the republisher"]
     release = SimpleNamespace(
         sources=lambda: [
@@ -137,7 +138,7 @@ def test_the_forest_has_the_printed_interval_beside_both_of_here(
     assert [*numbers.loc["here_city"]] == pytest.approx(by_city)
     assert [*numbers.loc["here_province"]] == pytest.approx(by_province)
     assert [*numbers.loc["printed"].round(4)] == [0.125, 0.1054, 0.1446]
-    # A column made from the outcome would set the axis of all others.
+    # Mechanical columns, which are built from the outcome, would stretch the axis.
     assert forest["claim_en"].nunique() == public_build.value(
         "select count(estimate) from reports.rpt_verdicts where design_order = 1 and cause is"
         " distinct from 'mechanical'"
@@ -149,7 +150,7 @@ def test_the_first_page_of_the_sample_says_the_same_of_itself_with_its_mark(
     sample_page: Pages,
 ) -> None:
     page = sample_page("index")
-    # Beside each sentence with numbers; tables and charts are marked on every page.
+    # Each sentence with numbers has a tag; tables and charts are marked on every page.
     numbers = page.all("#claim | //section[starts-with(@id, 'answer-')]/p[1] | #headline//th[3]")
     assert [len(one.xpath(".//*[@class='tag']")) for one in numbers] == [1] * 6
     for words in (
@@ -197,17 +198,17 @@ def test_a_remark_is_an_answer_and_leaves_out_what_it_cannot_say(
     answers = public_build.pairs(
         "select remark_number, any_value(answer_en) from reports.rpt_paper_remarks group by all"
     )
-    # p of Hansen's test has three digits, a difference in the sixteenth digit none.
+    # A p-value of Hansen's test has three digits; a difference in the sixteenth is not shown.
     for number, words in {
         1: "they differ by < 0.001. Errors in [ ]: CRV3 by province.",
         3: "p of Hansen's test is 0.007",
-        # R&D personnel was not delivered: two sentences are left of four.
+        # R&D personnel was not delivered, so two of four sentences are omitted.
         5: "moves log science spending by 0.524 [0.450] (p 0.253).",
     }.items():
         assert words in answers[number]
     assert "R&D" not in answers[5]
-    # The gate voids the years of exits before the event, so no year after it has a slope. No column
-    # of patents, no register: none is.
+    # The gate voids the exits before the event, so no later year has a slope. Remarks 8 and 12 need
+    # patents and registers, which the public set lacks.
     assert "exits" not in answers[9]
     assert answers[8] is answers[12] is None
     assert not [answer for answer in answers.values() if answer and re.search(r"[{|]", answer)]

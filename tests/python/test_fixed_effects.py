@@ -1,4 +1,4 @@
-"""The two-way fixed-effects estimator against fixest's printed numbers, dummies, and truth."""
+"""The two-way fixed-effects estimator against fixest, explicit dummies, and simulated truth."""
 
 from typing import Any
 
@@ -31,8 +31,6 @@ from tests.python.estimator_tools import (
 RECORDS: list[dict[str, Any]] = golden("twfe")
 ARRAYS = ("estimates", "std_errors", "statistics", "p_values", "conf_low", "conf_high")
 
-# ---------------------------------------------------------------- golden numbers
-
 
 def golden_fit(record: dict[str, Any]) -> FixedEffectsFit:
     name = record["dataset"].removesuffix(".csv")
@@ -45,10 +43,10 @@ def golden_fit(record: dict[str, Any]) -> FixedEffectsFit:
     "record", RECORDS, ids=lambda record: f"{record['dataset']} {record['fixef_rm']}"
 )
 def test_fixest_is_matched(record: dict[str, Any]) -> None:
-    """Balanced and unbalanced data.
+    """Compare with fixest on balanced and unbalanced data.
 
-    Singletons are dropped to a fixed point here (922 rows); records keep all (930) or make one
-    pass (923). A singleton's residual is zero, so only the factor differs.
+    Singletons are dropped repeatedly here (922 rows remain); the records drop none (930) or make
+    one pass (923). A singleton's residual is zero, so only the small-sample factor differs.
     """
     ours = golden_fit(record)
     count, slopes = record["N"], len(ours.terms)
@@ -73,11 +71,11 @@ def test_fixest_is_matched(record: dict[str, Any]) -> None:
     assert ours.r2_within == approx(record["r2"]["wr2"], abs=1e-12)
 
 
-# ---------------------------------------------------------------- a second route
-
-
 def with_singletons(seed: int) -> pd.DataFrame:
-    """Add cities and years with one row; city 902 falls only after year 2030 has fallen."""
+    """Add cities and years with a single row.
+
+    City 902 becomes a singleton only after year 2030 has been dropped.
+    """
     data = random_panel(seed)
     places = {"city_id": [900, 901, 902, 902, 5], "year": [2012, 2013, 2013, 2030, 2031]}
     return pd.concat([data, data.iloc[:5].assign(**places)], ignore_index=True)
@@ -114,9 +112,6 @@ def test_a_regression_on_all_dummies_agrees(kind: Covariance, seed: int) -> None
         assert_allclose(getattr(ours, name), value, rtol=1e-7, atol=1e-12, err_msg=name)
 
 
-# ---------------------------------------------------------------- properties
-
-
 def test_neither_order_nor_types_change_a_single_bit_and_the_sample_is_left_as_it_was() -> None:
     data = random_panel(1)
     other = data.sort_values(["year", "city_id"]).assign(x1=lambda d: d["x1"].astype("Float64"))
@@ -129,9 +124,9 @@ def test_neither_order_nor_types_change_a_single_bit_and_the_sample_is_left_as_i
 
 
 def test_linear_maps_of_regressors_only_map_the_slopes() -> None:
-    """Population in persons beside a share, values whose squares overflow, and a near copy.
+    """Cases: regressors of very different scale, values whose squares overflow, and a near copy.
 
-    PanelOLS alone would call the first absorbed or the pair collinear.
+    PanelOLS alone would report the first as absorbed, or the pair as collinear.
     """
     data = random_panel(2)
     plain = fit(data, "y", REGRESSORS)
@@ -154,7 +149,7 @@ def test_linear_maps_of_regressors_only_map_the_slopes() -> None:
 
 
 def test_an_identity_has_slope_one_an_error_of_zero_and_no_test() -> None:
-    """Weights scaled by growth of the outcome itself: the regressor contains the outcome."""
+    """The regressor contains the outcome, like a measure scaled by the outcome's growth."""
     data = random_panel(0)
     data["mechanical"] = data["y"] + np.sqrt(data["city_id"])
     ours = fit(data, "y", ["mechanical", "x1"])
@@ -162,9 +157,6 @@ def test_an_identity_has_slope_one_an_error_of_zero_and_no_test() -> None:
     assert_array_equal(ours.std_errors, [0, 0])
     assert np.isnan([ours.statistics, ours.p_values]).all()
     assert_array_equal(ours.conf_low, ours.estimates)
-
-
-# ---------------------------------------------------------------- what cannot be estimated
 
 
 TWO = {"regressors": ["x1", "x2"]}
@@ -195,7 +187,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         TWO,
         "The outcome y does not vary once the city_id and year effects are removed.",
     ),
-    # The sum of a city and a year part, written to a file with few digits; rounding error alone.
+    # The next column is the sum of a city part and a year part, rounded to five decimals. The one
+    # after it only varies by rounding error.
     ("x2 = floor(1e5 * (30 * city_id + 99 * sin(year))) / 1e5", TWO, ABSORBED),
     ("x2 = 0.3 + 1e-16 * (x1 > 0)", TWO, ABSORBED),
     (
@@ -222,7 +215,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
 def test_what_cannot_be_estimated_says_why(
     change: str, options: dict[str, Any], reason: str
 ) -> None:
-    """Six cities in three provinces, five years, no gaps."""
+    """The panel has six cities in three provinces, and five years without gaps."""
     data = grid(range(1, 7), range(2015, 2020))
     data["province"] = (data["city_id"] + 1) // 2
     data[["y", "x1", "x2"]] = np.random.default_rng(11).normal(size=(len(data), 3))

@@ -1,7 +1,6 @@
-"""Fuzzed deliveries: each ends in landed + rejected = delivered, or in one clear line that names
-the file.
+"""Fuzzed deliveries: each record lands or is rejected, or one clear line names the file.
 
-What was delivered is known from when it was made, unless it was harmed.
+The number of delivered records is known, unless the file was damaged.
 """
 
 import gzip
@@ -20,7 +19,7 @@ from hypothesis import strategies as st
 from ai_manufacturing import landing
 from tests.python.landing_project import FIRMS, HEADER, made_in, zipped
 
-# A file of any name, so that the content alone decides.
+# The declaration accepts any file name, so that only the content matters.
 DECLARED = FIRMS.replace("key =", 'period = "年份"\n    key =')
 CODECS = (
     "utf-8",
@@ -63,9 +62,7 @@ CELLS = st.one_of(
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
-    """Draw a header in any order, more or fewer columns than declared, and rows that repeat or are
-    missing.
-    """
+    """Draw a shuffled header, sometimes short of a column, and rows, some of them repeated."""
     header = draw(st.permutations([*HEADER, "备注"]))
     if draw(st.integers(0, 9)) == 0:
         header.pop()
@@ -100,18 +97,19 @@ def written(file_format: str, header: list[str], rows: list[list[str]], codec: s
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[bytes, int | None]:
-    """Draw a delivery: a table in a format and an encoding, perhaps packed, perhaps harmed.
+    """Draw a delivery: a table in some format and encoding, possibly compressed or damaged.
 
-    With its bytes comes the count of its records, where that is known.
+    Returns its bytes, and the number of its records if that is known.
     """
     header, rows = draw(tables())
     file_format = draw(st.sampled_from(FORMATS))
     codec = draw(st.sampled_from(CODECS)) if draw(st.booleans()) else "utf-8"
     content = written(file_format, header, rows, codec)
-    # an empty row is no record, and an encoding that loses characters may lose line ends
+    # Encodings that lose characters may also lose line ends, so the count is unknown.
     count = len(rows) if codec in CODECS[:4] else None
     if file_format in FORMATS[:3] and any("\n" in cell for row in rows for cell in row):
-        count = None  # in text, each line is a record
+        # In text formats, a line break within a cell starts a new record.
+        count = None
     packing = draw(st.sampled_from([None, None, "gzip", "zip"]))
     if packing == "gzip":
         content = gzip.compress(content, mtime=0)
@@ -138,7 +136,7 @@ def harmed(content: bytes, harm: str, chance: random.Random) -> bytes:
 
 
 def land(delivered: tuple[bytes, int | None]) -> None:
-    """Land a delivery beside a good one, twice, and check what became of it."""
+    """Land a delivery twice beside a valid one, and check the outcome."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         made = made_in(Path(folder), patched)
         made.declare(DECLARED)

@@ -1,6 +1,4 @@
-"""Each critical failure, made for real: a broken delivery lands in a good warehouse, and the gate
-names the place.
-"""
+"""Critical failures of the gate: it must name the place of each fault in a broken delivery."""
 
 import csv
 import json
@@ -81,7 +79,7 @@ def set_to(column: str, value: str) -> Callable[[Row], Row]:
 
 
 def one_above(column: str, other: str) -> Callable[[Row], Row]:
-    """Set a count to one more than another, or than itself."""
+    """Set a count to one more than another count, or than itself."""
     return lambda row: {column: str(int(row[other]) + 1)}
 
 
@@ -93,7 +91,7 @@ unit_slip_of_a_year = in_file(yearbook, 2016, each(times(GDP, 10000)))
 
 
 def repeated(city: str, change: Row) -> Change:
-    """Add the first row of a city once more, with columns changed."""
+    """Append a city's first row again, with columns changed."""
     return lambda rows: [*rows, next(row for row in rows if row[CITY] == city) | change]
 
 
@@ -103,7 +101,7 @@ def without_shenzhen(build: Build) -> None:
 
 
 def cut_off(rows: list[Row]) -> list[Row]:
-    """End with the rows of Chongqing, as a file that was not written to its end."""
+    """End with the rows of Chongqing, like a truncated file."""
     return rows[: max(n for n, row in enumerate(rows) if row[CITY] == "500000") + 1]
 
 
@@ -123,7 +121,7 @@ unreadable_share = in_file(
     ],
 )
 
-# Faults in different cities, series and years of one delivery, so that each is found on its own.
+# Faults of one delivery are in different cities, series and years, to be found separately.
 BROKEN: list[tuple[Breakage, str, dict[str, Any]]] = [
     (duplicate_city_year, "city_yearbook", {"city_id": CHANGSHA, "year": 2015}),
     (unit_slip_of_a_cell, "panel_consistency", {"city_id": CHANGSHA, "year": 2012}),
@@ -155,7 +153,7 @@ BROKEN: list[tuple[Breakage, str, dict[str, Any]]] = [
     (unit_slip_of_a_year, "series_years", {"series": "gdp_100m_cny", "year": 2016}),
     (unit_slip_of_a_year, "units", {"series": "gdp_100m_cny", "year": 2016, "unit_factor": 1e4}),
     (
-        # one cell, where the city as a whole still has fewer AI firms than firms
+        # A single cell fails, although the city as a whole still has fewer AI firms than firms.
         in_file(firm_survival, 2020, first(SHENZHEN, one_above(AI_FIRMS, FIRMS))),
         "firm_survival",
         {"city_id": SHENZHEN, "year": 2020},
@@ -197,7 +195,8 @@ def test_the_gate_names_the_place_of_each_fault_and_no_estimate_is_made(delivery
             found for (rows,) in delivery.rows(failed, suite) for found in json.loads(rows)
         ]
         assert any(row.items() <= found.items() for found in failing_rows), (suite, failing_rows)
-    with reading(delivery.warehouse) as warehouse:  # the other unit causes other failures
+    # The unit slip is listed first, because it causes other failures.
+    with reading(delivery.warehouse) as warehouse:
         assert findings.failed(warehouse, "critical")[0].suite == "units"
     assert {*run.failed} == {"no_critical_failure_gate_results_"}
     assert "gate_results" in run.ran
@@ -215,8 +214,8 @@ def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
         " 0.001, 0.0001]) as slip) where median_value * slip between median_min and median_max"
     )
     assert found == []
-    # of these, a zero at the end of every number tells; of those whose unit nobody states, nothing
-    # can
+    # Counts need no bounds, because a slip would add a zero to every number. Series in persons have
+    # not been delivered yet, and units that nobody states cannot be checked.
     without = (
         "select distinct unit from seeds.series where median_min is null and unit not like '%not"
         " stated'"
@@ -224,7 +223,7 @@ def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
     counts, not_measured = (
         {"firms", "patents"},
         {"persons", "10 thousand persons"},
-    )  # of files that wait
+    )
     assert {unit for (unit,) in build.rows(without)} == counts | not_measured
 
 
@@ -261,7 +260,7 @@ def test_a_test_of_the_warehouse_finds_what_it_is_for(
 def test_a_judged_table_that_lost_its_rows_stops_the_estimates(
     sample_build: Build, tmp_path: Path
 ) -> None:
-    """Each table that a suite judges is emptied in turn."""
+    """Each table that a suite checks is emptied in turn."""
     judged = {suites.read(name).judges.table for name in SUITES} - {"int_judged_tables"}
     sql = sample_build.compiled("int_judged_tables")
     found = []
@@ -272,7 +271,8 @@ def test_a_judged_table_that_lost_its_rows_stops_the_estimates(
             ).fetchall()
             connection.execute("begin")
             connection.execute(f"delete from {schema}.{table}")
-            if table == "est_route_differences":  # judged after the estimates
+            # This table is checked after the estimates.
+            if table == "est_route_differences":
                 lost = sample_build.compiled("every_estimate_of_two_routes_is_compared")
                 assert len(connection.execute(lost).fetchall()) > 100
             else:
@@ -286,7 +286,7 @@ def test_a_judged_table_that_lost_its_rows_stops_the_estimates(
     rows = json.loads(floors["failing_rows"])
     assert {row["table_name"] for row in rows} == judged - {"est_route_differences"}
     panel = next(row for row in rows if row["table_name"] == "fct_city_year_panel")
-    # half of 337 prefectures and municipalities in each of eleven years
+    # The floor is half of 337 prefectures and municipalities in each of eleven years.
     assert (panel["row_floor"], panel["row_count"]) == (1854, 0)
 
 
@@ -299,7 +299,7 @@ def test_the_gate_fails_where_no_table_has_a_floor() -> None:
 
 
 def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:
-    """But for single cells: of 120,000 some are far from their neighbours by chance."""
+    """The exception is single cells: of 120,000, some differ from their neighbours by chance."""
     failed = sample_build.rows("select suite, severity from gates.gate_results where not success")
     assert {*failed} == {("doubtful_values", "warning")}
     judged = " union ".join(
@@ -310,7 +310,7 @@ def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None
 
 @pytest.fixture
 def odd_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return a function that writes the suite `odd` of a project of its own."""
+    """Return a function that writes a suite named `odd` into a separate project."""
     (tmp_path / "expectations").mkdir()
     for name in ("dbt_project.yml", "macros", "models", "python_models", "seeds"):
         (tmp_path / name).symlink_to(PROJECT / name)
@@ -451,8 +451,8 @@ ANSWERS = pd.DataFrame(
 @pytest.mark.parametrize(
     ("expectation", "arguments", "judged", "others"),
     [
-        # by row: observed, checked, failing, and the cities that fail; in 2019 and 2020, and in
-        # 2021
+        # Expected for 2019 and 2020, then for 2021: the observed value, the numbers of checked and
+        # failing rows, and the failing cities.
         (
             "expect_column_values_to_be_between",
             {"column": "x", "max_value": 2},
@@ -471,7 +471,7 @@ ANSWERS = pd.DataFrame(
             ({"failing": 4, "missing": 0, "of": 4}, 4, 4, "abcd"),
             ({"failing": 0, "missing": 0, "of": 2}, 2, 0, ""),
         ),
-        # one answer for all rows: none is asked of 2021
+        # A mean is one result for all judged rows, so 2021 has none.
         (
             "expect_column_mean_to_be_between",
             {"column": "x", "max_value": 1},
@@ -521,7 +521,7 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
         for row in rest
     )
     assert (warning["severity"], warning["row_count"]) == ("warning", 6)
-    # what the library wrote, it reads
+    # The library must be able to parse the result that it wrote.
     written = json.loads(critical["validation_result"], parse_constant=pytest.fail)
     assert ExpectationValidationResult(**written).success == critical["success"]
     assert written["expectation_config"]["type"] == expectation
@@ -548,7 +548,7 @@ def test_an_expectation_without_a_value_to_check_is_not_evaluated(
     odd_suite(json.dumps(MEAN | {"type": expectation, "kwargs": arguments}), key=["city"])
     (found,) = validation.validate(rows, "odd").to_pylist()
     assert found["success"] is None
-    # it neither stops estimates nor lets them say that it passed
+    # The missing result does not stop the estimates.
     results = pd.DataFrame([found | {"severity": "critical"}])
     validation.require(results, pd.DataFrame({"relation": [], "row_count": [], "content": []}))
 
@@ -595,7 +595,7 @@ def test_one_critical_failure_of_any_suite_holds_the_estimates(
 
 
 def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[..., None]) -> None:
-    """Not NaN, which is no JSON, and stood as `nan` in the message."""
+    """NaN would not be valid JSON."""
     limits = {"column": "y", "max_value": 1}
     odd_suite(
         json.dumps(MEAN | {"type": "expect_column_values_to_be_between", "kwargs": limits}),
@@ -609,9 +609,7 @@ def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[..., None]) 
 def test_every_estimate_and_report_comes_after_the_gate_and_sources_are_providers(
     sample_build: Build,
 ) -> None:
-    """The gate drops them all; `gate_results+` rebuilds them when a held release is published by
-    hand.
-    """
+    """The gate drops them all, and `gate_results+` must rebuild them for a held release."""
     assert sample_build.manifest is not None
     manifest = json.loads(sample_build.manifest.read_text(encoding="utf-8"))
     gated = {

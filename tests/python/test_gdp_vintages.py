@@ -1,6 +1,4 @@
-"""GDP of one vintage: a workbook of its form lands, and the real one gives a reading of the
-headline and the vintage of each province.
-"""
+"""Revised GDP of one vintage, from a generated workbook in the provider's layout."""
 
 import openpyxl
 import pytest
@@ -11,8 +9,9 @@ REVISED = "296个地级市GDP相关数据（以2000年为基期）.xlsx"
 HEADER = ("省份", "城市", "年份", "名义GDP", "GDP指数", "实际GDP", "GDP平减指数")
 NOTE = "更多数据，关注淘宝店"
 NOT_COMPARABLE = ("长春市", "四平市")
-"""Cities whose boundaries change within the file; corrections.csv sets their values missing."""
-GROWTH = 1.01  # of the generated revision, over what the sample's vendor delivers
+"""Cities whose boundaries change within the file; corrections.csv sets their values to missing."""
+# Ratio of the generated revision to the sample's GDP.
+GROWTH = 1.01
 
 
 def test_a_workbook_of_revised_gdp_lands_beside_the_default_series(delivery: Build) -> None:
@@ -52,7 +51,7 @@ def test_a_workbook_of_revised_gdp_lands_beside_the_default_series(delivery: Bui
     )
     assert count == len(cities)
     assert ratios == pytest.approx([GROWTH, GROWTH], rel=1e-4)
-    # The sample has no second provider that could repeat the default value.
+    # The sample has no second provider whose value could equal the default.
     assert delivery.rows(
         "select distinct vintage, neither_share from reports.rpt_gdp_vintages"
     ) == [("cannot be told", 1.0)]

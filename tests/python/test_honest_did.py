@@ -1,4 +1,4 @@
-"""Robust intervals against HonestDiD's printed ones, linear programs, and known truth."""
+"""Robust intervals against HonestDiD's printed results, linear programs and known truth."""
 
 from functools import cache
 from typing import Any
@@ -46,26 +46,20 @@ def breakdown(found: Sensitivity, target: Target = "first") -> float | None:
 
 
 def made_up(before: int, after: int, seed: int) -> tuple[Floats, Floats]:
-    """Return a path and its covariance, which all share the omitted period's error."""
+    """Return a random path and its covariance, with the omitted period's error in all terms."""
     rng = np.random.default_rng(seed)
     count = before + after
     roots = rng.normal(size=(count, count + 3))
     return rng.normal(size=count), roots @ roots.T / count + rng.uniform(0, 3)
 
 
-# ---------------------------------------------------------------- golden numbers
-
-
 def test_the_usual_interval_and_relative_magnitudes_are_those_of_r() -> None:
-    """But for its draws, which move an end by up to .02 errors."""
+    """R simulates its intervals, so their ends differ by up to 0.02 standard errors."""
     usual = ends(ehec(), "parallel_trends")
     assert_allclose(usual, [EHEC["first"]["original"]], rtol=1e-12)
     theirs = [(row["lb"], row["ub"]) for row in TIGHT]
     margin = 0.02 * EHEC["first"]["se"]
     assert_allclose(ends(ehec(), "relative_magnitude"), theirs, rtol=0, atol=margin)
-
-
-# ---------------------------------------------------------------- what must hold of them
 
 
 def test_without_any_difference_in_trends_the_interval_is_the_usual_one() -> None:
@@ -87,7 +81,9 @@ def test_the_unit_and_the_sign_of_the_outcome_do_not_matter() -> None:
 
 
 def test_without_sampling_error_the_interval_is_the_identified_set() -> None:
-    """Changes before are .3 at most: the first effect moves by Mbar .3, the average by Mbar .6."""
+    """Changes before the event are at most 0.3, so the first effect moves by up to 0.3 Mbar and the
+    average by up to 0.6 Mbar.
+    """
     path = np.array([0.2, -0.1, 0.1, 1.0, 1.2, 1.7])
     roots = np.random.default_rng(2).normal(size=(6, 9))
     found = of_path(path, 1e-12 * roots @ roots.T, 3, magnitudes=[0.5, 2.0])
@@ -96,29 +92,23 @@ def test_without_sampling_error_the_interval_is_the_identified_set() -> None:
         assert_allclose(ends(found, "relative_magnitude", target), expected[target], atol=1e-4)
 
 
-# ---------------------------------------------------------------- breakdown values
-
-
 def test_at_the_breakdown_value_the_interval_ends_at_zero() -> None:
-    """R's interval of the first effect leaves out zero at Mbar 1.5, and has it at 2."""
+    """R's interval for the first effect excludes zero at Mbar 1.5 and contains it at 2."""
     assert 1.5 < breakdown(ehec()) < 2
     for target in TARGETS:
         at = of_path(PATH, COVARIANCE, BEFORE, magnitudes=[breakdown(ehec(), target)])
         low, high = ends(at, "relative_magnitude", target)[0]
         assert low == approx(0, abs=1e-6)
         assert high > 0.08
-    # Errors that are all alike, whose vertices tie.
+    # With equal variances the vertices tie, and no breakdown value is found.
     unfound = of_path(np.array([0.1, -0.2, 0.3, 0.5]), np.eye(4), 2)
     assert [row.value for row in unfound.breakdowns] == [None] * 2
     assert not any(bound.is_empty_or_unbounded for bound in unfound.bounds)
 
 
-# ---------------------------------------------------------------- event studies
-
-
 @cache
 def study() -> EventStudyFit:
-    """Fit 80 cities, half treated in 2016."""
+    """Fit an event study with 80 cities, half of them treated in 2016."""
     data = grid(range(80), range(2011, 2021))
     data["treated"] = data["city_id"] % 2
     data["y"] = data["treated"] * (data["year"] >= 2016)
@@ -127,7 +117,7 @@ def study() -> EventStudyFit:
 
 
 def test_an_effect_with_parallel_trends_survives_as_large_changes_as_before() -> None:
-    """Years -5 and 4 have terms of their own, of which nothing is assumed."""
+    """The terms of years -5 and 4 are outside the window and not restricted."""
     fitted = study()
     found = of_event_study(fitted, window=(-4, 3))
     assert breakdown(found) > 1
@@ -145,11 +135,8 @@ def test_an_effect_with_parallel_trends_survives_as_large_changes_as_before() ->
     assert not any(row.is_empty_or_unbounded for row in found.bounds)
 
 
-# ---------------------------------------------------------------- what cannot be answered
-
-
 def test_what_a_path_does_not_tell_is_a_reason() -> None:
-    """No period on a side; fewer clusters than terms; an exact fit; a year without a term."""
+    """Cases: no period on one side, too few clusters, an exact fit, and a year without a term."""
     ones, identity = np.ones(3), np.eye(3)
     roots = np.random.default_rng(1).normal(size=(5, 3))
     fitted = study()

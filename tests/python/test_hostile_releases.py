@@ -1,6 +1,4 @@
-"""Releases, warehouses and zips from elsewhere are data: no command runs, reads or awaits what they
-name.
-"""
+"""Files from elsewhere are only data: no command runs, reads or waits for what they name."""
 
 import json
 import os
@@ -24,7 +22,7 @@ from tests.python.release_store import changed
 from tests.python.test_replication_package import foreign
 
 SECRET = "the reader's own words"
-# Only a command that hangs needs so long, on whatever machine.
+# Timeout in seconds, long enough that only a hanging command reaches it.
 LAST_RESORT = 900
 RUN = """
 import json, sys
@@ -48,7 +46,7 @@ RELEASE = (
     f"create table release.manifest as select {MANIFEST}",
 )
 Made = Callable[[Path], Path]
-"""Makes a hostile file in a folder that holds secret.txt, and returns it."""
+"""Creates a hostile file in a folder that contains secret.txt, and returns its path."""
 
 
 def database(folder: Path, *statements: str, of: tuple[str, ...] = RELEASE) -> Path:
@@ -73,7 +71,7 @@ def a_view_on_a_pipe(folder: Path) -> Path:
 
 
 def a_view_in_a_log(folder: Path) -> Path:
-    """A process that dies leaves its write-ahead log beside the file."""
+    """Leave a view in the write-ahead log, by a process that dies."""
     path = database(folder)
     program = (
         "import duckdb, os, sys; connection = duckdb.connect(sys.argv[1])\n"
@@ -201,7 +199,7 @@ QUICK = [*HOSTILE][:2]
 
 
 def ended(folder: Path, commands: list[list[str]], **environment: str) -> list[tuple[int, str]]:
-    """Run commands in one process, which has nothing of its own, and return code and output."""
+    """Run commands in one process without files of its own, and return codes and output."""
     own = ("WAREHOUSE_PATH", "LANDING_DIR", "RELEASE_DIR", "DBT_TARGET_PATH")
     places = {name: str(folder / "own" / name.lower()) for name in own}
     run = subprocess.run(
@@ -219,7 +217,7 @@ def ended(folder: Path, commands: list[list[str]], **environment: str) -> list[t
 
 
 def commands_on(path: Path, out: Path) -> list[list[str]]:
-    """Return each command that takes a database, on this one."""
+    """Return every command that accepts a database, applied to this file."""
     named = ["--database", str(path)]
     return [
         ["report", "--out", str(out / "site"), *named],
@@ -294,7 +292,7 @@ def test_a_view_of_a_warehouse_reaches_no_other_file_and_ends(
 
 
 def zipped(made: Made) -> Made:
-    """Zip what a package needs, with a hostile release and a run.sh that leaves a trace."""
+    """Return a function that zips a package with a hostile release and a run.sh."""
 
     def zip_of(folder: Path) -> Path:
         release = made(folder).read_bytes()
@@ -304,7 +302,7 @@ def zipped(made: Made) -> Made:
 
 
 def a_member(name: str, mode: int = 0) -> Made:
-    """A zip with one member more, which names secret.txt."""
+    """Return a function that adds a member to such a zip, with the path of secret.txt."""
 
     def made(folder: Path) -> Path:
         path = zipped(database)(folder)
@@ -340,7 +338,7 @@ def test_check_neither_runs_nor_opens_a_hostile_zip(name: str, tmp_path: Path) -
     command = ["replication-package", "--check", str(path)]
     ends = ended(tmp_path, [command, [*command, "--yes"]])
     require_no_secret(tmp_path / "out", ends)
-    # a link is not the file that SHA256SUMS names, which is found before anybody is asked
+    # A link differs from the file in SHA256SUMS, which is checked before the user is asked.
     expected = ExitCode.FAILED if name == "a link" else ExitCode.BAD_CONFIGURATION
     assert [code for code, _ in ends] == [expected, expected]
     assert not [*tmp_path.rglob("ran"), *tmp_path.rglob("outside.txt")]

@@ -1,4 +1,4 @@
-"""The pages of docs/how_to, followed to the letter in one copy of the project and one build."""
+"""Follow the pages of docs/how_to literally, in one copy of the project and one build."""
 
 import json
 import os
@@ -22,8 +22,8 @@ from tests.python.release_store import read, release
 
 pytestmark = [pytest.mark.door, pytest.mark.soak]
 PAGES = PROJECT / "docs/how_to"
-# The line above a block: a new file or rows of a seed, or the line of a file beside which the
-# block goes.
+# The line above a code block names a file to create, a seed to extend, or the line of a file beside
+# which to insert the block.
 PLACE = (
     r"^(?:A row of |Rows of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of)"
     r" `(?P<line>[^\n]+)`)?:\n\n"
@@ -33,11 +33,12 @@ COPY = re.compile(
     r"^`([^`]+)`, copied from `([^`]+)` with `([^`]+)` as `([^`]+)`\.$", flags=re.MULTILINE
 )
 ELECTRICITY = "工业用电量(万千瓦时)"
-YEARLY = "the_yearly_delivery.md"  # followed in a project of its own, as its steps are refreshes
+# This page has a test with a separate project, because its steps are refreshes.
+YEARLY = "the_yearly_delivery.md"
 
 
 def touched(page: str) -> set[str]:
-    """Return the files that a page touches."""
+    """Return the files that a page changes."""
     words = (PAGES / page).read_text(encoding="utf-8")
     return {block["path"] for block in BLOCK.finditer(words)} | {
         path for path, *_ in COPY.findall(words)
@@ -45,7 +46,7 @@ def touched(page: str) -> set[str]:
 
 
 def follow(page: str, project: Path, path: str | None = None) -> None:
-    """Do what a page says, or what it says of one file."""
+    """Apply a page's instructions, or only its instructions for one file."""
     words = (PAGES / page).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(words))
     assert len(blocks) == words.count("```") / 2, f"{page}: a block without a place above it"
@@ -76,9 +77,7 @@ def follow(page: str, project: Path, path: str | None = None) -> None:
 
 
 def deliver(sample_build: Build, extracts: Path) -> None:
-    """Add the deliveries of the pages to a copy of the sample: two of a gazette, and one more
-    column of the yearbook.
-    """
+    """Add the pages' deliveries to a copy of the sample: a gazette and a yearbook column."""
     (extracts / "gazette").mkdir()
     population = (
         'select city_id as "区划代码", year as "年份", cast(round(registered_population_10k *'
@@ -104,7 +103,7 @@ def deliver(sample_build: Build, extracts: Path) -> None:
 
 
 def deliver_register(extracts: Path) -> None:
-    """Add a register of two firms in Shenzhen, one by its name and one by its credit code."""
+    """Add a register of two firms in Shenzhen, one found by name and one by credit code."""
     header = "信用代码,行业,设立日期,吊销日期,业务范围,省,市,法定代表人\n"
     rows = (
         "1,C39 计算机、通信和其他电子设备制造业,2015年3月2日,2018/3/2,五金,广东,深圳,甲某某\n"
@@ -116,13 +115,13 @@ def deliver_register(extracts: Path) -> None:
 
 
 def electricity(city_id: str, year: int) -> int:
-    """Return the made-up delivery of a city and year, in 10 thousand kWh."""
+    """Return an invented value for a city and year, in 10,000 kWh."""
     return 200_000 + int(city_id[:4]) * year * 7919 % 600_000
 
 
 @pytest.fixture(scope="session")
 def followed(sample_build: Build, shared: Path) -> Build:
-    """Return a build of the sample after all pages were followed, by the code of the copy."""
+    """Return a build of the sample in a copy of the project that followed all pages."""
     folder = shared / "how_to"
     build = Build(
         folder / "sample",
@@ -147,7 +146,7 @@ def followed(sample_build: Build, shared: Path) -> Build:
 
 
 def run(build: Build, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with the package of the copy, which the pages change too."""
+    """Run a command with the copy's package, because the pages change that too."""
     of_the_copy = {"PYTHONPATH": os.pathsep.join([str(build.project / "src"), str(PROJECT)])}
     program, *arguments = command
     return subprocess.run(
@@ -168,7 +167,8 @@ def test_a_new_provider_feeds_its_series(followed: Build, sample_build: Build) -
         "select registered_population_10k from marts.fct_city_year_panel where city_id = '440300'"
         " and year = ?"
     )
-    for year in (2014, 2020):  # under either heading
+    # The two years are delivered under different headings.
+    for year in (2014, 2020):
         assert followed.value(shenzhen, year) == pytest.approx(
             sample_build.value(shenzhen, year) + 0.0007, abs=1e-9
         )
@@ -258,7 +258,7 @@ def test_a_new_export_format_is_one_file(followed: Build, tmp_path: Path) -> Non
 
 def test_a_new_column_of_a_table_is_three_files_and_every_table_shows_it(followed: Build) -> None:
     assert len(touched("add_a_column_to_a_table.md")) == 3
-    # The cities of the east alone are a regression of the heterogeneity by region as well.
+    # The new column uses eastern cities, like one regression of the heterogeneity by region.
     ((estimate, std_error),) = followed.rows(
         "select estimate, std_error from reports.rpt_coefficients "
         "where specification_id = 'heterogeneity_region_east' and term = 'ai_firms'"
@@ -294,7 +294,7 @@ def test_new_tables_in_sql_and_in_python_are_made_and_refused_without_properties
     assert followed.pairs("select year, slope from estimates.est_rank_size") == pytest.approx(
         followed.pairs(slope)
     )
-    # others read the warehouse meanwhile
+    # Copy the warehouse, because other tests read it.
     own = replace(followed, warehouse=Path(shutil.copy(followed.warehouse, tmp_path)))
     for properties, model in (
         ("models/marts/_provinces__models.yml", "fct_province_years"),
@@ -410,9 +410,9 @@ def test_a_new_page_of_the_site_shows_the_release(followed: Build, tmp_path: Pat
 
 
 def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_path: Path) -> None:
-    """The year before; stopped at the gate; held; published.
+    """The refreshes publish the year before, fail at the gate, are held, and publish.
 
-    The page's rows go between the refreshes.
+    The page's rows are added between them.
     """
     build = Build(
         tmp_path / "drawn",
@@ -434,7 +434,7 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
     description.write_text(before, encoding="utf-8")
 
     def refreshed(code: int) -> str:
-        """Refresh, and return the message that it ends with."""
+        """Run a refresh, and return its final message."""
         ended = run(build, "ai-manufacturing", "refresh", RELEASE_DIR=str(store.folder))
         assert ended.returncode == code, ended.stdout + ended.stderr
         last = json.loads(ended.stdout.splitlines()[-1])
@@ -442,7 +442,7 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
 
     refreshed(0)
 
-    # 1: the new files, one with a zone that nobody knows, and a revision of 2018
+    # Step 1: deliver the new files, one with an unknown zone, and a revision of 2018.
     for path, content in to_come.items():
         path.write_bytes(content)
     words = (PAGES / YEARLY).read_text(encoding="utf-8")
@@ -461,17 +461,17 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
         test_gate.each(lambda row: {test_gate.GDP: f"{float(row[test_gate.GDP]) * 1.04:.2f}"}),
     )
 
-    # 2: the period
+    # Step 2: extend the period.
     assert "period: {first_year: 2010, last_year: 2021}" in words
     description.write_text(before.replace("last_year: 2020", "last_year: 2021"), encoding="utf-8")
 
-    # 3 and 4: the gate names the record; a row of the page lets it be
+    # Steps 3 and 4: the gate names the record, and a row of the page resolves the failure.
     message = refreshed(4)
     assert "企业存续_2021.csv, row " in message
     assert zone in message
     follow(YEARLY, build.project, "seeds/non_prefectures.csv")
 
-    # 5: held for the revision alone; the command of the page declares it
+    # Step 5: the release is held for the revision only, and the page's command declares it.
     message = refreshed(7)
     (declared,) = re.findall(r"ai-manufacturing (accept .* --reason) '(.*)'\n", words)
     assert f"ai-manufacturing {declared[0]} '...'" in message, "the command of the page"

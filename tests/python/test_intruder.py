@@ -1,4 +1,4 @@
-"""Whoever holds a public copy, the code and all other series solves for no restricted value."""
+"""An intruder with a public copy, the code and all other series finds no restricted value."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def bounds(
     *added: Callable[[Sensitivities, World, Path], None],
     at_least: int = 0,
 ) -> pd.DataFrame:
-    """Return how exactly the numbers of a file can tell each weight at best."""
+    """Return how precisely the numbers of a file can determine each weight at best."""
     numbers = Sensitivities(Panel(world.headline, world.inputs).cities)
     for add in added:
         add(numbers, world, path)
@@ -35,7 +35,7 @@ def bounds(
 
 
 class Given(NamedTuple):
-    """A release, what may be passed on of it, and what an intruder has beside it."""
+    """A release, its public copy, and the intruder's other data."""
 
     release: Path
     copy: Path
@@ -63,7 +63,7 @@ def public(
 def test_the_release_gives_nearly_every_weight_and_its_public_copy_none(
     given: str, share: float, request: pytest.FixtureRequest, sample_build: Build
 ) -> None:
-    """The bound of Cramér and Rao over 400 permutations, each taken for the draw of its number."""
+    """The bound uses 400 permutations, assuming that each number belongs to its draw."""
     release, copy, world = request.getfixturevalue(given)
     whole, copied = (bounds(world, path, intruder.add_draws) for path in (release, copy))
     known = whole["alone"].reindex(world.weights.index) < KNOWN
@@ -72,16 +72,16 @@ def test_the_release_gives_nearly_every_weight_and_its_public_copy_none(
 
 
 def test_no_attack_on_the_curve_can_know_a_weight_to_ten_per_cent(sample: Given) -> None:
-    """Every eighth point: about as many numbers as weights."""
+    """Every eighth point gives about as many numbers as there are weights."""
     found = bounds(sample.world, sample.copy, partial(intruder.add_curve, every=8), at_least=200)
     assert found.min().min() > KNOWN
 
 
 @pytest.mark.soak
 def test_no_attack_at_all_can_know_a_weight_to_ten_per_cent(public: Given) -> None:
-    """The curve, the jackknife and all regressions.
+    """The attack uses the curve, the jackknife and all regressions.
 
-    The insider knows the weights of all other cities of the province.
+    The insider also knows the weights of all other cities in the province.
     """
     every = (intruder.add_curve, intruder.add_jackknife, intruder.add_tables)
     found = bounds(public.world, public.copy, *every, at_least=2_000)
@@ -89,7 +89,7 @@ def test_no_attack_at_all_can_know_a_weight_to_ten_per_cent(public: Given) -> No
 
 
 def memberships(given: Given, *, shown: dict[str, bool] | None = None) -> Iterator[pd.Series]:
-    """Yield which cities each sum of a public copy has, of AI firms in the last year."""
+    """Yield the cities in each sum of AI firms that a public copy shows for the last year."""
     with duckdb.connect(str(given.release), read_only=True) as connection:
         cities = connection.execute(
             """
@@ -137,7 +137,7 @@ def test_no_combination_of_published_sums_is_one_or_two_cities(
     sums = pd.DataFrame([*memberships(found)])
     assert len(sums) >= 4
     assert intruder.isolated(sums) == []
-    # the largest city's share, which was published once, is found
+    # As a control, the largest city's share, which was once published, must be found.
     with_largest = pd.DataFrame([*memberships(found, shown={"top_1_share": True})])
     assert intruder.isolated(with_largest) != []
 
@@ -188,7 +188,7 @@ def test_a_copy_says_how_exactly_it_shows_each_number(sample: Given) -> None:
             " specification_id = 'table_1_col_1' and term_order = 1"
         ).fetchall()
     assert precision["estimates.est_coefficients.estimate"].startswith("the decimals of 2")
-    # the printed number has three decimals, and so has the copy
+    # The copy has three decimals, like the printed number.
     expected = [round(value, 3) for value in (own, own_error, own_province)]
     assert [estimate, std_error, by_province] == expected
     assert draws["statistic"].isna().all()
@@ -207,7 +207,7 @@ def test_the_order_of_the_rows_of_a_copy_tells_nothing(sample: Given) -> None:
 
 
 def test_tables_of_a_published_release_are_declared() -> None:
-    """What a refresh adds to the tables of a warehouse."""
+    """A refresh adds these tables to a warehouse."""
     numbers = published_numbers.read()
     for name, (_, columns) in anchors.TABLES.items():
         types = {column: type_.upper() for column, (type_, _) in columns.items()}
@@ -217,20 +217,25 @@ def test_tables_of_a_published_release_are_declared() -> None:
 
 RULES = [
     ("decimals", "3", "", 0.12651, 0.127),
-    ("decimals", "3", "", 0.0002649, 0.00026),  # three decimals would show it as zero
+    # Three decimals would show zero.
+    ("decimals", "3", "", 0.0002649, 0.00026),
     ("digits", "2", "", 1234.5, 1200.0),
     ("error", "2", "0.0419", 0.157606, 0.158),
     ("error", "2", "0.452", 0.81249, 0.81),
-    ("error", "2", "0.0002", 0.157606, 0.158),  # never more than a table prints
+    # A copy never shows more decimals than a table prints.
+    ("error", "2", "0.0002", 0.157606, 0.158),
     ("error", "2", "null", 0.157606, 0.16),
-    ("p", "1", "", 0.0496, 0.049),  # it stays below the level
+    # Rounding must not cross the 5 % level.
+    ("p", "1", "", 0.0496, 0.049),
     ("p", "1", "", 0.0504, 0.05),
-    ("p", "3", "", 0.0496, 0.0499),  # and is printed as .050
+    # The number is below 5 % and still prints as 0.050.
+    ("p", "3", "", 0.0496, 0.0499),
     ("p", "1", "", 1e-9, 0.0004),
     ("bands", "4", "367", 4, 4),
     ("bands", "4", "367", 92, 5),
     ("bands", "4", "367", 184, 93),
-    ("bands", "4", "367", None, None),  # a city without a rank gets none
+    # A city without a rank remains without one.
+    ("bands", "4", "367", None, None),
     ("withheld", "", "", 0.5, None),
     ("decimals", "3", "", float("inf"), float("inf")),
 ]

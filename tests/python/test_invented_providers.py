@@ -1,6 +1,4 @@
-"""Files of the shape of the public ones, invented and marked, so that a bare clone follows their
-paths too.
-"""
+"""Invented files in the layouts of the public ones, so that a bare clone covers them too."""
 
 import csv
 import itertools
@@ -16,25 +14,25 @@ from tests.python.conftest import PROJECT, Build, built_once
 
 with (PROJECT / "tests/fixtures/read_values.csv").open(encoding="utf-8", newline="") as file:
     READ = [*csv.DictReader(file)]
-"""Headings that the repositories of docs/how_to/fetch_what_is_missing.md show; values are invented.
+"""Headings from the repositories in docs/how_to/fetch_what_is_missing.md, with invented values.
 
-Values of Shenzhen are for units.
+The values of Shenzhen test the units.
 """
 
 
 @pytest.fixture(scope="session")
 def invented(shared: Path, sample_build: Build) -> Build:
-    """Return what the marts make of invented files, without gate or estimate."""
+    """Build the marts from invented files, without the gate and the estimates."""
     folder = shared / "invented"
     manifest = folder / "manifest.json"
 
     def make(build: Build) -> Build:
-        # they are wrong on purpose, and a data test would stop what follows
+        # The files are wrong on purpose, and a failing data test would stop the models.
         nodes = models.nodes_of(sample_build.manifest or Path()).items()
         untested = {name: node for name, node in nodes if node["resource_type"] != "test"}
         manifest.write_text(json.dumps({"nodes": untested}), encoding="utf-8")
         shutil.copytree(PROJECT / "tests/fixtures/invented_files", build.extracts)
-        # a package for a data editor holds portable names alone
+        # A package for a data editor may only contain portable file names.
         for portable, name in (
             ("ai_firms/all_firms_2015.csv", "全部企业_2015.csv"),
             ("city_yearbook/city_budgets.csv", "合并后的城市经济与企业数据.csv"),
@@ -109,7 +107,7 @@ def test_one_file_feeds_two_entities_and_conserves_its_records_in_each(invented:
         ("firm_survival", "ai_firms", "duplicate row", 2),
         ("firm_survival", "ai_firms", "used", 5),
     ]
-    # the code of a municipality's districts is the municipality's here
+    # In these files a municipality's districts have the municipality's code.
     assert used(invented, "ciciliujx", "ai_firm_count") == [
         ("110000", 2015, 80.0),
         ("340100", 2015, 40.0),
@@ -134,7 +132,7 @@ def test_records_that_contradict_each_other_need_a_declaration(invented: Build) 
     )
     assert [(row, said) for row, _, said in aside] == [(5, True), (6, True)]
     assert len({correction for _, correction, _ in aside}) == 1
-    # what the gate refuses: 长沙, of which no row of corrections.csv says which record is right
+    # The gate rejects 长沙, because no row of corrections.csv chooses one of its records.
     assert invented.rows(
         "select city_id, series, count(*) - 1 from intermediate.int_series_corrected where scope ="
         " 'total' group by provider, series, city_id, year having count(*) > 1 order by 2"
@@ -179,7 +177,7 @@ def test_what_can_be_fetched_has_the_units_of_its_series(invented: Build) -> Non
 
 
 def recorded(build: Build, provider: str, city_code: str, series: str) -> dict[int, float]:
-    """Return a series as its loader reads it, years outside the period included."""
+    """Return a series as its loader reads it, including years outside the period."""
     return build.pairs(
         f"select year, {series} from intermediate.int_records_conformed "
         f"where provider = ? and city_code = ? and {series} is not null",
@@ -229,7 +227,7 @@ def test_inventions_in_computing_substitute_for_ai_inventions_and_say_so(invente
             )
         ],
     ]
-    # the row of other fields is accounted for, and in no series
+    # The row of other fields is accounted for, but feeds no series.
     accounted = (
         "select disposition, row_count from marts.fct_row_accounting"
         " where file_path like 'patents/overall_tech%' order by all"

@@ -1,4 +1,4 @@
-"""The judgement of a panel that somebody else made, against a warehouse of invented values."""
+"""Judging an external panel against a warehouse of invented values."""
 
 import re
 import shutil
@@ -18,7 +18,8 @@ from ai_manufacturing.auditing.panel_causes import LIKELY, MISSING, PROVEN, SAME
 from ai_manufacturing.system import duckdb_client
 
 YEARS = range(2010, 2021)
-YEAR = 2015  # of the planted differences
+# Year of the planted differences.
+YEAR = 2015
 CITIES = [f"44{number:02}00" for number in range(1, 61)] + ["110000"]
 COLUMN = "产值（元）"
 SCHEMA = """
@@ -56,12 +57,12 @@ Cells = dict[int, float]
 
 
 def exchanged(digits: re.Match[str]) -> str:
-    """Exchange two digits; change one of two that are equal."""
+    """Swap two digits, or change the first if they are equal."""
     first, second = digits.groups()
     return f"{(int(first) + 3) % 10}{second}" if first == second else second + first
 
 
-# A cause in a city of its own: what the other panel has there, by our values.
+# Functions that return the other panel's values from ours, with one city for each cause.
 PLANTED: dict[str, Callable[[Cells], Cells]] = {
     PROVEN["provider"]: lambda ours: {YEAR: round(ours[YEAR] * 1.21, 2)},
     PROVEN["delivered"]: lambda ours: {YEAR: 777.77},
@@ -87,7 +88,7 @@ UNTOUCHED = CITIES[len(PLANTED) :]
 
 @pytest.fixture(scope="module")
 def ours() -> dict[str, Cells]:
-    """Return values that grow unevenly, for each city."""
+    """Return unevenly growing values for each city."""
     draw = np.random.default_rng(1)
     return {
         city: {
@@ -110,7 +111,7 @@ def warehouse(
     theirs: dict[str, Cells],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """Return a warehouse that has what proves each planted cause."""
+    """Return a warehouse with the evidence for each planted cause."""
     values = {
         (series, city, year): value
         for series in ("output", "output@second")
@@ -120,7 +121,7 @@ def warehouse(
     values |= {("people", city, year): value**1.5 for (_, city, year), value in values.items()}
     another, other = AT[PROVEN["provider"]], AT[PROVEN["definition"]]
     values["output@second", another, YEAR] = theirs[another][YEAR]
-    # another quantity in the same unit, near to it in most cells
+    # Turnover is another quantity in the same unit, and close to output in most cells.
     values |= {
         ("turnover", other, year): round(value * 1.17, 2) for year, value in ours[other].items()
     }
@@ -162,7 +163,7 @@ def warehouse(
 def written(
     folder: Path, values: dict[str, Cells], city: Callable[[str], object] = str
 ) -> tuple[Path, pd.DataFrame]:
-    """Write a panel, with cities by another name or code."""
+    """Write a panel, optionally with other names or codes for the cities."""
     rows = [(city(name), year, value) for name, at in values.items() for year, value in at.items()]
     frame = pd.DataFrame(rows, columns=["城市", "年份", COLUMN])
     frame.to_csv(folder / "panel.csv", index=False)
@@ -171,7 +172,7 @@ def written(
 
 @pytest.fixture
 def untouched(ours: dict[str, Cells]) -> dict[str, Cells]:
-    """Return values of ours in which no difference is planted."""
+    """Return our values for the cities without a planted difference."""
     return {city: ours[city] for city in UNTOUCHED}
 
 
@@ -187,7 +188,7 @@ def cells(warehouse: Path, panel: Path) -> pd.DataFrame:
 
 @pytest.fixture(autouse=True)
 def few_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shuffle twice, as five shuffles take most of the time of a test."""
+    """Shuffle twice instead of five times, which would take most of a test's time."""
     monkeypatch.setattr(panel_causes, "SHUFFLES", 2)
 
 
@@ -199,9 +200,6 @@ def cause(warehouse: Path, path: Path, city: str) -> str:
     """Return the cause of a city's cell in the year of the planted differences."""
     found = panels.judge(warehouse, path, None, None, {}).cells
     return str(found.set_index(["city_id", "year"])["cause"][city, YEAR])
-
-
-# ---------------------------------------------------------------- causes
 
 
 def test_each_planted_difference_has_its_cause_and_the_others_are_the_same(
@@ -262,9 +260,6 @@ def test_values_printed_with_fewer_digits_are_the_same(
     assert {*panels.judge(warehouse, path, None, None, {}).cells["cause"]} == {SAME}
 
 
-# ---------------------------------------------------------------- chance
-
-
 def test_shuffled_panels_are_drawn_alike_and_give_a_city_one_donor_or_one_for_each_year(
     warehouse: Path, cells: pd.DataFrame
 ) -> None:
@@ -287,7 +282,7 @@ def test_the_rate_of_chance_rises_where_many_values_are_equal(
     for digits in (2, -2):
         path, rows = written(tmp_path, untouched)
         rows.assign(**{COLUMN: rows[COLUMN].round(digits)}).to_csv(path, index=False)
-        # a warehouse with the same coarse values has as many coincidences
+        # A warehouse rounded to the same digits has as many coincidences.
         copy = tmp_path / f"{digits}.duckdb"
         shutil.copyfile(warehouse, copy)
         with duckdb.connect(str(copy)) as connection:
@@ -299,9 +294,6 @@ def test_the_rate_of_chance_rises_where_many_values_are_equal(
         rate[digits] = float(percent)
     assert rate[2] < 0.5
     assert rate[-2] > 5
-
-
-# ---------------------------------------------------------------- guesses
 
 
 def as_english(city: str) -> str:
@@ -331,7 +323,7 @@ def test_cities_are_recognised_by_code_and_name(
 
 
 def as_stata(rows: pd.DataFrame, path: Path) -> None:
-    """Write floats of four bytes, whose noise is not printed."""
+    """Write four-byte floats, whose binary noise must not be printed."""
     rows.astype({"worth": "float32"}).to_stata(path, write_index=False)
 
 
@@ -373,9 +365,6 @@ def test_cities_that_are_not_here_are_named(
     run = judge(path, "--database", warehouse)
     assert "as they name no single city: 999900." in run.output
     assert "Left out: 11 rows that repeat a city and a year." in run.output
-
-
-# ---------------------------------------------------------------- exit codes, files, wrong input
 
 
 def test_unexplained_cells_beyond_the_limit_end_with_1(
@@ -456,9 +445,6 @@ def test_a_file_that_cannot_be_read_is_named(
     assert run.exit_code == 2
     assert f"{tmp_path / name}: " in run.output
     assert message in run.output
-
-
-# ---------------------------------------------------------------- copies without some values
 
 
 def test_a_copy_says_which_series_it_cannot_compare(

@@ -1,4 +1,4 @@
-"""What DuckDB may reach, who may read a release, and what a command leaves that is killed."""
+"""Files that DuckDB may access, permissions of releases, and leftovers of killed commands."""
 
 import os
 import re
@@ -24,8 +24,6 @@ from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import release
 from tests.python.site_reader import ONE_FORMAT, ONE_PAGE
 
-# ---------------------------------------------------------------- DuckDB
-
 
 def test_nothing_opens_duckdb_but_the_one_place_that_closes_its_doors() -> None:
     sources = [
@@ -35,9 +33,6 @@ def test_nothing_opens_duckdb_but_the_one_place_that_closes_its_doors() -> None:
         if re.search(r"\bduckdb\.connect\(", path.read_text(encoding="utf-8"))
     ]
     assert [path.name for path in sources] == ["duckdb_client.py"]
-
-
-# ---------------------------------------------------------------- permissions
 
 
 def permissions(folder: Path) -> dict[str, int]:
@@ -70,11 +65,8 @@ def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(
     assert permissions(folder.parent)["above"] == 0o755
 
 
-# ---------------------------------------------------------------- kills
-
-
 def one_page() -> None:
-    """Build one page and one export, as a user whose files are his own."""
+    """Reduce the site to one page and one export, and set a private umask."""
     site.PAGES = ONE_PAGE  # type: ignore[assignment]
     site.downloads.FORMATS = ONE_FORMAT  # type: ignore[assignment]
     os.umask(0o077)

@@ -1,4 +1,4 @@
-"""The landing of delivered files: each row rule, each file rule, declarations and the store."""
+"""Landing of delivered files: rules for rows and files, declarations and the store."""
 
 import csv
 import datetime
@@ -55,8 +55,6 @@ RENAMED = """
     "企业数" = ["企业数量", "企业数（户）"]
 """
 
-# What lands
-
 
 def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
     path = project.deliver_rows(GOOD, ("120000", "2020", "", ""), to="firms/2020.csv")
@@ -92,7 +90,7 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
 
 def test_the_header_decides_the_delimiter(project: Project) -> None:
     for number, mark in enumerate(",\t;"):
-        # the last field holds more of the other marks than of the delimiter
+        # The last field has more of the other delimiters than the line has of its own.
         text = csv_text((*GOOD, "a"), header=(*HEADER, "备注")).replace(",", mark)
         project.deliver(f"firms/{number}.csv", text.replace("a\n", f'"a,b;c\td,;{number}"\n'))
     assert firms() == [GOOD] * 3
@@ -171,9 +169,6 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(
         match='entity "patents": no declaration names this entity; declared are firms',
     ):
         landing.rows("patents", deliveries)
-
-
-# Row rules
 
 
 def test_missing_markers_are_null(project: Project) -> None:
@@ -259,17 +254,14 @@ def test_a_ragged_record_is_set_aside_and_trailing_empty_fields_do_no_harm(
 
 @pytest.mark.parametrize("in_workbook", [False, True])
 def test_prose_around_the_table_is_set_aside(project: Project, in_workbook: bool) -> None:
-    """Titles above it, rows without a key in it, and notes below it, which are no records of an
-    unknown city.
-    """
+    """Prose must not count as records of an unknown city."""
     rows = [("企业统计",), (), HEADER, GOOD, ("", "", "来源：统计局", ""), (), OTHER]
     rows += [["注：本表数据来源于市场监管部门。"], ["1. 莱芜市自2019年起并入济南市", "", "", ""]]
     sheet, rest = ("s ", "|||") if in_workbook else ("", "")
     if in_workbook:
         project.deliver_workbook("firms/a.xlsx", s=rows)
     else:
-        # a line without its delimiters may be the end of a file that was cut off, unless it begins
-        # as a note
+        # A line without delimiters may be a truncated record, unless it starts like a note.
         project.deliver("firms/a.csv", csv_text(*rows[1:], header=rows[0]) + "1200\n")
     assert [row for _, row, _ in places()] == [4, 7]
     expected = [
@@ -287,7 +279,7 @@ def test_a_prose_sheet_and_a_repeated_sheet_are_set_aside(project: Project) -> N
     project.deliver_workbook(
         "firms/a.xlsx",
         说明=[("数据来源：统计年鉴",), (), ("更多数据", "x")],
-        # it starts lower and to the right
+        # The table does not start in the first cell.
         面板=[(), (None, *HEADER), (None, *GOOD), (None, "120000", 2020, "bad", 1)],
         again=[HEADER, ("110000", 2020, "worse", 9), ("120000", 2020, 7, 1), THIRD],
         empty=[],
@@ -307,9 +299,6 @@ def test_a_city_of_which_no_value_was_delivered_is_no_note(project: Project) -> 
     project.deliver_rows(("110000", "", "", ""), ("资料来源：统计局", "", "", ""))
     assert values("城市代码") == ["110000"]
     assert rejected() == ["3 |  | 资料来源：统计局||| | prose: note"]
-
-
-# File rules
 
 
 def test_a_folder_that_is_missing_or_holds_no_declared_file_says_so(project: Project) -> None:
@@ -405,7 +394,8 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
     for name, (content, _) in FAULTY_FILES.items():
         project.deliver(f"firms/{name}", content)
     damaged = bytearray(project.deliver_workbook("firms/z.xlsx", s=[HEADER, GOOD]).read_bytes())
-    damaged[damaged.index(b"xl/worksheets/sheet1.xml") + 60] ^= 1  # within the compressed sheet
+    # The damaged byte is within the compressed sheet.
+    damaged[damaged.index(b"xl/worksheets/sheet1.xml") + 60] ^= 1
     project.deliver("firms/z.xlsx", bytes(damaged))
     project.deliver_workbook(
         "firms/zz.xlsx", 说明=[("prose",)], 数据=[("title",), (), HEADER[:3], GOOD]
@@ -459,7 +449,7 @@ def test_a_text_in_big5_says_which_encoding_was_guessed_and_which_it_may_have(
     project: Project,
 ) -> None:
     text = csv_text(("臺北", 2020, 1, 1), header=("城市代碼", "年份", "企業數", "產值"))
-    # of what is GB18030, a header that nobody declared is no Big5
+    # A valid GB18030 file is not taken for Big5 merely because its header is undeclared.
     simplified = csv_text(header=("城市代码", "年度", "企业数", "产值")).encode("gb18030")
     contents = text.encode("big5"), simplified, text.encode("big5") + b"\xff\n"
     for name, content in zip("abc", contents, strict=True):
@@ -513,7 +503,7 @@ TWO_ENTITIES = FIRMS.replace('    "产值" = "number"\n', "") + OUTPUTS
 
 def test_a_file_feeds_two_entities_and_its_records_are_counted_for_each(project: Project) -> None:
     project.declare(TWO_ENTITIES)
-    # the number that cannot be read is of one entity only
+    # Only one of the two entities uses the unreadable number.
     path = project.deliver_rows(GOOD, ("120000", 2020, 7, "9.5x"))
     assert recorded("delivery_number", "entity") == [(1, "firms"), (2, "outputs")]
     assert counts() == [(2, 2, 0), (2, 1, 1)]
@@ -521,7 +511,7 @@ def test_a_file_feeds_two_entities_and_its_records_are_counted_for_each(project:
     assert [(row["产值"], row["origin"]["row_number"]) for row in landed("outputs")] == [(3.5, 2)]
     assert rejected() == ["3 | 产值 | 9.5x | not a number"]
 
-    # a new file at its path replaces both, and a withdrawn one ends both; this one is packed
+    # A new file at the path, here a ZIP, replaces both deliveries; withdrawing it ends both.
     path.write_bytes(zipped(("a.csv", csv_text(GOOD))))
     assert [until for (until,) in recorded("valid_until_delivery")] == [3, 4, None, None]
     assert [row["产值"] for row in landed("outputs")] == [3.5, 3.5]
@@ -531,7 +521,7 @@ def test_a_file_feeds_two_entities_and_its_records_are_counted_for_each(project:
 
 
 def test_a_second_entity_of_a_known_file_lands_beside_the_first(project: Project) -> None:
-    """A log that knows the file under one entity gains a delivery, and nothing is replaced."""
+    """The log gains a delivery for the new entity, and nothing is replaced."""
     project.deliver_rows(GOOD)
     assert recorded("delivery_number") == [(1,)]
     project.declare(FIRMS + OUTPUTS)
@@ -540,8 +530,6 @@ def test_a_second_entity_of_a_known_file_lands_beside_the_first(project: Project
         (2, "outputs", None),
     ]
 
-
-# Declarations
 
 FAULTY = tomllib.loads((FIXTURES / "faulty_declarations.toml").read_text(encoding="utf-8"))
 
@@ -570,9 +558,6 @@ def test_one_header_with_two_types_in_an_entity_names_both(project: Project) -> 
     )
 
 
-# Extract sets
-
-
 def test_one_file_that_says_synthetic_in_every_row_makes_the_set_synthetic(
     project: Project,
 ) -> None:
@@ -586,9 +571,6 @@ def test_one_file_that_says_synthetic_in_every_row_makes_the_set_synthetic(
             assert {*recorded("extract_set_kind")} == {(kind,)}
 
 
-# The store
-
-
 def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -596,7 +578,8 @@ def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
     first = landing.deliveries()
     before = {path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")}
     with monkeypatch.context() as patched:
-        patched.setattr(formats, "read", None)  # what has landed is not read again
+        # Landed files must not be read again.
+        patched.setattr(formats, "read", None)
         assert landing.deliveries() == first
     assert {
         path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")
