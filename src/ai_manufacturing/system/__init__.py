@@ -1,1 +1,1 @@
-"""The project's settings and texts, the disk, DuckDB, dbt and exit codes: nothing of cities."""
+"""Infrastructure that knows nothing about the data: settings, texts, disk, DuckDB, dbt."""

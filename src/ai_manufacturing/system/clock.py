@@ -1,14 +1,14 @@
-"""The time as logs and releases write it."""
+"""Timestamps for logs and releases."""
 
 from datetime import UTC, datetime
 
 
 def now(timespec: str = "seconds") -> str:
-    """Return the present time, UTC, in ISO 8601.
+    """Return the current time in UTC, in ISO 8601 format.
 
     Parameters
     ----------
     timespec : str
-        Smallest unit that is written, as `datetime.isoformat` takes it.
+        Smallest unit to include, as in `datetime.isoformat`.
     """
     return datetime.now(UTC).isoformat("T", timespec)

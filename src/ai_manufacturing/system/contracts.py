@@ -1,6 +1,6 @@
-"""Columns and keys of Python models, by their property files.
+"""Enforce the columns and keys that property files declare for Python models.
 
-Dbt enforces contracts of SQL models only.
+dbt enforces contracts for SQL models only.
 """
 
 from functools import cache
@@ -48,24 +48,24 @@ TYPES = {
 
 
 def schema(model: str) -> pa.Schema:
-    """Return the columns of a model of python_models, or of a gate.
+    """Return the declared columns of a model in python_models, or of a gate.
 
     Raises
     ------
     KeyError
-        If no property file names the model.
+        If no property file declares the model.
     """
     columns = _models(settings.project_folders())[model]["columns"]
     return pa.schema([(column["name"], TYPES[column["data_type"]]) for column in columns])
 
 
 def table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
-    """Return rows as the table of a model that declares its key, `meta.key`.
+    """Convert rows to the table of a model, checking the key that it declares in `meta.key`.
 
     Raises
     ------
     ValueError
-        If two rows have one key; nulls are alike.
+        If two rows have the same key; nulls count as equal.
     """
     key = _models(settings.project_folders())[model]["config"]["meta"]["key"]
     made = pa.Table.from_pylist(rows, schema=schema(model))
@@ -79,6 +79,6 @@ def table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
 @cache
 def _models(roots: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
     files = [path for root in roots for path in (root / "python_models").rglob("_*__models.yml")]
-    # the parser in C takes a tenth of the time
+    # The C parser is ten times as fast as the Python one.
     read = [yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) for path in files]
     return {model["name"]: model for properties in read for model in properties["models"]}

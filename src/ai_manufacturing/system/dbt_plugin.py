@@ -1,4 +1,4 @@
-"""The dbt-duckdb plugin of profiles.yml: the warehouse's folder, and how its file opens."""
+"""The dbt-duckdb plugin in profiles.yml, which locates and opens the warehouse file."""
 
 import atexit
 import gc
@@ -16,24 +16,24 @@ from dbt_common.exceptions import DbtRuntimeError
 from ai_manufacturing.system import duckdb_client, own_files, settings, workers
 from ai_manufacturing.system.sql_text import literal
 
-UNESCAPED = "'\";"
+UNESCAPED = "'\";"  # characters that dbt-duckdb does not escape in a file name
 
 
 class Plugin(BasePlugin):
-    """Places and opens the DuckDB file, and starts the workers."""
+    """Locate and open the DuckDB file, and start the workers."""
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
-        """Make the folder that DuckDB does not make, and set how the file is opened.
+        """Create the folder of the warehouse, and configure how its file is opened.
 
-        Paths are relative to the project, as in `ai-manufacturing`, also where --project-dir names
-        it from elsewhere.
+        Paths are relative to the project folder, as in `ai-manufacturing`, even if dbt runs in
+        another folder with --project-dir.
 
         Raises
         ------
         DbtRuntimeError
-            If the file has a name that dbt-duckdb, which names the catalog after it, would not
-            escape, the project lies in a folder of which it would not escape the path of a seed, or
-            another process has the file open.
+            If dbt-duckdb would not escape a character in the file name, which becomes the catalog
+            name; if dbt would not escape a quotation mark in the path of a seed; or if another
+            process has the file open.
         """
         root = str(settings.project_root())
         os.environ["DBT_PROJECT_DIR"] = root
@@ -42,8 +42,8 @@ class Plugin(BasePlugin):
                 f"{root}: dbt loads no seed from a path with a quotation mark ('). Rename the"
                 " folder, or move the project to another. Folders that settings name may have one."
             )
-        # the profile has the name alone, because dbt parses the whole project again for another
-        # path
+        # The profile contains the file name only, because dbt parses the whole project again if a
+        # profile's path changes.
         configured = Path(os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
         path = settings.project_root() / (
             configured if creds.path == configured.name else creds.path
@@ -55,11 +55,11 @@ class Plugin(BasePlugin):
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         creds.path = str(path)
-        # dbt's connection may read files: landed tables and registers lie in Parquet
+        # Allow dbt's connection to read files, because landed tables and registers are Parquet.
         config.update(
             duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION
         )
-        # dbt would print a traceback for DuckDB's error
+        # Check for a lock first, because dbt would print a traceback for DuckDB's error.
         if process := duckdb_client.holder(path, config):
             raise DbtRuntimeError(
                 f"{path} is open in {process}, so that dbt cannot write to it: close it there, or"
@@ -67,9 +67,10 @@ class Plugin(BasePlugin):
             )
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        """Attach what dev defers to, and start the workers of a run of everything."""
+        """Attach the warehouse that target dev defers to, and start workers for a full run."""
         deferred = os.environ.get("DEFER_TO")
-        # the profile does not name the file, because dbt parses the whole project again for another
+        # Attach the file here instead of in the profile, because dbt parses the whole project again
+        # if the profile changes.
         if deferred and self.creds and self.creds.schema == "dev":
             conn.execute(
                 f"attach {literal(settings.project_root() / deferred)} as warehouse (read_only)"
@@ -79,12 +80,12 @@ class Plugin(BasePlugin):
             workers.pool()
         if flags.WHICH in ("build", "run", "seed") and self.creds:
             atexit.register(_record, Path(self.creds.path))
-        # What dbt has parsed stays for the run: collection need not walk it again and again.
+        # Exclude the parsed project, which lives for the whole run, from garbage collection.
         gc.freeze()
 
 
 def _record(warehouse: Path) -> None:
-    """Record the warehouse as the user's own. Only now does dbt close it, which writes its end."""
+    """Close dbt's connection, which completes the warehouse file, and record it as trusted."""
     DuckDBConnectionManager.env().close()  # type: ignore[no-untyped-call]
     if warehouse.is_file():
         own_files.record(warehouse, settings.landing_dir())

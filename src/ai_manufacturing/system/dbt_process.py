@@ -1,4 +1,4 @@
-"""dbt in a process of its own, whose write lock ends with it; dbtRunner would keep the lock."""
+"""Run dbt in a subprocess, which releases its write lock on exit; dbtRunner would hold it."""
 
 import ctypes
 import os
@@ -11,8 +11,8 @@ from typing import IO
 
 from ai_manufacturing.system import settings
 
-PRINTED_LINES = 30  # of dbt's, in a message
-SET_PARENT_DEATH_SIGNAL = 1  # of Linux' prctl
+PRINTED_LINES = 30  # lines of dbt's output to include in a message
+SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 def started(
@@ -20,16 +20,16 @@ def started(
     environment: Mapping[str, str],
     to: IO[str] | int = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
-    """Start dbt in the project, with standard output and errors in one stream.
+    """Start dbt in the project folder, merging standard error into standard output.
 
     Parameters
     ----------
     arguments : sequence of str
-        Of dbt's command line.
+        Command-line arguments of dbt.
     environment : mapping of str to str
-        Variables to add to those of this process.
+        Environment variables to add to this process's own.
     to : file or int
-        Where the output goes; a pipe by default.
+        Destination of the output; a pipe by default.
     """
     return subprocess.Popen(
         [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
@@ -44,5 +44,5 @@ def started(
 
 
 def _die_with_parent() -> None:
-    """Let no dbt outlive a parent that was killed: it would write into the work of the next one."""
+    """Kill dbt when its parent dies; otherwise it could overwrite the work of the next process."""
     ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)

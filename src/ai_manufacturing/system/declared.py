@@ -1,4 +1,4 @@
-"""What people declare in TOML, YAML and seeds, as pydantic models, and its faults in words."""
+"""Pydantic models for declarations in TOML, YAML and seeds, with readable validation errors."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-# What pydantic says, and what this project says.
+# Phrases in pydantic's messages, and the project's replacements.
 WORDS = {
     "Input should be": "not",
     "a valid boolean": "true or false",
@@ -20,7 +20,7 @@ WORDS = {
 
 
 class Declared(BaseModel):
-    """A table of a file; a field that it does not have is named with the one that is meant."""
+    """Base class for a declared table; the error for an unknown field suggests a similar name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -37,13 +37,13 @@ class Declared(BaseModel):
 
 
 class Row(Declared):
-    """A row of a seed, whose cells are text."""
+    """Base class for a seed row, whose cells are text and are converted to the field types."""
 
     model_config = ConfigDict(strict=False)
 
 
 def matching(pattern: str, what: str) -> AfterValidator:
-    """Return the rule that a text matches a pattern, and is what the fault says that it is not."""
+    """Return a validator for a regular expression, with the error message "not {what}"."""
 
     def matched(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -60,27 +60,25 @@ Names = Annotated[Many[Text], Field(min_length=1)]
 
 
 def faults(error: ValidationError, values: Mapping[str, Any], file: str, way_out: str) -> list[str]:
-    """Return a line for each table of a file that is not as its model says.
-
-    It has the place, the value, and the way out.
+    """Return one line per invalid table of a file, with location, value and remedy.
 
     Parameters
     ----------
     error : ValidationError
-        What the model found.
+        Errors from the model.
     values : mapping
-        What the file holds.
+        Parsed content of the file.
     file : str
-        Its name.
+        Name of the file.
     way_out : str
-        What can be done, as a sentence.
+        Sentence that explains the remedy.
     """
     found: dict[str, list[str]] = {}
     for one in error.errors():
         place: list[Any] = [part for part in one["loc"] if part != "[key]"]
         where = file
         entries = values.get(place[0]) if place[1:] else None
-        # a table of a list is named
+        # Identify a table within a list by its name.
         if isinstance(entries, list) and isinstance(entry := entries[place[1]], Mapping):
             where += f", {place[0].removesuffix('s')} {entry.get('name', '?')}"
             place = place[2:]
@@ -89,7 +87,7 @@ def faults(error: ValidationError, values: Mapping[str, Any], file: str, way_out
 
 
 def in_words(place: str, fault: ErrorDetails) -> str:
-    """Return a fault at a place of a file as a part of a sentence."""
+    """Describe a validation error at a place in a file, as part of a sentence."""
     value, what = fault["input"], fault["msg"]
     if fault["type"] == "missing":
         return f"{place} is missing"

@@ -1,7 +1,7 @@
-"""What must outlive a power cut, and what must not outlive its process.
+"""Durable file operations, permissions and locks.
 
-File systems keep the order of names and of contents apart; the kernel releases the locks of the
-dead.
+File systems may write names and contents in any order, so files are synced before they are renamed.
+The kernel releases the locks of processes that die.
 """
 
 import ctypes
@@ -15,18 +15,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)  # error codes for a full disk or quota
 
 
 def refusal(error: OSError, place: Path) -> tuple[str, str]:
-    """Return what the system refused and why, and what a person can do about it.
+    """Describe a failed write: the path with the reason, and the remedy for the user.
 
     Parameters
     ----------
     error : OSError
-        Raised while something was written.
+        Error raised while writing.
     place : Path
-        Where it was to be written. A file that is missing is named instead: the writer needed it.
+        Path to write to. For a missing file, the message names that file instead.
     """
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         path = Path(os.fsdecode(error.filename))
@@ -38,7 +38,7 @@ def refusal(error: OSError, place: Path) -> tuple[str, str]:
 
 
 def version(path: Path) -> tuple[int, ...]:
-    """Return what tells one content of a file from another without reading it; empty if none."""
+    """Return metadata that change whenever a file does; empty if the file does not exist."""
     try:
         at = path.stat()
     except OSError:
@@ -47,7 +47,7 @@ def version(path: Path) -> tuple[int, ...]:
 
 
 def sync(path: Path) -> None:
-    """Write a file or a folder through to the disk."""
+    """Flush a file or a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -56,7 +56,7 @@ def sync(path: Path) -> None:
 
 
 def replace_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Give a file another content: whole and on the disk, or not at all."""
+    """Replace the content of a file atomically and durably."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         draft.write_bytes(content)
@@ -69,17 +69,17 @@ def replace_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def make_folder(folder: Path, store: Path | None = None) -> None:
-    """Make a folder, and those above it.
+    """Create a folder and its parents.
 
-    Their owner writes and all read, whatever the umask. A folder that is there keeps its
-    permissions: they are its owner's choice.
+    New folders are writable by their owner and readable by all, regardless of the umask. Existing
+    folders are not changed, because their permissions are their owner's choice.
 
     Parameters
     ----------
     folder : Path
-        The folder.
+        Folder to create.
     store : Path, optional
-        One that decides who reads and writes what is made below it.
+        Folder whose permissions apply to new folders below it.
     """
     for path in reversed([folder, *folder.parents]):
         if not path.exists():
@@ -91,25 +91,22 @@ def make_folder(folder: Path, store: Path | None = None) -> None:
 
 
 def share(path: Path, store: Path) -> None:
-    """Give a file or a folder the permissions of the store that it lies in.
-
-    No folder is for all to write.
-    """
+    """Give a file or folder the permissions of its store, but never write access for everyone."""
     path.chmod(store.stat().st_mode & 0o775 | 0o700 if path.is_dir() else file_mode(store))
 
 
 def file_mode(store: Path) -> int:
-    """Return the permissions of a file of a store."""
+    """Return the permissions for files in a store."""
     return (store.stat().st_mode & 0o775 | 0o700) & 0o666
 
 
 def open_to_readers(folder: Path, files: int = 0o644) -> None:
-    """Let all read a finished folder, whatever the umask that it was made under.
+    """Make a finished folder readable by all, regardless of the umask.
 
     Parameters
     ----------
     folder : Path
-        The folder; what lies in it is included.
+        Folder to change, including its content.
     files : int
         Permissions of its files.
     """
@@ -118,10 +115,10 @@ def open_to_readers(folder: Path, files: int = 0o644) -> None:
 
 
 def put_in_place(finished: Path, target: Path) -> None:
-    """Put a finished folder where another may be, which is removed.
+    """Move a finished folder to a target path, replacing any folder there.
 
-    A reader finds one of the two at any time, where the file system can exchange two names.
-    Elsewhere it finds none between two renames.
+    If the file system can exchange two names, readers always find one of the two folders.
+    Otherwise, they find none between two renames.
 
     Raises
     ------
@@ -140,7 +137,7 @@ def put_in_place(finished: Path, target: Path) -> None:
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Exchange the names of two folders; return False where the system cannot."""
+    """Exchange the names of two folders atomically; return False if this is not supported."""
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of renameat2(2)
     try:
         rename = ctypes.CDLL(None).renameat2
@@ -151,15 +148,15 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 @contextmanager
 def private_folder(target: Path) -> Iterator[Path]:
-    """Make a folder beside the one that it will replace.
+    """Create a temporary folder next to the folder that it will replace.
 
-    What dead processes left there is removed. The folder is locked while the block runs and removed
-    after it, unless it was moved.
+    Temporary folders of dead processes are removed first. The new folder is locked during the with
+    block, and removed afterwards unless it was moved.
 
     Parameters
     ----------
     target : Path
-        The folder to replace; it need not exist, but its parent must.
+        Folder to replace; it need not exist, but its parent must.
     """
     remove_left(target)
     own = target.with_name(f".{target.name}.{os.getpid()}")
@@ -172,10 +169,10 @@ def private_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_left(target: Path) -> list[Path]:
-    """Remove what dead processes left beside a folder that they would have replaced; return it."""
+    """Remove the temporary folders that dead processes left next to a target, and return them."""
     removed = []
     for folder in target.parent.glob(f".{glob.escape(target.name)}.[0-9]*"):
-        with suppress(OSError), locked(folder):  # one that is locked is at work
+        with suppress(OSError), locked(folder):  # skips folders that a live process has locked
             shutil.rmtree(folder)
             removed.append(folder)
     return removed
@@ -183,14 +180,14 @@ def remove_left(target: Path) -> list[Path]:
 
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of a folder.
+    """Lock a folder for the duration of a with block.
 
     Parameters
     ----------
     folder : Path
-        The folder.
+        Folder to lock.
     wait : bool
-        Wait for another process that holds it; else BlockingIOError at once.
+        Whether to wait if another process holds the lock; otherwise BlockingIOError is raised.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

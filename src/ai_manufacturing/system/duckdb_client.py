@@ -1,6 +1,7 @@
-"""How DuckDB is opened: without the network or other files, for clients of version 1.2 or later.
+"""Open DuckDB without access to the network or other files, compatible with DuckDB 1.2 and later.
 
-A file that is named by its path may come from elsewhere. It is data: `attach` is its one way in.
+A file that a user names may be untrusted. Such files must be opened with `attach`, which treats
+them as data only.
 """
 
 import math
@@ -24,34 +25,34 @@ from ai_manufacturing.system.sql_text import beside, identifier, literal
 SQL = beside(__file__)
 
 STORAGE_VERSION = "v1.2.0"
-# Of a file to attach. It has a hundred small tables, each of whole blocks: with those of 256 kB it
-# is a fifth larger.
+# Options for attaching a new file. Files contain about a hundred small tables, each in whole
+# blocks; with DuckDB's default block size of 256 kB they would be a fifth larger.
 STORAGE = f"(storage_version '{STORAGE_VERSION}', block_size 65536)"
-# core_functions, icu, json and parquet are built in. A query that needs another extension fails and
-# names it.
+# The extensions core_functions, icu, json and parquet are built in. A query that needs another
+# extension fails with an error that names it.
 SETTINGS: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
-# at() sets it for each of its cursors
+# Settings that remain unlocked because at() changes them for each cursor.
 NOT_LOCKED = ["enable_progress_bar"]
 HOLDER = re.compile(r"Conflicting lock is held in (?P<process>.+ \(PID \d+\))")
-READ = "file"  # the name that `reading` attaches a file by
-LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # which DuckDB opens beside a file
-# Seconds of processor time while a file from elsewhere is open, unless WAREHOUSE_PROCESSOR_LIMIT is
-# set. To compare two warehouses of the sample takes 24, to write the site of a release 12.
+READ = "file"  # catalog name that `reading` uses for a file
+LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # suffixes of DuckDB's log files
+# Default of WAREHOUSE_PROCESSOR_LIMIT: seconds of CPU time while an untrusted file is open.
+# Comparing two warehouses of the sample takes 24, and writing the site of a release 12.
 PROCESSOR_LIMIT = 120
-WATCHED_EVERY = 0.1  # seconds
+WATCHED_EVERY = 0.1  # seconds between checks of the CPU time
 LARGEST_TABLE = 200_000_000  # cells; the largest table of the public set has 20 million
-LONGEST_TEXT = 16 * 2**20  # characters; the longest of the public set has 100,000
+LONGEST_TEXT = 16 * 2**20  # characters; the longest text of the public set has 100,000
 
 
 BEYOND_LIMITS = (duckdb.InterruptException, duckdb.PermissionException)
-"""Errors of a statement that uses too much of the processor, or that names a file."""
+"""Errors of statements that exceed the CPU time limit or access a forbidden file."""
 
 
 class RefusedError(duckdb.Error):
-    """A file that is not read, as it is no file of DuckDB's or more than data; it says which."""
+    """Raised if a file is rejected because it is not a DuckDB file or contains more than data."""
 
 
 def connect(
@@ -61,31 +62,31 @@ def connect(
     config: dict[str, Any] | None = None,
     reads_files: bool = False,
 ) -> duckdb.DuckDBPyConnection:
-    """Open a database in memory, or a file that this process made, as duckdb.connect does.
+    """Open an in-memory database, or a file that this process created, like duckdb.connect.
 
     Parameters
     ----------
     database : str
-        The file; in memory without it. Of a file that a user names, `reading` is the door.
+        Path of the file; the default is in memory. Use `reading` for files that a user names.
     read_only : bool
-        Whether the file is opened for reading only.
+        Whether to open the file read-only.
     config : dict, optional
-        Settings of DuckDB, beside SETTINGS.
+        DuckDB settings in addition to SETTINGS.
     reads_files : bool
-        Whether statements may name other files, as where a database is attached or a view of the
-        warehouse reads the files of a register; DuckDB counts a frame that a statement names among
-        them.
+        Whether statements may access other files, for example to attach a database or to read a
+        register through a view. DuckDB also requires this for data frames named in a statement.
 
     Returns
     -------
     DuckDBPyConnection
-        To be closed by the caller.
+        Connection that the caller must close.
     """
     connection = duckdb.connect(database, read_only=read_only, config=config or {})
-    # after it is open: a process that has the file open with other settings could not open it again
+    # Apply settings after opening, because DuckDB rejects a second connection of the same process
+    # with a different configuration.
     for name, value in SETTINGS.items():
         connection.execute(f"set {name} = {value}")
-    # a bar among the lines of a scheduler's log is no JSON
+    # Disable the progress bar, which would corrupt logs in JSON lines.
     connection.execute("set enable_progress_bar = false")
     if not reads_files:
         _confine(connection)
@@ -93,17 +94,19 @@ def connect(
 
 
 def _confine(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let statements reach what is open or attached, and no other file; it cannot be taken back."""
+    """Irreversibly restrict statements to the databases that are already open or attached."""
     connection.execute("set enable_external_access = false")
 
 
 def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
-    """Connect to no file, to attach some, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT.
+    """Open an in-memory connection for attaching files.
+
+    It respects WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT.
 
     Parameters
     ----------
     spill : Path
-        Folder for what exceeds the memory limit; DuckDB makes it when it needs it.
+        Folder for temporary files beyond the memory limit; DuckDB creates it on demand.
     """
     return connect(
         config={
@@ -123,33 +126,33 @@ def attach(
     reaches: Sequence[Path] = (),
     reads_files: bool = False,
 ) -> None:
-    """Attach files read-only, then close every other door, then look at what is in them.
+    """Attach files read-only, block access to all other files, and then check their content.
 
-    Nothing of a file is read before DuckDB can reach no other file. Settings are locked. While a
-    file from elsewhere is attached, this process has WAREHOUSE_PROCESSOR_LIMIT seconds of processor
-    time; then every statement of the connection is interrupted.
+    No content is read before access to other files is blocked, and settings are locked. While an
+    untrusted file is attached, this process may use WAREHOUSE_PROCESSOR_LIMIT seconds of CPU time;
+    after that, every statement of the connection is interrupted.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Of in_memory.
+        Connection from in_memory.
     databases : mapping of str to Path
-        The files, by the names that they are attached by.
+        Files to attach, by catalog name.
     writes : Path, optional
-        A new file, attached as `new`.
+        New file to attach as `new`.
     reaches : sequence of Path
-        Folders whose files statements may read and write, beside the landing stores of the
-        databases if all of those are own files: views of a warehouse show files of its store.
+        Folders that statements may read and write. If all databases are trusted, their landing
+        stores are added, because views of a warehouse read files of its store.
     reads_files : bool
-        Whether statements may name any file, as in a refresh, which has just made the warehouse.
+        Whether statements may access any file, as in a refresh, which has just built the warehouse.
 
     Raises
     ------
     RefusedError
-        If one is no regular file, or has what data does not need: a macro or a computed column; a
-        view, in a release.
+        If a path is not a regular file, or the file contains macros or computed columns, or, in a
+        release, views.
     duckdb.Error
-        If one is no database that DuckDB can open.
+        If DuckDB cannot open a file as a database.
     """
     for path in databases.values():
         require_file(path)
@@ -175,14 +178,14 @@ def attach(
 
 
 def holder(path: Path, config: Mapping[str, Any]) -> str | None:
-    """Return the process that has a file open, so that nobody else can write to it; None if none.
+    """Return the process that holds the write lock of a file; None if it is free.
 
     Parameters
     ----------
     path : Path
-        The file; one that is not there is held by nobody.
+        Path of the file; a file that does not exist is free.
     config : mapping of str to object
-        Settings that it will be opened with.
+        Settings for opening the file later; they must match.
     """
     if not path.exists():
         return None
@@ -197,7 +200,7 @@ def holder(path: Path, config: Mapping[str, Any]) -> str | None:
 
 
 def processor_limit() -> float:
-    """Return the seconds of WAREHOUSE_PROCESSOR_LIMIT."""
+    """Return the CPU time limit WAREHOUSE_PROCESSOR_LIMIT in seconds."""
     text = os.environ.get("WAREHOUSE_PROCESSOR_LIMIT") or str(PROCESSOR_LIMIT)
     try:
         seconds = float(text)
@@ -211,9 +214,10 @@ def processor_limit() -> float:
 
 
 def _limit_processor_time(connection: duckdb.DuckDBPyConnection, seconds: float) -> None:
-    """Interrupt all statements of a connection once this process has used some processor time.
+    """Interrupt a connection's statements once this process has used `seconds` of CPU time.
 
-    DuckDB's own limit counts elapsed time, so that a loaded machine would end a small statement.
+    DuckDB's own limit counts elapsed time, which would interrupt short statements on a busy
+    machine.
     """
     watched = weakref.ref(connection)
     end = time.process_time() + seconds
@@ -222,26 +226,26 @@ def _limit_processor_time(connection: duckdb.DuckDBPyConnection, seconds: float)
         while (still_open := watched()) is not None:
             try:
                 if time.process_time() < end:
-                    still_open.query_progress()  # fails once the connection is closed
+                    still_open.query_progress()  # raises once the connection is closed
                 else:
                     still_open.interrupt()
             except duckdb.ConnectionException:
                 return
-            del still_open  # or it would never be collected
+            del still_open  # the reference would keep the connection from being collected
             time.sleep(WATCHED_EVERY)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def require_file(path: Path) -> None:
-    """Raise if a path, or a log of DuckDB beside it, is a folder, a pipe or a device.
+    """Raise if a path, or a DuckDB log next to it, is a folder, a pipe or a device.
 
-    To open a pipe waits for its writer.
+    Opening a named pipe would block until a writer appears.
 
     Raises
     ------
     RefusedError
-        Naming the path.
+        If a path is not a regular file; the message names it.
     """
     logs = [path.with_name(path.name + ending) for ending in LOGS]
     for each in (path, *logs):
@@ -250,12 +254,12 @@ def require_file(path: Path) -> None:
 
 
 def _require_no_log(path: Path) -> None:
-    """Raise if DuckDB would replay a log: its statements run before any guard stands.
+    """Raise if DuckDB would replay a log, whose statements would run before access is restricted.
 
     Raises
     ------
     RefusedError
-        Naming the log.
+        If there is a log with content; the message names it.
     """
     for ending in LOGS:
         log = path.with_name(path.name + ending)
@@ -269,9 +273,10 @@ def _require_no_log(path: Path) -> None:
 def _require_data(
     connection: duckdb.DuckDBPyConnection, database: str, path: Path, *, is_own: bool
 ) -> None:
-    """Raise if an attached file has more than data; it names the first such thing.
+    """Raise RefusedError if an attached file contains more than data, naming the first object.
 
-    Views are refused in a release alone: a warehouse has some of dbt, which reach no other file.
+    Views are rejected in releases only: a warehouse contains views from dbt, which can no longer
+    access other files.
     """
     found = connection.execute(
         SQL["refused"],
@@ -287,25 +292,25 @@ def _require_data(
 def require_views(
     connection: duckdb.DuckDBPyConnection, database: str, path: Path, relations: Sequence[str]
 ) -> None:
-    """Raise if a view shows files that are gone or out of reach, or too many rows.
+    """Raise if a view reads missing or inaccessible files, or returns too many rows.
 
-    Rows are counted in a file from elsewhere, where a view may have any number of them.
+    Rows are counted in untrusted files only, where a view could return any number of them.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        To which the file is attached.
+        Connection with the file attached.
     database : str
-        The name it was attached by.
+        Catalog name of the file.
     path : Path
-        The file.
+        Path of the file.
     relations : sequence of str
-        Schema and name of what will be read; those that are no views are passed over.
+        Relations to check, as schema.name; tables are skipped.
 
     Raises
     ------
     RefusedError
-        Naming the file and the view.
+        If a view cannot be read or is too large; the message names the file and the view.
     """
     views = connection.execute(
         "select schema_name, view_name from duckdb_views() where database_name = ? and"
@@ -333,21 +338,22 @@ def require_views(
 
 
 def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Raise if what a file from elsewhere holds would fill memory: a long text, or long lists.
+    """Raise if an untrusted file has texts or lists that could exhaust memory.
 
-    A text that repeats itself has a small file. Lengths stand in the statistics of the file.
+    Compression makes repetitive texts small on disk, so the check uses the lengths in the file's
+    storage statistics.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Of reading.
+        Connection from `reading`.
     path : Path
-        The file.
+        Path of the file.
 
     Raises
     ------
     RefusedError
-        Naming the column.
+        If a column exceeds LONGEST_TEXT or LARGEST_TABLE; the message names it.
     """
     tables = connection.execute(
         "select schema_name, table_name from duckdb_tables() where database_name = ?", [READ]
@@ -376,7 +382,7 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 def reading(
     path: Path, *, reaches: Sequence[Path] = (), reads_files: bool = False
 ) -> duckdb.DuckDBPyConnection:
-    """Open a file read-only, for a block that closes it; parameters and errors as of attach."""
+    """Open a file read-only, as a context manager; parameters and errors are as in attach."""
     connection = in_memory(Path(tempfile.gettempdir()) / f"ai_manufacturing_{uuid.uuid4().hex}")
     try:
         attach(connection, {READ: path}, reaches=reaches, reads_files=reads_files)
@@ -396,14 +402,14 @@ def attached(
     reaches: Sequence[Path] = (),
     reads_files: bool = False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open several files read-only on one connection while the block runs.
+    """Attach several files read-only to one connection for the duration of a with block.
 
     Parameters
     ----------
     spill : Path
         As in in_memory.
     databases, writes, reaches, reads_files
-        As in attach, and so are the errors.
+        As in attach, which also documents the errors.
     """
     with in_memory(spill) as connection:
         attach(connection, databases, writes=writes, reaches=reaches, reads_files=reads_files)
@@ -411,14 +417,14 @@ def attached(
 
 
 def at(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyConnection:
-    """Return a connection on which names without a database are those of one that is attached.
+    """Return a cursor on which unqualified names refer to an attached database.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        To which it is attached; what is returned is closed with it.
+        Connection with the database attached; closing it closes the cursor.
     database : str
-        The name it was attached by.
+        Catalog name of the database.
     """
     cursor = connection.cursor()
     cursor.execute(f"use {identifier(database)}")
@@ -427,16 +433,16 @@ def at(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyC
 
 
 def rows(connection: duckdb.DuckDBPyConnection, query: str, **values: Any) -> list[dict[str, Any]]:
-    """Return the rows of a query by the names of its columns.
+    """Run a query, and return its rows as dictionaries by column name.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
         An open connection.
     query : str
-        SQL.
+        SQL query.
     **values
-        Of its parameters, by name.
+        Values of its parameters, by name.
     """
     cursor = connection.execute(query, values)
     names = [column[0] for column in cursor.description or []]

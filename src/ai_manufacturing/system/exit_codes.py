@@ -1,4 +1,4 @@
-"""What a command ends with; docs/refresh.md and `--help` print this table."""
+"""Exit codes of the commands; docs/refresh.md and `--help` print this table."""
 
 from enum import IntEnum
 
@@ -9,16 +9,16 @@ class ExitCode(IntEnum):
     Attributes
     ----------
     meaning : str
-        When a command ends so.
+        Situation in which a command exits with the code.
     remedy : str
-        What to do then; empty if nothing.
+        Action for the user; empty if none is needed.
     """
 
     meaning: str
     remedy: str
 
     def __new__(cls, code: int, meaning: str, remedy: str = "") -> "ExitCode":
-        """Return a member that is its code."""
+        """Create a member whose integer value is its code."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning, member.remedy = meaning, remedy

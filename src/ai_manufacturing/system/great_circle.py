@@ -1,4 +1,4 @@
-"""Distances on the earth."""
+"""Great-circle distances on the earth."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ RADIUS_KM = 6371.01  # mean radius
 
 
 def angles(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the angles between places at the centre of the earth in radians, by the haversine.
+    """Return the central angle between each pair of places in radians (haversine formula).
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def angles(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns
     -------
     ndarray, shape (m, m)
-        A distance in km is RADIUS_KM times the angle.
+        Angles; multiply them by RADIUS_KM to get distances in km.
     """
     longitudes, latitudes = np.radians(coordinates).T
     haversines = np.sin((latitudes[:, None] - latitudes) / 2) ** 2

@@ -1,12 +1,13 @@
-"""What shows damage: SHA-256 of files, and logs whose lines each carry that of all before them.
+"""Detect damage with SHA-256 checksums of files and with hash-chained logs.
 
-    <file>.sha256, SHA256SUMS   beside a file or in its folder, as sha256sum writes and checks them
-    log.jsonl                   one JSON object a line; its last key is the SHA-256 of all before it
-    and of itself log.jsonl.head              how many lines there are, and the SHA-256 of the last
+    <file>.sha256, SHA256SUMS   checksums next to a file or in its folder, in sha256sum's format
+    log.jsonl                   one JSON object per line; the last key of a line is the SHA-256 of
+                                all preceding lines and of the line itself
+    log.jsonl.head              number of lines, and the SHA-256 of the last line
 
-A line is on the disk before the head counts it. So the head never leads, and a log with fewer lines
-was cut. The head lags by one line at most, where a writer died between the two: a whole line
-counts, a torn one is replaced by the next.
+A line is written to disk before the head counts it. The head therefore never counts more lines than
+the log has, unless the log was truncated. If a writer dies between the two steps, the head is one
+line behind: a complete extra line is valid, and the next writer overwrites an incomplete one.
 """
 
 import hashlib
@@ -25,11 +26,11 @@ SUMS = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 Line = dict[str, Any]
 
-OWN = "sha256"
+OWN = "sha256"  # key of a line's own hash
 
 
 class DamagedError(Exception):
-    """A file that is not what was written; the message names it, and says what differs."""
+    """Raised if a file was altered or truncated; the message names the file and the difference."""
 
 
 def sha256(path: Path) -> str:
@@ -39,25 +40,25 @@ def sha256(path: Path) -> str:
 
 
 def beside(path: Path) -> Path:
-    """Return where the SHA-256 of a file stands."""
+    """Return the path of a file's checksum file."""
     return path.with_name(path.name + SUFFIX)
 
 
 def record(path: Path, digest: str) -> None:
-    """Write the SHA-256 of a file beside it, whole or not at all.
+    """Write the checksum file of a file atomically.
 
-    The file itself may arrive afterwards.
+    The file itself need not exist yet.
     """
     _write_sums(beside(path), {path.name: digest})
 
 
 def recorded(path: Path) -> str | None:
-    """Return the SHA-256 that stands beside a file; None if there is none.
+    """Return the recorded SHA-256 of a file; None if its checksum file does not exist.
 
     Raises
     ------
     DamagedError
-        If what stands there is no line of sha256sum for this file.
+        If the checksum file is not in sha256sum's format, or does not name the file.
     """
     sums = beside(path)
     try:
@@ -69,22 +70,22 @@ def recorded(path: Path) -> str | None:
 
 
 def check(path: Path) -> str | None:
-    """Compare a file with the SHA-256 beside it, and return that; None if there is none.
+    """Verify a file against its recorded SHA-256, and return this; None without a record.
 
-    A file that is replaced meanwhile is compared anew, so that a publication never looks like
-    damage.
+    If the file is replaced during the check, the check is repeated, so that a publication is not
+    mistaken for damage.
 
     Raises
     ------
     DamagedError
-        If they differ.
+        If the checksums differ.
     """
     if not beside(path).exists():
         return None
     while True:
         before = version(path)
         digest = sha256(path)
-        # after the file: of a new file it is written last
+        # Read the record after the file, because a publication writes it last.
         expected = recorded(path)
         if expected in (None, digest):
             return expected
@@ -95,12 +96,12 @@ def check(path: Path) -> str | None:
 
 
 def record_folder(folder: Path, left_out: tuple[str, ...] = ()) -> None:
-    """Write SHA256SUMS of all files below a folder, but for those left out by name."""
+    """Write SHA256SUMS for all files below a folder, except those named in `left_out`."""
     _write_sums(folder / SUMS, {name: sha256(folder / name) for name in _names(folder, left_out)})
 
 
 def check_folder(folder: Path, left_out: tuple[str, ...] = ()) -> list[str]:
-    """Return what differs between a folder and its SHA256SUMS, one text for each file."""
+    """Return the differences between a folder and its SHA256SUMS, one text per file."""
     try:
         expected = _read_sums(folder / SUMS)
     except FileNotFoundError:
@@ -113,18 +114,18 @@ def check_folder(folder: Path, left_out: tuple[str, ...] = ()) -> list[str]:
 def differences(
     folder: Path, expected: Mapping[str, str], present: Iterable[str], witness: object
 ) -> list[str]:
-    """Return what differs between files and their recorded SHA-256, one text for each file.
+    """Return the differences between files and their recorded SHA-256, one text per file.
 
     Parameters
     ----------
     folder : Path
-        What names are relative to.
+        Folder that names are relative to.
     expected : mapping of str to str
-        SHA-256 by name.
+        Recorded SHA-256 by file name.
     present : iterable of str
-        Names of the files that are there.
+        Names of existing files.
     witness : object
-        Where the SHA-256 are recorded, as messages name it.
+        Name of the record, for messages.
     """
     wrong = [
         f"{folder / name}: {witness} does not name it" for name in present if name not in expected
@@ -149,7 +150,7 @@ def _write_sums(path: Path, digests: dict[str, str]) -> None:
 
 
 def _read_sums(path: Path) -> dict[str, str]:
-    if path.exists() and not path.is_file():  # to open a pipe waits for its writer
+    if path.exists() and not path.is_file():  # opening a named pipe would block
         raise DamagedError(f"{path}: not a regular file")
     try:
         lines = path.read_bytes().decode("utf-8").split("\n")
@@ -163,17 +164,23 @@ def _read_sums(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Log:
-    """What a log holds.
+    """Content of a log.
 
     Attributes
     ----------
     lines : list of dict
-        Without their hashes.
+        Valid lines without their hashes.
+    own : str or None
+        Hash of the last line.
+    size : int
+        Size of the valid lines in bytes.
+    so_far : hashlib hash
+        Running hash over the valid lines.
     """
 
     lines: list[Line]
-    own: str | None  # hash of the last line
-    size: int  # bytes that count
+    own: str | None
+    size: int
     so_far: "hashlib._Hash"
 
 
@@ -182,16 +189,16 @@ _read: dict[Path, tuple[object, Log]] = {}
 
 @dataclass(frozen=True)
 class Chain:
-    """A log and its head.
+    """A hash-chained log and its head.
 
     Attributes
     ----------
     path : Path
-        The log; its folder must exist before a line is appended.
+        File of the log; its folder must exist before a line is appended.
     mode : int
-        Permissions of both files.
+        Permissions of log and head.
     damaged : callable
-        Makes of a message the error that is raised where the log is damaged.
+        Creates the exception for a damaged log from a message.
     """
 
     path: Path
@@ -200,17 +207,17 @@ class Chain:
 
     @property
     def head(self) -> Path:
-        """Return where the head stands."""
+        """Path of the head."""
         return self.path.with_name(self.path.name + ".head")
 
     def read(self) -> Log:
-        """Return the log, each byte of it compared, unless this process has read it as it is.
+        """Read and verify the log; an unchanged log is returned from the process's cache.
 
         Raises
         ------
         Exception
-            The one of `damaged`, if it was cut, or a line is not as it was written; it names the
-            file and the line.
+            The exception from `damaged` if the log was truncated or a line was altered; it names
+            the file and the line.
         """
         while True:
             signature = self._signature()
@@ -219,27 +226,27 @@ class Chain:
                 head, content = (
                     path.read_bytes() if path.exists() else None for path in (self.head, self.path)
                 )
-                if signature != self._signature():  # a writer was between the two
+                if signature != self._signature():  # a writer changed a file while it was read
                     continue
                 log = self._checked(head, content or b"")
                 _read[self.path] = signature, log
             return log
 
     def append(self, following: Callable[[list[Line]], Line | None]) -> list[Line]:
-        """Add a line, whole or not at all, and return all.
+        """Append a line atomically, and return all lines.
 
         Parameters
         ----------
         following : callable
-            Takes the lines so far, which no other writer adds to meanwhile; returns the new one, or
-            None.
+            Takes the current lines and returns the new line, or None for no change. It is called
+            with the lock held, so that no other writer can add lines.
 
         Raises
         ------
         Exception
-            As `read`.
+            As in `read`.
         OSError
-            If the disk refuses, or the file system has no locks.
+            If the disk is not writable, or the file system does not support locks.
         """
         with locked(self.path.parent, wait=True):
             log = self.read()
@@ -247,7 +254,7 @@ class Chain:
             if line is None:
                 return log.lines
             if log.lines:
-                self._count(log)  # or two writers that die leave two lines uncounted
+                self._count(log)  # otherwise two dead writers could leave two lines uncounted
             log = self._added(log, line)
             self._count(log)
             _read[self.path] = self._signature(), log
@@ -259,7 +266,7 @@ class Chain:
         with self.path.open("ab") as file:
             if is_new:
                 os.fchmod(file.fileno(), self.mode)
-            file.truncate(log.size)  # what a dead writer left
+            file.truncate(log.size)  # remove an incomplete line of a dead writer
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -270,7 +277,7 @@ class Chain:
         return Log([*log.lines, line], json.loads(text)[OWN], log.size + len(text), so_far)
 
     def _count(self, log: Log) -> None:
-        """Write the head of a log, unless it stands there."""
+        """Write the head of a log, unless it is up to date."""
         head = json.dumps({"lines": len(log.lines), OWN: log.own}).encode() + b"\n"
         if not self.head.exists() or self.head.read_bytes() != head:
             replace_bytes(self.head, head, self.mode)
@@ -296,7 +303,7 @@ class Chain:
             seal = line.pop(OWN, None)
             if number > len(ended) or text != _sealed(line, so_far):
                 if number > counted:
-                    break  # of a writer that died
+                    break  # the incomplete line of a dead writer
                 raise self.damaged(f"{self.path}, line {number}: not as it was written")
             if number == counted and seal != counted_own:
                 raise self.damaged(

@@ -1,8 +1,8 @@
-"""Find the tables and columns of a database that a query rests on.
+"""Find the tables and columns that a query depends on.
 
-DuckDB plans the query on empty tables, once per column of the result, and prunes what that column
-does not need: it rests on what the scans still read. Joins, filters and groups choose its rows, so
-their columns are among them.
+DuckDB plans the query on empty tables, once per result column, and prunes columns that are not
+needed. The columns that remain in the scans are the dependencies. They include the columns of
+joins, filters and groupings, which determine the rows of the result.
 """
 
 import json
@@ -16,27 +16,28 @@ import duckdb
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import identifier, literal
 
-# Other optimizers fold a column to a constant, or hide it in the filter of a scan.
+# Optimizers to leave enabled. Others may fold a column into a constant, or hide it in the filter of
+# a scan.
 PRUNING = ("cte_inlining", "unused_columns")
-# Leaves of a plan that read no table; the last two read what another leaf reads.
+# Plan operators that read no table; the last two read the results of another scan.
 LEAVES = ("COLUMN_DATA_SCAN", "DUMMY_SCAN", "GENERATE_SERIES", "RANGE", "CTE_SCAN", "REC_CTE_SCAN")
 
 
 class CannotTellError(Exception):
-    """A query whose plan does not say what it reads; the message says where."""
+    """Raised if a query's plan does not reveal its dependencies; the message gives the reason."""
 
 
 class Reads(NamedTuple):
-    """The tables and columns that a query rests on.
+    """The tables and columns that a query depends on.
 
     Attributes
     ----------
     tables : set of str
-        As schema.table, also where no column is read, as in a count of rows.
+        Tables as schema.table, including those without any column read, as in a row count.
     whole_tables : set of str
-        Those of which every column is read, as by a star.
+        Tables with every column read, as in `select *`.
     columns : list of set of str
-        For each column of the result, the columns that it rests on, as schema.table.column.
+        For each result column, the columns that it depends on, as schema.table.column.
     """
 
     tables: set[str]
@@ -46,7 +47,7 @@ class Reads(NamedTuple):
 
 @contextmanager
 def planner(database: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database in memory that has the tables of an open one, without rows."""
+    """Open an in-memory database with empty copies of a database's tables."""
     columns = database.execute(
         "select schema_name, table_name, column_name, data_type from duckdb_columns()"
         " where database_name = current_database() order by schema_name, table_name,"
@@ -66,12 +67,13 @@ def planner(database: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConn
 
 
 def reads(empty: duckdb.DuckDBPyConnection, sql: str) -> Reads:
-    """Return what a query rests on, by its plans in the database of `planner`.
+    """Return the dependencies of a query, from its plans in a database opened by `planner`.
 
     Raises
     ------
     CannotTellError
-        If it does not fit the tables, or reads something else, such as the statistics of a file.
+        If the query does not match the tables, or reads something else, such as the statistics of
+        a file.
     """
     tables: set[str] = set()
     columns: list[set[str]] = []
@@ -79,7 +81,7 @@ def reads(empty: duckdb.DuckDBPyConnection, sql: str) -> Reads:
         statements = empty.extract_statements(sql)
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             raise CannotTellError("it is not one SELECT")
-        # a semicolon or a comment may end the statement
+        # Define a view, because the statement may end with a semicolon or a comment.
         empty.execute(f"create or replace temp view asked as\n{sql}")
         described = empty.execute("describe asked").fetchall()
         names = ", ".join(f"c{number}" for number in range(len(described)))
@@ -101,14 +103,14 @@ def reads(empty: duckdb.DuckDBPyConnection, sql: str) -> Reads:
 
 
 def _scans(operator: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return the tables that a plan scans, each with the columns that it reads there."""
+    """Return the tables that a plan scans, each with the columns that it reads."""
     if below := operator.get("children"):
         return [scan for child in below for scan in _scans(child)]
     name, facts = operator["name"].strip(), operator.get("extra_info", {})
     if name == "SEQ_SCAN" and "Filters" not in facts:
         listed = facts["Projections"]
         columns = [listed] if isinstance(listed, str) else listed
-        # a plan quotes a reserved word, such as the name of the schema release
+        # A plan quotes reserved words, such as the schema name `release`.
         table = facts["Table"].replace('"', "").removeprefix(f"{duckdb_client.READ}.")
         return [(table, [column for column in columns if column])]
     if name in LEAVES:

@@ -1,8 +1,8 @@
-"""Recognise the DuckDB files that this user's commands wrote; all others are read as data.
+"""Recognise DuckDB files that this user's commands wrote, and treat all others as untrusted data.
 
-Settings name some of them by place. The others are recognised by their SHA-256, which each command
-records in a folder of the user when it has finished a file. So a copy of an own file is own, and a
-file that anything else has changed is not.
+Settings name some of these files by path. The others are recognised by their SHA-256, which each
+command records in a folder of the user when it finishes a file. A copy of such a file is therefore
+trusted, and a file that another program has modified is not.
 """
 
 import os
@@ -12,20 +12,20 @@ from pathlib import Path
 
 from ai_manufacturing.system import disk, integrity, settings
 
-RELEASE_FOLDERS = ("past", "held", "work")  # of RELEASE_DIR, which this project alone writes
+RELEASE_FOLDERS = ("past", "held", "work")  # in RELEASE_DIR, written by this project only
 
 
 def record(path: Path, landing: Path | None = None) -> None:
-    """Record that this user's commands wrote a file, which must be finished and closed.
+    """Record that this user's commands wrote a file, which must be complete and closed.
 
-    Without a home folder that can be written, it warns: the file then counts as one from elsewhere.
+    If the record cannot be written, a warning is issued, and the file counts as untrusted.
 
     Parameters
     ----------
     path : Path
-        The file.
+        File to record.
     landing : Path, optional
-        The landing store whose files views of a warehouse show.
+        Landing store that the views of a warehouse read.
     """
     try:
         folder = _folder()
@@ -40,7 +40,7 @@ def record(path: Path, landing: Path | None = None) -> None:
 
 
 def is_named(path: Path) -> bool:
-    """Whether the settings name a file as this project's, which no other program writes."""
+    """Return whether the settings name a file as one that only this project writes."""
     place, releases = path.resolve(), settings.release_dir()
     return place in (settings.warehouse_path(), settings.release_path()) or any(
         place.is_relative_to(releases / name) for name in RELEASE_FOLDERS
@@ -48,14 +48,14 @@ def is_named(path: Path) -> bool:
 
 
 def is_own(path: Path) -> bool:
-    """Whether the settings name a file, or this user's commands recorded it; it must be regular."""
+    """Return whether the settings name a regular file, or this user's commands recorded it."""
     return is_named(path) or _entry(path) is not None
 
 
 def landing_store(path: Path) -> Path | None:
-    """Return the landing store whose files the views of an own warehouse show.
+    """Return the landing store that the views of a trusted warehouse read.
 
-    None for a release, which has no views.
+    The result is None for a release, which has no views.
     """
     if path.resolve() == settings.warehouse_path():
         return settings.landing_dir()
@@ -65,21 +65,22 @@ def landing_store(path: Path) -> Path | None:
 
 
 def _folder() -> Path:
-    """Return the folder of records: a file for each SHA-256 holds the path of its landing store."""
+    """Return the folder of records, files named by SHA-256 that contain a landing store path."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "ai_manufacturing" / "written"
 
 
 def _entry(path: Path) -> Path | None:
-    """Return the record of a file, or None."""
+    """Return the record of a file, or None if it was not recorded."""
     try:
         entry = _folder() / _sha256(path, disk.version(path))
         return entry if entry.is_file() else None
-    except (OSError, RuntimeError):  # a user without a folder, or a file that cannot be read
+    except (OSError, RuntimeError):  # no home folder, or an unreadable file
         return None
 
 
-# A command opens a file several times, and the sample's warehouse takes .3 seconds to read.
+# Cached, because a command opens a file several times, and hashing the sample's warehouse takes 0.3
+# seconds.
 @cache
 def _sha256(path: Path, version: tuple[int, ...]) -> str:
     return integrity.sha256(path)

@@ -1,4 +1,4 @@
-"""Where things are: the project, the delivered files, the landing store and the warehouse."""
+"""Settings from dbt_project.yml and the environment: paths, variables and language."""
 
 import hashlib
 import os
@@ -11,10 +11,11 @@ from typing import Any
 def project_root() -> Path:
     """Return the folder of dbt_project.yml.
 
-    That of the running dbt, DBT_PROJECT_DIR, or the working directory.
+    It is the running dbt's project folder, DBT_PROJECT_DIR, or the working directory, in this
+    order.
     """
     dbt = sys.modules.get("dbt.flags")
-    # `dbt --project-dir` does not set the variable
+    # `dbt --project-dir` does not set DBT_PROJECT_DIR.
     of_dbt = getattr(dbt.get_flags(), "PROJECT_DIR", None) if dbt else None
     return Path(of_dbt or os.environ.get("DBT_PROJECT_DIR") or ".").resolve()
 
@@ -22,20 +23,20 @@ def project_root() -> Path:
 def engine_root() -> Path:
     """Return the folder of the models, macros and suites that every study uses.
 
-    It lies above the macros that the study's dbt_project.yml names. The study in this folder is the
-    repository's own.
+    It is the parent of the macro path in the study's dbt_project.yml. The repository's own study is
+    in this folder itself.
     """
     (macros,) = _project().get("macro-paths", ["macros"])
     return Path(os.path.normpath(project_root() / macros)).parent
 
 
 def project_folders() -> tuple[Path, ...]:
-    """Return the engine's folder and then the study's, which replaces files of the same name."""
+    """Return the engine's folder and the study's; files of the study override the engine's."""
     return tuple(dict.fromkeys((engine_root(), project_root())))
 
 
 def language() -> str:
-    """Return the reader's language, en or zh: that of the locale's messages."""
+    """Return the user's language, en or zh, from the locale of messages."""
     named = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     return "zh" if named.lower().startswith("zh") else "en"
 
@@ -52,23 +53,23 @@ def _project() -> dict[str, Any]:
 
 @cache
 def _parsed(text: str) -> dict[str, Any]:
-    import yaml  # here, because a build knows its variables from dbt
+    import yaml  # imported lazily, because builds read their variables from dbt
 
     declared: dict[str, Any] = yaml.safe_load(text)
     return declared
 
 
 def period() -> range:
-    """Return the years from first_year to last_year of dbt_project.yml.
+    """Return the years from first_year to last_year in dbt_project.yml.
 
-    Those of a set that names none.
+    They are the default for extract sets that do not declare a period.
     """
     declared = variables()
     return range(declared["first_year"], declared["last_year"] + 1)
 
 
 def providers(entity: str) -> list[str] | None:
-    """Return who delivers an entity by dbt_project.yml; None of one that it does not list."""
+    """Return the providers of an entity in dbt_project.yml; None if it is not listed."""
     declared = variables()
     listed: dict[str, list[str]] = {**declared["providers"], **declared["register_providers"]}
     return listed.get(entity)
@@ -77,9 +78,9 @@ def providers(entity: str) -> list[str] | None:
 def extracts_dir() -> Path:
     """Return the folder of the delivered files.
 
-    EXTRACTS_DIR, or the sample that `make setup` wrote.
+    It is EXTRACTS_DIR, or the sample that `make setup` wrote.
     """
-    # as it was named: a link to the folder is not another extract set
+    # Do not resolve symbolic links, so that retargeting a link does not change the path.
     return Path(
         os.path.normpath(
             project_root() / (os.environ.get("EXTRACTS_DIR") or "build/extracts/sample")
@@ -88,14 +89,14 @@ def extracts_dir() -> Path:
 
 
 def landing_dir() -> Path:
-    """Return the folder of the landing store: LANDING_DIR, or build/landing."""
+    """Return the folder of the landing store (LANDING_DIR, default build/landing)."""
     return (project_root() / (os.environ.get("LANDING_DIR") or "build/landing")).resolve()
 
 
 def landed_tables_dir() -> Path:
-    """Return the folder of the tables that SQL reads where no Python runs.
+    """Return the folder of the landed tables for engines without Python models, such as Spark.
 
-    One for each value of EXTRACTS_DIR.
+    There is one folder for each value of EXTRACTS_DIR.
     """
     named = os.environ.get("EXTRACTS_DIR") or "build/extracts/sample"
     return (
@@ -106,45 +107,42 @@ def landed_tables_dir() -> Path:
 
 
 def warehouse_path() -> Path:
-    """Return the DuckDB file: WAREHOUSE_PATH, or build/warehouse.duckdb."""
+    """Return the DuckDB file of the warehouse (WAREHOUSE_PATH, default build/warehouse.duckdb)."""
     return (
         project_root() / (os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
     ).resolve()
 
 
 def spark_storage_dir() -> Path:
-    """Return the folder of Spark's tables: SPARK_STORAGE, or build/spark."""
+    """Return the folder of Spark's tables (SPARK_STORAGE, default build/spark)."""
     return (project_root() / (os.environ.get("SPARK_STORAGE") or "build/spark")).resolve()
 
 
 def release_dir() -> Path:
-    """Return the folder of the releases: RELEASE_DIR, or build/releases."""
+    """Return the folder of the releases (RELEASE_DIR, default build/releases)."""
     return (project_root() / (os.environ.get("RELEASE_DIR") or "build/releases")).resolve()
 
 
 def site_dir() -> Path | None:
-    """Return the folder of the site that a refresh builds: SITE_DIR.
-
-    None, for no site, where it is not set.
-    """
+    """Return the folder of the site that a refresh builds (SITE_DIR); None to build no site."""
     named = os.environ.get("SITE_DIR")
     return (project_root() / named).resolve() if named else None
 
 
 def site_url() -> str | None:
-    """Return the address at which readers find the site: SITE_URL, as it is written."""
+    """Return the public URL of the site (SITE_URL), unchanged."""
     return os.environ.get("SITE_URL") or None
 
 
 def release_doi() -> str | None:
-    """Return the DOI under which a release is deposited: RELEASE_DOI, as it is written."""
+    """Return the DOI of the deposited release (RELEASE_DOI), unchanged."""
     return os.environ.get("RELEASE_DOI") or None
 
 
 def release_path() -> Path:
-    """Return the file that readers open.
+    """Return the release file that readers open.
 
-    RELEASE_PATH, links resolved, or ai_manufacturing.duckdb in RELEASE_DIR.
+    It is RELEASE_PATH with symbolic links resolved, or ai_manufacturing.duckdb in RELEASE_DIR.
     """
     named = os.environ.get("RELEASE_PATH")
     return (

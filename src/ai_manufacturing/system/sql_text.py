@@ -1,6 +1,7 @@
-"""Statements of the files beside modules; identifiers and texts as SQL writes them.
+"""Load SQL statements from files next to modules, and quote identifiers and literals.
 
-Nothing from a path or a header reaches a statement unescaped.
+Values from paths and file headers must be quoted with these functions before they enter a
+statement.
 """
 
 import re
@@ -9,17 +10,17 @@ from pathlib import Path
 
 
 def identifier(name: str) -> str:
-    """Return an SQL identifier in quotation marks."""
+    """Quote a name as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: object) -> str:
-    """Return the text of a value as an SQL string literal."""
+    """Quote the text of a value as a SQL string literal."""
     return "'" + str(text).replace("'", "''") + "'"
 
 
 def comments(table: str, comment: str, columns: Mapping[str, str]) -> str:
-    """Return the statements that comment a table, named as SQL, and its columns."""
+    """Return statements that comment a table and its columns; the table name is already quoted."""
     on_columns = [
         f"comment on column {table}.{identifier(name)} is {literal(text)}"
         for name, text in columns.items()
@@ -28,16 +29,16 @@ def comments(table: str, comment: str, columns: Mapping[str, str]) -> str:
 
 
 def create_table(table: str, columns: Mapping[str, tuple[str, str]], comment: str) -> str:
-    """Return the statements that create a table, named as SQL, with its comments.
+    """Return statements that create a table with comments.
 
     Parameters
     ----------
     table : str
-        Its name.
+        Name of the table, already quoted for SQL.
     columns : mapping of str to (str, str)
         Type and comment of each column.
     comment : str
-        Of the table.
+        Comment on the table.
     """
     types = ", ".join(f"{identifier(name)} {type_}" for name, (type_, _) in columns.items())
     on_columns = {name: text for name, (_, text) in columns.items()}
@@ -45,25 +46,25 @@ def create_table(table: str, columns: Mapping[str, tuple[str, str]], comment: st
 
 
 def insert(table: str, count: int) -> str:
-    """Return the statement that inserts rows of so many parameters into a table, named as SQL."""
+    """Return a statement that inserts rows of `count` parameters; the table name is quoted."""
     return f"insert into {table} values ({', '.join('?' * count)})"
 
 
 def one_file(path: Path) -> str:
-    """Return a path, which may hold the marks of a pattern, as DuckDB takes it for one file."""
+    """Escape glob characters in a path, so that DuckDB reads it as a single file."""
     return re.sub(r"[*?\[]", r"[\g<0>]", str(path))
 
 
 def beside(module: str) -> dict[str, str]:
-    """Return the statements of the .sql file beside a module, by the names in front of them.
+    """Read the SQL file next to a module, and return its statements by name.
 
-    A statement follows a line such as `-- name: cells`. Its values are parameters such as $series;
-    no name of a table or column is put into it.
+    A line such as `-- name: cells` precedes each statement. Statements receive values only through
+    parameters such as $series; table and column names are never interpolated.
 
     Parameters
     ----------
     module : str
-        Its __file__.
+        The module's __file__.
     """
     text = Path(module).with_suffix(".sql").read_text(encoding="utf-8")
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]

@@ -1,7 +1,7 @@
-"""The room of a study: a package with what the study says beyond its seeds.
+"""Look up a study's own package, its "room", with code that its seeds cannot express.
 
-`room` of dbt_project.yml names it, and a study without that variable has none. A package that is
-not installed lies in the study's folder.
+The variable `room` in dbt_project.yml names the package; a study without it has no package. A
+package that is not installed is imported from the study's folder.
 """
 
 import sys
@@ -14,20 +14,20 @@ from ai_manufacturing.system import settings
 
 
 def declared(name: str, default: Any) -> Any:
-    """Return what the room declares by a name, or the default of a study that has no room."""
+    """Return a constant of the study's package, or the default if it is not defined."""
     room = _room()
     return default if room is None else getattr(room, name, default)
 
 
 def module(name: str) -> ModuleType:
-    """Return a module of the room, which declares it."""
+    """Import a module of the study's package, which must exist."""
     room = _room()
     assert room is not None
     return import_module(f"{room.__name__}.{name}")
 
 
 def folders(engine: Path) -> list[Path]:
-    """Return a folder of the engine, and the room where there is one."""
+    """Return a folder of the engine, followed by the folder of the study's package, if any."""
     room = _room()
     return [engine] if room is None else [engine, Path(str(room.__file__)).parent]
 
@@ -35,7 +35,7 @@ def folders(engine: Path) -> list[Path]:
 def _room() -> ModuleType | None:
     try:
         name = settings.variables().get("room")
-    except FileNotFoundError:  # help and completion work outside a project
+    except FileNotFoundError:  # help and shell completion also run outside a project
         return None
     if name is None:
         return None

@@ -1,4 +1,4 @@
-"""The words of pages and tables in both languages, from one catalogue."""
+"""Texts and labels of pages and tables in English and Chinese, from one catalogue."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,24 +19,24 @@ SQL = beside(__file__)
 
 TEXTS = Path(__file__).parents[1] / "site/text.yml"
 LANGUAGES = ("en", "zh")
-Words = tuple[str, str]  # in each of LANGUAGES
-# Beside what a substitute feeds, and at the beginning of the note that says so.
+Words = tuple[str, str]  # one text for each of LANGUAGES
+# Marks values that use a substitute, and the notes that explain it.
 MARK = "†"
-# Between two values that make up a third: a term of two factors, a chosen value.
+# Separators in composite names, such as interactions, and their replacements in labels.
 JOINTS = {":": " × ", "=": ": ", "+": " + "}
 ADDED = (
     "_next_year",
     "_last_year",
     "_later",
     "_neighbours",
-)  # a measure of another year or of other cities
-# A name of the data within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the scope of
-# a series.
+)  # suffixes for a measure of another year or of other cities
+# Matches a variable name within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the
+# scope that may follow a series in brackets.
 NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?:@[\w/]+)?(?::\w+)?)(?: \((\w+)\))?", re.ASCII)
 
 
 def pair(en: object, zh: object) -> Markup:
-    """Return markup that shows one of two texts, by the language of the page."""
+    """Return markup that shows one of two texts, depending on the page's language."""
     return Markup(
         '<span class="en" lang="en">{}</span><span class="zh" lang="zh-CN">{}</span>'
     ).format(en, zh)
@@ -50,16 +50,18 @@ def _content(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Texts by key, English and Chinese.
+    """Texts and labels in English and Chinese.
 
     Attributes
     ----------
     texts : mapping of str to Words
-        What the pages say.
+        Texts of the pages by key.
     labels : mapping of str to Words
-        How a value of the data, such as `ln1p` or `log of zero`, is called.
+        Labels by name or value in the data, such as `ln1p` or `log of zero`.
     substituted : mapping of str to Words
-        What a value of the data is called here where a substitute feeds it.
+        Labels of names that a substitute feeds; they override `labels`.
+    substituted_names : frozenset of str
+        English labels of all names that a substitute feeds.
     """
 
     texts: Mapping[str, Words]
@@ -69,9 +71,9 @@ class Catalogue:
 
     @classmethod
     def read(cls, path: Path = TEXTS) -> "Catalogue":
-        """Read the catalogue, with the words of the study's room."""
+        """Read the catalogue, including the texts of the study's package."""
         content = _content(path)
-        # A label of one text is Chinese; its key is the English one.
+        # A label with a single text is Chinese; its key is the English label.
         labels = {
             key: (key.replace("_", " "), words) if isinstance(words, str) else tuple(words)
             for key, words in content["labels"].items()
@@ -86,10 +88,10 @@ class Catalogue:
         return cls(texts, labels)
 
     def with_labels_of(self, connection: duckdb.DuckDBPyConnection) -> "Catalogue":
-        """Return a catalogue that has the labels of an open release or warehouse too.
+        """Return a catalogue extended by the labels of an open release or warehouse.
 
-        Of a name of two kinds the label is the measure's, and of a series that of a scope that no
-        substitute feeds.
+        If a name has several kinds, the measure's label takes precedence. If a series has several
+        scopes, the label of a scope without a substitute takes precedence.
         """
 
         def words(query: str) -> dict[str, Words]:
@@ -114,9 +116,9 @@ class Catalogue:
     def with_labels(
         self, labels: Mapping[str, Words], substituted: Sequence[Mapping[str, str]] = ()
     ) -> "Catalogue":
-        """Return a catalogue that has the labels of a release too.
+        """Return a catalogue extended by the labels of a release.
 
-        Those of substitutes come first, then its own.
+        Labels of substitutes take precedence, followed by the catalogue's own labels.
         """
         return replace(
             self,
@@ -130,13 +132,13 @@ class Catalogue:
         )
 
     def named(self, en: object, zh: object) -> Markup:
-        """Return a label of the database in both languages, marked where a substitute feeds it."""
+        """Return markup of a database label in both languages, marked if a substitute feeds it."""
         return pair(f"{en} {MARK}", f"{zh}{MARK}") if en in self.substituted_names else pair(en, zh)
 
     def plain(self, key: str, language: str, **values: object) -> str:
-        """Return one language's text, with its placeholders filled.
+        """Return a text in one language, with its placeholders filled.
 
-        Of a value in every language it takes its own.
+        For values given in both languages, the matching one is used.
         """
         place = LANGUAGES.index(language)
         filled = {
@@ -146,27 +148,27 @@ class Catalogue:
         return self.texts[key][place].format(**filled)
 
     def words(self, key: str, **values: object) -> Words:
-        """Return a text in each language, with its placeholders filled."""
+        """Return a text in both languages, with its placeholders filled."""
         return self.plain(key, "en", **values), self.plain(key, "zh", **values)
 
     def both(self, key: str, **values: object) -> Markup:
-        """Return markup of both languages' text; the values are escaped."""
+        """Return markup of a text in both languages; values are escaped."""
         return pair(
             *map(Markup, self.words(key, **{name: escape(value) for name, value in values.items()}))
         )
 
     def label(self, value: Any) -> Markup | str:
-        """Return what a value of the data is called, or the value itself if it has no name."""
+        """Return markup of the label of a value in both languages; empty for None."""
         return pair(*self.names(value)) if value is not None else ""
 
     def names(self, value: Any) -> Words:
-        """Return what a value of the data is called, in each language."""
+        """Return the label of a value in both languages."""
         return self.plain_label(value, "en"), self.plain_label(value, "zh")
 
     def plain_label(self, value: Any, language: str) -> str:
-        """Return what a value of the data is called in one language.
+        """Return the label of a value in one language, or the value itself without a label.
 
-        Of several in one, what each is called.
+        The parts of composite names and comma-separated lists are labelled individually.
         """
         text = str(value)
         words = self.substituted.get(text) or self.labels.get(text)
@@ -188,34 +190,33 @@ class Catalogue:
             return self.plain("lagged", language, name=self.names(text.removeprefix("L.")))
         if "@" in text:
             name, _, providers = text.partition("@")
-            # A slash stands between the providers of two series; nothing stands for the one used by
-            # default.
+            # A slash separates the providers of two series; an empty name is the default provider.
             given = filter(None, providers.split("/"))
             named = COMMAS[language].join(self.plain_label(one, language) for one in given)
             return self.plain("of_provider", language, name=self.names(name), provider=named)
         return text
 
     def names_within(self, kind: str, value: str) -> Words:
-        """Return what a value of a kind is called, in each language.
+        """Return the label of a value of a kind, in both languages.
 
-        By both where its name alone has another meaning elsewhere.
+        The label of `kind=value` takes precedence, for values that mean something else elsewhere.
         """
         both = f"{kind}={value}"
         return self.names(both if both in self.labels else value)
 
     def said(self, en: str | None, zh: str | None) -> Markup | str:
-        """Return sentences of the database, with the names in them by their labels."""
+        """Return markup of sentences from the database, replacing names with labels."""
         return (
             pair(self.with_labels_in(en, "en"), self.with_labels_in(zh or "", "zh")) if en else ""
         )
 
     def with_labels_in(self, sentences: str, language: str) -> str:
-        """Return sentences of the database in one language, with labels for the names in them."""
+        """Replace the names in sentences from the database with labels in one language."""
 
         def label(name: re.Match[str]) -> str:
             if name[2] is None:
                 return self.plain_label(name[1], language)
-            # A scope is named where it was not delivered, and then nothing substitutes for it.
+            # Sentences name a scope only if it was not delivered, so it has no substitute.
             series, scope = (
                 replace(self, substituted={}).plain_label(part, language) for part in name.groups()
             )

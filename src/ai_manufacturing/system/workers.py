@@ -1,7 +1,8 @@
-"""Processes that compute Python models beside dbt, whose threads share one interpreter.
+"""Run Python models in worker processes, because dbt's threads share one interpreter.
 
-A model keeps its file and its `dbt.ref`: dbt's process reads the relations that the file names,
-and a worker runs it. All workers fork from one process, which imports once what models import.
+Model files and their `dbt.ref` calls need no changes: dbt's process reads the relations that a file
+references, and a worker runs the file. All workers fork from one server process, which imports the
+models' packages once.
 """
 
 import ast
@@ -32,7 +33,7 @@ Model = Callable[[Any, Any], Any]
 PRELOADED = ["great_expectations", "pandas", "scipy.stats", __name__]
 ENVIRONMENT = {
     "GX_ANALYTICS_ENABLED": "false",
-    # Linear algebra has one thread.
+    # Restrict linear algebra to one thread per worker.
     "MKL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -41,31 +42,31 @@ _is_worker = False
 
 
 class WorkerDiedError(Exception):
-    """A worker ended before its model was made."""
+    """Raised if a worker process ends before it has computed its model."""
 
 
 class Pool:
-    """Workers of one run, each of which computes one model at a time.
+    """Worker processes of one run; each computes one model at a time.
 
     Parameters
     ----------
     size : int
-        Number of processes at most; one starts when it is needed.
+        Maximum number of processes, which are started on demand.
     """
 
     def __init__(self, size: int) -> None:
-        # Each is of one process, because a death breaks a whole executor.
+        # Use executors with one process each, because a dead process breaks its whole executor.
         self._idle: queue.LifoQueue[ProcessPoolExecutor] = queue.LifoQueue()
         for _ in range(size):
             self._idle.put(_executor("forkserver"))
 
     def make(self, path: Path, dbt: Any) -> Any:
-        """Run a model's file in a worker that is free; a worker that died is replaced.
+        """Run a model's file in an idle worker; a worker that dies is replaced.
 
         Raises
         ------
         WorkerDiedError
-            If the process ended.
+            If the worker process ended unexpectedly.
         """
         source = ast.parse(path.read_text(encoding="utf-8"))
         names, keys = _named(source, "dbt.ref"), _named(source, "dbt.config.meta_get")
@@ -84,30 +85,33 @@ class Pool:
             self._idle.put(executor)
 
     def stop(self) -> None:
-        """End the processes, none of which is at work."""
+        """Shut down all workers, which must be idle."""
         while not self._idle.empty():
             self._idle.get().shutdown()
 
 
 def pool() -> Pool | None:
-    """Return this run's workers; None where there is one core, or WAREHOUSE_THREADS is 1."""
+    """Return this run's workers; None with a single core, or if WAREHOUSE_THREADS is 1."""
     cores = min(os.cpu_count() or 1, int(os.environ.get("WAREHOUSE_THREADS") or 2))
     return _pool(cores, get_invocation_id()) if cores > 1 else None
 
 
 @functools.lru_cache(maxsize=1)
 def _pool(size: int, run: str) -> Pool:
-    """Return the workers of a run: in another, a relation may have another content."""
-    os.environ.update(ENVIRONMENT)  # read by what is imported, in the process that is forked
-    # A new process would import the program that started this one: dbt's command.
+    """Return the workers of a run; they are not reused, because relations may have changed."""
+    os.environ.update(ENVIRONMENT)  # must be set before the fork server imports libraries
+    # Without __file__, new processes do not import the main program, which is dbt's command.
     vars(sys.modules["__main__"]).pop("__file__", None)
     forkserver.set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()  # it imports while dbt does other things
+    forkserver.ensure_running()  # imports in the background while dbt continues
     return Pool(size)
 
 
 def in_a_worker(model: Model) -> Model:
-    """Have a Python model of dbt computed in a worker; its file in python_models has its name."""
+    """Decorate a dbt Python model to run in a worker.
+
+    The file in python_models must have the model's name.
+    """
 
     @functools.wraps(model)
     def in_worker(dbt: Any, session: Any) -> Any:
@@ -127,7 +131,7 @@ def both(
     one: tuple[Any, ...],
     other: tuple[Any, ...],
 ) -> tuple[Answer, Answer]:
-    """Call a function of the package twice; in a worker, the second time in a fork of it."""
+    """Call a function with two sets of arguments; workers run the second call in a fork."""
     if not _is_worker:
         return function(*one), function(*other)
     with _executor("fork") as fork:
@@ -136,19 +140,19 @@ def both(
 
 
 def _executor(start_method: str) -> ProcessPoolExecutor:
-    """Return an executor of one process."""
+    """Return an executor with one process."""
     context = multiprocessing.get_context(start_method)
     return ProcessPoolExecutor(1, context, initializer=_start_worker)
 
 
 def _named(source: ast.Module, function: str) -> set[str]:
-    """Return the names that a model passes to a function of dbt, which takes literals only."""
+    """Return the literals that a model's source passes to a dbt function as first argument."""
     calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)]
     return {ast.literal_eval(call.args[0]) for call in calls if ast.unparse(call.func) == function}
 
 
 def _start_worker() -> None:
-    """Let this process end with its parent, whatever it computes, and not at Ctrl-C."""
+    """Make this worker exit when its parent does, and ignore Ctrl-C."""
     global _is_worker
     _is_worker = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -163,17 +167,17 @@ def _end_with_parent() -> None:
 
 
 class _Config:
-    """A model's config, as far as models read it."""
+    """Replacement for `dbt.config` with the values that a model reads."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.meta_get = values.__getitem__
 
     def __call__(self, **options: Any) -> None:
-        """Take what dbt has read when it parsed the file."""
+        """Ignore options, which dbt has already parsed from the file."""
 
 
 def _computed(path: Path, tables: dict[str, pa.Table], config: dict[str, Any]) -> Any:
-    """Run a model's file, in a worker, on the relations that it names."""
+    """Run a model's file in a worker, with the tables that it references."""
     with duckdb_client.connect(config={"threads": 1}) as session:
         dbt = SimpleNamespace(
             ref=lambda name: session.from_arrow(tables[name]),
