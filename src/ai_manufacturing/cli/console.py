@@ -51,10 +51,14 @@ class Command(click.Command):
         *arguments: Any,
         examples: Sequence[str] = (),
         ends_with: Collection[ExitCode] = ANY_COMMAND,
+        done: str = "done",
+        failed: str = "the disk is full, or a file is damaged",
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
-        self.examples, self.ends_with = examples, ends_with
+        self.examples = examples
+        own = {ExitCode.DONE: done, ExitCode.FAILED: failed}
+        self.exit_codes = {code: own.get(code, code.meaning) for code in ends_with}
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command; a DuckDB error is reported as a problem with the file."""
@@ -79,7 +83,7 @@ class Command(click.Command):
                 formatter.write(
                     "".join(f"  ai-manufacturing {example}\n" for example in self.examples)
                 )
-        _write_codes(formatter, [(code, code.meaning) for code in self.ends_with])
+        _write_codes(formatter, self.exit_codes.items())
 
 
 class Commands(click.Group):

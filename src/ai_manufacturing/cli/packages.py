@@ -161,6 +161,8 @@ def mcp(path: Path | None, with_restricted: bool) -> None:
         "replication-package --check build/replication_sample_000001.zip --yes",
     ],
     ends_with=(*ANY_COMMAND, ExitCode.UNSIGNED),
+    done="the package is written, or --check found no difference",
+    failed="the disk is full, or --check found a difference or a broken rule",
 )
 @database_option("A release")
 @click.option(

@@ -123,7 +123,9 @@ def rollback(release_id: str, replaces: bool) -> None:
         click.echo(f"Release {release_id} is published.")
 
 
-@command(examples=["releases", "releases --json"])
+@command(
+    examples=["releases", "releases --json"], failed="there is no release, or a file is damaged"
+)
 @JSON
 def releases(as_json: bool) -> None:
     """List the retained releases, and mark the published one and the anchor of drift."""
@@ -182,7 +184,12 @@ def diff(old: str, new: str, as_json: bool) -> None:
         click.echo("\n".join(summary.lines) or "No change.")
 
 
-@command(examples=["verify"], ends_with=(*ANY_COMMAND, ExitCode.LOCKED))
+@command(
+    examples=["verify"],
+    ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
+    done="all files are intact",
+    failed="a file differs from its SHA-256",
+)
 @JSON
 def verify(as_json: bool) -> None:
     """Compare landing store, logs, releases, held builds and site with their SHA-256.

@@ -250,7 +250,9 @@ def sources(path: Path | None, as_json: bool) -> None:
     examples=[
         "compare build/releases/past/000011.duckdb build/warehouse.duckdb",
         "compare OLD NEW --markdown",
-    ]
+    ],
+    done="nothing differs",
+    failed="something differs, or a file is damaged",
 )
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
@@ -279,7 +281,11 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     raise SystemExit(ExitCode.FAILED if sections else ExitCode.DONE)
 
 
-@command(examples=["judge panel.csv", "judge panel.dta --year yr --out cells.xlsx"])
+@command(
+    examples=["judge panel.csv", "judge panel.dta --year yr --out cells.xlsx"],
+    done="no column needs attention",
+    failed="too many cells of a column are unexplained, or a value of the warehouse jumps",
+)
 @click.argument("panel", type=FILE)
 @click.option("--city", help="Column with codes or names of cities. Default: recognised.")
 @click.option("--year", help="Column with years. Default: recognised.")

@@ -21,7 +21,7 @@ Line = tuple[str, str | None]
 """A line of terminal output and its colour."""
 
 
-@command(examples=["status", "status --json"])
+@command(examples=["status", "status --json"], failed="there is no release, or a file is damaged")
 @JSON
 def status(as_json: bool) -> None:
     """Show the published release, the last attempt to refresh, and whether one is running.

@@ -24,79 +24,55 @@ class ExitCode(IntEnum):
         member.meaning, member.remedy = meaning, remedy
         return member
 
-    DONE = (
-        0,
-        (
-            "done; `verify`, `compare` and `replication-package --check`: no difference; `judge`:"
-            " nothing needs attention"
-        ),
-    )
+    DONE = 0, "done, and a comparison or check found no difference"
     FAILED = (
         1,
-        (
-            "the disk refuses, or a release, a log or another file is damaged; `status` and"
-            " `releases`: there is none; `verify`, `compare` and `replication-package --check`: a"
-            " difference, or a rule that a package breaks; `judge`: too much of a panel is"
-            " unexplained, or a value here jumps"
-        ),
-        "make room, or `rollback ID`; docs/backup.md for damage",
+        "the disk is full, a file is damaged, there is no release, or a comparison or check found"
+        " a difference",
+        "free disk space, or `rollback ID`; docs/backup.md explains repairs",
     )
     BAD_CONFIGURATION = (
         2,
-        (
-            "bad usage or configuration: an option, a setting, a declaration, a file that is not"
-            " there or cannot be opened, or another extract set than the published one"
-        ),
-        "the message names it",
+        "an option, a setting or a declaration is wrong, a file is missing or cannot be opened, or"
+        " the published release is of another extract set",
+        "the message names the cause",
     )
     NOTHING_NEW = (
         3,
-        (
-            "nothing new: same deliveries, code and packages as the published release, or as one"
-            " that was rolled back since"
-        ),
+        "nothing is new: the published release, or a release that was rolled back after it, has"
+        " the same deliveries, code and packages",
     )
     GATE_FAILED = (
         4,
-        "the gate failed; the build is held, and not repeated for the same files",
-        "query `held/<id>/warehouse.duckdb`; correct the delivery, or publish it by hand",
+        "the gate failed; the build is held, and is not repeated for the same files",
+        "query `held/<id>/warehouse.duckdb`; correct the delivery, or publish the build by hand",
     )
     BUILD_FAILED = (
         5,
-        (
-            "a file cannot be landed, dbt failed (also where the disk refuses it), or deliveries or"
-            " code changed during the build"
-        ),
-        "the message names the files or models, and the way out",
+        "a file could not be landed, dbt failed, or deliveries or code changed during the build",
+        "the message names the files or models, and how to correct them",
     )
-    LOCKED = (6, "another refresh is at work", "wait for it")
+    LOCKED = 6, "another refresh is running", "wait until it ends"
     HELD = (
         7,
-        (
-            "published values, city-years or shown estimates are rewritten, or a new year is unlike"
-            " those before; the build is held, and not judged again for the same files, limit,"
-            " anchor and declared revisions"
-        ),
+        "published values, city-years or shown estimates would change, or a new year differs too"
+        " much from earlier years; the build is held, and is not repeated for the same files,"
+        " limit, anchor and declared revisions",
         "docs/refresh.md, Rewritten history",
     )
     STALE = (
         8,
-        "a provider is stale; anything else new is published",
-        "ask for a delivery, or allow more days",
+        "a provider is overdue; any other new data are published",
+        "ask the provider for a delivery, or allow more days",
     )
     UNSIGNED = (
         9,
-        (
-            "`replication-package --check`: every number agrees and every other rule is kept, but"
-            " a person's signature is missing"
-        ),
-        "a person fills in the form of the package's README; write it again with `--signed FORM`",
+        "`replication-package --check` found no difference, but nobody has signed the package",
+        "fill in the form in the package's README, and write the package with `--signed FORM`",
     )
     NO_ESTIMATES = (
         10,
-        (
-            "no headline specification has an estimate; the build is held, and not repeated for the"
-            " same files"
-        ),
-        "the message names the series that were not delivered; docs/refresh.md, Without estimates",
+        "no headline specification could be estimated; the build is held, and is not repeated for"
+        " the same files",
+        "the message names the missing series; docs/refresh.md, Without estimates",
     )
