@@ -1,6 +1,4 @@
-"""Folders of deliveries and the store: names, links, permissions, what describes a set, what dead
-runs leave.
-"""
+"""Delivery folders and the landing store: names, links, permissions, descriptions, dead runs."""
 
 import os
 import signal
@@ -40,9 +38,6 @@ def numbers() -> list[tuple[int, str, int | None]]:
     return recorded(*columns)  # type: ignore[return-value]
 
 
-# Names
-
-
 def gbk(project: Project, folder: str, name: str, text: str) -> Path:
     path = project.deliver(f"{folder}/x", text)
     return path.rename(os.fsdecode(os.fsencode(path.parent) + b"/" + name.encode("gb18030")))
@@ -63,7 +58,7 @@ def test_a_name_that_is_not_utf_8_lands_escaped_and_answers_to_its_declaration(
     assert table["register/\\xb5\\xc7\\xbc\\xc7.csv"]["record_count"] == 1
     assert table["firms/\\xff\\xfe.csv"]["source_name"] is None
     assert table["firms/a\\\\b\\x0a.csv"]["source_name"] is None
-    # the name can be had back
+    # The original name can be restored.
     raw = escaped.encode().decode("unicode_escape").encode("latin-1")
     assert raw == os.fsencode(path.relative_to(project.root / "extracts"))
     assert set(fingerprint.delivery_hashes(project.root / "extracts")) == set(table)
@@ -79,9 +74,6 @@ def test_what_is_wrong_with_a_file_of_such_a_name_or_its_members_is_one_line(
         "firms/\\xbf\\xd5.csv: the file is empty. Ask the provider for the file again.",
         "firms/a.zip: not a complete zip archive. Ask the provider for the file again.",
     ]
-
-
-# Links
 
 
 def test_a_folder_replaced_by_a_link_to_its_files_is_the_same_delivery(
@@ -118,7 +110,7 @@ def test_links_in_a_circle_end_and_links_to_nothing_are_named(project: Project) 
 
 @pytest.fixture
 def unprivileged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """Return a project in a folder that another user than root may enter, as that user."""
+    """Return a project in a folder open to all users, while running as a user other than root."""
     with tempfile.TemporaryDirectory() as folder:
         project = made_in(Path(folder), monkeypatch)
         Path(folder).chmod(0o777)
@@ -173,9 +165,6 @@ def test_folders_and_files_that_may_not_be_read_are_named(unprivileged: Project)
     assert fault() == f"extract_set.yml: {denied}."
 
 
-# What describes a set
-
-
 def test_a_description_that_names_no_set_is_refused_in_one_line(project: Project) -> None:
     project.deliver_rows(GOOD)
     described = [(entry["described"], entry["message"]) for entry in FAULTY["sets"]]
@@ -188,9 +177,6 @@ def test_a_description_that_names_no_set_is_refused_in_one_line(project: Project
         (line,) = fault().splitlines()
         assert line.startswith(f"extract_set.yml: {message}"), line
     assert not (project.root / "landing").exists()
-
-
-# Another set
 
 
 def test_the_past_of_a_set_without_deliveries_names_the_others(
@@ -208,8 +194,6 @@ def test_the_past_of_a_set_without_deliveries_names_the_others(
     assert recorded("extract_set") == [("spring",)]
     assert log.sets(project.root / "landing") == ["autumn", "spring"]
 
-
-# The store
 
 KILLED = """
     import os, signal, sys
@@ -261,7 +245,7 @@ def test_what_a_dead_run_left_goes_and_what_a_live_one_writes_stays(project: Pro
     with run("waits") as live:
         assert live.stdout is not None
         assert live.stdout.readline() == "in the middle\n"
-        # it was alone, and has cleared up
+        # The live run was alone at first, and has removed the leftovers of the killed one.
         (draft,) = {*drafts(project)} - {".git"}
         assert draft != litter
         landing.deliveries()
@@ -303,7 +287,7 @@ def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Projec
             for path in (landed, *landed.rglob("*"))
         }
         assert modes == {(True, 0o755), (False, 0o644)}
-        # whoever owns the store decides who reads it
+        # The owner of the store decides who may read it.
         landed.chmod(0o770)
         project.deliver_rows(OTHER, to="firms/b.csv")
         known = {*landed.rglob("*")}

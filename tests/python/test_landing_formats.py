@@ -1,4 +1,4 @@
-"""Formats by content, two-row headers, gzip and zip, and archives that mean harm."""
+"""Formats detected by content, two-row headers, compressed files and malicious archives."""
 
 import csv
 import gzip
@@ -111,7 +111,7 @@ def test_a_ragged_record_of_a_register_is_set_aside(project: Project) -> None:
         f'9 |  | "6 | {several}9 to 10 would be read as one record',
         f'10 |  | ",h,i | {several}9 to 10 would be read as one record',
     ]
-    # beyond what DuckDB looks at to tell the dialect
+    # The fault is beyond the part that DuckDB samples to detect the dialect.
     path.write_text(
         "编号,经营范围\n" + "1,a\n" * 30_000 + '2,"never closed\n3,b\n', encoding="utf-8"
     )
@@ -131,7 +131,7 @@ def test_a_folder_that_spark_did_not_finish_is_refused(project: Project) -> None
 def test_a_name_that_looks_like_a_pattern_is_one_file(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pattern would read the neighbour that it matches too, or instead."""
+    """As a pattern, the name would also match its neighbour."""
     monkeypatch.setenv("LANDING_DIR", "*/landing")
     project.declare(FIRMS.replace("key =", 'period = "年份"\n    key =') + REGISTER)
     project.deliver_rows(GOOD, to="firms/a[1]b.csv")
@@ -194,7 +194,7 @@ def test_stata_files_of_each_age_land_with_observation_numbers(project: Project)
         (118, "utf-8", "深圳"),
     ]
     for number, (version, encoding, name) in enumerate(ages):
-        # pandas writes the old versions as latin-1: its bytes are those of the other encoding
+        # pandas writes old versions in latin-1, which preserves the bytes of another encoding.
         written = name if version == 118 else name.encode(encoding).decode("latin-1")
         frame = pd.DataFrame(
             {
@@ -225,9 +225,6 @@ def test_a_gzip_file_answers_to_the_declaration_and_the_name_of_what_it_holds(
     assert firms() == [(*GOOD[:3], 7.0)]
 
 
-# Two-row headers
-
-
 def test_a_header_of_two_rows_is_joined_where_the_declaration_asks_for_it(project: Project) -> None:
     two_rows = csv_text(("", "", "数量", "产值"), GOOD, header=("城市代码", "年份", "企业", ""))
     project.deliver("firms/a.csv", two_rows)
@@ -251,9 +248,6 @@ def test_a_header_of_two_rows_is_joined_where_the_declaration_asks_for_it(projec
     assert rejected() == ["s 1 |  | 标题|||| | prose above the header"]
 
 
-# Workbooks
-
-
 def test_a_sheet_of_all_rows_of_excel_lands_unless_its_last_corner_holds_something(
     project: Project,
 ) -> None:
@@ -275,9 +269,6 @@ def test_a_sheet_of_all_rows_of_excel_lands_unless_its_last_corner_holds_somethi
     )
 
 
-# Archives
-
-
 def test_each_member_of_an_archive_is_a_file_of_its_own(project: Project) -> None:
     inner = {
         "2019.csv": csv_text(("110000", 2019, 1, 1)),
@@ -291,7 +282,8 @@ def test_each_member_of_an_archive_is_a_file_of_its_own(project: Project) -> Non
     table = landing.deliveries().to_pylist()
     assert [(row["file_path"], row["source_name"], row["record_count"]) for row in table] == [
         ("firms/autumn.zip/2019.csv", "firms", 1),
-        ("firms/autumn.zip/sub/a.xlsx", None, 0),  # firms/* is no pattern for a folder below
+        # firms/* does not match files in subfolders.
+        ("firms/autumn.zip/sub/a.xlsx", None, 0),
         ("pictures.zip", None, 0),
         ("whole.zip/firms/2018.csv", "firms", 1),
         ("whole.zip/notes.txt", None, 0),
@@ -303,7 +295,7 @@ def test_each_member_of_an_archive_is_a_file_of_its_own(project: Project) -> Non
 def test_member_names_are_read_in_the_encoding_they_were_written_in(project: Project) -> None:
     names = {"cp437": "a_é.csv", "gb18030": "企业_2019.csv", "utf-8": "企业_2019.csv"}
     for codec, name in names.items():
-        # as Windows archivers write it: the bytes of the local code page, and no mark of UTF-8
+        # Windows archivers write names in the local code page, without the UTF-8 flag.
         placeholder = "x" * len(name.encode(codec))
         content = zipped((placeholder, csv_text((codec, 2020, 12, 3.5))))
         project.deliver(
@@ -316,7 +308,7 @@ def test_member_names_are_read_in_the_encoding_they_were_written_in(project: Pro
 
 
 def changed(content: bytes, at: int, **of_directory: int) -> bytes:
-    """Change a bit of what an archive says of its one member, in both places where it says it."""
+    """Flip a bit of a member's metadata, in its local header and in the directory."""
     altered = bytearray(content)
     altered[content.index(b"PK\x03\x04") + at] ^= 1
     for place in of_directory.values():
@@ -409,7 +401,8 @@ def test_a_bomb_is_refused_without_being_unpacked(
         "above the limits of 1,073,741,824 bytes and 200 times. If that is right, deliver it"
         " unpacked." in message
     )
-    if kind == "gzip":  # the others are refused for what they declare
+    # The others are refused because of the sizes they declare.
+    if kind == "gzip":
         assert max(held) <= containers.RATIO_FLOOR + containers.CHUNK
 
 

@@ -1,6 +1,4 @@
-"""Stray quotation marks: every line of the file lands as it is written, or is set aside; none is
-swallowed.
-"""
+"""Stray quotation marks: every line lands as written or is rejected, and none is swallowed."""
 
 from collections import defaultdict
 
@@ -58,7 +56,7 @@ STRAYS = """
     one mark: 10 1 begin
     one mark inside: 10 1 middle
 """
-"""Where marks stand: row, of which the header is 0, column, and place in the cell."""
+"""Positions of marks: row (0 is the header), column, and place within the cell."""
 
 
 def cells(row: int) -> list[str]:
@@ -73,7 +71,7 @@ def cells(row: int) -> list[str]:
 
 
 def with_marks(places: str) -> tuple[list[list[str]], list[int]]:
-    """Return a table with marks in it, and the rows that have one."""
+    """Return a table with quotation marks inserted, and the rows that contain one."""
     table = [list(COLUMNS), *(cells(row) for row in range(1, ROWS + 1))]
     marked = []
     for place in places.split(", "):
@@ -110,7 +108,7 @@ def test_stray_marks_swallow_no_row(
     for kind, (table, _) in tables.items():
         text = line_end.join(delimiter.join(row) for row in [*table, []])
         project.deliver(f"{entity}/{kind}.csv", text.encode(encoding))
-    # a file whose header is broken, or whose last mark is never closed, is refused whole
+    # A file is refused if its header is broken or its last mark is never closed.
     refused = {line.removeprefix(f"{entity}/").split(".csv")[0] for line in fault().splitlines()}
     in_both = {"header and a row", "header, first column", "end and begin", "one mark"}
     in_registers = {"one column, both at the beginning", "begin and middle"}
@@ -133,7 +131,7 @@ def test_stray_marks_swallow_no_row(
         assert counted[path] == [len(rows) + len(numbers), len(numbers)] == [ROWS, len(numbers)], (
             path
         )
-        # what lands is the line as it is written, a mark inside a cell among its characters
+        # A landed row equals its line, including marks within cells.
         assert all(row == table[int(row[0].strip('"'))] for row in rows), path
         assert len(rows) >= ROWS - (marked[-1] - marked[0] + 1), path
 

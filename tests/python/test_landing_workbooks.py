@@ -1,4 +1,4 @@
-"""Workbooks: hidden and contradicting sheets, note marks, formulas without a saved value."""
+"""Workbooks: hidden and contradicting sheets, note marks, and formulas without a saved value."""
 
 import zipfile
 
@@ -30,7 +30,7 @@ OTHER = ("120000", 2020, 1, 1)
 
 
 def sheets() -> list[str]:
-    """Return the sheet of each landed row."""
+    """Return the sheet name of each landed row."""
     return [row["origin"]["sheet_name"] for row in landed()]
 
 
@@ -104,15 +104,12 @@ def test_a_declaration_names_the_sheets_to_read(project: Project) -> None:
     assert sheets()[-1] is None
 
 
-# Marks of notes
-
-
 @pytest.mark.parametrize("in_cells", [True, False])
 def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_digits(
     project: Project, in_cells: bool
 ) -> None:
-    """In constant memory, XlsxWriter leaves texts in their cells; otherwise they are shared, as in
-    Excel.
+    """In constant-memory mode XlsxWriter writes texts into the cells; otherwise it uses shared
+    strings, like Excel.
     """
     path = project.deliver("firms/a.xlsx", b"")
     texts: list[tuple[str, ...]] = [
@@ -160,13 +157,13 @@ def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_d
         "s 10 | 产值 | CO2 | not a number",
     ]
     marks = "2 numbers have note marks, which were dropped: sheet s, row 2, column 产值, 146¹."
-    # the raised 2 of a unit is left as Excel shows it
+    # The superscript 2 of a unit remains as Excel shows it.
     assert recorded("hint", "columns_not_read") == [(marks, "面积km2")]
 
 
 def test_an_excel_97_workbook_says_which_digits_may_be_marks(project: Project) -> None:
-    """As xlwt wrote it: 146 with a raised or lowered 1, 12 and 14 struck out, an error, a formula
-    without a value.
+    """The file was written by xlwt. Its cells are 146 with a superscript or subscript 1, 12 and 14
+    struck out, an error, and a formula without a value.
     """
     project.deliver("firms/a.xls", MARKS.read_bytes())
     assert [(code, *cells) for code, _, *cells in firms()] == [
@@ -196,11 +193,8 @@ def test_a_damaged_excel_97_workbook_is_one_fault() -> None:
             formats.read(content[:size], header)
 
 
-# Formulas
-
-
 def test_a_formula_without_a_saved_value_sets_its_row_aside(project: Project) -> None:
-    """XlsxWriter saves a zero with each formula, and asks Excel to calculate."""
+    """XlsxWriter saves a zero with each formula and asks Excel to recalculate."""
     header = (*HEADER, "备注")
     rows = [
         (*GOOD, "=1+1"),
@@ -228,7 +222,7 @@ def test_a_formula_without_a_saved_value_sets_its_row_aside(project: Project) ->
 
 
 def test_formulas_with_a_saved_value_land_it(project: Project) -> None:
-    """A number, and an empty text as Excel saves it."""
+    """The saved values are a number, and an empty text as Excel saves it."""
     path = project.deliver("firms/a.xlsx", b"")
     with xlsxwriter.Workbook(str(path)) as book:
         book.set_calc_mode("manual")

@@ -1,4 +1,4 @@
-"""The rooms of the project: what each may import, and whose names it may say."""
+"""Layers of the project: which packages each may import, and where a study's names may occur."""
 
 import ast
 import csv
@@ -8,7 +8,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = PROJECT / "src" / "ai_manufacturing"
-# From the lowest up.
+# Packages from the lowest layer to the highest; each may import only from those before it.
 ROOMS = [
     "estimators",
     "system",
@@ -28,7 +28,7 @@ ROOMS = [
     "cli",
     "paper",
 ]
-# Seeds and their columns that hold the names of a study.
+# Seeds, and their columns with names that belong to a study.
 NAMES = {
     "city_groupings": ("grouping",),
     "derived_variables": ("variable",),
@@ -37,9 +37,9 @@ NAMES = {
     "regression_specifications": ("specification_id", "table_id"),
     "series": ("series", "log_variable"),
 }
-# A column of dim_city, an entity's records and a family of specifications in words of their own.
+# Names that are also ordinary words of the code.
 WORDS = {"boundary", "firms", "heterogeneity", "region"}
-# Columns of firms and patents, which any study may count (docs/decisions/a_room_for_the_paper.md).
+# Columns of firms and patents, which any study may have (docs/decisions/a_room_for_the_paper.md).
 COUNTS = {
     "firm_count",
     "firm_entry_count",
@@ -58,12 +58,12 @@ COUNTED_BY = {
     "models/marts/dim_series.sql",
     "models/marts/fct_delivered_values.sql",
 }
-# Folders that say of their models that they are of this paper, of its measure or of a provider.
+# Folders whose models may use the names of the paper, its measure or a provider.
 OWN = {"paper", "measure", "registers", "dictionary", "staging"}
 
 
 def imports() -> dict[str, set[str]]:
-    """Return what each module imports of the package, inside functions too."""
+    """Return the modules of the package that each module imports, including within functions."""
     names = {
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
             ".__init__"
@@ -99,7 +99,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_only_the_papers_own_rooms_name_its_series_measures_tables_and_facts() -> None:
-    """Another study brings its own seeds and takes the rooms of the paper away."""
+    """Another study replaces the seeds and removes the paper's own folders."""
     names: set[str] = set()
     for seed, columns in NAMES.items():
         with (PROJECT / f"seeds/{seed}.csv").open(encoding="utf-8", newline="") as rows:
@@ -119,7 +119,7 @@ def test_only_the_papers_own_rooms_name_its_series_measures_tables_and_facts() -
 
 
 def without_prose(path: Path) -> str:
-    """Return the code of a file, without comments and docstrings, which may give examples."""
+    """Return a file's code without comments and docstrings, which may contain examples."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".sql":
         return re.sub(r"--[^\n]*|\{#.*?#\}", "", text, flags=re.DOTALL)
@@ -133,7 +133,7 @@ def without_prose(path: Path) -> str:
 
 
 def test_each_file_that_a_page_names_is_there() -> None:
-    """Pages of how_to name files that their reader writes."""
+    """Pages in docs/how_to are excluded, because they name files that readers create."""
     pages = [
         *PROJECT.glob("*.md"),
         *PROJECT.glob("docs/*.md"),

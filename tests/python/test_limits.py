@@ -1,6 +1,6 @@
-"""Every limit of the gate and of the verdicts, on a value just inside it and one just outside it.
+"""Test every limit of the gate and of the verdicts just inside and just outside.
 
-The values are those of tests/fixtures/limits.toml.
+The values are in tests/fixtures/limits.toml.
 """
 
 import json
@@ -27,13 +27,13 @@ YEAR = 2015
 
 
 def limit_of(row: Row) -> str:
-    """Return the name of the limit that a row of the list is about."""
+    """Return the name of the limit that a row of limits.toml tests."""
     (name,) = row.keys() - NO_LIMITS
     return name
 
 
 def asked_by(row: Row) -> tuple[str, str]:
-    """Return severity and judged column of a row of the list."""
+    """Return the severity and the judged column of a row of limits.toml."""
     ((severity, column),) = ((name, row[name]) for name in SEVERITIES if name in row)
     return severity, column
 
@@ -44,9 +44,9 @@ def conditions_of(arguments: Row) -> list[Row]:
 
 
 def numeric_limits(suite: suites.Suite) -> Iterator[tuple[str, str, str]]:
-    """Yield severity, column and name of each number that a value of a column is compared with.
+    """Yield severity, column and name of each number to which single values are compared.
 
-    A limit of a whole column, such as its mean, is not a limit of a row and needs its own test.
+    A limit on a whole column, such as its mean, does not apply to rows and needs its own test.
     """
     for one in suite.expectations:
         arguments = one["kwargs"]
@@ -83,14 +83,14 @@ def test_every_limit_has_a_value_on_each_side() -> None:
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_an_expectation_passes_inside_its_limit_and_fails_outside(name: str) -> None:
-    """Each row has one value to judge; the other columns that the suite reads are missing."""
+    """Each row has one value to judge; all other columns of the suite are missing."""
     suite = suites.read(name)
     missing = dict.fromkeys(columns_of(suite)) | dict.fromkeys(suite.judges.critical_where, True)
     rows = []
     for number, row in enumerate(LIMITS[name]):
         _, column = asked_by(row)
         limit = limit_of(row)
-        # a limit of the row condition is a column by itself
+        # A limit in the row condition applies to its own column.
         tested = column if limit in ("min_value", "max_value") else limit
         for side, value in zip(SIDES, row[limit], strict=True):
             place = {suite.judges.key[0]: f"{number} {side}", "year": YEAR}
@@ -115,17 +115,17 @@ HOLDS: Row = {
     "conf_high": 1.5,
     "p_value": 0.01,
 }
-"""An estimate as large as the printed one, which passes the checks that others depend on."""
+"""An estimate equal to the printed value that passes the checks other checks depend on."""
 CLAIMS = 4
-"""Rows of the list with instruments. They are one design, whose p-values are multiplied by four."""
+"""Instruments in limits.toml. They form one design, whose p-values are multiplied by four."""
 TERMS = {"measure": "m", "next_year": "m_next_year", "later": "m_later"}
-"""Terms of the tables of checks, where a rule names them otherwise."""
+"""Terms in the tables of checks, if a rule uses another name."""
 
 
 def evidence(figure: str, value: float) -> Row:
-    """Return the columns of a table of checks that give a figure this value.
+    """Return the columns of a check's table for which the check's figure has this value.
 
-    The printed value and the estimate are one.
+    The printed value and the estimate are 1.
     """
     columns: dict[str, Row] = {
         "p_province": {"p_value_province": value, "p_value": value},
@@ -147,7 +147,7 @@ def evidence(figure: str, value: float) -> Row:
             "p_value_difference": 0.5,
         },
         "value": {"value": value},
-        # a slope adds up over the four years from the event on
+        # A slope adds up over the four years from the event on.
         "average_share": {"value": value / (1 + 3 / 2)},
         "breakdown": {"value": value},
         "excludes_zero": {"bound": 1.0, "conf_low": value - 0.5, "conf_high": 1.5},
@@ -156,7 +156,7 @@ def evidence(figure: str, value: float) -> Row:
 
 
 def rows_of(number: int, side: int) -> dict[str, Row]:
-    """Return the rows of the warehouse that bring one rule to a side of its limit, by table."""
+    """Return the warehouse rows that put one rule on a side of its limit, by table."""
     row = RULES[number]
     rule = samples.seed_table("verdict_rules").set_index("check_id").loc[row["check"]].fillna("")
     given = evidence(rule["figure"], row[limit_of(row)][side]) | row.get("beside", {})
@@ -185,13 +185,13 @@ def rows_of(number: int, side: int) -> dict[str, Row]:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_rule_of_a_verdict_answers_by_its_limit(side: str) -> None:
-    """Each row of the list is a specification of its own, judged by the SQL of the model."""
+    """Each row of limits.toml is its own specification, judged by the model's SQL."""
     place = SIDES.index(side)
     tables: dict[str, list[Row]] = {}
     for number in range(len(RULES)):
         for name, row in rows_of(number, place).items():
             tables.setdefault(name.replace("average", "est_inference"), []).append(row)
-    # columns of which no rule takes a figure
+    # The model also reads this column, which no rule uses.
     tables["est_influence"][0]["statistic_difference"] = 1.0
     with duckdb_client.connect(reads_files=True) as connection:
         for name in ("verdict_rules", "claim_designs", "labels", "check_power"):

@@ -1,4 +1,4 @@
-"""Which long tests CI runs after a change, and the ledger of when each passed."""
+"""The selection of long tests after a change, and the ledger of their last passes."""
 
 import re
 
@@ -10,12 +10,12 @@ PACKAGE = "tests/python/test_replication_package.py"
 
 
 def reaches() -> dict[str, dict[str, int]]:
-    """Return what each test of the ledger can see, by its file alone."""
+    """Return the files that each test of the ledger can see, through its own file alone."""
     return {test: long_tests.reach(test.partition("::")[0]) for test in long_tests.ledger()}
 
 
 def after(changed: str) -> list[str]:
-    """Return the files of the tests that can see a changed file, in their order."""
+    """Return the files of the tests that can see a changed file, in CI's order."""
     all_of_them = reaches()
     order = long_tests.in_order(all_of_them, {changed}, long_tests.ledger(), "")
     return [test.partition("::")[0] for test in order if changed in all_of_them[test]]

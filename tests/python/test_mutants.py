@@ -1,4 +1,4 @@
-"""Mutants are drawn as declared, and each operator changes one place."""
+"""Mutants are drawn in the declared shares, and each operator changes one place."""
 
 import ast
 from collections import Counter

@@ -1,8 +1,8 @@
-"""No slope with an error and no p-value without the name of its error.
+"""Every slope with a standard error and every p-value must name its kind of standard error.
 
-On every page in both languages, below the tables that are exported, in the feed, in a trace, and
-in the answers of the question door. A number is named where it stands: in its sentence, at the
-head of its column, in its row, or by the words that directly precede or follow its table.
+This covers all pages in both languages, notes of exported tables, the feed, traces, and answers of
+the question door. The name may be in the same sentence, column heading or row, or in the text
+directly before or after a table.
 """
 
 import csv
@@ -26,7 +26,7 @@ from tests.python.site_reader import Page, said
 
 
 def names_of_errors() -> list[str]:
-    """Return what errors are called in both languages, and tests that make their own p-value."""
+    """Return the names of errors in both languages, and of tests with p-values of their own."""
     with (PROJECT / "seeds/labels.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "error"]
     of_seed = [row[name] for row in rows for name in ("label_en", "label_zh")]
@@ -40,23 +40,23 @@ NUMBER = r"[-−]?\d*\.\d+"
 P_VALUE = re.compile(
     rf"(?<![\w.])p(?:-values?|值)?(?: is|为| of)?\s*[=<≥]?\s*<?\s*(?:{NUMBER}|[01](?![\w.]))"
 )
-# a slope with its error, an interval in brackets, an interval in words
+# A slope with its standard error, or an interval in brackets or in words.
 INTERVAL = re.compile(
     rf"{NUMBER} ?[\[(（]{NUMBER}[\])）]|\[{NUMBER}, {NUMBER}\]|95 ?%[^.;。；]{{0,20}}?{NUMBER}"
 )
-# the head of a column of p-values, errors or intervals
+# Headings of columns with p-values, standard errors or intervals.
 HEAD = re.compile(r"^p\b|\bp$|p值|Std\. error|[Ss]tandard error|标准误|95 % interval|95%置信区间")
 BLOCKS = "p | li | dd | figcaption | h1 | h2 | h3 | summary | small"
 WORDS = ("p", "h2", "h3", "summary", "figcaption", "div")
 
 
 def is_naked(text: str, beside: str = "") -> bool:
-    """Whether a text has a p-value or an error that neither it nor what stands beside it names."""
+    """Whether a text has a p-value or error that neither it nor the text beside it names."""
     return bool(P_VALUE.search(text) or INTERVAL.search(text)) and not NAMED.search(text + beside)
 
 
 def headings(table: html.HtmlElement) -> dict[int, str]:
-    """Return the words at the head of each column, those of a group of columns included."""
+    """Return the heading of each column, preceded by the headings of its column groups."""
     heads: dict[int, str] = {}
     taken: set[tuple[int, int]] = set()
     for line, row in enumerate(table.xpath("thead/tr")):
@@ -73,7 +73,7 @@ def headings(table: html.HtmlElement) -> dict[int, str]:
 
 
 def beside(region: html.HtmlElement) -> str:
-    """Return the words that directly precede and follow a table or a chart."""
+    """Return the text directly before and after a table or a chart."""
     texts = []
     for siblings in (region.itersiblings(preceding=True), region.itersiblings()):
         for one in siblings:
@@ -84,7 +84,7 @@ def beside(region: html.HtmlElement) -> str:
 
 
 def naked_cells(page: Page) -> Iterator[str]:
-    """Yield cells of tables with a number whose error is not named."""
+    """Yield table cells with a number whose kind of error is not named."""
     for table in page.tree.xpath("//table"):
         heads, words = headings(table), beside(table.getparent())
         for row in table.xpath("tbody/tr"):
@@ -99,7 +99,7 @@ def naked_cells(page: Page) -> Iterator[str]:
 
 
 def naked_blocks(page: Page) -> Iterator[str]:
-    """Yield sentences outside tables with a number whose error is not named."""
+    """Yield text blocks outside tables with a number whose kind of error is not named."""
     for block in page.tree.xpath(f"//*[self::{' or self::'.join(BLOCKS.split(' | '))}]"):
         if block.xpath("ancestor::table | .//table | .//p | ancestor::code | ancestor::pre"):
             continue
@@ -110,7 +110,7 @@ def naked_blocks(page: Page) -> Iterator[str]:
 
 
 def naked_charts(page: Page) -> Iterator[str]:
-    """Yield charts of intervals whose error neither the chart nor the page's first words name."""
+    """Yield charts of intervals whose error is named neither near them nor in the page's lead."""
     lead = " ".join(page.texts("//p[@class='lead']"))
     for figure in page.tree.xpath("//figure"):
         name = figure.get("data-name")
@@ -132,7 +132,7 @@ def test_every_page_names_the_error_of_every_p_value_and_slope(sample_site: Path
 
 
 def notes_of(table: Printed) -> Iterator[str]:
-    """Yield what an exported table does not name: its brackets, its p-values, its notes."""
+    """Yield brackets, p-values and notes of an exported table that do not name their error."""
     brackets = {"std_error": "( )", "province_error": "[ ]", "wild_p_value": "{ }"}
     notes = [*table.notes]
     for row in table.rows:
@@ -156,7 +156,7 @@ def test_an_exported_table_names_its_errors(sample_release: Path) -> None:
             )
         ]
         assert found == []
-        # of a column with another error than the paper's, the note says which
+        # A note names the error of a column that uses another one than the paper.
         table = release.tables["table_4"].chosen()
         assert any("Windmeijer" in note for note in table.notes)
 
@@ -193,7 +193,7 @@ def test_a_search_names_the_error_of_every_number(door: Door) -> None:
     asked = ("effect of AI firms on GDP", "verdict estimate standard error", "企业 影响 结论")
     found = [line for words in asked for line in json.loads(door.search(words))["found"]]
     assert [line for line in found if is_naked(line)] == []
-    # a verdict has its estimate beside the name of an error
+    # Each verdict gives its estimate with the name of its standard error.
     verdicts = [line for line in found if line.startswith("verdict") and re.search(NUMBER, line)]
     assert {"论文" in line for line in verdicts} == {True, False}
     assert all(NAMED.search(line) for line in verdicts)
@@ -223,7 +223,7 @@ def test_a_column_of_errors_or_p_values_is_described_with_the_name_of_its_error(
             name = row["column"].removeprefix(f"{table}.")
             is_error = re.search(r"(^|_)(std_error|p_value|conf_low|conf_high)(_|$)", name)
             words = row.get("comment", "")
-            # a column of the same row may have the name: "named in method"
+            # The description may refer to a column with the name, such as "named in method".
             if is_error and row["data_type"] == "DOUBLE" and not NAMED.search(words):
                 named_in = re.search(r"named in (\w+)", words)
                 if not named_in or f"{table}.{named_in[1]}" not in columns:

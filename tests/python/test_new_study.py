@@ -1,4 +1,4 @@
-"""A declaration becomes the files of a study; a wrong one is refused with its place and value."""
+"""A declaration is turned into a study's files, and a faulty one is refused with its place."""
 
 import csv
 import shutil
@@ -12,7 +12,7 @@ from tests.python.conftest import PROJECT
 
 DECLARED = PROJECT / "studies/robots"
 
-# What is changed in the declaration of the robots, and what the error says of it.
+# Changes to the robots' declaration, and the error message that each must cause.
 FAULTS = {
     "a misspelt key": (
         'heading = "wage"',
@@ -75,7 +75,7 @@ FAULTS = {
 
 
 def declare(folder: Path, old: str = "", new: str = "") -> Path:
-    """Write the robots' regions and their declaration, with another text in it."""
+    """Write the robots' regions and their declaration, with one text replaced."""
     (folder / "seeds").mkdir()
     shutil.copy(DECLARED / "seeds/cities.csv", folder / "seeds")
     text = (DECLARED / "study.toml").read_text(encoding="utf-8")

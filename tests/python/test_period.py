@@ -1,6 +1,4 @@
-"""The period belongs to the extract set: what it may say, who reads it, and which of its years the
-gate judges.
-"""
+"""The period of an extract set: its syntax, its readers, and the years the gate judges."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +20,6 @@ ORDER = "period: first_year is {}, last_year {} and base_year {}."
 DEFAULTS = (
     "vars: {first_year: 2010, last_year: 2020, base_year: 2020, plausible_years: [1949, 2035]}\n"
 )
-
-
-# ---------------------------------------------------------------- what extract_set.yml says
 
 
 @pytest.mark.parametrize(
@@ -89,13 +84,10 @@ def test_landing_leaves_the_period_for_engines_without_python(project: Project) 
         ]
 
 
-# ---------------------------------------------------------------- who reads it
-
-
 @pytest.mark.door
 @pytest.mark.soak
 def test_a_run_has_the_period_of_its_set_and_vars_go_before_it(fresh: Build) -> None:
-    """In one target folder: what dbt parsed for one set must not stay for the next."""
+    """All runs share a target folder, so that a stale parse of the previous set would show."""
     model = (
         fresh.scratch / "target/compiled/ai_manufacturing/models/marts/paper/fct_spatial_trend.sql"
     )
@@ -130,9 +122,6 @@ def test_the_headline_years_are_those_of_samples_and_of_fixed_shares() -> None:
     assert validation.headline_years(series.head(0)) == set()
 
 
-# ---------------------------------------------------------------- what has part of its years only
-
-
 def test_an_estimate_on_part_of_its_years_is_that_of_these_years_and_says_so(
     sample_build: Build,
 ) -> None:
@@ -163,7 +152,8 @@ def test_a_specification_without_a_year_of_the_period_says_so(sample_build: Buil
 @pytest.mark.parametrize(
     ("first", "trend", "odd_years"),
     [
-        # limits of -.05 and .05, for seven years .1235 and for eight .0945
+        # The default limits are -0.05 and 0.05; they become 0.1235 for seven years, 0.0945 for
+        # eight.
         (2013, 0.11, [2020]),
         (2010, 0.06, [2016, 2017, 2018, 2019, 2020]),
         (2013, 0.06, []),
@@ -202,7 +192,7 @@ def test_the_limits_of_a_trend_widen_where_the_period_begins_after_the_paper(
 
 
 def described(extracts: Path, fresh: Build, period: str) -> None:
-    """Lay links to the delivered files beside a description."""
+    """Link to the delivered files, and write a description with another period."""
     fresh.extracts.mkdir()
     for folder in extracts.iterdir():
         (fresh.extracts / folder.name).symlink_to(folder)

@@ -1,4 +1,4 @@
-"""The list of planted faults fits the code."""
+"""The list of planted faults must match the code."""
 
 from tests.planted_faults import PROJECT, faults
 

@@ -1,8 +1,6 @@
-"""Deliveries that can be read and look right, and are wrong: what the expectations that know the
-series say of them.
+"""Plausible but wrong deliveries, and the expectations that find them.
 
-In memory a fault is put into a draw of the sample, many kinds in many series. One is delivered with
-the public files and judged in a good warehouse.
+Faults of many kinds are planted in series of a simulated sample.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +34,7 @@ Fault = Callable[[Series, np.random.Generator], None]
 
 
 def series_of(drawn: CityYears) -> Series:
-    """Return what the faults change: the yearbook, firms and patents, units by years."""
+    """Return the series that faults change, shape (units, years): yearbook, firms and patents."""
     return {name: values.copy() for name, values in drawn.yearbook.items()} | {
         "firms": drawn.firms.astype(float),
         "ai_firms": drawn.ai_firms.stock.astype(float),
@@ -47,7 +45,7 @@ def series_of(drawn: CityYears) -> Series:
 
 
 def with_series(drawn: CityYears, series: Series) -> CityYears:
-    """Return a draw with these series, rounded as they are printed."""
+    """Return a simulated sample with these series, rounded like the printed files."""
 
     def counts(name: str) -> NDArray[np.int64]:
         return np.rint(series[name]).astype(np.int64)
@@ -94,7 +92,7 @@ def cumulated(names: Sequence[str]) -> Fault:
 
 
 def interpolated(names: Sequence[str], first: int, last: int) -> Fault:
-    """Put a constant rate of growth between two years."""
+    """Replace the years in between by growth at a constant rate."""
 
     def fault(series: Series, _: np.random.Generator) -> None:
         for name in names:
@@ -118,7 +116,7 @@ def swapped(one: str, other: str, years: Sequence[int] = YEARS, halved: bool = F
 
 
 def shifted(name: str, years: Sequence[int] = YEARS) -> Fault:
-    """Move a series to the next city of the list."""
+    """Shift a series to the next city of the list."""
     columns = np.searchsorted(YEARS, years)
 
     def fault(series: Series, _: np.random.Generator) -> None:
@@ -130,7 +128,7 @@ def shifted(name: str, years: Sequence[int] = YEARS) -> Fault:
 
 
 def copied(names: Sequence[str], cities: int, years: Sequence[int] = YEARS) -> Fault:
-    """The first city of the province in the list is its capital."""
+    """Copy values of the province capital, which is its first city in the list."""
 
     def fault(series: Series, rng: np.random.Generator) -> None:
         capital = (
@@ -184,7 +182,7 @@ def cut_off(name: str, largest: float) -> Fault:
 
 
 def suppressed(name: str, below: int, years: Sequence[int]) -> Fault:
-    """Deliver zero for small counts of some years."""
+    """Replace small counts of some years by zero."""
 
     def fault(series: Series, _: np.random.Generator) -> None:
         columns = at(*years)
@@ -213,7 +211,7 @@ def booked_at_the_next_city(names: Sequence[str], cities: int, first: int) -> Fa
 
 
 def booked_at_the_capital(name: str, years: Sequence[int]) -> Fault:
-    """Book a third of each city at the capital of its province, the first city in the list."""
+    """Assign a third of each city's count to the province capital, its first city in the list."""
 
     def fault(series: Series, _: np.random.Generator) -> None:
         provinces = units().reset_index(drop=True).groupby("province_id").groups
@@ -227,7 +225,8 @@ def booked_at_the_capital(name: str, years: Sequence[int]) -> Fault:
     return fault
 
 
-# For each expectation what moves a printed coefficient by half a standard error or more.
+# Faults that move a printed coefficient by at least half a standard error, at least one for each
+# expectation.
 FAULTS: dict[str, tuple[Fault, str, str]] = {
     "patents two years late": (late(PATENTS, 2), "repeated_year", "2012"),
     "patents cumulated": (cumulated(PATENTS), "rising_share", "2013"),

@@ -1,4 +1,4 @@
-"""Poisson with two effects against statsmodels' on all dummies, separation by hand, and truth."""
+"""Poisson with two-way effects against statsmodels with all dummies, and separation by hand."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ def assert_agrees(
     time: str = "year",
     cluster: str = "city_id",
 ) -> None:
-    """Compare with statsmodels' Poisson on all dummies, with fixest's factor of the errors."""
+    """Compare with statsmodels' Poisson on all dummies, using fixest's small-sample factor."""
     dummies = np.column_stack(
         [pd.get_dummies(used[name], dtype=float) for name in ("city_id", time)]
     )
@@ -70,7 +70,7 @@ def assert_agrees(
 
 
 def test_arellano_and_bonds_firms_agree_with_a_regression_on_all_dummies() -> None:
-    """Unbalanced, and the outcome is not whole: employment in thousands."""
+    """The panel is unbalanced, and its outcome is not an integer: employment in thousands."""
     data = golden_data("abdata")
     assert_agrees(data, data, "emp", ["wage", "capital"])
 
@@ -93,11 +93,8 @@ def test_an_exact_fit_has_no_error() -> None:
     assert np.isnan(ours.p_values).all()
 
 
-# ---------------------------------------------------------------- separation
-
-
 def test_cities_and_years_without_a_count_and_singletons_are_dropped_until_none_is_left() -> None:
-    """Cities 1 and 2 count nothing, and nobody counts in 2019, so city 4 is left with one row."""
+    """Cities 1 and 2 and year 2019 have no counts, which leaves city 4 with a single row."""
     data = panel(3, mean=8.0)
     data["count"] = (data["count"] + 1).where(~data["city_id"].isin([1, 2]), 0.0)
     data = data[(data["city_id"] != 4) | data["year"].isin([2012, 2019])]
@@ -108,14 +105,15 @@ def test_cities_and_years_without_a_count_and_singletons_are_dropped_until_none_
 
     assert_agrees(data, used)
     ours = fit(data, "count", ["x1", "x2"])
-    dropped = len(data) - len(used) - 1  # the row of city 4 is a singleton
+    # The remaining row of city 4 is a singleton.
+    dropped = len(data) - len(used) - 1
     assert ours.separated_dropped == dropped
     (warning,) = ours.warnings
     assert warning.en.startswith(f"{dropped} rows are dropped: Poisson fits them by a count")
 
 
 def test_a_block_that_only_zeros_link_to_the_rest_is_separated_by_effects() -> None:
-    """Cities 0-14 stop counting when the others begin: their last years fit any small number."""
+    """Cities 0-14 have only zeros once the others start, so effects fit these years exactly."""
     data = panel(4, mean=8.0)
     early, late = data["city_id"] < 15, data["year"] >= 2016
     data["count"] = (data["count"] + 1).where(~(early & late), 0.0)

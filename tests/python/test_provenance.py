@@ -1,6 +1,4 @@
-"""Where sources come from: what a provider declares, what is wrong with a declaration, and where it
-is shown.
-"""
+"""Provenance of sources: declarations, faults in them, and the places that show it."""
 
 import csv
 import re
@@ -73,9 +71,7 @@ def test_a_source_links_to_its_file_at_a_commit_or_to_its_repository(
 
 
 def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
-    """Return the series that have a value in the staging model where the columns of one source have
-    one.
-    """
+    """Return the series that a staging model computes from the columns of one source."""
     root = settings.project_root()
     text = (
         root / f"models/staging/{source.provider}/stg_{source.provider}__{source.entity}.sql"
@@ -84,7 +80,7 @@ def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
     values = {
         "text": "'百万美元'",
         "integer": "2010",
-    }  # the one unit and the one year on which a value depends
+    }
     cells = (
         f"cast({values.get(declared, '1') if column in source.columns else 'null'} as"
         f' {types[declared]}) as "{column}"'
@@ -99,7 +95,7 @@ def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
         )
         staged = connection.sql(jinja2.Template(text).render(ref=str, source=lambda *_: ""))
         row, *_ = staged.fetchall()
-        # Inventions are counted by their type, so that their column has no name of a series.
+        # Inventions are counted by patent type, so their column is not named after a series.
         names = [
             re.sub(r"^(ai_)?application_count$", r"\1invention_application_count", name)
             for name in staged.columns

@@ -1,4 +1,4 @@
-"""The query book: every question runs on the sample and has the answer that it prints."""
+"""The query book: every question runs on the sample and gives the printed answer."""
 
 import json
 import re
@@ -57,10 +57,10 @@ def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:
         [line.strip("| ").split(" | ") for line in entry.answer.splitlines()[2:]]
         for entry in answers
     ]
-    # Entry 13 reads comments, which dbt writes; the public files give no counts by sector.
+    # Entry 13 reads comments, which dbt writes; the public files have no counts by sector.
     assert [number for number, found in enumerate(rows, 1) if not found] == [13, 14]
     assert public_build.value("select count(*) from marts.fct_city_sector_years") == 0
-    # the headline has 282 of 367 cities
+    # The headline uses 282 of 367 cities.
     assert sum(int(cities) for _, _, cities, _ in rows[7]) == 367 - 282
 
 

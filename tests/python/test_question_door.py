@@ -1,4 +1,4 @@
-"""The question door: what it says beside a number, what a query rests on, what it refuses."""
+"""The question door: caveats beside numbers, lineage of queries, refusals and limits."""
 
 import asyncio
 import json
@@ -32,9 +32,7 @@ Call = tuple[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def release(sample_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the sample's release; one column is substituted, one interpolated, one of a licence
-    that forbids to pass it on.
-    """
+    """Return the sample's release with a substituted, an interpolated and a restricted column."""
     marked = {
         "firm_count": f"substitution = '{SUBSTITUTE}'",
         "resident_population_10k": "is_interpolated = true",
@@ -69,8 +67,6 @@ def panel(*columns: str) -> set[str]:
 def coefficients(*columns: str) -> set[str]:
     return {f"{COEFFICIENTS}.{column}" for column in columns}
 
-
-# ---------------------------------------------------------------- lineage
 
 RESTS_ON: dict[str, list[set[str]]] = {
     f"select gdp_100m_cny * 1 as a, 1 as b from {PANEL}": [panel("gdp_100m_cny"), set()],
@@ -159,9 +155,6 @@ def test_what_cannot_be_told_is_said_and_has_the_caveats_of_all(
     assert name in found["caveats"][caveats.ESTIMATE]
 
 
-# ---------------------------------------------------------------- caveats and verdicts
-
-
 @pytest.mark.parametrize(
     ("expression", "caveat"),
     [
@@ -227,11 +220,8 @@ def test_a_series_by_its_name_in_a_row_may_be_a_substitute(
     assert found["caveats"][caveat] == ["value"]
 
 
-# ---------------------------------------------------------------- tools
-
-
 def of(text: str) -> dict[str, Any]:
-    """Return an answer after what each says of the release."""
+    """Parse an answer, and remove the header on the release after checking it."""
     found: dict[str, Any] = json.loads(text)
     head = {name: found.pop(name) for name in ("release", "extract_set", "is_synthetic")}
     assert head == {
@@ -282,8 +272,6 @@ def test_an_estimate_is_traced_to_its_sample_and_a_cell_to_its_file(door: Door) 
     assert "Close to it: table_1_col_" in of(door.trace("table_1_col"))["error"]
 
 
-# ---------------------------------------------------------------- a public copy
-
 WHY = "which hold or would reveal values of vendor that may not be passed on"
 
 
@@ -294,9 +282,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def public(restricted_sample: Restricted, shown: Path) -> Door:
-    """Return a door on a release of which no value of a city may be passed on.
+    """Return a door on a release whose city values may not be passed on.
 
-    Its public copy was made before, which takes ten seconds.
+    It reuses a public copy, because making one takes ten seconds.
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
@@ -317,7 +305,7 @@ def test_a_public_copy_withholds_cells_and_says_whose(
     described = json.loads(public.list_tables())
     assert described["restriction"] == "values of vendor: withheld (release.withheld)"
     assert "values of vendor, which are withheld" in public.trace("table_1_col_1", "深圳", 2015)
-    # the trace reads the release, and shows the digits of the copy
+    # A trace reads the release, but shows the digits of the copy.
     (estimates,) = read(
         shown,
         "select estimate, std_error_province from estimates.est_coefficients"
@@ -349,7 +337,7 @@ def test_a_withheld_table_is_refused_and_never_reads_as_empty(
     assert len(tables.encode()) < 5000
     assert extent in json.loads(public.describe(DOUBTFUL))["withheld"]
     assert f"table {DOUBTFUL}: withheld, all {count:,} rows" in public.search("doubtful values")
-    # the count of rows that DuckDB keeps of its tables
+    # DuckDB's own row counts are withheld too.
     sized = "select estimated_size from duckdb_tables() where table_name = 'fct_doubtful_values'"
     assert extent in answer.of_query(copy, sized)["withheld"]
 
@@ -360,7 +348,7 @@ def test_a_column_that_is_withheld_is_named_beside_the_rest_and_refused_in_a_cou
     for query, kind, words in (
         (f"select hansen_statistic from {COEFFICIENTS}", "withheld", "hansen_statistic (all "),
         (f"select count(hansen_statistic) from {COEFFICIENTS}", "error", "hansen_statistic (all "),
-        # the panel of a copy does not have its withheld columns
+        # A copy's panel lacks the withheld columns.
         (f"select max(gdp_100m_cny) from {PANEL}", "error", WHY),
         (f"from {PANEL}", "withheld", "ai_firm_count (all "),
     ):
@@ -385,11 +373,11 @@ CONTENT = {
     "findings": "verdicts",
     "list_tables": "rows_one_per",
 }
-"""Where the answer of a tool is."""
+"""Key of each tool's result in its answer."""
 
 
 def answered(door: Door, release: duckdb.DuckDBPyConnection, call: Call) -> dict[str, Any]:
-    """Return the answer of a tool; that of a query without its process, which takes a second."""
+    """Return a tool's answer; queries run in this process, as starting one takes a second."""
     tool, arguments = call
     if tool == "query":
         return answer.of_query(release, arguments["sql"])
@@ -420,7 +408,7 @@ def test_a_public_copy_answers_each_question_of_the_docs_or_says_what_is_withhel
 
 
 SOUGHT = {
-    # as a reader asks, with the beginnings of the first line and of some later one
+    # Readers' questions, with the start of the first result and of some later result.
     "effect of AI on GDP": ("verdict table_1_col_1: ", "column reports."),
     "What is the effect of AI firms on secondary value added?": ("verdict table_2_col_1: ", ""),
     "人工智能对GDP的影响": ("verdict table_1_col_1: ", "finding claim"),
@@ -460,13 +448,10 @@ def test_a_search_for_any_question_fits_in_five_kilobytes_and_says_how_to_see_mo
         assert json.loads(public.search(words))["found"] == []
 
 
-# ---------------------------------------------------------------- limits
-
-
 def test_every_table_of_the_schema_release_can_be_asked(
     opened: duckdb.DuckDBPyConnection,
 ) -> None:
-    """The schema's name is a reserved word, which a plan quotes."""
+    """The schema's name is a reserved word, which query plans quote."""
     listed = "select table_name from duckdb_tables() where schema_name = 'release' order by all"
     names = [name for (name,) in opened.execute(listed).fetchall()]
     assert {"manifest", "history", "questions", "changes"} <= {*names}
@@ -560,7 +545,7 @@ def test_a_select_reaches_no_file_and_no_network(
 
 
 def children() -> set[str]:
-    """Return the processes that this one has started and that have not ended."""
+    """Return the running child processes of this process."""
     listed = Path("/proc/self/task").glob("*/children")
     return {pid for path in listed for pid in path.read_text(encoding="utf-8").split()}
 
@@ -614,11 +599,8 @@ def test_a_query_has_its_own_memory(door: Door) -> None:
 @pytest.mark.parametrize("query", [*ENDLESS[1:], *HUGE[1:]])
 def test_a_query_of_any_size_ends(query: str, door: Door) -> None:
     found = of(door.query(query))
-    # in ten seconds a fast machine writes a thousand million letters
+    # A fast machine may build 10^9 letters within ten seconds.
     assert "error" in found or found["rows"] == [[1_000_000_000]]
-
-
-# ---------------------------------------------------------------- over stdio
 
 
 def test_without_the_sdk_the_command_names_the_line_that_installs_it(
@@ -632,7 +614,7 @@ def test_without_the_sdk_the_command_names_the_line_that_installs_it(
 
 
 def calls_of(text: str) -> dict[str, Call]:
-    """Return the questions of a page with the call that answers each."""
+    """Return the questions of a page, each with the call that answers it."""
     rows = re.findall(r"^\| (.+?) \|(?:.*\|)? `([^`]+)` \|$", text, flags=re.MULTILINE)
     return {question: call(text) for question, text in rows}
 
@@ -655,7 +637,7 @@ def call(text: str) -> Call:
 
 
 def over_stdio(release: Path, folder: Path, calls: Iterable[Call]) -> list[dict[str, Any]]:
-    """Return the answers of a server that a client has started."""
+    """Start a server over stdio, and return its answers to these calls."""
     from mcp import Client, StdioServerParameters, stdio_client
 
     server = StdioServerParameters(
@@ -682,7 +664,7 @@ def over_stdio(release: Path, folder: Path, calls: Iterable[Call]) -> list[dict[
                     for tool, arguments in calls
                 ]
 
-    # A test of pages that ran before leaves a browser's loop in this thread.
+    # Use a new thread, since a browser test may have left an event loop in this one.
     with ThreadPoolExecutor(max_workers=1) as threads:
         return threads.submit(asyncio.run, ask()).result()
 

@@ -1,4 +1,4 @@
-"""Weights permuted over cities: all permutations of a small panel, refits, and known truths."""
+"""Permuting weights over cities: full enumeration, comparison with refits, and known truth."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ from tests.python.estimator_tools import approx, grid
 
 
 def panel(cities: int, share: float = 1.0) -> pd.DataFrame:
-    """Return a panel in disorder whose outcome follows the measure."""
+    """Return a panel whose outcome depends on the measure, with a random share of its rows."""
     rng = np.random.default_rng(3)
     data = grid((f"c{number:03}" for number in range(cities)), range(2010, 2016))
     city = data["city_id"].str[1:].astype(int)
@@ -55,7 +55,7 @@ def permuted(
     transform: str = "ln1p",
     cluster: str = "city_id",
 ) -> PermutedSlopes:
-    """Return the slopes of y on m, beside x, with the weights of m permuted."""
+    """Return the slopes of y on m, controlling for x, with the weights of m permuted."""
     regression = fixed_effects.partialled_out(data, "y", ["m", "x"], cluster=cluster)
     drawn = permutations(sorted({*data["city_id"]}), strata, draws=draws)
     scaling = data["scaling_value"].to_numpy()
@@ -73,7 +73,9 @@ def permuted(
 def test_slopes_and_p_are_those_of_refits(
     cities: int, strata: list[int], draws: int, cluster: str
 ) -> None:
-    """All permutations of few cities, within strata too; draws of many in an unbalanced panel."""
+    """Cases: all permutations of a few cities, also within strata, and random draws in an
+    unbalanced panel with many cities.
+    """
     is_enumerated = cities < 40
     data = panel(cities, 1.0 if is_enumerated else 0.85)
     groups = np.array(strata)
@@ -104,9 +106,6 @@ def test_slopes_and_p_are_those_of_refits(
     assert (groups[donors] == groups).all()
     alone = ["1 of the 7 cities are alone in their stratum and keep their weights."]
     assert [warning.en for warning in by_t.warnings] == (alone if cities == 7 else [])
-
-
-# ---------------------------------------------------------------- samples share permutations
 
 
 def test_samples_share_a_permutation_wherever_both_have_the_donor() -> None:
@@ -143,18 +142,12 @@ def test_the_order_of_cities_does_not_matter_and_the_seed_does() -> None:
     assert (permutations(cities, strata, draws=50, seed=1).donors != forward.donors).any()
 
 
-# ---------------------------------------------------------------- known truth
-
-
 def test_in_logs_a_permutation_changes_nothing() -> None:
     data = panel(20)
     data["m"] = np.log(data["weight"] * data["scaling_value"])
     found = permuted(data, draws=99, transform="ln")
     assert np.ptp(found.slopes) < 1e-12
     assert found.p_value_of_t == 1
-
-
-# ---------------------------------------------------------------- what cannot be permuted
 
 
 @pytest.mark.parametrize(
@@ -176,7 +169,7 @@ def test_what_has_no_permutations_says_so(
 
 
 def test_an_identity_has_slopes_and_no_t() -> None:
-    """Of the control alone, the measure has neither slope nor error, own or permuted."""
+    """If the outcome is the control, the measure's slope is zero without error in every draw."""
     data = panel(12)
     for y, estimate in ((2 * data["m"] - data["x"], 2), (data["x"], 0)):
         found = permuted(data.assign(y=y), draws=99)
@@ -204,6 +197,6 @@ def test_cities_that_are_each_alone_cannot_be_permuted() -> None:
 
 
 def test_the_transforms_are_those_of_the_measures() -> None:
-    """Those in logs are compared with refits above."""
+    """Transforms in logs are compared with refits above."""
     assert TRANSFORMS["level"](np.array([20_000.0])) == 2
     assert TRANSFORMS["asinh"](np.array([20_000.0])) == approx(math.asinh(20_000))

@@ -1,4 +1,4 @@
-"""Reference seeds against standards, outlines and the paper, none of which this project made."""
+"""Reference seeds against external sources: official standards, outlines and the paper."""
 
 import csv
 import json
@@ -10,14 +10,14 @@ from tests.python.conftest import PROJECT, PUBLIC_EXTRACTS
 
 PAPER = PUBLIC_EXTRACTS.parents[1] / "paper"
 OUTLINES = PROJECT / "src/ai_manufacturing/paper/boundaries/provinces.geojson"
-# National Bureau of Statistics: the regions, by the first two digits of GB/T 2260
+# Regions of the National Bureau of Statistics, by the first two digits of GB/T 2260 codes.
 REGIONS = {
     "east": "11 12 13 31 32 33 35 37 44 46",
     "northeast": "21 22 23",
     "central": "14 34 36 41 42 43",
     "west": "15 45 50 51 52 53 54 61 62 63 64 65",
 }
-# GB/T 4754-2017: the last division of each section; T has one, 97
+# Last division of each section in GB/T 4754-2017.
 SECTIONS = dict(
     zip(
         "ABCDEFGHIJKLMNOPQRST",
@@ -33,7 +33,10 @@ def seed(name: str, folder: Path = PROJECT / "seeds") -> list[dict[str, str]]:
 
 
 def unit_kind(code: str) -> str:
-    """The kind of a unit by its code: 90 in third place is run by the province directly."""
+    """Return the kind of a unit from its code.
+
+    Units whose third and fourth digits are 90 are administered directly by the province.
+    """
     if code[2:] == "0000":
         return "municipality"
     return "county_level" if code[2:4] == "90" or code[:4] == "6590" else "prefecture_level"
@@ -63,7 +66,7 @@ def test_codes_decide_province_region_and_kind_of_each_city() -> None:
 
 
 def test_each_city_lies_in_the_outline_of_its_province() -> None:
-    """Outlines are simplified, so the seat of a city may lie a few kilometres outside.
+    """Outlines are simplified, so a city's seat may be a few kilometres outside.
 
     The islands of Sansha have no outline.
     """

@@ -1,6 +1,4 @@
-"""Write, audit, publish: what readers see while refreshes publish, fail, are killed, or run out of
-room.
-"""
+"""Refreshes that publish, fail, are killed or run out of space, and what readers see meanwhile."""
 
 import fcntl
 import json
@@ -72,8 +70,6 @@ from tests.python.release_store import (
 from tests.python.terminal import on_terminal
 from tests.python.waiting import wait_for
 
-# ---------------------------------------------------------------- the release file
-
 
 @pytest.mark.soak
 def test_a_release_holds_tables_with_their_comments(store: Store, sample_build: Build) -> None:
@@ -82,14 +78,15 @@ def test_a_release_holds_tables_with_their_comments(store: Store, sample_build: 
     assert check(published) == manifest
     assert read(published, "from duckdb_views() where not internal") == []
     schemas = read(published, "select distinct schema_name from duckdb_tables() order by all")
-    # what `trace` reads lies in raw, seeds and intermediate
+    # raw, seeds and intermediate contain the tables that `trace` reads.
     named = {"estimates", "gates", "intermediate", "marts", "raw", "release", "reports", "seeds"}
     assert {schema for (schema,) in schemas} == named
     uncommented = (
         "select table_name, column_name from duckdb_columns() where not internal and comment is"
         " null union all select table_name, null from duckdb_tables() where comment is null"
     )
-    of_seeds = "int_city_year_variables"  # whose columns are made from the seeds
+    # The columns of this table are derived from the seeds.
+    of_seeds = "int_city_year_variables"
     assert [column for column in read(published, uncommented) if column[0] != of_seeds] == []
     comment = "select comment from duckdb_tables() where table_name = 'fct_delivered_values'"
     assert read(published, comment)[0][0].startswith("One row per")
@@ -167,12 +164,10 @@ def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(
     assert store.current().release_id == "000003"
     few = Store(store.folder, store.published, kept=1)
     assert few.prune() == ["000004"]
-    assert few.release_ids() == ["000002", "000003"]  # 000002 is what readers go back to
+    # Readers fall back to release 000002.
+    assert few.release_ids() == ["000002", "000003"]
     assert few.next_id() == "000005", "no number is given twice"
     assert few.prune_held() == []
-
-
-# ---------------------------------------------------------------- a refresh
 
 
 def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
@@ -242,7 +237,7 @@ def test_a_build_without_headline_estimates_is_held_and_never_becomes_the_anchor
             f"cannot be the anchor.*{nothing}",
         ),
         (delivered(), "000003", "^anchor 000003, "),
-        # a release with estimates is not replaced, so no option is named
+        # A release with estimates cannot be replaced this way, so the message names no option.
         (
             delivered(*NO_GDP, without_estimates=True),
             NoEstimatesError,
@@ -279,7 +274,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
 
     def warnings(*rows: dict[str, Any]) -> list[dict[str, Any]]:
-        """Refresh where these rows break an expectation, another fails, and a file is unknown."""
+        """Refresh with these failing rows, a second failing expectation, and an unknown file."""
         failing = literal(json.dumps(rows))
         refreshes.of(
             f"update gates.gate_results set success = false, failing_rows = {failing} where "
@@ -311,7 +306,8 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
         )
     ]
 
-    shenyang["gdp_growth_factor"] += 1e-12  # the order of a sum is nothing new
+    # A difference in summation order is not new.
+    shenyang["gdp_growth_factor"] += 1e-12
     (known,) = warnings(shenyang, fuxin)
     assert (known["state"], known["count"]) == ("known", 3)
     assert (
@@ -320,7 +316,8 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
         f"{shares}; {growth} (2 rows); delivered files that match no declaration (1)."
     )
 
-    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")  # rows said in another language are known
+    # Rows reported in another language are known.
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     new, known = warnings(fuxin, shenyang, {**fuxin, "year": 2011})
     assert new["message"].startswith(growth)
     more = "阜新市 (210900) 2011: gdp_growth_factor 3. 2 more rows are known."
@@ -344,7 +341,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     extracts = Path(shutil.copytree(sample_refreshes.build.extracts, tmp_path / "sample"))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     sample_refreshes.run()
-    # 11 years of four sources; extract_set.yml is no delivered file
+    # The files are 11 years of four sources, without extract_set.yml.
     assert events[1][1]["lines"] == ["44 files, the first of this extract set."]
     sums = "select sum(record_count), sum(used_count) from marts.fct_deliveries where"
     ((firms, used),) = sample_refreshes.build.rows(f"{sums} entity = 'firm_survival'")
@@ -381,14 +378,14 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     now = f"{firms - gone:,} ({used - used_of_it:,} used)"
     lost = f"Records: vendor firm_survival {firms:,} -> {now}."
     assert (events[1][1]["lines"], events[2][1]["lines"]) == (files, [lost])
-    # the file that is gone is named before the breaks that follow from it
+    # The missing file is named before the breaks that follow from it.
     message = str(held.value).splitlines()
     assert message[1:7] == [*files, lost, "What fails below may follow from this."]
     assert message[7].startswith("firm_survival: ")
     report = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))
     assert report["delivery"]["lines"] == [*files, lost]
 
-    # what the gate stopped is estimated by the code that built it, or not at all
+    # A build that the gate stopped can only be estimated by the code that built it.
     sample_refreshes.of()
     with pytest.raises(BadConfigurationError, match="000002 has no estimates yet, and the code"):
         by_hand.publish_held(store, "000002", "because", quiet)
@@ -402,7 +399,7 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
     warehouse = changed(
         small_build.warehouse,
         tmp_path / "lost.duckdb",
-        # the last one is of a delivery that another has replaced
+        # The last of these rejected rows belongs to a superseded delivery.
         "insert into raw.deliveries select * replace (0 as delivery_number, 1 as"
         " valid_until_delivery) from raw.deliveries limit 1",
         "insert into raw.rejected_rows by name select 'vendor' as provider, '企业存续数' as"
@@ -519,7 +516,8 @@ def test_a_warehouse_that_another_process_has_open_is_named_with_that_process(
         with pytest.raises(DbtRuntimeError, match=message):
             plugin.update_connection_config(credentials, {})
         process.communicate()
-    plugin.update_connection_config(credentials, {})  # nobody has it open any more
+    # The file is no longer open elsewhere.
+    plugin.update_connection_config(credentials, {})
 
 
 def test_progress_is_words_on_a_terminal(
@@ -555,7 +553,7 @@ def test_a_limit_that_would_limit_nothing_is_refused(monkeypatch: pytest.MonkeyP
 def test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_the_reason(
     store: Store, delivery: Build, audited_build: Build, tmp_path: Path
 ) -> None:
-    """Folders have names that end an SQL literal or statement where they are not escaped."""
+    """The folders' names would end an SQL literal or statement if they were not escaped."""
     release(store, audited_build.warehouse)
     delivery.extracts = delivery.extracts.rename(tmp_path / """o'clock; "drop" """)
     delivery.landing = delivery.landing.rename(tmp_path / """l'anding; --"it" """)
@@ -604,16 +602,10 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
     assert "late.csv" in refreshes.run().delivery_hashes
 
 
-# ---------------------------------------------------------------- the log, numbers, and what is
-# left lying
-
-
 def test_a_torn_line_of_the_log_loses_no_rollback_and_no_clock_orders_the_releases(
     refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a writer leaves that dies: no line that the head counts is lost, and what is torn is
-    none.
-    """
+    """A writer that dies may leave a torn line, which must not hide earlier lines."""
     store = refreshes.store
     refreshes.run()
     monkeypatch.setattr(clock, "now", lambda *_: "1999-01-01T00:00:00+00:00")
@@ -678,8 +670,8 @@ def test_whatever_ends_a_refresh_is_a_message(
     refreshes: Refreshes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A disk that refuses after the move and before it, an error of DuckDB, and a fault of the
-    code.
+    """Errors are a disk that refuses before and after the release is moved, an error of DuckDB, and
+    a bug in the code.
     """
     store, unchanged = refreshes.store, "The published release is unchanged"
 
@@ -705,7 +697,7 @@ def test_whatever_ends_a_refresh_is_a_message(
     assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text(encoding="utf-8")
     said = f"KeyError: 'commit'. {unchanged}"
     assert ended(fingerprint, "git_commit", KeyError("commit")).startswith(said)
-    # 000002 was written and not published: it is built again
+    # Release 000002 was written but not published, so it is built again.
     assert (store.release_ids(), store.current().release_id) == (["000001", "000002"], "000001")
     assert refreshes.run().release_id == "000003"
 
@@ -748,9 +740,6 @@ def test_the_next_site_removes_the_folder_of_a_dead_one_and_no_other(tmp_path: P
     with locked(alive), private_folder(tmp_path / "site [1]") as own:
         assert {*tmp_path.iterdir()} == {alive, own}
     assert [*tmp_path.iterdir()] == [alive]
-
-
-# ---------------------------------------------------------------- readers
 
 
 @pytest.mark.soak
@@ -825,7 +814,7 @@ def test_clients_of_other_versions_read_the_release_and_the_warehouse(
     sample_build: Build,
     tmp_path: Path,
 ) -> None:
-    """Views of a warehouse on register files need a client that counts files, 1.5 or later."""
+    """Views on register files need a client with file_index, version 1.5 or later."""
 
     def counts(path: Path, limit: str) -> dict[str, int]:
         command = [str(client(version)), "-c", READ_ALL, str(path), limit]
@@ -846,11 +835,8 @@ def test_clients_of_other_versions_read_the_release_and_the_warehouse(
     assert lacking == (on_registers if version == "1.2.2" else set())
 
 
-# ---------------------------------------------------------------- death, and a hostile disk
-
-
 def hashed(store: Store) -> list[Path]:
-    """Return the releases beside which a SHA-256 stands."""
+    """Return the releases that have a SHA-256 file."""
     return [
         path.with_suffix("")
         for folder in (".", "past")
@@ -859,8 +845,9 @@ def hashed(store: Store) -> list[Path]:
 
 
 def copies_in_place_of_dbt(warehouse: Path) -> None:
-    """Let the refreshes of this process copy a warehouse that dbt built; to each process it is
-    something new.
+    """Make refreshes in this process copy a built warehouse instead of running dbt.
+
+    Each process counts the copy as something new.
     """
 
     def copied(store: Store, work: Path, *arguments: str, **options: Any) -> bool:
@@ -872,9 +859,7 @@ def copies_in_place_of_dbt(warehouse: Path) -> None:
 
 
 def killed_refreshes(store: Store, built: Build) -> AbstractContextManager[dbt_process.Ask]:
-    """Start a process that refreshes as `ai-manufacturing` does, but for dbt, and can be killed at
-    any place.
-    """
+    """Start a process that refreshes with copies instead of dbt, and can be killed anywhere."""
     environment = {**built.environment, "RELEASE_DIR": str(store.folder), "RELEASES_KEPT": "2"}
     within = (
         "/ai_manufacturing/refresh/",
@@ -894,16 +879,16 @@ def killed_refreshes(store: Store, built: Build) -> AbstractContextManager[dbt_p
 
 @pytest.mark.soak
 def test_death_at_forty_points(store: Store, small_build: Build) -> None:
-    """After each, readers have a whole release and the next refresh works.
+    """After each death, readers must have a complete release, and the next refresh must work.
 
-    Half of the points lie where the release is moved, the past is pruned and the log is written.
+    Half of the points are in the code that moves the release, prunes the past and writes the log.
     """
     seen, published = [], []
 
     def is_whole() -> None:
         assert store.current() == check(store.published)
         seen.append(store.current().release_id)
-        # where a hash stands, it is that of its file, or of one that never came
+        # A hash file belongs to its release, or to one that was never written.
         assert all(integrity.check(path) for path in hashed(store) if path.exists())
 
     def is_in_order(printed: str) -> None:
@@ -916,9 +901,8 @@ def test_death_at_forty_points(store: Store, small_build: Build) -> None:
         assert list(store.work.iterdir()) == []
 
     with killed_refreshes(store, small_build) as run:
-        for _ in range(
-            2
-        ):  # the third has a release to compare with and one to prune, as those to come
+        # After these two, each refresh compares with a release and prunes one.
+        for _ in range(2):
             assert run("refresh")[0] == 0
         killed.dies(run, 40, ("refresh",), is_whole, is_in_order)
     assert seen == sorted(seen)
@@ -926,7 +910,7 @@ def test_death_at_forty_points(store: Store, small_build: Build) -> None:
 
 
 def is_dead(pid: str) -> bool:
-    """Whether a process has ended; one that nobody has waited for has no command line any more."""
+    """Whether a process has ended; a zombie has no command line."""
     try:
         return not Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -939,7 +923,7 @@ def is_dead(pid: str) -> bool:
 def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what_a_build_makes(
     store: Store, audited_build: Build, sample_build: Build, tmp_path: Path
 ) -> None:
-    """By the command, with dbt, on a terminal, from an empty warehouse and landing store."""
+    """The command runs dbt, on a terminal, with an empty warehouse and landing store."""
     release(store, audited_build.warehouse)
     warehouse = tmp_path / sample_build.warehouse.name
     there = replace(sample_build, landing=tmp_path / "landing", warehouse=warehouse)
@@ -953,7 +937,7 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
         wait_for(children.read_text, lambda: process.poll() is not None)
         left = children.read_text().split()
         process.kill()
-    # a dbt that outlived its refresh would write into the work of the next one
+    # A surviving dbt would write into the working folder of the next refresh.
     wait_for(lambda: all(map(is_dead, left)))
     assert check(store.published).release_id == "000001"
     said = command(store, there, "status").stdout
@@ -970,11 +954,11 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     assert [event for event in events if event != "warning"] == expected
     assert list(store.work.iterdir()) == []
     manifest = check(store.published)
-    # In the sample no file replaces another (3), no register is placed by the two rules for places
-    # (2) or stands beside a stock (1), and no series has a second source (2) or is spliced (2).
+    # Not evaluated in the sample: replaced files (3), registers placed by the two rules for places
+    # (2), registers beside a stock (1), series with a second source (2), and spliced series (2).
     summary = manifest.gate_summary
     assert (summary["critical"], summary["not_evaluated"]) == (0, 10)
-    # as the build of the tests, in every cell of the panel and every estimate
+    # Every cell of the panel and every estimate must equal the build of the tests.
     with reading(store.published) as published:
         assert changes.recorded(published).counts == {}
     counts = {
@@ -1034,14 +1018,15 @@ def test_a_release_is_closed_and_on_the_disk_before_each_of_its_moves(
 
 @pytest.fixture
 def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Mount room for what a test asks for."""
+    """Mount a file system of the size that a test requests."""
     folder = tmp_path / "small"
     mounted(folder, request.param)
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("small_disk", ["3m"], indirect=True)  # a release, and its copy
+# The disk has room for a release and its copy.
+@pytest.mark.parametrize("small_disk", ["3m"], indirect=True)
 def test_a_full_disk_leaves_the_published_release_as_it_was(
     small_disk: Path, small_build: Build, store: Store
 ) -> None:
@@ -1083,9 +1068,6 @@ def test_a_full_landing_store_is_told_and_lands_once_there_is_room(
     register.unlink()
     project.deliver("firms/small.csv", csv_text(GOOD))
     assert landing.deliveries().num_rows == 1
-
-
-# ---------------------------------------------------------------- heartbeat and log
 
 
 def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(
@@ -1191,14 +1173,9 @@ def test_the_log_rotates_and_no_line_is_lost(store: Store, monkeypatch: pytest.M
     assert logs[-1].stat().st_mode & 0o777 == 0o644
 
 
-# ---------------------------------------------------------------- cron and systemd
-
-
 @pytest.fixture
 def home(store: Store, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the home of a user whose clone is where deploy/ expects it, and has nothing new to
-    build.
-    """
+    """Return the home folder of a user whose clone is set up for deploy/ and has nothing new."""
     clone = tmp_path / "home" / "ai-manufacturing"
     (clone / "build").mkdir(parents=True)
     for path in PROJECT.iterdir():
@@ -1214,7 +1191,7 @@ def home(store: Store, small_build: Build, tmp_path: Path, monkeypatch: pytest.M
 
 
 def in_shell(line: str, home: Path) -> tuple[int, str]:
-    """Run a line as a scheduler does, and return its exit code and what it printed."""
+    """Run a shell line like a scheduler, and return its exit code and output."""
     ended = subprocess.run(
         ["/bin/sh", "-c", line],
         cwd=home / "ai-manufacturing",
@@ -1263,7 +1240,8 @@ def test_systemd_accepts_the_units(home: Path) -> None:
     service = (deploy / "ai-manufacturing-refresh.service").read_text()
     for setting in (
         "SuccessExitStatus=3",
-        "EnvironmentFile=%h/.config/ai-manufacturing.env",  # with a minus, none is needed
+        # A leading minus would make the file optional.
+        "EnvironmentFile=%h/.config/ai-manufacturing.env",
         "TimeoutStartSec=6h",
     ):
         assert f"{setting}\n" in service
@@ -1276,7 +1254,7 @@ def test_systemd_accepts_the_units(home: Path) -> None:
 
 
 def test_a_failure_of_the_unit_is_one_message_in_the_journal_and_one_mail(tmp_path: Path) -> None:
-    """With programs in the place of systemd's and of mail that keep what they were given."""
+    """Stand-ins for the commands of systemd and mail record their input."""
     for name in ("systemctl", "systemd-cat", "mail"):
         program = tmp_path / name
         input_too = "" if name == "systemctl" else "cat; "

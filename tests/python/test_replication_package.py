@@ -1,6 +1,4 @@
-"""The replication package as a data editor meets it: unpacked, read, run, and changed by one
-number.
-"""
+"""The replication package as a data editor uses it: unpack it, read it, run it, change a number."""
 
 import csv
 import hashlib
@@ -33,8 +31,7 @@ from tests.python.conftest import PROJECT, Build, environment_of_its_own, made_o
 from tests.python.release_store import changed, described, read
 from tests.python.terminal import on_terminal
 
-# The example of GB 11643, whose check character is right; in one piece, it would break the rule in
-# this file.
+# The example in GB 11643, with a valid check digit, split so that this file passes the rule.
 IDENTITY = "110105" + "19491231" + "002X"
 PANEL = "marts.fct_city_year_panel"
 RESTRICT = (
@@ -54,7 +51,7 @@ may_publish: yes
 
 
 def packed(build: Build, folder: Path, kind: str) -> Path:
-    """Write a release of a build, as a refresh would here, and package it without a run."""
+    """Write a release of a build, and package it without a run."""
     (folder / "form.yml").write_text(FORM, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("EXTRACTS_DIR", "LANDING_DIR", "DBT_PROJECT_DIR"):
@@ -83,7 +80,7 @@ def package(few: Build, shared: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def package_folder(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the package unpacked once, for tests that leave it as it was."""
+    """Return the unpacked package, for tests that do not change it."""
     folder = tmp_path_factory.mktemp("package")
     subprocess.run(["unzip", "-q", str(package), "-d", str(folder)], check=True)
     return folder
@@ -91,13 +88,13 @@ def package_folder(package: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def unpacked(package_folder: Path, tmp_path: Path) -> Path:
-    """Return the package unpacked, to be changed."""
+    """Return a copy of the unpacked package, for a test to change."""
     return Path(shutil.copytree(package_folder, tmp_path / "unpacked"))
 
 
 @pytest.fixture
 def rerun_folder(unpacked: Path, few: Build) -> Path:
-    """Put what a run would leave beside a package: the warehouse that the release is of."""
+    """Create the results of a run beside a package, with the warehouse behind the release."""
     left = unpacked / rerun.RERUN
     left.mkdir()
     shutil.copyfile(few.warehouse, left / "warehouse.duckdb")
@@ -142,11 +139,11 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
         " year = 2015"
     )
     assert counts["gdp_100m_cny"] == str(count)
-    # the cell is in the README too
+    # The README has the same cell.
     assert re.search(rf"\| gdp_100m_cny \|.*\| {count} \|", readme)
     checks = rows(package_folder, rules.CHECKS)
     not_kept = {row["rule"]: row["faults"] for row in checks if row["is_kept"] == "False"}
-    # it was not run, and a clone in which somebody works is no commit
+    # The package was not run, and a clone with uncommitted changes has no commit.
     not_kept.pop("The code is that of a commit.", None)
     assert not_kept == {
         "The README has processor, memory, system and run time.": "README.md has no run time",
@@ -187,7 +184,7 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
         r"https://github\.com/DuHe1123/phd_projects/blob/[0-9a-f]{40}/rawData/firms12_20\.dta"
     )
     assert re.fullmatch(repository, address)
-    # a picture that is copied keeps what it stands for
+    # The note on substitutes must stay with the figure when it is copied.
     figure = (folder / "output/figure_1.svg").read_text(encoding="utf-8")
     assert "† AI firms of all industries, by keyword, entered</text>" in figure
     assert ">† AI firms of all industries by keyword substitute for sections B-E.</text>" in figure
@@ -199,7 +196,8 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
     for rows_of_cities in (
         "marts.fct_delivered_values",
         "marts.fct_source_pairs",
-        "marts.dim_city_groups where value is not null",  # the incomes that cities are grouped by
+        # The cities are grouped by incomes, so the values are restricted.
+        "marts.dim_city_groups where value is not null",
         "gates.gate_results where failing_rows like '%city_id%'",
         "gates.gate_results where validation_result like '%city_id%'",
     ):
@@ -257,13 +255,13 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     assert not (unpacked / contents.PANEL).exists()
     assert [*rules._restricted(unpacked)] == []
     assert read(unpacked / contents.RELEASE, "from marts.fct_delivered_values") == []
-    # estimates are no data of a source
+    # Estimates are not a source's data.
     estimates = "select count(*) from reports.rpt_coefficients"
     assert read(unpacked / contents.RELEASE, estimates) == few.rows(estimates)
     kept = withheld.read_summary(unpacked / contents.WITHHELD)
     (gdp,) = [row for row in kept if (row["table"], row["column"]) == (PANEL, "gdp_100m_cny")]
     mean, filled = few.rows(f"select avg(gdp_100m_cny), count(gdp_100m_cny) from {PANEL}")[0]
-    # three digits: a mean of all values, less those that are shown, is one of the others
+    # With more than three digits, the mean of all values would reveal a single withheld value.
     assert (gdp["mean"], gdp["filled"]) == (float(f"{mean:.3g}"), filled)
 
     warehouse = rerun_folder / "warehouse.duckdb"
@@ -306,8 +304,9 @@ SOURCED = REPUBLISHED | {",,,in this package": FETCHED}
 NO_ADDRESS = ": no address, or none with commit and path "
 DATA_LICENCE = "the licence of the whole in ro-crate-metadata.json is not LICENSE_DATA.md"
 RULES = [
-    # what the file has instead: text for text, or all of it, or nothing at all; and the fault. What
-    # the package itself breaks is in the test of what it holds.
+    # Each row has a rule, a file, its change and the expected fault. A change is a replacement of
+    # text, the whole content, or None to remove the file. The test of the package's content covers
+    # the faults that the package has without changes.
     ("_signed", README, {"- [x] I certify": "- [ ] I certify"}, "not certified: "),
     ("_signed", README, {"Signed: A Tester": "Signed: "}, "nobody has signed"),
     ("_listed", README, {"`run.sh` |": "`do.sh` |"}, "run.sh is in no row of the overview"),
@@ -320,7 +319,7 @@ RULES = [
     ("_paper", CITATION, PRINTED, ""),
     ("_paper", CITATION, PRINTED | {"doi: 10.1/x": "doi:"}, "CITATION.cff: the paper has no doi"),
     ("_paper", CITATION, {"references:": "references: ["}, "the paper has no volume, no start"),
-    # online first: address and date
+    # Papers published online first need an address and a date.
     ("_paper", CITATION, {}, ""),
     ("_paper", CITATION, {"date-published:": "date-accepted:"}, "url and date-published are"),
     ("_cited", RAW_FILES, REPUBLISHED, f"{NO_ADDRESS}(none)"),
@@ -340,7 +339,7 @@ RULES = [
     ("_paths", "logs/run.log", r"C:\Users\leng read", r"logs/run.log: C:\Users\leng"),
     ("_personal", "data/notes.csv", "zhu@example.edu.cn", "data/notes.csv: zhu@example.edu.cn"),
     ("_personal", "data/notes.csv", f"{IDENTITY}\n", f"data/notes.csv: {IDENTITY}"),
-    # of that form, with another check character
+    # This number has the form of an identity number, but a wrong check digit.
     ("_personal", "data/notes.csv", f"{IDENTITY[:-1]}1\n", ""),
     (
         "_names",
@@ -426,7 +425,7 @@ def test_other_files_than_those_of_the_release_are_not_packed(tmp_path: Path) ->
 
 
 def package_of(folder: Path, **files: bytes) -> Path:
-    """Write a zip with files and with their SHA-256 of its own, as anybody can."""
+    """Write a ZIP of files with their own SHA-256 sums, as any sender could."""
     sums = "".join(
         f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()
     )
@@ -437,9 +436,7 @@ def package_of(folder: Path, **files: bytes) -> Path:
 
 
 def foreign(folder: Path, program: str, **more: bytes) -> Path:
-    """Return a package like a whole one, whose program is another and whose release has no more
-    than its name.
-    """
+    """Return a complete package with another program, and a release with little but its name."""
     release = folder / "small.duckdb"
     if not release.exists():
         with duckdb.connect(str(release)) as connection:
@@ -461,7 +458,7 @@ def foreign(folder: Path, program: str, **more: bytes) -> Path:
 
 
 def checked(archive: Path, may_run: bool = True) -> tuple[list[str], list[str]]:
-    """Check a package, and return what is wrong with it, and what was asked before it ran."""
+    """Check a package, and return its faults and the questions asked before running it."""
     asked: list[str] = []
 
     def asks(what: str) -> bool:
@@ -479,7 +476,8 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
     text = tmp_path / "text.zip"
     text.write_text("no zip", encoding="utf-8")
     refused = [(text, "text.zip: not a zip")]
-    (tmp_path / "a.csv").write_text("another", encoding="utf-8")  # not the file that is asked for
+    # The package asks for another file of this name.
+    (tmp_path / "a.csv").write_text("another", encoding="utf-8")
     run, sums = program.encode(), f"{'0' * 64}  data/panel.csv\n".encode()
     row = b"\nset/a.csv,0a,1,b,1,republished,,,,True,False,,,,,from its provider,"
     for number, (files, why) in enumerate(
@@ -609,7 +607,8 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
 ) -> None:
     written, folder = tmp_path / "package.zip", tmp_path / "release"
     folder.mkdir()
-    packed(sample_build, folder, "synthetic")  # of all rows: the other tests' release has few
+    # The fixtures' release has only some of the rows.
+    packed(sample_build, folder, "synthetic")
     release = folder / "published.duckdb"
     ended = sample_build.command(
         "replication-package", "--database", str(release), "--out", str(written)
@@ -627,7 +626,7 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
     assert lines[0] == "Every file has its SHA-256. Running the package in an empty folder."
     assert lines[1].startswith("The run took ")
     assert lines[2] == "The run gives every number of the package, which breaks these rules:"
-    # nobody signed it, and a clone in which somebody works is no commit
+    # Nobody signed the package, and a clone with uncommitted changes has no commit.
     broken = {line.partition(". ")[0] for line in lines[3:]}
     signature, commit = (
         "A person has signed both statements about rights",

@@ -1,6 +1,4 @@
-"""What the reports say of the sample: tables as printed, the scorecard, the remarks, and the
-figure.
-"""
+"""Reports of the sample: tables as printed, the scorecard, the remarks and the figure."""
 
 import csv
 import re
@@ -43,7 +41,7 @@ def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is
     )
     for item, inside, remark, _ in rows:
         assert inside or remarks[remark] > 0, item
-    # The two that no sample can give, each by its own remark and for what the data show.
+    # No sample can reproduce these two; each has its own remark that explains it.
     explained = {item: remark for item, inside, remark, _ in rows if not inside}
     assert explained["table_4_3_ai_firms"] == 4
     assert explained["table_4_4_ai_firms"] == 3
@@ -67,7 +65,7 @@ def test_the_scorecard_compares_digits_as_printed(sample_build: Build) -> None:
     )[0]
     assert (printed, error, stars, same_sign, same_stars) == ("0.125", "0.01", "***", True, True)
     assert value == estimate(sample_build, "table_1_col_1", "ai_firms")
-    # An error printed as .01 lies between .005 and .015.
+    # A standard error printed as 0.01 is between 0.005 and 0.015.
     assert (largest, smallest) == pytest.approx(((value - 0.125) / 0.015, (value - 0.125) / 0.005))
     undefined = sample_build.rows(
         "select printed_std_error_text, difference_in_largest_printed_errors from"
@@ -102,7 +100,7 @@ def test_the_scorecard_says_how_far_an_estimate_misses_in_errors_by_province(
 def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(
     sample_build: Build,
 ) -> None:
-    """Tables 1 to 4; the counts of Tables 5 and 6 no transform gives (truth.py)."""
+    """Only Tables 1 to 4: no transform gives the counts of Tables 5 and 6 (see truth.py)."""
     counts = sample_build.rows(
         "select printed_observation_count, observation_count from reports.rpt_replication_scorecard"
         " where table_id <= 'table_4' order by item_id"
@@ -133,7 +131,7 @@ def test_a_table_names_its_dependent_variables_and_its_fixed_effects(sample_buil
         ("outcome", "Log secondary employment", "Log manufacturing employment"),
         ("fixed_effects", "city and year", "city and year"),
     ]
-    # The outcome of an event study is a count, in the transform of its specification.
+    # An event study's outcome is a count, transformed as its specification says.
     assert sample_build.rows(
         "select cell, cell_zh from reports.rpt_table_cells "
         "where specification_id = 'table_6_col_2' and line_kind = 'outcome'"
@@ -161,7 +159,7 @@ def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(
         assert lines[label] == text.format(number)
     mechanical = sample_build.pairs("select label_en, column_3 from reports.rpt_table_4")
     assert mechanical["The regressor holds the outcome"] == "yes"
-    # Its p-value tests nothing: no star, neither in the table nor in the scorecard.
+    # The p-value of a mechanical column tests nothing, so it has no stars anywhere.
     value = estimate(sample_build, "table_4_col_3", "ai_firms")
     assert estimate(sample_build, "table_4_col_3", "ai_firms", "p_value") < 0.01
     assert f"{value:.3f}" in mechanical.values()
@@ -226,7 +224,7 @@ def test_figure_1_has_every_year_and_its_printed_numbers(sample_build: Build) ->
         )
         assert [point[:2] for point in points] == [(j, 2016 + j) for j in range(-6, 5)]
         assert [point[:4] for point in points if point[4]] == [(-1, 2015, 0.0, None)]
-        # 2010 is estimated and not printed
+        # The term of 2010 is estimated, but was not printed.
         assert [point[5] for point in points[:2]] == [None, before5]
         assert points[9][2] == estimate(sample_build, column, "after3")
 
@@ -248,7 +246,7 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     assert together == min(1, count * smallest)
     r2 = figures(7)
     assert r2["R2 with effects"] > 0.97 > 0.5 > r2["R2 within"]
-    # The sample has no effect of size on entries: what shows is the acceleration of large cities.
+    # In the sample entries do not depend on size; the figure shows large cities accelerating.
     assert figures(9)["entries 2019, treated by size"] > 0.12
     for remark, figure, specification, column in (
         (1, "slope of log M_AI", "table_1_col_1_ln", "estimate"),
@@ -278,8 +276,7 @@ def test_event_studies_show_three_kinds_of_errors(sample_build: Build) -> None:
         "select std_error, std_error_iid, std_error_robust from reports.rpt_coefficients "
         "where specification_id = 'table_6_col_1' and event_time is not null"
     )
-    # A balanced panel without controls: the homoskedastic error is one number, as Table 5 prints
-    # it.
+    # In a balanced panel without controls, homoskedastic standard errors are all equal (Table 5).
     assert list(errors.round(12).nunique()[:2]) == [len(errors), 1]
     assert (errors["std_error_robust"] > 0).all()
 
@@ -291,11 +288,12 @@ def test_high_income_differs_in_one_pooled_regression(sample_build: Build) -> No
     ).itertuples()
     assert (above.group_name, below.group_name, below.is_reference) == ("above", "below", True)
     assert above.difference > 0
-    assert above.difference_p_value < 0.001  # the sample's high-income difference is .12
-    # one restriction: F is t squared
+    # The high-income difference in the sample is 0.12.
+    assert above.difference_p_value < 0.001
+    # With one restriction, F is the square of t.
     assert above.difference_p_value == pytest.approx(above.joint_p_value, rel=1e-9)
     assert np.isnan(below.difference)
-    # four regions, two kinds of year effects
+    # There are four regions and two kinds of year effects.
     groups = "select count(*) from reports.rpt_heterogeneity where specification_id like"
     groups += " 'heterogeneity_region%' and joint_df1 = 3 and joint_p_value is not null"
     assert sample_build.value(groups) == 8
@@ -315,7 +313,7 @@ def test_a_group_of_five_cities_has_no_error_and_a_p_value_of_permutations(
 
 
 def remade(build: Build, model: str, changes: list[str], *tables: str) -> duckdb.DuckDBPyConnection:
-    """Make a report again by its SQL, from copies of tables of a build after changes by hand."""
+    """Recompute a report by its SQL, from tables of a build after changes by SQL."""
     connection = duckdb.connect()
     connection.execute(f"attach {literal(str(build.warehouse))} as built (read_only)")
     for table in tables:

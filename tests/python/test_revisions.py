@@ -1,6 +1,4 @@
-"""Rewritten history is held: which changes of published values and estimates pass, and which do
-not.
-"""
+"""Revisions of published values and estimates: which pass, and which hold a release."""
 
 import io
 import json
@@ -62,13 +60,12 @@ NO_CORRECTIONS = (
     " value double)"
 )
 
-Key = tuple[str, str, str, int]  # series, scope, city and year
-
-# ---------------------------------------------------------------- values
+# Series, scope, city and year.
+Key = tuple[str, str, str, int]
 
 
 def warehouse_of(path: Path, values: dict[Key, float]) -> Path:
-    """Write a warehouse with nothing but its series."""
+    """Write a warehouse that contains only these series."""
     rows = pd.DataFrame([*values], columns=["series", "scope", "city_id", "year"])
     rows["value"] = values.values()
     with duckdb.connect(str(path)) as connection:
@@ -85,9 +82,10 @@ def warehouse_of(path: Path, values: dict[Key, float]) -> Path:
 def release_of(
     path: Path, warehouse: Path, delivered: Sequence[tuple[int, int, float]] = ()
 ) -> Path:
-    """Write of a release what a later build is compared with; a column rests on each series.
+    """Write the parts of a release that a later build is compared with.
 
-    `delivered` has number, year and value of deliveries of the GDP of a city.
+    Each series has a column that depends on it. `delivered` has number, year and value of
+    deliveries of one city's GDP.
     """
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
@@ -205,7 +203,9 @@ def test_more_than_one_per_cent_of_lost_city_years_is_held_though_no_series_is(
 def test_a_series_is_held_above_five_per_cent_of_values_that_move_unusually_or_go(
     tmp_path: Path,
 ) -> None:
-    """New values, cities, years and series rewrite nothing; a value of another scope is gone."""
+    """New values, cities, years and series are not revisions. A value that moved to another scope
+    counts as lost.
+    """
     chance = random.Random(7)
     old: dict[Key, float] = {}
     new = gdp_of(150, range(2018, 2023))
@@ -237,11 +237,8 @@ def test_a_series_is_held_above_five_per_cent_of_values_that_move_unusually_or_g
     assert len(found.cells) == sum(rewritten for _, rewritten, *_ in expected.values())
 
 
-# ---------------------------------------------------------------- what is usual
-
-
 def drawn_gdp(chance: random.Random, series: str = "gdp") -> dict[Key, float]:
-    """Return GDP of 31 provinces, the first four of which are one city each, the others ten."""
+    """Return GDP of 31 provinces, the first four with one city each, the others with ten."""
     cities = [city for city in range(310) if city >= 40 or city % 10 == 0]
     return {
         (series, "total", str(city), year): round(math.exp(chance.gauss(7, 1)), 2)
@@ -296,7 +293,7 @@ def test_a_revision_of_all_cities_by_up_to_two_per_cent_of_a_year_passes_with_a_
 
 @pytest.mark.parametrize("city", ["10", "250"])
 def test_a_city_that_is_corrected_alone_is_named_and_passes(city: str, tmp_path: Path) -> None:
-    """City 10 is the only one of its province; city 250 is one of ten."""
+    """City 10 is the only one of its province, and city 250 one of ten."""
     old = drawn_gdp(random.Random(43))
     value = round(old["gdp", "total", city, 2015])
     old["gdp", "total", city, 2015] = value
@@ -311,7 +308,7 @@ def test_a_city_that_is_corrected_alone_is_named_and_passes(city: str, tmp_path:
 def test_three_revisions_of_the_log_say_what_is_usual_by_age_near_the_declared_share(
     tmp_path: Path,
 ) -> None:
-    """Each delivery of a year moves it; what is usual is twice the median of these moves."""
+    """The usual revision is twice the median of the moves in earlier deliveries of a year."""
     old = drawn_gdp(random.Random(44))
 
     def usual(*moves: float, year: int = 2020) -> tuple[float, float, int]:
@@ -332,11 +329,8 @@ def test_three_revisions_of_the_log_say_what_is_usual_by_age_near_the_declared_s
     assert usual(0.002, -0.002, 0.002) == (0.01, 0.02, 3)
 
 
-# ---------------------------------------------------------------- declared revisions
-
-
 def test_a_declaration_covers_its_provider_series_scope_and_years_only(tmp_path: Path) -> None:
-    """A column with one undeclared value is not explained."""
+    """A column with a single undeclared revision does not count as explained."""
     old: dict[Key, float] = {}
     declared, expected = [], {}
     for series, row, held in (
@@ -401,13 +395,9 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
     assert re.search(damage, *verify.verify().damaged)
 
 
-# ---------------------------------------------------------------- refreshes, of a warehouse that
-# dbt built
-
-
 @pytest.fixture(scope="module")
 def first_release(small_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a release of the sample."""
+    """Write a first release of the small build."""
     path = tmp_path_factory.mktemp("first") / "unpublished.duckdb"
     hashes = fingerprint.delivery_hashes(small_build.extracts)
     manifest = described("000001") | {"delivery_hashes": hashes}
@@ -417,7 +407,7 @@ def first_release(small_build: Build, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def published(refreshes: Refreshes, first_release: Path, tmp_path: Path) -> Refreshes:
-    """Publish the sample, and let refreshes be limited as by default."""
+    """Publish the first release, and set the default limits."""
     refreshes.store.add(Path(shutil.copy(first_release, tmp_path / "first.duckdb")), "000001")
     refreshes.store.publish("000001")
     refreshes.limits = LIMITS
@@ -425,7 +415,7 @@ def published(refreshes: Refreshes, first_release: Path, tmp_path: Path) -> Refr
 
 
 def revised(years: str, factor: float) -> str:
-    """Return the statement that rewrites GDP of some years."""
+    """Return the SQL that multiplies GDP in some years."""
     return f"update {CONFORMED} set value = value * {factor} where {GDP} and year in ({years})"
 
 
@@ -470,7 +460,7 @@ GDP_REVISION = "vendor,gdp_100m_cny,*,2017:2018"
 def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
     published: Refreshes,
 ) -> None:
-    """Nor where the release that the declaration names is published again."""
+    """This also holds after a rollback to the release that the declaration names."""
     replay(
         published,
         (declared(GDP_REVISION, "census"), None),
@@ -494,13 +484,8 @@ def test_of_estimates_only_shown_columns_hold_a_release(published: Refreshes) ->
     )
 
 
-# ---------------------------------------------------------------- a new year
-
-
 def least_squares(build: Build, last_year: int) -> dict[str, float]:
-    """Return Table 1 column 1 on the years to a last one, by least squares with a dummy per city
-    and year.
-    """
+    """Estimate Table 1, column 1 up to a last year, by least squares with city and year dummies."""
     terms = [
         "ln1p_ai_firms_scaled",
         "ln_registered_population",
@@ -541,7 +526,7 @@ def test_columns_are_estimated_once_more_on_their_years(
 def test_what_new_years_add_to_an_estimate_is_no_revision(
     shift: float, is_held: bool, sample_refreshes: Refreshes
 ) -> None:
-    """The published column ends in 2018; its errors are small, so that the new years move it far
+    """The published column ends in 2018, with small errors, so that the new years alone move it far
     beyond the limit.
     """
     sample_refreshes.limits, sample = LIMITS, sample_refreshes.warehouse
@@ -580,8 +565,10 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
 @pytest.mark.parametrize(
     ("again", "doubted", "is_judged"),
     [
-        (0.1, [], False),  # on the published years it is as it was: the new years moved it
-        (0.1, ["one"], True),  # years that are not like those before excuse nothing
+        # The estimate is unchanged on the published years, so the new years moved it.
+        (0.1, [], False),
+        # New years that look unlike earlier ones do not excuse a move.
+        (0.1, ["one"], True),
         (0.4, [], True),
     ],
 )
@@ -613,13 +600,10 @@ def test_new_years_excuse_a_move_unless_they_are_doubted_or_it_moved_without_the
     assert (moved.notes == ()) is is_judged
 
 
-# ---------------------------------------------------------------- cities that vanish
-
-
 def test_a_city_that_is_in_no_file_any_more_is_held_by_name_though_counts_say_zero(
     published: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a provider of counts does not list is zero, so no year of the cities was lost."""
+    """Cities missing from a provider of counts have zeros, so no city-year is lost."""
     monkeypatch.setenv("LC_ALL", "C")
     gone = "city_id in ('330100', '320500')"
     published.of(
@@ -643,7 +627,7 @@ def test_a_city_is_lost_with_a_full_history_only(tmp_path: Path) -> None:
     (lost,) = compared(tmp_path, old, less).lost_cities
     assert (lost.city_id, lost.series, lost.first_year, lost.last_year) == ("9", "gdp", 2018, 2020)
     assert compared(tmp_path, old, less, declaration(2018, 2020)).lost_cities == ()
-    # What a provider of counts does not list is zero.
+    # Cities missing from a provider of counts have zeros.
     zeros = {("gdp", "total", "9", year): 0.0 for year in range(2018, 2021)}
     (lost,) = compared(tmp_path, old, less | zeros).lost_cities
     assert lost.city_id == "9"
@@ -651,13 +635,10 @@ def test_a_city_is_lost_with_a_full_history_only(tmp_path: Path) -> None:
     assert compared(tmp_path, old, less).lost_cities == ()
 
 
-# ---------------------------------------------------------------- the anchor
-
-
 def test_small_steps_are_warned_of_and_held_by_their_sum_until_a_person_accepts_them(
     published: Refreshes,
 ) -> None:
-    """Each step is below the limit; together they are 1.6 errors from the first release."""
+    """Each step is below the limit, but together they move by 1.63 standard errors."""
     replay(
         published,
         (moved(0.2), "000002"),
@@ -725,7 +706,7 @@ def test_a_declared_correction_is_no_hold_and_its_reason_is_published(
         published,
         (moved(2, corrected), HeldError, r"An estimate moved by 2\.00"),
         (moved(2, corrected, row), "000003", reason),
-        # it was declared once, and one that is gone is a change as well
+        # A correction is declared only once, and removing it also counts as a change.
         (moved(3.5, row, f"{corrected} and false"), HeldError, r"An estimate moved by 1\.50"),
         (moved(0), "000005", reason),
     )
@@ -752,9 +733,6 @@ def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_s
     assert run("releases").rstrip().endswith("(anchor)")
 
 
-# ---------------------------------------------------------------- an empty published path
-
-
 @pytest.mark.parametrize("is_moved", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_where_the_published_path_is_empty_the_release_that_readers_saw_last_counts(
     is_moved: bool, published: Refreshes, tmp_path: Path
@@ -774,9 +752,6 @@ def test_where_the_published_path_is_empty_the_release_that_readers_saw_last_cou
         (moved(1.2), HeldError, r"An estimate moved by 1\.20 standard errors"),
         (moved(0.9), "000004", DRIFT),
     )
-
-
-# ---------------------------------------------------------------- years read again
 
 
 @pytest.mark.soak
@@ -806,13 +781,10 @@ def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivere
     assert ("read again", {"years": "2017:2018", "files": 8}) in published.events
     outside = "Years outside 2017:2018 also changed. ln_gdp: 1 cells of 1 cities changed, 2012-2012"
     assert outside in "".join(published.warnings)
-    # one that is gone from the folder is not read again
+    # A file that was removed from the folder cannot be read again.
     manifest, path = published.store.current(), f"city_yearbook/{yearbook.name}"
     assert judgement.unchanged([path], manifest.delivery_hashes, manifest) == {path}
     assert judgement.unchanged([path], {}, manifest) == frozenset()
-
-
-# ---------------------------------------------------------------- a held build, judged again
 
 
 @pytest.mark.soak
@@ -836,7 +808,7 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
     assert (manifest.release_id, store.held_ids()) == ("000003", [])
     judged_again = content(manifest)
 
-    # the same with a build
+    # A rebuild must give the same release.
     by_hand.rollback(store, "000001", quiet)
     store.past("000003").unlink()
     assert content(published.run()) == judged_again
@@ -879,11 +851,8 @@ def test_a_held_build_is_judged_again_by_another_limit_and_a_damaged_one_is_buil
     )
 
 
-# ---------------------------------------------------------------- new years, by their structure
-
-
 def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.DataFrame:
-    """Book a third of each city's patent applications at the capital of its province."""
+    """Assign a third of each city's patent applications to the province capital."""
     of_year = (
         rows["series"].str.endswith("application_count")
         & rows["year"].isin(years)
@@ -898,7 +867,7 @@ def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.Data
 
 
 def with_series(warehouse: Path, rows: pd.DataFrame, used: pd.DataFrame) -> None:
-    """Put series into a warehouse, with what the gate makes of their years."""
+    """Write series into a warehouse, with the gate's statistics for their years."""
     years = judged_samples.checked(rows, used)["series_years"]
     with duckdb.connect(str(warehouse)) as connection:
         for table, content in ((CONFORMED, rows), (YEARS, years)):
@@ -942,7 +911,7 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
 
 
 def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
-    """Write of a release what new years are compared with."""
+    """Write the parts of a release, up to a last year, that new years are compared with."""
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
         connection.execute(f"attach {literal(str(path))} as new")

@@ -1,4 +1,4 @@
-"""Rounding of what is printed in whole units, against the slopes that it makes."""
+"""Remarks on rounding to printed units, compared with the attenuation that it causes."""
 
 import re
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ def sampled(values: np.ndarray, measure: np.ndarray) -> Sample:
 
 
 def drawn(median: float, persistence: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw employment of cities around a median, in 10 thousand persons, and a measure that goes
+    """Simulate city employment around a median, in 10 thousand persons, and a measure correlated
     with it.
     """
     draws = np.random.default_rng(seed)
@@ -60,7 +60,7 @@ def percentages(remark: Any) -> tuple[float, float]:
 def test_a_control_is_drawn_to_zero_by_no_more_than_is_said_and_by_that_where_it_moves(
     median: float, persistence: float
 ) -> None:
-    """The slope of a known outcome on the printed log, beside a measure that goes with it."""
+    """The slope of a known outcome on the rounded log, controlling for a correlated measure."""
     lost, shares = [], []
     for seed in range(10):
         values, measure = drawn(median, persistence, seed)

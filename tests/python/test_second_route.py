@@ -1,6 +1,4 @@
-"""Two routes to the printed two-way estimates: which columns have both, and that the gate finds a
-fault in one of them.
-"""
+"""Two routes to the printed two-way estimates: columns covered, and faults the gate finds."""
 
 import json
 from collections.abc import Callable
@@ -46,9 +44,7 @@ def test_every_printed_column_with_two_way_effects_is_estimated_twice(
 
 @pytest.fixture(scope="module")
 def inputs_of(sample_build: Build) -> Callable[..., Inputs]:
-    """Return a function from columns of the seed, with others changed, to what estimators need of
-    the sample.
-    """
+    """Return a function that derives the estimators' inputs for rows of the seed, with changes."""
 
     @cache
     def derived(*names: str, **changed: str) -> Inputs:
@@ -58,7 +54,7 @@ def inputs_of(sample_build: Build) -> Callable[..., Inputs]:
 
 
 def judged(inputs: Inputs) -> dict[str, bool]:
-    """Estimate by both routes, and return by column whether the gate's expectation of it holds."""
+    """Estimate by both routes, and return whether the gate's expectation holds, by column."""
     read = specifications.read(inputs.specifications)
     first, second = tables.coefficients(read, inputs), second_route.second_route(read, inputs)
     with duckdb.connect() as connection:
@@ -114,7 +110,7 @@ def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (a_larger_factor, {}, {"std_error_difference"}),
         (another_slope, {}, {"estimate_difference"}),
         (a_refusal, {}, {"is_in_both"}),
-        # what neither route can estimate fails nothing
+        # A specification that neither route can estimate passes.
         (lambda _: None, {"controls": "ln_unit_employment ln_unit_employment"}, set()),
     ],
 )
