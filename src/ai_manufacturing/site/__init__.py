@@ -1,4 +1,4 @@
-"""The static site: pages for those who look rather than query, built from a release file alone."""
+"""Build the static site from a release file."""
 
 import re
 import shutil
@@ -46,7 +46,7 @@ from ai_manufacturing.tables import exports
 HERE = Path(__file__).parent
 WRITTEN_BY_OTHERS = (
     "catalogue.html",
-)  # SHA256SUMS says nothing of it: `make catalogue` replaces it in a whole site
+)  # not in SHA256SUMS, because `make catalogue` replaces it in a finished site
 PAGES = {
     "index": findings,
     "credibility": credibility,
@@ -61,9 +61,9 @@ PAGES = {
     "use": use,
 }
 
-# The pages load what lies beside them and nothing else. `file:` is there because 'self' does not
-# cover a page that is opened from the file in every browser; tables and charts have styles in
-# attributes. DuckDB on the query page is WebAssembly, and fetches the release.
+# Content security policy: pages may load only files of the site. `file:` is needed because 'self'
+# does not match local files in every browser, and 'unsafe-inline' because tables and charts use
+# style attributes. The query page also needs WebAssembly and fetches the release.
 POLICY = (
     "default-src 'none'; script-src 'self' file:; style-src 'self' file: 'unsafe-inline'; img-src"
     " 'self' file: data:; base-uri 'none'; form-action 'none'"
@@ -75,24 +75,24 @@ QUERY_POLICY = (
 
 
 class SiteError(Exception):
-    """The site could not be built; the message says what to do."""
+    """Raised if the site cannot be built; the message gives a remedy."""
 
 
 def build(
     release_path: Path, out: Path, catalogue: Path | None = None, *, with_restricted: bool = False
 ) -> list[str]:
-    """Build the site of a release and move it into place whole.
+    """Build the site of a release, and move it into place atomically.
 
     Parameters
     ----------
     release_path : Path
-        A file that `ai-manufacturing refresh` published; opened read-only.
+        Release file published by `ai-manufacturing refresh`; opened read-only.
     out : Path
-        The folder of the site. One that is no site is left alone.
+        Folder of the site. A folder with other content is not changed.
     catalogue : Path or None
-        What `dbt docs generate --static` wrote, to put beside the pages.
+        Page from `dbt docs generate --static` to include in the site.
     with_restricted : bool
-        Whether the site holds values that may not be passed on, and says so on every page.
+        Whether to include values that may not be redistributed, with a notice on every page.
 
     Returns
     -------
@@ -102,13 +102,13 @@ def build(
     Raises
     ------
     SiteError
-        If `out` holds something other than a site, the release is of earlier code, the disk
-        refuses, or a file of the project is missing.
+        If `out` contains something other than a site, the release was built by earlier code, the
+        disk is not writable or full, or a file of the project is missing.
     RefreshError
-        If the file is no release, or CITATION.cff no citation.
+        If the file is not a release, or CITATION.cff is invalid.
     """
     out = out.resolve()
-    # `make catalogue` may have been there first.
+    # `make catalogue` may have written its page before the site exists.
     others = {entry.name for entry in out.glob("*")} - {*WRITTEN_BY_OTHERS}
     if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
@@ -141,11 +141,12 @@ def _write(
 ) -> list[str]:
     (folder / "assets").mkdir(parents=True)
     (folder / downloads.FOLDER).mkdir()
-    # All that follows reads this file, so that no page and no download can show what it does not
-    # hold.
+    # Build everything from this copy, so that pages and downloads cannot contain values that it
+    # withholds.
     shown = folder / downloads.FOLDER / downloads.RELEASE
     if with_restricted:
-        # a link would let whoever may write here write to the published file
+        # Copy instead of linking, because users with write access to the site could change the
+        # published file through a link.
         shutil.copyfile(release_path, shown)
     else:
         terms.public_copy(release_path, shown)
@@ -188,13 +189,13 @@ def environment_of(
     with_restricted: bool = False,
     has_catalogue: bool = False,
 ) -> jinja2.Environment:
-    """Return the templates of the pages, with what all pages of a release share."""
+    """Return the template environment with the variables that all pages of a release share."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([room / "templates" for room in study.folders(HERE)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    # a link of a release from elsewhere may be a program for the browser
+    # Accept only web addresses as links, because an untrusted release may contain javascript: URLs.
     environment.tests["web_address"] = re.compile(r"https?://", re.IGNORECASE).match
     environment.globals |= {
         "t": text.both,
@@ -220,9 +221,9 @@ def environment_of(
 
 
 def content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return what a page shows, with what the paper's room adds to it, and the template of that.
+    """Return the content of a page, with any addition by the study's package and its template.
 
-    It is empty where the study declares nothing that the page is for.
+    The result is empty if the study does not declare anything for the page to show.
     """
     page = query if name == "query" else PAGES[name]
     shown: dict[str, Any] = page.content(release, text)
@@ -235,15 +236,15 @@ def content(name: str, release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def rendered(environment: jinja2.Environment, name: str, content: dict[str, Any]) -> str:
-    """Return the markup of a page."""
+    """Render the markup of a page."""
     policy = QUERY_POLICY if name == "query" else POLICY
     return environment.get_template(f"{name}.html").render(page=name, policy=policy, **content)
 
 
 def _vega() -> Path:
-    """Return Vega, Vega-Lite and what embeds them as one script, which is kept.
+    """Return the path of a script that bundles Vega, Vega-Lite and Vega-Embed.
 
-    Bundling it takes two seconds.
+    The script is cached, because bundling takes two seconds.
     """
     kept = settings.project_root() / "build" / f"vega_{version('vl-convert-python')}.js"
     if not kept.exists():
@@ -253,7 +254,7 @@ def _vega() -> Path:
 
 
 def _tag(release: Release, text: Catalogue) -> Markup:
-    """Return the mark beside numbers of a synthetic set; nothing for another set."""
+    """Return the tag for numbers of a synthetic extract set; empty for a delivered one."""
     if not release.manifest.origin.is_synthetic:
         return Markup("")
     return Markup(' <span class="tag">{}</span>').format(text.both("synthetic_tag"))

@@ -1,4 +1,4 @@
-"""dbt's pages on models, columns and lineage as one file, which says of which extract set it is."""
+"""Write dbt's documentation as a single page that is marked with its extract set."""
 
 import html
 import re
@@ -10,9 +10,9 @@ from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.system import dbt_process
 from ai_manufacturing.system.disk import replace_bytes
 
-NAME = "catalogue.html"  # beside the pages of the site
+NAME = "catalogue.html"  # file name within the site
 META = '<meta name="{}" content="{}">'
-# dbt's page is one file, whose scripts and styles are within it; it reaches no address.
+# Content security policy: dbt's page has inline scripts and styles and needs no network access.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; script-src'
     " 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' file: data:; font-src data:;"
@@ -21,23 +21,23 @@ POLICY = (
 
 
 class CatalogueError(Exception):
-    """A catalogue that cannot be written, or must not be shown; the message says what to do."""
+    """Raised if a catalogue cannot be written or must not be shown; the message has a remedy."""
 
 
 def write(database: Database, out: Path) -> None:
-    """Let dbt describe a warehouse, and write its pages into one file.
+    """Generate dbt's documentation of a warehouse as a single file.
 
     Parameters
     ----------
     database : Database
-        A warehouse that no process writes to.
+        A warehouse that no process is writing to.
     out : Path
-        The file; it is replaced whole.
+        File to write; it is replaced atomically.
 
     Raises
     ------
     CatalogueError
-        If dbt fails; with the end of what it printed.
+        If dbt fails; the message contains the end of its output.
     """
     with tempfile.TemporaryDirectory() as target:
         arguments = ("docs", "generate", "--static", "--target-path", target)
@@ -65,19 +65,19 @@ def write(database: Database, out: Path) -> None:
 
 
 def origin_of(path: Path) -> Origin | None:
-    """Return of which extract set a catalogue is; None if it does not say so."""
+    """Return the extract set that a catalogue is marked with; None if it has no marks."""
     page = path.read_text(encoding="utf-8")
     marks = [re.search(META.format(name, '([^"]*)'), page) for name in Origin._fields]
     return Origin(*(html.unescape(mark[1]) for mark in marks if mark)) if all(marks) else None
 
 
 def require(path: Path, origin: Origin) -> None:
-    """Let no site be shown with the catalogue of another extract set.
+    """Raise if a catalogue describes another extract set than the site.
 
     Raises
     ------
     CatalogueError
-        Naming both.
+        If the extract sets differ; the message names both.
     """
     found = origin_of(path)
     if found != origin:

@@ -1,4 +1,4 @@
-"""Charts: data once, a Vega-Lite specification by language, and a text in place of them."""
+"""Charts with one data set, a Vega-Lite specification per language, and an alternative text."""
 
 import json
 import math
@@ -14,12 +14,12 @@ from markupsafe import Markup
 from ai_manufacturing.system.text import LANGUAGES
 
 TABLE = alt.NamedData(name="table")
-CHART = alt.Chart(TABLE)  # of which each part of a chart is a copy
+CHART = alt.Chart(TABLE)  # base for the layers of a chart
 BLUE, LIGHT_BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#5e9bd1", "#b8500b", "#6b6b6b", "#2c7a4b"
-# Classes by number, none first, pale to dark; the steps can be told apart in grey too.
+# Colours of classes from zero to the largest, distinguishable in greyscale.
 CLASSES = ("#cfd4da", "#7db3e0", "#e08a2e", "#a3161a")
-# Names of rows: whole on a screen, cut on a phone, where the tooltip and the table of values have
-# them whole.
+# Maximum width of row labels in pixels. Phones truncate long labels, which the tooltip and the
+# table of values show in full.
 LABEL_LIMIT = alt.ExprRef("windowSize()[0] < 600 ? 150 : 420")
 CONFIG = {
     "font": (
@@ -43,19 +43,19 @@ class Figure:
     Attributes
     ----------
     id : str
-        Unique on its page; the name of downloaded files.
+        Identifier, unique on the page; also the name of downloaded files.
     title : Markup
         Caption, in both languages.
     data : DataFrame
-        What is drawn, and what the table and the CSV show.
+        Data of the chart, and of its table and CSV file.
     specifications : dict of str to dict
-        Vega-Lite by language, reading the data set `table`; their description is what the chart
-        shows, in words.
+        Vega-Lite specification by language for the data set `table`; its description is the
+        alternative text.
     note : Markup
-        What to know beside it.
+        Note below the chart.
     shared : DataFrame or None
-        What all rows of one value of its first column share, such as the names of a city; kept
-        once.
+        Attributes that rows of `data` share, such as the names of a city, stored once for each
+        value of the first column.
     """
 
     id: str
@@ -67,7 +67,7 @@ class Figure:
 
     @property
     def payload(self) -> Markup:
-        """Return what the script needs, as JSON that a script element can hold."""
+        """Specifications and data for the script, as JSON for a script element."""
         data = columnar(self.data)
         if self.shared is not None:
             data |= {"key": self.shared.columns[0], "shared": columnar(self.shared)}
@@ -75,10 +75,7 @@ class Figure:
 
 
 def tips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
-    """Return what stands under the pointer.
-
-    Of each field its name and type, its title, and perhaps its format.
-    """
+    """Return tooltips; a field is given by name with type, title and, optionally, format."""
     return [
         alt.Tooltip(name, title=title, format=form[0] if form else alt.Undefined)
         for name, title, *form in fields
@@ -86,14 +83,14 @@ def tips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
 
 
 def select(name: str, options: list[Any], labels: list[str], value: Any, title: str) -> Any:
-    """Return a choice that a reader of a chart has, as a list."""
+    """Return a chart parameter with a drop-down list."""
     return alt.param(
         name=name, value=value, bind=alt.binding_select(options=options, labels=labels, name=title)
     )
 
 
 def line(color: str, *dashes: int, **channel: Any) -> alt.Chart:
-    """Return a line across a chart, at a value of a channel."""
+    """Return a rule across a chart at a value of one channel, `x` or `y`."""
     ((name, at),) = channel.items()
     datum = {"x": alt.XDatum, "y": alt.YDatum}[name](at)
     dash = list(dashes) or alt.Undefined
@@ -101,20 +98,20 @@ def line(color: str, *dashes: int, **channel: Any) -> alt.Chart:
 
 
 def words_for(field: str, words: dict[str, str]) -> str:
-    """Return an expression of Vega that puts words in the place of values that have some."""
+    """Return a Vega expression that replaces the values of a field with labels, if any."""
     return f"({json.dumps(words, ensure_ascii=False)})[{field}] || {field}"
 
 
 def squares(title: str, **options: Any) -> alt.Legend:
-    """Return a legend of shades.
+    """Return a legend of coloured squares.
 
-    A gradient is a reference that a page opened from a file may not follow.
+    A gradient legend uses a reference that browsers block on pages opened from a file.
     """
     return alt.Legend(title=title, type="symbol", symbolType="square", **options)
 
 
 def round_numbers(low: float, high: float) -> list[float]:
-    """Return the round numbers between two, at most nine, for the ticks of an axis."""
+    """Return at most nine round numbers between two values, for axis ticks."""
     step = 10 ** math.floor(math.log10(high - low))
     step = next(step * part for part in (0.1, 0.2, 0.5, 1, 2) if (high - low) / (step * part) <= 8)
     return [
@@ -139,15 +136,15 @@ def figure(
     id_, title, data, note, shared
         As in Figure.
     draw : callable
-        Takes a language and returns a chart of TABLE.
+        Takes a language, and returns a chart of TABLE.
     described : sequence of str
-        The chart in words, in every language.
+        Alternative text of the chart in every language.
     """
     specifications = {}
     for language, description in zip(LANGUAGES, described, strict=True):
         with debug_mode(
             False
-        ):  # altair would check each part as it is made, which takes longer than making it
+        ):  # skip altair's validation of each part, which takes longer than creating it
             specification = draw(language).to_dict(validate=False)
         specification.pop("$schema", None)
         specifications[language] = {**specification, "config": CONFIG, "description": description}
@@ -155,7 +152,7 @@ def figure(
 
 
 def columnar(data: pd.DataFrame) -> dict[str, Any]:
-    """Return a table as names and columns, a third of the size of a list of objects."""
+    """Return a table as names and columns, which takes a third of the size of records in JSON."""
     is_known = data.notna() & ~data.isin([math.inf, -math.inf])
     known = data.astype(object).where(is_known, None)
     return {
@@ -165,7 +162,7 @@ def columnar(data: pd.DataFrame) -> dict[str, Any]:
 
 
 def in_script(content: Any) -> Markup:
-    """Return JSON that cannot end the script element it stands in."""
+    """Return JSON that is safe to embed in a script element."""
     text = json.dumps(
         content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str
     )

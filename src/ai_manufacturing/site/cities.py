@@ -1,4 +1,4 @@
-"""The page of cities: where one stands, its peers, and where a value comes from."""
+"""The cities page: a city's ranks, its peers, and the origin of its values."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -22,10 +22,11 @@ from ai_manufacturing.system.text import Catalogue, Words
 
 SQL = beside(__file__)
 
-# The largest rows of a value, as a count of firms has one for each industry; the others are summed.
+# Number of delivered rows to show per value, the largest first; the others are summed. A firm count
+# has one row per industry.
 SHOWN_ROWS = 3
-HEIGHT = 300
-# What the script says; both languages go with it.
+HEIGHT = 300  # height of the chart in pixels
+# Keys of the texts that the page's script needs, in both languages.
 WORDS = (
     "line_median",
     "among_all",
@@ -64,7 +65,7 @@ WORDS = (
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return where all cities stand, what can be drawn of them, and an empty chart."""
+    """Return the ranks and series of all cities, and an empty chart for the script to fill."""
     cities = release.rows("select * from marts.dim_city order by city_id")
     found = _series(release)
     series = {row["series"]: row for row in found if row["has_values"]}
@@ -130,9 +131,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def write(release: Release, text: Catalogue, folder: Path) -> None:
-    """Write a script for each city: delivered rows, reasons of gaps, corrections, doubts.
+    """Write a script for each city with its delivered rows, gaps, corrections and doubtful values.
 
-    Without a series there is none.
+    Writes nothing if no series has values.
     """
     if not any(row["has_values"] for row in _series(release)):
         return
@@ -160,20 +161,20 @@ def write(release: Release, text: Catalogue, folder: Path) -> None:
 
 
 def _series(release: Release) -> list[dict[str, Any]]:
-    """Return the series of the page; of one that may not be passed on the file has no values."""
+    """Return the series of the page; restricted series have no values in a public copy."""
     release.connection.execute(SQL["shown_series"])
     return release.rows("from shown_series order by scope, series")
 
 
 def _number(value: Any) -> Any:
-    """Return a whole number without its decimals, and anything else as it is."""
+    """Convert a float without fractional part to int, and return anything else unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _reason(row: dict[str, Any], text: Catalogue) -> Words:
-    """Return why a city has no value, in each language.
+    """Return the reason for a missing value, in both languages.
 
-    The first of correction, row set aside, source, delivery.
+    A correction takes precedence, followed by a row set aside, and finally a gap in the delivery.
     """
     if row["correction_id"] is not None:
         reason = row["correction_reason"]
@@ -190,21 +191,20 @@ def _reason(row: dict[str, Any], text: Catalogue) -> Words:
 def _delivered_rows(release: Release) -> dict[str, str]:
     """Return the delivered rows of each city as JSON.
 
-    By series and year the largest rows, and the rest as a sum.
-
-    A sample has a million of them, so the database puts them together.
+    For each series and year these are the largest rows, and the sum of the others. The database
+    assembles them, because the sample has a million.
     """
     found = release.frame(SQL["delivered_rows"], most=SHOWN_ROWS)
     return dict(zip(found["city_id"], found["cells"], strict=True))
 
 
 def _gaps(release: Release) -> list[dict[str, Any]]:
-    """Return city-years without a value of a delivered series, with the reason if known."""
+    """Return the city-years without a value of a delivered series, with any known reason."""
     return release.rows(SQL["gaps"])
 
 
 def _corrections(release: Release) -> dict[str, list[list[Any]]]:
-    """Return the corrections of the series on the page, by city."""
+    """Return the corrections to series on the page, by city."""
     found = release.frame(SQL["corrections"])
     corrections = defaultdict(list)
     for city_id, *told in found.to_numpy().tolist():
@@ -225,7 +225,7 @@ def _doubtful_values(release: Release, text: Catalogue) -> dict[str, list[list[A
 
 
 def _drawn(release: Release) -> pd.DataFrame:
-    """Return what is drawn by city and year: values of series, and ranks by other variables."""
+    """Return the values of series, and the ranks by other variables, by city and year."""
     return release.frame(SQL["drawn"])
 
 
@@ -243,7 +243,7 @@ def _figure(years: list[int], text: Catalogue) -> Figure:
             .title(None)
             .axis(format="d", tickMinStep=1)
             .scale(domain=years, nice=False),
-            # The page gives the scales: of ranks the first is at the top, and there is no median.
+            # The page's script sets the scales: ranks start at the top and have no median line.
             color=alt.Color("who:N", scale=alt.Scale()).legend(
                 title=None,
                 symbolType="stroke",

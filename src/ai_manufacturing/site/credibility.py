@@ -1,6 +1,6 @@
-"""The page "Is it true?".
+"""The credibility page, "Is it true?".
 
-The verdict on every column that the paper prints, the checks that it follows from, and the remarks.
+It shows the verdict on every printed column, the checks behind each verdict, and the remarks.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ SQL = beside(__file__)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the verdicts in the order of the paper, with their checks."""
+    """Return the verdicts in the order of the paper, with the checks behind them."""
     columns = paper_columns(release)
     checks = release.grouped(
         "specification_id",
@@ -49,15 +49,15 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def paper_columns(release: Release) -> list[dict[str, Any]]:
-    """Return the printed columns, with labels, intervals and what tells two of them apart.
+    """Return the printed columns, with labels, intervals and distinguishing variants.
 
-    The verdict is that of the design as printed; beside it stands what all designs say together.
+    The verdict refers to the printed design; another column summarises all designs.
     """
     return release.rows(SQL["columns"])
 
 
 def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    """Return each text once, in both languages, with the columns that it is said of."""
+    """Return each distinct text, in both languages, with the columns that it applies to."""
     return [
         {"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows}
         for text, rows in grouped(claims, key).items()
@@ -66,7 +66,7 @@ def columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
 
 
 def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the checks, or the one sentence that says why none can be made."""
+    """Return the checks, or the common reason if none of them could be run."""
     first = checks[0]
     is_one = all(row["figure"] is None and row["sentence"] == first["sentence"] for row in checks)
     return {
@@ -77,9 +77,9 @@ def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _permuted(release: Release, text: Catalogue) -> Figure | None:
-    """Draw the slopes with other cities' weights, and the slope with the own.
+    """Draw a histogram of the slopes with permuted weights, and mark the actual slope.
 
-    The note has the printed number.
+    The note states the printed number.
     """
     data = release.frame(SQL["permuted"])
     if not len(data):
@@ -90,7 +90,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     margin = 0.08 * (high - low)
     step = (high - low + 2 * margin) / 40
     gaps = np.diff(np.unique(slopes))
-    if release.is_rounded and len(gaps):  # the slopes are the middles of bins
+    if release.is_rounded and len(gaps):  # a public copy contains bin midpoints instead of slopes
         step = float(gaps.min())
         margin = (np.ceil(margin / step) + 0.5) * step
         low = slopes.min() - np.ceil((slopes.min() - low) / step) * step
@@ -110,7 +110,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                     title=slope,
                     axis=alt.Axis(values=round_numbers(*domain)),
                 ),
-                # Room for the mark above the bars.
+                # Leave space for the label above the bars.
                 y=alt.Y(
                     "count():Q",
                     title=permutations,

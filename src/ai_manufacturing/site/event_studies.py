@@ -1,6 +1,6 @@
-"""Every event study that the paper prints.
+"""The event studies page, with a chart for each printed event study.
 
-One chart a column, on common axes, with a choice of readings.
+Charts share common axes, and each offers a choice of readings.
 """
 
 import json
@@ -64,7 +64,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _ranges(points: pd.DataFrame, key: str) -> dict[Any, list[Any]]:
-    """Return how far estimates, intervals and printed numbers reach, by a column."""
+    """Return the range of estimates, intervals and printed numbers for each value of a column."""
     reach = points[["estimate", "conf_low", "conf_high", "printed_estimate"]].astype(float)
     ends = pd.DataFrame({"low": reach.min(axis=1), "high": reach.max(axis=1)})
     by_key = ends.groupby(points[key]).agg({"low": "min", "high": "max"})
@@ -78,9 +78,9 @@ def _column(
     shared: dict[str, list[float]],
     text: Catalogue,
 ) -> Figure:
-    """Draw a column with a choice of its readings.
+    """Draw one column of the paper, with a choice of its readings.
 
-    Those of one transform have the axis of all printed columns.
+    Readings with the same transform as a printed column share the printed columns' axis range.
     """
     names = [study["specification_id"] for study in studies]
     own = _ranges(points, "specification_id")

@@ -1,4 +1,4 @@
-"""Findings: what each design says of the paper's claims, how far to trust it, and why."""
+"""The first page: findings on the paper's claims by design, with their credibility."""
 
 from collections import Counter
 from typing import Any
@@ -28,33 +28,33 @@ from ai_manufacturing.system.text import LANGUAGES, MARK, Catalogue
 
 SQL = beside(__file__)
 
-ROW = 28  # pixels of a claim
-# Whose number a point of the forest plot is and by which errors its interval, with colour and
-# shape.
+ROW = 28  # height of a claim's row in pixels
+# Colour and shape of the points in the forest plot, by source of the number and standard error.
 POINTS = {
     "printed": (ORANGE, "diamond"),
     "here_city": (LIGHT_BLUE, "circle"),
     "here_province": (BLUE, "circle"),
 }
-# The meaning of a finding's state, or of a design's verdict, for the paper's claim, whichever word
-# answers the question: "No" is good if the question is whether the claim hangs on doubtful values.
-# Other states are open.
+# Meaning for the paper's claim of a finding's state or a design's verdict; other states are "open".
+# The word that answers the question may differ: "No" is good if the question is whether the claim
+# depends on doubtful values.
 MEANINGS = {
     **dict.fromkeys(("passes", "yes", "holds"), "good"),
     **dict.fromkeys(("fails", "no", "fails_check", "not_found", "opposite_sign"), "bad"),
 }
-# What the interval of a reading says, with its colour.
+# Colour of a reading by the conclusion from its interval.
 READINGS = {"differs": BLUE, "open": GREY, "excludes": ORANGE}
 COMMA = {"en": ", ", "zh": "，"}
-HALF_WIDTH = stats.norm.ppf(0.975)  # of a 95 % interval, in the errors that the paper prints
+HALF_WIDTH = stats.norm.ppf(0.975)  # half-width of a 95 % interval in printed standard errors
 
 NO_LICENCE = "none stated"
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return what the first page shows."""
+    """Return the content of the first page."""
     claims = paper_columns(release)
-    # A column made from the outcome says nothing, and would set the axis of all others.
+    # Exclude columns whose regressor is constructed from the outcome: their estimates are
+    # uninformative and would dominate the axis.
     estimated = [
         row for row in claims if row["estimate"] is not None and row["cause"] != "mechanical"
     ]
@@ -83,7 +83,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def about(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return how many providers there are, of which class and licence, and how far to trust."""
+    """Return the number of providers by class and licence, and how far to trust the data."""
     sources = release.sources()
     classes = {(row["provider"], row["provenance_class"] or NO_LICENCE) for row in sources}
     licensed = {
@@ -107,7 +107,7 @@ def about(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure | None:
-    """Draw the estimate of the main claim in its readings, with intervals by province."""
+    """Draw the readings of the main claim's estimate, with intervals by province."""
     data = release.frame(
         SQL["strip"],
         table_id=claim["table_id"],
@@ -161,7 +161,7 @@ def _strip(release: Release, text: Catalogue, claim: dict[str, Any]) -> Figure |
 
 
 def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
-    """Draw the printed number and the estimate of each claim, with both intervals."""
+    """Draw the printed number and the estimate of each claim, with their intervals."""
     rows, main = [], claims[0]["regressor_en"]
     for claim in claims:
         labels = []
@@ -176,7 +176,7 @@ def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
         half = HALF_WIDTH * float(claim["printed_std_error_text"] or "nan")
         rows.append((*labels, "printed", value, value - half, value + half))
         by_city = claim["city_conf_low"], claim["city_conf_high"]
-        if by_city[0] is not None:  # errors by city of an average of years are in no table
+        if by_city[0] is not None:  # averages over event years have no standard errors by city
             rows.append((*labels, "here_city", here, *by_city))
         rows.append((*labels, "here_province", here, claim["conf_low"], claim["conf_high"]))
     columns = ["claim_en", "claim_zh", "whose", "estimate", "conf_low", "conf_high"]

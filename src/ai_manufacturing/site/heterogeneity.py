@@ -1,4 +1,4 @@
-"""Where the coefficient differs: regions, incomes, the largest cities."""
+"""The heterogeneity page: differences between regions, income groups and the largest cities."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
 SQL = beside(__file__)
 
-PARTS = ("grouping", "group_name", "reference", "reading")  # of a difference of groups
+PARTS = ("grouping", "group_name", "reference", "reading")  # columns that name a group difference
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return differences of groups as a figure, each group's estimate, and what has none."""
+    """Return a figure of group differences, each group's estimate, and the missing estimates."""
     groups = release.frame(SQL["groups"])
     if groups.empty:
         return {}
-    # a handful of cities has a p-value of permutations, and no interval to draw
+    # Groups with few cities have permutation p-values but no intervals to draw.
     differences = groups[groups["conf_low"].notna()].copy()
     for language in LANGUAGES:
         differences[f"reading_{language}"] = [

@@ -1,4 +1,4 @@
-"""Metadata by which programs find and read the data: schema.org, Data Package and Croissant."""
+"""Machine-readable metadata of the downloads: schema.org, Data Package and Croissant."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from ai_manufacturing.system.text import Catalogue
 
 SQL = beside(__file__)
 
-FOLDER = "data"  # of the downloads, beside the pages
-# Downloads that a page names. Each table is also a Parquet file, which Croissant names, and a
-# compressed CSV file, which the Data Package names.
+FOLDER = "data"  # folder of the downloads within the site
+# Media types of the downloads in the schema.org metadata. Croissant lists each table as Parquet,
+# and the Data Package as compressed CSV.
 MEDIA_TYPES = {
     ".csv": "text/csv",
     ".dta": "application/x-stata-dta",
@@ -30,7 +30,7 @@ OWN_LICENCE = {
     "path": terms.ESTIMATES_LICENCE.address,
     "title": terms.ESTIMATES_LICENCE.title,
 }
-# Types of Table Schema and of Croissant by those of DuckDB.
+# Table Schema and Croissant types for each DuckDB type.
 TYPES = {
     "VARCHAR": ("string", "sc:Text"),
     "BOOLEAN": ("boolean", "sc:Boolean"),
@@ -39,20 +39,20 @@ TYPES = {
     "BIGINT": ("integer", "sc:Integer"),
     "DATE": ("date", "sc:Date"),
 }
-# Tables whose key other tables have as columns, each before those that refer to it; and of tables
-# with such columns those in which they mean something else.
+# Tables whose keys are foreign keys in other tables. A table precedes those that refer to it. The
+# values list exceptions: tables that use columns of the same name for something else.
 REFERENCED = {
-    "dim_city": ("fct_delivered_values",),  # as delivered: a city may have been merged since
-    "dim_series": ("dim_variable", "dim_specification_series"),  # several in a value
-    # or a term of one, or a share of two
+    "dim_city": ("fct_delivered_values",),  # codes as delivered; the city may have merged since
+    "dim_series": ("dim_variable", "dim_specification_series"),  # a value may name several series
+    # A value may also be an interaction term, or the ratio of two variables.
     "dim_variable": ("dim_specification_series", "observation_losses", "rpt_city_standing"),
     "fct_deliveries": (),
     "rpt_specifications": (),
     "rpt_column_specifications": (),
 }
-COMPUTED = ("estimates", "reports")  # schemas
+COMPUTED = ("estimates", "reports")  # schemas with estimates
 CROISSANT = "http://mlcommons.org/croissant/"
-# As the specification has it, terms that are not used here included.
+# Terms of Croissant's JSON-LD context, complete as in the specification.
 TERMS = """
     citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes
     isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace
@@ -75,16 +75,16 @@ CONTEXT = {
 
 @dataclass(frozen=True)
 class Download:
-    """A file beside the pages.
+    """A file to download.
 
     Attributes
     ----------
     name : str
-        Below data.
+        File name within FOLDER.
     size : int
-        Bytes.
+        Size in bytes.
     sha256 : str
-        Of its content.
+        SHA-256 of the content.
     """
 
     name: str
@@ -99,15 +99,15 @@ class Table:
     Attributes
     ----------
     schema, name : str
-        Its place in the release.
+        Schema and name in the release.
     row_count : int
     description, description_zh : str
     columns : list of dict
-        What SQL["columns"] has of each.
+        Result rows of SQL["columns"].
     key : list of str
-        Columns in which no two rows agree; none where what identifies a row is withheld.
+        Columns that identify a row; empty if one of them is withheld.
     withheld : list of str
-        Providers whose values are not here.
+        Providers whose values are withheld.
     """
 
     schema: str
@@ -121,17 +121,17 @@ class Table:
 
     @property
     def parquet(self) -> str:
-        """Name of its download as Parquet."""
+        """File name of the Parquet download."""
         return f"{self.name}.parquet"
 
     @property
     def csv(self) -> str:
-        """Name of its download as compressed CSV."""
+        """File name of the compressed CSV download."""
         return f"{self.name}.csv.gz"
 
     @property
     def is_computed(self) -> bool:
-        """Whether it has estimates alone, and no figure of a single city."""
+        """Whether the table contains only estimates and no values of single cities."""
         names = {column["name"] for column in self.columns}
         return self.schema in COMPUTED and names.isdisjoint(terms.OF_ONE_UNIT)
 
@@ -162,10 +162,9 @@ def tables(release: Release) -> list[Table]:
 
 
 def references(table: Table, others: Iterable[Table]) -> list[tuple[str, list[str]]]:
-    """Return the tables that a table refers to, with the columns of their keys.
+    """Return the tables that a table has foreign keys to, with their key columns.
 
-    A table that others refer to refers to those before it in REFERENCED, so that there is no
-    circle.
+    A table in REFERENCED can only refer to tables before it, which prevents circular references.
     """
     keys = {other.name: other.key for other in others}
     columns = {column["name"] for column in table.columns}
@@ -185,16 +184,16 @@ def dataset(
     files: Iterable[Download] = (),
     folder: str = f"{FOLDER}/",
 ) -> dict[str, Any]:
-    """Return a release as a Dataset of schema.org, with the downloads of MEDIA_TYPES.
+    """Describe a release as a schema.org Dataset, with its downloads of MEDIA_TYPES.
 
     Parameters
     ----------
     release : Release
     text : Catalogue
-        The words of the pages.
+        Texts of the pages.
     files : iterable of Download
     folder : str
-        Where they are from what is described, if no setting says the address of the site.
+        Relative path to the downloads, used if the URL of the site is not known.
     """
     cited = citation.read(settings.project_root())
     manifest, period = release.manifest, release.period()
@@ -233,7 +232,7 @@ def dataset(
         "datePublished": manifest.published_at,
         **{name: value for name, value in known.items() if value},
         "license": [terms.ESTIMATES_LICENCE.address, f"{beside}{terms.DATA_LICENCE}"],
-        # a public copy says what it withholds
+        # A public copy is freely accessible, because it withholds restricted values.
         "isAccessibleForFree": bool(release.withheld) or not release.restricted,
         "temporalCoverage": f"{period['first_year']}/{period['last_year']}",
         "spatialCoverage": {
@@ -262,7 +261,7 @@ def dataset(
 
 
 def package(release: Release, about: dict[str, Any], listed: list[Table]) -> dict[str, Any]:
-    """Return the CSV files as a Data Package; about is what dataset says of the release."""
+    """Describe the CSV files as a Data Package; `about` is the result of dataset."""
     manifest = release.manifest
     known = {
         "homepage": about.get("url"),
@@ -298,7 +297,7 @@ def croissant(
     files: dict[str, Download],
     bibliography: str | None,
 ) -> dict[str, Any]:
-    """Return the Parquet files, by their names, in the format Croissant."""
+    """Describe the Parquet files, given by name, in the Croissant format."""
     beside = _address(about.get("url"))
     return {
         **about,
@@ -322,12 +321,12 @@ def croissant(
 
 
 def _address(site: str | None) -> str:
-    """Return the address of the folder of downloads; nothing if that of the site is not known."""
+    """Return the URL of the folder of downloads; empty if the site's URL is not known."""
     return f"{site.rstrip('/')}/{FOLDER}/" if site else ""
 
 
 def _source(row: Row) -> dict[str, Any]:
-    """Return a provider with its title, its address and its terms, as Data Package names them."""
+    """Describe a provider as a Data Package source, with title, address and terms."""
     address, *_ = (row["links"] or "").split() or [None]
     known = {
         "title": row["citation_en"] or row["publisher"] or row["provider"],
@@ -340,7 +339,7 @@ def _source(row: Row) -> dict[str, Any]:
 
 
 def _resource(table: Table, others: list[Table]) -> dict[str, Any]:
-    """Return a table as a resource of a Data Package; sources that all columns share once."""
+    """Describe a table as a Data Package resource; a common source is given once per table."""
     sources = {column["source"] for column in table.columns}
     has_gaps = any(column["missing_share"] for column in table.columns if column["is_key"])
     described: dict[str, Any] = {
@@ -372,7 +371,7 @@ def _resource(table: Table, others: list[Table]) -> dict[str, Any]:
             for column in table.columns
         ]
     }
-    # the columns of a primary key have a value in every row
+    # Columns of a primary key must not have missing values.
     if table.key and has_gaps:
         schema["uniqueKeys"] = [table.key]
     elif table.key:
@@ -385,10 +384,11 @@ def _resource(table: Table, others: list[Table]) -> dict[str, Any]:
 
 
 def _record_set(table: Table, others: list[Table]) -> dict[str, Any]:
-    """Return a table as a set of records of Croissant.
+    """Describe a table as a Croissant RecordSet.
 
-    Only keys of one column are referred to. A reference belongs to a field, so a key of two columns
-    would be two references, and a reader that joins on the first of them repeats rows.
+    References are limited to keys with a single column. In Croissant a reference belongs to a
+    field, so a key of two columns would become two references, and a reader that joins on the first
+    would duplicate rows.
     """
     referred = {
         key[0]: {"references": {"field": {"@id": f"{name}/{key[0]}"}}}

@@ -9,7 +9,8 @@ where list_contains($schemas, schema_name) and database_name = current_database(
 order by table_name, schema_name;
 
 -- name: panel_columns
--- A public copy of the panel has fewer columns, and a column has no value if nobody delivered it.
+-- Only list columns with values: a public copy of the panel omits restricted columns, and a series that nobody
+-- delivered is empty.
 select
     column_name as name,
     coalesce(nullif(label_en, description_en), description_en) as description,

@@ -1,4 +1,4 @@
-"""The printed tables, each estimate beside the printed number, and as files."""
+"""The tables page: estimates next to the printed numbers, and the tables as files."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -25,11 +25,11 @@ from ai_manufacturing.tables import (
 SQL = beside(__file__)
 
 ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
-# The heads of the columns name the dependent variable here.
+# Kinds of lines to omit. The outcome is omitted because the column headings name it.
 HIDDEN = (*tables.NAMES, "outcome", *(kind for kind in ERRORS.values() if kind not in ESTIMATED))
-IN_PAPER = ("estimate", "std_error", "observations", "r2_inclusive")  # what the paper prints
+IN_PAPER = ("estimate", "std_error", "observations", "r2_inclusive")  # lines that the paper prints
 FOLDER = "tables"
-# How the name of a file ends, and what writes it.
+# File suffix and writer of each format on offer.
 OFFERED: dict[str, tuple[str, Callable[[Printed], str | bytes]]] = {
     "Word": (".docx", formats.word),
     "Excel": (".xlsx", formats.xlsx),
@@ -42,7 +42,7 @@ OFFERED: dict[str, tuple[str, Callable[[Printed], str | bytes]]] = {
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the tables with their files and readings."""
-    # Terms of an event study in the order of its years.
+    # The query orders the terms of an event study by year.
     scorecard = release.grouped(
         "table_id",
         SQL["scorecard"],
@@ -75,7 +75,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def write(release: Release, folder: Path) -> None:
-    """Write each table in both languages and every format."""
+    """Write each table in both languages and in all formats."""
     (folder / FOLDER).mkdir()
     for name, table in release.tables.items():
         for language in LANGUAGES:
@@ -89,9 +89,8 @@ def _lines(
 ) -> Iterator[list[Markup | str]]:
     """Yield the lines of a table.
 
-    Its label, and for each column of the paper the estimate and what is printed.
-
-    Below the estimates stand those that the paper prints and no column has.
+    A line contains its label and, for each column, the estimate and the printed number. Terms that
+    the paper prints but no column estimates follow the estimates.
     """
     columns = table.chosen().columns
     lines = [
@@ -123,10 +122,7 @@ def _lines(
 
 
 def _cell(cell: Cell, specification_id: str) -> Markup:
-    """Return a cell as markup.
-
-    An estimate, a number or that there is none leads to the specification.
-    """
+    """Return a cell as markup; numbers and missing estimates link to their specification."""
     english, chinese = (cell.text(language, DEFAULT_DECIMALS) for language in LANGUAGES)
     shown = escape(english) if english == chinese else pair(english, chinese)
     if cell.value is None and not cell.is_missing:
@@ -135,7 +131,7 @@ def _cell(cell: Cell, specification_id: str) -> Markup:
 
 
 def _printed_cells(scorecard: list[dict[str, Any]]) -> dict[tuple[int, str, str], str]:
-    """Return the printed numbers by column, kind of line and label of the term."""
+    """Return the printed numbers by column number, kind of line and term label."""
     cells = {}
     for row in scorecard:
         for kind in IN_PAPER:

@@ -1,4 +1,4 @@
-"""Data and quality: sources, expectations, rows set aside, corrections, coverage."""
+"""The data quality page: sources, expectations, rows set aside, corrections and coverage."""
 
 import json
 from typing import Any, Literal
@@ -23,14 +23,14 @@ from ai_manufacturing.system.text import LANGUAGES, Catalogue, pair
 
 SQL = beside(__file__)
 
-LISTED = 200  # rows set aside that the page lists; all are in the table that it names
-FAILING_LISTED = 10
-# Provinces whose names are told by more than two letters.
+LISTED = 200  # maximum number of rows set aside to list; the page names the complete table
+FAILING_LISTED = 10  # maximum number of failing rows to list per expectation
+# Provinces whose Chinese short names have three characters instead of two.
 LONG_NAMES = ("内蒙古", "黑龙江")
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return what was delivered, what the gate found, and what became of the rows."""
+    """Return the deliveries, the results of the gate, and the accounting of delivered rows."""
     expectations = release.rows(
         f"from {release.gate_results()} order by success nulls last, severity, suite, description"
     )
@@ -57,7 +57,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             SQL["rows_set_aside"],
             listed=LISTED,
         ),
-        # a correction of every city is one line
+        # The query combines a correction that applies to every city into one line.
         "corrections": release.rows(SQL["corrections"]),
         "withheld": release.withheld_from("marts.fct_corrections", "gates.gate_results"),
         "coverage": (
@@ -67,14 +67,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _gate_counts(release: Release) -> dict[str, int]:
-    """Return how many expectations passed, failed by severity, or were not evaluated."""
+    """Count the expectations that passed, failed (by severity), or were not evaluated."""
     failed = dict(release.manifest.gate_summary)
     count = failed.pop("expectations")
     return {"passed": count - sum(failed.values()), **failed}
 
 
 def _failing(rows: str | None, names: dict[str, Markup]) -> Any:
-    """Return the first failing rows, with cities by name."""
+    """Return the first failing rows, with city names instead of codes."""
     failing = json.loads(rows or "[]")[:FAILING_LISTED]
     for row in failing:
         if "city_id" in row:
@@ -83,12 +83,12 @@ def _failing(rows: str | None, names: dict[str, Markup]) -> Any:
 
 
 def _coverage(release: Release) -> pd.DataFrame:
-    """Return whether each city, year and series of the panel has a value, withheld or not."""
+    """Return whether each city, year and series of the panel has a value, even if withheld."""
     return release.frame(SQL["coverage"])
 
 
 def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
-    """Draw how many series have a value, by city and year."""
+    """Draw the number of series with a value by city and year."""
     names = ["city_id", "name_en", "name_zh", "province_name_en", "province_name_zh"]
     cities = coverage[names].drop_duplicates("city_id")
     firsts = cities.drop_duplicates("province_name_zh")
@@ -126,7 +126,7 @@ def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
 
 
 def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
-    """Draw how many cities have a value, by series and year."""
+    """Draw the number of cities with a value by series and year."""
     wide = coverage.pivot_table("is_filled", "year", "series", aggfunc="sum", sort=False)
     data = wide.reset_index().melt("year", value_name="city_count")
     for language in LANGUAGES:
@@ -162,7 +162,7 @@ def _heat_map(
     tooltip: list[alt.Tooltip],
     orient: Literal["top", "bottom"] = "bottom",
 ) -> alt.Chart:
-    """Return rows by year, shaded from few to all; none at all is no pale blue."""
+    """Return a heat map by year, shaded from few to all; zero has its own colour."""
     x = alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True, orient=orient))
     blues = alt.Color(
         f"{column}:Q", scale=alt.Scale(scheme="blues", domain=[0, most]), legend=squares(title)
@@ -176,9 +176,9 @@ def _heat_map(
 
 
 def _short(province: str) -> str:
-    """Return what a province is called in short.
+    """Return the short name of a province.
 
-    Of a Chinese name two letters tell it, but for a few.
+    Chinese names are cut to two characters, except for those in LONG_NAMES.
     """
     if province.isascii():
         return province

@@ -1,6 +1,6 @@
-"""The query page: DuckDB compiled to WebAssembly over the release file.
+"""The query page, which runs DuckDB as WebAssembly on the release file.
 
-It needs the site served.
+It works only if the site is served over HTTP.
 """
 
 import gzip
@@ -17,9 +17,11 @@ from ai_manufacturing.system import settings
 from ai_manufacturing.system.text import Catalogue
 
 BUNDLE = ("duckdb.js", "duckdb-worker.js", "duckdb.wasm")
-# The page itself unpacks what is large, so that it is small on its way from any server.
+# Large files are stored compressed and unpacked by the page, so that downloads are small from any
+# server.
 PACKED = ("duckdb.wasm", "ai_manufacturing.duckdb")
-LEVEL = 3  # a second less than 6 for a tenth more
+LEVEL = 3  # gzip level; compared with 6, it saves a second and gives files a tenth larger
+# Keys of the texts that the page's script needs.
 WORDS = (
     "loading_release",
     "running",
@@ -37,14 +39,14 @@ WORDS = (
 
 
 def bundle_dir() -> Path:
-    """Return where `make query-page` puts the bundle."""
+    """Return the folder of the DuckDB bundle, which `make query-page` creates."""
     return settings.project_root() / "build" / "query_page"
 
 
 def write(release_path: Path, folder: Path) -> bool:
-    """Put the bundle and the release beside the pages.
+    """Copy the DuckDB bundle and the release into the site.
 
-    Return False where `make query-page` has not made a bundle.
+    Returns False if `make query-page` has not created the bundle.
     """
     source = bundle_dir()
     if not all((source / name).exists() for name in BUNDLE):
@@ -68,9 +70,10 @@ def write(release_path: Path, folder: Path) -> bool:
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the questions of the query book to start from, and the tables with their columns.
+    """Return the questions of the query book, and the tables with their columns.
 
-    Of a public copy these are the questions that it answers, and what it withholds.
+    For a public copy, only questions that it can answer are included, and withheld values are
+    listed.
     """
     book = (settings.project_root() / "docs" / "queries.md").read_text(encoding="utf-8")
     every = query_book.entries(book)

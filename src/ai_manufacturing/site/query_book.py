@@ -1,6 +1,7 @@
-"""The query book docs/queries.md: questions, each with its SQL and its answer on the sample.
+"""Read and update the query book docs/queries.md.
 
-`ai-manufacturing queries` writes the answers anew.
+It contains questions with their SQL and their answers on the sample; `ai-manufacturing queries`
+updates the answers.
 """
 
 import re
@@ -27,11 +28,11 @@ class Entry:
     Attributes
     ----------
     question, question_zh : str
-        As an analyst would ask it, in English and in Chinese.
+        Question of an analyst, in English and in Chinese.
     sql : str
-        One statement on the released schemas.
+        A single statement on the released schemas.
     answer : str
-        Markdown table of its result on the sample.
+        Result on the sample as a Markdown table.
     """
 
     question: str
@@ -41,17 +42,17 @@ class Entry:
 
 
 def entries(book: str) -> list[Entry]:
-    """Return the questions of a book in the order of its pages."""
+    """Parse the questions of a book, in order."""
     return [Entry(**found.groupdict()) for found in ENTRY.finditer(book)]
 
 
 def answered(book: str, database: Path) -> str:
-    """Return the book with the answers that a release or warehouse gives.
+    """Return the book with its answers replaced by results from a release or warehouse.
 
     Raises
     ------
     duckdb.Error
-        If a query of the book does not run.
+        If a query of the book fails.
     """
     with duckdb_client.reading(database) as connection:
 

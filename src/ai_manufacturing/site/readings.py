@@ -1,4 +1,4 @@
-"""All readings: the curve, each column beside its printed number, every specification."""
+"""The readings page: each column's readings with the printed number, and all specifications."""
 
 from typing import Any
 
@@ -23,7 +23,8 @@ from ai_manufacturing.system.text import LANGUAGES, MARK, Catalogue, pair
 
 SQL = beside(__file__)
 
-ROW = 24  # pixels of a reading
+ROW = 24  # height of a reading's row in pixels
+# Columns of a specification that define it.
 CHOICES = (
     "estimator",
     "outcome",
@@ -42,9 +43,10 @@ CHOICES = (
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the curve, a plot for each column of one coefficient, and the specifications."""
+    """Return a plot for each column with a single coefficient, and the specifications."""
     estimates = release.frame(SQL["estimates"])
-    # a reading that is about another error has that one, and an instrumented one has none other
+    # Show intervals by province, except for readings with another covariance and readings without
+    # standard errors by province.
     own = (estimates["covariance"] != "city") | estimates["conf_low_province"].isna()
     for end in ("conf_low", "conf_high"):
         estimates[end] = estimates[end].where(own, estimates[f"{end}_province"])
@@ -73,7 +75,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
         text.named(first["outcome_en"], first["outcome_zh"]),
         text.named(first["regressor_en"], first["regressor_zh"]),
     )
-    # A slope on the measure itself has another unit than one on its log.
+    # Plot readings in levels separately, because their slopes have another unit than those in logs.
     in_levels = estimated["transform"] == "level"
     of_levels = Markup("{}: {}").format(title, text.label("level"))
     drawn = [
@@ -96,9 +98,9 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
 
 
 def _fewer_controls(estimated: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the paper's reading and those with a part of its controls, on its city-years.
+    """Return the default reading and readings with fewer controls, on the same city-years.
 
-    Nothing if there is none with a part.
+    The result is empty if there are no readings with fewer controls.
     """
     default = estimated[estimated["reading"] == "default"]
     if default.empty:
@@ -128,11 +130,12 @@ def coefficient_plot(
     text: Catalogue,
     row: int = ROW,
 ) -> Figure:
-    """Draw estimates with their intervals, a row each, beside the printed number if there is one.
+    """Draw one row per estimate with its interval, and a line at the printed number if given.
 
-    On a phone each part of a name has a line of its own, for which `row` needs the pixels.
+    `row` is the height of a row in pixels. If it exceeds ROW, names are split into one line per
+    part on phones.
     """
-    # a difference of groups has no observations of its own
+    # Select columns with filter, because group differences have no observation counts.
     data = estimated.filter(
         [
             "reading",
@@ -144,7 +147,7 @@ def coefficient_plot(
             "specification_id",
         ]
     )
-    # Two rows may have a reading of the same name.
+    # Add the specification to names that occur more than once.
     repeated = data["reading"].duplicated(keep=False)
     suffix = (" · " + data["specification_id"]).where(repeated, "")
     suffix += estimated["substitutions"].map(lambda said: f" {MARK}" if said else "")
@@ -158,7 +161,7 @@ def coefficient_plot(
             labelLimit=LABEL_LIMIT, labelPadding=6, labelExpr=lines if row > ROW else alt.Undefined
         )
         y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=axis)
-        # channels are given as such: altair takes long to find out what a text in their place means
+        # Pass channel objects, because altair is slow at parsing shorthand strings.
         base = CHART.encode(y=y, href=alt.Href("link:N"))
         words = {
             key: text.plain(key, language)
@@ -197,9 +200,9 @@ def coefficient_plot(
 
 
 def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
-    """Return the sentence on the city-years that a reading shares with the paper's.
+    """Return the values of the note on the city-years common to a reading and the default one.
 
-    Nothing if they are the same.
+    The result is None if both use the same city-years.
     """
     names = ("overlap_estimate", "overlap_default_estimate")
     slopes = {
@@ -217,10 +220,7 @@ def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
 
 
 def _substitutions(estimated: pd.DataFrame) -> Markup:
-    """Return what substitutes for what in any of the estimates, each sentence once.
-
-    Nothing if nothing does.
-    """
+    """Return the distinct sentences on substitutes in the estimates; empty if there are none."""
     english, chinese = (
         separator.join(
             filter(None, estimated[column].dropna().str.split(separator).explode().unique())
@@ -231,7 +231,7 @@ def _substitutions(estimated: pd.DataFrame) -> Markup:
 
 
 def _specifications(release: Release) -> list[dict[str, Any]]:
-    """Return the specifications with their terms, losses, other errors and influence."""
+    """Return the specifications with their terms, losses, further inference and influence."""
     name = "specification_id"
     parts = {
         "terms": release.grouped(
@@ -244,7 +244,7 @@ def _specifications(release: Release) -> list[dict[str, Any]]:
         "losses": release.grouped(
             name, "from estimates.observation_losses order by specification_id, step"
         ),
-        # In the order of inference_checks.csv, in which the estimation wrote them.
+        # The rows are in the order of inference_checks.csv.
         "inference": release.grouped(
             name,
             SQL["inference"],
@@ -259,8 +259,8 @@ def _specifications(release: Release) -> list[dict[str, Any]]:
 
 
 def _influence(release: Release) -> list[dict[str, Any]]:
-    """Return the estimates without flagged city-years, and without those that move them most.
+    """Return the estimates without flagged city-years, and without the most influential units.
 
-    What is left out has its name in both languages.
+    The omitted units are named in both languages.
     """
     return release.rows(SQL["influence"])

@@ -1,4 +1,4 @@
-"""A release file as the pages read it."""
+"""Read access to a release file for the pages of the site."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 class Release:
-    """A release file, open read-only within a `with`."""
+    """A release file, opened read-only as a context manager."""
 
     def __init__(self, path: Path) -> None:
         self.manifest = read_manifest(path)
@@ -35,53 +35,53 @@ class Release:
         self.connection.close()
 
     def frame(self, query: str, **values: Any) -> pd.DataFrame:
-        """Return the result of a query; what is missing is None in every column."""
+        """Run a query, and return a frame with None for missing values in all columns."""
         found = self.connection.execute(query, values).df().astype(object)
         return found.where(found.notna(), None)
 
     def catalogue(self) -> Catalogue:
-        """Return the words of the pages, with the labels of the data."""
+        """Return the texts of the pages, with the labels of this release."""
         return Catalogue.read().with_labels_of(self.connection)
 
     @cached_property
     def tables(self) -> dict[str, PaperTable]:
-        """Return the paper's tables, with all readings."""
+        """The paper's tables, with all readings."""
         return cells.read(self.connection, self.catalogue())
 
     @cached_property
     def restricted(self) -> list[dict[str, Any]]:
-        """Return the providers whose values may not be passed on, with their terms."""
+        """Providers whose values may not be redistributed, with their terms."""
         return terms.restricted(self.connection)
 
     @cached_property
     def withheld(self) -> set[str]:
-        """Return the tables that do not hold here what may not be passed on."""
+        """Tables that are incomplete here because values may not be redistributed."""
         return {row["table_name"] for row in withholding.listed(self.connection)}
 
     @cached_property
     def is_rounded(self) -> bool:
-        """Return whether this is a public copy, whose numbers are rounded."""
+        """Whether this is a public copy, whose numbers are rounded."""
         return published_numbers.is_rounded(self.connection)
 
     def withheld_from(self, *tables: str) -> list[dict[str, Any]]:
-        """Return the providers whose values some tables do not hold here.
+        """Return the providers whose values are withheld from any of the tables.
 
-        None where nothing is withheld.
+        The result is empty if nothing is withheld.
         """
         return self.restricted if self.withheld & {*tables} else []
 
     def sources(self) -> list[Row]:
-        """Return whose files were delivered, under which terms and with which citation."""
+        """Return the providers of the delivered files, with their terms and citations."""
         return self.rows(SQL["sources"])
 
     def gate_results(self) -> str:
-        """Return SQL of what the gates found."""
+        """Return SQL for the results of all gates."""
         return result_tables.all_results(self.connection)
 
     def period(self) -> dict[str, Any]:
-        """Return first_year and last_year of what was built, and base_year of its measure.
+        """Return first_year, last_year and base_year of the measure in this release.
 
-        A set without a measure has the years of the main specification, and no base year.
+        Without a measure, the years are those of the main specification, and base_year is None.
         """
         return self.rows(
             """
@@ -99,24 +99,24 @@ class Release:
         )[0]
 
     def rows(self, query: str, **values: Any) -> list[Row]:
-        """Return the rows of a query by column name."""
+        """Run a query, and return its rows as dictionaries by column name."""
         return list(self.frame(query, **values).to_dict("records"))
 
     def row_count(self, table: str) -> int:
-        """Return how many rows a table has.
+        """Return the number of rows of a table.
 
-        DuckDB's own list of tables has an estimate, which counts deleted rows.
+        DuckDB's catalogue only contains an estimate, which includes deleted rows.
         """
         ((count,),) = self.connection.execute(f"select count(*) from {table}").fetchall()
         return int(count)
 
     def grouped(self, key: str, query: str) -> dict[Any, list[Row]]:
-        """Return the rows of a query by their value of a column, in the order of the query."""
+        """Run a query, and group its rows by the value of a column, preserving their order."""
         return grouped(self.rows(query), key)
 
 
 def grouped(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:
-    """Return rows by their value of a column."""
+    """Group rows by the value of a column, preserving their order."""
     groups: defaultdict[Any, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row[key]].append(row)

@@ -1,6 +1,6 @@
-"""A folder over HTTP, with compressed texts and parts of files.
+"""Serve a folder over HTTP, with compressed text files and range requests.
 
-`python -m ai_manufacturing.site.serve`.
+Run it with `python -m ai_manufacturing.site.serve`.
 """
 
 import argparse
@@ -18,16 +18,16 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Send a text packed to a browser that unpacks it, and of any file the part that is asked for.
+    """Request handler with gzip compression of text files and support for range requests.
 
-    A file has an ETag, as on any server of files: a client that reads parts learns from it that a
-    refresh has replaced the file, and does not mix two releases.
+    Responses have an ETag. A client that reads a file in parts can detect that a refresh has
+    replaced the file, and does not mix two releases.
     """
 
     version = ""
 
     def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
-        """Send the headers and return what follows them."""
+        """Send the headers, and return the body as a file."""
         path = Path(self.translate_path(self.path))
         path = (
             path / "index.html" if path.is_dir() and self.path.split("?")[0].endswith("/") else path
@@ -58,7 +58,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return self._send(206, part, path, {"Content-Range": f"bytes {start}-{end}/{size}"})
 
     def _is_below(self, path: Path) -> bool:
-        """Whether a path, links resolved, is a file or folder of the site: no pipe, no link out."""
+        """Return whether a path is a regular file or folder that resolves into the site."""
         is_regular = path.is_file() or path.is_dir()
         return is_regular and path.resolve().is_relative_to(Path(self.directory).resolve())
 
@@ -75,7 +75,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return io.BytesIO(content)
 
     def end_headers(self) -> None:
-        """Say that parts can be had, and of which version of the file."""
+        """Add the headers for range requests, and the ETag."""
         self.send_header("Accept-Ranges", "bytes")
         if self.version:
             self.send_header("ETag", self.version)
@@ -88,7 +88,7 @@ def _version(path: Path) -> str:
 
 
 def server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
-    """Return a server of a folder, reached from this machine alone; port 0 takes a free one."""
+    """Return a server for a folder on the loopback interface; port 0 selects a free port."""
     return http.server.ThreadingHTTPServer(
         ("127.0.0.1", port), functools.partial(Handler, directory=os.fspath(folder))
     )

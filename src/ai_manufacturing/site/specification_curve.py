@@ -1,6 +1,6 @@
-"""The page of the specification curve: all readings of the headline, and one that a reader chooses.
+"""The specification curve page: the curve, its joint tests, and the effect of each choice.
 
-The curve, its joint tests, and what moves it.
+A reader can select a combination of choices, which the page highlights.
 """
 
 import json
@@ -30,15 +30,15 @@ from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
 SQL = beside(__file__)
 
-# The room that names of the lines of ticks take.
+# Pixels reserved for the labels of the tick rows.
 EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
-# By which errors an estimate differs from zero: each class has a colour, and a line of ticks below
-# the curve.
+# Colours by the standard errors with which an estimate is significant. Each class also has a row of
+# ticks below the curve.
 MARKS = {"both": BLUE, "city": GREEN, "province": ORANGE, "neither": GREY}
-HEIGHT, LINE = 380, 15  # pixels of the curve, with its lines of ticks, and of one such line
-# Thousands of points are drawn as one picture: as elements they would be most of the page.
+HEIGHT, LINE = 380, 15  # height in pixels of the curve including tick rows, and of one tick row
+# Draw thousands of points on a canvas, because SVG elements would dominate the size of the page.
 PICTURE = {"renderer": "canvas"}
-# What the script says; both languages go with it.
+# Keys of the texts that the page's script needs, in both languages.
 WORDS = (
     "no_point",
     "point_is",
@@ -47,7 +47,7 @@ WORDS = (
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the curve, what steers it, what each choice does, and the joint tests."""
+    """Return the curve, its controls, the effect of each choice, and the joint tests."""
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
     if not axes:
         return {}
@@ -85,9 +85,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _beside_swaps(release: Release) -> dict[str, str] | None:
-    """Return the shares of one sign and of significance, and the same where weights are swapped.
+    """Return the shares of one sign and of significance, observed and with permuted weights.
 
-    Of the choices that none dominates, with their errors by province; None without a joint test.
+    They cover the combinations without dominated choices, with standard errors by province. The
+    result is None without a joint test.
     """
     rows = release.rows(SQL["beside_swaps"])
     shown: dict[str, str] = {}
@@ -102,7 +103,7 @@ def _beside_swaps(release: Release) -> dict[str, str] | None:
 
 
 def _steering(release: Release, text: Catalogue) -> Any:
-    """Return what the script of the page needs beside the curve, as JSON."""
+    """Return the data that the page's script needs in addition to the curve, as JSON."""
     (headline,) = release.rows(SQL["headline"])
     return in_script(
         {
@@ -121,7 +122,7 @@ def _steering(release: Release, text: Catalogue) -> Any:
 
 
 def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
-    """Draw the estimates in their order, with intervals by province."""
+    """Draw the estimates sorted by size, with intervals by province."""
     by_axis = grouped(axes, "axis")
     numbers = ("standardised_estimate", "estimate", "p_value_by_city", "p_value_by_province")
 
@@ -132,7 +133,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
             words = {row["value"]: row["names"][place] for row in rows}
             labels[f"{name}_label"] = f"{json.dumps(words, ensure_ascii=False)}[datum['{name}']]"
         title = text.plain("standardised_estimate", language)
-        # the title at its axis, though the names below need more room
+        # Place the title close to its axis, although the labels below require a wider margin.
         axis = alt.Axis(
             minExtent=EXTENT, maxExtent=EXTENT, titleX=-40, values=round_numbers(bottom, top)
         )
@@ -185,7 +186,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
             layers.append(
                 beside.mark_text(color=colour, align="right", fontSize=11, limit=EXTENT, text=label)
             )
-        # the script sets it to the rank of the combination that the reader chooses
+        # The page's script sets this parameter to the rank of the selected combination.
         chosen = alt.param(name="chosen", value=1)
         here = CHART.transform_filter("datum.rank == chosen").mark_rule(color=ORANGE)
         layers.append(here.encode(x="rank:Q"))

@@ -1,4 +1,4 @@
-"""Use and cite: downloads, terms, quick starts, each column in words, and changes."""
+"""The page on use and citation: downloads, terms, quick starts, codebook and changes."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from ai_manufacturing.system.text import Catalogue
 
 SQL = beside(__file__)
 
-# What most readers want, and its name in each format.
+# Main downloads: the table name in the release, and the file name of the export.
 SETS = {
     "panel": ("fct_city_year_panel", "panel"),
     "estimates": ("rpt_coefficients", "estimates"),
     "curve": ("est_specification_curve", "specification_curve"),
     "codebook": ("data_dictionary", "data_dictionary"),
 }
-LISTED = 300  # changed estimates
-# To paste into any client of DuckDB; in the browser, the page writes its own address for
-# "https://…/".
+LISTED = 300  # maximum number of changed estimates to list
+# Example statements for any DuckDB client; the page's script replaces "https://…/" with its own
+# address.
 ADDRESS_LINES = f"""\
 ATTACH 'https://…/{downloads.FOLDER}/{downloads.RELEASE}' AS ai_manufacturing (READ_ONLY);
 FROM ai_manufacturing.reports.rpt_coefficients LIMIT 10;
@@ -53,7 +53,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "estimate_count": sum(
             row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")
         ),
-        # lost, then moved, the farthest first, then gained
+        # The query lists lost estimates first, then changed ones by size of change, then new ones.
         "estimates": release.rows(
             SQL["estimates"],
             listed=LISTED,
@@ -63,9 +63,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def _replaced(release: Release) -> Origin | None:
-    """Return whose numbers the release before had, if that was another extract set.
+    """Return the previous release's extract set if it differs from this one's, or None.
 
-    Then there are no changes.
+    Changes are not computed between different extract sets.
     """
     for row in release.rows("select extract_set, extract_set_kind as kind from release.previous"):
         before = Origin(**row)
