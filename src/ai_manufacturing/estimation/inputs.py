@@ -26,8 +26,9 @@ from ai_manufacturing.gate import result_tables, validation
 from ai_manufacturing.system import settings
 
 Cached = TypeVar("Cached")
-PANEL_ROLES = ("outcome", "control", "completeness")
+PANEL_ROLES = ("outcome", "control", "completeness")  # roles of variables taken from the panel
 SECOND = "second_measure"  # role and column name of the measure as another provider reports it
+# Value columns of fct_ai_measure, and all columns that the estimates read from it.
 MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
 OF_MEASURES = ["city_id", "year", "measure", "weighting", "scope", "is_mechanical", *MEASURED]
 
@@ -223,7 +224,7 @@ class Inputs:
         SpecificationError
             If the specification names a variable, weighting or grouping that the seeds do not list.
         """
-        if self.series.empty:  # dbt build --empty
+        if self.series.empty:  # as in `dbt build --empty`
             return []
         where = f"regression_specifications.csv, {specification.specification_id}"
         rows = self._series.get(specification.specification_id, [])
@@ -372,7 +373,7 @@ class Inputs:
         return warnings
 
     def flagged(self, specification: Specification, sample: Sample) -> set[CityYear]:
-        """Return the city-years that an estimate uses and that fail an expectation.
+        """Return the city-years used by an estimate that fail an expectation.
 
         Notes on `warnings` define the data that an estimate uses.
         """

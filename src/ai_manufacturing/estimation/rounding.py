@@ -18,6 +18,7 @@ from ai_manufacturing.estimators.sentences import Sentence, sentence
 LARGE_UNITS = ("_10k", "_100m_cny", "_1m_usd")
 WHOLE = 0.9  # share of integer values above which a series counts as printed in whole units
 MATERIAL = 0.01  # smallest share of rounding error in the variance that produces a remark
+# Sentence about rounding for each role of a variable.
 REMARKS = {"outcome": "rounded_outcome", "control": "rounded_control"}
 
 

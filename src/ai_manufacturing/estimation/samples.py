@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
 
+# Columns of int_specification_samples.
 SAMPLES = pa.schema(
     [
         ("sample_id", pa.string()),

@@ -87,7 +87,7 @@ class FixedEffectsOptions(Row):
 
 
 class EventStudyOptions(Row):
-    """Options of estimator event_study: the treatment of years outside the window."""
+    """Options of estimator event_study: the handling of years outside the window."""
 
     endpoints: Endpoints = "kept"
 

@@ -26,10 +26,10 @@ LOST = 1e-10
 SAFE = 0.999
 # A coefficient is unidentified if less than this share of its regressor's variation remains.
 UNIDENTIFIED = 1e-9
-# Most columns for which all groups are solved in one batch. Year effects and controls fit within
-# it; province-year effects do not.
+# Maximum number of basis columns for solving all groups in one batch. Year effects and controls
+# have fewer columns, and province-year effects have more.
 FEW_COLUMNS = 32
-# Share of the entities after whose removal the search for the fewest influential ones stops.
+# Largest share of the entities that `fewest_to_change` may remove.
 MOST = 0.5
 
 
@@ -136,7 +136,7 @@ def crv3_of_difference(
     clusters: Codes,
     remaining: Codes,
 ) -> Inference:
-    """Return the difference between two related regressions' coefficients, with its CRV3 error.
+    """Return the difference of a coefficient between two regressions, with its CRV3 standard error.
 
     The second regression omits some rows or includes more effects. Because the two share most of
     their rows, neither one's own standard error measures the uncertainty of the difference. The
@@ -455,7 +455,7 @@ class _Term(NamedTuple):
 
 
 def _term(regression: PartialledOut, position: int) -> _Term:
-    """Project a regressor and the outcome off the other regressors.
+    """Project the other regressors out of a regressor and the outcome.
 
     Raises NotEstimable if the fit is exact.
     """
@@ -493,7 +493,7 @@ def _inference(term: _Term, variance: float, clusters: Codes) -> Inference:
 def _moves_without_each(
     regression: PartialledOut, position: int, term: _Term, clusters: Codes
 ) -> Floats:
-    """Return the change in the slope when each cluster is removed, shape (G,).
+    """Return the change in the slope from removing each cluster in turn, shape (G,).
 
     Changes are in units of the design. Raises NotEstimable if there are fewer than two clusters, or
     if a single cluster identifies the slope.

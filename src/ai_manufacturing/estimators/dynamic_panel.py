@@ -337,7 +337,7 @@ def moments(
     # `half` stacks B'Z_i over the entities, with B = [D; I], so half'half is Z'HZ. Dividing its
     # columns by their lengths makes the instruments free of units.
     half = z[:, t:] + z[:, :t]  # the error e_t appears in the level and difference rows of t
-    half[:, :-1] -= z[:, 1:t]  # ... and, with a minus sign, in the difference row of t + 1
+    half[:, :-1] -= z[:, 1:t]  # e_t also appears, with a minus sign, in the difference row of t + 1
     norms = np.linalg.norm(half, axis=(0, 1))
     norms[norms == 0] = 1.0
     half = (half / norms).reshape(-1, len(norms))

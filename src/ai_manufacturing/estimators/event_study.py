@@ -154,7 +154,7 @@ def fit(
     controls : sequence of str
         Columns of further regressors.
     endpoints : {"kept", "binned", "dropped"}
-        Treatment of years outside the window: each has its own term ("kept"); they are pooled into
+        Handling of years outside the window: each has its own term ("kept"); they are pooled into
         the first and last terms of the window ("binned"); or they are excluded from the sample
         ("dropped").
     cluster : str

@@ -25,10 +25,9 @@ from ai_manufacturing.estimators.sentences import Sentence, both, sentence
 Covariance = Literal["clustered", "iid", "robust"]
 
 # Each tolerance is a share of a norm and so does not depend on units.
-# The effects absorb a column if less than this share of its variation remains within ...
+# The effects absorb a column if less than this share of its variation remains after removing them.
 ABSORBED = 1e-6
-# ... or less than this share of its largest value, which is rounding error.
-ROUNDING = 1e-12
+ROUNDING = 1e-12  # rounding error of a column, relative to its largest value
 # The collinearity tolerance is slightly looser than the 1e-5 of PanelOLS, so that this module's
 # error, which names the column, is raised first.
 COLLINEAR = 2e-5

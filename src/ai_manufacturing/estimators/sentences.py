@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 CATALOGUE = Path(__file__).with_name("sentences.yml")
-COMMAS = {"en": ", ", "zh": "、"}
+COMMAS = {"en": ", ", "zh": "、"}  # list separators by language
 
 
 class SentenceError(Exception):
@@ -24,7 +24,7 @@ class Sentence(NamedTuple):
 
 
 Value = Sentence | str | float | Sequence[str]
-NOTHING = Sentence("", "")
+NOTHING = Sentence("", "")  # the empty sentence
 
 
 def sentence(key: str, **values: Value) -> Sentence:

@@ -15,7 +15,7 @@ from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import sentence
 
-DRAWS = 9_999
+DRAWS = 9_999  # default number of random sign vectors
 SEED = 2020
 # Sign vectors are enumerated if fewer than this many are distinct, that is, up to 12 clusters.
 ENUMERATED_BELOW = 2**12
@@ -260,7 +260,7 @@ def _of_residuals(
     influence: Floats,
     column: Floats,
 ) -> Floats:
-    """Return the cluster-by-cluster sums from which the scores of any sign vector follow.
+    """Return the cluster-by-cluster sums that determine the scores of any sign vector.
 
     Set the column to zero outside cluster h, and regress it on the effects and the regressors.
     Entry (g, h) of the (G, G) result sums its residuals times `influence` over the rows of g.

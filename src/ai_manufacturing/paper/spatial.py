@@ -25,8 +25,8 @@ PERMUTATIONS = 999
 SEED = 2020
 FEWEST_CITIES = 10
 
-# Tolerance for ties between a draw and the statistic, relative to statistics above one: sums in
-# another order differ by rounding.
+# Tolerance for ties between a draw and the statistic, which differ by rounding if their terms are
+# summed in another order. It is relative to the statistic if that exceeds one.
 TIE = 1e-10
 
 

@@ -8,8 +8,8 @@ from ai_manufacturing.system.text import Catalogue
 
 SQL = beside(__file__)
 
-READING = "table_1_col_1_revised_gdp"
-VINTAGES = ("revised", "unrevised", "mixed", "cannot be told")
+READING = "table_1_col_1_revised_gdp"  # specification of the headline with revised GDP
+VINTAGES = ("revised", "unrevised", "mixed", "cannot be told")  # in display order
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def _average(case: Case, cluster: str) -> Iterator[Row]:
     yield {"term": AVERAGE, **vars(cluster_errors.crv3(regression, position, case.codes(cluster)))}
 
 
+# Checks by result table, and by method in inference_checks.csv.
 CHECKS: dict[str, dict[str, Check]] = {
     "inference": {
         "crv3": each_term(_crv3),

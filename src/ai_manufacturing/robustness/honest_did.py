@@ -26,7 +26,8 @@ MAGNITUDES = (0.5, 1.0, 2.0)  # values of Mbar, without unit
 FIRST_STAGE = LEVEL / 10
 SECOND_STAGE = (LEVEL - FIRST_STAGE) / (1 - FIRST_STAGE)  # level of the conditional second stage
 NORMAL_95 = float(special.ndtri(1 - LEVEL / 2))
-SAME = 1e-9  # tolerance for treating two vertices as identical: distance of their slope from one
+# Two vertices count as identical if the slope of one on the other differs from one by less.
+SAME = 1e-9
 ANGLES = 720  # grid points of the integral over angles in the first stage
 NEWTON_STEPS = 10  # enough for the first stage's critical values to converge to full precision
 GRID = 257  # values tested within the range that the first stage does not reject

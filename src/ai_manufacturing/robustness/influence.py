@@ -14,6 +14,7 @@ from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.robustness.case import Case, clustered
 
+# Values of unit_kind and unit_id in rows that do not leave out a single unit.
 FLAGGED = "flagged city-years"
 TRENDS = "city trends"
 MOST_MOVING = 10  # number of most influential cities to report

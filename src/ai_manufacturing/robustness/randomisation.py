@@ -29,6 +29,7 @@ from ai_manufacturing.robustness.panel_regressions import (
     without_effects,
 )
 
+# Transforms of weight times scaling value; levels are in units of 10,000.
 TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
     "level": lambda count: count / 10_000,
     "ln": np.log,
@@ -225,7 +226,7 @@ class PermutedSlopes:
 
     @property
     def p_value_of_t(self) -> float:
-        """Share of clustered |t| at least as large as the sample's, which is included."""
+        """Share of |t| at least as large as the sample's own, which counts as one of them."""
         extreme = np.abs(self.statistics) >= abs(self.statistic) * (1 - TIE)
         # Enumerated draws already include the sample.
         counted = 0 if self.permutations.is_enumerated else 1

@@ -17,9 +17,9 @@ from ai_manufacturing.system import great_circle
 # These constants match Müller and Watson's programs; another grid or stopping rule would change the
 # third digit.
 FEWEST_LOCATIONS = 5
-# Test size is controlled from the given average correlation down to this one ...
+# Test size is controlled for average correlations from the requested one down to this one.
 LEAST_AVERAGE_CORRELATION = 1e-5
-DECAY_STEP = 1.2  # ... on a grid of decay rates with this ratio
+DECAY_STEP = 1.2  # ratio of consecutive decay rates on the grid
 DECAY_TOLERANCE = 1e-3
 STEEPEST_DECAY = 5000.0  # per circumference of the earth: e-folding within 8 km
 CRITICAL_VALUE_TOLERANCE = 1e-3

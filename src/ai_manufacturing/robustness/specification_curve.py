@@ -26,6 +26,7 @@ from ai_manufacturing.robustness.panel_regressions import (
 )
 from ai_manufacturing.system import settings, workers
 
+# Choices that define a combination.
 AXES = [
     "transform",
     "weighting",
@@ -39,7 +40,7 @@ AXES = [
     "dynamics",
     "prices",
 ]
-CLUSTERS = {"city": "city_id", "province": "province_id"}
+CLUSTERS = {"city": "city_id", "province": "province_id"}  # column by type of clustering
 # Draws after which the joint tests may first stop; later looks double this number.
 FIRST_LOOK = 100
 SEED = 2020  # seed of the first round of draws; each later round adds one
@@ -57,7 +58,7 @@ class Fitted:
     city_count: int | None = None
 
     def extended(self, more: "Fitted") -> "Fitted":
-        """Append the slopes of more permutations; a reason in either operand replaces them."""
+        """Append the slopes of more permutations, or return the operand that has a reason."""
         if isinstance(self.answer, Sentence):
             return self
         if isinstance(more.answer, Sentence):

@@ -35,9 +35,9 @@ POINTS = {
     "here_city": (LIGHT_BLUE, "circle"),
     "here_province": (BLUE, "circle"),
 }
-# Meaning for the paper's claim of a finding's state or a design's verdict; other states are "open".
-# The word that answers the question may differ: "No" is good if the question is whether the claim
-# depends on doubtful values.
+# Whether a finding's state, or a design's verdict, is good or bad for the paper's claim; all other
+# states are "open". The state may differ from the displayed answer: "No" is a good answer if the
+# question is whether the claim depends on doubtful values.
 MEANINGS = {
     **dict.fromkeys(("passes", "yes", "holds"), "good"),
     **dict.fromkeys(("fails", "no", "fails_check", "not_found", "opposite_sign"), "bad"),
@@ -47,7 +47,7 @@ READINGS = {"differs": BLUE, "open": GREY, "excludes": ORANGE}
 COMMA = {"en": ", ", "zh": "，"}
 HALF_WIDTH = stats.norm.ppf(0.975)  # half-width of a 95 % interval in printed standard errors
 
-NO_LICENCE = "none stated"
+NO_LICENCE = "none stated"  # class or licence of a provider that does not state one
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Infrastructure that knows nothing about the data: settings, texts, disk, DuckDB, dbt."""
+"""Infrastructure that does not depend on the data: settings, texts, disk, DuckDB and dbt."""

@@ -13,6 +13,7 @@ import yaml
 
 from ai_manufacturing.system import settings
 
+# Arrow type for each type in property files.
 TYPES = {
     "varchar": pa.string(),
     "double": pa.float64(),

@@ -24,7 +24,7 @@ from ai_manufacturing.system.sql_text import beside, identifier, literal
 
 SQL = beside(__file__)
 
-STORAGE_VERSION = "v1.2.0"
+STORAGE_VERSION = "v1.2.0"  # oldest DuckDB version that can read the files
 # Options for attaching a new file. Files contain about a hundred small tables, each in whole
 # blocks; with DuckDB's default block size of 256 kB they would be a fifth larger.
 STORAGE = f"(storage_version '{STORAGE_VERSION}', block_size 65536)"
@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
 }
 # Settings that remain unlocked because at() changes them for each cursor.
 NOT_LOCKED = ["enable_progress_bar"]
+# Process that DuckDB's error names if another process holds the lock.
 HOLDER = re.compile(r"Conflicting lock is held in (?P<process>.+ \(PID \d+\))")
 READ = "file"  # catalog name that `reading` uses for a file
 LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # suffixes of DuckDB's log files

@@ -23,7 +23,7 @@ from ai_manufacturing.system.disk import locked, replace_bytes, sync, version
 
 SUFFIX = ".sha256"
 SUMS = "SHA256SUMS"
-LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+LINE = re.compile(r"([0-9a-f]{64})  (.+)")  # checksum and file name in sha256sum's format
 Line = dict[str, Any]
 
 OWN = "sha256"  # key of a line's own hash
@@ -184,7 +184,7 @@ class Log:
     so_far: "hashlib._Hash"
 
 
-_read: dict[Path, tuple[object, Log]] = {}
+_read: dict[Path, tuple[object, Log]] = {}  # verified logs, with the file versions they belong to
 
 
 @dataclass(frozen=True)

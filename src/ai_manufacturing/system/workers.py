@@ -30,6 +30,7 @@ from ai_manufacturing.system import duckdb_client, settings
 
 Answer = TypeVar("Answer")
 Model = Callable[[Any, Any], Any]
+# Modules that the fork server imports before it starts workers.
 PRELOADED = ["great_expectations", "pandas", "scipy.stats", __name__]
 ENVIRONMENT = {
     "GX_ANALYTICS_ENABLED": "false",

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from ai_manufacturing.estimators.sentences import COMMAS
 from ai_manufacturing.system.text import LANGUAGES, Words
 
-DECIMALS = (2, 3, 4)
+DECIMALS = (2, 3, 4)  # choices of decimals
 # Choices of standard errors below an estimate, with the kind of their line in printed_lines.csv.
 ERRORS = {"city": "std_error", "province": "province_error", "wild": "wild_p_value"}
 DEFAULT_ERRORS = ("city", "province")
-NO_ERRORS = "none"
+NO_ERRORS = "none"  # choice to omit standard errors
 DEFAULT_DECIMALS = 3
 # Kinds of lines with internal names, which printed tables omit.
 NAMES = ("specification",)

@@ -17,8 +17,8 @@ SQL = beside(__file__)
 
 # Kinds of lines that become notes below a table.
 PROSE = ("substitutions", "warnings", "not_estimable")
-BY_CITY = "crv1_city"
-MISSING = "–"
+BY_CITY = "crv1_city"  # default standard errors, which need no note
+MISSING = "–"  # placeholder for a number that could not be estimated
 
 Row = dict[str, Any]
 """A row of rpt_table_cells."""

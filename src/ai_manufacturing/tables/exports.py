@@ -34,6 +34,7 @@ LOCK, INCOMING = ".export.lock", ".export.incoming"
 FOLDER = Path("build/exports")
 WAY_OUT = "Name a folder with --out that this user may write to."
 PANEL = "panel"
+# Exported tables by file name: name in the dictionary, and relation with sort order.
 TABLES = {
     PANEL: ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
     "estimates": (

@@ -250,7 +250,7 @@ def _latex_row(label: str, cells: list[str]) -> str:
 
 
 def _latex_cell(text: str, siunitx: bool) -> str:
-    """Return a LaTeX cell; siunitx centres anything but decimal numbers if it is in braces."""
+    """Return a LaTeX cell; siunitx columns require braces around anything but decimal numbers."""
     number = NUMBER.match(text)
     if number is None:
         words = _latex_lines(text) if len(text) > HEADING_WIDTH else latex_text(text)

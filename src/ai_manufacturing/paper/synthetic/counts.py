@@ -16,6 +16,7 @@ from ai_manufacturing.paper.synthetic.paths import (
 )
 from ai_manufacturing.paper.synthetic.truth import PerEventYear
 
+# Numbers of cities with AI applications, with AI grants, and without any grants in 2010.
 AI_APPLICATION_CITY_COUNT = 205
 AI_GRANT_CITY_COUNT = 185
 CITIES_WITHOUT_GRANTS_IN_2010 = 3

@@ -71,8 +71,8 @@ AI_WEIGHTS = {
 }
 PATENT_WEIGHTS = {"39": 8, "38": 7, "35": 6, "34": 5, "26": 5, "40": 4, "36": 4}
 
-# Patent types. Inventions come from the panel; utility models and designs have their number per
-# invention, and their AI share relative to inventions.
+# Patent types (invention, utility model, design), with their number per invention and their AI
+# share relative to inventions. Inventions themselves come from the panel.
 PATENT_TYPES: dict[str, tuple[float, ...]] = {
     "发明": (),
     "实用新型": (1.8, 0.4),

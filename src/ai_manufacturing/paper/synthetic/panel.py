@@ -20,7 +20,7 @@ from ai_manufacturing.paper.synthetic.yearbook import draw_yearbook
 
 @dataclass(frozen=True, eq=False)
 class CityYears:
-    """One draw of the sample; arrays are units, the rows of seeds/cities.csv, by years.
+    """One draw of the sample, in arrays of units (the rows of seeds/cities.csv) by years.
 
     Attributes
     ----------

@@ -21,13 +21,14 @@ from ai_manufacturing.system.sql_text import literal
 ROWS_PER_FILE = 5_000_000
 SLOTS = 4096  # rows of the lookup table that converts uniform draws into weighted draws
 AI_SHARE = 0.012  # share of firms with an AI phrase in their business scope
-FAULT_ONE_IN = 5000  # rows per fault of each type
+FAULT_ONE_IN = 5000  # one row in this many has a given type of fault
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+# Phrases of business scopes (经营范围). Trap phrases resemble AI phrases but do not indicate AI.
 GOODS = _words("""
     五金产品 机械设备 建筑材料 电子产品 日用百货 服装服饰 针纺织品 塑料制品 橡胶制品 金属制品
     仪器仪表 电线电缆 通用零部件 汽车零部件 化工产品 农副产品 食品添加剂 家用电器 办公用品 家具
@@ -49,6 +50,7 @@ AI_PHRASES = _words("""
 TRAP_PHRASES = _words("智能家居销售（不含人工智能） 人工智能除外的软件开发 学习用品销售 智能卡销售")
 APPROVAL = "（依法须经批准的项目，经相关部门批准后方可开展经营活动）"
 
+# Parts of patent titles. The bar in an AI title marks the position of the object.
 OBJECTS = _words("""
     轴承 阀门 电机 变压器 电缆 焊接夹具 数控机床 输送带 搅拌器 过滤器 换热器 锂电池 太阳能组件
     显示面板 印刷电路板 传感器 混凝土 钢梁 脚手架 煤矿支架 汽车座椅 制动器 纺织机 注塑模具 涂料
