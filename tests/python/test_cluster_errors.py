@@ -175,7 +175,7 @@ def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -
     lows = stats.t.interval(0.95, freedom, expected, errors)[0]
     assert_allclose(np.transpose(rows), [expected, errors, p_values, lows], rtol=1e-6)
 
-    # Without the flagged rows, results equal those of a regression on the other rows.
+    # Without the flagged rows, results equal a regression on the other rows.
     theirs = regression_of(data[~flagged], time=time)
     for method in (crv1, crv3):
         ours = method(rest, 1, provinces[remaining])

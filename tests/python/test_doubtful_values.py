@@ -124,8 +124,8 @@ def test_two_series_of_a_city_that_repeat_the_year_before_are_copies(
 
 
 def test_a_repeat_that_chance_makes_is_no_copy(clean: pd.DataFrame, marks: pd.DataFrame) -> None:
-    """Cases: a value of four digits repeated in consecutive and in separate years, and small
-    counts, of which hundreds repeat.
+    """Cases: a value of four digits repeated in consecutive and in separate years, and hundreds of
+    repeated small counts.
     """
     twice = marks_of(marks, COPIED_TWICE, "unit_employment_10k")
     assert twice == [(2015, "repeat", None, False)]
@@ -179,8 +179,8 @@ def test_a_level_that_changes_is_one_row_with_the_event_that_covers_it(
 def test_a_level_that_changes_in_any_year_but_the_first_two_and_the_last_is_one_row(
     clean: pd.DataFrame, size: float
 ) -> None:
-    """GDP of five cities changes level in each year. With a single year on one side, a step could
-    not be told from a spike.
+    """GDP of five cities changes level in each year. With a single year on one side, a step would
+    look like a spike.
     """
     name = "gdp_100m_cny"
     cities = sorted(clean.loc[clean["series"].eq(name), "city_id"].unique())

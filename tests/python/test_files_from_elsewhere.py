@@ -129,7 +129,7 @@ def elsewhere(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def waiting(connection: duckdb.DuckDBPyConnection) -> list[tuple[int]]:
-    """Run a statement of five chunks, each of which sleeps for twice the limit."""
+    """Run a statement of five chunks that each sleep for twice the limit."""
 
     def wait(value: int) -> int:
         if value % 2048 == 0:

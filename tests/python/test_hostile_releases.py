@@ -1,4 +1,4 @@
-"""Files from elsewhere are only data: no command runs, reads or waits for what they name."""
+"""Files from elsewhere are only data: no command runs, reads or waits for files they name."""
 
 import json
 import os

@@ -580,7 +580,7 @@ def test_channels_of_the_public_set_add_up_on_one_sample(public_build: Build) ->
         " reports.rpt_mechanisms where regressor = 'ai_firms'"
     )
     # From the raw files, with the corrected cells, a referee computed 0.1514, 0.1602 and 0.0088 on
-    # 2,195 city-years, of which 13 lack secondary employment.
+    # 2,195 city-years. 13 of these lack secondary employment.
     assert (round(gdp, 4), round(value_added, 4), round(share, 4), count) == (
         0.1487,
         0.1579,

@@ -1,4 +1,4 @@
-"""Refreshes that publish, fail, are killed or run out of space, and what readers see meanwhile."""
+"""Refreshes that publish, fail, are killed or run out of space, while readers use the release."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""Seeds keep their types and their meaning, whatever rows a study writes into them."""
+"""Seeds retain their column types, whatever rows a study writes into them."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ import yaml
 from tests.python.conftest import PROJECT, Build
 
 TYPES = {"string", "integer", "bigint", "double", "boolean", "date"}
-"""Names that both engines know: Spark has no varchar without a length."""
+"""Type names that both engines accept; Spark has no varchar without a length."""
 
 
 def header_of(name: str) -> list[str]:
@@ -25,7 +25,10 @@ def nodes(build: Build) -> dict[str, dict[str, Any]]:
 
 
 def load(build: Build, name: str, *records: tuple[object, ...]) -> None:
-    """Make a seed of these records as dbt does: a column of nulls without a type is an integer."""
+    """Create a seed's table with these records, as dbt does.
+
+    A column of nulls without a declared type becomes an integer.
+    """
     types = nodes(build)[f"seed.ai_manufacturing.{name}"]["config"]["column_types"]
     columns = ", ".join(f'"{column}" {types.get(column, "integer")}' for column in header_of(name))
     with duckdb.connect(str(build.warehouse)) as connection:
@@ -36,7 +39,7 @@ def load(build: Build, name: str, *records: tuple[object, ...]) -> None:
 
 
 def test_each_column_of_a_seed_has_a_type_that_both_engines_know() -> None:
-    """Without one a column whose values a study removes becomes an integer."""
+    """Without a declared type, a column that a study leaves empty would become an integer."""
     listed = yaml.safe_load((PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8"))["seeds"]
     types = {seed["name"]: seed.get("config", {}).get("column_types", {}) for seed in listed}
     headers = {path.stem: header_of(path.stem) for path in PROJECT.glob("seeds/*.csv")}

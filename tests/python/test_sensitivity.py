@@ -1,4 +1,4 @@
-"""Robustness values against sensemakr, detectable effects and weights against their definitions."""
+"""Robustness values against sensemakr; detectable effects and weights against definitions."""
 
 import math
 from dataclasses import replace
@@ -31,11 +31,9 @@ from tests.python.estimator_tools import (
 
 RECORDS: dict[str, Any] = golden("ovb")
 
-# ---------------------------------------------------------------- golden numbers
-
 
 def test_the_robustness_value_of_sensemakr_is_matched() -> None:
-    """Seven regressors, and effects of the village alone; the sign of t does not matter."""
+    """The regression has seven regressors and village effects; the sign of t must not matter."""
     village = pd.factorize(golden_data("darfur")["village"])[0].astype(np.intp)
     design = np.empty((len(village), 7))
     effects = fixed_effects.Effects(village, np.zeros_like(village))
@@ -43,9 +41,6 @@ def test_the_robustness_value_of_sensemakr_is_matched() -> None:
     printed = RECORDS["darfur"]["stats"]
     for t in (printed["t_statistic"], -printed["t_statistic"]):
         assert robustness_value(darfur, t) == approx(printed["rv_q"], rel=1e-10)
-
-
-# ---------------------------------------------------------------- detectable effects
 
 
 @pytest.mark.parametrize("degrees_of_freedom", [3, 30, math.inf])
@@ -57,11 +52,8 @@ def test_the_minimum_detectable_effect_is_found_four_times_in_five(
     assert t.sf(t.ppf(0.975) - effect / 0.5) == approx(0.8)
 
 
-# ---------------------------------------------------------------- weights of city-years
-
-
 def test_the_weights_give_the_slope_of_effects_that_differ() -> None:
-    """The slope by PanelOLS is the sum of weights times the effects, and so are they by dummies."""
+    """The slope is the weighted sum of effects, and residuals on dummies give the weights."""
     data = without_singletons(random_panel(1)).sort_values(["city_id", "year"])
     data["x1"] = np.exp(data["x1"])
     slopes = np.random.default_rng(7).normal(size=len(data))
@@ -74,9 +66,6 @@ def test_the_weights_give_the_slope_of_effects_that_differ() -> None:
 
     left = OnDummies(data, "x1", REGRESSORS[1:]).residuals
     np.testing.assert_allclose(weights, left * data["x1"] / (left @ data["x1"]), atol=1e-9)
-
-
-# ---------------------------------------------------------------- what cannot be judged
 
 
 def test_without_a_degree_of_freedom_to_spare_there_is_no_robustness_value() -> None:

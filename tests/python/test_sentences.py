@@ -1,6 +1,4 @@
-"""What is said of an estimate: one catalogue, both languages, and every sentence in both wherever
-it stands.
-"""
+"""Sentences about estimates: all come from one catalogue, in English and Chinese."""
 
 import ast
 import csv
@@ -25,7 +23,7 @@ from tests.python.conftest import PROJECT, Build
 
 LATIN_SENTENCE = re.compile(r"[A-Za-z]+( [a-z]{2,}){2}")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-# What may stand in a column of reasons, beside the sentences of the catalogue.
+# Columns of reasons, whose values must have a label in reasons.csv.
 REASONS = {
     "estimates.observation_losses": "reason",
     "marts.fct_ai_measure": "missing_reason",
@@ -43,7 +41,7 @@ SOURCE = [
 
 
 def calls() -> Iterator[tuple[str, set[str]]]:
-    """Every call in the source that names a sentence: its key, and the values that it gives."""
+    """Yield the key and the value names of every call in the source that uses a sentence."""
     for node in (node for text in SOURCE for node in ast.walk(ast.parse(text))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
             "NotEstimable",
@@ -137,14 +135,15 @@ def test_every_sentence_of_a_build_has_its_chinese_and_every_reason_its_label(
         "estimates.est_permuted_weights",
         "reports.rpt_replication_scorecard",
     }
-    # No table says it in English alone.
+    # Every English column needs a Chinese one.
     alone = build.rows(
         "select table_schema || '.' || table_name, column_name from information_schema.columns "
         "where table_schema in ('estimates', 'reports') "
         "and regexp_matches(column_name, '(reason|warnings|substitutions)$')"
     )
     assert {*alone} - {(table, english) for table, english, _ in columns} == {
-        ("estimates.observation_losses", "reason")  # a name of reasons.csv
+        # This column contains names from reasons.csv.
+        ("estimates.observation_losses", "reason")
     }
     count = 0
     for table, english, chinese in columns:

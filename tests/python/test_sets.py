@@ -1,6 +1,4 @@
-"""Every documented set goes through the whole refresh: to a release, its site, and a reason for
-what it cannot say.
-"""
+"""Complete refreshes of every documented set: release, site, and reasons for missing estimates."""
 
 import json
 import shutil
@@ -36,11 +34,11 @@ EMPLOYMENT_OF_2018 = (
     " undeclared_change province steps 0.06, in other years 0.02, compared_with"
     " unit_employment_10k."
 )
-"""The one reason for which the public set of 2003 to 2022 is held."""
+"""The only reason why the gate holds the public set of 2003 to 2022."""
 
 
 def reasons(done: Build, table: str = SHOWN) -> set[str]:
-    """Return why estimates of a table are not estimable, `None` for a row without a reason."""
+    """Return the reasons of estimates that are not estimable, with `None` for a missing reason."""
     return {
         reason
         for (reason,) in done.rows(f"select reason from {table} where status = 'not_estimable'")
@@ -52,9 +50,9 @@ def page(store: Store, name: str) -> str:
 
 
 def refresh(store: Store, build: Build, extracts: Path, held_for: str = "") -> Build:
-    """Run the real command into a release folder, with the site; return the published release.
+    """Run the real refresh command with the site, and return the published release.
 
-    The build that the gate holds for a reason that is known is published by hand.
+    A build that the gate holds for the known reason `held_for` is published by hand.
     """
     folder = store.folder.parent / "site"
     delivered = replace(build, extracts=extracts)
@@ -76,7 +74,7 @@ def refresh(store: Store, build: Build, extracts: Path, held_for: str = "") -> B
         return Page(page(store, name), language)
 
     assert contradictions(read, refreshed) == []
-    # Whatever is not estimated has its reason, in every table of estimates.
+    # Every estimate that is missing must have a reason, in all tables of estimates.
     tables = refreshed.rows(
         "select table_name from information_schema.columns where table_schema = 'estimates' and"
         " column_name = 'status'"
@@ -87,12 +85,10 @@ def refresh(store: Store, build: Build, extracts: Path, held_for: str = "") -> B
     return refreshed
 
 
-# ---------------------------------------------------------------- invented sets of the same shapes
-
-
 def deliver_sample_of_survivors(folder: Path) -> Counter[tuple[str, int]]:
-    """Write a crawl of three provinces, a year before the period among its four; return its firms
-    by city and year.
+    """Write a crawl of two provinces in four years, one of them before the period.
+
+    Returns the number of firms by city and year.
     """
     written: Counter[tuple[str, int]] = Counter()
     number = 0
@@ -206,11 +202,8 @@ def test_a_period_that_ends_early_is_estimated_and_compared_with_nothing(
     ]
 
 
-# ---------------------------------------------------------------- the real ones
-
-
 def linked(folder: Path, *sets: Path, **period: int) -> Path:
-    """Lay sets beside each other, by links to their files."""
+    """Link the files of several sets into one folder."""
     for extracts in sets:
         for path in (
             path for path in extracts.rglob("*") if path.is_file() and path.suffix != ".md"
@@ -237,8 +230,7 @@ def test_the_public_set_of_more_years_goes_from_delivery_to_site(
         "where specification_id = 'table_1_col_1' and term_order = 1"
     )
     assert found == (0.1576, 0.0419, 2228)
-    # The correction of 2022 empties science spending, so the label promises a year that the sample
-    # does not have.
+    # A correction empties science spending of 2022, so the sample ends a year before its label.
     ((status, reached, remark, remark_zh),) = done.rows(
         "select status, sample_last_year, warnings, warnings_zh "
         f"from {SHOWN} where specification_id = 'table_1_col_1_to_2022' and term_order = 1"

@@ -1,6 +1,4 @@
-"""What is delivered, what is not and where it can be had, of small files with the tables that say
-so.
-"""
+"""Lists of delivered and missing sources, from small files with the tables that they need."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from click.testing import CliRunner
 from ai_manufacturing import cli
 from ai_manufacturing.releases import sources
 
-# Series by scope, with whether they are delivered.
+# Series, scope, and whether it was delivered.
 SERIES = [
     ("firm_count", "industry", False),
     ("firm_count", "manufacturing", False),
@@ -31,7 +29,7 @@ NEEDS = [
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return a warehouse that has the tables that the list reads, and no others."""
+    """Return a warehouse with only the tables that the list of sources reads."""
     path = tmp_path / "small.duckdb"
     lacking = {(series, scope) for series, scope, is_delivered in SERIES if not is_delivered}
     with duckdb.connect(str(path)) as connection:
@@ -100,7 +98,7 @@ def test_a_source_that_is_not_here_is_named_with_what_it_makes_estimable(file: P
     assert place["link"].endswith(
         "/blob/ba2d74828d6bc1a20ac2d0af5a1e5f4f227badf5/rawData/firms12_20.dta"
     )
-    # the yearbook has the one of two missing series
+    # The yearbook provides one of the two missing series.
     (yearbook,) = absent["manufacturing_employment_10k", "total"]["sources"]
     assert (yearbook["source_name"], yearbook["looked_up_on"], yearbook["estimable"]) == (
         "city_yearbook",

@@ -1,6 +1,4 @@
-"""The register models on Spark: the rows of DuckDB, a cluster that loses a worker, and what is said
-when it fails.
-"""
+"""Register models on Spark: rows equal to DuckDB's, a lost worker, and error messages."""
 
 import csv
 import shutil
@@ -40,7 +38,7 @@ def what_is_missing() -> str | None:
 
 MISSING = what_is_missing()
 needs_spark = pytest.mark.skipif(MISSING is not None, reason=f"no Spark here: {MISSING}")
-"""The tests say why they skip."""
+"""Skips a test if Spark is missing, with the reason."""
 
 
 SOON_WARM = {
@@ -49,15 +47,15 @@ SOON_WARM = {
     )
     for role in ("driver", "executor")
 }
-"""Java compiles quickly rather than well: for little data."""
+"""JVM options that shorten the start, for little data."""
 
 
 FEW_TASKS = {"spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": "false"}
-"""Two parts for little data, and no adaptive plans, as on a cluster that has them switched off."""
+"""Two partitions for little data, and no adaptive plans, as on clusters that disable them."""
 
 
 def local(folder: Path) -> dict[str, str]:
-    """Return the variables of Spark without a cluster, for little data."""
+    """Return the environment variables for local Spark with little data."""
     conf = spark_cluster.write_conf(folder, **SOON_WARM, **FEW_TASKS)
     return {"SPARK_MASTER": "local[2]", "SPARK_CONF_DIR": str(conf)}
 
@@ -67,11 +65,11 @@ BOTH_FROM_THE_START = {
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",
     "spark.scheduler.maxRegisteredResourcesWaitingTime": "1h",
 }
-"""However late the second executor starts, no task runs before it is there."""
+"""No task starts before both executors have registered, however late the second is."""
 
 
 class SparkBuild(Build):
-    """A build that can also run on Spark, with tables and counts of its own."""
+    """A build that can also run on Spark, with its own tables and counts."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -82,7 +80,7 @@ class SparkBuild(Build):
             **self.more,
         }
 
-    more: dict[str, str] = {}  # noqa: RUF012 - replaced, never changed
+    more: dict[str, str] = {}  # noqa: RUF012 - replaced, never mutated
 
     def count_on_spark(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run `ai-manufacturing counts --engine spark` in Spark's own environment."""
@@ -114,7 +112,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def draw(project: Path, firms: int, patents: int) -> SparkBuild:
-    """Draw registers, and a crawl in zips beside them."""
+    """Write random registers, and a crawl in ZIP files."""
     folder = project.parent
     awkward_registers.write(folder / "registers", firms, patents)
     deliver_crawl(folder / "registers")
@@ -122,7 +120,7 @@ def draw(project: Path, firms: int, patents: int) -> SparkBuild:
 
 
 def count_on_duckdb(build: SparkBuild, *command: str) -> None:
-    """Land the registers and count them, with the seeds unless another command of dbt is given."""
+    """Land and count the registers on DuckDB; the default command builds the seeds too."""
     build.dbt("run", "--select", "+raw_deliveries", "raw_declared_sources")
     assert build.exit_code == 0, build.output
     kinds = ("test", "unit_test")
@@ -168,7 +166,7 @@ def two_workers(tmp_path: Path) -> Iterator[spark_cluster.Cluster]:
 
 
 def executors(events: list[dict[str, Any]]) -> dict[str, int]:
-    """Return the finished tasks of each executor."""
+    """Return the number of finished tasks of each executor."""
     tasks: dict[str, int] = {}
     for event in events:
         if (
@@ -186,10 +184,10 @@ def executors(events: list[dict[str, Any]]) -> dict[str, int]:
 def test_a_cluster_that_loses_a_worker_counts_as_duckdb_and_a_new_year_writes_its_partitions(
     project: Path, two_workers: spark_cluster.Cluster
 ) -> None:
-    """What a run left that died is written over; the warehouse reads the counts; a file that is
-    gone leaves none.
+    """The run overwrites the files of a dead run, the warehouse reads its counts, and a withdrawn
+    file leaves no partition.
     """
-    # enough that the earlier years hold every city: one that is new has zeros in all years
+    # The earlier years must contain every city, because a new city has zeros in all years.
     build = draw(project, firms=20_000, patents=200_000)
     later = build.extracts / "patent_register/专利登记_2015.parquet"
     kept = later.rename(build.scratch / later.name)
@@ -205,7 +203,8 @@ def test_a_cluster_that_loses_a_worker_counts_as_duckdb_and_a_new_year_writes_it
         try:
             kill_a_worker_that_works(two_workers, counting)
         except (RuntimeError, TimeoutError):
-            two_workers.end()  # and with it the run
+            # This also ends the run.
+            two_workers.end()
             raise
         command = counting.result()
 
@@ -256,7 +255,8 @@ def the_warehouse_reads_the_counts(build: SparkBuild) -> None:
     warehouse = replace(
         build, extracts=build.scratch / "counted", warehouse=build.scratch / "counted.duckdb"
     )
-    only = ("--indirect-selection", "cautious")  # no test of a table that is not built
+    # Skip tests of tables that are not built.
+    only = ("--indirect-selection", "cautious")
     warehouse.dbt("build", "--select", "+int_series_conformed", "+fct_row_accounting", *only)
     assert warehouse.exit_code == 0, warehouse.output
     for register in ("firm", "patent"):
@@ -281,7 +281,7 @@ def the_warehouse_reads_the_counts(build: SparkBuild) -> None:
 
 
 def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[Any]) -> None:
-    """Kill a worker once both have worked and one of them is at the texts of the firms."""
+    """Kill a worker once both have worked and the run has started on the firms' texts."""
 
     def both_work() -> bool:
         events = cluster.events()
@@ -348,7 +348,7 @@ def test_missing_or_old_java_is_told_with_the_way_out(
 @pytest.mark.soak
 def test_a_cluster_without_workers_is_told(project: Path, tmp_path: Path) -> None:
     build = draw(project, firms=100, patents=100)
-    # Spark says every second, not every fifteen, that it waits
+    # Spark reports waiting every second instead of every fifteen.
     waiting = {"spark.starvation.timeout": "1s"}
     with spark_cluster.running(tmp_path / "cluster", workers=0, **waiting, **SOON_WARM) as cluster:
         build.more = cluster.environment
@@ -368,7 +368,7 @@ def test_storage_that_workers_do_not_share_is_told_and_nothing_is_counted(
     build = draw(project, firms=1000, patents=1000)
     storage = build.scratch / "storage"
     storage.mkdir(exist_ok=True)
-    # a disk of the worker's own, where the driver has the shared folder
+    # The worker mounts a disk of its own over the shared folder.
     below = (
         "unshare",
         "--mount",

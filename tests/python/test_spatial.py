@@ -1,6 +1,4 @@
-"""Moran's I against hand computation and known truth, and the spatial tables of the sample and
-public builds.
-"""
+"""Moran's I against hand computation and known truth, and the spatial tables of both builds."""
 
 import math
 
@@ -17,7 +15,7 @@ from tests.python.estimator_tools import approx, refusal
 
 
 def rook(side: int) -> csr_array:
-    """Return row-standardised weights of a grid, each cell beside up to four."""
+    """Return row-standardised rook weights for a square grid."""
     cells = np.indices((side, side)).reshape(2, -1)
     beside = np.abs(cells[:, :, None] - cells[:, None]).sum(axis=0) == 1
     return csr_array(beside / beside.sum(axis=1, keepdims=True))
@@ -66,8 +64,9 @@ def test_neighbours_are_the_six_nearest_on_the_great_circle() -> None:
 
 @pytest.mark.soak
 def test_esda_says_the_same() -> None:
-    """Local statistics and draws of counts with many zeros; esda's p is one-sided, so p is counted
-    here from its draws.
+    """Compare local statistics and draws for counts with many zeros.
+
+    esda's p-values are one-sided, so two-sided ones are computed from its draws.
     """
     moran = pytest.importorskip("esda.moran")
     libpysal = pytest.importorskip("libpysal.weights")
@@ -89,21 +88,20 @@ def two_sided(observed: float, draws: np.ndarray) -> float:
 
 
 def test_a_value_that_most_draws_share_is_not_rare() -> None:
-    """One city has all there is: nothing is odd about the zeros far from it, though esda gives them
-    p = .03.
-    """
+    """One city has everything. Zeros far from it are not rare, but esda gives them p = 0.03."""
     weights = rook(12)
     values = np.zeros(144)
     values[70] = 5.0
     local = spatial.local_moran(values, weights)
-    assert [i for i, p in enumerate(local.p_value) if p < 1] == [58, 69, 71, 82]  # its neighbours
+    # Only the neighbours of that city have a p-value below 1.
+    assert [i for i, p in enumerate(local.p_value) if p < 1] == [58, 69, 71, 82]
     for function in (spatial.global_moran, spatial.local_moran):
         reason = refusal(function, 0 * values, weights)
         assert reason == "All 144 cities have the same value."
 
 
 def test_a_permutation_draws_each_neighbour_once() -> None:
-    """With all other cities as neighbours, every draw holds the same values in another order."""
+    """If all other cities are neighbours, every draw has the same values in another order."""
     others = csr_array((np.ones((12, 12)) - np.eye(12)) / 11)
     values = np.random.default_rng(5).normal(size=12)
     assert_array_equal(spatial.local_moran(values, others).p_value, 1)
@@ -120,7 +118,7 @@ def test_cities_at_one_place_are_neighbours_and_none_is_its_own() -> None:
 
 
 def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
-    """Of the measures that have a map; the last has none."""
+    """Only measures with a map have rows, so the last one has none."""
     counted = [*map(float, range(20))]
     counts = {
         "ai_firms": [*counted, np.nan],

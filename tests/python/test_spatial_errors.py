@@ -1,4 +1,4 @@
-"""SCPC errors against printed numbers, and what cannot be estimated."""
+"""SCPC standard errors against printed numbers, and cases that cannot be estimated."""
 
 from typing import Any
 
@@ -31,15 +31,11 @@ def places(cities: int = 23) -> np.ndarray:
     return np.random.default_rng(8).uniform([100, 22], [125, 45], (cities, 2))
 
 
-# ---------------------------------------------------------------- SCPC: printed numbers
-
-
 def cross_section() -> tuple[PartialledOut, np.ndarray, list[str]]:
-    """Return the regression of the golden record as a panel of two years, the first of them zero
-    everywhere.
+    """Return the golden record's regression as a panel of two years, with a first year of zeros.
 
-    Its changes are the cross-section and the second year's effect is the constant, so slopes and
-    scores are the same.
+    Changes between the years are the cross-section, and the second year's effect is the constant,
+    so slopes and scores are the same.
     """
     data = golden_data("chetty_subset").dropna().rename(columns={"cz": "city_id"})
     terms = ["gini", "fracblack"]
@@ -57,7 +53,8 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
     assert components.decays[0] == approx(record["c0"], rel=1e-12)
     printed = {row["_row"]: row for row in record["stats"]}
     names = ["Coef", "Std_Err", "t"]
-    if "uncond" in name:  # the tails of the conditional records differ
+    # Conditional records use other tails.
+    if "uncond" in name:
         names += ["P>|t|", "2.5 %", "97.5 %"]
     for position, term in enumerate(terms):
         ours = scpc(regression, position, coordinates, record["avc"])
@@ -65,9 +62,6 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
         found += [ours.p_value, ours.conf_low, ours.conf_high]
         expected = [printed[term][name] for name in names]
         assert found[: len(names)] == approx(expected, rel=1e-10)
-
-
-# ---------------------------------------------------------------- what cannot be estimated
 
 
 def test_what_the_map_or_the_fit_does_not_give_is_a_reason() -> None:
@@ -85,7 +79,7 @@ def test_what_the_map_or_the_fit_does_not_give_is_a_reason() -> None:
 
 
 def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
-    """Regressor and residuals are uncorrelated over the years of each city."""
+    """Regressor and residuals are uncorrelated within each city."""
     data = grid(range(8), range(4))
     city, year = data["city_id"].to_numpy(), data["year"].to_numpy()
     data["x"] = (-1.0) ** (city + year)

@@ -1,4 +1,4 @@
-"""Slopes of a regressor and its permutations, and what all specifications say together."""
+"""The specification curve: slopes of permuted regressors, and joint tests."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ from tests.python.estimator_tools import grid, refusal
 
 
 def panel() -> pd.DataFrame:
-    """Return an unbalanced panel: 24 cities in 6 provinces, 7 years."""
+    """Return an unbalanced panel of 24 cities in 6 provinces over 7 years."""
     rng = np.random.default_rng(7)
     data = grid(range(24), range(2010, 2017))
     data = data.assign(**{name: rng.normal(size=len(data)) for name in ("y", "z", "w")})
@@ -49,9 +49,10 @@ OF_THE_YEAR = np.zeros(CITIES, dtype=int)
 def test_slopes_of_permutations_are_regressions_on_all_dummies(
     entity_effects: tuple[str, ...], blocks: Codes
 ) -> None:
-    """statsmodels fits dummies and lines through each city's years.
+    """statsmodels fits the same regressions with dummies and city trends.
 
-    Effects of a city lie in its cluster and count as one. One control is nearly one of the draws.
+    City effects are nested in the clusters and count once. One control is close to one of the
+    draws.
     """
     data = panel()
     rng = np.random.default_rng(5)
@@ -123,7 +124,7 @@ def test_a_row_that_the_effects_of_its_city_fit_exactly_is_dropped() -> None:
 
 
 def test_joint_statistics_are_those_counted_by_hand() -> None:
-    """Three specifications, the sample and four permutations."""
+    """There are three specifications, each with its estimate and four permutations."""
     standardised = np.array(
         [[0.3, 0.1, -0.2, 0.3, 0.0], [0.2, 0.2, -0.1, -0.1, 0.1], [0.4, -0.3, 0.3, 0.5, 0.2]]
     )
@@ -132,11 +133,11 @@ def test_joint_statistics_are_those_counted_by_hand() -> None:
     )
     tests = joint_test.joint_tests(standardised, p_values, [4])
     found = {test.statistic: (test.observed, test.p_value, test.permuted_mean) for test in tests}
-    # medians: .3, and .1, -.1, .3, .1 permuted: one of four is as far from zero
+    # The median is 0.3, and 0.1, -0.1, 0.3, 0.1 permuted: one of four is as far from zero.
     assert found["median_estimate"] == pytest.approx((0.3, 2 / 5, 0.1))
-    # with the sign of the own median: 3 of 3, and 2, 2, 2, 2 of 3
+    # Shares with the sign of their own median: 3/3, and 2/3 in every permutation.
     assert found["share_of_sign"] == pytest.approx((1, 1 / 5, 2 / 3))
-    # of this sign with p below .05: 2 of 3, and 1, 1, 2, 1 of 3
+    # Shares with that sign and p below 0.05: 2/3, and 1/3, 1/3, 2/3, 1/3 permuted.
     assert found["share_significant"] == pytest.approx((2 / 3, 2 / 5, 5 / 12))
 
 
@@ -145,8 +146,6 @@ def test_nothing_to_test_is_said(shape: tuple[int, int]) -> None:
     nothing = (np.zeros(shape), np.ones(shape), [shape[1] - 1])
     assert "CURVE_PERMUTATIONS" in refusal(joint_test.joint_tests, *nothing)
 
-
-# ---------------------------------------------------------------- how many permutations
 
 LOOKS = (100, 200, 400, 500)
 
@@ -165,10 +164,10 @@ def test_a_test_ends_at_the_first_look_with_twenty_as_large(larger: range, draws
 def test_a_test_that_ends_early_rejects_a_true_null_no_more_often_than_its_level(
     looks: tuple[int, ...], enough: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exactly, over all that ten draws can be.
+    """The rejection rate is exact, from all outcomes of ten draws.
 
-    Where the sample is one of eleven exchangeable statistics, r draws of ten are as large with the
-    probability 1/11, whatever r is, and are any r of the ten alike.
+    If the sample is one of eleven exchangeable statistics, each number r of larger draws has the
+    probability 1/11, and all sets of r draws are equally likely.
     """
     monkeypatch.setattr(joint_test, "ENOUGH", enough)
     chances: dict[Fraction, Fraction] = {}
@@ -184,7 +183,7 @@ def test_a_test_that_ends_early_rejects_a_true_null_no_more_often_than_its_level
 
 
 def test_each_statistic_ends_with_its_own_draws() -> None:
-    """One specification: the sign is always that of the median, p is never small, the median is."""
+    """With one specification only the median is extreme: p is never small, the sign its own."""
     rng = np.random.default_rng(3)
     standardised = np.append(5.0, rng.normal(size=500))[None]
     p_values = np.append(0.5, rng.uniform(size=500))[None]

@@ -1,4 +1,4 @@
-"""The table of what a specification rests on, against a second reading of the seeds."""
+"""The table of series behind each specification, against a second reading of the seeds."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def scope(series: str, counted: str) -> str:
 
 
 def by_hand(row: pd.Series) -> set[tuple[str, str]]:
-    """Return the series and scopes of a row of the seed, read by Python."""
+    """Return the series and scopes of a seed row, derived in Python."""
     is_event = row["estimator"] == "event_study"
     controls = [CONTROL_SETS.get(word, word) for word in row["controls"].split()]
     variables = " ".join(controls).split() + ([] if is_event else [row["outcome"]])
@@ -49,7 +49,7 @@ def by_hand(row: pd.Series) -> set[tuple[str, str]]:
     weighting = WEIGHTINGS.loc[(row["outcome"] if is_event else row["regressor"], row["weighting"])]
     counts = [weighting[f"{kind}_series"] for kind in ("base", "minus", "scaling")]
     found |= {(series, scope(series, row["scope"])) for series in counts if series}
-    # The sample has one provider: each that is named is another.
+    # The sample has one provider, so every named provider is a second one.
     providers = dict(pair.split("=") for pair in row["providers"].split())
     found = {
         (f"{name}@{providers[name]}" if name in providers else name, counted)
@@ -93,16 +93,15 @@ def test_the_built_gate_holds_the_series_of_the_headlines(sample_build: Build) -
     delivered = sample_build.rows(
         "select distinct series, scope from intermediate.int_series_years"
     )
-    assert len(expected) == 13  # of Tables 1 to 3
+    # These are the series of Tables 1 to 3.
+    assert len(expected) == 13
     assert set(gated) == expected & set(delivered)
 
 
 def test_a_headline_sample_may_lack_a_required_city_only_where_a_gap_of_it_is_declared(
     public_build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shenzhen has no secondary value added from 2011 to 2014: corrections, and a row of
-    expected_coverage.csv.
-    """
+    """Shenzhen lacks secondary value added in 2011-2014, as expected_coverage.csv declares."""
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(public_build.extracts))
     declared = (
@@ -147,7 +146,7 @@ def test_specifications_of_one_design_share_a_sample_and_others_have_their_own(
     for name in ("iid", "robust", "province"):
         assert sample[f"table_1_col_1_{name}"] == sample["table_1_col_1"] is not None
     assert sample["table_4_col_4_lags_2_3"] == sample["table_4_col_4"]
-    # shared variables, a log that drops zeros, another measure; a lag of the measure, not of GDP
+    # Specifications with other variables, transforms, measures or lags have another sample.
     for name in ("table_1_col_1_common", "table_1_col_1_ln", "table_1_col_2"):
         assert sample[name] not in (None, sample["table_1_col_1"])
     assert sample["table_4_col_4_lag_of_measure"] not in (None, sample["table_4_col_4"])

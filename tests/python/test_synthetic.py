@@ -1,4 +1,4 @@
-"""The synthetic sample, read back from its files by a route of its own."""
+"""The synthetic sample, read back from its files by independent code."""
 
 import hashlib
 import os
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """The files of each entity as pandas reads them."""
+    """Return the files of each entity, as pandas reads them."""
     found = {}
     for entity in ("firm_survival", "patents", "city_yearbook"):
         files = sorted((folder / entity).glob("*.csv"))
@@ -68,9 +68,6 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
 @pytest.fixture(scope="session")
 def cities() -> pd.DataFrame:
     return seed_table("cities").astype({"city_id": str}).set_index("city_id")
-
-
-# ---------------------------------------------------------------- the delivery
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process(
@@ -116,12 +113,9 @@ def test_every_row_carries_the_synthetic_mark_and_the_names_and_codes_of_the_see
     assert {*firms["行业代码"]} == INDUSTRY | {"64", "65"}
 
 
-# ---------------------------------------------------------------- shocks that units share
-
-
 def moves(levels: Floats) -> Floats:
-    """Return the yearly moves of logs, units by years, less the means of unit and year, with a
-    variance of 1.
+    """Return standardised yearly log changes, shape (units, years - 1), without unit and year
+    means.
     """
     moved = np.diff(np.log(levels), axis=1)
     moved -= np.nanmean(moved, axis=0)
@@ -131,8 +125,10 @@ def moves(levels: Floats) -> Floats:
 
 
 def together(root: Floats | None, pairs: Floats) -> list[float]:
-    """Return the mean correlation of pairs of units, of firms, of GDP, and of one's firms with the
-    other's GDP.
+    """Return mean correlations over pairs of units.
+
+    The correlations are between firms, between GDP, and between one unit's firms and the other's
+    GDP.
     """
     found = []
     for seed in range(6):
@@ -150,7 +146,7 @@ def test_cities_of_a_province_share_half_of_their_noise_and_firms_none_with_gdp(
     pairs = province[:, None] == province
     np.fill_diagonal(pairs, val=False)
     root = truths.root(CommonShocks("province", share=0.5))
-    # The mean of a year takes a little of what provinces share.
+    # The year means absorb some of the shocks that provinces share.
     np.testing.assert_allclose(together(root, pairs), [0.49, 0.49, 0], atol=0.05)
     np.testing.assert_allclose(together(None, pairs), [0, 0, 0], atol=0.02)
 
@@ -180,11 +176,8 @@ def test_without_effects_no_outcome_and_no_control_moves_with_firms_or_patents()
             for name, values in first.yearbook.items()
             if np.array_equal(values, second.yearbook[name], equal_nan=True)
         }
-        # The sample's own effects leave only what nothing moves.
+        # With the sample's own effects, only this series does not depend on firms or patents.
         assert unmoved == (first.yearbook.keys() if size == 0 else {"registered_population_10k"})
-
-
-# ---------------------------------------------------------------- the paper's facts
 
 
 def test_ai_firms_of_industry_lie_in_the_east_and_most_are_of_other_industries(
@@ -199,9 +192,6 @@ def test_ai_firms_of_industry_lie_in_the_east_and_most_are_of_other_industries(
     )
     assert 0.65 < stock["east"] / stock.sum() < 0.85
     assert firms.loc[~is_inside, "人工智能企业存续数"].sum() > stock.sum()
-
-
-# ---------------------------------------------------------------- what must add up
 
 
 @pytest.mark.parametrize("prefix", ["", "人工智能"])
@@ -240,9 +230,6 @@ def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
         synthetic.write(tmp_path, 2020, YEARS)
     assert delivered.read_text(encoding="utf-8") == "delivered"
     assert not (tmp_path / "extract_set.yml").exists()
-
-
-# ---------------------------------------------------------------- two routes to the estimates
 
 
 def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(

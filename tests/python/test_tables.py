@@ -1,4 +1,4 @@
-"""The paper's tables by choice, read back by other readers, and as the site offers them."""
+"""The paper's tables with a choice of columns and errors, read back by other programs."""
 
 import re
 import shutil
@@ -33,7 +33,7 @@ PLAIN = "table_1_col_1"
 READINGS = [PLAIN, "table_1_col_1_no_controls", "table_1_col_1_iid", "table_1_col_3"]
 
 Tables = dict[str, PaperTable]
-"""The printed tables by their names."""
+"""Printed tables by name."""
 
 
 def read(build: Build) -> Tables:
@@ -53,7 +53,7 @@ def public_tables(public_build: Build) -> Tables:
 
 @pytest.fixture
 def printed(sample_tables: Tables) -> Printed:
-    """Return a table with several readings of a column and all errors."""
+    """Return a table with several readings of a column and all kinds of errors."""
     return sample_tables["table_1"].chosen(READINGS, ALL)
 
 
@@ -63,9 +63,6 @@ def grid(table: Printed) -> list[list[str]]:
 
 def rows_of(table: Printed, kind: str) -> list[list[str]]:
     return [[*map(table.text, line.cells)] for line in table.rows if line.kind == kind]
-
-
-# ---------------------------------------------------------------- what is printed
 
 
 @pytest.mark.parametrize("decimals", tables.DECIMALS[:2])
@@ -98,7 +95,8 @@ def test_numbers_are_those_of_the_estimates_and_their_checks(
             and c.estimator <> 'event_study'
         """
     )
-    assert f"<{least}" in {wild for *_, wild in found}  # no p-value is zero
+    # A p-value is never printed as zero.
+    assert f"<{least}" in {wild for *_, wild in found}
     shown = {
         name: table.chosen(errors=ALL, decimals=decimals) for name, table in sample_tables.items()
     }
@@ -186,11 +184,8 @@ def test_substitutes_and_lost_stars_are_marked_beside_the_number(
     assert public_tables["table_1"].chosen(language="zh").caption.endswith("（含替代数据）")
 
 
-# ---------------------------------------------------------------- formats, read back
-
-
 def displayed(cell: openpyxl.cell.Cell) -> str:
-    """Return what Excel shows of a cell: letters in quotes as they are, 0.000 as decimals."""
+    """Return a cell as Excel displays it: quoted letters verbatim, and 0.000 as three decimals."""
     if not isinstance(cell.value, int | float):
         return cell.value or ""
     before, digits, after = re.fullmatch(
@@ -205,7 +200,7 @@ def of_excel(printed: Printed) -> list[list[str]]:
     caption, heading, *rows = ([displayed(cell) for cell in row] for row in sheet)
     assert caption[0] == printed.caption
     assert [row[0] for row in rows[len(printed.rows) :]] == printed.notes
-    # numbers are not rounded
+    # Stored numbers are not rounded.
     assert sheet["B3"].value == pytest.approx(printed.rows[0].cells[0].value, rel=1e-14)
     return [heading, *rows[: len(printed.rows)]]
 
@@ -277,7 +272,7 @@ LATEX_PACKAGES = ("booktabs", "threeparttable", "siunitx")
 
 
 def has_latex(package: str) -> bool:
-    """Whether pdflatex is here, and finds a package."""
+    """Whether pdflatex is installed and finds a package."""
     command = ["kpsewhich", f"{package}.sty"]
     return (
         bool(shutil.which("pdflatex"))
@@ -302,9 +297,6 @@ def test_latex_compiles(public_tables: Tables, tmp_path: Path) -> None:
         command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False
     )
     assert run.returncode == 0, run.stdout[-2000:]
-
-
-# ---------------------------------------------------------------- the command
 
 
 def run(build: Build, *arguments: str) -> tuple[int, str]:
@@ -341,9 +333,6 @@ def test_a_choice_that_does_not_exist_is_named_with_those_that_do(
 ) -> None:
     with pytest.raises(TableError, match=re.escape(said)):
         sample_tables["table_1"].chosen(**choice)
-
-
-# ---------------------------------------------------------------- the page
 
 
 @pytest.mark.soak

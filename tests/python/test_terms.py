@@ -1,6 +1,4 @@
-"""What may not be passed on is in no file that is given away, and is named where it would have
-stood.
-"""
+"""Restricted values are in no public file, and the files name the provider in their place."""
 
 import gzip
 import json
@@ -24,18 +22,18 @@ from tests.python.conftest import Build, made_once
 from tests.python.release_store import read
 from tests.python.site_reader import Page, pages_of, release
 
-# In the invented set all numbers of Shenzhen are one of these two: of the restricted provider, and
-# of the open one.
+# Each number of Shenzhen is one of these, depending on whether its provider is restricted.
 RESTRICTED, OPEN = 98765432.125, 87654321.125
 OPEN_SERIES = ("loans_100m_cny", "ln_loans")
-HOSTILE = "50 % & {all}_#1"  # a name that LaTeX would take for commands
+# A name that LaTeX would read as commands.
+HOSTILE = "50 % & {all}_#1"
 NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 TABLES = "select concat(schema_name, '.', table_name) from duckdb_tables()"
 NAMED = "vendor, licence: For subscribers; from A Vendor. A Vendor: city statistics."
 
 
 class Known:
-    """Values to look for, in whatever number of digits a file has them."""
+    """Values to search for in text, written with any number of digits from a minimum on."""
 
     def __init__(self, values: list[float], digits: int) -> None:
         self.values, self.digits = {*values}, digits
@@ -53,7 +51,7 @@ class Known:
 
 
 def texts(path: Path) -> Iterator[str]:
-    """Yield what a file of a site holds, tables and members of an archive one by one, as text."""
+    """Yield the content of a site's file as text, by table or archive member."""
     if path.suffix == ".parquet":
         yield duckdb.read_parquet(str(path)).df().to_csv()
     elif path.suffix == ".dta":
@@ -74,12 +72,12 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def digits(value: float) -> list[str]:
-    """Return how a file writes a number that is invented."""
+    """Return the ways in which a file may write an invented number."""
     return [f"{value:.0f}", f"{value:,.0f}"]
 
 
 def tables_with(database: Path, value: float) -> set[str]:
-    """Return the tables of a database in which an invented number stands, in whatever column."""
+    """Return the tables of a database that contain an invented number."""
     written, _ = digits(value)
     found = "from {} as t where contains(cast(t as varchar), '{}') limit 1"
     return {
@@ -88,7 +86,7 @@ def tables_with(database: Path, value: float) -> set[str]:
 
 
 def invent(few: Build, folder: Path) -> None:
-    """Write a release of the sample in which one provider is restricted and another is not."""
+    """Write a release of the sample with a restricted provider and an open one."""
     path = release(few, folder, "delivered")
     with duckdb.connect(str(path)) as connection:
         connection.execute("update release.manifest set extract_set = ?", [HOSTILE])
@@ -104,7 +102,7 @@ def invent(few: Build, folder: Path) -> None:
         for name in ("marts.dim_series", "marts.fct_delivered_values", "release.series_values"):
             is_open = f"series = '{OPEN_SERIES[0]}'"
             connection.execute(f"update {name} set provider = 'open' where {is_open}")
-        # what the sample has no rows of
+        # Add rows to tables that are empty in the sample.
         connection.execute(
             "insert into marts.fct_corrections by name select 'c999' as correction_id, "
             "'vendor' as provider, 'gdp_100m_cny' as series, 'total' as scope, "
@@ -123,7 +121,7 @@ def invent(few: Build, folder: Path) -> None:
             "failing_rows = ? where suite = 'panel_consistency'",
             [json.dumps(failing)],
         )
-        # Great Expectations adds a percentage, whose digits are not those of a text of a copy
+        # Great Expectations adds a percentage, which a public copy must not show.
         connection.execute(
             "update gates.gate_results set success = false, failing_row_count = 1, failing_rows ="
             " ?, validation_result = ? where suite = 'deliveries' and description like 'Every"
@@ -156,7 +154,7 @@ UNREAD = [{"file_path": "city_yearbook/2021.csv", "remedy": "Declare, rename or 
 
 @pytest.fixture(scope="session")
 def invented(few: Build, shared: Path) -> Path:
-    """Return the folder of such a release, and of what may be passed on of it."""
+    """Return the folder of such a release and of its public copy."""
     folder = shared / "invented_release"
     return made_once(folder, partial(invent, few, folder))
 
@@ -190,7 +188,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
         "marts.fct_delivered_values",
         "release.series_values",
     }
-    # a column without a value to show is not in the panel, and is named among what is withheld
+    # A column without public values is missing from the panel, and listed as withheld.
     columns = "('gdp_100m_cny', 'loans_100m_cny')"
     for table, place in (
         ("duckdb_columns()", "table_name = 'fct_city_year_panel'"),
@@ -200,7 +198,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
         query = f"select column_name from {table} where {place} and column_name in {columns}"
         expected = "gdp_100m_cny" if table == "release.withheld" else "loans_100m_cny"
         assert read(copy, query) == [(expected,)], table
-    # a copy of a copy withholds no more
+    # A copy of a copy withholds nothing more.
     assert terms.public_copy(copy, tmp_path / "again.duckdb") == []
     exports.export(copy, tmp_path, "csv")
     page = pages_of(copy, with_restricted=False)
@@ -213,7 +211,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
         assert {
             name for name, text in written.items() if any(word in text for word in words)
         } == expected
-    # an open series is drawn by its values, and the others by ranks
+    # Open series are drawn by value, all others by rank.
     assert [*page("cities").script("city-values")["providers"]] == ["loans_100m_cny"]
 
 
@@ -222,7 +220,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
 def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_says_so(
     given_away: Path, public_site: Path, public_build: Build
 ) -> None:
-    """Values that eight digits tell from other numbers: of these, no estimate is one by chance."""
+    """Search only for values with many digits, which no estimate matches by chance."""
     values = public_build.frame(
         "select delivered_value as value from marts.fct_delivered_values union all "
         "select unnest([gdp_100m_cny, ln_gdp, ln_secondary_employment, integration_index]) "
@@ -238,7 +236,7 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_s
     assert not (given_away / "cities").exists()
     data = given_away / downloads.FOLDER
     assert not (data / "panel.csv").exists()
-    # what is looked for is what such a site holds
+    # As a control, the other site contains values that the search finds.
     for name in (
         "cities/440300.js",
         "cities.html",
@@ -247,13 +245,13 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_other_site_s
         "data/fct_delivered_values.parquet",
     ):
         assert any(map(known.in_text, texts(public_site / name))), name
-    # and where it would have stood, who has it is named
+    # In place of the values, the pages name their provider.
     for name in ("cities", "maps", "quality", "use"):
         page = Page((given_away / f"{name}.html").read_text("utf-8"))
         said = page.text("//aside[@class='note withheld']")
         origin = "none stated by the republisher; from eileenCHEN-9/PhD_2022_2025 (GitHub)."
         assert f"(csmar), licence: {origin}" in said, name
-    # Parquet, CSV and Stata
+    # The three withheld downloads are Parquet, CSV and Stata.
     withheld = "#download/following-sibling::div[1]//td[starts-with(., 'withheld, see')]"
     assert len(page.all(withheld)) == 3
     package = json.loads((data / "datapackage.json").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Two measurements of one regressor: against dummies and sandwiches by hand, and pyfixest."""
+"""Two measurements of one regressor, against dummies, sandwich formulas and pyfixest."""
 
 from dataclasses import replace
 
@@ -20,7 +20,10 @@ ANOTHER = "AI firms of all industries by a second vendor substitute for sections
 
 
 def test_two_stages_are_those_of_pyfixest() -> None:
-    """pyfixest 0.60.0: feols("n ~ w + C(year) | firm | k ~ ys", vcov={"CRV1": "firm"})."""
+    """The expected numbers are from pyfixest 0.60.0.
+
+    The call was feols("n ~ w + C(year) | firm | k ~ ys", vcov={"CRV1": "firm"}).
+    """
     sample = golden_data("abdata").rename(columns={"firm": "city_id"})
     fit = instrumented(sample, "n", "k", "ys", ["w"])
     assert fit.terms == ("k", "w")
@@ -37,7 +40,7 @@ def test_two_stages_are_those_of_pyfixest() -> None:
 
 @pytest.fixture(scope="module")
 def two_vendors(sample_build: Build) -> Tables:
-    """The sample's tables, with AI firms of a second vendor: the first's, some years late."""
+    """Return the sample's tables with a second vendor, whose counts are scaled by year."""
     tables = read_tables(sample_build)
     first = tables.measures.query("measure == 'ai_firms'")
     counts = np.ceil(first["measure_count"] * (0.7 + 0.1 * (first["year"] % 4)))
@@ -65,7 +68,7 @@ def two_vendors(sample_build: Build) -> Tables:
 def test_a_named_provider_feeds_the_measure_and_the_default_one_is_the_plain_series(
     two_vendors: Tables,
 ) -> None:
-    # By hand: the same panel with the counts of the second vendor in place of the first's.
+    # The expected panel has the second vendor's counts in place of the first's.
     kept = two_vendors.measures.query("measure != 'ai_firms'")
     by_hand = replace(two_vendors, measures=kept.replace({"ai_firms@ciciliujx": "ai_firms"}))
     plain, default, second, swapped = (

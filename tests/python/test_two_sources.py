@@ -1,6 +1,4 @@
-"""Two sources side by side: agreement and reliability by numpy, and what stands beside the default
-changes nothing.
-"""
+"""Two sources of one series: agreement and reliability against numpy, and unchanged defaults."""
 
 import math
 
@@ -16,12 +14,12 @@ VENDORS = ("lily_han_ui", "ciciliujx")
 
 
 def within(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """Remove the effects of city and year from columns, singletons dropped."""
+    """Return the residuals of columns on city and year dummies."""
     return np.column_stack([OnDummies(rows, name, []).residuals for name in columns])
 
 
 def values_of(build: Build, first: str, second: str) -> pd.DataFrame:
-    """Return two variables by city and year where both have a value."""
+    """Return two variables by city and year, where both have values."""
     return build.frame(
         "select a.city_id, a.year, a.value as first, b.value as second from"
         " marts.fct_city_year_values as a inner join marts.fct_city_year_values as b on a.city_id"
@@ -101,8 +99,8 @@ def test_the_second_vendor_is_a_reading_and_an_instrument(public_build: Build) -
     ).set_index("specification_id")
     parts = ("", "_second_vendor", "_instrumented", "_second_vendor_instrumented")
     plain, second, by_second, by_first = (found.loc[name.format(part)] for part in parts)
-    # One sample, so that each estimate follows from others: by the reduced form of the other
-    # vendor's plain estimate.
+    # All four use one sample, so an instrumented estimate is the other vendor's plain estimate
+    # divided by the first stage.
     assert {row["observation_count"] for row in (plain, second, by_second, by_first)} == {
         plain["observation_count"]
     }

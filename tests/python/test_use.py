@@ -1,6 +1,4 @@
-"""What the site gives to use and cite: data that other programs read, and quick starts that give
-the number.
-"""
+"""Downloads and citations: data for other programs, and quick starts that give the headline."""
 
 import csv
 import errno
@@ -67,7 +65,7 @@ def without_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 Built = tuple[Path, Build]
-"""The folder of data of a site, and the build that the site is of."""
+"""Data folder of a site, and the build behind the site."""
 PUBLIC = pytest.param(("public_site", "public_build"), marks=[pytest.mark.door, pytest.mark.soak])
 
 
@@ -78,7 +76,7 @@ def built(request: pytest.FixtureRequest, sample_build: Build) -> Built:
 
 
 def metadata_of(folder: Path) -> tuple[Any, Any]:
-    """Return the Data Package and the Croissant of a folder of data."""
+    """Return the Data Package and the Croissant metadata of a data folder."""
     names = (downloads.PACKAGE, downloads.CROISSANT)
     package, croissant = (json.loads((folder / name).read_text("utf-8")) for name in names)
     return package, croissant
@@ -92,7 +90,7 @@ print("{} ({}) N = {}".format(*found))
 
 
 def program(name: str) -> list[str]:
-    """Return the command that runs a quick start here."""
+    """Return the command that runs a quick start, or skip the test without its program."""
     kind = Path(name).suffix
     if kind in (".py", ".sql"):
         return [sys.executable, *(["-c", IN_SQL] if kind == ".sql" else []), name]
@@ -107,7 +105,7 @@ def program(name: str) -> list[str]:
 def test_a_quick_start_gives_the_estimate(built: Built, name: str, tmp_path: Path) -> None:
     folder, build = built
     command = program(name)
-    # what a reader downloads for it
+    # Copy the files that a reader downloads for the quick start.
     tables = ("fct_city_year_panel.parquet", "rpt_coefficients.parquet")
     for file in (name, "panel.csv", "panel.dta", *tables):
         shutil.copyfile(folder / file, tmp_path / file)
@@ -118,7 +116,7 @@ def test_a_quick_start_gives_the_estimate(built: Built, name: str, tmp_path: Pat
     ((estimate, error, count),) = build.rows(query)
     assert f"{estimate:.6f} ({error:.6f})" in log
     assert f"N = {count}" in log
-    # what R's lm gave on the exported panel
+    # R's lm gave this number on the exported panel.
     assert build.extracts.name != "public" or "0.157606" in log
 
 
@@ -157,7 +155,7 @@ def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_n
     assert own["path"] == terms.ESTIMATES_LICENCE.address
     computed = {one["name"] for one in resources if one.get("licenses") == [own]}
     assert "rpt_coefficients" in computed
-    # of single cities
+    # Tables of single cities do not have the licence of estimates.
     assert not computed & {"fct_city_year_panel", "estimation_samples"}
     listed = (folder / licence["path"]).read_text(encoding="utf-8")
     assert terms.ESTIMATES_LICENCE.sentence in listed
@@ -193,7 +191,7 @@ def test_every_key_of_the_metadata_holds_in_the_release(built: Built) -> None:
                     f" where {known}"
                 )
                 assert count(orphans) == 0, (name, other)
-    # a register's rows are those of its file; what names a file of a restricted one is withheld
+    # These keys contain a file name, which is withheld for restricted files.
     assert {name for name, key in keys.items() if not key} <= {
         "fct_register_rows_set_aside",
         "fct_row_accounting",
@@ -210,7 +208,7 @@ def test_every_key_of_the_metadata_holds_in_the_release(built: Built) -> None:
             for field in one["field"]
             if "references" in field
         }
-        # a reference to one column of a longer key would repeat rows
+        # A reference to one column of a longer key would duplicate rows.
         assert others == {
             other
             for other, names in referred.items()
@@ -279,7 +277,7 @@ def test_the_validators_of_both_formats_find_no_error(
     assert len(report.tasks) > 60
     opened = mlcroissant.Dataset(jsonld=str(folder / downloads.CROISSANT))
     assert not opened.metadata.issues.errors
-    # one warning: a release has a number, and no version of three parts
+    # One warning is accepted: a release has a number, not a version of three parts.
     assert [one for one in opened.metadata.issues.warnings if "MAJOR.MINOR" not in one] == []
     cities = [*opened.records("dim_city")]
     assert len(cities) == 367
@@ -296,7 +294,7 @@ def test_a_reader_of_croissant_gets_each_row_of_each_table_once(
     expected = {}
     for one in croissant["distribution"]:
         path = tmp_path / one["name"]
-        # a reference that repeats rows does so in the first ones too
+        # The first rows are enough to show a reference that duplicates rows.
         rows = pq.read_table(folder / path.name).slice(length=1000)
         pq.write_table(rows, path)
         one["sha256"] = integrity.sha256(path)
@@ -403,7 +401,7 @@ def test_what_is_no_address_or_no_doi_is_refused(
 
 
 def dataset_of(markup: str) -> dict[str, Any]:
-    """Return the data set that a page describes to programs."""
+    """Return the data set that a page describes in JSON-LD."""
     (text,) = re.findall(r'<script type="application/ld\+json">(.*?)</script>', markup)
     described: dict[str, Any] = json.loads(text)
     return described
@@ -435,7 +433,8 @@ def test_every_page_describes_itself_and_the_data_to_programs(
         "temporalCoverage": "/".join(map(str, years)),
     }
     descriptions = set()
-    pages = [name for name in site.PAGES if name != "use"]  # which needs its files
+    # The page `use` needs its files.
+    pages = [name for name in site.PAGES if name != "use"]
     for name in pages:
         page = sample_page(name)
         (description,) = page.tree.xpath("//meta[@name='description']/@content")
@@ -630,14 +629,14 @@ def test_the_way_out_depends_on_what_the_system_refused(tmp_path: Path) -> None:
     for error, expected in (
         (OSError(errno.ENOSPC, "No space"), (f"{place}: the disk is full", "Make room")),
         (OSError(errno.EACCES, "Denied", str(missing)), (f"{place}: Denied", "Make it writable")),
-        # the topmost folder that is missing
+        # The message names the topmost missing folder.
         (OSError(errno.ENOENT, "None", str(missing)), (f"{tmp_path}/folder: None", "Put it there")),
     ):
         assert disk.refusal(error, place) == expected
 
 
 def _downloads_of(shown: dict[str, Any]) -> list[metadata.Download]:
-    """Return the downloads that the page names, without writing them."""
+    """Return the downloads that the page lists, without writing them."""
     tables = [name.split(".")[1] for name in shown["tables"]]
     names = [f"{table}.{ending}" for table in tables for ending in ("parquet", "csv.gz")]
     return [metadata.Download(name, 1, "") for name in names]
@@ -649,7 +648,7 @@ def _downloads_of(shown: dict[str, Any]) -> list[metadata.Download]:
         ({"url": "https://x.org/1", "date-published": "2025-04-02"}, []),
         ({"url": "https://x.org/1"}, ["volume", "start", "end", "doi"]),
         ({"volume": 1, "start": 2, "end": 3, "doi": "10.1/x"}, []),
-        # in print, its pages count
+        # Once in print, a paper is cited by its pages.
         (
             {"url": "https://x.org/1", "date-published": "2025-04-02", "volume": 1},
             ["start", "end", "doi"],

@@ -1,6 +1,4 @@
-"""A register as a vendor sends it: zips of CSV files, without industry and exits, placed by credit
-code and name.
-"""
+"""A vendor's register: zipped CSV files without industry and exits, placed by code or name."""
 
 import csv
 import io
@@ -33,7 +31,8 @@ HEADER = (
     "所在省份",
     "地区",
 )
-PERSON = "甲某某"  # invented, as all of these firms
+# The name is invented, like all of these firms.
+PERSON = "甲某某"
 
 
 def csv_text(*rows: tuple[str, ...]) -> str:
@@ -50,7 +49,7 @@ def zipped(path: Path, **members: str) -> None:
 
 
 def everything_kept(folder: Path) -> Iterator[str]:
-    """Yield what a folder keeps, as text: bytes of files, and cells of Parquet files."""
+    """Yield the content of a folder as text: bytes of files, and cells of Parquet files."""
     for path in (path for path in folder.rglob("*") if path.is_file()):
         yield path.read_bytes().decode("utf-8", "replace")
         if path.suffix == ".parquet":
@@ -58,7 +57,7 @@ def everything_kept(folder: Path) -> Iterator[str]:
 
 
 def test_a_personal_column_reaches_nothing_that_is_kept(project: Project) -> None:
-    """Nor does a name that a lost or added field has moved, or a column that nobody declared."""
+    """This includes names moved by a lost or added field, and undeclared columns."""
     project.declare(FIRMS + CRAWL)
     header = ("编号", "法人代表", "经营范围", "省", "市", "联系人")
     zipped(
@@ -97,7 +96,8 @@ def test_a_personal_column_reaches_nothing_that_is_kept(project: Project) -> Non
 
 
 CHARACTERS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)  # GB 32100-2015, table 2
+# GB 32100-2015, table 2.
+WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
 
 
 def credit_code(region: str, number: int, *, is_right: bool = True) -> str:
@@ -126,8 +126,9 @@ def firm(number: int, region: str, province: str, place: str, **other: Any) -> t
 
 
 def deliver_crawl(folder: Path) -> Counter[str]:
-    """Write two provinces of 2010, one of 2011 that ends in June and one of 2000; return the firms
-    of 2010 by city.
+    """Write a crawl: two provinces of 2010, one of 2011 that ends in June, and one of 2000.
+
+    Returns the number of firms of 2010 by city.
     """
     members: dict[tuple[str, str], list[tuple[str, ...]]] = defaultdict(list)
     cities: Counter[str] = Counter()
@@ -144,7 +145,8 @@ def deliver_crawl(folder: Path) -> Counter[str]:
     repeated = members["2010", "辽宁"]
     repeated.append(repeated[0])
     of_zhejiang = members["2010", "浙江"]
-    of_zhejiang.append((*of_zhejiang[0][:5], "x", PERSON, "", "杭州"))  # a field too many
+    # This row has one field too many.
+    of_zhejiang.append((*of_zhejiang[0][:5], "x", PERSON, "", "杭州"))
     for archive in ("2000", "2010", "2011"):
         texts = {
             member: csv_text(HEADER, *rows)
@@ -164,7 +166,7 @@ SELECTED = (
 
 
 def second_count(folder: Path) -> dict[str, int]:
-    """Count the records of all zips with Python's readers."""
+    """Count the records of all ZIP files with Python's readers."""
     counts = {}
     for path in sorted(folder.glob("crawl_2019/*.zip")):
         with zipfile.ZipFile(path) as archive:
@@ -223,7 +225,7 @@ NO_STOCK = (
 def test_a_crawl_of_all_survivors_gives_their_entries_and_no_stock(
     fresh: Build, tmp_path: Path
 ) -> None:
-    """The crawl at hand is a sample; a whole one would say survivors."""
+    """The existing crawl covers a sample of firms; a complete one would cover survivors."""
     fresh.project = copy_of_the_project(tmp_path / "project")
     declaration = fresh.project / "models/staging/kinginsun/kinginsun.toml"
     declared = declaration.read_text(encoding="utf-8")
@@ -234,8 +236,7 @@ def test_a_crawl_of_all_survivors_gives_their_entries_and_no_stock(
     deliver_crawl(fresh.extracts)
     count(fresh, "int_firm_register_counts", "dim_series", firms_of="kinginsun")
 
-    # What is not delivered whole is absent: no row of 2011, which ends in June, nor of another
-    # province's file.
+    # Incomplete deliveries have no rows: 2011 ends in June, and another province's file is missing.
     columns = (
         "provider, scope, city_id, year, firm_count, firm_entry_count, firm_exit_count,"
         " ai_firm_entry_count"
@@ -260,7 +261,7 @@ def test_a_crawl_of_all_survivors_gives_their_entries_and_no_stock(
         "select distinct series, is_delivered, absence_reason from marts.dim_series where series"
         " like '%firm%' and "
     )
-    # No row of series_sources.csv takes them.
+    # No row of series_sources.csv uses these counts.
     assert fresh.rows(f"{why} scope = 'industry' order by series") == [
         (f"{ai}firm_{kind}", False, None if kind == "entry_count" else NO_STOCK)
         for ai in ("ai_", "")
@@ -283,7 +284,7 @@ def test_a_place_rule_that_places_under_half_is_named(fresh: Build) -> None:
 
 @pytest.fixture
 def real_register() -> Path:
-    """Return the real crawl, which is not in every clone."""
+    """Return the real crawl, or skip the test in clones without it."""
     if not REGISTER_EXTRACTS.is_dir():
         pytest.skip("the real register is not here; set REGISTER_EXTRACTS to its folder")
     return REGISTER_EXTRACTS.resolve()

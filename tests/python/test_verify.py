@@ -1,6 +1,4 @@
-"""Bytes that changed on the disk: `ai-manufacturing verify` finds them, and nothing makes or shows
-numbers of them.
-"""
+"""Files that change on disk: `ai-manufacturing verify` finds them, and no command uses them."""
 
 import json
 import os
@@ -39,7 +37,7 @@ DAMAGED = (RefreshError, databases.DatabaseError)
 
 
 def flip(path: Path, chance: random.Random) -> bytes:
-    """Flip one bit of a file, and return the bytes that it had."""
+    """Flip one bit of a file, and return the previous content."""
     before = path.read_bytes()
     place = chance.randrange(8 * len(before))
     changed = bytearray(before)
@@ -49,7 +47,7 @@ def flip(path: Path, chance: random.Random) -> bytes:
 
 
 def overwrite(path: Path, content: bytes) -> None:
-    """Write as a disk does that errs: permissions do not hinder it."""
+    """Overwrite a file despite its permissions, like a faulty disk."""
     mode = path.stat().st_mode
     path.chmod(0o644)
     path.write_bytes(content)
@@ -61,7 +59,7 @@ def files(folder: Path, *patterns: str) -> list[Path]:
 
 
 def read_landed() -> Numbers:
-    """Read what a build reads of the sample, as a new process does."""
+    """Read the sample's landed data as a build in a new process would."""
     landed._found_whole.clear()
     deliveries = landing.deliveries()
     registers.paths(contracts.schema("raw_register_paths").empty_table())
@@ -70,7 +68,7 @@ def read_landed() -> Numbers:
 
 @pytest.fixture(scope="session")
 def two_releases(small_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a release folder of two releases and a held build."""
+    """Return a release folder with two releases and a held build."""
     folder = tmp_path_factory.mktemp("two_releases")
     store = Store(folder, folder / "ai_manufacturing.duckdb")
     store.prepare()
@@ -90,7 +88,7 @@ def two_releases(small_build: Build, tmp_path_factory: pytest.TempPathFactory) -
 def kept(
     two_releases: Path, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Store:
-    """Return a copy of two_releases, beside no landing store yet."""
+    """Return a copy of two_releases, without a landing store."""
     monkeypatch.chdir(PROJECT)
     folder = tmp_path / """it's; a "folder" """
     shutil.copytree(two_releases, folder)
@@ -108,13 +106,13 @@ def kept(
 def landing_store(
     kept: Store, sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """Return a copy of the landing store of the sample, beside the releases."""
+    """Return a copy of the sample's landing store, beside the releases."""
     monkeypatch.setenv("EXTRACTS_DIR", str(sample_build.extracts))
     return Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
 
 
 def refused(kept: Store, path: Path) -> None:
-    """Read a damaged file of the release folder as the commands do that show its numbers."""
+    """Check that the commands refuse a damaged file of the release folder."""
     acts: list[Callable[[], object]]
     if path.parent == kept.folder / "past":
         number = path.name[:6]
@@ -136,7 +134,7 @@ def refused(kept: Store, path: Path) -> None:
 
 @pytest.mark.soak
 def test_each_flipped_bit_is_found_and_reaches_no_number(kept: Store, landing_store: Path) -> None:
-    """A third each in landed files, logs and releases."""
+    """A third of the flips each is in landed files, logs and releases."""
     chance = random.Random(300)
     right = read_landed()
     assert verify.verify().damaged == []
@@ -150,7 +148,8 @@ def test_each_flipped_bit_is_found_and_reaches_no_number(kept: Store, landing_st
         before = flip(path, chance)
         assert any(str(path.parent) in line for line in verify.verify().damaged), path
         if path.is_relative_to(landing_store / "tables"):
-            assert read_landed() == right  # read by SQL alone; a build writes them anew
+            # Only SQL reads these tables, and a build writes them again.
+            assert read_landed() == right
         elif path.is_relative_to(landing_store):
             with pytest.raises(landing.LandingError, match=re.escape(str(path.parent))):
                 read_landed()
@@ -221,9 +220,6 @@ def test_a_site_is_compared_but_for_the_catalogue(kept: Store, tmp_path: Path) -
     assert "`ai-manufacturing report`" in differs
 
 
-# ---------------------------------------------------------------- releases
-
-
 def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_read_and_mended(
     kept: Store,
 ) -> None:
@@ -234,19 +230,17 @@ def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_r
     assert verify.verify().mended == [f"{sums}: missing; written again."]
 
 
-# ---------------------------------------------------------------- witnesses that are gone
-
-
 def exits(expected: int, said: str, *arguments: object) -> str:
-    """Run `ai-manufacturing` in this process, which ends with this code and these words."""
+    """Run `ai-manufacturing` in this process, and check its exit code and part of its output."""
     run = CliRunner().invoke(cli.main, [*map(str, arguments)])
-    printed = run.output.replace('\\"', '"')  # of paths in JSON
+    # JSON escapes the quotes in paths.
+    printed = run.output.replace('\\"', '"')
     assert (run.exit_code, said in printed) == (expected, True), printed
     return printed
 
 
 def times_ten(path: Path) -> None:
-    """Change the estimates of a release, which stays one that opens."""
+    """Multiply the estimates of a release by ten, which leaves a file that opens."""
     path.chmod(0o644)
     with duckdb.connect(str(path)) as release:
         release.execute("update reports.rpt_coefficients set estimate = 10 * estimate")
@@ -255,7 +249,7 @@ def times_ten(path: Path) -> None:
 def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The commands refuse it, and a rollback mends the published one."""
+    """All commands refuse it, and a rollback repairs the published release."""
     monkeypatch.delenv("WAREHOUSE_PATH", raising=False)
     past, published = kept.past("000001"), kept.published.read_bytes()
     sums = integrity.beside(past)
@@ -279,10 +273,11 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     sums.unlink()
     integrity.record(past, integrity.sha256(past))
     is_refused(f"{kept.folder / 'refreshes.jsonl'} says ")
-    # the published file, beside which a publication that dies leaves none
+    # A publication that dies may leave the published file without a hash.
     times_ten(kept.published)
     integrity.beside(kept.published).unlink()
-    by_hand.difference(kept, "000001", "000002")  # it is no link to the past release
+    # The published file is not a link to the past release.
+    by_hand.difference(kept, "000001", "000002")
     damage = f"{kept.published}: its SHA-256 is "
     out = ("--out", tmp_path / "out")
     exits(2, damage, "export", "--format", "csv", *out)
@@ -320,7 +315,7 @@ def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(
     exits(1, cut, "refresh")
     assert "000001" in exits(1, cut, "releases")
     assert kept.published.read_bytes() == published
-    # the way out where there is no backup
+    # Without a backup, the way out is to delete the log and its head.
     log.write_bytes(b"")
     head.unlink()
     exits(0, f"{log}: was empty; the SHA-256 of 2 releases are in it again", "rollback", "000001")
@@ -353,7 +348,7 @@ def test_releases_and_the_logs_are_compared_with_each_other(
     integrity.record(other, integrity.sha256(other))
     for number in ("000001", "000004"):
         (past / f"{number}.duckdb").unlink()
-    # 000004 was never seen by a reader: a refresh died before its file came
+    # Release 000004 is not reported, because its refresh died before any reader saw it.
     assert [line.split(". ")[0] for line in verify.verify().damaged] == [
         f"{past / '000001.duckdb'}: missing, and {kept.folder / 'refreshes.jsonl'} names it",
         f"{other}: no line of {kept.folder / 'refreshes.jsonl'} names it",
@@ -368,7 +363,7 @@ def test_releases_and_the_logs_are_compared_with_each_other(
 
 @pytest.mark.soak
 def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path: Path) -> None:
-    """One after the other, so that each meets what the ones before it have left."""
+    """Writers run one after another, so that each finds the leftovers of earlier ones."""
     written = Chain(tmp_path / "log.jsonl")
     place, exit_code = 0, 1
     while exit_code:
@@ -394,9 +389,6 @@ def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path
         written.path.write_bytes(content[:size])
         with pytest.raises(integrity.DamagedError, match=r"log\.jsonl"):
             written.read()
-
-
-# ---------------------------------------------------------------- the landing store
 
 
 def refusal() -> str:
@@ -461,9 +453,6 @@ def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is
         landing.LandingError, match=r"delivery\.json: missing from the landing store"
     ):
         landing.deliveries()
-
-
-# ---------------------------------------------------------------- another machine
 
 
 def test_a_copied_store_gives_identical_rows(delivery: Build) -> None:

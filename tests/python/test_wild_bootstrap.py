@@ -1,6 +1,4 @@
-"""The wild cluster bootstrap and Romano and Wolf's stepdown: golden numbers, a textbook loop,
-enumeration, and size under a true null.
-"""
+"""The wild cluster bootstrap and Romano-Wolf stepdown, against golden numbers and brute force."""
 
 from itertools import product
 from typing import Any
@@ -39,7 +37,7 @@ def panel(seed: int, provinces: int = 8, slope: float = 0.0) -> pd.DataFrame:
 def textbook(
     data: pd.DataFrame, draws: Floats, null: float = 0.0, *, clusters: str = "province"
 ) -> tuple[float, Floats]:
-    """One regression on all dummies per draw, as the papers describe it: |t|, also of each draw."""
+    """Bootstrap with one regression per draw; return |t| of the sample and of each draw."""
     members = np.unique(data[clusters], return_inverse=True)[1]
     fitted = OnDummies(data, "y", REGRESSORS)
 
@@ -54,7 +52,7 @@ def textbook(
 
 
 def bootstrapped(data: pd.DataFrame, **options: Any) -> Inference:
-    """Test the first regressor, whatever clusters the regression has and whatever their labels."""
+    """Test the first regressor with province clusters, under other cluster labels."""
     return wild_bootstrap.test(regression_of(data), 0, clusters=labels_of(data), **options)
 
 
@@ -62,12 +60,9 @@ def labels_of(data: pd.DataFrame) -> Any:
     return data["province"].map("province {:02}".format).to_numpy(str)
 
 
-# ---------------------------------------------------------------- golden numbers
-
-
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["param"])
 def test_golden_p_is_met_exactly_by_enumeration(record: dict[str, Any]) -> None:
-    """Ties count: the sample is one of the 512 vectors."""
+    """Ties count, because the sample itself is one of the 512 vectors."""
     regression = fixed_effects.partialled_out(
         golden_data("grunfeld"),
         "inv",
@@ -81,11 +76,8 @@ def test_golden_p_is_met_exactly_by_enumeration(record: dict[str, Any]) -> None:
     assert ours.cluster_count == record["G"]
 
 
-# ---------------------------------------------------------------- a textbook loop
-
-
 def test_clusters_may_cut_across_cities() -> None:
-    """The projection of each draw is exact whether or not the cities are nested in the clusters."""
+    """The projection of each draw is exact even if cities are not nested in the clusters."""
     data = panel(12, provinces=13)
     data["block"] = (data["city_id"] + data["year"]) % 14
     vectors = wild_bootstrap.sign_vectors(14, 40, 1)[0]
@@ -99,7 +91,7 @@ def test_clusters_may_cut_across_cities() -> None:
 
 
 def test_p_and_the_seed() -> None:
-    """199 draws of 13 clusters: the p-value is (1 + r)/200 of the loop with the same weights."""
+    """With r of 199 draws at least as large in the textbook loop, the p-value is (1 + r) / 200."""
     data = panel(2, provinces=13, slope=0.25)
     ours = bootstrapped(data, draws=199, seed=7)
     t, theirs = textbook(data, wild_bootstrap.sign_vectors(13, 199, 7)[0])
@@ -127,7 +119,7 @@ def test_twelve_clusters_are_the_last_to_be_enumerated() -> None:
 
 
 def test_the_interval_holds_what_is_not_rejected() -> None:
-    """Just inside an end the loop's p-value is above 5 %, just outside it is not."""
+    """The loop's p-value is above 5 % just inside the interval, and not just outside."""
     data = panel(4, provinces=13, slope=0.5)
     ours = bootstrapped(data, draws=59)
     vectors = wild_bootstrap.sign_vectors(13, 59, 2020)[0]
@@ -139,11 +131,8 @@ def test_the_interval_holds_what_is_not_rejected() -> None:
     assert (ours.conf_low > 0) == (ours.p_value <= 0.05)
 
 
-# ---------------------------------------------------------------- what it says, and what it refuses
-
-
 def test_too_few_clusters_or_draws_to_reject_leave_no_end_and_say_so() -> None:
-    """Four clusters have 8 vectors of signs with different t: no p-value is below 1/8."""
+    """Four clusters have 8 sign vectors with different t, so no p-value is below 1/8."""
     ours = bootstrapped(panel(5, provinces=4))
     fewer_draws = bootstrapped(panel(5, provinces=13), draws=18)
     for found in (ours, fewer_draws):
@@ -155,7 +144,7 @@ def test_too_few_clusters_or_draws_to_reject_leave_no_end_and_say_so() -> None:
 
 
 def test_what_has_no_bootstrap_says_why() -> None:
-    """An exact fit; scores of two cities, opposite in each year."""
+    """Cases: an exact fit, and two cities whose scores are opposite in each year."""
     data = panel(9)
     exact = data.assign(y=2 * data["x1"] + data["city_id"])
     assert refusal(bootstrapped, exact).startswith("No bootstrap: the outcome is fitted exactly")
@@ -163,9 +152,6 @@ def test_what_has_no_bootstrap_says_why() -> None:
     regression = fixed_effects.partialled_out(pair, "y", ["x1"])
     reason = refusal(wild_bootstrap.test, regression, 0, clusters=regression.clusters)
     assert "by these 2 clusters its variance is zero" in reason
-
-
-# ---------------------------------------------------------------- known truth
 
 
 @pytest.mark.parametrize(
@@ -185,11 +171,8 @@ def test_clusters_of_provinces_reject_a_true_null_in_3_to_8_percent(
     assert 0.03 - margin <= shares.min() <= shares.max() <= 0.08 + margin
 
 
-# ---------------------------------------------------------------- Romano and Wolf's stepdown
-
-
 def adjusted(*samples: pd.DataFrame) -> list[Inference]:
-    """Adjust the slopes of the first regressor in some samples."""
+    """Adjust the tests of the first regressor in several samples."""
     return romano_wolf.adjusted(
         [*map(regression_of, samples)],
         [0] * len(samples),
@@ -198,7 +181,7 @@ def adjusted(*samples: pd.DataFrame) -> list[Inference]:
 
 
 def test_the_numbers_of_wildrwolf() -> None:
-    """Both draw 9,999 sign vectors, of which p has an error of up to .005."""
+    """Both use 9,999 random sign vectors, so each p-value has an error of up to 0.005."""
     data = golden_data("guns")
     regressions = [
         fixed_effects.partialled_out(data, name, ["lawn", "prisoners", "income"])
@@ -216,10 +199,10 @@ def test_the_numbers_of_wildrwolf() -> None:
 
 @pytest.mark.parametrize("seed", [20, 21])
 def test_two_hypotheses_by_brute_force(seed: int) -> None:
-    """Two samples with different provinces; every vector over the seven provinces of both.
+    """The two samples have different provinces, and all vectors over the seven provinces are
+    enumerated.
 
-    The sample itself is a tie in the largest |t*| of the vectors that are constant in its
-    provinces.
+    A sample ties with the largest |t*| of the vectors that are constant in its provinces.
     """
     data = panel(seed, provinces=7, slope=0.5)
     samples = [

@@ -1,4 +1,4 @@
-"""Statements that a public copy cannot answer, on a copy of few invented rows."""
+"""Statements that a public copy cannot answer, on a copy of a few invented rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +46,7 @@ def copy() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def judged(copy: duckdb.DuckDBPyConnection, sql: str) -> tuple[set[str], bool]:
-    """Return what a statement touches of the withheld, and whether its result would mislead."""
+    """Return the withheld names that a statement reads, and whether its result would mislead."""
     rows = withholding.listed(copy)
     with lineage.planner(copy) as planner:
         reads = lineage.reads(planner, sql)
@@ -55,15 +55,16 @@ def judged(copy: duckdb.DuckDBPyConnection, sql: str) -> tuple[set[str], bool]:
     return names, withholding.is_misleading(touched, reads, copy.execute(sql).fetchall())
 
 
-CITIES = "marts.cities"  # some of its rows are withheld, so that any result lacks them
+# Some rows of this table are withheld, so every result lacks them.
+CITIES = "marts.cities"
 STATEMENTS: dict[str, tuple[set[str], bool]] = {
-    # no row of the table is here
+    # The whole table is withheld.
     "select count(*) from marts.wages": ({"marts.wages"}, True),
     "select 1 from marts.cities where city not in (select city from marts.wages)": (
         {CITIES, "marts.wages"},
         True,
     ),
-    # all columns: also that which was left out
+    # A star includes the column that was left out.
     "from marts.cities": (
         {CITIES, *(f"{CITIES}.{name}" for name in ("people", "gdp", "area"))},
         False,
@@ -71,7 +72,7 @@ STATEMENTS: dict[str, tuple[set[str], bool]] = {
     "select city, gdp from marts.cities": ({CITIES, f"{CITIES}.gdp"}, False),
     "select people from marts.cities": ({CITIES, f"{CITIES}.people"}, False),
     "select count(*) from marts.cities": ({CITIES}, False),
-    # a null is no answer, but a count, a substitute and an empty result would be one
+    # A null is not misleading, but a count, a substitute or an empty result would be.
     "select count(gdp) from marts.cities": ({CITIES, f"{CITIES}.gdp"}, True),
     "select coalesce(gdp, 0) as gdp from marts.cities": ({CITIES, f"{CITIES}.gdp"}, True),
     "select city from marts.cities where gdp > 1": ({CITIES, f"{CITIES}.gdp"}, True),
@@ -88,7 +89,7 @@ def test_a_result_is_misleading_if_it_says_something_of_what_is_not_there(
 
 
 def test_an_error_about_a_column_that_was_left_out_says_so(copy: duckdb.DuckDBPyConnection) -> None:
-    """A column of the same name that another table still has, and a typing error, do not count."""
+    """A column of the same name in another table and a misspelt name do not count."""
     rows = withholding.listed(copy)
 
     def missing(sql: str) -> list[str]:
@@ -127,14 +128,18 @@ def test_a_copy_offers_the_questions_that_it_answers(copy: duckdb.DuckDBPyConnec
     statements = {
         "from marts.wages": False,
         "select c.city from marts.cities as c left join marts.wages using (city)": False,
-        "from marts.sectors": False,  # nothing was delivered
+        # Nothing was delivered for this table.
+        "from marts.sectors": False,
         "select gdp from marts.cities": False,
         "select area from marts.cities": False,
         "select s.city from marts.cities left join marts.sectors as s using (city)": True,
         "select 1": True,
-        "select 1; drop table marts.cities": True,  # and it is not run
-        "from marts.cities": True,  # with its other columns
-        "select count(people) from marts.cities": True,  # of some of them
+        # The statement is not run.
+        "select 1; drop table marts.cities": True,
+        # The answer has the other columns.
+        "from marts.cities": True,
+        # The answer counts the values that are not withheld.
+        "select count(people) from marts.cities": True,
         "select comment from duckdb_tables()": True,
     }
     assert withholding.answers(copy, [*statements]) == [*statements.values()]

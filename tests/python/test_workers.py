@@ -1,4 +1,4 @@
-"""Workers that compute Python models: what they give, and what becomes of a run when one dies."""
+"""Workers that compute Python models: results, errors, and runs in which a worker dies."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def pool() -> workers.Pool:
 
 
 def made(pool: workers.Pool, folder: Path, body: str, **tables: pd.DataFrame) -> Any:
-    """Write a model and have it made."""
+    """Write a model and compute it in a worker."""
     path = folder / "a_model.py"
     path.write_text(HEAD + indent(body, "    "), encoding="utf-8")
     with duckdb.connect() as connection:
@@ -82,7 +82,7 @@ def test_a_worker_that_dies_fails_its_model_and_no_other(
         while not (other / "started").exists():
             time.sleep(0.01)
         died = threads.submit(made, pool, tmp_path, "import os\nos._exit(9)").exception()
-        # the other worker is still at work, so the next model needs the replacement
+        # The other worker is still busy, so the next model needs the replacement.
         next_model = threads.submit(made, pool, tmp_path, "return 7")
         wait([next_model])
         (other / "ended").touch()
@@ -92,7 +92,7 @@ def test_a_worker_that_dies_fails_its_model_and_no_other(
 
 
 def living(session: int) -> list[str]:
-    """Return the states of the processes of a session that have not ended."""
+    """Return the states of the running processes of a session."""
     listed = ["ps", "-o", "stat=", "--sid", str(session)]
     states = subprocess.run(listed, capture_output=True, text=True, check=False).stdout
     return [state for state in states.split() if not state.startswith("Z")]
@@ -120,21 +120,24 @@ def test_a_run_that_is_stopped_leaves_no_worker(
     if is_killed:
         process.kill()
     else:
-        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does, to workers too
+        # Ctrl-C sends SIGINT to the workers too.
+        os.killpg(process.pid, signal.SIGINT)
     printed, _ = process.communicate()
     wait_for(lambda: not living(process.pid))
-    assert "ForkServerProcess" not in printed  # the head of a worker's traceback
+    # A worker's traceback would begin with this name.
+    assert "ForkServerProcess" not in printed
 
 
 def differing(one: Path, other: Path) -> list[str]:
-    """Return the tables that two warehouses do not have alike."""
+    """Return the tables whose rows differ between two warehouses."""
     with duckdb.connect() as connection:
         for name, path in (("one", one), ("other", other)):
             connection.execute(f"attach {literal(path)} as {name} (read_only)")
         tables = connection.execute(
             "select concat(schema_name, '.', table_name) from duckdb_tables() where database_name ="
             " 'one' and table_name not in ('built_relations', 'register_paths')"
-        ).fetchall()  # but for when, and where files landed
+            # Times of builds and landing paths may differ.
+        ).fetchall()
         return [
             table
             for (table,) in tables
@@ -154,7 +157,7 @@ def test_a_build_gives_the_same_bytes_on_any_number_of_threads(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On one, dbt's own process computes every model; the sample had as many as there are cores."""
+    """With one thread dbt's own process computes every model; the sample used all cores."""
     monkeypatch.setenv("WAREHOUSE_THREADS", threads)
     landing = Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
     build = replace(

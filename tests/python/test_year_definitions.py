@@ -1,6 +1,4 @@
-"""A year on another definition, scope or vintage than the other years is found, and a clean year is
-not: in a draw of the sample and in the public deliveries.
-"""
+"""A year with another definition, scope or vintage is found, and clean years are not."""
 
 import random
 from collections.abc import Callable
@@ -23,20 +21,20 @@ VALUE_ADDED = tuple(f"{name}_value_added_100m_cny" for name in ("primary", "seco
 PROVINCES = units().set_index("city_id")["province_id"]
 
 Wide = dict[str, pd.Series]
-"""Values by city and year of each series."""
+"""Values of each series, by city and year."""
 Change = Callable[[pd.Series, Wide, np.random.Generator], pd.Series]
-"""Makes new values of the cells of a series, which may be missing."""
+"""Returns new values for the cells of a series, which may be missing."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """int_series_conformed, dim_specification_series and fct_source_pairs.
+    """Tables for the check: int_series_conformed, dim_specification_series and fct_source_pairs.
 
     Attributes
     ----------
     series, used : DataFrame
     pairs : DataFrame or None
-        None where no series has a second source.
+        None if no series has a second source.
     """
 
     series: pd.DataFrame
@@ -52,7 +50,7 @@ class Inputs:
 
 
 def population(name: str) -> Change:
-    """Return the change to the values of another population."""
+    """Return a change to the values of another population series."""
     return lambda values, wide, _: wide[name].reindex(values.index)
 
 
@@ -61,12 +59,12 @@ def per_registered_head(values: pd.Series, wide: Wide, _: np.random.Generator) -
 
 
 def wider_scope(values: pd.Series, _: Wide, rng: np.random.Generator) -> pd.Series:
-    """Add a third, and more in some cities than in others."""
+    """Increase all values by about a third, and by more in some cities than in others."""
     return values * np.exp(rng.normal(0.3, 0.12, len(values)))
 
 
 def other_vintage(values: pd.Series, _: Wide, rng: np.random.Generator) -> pd.Series:
-    """Revise each province by some 7 % either way, and its cities by 2 % around that."""
+    """Revise each province by about 7 %, and its cities by about 2 % around that."""
     provinces = values.index.get_level_values("city_id").map(PROVINCES)
     revisions = pd.Series(rng.normal(0, 0.07, PROVINCES.nunique()), index=PROVINCES.unique())
     cities = rng.normal(0, 0.02, len(values))
@@ -85,7 +83,7 @@ KINDS: dict[str, tuple[tuple[str, ...], Change]] = {
 
 
 def years_without_event(series: pd.DataFrame, name: str) -> list[int]:
-    """Return the years in which a series has values and no event of the country explains them."""
+    """Return the years with values of a series that no national event explains."""
     events = samples.seed_table("series_events")
     covering = events[events["series"].str.split().map(lambda names: name in names)]
     declared = {
@@ -98,7 +96,7 @@ def years_without_event(series: pd.DataFrame, name: str) -> list[int]:
 
 
 def planted(inputs: Inputs, kind: str, seed: int) -> tuple[Inputs, int]:
-    """Plant a kind of year in a random half of the provinces; return the inputs and the year."""
+    """Plant a kind of fault in a random half of the provinces; return the inputs and the year."""
     names, change = KINDS[kind]
     chooser = random.Random(f"{kind} {seed}")
     year = chooser.choice(years_without_event(inputs.series, names[0]))
@@ -113,7 +111,7 @@ def planted(inputs: Inputs, kind: str, seed: int) -> tuple[Inputs, int]:
     for name in names:
         at = here & series["series"].eq(name)
         values = series[at].set_index(["city_id", "year"])["value"]
-        # the parts of GDP are revised as GDP is
+        # The parts of GDP get the same revision as GDP.
         changed = change(values, wide, np.random.default_rng(drawn))
         series.loc[at, "value"] = changed.fillna(values).to_numpy()
     return Inputs(series, inputs.used), year
@@ -146,8 +144,8 @@ def test_a_year_on_another_definition_is_odd(clean: Inputs, kind: str) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_planted_year_of_a_draw_is_found(clean: Inputs, kind: str) -> None:
-    """The year or the step back from it is odd, or else the gate says what it does not say of a
-    clean draw.
+    """Either the year or the step back from it is odd, or the gate reports something that it does
+    not report for a clean sample.
     """
 
     def failures(inputs: Inputs) -> set[str]:
