@@ -1,9 +1,9 @@
-"""Run the benchmarks of speed, one after the other, and write benchmarks/README.md.
+"""Run the speed benchmarks one after the other, and write benchmarks/README.md.
 
-python -m benchmarks [--repeats 3] [--quick] [--only NAME ...] [--out benchmarks/README.md]
+    python -m benchmarks [--repeats 3] [--quick] [--only NAME ...] [--out benchmarks/README.md]
 
-Each section is kept in build/benchmarks: `--only` runs some of them anew, and the page has these
-and the others.
+Sections are cached in build/benchmarks: with `--only` some of them are run again, and the page
+shows these and the cached others.
 """
 
 import argparse
@@ -46,7 +46,7 @@ section is older than the code, and its numbers are outdated.
 
 
 def measure(name: str, out: Path, repeats: int, *, quick: bool) -> None:
-    """Run one section in a process of its own."""
+    """Run one section in a separate process."""
     if name == "spark" and not (SPARK.exists() and shutil.which("java")):
         print("spark: skipped. Java or .venv-spark is not here; `make spark` makes the latter.")
         return
@@ -84,7 +84,7 @@ def page(sections: dict[str, Section]) -> str:
 
 
 def main() -> None:
-    """Run the sections, and write the page of all that have been run in this folder."""
+    """Run the chosen sections, and write the page with all sections that have been run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -103,7 +103,7 @@ def main() -> None:
             try:
                 measure(name, kept / f"{name}.json", arguments.repeats, quick=arguments.quick)
             except SystemExit as stopped:
-                # The others take hours, and do not depend on this one.
+                # Continue, because the other sections take hours and do not depend on this one.
                 print(f"{name}: {stopped}", file=sys.stderr)
                 failed.append(name)
             print(f"{name}: {time.monotonic() - since:.0f} s", flush=True)

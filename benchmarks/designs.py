@@ -1,14 +1,14 @@
-"""How often the designs of a claim, and what they say together, are right where the truth is known.
+"""Measure how often the designs of a claim, and their joint answer, are right.
 
-The regressors, controls, cities and flags are those of a built warehouse; the outcome of each claim
-is its fit without the measure, plus a truth of TRUTHS, plus noise of NOISES. Each draw is estimated
-under every design of claim_designs.csv, checked by what the rules of a verdict read, and judged by
-the SQL of rpt_credibility, rpt_verdicts and rpt_claims.
+Regressors, controls, cities and flags come from a built warehouse. Each claim's outcome is its fit
+without the measure, plus an effect from TRUTHS and noise from NOISES. Each draw is estimated under
+every design of claim_designs.csv, checked as the rules of a verdict require, and judged by the SQL
+of rpt_credibility, rpt_verdicts and rpt_claims.
 
-Draws are kept in build/benchmarks/designs, and a seed that is there is not drawn again: remove the
-folder after a change of estimators or rules. Prints Markdown on stdout and progress on stderr,
-writes how often each required check fails to seeds/check_power.csv, and exits with a message if a
-target is missed. From the project's root:
+Draws are cached in build/benchmarks/designs, and cached seeds are not drawn again: delete the
+folder after changing estimators or rules. The script prints Markdown to stdout and progress to
+stderr, writes the rate at which each required check fails to seeds/check_power.csv, and exits with
+a message if a target is missed. Run it from the project's root:
 
     python -m benchmarks.designs --warehouse public.duckdb > benchmarks/designs.md
 """
@@ -51,13 +51,15 @@ CLAIM = ["table_id", "column_number"]
 HEADLINE = ("table_1", 1)
 KEY = ["city_id", "year"]
 
-PERSISTENCE = 0.7  # of redrawn noise, from year to year
-COMMON = 0.3  # share of its variance that cities of a province have in common
+# Autocorrelation of redrawn noise, from year to year.
+PERSISTENCE = 0.7
+# Share of the variance of redrawn noise that is common to the cities of a province.
+COMMON = 0.3
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What stands in the outcome: a shape, in times of the printed slope by the printed design."""
+    """Effect added to the outcome: its shape, and its size in multiples of the printed slope."""
 
     shape: str
     size: float
@@ -74,32 +76,30 @@ TRUTHS = {
     "twice the printed effect": Truth("measure", 2),
 }
 NOISES = ("real residuals", "redrawn noise")
-JUDGED = ("no effect", "the printed effect", "a trend of each city")  # where the claim has a target
+# Truths for which the share of wrong claims has a target.
+JUDGED = ("no effect", "the printed effect", "a trend of each city")
 
 
-# Noise that is redrawn is a second opinion where the claim has a target.
+# Where claims have a target, redrawn noise serves as a second opinion.
 WORLDS = [
     *(World(truth, NOISES[0]) for truth in TRUTHS),
     *(World(truth, NOISES[1]) for truth in JUDGED),
 ]
 
 
-# ---------------------------------------------------------------- the design
-
-
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the printed design: its city-years and what their outcome is made from.
+    """A claim under the printed design, with the parts of its simulated outcome.
 
     Attributes
     ----------
     rows : DataFrame
         city_id, year and province_id of the city-years.
     without_effect, residuals : ndarray, shape (n,)
-        The outcome is their sum and the estimate times the measure.
+        The outcome is their sum plus the estimate times the measure.
     shapes : mapping of str to ndarray
-        What a truth adds to the outcome, of a slope of one by the printed design; of AI counts,
-        the counts themselves.
+        Effects on the outcome, scaled to a slope of one under the printed design, except for AI
+        counts, which are not scaled.
     printed : float
         The printed slope.
     """
@@ -111,7 +111,7 @@ class Claim:
     printed: float
 
     def outcome(self, truth: Truth, noise: Floats) -> pd.Series:
-        """Return the outcome of a draw by city and year."""
+        """Return the outcome of a draw, by city and year."""
         effect = truth.size * self.printed * self.shapes[truth.shape] if truth.size else 0.0
         index = pd.MultiIndex.from_frame(self.rows[KEY])
         return pd.Series(self.without_effect + effect + noise, index)
@@ -119,14 +119,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class DrawnInputs(Inputs):
-    """Inputs of which every design of a claim has the outcome of one draw.
+    """Inputs in which all designs of a claim have the outcome of one draw.
 
     Attributes
     ----------
     real : Inputs
-        Those with the delivered outcomes, which keep what they have looked up for all draws.
+        Inputs with the delivered outcomes, whose cached lookups serve all draws.
     outcomes : mapping of (str, int) to Series
-        By claim: the outcome by city and year.
+        Outcome by city and year, for each claim.
     """
 
     real: Inputs
@@ -137,7 +137,7 @@ class DrawnInputs(Inputs):
         return self.real._series
 
     def sample(self, specification: Specification) -> Sample:
-        """Return the sample with the outcome of this draw, the same object each time."""
+        """Return the sample with the outcome of this draw, cached by specification."""
 
         def drawn() -> Sample:
             real = self.real.sample(specification)
@@ -157,13 +157,13 @@ class DrawnInputs(Inputs):
 
 @dataclass(frozen=True)
 class RealDesign:
-    """The claims that a warehouse can estimate by two-way effects, and all their designs."""
+    """The claims that a warehouse can estimate with two-way effects, in all their designs."""
 
     inputs: Inputs
     claims: Mapping[tuple[str, int], Claim]
 
     def drawn(self, rng: np.random.Generator, truth: str, noise: str) -> DrawnInputs:
-        """Return a draw of a world: cities and provinces have the same shocks in all claims."""
+        """Draw a world, with the same shocks to cities and provinces in all claims."""
         draw = {"real residuals": _flipped, "redrawn noise": _redrawn}[noise]
         noises = draw(rng, self.claims)
         own = {field.name: getattr(self.inputs, field.name) for field in fields(Inputs)}
@@ -177,7 +177,7 @@ Noises = dict[tuple[str, int], Floats]
 
 
 def _flipped(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) -> Noises:
-    """Return the real residuals with one random sign for each province."""
+    """Return the real residuals with one random sign per province."""
     provinces = sorted({name for claim in claims.values() for name in claim.rows["province_id"]})
     signs = dict(zip(provinces, rng.choice([-1.0, 1.0], len(provinces)), strict=True))
     return {
@@ -187,7 +187,7 @@ def _flipped(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) 
 
 
 def _redrawn(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) -> Noises:
-    """Return autoregressive noise of cities and of their provinces, as large as the residuals."""
+    """Draw autoregressive noise of cities and provinces, as large as the residuals."""
     rows = pd.concat([claim.rows for claim in claims.values()])
     years = range(int(rows["year"].min()), int(rows["year"].max()) + 1)
 
@@ -215,7 +215,7 @@ def _redrawn(rng: np.random.Generator, claims: Mapping[tuple[str, int], Claim]) 
 
 @cache
 def real_design(warehouse: Path) -> RealDesign:
-    """Read a built warehouse: its claims of Tables 1 to 4 by fixed effects, but mechanical ones."""
+    """Read the fixed-effects claims of Tables 1 to 4 from a warehouse, except mechanical ones."""
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
         found = of_warehouse(connection)
     designs = samples.seed_table("claim_designs").query("question != 'reading'")
@@ -225,7 +225,7 @@ def real_design(warehouse: Path) -> RealDesign:
         & rows["table_id"].isin([f"table_{number}" for number in range(1, 5)])
         & rows["estimator"].isin(["fixed_effects", "iv_fixed_effects"])
     )
-    # Sets of cities are made for every estimate: an Arrow array makes each name anew.
+    # Estimates build sets of cities, and an Arrow array would create every string again.
     panel = found.panel.astype({"city_id": object})
     inputs = replace(found, specifications=rows[is_design], panel=panel)
     chosen = specifications.read(inputs.specifications)
@@ -255,7 +255,7 @@ def _claim(specification: Specification, counts: Specification, inputs: Inputs) 
     outcome, measure = (
         rows[name].to_numpy(float) for name in (specification.outcome, specification.regressor)
     )
-    # The regression has the outcome in units of its largest value.
+    # The regression divides the outcome by its largest value.
     residuals = np.abs(outcome).max() * fixed_effects.least_squares(fit.regression).residuals
     ai = inputs.sample(counts).rows.set_index(KEY)[counts.regressor]
     ai_counts = ai.reindex(pd.MultiIndex.from_frame(rows[KEY]))
@@ -284,7 +284,7 @@ def _claim(specification: Specification, counts: Specification, inputs: Inputs) 
 
 
 def _lines(rows: pd.DataFrame, values: Floats) -> Floats:
-    """Return the straight line of each city through its values, where they are missing too."""
+    """Fit a line through each city's values, and return it for years with missing values too."""
     lines = np.zeros(len(rows))
     for positions in rows.reset_index(drop=True).groupby("city_id").indices.values():
         years = rows["year"].to_numpy(float)[positions]
@@ -298,18 +298,15 @@ def _lines(rows: pd.DataFrame, values: Floats) -> Floats:
     return lines
 
 
-# ---------------------------------------------------------------- one draw
-
-
 def one_draw(seed: int, world: World, warehouse: Path) -> pd.DataFrame:
-    """Return what the rules say in a draw: a row per claim, design and required check."""
+    """Judge one draw; return a row per claim, design and required check."""
     design = real_design(warehouse)
     inputs = design.drawn(np.random.default_rng([seed]), world.truth, world.noise)
     return judged(inputs, inputs.specifications, DRAWN, measures_alone).assign(seed=seed)
 
 
 def measures_alone(chosen: list[Specification], inputs: Inputs) -> pa.Table:
-    """Return the rows of est_coefficients that the measures have, with errors by province alone."""
+    """Return the measures' rows of est_coefficients, with province-clustered errors only."""
 
     def rows_of(specification: Specification) -> Iterator[Row]:
         if specification.estimator == "iv_fixed_effects":
@@ -345,9 +342,7 @@ DRAWN = """
 """
 
 
-# ---------------------------------------------------------------- many draws, and the page
-
-# Of the claims, what is wrong in a truth: as association, and of AI.
+# Wrong answers by truth: on the association, and on AI.
 WRONG = {
     "no effect": (("holds", "opposite_sign"), ("yes",)),
     "the printed effect": (("not_found", "opposite_sign"), ("yes",)),
@@ -365,7 +360,7 @@ STILL_HOLDS = 0.80
 
 
 def of_designs(drawn: pd.DataFrame) -> pd.DataFrame:
-    """Return for each claim and design of a world the share of each word, and what is measured.
+    """Summarise the draws of a world by claim and design.
 
     Parameters
     ----------
@@ -375,16 +370,18 @@ def of_designs(drawn: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per claim and design: draws; estimate and std_error in times of the printed value;
-        found (significant, on the printed side); holds, fails_check, not_found and cannot_tell;
-        would_hold (if next year's measure were the only check of confounding); held (share of what
-        is found that holds) and still_held (of what would hold).
+        One row per claim and design: draws; estimate and std_error in multiples of the printed
+        value; found (share of draws that are significant on the printed side); holds, fails_check,
+        not_found and cannot_tell (shares of draws); would_hold (share that holds if next year's
+        measure is the only check of confounding); held (share of found draws that hold) and
+        still_held (share of would_hold draws that hold).
     """
     rows = []
     for name, of_design in drawn.groupby([*CLAIM, "design"], sort=False):
+        # Checks without any answer are included.
         passes = of_design.pivot_table(
             index="seed", columns="check_id", values="passes", aggfunc="first"
-        ).reindex(columns=of_design["check_id"].dropna().unique())  # one without any answer too
+        ).reindex(columns=of_design["check_id"].dropna().unique())
         once = of_design.drop_duplicates("seed").set_index("seed")
         found = once["is_found"].fillna(value=False).astype(bool)
         words = once["word"]
@@ -413,7 +410,7 @@ def of_designs(drawn: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_claims(drawn: pd.DataFrame, truth: str) -> pd.DataFrame:
-    """Return for each claim of a world the share of each answer, and of wrong ones."""
+    """Return the share of each answer and of wrong answers, by claim."""
     once = drawn.drop_duplicates([*CLAIM, "seed"])
     association, ai = WRONG[truth]
     once = once.assign(
@@ -433,9 +430,9 @@ def of_claims(drawn: pd.DataFrame, truth: str) -> pd.DataFrame:
 
 
 def power_of_checks(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
-    """Return how often a required check fails a found estimate of the headline, by truth.
+    """Return how often each required check fails a significant headline estimate, by truth.
 
-    Over both noises; without an effect nothing is found.
+    The shares combine both noises. The truth without an effect is excluded.
     """
     headline = pd.concat([frame.assign(truth=world.truth) for world, frame in drawn.items()])
     is_found = headline["is_found"].fillna(value=False).astype(bool)
@@ -453,12 +450,12 @@ def power_of_checks(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
 
 
 def exceeds(share: float, limit: float, draws: int, tests: int) -> bool:
-    """Return whether a share is above its limit by more than chance gives any of so many tests."""
+    """Whether a share exceeds its limit by more than chance, corrected for the number of tests."""
     return bool(stats.binom.sf(round(share * draws) - 1, draws, limit) < 0.05 / tests)
 
 
 def missed(world: World, designs: pd.DataFrame, claims: pd.DataFrame) -> list[str]:
-    """Return the targets that a world misses by more than its Monte Carlo error."""
+    """Return the targets that a world misses by more than the Monte Carlo error."""
     sentences = []
     for row in designs.to_dict("records"):
         name = f"{world}: {row['table_id']} ({row['column_number']}), {row['design']}"
@@ -576,7 +573,7 @@ measure were the only check of confounding; `held` is the share of what is found
 
 
 def main() -> None:
-    """Parse the arguments, simulate, and write the page of all worlds whose draws are kept."""
+    """Parse the arguments, simulate, and write the page of all worlds with cached draws."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

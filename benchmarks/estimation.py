@@ -1,4 +1,4 @@
-"""The estimators beside those of others, on one panel, after checking that they agree."""
+"""Time the estimators against other packages on one panel, after checking that they agree."""
 
 import math
 import os
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Before numpy: threads that wait for each other would measure the other work of the machine.
+# Set before numpy is imported, because competing threads would measure the machine's other work.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
@@ -54,14 +54,14 @@ PANEL_OLS = "src/ai_manufacturing/robustness/second_route.py"
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of a task, of one fit where it has many, and the numbers that must agree."""
+    """Seconds per fit of a task, and the numbers on which packages must agree."""
 
     seconds: float
     numbers: list[float]
 
 
 def panel() -> pd.DataFrame:
-    """Draw the panel; the measure is the log of one plus weight times a scaling value."""
+    """Simulate the panel. The measure is the log of one plus weight times a scaling value."""
     rng = np.random.default_rng(2020)
     city, year = np.divmod(np.arange(CITIES * YEARS), YEARS)
     effect, trend = rng.normal(size=CITIES)[city], rng.normal(size=YEARS)[year]
@@ -87,9 +87,7 @@ def panel() -> pd.DataFrame:
 
 
 def timed(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Return the median of repeated calls, after one that is not counted, and what the last one
-    gave.
-    """
+    """Return the median seconds of repeated calls after a warm-up, and the last result."""
     found, spent = call(), []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -99,7 +97,7 @@ def timed(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
 
 
 def permuted_columns(data: pd.DataFrame) -> np.ndarray:
-    """Return the measure with each permutation of the weights, shape (rows, draws)."""
+    """Return the measure under each permutation of the weights, shape (rows, draws)."""
     from ai_manufacturing.robustness import randomisation
 
     codes, cities = pd.factorize(data["city_id"], sort=True)
@@ -113,7 +111,7 @@ def permuted_columns(data: pd.DataFrame) -> np.ndarray:
 def ours(
     data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats: int
 ) -> dict[str, Measured]:
-    """Time this package."""
+    """Time this package's estimators."""
     from ai_manufacturing.estimators import dynamic_panel, fixed_effects
     from ai_manufacturing.estimators import wild_bootstrap as wild
     from ai_manufacturing.robustness import panel_regressions, randomisation
@@ -176,8 +174,10 @@ def ours(
 
 
 def specification() -> tuple[Measured, Measured]:
-    """Time the default rows of Tables 1 to 3 on a draw of the sample, a specification each: ours
-    and PanelOLS.
+    """Time the default rows of Tables 1 to 3 on a simulated sample, with our estimator and
+    PanelOLS.
+
+    Seconds are per specification.
     """
     from ai_manufacturing.estimation import specifications, tables
     from ai_manufacturing.paper.synthetic import draw
@@ -216,12 +216,13 @@ def linearmodels(
             lambda names=names: [one(name) for name in names], repeats if task == "one" else 1
         )  # type: ignore[misc]
         found[task] = Measured(seconds / len(names), [value for pair in pairs for value in pair])
-    found["shared"] = found["raw"]  # it has no way to share a sample
+    # PanelOLS cannot share a sample between regressors.
+    found["shared"] = found["raw"]
     return found
 
 
 def said_by(command: Sequence[str]) -> tuple[dict[str, Measured], dict[str, str], list[str]]:
-    """Run a peer: what it measured, what it skipped and why, and its versions."""
+    """Run a peer; return its measurements, its skipped tasks with reasons, and its versions."""
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     found, skipped, versions = {}, {}, []
     for line in run.stdout.splitlines():
@@ -238,7 +239,7 @@ def said_by(command: Sequence[str]) -> tuple[dict[str, Measured], dict[str, str]
 
 
 def pyfixest_python(folder: Path) -> Path | None:
-    """Make an environment with pyfixest and return its Python; nothing if pip cannot install it."""
+    """Create an environment with pyfixest and return its Python, or None if pip fails."""
     python = folder / "bin/python"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     install = [
@@ -258,16 +259,17 @@ def pyfixest_python(folder: Path) -> Path | None:
 
 
 def check(task: str, rival: str, mine: Measured, other: Measured) -> None:
-    """Stop if the numbers of a rival are not ours."""
+    """Raise if the numbers of a rival differ from ours."""
     mine_values, values = np.array(mine.numbers[: len(other.numbers)]), np.array(other.numbers)
-    if task == "wild":  # other draws: p is within four Monte Carlo errors of two p-values
+    # The draws differ, so p may differ by four Monte Carlo errors of a difference.
+    if task == "wild":
         p_value = mine_values[1]
         assert abs(values[1] - p_value) < 4 * math.sqrt(2 * p_value * (1 - p_value) / DRAWS), (
             task,
             rival,
         )
-        # n-K of the factor cancels in the bootstrap: ours counts slopes and years, a rival no
-        # effects, or all.
+        # The factor's n - K cancels in the bootstrap. Our K counts slopes and years; a rival's may
+        # count no effects, or all of them.
         slopes = 1 + len(CONTROLS)
         free = [ROWS - slopes - effects for effects in (YEARS, 0, CITIES + YEARS - 1)]
         known = abs(mine_values[0]) * np.sqrt(np.array(free) / free[0])
@@ -278,7 +280,7 @@ def check(task: str, rival: str, mine: Measured, other: Measured) -> None:
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Time each task by all that offer it, in rounds."""
+    """Time each task with every package that offers it, in rounds."""
     fits, calls = (20, 1) if quick else (1_000, 5)
     rival_fits = max(fits // 10, 1)
     data = panel()

@@ -1,9 +1,9 @@
-"""Wrong first deliveries: how far each moves a shown coefficient, and what the gate says of it.
+"""Measure how far wrong first deliveries move printed coefficients, and how the gate responds.
 
-A first delivery has no release beside it, so only the data themselves can give it away. Each fault
-is put into one draw of the sample, in the cells of city and industry that a vendor counts, and the
-draw is judged by the SQL and the suites of the gate. A coefficient's movement is in its own
-standard errors on the clean draw. From the project's root:
+A first delivery has no earlier release to compare with, so only its own data can reveal a fault.
+Each fault is planted in one simulated sample, in the vendor's counts by city and industry, and
+judged by the SQL and the suites of the gate. Movements are in the coefficient's standard errors on
+the clean sample. Run it from the project's root:
 
     python -m benchmarks.first_deliveries > benchmarks/first_deliveries.md
 """
@@ -43,14 +43,14 @@ from tests.lib.first_deliveries import (
 def entries_left_out(delivery: Delivery, rng: Generator) -> None:
     late = delivery.firms.counts[..., since(2017)]
     lost = rng.binomial(late[AI_ENTRIES], 0.5)
-    # a firm that was never counted cannot leave
+    # A firm that was never counted cannot leave.
     lost[(late[AI_STOCK] < np.cumsum(lost, axis=-1)).any(axis=-1)] = 0
     late[AI_ENTRIES] -= lost
     late[AI_STOCK] -= np.cumsum(lost, axis=-1)
 
 
 def at_the_capital(counts: Counts, share: float, years: slice = slice(None)) -> None:
-    """Book a share of each city's counts at the first city of its province, the capital."""
+    """Assign a share of each city's counts to the province capital, its first city in the list."""
     provinces = units().reset_index(drop=True).groupby("province_id").groups
     for rows in provinces.values():
         cities = np.asarray(rows)
@@ -132,7 +132,7 @@ def small_ai_patents_as_three(delivery: Delivery, _: Generator) -> None:
 
 
 def patents_to_threes(delivery: Delivery, rng: Generator) -> None:
-    """Round each count at random to one of the two multiples of three beside it."""
+    """Round each count at random to one of the two nearest multiples of three."""
     counts = delivery.patents.counts
     counts[:] = 3 * np.floor(counts / 3 + rng.random(counts.shape)).astype(np.int64)
     counts[:AI_APPLICATIONS] = np.maximum(counts[:AI_APPLICATIONS], counts[AI_APPLICATIONS:])
@@ -166,11 +166,11 @@ FURTHER: dict[str, Fault] = {
     "patents cut off at 99 in each cell": patents_cut_off,
     "AI grants a year late": ai_grants_late,
 }
-"""Deliveries that no test of one expectation plants: most pass in silence or move little."""
+"""Faults that no test plants. The gate misses most of them, or they move little."""
 
 
 def coefficients(delivery: first_deliveries.Delivery) -> pd.DataFrame:
-    """Return the printed coefficients as a delivery gives them."""
+    """Estimate the printed coefficients from a delivery."""
     inputs = samples.inputs(first_deliveries.city_years(delivery))
     found = tables.coefficients(specifications.read(inputs.specifications), inputs).to_pandas()
     keys = ["table_id", "column_number", "term"]
@@ -179,13 +179,13 @@ def coefficients(delivery: first_deliveries.Delivery) -> pd.DataFrame:
 
 
 def movements(before: pd.DataFrame, after: pd.DataFrame) -> tuple[float, float]:
-    """Return the largest movement in Table 1 and in any table, in standard errors before."""
+    """Return the largest movement in Table 1 and in any table, in standard errors before it."""
     moved = ((after["estimate"] - before["estimate"]) / before["std_error"]).abs()
     return float(moved.loc["table_1"].max()), float(moved.max())
 
 
 def verdict(failed: pd.DataFrame) -> str:
-    """Return whether a delivery is stopped, warned of or silent, and which suites say so."""
+    """Return whether the gate stops a delivery, warns or is silent, and which suites respond."""
     for severity, word in (("critical", "stopped"), ("warning", "warned")):
         suites = failed.loc[failed["severity"] == severity, "suite"]
         if len(suites):
@@ -194,7 +194,7 @@ def verdict(failed: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Judge each delivery, report, and fail where one that matters passes in silence."""
+    """Judge each delivery, print a report, and fail if a fault that matters is silent."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,9 @@
-"""How often the expectations that know the series fail on clean synthetic samples, and on the
-public deliveries.
+"""Count how often the gate's series expectations fail on clean samples and on the public set.
 
-Draws each seed in memory, makes the check models by their SQL and judges them by their suites.
-Prints Markdown on stdout and progress on stderr, and exits with a message if more than one set is
-held back. The public deliveries are read from a built warehouse, and build/extracts/sample must
-exist (`make setup`). From the project's root:
+Each seed is drawn in memory; its check models are computed by their SQL and judged by their suites.
+The script prints Markdown to stdout and progress to stderr, and exits with a message if more than
+one set is held back. The public deliveries are read from a built warehouse, and
+build/extracts/sample must exist (`make setup`). Run it from the project's root:
 
     python -m benchmarks.gate --seeds 50 --public build/public.duckdb > benchmarks/gate.md
 """
@@ -26,7 +25,7 @@ from tests.lib.judged_samples import FIRST_SEED, checked, judged
 
 
 def of_seed(seed: int) -> pd.DataFrame:
-    """Return the results of the gate on one clean draw."""
+    """Return the gate's results on one clean simulated sample."""
     drawn = draw(seed, period())
     cells = judged_samples.records(firm_cells(seed, drawn), patent_cells(seed, drawn))
     found = judged(
@@ -37,7 +36,7 @@ def of_seed(seed: int) -> pd.DataFrame:
 
 
 def of_warehouse(path: str) -> pd.DataFrame:
-    """Return the results of the gate on the series of a built warehouse."""
+    """Return the gate's results on the series of a built warehouse."""
     with duckdb_client.connect(path, read_only=True) as connection:
         series, used, pairs = (
             connection.table(name).df()
@@ -55,7 +54,7 @@ def of_warehouse(path: str) -> pd.DataFrame:
 
 
 def rates(results: pd.DataFrame, seeds: int) -> pd.DataFrame:
-    """Return how many seeds fail each expectation, where it is critical and where it warns."""
+    """Return the share of seeds that fail each expectation, by severity."""
     results = results.assign(
         expectation=results["description"].str.removeprefix(validation.OTHER_SERIES[0])
     )
@@ -72,7 +71,7 @@ def rates(results: pd.DataFrame, seeds: int) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Parse the arguments, judge, report, and fail where too many clean sets are held back."""
+    """Parse the arguments, judge, report, and fail if too many clean sets are held back."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

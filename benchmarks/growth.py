@@ -1,9 +1,8 @@
-"""How time, memory and disk grow with firms, cities, years, specifications and files, and what
-breaks first.
+"""Measure how time, memory and disk grow with firms, cities, years, specifications and files.
 
-Each point is one run in a process of its own, and its inputs are drawn by another. Cities and
-specifications are rows of seeds, so a point of theirs builds a copy of the project whose seeds have
-more rows.
+Each point is one run in a separate process, and another process draws its inputs. Cities and
+specifications are rows of seeds, so their points build a copy of the project with longer seeds.
+Sizes increase until a run breaks.
 """
 
 import csv
@@ -23,11 +22,11 @@ from benchmarks.whole_paper import QUICK
 
 HOUR = 3600.0
 MEMORY = 4e9
-"""The default of WAREHOUSE_MEMORY_LIMIT, here of the whole process."""
+"""Default of WAREHOUSE_MEMORY_LIMIT, in bytes, here applied to the whole process."""
 OPEN_FILES = 1024
-"""What most systems allow a process."""
+"""Usual limit of open files per process."""
 CLOSE = 0.15
-"""A law holds if no point is further from it, as a share of what was measured."""
+"""Largest relative deviation of a point from a law that holds."""
 LARGEST = 1e12
 ROWS_PER_FILE = 300
 DELIVER = """
@@ -51,20 +50,21 @@ FAILED_GATE = (
 
 @dataclass(frozen=True)
 class Point:
-    """What one run used.
+    """Resources used by one run.
 
     Attributes
     ----------
     size : int
     seconds, processor : float
+        Wall time and processor time.
     memory, disk : float
-        Bytes of the largest process, and of the store with the warehouse.
+        Bytes used by the largest process, and by the landing store and the warehouse.
     slowest : str
-        The node of dbt that took longest, with its seconds.
+        The dbt node that took longest, with its seconds.
     broke : str
-        What failed or passed a limit; empty if nothing did.
+        The failure, or the limit that was exceeded; empty if there was none.
     is_end : bool
-        Whether there was no result.
+        Whether the run gave no result.
     """
 
     size: int
@@ -79,20 +79,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a quantity grows with size.
+    """Growth of a quantity with size.
 
     Attributes
     ----------
     kind : str
-        "power" (scale x size ^ exponent), "line" (fixed + slope x size), or "neither": beyond the
-        largest size it goes on with the exponent between the two largest, or stays as it was if
-        that is below zero.
+        "power" (scale x size ^ exponent), "line" (fixed + slope x size), or "neither". In the last
+        case larger sizes are extrapolated with the exponent between the two largest sizes, or as
+        constant if that is negative.
     exponent : float
-        Least squares of the logs of all points.
+        Least-squares slope of the logs of all points.
     first, last : float
         Exponents between the two smallest and the two largest sizes.
     scale, fixed, slope : float
-        Of the power and of the line.
+        Parameters of the power and of the line.
     largest : tuple of float
         The largest size, and its quantity.
     """
@@ -107,7 +107,7 @@ class Fit:
     largest: tuple[float, float]
 
     def at(self, size: float) -> float:
-        """Return the quantity that the law gives for a size."""
+        """Return the quantity that the law predicts for a size."""
         if self.kind == "power":
             return float(self.scale * size**self.exponent)
         if self.kind == "line":
@@ -116,11 +116,11 @@ class Fit:
         return float(quantity * (size / largest) ** max(self.last, 0.0))
 
     def words(self, unit: str) -> str:
-        """Return the law as a cell of a table."""
+        """Return the law as text for a table cell."""
         if self.kind == "power":
             return "a power"
         if self.kind == "line":
-            # a slope by a number of things that shows digits
+            # Choose a number of units large enough for the slope to show digits.
             each = (
                 10 ** max(0, math.ceil(-math.log10(self.slope)) + (6 if unit == "B" else 0))
                 if self.slope
@@ -131,7 +131,7 @@ class Fit:
 
 
 def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
-    """Fit a power and a line, and say which of them holds.
+    """Fit a power and a line, and choose the law that holds.
 
     Parameters
     ----------
@@ -141,15 +141,15 @@ def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
     Returns
     -------
     Fit
-        Both by relative deviations: the power by least squares of the logs; the line, whose parts
-        are not negative, by least squares of (fixed + slope x size) / quantity - 1. The closer one
-        holds, if it is within `CLOSE`; of two that are as close, as through two points, the line. A
-        power that falls is noise, and never holds.
+        Both laws minimise relative deviations: the power by least squares of the logs; the line,
+        whose parts are not negative, by least squares of (fixed + slope x size) / quantity - 1. The
+        closer law holds if it is within `CLOSE`; the line wins ties, such as two points. A
+        decreasing power is noise and never holds.
 
     Raises
     ------
     ValueError
-        For fewer than two points, or one that is not above zero.
+        If there are fewer than two points, or one is not above zero.
     """
     if len(sizes) < 2 or min(*sizes, *quantities) <= 0:
         raise ValueError(
@@ -180,7 +180,7 @@ def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
 
 
 def _line(fixed: list[float], slope: list[float]) -> tuple[float, float]:
-    """Return the two coefficients, not negative, whose sum of both columns is nearest to one."""
+    """Return the non-negative coefficients for which the sum of both columns is closest to one."""
     aa, ab, bb = (
         sum(x * y for x, y in zip(p, q, strict=True))
         for p, q in ((fixed, fixed), (fixed, slope), (slope, slope))
@@ -198,7 +198,7 @@ def _line(fixed: list[float], slope: list[float]) -> tuple[float, float]:
 
 
 def size_at(law: Fit, limit: float) -> float | None:
-    """Return the size at which a law reaches a limit; None if it is beyond `LARGEST`."""
+    """Return the size at which a law reaches a limit, or None if that is beyond `LARGEST`."""
     low, high = 0.0, math.log(LARGEST)
     if law.at(math.exp(high)) < limit:
         return None
@@ -211,7 +211,7 @@ def size_at(law: Fit, limit: float) -> float | None:
 def broke(
     usage: measuring.Usage, seconds: float = HOUR, memory: float = MEMORY
 ) -> tuple[str, bool]:
-    """Return what failed or passed a limit, and whether there was no result."""
+    """Return the failure or the exceeded limit, and whether there was no result."""
     if usage.exit_code:
         if usage.seconds >= seconds:
             return f"killed after {shown(seconds, 's')}", True
@@ -226,14 +226,14 @@ def broke(
 
 
 def firms(scratch: Scratch, size: int) -> dict[str, str]:
-    """Draw a register of firms."""
+    """Write a random register of firms."""
     sizes = ("--firms", str(size), "--patents", "0", "--seed", "1")
     scratch.command("registers", "--out", scratch.extracts, *sizes)
     return scratch.environment
 
 
 def years(scratch: Scratch, size: int) -> dict[str, str]:
-    """Draw a sample of the years up to 2020."""
+    """Write a sample of a number of years up to 2020."""
     scratch.command("synthetic", "--out", scratch.extracts, "--years", f"{2021 - size}:2020")
     return scratch.environment
 
@@ -241,8 +241,9 @@ def years(scratch: Scratch, size: int) -> dict[str, str]:
 def in_a_copy(
     scratch: Scratch, size: int, seeds: dict[str, Callable[[dict[str, str], int], dict[str, str]]]
 ) -> dict[str, str]:
-    """Copy the project with seeds of more rows, each made of a row and a number, and draw its
-    sample.
+    """Copy the project with longer seeds, and write its sample.
+
+    The functions in `seeds` derive a new row from an existing one and a number.
     """
     copy = scratch.folder / "project"
     copy.mkdir()
@@ -269,12 +270,12 @@ def in_a_copy(
 
 
 def cities(scratch: Scratch, size: int) -> dict[str, str]:
-    """Draw a sample of a longer list of cities."""
+    """Write a sample for a longer list of cities."""
 
     def another(row: dict[str, str], number: int) -> dict[str, str]:
         names = {name: f"{row[name]}{number}" for name in ("short_name_zh", "name_en")}
         names |= {"name_zh": f"{names['short_name_zh']}市", "unit_kind": "prefecture_level"}
-        # cities at one point would be no distance apart
+        # Without an offset, the copies of a city would be no distance apart.
         names["longitude"] = f"{float(row['longitude']) + number / 10_000:.4f}"
         return {**row, "city_id": str(900_000 + number), **names}
 
@@ -282,7 +283,7 @@ def cities(scratch: Scratch, size: int) -> dict[str, str]:
 
 
 def specifications(scratch: Scratch, size: int) -> dict[str, str]:
-    """Draw the sample, for more regressions: the paper's, under other names."""
+    """Write the sample, and repeat the paper's regressions under other names."""
 
     def another(row: dict[str, str], number: int) -> dict[str, str]:
         named = {
@@ -296,7 +297,7 @@ def specifications(scratch: Scratch, size: int) -> dict[str, str]:
 
 
 def files(scratch: Scratch, size: int) -> dict[str, str]:
-    """Write files of one city and year each, and land them."""
+    """Write files of one city and year each."""
     measuring.run([sys.executable, "-c", DELIVER, scratch.extracts, str(size), str(ROWS_PER_FILE)])
     return scratch.environment
 
@@ -308,14 +309,15 @@ class Axis:
     Attributes
     ----------
     draw : callable
-        Writes the inputs of a size and returns the environment of what is measured.
+        Writes the inputs of a size, and returns the environment of the measured command.
     command : tuple
-        What is measured.
+        The measured command.
     work : str
-        What that is, after the size.
+        Description of the work, which follows the size.
     sizes, quick : tuple of int
+        Sizes of a full and of a quick run.
     asked : dict of str to int
-        Sizes of docs/growth.md, by what they are of.
+        Sizes to extrapolate to, for docs/growth.md, by their description.
     """
 
     draw: Callable[[Scratch, int], dict[str, str]]
@@ -371,7 +373,7 @@ AXES = {
 def point(
     axis: Axis, size: int, *, quick: bool = False, seconds: float = HOUR, memory: float = MEMORY
 ) -> Point:
-    """Draw the inputs of a size, and run once, with the limits of a process."""
+    """Draw the inputs of a size, and run the command once within the limits."""
     with measuring.scratch() as folder:
         scratch = Scratch(folder, folder / "extracts")
         environment = {
@@ -397,7 +399,7 @@ def point(
 
 
 def slowest_node(results: Path) -> str:
-    """Return the node of dbt that took longest, with its seconds; empty where dbt did not end."""
+    """Return the slowest dbt node with its seconds, or an empty text if dbt did not finish."""
     if not results.exists():
         return ""
     nodes = json.loads(results.read_text(encoding="utf-8"))["results"]
@@ -406,9 +408,7 @@ def slowest_node(results: Path) -> str:
 
 
 def failed_gate(warehouse: Path) -> list[str]:
-    """Return in words what would hold a release back; nothing if nothing does, or nothing was
-    judged.
-    """
+    """Return a description of the gate's critical failures, or nothing if there are none."""
     from ai_manufacturing.system import duckdb_client
 
     if not warehouse.exists():
@@ -422,7 +422,7 @@ def failed_gate(warehouse: Path) -> list[str]:
 
 
 def points(axis: Axis, *, quick: bool) -> list[Point]:
-    """Run size after size, until one gives no result."""
+    """Run increasing sizes until one gives no result."""
     found: list[Point] = []
     for size in axis.quick if quick else axis.sizes:
         found.append(point(axis, size, quick=quick))
@@ -437,8 +437,9 @@ LIMITS = {"seconds": HOUR, "memory": MEMORY}
 
 
 def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[str, ...]], ...]:
-    """Add the largest run to a section; return rows of what was measured, of its laws, and of the
-    sizes asked for.
+    """Add the largest run to a section, and return rows of three tables.
+
+    The tables show the measurements, the fitted laws, and predictions for the sizes asked for.
     """
     measured = [
         (
@@ -472,7 +473,7 @@ def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[st
         )
         of_laws.append((axis.work, name, f"{law.exponent:.2f}", law.words(QUANTITIES[name]), limit))
     for what, size in axis.asked.items():
-        # a curve that falls at last is noise, and says nothing of larger sizes
+        # A curve that falls at its end is noise, and cannot be extrapolated.
         given = (
             (
                 "no law"
@@ -486,7 +487,7 @@ def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[st
 
 
 def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -> Section:
-    """Run all sizes of all axes, once each."""
+    """Run each size of each axis once."""
     section = Section(
         "Growth",
         "One run of each size, with a store and a warehouse from nothing. `dbt build` is of the"

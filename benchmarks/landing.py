@@ -1,6 +1,4 @@
-"""Landing of many small files: the first time, unchanged, one of them corrected; beside DuckDB's
-own reader of CSV.
-"""
+"""Time the landing of many small files, new, unchanged or with one corrected, against DuckDB."""
 
 import csv
 import os
@@ -30,7 +28,7 @@ WHY = "DuckDB hashes, judges and keeps nothing"
 
 
 def write_file(folder: Path, number: int, rows: int, first_count: int = 0) -> None:
-    """Write one city and year, so that all files of a year share a period, and no key."""
+    """Write a file of one city and year; files of one year share a period but no key."""
     path = folder / "firm_survival" / f"企业存续_{number:05}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -44,7 +42,7 @@ def write_file(folder: Path, number: int, rows: int, first_count: int = 0) -> No
 
 
 def by_duckdb(folder: Path, warehouse: Path) -> int:
-    """Read all files into a table by one statement, and count its rows."""
+    """Load all files into a table with one statement, and return its row count."""
     config = {"threads": 2, "memory_limit": LIMIT}
     with duckdb_client.connect(str(warehouse), config=config, reads_files=True) as connection:
         files = f"{folder}/firm_survival/*.csv"
@@ -55,7 +53,7 @@ def by_duckdb(folder: Path, warehouse: Path) -> int:
 
 
 def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
-    """Write the rows as dbt does with what a Python model returns, and count them."""
+    """Write landed rows to a table like dbt does for a Python model, and return their count."""
     with duckdb_client.connect(
         str(warehouse), config={"threads": 2, "memory_limit": LIMIT}
     ) as connection:
@@ -86,9 +84,8 @@ def measure(repeats: int, *, quick: bool) -> Section:
             os.environ["LANDING_DIR"] = str(folder / f"landing_{number}")
             table = times.clock("first", landing.deliveries)
             landed = times.clock("rows", build_rows, table, folder / "warehouse.duckdb")
-            peak = (
-                peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            )  # before the peer's
+            # The peak is read before the peer runs in this process.
+            peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             read = times.clock("duckdb", by_duckdb, extracts, folder / "plain.duckdb")
             assert landed == read == files * rows
             (folder / "warehouse.duckdb").unlink()

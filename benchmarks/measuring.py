@@ -1,6 +1,4 @@
-"""What the benchmarks of speed share: paired runs, rows of benchmarks/README.md, scratch
-warehouses, the machine.
-"""
+"""Helpers of the speed benchmarks: paired runs, table rows, scratch warehouses and machine."""
 
 import argparse
 import dataclasses
@@ -30,32 +28,32 @@ PUBLIC_EXTRACTS = (
 BY_HAND = "benchmarks/peers/paper_by_hand.py"
 NO_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
 COUNTS = ("build", "--select", "+int_firm_register_counts", *NO_TESTS)
-"""What dbt does from the delivered files of a register of firms to its counts."""
+"""Arguments of dbt for the models from a delivered register of firms to its counts."""
 STEPS = {"s": (("s", 1.0), ("ms", 1e3), ("µs", 1e6)), "B": (("MB", 1e-6), ("kB", 1e-3), ("B", 1.0))}
-"""Units that a number is shown in: the first in which it is at least one."""
+"""Display units and their factors. The first with a value of at least one is used."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: ours beside a peer, or ours alone.
+    """One row of the table: our figure, alone or beside a peer's.
 
     Attributes
     ----------
     work : str
     ours : float
-        Median of the runs, in units.
+        Median of the runs, in `unit`.
     peer : str
-        Name of the peer, empty where there is none.
+        Name of the peer, or empty.
     theirs, ratio : float, optional
         Median of the peer's runs, and the median over pairs of ours / theirs.
     script : str
-        What the peer ran.
+        The peer's script.
     limit : str
-        The figure to reach, where there is one.
+        The target, or empty.
     unit : str
         "s" or "B".
     why : str
-        Why ours takes more than the peer; shown where it does.
+        Reason why ours takes more than the peer, which is only shown if it does.
     """
 
     work: str
@@ -70,7 +68,7 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The line as it is shown."""
+        """Cells of the row as displayed."""
         beside = f"{self.peer}, {shown(self.theirs, self.unit)}" if self.theirs is not None else ""
         script = f"`{self.script}`" if self.script else ""
         return (
@@ -107,8 +105,9 @@ RUN = (
 
 @dataclass
 class Section:
-    """What one benchmark measured; `run` says when, of what and where: the cells of `RUN` but the
-    first.
+    """Results of one benchmark.
+
+    `run` describes the run: the cells of `RUN` except the first.
     """
 
     title: str
@@ -130,7 +129,7 @@ class Section:
         unit: str = "s",
         why: str = "",
     ) -> None:
-        """Add the medians of runs; with a peer, run by run paired with its own."""
+        """Add the medians of runs; a peer's runs are paired with ours in order."""
         beside, ratio = None, None
         if theirs:
             beside = statistics.median(theirs)
@@ -151,7 +150,7 @@ class Section:
 
 
 def shown(number: float, unit: str) -> str:
-    """Return a number in the unit that suits it, with three digits."""
+    """Format a number with three digits in a suitable unit."""
     name, factor = next(
         ((name, by) for name, by in STEPS[unit] if number * by >= 1), STEPS[unit][-1]
     )
@@ -163,7 +162,7 @@ def shown(number: float, unit: str) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as a table in Markdown; None is an empty cell."""
+    """Format rows as a Markdown table, with an empty cell for None."""
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     return "\n".join(
         "| " + " | ".join(line) + " |" for line in ([*headings], ["---"] * len(headings), *cells)
@@ -173,14 +172,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 class Runs(defaultdict[str, list[float]]):
     """Seconds of runs by name.
 
-    Runs that are compared are made in turn: other load meets all of them alike.
+    Runs to be compared are alternated, so that other load affects all of them alike.
     """
 
     def __init__(self) -> None:
         super().__init__(list)
 
     def clock(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Make a call, keep how long it took, and return what it gave."""
+        """Call a function, record its seconds, and return its result."""
         started = time.perf_counter()
         found = call(*arguments)
         self[name].append(time.perf_counter() - started)
@@ -190,8 +189,9 @@ class Runs(defaultdict[str, list[float]]):
 def run(
     command: Sequence[str | Path], environment: dict[str, str] | None = None, *, accepted: int = 0
 ) -> str:
-    """Run a command in the project and return what it printed; stop with its last lines if it ends
-    otherwise.
+    """Run a command in the project, and return its output.
+
+    If the exit code is not the accepted one, exit with the last lines of the output.
     """
     done = subprocess.run(
         [str(part) for part in command],
@@ -211,18 +211,18 @@ def run(
 
 @dataclass(frozen=True)
 class Usage:
-    """What a command used.
+    """Resources used by a command.
 
     Attributes
     ----------
     seconds, processor : float
-        Wall time, and processor time of the process and of all that it started.
+        Wall time, and processor time of the process and its descendants.
     peak : float
         Memory of the largest of these processes, in bytes.
     exit_code : int
-        Negative is the signal that ended it.
+        Negative if a signal ended the process.
     output : str
-        What it printed, errors included.
+        Standard output and standard error.
     """
 
     seconds: float
@@ -261,10 +261,9 @@ with open(out, "w") as file:
 def used(
     command: Sequence[str | Path], environment: dict[str, str] | None = None, limit: float = 1e6
 ) -> Usage:
-    """Run a command in the project and return what it used; after `limit` seconds it is killed.
+    """Run a command in the project and return its usage; kill it after `limit` seconds.
 
-    A small process starts it, because the peak of a process begins at that of the one that starts
-    it.
+    A small process starts it, because the peak memory of a process starts at its parent's.
     """
     with tempfile.TemporaryDirectory(prefix="bench_") as folder:
         found = Path(folder) / "usage.json"
@@ -275,14 +274,14 @@ def used(
 
 @dataclass(frozen=True)
 class Scratch:
-    """A warehouse, store and target of their own in a folder, of one set of extracts."""
+    """A folder with its own warehouse, landing store and dbt target, for one set of extracts."""
 
     folder: Path
     extracts: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of the README."""
+        """Environment variables that point to the folder and the extracts."""
         return {
             **os.environ,
             "DBT_PROJECT_DIR": str(PROJECT),
@@ -298,12 +297,12 @@ class Scratch:
         }
 
     def emptied(self) -> None:
-        """Remove all that was built."""
+        """Remove everything that was built."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
 
     def unbuilt(self) -> None:
-        """Remove the warehouse and the store, and leave what dbt parsed."""
+        """Remove the warehouse and the landing store, but not dbt's parsed project."""
         for path in self.folder.iterdir():
             if path.name != "target":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -318,13 +317,13 @@ class Scratch:
 
 
 def sample(folder: Path) -> Path:
-    """Draw the sample of the default seed."""
+    """Write the sample of the default seed."""
     run([BIN / "ai-manufacturing", "synthetic", "--out", folder])
     return folder
 
 
 def public(section: Section) -> list[tuple[str, Path]]:
-    """Return the public set with its name, or say in the section that it is not here."""
+    """Return the public set with its name, or note in the section that it is missing."""
     if PUBLIC_EXTRACTS.is_dir():
         return [("public set", PUBLIC_EXTRACTS)]
     section.skipped.append(
@@ -335,18 +334,18 @@ def public(section: Section) -> list[tuple[str, Path]]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Give a folder that is removed afterwards."""
+    """Create a folder, and remove it afterwards."""
     with tempfile.TemporaryDirectory(prefix="bench_") as folder:
         yield Path(folder).resolve()
 
 
 def version(package: str) -> str:
-    """Return a package with its version."""
+    """Return the name and version of a package."""
     return f"{package} {importlib.metadata.version(package)}"
 
 
 def machine() -> str:
-    """Return processor, cores, memory, system and load of this machine in one line."""
+    """Return processor, cores, memory and system of this machine in one line."""
     model = platform.processor() or platform.machine()
     gigabytes = 0.0
     if sys.platform == "linux":
@@ -360,8 +359,9 @@ def machine() -> str:
 
 
 def checked_out() -> str:
-    """Return the commit of the project, marked if files but the page differ from it; empty outside
-    a checkout.
+    """Return the checked-out commit, marked if files other than the page differ from it.
+
+    Outside a checkout the result is empty.
     """
 
     def git(*command: str) -> str:
@@ -374,7 +374,7 @@ def checked_out() -> str:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of all benchmarks."""
+    """Add the options that all benchmarks share."""
     parser.add_argument("--repeats", type=int, default=3, help="paired runs of each row (3)")
     parser.add_argument(
         "--quick", action="store_true", help="small: shows that it runs, measures nothing"
@@ -382,9 +382,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(measure: Callable[..., Section]) -> None:
-    """Run one benchmark alone: print its section, and write it for `python -m benchmarks` where
-    that asks for it.
-    """
+    """Run one benchmark, and print its section or write it as JSON for `python -m benchmarks`."""
     parser = argparse.ArgumentParser(description=measure.__doc__)
     add_options(parser)
     parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
@@ -414,6 +412,6 @@ def main(measure: Callable[..., Section]) -> None:
 
 
 def read(path: Path) -> Section:
-    """Return the section that a benchmark wrote."""
+    """Read a section that a benchmark wrote."""
     content = json.loads(path.read_text(encoding="utf-8"))
     return Section(**{**content, "rows": [Row(**row) for row in content["rows"]]})

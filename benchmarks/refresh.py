@@ -1,6 +1,4 @@
-"""What a refresh costs after one corrected cell and with nothing new, beside `dbt build` and a
-plain script.
-"""
+"""Time a refresh after one correction and with nothing new, against `dbt build` and a script."""
 
 import functools
 import shutil
@@ -12,12 +10,13 @@ from pathlib import Path
 from benchmarks import measuring, whole_paper
 from benchmarks.measuring import BY_HAND, PROJECT, Runs, Scratch, Section
 
-NOTHING_NEW = 3  # exit code of docs/refresh.md
+# Exit code, as in docs/refresh.md.
+NOTHING_NEW = 3
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a delivered CSV: the line that begins so, and the place in it."""
+    """A cell of a delivered CSV file: the start of its line, and its column."""
 
     file: str
     encoding: str
@@ -42,7 +41,7 @@ class Cell:
         path.write_bytes("\n".join(lines).encode(self.encoding))
 
 
-# GDP of Shenzhen in 2015.
+# GDP of Shenzhen in 2015, in each set.
 CELLS = {
     "sample": Cell("city_yearbook/城市统计年鉴_2015.csv", "utf-8", "440300,", 4),
     "public set": Cell("city_yearbook/job_data.csv", "gb18030", "2015,广东省,深圳市,", 6),
@@ -50,7 +49,7 @@ CELLS = {
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Correct a cell again and again, and refresh; then refresh with nothing new."""
+    """Correct a cell and refresh, several times; then refresh with nothing new."""
     section = Section(
         "A refresh",
         "From the corrected file to the published release, with its list of changes:"

@@ -1,8 +1,8 @@
-"""Registers beside a scan of the same columns and beside other tools, from Parquet to counts.
+"""Time registers from Parquet to counts, against a scan of the same columns and other tools.
 
-The SQL is what dbt compiles from the project. Each run is a process of its own, on two threads
-under WAREHOUSE_MEMORY_LIMIT (512MB here unless set). polars runs if it can be imported (`pip
-install polars`).
+The SQL is compiled by dbt from the project. Each run is a separate process with two threads and
+WAREHOUSE_MEMORY_LIMIT (by default 512MB here). polars is included if it is installed (`pip install
+polars`).
 """
 
 import csv
@@ -22,7 +22,7 @@ from benchmarks.measuring import BIN, COUNTS, PROJECT, Scratch, Section
 
 LIMIT = os.environ.setdefault("WAREHOUSE_MEMORY_LIMIT", "512MB")
 SIZES, QUICK = (50_000_000, 20_000_000, 1_000_000), (20_000, 8_000, 2_000)
-"""Firms, patents and scopes."""
+"""Numbers of firms, patents and scopes."""
 SCAN = "benchmarks/registers.py: Warehouse.scan"
 BY_HAND = "benchmarks/peers/registers_by_hand.py"
 WHY_SCAN = "the peer counts nothing"
@@ -56,7 +56,7 @@ class Warehouse:
 
     def __init__(self, folder: Path, extracts: Path, seeds: Path | None = None) -> None:
         self.folder, self.path = folder, folder / "warehouse.duckdb"
-        # dbt parses the project again for a warehouse at another path
+        # dbt would parse the project again for a warehouse at another path.
         self.at_work = folder.parent / "at_work"
         folder.mkdir(exist_ok=True)
         self.at_work.mkdir(exist_ok=True)
@@ -69,7 +69,7 @@ class Warehouse:
         }
 
     def dbt(self, *arguments: str) -> dict[str, float]:
-        """Run dbt; return the seconds of each node, and under "run" of all without start-up."""
+        """Run dbt; return the seconds of each node, and under "run" the total without start-up."""
         at_work = Path(self.environment["WAREHOUSE_PATH"])
         if self.path.exists():
             self.path.rename(at_work)
@@ -85,26 +85,27 @@ class Warehouse:
         return {**seconds, "run": results["elapsed_time"]}
 
     def compiled(self, model: str) -> str:
-        """Return the SQL of a model."""
+        """Return the compiled SQL of a model."""
         (path,) = (self.folder / "compiled").rglob(f"{model}.sql")
         return path.read_text(encoding="utf-8")
 
     def tables(self, models: list[str]) -> list[str]:
-        """Return the statements that make tables of models."""
+        """Return SQL statements that create the tables of models."""
         return [
             f"create or replace table intermediate.{model} as {self.compiled(model)}"
             for model in models
         ]
 
     def scan(self, register: str, columns: tuple[str, ...]) -> list[str]:
-        """Return SQL that reads every value of the columns of a register and keeps none."""
+        """Return SQL that reads every value of a register's columns without storing any."""
         values = ", ".join(f"max({column})" for column in columns)
         return [f"select {values} from ({self.compiled(f'stg_vendor__{register}')})"]
 
 
 def worker(path: str, statements: list[str]) -> tuple[float, float]:
-    """Return seconds of statements and the peak of this process's memory in bytes; ru_maxrss begins
-    at the parent's.
+    """Run statements; return their seconds and this process's peak memory in bytes.
+
+    The peak is VmHWM, because ru_maxrss starts at the parent's peak.
     """
     with duckdb_client.connect(
         path, config={"threads": 2, "memory_limit": LIMIT}, reads_files=True
@@ -118,10 +119,9 @@ def worker(path: str, statements: list[str]) -> tuple[float, float]:
 
 
 def timed(warehouse: Warehouse, statements: list[str]) -> tuple[float, float]:
-    """Run statements on a warehouse in a fresh process."""
-    task = (
-        warehouse.folder / "task.json"
-    )  # a statement with all terms is too long for a command line
+    """Run statements on a warehouse in a new process."""
+    # A statement with all terms is too long for a command line.
+    task = warehouse.folder / "task.json"
     task.write_text(json.dumps([str(warehouse.path), statements]), encoding="utf-8")
     seconds, peak = json.loads(
         measuring.run([sys.executable, "-m", "benchmarks.registers", "--worker", task])
@@ -132,8 +132,9 @@ def timed(warehouse: Warehouse, statements: list[str]) -> tuple[float, float]:
 def against(
     warehouse: Warehouse, base: list[str], work: list[str], repeats: int
 ) -> tuple[list[float], ...]:
-    """Run two lists of statements in turn; return the seconds of the first, of the second, and the
-    second's memory.
+    """Alternate between two lists of statements.
+
+    Returns the seconds of the first, the seconds of the second, and the second's memory.
     """
     runs = [(timed(warehouse, base), timed(warehouse, work)) for _ in range(repeats)]
     return (
@@ -151,7 +152,7 @@ def draw(folder: Path, firms: int, patents: int, years: range) -> Path:
 
 
 def first_file(extracts: Path, folder: Path, register: str, files: int) -> Path:
-    """Make an extract set of the first files of a register."""
+    """Create an extract set from the first files of a register."""
     (folder / register).mkdir(parents=True)
     for path in sorted((extracts / register).iterdir())[:files]:
         shutil.copy(path, folder / register / path.name)
@@ -159,9 +160,7 @@ def first_file(extracts: Path, folder: Path, register: str, files: int) -> Path:
 
 
 def landed(folder: Path, extracts: Path, register: str) -> tuple[Warehouse, dict[str, float]]:
-    """Build a register from landing to counts with dbt, on the seeds that lie beside the folder
-    once they are made.
-    """
+    """Build a register from landing to counts, on seeds that are loaded once beside the folder."""
     seeds = folder.parent / "seeds"
     if not seeds.exists():
         Warehouse(seeds, extracts).dbt("seed")
@@ -172,8 +171,9 @@ def landed(folder: Path, extracts: Path, register: str) -> tuple[Warehouse, dict
 def add_whole(
     section: Section, extracts: Path, scratch: Path, tools: list[str], repeats: int
 ) -> None:
-    """Files to counts, ids and texts included: dbt with start-up and landing, parsed and not built,
-    and other tools.
+    """Time firms from files to counts, with IDs and texts, against other tools.
+
+    dbt's time includes start-up and landing, but not parsing.
     """
     ours = Scratch(scratch / "whole", extracts)
     ours.emptied()
@@ -216,7 +216,7 @@ def add_whole(
 
 
 def rows_of(extracts: Path) -> int:
-    """Return the rows of the firm register of an extract set."""
+    """Return the number of rows in an extract set's firm register."""
     with duckdb_client.connect(reads_files=True) as connection:
         files = f"{extracts}/firm_register/*.parquet"
         (count,) = connection.execute(
@@ -226,9 +226,9 @@ def rows_of(extracts: Path) -> int:
 
 
 def add_counts(section: Section, scratch: Path, firms: int, repeats: int, *, quick: bool) -> None:
-    """Firms: counts against a scan, growth, and other tools."""
+    """Time counts of firms against a scan, for two sizes, and against other tools."""
     extracts = draw(scratch / "firms", firms, 0, range(0))
-    # a tenth of the firms in the same cities, not one province of the large register
+    # The smaller register has a tenth of the firms in the same cities, not a single province.
     small = draw(scratch / "small_firms", firms // 10, 0, range(0))
     grown = []
     for folder, is_large in ((small, False), (extracts, True)):
@@ -303,7 +303,7 @@ def add_counts(section: Section, scratch: Path, firms: int, repeats: int, *, qui
 
 
 def add_patents(section: Section, scratch: Path, patents: int, repeats: int) -> None:
-    """Patents: counts against a scan, and one more year onto what has landed."""
+    """Time counts of patents against a scan, and the addition of one more year."""
     extracts = draw(scratch / "patents", 0, patents * 5 // 4, range(2016, 2021))
     older = first_file(extracts, scratch / "older", "patent_register", 4)
     warehouse, _ = landed(scratch / "grown", older, "patent_register")
@@ -333,7 +333,7 @@ def add_patents(section: Section, scratch: Path, patents: int, repeats: int) -> 
 
 
 def add_tags(section: Section, scratch: Path, scopes: int, repeats: int) -> None:
-    """AI tagging of business scopes with dictionaries of two sizes, against a scan of the text."""
+    """Time the AI tagging of scopes with dictionaries of two sizes, against a scan of the text."""
     extracts = draw(scratch / "scopes", scopes, 0, range(0))
     warehouse, _ = landed(scratch / "tags", extracts, "firm_register")
     scan = warehouse.scan("firm_register", ("business_scope",))
@@ -363,7 +363,7 @@ def add_tags(section: Section, scratch: Path, scopes: int, repeats: int) -> None
 
 
 def invented_terms(count: int, known: set[str]) -> list[tuple[str, ...]]:
-    """Invent terms of three to six Chinese characters that the scopes have too."""
+    """Invent terms of three to six Chinese characters that also occur in the scopes."""
     from ai_manufacturing.paper.synthetic.registers import AI_PHRASES, GOODS
 
     letters = sorted(set("".join(AI_PHRASES + GOODS)))

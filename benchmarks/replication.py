@@ -1,8 +1,8 @@
-"""How often fresh synthetic samples reproduce the paper, by the package's estimators and
-specification rows.
+"""Measure how often new synthetic samples reproduce the printed numbers of the paper.
 
-Draws each seed in memory and estimates the default rows of Tables 1 to 6. Prints Markdown on stdout
-and progress on stderr, and exits with a message if a target is missed. From the project's root:
+Each seed is drawn in memory, and the package estimates the default rows of Tables 1 to 6. The
+script prints Markdown to stdout and progress to stderr, and exits with a message if a target is
+missed. Run it from the project's root:
 
     python -m benchmarks.replication --seeds 100 --monte-carlo 500 > benchmarks/replication.md
 """
@@ -22,7 +22,7 @@ from ai_manufacturing.system.settings import period
 from benchmarks import measuring
 from tests.lib import samples
 
-# Not the default seed, and not a seed that the true parameters were solved or checked on.
+# Neither the default seed, nor a seed on which the true parameters were solved or checked.
 FIRST_SEED = 700_000
 GMM = "table_4_col_4"
 
@@ -34,7 +34,7 @@ REJECTED = 0.05
 
 
 def simulate(chosen: list[Specification], seeds: Iterable[int]) -> pd.DataFrame:
-    """Return tables.coefficients of each seed, with a column `seed`."""
+    """Estimate specifications on each seed; return the coefficients with a column `seed`."""
     found = []
     for number, seed in enumerate(seeds, start=1):
         found.append(
@@ -48,9 +48,7 @@ def simulate(chosen: list[Specification], seeds: Iterable[int]) -> pd.DataFrame:
 
 
 def against_printed(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the estimates of printed coefficients with `printed`, `printed_error` and whether it
-    is `inside`.
-    """
+    """Join estimates to the printed coefficients, and flag printed values inside the interval."""
     published = samples.seed_table("published_estimates").rename(
         columns={"estimate": "printed", "std_error": "printed_error"}
     )
@@ -64,7 +62,7 @@ def against_printed(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame, digits: dict[str, int]) -> str:
-    """Return a Markdown table; columns in `digits` are rounded."""
+    """Format a table as Markdown, with the columns in `digits` rounded."""
     shown = table.assign(
         **{name: table[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()}
     )
@@ -72,9 +70,7 @@ def markdown(table: pd.DataFrame, digits: dict[str, int]) -> str:
 
 
 def reproduction(compared: pd.DataFrame) -> tuple[str, list[str]]:
-    """Return how many printed coefficients lie in their 95 % intervals as Markdown, and the targets
-    missed.
-    """
+    """Report in Markdown how many printed coefficients are inside; list missed targets."""
     per_seed = compared.groupby("seed")["inside"].sum()
     printed, seeds = len(compared) // len(per_seed), len(per_seed)
     mean, with_many = per_seed.mean(), (per_seed >= MANY_INSIDE).mean()
@@ -111,7 +107,7 @@ At least {MANY_INSIDE} are inside on {with_many:.0%} of seeds (target {SHARE_WIT
 
 
 def monte_carlo(compared: pd.DataFrame) -> tuple[str, list[str]]:
-    """Return bias and coverage of Table 1 as Markdown, and the targets missed."""
+    """Report bias and coverage of Table 1 in Markdown, and list missed targets."""
     seeds = compared["seed"].nunique()
     table = compared.groupby(["column_number", "printed"]).agg(
         mean=("estimate", "mean"),
@@ -163,7 +159,7 @@ solution adds to the bias. Targets: a bias within {LARGEST_BIAS} Monte Carlo err
 
 
 def dynamic_panel(found: pd.DataFrame) -> str:
-    """Return the coefficients and the tests of Table 4 column 4 as Markdown."""
+    """Report the coefficients and tests of Table 4, column 4, in Markdown."""
     gmm = found[found["specification_id"] == GMM]
     terms = gmm[gmm["term"].isin(["L.ln_gdp", "ai_firms"])].groupby("term", sort=False)
     table = terms.agg(
@@ -182,7 +178,7 @@ test on {ar2:.0%}.
 
 
 def main() -> None:
-    """Parse the arguments, simulate, report, and fail where a target is missed."""
+    """Parse the arguments, simulate, report, and fail if a target is missed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,7 +1,8 @@
-"""How often tests at 5 % reject a true null in synthetic panels whose provinces move together.
+"""Measure how often tests at 5 % reject a true null in panels with shocks common to a province.
 
-Each panel has the provinces of the paper's estimation sample and a regressor without effect. Prints
-Markdown on stdout, and exits with a message if a target is missed. From the project's root:
+Each panel has the provinces of the paper's estimation sample and a regressor without effect. The
+script prints Markdown to stdout, and exits with a message if a target is missed. Run it from the
+project's root:
 
     python benchmarks/size_of_tests.py --panels 500 > benchmarks/size_of_tests.md
 """
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.estimators import cluster_errors, fixed_effects, wild_bootstrap
 
-# Cities of each province in the headline sample of the public extracts: 282 cities, 31 provinces.
+# Number of cities by province in the public headline sample: 282 cities, 31 provinces.
 CITIES = (
     1,
     1,
@@ -51,8 +52,10 @@ CITIES = (
     21,
 )
 YEARS = range(2010, 2021)
-PERSISTENCE = 0.8  # of a shock, from one year to the next
-SHARE_OF_PROVINCE = 0.5  # of the variance of regressor, control and error
+# Autocorrelation of a shock, from one year to the next.
+PERSISTENCE = 0.8
+# Share of the variance of regressor, control and error that is common to a province.
+SHARE_OF_PROVINCE = 0.5
 
 FIRST_SEED = 800_000
 LEVEL = 0.05
@@ -63,11 +66,10 @@ Floats = NDArray[np.float64]
 
 
 def panel(seed: int) -> pd.DataFrame:
-    """Draw a panel: y does not depend on x, and x, z and the error of y share shocks within a
-    province and year.
+    """Simulate a panel in which y does not depend on x.
 
-    Cities lack up to two of the eleven years, at either end. The error's scale differs between
-    provinces.
+    x, z and the error of y have shocks in common within a province and year. Cities lack up to two
+    of the eleven years, at either end, and the scale of the error differs between provinces.
     """
     rng = np.random.default_rng(seed)
     provinces = np.repeat(np.arange(len(CITIES)), CITIES)
@@ -97,7 +99,7 @@ def panel(seed: int) -> pd.DataFrame:
 
 
 def _shocks(rng: np.random.Generator, count: int) -> Floats:
-    """Return series of variance 1 that fade by PERSISTENCE a year, shape (count, years)."""
+    """Return AR(1) series of variance 1 with coefficient PERSISTENCE, shape (count, years)."""
     shocks = rng.normal(size=(count, len(YEARS)))
     for year in range(1, len(YEARS)):
         shocks[:, year] = (
@@ -107,7 +109,7 @@ def _shocks(rng: np.random.Generator, count: int) -> Floats:
 
 
 def p_values(data: pd.DataFrame, draws: int) -> dict[str, float]:
-    """Return the p-value of x by each test."""
+    """Return the p-value of x for each test."""
     by_city = fixed_effects.fit(data, "y", ["x", "z"])
     by_province = fixed_effects.fit(data, "y", ["x", "z"], cluster="province_id")
     regression = fixed_effects.partialled_out(data, "y", ["x", "z"], cluster="province_id")
@@ -121,14 +123,14 @@ def p_values(data: pd.DataFrame, draws: int) -> dict[str, float]:
 
 
 def rejected(panels: int, draws: int) -> dict[str, float]:
-    """Return the share of panels in which each test rejects."""
+    """Return the share of panels that each test rejects."""
     found = pd.DataFrame([p_values(panel(FIRST_SEED + number), draws) for number in range(panels)])
     shares = (found <= LEVEL).mean()
     return {str(name): float(share) for name, share in shares.items()}
 
 
 def main() -> None:
-    """Parse the arguments, simulate, report, and fail where a target is missed."""
+    """Parse the arguments, simulate, report, and fail if a target is missed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,13 +1,13 @@
-"""The smallest slip in each series that the gate finds in nine of ten plants.
+"""Find the smallest slip in each series that the gate detects in nine of ten trials.
 
-Multiplies values of the series of a built warehouse, in memory: single cells, and all cities of a
-province in one year. A cell is found if it is marked as unexplained or as a copy, a province if its
-step or the definition of the year is odd, or half of its cities are marked. Beside each factor
-stands how far such a slip can move the first column of Table 1 at most, to first order, in standard
-errors clustered by city.
+Values of a built warehouse are multiplied in memory: single cells, and all cities of a province in
+one year. A cell counts as found if it is marked as unexplained or as a copy. A province counts as
+found if its step or the year's definition is odd, or half of its cities are marked. Each factor is
+reported with the largest movement of Table 1, column 1 that such a slip can cause, to first order,
+in standard errors clustered by city.
 
-Writes seeds/found_slips.csv, which `dim_series` joins by provider, and prints it on stdout. Run it
-for each extract set whose series stand there, from the project's root:
+The script writes seeds/found_slips.csv, which `dim_series` joins by provider, and prints it to
+stdout. Run it for each extract set with series in that seed, from the project's root:
 
     python -m benchmarks.slips --warehouse build/warehouse.duckdb
 """
@@ -34,13 +34,16 @@ SUITES = ("year_definitions", "doubtful_values", "province_steps")
 CELL_FACTORS = (1.05, 1.1, 1.2, 1.3, 1.5, 2.0, 3.0, 5.0, 10.0)
 PROVINCE_FACTORS = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0)
 FOUND_SHARE = 0.9
-CELLS = 40  # of each series and factor
-ROUNDS, PROVINCES = 5, 2  # of each series and factor; more provinces at once hide each other
-LEAST_CITIES = 5  # of a province that is planted
+# Number of planted cells per series and factor.
+CELLS = 40
+# Rounds, and planted provinces per series and round; more provinces at once hide each other.
+ROUNDS, PROVINCES = 5, 2
+# Minimum number of cities in a planted province.
+LEAST_CITIES = 5
 
 
 class Warehouse:
-    """The series of a warehouse, what specifications use of them, and the headline's weights.
+    """Series of a warehouse, their use in specifications, and their weight in the headline.
 
     Attributes
     ----------
@@ -49,8 +52,8 @@ class Warehouse:
     judged : DataFrame
         Positive values of the series that an estimate uses, with their province.
     movements : DataFrame
-        By series, how far a slip of one log point moves the headline at most: `cell` of one cell,
-        `province` of one province in one year, in standard errors.
+        Largest movement of the headline, in standard errors, per log point of slip in a series:
+        `cell` for one cell, `province` for one province in one year.
     """
 
     def __init__(self, path: str) -> None:
@@ -78,11 +81,11 @@ class Warehouse:
         self.movements = self._movements(case, of_headline)
 
     def _movements(self, case: Case, estimates: pd.DataFrame) -> pd.DataFrame:
-        """Return Warehouse.movements.
+        """Compute Warehouse.movements.
 
-        A log point of a control moves the estimate as one of the outcome does, times its slope. Of
-        the measure, log(1 + x), a log point of x is x / (1 + x); a share that is held fixed changes
-        in all years.
+        A log point of a control moves the estimate like a log point of the outcome, times the
+        control's slope. For the measure log(1 + x), a log point of x counts as x / (1 + x). A slip
+        in a share that is held fixed changes all years.
         """
         weights = pd.Series(np.linalg.pinv(case.regression.design)[0], index=case.rows.index)
         regressor = case.specification.regressor
@@ -103,7 +106,7 @@ class Warehouse:
         return pd.DataFrame(rows).set_index("series")
 
     def judge(self, factors: Mapping[int, float]) -> dict[str, pd.DataFrame]:
-        """Return the tables of SUITES on values times factors, by row of `series`."""
+        """Return the tables of SUITES after multiplying rows of `series` by factors."""
         rows = self.series.loc[[*factors]]
         values = rows["value"] * pd.Series(factors)
         values = values.where(rows["value"] != rows["value"].round(), values.round())
@@ -162,14 +165,14 @@ def provinces(
 
 
 def smallest(found: pd.DataFrame) -> pd.Series:
-    """Return the smallest factor by series from which on nine plants in ten are found."""
+    """Return each series' smallest factor from which on nine trials in ten are found."""
     shares = found.pivot_table(index="series", columns="factor", values="is_found")
     lasting = shares.iloc[:, ::-1].cummin(axis=1) >= FOUND_SHARE
     return lasting.apply(lambda row: min(row.index[row], default=np.nan), axis=1)
 
 
 def measured(path: str) -> pd.DataFrame:
-    """Return the rows of the seed for a warehouse."""
+    """Compute the seed's rows for a warehouse."""
     warehouse, rng = Warehouse(path), random.Random(2026)
     rows = warehouse.judged[~warehouse.judged["is_spliced"].fillna(False)]
     table = rows[KEY].drop_duplicates("series").set_index("series")
@@ -190,7 +193,7 @@ def measured(path: str) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Parse the arguments, measure, and replace the rows of the providers in the seed."""
+    """Parse the arguments, measure, and replace the rows of the same providers in the seed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

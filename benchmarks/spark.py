@@ -1,7 +1,6 @@
-"""Firm registers to counts on Spark in one process and on a standalone cluster of this machine,
-beside DuckDB.
+"""Time firm registers to counts on Spark, in one process and on a local cluster, against DuckDB.
 
-Runs in the environment of Spark: `.venv-spark/bin/python -m benchmarks.spark`.
+It needs Spark's environment: `.venv-spark/bin/python -m benchmarks.spark`.
 """
 
 import contextlib
@@ -23,9 +22,9 @@ SIZES = {
     5_000_000: ("duckdb", "local", "one_worker", "two_workers"),
     50_000_000: ("duckdb", "local"),
 }
-"""Firms, and the engines that count them.
+"""Numbers of firms, and the engines that count them.
 
-A cluster of one machine is slower than Spark in one process.
+A cluster on a single machine is slower than Spark in one process.
 """
 ENGINES = {
     "local": "Spark in one process",
@@ -49,7 +48,7 @@ SHUFFLES = {
     "shuffle_mb_of_cohorts": ("cohorts",),
     "shuffle_mb_of_other_cells": ("cells", "counts", "identifiers", "files", "other"),
 }
-"""Models by what they shuffle. Cohorts are the first aggregation: rows to cells."""
+"""Models by the data that they shuffle. Cohorts are the first aggregation, from rows to cells."""
 
 
 def memory_of_others() -> dict[int, float]:
@@ -71,14 +70,15 @@ def memory_of_others() -> dict[int, float]:
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[float]]:
-    """Give the peak of memory after the block."""
+    """Yield a list that contains the peak of memory in MB after the block."""
     peak, stop = [0.0], threading.Event()
 
     def watch() -> None:
         before: set[int] = set()
         while not stop.wait(0.5):
             sizes = memory_of_others()
-            # A fork on its way to another program shows its parent's memory as its own.
+            # A new fork shows its parent's memory as its own, so it counts from the second sample
+            # on.
             peak[0] = max(peak[0], sum(size for number, size in sizes.items() if number in before))
             before = set(sizes)
 
@@ -113,7 +113,7 @@ def shuffled(events: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
-    """Count a register by one engine."""
+    """Count a register with one engine, and return its figures."""
     folder = scratch / engine
     environment = {
         **measuring.Scratch(scratch, extracts).environment,
@@ -144,7 +144,7 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Draw a register of each size, land it, and count it by each engine."""
+    """Draw and land a register of each size, and count it with each engine."""
     from ai_manufacturing.paper.synthetic import registers
 
     section = Section(

@@ -1,13 +1,13 @@
-"""How often the verdicts on printed claims are right, where the truth is known.
+"""Measure how often the verdicts on printed claims are right if the truth is known.
 
-Synthetic samples: the effects are none, those printed or twice those; units are independent, share
-shocks with their province, or with their neighbours. Each draw is estimated by the design that the
-paper prints, checked by what the rules of a verdict read, and judged by the SQL of rpt_credibility
+Synthetic samples have no effects, the printed effects or twice the printed effects. Units are
+independent, or share shocks with their province or their neighbours. Each draw is estimated by the
+printed design, checked as the rules of a verdict require, and judged by the SQL of rpt_credibility
 and rpt_verdicts.
 
-Draws are kept in build/benchmarks/verdicts, and a seed that is there is not drawn again: remove the
-folder after a change of estimators or rules. Prints Markdown on stdout and progress on stderr, and
-exits with a message if a target is missed. From the project's root:
+Draws are cached in build/benchmarks/verdicts, and cached seeds are not drawn again: delete the
+folder after changing estimators or rules. The script prints Markdown to stdout and progress to
+stderr, and exits with a message if a target is missed. Run it from the project's root:
 
     python -m benchmarks.verdicts --seeds 200 > benchmarks/verdicts.md
 """
@@ -54,7 +54,7 @@ SHOCKS: dict[str, CommonShocks | None] = {
 
 @dataclass(frozen=True)
 class World:
-    """A truth and the noise around it, by their names."""
+    """A truth and the noise around it, by name."""
 
     truth: str
     noise: str
@@ -63,7 +63,7 @@ class World:
         return f"{self.truth}, {self.noise}"
 
     def path(self, folder: Path) -> Path:
-        """Return the file of its draws."""
+        """Return the file with this world's cached draws."""
         return folder / f"{str(self).replace(', ', '__').replace(' ', '_')}.parquet"
 
 
@@ -71,8 +71,6 @@ WORLDS = {
     str(world): world for noise in SHOCKS for truth in SIZES for world in [World(truth, noise)]
 }
 
-
-# ---------------------------------------------------------------- one draw
 
 VERDICTS = """
     select table_id, column_number, specification_id, estimator, coalesce(cause, verdict) as word,
@@ -92,18 +90,18 @@ VERDICTS = """
 
 @cache
 def asked() -> pd.DataFrame:
-    """Return estimator, method and setting of the checks that a verdict reads."""
+    """Return the checks that a verdict reads, by estimator, method and setting."""
     rules = samples.seed_table("verdict_rules")
     read_by_rules = rules.query("aspect != 'told' and source != 'estimate'")
     made = samples.seed_table("inference_checks")
     needed = made.merge(read_by_rules[["estimator", "method", "setting"]].drop_duplicates())
-    # The estimate of an event study itself.
+    # An event study also needs its average, which is its estimate.
     return pd.concat([needed, made.query("method == 'average'")])
 
 
 @cache
 def cities() -> pd.DataFrame:
-    """Return the cities with their coordinates."""
+    """Return the cities with numeric coordinates."""
     return units().astype({"longitude": float, "latitude": float})
 
 
@@ -113,7 +111,9 @@ def judged(
     statement: str,
     estimated: Callable[[list[Specification], Inputs], pa.Table] = tables.coefficients,
 ) -> pd.DataFrame:
-    """Return what a statement on the verdicts selects, for rows of int_specifications_resolved."""
+    """Estimate and judge rows of int_specifications_resolved, then run an SQL query on the
+    verdicts.
+    """
     chosen = specifications.read(rows)
     coefficients = estimated(chosen, inputs)
     mechanical = [each.specification_id for each in chosen if inputs.is_mechanical(each)]
@@ -163,10 +163,8 @@ def verdicts(seed: int, world: World) -> pd.DataFrame:
     return judged(inputs, inputs.specifications, VERDICTS).assign(seed=seed)
 
 
-# ---------------------------------------------------------------- many draws, and the page
-
-# "holds" asks for significance, alone and in the family, and for required checks, one of which
-# fails by chance in 5 %.
+# Power required for "holds" in 80 % of draws, since a required check fails by chance in 5 %. Power
+# is the share of draws that are significant, alone and within the family.
 POWER = 0.80 / 0.95
 HOLDS_WITH_POWER = 0.80
 HOLDS_WITHOUT_EFFECT, OPPOSITE_WITHOUT_EFFECT = 0.05, 0.025
@@ -188,8 +186,7 @@ def error(share: float, draws: int) -> float:
 
 
 def shares(drawn: pd.DataFrame) -> pd.DataFrame:
-    """Return for each claim of a world the share of each word, what the interval says and how large
-    the estimate is.
+    """Summarise the draws of a world by claim.
 
     Parameters
     ----------
@@ -199,11 +196,11 @@ def shares(drawn: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per claim: draws, estimate and std_error (in times of the printed value; mean and
-        median), power (share of draws that are significant by province, alone and in the family), a
-        column per word of SHARES and `other`, moves (share of draws in which the estimate hangs on
-        doubtful values), and failed (the check that most often fails a significant estimate, with
-        its share of the draws).
+        One row per claim: draws, estimate and std_error (mean and median, in multiples of the
+        printed value), power (share of draws that are significant by province, alone and in the
+        family), a column per word of SHARES and `other`, moves (share of draws in which the
+        estimate depends on doubtful values), and failed (the check that most often fails a
+        significant estimate, with its share of the draws).
     """
     rows = []
     for claim, of_claim in drawn.groupby(CLAIM):
@@ -233,8 +230,9 @@ def shares(drawn: pd.DataFrame) -> pd.DataFrame:
 
 
 def missed(world: World, found: pd.DataFrame) -> list[str]:
-    """Return the claims of a world that miss a target by more than chance does for any of them in 5
-    % of pages.
+    """Return the claims of a world that miss a target by more than chance.
+
+    The level is 5 % for all claims of a page together.
     """
     level = 0.05 / len(found)
     sentences = []
@@ -276,7 +274,7 @@ def missed(world: World, found: pd.DataFrame) -> list[str]:
 
 
 def simulate(world: World, seeds: range, path: Path, processes: ProcessPoolExecutor) -> None:
-    """Judge the seeds of a world that the file has not, and add them to it."""
+    """Judge the seeds of a world that are not cached, and add them to its file."""
     kept = [pd.read_parquet(path)] if path.exists() else []
     missing = sorted({*seeds}.difference(*(drawn["seed"] for drawn in kept)))
     judge = partial(verdicts, world=world)
@@ -301,9 +299,7 @@ def shown(found: pd.DataFrame) -> str:
 
 
 def over_claims(drawn: pd.DataFrame, word: str) -> str:
-    """Return the mean share of a word over the claims of a world, with its error over draws, and
-    the largest share.
-    """
+    """Return the mean and the largest share of a word over claims, with Monte Carlo errors."""
     is_word = drawn["word"] == word
     of_draws = is_word.groupby(drawn["seed"]).mean()
     mean_error = of_draws.std() / np.sqrt(len(of_draws))
@@ -315,9 +311,7 @@ def over_claims(drawn: pd.DataFrame, word: str) -> str:
 
 
 def summary(drawn: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
-    """Return a row per world: its draws, and over its claims the mean and the extreme of what has a
-    target.
-    """
+    """Return a row per world: its draws, and the mean and extreme of each share with a target."""
     rows = []
     for world, verdicts_drawn in drawn.items():
         table = shares(verdicts_drawn)
@@ -403,7 +397,7 @@ significant estimate. Shares have their Monte Carlo standard error; an empty cel
 
 
 def main() -> None:
-    """Parse the arguments, simulate, and write the page of all worlds whose draws are kept."""
+    """Parse the arguments, simulate, and write the page of all worlds with cached draws."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,6 +1,4 @@
-"""The site and its query page: build time, weight of the first page, time to the first result on a
-slow line.
-"""
+"""Time the site: its build, its first page, and the first result of a query on a slow line."""
 
 import functools
 import gzip
@@ -22,7 +20,7 @@ from benchmarks import measuring
 from benchmarks.measuring import PROJECT, Runs, Scratch, Section
 from tests.python.chromium import ARGUMENTS, CHROMIUM
 
-# WebPageTest's "4G": 9 Mbit/s, and 170 ms there and back.
+# WebPageTest's "4G" profile: 9 Mbit/s, and a round trip of 170 ms.
 BYTES_PER_SECOND, ROUND_TRIP = 9e6 / 8, 0.17
 CHUNK = 16_384
 QUERY = (
@@ -36,14 +34,14 @@ WHY_QUERY = "the peer loads one table, ours the whole release"
 
 @functools.cache
 def packed(path: Path) -> bytes:
-    """Return a file as a web host packs it once."""
+    """Return a file as a web host would compress it; results are cached."""
     return gzip.compress(path.read_bytes(), 6)
 
 
 class Line(serve.Handler):
-    """Send as `make serve` does, over one line that all connections share; count what is sent.
+    """Serve like `make serve`, over one line that all connections share, and count bytes.
 
-    A browser's own emulation would spare what its workers fetch.
+    A browser's own emulation of a slow network does not apply to its workers.
     """
 
     is_slow = False
@@ -51,7 +49,7 @@ class Line(serve.Handler):
     lock = threading.Lock()
 
     def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
-        """Wait for a round trip; pack programs too, as web hosts do."""
+        """Wait for a round trip, and compress programs too, as web hosts do."""
         if Line.is_slow:
             time.sleep(ROUND_TRIP)
         path = Path(self.translate_path(self.path))
@@ -64,7 +62,7 @@ class Line(serve.Handler):
         return super().send_head()
 
     def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:  # type: ignore[override]
-        """Send what follows the headers, no faster than the line."""
+        """Send the body of a response at the speed of the line."""
         while chunk := source.read(CHUNK):
             with Line.lock:
                 Line.sent += len(chunk)
@@ -73,12 +71,12 @@ class Line(serve.Handler):
             outputfile.write(chunk)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Serve a folder by Line."""
+    """Serve a folder with Line."""
     handler = functools.partial(Line, directory=os.fspath(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -87,20 +85,20 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def browsed(url: str, act: Callable[[Page], object], *, is_slow: bool) -> tuple[float, float]:
-    """Open an address in a browser that knows nothing of it.
+    """Open an address in a browser with an empty cache.
 
     Parameters
     ----------
     url : str
     act : callable
-        What to do on the page; it returns when the reader sees what was asked for.
+        Acts on the page, and returns once the reader sees the result.
     is_slow : bool
-        On a line of BYTES_PER_SECOND, or as fast as this machine serves.
+        Whether the line is limited to BYTES_PER_SECOND.
 
     Returns
     -------
     seconds, size : float
-        From the first request to the end of `act`, and the bytes that were sent.
+        Seconds from the first request to the end of `act`, and bytes sent.
     """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -116,33 +114,31 @@ def browsed(url: str, act: Callable[[Page], object], *, is_slow: bool) -> tuple[
 
 
 def switch_language(page: Page) -> None:
-    """Ask the first page for the other language, and wait for its heading and its charts."""
+    """Switch the first page to the other language, and wait for its heading and charts."""
     page.get_by_role("button", name="中文").click()
     page.get_by_role("heading", name="主要发现", level=1).wait_for()
     page.wait_for_selector("html[data-drawn=all]", state="attached")
 
 
 def run_query(page: Page) -> None:
-    """Ask the query page for QUERY, and wait for its rows."""
+    """Run QUERY on the query page, and wait for its rows."""
     page.locator("#sql").fill(QUERY)
     page.get_by_role("button", name="Run").click()
     page.locator("#result tbody tr").nth(ROWS - 1).wait_for()
 
 
 def see_rows(page: Page) -> None:
-    """Wait for the rows of the peer, which asks as it opens."""
+    """Wait for the rows of the peer, which runs its query on opening."""
     page.locator("table tbody tr").nth(ROWS - 1).wait_for()
 
 
 def settle(page: Page) -> None:
-    """Wait until nothing more comes."""
+    """Wait until there are no more requests."""
     page.wait_for_load_state("networkidle")
 
 
 def observable(folder: Path, warehouse: Path) -> Path | None:
-    """Copy the peer with the panel beside it, and install what it needs; nothing without npm or a
-    network.
-    """
+    """Copy the peer with the panel and install its packages; return None if npm fails."""
     if shutil.which("npm") is None:
         return None
     shutil.copytree(PEER, folder)

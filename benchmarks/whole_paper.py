@@ -1,6 +1,4 @@
-"""From delivered files to the paper's tables: `dbt build` beside the floor of dbt and beside a
-plain script.
-"""
+"""Time `dbt build` from files to tables, against dbt's own overhead and a plain script."""
 
 import json
 import shutil
@@ -15,7 +13,7 @@ from benchmarks.peers import dbt_floor
 
 FLOOR = "benchmarks/peers/dbt_floor.py"
 LAYERS = {"landing": "landing", "gates": "gates", "estimates": "estimates", "reports": "reports"}
-# A seed, a table and a Python model, with their tests: enough to run both projects.
+# One seed, one table and one Python model with their tests suffice to run both projects.
 QUICK = ("--indirect-selection", "cautious", "--select", "+raw_deliveries", "+int_city_identifiers")
 NO_CHECKS = "the script runs without dbt, gates, checks and reports"
 STATES = ("from nothing", "again")
@@ -40,8 +38,9 @@ def step(unique_id: str, folders: dict[str, str]) -> str:
 
 
 def by_step(whole: float, run_results: Path, target: Path) -> dict[str, float]:
-    """Return the seconds of a build by layer, summed over its nodes; what no thread spent in a node
-    is the first.
+    """Return the seconds of a build by layer, summed over its nodes.
+
+    Time outside all nodes belongs to the first layer.
     """
     results, manifest = (
         json.loads(path.read_text(encoding="utf-8"))
@@ -56,7 +55,7 @@ def by_step(whole: float, run_results: Path, target: Path) -> dict[str, float]:
 
 
 def where_it_goes(layers: dict[str, dict[str, float]]) -> str:
-    """Return the seconds of runs by layer as a table in Markdown."""
+    """Format the seconds of runs by layer as a Markdown table."""
     rows = [(one, *(f"{layers[run].get(one, 0.0):.1f}" for run in layers)) for one in STEPS]
     rows.append(("sum", *(f"{sum(times.values()):.1f}" for times in layers.values())))
     return (
@@ -66,7 +65,7 @@ def where_it_goes(layers: dict[str, dict[str, float]]) -> str:
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
-    """Measure builds from nothing and again, in turn with their peers."""
+    """Time builds from nothing and repeated builds, alternating with their peers."""
     section = Section(
         "The whole paper",
         "From nothing: no parse, store or warehouse. Again: all as the last build left it. The"

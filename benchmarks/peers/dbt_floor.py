@@ -1,6 +1,4 @@
-"""The floor of dbt: a project of empty nodes, as many as a run had, of the same kinds and with the
-same parents.
-"""
+"""Write a project of empty dbt nodes that imitates a run, to measure dbt's own overhead."""
 
 import json
 from collections.abc import Iterable
@@ -30,14 +28,14 @@ def write(folder: Path, target: Path) -> int:
     Parameters
     ----------
     folder : Path
-        Of the new project; it does not exist.
+        Folder of the new project, which must not exist.
     target : Path
         Folder with the manifest.json and run_results.json of the run to imitate.
 
     Returns
     -------
     int
-        Nodes of the project.
+        Number of nodes in the project.
     """
     manifest, results = (
         json.loads((target / name).read_text(encoding="utf-8"))
@@ -45,7 +43,7 @@ def write(folder: Path, target: Path) -> int:
     )
     known: dict[str, dict[str, Any]] = {**manifest["nodes"], **manifest["unit_tests"]}
     ran = [result["unique_id"] for result in results["results"]]
-    # Hooks are no nodes of the graph.
+    # Hooks are not nodes of the graph.
     nodes = {
         name: known[name] for name in ran if name in known and not name.startswith("operation.")
     }
@@ -100,7 +98,7 @@ def write(folder: Path, target: Path) -> int:
 
 
 def sql(parents: Iterable[str], *, kind: str = "", where: str = "") -> str:
-    """Return a model or test that reads nothing of its parents."""
+    """Return a model or test that depends on its parents but reads nothing from them."""
     config = f"{{{{ config(materialized='{kind}') }}}}\n" if kind else ""
     return (
         config
@@ -110,6 +108,6 @@ def sql(parents: Iterable[str], *, kind: str = "", where: str = "") -> str:
 
 
 def python(parents: Iterable[str]) -> str:
-    """Return a Python model that reads nothing of its parents."""
+    """Return a Python model that depends on its parents but reads nothing from them."""
     refs = "".join(f'    dbt.ref("{name}")\n' for name in parents)
     return f'def model(dbt, session):\n{refs}    return session.sql("select 1 as a")\n'

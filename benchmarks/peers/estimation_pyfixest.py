@@ -1,7 +1,8 @@
-"""Fixed effects and the wild bootstrap by pyfixest: the tasks of benchmarks/estimation.py, without
-this package.
+"""The tasks of benchmarks/estimation.py with pyfixest: fixed effects and the wild bootstrap.
 
-python benchmarks/peers/estimation_pyfixest.py FOLDER FITS REPEATS DRAWS
+It does not use this project's package.
+
+    python benchmarks/peers/estimation_pyfixest.py FOLDER FITS REPEATS DRAWS
 """
 
 import statistics
@@ -27,9 +28,7 @@ def timed(
     scale: float = 1,
     times: int = repeats,
 ) -> None:
-    """Print the median of repeated calls, after one that is not counted, and the numbers that it
-    gave.
-    """
+    """Print the median seconds of repeated calls after a warm-up, and the resulting numbers."""
     try:
         found, spent = call(), []
         for _ in range(times):
@@ -48,25 +47,25 @@ def timed(
 
 
 def one(name: str) -> Any:
-    """Fit one regressor from the raw sample."""
+    """Fit one regressor on the raw sample."""
     frame = data[["y", name, *CONTROLS.split(" + "), "city_id", "province_id", "year"]]
     return pyfixest.feols(f"y ~ {name} + {CONTROLS} | city_id + year", frame, vcov=CLUSTER)
 
 
 def several(names: Sequence[str]) -> Any:
-    """Fit regressors in turn on one sample."""
+    """Fit several regressors in turn on one sample."""
     return pyfixest.feols(
         f"y ~ sw({', '.join(names)}) + {CONTROLS} | city_id + year", data, vcov=CLUSTER
     ).to_list()
 
 
 def of_first(fit: Any) -> tuple[float, float]:
-    """Return the slope and its error."""
+    """Return the slope and the standard error of the first regressor."""
     return fit.coef().iloc[0], fit.se().iloc[0]
 
 
 def of_all(found: Sequence[Any]) -> list[float]:
-    """Return slopes and errors of the regressors that are named by a letter and a number."""
+    """Return slopes and standard errors of the numbered regressors, such as r1 or p1."""
     names = [
         next(name for name in fit.coef().index if name[0] in "rp" and name[1:].isdigit())
         for fit in found

@@ -2,10 +2,9 @@
 
     python benchmarks/peers/paper_by_hand.py build/extracts/sample [coefficients.csv]
 
-What a careful economist writes for one paper and one layout of files: it uses nothing of this
-project. It has no gate, no trace, no corrections, no changes of city boundaries, no second source,
-no other readings and no release; errors are clustered by city alone, and system GMM comes without
-its specification tests.
+A careful economist would write this script for one paper and one layout of files. It uses nothing
+of this project, and has no gate, trace, corrections, boundary changes, second source, other
+readings or release. Errors are clustered by city only, and system GMM has no specification tests.
 """
 
 import sys
@@ -67,8 +66,9 @@ def read(folder: Path, columns: Sequence[str], **types: str) -> pd.DataFrame:
 
 
 def counts(folder: Path, names: dict[str, str], kinds: Sequence[str] = ()) -> pd.DataFrame:
-    """Sum the counts of industry (GB/T 4754 sections B to E) to city and year; a sum with a missing
-    part is missing.
+    """Sum the counts of industry (GB/T 4754 sections B to E) by city and year.
+
+    A sum with a missing part is missing.
     """
     rows = read(folder, ["城市代码", "行业代码", "年份", *kinds, *names], 行业代码="str")
     rows = rows[rows["行业代码"].between("06", "50")]
@@ -80,12 +80,12 @@ def counts(folder: Path, names: dict[str, str], kinds: Sequence[str] = ()) -> pd
 
 
 def log(values: pd.Series) -> pd.Series:
-    """Return logs; of nothing positive there is none."""
+    """Take logs of positive values; other values become missing."""
     return np.log(values.where(values > 0))
 
 
 def of_base_year(values: pd.Series) -> pd.Series:
-    """Return the value of the base year in every row of its city."""
+    """Return each city's value of the base year in all of its rows."""
     cities = values.index.get_level_values("city")
     return pd.Series(values.xs(BASE, level="year").reindex(cities).to_numpy(), index=values.index)
 
@@ -104,7 +104,7 @@ def panel(folder: Path) -> pd.DataFrame:
     for name in [*YEARBOOK.values()][2:]:
         data[f"ln_{name}"] = log(data[name])
 
-    # Equation 2: the AI share of the base year, times the series of each year.
+    # Compute equation 2: the AI share of the base year, times the series of each year.
     scaled = {
         "ai_firms": ("ai_firms", "firms"),
         "ai_patent_applications": ("ai_applications", "applications"),
@@ -116,7 +116,8 @@ def panel(folder: Path) -> pd.DataFrame:
         measure = of_base_year(data[ai]) / whole.where(whole != 0) * data[series]
         data[f"m_{name}"] = log(measure) if "patent" in name else log(1 + measure)
 
-    # Equation 3: cities above the median secondary share of the year before the event.
+    # Compute equation 3: treated cities have a secondary share above the median in the year before
+    # the event.
     share = (data["secondary_value_added"] / data["gdp"]).xs(SPLIT, level="year").dropna()
     above = (share > share.median()).astype(float)
     data["treated"] = above.reindex(data.index.get_level_values("city")).to_numpy()
@@ -130,8 +131,9 @@ def panel(folder: Path) -> pd.DataFrame:
 
 
 def two_way(data: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> pd.DataFrame:
-    """Regress with city and year effects; errors are clustered by city, by the factor of fixest and
-    reghdfe.
+    """Regress with city and year effects, and errors clustered by city.
+
+    The small-sample factor is the default of fixest and reghdfe.
     """
     rows = data[[outcome, *regressors]].dropna()
     while True:
@@ -159,7 +161,7 @@ def two_way(data: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> pd.D
 
 
 def event_study(data: pd.DataFrame, outcome: str, controls: Sequence[str]) -> pd.DataFrame:
-    """Regress on treatment times each year but the omitted one."""
+    """Regress on treatment interacted with each year except the omitted one."""
     data = data.dropna(subset=["treated"])
     years = data.index.get_level_values("year")
     terms = {}
@@ -174,11 +176,10 @@ def event_study(data: pd.DataFrame, outcome: str, controls: Sequence[str]) -> pd
 def system_gmm(
     data: pd.DataFrame, outcome: str, endogenous: str, controls: Sequence[str]
 ) -> pd.DataFrame:
-    """Blundell and Bond's estimator as xtabond2 has it: two steps, collapsed lags 2 to 4,
-    Windmeijer's errors.
+    """Estimate system GMM like xtabond2: two steps, collapsed lags 2 to 4, Windmeijer's errors.
 
-    No package of Python has it. Controls instrument their own differences, year effects the level
-    equation.
+    No Python package implements it. Controls are instruments for their own differences, year
+    effects for the level equation.
     """
     grids = {
         name: data[name].unstack("year").to_numpy()  # noqa: PD010 - the grid of cities and years
@@ -265,7 +266,7 @@ def system_gmm(
 
 
 def tables(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the printed columns by their names: terms, estimates and errors."""
+    """Return the printed columns by name: terms, estimates and standard errors."""
     found = {}
     outcomes = [
         ("table_1", 0, "ln_gdp"),

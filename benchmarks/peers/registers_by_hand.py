@@ -1,12 +1,11 @@
-"""A firm register from Parquet to city-year counts by hand, ids and texts included: peers of
-registers.py.
+"""Count a firm register by city and year with other tools, from Parquet files, for registers.py.
 
     python -m benchmarks.peers.registers_by_hand duckdb|polars|pandas FOLDER
 
-Keeps one row per id, tags texts that hold an AI term, and counts firms alive, entered and exited by
-city, section and year. It lands nothing, strikes no excluded term and accounts for no row set
-aside. DuckDB has two threads and WAREHOUSE_MEMORY_LIMIT; polars takes its threads from
-POLARS_MAX_THREADS.
+Each tool retains one row per ID, tags texts that contain an AI term, and counts firms alive,
+entered and exited by city, section and year. It does not land files, remove excluded terms or
+account for rejected rows. DuckDB has two threads and WAREHOUSE_MEMORY_LIMIT; polars takes its
+threads from POLARS_MAX_THREADS.
 """
 
 import csv
@@ -37,7 +36,7 @@ def terms() -> list[str]:
 
 
 def in_duckdb(folder: Path, limit: str) -> None:
-    """Count in two statements of SQL: one row per id to cells, cells to years."""
+    """Count with two SQL statements: rows to cells, and cells to years."""
     import re
 
     from ai_manufacturing.system import duckdb_client
@@ -84,7 +83,7 @@ def in_duckdb(folder: Path, limit: str) -> None:
 
 
 def in_polars(folder: Path) -> None:
-    """Count in one lazy query, streaming, and the years from its cells."""
+    """Count cells in one streaming query, and years from the cells."""
     import polars as pl
 
     entry, left = pl.col(ENTRY), pl.col(EXIT)
