@@ -150,7 +150,7 @@ catalogue: $(VENV)/.run ## dbt's pages on all models, in site/catalogue.html
 	ai-manufacturing catalogue
 
 # Of the warehouse that was built last.
-queries: $(VENV)/.run ## the answers in docs/queries.md
+queries: $(VENV)/.run ## the answers in docs/questions.md
 	ai-manufacturing queries --database $(or $(WAREHOUSE_PATH),build/warehouse.duckdb)
 
 # Writes the locks; needs pip-tools. Each is whole: dagster.txt and spark.txt have what runs the warehouse too. The files hold hashes and no addresses.

@@ -25,7 +25,7 @@
 {%- for parent in node.depends_on.nodes if not parent.endswith('.raw_extract_set') %}
 {%- do parents.append(parent.split('.')[-1]) %}
 {%- endfor %}
-{#- A key is declared in meta.key or as a primary key; see docs/decisions/keys_and_rules.md. #}
+{#- A key is declared in meta.key or as a primary key; see docs/decisions/dbt_project.md. #}
 {%- set constraints = node.constraints | selectattr('type', 'equalto', 'primary_key') %}
 {%- set key = node.config.meta.key or constraints | map(attribute='columns') | first or [] %}
 {%- do counts.update({node.name: []}) %}

@@ -89,7 +89,7 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
     sql, status = page.locator("#sql"), page.locator("#query-status")
     chart, questions = page.locator("#result-chart"), page.locator("#question")
     run = page.get_by_role("button", name="Run")
-    book = (PROJECT / "docs/queries.md").read_text(encoding="utf-8")
+    book = (PROJECT / "docs/questions.md").read_text(encoding="utf-8")
     expect(sql).to_have_value(re.compile("from (marts|reports)"))
     sql.fill(
         "select year, sum(ai_firm_count) as firms from fct_city_year_panel group by all order by 1"

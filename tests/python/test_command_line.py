@@ -25,11 +25,13 @@ from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import changed, command, release
 from tests.python.terminal import on_terminal
 
-DOCUMENTED = (PROJECT / "docs/refresh.md").read_text(encoding="utf-8")
+DOCUMENTED = "".join(
+    (PROJECT / page).read_text(encoding="utf-8") for page in ("docs/refresh.md", "docs/json.md")
+)
 
 
 def table(heading: str) -> list[list[str]]:
-    """Return the rows of a table in docs/refresh.md, with links reduced to their text."""
+    """Return the rows of a documented table, with links reduced to their text."""
     _, _, rest = DOCUMENTED.partition(f"| {heading} |")
     lines = rest.partition("\n\n")[0].splitlines()[2:]
     return [
@@ -86,7 +88,7 @@ def test_the_version_is_that_of_the_project() -> None:
 
 
 def keys(row: str) -> set[str]:
-    """Return the keys of a document or an object that docs/refresh.md lists."""
+    """Return the keys of a document or an object that docs/json.md lists."""
     rows = dict([*table("command | keys of the document"), *table("object | keys")])
     return {*re.findall(r"`(\w+)`", rows[row].partition(";")[0])}
 

@@ -1,4 +1,4 @@
-"""No tracked file may quote a delivered value; see docs/decisions/delivered_values.md."""
+"""No tracked file may quote a delivered value; see docs/decisions/disclosure.md."""
 
 import csv
 import re

@@ -254,7 +254,7 @@ def test_a_command_says_first_which_set_it_reads_and_overwrites_no_answers_of_an
     monkeypatch.setenv("WAREHOUSE_PATH", str(light_build.warehouse))
     of_public = written(clone / "build/releases/ai_manufacturing.duckdb", PUBLIC, "000012")
     (clone / "docs").mkdir()
-    book = Path(shutil.copy(PROJECT / "docs/queries.md", clone / "docs"))
+    book = Path(shutil.copy(PROJECT / "docs/questions.md", clone / "docs"))
     answers = book.read_bytes()
     trace = ("trace", "--specification", "table_1_col_1")
     export = ("export", "--format", "csv", "--out", clone / "exports")

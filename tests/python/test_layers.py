@@ -39,7 +39,7 @@ NAMES = {
 }
 # Names that are also ordinary words of the code.
 WORDS = {"boundary", "firms", "heterogeneity", "region"}
-# Columns of firms and patents, which any study may have (docs/decisions/a_room_for_the_paper.md).
+# Columns of firms and patents, which any study may have (docs/decisions/dbt_project.md).
 COUNTS = {
     "firm_count",
     "firm_entry_count",

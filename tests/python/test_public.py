@@ -615,7 +615,7 @@ def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(
         "select item_id, substitutions from reports.rpt_replication_scorecard where verdict in"
         " ('differs', 'not_found') and explaining_remark_number is null"
     )
-    # docs/decisions/readings.md states this count.
+    # docs/decisions/specifications.md states this count.
     assert len(rows) == 6
     assert {"table_4_4_ai_firms", "table_5_3_after3"} <= {row[0] for row in rows}
     assert all("substitute for" in substitutions for _, substitutions in rows)

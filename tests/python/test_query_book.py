@@ -12,14 +12,14 @@ from ai_manufacturing.site.release import Release
 from tests.python.conftest import PROJECT, Build
 from tests.python.site_reader import Restricted
 
-BOOK = (PROJECT / "docs/queries.md").read_text(encoding="utf-8")
+BOOK = (PROJECT / "docs/questions.md").read_text(encoding="utf-8")
 ENTRIES = query_book.entries(BOOK)
 WITHHELD = (4, 6, 10, 11, 12, 14)
 """Questions that a public copy does not answer."""
 
 
 def test_every_heading_of_the_book_is_a_question_with_sql_and_answer() -> None:
-    headings = re.findall(r"^## (\d+)\. (.+)$", BOOK, re.M)
+    headings = re.findall(r"^### (\d+)\. (.+)$", BOOK, re.M)
     assert [int(number) for number, _ in headings] == list(range(1, 17))
     assert [entry.question for entry in ENTRIES] == [question for _, question in headings]
     for entry in ENTRIES:
@@ -42,7 +42,7 @@ def test_an_answer_keeps_twelve_digits_and_is_one_cell_of_markdown(tmp_path: Pat
         "select 2 / 3 as a, 1234567.25::double as b, 0.1::double + 0.2 as c, null as d,"
         " true as e, 'x|y' as f"
     )
-    book = f"## 1. Which?\n\n哪些？\n\n```sql\n{query}\n```\n\n| old |\n"
+    book = f"### 1. Which?\n\n哪些？\n\n```sql\n{query}\n```\n\n| old |\n"
     answer = query_book.answered(book, database).rpartition("```\n\n")[2]
     assert answer.splitlines() == [
         "| a | b | c | d | e | f |",

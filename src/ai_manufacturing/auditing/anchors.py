@@ -2,7 +2,7 @@
 
 Each release stores its anchor together with the anchor's shown estimates, adjusted for the moves
 that declared revisions and new years explain. The remaining difference from the release's own
-estimates is drift. The rules are in docs/decisions/releases.md.
+estimates is drift. The rules are in docs/decisions/refreshes_and_releases.md.
 """
 
 from collections.abc import Mapping

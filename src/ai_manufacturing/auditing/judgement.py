@@ -1,7 +1,7 @@
 """Decide whether a build may be published.
 
 A build is compared with the last release and with the anchor, and its new years with earlier years.
-The rules and their reasons are in docs/decisions/releases.md.
+The rules and their reasons are in docs/decisions/refreshes_and_releases.md.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Find the published values that a build changes.
 
-The rules and their reasons are in docs/decisions/releases.md.
+The rules and their reasons are in docs/decisions/refreshes_and_releases.md.
 """
 
 from collections import defaultdict

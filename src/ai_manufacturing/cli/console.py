@@ -125,7 +125,7 @@ def _write_codes(formatter: click.HelpFormatter, codes: Iterable[tuple[ExitCode,
 # ---------------------------------------------------------------- options
 
 JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document (docs/refresh.md)."
+    "--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md)."
 )
 REPLACES = click.option(
     "--replace-extract-set",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=FILE,
-    help="File to write. Default, for the synthetic sample only: docs/queries.md.",
+    help="File to write. Default, for the synthetic sample only: docs/questions.md.",
 )
 def queries(path: Path | None, out: Path | None) -> None:
     """Write the query book with answers from a release or a warehouse."""
@@ -41,7 +41,7 @@ def queries(path: Path | None, out: Path | None) -> None:
     from ai_manufacturing.system import disk, settings
 
     database = read(path)
-    book = settings.project_root() / "docs/queries.md"
+    book = settings.project_root() / "docs/questions.md"
     if out is None and not database.origin.is_synthetic:
         raise click.UsageError(
             f"{book} holds the answers on the synthetic sample. Give --out for those of this set."

@@ -2,7 +2,7 @@
 
 This implements `ai-manufacturing counts`. DuckDB writes the counts to the warehouse. Spark writes
 them as Parquet among the deliveries, and the next build of the warehouse reads them like counts
-that a vendor delivers (docs/spark.md).
+that a vendor delivers (docs/growth.md).
 """
 
 import importlib.util

@@ -20,7 +20,7 @@ MEASURES = (
     "ai_patent_applications",
     "ai_patent_grants",
 )  # the measures in fct_spatial_distribution
-NEIGHBOURS = 6  # nearest cities that count as neighbours; see docs/decisions/spatial.md
+NEIGHBOURS = 6  # nearest cities that count as neighbours; see docs/decisions/estimators.md
 PERMUTATIONS = 999
 SEED = 2020
 FEWEST_CITIES = 10

@@ -254,7 +254,10 @@ def _write_questions(connection: DuckDBPyConnection) -> None:
 
 
 def questions(text: str) -> list[tuple[str, str]]:
-    """Return the question and answer in each table row of a Markdown page."""
+    """Return each row of a Markdown page's question tables, as question and answer.
+
+    The first heading of such a table begins with "question".
+    """
     found: list[tuple[str, str]] = []
     headings: list[str] = []
     for line in text.splitlines():
@@ -263,7 +266,7 @@ def questions(text: str) -> list[tuple[str, str]]:
             headings = []
         elif not headings:
             headings = cells
-        elif not RULE.fullmatch(line):
+        elif headings[0].startswith("question") and not RULE.fullmatch(line):
             answers = zip(headings[1:], cells[1:], strict=False)
             lines = (f"{heading}: {cell}" for heading, cell in answers if cell)
             found.append((cells[0], "\n".join(lines)))

@@ -75,7 +75,7 @@ def joint_tests(standardised: Floats, p_values: Floats, looks: Sequence[int]) ->
     Simonsohn, Simmons and Nelson (2020), "Specification curve analysis", Nature Human Behaviour 4,
     define the three statistics in their section on joint inference. Besag and Clifford (1991),
     "Sequential Monte Carlo p-values", Biometrika 78(2), justify stopping early; see
-    docs/decisions/sequential_permutations.md.
+    docs/decisions/standard_errors.md.
     """
     count, draws = standardised.shape[0], standardised.shape[1] - 1
     if count == 0 or draws < 1:

@@ -1,7 +1,7 @@
 """Poisson regression for count outcomes, whose slopes do not depend on the unit of the count.
 
 Slopes for log(1 + x) do depend on it. The readings page shows the Poisson estimates below each
-event study of a count; no verdict uses them (docs/decisions/counts.md).
+event study of a count; no verdict uses them (docs/decisions/estimators.md).
 """
 
 from collections.abc import Iterator, Sequence

@@ -75,7 +75,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     For a public copy, only questions that it can answer are included, and withheld values are
     listed.
     """
-    book = (settings.project_root() / "docs" / "queries.md").read_text(encoding="utf-8")
+    book = (settings.project_root() / "docs" / "questions.md").read_text(encoding="utf-8")
     every = query_book.entries(book)
     answers = withholding.answers(release.connection, [entry.sql for entry in every])
     entries = [entry for entry, is_answered in zip(every, answers, strict=True) if is_answered]

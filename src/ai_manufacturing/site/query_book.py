@@ -1,4 +1,4 @@
-"""Read and update the query book docs/queries.md.
+"""Read and update the query book in docs/questions.md.
 
 It contains questions with their SQL and their answers on the sample; `ai-manufacturing queries`
 updates the answers.
@@ -14,7 +14,7 @@ import duckdb
 from ai_manufacturing.system import duckdb_client
 
 ENTRY = re.compile(
-    r"^## \d+\."
+    r"^### \d+\."
     r" (?P<question>.+?)\n\n(?P<question_zh>.+?)\n.*?"
     r"^```sql\n(?P<sql>.+?)^```\n\n(?P<answer>\|.+?\|\n)(?!\|)",
     re.M | re.S,
