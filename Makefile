@@ -1,4 +1,4 @@
-# The two commands are `make build` and `make test`; the others are their parts.
+# `make build` and `make test` are the main targets; most others are steps of these.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ SPARK := .venv-spark
 SAMPLE := build/extracts/sample
 QUERY_PAGE := build/query_page/duckdb.wasm
 WAREHOUSE := $(or $(WAREHOUSE_PATH),build/warehouse.duckdb)
-# Processes that test: one a core, at most four, as a build uses two.
+# Number of test processes: one per core, but at most four, because each build uses two cores.
 TESTERS := $(shell cores=$$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN); echo $$((cores > 4 ? 4 : cores)))
 RELEASE := $(or $(RELEASE_PATH),$(or $(RELEASE_DIR),build/releases)/ai_manufacturing.duckdb)
 COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
@@ -23,8 +23,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-# A delivered set needs no sample. The stamp says what the warehouse was made from, for tests that take it, and the whole
-# sample is made anew: a table that is kept by file is compiled to read the files that are new, and it has none.
+# Delivered files replace the sample. Tests that reuse the warehouse compare its stamp with the current inputs. The
+# sample is built with --full-refresh, because tables cached by file would otherwise read new files only.
 build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_DIR, or of the synthetic sample
 	mkdir -p build $(dir $(WAREHOUSE))
 	rm -f $(WAREHOUSE).stamp
@@ -33,29 +33,29 @@ build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_D
 	cp $(or $(DBT_TARGET_PATH),target)/manifest.json $(WAREHOUSE).manifest.json
 	mv build/stamp $(WAREHOUSE).stamp
 
-# Lint beside the tests: alone it would leave a core idle.
+# Linting runs in parallel with the tests, because alone it would leave a core idle.
 test: setup $(VENV)/.dev ## lint and tests
 	$(MAKE) --jobs 3 lint-python lint-sql-changed lint-prose pytest
 
 pytest: $(VENV)/.dev
 	pytest -n $(TESTERS)
 
-# What the tests may not depend on: their order, the locale, the time zone, and files outside the clone.
+# Tests must not depend on their order, the locale, the time zone or files outside the clone.
 test-elsewhere: setup $(VENV)/.dev ## the quick tests in a random order, in another locale and time zone, without public files
 	LC_ALL=C TZ=Asia/Kolkata PUBLIC_EXTRACTS=/nonexistent REGISTER_EXTRACTS=/nonexistent \
 		pytest -n $(TESTERS) --shuffle=$(or $(SEED),$(shell date +%s)) $(TESTS)
 
-# Tests of Spark need Java, those of pages Chromium, the page for SQL npm; without them they are skipped, with the reason.
-# With LONG it runs long tests alone: it follows `make test`.
+# Tests of Spark need Java, tests of the site Chromium, and tests of the query page npm. Without these they are skipped,
+# with the reason. LONG runs long tests only, as a supplement to `make test`.
 soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests; LONG=12 runs twelve minutes of the long ones
 	$(MAKE) --jobs 2 lint
 	pytest -n $(TESTERS) -m $(if $(LONG),soak --long=$(LONG),"soak or not soak" --record)
 
-# Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
+# Needs an idle machine. Spark needs Java, and the query page npm and Chromium; sections that cannot run are skipped.
 bench: setup $(VENV)/.soak $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md
 	python -m benchmarks
 
-# The query page is in it where npm is; without a network the rest is there all the same.
+# The query page is included if npm is installed. Without a network the rest of the site is still built.
 report: $(VENV)/.site $(if $(shell command -v npm),$(QUERY_PAGE)) ## the site of the published release, or else of the warehouse of `make build`, in site/
 	test -e $(RELEASE) || test -e $(WAREHOUSE) || $(MAKE) build
 	ai-manufacturing report --out site
@@ -69,13 +69,13 @@ serve: ## the site at port 8000, compressed and in parts
 query-page: $(QUERY_PAGE) ## DuckDB for the browser, bundled with npm; report does it too
 	test -e $(QUERY_PAGE)
 
-# The bundle writes this file last.
+# Bundling writes this file last, so the other files of the bundle exist as well.
 $(QUERY_PAGE): query_page/duckdb.js query_page/package.json query_page/package-lock.json
 	-cd query_page && npm ci --no-audit --no-fund --fetch-retries=1 && npm run bundle
 
 setup: $(VENV)/.run sample ## the environment and the synthetic sample
 
-# A generated sample belongs to the code and the seeds that generated it.
+# The sample is generated again when its code or its seeds change.
 sample: $(SAMPLE)/extract_set.yml
 $(SAMPLE)/extract_set.yml: $(VENV)/.run $(wildcard src/ai_manufacturing/paper/synthetic/*.py) seeds/cities.csv seeds/industries.csv dbt_project.yml
 	ai-manufacturing synthetic --out $(SAMPLE)
@@ -95,12 +95,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
-# Beside what tests need: a browser's driver, and the libraries by which a second route computes what an estimate is.
+# Further packages of the long tests: a browser driver, and libraries that verify estimates by a second route.
 $(VENV)/.soak: requirements/soak.txt $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/soak.txt
 	touch $@
 
-# A separate environment: Great Expectations imports pyspark if it is installed, and that may end the process.
+# Spark has a separate environment: Great Expectations would import pyspark, which can kill the process.
 spark: $(SPARK)/.done ## the environment that counts registers on Spark
 $(SPARK)/.done: requirements/spark.txt pyproject.toml
 	test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
@@ -108,7 +108,7 @@ $(SPARK)/.done: requirements/spark.txt pyproject.toml
 	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-# A separate environment, because dbt-bouncer needs another version of DuckDB.
+# dbt-bouncer has a separate environment, because it needs another version of DuckDB.
 $(BOUNCER)/.done: requirements/bouncer.txt
 	test -x $(BOUNCER)/bin/python || $(PYTHON) -m venv $(BOUNCER)
 	$(BOUNCER)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bouncer.txt
@@ -116,10 +116,10 @@ $(BOUNCER)/.done: requirements/bouncer.txt
 
 lint: lint-python lint-sql lint-prose ## check the code: ruff, mypy; dbt parse, dbt-bouncer, sqlfluff; and new prose
 
-# The newest commit that the main branch contains, or an empty tree where there is no such branch.
+# Merge base with the main branch, or an empty tree if there is no such branch.
 BASE = $$(git merge-base HEAD origin/main 2> /dev/null || git merge-base HEAD main 2> /dev/null || git hash-object -t tree /dev/null)
 
-# English in lines that differ from the main branch, or from the last commit on the main branch itself.
+# Checks lines that differ from the main branch, or on that branch from the previous commit.
 lint-prose: $(VENV)/.dev
 	base=$(BASE); test $$base != $$(git rev-parse HEAD) || base=$$(git rev-parse --verify --quiet HEAD~1 || echo HEAD); \
 	python -m tests.prose $$base
@@ -134,7 +134,7 @@ lint-sql: parse $(BOUNCER)/.done
 	sqlfluff lint --processes 2 models python_models tests
 	sqlfluff lint --processes 2 --templater placeholder src
 
-# sqlfluff takes two minutes for all files, so it reads those that differ from the main branch, if there is one.
+# sqlfluff needs two minutes for all files, so only files that differ from the main branch are checked.
 lint-sql-changed: parse $(BOUNCER)/.done
 	$(BOUNCER)/bin/dbt-bouncer run
 	base=$(BASE); \
@@ -145,15 +145,16 @@ lint-sql-changed: parse $(BOUNCER)/.done
 parse: $(VENV)/.dev
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet
 
-# Of the warehouse that was built last; report keeps it in the site.
+# Uses the latest warehouse. `make report` leaves the page in the site.
 catalogue: $(VENV)/.run ## dbt's pages on all models, in site/catalogue.html
 	ai-manufacturing catalogue
 
-# Of the warehouse that was built last.
+# Uses the latest warehouse.
 queries: $(VENV)/.run ## the answers in docs/questions.md
 	ai-manufacturing queries --database $(or $(WAREHOUSE_PATH),build/warehouse.duckdb)
 
-# Writes the locks; needs pip-tools. Each is whole: dagster.txt and spark.txt have what runs the warehouse too. The files hold hashes and no addresses.
+# Each lock file is complete: dagster.txt and spark.txt include the packages that run the warehouse. The files contain
+# hashes but no index addresses.
 lock: ## requirement files with hashes; needs pip-tools
 	pip-compile $(COMPILE) --extra dev --extra site --extra mcp --extra soak -o requirements/soak.txt pyproject.toml
 	mkdir -p build
