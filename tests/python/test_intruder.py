@@ -208,10 +208,10 @@ def test_the_order_of_the_rows_of_a_copy_tells_nothing(sample: Given) -> None:
 
 def test_tables_of_a_published_release_are_declared() -> None:
     """A refresh adds these tables to a warehouse."""
-    numbers = published_numbers.read()
+    numbers = published_numbers.read_published_numbers()
     for name, (_, columns) in anchors.TABLES.items():
         types = {column: type_.upper() for column, (type_, _) in columns.items()}
-        shown = numbers.of_table(f"release.{name}", types, is_computed=True)
+        shown = numbers.find_precisions(f"release.{name}", types, is_computed=True)
         assert {column for column, type_ in types.items() if type_ == "DOUBLE"} == {*shown}
 
 
@@ -247,7 +247,7 @@ def test_a_number_is_shown_by_its_rule(
 ) -> None:
     with duckdb.connect() as connection:
         connection.execute(published_numbers.SQL["macros"])
-        expression = published_numbers.RULES[rule].shown("x", places, beside)
+        expression = published_numbers.RULES[rule].to_sql("x", places, beside)
         kind = "bigint" if rule == "bands" else "double"
         ((found,),) = connection.execute(
             f"select {expression} from (select cast(? as {kind}) as x)", [value]

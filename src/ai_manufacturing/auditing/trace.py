@@ -83,7 +83,7 @@ class _Reader:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         # Trailing zeros would overstate the precision of a rounded number.
-        self._format = "g" if published_numbers.is_rounded(connection) else ".6f"
+        self._format = "g" if published_numbers.has_rounded_numbers(connection) else ".6f"
 
     def where(self, relation: str, order: str = "", **values: Any) -> list[Row]:
         """Return the rows of a relation with the given column values.

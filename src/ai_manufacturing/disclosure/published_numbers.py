@@ -22,15 +22,15 @@ SQL = beside(__file__)
 
 SEED = "seeds/published_numbers.csv"
 EVERY_TABLE = "*"
-MOST_DECIMALS = 3  # maximum decimals of an estimate, as in the tables of the paper
-WITHOUT_ERROR = 2  # decimals of an estimate without a standard error
+MAX_DECIMALS = 3  # maximum decimals of an estimate, as in the tables of the paper
+DECIMALS_WITHOUT_ERROR = 2  # decimals of an estimate without a standard error
 SMALLEST_P = 0.0004  # replaces every p-value below 0.0005, and is printed as <0.001
-MOST_DIGITS = 4  # maximum significant digits after the decimal point of a number in a text
-LONG_NUMBER = f"[0-9]+[.]0*[1-9][0-9]{{{MOST_DIGITS},}}"
-"""Regular expression for a number in a text with more than MOST_DIGITS digits."""
+MAX_DIGITS = 4  # maximum significant digits after the decimal point of a number in a text
+LONG_NUMBER = f"[0-9]+[.]0*[1-9][0-9]{{{MAX_DIGITS},}}"
+"""Regular expression for a number in a text with more than MAX_DIGITS digits."""
 # DuckDB types of columns that need no declared precision.
-NOT_NUMBERS = ("BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
-CELLS = "reports.rpt_table_cells"
+NON_NUMERIC_TYPES = ("BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
+CELLS_TABLE = "reports.rpt_table_cells"
 TABLE = "published_numbers"
 TABLE_COMMENT = (
     "One row per column of numbers that are computed from restricted values: how exactly this copy"
@@ -51,7 +51,7 @@ class UndeclaredNumberError(BadConfigurationError):
     """A released column of numbers has no declared precision."""
 
 
-class Declared(NamedTuple):
+class SeedRow(NamedTuple):
     """A row of the seed: how precisely to show some columns, in the rows that it selects."""
 
     table_name: str
@@ -69,14 +69,14 @@ class Rule(NamedTuple):
 
     Attributes
     ----------
-    shown : function
+    to_sql : function
         Returns the SQL of the shown number, from a column, its places and the SQL in `beside`.
-    words : str
+    description : str
         Description for readers, with the placeholders {places} and {beside}.
     """
 
-    shown: Callable[[str, str, str], str]
-    words: str
+    to_sql: Callable[[str, str, str], str]
+    description: str
 
 
 # Rules by the name that the seed uses.
@@ -92,10 +92,10 @@ RULES = {
     ),
     "error": Rule(
         lambda column, places, beside: (
-            f"rounded({column}, least({MOST_DECIMALS},"
-            f" coalesce(places_of(nullif({beside}, 0), {places}), {WITHOUT_ERROR})))"
+            f"rounded({column}, least({MAX_DECIMALS},"
+            f" coalesce(places_of(nullif({beside}, 0), {places}), {DECIMALS_WITHOUT_ERROR})))"
         ),
-        f"the decimals of {{places}} significant digits of {{beside}}, at most {MOST_DECIMALS}",
+        f"the decimals of {{places}} significant digits of {{beside}}, at most {MAX_DECIMALS}",
     ),
     "p": Rule(
         lambda column, places, beside: (
@@ -119,7 +119,7 @@ RULES = {
                 column,
                 f"bin_width(min({column}) over ({beside}), max({column}) over ({beside}),"
                 f" {places})",
-                MOST_DECIMALS,
+                MAX_DECIMALS,
             )
         ),
         "the middle of one of about {places} bins ({beside})",
@@ -134,25 +134,25 @@ RULES = {
 }
 
 
-class Shown(NamedTuple):
+class ColumnPrecision(NamedTuple):
     """How a copy shows a column.
 
     Attributes
     ----------
     expression : str
         SQL of the shown value, evaluated on the private table.
-    withheld : str
+    withheld_condition : str
         SQL condition for the rows in which the value is withheld.
-    precision : str
+    description : str
         Description of the precision for readers.
-    is_function : bool
+    has_own_numbers : bool
         Whether the column contains numbers that do not follow from other columns.
     """
 
     expression: str
-    withheld: str
-    precision: str
-    is_function: bool
+    withheld_condition: str
+    description: str
+    has_own_numbers: bool
 
 
 class PublishedNumbers:
@@ -164,9 +164,9 @@ class PublishedNumbers:
         Rows of the seed. If several apply to a column, the first whose rows_shown holds is used.
     """
 
-    def __init__(self, declared: list[Declared]) -> None:
-        self._by_column: defaultdict[tuple[str, str], list[Declared]] = defaultdict(list)
-        for row in declared:
+    def __init__(self, rows: list[SeedRow]) -> None:
+        self._by_column: defaultdict[tuple[str, str], list[SeedRow]] = defaultdict(list)
+        for row in rows:
             if row.rule not in RULES:
                 raise UndeclaredNumberError(
                     f"{SEED}, table {row.table_name}, columns {row.columns!r}: there is no rule"
@@ -175,9 +175,9 @@ class PublishedNumbers:
             for column in row.columns.split():
                 self._by_column[row.table_name, column].append(row)
 
-    def of_table(
+    def find_precisions(
         self, table: str, types: Mapping[str, str], *, is_computed: bool
-    ) -> dict[str, Shown]:
+    ) -> dict[str, ColumnPrecision]:
         """Return how to show the columns of a table; columns shown unchanged may be absent.
 
         Parameters
@@ -195,36 +195,36 @@ class PublishedNumbers:
         UndeclaredNumberError
             If a column of numbers is not declared.
         """
-        shown = {}
+        precisions = {}
         for column, type_ in types.items():
-            own = self._by_column.get((table, column), [])
-            if not own and (is_text(type_) or type_ in NOT_NUMBERS or not is_computed):
+            own_rows = self._by_column.get((table, column), [])
+            if not own_rows and (is_text(type_) or type_ in NON_NUMERIC_TYPES or not is_computed):
                 continue
-            declared = own or self._by_column.get((EVERY_TABLE, column))
-            if not declared:
+            rows = own_rows or self._by_column.get((EVERY_TABLE, column))
+            if not rows:
                 raise UndeclaredNumberError(
                     f"{table}, column {column}: a public copy cannot be made, because nobody has"
                     f" declared how exactly it may show these numbers. Add the column to {SEED}:"
                     " rule exact if no restricted value enters it, else the digits that readers"
                     " need. docs/decisions/disclosure.md says what they may tell."
                 )
-            shown[column] = _shown(identifier(column), type_, declared)
-        return shown
+            precisions[column] = _combine_rows(identifier(column), type_, rows)
+        return precisions
 
 
-def read() -> PublishedNumbers:
+def read_published_numbers() -> PublishedNumbers:
     """Read the seed, which belongs to the engine and not to the study."""
     with (settings.engine_root() / SEED).open(encoding="utf-8", newline="") as file:
-        return PublishedNumbers([Declared(**row) for row in csv.DictReader(file)])
+        return PublishedNumbers([SeedRow(**row) for row in csv.DictReader(file)])
 
 
-def is_rounded(connection: duckdb.DuckDBPyConnection) -> bool:
+def has_rounded_numbers(connection: duckdb.DuckDBPyConnection) -> bool:
     """Return whether an open file is a public copy with rounded numbers."""
-    found = connection.execute(
+    tables = connection.execute(
         "from duckdb_tables() where database_name = current_database() and schema_name = 'release'"
         f" and table_name = '{TABLE}'"
     )
-    return found.fetchone() is not None
+    return tables.fetchone() is not None
 
 
 def is_text(type_: str) -> bool:
@@ -246,31 +246,31 @@ def require_short_numbers(connection: duckdb.DuckDBPyConnection, table: str) -> 
     UndeclaredNumberError
         If a text contains such a number.
     """
-    texts = [name for name, type_, *_ in describe(connection, table) if is_text(type_)]
-    longest = [f"any_value(regexp_extract({identifier(name)}, '{LONG_NUMBER}'))" for name in texts]
-    found = [
-        f"{one} filter (regexp_matches({identifier(name)}, '{LONG_NUMBER}'))"
-        for one, name in zip(longest, texts, strict=True)
+    texts = [name for name, type_, *_ in describe_columns(connection, table) if is_text(type_)]
+    examples = [f"any_value(regexp_extract({identifier(name)}, '{LONG_NUMBER}'))" for name in texts]
+    expressions = [
+        f"{example} filter (regexp_matches({identifier(name)}, '{LONG_NUMBER}'))"
+        for example, name in zip(examples, texts, strict=True)
     ]
     if not texts:
         return
-    (numbers,) = connection.execute(f"select {', '.join(found)} from {table}").fetchall()
+    (numbers,) = connection.execute(f"select {', '.join(expressions)} from {table}").fetchall()
     for name, number in zip(texts, numbers, strict=True):
         if number:
             raise UndeclaredNumberError(
                 f"{table.partition('.')[2]}, column {name}: a public copy cannot be made, because a"
-                f" text has the number {number}. Print it with at most {MOST_DIGITS} digits, or"
+                f" text has the number {number}. Print it with at most {MAX_DIGITS} digits, or"
                 f" withhold the column in {SEED}."
             )
 
 
-def print_anew(connection: duckdb.DuckDBPyConnection) -> None:
+def reformat_cells(connection: duckdb.DuckDBPyConnection) -> None:
     """Format the table cells of a copy, attached as `new`, again from its rounded numbers.
 
     Cells of the paper's own columns keep the digits of the paper.
     """
     connection.execute(f"""
-        update new.{CELLS}
+        update new.{CELLS_TABLE}
         set cell = concat(
             opening,
             case when is_p_value and value < 0.0005 then '<0.001' else format('{{:g}}', value) end,
@@ -280,59 +280,60 @@ def print_anew(connection: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
-def describe(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, ...]]:
+def describe_columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, ...]]:
     """Return the name and type of each column of a table."""
     return connection.execute(f"describe {table}").fetchall()
 
 
-def record(connection: duckdb.DuckDBPyConnection, shown: Mapping[str, Mapping[str, Shown]]) -> None:
+def write_precisions(
+    connection: duckdb.DuckDBPyConnection, precisions: Mapping[str, Mapping[str, ColumnPrecision]]
+) -> None:
     """Write release.published_numbers, the precision of each column, in the copy `new`.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-    shown : mapping
+    precisions : mapping
         How to show numbers, by table and column.
     """
     connection.execute(create_table(f"new.release.{TABLE}", TABLE_COLUMNS, TABLE_COMMENT))
-    for table, columns in shown.items():
-        listed = {
-            name: one
-            for name, one in columns.items()
-            if one.precision != "exact" or one.is_function
+    for table, columns in precisions.items():
+        reported_columns = {
+            name: precision
+            for name, precision in columns.items()
+            if precision.description != "exact" or precision.has_own_numbers
         }
-        if not listed:
+        if not reported_columns:
             continue
-        counted = ", ".join(
-            f"count(distinct {identifier(name)}) filter ({one.is_function})"
-            for name, one in listed.items()
+        count_expressions = ", ".join(
+            f"count(distinct {identifier(name)}) filter ({precision.has_own_numbers})"
+            for name, precision in reported_columns.items()
         )
-        (counts,) = connection.execute(f"select {counted} from new.{table}").fetchall()
+        (counts,) = connection.execute(f"select {count_expressions} from new.{table}").fetchall()
         connection.executemany(
             insert(f"new.release.{TABLE}", len(TABLE_COLUMNS)),
             [
-                [table, name, one.precision, count]
-                for (name, one), count in zip(listed.items(), counts, strict=True)
+                [table, name, precision.description, count]
+                for (name, precision), count in zip(reported_columns.items(), counts, strict=True)
             ],
         )
 
 
-def _shown(column: str, type_: str, declared: list[Declared]) -> Shown:
+def _combine_rows(column: str, type_: str, rows: list[SeedRow]) -> ColumnPrecision:
     """Combine the seed rows of a column, given as SQL, into the way to show it."""
-    cases, hidden, words = [], [], []
-    for row in declared:
-        rows = row.rows_shown or "true"
+    cases, withheld_cases, descriptions = [], [], []
+    for row in rows:
+        condition = row.rows_shown or "true"
         rule = RULES[row.rule]
-        cases.append(f"when {rows} then {rule.shown(column, row.places, row.beside)}")
-        hidden.append(f"when {rows} then {row.rule == 'withheld'}")
+        cases.append(f"when {condition} then {rule.to_sql(column, row.places, row.beside)}")
+        withheld_cases.append(f"when {condition} then {row.rule == 'withheld'}")
         where = f" where {row.rows_shown}" if row.rows_shown else ""
-        words.append(rule.words.format(places=row.places, beside=row.beside) + where)
-    is_partly = any(row.rule == "withheld" for row in declared) or all(
-        row.rows_shown for row in declared
-    )
-    return Shown(
+        descriptions.append(rule.description.format(places=row.places, beside=row.beside) + where)
+    is_partial = any(row.rule == "withheld" for row in rows) or all(row.rows_shown for row in rows)
+    withheld_condition = f"case {' '.join(withheld_cases)} else true end"
+    return ColumnPrecision(
         expression=f"cast(case {' '.join(cases)} end as {type_})",
-        withheld=f"case {' '.join(hidden)} else true end" if is_partly else "false",
-        precision="; else ".join(words),
-        is_function=any(row.numbers == "1" for row in declared),
+        withheld_condition=withheld_condition if is_partial else "false",
+        description="; else ".join(descriptions),
+        has_own_numbers=any(row.numbers == "1" for row in rows),
     )

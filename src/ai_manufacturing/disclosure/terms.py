@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from ai_manufacturing.disclosure import published_numbers, withholding
-from ai_manufacturing.disclosure.published_numbers import PublishedNumbers, Shown
+from ai_manufacturing.disclosure.published_numbers import ColumnPrecision, PublishedNumbers
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
 from ai_manufacturing.system import duckdb_client, own_files, study
 from ai_manufacturing.system.sql_text import beside, create_table, identifier, insert, literal
@@ -176,7 +176,7 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
         # A public copy is already rounded, and lacks the city values that sums are judged by.
         is_copy = withholding.TABLE in tables
         connection.execute(published_numbers.SQL["macros"])
-        numbers = PublishedNumbers([]) if is_copy else published_numbers.read()
+        numbers = PublishedNumbers([]) if is_copy else published_numbers.read_published_numbers()
         sums = {} if is_copy else _sums_over_cities(connection)
         if "release.manifest" not in tables:
             _name_the_set(connection)
@@ -188,8 +188,8 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
         for table in tables:
             lost += copy.table(table, sums.get(table, {}))
         if not is_copy:
-            published_numbers.print_anew(connection)
-            published_numbers.record(connection, copy.shown)
+            published_numbers.reformat_cells(connection)
+            published_numbers.write_precisions(connection, copy.shown)
             _record(connection, lost)
             if QUESTIONS in tables:
                 _offer_answerable_questions(connection)
@@ -259,7 +259,7 @@ class _Copy:
     ) -> None:
         self._connection, self._providers = connection, providers
         self._numbers, self._kept, self._is_copy = numbers, kept, is_copy
-        self.shown: dict[str, dict[str, Shown]] = {}
+        self.shown: dict[str, dict[str, ColumnPrecision]] = {}
 
     def table(self, name: str, sums: dict[str, str]) -> list[dict[str, Any]]:
         """Copy a table, and return its rows of release.withheld.
@@ -273,7 +273,7 @@ class _Copy:
         units = [column for column in types if column in OF_ONE_UNIT]
         is_computed = not units or name in WITHOUT_VALUES
         if not self._is_copy:
-            self.shown[name] = self._numbers.of_table(name, types, is_computed=is_computed)
+            self.shown[name] = self._numbers.find_precisions(name, types, is_computed=is_computed)
         if name == ACCOUNTING:
             return self._accounting([*types])
         if name == WIDE:
@@ -294,7 +294,7 @@ class _Copy:
             cell = shown[column].expression if column in shown else identifier(column)
             condition = conditions.get(column, "true")
             expressions[column] = f"case when {condition} then {cell} end"
-            withheld = shown[column].withheld if column in shown else "false"
+            withheld = shown[column].withheld_condition if column in shown else "false"
             if condition != "true" or withheld != "false":
                 hidden[column] = (
                     f"{identifier(column)} is not null and (not ({condition}) or {withheld})"

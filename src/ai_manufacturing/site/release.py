@@ -61,7 +61,7 @@ class Release:
     @cached_property
     def is_rounded(self) -> bool:
         """Whether this is a public copy, whose numbers are rounded."""
-        return published_numbers.is_rounded(self.connection)
+        return published_numbers.has_rounded_numbers(self.connection)
 
     def withheld_from(self, *tables: str) -> list[dict[str, Any]]:
         """Return the providers whose values are withheld from any of the tables.

@@ -41,7 +41,7 @@ def read(connection: DuckDBPyConnection, text: Catalogue) -> dict[str, PaperTabl
         Texts of the tables, with the labels from the same file.
     """
     said = _said(connection, text)
-    is_copy = published_numbers.is_rounded(connection)
+    is_copy = published_numbers.has_rounded_numbers(connection)
     cells = duckdb_client.rows(
         connection,
         SQL["cells"],
