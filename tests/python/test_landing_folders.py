@@ -206,9 +206,9 @@ KILLED = """
         if sys.argv[1] == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         sys.stdin.readline()
-        return keep(*_)
+        return publish_folder(*_)
 
-    keep, store.keep = store.keep, stop
+    publish_folder, store.publish_folder = store.publish_folder, stop
     landing.deliveries()
 """
 

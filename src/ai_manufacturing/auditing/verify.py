@@ -92,7 +92,7 @@ def verify() -> Verified:
 
 
 def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -> None:
-    with outcome.damage(), store.held(folder) as done:
+    with outcome.damage(), store.lock(folder) as done:
         outcome.mended += done
         # List folders before reading the log, because landing logs a folder before renaming it.
         folders = [path for path in folder.iterdir() if landed.is_landed_folder(path)]

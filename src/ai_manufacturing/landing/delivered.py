@@ -68,7 +68,7 @@ def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Tab
             f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to"
             " another."
         )
-    with store.held(folder) as removed:
+    with store.lock(folder) as removed:
         for line in removed:
             print(line, file=sys.stderr)
         return _deliveries(declared, described, folder, as_of)
@@ -127,7 +127,7 @@ def _deliveries(
             "declared_sources.parquet": declared_sources(),
         }
         with _writing("the tables of deliveries"):
-            store.replace(tables, written, folder)
+            store.replace_tables(tables, written, folder)
     return table
 
 
@@ -195,8 +195,8 @@ def store_key_of(
     event = delivery.event
     source = declared.get((event["provider"], event["source_name"]))
     if source:
-        store_key = store.key(event["delivery_id"], source, event["file_name_values"])
-        if store.holds(folder, store_key):
+        store_key = store.compute_key(event["delivery_id"], source, event["file_name_values"])
+        if store.is_landed(folder, store_key):
             return store_key, False
         if is_in_folder:
             raise LandingError(

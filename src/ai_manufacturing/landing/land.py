@@ -56,7 +56,7 @@ def clean_up() -> list[str]:
     LandingError
         If the landing store cannot be opened, or its log is damaged.
     """
-    with store.held(settings.landing_dir()) as removed:
+    with store.lock(settings.landing_dir()) as removed:
         return removed
 
 
@@ -84,7 +84,7 @@ def land_again(years: range) -> list[str]:
     folder = settings.landing_dir()
     files, faults = delivered_files(settings.extracts_dir(), declarations.read())
     again = []
-    with store.held(folder), closing_archives(files):
+    with store.lock(folder), closing_archives(files):
         expected = landed_bytes.recorded(folder)
         for file in files:
             if file.source is None:
@@ -95,7 +95,7 @@ def land_again(years: range) -> list[str]:
                 # The years of a damaged file are unknown, so it is always read again.
                 is_damaged = key in expected and landed_bytes.faults(folder, key, expected[key])
                 if is_damaged or _may_hold(years, file.source, store.rows_path(folder, key)):
-                    store.remove(folder, key)
+                    store.remove_folder(folder, key)
                     landed = _land(file, folder)
                     again.append(file.file_path)
             if isinstance(landed, str):
@@ -161,11 +161,11 @@ def _land_content(
 ) -> tuple[str, int, str]:
     """Land a file unless it is in the store; return its SHA-256, size and store key."""
     delivery_id = hashlib.sha256(content).hexdigest()
-    store_key = store.key(delivery_id, source, file.file_name_values)
-    if not store.holds(folder, store_key):
+    store_key = store.compute_key(delivery_id, source, file.file_name_values)
+    if not store.is_landed(folder, store_key):
         detected, sheets = formats.read(content, source.read_headings)
         rows, rejected, record = records.land(sheets, source, file.file_name_values)
-        store.write(folder, store_key, rows, rejected, asdict(detected) | record)
+        store.write_landed_file(folder, store_key, rows, rejected, asdict(detected) | record)
     return delivery_id, len(content), store_key
 
 

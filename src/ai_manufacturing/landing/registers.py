@@ -68,9 +68,9 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, in
     """
     before = version(file.path)
     delivery_id, size = file.digest()
-    store_key = store.key(delivery_id, register, {})
-    if not store.holds(folder, store_key):
-        with store.draft(folder, store_key) as draft:
+    store_key = store.compute_key(delivery_id, register, {})
+    if not store.is_landed(folder, store_key):
+        with store.open_draft(folder, store_key) as draft:
             _write(file, register, draft)
             if version(file.path) != before:
                 raise FileFault(
@@ -129,8 +129,8 @@ def _without_rows(entity: str, folder: Path) -> str:
     decides = [entity, *columns.items()]
     store_key = hashlib.sha256(json.dumps(decides, ensure_ascii=False).encode()).hexdigest()
     if not (folder / store_key).is_dir():
-        with store.held(folder):
-            store.write_alone(folder, store_key, _schema(entity).empty_table())
+        with store.lock(folder):
+            store.write_rows_only(folder, store_key, _schema(entity).empty_table())
     return store_key
 
 
@@ -271,7 +271,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
     first = f"coalesce({identifier(names[0])}, '')"
     is_one_line = f"not case when {holds_line_end} then is_doubtful({first}) else false end"
 
-    with store.connection(settings.landing_dir(), threads=1) as connection:
+    with store.open_connection(settings.landing_dir(), threads=1) as connection:
         connection.create_function("is_doubtful", is_doubtful, ["varchar"], "boolean")
         try:
             connection.execute(f"""
@@ -421,7 +421,7 @@ def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, 
         If it is not a Parquet file, or lacks a declared column that is not optional.
     """
     stored = f"read_parquet({literal(one_file(rows))})"
-    with store.connection(settings.landing_dir(), threads=1) as connection:
+    with store.open_connection(settings.landing_dir(), threads=1) as connection:
         try:
             names = connection.sql(f"from {stored}").columns
             (count,) = connection.execute(f"select count(*) from {stored}").fetchone() or (0,)

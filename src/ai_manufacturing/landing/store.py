@@ -35,7 +35,7 @@ DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")
 
 
 @contextmanager
-def held(store: Path) -> Iterator[list[str]]:
+def lock(store: Path) -> Iterator[list[str]]:
     """Lock the landing store while a run writes to it; yield a message per leftover removed.
 
     Runs share the lock, so that any number of them can write at once. A run that can obtain the
@@ -57,26 +57,28 @@ def held(store: Path) -> Iterator[list[str]]:
             " write."
         ) from error
     try:
-        removed = [f"{path}: left by a dead run; removed." for path in _sweep(store, descriptor)]
+        messages = [
+            f"{path}: left by a dead run; removed." for path in _remove_drafts(store, descriptor)
+        ]
         # List folders before reading the log: a folder gets its name only after its log line.
-        has_landed = any(map(landed_bytes.is_landed_folder, store.iterdir()))
+        has_landed_files = any(map(landed_bytes.is_landed_folder, store.iterdir()))
         try:
             has_log = bool(log.lines(store))
         except OSError as error:
             raise LandingError(
                 f"{error.filename}: {error.strerror}. Correct its permissions."
             ) from error
-        if has_landed and not has_log:
+        if has_landed_files and not has_log:
             raise LandingError(
                 f"{log.chain(store).path}: missing, and {store} has landed files. {log.WAY_OUT}"
             )
-        yield removed
+        yield messages
     finally:
         os.close(descriptor)
 
 
-def _sweep(store: Path, descriptor: int) -> list[Path]:
-    removed = []
+def _remove_drafts(store: Path, descriptor: int) -> list[Path]:
+    leftovers = []
     # Ignore file systems without locks, and drafts of other users, which are harmless.
     with suppress(OSError):
         try:
@@ -84,27 +86,27 @@ def _sweep(store: Path, descriptor: int) -> list[Path]:
         except BlockingIOError:
             pass
         else:
-            below = ("*", "log/*", "tables/*/*")
-            for path in (path for pattern in below for path in [*store.glob(pattern)]):
+            patterns = ("*", "log/*", "tables/*/*")
+            for path in (path for pattern in patterns for path in [*store.glob(pattern)]):
                 if not DRAFT.fullmatch(path.name):
                     continue
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-                removed.append(path)
+                leftovers.append(path)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-    return removed
+    return leftovers
 
 
-def key(delivery_id: str, source: Source, file_name_values: dict[str, str]) -> str:
+def compute_key(delivery_id: str, source: Source, file_name_values: dict[str, str]) -> str:
     """Return the name of a landed file's folder: a hash of everything that determines its rows."""
-    decides = [LANDING_VERSION, delivery_id, source.settings, file_name_values]
+    inputs = [LANDING_VERSION, delivery_id, source.settings, file_name_values]
     # Do not sort keys: the order of the columns is part of the declaration.
-    return hashlib.sha256(json.dumps(decides, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(inputs, ensure_ascii=False).encode()).hexdigest()
 
 
-def holds(store: Path, store_key: str) -> bool:
+def is_landed(store: Path, store_key: str) -> bool:
     """Return whether a file has landed."""
     return (store / store_key / "delivery.json").is_file()
 
@@ -112,23 +114,23 @@ def holds(store: Path, store_key: str) -> bool:
 def read_record(store: Path, store_key: str) -> dict[str, Any]:
     """Return the recorded facts about a landed file."""
     return dict(
-        json.loads(_existing(store / store_key / "delivery.json").read_text(encoding="utf-8"))
+        json.loads(_require_file(store / store_key / "delivery.json").read_text(encoding="utf-8"))
     )
 
 
-def write(
-    store: Path, store_key: str, rows: pa.Table, rejected: pa.Table, record: dict[str, Any]
+def write_landed_file(
+    store: Path, store_key: str, rows: pa.Table, rejected_rows: pa.Table, record: dict[str, Any]
 ) -> None:
     """Add a landed file to the store."""
-    with draft(store, store_key) as folder:
+    with open_draft(store, store_key) as folder:
         _write_parquet(rows, folder / "rows.parquet")
-        _write_parquet(rejected, folder / "rejected.parquet")
+        _write_parquet(rejected_rows, folder / "rejected.parquet")
         write_record(folder, record)
 
 
-def write_alone(store: Path, store_key: str, rows: pa.Table) -> None:
+def write_rows_only(store: Path, store_key: str, rows: pa.Table) -> None:
     """Add rows that do not come from a delivered file."""
-    with draft(store, store_key) as folder:
+    with open_draft(store, store_key) as folder:
         _write_parquet(rows, folder / "rows.parquet")
 
 
@@ -140,7 +142,7 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 
 
 @contextmanager
-def draft(store: Path, store_key: str) -> Iterator[Path]:
+def open_draft(store: Path, store_key: str) -> Iterator[Path]:
     """Create a draft folder; rename it to its store key on success, and delete it on failure.
 
     If another run has stored the same key in the meantime, its folder remains.
@@ -149,7 +151,7 @@ def draft(store: Path, store_key: str) -> Iterator[Path]:
     make_folder(folder, store)
     try:
         yield folder
-        keep(folder, store / store_key)
+        publish_folder(folder, store / store_key)
     except (OSError, FileFault):
         shutil.rmtree(folder)
         if not (store / store_key).is_dir():
@@ -161,39 +163,39 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
-def keep(written: Path, final: Path) -> None:
+def publish_folder(draft: Path, folder: Path) -> None:
     """Rename a complete draft folder to its final name.
 
     Its files are flushed to disk and their checksums recorded first, so that a folder with its
     final name is always complete.
     """
-    for path in (*written.iterdir(), written):
-        share(path, final.parent)
+    for path in (*draft.iterdir(), draft):
+        share(path, folder.parent)
         sync(path)
-    landed_bytes.add(written, final.parent, final.name)
-    written.rename(final)
-    sync(final.parent)
+    landed_bytes.add(draft, folder.parent, folder.name)
+    draft.rename(folder)
+    sync(folder.parent)
 
 
-def replace(folder: Path, tables: dict[str, pa.Table], store: Path) -> None:
+def replace_tables(folder: Path, tables: dict[str, pa.Table], store: Path) -> None:
     """Write the tables that have changed, for engines without Python.
 
     Each file is replaced atomically, so open readers continue with the old one. SHA256SUMS is
     absent while tables are being replaced.
     """
-    written = {name: _as_parquet(table) for name, table in tables.items()}
+    contents = {name: _serialize(table) for name, table in tables.items()}
     make_folder(folder, store)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # the file system may have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        changed = [name for name in written if _content(folder / name) != written[name]]
-        if not changed and not check_folder(folder):
+        changed_names = [name for name in contents if _read_bytes(folder / name) != contents[name]]
+        if not changed_names and not check_folder(folder):
             return
         (folder / SUMS).unlink(missing_ok=True)
-        for name in changed:
+        for name in changed_names:
             draft = folder / f".{name}.{uuid.uuid4().hex}"
-            draft.write_bytes(written[name])
+            draft.write_bytes(contents[name])
             share(draft, store)
             draft.replace(folder / name)
         record_folder(folder)
@@ -202,24 +204,24 @@ def replace(folder: Path, tables: dict[str, pa.Table], store: Path) -> None:
         os.close(descriptor)
 
 
-def _as_parquet(table: pa.Table) -> bytes:
-    written = pa.BufferOutputStream()
-    pq.write_table(table, written, write_page_checksum=True)
-    return bytes(written.getvalue())
+def _serialize(table: pa.Table) -> bytes:
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, write_page_checksum=True)
+    return bytes(buffer.getvalue())
 
 
-def _content(path: Path) -> bytes | None:
+def _read_bytes(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def remove(store: Path, store_key: str) -> None:
+def remove_folder(store: Path, store_key: str) -> None:
     """Delete a landed file's folder, so that the file lands again.
 
     Call this only for a file that is still in the extracts folder.
     """
-    leaving = store / f".{store_key}.{uuid.uuid4().hex}"
-    (store / store_key).rename(leaving)
-    shutil.rmtree(leaving)
+    doomed = store / f".{store_key}.{uuid.uuid4().hex}"
+    (store / store_key).rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def read_rows(store: Path, store_key: str, name: str) -> Iterator[pa.RecordBatch]:
@@ -230,11 +232,11 @@ def read_rows(store: Path, store_key: str, name: str) -> Iterator[pa.RecordBatch
 
 def rows_path(store: Path, store_key: str, name: str = "rows") -> Path:
     """Return the path of the Parquet file "rows" or "rejected" of a landed file."""
-    return _existing(store / store_key / f"{name}.parquet")
+    return _require_file(store / store_key / f"{name}.parquet")
 
 
 @contextmanager
-def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an in-memory DuckDB with the memory limit of the warehouse.
 
     Data beyond the limit are spilled to a temporary folder in `scratch`.
@@ -242,13 +244,13 @@ def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnectio
     make_folder(scratch, scratch)
     with (
         tempfile.TemporaryDirectory(prefix=".spill.", dir=scratch) as temporary,
-        duckdb_client.in_memory(Path(temporary)) as opened,
+        duckdb_client.in_memory(Path(temporary)) as connection,
     ):
-        opened.execute(f"set threads = {threads}")
-        yield opened
+        connection.execute(f"set threads = {threads}")
+        yield connection
 
 
-def _existing(path: Path) -> Path:
+def _require_file(path: Path) -> Path:
     if not path.is_file():
         raise LandingError(
             f"{path}: missing from the landing store. Run the build again from raw_deliveries."

@@ -92,7 +92,7 @@ def superseded(
     """
     if len(rows) < 2:
         return {}
-    with store.connection(scratch, threads=2) as connection:
+    with store.open_connection(scratch, threads=2) as connection:
         repetitions = _repetitions(connection, source, rows, of_one_type)
     later = defaultdict(list)
     counts = {}
