@@ -68,7 +68,8 @@ class Trial:
         """Return what finds the mutant: the cheapest finders come first, and one is enough."""
         relations, in_source = _relations(mutant.path), mutant.path.startswith("src/")
         seen = reach(self.contexts, mutant) if in_source else Reach(set())
-        names = re.compile(rf"\b(?:{'|'.join(relations)})\b")
+        folder = [Path(mutant.path).parts[0]] if mutant.stratum == "data" else []
+        names = re.compile(rf"\b(?:{'|'.join([*relations, *folder])})\b")
         texts = {
             f"tests/python/{file.name}": file.read_text()
             for file in (self.copy / "tests/python").glob("test_*.py")
@@ -76,7 +77,8 @@ class Trial:
         }
         named = {name for name, text in texts.items() if names.search(text)}
         near = seen.files & {*texts} or named
-        found = self._tests(near, "functions and not soak") if in_source else ""
+        is_seen = in_source or mutant.stratum == "data"
+        found = self._tests(near, "functions and not soak") if is_seen else ""
         if not found and seen.is_built:
             found = self._build(mutant.path, relations)
         project_copy.stamp(self.copy)
