@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Set before numpy is imported, because competing threads would measure the machine's other work.
+# Set before numpy is imported: with several threads, other load would distort the timings.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np

@@ -26,7 +26,7 @@ MEMORY = 4e9
 OPEN_FILES = 1024
 """Usual limit of open files per process."""
 CLOSE = 0.15
-"""Largest relative deviation of a point from a law that holds."""
+"""Maximum relative deviation of a point from a law for the law to hold."""
 LARGEST = 1e12
 ROWS_PER_FILE = 300
 DELIVER = """

@@ -165,7 +165,7 @@ def provinces(
 
 
 def smallest(found: pd.DataFrame) -> pd.Series:
-    """Return each series' smallest factor from which on nine trials in ten are found."""
+    """Return each series' smallest factor from which on nine of ten slips are found."""
     shares = found.pivot_table(index="series", columns="factor", values="is_found")
     lasting = shares.iloc[:, ::-1].cummin(axis=1) >= FOUND_SHARE
     return lasting.apply(lambda row: min(row.index[row], default=np.nan), axis=1)

@@ -218,11 +218,11 @@ def in_order(
     passed: dict[str, Passed],
     commit: str,
 ) -> list[str]:
-    """Sort long tests into the order CI runs them.
+    """Sort long tests into the order in which CI runs them.
 
-    Tests that can see a changed file come first, the nearest and most specific ahead; then the
-    tests that passed longest ago. Ties are broken by a hash with the commit, so every test gets its
-    turn.
+    Tests that can see a changed file come first, starting with the nearest and most specific. Then
+    come the tests that passed longest ago. A hash with the commit breaks ties, so that every test
+    gets its turn.
     """
 
     def place(test: str) -> tuple[Any, ...]:

@@ -24,7 +24,8 @@ PATTERNS = {
 }
 COMMENTS = {".py": r"(?:^|\s)#[: ]\s*(.*)", ".sql": r"--\s?(.*)"}
 YAML_TEXT = r"(?:description|title|note|en):\s+[\"'>|]?(.*)"
-HEADING = re.compile(r"^ *\w+\n *---+$", re.MULTILINE)  # of a section of a docstring
+# Matches the heading of a docstring section.
+HEADING = re.compile(r"^ *\w+\n *---+$", re.MULTILINE)
 Texts = Iterator[tuple[range, str]]
 
 
@@ -49,7 +50,8 @@ def texts(path: Path) -> Texts:
         yield from joined((at, match[1]) for at, match in found if match)
     if path.suffix == ".md":
         prose = re.sub(r"```.*?```", lambda code: "\n" * code[0].count("\n"), content, flags=re.S)
-        rows = prose.replace("|", ". ").splitlines()  # cells of tables are sentences
+        # Table cells count as sentences.
+        rows = prose.replace("|", ". ").splitlines()
         yield from joined(enumerate(map(str.strip, rows), start=1))
     if path.suffix == ".yml":
         found = ((at, re.search(YAML_TEXT, line)) for at, line in lines)

@@ -57,7 +57,7 @@ FIRM_COLUMNS = (
 PATENT_COLUMNS = ("application_count", "grant_count", "ai_application_count", "ai_grant_count")
 PATENT_TYPES = {"发明": "invention", "实用新型": "utility_model", "外观设计": "design"}
 MISSING = -1
-"""Marks a count that was not delivered."""
+"""Value of a count that was not delivered."""
 NONE_DECLARED = (
     "create table raw_extract_set (declared_revisions struct(provider varchar, series varchar,"
     " scope varchar, first_year integer, last_year integer)[])"

@@ -142,7 +142,7 @@ def inputs(drawn: CityYears) -> Inputs:
 
 
 def _measure(cells: pd.DataFrame, part: Numbers, whole: Numbers | None = None) -> pd.DataFrame:
-    """Return equation 2: last year's share times each year's total.
+    """Compute equation 2: the share of the last year times each year's total.
 
     Without a total the measure is the count itself.
     """

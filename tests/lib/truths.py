@@ -49,10 +49,10 @@ def truth_of(size: float) -> Truth:
 
 @dataclass(frozen=True)
 class CommonShocks:
-    """Correlation of units' noise, in every series that the generator draws.
+    """Correlation of the noise of different units, in every series that the generator draws.
 
     Series are independent of each other: firms and outcomes have separate shocks, so common shocks
-    do not create an effect of one on the other. Variances remain those in `truth`.
+    do not create an effect of one on the other. The variances in `truth` do not change.
 
     Attributes
     ----------

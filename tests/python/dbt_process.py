@@ -33,8 +33,8 @@ IMPORTED = [
 
 processes = get_context("forkserver")
 processes.set_forkserver_preload(IMPORTED)
-# Set before the imports that read them. OpenBLAS must not start threads: a process with threads
-# cannot be forked safely.
+# These must be set before the preloaded modules read them. OpenBLAS must not start threads, because
+# a process with threads cannot be forked safely.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

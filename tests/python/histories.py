@@ -45,7 +45,7 @@ def again(**limits: float) -> Act:
 
 
 def done(function: Callable[..., object], *arguments: object) -> Act:
-    """Return an act that calls a function on the release store, as a person would."""
+    """Return an act that calls a function on the release store."""
     return lambda refreshes: function(refreshes.store, *arguments, quiet)
 
 

@@ -1,4 +1,4 @@
-"""A standalone Spark cluster on loopback: pyspark's master and workers, one process each."""
+"""A standalone Spark cluster on loopback, with a process for the master and for each worker."""
 
 import contextlib
 import json

@@ -41,7 +41,7 @@ def on_terminal(
         os.close(theirs)
         os.write(ours, typed.encode())
         sent = b""
-        # Reading fails with OSError once the command has closed the terminal.
+        # The read raises OSError once the command has closed the terminal.
         with suppress(OSError):
             while part := os.read(ours, 65536):
                 sent += part

@@ -24,7 +24,7 @@ EMPLOYMENT = "单位从业人员(万人)"
 
 
 def emptied(rows: list[Row]) -> list[Row]:
-    """Blank one count of a city. It must become missing, not zero."""
+    """Blank one count of a city, which must become missing rather than zero."""
     row = next(
         row
         for row in rows

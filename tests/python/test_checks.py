@@ -174,7 +174,7 @@ def test_what_the_public_headline_rests_on_is_what_a_referee_found(public_build:
         "select detectable_province from reports.rpt_coefficients where specification_id ="
         " 'table_1_col_1' and term = 'ai_firms'"
     )
-    # 2.80 standard errors under a normal distribution, and slightly more under t(30).
+    # The factor would be 2.80 under a normal distribution, and is slightly larger under t(30).
     assert detectable == pytest.approx(2.90 * 0.1010, rel=0.01)
     robustness = answer(
         public_build, "value", "robustness_value", "cluster=province", "est_sensitivity"
@@ -549,8 +549,7 @@ CHANGES = {
     fall(0.8, 0.01): "holds",
     # An estimate that rises with city trends passes.
     fall(1.6, 0.01): "holds",
-    # In the cases below, the printed value is 0.125.
-    # The movement is small and precisely estimated: at most 0.05.
+    # The movement is at most 0.05, and the printed value in all these cases is 0.125.
     movement(0.02, 0.015): "holds",
     # The movement is significant, but less than a tenth of the printed value.
     movement(0.012, 0.004): "holds",
@@ -609,7 +608,7 @@ def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
         )
     }
     assert {before[name] for name in alone} >= {"holds"}
-    # A second check fails as well: next year's measure is significant.
+    # Another check fails as well, since next year's measure is significant.
     after = judged(
         "update estimates.est_inference set p_value = case method when 'romano_wolf' then 0.2 else"
         " 0.001 end where method in ('romano_wolf', 'next_year')"

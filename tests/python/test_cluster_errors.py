@@ -250,7 +250,7 @@ def test_a_control_that_only_one_group_identifies_goes_with_it() -> None:
     left = leave_out(regression, 0)[7]
     other = fit(data[~rows], "y", ["x1", "x2"])
     assert left.estimate == approx(other.estimates[0], rel=1e-9)
-    # The two count parameters differently, by one.
+    # leave_out counts one more parameter than the refit.
     assert left.std_error == approx(other.std_errors[0], rel=1e-2)
     assert refusal(without, regression, rows).startswith(
         f"Without these {rows.sum()} observations the outcome or a regressor does not"

@@ -137,9 +137,7 @@ def test_a_treated_handful_has_estimates_and_no_error_or_test(tables: Tables) ->
 
 
 def test_warnings_are_of_all_years_that_an_estimate_rests_on(tables: Tables) -> None:
-    """Beside the sample's years, these are earlier years of lags and instruments, and the year of a
-    grouping.
-    """
+    """Warnings also cover earlier years of lags and instruments, and the year of a grouping."""
     rows = [{"series": "gdp_100m_cny", "scope": "total", "year": 2010}]
     rows += [{"series": "gdp_per_capita_cny", "scope": "total", "year": 2010}]
     warned = city_years_that_fail(tables, "", rows)

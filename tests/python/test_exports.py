@@ -38,7 +38,7 @@ def folder(few: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def same(exported: pd.DataFrame, expected: pd.DataFrame, digits: float = 0) -> None:
-    """Compare numbers exactly or to some digits, and texts with empty as missing."""
+    """Compare numbers exactly or to some digits; empty texts count as missing."""
     numbers = {name: "Float64" for name in expected if expected[name].dtype.kind in "ifb"}
     left, right = (
         frame.astype(object).where(frame.notna(), "").astype(str).assign(**frame[[*numbers]])

@@ -1,4 +1,4 @@
-"""Extract sets never mix: the file a command reads, and files that may replace another."""
+"""Extract sets never mix: which file a command reads, and which files may replace each other."""
 
 import json
 import shutil

@@ -471,7 +471,7 @@ ANSWERS = pd.DataFrame(
             ({"failing": 4, "missing": 0, "of": 4}, 4, 4, "abcd"),
             ({"failing": 0, "missing": 0, "of": 2}, 2, 0, ""),
         ),
-        # A mean is one result for all judged rows, so 2021 has none.
+        # A mean gives one result for all judged rows, and none for 2021.
         (
             "expect_column_mean_to_be_between",
             {"column": "x", "max_value": 1},
@@ -595,7 +595,7 @@ def test_one_critical_failure_of_any_suite_holds_the_estimates(
 
 
 def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[..., None]) -> None:
-    """NaN would not be valid JSON."""
+    """The key must not be NaN, which is not valid JSON."""
     limits = {"column": "y", "max_value": 1}
     odd_suite(
         json.dumps(MEAN | {"type": "expect_column_values_to_be_between", "kwargs": limits}),
@@ -609,7 +609,7 @@ def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[..., None]) 
 def test_every_estimate_and_report_comes_after_the_gate_and_sources_are_providers(
     sample_build: Build,
 ) -> None:
-    """The gate drops them all, and `gate_results+` must rebuild them for a held release."""
+    """The gate drops these models, and `gate_results+` must rebuild them for a held release."""
     assert sample_build.manifest is not None
     manifest = json.loads(sample_build.manifest.read_text(encoding="utf-8"))
     gated = {

@@ -71,7 +71,7 @@ def a_view_on_a_pipe(folder: Path) -> Path:
 
 
 def a_view_in_a_log(folder: Path) -> Path:
-    """Leave a view in the write-ahead log, by a process that dies."""
+    """Create a view in a process that dies, which leaves it in the write-ahead log."""
     path = database(folder)
     program = (
         "import duckdb, os, sys; connection = duckdb.connect(sys.argv[1])\n"

@@ -217,12 +217,12 @@ def test_tables_of_a_published_release_are_declared() -> None:
 
 RULES = [
     ("decimals", "3", "", 0.12651, 0.127),
-    # Three decimals would show zero.
+    # Three decimals would round this number to zero.
     ("decimals", "3", "", 0.0002649, 0.00026),
     ("digits", "2", "", 1234.5, 1200.0),
     ("error", "2", "0.0419", 0.157606, 0.158),
     ("error", "2", "0.452", 0.81249, 0.81),
-    # A copy never shows more decimals than a table prints.
+    # A copy never shows more decimals than a printed table.
     ("error", "2", "0.0002", 0.157606, 0.158),
     ("error", "2", "null", 0.157606, 0.16),
     # Rounding must not cross the 5 % level.
@@ -234,7 +234,7 @@ RULES = [
     ("bands", "4", "367", 4, 4),
     ("bands", "4", "367", 92, 5),
     ("bands", "4", "367", 184, 93),
-    # A city without a rank remains without one.
+    # A missing rank is shown as missing.
     ("bands", "4", "367", None, None),
     ("withheld", "", "", 0.5, None),
     ("decimals", "3", "", float("inf"), float("inf")),

@@ -107,7 +107,7 @@ def test_one_file_feeds_two_entities_and_conserves_its_records_in_each(invented:
         ("firm_survival", "ai_firms", "duplicate row", 2),
         ("firm_survival", "ai_firms", "used", 5),
     ]
-    # In these files a municipality's districts have the municipality's code.
+    # These files give a municipality's districts the code of the municipality.
     assert used(invented, "ciciliujx", "ai_firm_count") == [
         ("110000", 2015, 80.0),
         ("340100", 2015, 40.0),

@@ -401,7 +401,7 @@ def test_a_bomb_is_refused_without_being_unpacked(
         "above the limits of 1,073,741,824 bytes and 200 times. If that is right, deliver it"
         " unpacked." in message
     )
-    # The others are refused because of the sizes they declare.
+    # Other kinds are refused because of the sizes they declare.
     if kind == "gzip":
         assert max(held) <= containers.RATIO_FLOOR + containers.CHUNK
 

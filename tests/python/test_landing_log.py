@@ -163,7 +163,7 @@ def test_a_landing_is_recorded_whole_or_not_at_all_even_with_a_swap_in_it(
             landing.LandingError, match=r"the log of deliveries cannot be written \(No space left"
         ):
             landing.deliveries()
-    # Simulate a full disk that stored only half of the line.
+    # A full disk may have stored only half of the line.
     whole = written.read_bytes()
     assert whole.startswith(without_the_swap)
     written.write_bytes(whole[: (len(whole) + len(without_the_swap)) // 2])

@@ -117,9 +117,11 @@ HOLDS: Row = {
 }
 """An estimate equal to the printed value that passes the checks other checks depend on."""
 CLAIMS = 4
-"""Instruments in limits.toml. They form one design, whose p-values are multiplied by four."""
+"""Number of rows in limits.toml with instruments. They form one design, so p-values are multiplied
+by it.
+"""
 TERMS = {"measure": "m", "next_year": "m_next_year", "later": "m_later"}
-"""Terms in the tables of checks, if a rule uses another name."""
+"""Names of terms in the tables of checks that differ from their names in rules."""
 
 
 def evidence(figure: str, value: float) -> Row:

@@ -152,8 +152,7 @@ def test_a_specification_without_a_year_of_the_period_says_so(sample_build: Buil
 @pytest.mark.parametrize(
     ("first", "trend", "odd_years"),
     [
-        # The default limits are -0.05 and 0.05; they become 0.1235 for seven years, 0.0945 for
-        # eight.
+        # The limits of -0.05 and 0.05 widen to 0.1235 for seven years and 0.0945 for eight.
         (2013, 0.11, [2020]),
         (2010, 0.06, [2016, 2017, 2018, 2019, 2020]),
         (2013, 0.06, []),

@@ -619,7 +619,7 @@ def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(
     assert len(rows) == 6
     assert {"table_4_4_ai_firms", "table_5_3_after3"} <= {row[0] for row in rows}
     assert all("substitute for" in substitutions for _, substitutions in rows)
-    # A row without an estimate has no p-value of its miss.
+    # A row without an estimate cannot miss the printed value.
     verdicts = public_build.pairs(
         "select verdict, (count(*), count(miss_p_value_of_all) filter (estimated_value is null))"
         " from reports.rpt_replication_scorecard group by 1"

@@ -306,7 +306,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
         )
     ]
 
-    # A difference in summation order is not new.
+    # A change in the last digits, from the order of summation, does not make a warning new.
     shenyang["gdp_growth_factor"] += 1e-12
     (known,) = warnings(shenyang, fuxin)
     assert (known["state"], known["count"]) == ("known", 3)
@@ -316,7 +316,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
         f"{shares}; {growth} (2 rows); delivered files that match no declaration (1)."
     )
 
-    # Rows reported in another language are known.
+    # A warning that was last reported in another language is still known.
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     new, known = warnings(fuxin, shenyang, {**fuxin, "year": 2011})
     assert new["message"].startswith(growth)
@@ -516,7 +516,7 @@ def test_a_warehouse_that_another_process_has_open_is_named_with_that_process(
         with pytest.raises(DbtRuntimeError, match=message):
             plugin.update_connection_config(credentials, {})
         process.communicate()
-    # The file is no longer open elsewhere.
+    # The update succeeds once no other process has the file open.
     plugin.update_connection_config(credentials, {})
 
 

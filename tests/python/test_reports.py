@@ -100,7 +100,7 @@ def test_the_scorecard_says_how_far_an_estimate_misses_in_errors_by_province(
 def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(
     sample_build: Build,
 ) -> None:
-    """Only Tables 1 to 4: no transform gives the counts of Tables 5 and 6 (see truth.py)."""
+    """Tables 5 and 6 are excluded, because no transform gives their counts (see truth.py)."""
     counts = sample_build.rows(
         "select printed_observation_count, observation_count from reports.rpt_replication_scorecard"
         " where table_id <= 'table_4' order by item_id"
@@ -313,7 +313,7 @@ def test_a_group_of_five_cities_has_no_error_and_a_p_value_of_permutations(
 
 
 def remade(build: Build, model: str, changes: list[str], *tables: str) -> duckdb.DuckDBPyConnection:
-    """Recompute a report by its SQL, from tables of a build after changes by SQL."""
+    """Recompute a report by its SQL, from copies of a build's tables after changes."""
     connection = duckdb.connect()
     connection.execute(f"attach {literal(str(build.warehouse))} as built (read_only)")
     for table in tables:

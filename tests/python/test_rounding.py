@@ -60,7 +60,7 @@ def percentages(remark: Any) -> tuple[float, float]:
 def test_a_control_is_drawn_to_zero_by_no_more_than_is_said_and_by_that_where_it_moves(
     median: float, persistence: float
 ) -> None:
-    """The slope of a known outcome on the rounded log, controlling for a correlated measure."""
+    """Regress a known outcome on the rounded log, controlling for a correlated measure."""
     lost, shares = [], []
     for seed in range(10):
         values, measure = drawn(median, persistence, seed)

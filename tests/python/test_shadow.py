@@ -297,8 +297,8 @@ def test_each_verdict_follows_from_the_interval_and_the_later_measure(
 ) -> None:
     """A claim holds if the interval excludes zero on the printed side and no check fails.
 
-    The correction for the family of claims is at most Bonferroni's, so a claim that only fails
-    Bonferroni's may end either way.
+    The correction for the family of claims is at most Bonferroni's, so a claim that is significant
+    without Bonferroni's correction but not with it may end either way.
     """
     published = sample_build.pairs(
         "select (table_id, column_number, design), (verdict, coalesce(cause, ''))"

@@ -172,7 +172,7 @@ def test_readings_on_other_city_years_and_with_fewer_controls_stand_on_those_of_
     rows = page.rows("#readings_table_1_1//table/tbody/tr")
     of_reading = {name: [cell[:5] for cell in numbers] for name, *numbers in rows}
     assert of_reading["no controls †"] == ["2,926", "0.368", "2,228", "0.275", "0.158"]
-    # These readings use the same city-years.
+    # Readings on the same city-years are not in this table.
     assert {"shares of the first year †", "iid errors †"}.isdisjoint(of_reading)
     rows = page.rows("#fewer_controls-readings_table_1_1//tbody/tr")
     assert [number[:5] for _, number in rows] == ["0.275", "0.229", "0.213", "0.158"]

@@ -98,7 +98,7 @@ def test_a_source_that_is_not_here_is_named_with_what_it_makes_estimable(file: P
     assert place["link"].endswith(
         "/blob/ba2d74828d6bc1a20ac2d0af5a1e5f4f227badf5/rawData/firms12_20.dta"
     )
-    # The yearbook provides one of the two missing series.
+    # This column lacks two series, and the yearbook provides only one of them.
     (yearbook,) = absent["manufacturing_employment_10k", "total"]["sources"]
     assert (yearbook["source_name"], yearbook["looked_up_on"], yearbook["estimable"]) == (
         "city_yearbook",

@@ -53,7 +53,7 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
     assert components.decays[0] == approx(record["c0"], rel=1e-12)
     printed = {row["_row"]: row for row in record["stats"]}
     names = ["Coef", "Std_Err", "t"]
-    # Conditional records use other tails.
+    # Records of conditional inference use other tails.
     if "uncond" in name:
         names += ["P>|t|", "2.5 %", "97.5 %"]
     for position, term in enumerate(terms):

@@ -183,7 +183,7 @@ def test_a_test_that_ends_early_rejects_a_true_null_no_more_often_than_its_level
 
 
 def test_each_statistic_ends_with_its_own_draws() -> None:
-    """With one specification only the median is extreme: p is never small, the sign its own."""
+    """With one specification only the median is extreme; p is never small and the sign is fixed."""
     rng = np.random.default_rng(3)
     standardised = np.append(5.0, rng.normal(size=500))[None]
     p_values = np.append(0.5, rng.uniform(size=500))[None]

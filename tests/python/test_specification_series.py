@@ -93,7 +93,7 @@ def test_the_built_gate_holds_the_series_of_the_headlines(sample_build: Build) -
     delivered = sample_build.rows(
         "select distinct series, scope from intermediate.int_series_years"
     )
-    # These are the series of Tables 1 to 3.
+    # Tables 1 to 3 use these thirteen series.
     assert len(expected) == 13
     assert set(gated) == expected & set(delivered)
 

@@ -95,7 +95,7 @@ def test_numbers_are_those_of_the_estimates_and_their_checks(
             and c.estimator <> 'event_study'
         """
     )
-    # A p-value is never printed as zero.
+    # Tiny p-values are printed as below a limit, never as zero.
     assert f"<{least}" in {wild for *_, wild in found}
     shown = {
         name: table.chosen(errors=ALL, decimals=decimals) for name, table in sample_tables.items()

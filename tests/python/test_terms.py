@@ -1,4 +1,4 @@
-"""Restricted values are in no public file, and the files name the provider in their place."""
+"""Public files contain no restricted value, and name the provider in its place."""
 
 import gzip
 import json

@@ -96,7 +96,7 @@ def test_a_personal_column_reaches_nothing_that_is_kept(project: Project) -> Non
 
 
 CHARACTERS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-# GB 32100-2015, table 2.
+# The weights are from GB 32100-2015, table 2.
 WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
 
 

@@ -64,7 +64,7 @@ STATEMENTS: dict[str, tuple[set[str], bool]] = {
         {CITIES, "marts.wages"},
         True,
     ),
-    # A star includes the column that was left out.
+    # `select *` includes the column that was left out.
     "from marts.cities": (
         {CITIES, *(f"{CITIES}.{name}" for name in ("people", "gdp", "area"))},
         False,
@@ -134,11 +134,11 @@ def test_a_copy_offers_the_questions_that_it_answers(copy: duckdb.DuckDBPyConnec
         "select area from marts.cities": False,
         "select s.city from marts.cities left join marts.sectors as s using (city)": True,
         "select 1": True,
-        # The statement is not run.
+        # Nothing withheld is read, because the statement is not run.
         "select 1; drop table marts.cities": True,
-        # The answer has the other columns.
+        # The answer still has the other columns.
         "from marts.cities": True,
-        # The answer counts the values that are not withheld.
+        # The count is of the values that are not withheld.
         "select count(people) from marts.cities": True,
         "select comment from duckdb_tables()": True,
     }

@@ -1,6 +1,6 @@
 """Wait for conditions without a fixed timeout, so that tests pass on a loaded machine.
 
-A wait ends when the condition holds, or fails when the work towards it has ended or stalled.
+A wait fails only when the work towards the condition has ended or stalled.
 """
 
 import time
