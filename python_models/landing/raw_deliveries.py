@@ -6,4 +6,4 @@ def model(dbt, session):
     dbt.config(materialized="table", alias="deliveries")
     held = dbt.ref("raw_extract_set").to_arrow_table()
     delivered = landing.deliveries(dbt.config.meta_get("as_of_delivery"), held)
-    return terms.with_permission(delivered)
+    return terms.add_permissions(delivered)

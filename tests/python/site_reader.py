@@ -94,7 +94,7 @@ def restricted_sample(sample_release: Path, shared: Path) -> Restricted:
             " provenance_class = 'commercial_vendor',"
             " licence = 'For subscribers', publisher = 'A Vendor'",
         )
-        terms.public_copy(*files)
+        terms.write_public_copy(*files)
 
     made_once(folder, make)
     return files

@@ -94,7 +94,7 @@ def tables_of(release: Path) -> dict[str, pd.DataFrame]:
 def test_no_restricted_value_follows_from_two_published_columns(
     public_release: Path, tmp_path: Path
 ) -> None:
-    terms.public_copy(public_release, tmp_path / "public.duckdb")
+    terms.write_public_copy(public_release, tmp_path / "public.duckdb")
     whole = tables_of(public_release)
     # No provider of the public set is open.
     values = whole["release.series_values"]

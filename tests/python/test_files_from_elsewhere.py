@@ -181,7 +181,7 @@ def test_a_limit_that_is_none_is_refused(
 
 
 def copied(warehouse: Path) -> None:
-    terms.public_copy(warehouse, warehouse.with_name("copy.duckdb"))
+    terms.write_public_copy(warehouse, warehouse.with_name("copy.duckdb"))
 
 
 def moved(warehouse: Path, landed: Path) -> None:

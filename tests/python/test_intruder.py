@@ -52,7 +52,7 @@ def public(
     public_build: Build, public_release: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Given:
     copy = tmp_path_factory.mktemp("intruder") / "copy.duckdb"
-    terms.public_copy(public_release, copy)
+    terms.write_public_copy(public_release, copy)
     return Given(public_release, copy, intruder.world(public_build.warehouse))
 
 
@@ -160,7 +160,7 @@ def test_a_column_that_nobody_declared_and_a_text_with_digits_stop_a_copy(
         with duckdb.connect(str(release)) as connection:
             connection.execute(change)
         with pytest.raises(published_numbers.UndeclaredNumberError, match=named):
-            terms.public_copy(release, tmp_path / "copy.duckdb")
+            terms.write_public_copy(release, tmp_path / "copy.duckdb")
         (tmp_path / "copy.duckdb").unlink(missing_ok=True)
 
 

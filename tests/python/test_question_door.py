@@ -272,7 +272,7 @@ def test_an_estimate_is_traced_to_its_sample_and_a_cell_to_its_file(door: Door) 
     assert "Close to it: table_1_col_" in of(door.trace("table_1_col"))["error"]
 
 
-WHY = "which hold or would reveal values of vendor that may not be passed on"
+WHY = "because they contain or would reveal values of vendor that may not be passed on"
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +288,9 @@ def public(restricted_sample: Restricted, shown: Path) -> Door:
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
-            terms, "public_copy", lambda _, target: shutil.copyfile(restricted_sample.copy, target)
+            terms,
+            "write_public_copy",
+            lambda _, target: shutil.copyfile(restricted_sample.copy, target),
         )
         return Door(restricted_sample.release, shown)
 

@@ -249,7 +249,7 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     with duckdb_client.reading(release) as connection:
         files = contents._raw_files(connection, few.extracts, with_restricted=False)
     (unpacked / contents.RELEASE).unlink()
-    terms.public_copy(release, unpacked / contents.RELEASE)
+    terms.write_public_copy(release, unpacked / contents.RELEASE)
     contents.strip(contents.Package(unpacked, release, read_manifest(release), files, False, 0, []))
     assert raw_files_of(unpacked) == ["extract_set.yml"]
     assert not (unpacked / contents.PANEL).exists()

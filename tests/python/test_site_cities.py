@@ -92,7 +92,7 @@ GAP = {
         ({"correction_id": "c1", "set_aside_reason": "not a number"}, "Correction c1: sum", "c1"),
         ({"set_aside_reason": "not a number"}, "f.csv", "f.csv"),
         ({"has_year": True}, "p", "p"),
-        ({}, "p delivers no city for 2012", "p未交付2012年任何城市的数值"),
+        ({}, "p delivers no value of any city for 2012", "p未交付2012年任何城市的数值"),
     ],
 )
 def test_a_gap_has_the_first_reason_that_is_known(
@@ -101,7 +101,7 @@ def test_a_gap_has_the_first_reason_that_is_known(
     reasons = cities._reason(GAP | known, Catalogue.read())
     for words, reason in zip((english, chinese), reasons, strict=True):
         assert words in reason
-    assert ("delivers no city" in reasons[0]) == (not known)
+    assert ("delivers no value of any city" in reasons[0]) == (not known)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def frame(columns: dict[str, Any]) -> pd.DataFrame:
 def copied_page(public_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
     """Return the page of cities from a public copy of the public set."""
     path = tmp_path_factory.mktemp("copied") / "public.duckdb"
-    terms.public_copy(public_release, path)
+    terms.write_public_copy(public_release, path)
     return pages_of(path, with_restricted=False)("cities")
 
 

@@ -146,7 +146,7 @@ def invent(few: Build, folder: Path) -> None:
                 f"{of_series.get(table, wide)} in {OPEN_SERIES} then {OPEN} else {RESTRICTED} end "
                 f"where city_id in ('440300', '110000') and \"{column}\" is not null"
             )
-    terms.public_copy(path, folder / "public.duckdb")
+    terms.write_public_copy(path, folder / "public.duckdb")
 
 
 UNREAD = [{"file_path": "city_yearbook/2021.csv", "remedy": "Declare, rename or remove it."}]
@@ -199,7 +199,7 @@ def test_a_copy_to_give_away_its_pages_and_exports_hold_no_value_of_a_restricted
         expected = "gdp_100m_cny" if table == "release.withheld" else "loans_100m_cny"
         assert read(copy, query) == [(expected,)], table
     # A copy of a copy withholds nothing more.
-    assert terms.public_copy(copy, tmp_path / "again.duckdb") == []
+    assert terms.write_public_copy(copy, tmp_path / "again.duckdb") == []
     exports.export(copy, tmp_path, "csv")
     page = pages_of(copy, with_restricted=False)
     written = {path.name: path.read_text("utf-8") for path in tmp_path.glob("*.csv")}
@@ -301,4 +301,4 @@ def test_landing_says_which_file_may_be_passed_on() -> None:
         }
     )
     unjudged = delivered.set_column(3, "may_be_passed_on", pa.nulls(3, pa.bool_()))
-    assert terms.with_permission(unjudged).equals(delivered)
+    assert terms.add_permissions(unjudged).equals(delivered)

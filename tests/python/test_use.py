@@ -464,7 +464,7 @@ def test_values_that_may_not_be_passed_on_are_not_free_and_a_copy_without_them_i
         " may_be_passed_on = false",
     )
     opened = tmp_path / "opened.duckdb"
-    terms.public_copy(closed, opened)
+    terms.write_public_copy(closed, opened)
     for path, is_free in ((closed, False), (opened, True)):
         with Release(path) as release:
             about = metadata.dataset(release, release.catalogue())
@@ -600,7 +600,7 @@ def test_a_study_that_cites_nothing_says_so_and_names_no_author(
     assert about["keywords"] == ["synthetic data"]
     assert not (about.keys() | croissant.keys()) & {"creator", "citation", "citeAs"}
     assert "contributors" not in package
-    assert "This study has no CITATION.cff of its own, so nothing here says how to cite it." in page
+    assert "This study has no CITATION.cff of its own, so this page gives no citation." in page
     for written in (json.dumps(croissant), json.dumps(package), feed, page):
         assert not re.search(r"Zhu|Leng|maintainers|citation\.bib", written)
     monkeypatch.setattr(site, "build", lambda *_, **__: ["index"])

@@ -18,9 +18,15 @@ from ai_manufacturing.disclosure import published_numbers, withholding
 from ai_manufacturing.disclosure.published_numbers import ColumnPrecision, PublishedNumbers
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
 from ai_manufacturing.system import duckdb_client, own_files, study
-from ai_manufacturing.system.sql_text import beside, create_table, identifier, insert, literal
+from ai_manufacturing.system.sql_text import (
+    create_table,
+    identifier,
+    insert,
+    literal,
+    load_statements,
+)
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 EVERY_SCHEMA = (*SCHEMAS, "release")  # "release" contains changed cells, and all series
 # Official statistics and generated data may be passed on. A provider's own data may be passed on if
@@ -36,8 +42,8 @@ MAY_BE_PASSED_ON = (
 
 # Columns that identify a city, firm or delivered record. A table with such a column contains values
 # of single units, unless it is listed below. Ranks are not values: docs/decisions/disclosure.md.
-OF_ONE_UNIT = ("city_id", "city_code", "id")
-WITHOUT_VALUES = (
+UNIT_COLUMNS = ("city_id", "city_code", "id")
+TABLES_WITHOUT_VALUES = (
     "marts.dim_city",
     "marts.fct_rows_set_aside",
     "estimates.estimation_samples",
@@ -45,7 +51,7 @@ WITHOUT_VALUES = (
 )
 # Columns of the schema `release` that are copied in every row, so that readers can see which rows
 # exist; the other columns are blanked. Other tables declare such columns in their property files.
-KEPT = {
+KEY_COLUMNS = {
     "release.changes": ["change_kind", "city_id", "year", "column_name"],
     "release.series_values": ["series", "scope", "city_id", "year", "quantity", "provider"],
 }
@@ -53,15 +59,16 @@ DICTIONARY = "marts.data_dictionary"
 # A register has one file per province, and a municipality is a single city, so its rows are counted
 # by source and not by file.
 ACCOUNTING = "marts.fct_row_accounting"
-OF_A_FILE = ("marts.fct_deliveries", "marts.fct_register_placement")
-NOT_OF_A_REGISTER = (
+FILE_COUNT_TABLES = ("marts.fct_deliveries", "marts.fct_register_placement")
+NOT_RESTRICTED_REGISTER = (
     "not coalesce(provider in (from restricted_providers) and entity like '%_register', false)"
 )
-WIDE = "marts.fct_city_year_panel"  # table with one column per variable
+PANEL = "marts.fct_city_year_panel"  # table with one column per variable
 FAILING_ROWS = "failing_rows"  # gate column with failing rows and their values, as JSON
 VALIDATION_RESULT = "validation_result"  # gate column that contains the failing values too
 QUESTIONS = "release.questions"  # missing from a warehouse
-COMPUTED = ("estimates.", "gates.", "reports.")  # schemas whose texts are searched for long numbers
+# Prefixes of the schemas whose texts are searched for long numbers.
+COMPUTED_SCHEMAS = ("estimates.", "gates.", "reports.")
 DATA_LICENCE = "LICENSE_DATA.md"  # accompanies the data wherever they are published
 
 
@@ -85,16 +92,16 @@ ESTIMATES_LICENCE = Licence(
 )
 
 
-def with_permission(deliveries: pa.Table) -> pa.Table:
+def add_permissions(deliveries: pa.Table) -> pa.Table:
     """Return rows of raw.deliveries with may_be_passed_on filled in from MAY_BE_PASSED_ON."""
     name = "may_be_passed_on"
     with duckdb_client.connect() as connection:
-        judged = connection.from_arrow(deliveries).project(f"{MAY_BE_PASSED_ON} as {name}")
-        column = judged.to_arrow_table()[name]
+        permissions = connection.from_arrow(deliveries).project(f"{MAY_BE_PASSED_ON} as {name}")
+        column = permissions.to_arrow_table()[name]
     return deliveries.set_column(deliveries.column_names.index(name), name, column)
 
 
-def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+def read_restricted_providers(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return the providers of an open release or warehouse whose values are restricted.
 
     Returns
@@ -106,7 +113,7 @@ def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return duckdb_client.rows(release, SQL["restricted"])
 
 
-def data_licence(release: duckdb.DuckDBPyConnection) -> str:
+def format_data_licence(release: duckdb.DuckDBPyConnection) -> str:
     """Return the terms of the data in an open release or warehouse as Markdown.
 
     They differ from the terms of the code.
@@ -132,7 +139,9 @@ def data_licence(release: duckdb.DuckDBPyConnection) -> str:
     return "\n".join([*lines, ""])
 
 
-def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> list[dict[str, Any]]:
+def write_public_copy(
+    database: Path, target: Path, landing: Sequence[Path] = ()
+) -> list[dict[str, Any]]:
     """Copy a release, or the released tables of a warehouse, without restricted values.
 
     The copy contains every table. Rows of restricted providers are omitted or reduced to their
@@ -159,7 +168,7 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
         See duckdb_client.attach and require_views.
     """
     with duckdb_client.reading(database, reaches=landing) as release:
-        providers = [row["provider"] for row in restricted(release)]
+        providers = [row["provider"] for row in read_restricted_providers(release)]
     if not providers:
         shutil.copyfile(database, target)
         return []
@@ -169,41 +178,43 @@ def public_copy(database: Path, target: Path, landing: Sequence[Path] = ()) -> l
         connection.execute("use built")
         for schema in EVERY_SCHEMA:
             connection.execute(f"create schema new.{schema}")
-        found = connection.execute(SQL["tables"], {"schemas": [*EVERY_SCHEMA]}).fetchall()
-        tables = [name for (name,) in found]
-        _list_restricted(connection, providers, has_series_values="release.series_values" in tables)
+        rows = connection.execute(SQL["tables"], {"schemas": [*EVERY_SCHEMA]}).fetchall()
+        tables = [name for (name,) in rows]
+        _create_restriction_tables(
+            connection, providers, has_series_values="release.series_values" in tables
+        )
         duckdb_client.require_views(connection, "built", database, tables)
         # A public copy is already rounded, and lacks the city values that sums are judged by.
         is_copy = withholding.TABLE in tables
         connection.execute(published_numbers.SQL["macros"])
         numbers = PublishedNumbers([]) if is_copy else published_numbers.read_published_numbers()
-        sums = {} if is_copy else _sums_over_cities(connection)
+        sums = {} if is_copy else _find_shown_sums(connection)
         if "release.manifest" not in tables:
-            _name_the_set(connection)
-        kept = (
+            _record_extract_set(connection)
+        key_columns = (
             dict(connection.execute(SQL["kept_columns"]).fetchall()) if DICTIONARY in tables else {}
         )
-        copy = _Copy(connection, providers, numbers, KEPT | kept, is_copy=is_copy)
-        lost: list[dict[str, Any]] = []
+        copy = _Copy(connection, providers, numbers, KEY_COLUMNS | key_columns, is_copy=is_copy)
+        withheld_rows: list[dict[str, Any]] = []
         for table in tables:
-            lost += copy.table(table, sums.get(table, {}))
+            withheld_rows += copy.copy_table(table, sums.get(table, {}))
         if not is_copy:
             published_numbers.reformat_cells(connection)
-            published_numbers.write_precisions(connection, copy.shown)
-            _record(connection, lost)
+            published_numbers.write_precisions(connection, copy.precisions)
+            _write_withheld_rows(connection, withheld_rows)
             if QUESTIONS in tables:
                 _offer_answerable_questions(connection)
-        marked = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. "
+        note = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. "
         copy_comments(
-            connection, tables, dict.fromkeys((row["table_name"] for row in lost), marked)
+            connection, tables, dict.fromkeys((row["table_name"] for row in withheld_rows), note)
         )
         connection.execute("detach new")
     if own_files.is_own(database):
         own_files.record(target)
-    return lost
+    return withheld_rows
 
 
-def _list_restricted(
+def _create_restriction_tables(
     connection: duckdb.DuckDBPyConnection, providers: list[str], *, has_series_values: bool
 ) -> None:
     """Create temporary tables of the restricted providers, series and variables."""
@@ -218,13 +229,13 @@ def _list_restricted(
     connection.execute(SQL["open_variables"])
 
 
-def _sums_over_cities(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+def _find_shown_sums(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     """Return the SQL condition under which each sum is shown, by table and column."""
     name = study.declared("SUMS_OVER_CITIES", None)
     return study.module(name).shown(connection) if name else {}
 
 
-def _name_the_set(connection: duckdb.DuckDBPyConnection) -> None:
+def _record_extract_set(connection: duckdb.DuckDBPyConnection) -> None:
     """Record the extract set in the copy of a warehouse, which has no manifest.
 
     Commands read it from raw.deliveries, which the copy would otherwise lack.
@@ -244,7 +255,7 @@ class _Copy:
 
     Attributes
     ----------
-    shown : dict
+    precisions : dict
         How numbers are shown, by table and column.
     """
 
@@ -253,15 +264,15 @@ class _Copy:
         connection: duckdb.DuckDBPyConnection,
         providers: list[str],
         numbers: PublishedNumbers,
-        kept: dict[str, list[str]],
+        key_columns: dict[str, list[str]],
         *,
         is_copy: bool,
     ) -> None:
         self._connection, self._providers = connection, providers
-        self._numbers, self._kept, self._is_copy = numbers, kept, is_copy
-        self.shown: dict[str, dict[str, ColumnPrecision]] = {}
+        self._numbers, self._key_columns, self._is_copy = numbers, key_columns, is_copy
+        self.precisions: dict[str, dict[str, ColumnPrecision]] = {}
 
-    def table(self, name: str, sums: dict[str, str]) -> list[dict[str, Any]]:
+    def copy_table(self, name: str, sums: dict[str, str]) -> list[dict[str, Any]]:
         """Copy a table, and return its rows of release.withheld.
 
         `sums` contains the condition under which each sum over cities is shown, by column.
@@ -270,124 +281,148 @@ class _Copy:
             column: type_
             for column, type_, *_ in self._connection.execute(f"describe built.{name}").fetchall()
         }
-        units = [column for column in types if column in OF_ONE_UNIT]
-        is_computed = not units or name in WITHOUT_VALUES
+        units = [column for column in types if column in UNIT_COLUMNS]
+        has_computed_numbers = not units or name in TABLES_WITHOUT_VALUES
         if not self._is_copy:
-            self.shown[name] = self._numbers.find_precisions(name, types, is_computed=is_computed)
+            self.precisions[name] = self._numbers.find_precisions(
+                name, types, is_computed=has_computed_numbers
+            )
         if name == ACCOUNTING:
-            return self._accounting([*types])
-        if name == WIDE:
-            return self._panel([*types])
-        if units and name not in self._kept and not is_computed:
-            condition = _open_rows([*types], units)
-            self._create(name, {}, condition)
-            return self._withheld(name, {None: f"not ({condition})"})
-        return self._rows(
-            name, sums or _shown_rows(name, [*types], units, self._kept.get(name, []))
+            return self._copy_accounting([*types])
+        if name == PANEL:
+            return self._copy_panel([*types])
+        if units and name not in self._key_columns and not has_computed_numbers:
+            condition = _format_open_condition([*types], units)
+            self._create_table(name, {}, condition)
+            return self._count_withheld_values(name, {None: f"not ({condition})"})
+        return self._copy_rows(
+            name,
+            sums or _find_shown_conditions(name, [*types], units, self._key_columns.get(name, [])),
         )
 
-    def _rows(self, name: str, conditions: dict[str, str]) -> list[dict[str, Any]]:
+    def _copy_rows(self, name: str, conditions: dict[str, str]) -> list[dict[str, Any]]:
         """Copy all rows of a table, blanking each column in rows that its condition excludes."""
-        shown = self.shown.get(name, {})
-        expressions, hidden = {}, {}
-        for column in dict.fromkeys([*conditions, *shown]):
-            cell = shown[column].expression if column in shown else identifier(column)
+        precisions = self.precisions.get(name, {})
+        expressions, withheld_conditions = {}, {}
+        for column in dict.fromkeys([*conditions, *precisions]):
+            cell = precisions[column].expression if column in precisions else identifier(column)
             condition = conditions.get(column, "true")
             expressions[column] = f"case when {condition} then {cell} end"
-            withheld = shown[column].withheld_condition if column in shown else "false"
-            if condition != "true" or withheld != "false":
-                hidden[column] = (
-                    f"{identifier(column)} is not null and (not ({condition}) or {withheld})"
+            withheld_condition = (
+                precisions[column].withheld_condition if column in precisions else "false"
+            )
+            if condition != "true" or withheld_condition != "false":
+                withheld_conditions[column] = (
+                    f"{identifier(column)} is not null and"
+                    f" (not ({condition}) or {withheld_condition})"
                 )
-        self._create(name, expressions)
-        return self._withheld(name, hidden)
+        self._create_table(name, expressions)
+        return self._count_withheld_values(name, withheld_conditions)
 
-    def _create(self, name: str, expressions: dict[str, str], condition: str = "true") -> None:
-        replaced = ", ".join(
+    def _create_table(
+        self, name: str, expressions: dict[str, str], condition: str = "true"
+    ) -> None:
+        replacements = ", ".join(
             f"{expression} as {identifier(column)}" for column, expression in expressions.items()
         )
-        columns = f"* replace ({replaced})" if replaced else "*"
+        columns = f"* replace ({replacements})" if replacements else "*"
         self._connection.execute(
             f"create table new.{name} as select {columns} from built.{name} where {condition}"
             " order by all"
         )
-        if name in self.shown and name.startswith(COMPUTED):
+        if name in self.precisions and name.startswith(COMPUTED_SCHEMAS):
             published_numbers.require_short_numbers(self._connection, f"new.{name}")
 
-    def _panel(self, columns: list[str]) -> list[dict[str, Any]]:
+    def _copy_panel(self, columns: list[str]) -> list[dict[str, Any]]:
         """Copy the panel with its keys and with the columns that have a value to show."""
-        counted = ", ".join(f"count({identifier(column)})" for column in columns)
-        (counts,) = self._connection.execute(f"select {counted} from built.{WIDE}").fetchall()
-        is_open = {
+        count_expressions = ", ".join(f"count({identifier(column)})" for column in columns)
+        (counts,) = self._connection.execute(
+            f"select {count_expressions} from built.{PANEL}"
+        ).fetchall()
+        open_columns = {
             name for (name,) in self._connection.execute("from open_variables").fetchall()
-        } | {*self._kept[WIDE]}
-        kept = ", ".join(
+        } | {*self._key_columns[PANEL]}
+        shown_columns = ", ".join(
             identifier(column)
             for column, count in zip(columns, counts, strict=True)
-            if column in self._kept[WIDE] or (count and column in is_open)
+            if column in self._key_columns[PANEL] or (count and column in open_columns)
         )
         self._connection.execute(
-            f"create table new.{WIDE} as select {kept} from built.{WIDE} order by all"
+            f"create table new.{PANEL} as select {shown_columns} from built.{PANEL} order by all"
         )
-        lost = {
+        withheld_conditions = {
             column: f"{identifier(column)} is not null"
             for column in columns
-            if column not in is_open
+            if column not in open_columns
         }
-        return self._withheld(WIDE, lost)
+        return self._count_withheld_values(PANEL, withheld_conditions)
 
-    def _accounting(self, columns: list[str]) -> list[dict[str, Any]]:
+    def _copy_accounting(self, columns: list[str]) -> list[dict[str, Any]]:
         """Copy the row accounting, and sum the rows of a restricted register over its files."""
-        of_a_file = ("delivery_number", "file_path")
-        kept = ", ".join(column for column in columns if column not in (*of_a_file, "row_count"))
+        file_columns = ("delivery_number", "file_path")
+        group_columns = ", ".join(
+            column for column in columns if column not in (*file_columns, "row_count")
+        )
         self._connection.execute(
-            f"create table new.{ACCOUNTING} as from built.{ACCOUNTING} where {NOT_OF_A_REGISTER}"
-            f" union all by name select {kept}, cast(sum(row_count) as bigint) as row_count from"
-            f" built.{ACCOUNTING} where not {NOT_OF_A_REGISTER} group by all order by all"
+            f"create table new.{ACCOUNTING} as from built.{ACCOUNTING}"
+            f" where {NOT_RESTRICTED_REGISTER} union all by name"
+            f" select {group_columns}, cast(sum(row_count) as bigint) as row_count"
+            f" from built.{ACCOUNTING} where not {NOT_RESTRICTED_REGISTER}"
+            " group by all order by all"
         )
-        return self._withheld(ACCOUNTING, dict.fromkeys(of_a_file, f"not {NOT_OF_A_REGISTER}"))
+        return self._count_withheld_values(
+            ACCOUNTING, dict.fromkeys(file_columns, f"not {NOT_RESTRICTED_REGISTER}")
+        )
 
-    def _withheld(self, name: str, lost: dict[str, str] | dict[None, str]) -> list[dict[str, Any]]:
+    def _count_withheld_values(
+        self, name: str, conditions: dict[str, str] | dict[None, str]
+    ) -> list[dict[str, Any]]:
         """Count the withheld values of a table by column; the key None counts whole rows."""
-        if not lost:
+        if not conditions:
             return []
-        counted = ", ".join(
-            f"count(case when {rows} then 1 end),"
+        count_expressions = ", ".join(
+            f"count(case when {condition} then 1 end),"
             f" count({'*' if column is None else identifier(column)})"
-            for column, rows in lost.items()
+            for column, condition in conditions.items()
         )
-        (counts,) = self._connection.execute(f"select {counted} from built.{name}").fetchall()
+        (counts,) = self._connection.execute(
+            f"select {count_expressions} from built.{name}"
+        ).fetchall()
         providers = ", ".join(self._providers)
         return [
             dict(
                 zip(
                     withholding.COMMENTS,
-                    (name, column, lacks, all_ - lacks, providers),
+                    (name, column, withheld_count, value_count - withheld_count, providers),
                     strict=True,
                 )
             )
-            for column, lacks, all_ in zip(lost, counts[::2], counts[1::2], strict=True)
-            if lacks
+            for column, withheld_count, value_count in zip(
+                conditions, counts[::2], counts[1::2], strict=True
+            )
+            if withheld_count
         ]
 
 
-def _shown_rows(name: str, columns: list[str], units: list[str], kept: list[str]) -> dict[str, str]:
+def _find_shown_conditions(
+    name: str, columns: list[str], units: list[str], key_columns: list[str]
+) -> dict[str, str]:
     """Return the conditions under which columns with values of single units are shown."""
-    if name in OF_A_FILE:
-        return {column: NOT_OF_A_REGISTER for column in columns if column.endswith("_count")}
-    if name in WITHOUT_VALUES:
+    if name in FILE_COUNT_TABLES:
+        return {column: NOT_RESTRICTED_REGISTER for column in columns if column.endswith("_count")}
+    if name in TABLES_WITHOUT_VALUES:
         return {}
     if units:
-        condition = _open_rows(columns, units)
-        return {column: condition for column in columns if column not in kept}
+        condition = _format_open_condition(columns, units)
+        return {column: condition for column in columns if column not in key_columns}
     if FAILING_ROWS not in columns:
         return {}
     # A failing row that names a delivered file only describes the file. Other failing rows contain
     # city values, and so does the validation result, whose median is the value of one city. Shares
     # and percentages have more digits than are allowed in a text of a copy.
-    is_safe = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
-    is_safe += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT]
-    safe, long = " and ".join(is_safe), published_numbers.LONG_NUMBER
+    safe_conditions = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
+    safe_conditions += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in UNIT_COLUMNS]
+    safe, long = " and ".join(safe_conditions), published_numbers.LONG_NUMBER
     return {
         column: f"coalesce({safe} and not regexp_matches({column}, '{long}'), false)"
         for column in (FAILING_ROWS, VALIDATION_RESULT)
@@ -395,15 +430,16 @@ def _shown_rows(name: str, columns: list[str], units: list[str], kept: list[str]
     }
 
 
-def _open_rows(columns: list[str], units: list[str]) -> str:
+def _format_open_condition(columns: list[str], units: list[str]) -> str:
     """Return an SQL condition for the rows that do not come from a restricted provider.
 
     In a table without a provider or variable, these are the rows that do not describe a unit.
     """
-    pair = [column for column in ("first_provider", "second_provider") if column in columns]
-    if by := pair or [column for column in columns if column == "provider"]:
+    pair_columns = [column for column in ("first_provider", "second_provider") if column in columns]
+    if provider_columns := pair_columns or [column for column in columns if column == "provider"]:
         conditions = [
-            f"coalesce({column} not in (from restricted_providers), false)" for column in by
+            f"coalesce({column} not in (from restricted_providers), false)"
+            for column in provider_columns
         ]
     elif "variable" in columns:
         conditions = ["variable not in (from restricted_variables)", "value is not null"]
@@ -418,7 +454,7 @@ def _open_rows(columns: list[str], units: list[str]) -> str:
     return " and ".join(conditions)
 
 
-def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]]) -> None:
+def _write_withheld_rows(connection: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> None:
     counts = ("row_count", "shown_count")
     columns = {
         name: ("bigint" if name in counts else "varchar", text)
@@ -427,9 +463,9 @@ def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]
     comment = "One row per table or column whose values may not be passed on."
     table = f"new.{withholding.TABLE}"
     connection.execute(create_table(table, columns, comment))
-    for row in withheld:
+    for row in rows:
         connection.execute(insert(table, len(row)), [*row.values()])
-    connection.execute(SQL["described_columns"], {"panel": WIDE})
+    connection.execute(SQL["described_columns"], {"panel": PANEL})
     # the codebook shows this note beside each column, with provider, licence and citation
     connection.execute(SQL["withheld_columns"])
 

@@ -15,9 +15,9 @@ from ai_manufacturing.disclosure import terms, withholding
 from ai_manufacturing.question_door import answer, caveats, search
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 # Texts in the error output of a process that ran out of memory.
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Out of Memory")
@@ -44,14 +44,16 @@ class Door:
     """
 
     def __init__(self, release: Path, shown: Path, *, with_restricted: bool = False) -> None:
-        copy = shutil.copyfile if with_restricted else terms.public_copy
+        copy = shutil.copyfile if with_restricted else terms.write_public_copy
         copy(release, shown)
         self._release, self._shown = release, shown.resolve()
         self._one_at_a_time = threading.Lock()
         with duckdb_client.reading(shown) as connection:
             origin = origin_of(connection)
             ((number,),) = connection.execute("select release_id from release.manifest").fetchall()
-            whose = ", ".join(row["provider"] for row in terms.restricted(connection))
+            whose = ", ".join(
+                row["provider"] for row in terms.read_restricted_providers(connection)
+            )
             self._lacking = withholding.listed(connection)
         self._withheld = "" if with_restricted else whose
         rule = "not to be passed on" if with_restricted else "withheld (release.withheld)"

@@ -15,7 +15,7 @@ import jinja2
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.disclosure import terms, withholding
-from ai_manufacturing.landing import declared_revisions, landed, log
+from ai_manufacturing.landing import checksums, declared_revisions, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import citation, databases, fingerprint
 from ai_manufacturing.releases.manifest import Manifest, manifest_of
@@ -24,11 +24,11 @@ from ai_manufacturing.replication import programs, rights, rows, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import duckdb_client, integrity, settings, study
 from ai_manufacturing.system.duckdb_client import reading
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import cells, exports
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
@@ -170,14 +170,16 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         curve = "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
         ((draws,),) = connection.execute(curve).fetchall()
         connection.sql(SQL["observations"]).write_csv(str(folder / OBSERVATIONS))
-        (folder / terms.DATA_LICENCE).write_text(terms.data_licence(connection), encoding="utf-8")
+        (folder / terms.DATA_LICENCE).write_text(
+            terms.format_data_licence(connection), encoding="utf-8"
+        )
         allowed = _allowed_keys(connection, manifest)
     _write_code(manifest, folder / CODE)
     # The tables and figures of a package must not show more than its release.
     if with_restricted:
         shutil.copyfile(release, folder / RELEASE)
     else:
-        terms.public_copy(release, folder / RELEASE)
+        terms.write_public_copy(release, folder / RELEASE)
     for file in raw_files:
         _copy(extracts.parent / file["path"], folder / RAW / file["path"])
     _write_log(manifest, folder / LANDING)
@@ -463,7 +465,7 @@ def _write_log(manifest: Manifest, folder: Path) -> None:
             stored = landing / event["store_key"]
             if stored.is_dir():
                 shutil.copytree(stored, folder / event["store_key"], dirs_exist_ok=True)
-    recorded = landed.recorded(landing).items()
+    recorded = checksums.read_checksums(landing).items()
     files = {name: digest for name, digest in recorded if (folder / name).is_file()}
     log.append(folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}})
     declared_revisions.append(folder, declared_revisions.read(manifest.extract_set))

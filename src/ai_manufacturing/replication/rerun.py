@@ -135,7 +135,7 @@ def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         if held_back:
             built = replace(built, path=Path(folder) / "public.duckdb")
-            terms.public_copy(warehouse, built.path, [landing])
+            terms.write_public_copy(warehouse, built.path, [landing])
         compared = compare.compare(databases.read(release), built, landing)
         found = compare.as_text(compared).splitlines()
     summary_again = withheld.summary(warehouse, names, [landing])

@@ -276,7 +276,7 @@ def _restricted(folder: Path) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as private:
         # a public copy lists the restricted values that it had to withhold
-        held = terms.public_copy(folder / contents.RELEASE, Path(private) / "public.duckdb")
+        held = terms.write_public_copy(folder / contents.RELEASE, Path(private) / "public.duckdb")
     for table in dict.fromkeys(row["table_name"] for row in held):
         yield f"{contents.RELEASE} holds {table}, with values of restricted files"
     if (held or (folder / contents.WITHHELD).is_file()) and (folder / contents.PANEL).is_file():

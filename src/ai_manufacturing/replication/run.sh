@@ -33,7 +33,7 @@ from pathlib import Path
 from ai_manufacturing.disclosure import terms
 
 warehouse, shown, landing = map(Path, sys.argv[1:])
-terms.public_copy(warehouse, shown, [landing])
+terms.write_public_copy(warehouse, shown, [landing])
 PROGRAM
 {% endif %}
 for format in latex csv; do

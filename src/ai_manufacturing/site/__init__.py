@@ -149,7 +149,7 @@ def _write(
         # published file through a link.
         shutil.copyfile(release_path, shown)
     else:
-        terms.public_copy(release_path, shown)
+        terms.write_public_copy(release_path, shown)
     for room in study.folders(HERE):
         for asset in (room / "assets").glob("*"):
             shutil.copyfile(asset, folder / "assets" / asset.name)

@@ -19,12 +19,12 @@ from ai_manufacturing.site.metadata import FOLDER as FOLDER
 from ai_manufacturing.site.metadata import Download, Table
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import duckdb_client, integrity, settings
-from ai_manufacturing.system.sql_text import beside, literal
+from ai_manufacturing.system.sql_text import literal, load_statements
 from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import exports
 from ai_manufacturing.tables.formats import latex_text
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 HERE = Path(__file__).parent
 RELEASE = "ai_manufacturing.duckdb"
@@ -63,7 +63,7 @@ def write(release_path: Path, release: Release, text: Catalogue) -> list[Downloa
         **({BIBLIOGRAPHY: cited} if cited else {}),
         PACKAGE: _json(metadata.package(release, about, tables)),
         CROISSANT: _json(metadata.croissant(about, tables, parquet, cited)),
-        terms.DATA_LICENCE: terms.data_licence(release.connection),
+        terms.DATA_LICENCE: terms.format_data_licence(release.connection),
         FEED: _filled(FEED, manifest=manifest, history=history(release), cited=_cited()),
         **quick_starts(release),
     }

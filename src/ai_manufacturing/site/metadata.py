@@ -10,10 +10,10 @@ from ai_manufacturing.releases import citation
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.site.release import Release, Row
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 FOLDER = "data"  # folder of the downloads within the site
 # Media types of the downloads in the schema.org metadata. Croissant lists each table as Parquet,
@@ -133,7 +133,7 @@ class Table:
     def is_computed(self) -> bool:
         """Whether the table contains only estimates and no values of single cities."""
         names = {column["name"] for column in self.columns}
-        return self.schema in COMPUTED and names.isdisjoint(terms.OF_ONE_UNIT)
+        return self.schema in COMPUTED and names.isdisjoint(terms.UNIT_COLUMNS)
 
 
 def tables(release: Release) -> list[Table]:
@@ -244,7 +244,7 @@ def dataset(
                 "@type": "PropertyValue",
                 **{name: value for name, value in variable.items() if value is not None},
             }
-            for variable in release.rows(SQL["panel_columns"], panel=terms.WIDE)
+            for variable in release.rows(SQL["panel_columns"], panel=terms.PANEL)
         ],
         "distribution": [
             {

@@ -12,11 +12,11 @@ from ai_manufacturing.disclosure import published_numbers, terms, withholding
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import PaperTable, cells
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 Row = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Release:
     @cached_property
     def restricted(self) -> list[dict[str, Any]]:
         """Providers whose values may not be redistributed, with their terms."""
-        return terms.restricted(self.connection)
+        return terms.read_restricted_providers(self.connection)
 
     @cached_property
     def withheld(self) -> set[str]:

@@ -6,10 +6,10 @@ from ai_manufacturing.disclosure import terms
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site import downloads
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 # Main downloads: the table name in the release, and the file name of the export.
 SETS = {
@@ -41,7 +41,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "row_counts": {name: release.row_count(name) for name in tables},
         "tables_withheld": release.withheld,
         "sources": release.sources(),
-        "withheld": release.withheld_from(terms.WIDE, *release.withheld),
+        "withheld": release.withheld_from(terms.PANEL, *release.withheld),
         "address_lines": ADDRESS_LINES,
         "own_licence": terms.ESTIMATES_LICENCE,
         "bibliography": downloads.bibliography(release.manifest),

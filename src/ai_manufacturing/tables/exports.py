@@ -21,13 +21,13 @@ from ai_manufacturing.releases import databases, lock
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import disk, duckdb_client
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import MARK, Catalogue
 from ai_manufacturing.tables import TableError, cells, formats
 from ai_manufacturing.tables.formats import STATA_NAME_LENGTH, UNDATED, Source, Table
 from ai_manufacturing.tables.formats import ExportError as ExportError
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 # Lock file, and folder for unfinished files, both in the export folder.
 LOCK, INCOMING = ".export.lock", ".export.incoming"
@@ -309,12 +309,12 @@ def _restricted(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
     blank = [
         row["column_name"]
         for row in withholding.listed(connection)
-        if row["table_name"] == terms.WIDE
+        if row["table_name"] == terms.PANEL
     ]
     return duckdb_client.rows(
         connection,
         SQL["restricted_columns"],
-        panel=terms.WIDE,
+        panel=terms.PANEL,
         blank=blank,
     )
 
@@ -326,7 +326,7 @@ def _restriction(connection: DuckDBPyConnection, columns: list[dict[str, Any]]) 
     feeding = {provider for column in columns for provider in column["providers"]}
     whose = "; ".join(
         f"{row['provider']} ({row['licence']})"
-        for row in terms.restricted(connection)
+        for row in terms.read_restricted_providers(connection)
         if row["provider"] in feeding
     )
     return (
@@ -354,7 +354,7 @@ def _withheld(connection: DuckDBPyConnection) -> str:
         return ""
     whose = "; ".join(
         f"{row['provider']} ({row['licence']}), from {row['whence']}"
-        for row in terms.restricted(connection)
+        for row in terms.read_restricted_providers(connection)
     )
     return (
         "Withheld: values of single cities that may not be passed on. Obtain them from their"
