@@ -13,9 +13,9 @@ from ai_manufacturing.auditing import changes
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.releases.databases import Database
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import beside, identifier, literal
+from ai_manufacturing.system.sql_text import identifier, literal, load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 SHOWN = 60  # maximum characters of a printed cell
 # Column headings by section.

@@ -11,9 +11,9 @@ from ai_manufacturing.auditing import city_names
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 # Columns that locate a failing row, in printing order; the other columns describe the failure.
 PLACE = (

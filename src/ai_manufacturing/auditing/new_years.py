@@ -11,9 +11,9 @@ from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 
 class OddYear(NamedTuple):

@@ -16,9 +16,9 @@ import pandas as pd
 from ai_manufacturing.auditing import panel_columns
 from ai_manufacturing.auditing.panel_columns import CLOSE, Column, PanelError
 from ai_manufacturing.disclosure import withholding
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 KEY = ["series", "city_id", "year"]
 SAME, MISSING, UNEXPLAINED = "same value", "ours is missing", "unexplained"

@@ -14,9 +14,9 @@ from ai_manufacturing.auditing.wording import some_of, spans, spans_in_words
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.sql_text import beside, comments
+from ai_manufacturing.system.sql_text import comments, load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 CHANGED = 0.001  # relative change above which a value counts as rewritten
 CELLS = 0.05  # share of the published values in a series-year that may be revised

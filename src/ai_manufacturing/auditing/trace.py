@@ -10,9 +10,9 @@ from ai_manufacturing.auditing import city_names
 from ai_manufacturing.auditing.wording import some_of, spans_in_words
 from ai_manufacturing.disclosure import published_numbers
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 SHOWN_ROWS = 12  # maximum rows or names listed at once
 

@@ -16,9 +16,9 @@ import duckdb
 
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.sql_text import beside, create_table, identifier, insert
+from ai_manufacturing.system.sql_text import create_table, identifier, insert, load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 SEED = "seeds/published_numbers.csv"
 EVERY_TABLE = "*"

@@ -12,10 +12,10 @@ import duckdb
 
 from ai_manufacturing.system import duckdb_client, lineage
 from ai_manufacturing.system.lineage import CannotTellError, Reads
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue, Words
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 Row = dict[str, Any]
 

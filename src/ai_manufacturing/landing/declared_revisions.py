@@ -17,9 +17,9 @@ from ai_manufacturing.system import settings
 from ai_manufacturing.system.declared import Row, Text, faults
 from ai_manufacturing.system.disk import file_mode, make_folder
 from ai_manufacturing.system.integrity import Chain
-from ai_manufacturing.system.sql_text import beside, insert
+from ai_manufacturing.system.sql_text import insert, load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 NAME = "log/revisions.jsonl"
 ANY = "*"

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from ai_manufacturing.landing import store
 from ai_manufacturing.landing.declarations import Source
-from ai_manufacturing.system.sql_text import beside, identifier, literal, one_file
+from ai_manufacturing.system.sql_text import identifier, literal, load_statements, one_file
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 Span = dict[str, Any]
 """Period, valid_from_delivery and valid_until_delivery of the records in one period."""

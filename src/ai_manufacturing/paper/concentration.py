@@ -8,10 +8,10 @@ import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, GREEN, ORANGE, TABLE, Figure, figure, tips, words_for
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 SHARES = ("top_1_share", "top_5_share", "top_10_share", "east_share")
 COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants": GREEN}

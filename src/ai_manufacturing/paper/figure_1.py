@@ -8,10 +8,10 @@ import jinja2
 
 from ai_manufacturing.releases import databases
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import MARK
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 TEMPLATE = Path(__file__).parent / "figure_1.svg"
 WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # panel size and left and top margins, in pixels

@@ -10,10 +10,10 @@ import altair as alt
 from ai_manufacturing.paper.concentration import lines
 from ai_manufacturing.site.charts import BLUE, ORANGE, Figure, figure, tips
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

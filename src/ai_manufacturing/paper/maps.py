@@ -20,10 +20,10 @@ from ai_manufacturing.site.charts import (
     tips,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 # Upper bounds of the paper's classes. Its classes overlap at 100, which spatial_classes.csv assigns
 # to the upper one.

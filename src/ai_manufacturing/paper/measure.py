@@ -3,10 +3,10 @@
 from typing import Any
 
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

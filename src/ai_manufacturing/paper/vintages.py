@@ -3,10 +3,10 @@
 from typing import Any
 
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 READING = "table_1_col_1_revised_gdp"  # specification of the headline with revised GDP
 VINTAGES = ("revised", "unrevised", "mixed", "cannot be told")  # in display order

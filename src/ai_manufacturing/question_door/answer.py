@@ -19,9 +19,9 @@ import duckdb
 from ai_manufacturing.disclosure import withholding
 from ai_manufacturing.question_door import caveats
 from ai_manufacturing.system import duckdb_client, lineage
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 ROWS, COLUMNS, CHARACTERS = 200, 200, 20_000  # maximum size of a result
 SHOWN = 12  # maximum number of source columns listed per column of the result

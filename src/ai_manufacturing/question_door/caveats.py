@@ -1,7 +1,7 @@
 """SQL for the columns of a release, with the caveats that apply to their values."""
 
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 ESTIMATE = "a figure of the study: quote it with its verdict (reports.rpt_verdicts)"

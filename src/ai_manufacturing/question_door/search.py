@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import duckdb
 
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 # Maximum number of lines of each kind, in the order of display.
 LIMITS = {"verdict": 4, "finding": 3, "question": 4, "table": 6, "column": 10, "series": 6}

@@ -28,9 +28,15 @@ from ai_manufacturing.releases.manifest import (
 )
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import clock, disk, duckdb_client, own_files, settings
-from ai_manufacturing.system.sql_text import beside, comments, create_table, identifier, insert
+from ai_manufacturing.system.sql_text import (
+    comments,
+    create_table,
+    identifier,
+    insert,
+    load_statements,
+)
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 HISTORY_COMMENTS = {
     "release_id": "Number of the release.",

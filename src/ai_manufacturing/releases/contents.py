@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing.system.sql_text import beside, identifier, literal
+from ai_manufacturing.system.sql_text import identifier, literal, load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 SCHEMAS = ("marts", "gates", "estimates", "reports")
 INPUTS = (

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 
 class Headlines(NamedTuple):

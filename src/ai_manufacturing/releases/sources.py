@@ -8,9 +8,9 @@ import duckdb
 
 from ai_manufacturing.landing import declarations
 from ai_manufacturing.system import duckdb_client, settings
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 Row = dict[str, Any]
 Series = tuple[str, str]  # name and scope

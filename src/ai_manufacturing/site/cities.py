@@ -17,10 +17,10 @@ from ai_manufacturing.site.charts import (
     words_for,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue, Words
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 # Number of delivered rows to show per value, the largest first; the others are summed. A firm count
 # has one row per industry.

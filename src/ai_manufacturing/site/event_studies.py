@@ -21,10 +21,10 @@ from ai_manufacturing.site.charts import (
     tips,
 )
 from ai_manufacturing.site.release import Release, grouped
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

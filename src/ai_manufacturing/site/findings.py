@@ -23,10 +23,10 @@ from ai_manufacturing.site.charts import (
 )
 from ai_manufacturing.site.credibility import paper_columns
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, MARK, Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 ROW = 28  # height of a claim's row in pixels
 # Colour and shape of the points in the forest plot, by source of the number and standard error.

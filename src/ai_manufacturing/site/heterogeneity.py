@@ -4,10 +4,10 @@ from typing import Any
 
 from ai_manufacturing.site.readings import coefficient_plot
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 PARTS = ("grouping", "group_name", "reference", "reading")  # columns that name a group difference
 

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from ai_manufacturing import tables
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, Catalogue, pair
 from ai_manufacturing.tables import (
     DEFAULT_DECIMALS,
@@ -22,7 +22,7 @@ from ai_manufacturing.tables import (
     formats,
 )
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
 # Kinds of lines to omit. The outcome is omitted because the column headings name it.

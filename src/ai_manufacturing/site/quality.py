@@ -18,10 +18,10 @@ from ai_manufacturing.site.charts import (
     words_for,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, Catalogue, pair
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 LISTED = 200  # maximum number of rows set aside to list; the page names the complete table
 FAILING_LISTED = 10  # maximum number of failing rows to list per expectation

@@ -18,10 +18,10 @@ from ai_manufacturing.site.charts import (
     tips,
 )
 from ai_manufacturing.site.release import Release, grouped
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, MARK, Catalogue, pair
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 ROW = 24  # height of a reading's row in pixels
 # Columns of a specification that define it.

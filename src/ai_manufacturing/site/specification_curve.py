@@ -25,10 +25,10 @@ from ai_manufacturing.site.charts import (
     tips,
 )
 from ai_manufacturing.site.release import Release, grouped
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import LANGUAGES, Catalogue
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 # Pixels reserved for the labels of the tick rows.
 EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")

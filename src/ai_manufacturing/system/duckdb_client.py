@@ -20,9 +20,9 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.system import own_files
-from ai_manufacturing.system.sql_text import beside, identifier, literal
+from ai_manufacturing.system.sql_text import identifier, literal, load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 STORAGE_VERSION = "v1.2.0"  # oldest DuckDB version that can read the files
 # Options for attaching a new file. Files contain about a hundred small tables, each in whole

@@ -55,7 +55,7 @@ def one_file(path: Path) -> str:
     return re.sub(r"[*?\[]", r"[\g<0>]", str(path))
 
 
-def beside(module: str) -> dict[str, str]:
+def load_statements(module: str) -> dict[str, str]:
     """Read the SQL file next to a module, and return its statements by name.
 
     A line such as `-- name: cells` precedes each statement. Statements receive values only through

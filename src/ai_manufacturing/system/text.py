@@ -13,9 +13,9 @@ from markupsafe import Markup, escape
 
 from ai_manufacturing.estimators.sentences import COMMAS
 from ai_manufacturing.system import duckdb_client, study
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 TEXTS = Path(__file__).parents[1] / "site/text.yml"
 LANGUAGES = ("en", "zh")

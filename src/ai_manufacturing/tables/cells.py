@@ -9,11 +9,11 @@ from duckdb import DuckDBPyConnection
 from ai_manufacturing.disclosure import published_numbers
 from ai_manufacturing.releases.origin import SYNTHETIC, origin_of
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import beside
+from ai_manufacturing.system.sql_text import load_statements
 from ai_manufacturing.system.text import MARK, Catalogue, Words
 from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable
 
-SQL = beside(__file__)
+SQL = load_statements(__file__)
 
 # Kinds of lines that become notes below a table.
 PROSE = ("substitutions", "warnings", "not_estimable")
