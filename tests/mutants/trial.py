@@ -27,13 +27,13 @@ GENERATE = f"from ai_manufacturing.cli import main; main(['synthetic', '--out', 
 class Trial:
     """A copy of the project that contains one mutant at a time, and a clean one.
 
-    A test that fails in the clean copy finds nothing. That copy contains an added comment, because
-    a test may fail whenever the code differs from what was built.
+    A test that fails in the clean copy finds nothing, and is noted beside the coverage. That copy
+    contains an added comment, because a test may fail whenever the code differs from the build.
     """
 
     def __init__(self, folder: Path, coverage: Path) -> None:
         self.clean, self.copy = folder / "clean", folder / "copy"
-        self.left_out = [f"--deselect={UNIT_TESTS}"]
+        self.broken = coverage.with_suffix(".broken")
         for project in (self.clean, self.copy):
             project_copy.copy_of_the_project(project)
             shutil.copytree(PROJECT / "build", project / "build")
@@ -107,7 +107,9 @@ class Trial:
         """Return the first test that fails because of the mutant; empty if none does."""
         while files:
             named = sorted(files)
-            command = pytest_command("-rfE", "-m", marks, *self.left_out, *named, workers=2)
+            broken = self.broken.read_text().split() if self.broken.exists() else []
+            left_out = (f"--deselect={test}" for test in (UNIT_TESTS, *broken))
+            command = pytest_command("-rfE", "-m", marks, *left_out, *named, workers=2)
             ended = run(self.copy, *command, seconds=LONGEST)
             if ended.returncode in (0, 5):  # 5: no test has these marks
                 return ""
@@ -116,7 +118,7 @@ class Trial:
             control = pytest_command("-m", "soak or not soak", test)
             if failed is None or run(self.clean, *control).returncode == 0:
                 return test
-            self.left_out.append(f"--deselect={test}")
+            self.broken.write_text("\n".join([*broken, test]))
         return ""
 
 
