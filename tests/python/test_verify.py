@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from ai_manufacturing import cli, landing
 from ai_manufacturing.auditing import verify
-from ai_manufacturing.landing import landed, log, registers
+from ai_manufacturing.landing import checksums, log, registers
 from ai_manufacturing.refresh import by_hand
 from ai_manufacturing.releases import databases, lock
 from ai_manufacturing.releases.errors import LockedError, RefreshError
@@ -60,7 +60,7 @@ def files(folder: Path, *patterns: str) -> list[Path]:
 
 def read_landed() -> Numbers:
     """Read the sample's landed data as a build in a new process would."""
-    landed._found_whole.clear()
+    checksums._verified_signatures.clear()
     deliveries = landing.deliveries()
     registers.paths(contracts.schema("raw_register_paths").empty_table())
     return (deliveries, *(landing.rows(entity, deliveries).read_all() for entity in ENTITIES))
@@ -392,7 +392,7 @@ def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path
 
 
 def refusal() -> str:
-    landed._found_whole.clear()
+    checksums._verified_signatures.clear()
     return fault()
 
 
@@ -457,7 +457,7 @@ def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is
 
 def test_a_copied_store_gives_identical_rows(delivery: Build) -> None:
     shutil.rmtree(delivery.landing / "tables")
-    landed._found_whole.clear()
+    checksums._verified_signatures.clear()
     run = delivery.models("fct_city_year_panel")
     landing_models = {path.stem for path in (PROJECT / "python_models/landing").glob("*.py")}
     assert run.ran, "what reads files"

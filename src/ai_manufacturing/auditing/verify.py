@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ai_manufacturing.landing import (
+    checksums,
     declarations,
     declared_revisions,
     delivered,
-    landed,
     log,
     store,
 )
@@ -95,11 +95,13 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
     with outcome.damage(), store.lock(folder) as done:
         outcome.mended += done
         # List folders before reading the log, because landing logs a folder before renaming it.
-        folders = [path for path in folder.iterdir() if landed.is_landed_folder(path)]
+        folders = [path for path in folder.iterdir() if checksums.is_landed_folder(path)]
         with outcome.damage():
-            expected = landed.recorded(folder)
+            expected = checksums.read_checksums(folder)
             for path in sorted(folders):
-                outcome.damaged += landed.faults(folder, path.name, expected.get(path.name, {}))
+                outcome.damaged += checksums.find_faults(
+                    folder, path.name, expected.get(path.name, {})
+                )
                 outcome.count("landed files")
         with outcome.damage():
             revisions = declared_revisions.chain(folder).read().lines
@@ -116,7 +118,7 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
                             f"{delivery.event['file_path']}, delivery {delivery.number} of {name}"
                         )
                         missing = f"{folder / key}: missing, and {what}, landed there"
-                        outcome.damaged.append(f"{missing}. {landed.LAND_AGAIN}")
+                        outcome.damaged.append(f"{missing}. {checksums.LAND_AGAIN}")
                 outcome.damaged += _not_delivered(events, name, manifests)
         _tables(folder, outcome)
 

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from ai_manufacturing.landing import (
+    checksums,
     declarations,
     declared_revisions,
-    landed,
     log,
     registers,
     store,
@@ -95,7 +95,7 @@ def _deliveries(
         delivery.number: store_key_of(delivery, declared, delivery.number in in_folder_now, folder)
         for delivery in state.deliveries.values()
     }
-    landed.require(folder, [store_key for store_key, _ in keys.values()])
+    checksums.verify_folders(folder, [store_key for store_key, _ in keys.values()])
     records = [
         _recorded(delivery, *keys[delivery.number], folder)
         for delivery in state.deliveries.values()

@@ -13,8 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ai_manufacturing.landing import declarations, records, registers, store
-from ai_manufacturing.landing import landed as landed_bytes
+from ai_manufacturing.landing import checksums, declarations, records, registers, store
 from ai_manufacturing.landing.declarations import Register, Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, closing_archives, delivered_files
@@ -85,7 +84,7 @@ def land_again(years: range) -> list[str]:
     files, faults = delivered_files(settings.extracts_dir(), declarations.read())
     again = []
     with store.lock(folder), closing_archives(files):
-        expected = landed_bytes.recorded(folder)
+        expected = checksums.read_checksums(folder)
         for file in files:
             if file.source is None:
                 continue
@@ -93,7 +92,7 @@ def land_again(years: range) -> list[str]:
             if isinstance(landed, dict):
                 key = landed["store_key"]
                 # The years of a damaged file are unknown, so it is always read again.
-                is_damaged = key in expected and landed_bytes.faults(folder, key, expected[key])
+                is_damaged = key in expected and checksums.find_faults(folder, key, expected[key])
                 if is_damaged or _may_hold(years, file.source, store.rows_path(folder, key)):
                     store.remove_folder(folder, key)
                     landed = _land(file, folder)

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ai_manufacturing.landing import declarations, landed, records, store
+from ai_manufacturing.landing import checksums, declarations, records, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.system import settings
@@ -64,7 +64,9 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
         ]
     )
     of_entity = [delivery for delivery in _landed(deliveries) if delivery["entity"] == entity]
-    landed.require(settings.landing_dir(), [delivery["store_key"] for delivery in of_entity])
+    checksums.verify_folders(
+        settings.landing_dir(), [delivery["store_key"] for delivery in of_entity]
+    )
     return pa.RecordBatchReader.from_batches(schema, _batches(of_entity, declared, schema))
 
 
@@ -85,7 +87,7 @@ def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
     schema = pa.schema([*OF_DELIVERY, *records.REJECTED_SCHEMA])
     folder = settings.landing_dir()
     with_rejected = [delivery for delivery in _landed(deliveries) if delivery["rejected_row_count"]]
-    landed.require(folder, [delivery["store_key"] for delivery in with_rejected])
+    checksums.verify_folders(folder, [delivery["store_key"] for delivery in with_rejected])
     batches = (
         pa.RecordBatch.from_arrays(
             [*_of_delivery(delivery, batch.num_rows).values(), *batch.columns], schema=schema

@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ai_manufacturing.landing import declarations, landed, store
+from ai_manufacturing.landing import checksums, declarations, store
 from ai_manufacturing.landing.declarations import Register
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
@@ -107,7 +107,7 @@ def paths(files: pa.Table) -> pa.Table:
         }
         for entity in dict.fromkeys(register.entity for register in declarations.registers())
     ] + files.select(columns).to_pylist()
-    landed.require(folder, [row["store_key"] for row in listed])
+    checksums.verify_folders(folder, [row["store_key"] for row in listed])
     return pa.Table.from_pylist(
         [
             row | {"rows_path": one_file(store.rows_path(folder, row["store_key"]))}

@@ -20,8 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ai_manufacturing.landing import landed as landed_bytes
-from ai_manufacturing.landing import log
+from ai_manufacturing.landing import checksums, log
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.system import duckdb_client
@@ -61,7 +60,7 @@ def lock(store: Path) -> Iterator[list[str]]:
             f"{path}: left by a dead run; removed." for path in _remove_drafts(store, descriptor)
         ]
         # List folders before reading the log: a folder gets its name only after its log line.
-        has_landed_files = any(map(landed_bytes.is_landed_folder, store.iterdir()))
+        has_landed_files = any(map(checksums.is_landed_folder, store.iterdir()))
         try:
             has_log = bool(log.lines(store))
         except OSError as error:
@@ -172,7 +171,7 @@ def publish_folder(draft: Path, folder: Path) -> None:
     for path in (*draft.iterdir(), draft):
         share(path, folder.parent)
         sync(path)
-    landed_bytes.add(draft, folder.parent, folder.name)
+    checksums.record_checksums(draft, folder.parent, folder.name)
     draft.rename(folder)
     sync(folder.parent)
 

@@ -213,7 +213,7 @@ def strip(package: Package) -> None:
             (folder / RAW / file["path"]).unlink()
     if not package.with_restricted:
         with reading(folder / RELEASE) as connection:
-            held_back = withholding.listed(connection)
+            held_back = withholding.read_withheld_rows(connection)
         # ignore the schema `release`, which a build does not have
         lacking = {row["table_name"] for row in held_back}
         # City values are summarised; tables computed from them are compared in their public form.

@@ -22,24 +22,22 @@ LAND_AGAIN = (
     " delete this folder, and run the build again; the file then lands again."
 )
 
-_found_whole: dict[Path, tuple[Any, ...]] = {}
+_verified_signatures: dict[Path, tuple[Any, ...]] = {}
 """File signatures of the folders that this process has verified.
 
 Folders with an unchanged signature are not hashed again.
 """
 
 
-def add(written: Path, store: Path, store_key: str) -> None:
+def record_checksums(draft: Path, store: Path, store_key: str) -> None:
     """Record the checksums of a new folder that is about to get its final name."""
-    signature = _signature(written)
-    files = {
-        f"{store_key}/{path.name}": integrity.sha256(path) for path in sorted(written.iterdir())
-    }
+    signature = _read_signature(draft)
+    files = {f"{store_key}/{path.name}": integrity.sha256(path) for path in sorted(draft.iterdir())}
     log.append(store, lambda lines: {"files": files})
-    _found_whole[store / store_key] = signature
+    _verified_signatures[store / store_key] = signature
 
 
-def recorded(store: Path) -> dict[str, dict[str, str]]:
+def read_checksums(store: Path) -> dict[str, dict[str, str]]:
     """Return the recorded SHA-256 of the files in each landed folder, from its last landing.
 
     The outer key is the store key of a folder, the inner key the path of a file in the store.
@@ -61,7 +59,7 @@ def is_landed_folder(path: Path) -> bool:
     return len(path.name) == 64 and path.is_dir()
 
 
-def faults(store: Path, store_key: str, expected: dict[str, str]) -> list[str]:
+def find_faults(store: Path, store_key: str, digests: dict[str, str]) -> list[str]:
     """Compare a landed folder with its recorded checksums; return a message per difference.
 
     Parameters
@@ -70,15 +68,15 @@ def faults(store: Path, store_key: str, expected: dict[str, str]) -> list[str]:
         The landing store.
     store_key : str
         Name of the folder.
-    expected : dict of str to str
-        Recorded SHA-256 by path, as `recorded` returns it for this folder.
+    digests : dict of str to str
+        Recorded SHA-256 by path, as `read_checksums` returns it for this folder.
     """
     present = sorted(f"{store_key}/{path.name}" for path in (store / store_key).iterdir())
-    wrong = integrity.differences(store, expected, present, log.chain(store).path)
+    wrong = integrity.differences(store, digests, present, log.chain(store).path)
     return [f"{line}. {LAND_AGAIN}" for line in wrong]
 
 
-def require(store: Path, store_keys: Iterable[str]) -> None:
+def verify_folders(store: Path, store_keys: Iterable[str]) -> None:
     """Raise if a file in these landed folders differs from its recorded SHA-256.
 
     A folder that this process has already verified is hashed again only if its files have changed.
@@ -88,19 +86,25 @@ def require(store: Path, store_keys: Iterable[str]) -> None:
     LandingError
         With one line for each file that differs.
     """
-    signatures = {key: _signature(store / key) for key in store_keys}
+    signatures = {key: _read_signature(store / key) for key in store_keys}
     # Skip missing folders: the code that reads them raises a clearer error.
-    keys = [key for key, of in signatures.items() if of and _found_whole.get(store / key) != of]
+    keys = [
+        key
+        for key, signature in signatures.items()
+        if signature and _verified_signatures.get(store / key) != signature
+    ]
     if not keys:
         return
-    expected = recorded(store)
+    digests = read_checksums(store)
     with ThreadPoolExecutor(THREADS) as threads:
-        differences = [*threads.map(lambda key: faults(store, key, expected.get(key, {})), keys)]
+        differences = [
+            *threads.map(lambda key: find_faults(store, key, digests.get(key, {})), keys)
+        ]
     wrong = [line for lines in differences for line in lines]
     if wrong:
         raise LandingError(*wrong)
-    _found_whole.update({store / key: signatures[key] for key in keys})
+    _verified_signatures.update({store / key: signatures[key] for key in keys})
 
 
-def _signature(folder: Path) -> tuple[Any, ...]:
+def _read_signature(folder: Path) -> tuple[Any, ...]:
     return tuple((path.name, version(path)) for path in sorted(folder.glob("*")))
