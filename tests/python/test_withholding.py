@@ -47,11 +47,11 @@ def copy() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def judged(copy: duckdb.DuckDBPyConnection, sql: str) -> tuple[set[str], bool]:
     """Return the withheld names that a statement reads, and whether its result would mislead."""
-    rows = withholding.listed(copy)
+    rows = withholding.read_withheld_rows(copy)
     with lineage.planner(copy) as planner:
         reads = lineage.reads(planner, sql)
-    touched = withholding.touched(rows, reads)
-    names = {withholding.name(row) for row in touched}
+    touched = withholding.find_withheld_inputs(rows, reads)
+    names = {withholding.format_name(row) for row in touched}
     return names, withholding.is_misleading(touched, reads, copy.execute(sql).fetchall())
 
 
@@ -90,12 +90,15 @@ def test_a_result_is_misleading_if_it_says_something_of_what_is_not_there(
 
 def test_an_error_about_a_column_that_was_left_out_says_so(copy: duckdb.DuckDBPyConnection) -> None:
     """A column of the same name in another table and a misspelt name do not count."""
-    rows = withholding.listed(copy)
+    rows = withholding.read_withheld_rows(copy)
 
     def missing(sql: str) -> list[str]:
         with pytest.raises(duckdb.BinderException) as raised:
             copy.execute(sql)
-        return [withholding.name(row) for row in withholding.missing(rows, raised.value)]
+        return [
+            withholding.format_name(row)
+            for row in withholding.find_omitted_columns(rows, raised.value)
+        ]
 
     assert missing("select Area from marts.cities") == ["marts.cities.area"]
     assert missing("select c.area from marts.cities as c") == ["marts.cities.area"]
@@ -106,22 +109,23 @@ def test_an_error_about_a_column_that_was_left_out_says_so(copy: duckdb.DuckDBPy
 def test_a_sentence_names_tables_first_whose_values_they_hold_and_who_sees_them(
     copy: duckdb.DuckDBPyConnection,
 ) -> None:
-    rows = withholding.listed(copy)
+    rows = withholding.read_withheld_rows(copy)
     (wages,) = [row for row in rows if row["table_name"] == "marts.wages"]
-    assert withholding.sentence([wages]) == (
-        "This public copy withholds marts.wages (all 936 rows), which hold or would reveal values"
-        " of vendor, office that may not be passed on; whoever has the private release sees them."
+    assert withholding.describe_withheld_rows([wages]) == (
+        "This public copy withholds marts.wages (all 936 rows), because they contain or would"
+        " reveal values of vendor, office that may not be passed on. The private release shows"
+        " them."
     )
-    assert withholding.extent(wages) == ("all 936 rows", "全部936行")
+    assert withholding.describe_extent(wages) == ("all 936 rows", "全部936行")
     parts = "marts.cities (3 of its rows), marts.wages (all 936 rows), marts.cities.area (all 2 val"
-    assert parts in withholding.sentence(rows)
+    assert parts in withholding.describe_withheld_rows(rows)
     many: list[dict[str, Any]] = [wages] * 14
-    assert ", 2 more (release.withheld), which hold" in withholding.sentence(many)
+    assert ", 2 more (release.withheld), because they" in withholding.describe_withheld_rows(many)
 
 
 def test_a_file_that_is_no_public_copy_withholds_nothing() -> None:
     with duckdb.connect() as connection:
-        assert withholding.listed(connection) == []
+        assert withholding.read_withheld_rows(connection) == []
 
 
 def test_a_copy_offers_the_questions_that_it_answers(copy: duckdb.DuckDBPyConnection) -> None:
@@ -142,5 +146,5 @@ def test_a_copy_offers_the_questions_that_it_answers(copy: duckdb.DuckDBPyConnec
         "select count(people) from marts.cities": True,
         "select comment from duckdb_tables()": True,
     }
-    assert withholding.answers(copy, [*statements]) == [*statements.values()]
-    assert withholding.unanswered_questions(copy) == ["wages?", "which file?"]
+    assert withholding.check_answerable(copy, [*statements]) == [*statements.values()]
+    assert withholding.find_unanswered_questions(copy) == ["wages?", "which file?"]

@@ -131,7 +131,7 @@ def reference(connection: duckdb.DuckDBPyConnection) -> Reference:
         )
     delivered = _with_precision(table(DELIVERED, DELIVERED_IN_A_COPY))
     named = ours.drop_duplicates("series")
-    is_copy = bool(withholding.listed(connection))
+    is_copy = bool(withholding.read_withheld_rows(connection))
     lost = {*table(ALL)["series"]} - {*named["series"]} if is_copy else ()
     return Reference(
         ours.rename(columns={"value": "ours"})[[*KEY, "ours", "precision"]],

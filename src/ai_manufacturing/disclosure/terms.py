@@ -475,5 +475,5 @@ def _offer_answerable_questions(connection: duckdb.DuckDBPyConnection) -> None:
     with duckdb_client.at(connection, "new") as copy:
         connection.execute(
             "delete from new.release.questions where list_contains(?, question)",
-            [withholding.unanswered_questions(copy)],
+            [withholding.find_unanswered_questions(copy)],
         )

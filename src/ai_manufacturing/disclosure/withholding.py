@@ -29,12 +29,12 @@ COMMENTS = {
     "shown_count": "Rows with their value, or that are here.",
     "providers": "Whose values may not be passed on; marts.fct_deliveries has their terms.",
 }
-SHOWN = 12  # maximum names in a sentence
-QUOTED = re.compile(r'"([^"]+)"')
+MAX_NAMES = 12  # maximum names in a sentence
+QUOTED_NAME = re.compile(r'"([^"]+)"')
 CALL = re.compile(r"`(?P<tool>\w+)(?:: (?P<arguments>[^`]+))?`$")  # tool call that ends an answer
 
 
-def listed(release: duckdb.DuckDBPyConnection) -> list[Row]:
+def read_withheld_rows(release: duckdb.DuckDBPyConnection) -> list[Row]:
     """Return the rows of release.withheld; empty if the open file is not a public copy.
 
     `is_left_out` marks columns that the file does not contain at all.
@@ -45,12 +45,12 @@ def listed(release: duckdb.DuckDBPyConnection) -> list[Row]:
         return []
 
 
-def name(row: Row) -> str:
+def format_name(row: Row) -> str:
     """Return the table or column of a row, as schema.table or schema.table.column."""
     return ".".join(filter(None, (row["table_name"], row["column_name"])))
 
 
-def touched(rows: Sequence[Row], reads: Reads) -> list[Row]:
+def find_withheld_inputs(rows: Sequence[Row], reads: Reads) -> list[Row]:
     """Return the rows about tables or columns that a statement reads.
 
     Reading all columns of a table includes the columns that the copy lacks.
@@ -60,14 +60,15 @@ def touched(rows: Sequence[Row], reads: Reads) -> list[Row]:
         row
         for row in rows
         if (row["column_name"] is None and row["table_name"] in reads.tables)
-        or (row["table_name"] in reads.whole_tables or name(row) in columns)
+        or (row["table_name"] in reads.whole_tables or format_name(row) in columns)
     ]
 
 
-def missing(rows: Sequence[Row], error: duckdb.Error | CannotTellError) -> list[Row]:
+def find_omitted_columns(rows: Sequence[Row], error: duckdb.Error | CannotTellError) -> list[Row]:
     """Return the rows about omitted columns that an error reports as missing."""
-    named = {found.casefold() for found in QUOTED.findall(str(error).partition("\n")[0])}
-    return [row for row in rows if row["is_left_out"] and row["column_name"] in named]
+    first_line = str(error).partition("\n")[0]
+    missing_names = {name.casefold() for name in QUOTED_NAME.findall(first_line)}
+    return [row for row in rows if row["is_left_out"] and row["column_name"] in missing_names]
 
 
 def is_misleading(rows: Sequence[Row], reads: Reads, result: Sequence[Sequence[object]]) -> bool:
@@ -85,16 +86,16 @@ def is_misleading(rows: Sequence[Row], reads: Reads, result: Sequence[Sequence[o
     result : sequence of sequences
         The rows of the result.
     """
-    lost = {name(row) for row in rows if not row["shown_count"]}
-    if lost & reads.tables:
+    empty_names = {format_name(row) for row in rows if not row["shown_count"]}
+    if empty_names & reads.tables:
         return True
     return any(
-        columns & lost and (not result or any(row[place] is not None for row in result))
+        columns & empty_names and (not result or any(row[place] is not None for row in result))
         for place, columns in enumerate(reads.columns)
     )
 
 
-def extent(row: Row) -> Words:
+def describe_extent(row: Row) -> Words:
     """Return the number of withheld rows or values in words, in English and Chinese."""
     share = "some" if row["shown_count"] else "all"
     unit = "rows" if row["column_name"] is None else "values"
@@ -103,55 +104,55 @@ def extent(row: Row) -> Words:
     return en.format(count=count), zh.format(count=count)
 
 
-def sentence(rows: Sequence[Row]) -> str:
+def describe_withheld_rows(rows: Sequence[Row]) -> str:
     """Name the withheld tables and columns and their providers in an English sentence."""
     texts = Catalogue.read().texts
-    tables_first = sorted(rows, key=lambda row: (row["column_name"] is not None, name(row)))
-    named = [f"{name(row)} ({extent(row)[0]})" for row in tables_first[:SHOWN]]
-    if len(rows) > SHOWN:
-        named.append(texts["withheld_more"][0].format(count=len(rows) - SHOWN))
+    tables_first = sorted(rows, key=lambda row: (row["column_name"] is not None, format_name(row)))
+    names = [f"{format_name(row)} ({describe_extent(row)[0]})" for row in tables_first[:MAX_NAMES]]
+    if len(rows) > MAX_NAMES:
+        names.append(texts["withheld_more"][0].format(count=len(rows) - MAX_NAMES))
     providers = rows[0]["providers"]
-    return texts["withheld_from_copy"][0].format(what=", ".join(named), providers=providers)
+    return texts["withheld_from_copy"][0].format(what=", ".join(names), providers=providers)
 
 
-def empty_tables(release: duckdb.DuckDBPyConnection) -> set[str]:
+def find_empty_tables(release: duckdb.DuckDBPyConnection) -> set[str]:
     """Return the tables of an open release or copy that are empty, withheld or not."""
-    found = release.execute(
+    rows = release.execute(
         "select concat(schema_name, '.', table_name) from duckdb_tables() where database_name ="
         " current_database() and estimated_size = 0"
     ).fetchall()
-    return {table for (table,) in found}
+    return {table for (table,) in rows}
 
 
-def answers(release: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> list[bool]:
+def check_answerable(release: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> list[bool]:
     """Return whether an open release or copy can answer each statement.
 
     A statement has no answer if it reads a table whose rows are withheld, if it reads only empty
     tables, or if it names a column whose values are withheld. Reading all columns of a table is
     allowed, because the other columns have values.
     """
-    rows = listed(release)
-    lost = {name(row) for row in rows if not row["shown_count"]}
-    empty_ones = empty_tables(release)
+    rows = read_withheld_rows(release)
+    withheld_names = {format_name(row) for row in rows if not row["shown_count"]}
+    tables_without_rows = find_empty_tables(release)
 
-    def is_answered(sql: str) -> bool:
+    def has_answer(sql: str) -> bool:
         try:
-            reads = lineage.reads(empty, sql)
+            reads = lineage.reads(plan_connection, sql)
         except CannotTellError as error:
-            return not missing(rows, error)
-        named = {
+            return not find_omitted_columns(rows, error)
+        column_names = {
             column
             for column in set().union(*reads.columns)
             if column.rpartition(".")[0] not in reads.whole_tables
         }
-        has_rows = not reads.tables or bool(reads.tables - empty_ones)
-        return has_rows and lost.isdisjoint(reads.tables | named)
+        has_rows = not reads.tables or bool(reads.tables - tables_without_rows)
+        return has_rows and withheld_names.isdisjoint(reads.tables | column_names)
 
-    with lineage.planner(release) as empty:
-        return [is_answered(sql) for sql in statements]
+    with lineage.planner(release) as plan_connection:
+        return [has_answer(sql) for sql in statements]
 
 
-def unanswered_questions(release: duckdb.DuckDBPyConnection) -> list[str]:
+def find_unanswered_questions(release: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the questions in release.questions that an open public copy cannot answer."""
     calls = {
         question: call
@@ -163,10 +164,12 @@ def unanswered_questions(release: duckdb.DuckDBPyConnection) -> list[str]:
     statements = {
         question: call["arguments"] for question, call in calls.items() if call["tool"] == "query"
     }
-    answered = dict(zip(statements, answers(release, [*statements.values()]), strict=True))
+    has_answer = dict(
+        zip(statements, check_answerable(release, [*statements.values()]), strict=True)
+    )
     return [
         question
         for question, call in calls.items()
         # a trace with a city and a year shows a single cell
-        if not answered.get(question, call["tool"] != "trace" or "," not in call["arguments"])
+        if not has_answer.get(question, call["tool"] != "trace" or "," not in call["arguments"])
     ]

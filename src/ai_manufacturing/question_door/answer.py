@@ -66,12 +66,12 @@ def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     statements = release.extract_statements(sql)
     if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
         return {"error": "Ask one SELECT: this door reads, one statement at a time."}
-    withheld = withholding.listed(release)
+    withheld = withholding.read_withheld_rows(release)
     try:
         cursor = release.execute(statements[0])
     except duckdb.BinderException as error:
-        if missing := withholding.missing(withheld, error):
-            return {"error": withholding.sentence(missing)}
+        if missing := withholding.find_omitted_columns(withheld, error):
+            return {"error": withholding.describe_withheld_rows(missing)}
         raise
     names = [column[0] for column in cursor.description or []]
     if len(names) > COLUMNS:
@@ -92,14 +92,14 @@ def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
             f"cannot tell which columns this rests on: {error}. The caveats are those of all."
         )
     else:
-        touched, resting = withholding.touched(withheld, reads), reads.columns
+        touched, resting = withholding.find_withheld_inputs(withheld, reads), reads.columns
         if withholding.is_misleading(touched, reads, fetched):
-            return {"error": withholding.sentence(touched)}
+            return {"error": withholding.describe_withheld_rows(touched)}
         answer["rests_on"] = [sorted(columns)[:SHOWN] for columns in resting]
-        if empty := reads.tables & withholding.empty_tables(release):
+        if empty := reads.tables & withholding.find_empty_tables(release):
             answer["tables_without_rows"] = sorted(empty)
     if touched:
-        answer["withheld"] = withholding.sentence(touched)
+        answer["withheld"] = withholding.describe_withheld_rows(touched)
     said: dict[str, list[str]] = {}
     for name, columns in zip(names, resting, strict=True):
         for text in sorted({text for column in columns for text in known[column]}):

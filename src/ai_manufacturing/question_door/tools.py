@@ -54,7 +54,7 @@ class Door:
             whose = ", ".join(
                 row["provider"] for row in terms.read_restricted_providers(connection)
             )
-            self._lacking = withholding.listed(connection)
+            self._lacking = withholding.read_withheld_rows(connection)
         self._withheld = "" if with_restricted else whose
         rule = "not to be passed on" if with_restricted else "withheld (release.withheld)"
         self._head = {
@@ -77,7 +77,7 @@ class Door:
     def _extents(self) -> dict[str, str]:
         """Return how much of each table or column is withheld, by its name."""
         return {
-            withholding.name(row): f"withheld, {withholding.extent(row)[0]}"
+            withholding.format_name(row): f"withheld, {withholding.describe_extent(row)[0]}"
             for row in self._lacking
         }
 
@@ -95,14 +95,14 @@ class Door:
     def describe(self, table: str) -> str:
         """Describe the columns of a table, such as marts.dim_city: unit, source, † and caveats."""
         rows = [row for row in self._lacking if row["table_name"] == table]
-        left_out = [{"column": withholding.name(row)} for row in rows if row["is_left_out"]]
+        left_out = [{"column": withholding.format_name(row)} for row in rows if row["is_left_out"]]
         every = [*self._rows(caveats.SQL["described"], estimate=caveats.ESTIMATE), *left_out]
         if columns := [row for row in every if row["column"].startswith(f"{table}.")]:
             extents = self._extents()
             for row in columns:
                 if extent := extents.get(row["column"]):
                     row["withheld"] = extent
-            withheld = {"withheld": withholding.sentence(rows)} if rows else {}
+            withheld = {"withheld": withholding.describe_withheld_rows(rows)} if rows else {}
             return self._answer(**withheld, columns=columns)
         return self._answer(error=f"There is no table {table!r}; list_tables names all.")
 

@@ -456,7 +456,7 @@ def _raw_files(
 def _write_log(manifest: Manifest, folder: Path) -> None:
     """Copy the delivery log of the extract set, and the stored files of replaced deliveries."""
     landing = settings.landing_dir()
-    events = log.read(landing, manifest.extract_set)
+    events = log.read_events(landing, manifest.extract_set)
     if not events:
         return
     present = set(manifest.delivery_hashes.values())
@@ -467,7 +467,9 @@ def _write_log(manifest: Manifest, folder: Path) -> None:
                 shutil.copytree(stored, folder / event["store_key"], dirs_exist_ok=True)
     recorded = checksums.read_checksums(landing).items()
     files = {name: digest for name, digest in recorded if (folder / name).is_file()}
-    log.append(folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}})
+    log.append_line(
+        folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}}
+    )
     declared_revisions.append(folder, declared_revisions.read(manifest.extract_set))
 
 
@@ -475,7 +477,7 @@ def _allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozens
     """Return the folders of the landing store that may be passed on."""
     query = "select delivery_number from marts.fct_deliveries where may_be_passed_on"
     numbers = {number for (number,) in connection.execute(query).fetchall()}
-    events = log.read(settings.landing_dir(), manifest.extract_set)
+    events = log.read_events(settings.landing_dir(), manifest.extract_set)
     return frozenset(
         event["store_key"]
         for event in events

@@ -139,7 +139,7 @@ class Table:
 def tables(release: Release) -> list[Table]:
     """Return the tables of a release."""
     columns = release.grouped("in_table", SQL["columns"])
-    withheld = withholding.listed(release.connection)
+    withheld = withholding.read_withheld_rows(release.connection)
     listed = []
     for row in release.rows(SQL["tables"], schemas=[*SCHEMAS]):
         name = row["in_table"]

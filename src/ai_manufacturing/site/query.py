@@ -77,7 +77,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """
     book = (settings.project_root() / "docs" / "questions.md").read_text(encoding="utf-8")
     every = query_book.entries(book)
-    answers = withholding.answers(release.connection, [entry.sql for entry in every])
+    answers = withholding.check_answerable(release.connection, [entry.sql for entry in every])
     entries = [entry for entry, is_answered in zip(every, answers, strict=True) if is_answered]
     described = release.grouped(
         "name",
@@ -96,9 +96,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             " from duckdb_tables() where database_name = current_database()"
         ).fetchall()
     }
-    withheld = withholding.listed(release.connection)
+    withheld = withholding.read_withheld_rows(release.connection)
     rows_withheld = {
-        row["table_name"]: withholding.extent(row) for row in withheld if row["column_name"] is None
+        row["table_name"]: withholding.describe_extent(row)
+        for row in withheld
+        if row["column_name"] is None
     }
     tables = [
         [
@@ -117,7 +119,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "isAll": not row["shown_count"],
             "isLeftOut": row["is_left_out"],
             "width": facts[row["table_name"]][1],
-            "extent": withholding.extent(row),
+            "extent": withholding.describe_extent(row),
         }
         for row in withheld
     ]

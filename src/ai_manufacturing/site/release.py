@@ -56,7 +56,7 @@ class Release:
     @cached_property
     def withheld(self) -> set[str]:
         """Tables that are incomplete here because values may not be redistributed."""
-        return {row["table_name"] for row in withholding.listed(self.connection)}
+        return {row["table_name"] for row in withholding.read_withheld_rows(self.connection)}
 
     @cached_property
     def is_rounded(self) -> bool:

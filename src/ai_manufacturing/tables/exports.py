@@ -308,7 +308,7 @@ def _restricted(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return the panel columns that contain restricted values, with their providers."""
     blank = [
         row["column_name"]
-        for row in withholding.listed(connection)
+        for row in withholding.read_withheld_rows(connection)
         if row["table_name"] == terms.PANEL
     ]
     return duckdb_client.rows(
@@ -350,7 +350,7 @@ def _places(connection: DuckDBPyConnection) -> dict[str, dict[int, str]]:
 
 
 def _withheld(connection: DuckDBPyConnection) -> str:
-    if not withholding.listed(connection):
+    if not withholding.read_withheld_rows(connection):
         return ""
     whose = "; ".join(
         f"{row['provider']} ({row['licence']}), from {row['whence']}"
