@@ -192,7 +192,7 @@ def test_the_past_of_a_set_without_deliveries_names_the_others(
     with pytest.raises(landing.LandingError, match=unknown):
         landing.deliveries(as_of=1)
     assert recorded("extract_set") == [("spring",)]
-    assert log.sets(project.root / "landing") == ["autumn", "spring"]
+    assert log.list_extract_sets(project.root / "landing") == ["autumn", "spring"]
 
 
 KILLED = """

@@ -40,7 +40,7 @@ def current(as_of: int | None = None) -> list[str]:
 
 
 def events(project: Project) -> list[dict[str, Any]]:
-    return log.read(project.root / "landing", "extracts")
+    return log.read_events(project.root / "landing", "extracts")
 
 
 def test_new_files_are_numbered_by_path_and_a_landing_without_change_adds_nothing(
@@ -155,7 +155,7 @@ def test_a_landing_is_recorded_whole_or_not_at_all_even_with_a_swap_in_it(
     before = validity()
     deliver(project, "b", "a 2020 1")
     deliver(project, "a", "a 2020 10")
-    written = log.chain(project.root / "landing").path
+    written = log.open_chain(project.root / "landing").path
     without_the_swap = written.read_bytes()
     with monkeypatch.context() as full:
         full.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
@@ -309,10 +309,10 @@ def test_two_landings_at_once_do_not_take_one_number(project: Project) -> None:
     for number in range(20):
         deliver(project, f"{number:02}", f"{number} 2020 1")
     landing.deliveries()
-    present = [delivery.event for delivery in log.State(events(project)).at_place.values()]
+    present = [delivery.event for delivery in log.State(events(project)).by_place.values()]
     folder = project.root / "another"
     folder.mkdir()
     with ThreadPoolExecutor(4) as threads:
-        logs = list(threads.map(lambda _: log.record(folder, "s", present), range(4)))
+        logs = list(threads.map(lambda _: log.record_changes(folder, "s", present), range(4)))
     assert all(len(found) == 20 for found in logs)
-    assert [event["number"] for event in log.read(folder, "s")] == list(range(1, 21))
+    assert [event["number"] for event in log.read_events(folder, "s")] == list(range(1, 21))

@@ -330,8 +330,8 @@ def test_releases_and_the_logs_are_compared_with_each_other(
     kept: Store, small_build: Build, landing_store: Path
 ) -> None:
     past = kept.folder / "past"
-    (name,) = log.sets(landing_store)
-    first, second = log.read(landing_store, name)[:2]
+    (name,) = log.list_extract_sets(landing_store)
+    first, second = log.read_events(landing_store, name)[:2]
     never = 64 * "0"
     hashes = {
         first["file_path"]: first["delivery_id"],
@@ -402,7 +402,7 @@ def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project)
         landing.deliveries()
     store = project.root / "landing"
     first, second, _ = (folder / "rows.parquet" for folder in project.store_folders())
-    written, head = log.chain(store).path, log.chain(store).head
+    written, head = log.open_chain(store).path, log.open_chain(store).head
     whole = {path: path.read_bytes() for path in (first, written, head)}
     lines = whole[written].splitlines(keepends=True)
     cut = f"{written}: was cut: it has"

@@ -107,9 +107,9 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
             revisions = declared_revisions.chain(folder).read().lines
             outcome.count("lines of declared revisions", len(revisions))
         declared = declarations.by_name()
-        for name in log.sets(folder):
+        for name in log.list_extract_sets(folder):
             with outcome.damage():
-                events = log.read(folder, name)
+                events = log.read_events(folder, name)
                 outcome.count("events of deliveries", len(events))
                 for delivery in log.State(events).deliveries.values():
                     key, _ = delivered.store_key_of(delivery, declared, False, folder)

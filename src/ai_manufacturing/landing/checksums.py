@@ -33,7 +33,7 @@ def record_checksums(draft: Path, store: Path, store_key: str) -> None:
     """Record the checksums of a new folder that is about to get its final name."""
     signature = _read_signature(draft)
     files = {f"{store_key}/{path.name}": integrity.sha256(path) for path in sorted(draft.iterdir())}
-    log.append(store, lambda lines: {"files": files})
+    log.append_line(store, lambda lines: {"files": files})
     _verified_signatures[store / store_key] = signature
 
 
@@ -48,7 +48,7 @@ def read_checksums(store: Path) -> dict[str, dict[str, str]]:
         If the log is damaged.
     """
     folders: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for line in log.lines(store):
+    for line in log.read_lines(store):
         for name, digest in line.get("files", {}).items():
             folders[name.split("/")[0]][name] = digest
     return folders
@@ -72,7 +72,7 @@ def find_faults(store: Path, store_key: str, digests: dict[str, str]) -> list[st
         Recorded SHA-256 by path, as `read_checksums` returns it for this folder.
     """
     present = sorted(f"{store_key}/{path.name}" for path in (store / store_key).iterdir())
-    wrong = integrity.differences(store, digests, present, log.chain(store).path)
+    wrong = integrity.differences(store, digests, present, log.open_chain(store).path)
     return [f"{line}. {LAND_AGAIN}" for line in wrong]
 
 

@@ -84,12 +84,12 @@ def _deliveries(
     if as_of is None:
         present, others = land_folder([*declared.values()], folder)
         with _writing("the log of deliveries"):
-            events = log.record(folder, described.name, present)
+            events = log.record_changes(folder, described.name, present)
     else:
-        events = log.read(folder, described.name)
+        events = log.read_events(folder, described.name)
         if not 1 <= as_of <= len(events):
             raise LandingError(_no_delivery(as_of, described.name, len(events), folder))
-    in_folder_now = {delivery.number for delivery in log.State(events).at_place.values()}
+    in_folder_now = {delivery.number for delivery in log.State(events).by_place.values()}
     state = log.State(events[:as_of])
     keys = {
         delivery.number: store_key_of(delivery, declared, delivery.number in in_folder_now, folder)
@@ -181,7 +181,7 @@ def declared_sources() -> pa.Table:
 def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
     if count:
         return f"as_of_delivery {as_of}: {name} has the deliveries 1 to {count}. Give one of them."
-    others = ", ".join(log.sets(folder)) or "none"
+    others = ", ".join(log.list_extract_sets(folder)) or "none"
     return (
         f"as_of_delivery {as_of}: the store has no deliveries of {name}, only of: {others}. Set"
         " EXTRACTS_DIR to the folder of one of them, or LANDING_DIR to the store of this one."

@@ -44,7 +44,7 @@ class Delivery:
     @property
     def identity(self) -> Identity:
         """Provider, source, content hash and file-name values, which copies have in common."""
-        return identity(self.event)
+        return identify(self.event)
 
 
 class State:
@@ -52,46 +52,49 @@ class State:
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.deliveries: dict[int, Delivery] = {}
-        self.at_place: dict[Place, Delivery] = {}
-        self._first: dict[Identity, Delivery] = {}
-        for _, of_landing in groupby(events, key=lambda event: event["landing"]):
-            self._apply([*of_landing])
+        self.by_place: dict[Place, Delivery] = {}
+        self._first_by_identity: dict[Identity, Delivery] = {}
+        for _, landing_events in groupby(events, key=lambda event: event["landing"]):
+            self._apply_landing([*landing_events])
 
-    def is_in_force(self, sought: Identity) -> bool:
+    def is_present(self, identity: Identity) -> bool:
         """Return whether the folder contains this delivery, under any file name."""
-        return sought in self._first
+        return identity in self._first_by_identity
 
-    def _apply(self, of_landing: list[Event]) -> None:
-        ended: dict[Identity, int] = {}
-        for event in of_landing:
-            gone = event.get("replaces") or event.get("withdraws")
-            if gone:
-                ended[self._take_away(self.deliveries[gone], event["number"])] = event["number"]
+    def _apply_landing(self, events: list[Event]) -> None:
+        withdrawals: dict[Identity, int] = {}
+        for event in events:
+            removed_number = event.get("replaces") or event.get("withdraws")
+            if removed_number:
+                identity = self._remove(self.deliveries[removed_number], event["number"])
+                withdrawals[identity] = event["number"]
             if event["event"] == "delivered":
-                self._add(event)
+                self._add_delivery(event)
         # Files may swap names within one landing, so removals are decided after all its events.
-        present = {delivery.identity for delivery in self.at_place.values()} if ended else set()
-        for whose, number in ended.items():
-            if whose not in present:
+        present = (
+            {delivery.identity for delivery in self.by_place.values()} if withdrawals else set()
+        )
+        for identity, number in withdrawals.items():
+            if identity not in present:
                 # Records belong to the first delivery of their content, and remain valid while the
                 # folder contains any copy of it.
-                self._first.pop(whose).withdrawn_by = number
+                self._first_by_identity.pop(identity).withdrawn_by = number
 
-    def _add(self, event: Event) -> None:
+    def _add_delivery(self, event: Event) -> None:
         delivery = Delivery(event["number"], event, copy_of=None)
-        first = self._first.setdefault(delivery.identity, delivery)
+        first = self._first_by_identity.setdefault(delivery.identity, delivery)
         if first is not delivery:
             delivery.copy_of = first.number
-        self.deliveries[delivery.number] = self.at_place[place(event)] = delivery
+        self.deliveries[delivery.number] = self.by_place[locate(event)] = delivery
 
-    def _take_away(self, delivery: Delivery, number: int) -> Identity:
-        del self.at_place[place(delivery.event)]
+    def _remove(self, delivery: Delivery, number: int) -> Identity:
+        del self.by_place[locate(delivery.event)]
         if delivery.copy_of:
             delivery.withdrawn_by = number
         return delivery.identity
 
 
-def identity(event: Event) -> Identity:
+def identify(event: Event) -> Identity:
     """Return the values that are equal for two deliveries of the same content and source."""
     return (
         event["provider"],
@@ -101,17 +104,17 @@ def identity(event: Event) -> Identity:
     )
 
 
-def place(event: Event) -> Place:
+def locate(event: Event) -> Place:
     """Return the path and entity of a delivery, as one file may feed several entities."""
     return event["file_path"], event["entity"]
 
 
-def chain(store: Path) -> Chain:
+def open_chain(store: Path) -> Chain:
     """Return the log of a store; reading it raises LandingError if it is damaged."""
     return Chain(store / NAME, file_mode(store), lambda text: LandingError(f"{text}. {WAY_OUT}"))
 
 
-def lines(store: Path) -> list[Line]:
+def read_lines(store: Path) -> list[Line]:
     """Return the lines of the log.
 
     Raises
@@ -119,16 +122,16 @@ def lines(store: Path) -> list[Line]:
     LandingError
         If the log was truncated, or a line was altered.
     """
-    return chain(store).read().lines
+    return open_chain(store).read().lines
 
 
-def append(store: Path, following: Callable[[list[Line]], Line | None]) -> list[Line]:
+def append_line(store: Path, build_line: Callable[[list[Line]], Line | None]) -> list[Line]:
     """Append a line to the log; see `Chain.append`."""
     make_folder((store / NAME).parent, store)
-    return chain(store).append(following)
+    return open_chain(store).append(build_line)
 
 
-def read(store: Path, extract_set: str) -> list[Event]:
+def read_events(store: Path, extract_set: str) -> list[Event]:
     """Return the events of an extract set, in order.
 
     Raises
@@ -136,10 +139,10 @@ def read(store: Path, extract_set: str) -> list[Event]:
     LandingError
         If the log is damaged.
     """
-    return _of_set(lines(store), extract_set)
+    return _select_events(read_lines(store), extract_set)
 
 
-def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
+def record_changes(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
     """Append the changes since the last landing to the log, and return all events.
 
     Parameters
@@ -159,41 +162,41 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
         moved file keeps its number; then new files, by path; then withdrawn files.
     """
 
-    def landing_of(so_far: list[Line]) -> Line | None:
-        events = _of_set(so_far, extract_set)
+    def build_line(lines: list[Line]) -> Line | None:
+        events = _select_events(lines, extract_set)
         landing = len(events) + 1
-        numbered = [
+        new_events = [
             {"number": number, "landing": landing} | event
-            for number, event in enumerate(_changes(State(events), present), start=landing)
+            for number, event in enumerate(_find_changes(State(events), present), start=landing)
         ]
-        return {"deliveries": {extract_set: numbered}} if numbered else None
+        return {"deliveries": {extract_set: new_events}} if new_events else None
 
-    return _of_set(append(store, landing_of), extract_set)
+    return _select_events(append_line(store, build_line), extract_set)
 
 
-def sets(store: Path) -> list[str]:
+def list_extract_sets(store: Path) -> list[str]:
     """Return the names of the extract sets in the log."""
-    return sorted({name for line in lines(store) for name in line.get("deliveries", {})})
+    return sorted({name for line in read_lines(store) for name in line.get("deliveries", {})})
 
 
-def _changes(state: State, present: list[Event]) -> list[Event]:
-    places = {place(file) for file in present}
-    identities = {where: delivery.identity for where, delivery in state.at_place.items()}
-    new = [file for file in present if identities.get(place(file)) != identity(file)]
-    new.sort(key=lambda file: (not state.is_in_force(identity(file)), file["file_path"]))
-    delivered = []
+def _find_changes(state: State, present: list[Event]) -> list[Event]:
+    places = {locate(file) for file in present}
+    identities = {location: delivery.identity for location, delivery in state.by_place.items()}
+    new = [file for file in present if identities.get(locate(file)) != identify(file)]
+    new.sort(key=lambda file: (not state.is_present(identify(file)), file["file_path"]))
+    deliveries = []
     for file in new:
-        replaced = state.at_place.get(place(file))
-        delivered.append(
-            {"event": "delivered", "replaces": replaced.number if replaced else None} | file
+        previous = state.by_place.get(locate(file))
+        deliveries.append(
+            {"event": "delivered", "replaces": previous.number if previous else None} | file
         )
-    withdrawn = [
-        {"event": "withdrawn", "withdraws": delivery.number, "file_path": where[0]}
-        for where, delivery in sorted(state.at_place.items())
-        if where not in places
+    withdrawals = [
+        {"event": "withdrawn", "withdraws": delivery.number, "file_path": location[0]}
+        for location, delivery in sorted(state.by_place.items())
+        if location not in places
     ]
-    return delivered + withdrawn
+    return deliveries + withdrawals
 
 
-def _of_set(lines: list[Line], extract_set: str) -> list[Event]:
+def _select_events(lines: list[Line], extract_set: str) -> list[Event]:
     return [event for line in lines for event in line.get("deliveries", {}).get(extract_set, [])]

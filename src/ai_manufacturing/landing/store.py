@@ -62,14 +62,15 @@ def lock(store: Path) -> Iterator[list[str]]:
         # List folders before reading the log: a folder gets its name only after its log line.
         has_landed_files = any(map(checksums.is_landed_folder, store.iterdir()))
         try:
-            has_log = bool(log.lines(store))
+            has_log = bool(log.read_lines(store))
         except OSError as error:
             raise LandingError(
                 f"{error.filename}: {error.strerror}. Correct its permissions."
             ) from error
         if has_landed_files and not has_log:
             raise LandingError(
-                f"{log.chain(store).path}: missing, and {store} has landed files. {log.WAY_OUT}"
+                f"{log.open_chain(store).path}: missing, and {store} has landed files."
+                f" {log.WAY_OUT}"
             )
         yield messages
     finally:
