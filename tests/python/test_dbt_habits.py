@@ -243,7 +243,7 @@ def test_dbt_has_the_days_of_each_provider_that_declares_them(sample_build: Buil
     }
     allowed = {
         name: (age.warn_after_days, age.fail_after_days)
-        for name, age in landing.allowed_ages().items()
+        for name, age in landing.read_allowed_ages().items()
     }
     assert days == allowed
 
@@ -252,7 +252,7 @@ def test_dbt_has_the_days_of_each_provider_that_declares_them(sample_build: Buil
 def test_a_late_provider_is_found_by_source_freshness_and_one_that_never_delivered_is_not(
     habits: Habits,
 ) -> None:
-    days = landing.allowed_ages()["vendor"]
+    days = landing.read_allowed_ages()["vendor"]
     assert days.warn_after_days is not None
     assert days.fail_after_days is not None
     for late, outcome, exit_code in (

@@ -57,7 +57,9 @@ def test_a_source_links_to_its_file_at_a_commit_or_to_its_repository(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DBT_PROJECT_DIR", raising=False)
-    found = {name: source.provenance for name, source in declarations.by_name().items()}
+    found = {
+        name: source.provenance for name, source in declarations.read_sources_by_name().items()
+    }
     population = found["biechouwo", "population_density"]
     of_file = f"blob/{population.source_commit}/%E5%8E%9F%E5%A7%8B%E6%95%B0%E6%8D%AE/298%E4%B8%AA"
     assert (population.source_link or "").startswith(
@@ -108,12 +110,12 @@ def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
 
 
 def test_a_source_that_can_be_looked_up_names_the_series_that_its_staging_model_makes() -> None:
-    providers = declarations.providers().values()
+    providers = declarations.read_providers().values()
     sources = [source for provider in providers for source in provider.sources]
     known = [source for source in sources if source.provenance.source_link]
     assert {source.provider for source in known} >= {"axcelchan583", "csmar", "duhe1123"}
     for source in known:
-        of_entity = declarations.entity_columns(sources, source.entity)
+        of_entity = declarations.collect_entity_columns(sources, source.entity)
         assert list(source.feeds) == made(source, of_entity), f"{source.provider}.{source.name}"
 
 

@@ -81,7 +81,7 @@ def allowed_ages() -> dict[str, AllowedAge]:
         If a declaration is invalid.
     """
     try:
-        return landing.allowed_ages()
+        return landing.read_allowed_ages()
     except landing.LandingError as error:
         raise BadConfigurationError(str(error)) from error
 

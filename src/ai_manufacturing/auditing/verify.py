@@ -106,7 +106,7 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
         with outcome.damage():
             revisions = declared_revisions.chain(folder).read().lines
             outcome.count("lines of declared revisions", len(revisions))
-        declared = declarations.by_name()
+        declared = declarations.read_sources_by_name()
         for name in log.list_extract_sets(folder):
             with outcome.damage():
                 events = log.read_events(folder, name)

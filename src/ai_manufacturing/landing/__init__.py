@@ -8,7 +8,7 @@ with the deliveries between which each row is valid; `rejected_rows` reads the r
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ai_manufacturing.landing.declarations import allowed_ages
+from ai_manufacturing.landing.declarations import read_allowed_ages
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import ExtractSet, Period, extract_set
 
@@ -21,11 +21,11 @@ __all__ = [
     "ExtractSet",
     "LandingError",
     "Period",
-    "allowed_ages",
     "clean_up",
     "deliveries",
     "extract_set",
     "land_again",
+    "read_allowed_ages",
     "rejected_rows",
     "rows",
     "same_extract_set",

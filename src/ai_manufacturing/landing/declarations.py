@@ -27,7 +27,7 @@ COVERS = {
 }
 """Values of a register's `covers`, with their meanings."""
 # Fields of a source that a register must not declare.
-OF_TABLES = {"file_name", "key", "period", "sheets", "column_sum", "headings", "feeds"}
+SOURCE_ONLY_FIELDS = {"file_name", "key", "period", "sheets", "column_sum", "headings", "feeds"}
 
 
 class Source(Declared):
@@ -88,37 +88,37 @@ class Source(Declared):
 
     @field_validator("columns")
     @classmethod
-    def _are_of_known_types(cls, columns: dict[str, str]) -> dict[str, str]:
-        for column, declared in columns.items():
-            if declared not in cls.types:
-                known = ", ".join(cls.types)
-                raise ValueError(f'{column} is of type "{declared}", not one of {known}')
+    def _check_types(cls, columns: dict[str, str]) -> dict[str, str]:
+        for column, column_type in columns.items():
+            if column_type not in cls.types:
+                types = ", ".join(cls.types)
+                raise ValueError(f'{column} is of type "{column_type}", not one of {types}')
         return columns
 
     @model_validator(mode="after")
-    def _agrees(self) -> Self:
+    def _check_consistency(self) -> Self:
         self._require_columns({*self.file_name_columns, *self.key}, "key or file_name uses")
         if self.period is not None and self.period not in self.key:
             raise ValueError(f'period is "{self.period}", which is not a column of the key')
         if self.period is not None and self.columns[self.period] == "number":
             raise ValueError(f'period {self.period} is of type "number"; declare integer or text')
-        claimed = {column: column for column in self.columns}
+        column_by_heading = {column: column for column in self.columns}
         for column, others in self.headings.items():
             if column not in self.read_columns:
                 raise ValueError(f"headings: {column} is no column that a file holds")
             for other in others:
-                if other in claimed:
-                    known = claimed[other]
-                    raise ValueError(f"headings.{column}: {other} is a heading of {known} already")
-                claimed[other] = column
+                if other in column_by_heading:
+                    owner = column_by_heading[other]
+                    raise ValueError(f"headings.{column}: {other} is a heading of {owner} already")
+                column_by_heading[other] = column
         if not self.read_key:
             why = "so landing cannot tell prose from records"
             raise ValueError(f"no key column is read from the file, {why}; declare one")
         return self
 
-    def _require_columns(self, names: Iterable[str], which: str) -> None:
-        if undeclared := sorted({*names} - self.columns.keys()):
-            raise ValueError(f"columns lacks {', '.join(undeclared)}, which {which}")
+    def _require_columns(self, names: Iterable[str], use: str) -> None:
+        if missing := sorted({*names} - self.columns.keys()):
+            raise ValueError(f"columns lacks {', '.join(missing)}, which {use}")
 
 
 class Register(Source):
@@ -143,26 +143,26 @@ class Register(Source):
     multiline: bool = False
 
     @property
-    def in_sql(self) -> dict[str, str]:
+    def sql_columns(self) -> dict[str, str]:
         """Properties that SQL models use: missing facts (counts too, if a sample), and places."""
         lacks = [*self.lacks, *(["counts"] if self.covers == "sample" else [])]
         return {"lacks": " ".join(lacks), "place": json.dumps(self.place, ensure_ascii=False)}
 
     @field_validator("covers")
     @classmethod
-    def _is_known(cls, covers: str) -> str:
+    def _check_covers(cls, covers: str) -> str:
         if covers not in COVERS:
             choice = ", ".join(f'"{name}" ({meaning})' for name, meaning in COVERS.items())
             raise ValueError(f"not one of {choice}")
         return covers
 
     @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if others := sorted(self.model_fields_set & OF_TABLES):
+    def _check_consistency(self) -> Self:
+        if others := sorted(self.model_fields_set & SOURCE_ONLY_FIELDS):
             raise ValueError(f"a register has no {', '.join(others)}")
         self._require_columns(self.optional, "optional names")
-        if both := sorted({*self.personal} & self.columns.keys()):
-            raise ValueError(f"{', '.join(both)} is in columns, and personal, which never lands")
+        if overlap := sorted({*self.personal} & self.columns.keys()):
+            raise ValueError(f"{', '.join(overlap)} is in columns, and personal, which never lands")
         if self.entity != "firm_register" and (self.lacks or self.covers != "complete"):
             raise ValueError(f"a {self.entity} is counted, so it must be complete and lack nothing")
         lacks_exit = "exit" in self.lacks
@@ -209,7 +209,7 @@ class Provider(Declared):
         return (*self.sources, *self.registers)
 
 
-def providers() -> dict[str, Provider]:
+def read_providers() -> dict[str, Provider]:
     """Read the declarations of all providers, by folder name.
 
     Raises
@@ -219,97 +219,103 @@ def providers() -> dict[str, Provider]:
         registers contradict each other, or a provenance names an unknown series. The message has
         one line for each fault.
     """
-    found: dict[str, Provider] = {}
-    wrong: list[str] = []
+    providers: dict[str, Provider] = {}
+    messages: list[str] = []
     for path in sorted((settings.project_root() / "models" / "staging").glob("*/*.toml")):
         provider = path.parent.name
         file = f"{provider}/{path.name}"
         try:
-            declared = tomllib.loads(path.read_text(encoding="utf-8"))
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            wrong.append(f"{file}: not TOML: {error}. Correct the declaration.")
+            messages.append(f"{file}: not TOML: {error}. Correct the declaration.")
             continue
-        tables = [declared.get(name) for name in ("sources", "registers")]
+        tables = [document.get(name) for name in ("sources", "registers")]
         entries = [entry for table in tables if isinstance(table, list) for entry in table]
         for entry in (entry for entry in entries if isinstance(entry, dict)):
             entry["provider"] = provider
-            if origin := declared.get("provenance", {}) | entry.get("provenance", {}):
+            if origin := document.get("provenance", {}) | entry.get("provenance", {}):
                 entry["provenance"] = origin
         try:
-            found[provider] = Provider.model_validate(declared)
+            providers[provider] = Provider.model_validate(document)
         except ValidationError as error:
-            wrong += faults(error, declared, file, WAY_OUT)
-    wrong += [*_conflicts(found), *_contradictions(found), *_unknown_series(found)]
-    if wrong:
-        raise LandingError(*wrong)
-    return found
+            messages += faults(error, document, file, WAY_OUT)
+    messages += [
+        *_find_type_conflicts(providers),
+        *_find_register_contradictions(providers),
+        *_find_unknown_series(providers),
+    ]
+    if messages:
+        raise LandingError(*messages)
+    return providers
 
 
-def read() -> list[Source]:
-    """Return the declared sources and registers; raises LandingError like `providers`."""
-    return [source for provider in providers().values() for source in provider.all_sources]
+def read_sources() -> list[Source]:
+    """Return the declared sources and registers; raises LandingError like `read_providers`."""
+    return [source for provider in read_providers().values() for source in provider.all_sources]
 
 
-def by_name() -> dict[tuple[str, str], Source]:
-    """Return sources and registers by (provider, name); raises like `providers`."""
-    return {(source.provider, source.name): source for source in read()}
+def read_sources_by_name() -> dict[tuple[str, str], Source]:
+    """Return sources and registers by (provider, name); raises like `read_providers`."""
+    return {(source.provider, source.name): source for source in read_sources()}
 
 
-def registers() -> list[Register]:
-    """Return the declared registers; raises LandingError like `providers`."""
-    return [source for source in read() if isinstance(source, Register)]
+def read_registers() -> list[Register]:
+    """Return the declared registers; raises LandingError like `read_providers`."""
+    return [source for source in read_sources() if isinstance(source, Register)]
 
 
-def allowed_ages() -> dict[str, AllowedAge]:
-    """Return each provider's allowed age of deliveries; raises like `providers`."""
-    return {name: provider.freshness for name, provider in providers().items()}
+def read_allowed_ages() -> dict[str, AllowedAge]:
+    """Return each provider's allowed age of deliveries; raises like `read_providers`."""
+    return {name: provider.freshness for name, provider in read_providers().items()}
 
 
-def series() -> set[str]:
+def read_series_names() -> set[str]:
     """Return the names of the series in seeds/series.csv."""
     path = settings.project_root() / "seeds" / "series.csv"
     if not path.is_file():  # a project may consist of sources only
         return set()
-    with path.open(encoding="utf-8-sig", newline="") as rows:
-        return {row["series"] for row in csv.DictReader(rows)}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return {row["series"] for row in csv.DictReader(file)}
 
 
-def entity_columns(sources: Iterable[Source], entity: str) -> dict[str, str]:
+def collect_entity_columns(sources: Iterable[Source], entity: str) -> dict[str, str]:
     """Return the columns of an entity and their types.
 
     These are the columns of all its sources, in declaration order.
     """
     return {
-        column: declared
+        column: column_type
         for source in sources
         if source.entity == entity
-        for column, declared in source.columns.items()
+        for column, column_type in source.columns.items()
     }
 
 
-def claiming(names: list[str], sources: list[Source]) -> list[tuple[Source, dict[str, str]]]:
+def find_matching_sources(
+    names: list[str], sources: list[Source]
+) -> list[tuple[Source, dict[str, str]]]:
     """Return the declarations that match one of a file's names, with the values in that name.
 
     A provider may declare a file several times, once for each entity that it feeds.
     """
     paths = [name.split("/") for name in names]
-    declared = [
+    matches = [
         source
         for source in sources
         if any(_matches(path, source.files.split("/")) for path in paths)
     ]
     if (
-        len({source.entity for source in declared}) < len(declared)
-        or len({source.provider for source in declared}) > 1
+        len({source.entity for source in matches}) < len(matches)
+        or len({source.provider for source in matches}) > 1
     ):
-        both = " and ".join(f"{source.provider}.{source.name}" for source in declared)
+        names_of_both = " and ".join(f"{source.provider}.{source.name}" for source in matches)
         raise FileFault(
-            f"declared twice, by {both}. Make their `files` patterns exclude each other."
+            f"declared twice, by {names_of_both}. Make their `files` patterns exclude each other."
         )
-    return [(source, _file_name_values(names, source)) for source in declared]
+    return [(source, _parse_file_name(names, source)) for source in matches]
 
 
-def _file_name_values(names: list[str], source: Source) -> dict[str, str]:
+def _parse_file_name(names: list[str], source: Source) -> dict[str, str]:
     if not source.file_name:
         return {}
     for name in names:
@@ -321,27 +327,29 @@ def _file_name_values(names: list[str], source: Source) -> dict[str, str]:
     )
 
 
-def nearest(file_path: str, sources: list[Source]) -> str | None:
+def suggest_source(file_path: str, sources: list[Source]) -> str | None:
     """Return a hint about the declaration that an undeclared file nearly matches, or None.
 
     A declaration is near if it matches the file's name in another folder or with another ending, or
     else if it reads the file's folder.
     """
 
-    def parts(path: str) -> tuple[str, str]:
+    def split_path(path: str) -> tuple[str, str]:
         folder, _, name = unicodedata.normalize("NFKC", path).casefold().rpartition("/")
         return folder, name.removesuffix(".gz").rsplit(".", 1)[0]
 
-    folder, stem = parts(file_path)
+    folder, stem = split_path(file_path)
 
-    def likeness(source: Source) -> float:
-        below, pattern = parts(source.files)
+    def rate(source: Source) -> float:
+        pattern_folder, pattern = split_path(source.files)
         if pattern != "*" and fnmatch.fnmatchcase(stem, pattern):
             return 2
-        return difflib.SequenceMatcher(None, stem, pattern).ratio() if below == folder else -1
+        return (
+            difflib.SequenceMatcher(None, stem, pattern).ratio() if pattern_folder == folder else -1
+        )
 
-    source = max(sources, key=likeness, default=None)
-    if source is None or likeness(source) < 0:
+    source = max(sources, key=rate, default=None)
+    if source is None or rate(source) < 0:
         return None
     return (
         f"No declaration claims this name; {source.provider}.{source.name} reads {source.files}. "
@@ -349,45 +357,45 @@ def nearest(file_path: str, sources: list[Source]) -> str | None:
     )
 
 
-def _conflicts(found: dict[str, Provider]) -> Iterator[str]:
+def _find_type_conflicts(providers: dict[str, Provider]) -> Iterator[str]:
     """Yield a message for each column that two sources of an entity type differently."""
     first: dict[tuple[str, str], Source] = {}
-    for source in (source for provider in found.values() for source in provider.sources):
-        for column, declared in source.columns.items():
+    for source in (source for provider in providers.values() for source in provider.sources):
+        for column, kind in source.columns.items():
             other = first.setdefault((source.entity, column), source)
-            if other.columns[column] != declared:
+            if other.columns[column] != kind:
                 yield (
                     f"{source.provider}/{source.provider}.toml, source {source.name}, column"
-                    f" {column}: {declared} here, {other.columns[column]} in source {other.name} of"
+                    f" {column}: {kind} here, {other.columns[column]} in source {other.name} of"
                     f" {other.provider}, and both land in raw_{source.entity}. Declare one type."
                 )
 
 
-def _contradictions(found: dict[str, Provider]) -> Iterator[str]:
+def _find_register_contradictions(providers: dict[str, Provider]) -> Iterator[str]:
     """Yield a message for each contradiction between registers of one provider and entity.
 
     They share a staging model, so it must be able to read all of them in the same way.
     """
-    for name, provider in found.items():
+    for name, provider in providers.items():
         first: dict[str, Register] = {}
         for register in provider.registers:
             other = first.setdefault(register.entity, register)
-            if other.in_sql != register.in_sql or other.covers != register.covers:
-                both = f"{other.name} and {register.name}"
+            if other.sql_columns != register.sql_columns or other.covers != register.covers:
+                pair = f"{other.name} and {register.name}"
                 yield (
-                    f"{name}/{name}.toml, registers {both}: they have one staging model, and differ"
+                    f"{name}/{name}.toml, registers {pair}: they have one staging model, and differ"
                     " in covers, lacks or place. Declare the same, or make two providers of them."
                 )
 
 
-def _unknown_series(found: dict[str, Provider]) -> Iterator[str]:
+def _find_unknown_series(providers: dict[str, Provider]) -> Iterator[str]:
     """Yield a message for each source whose provenance names an unknown series."""
-    known = series()
-    for source in (source for provider in found.values() for source in provider.all_sources):
-        if unknown := sorted({*source.provenance.interpolated} - known):
+    known_series = read_series_names()
+    for source in (source for provider in providers.values() for source in provider.all_sources):
+        if names := sorted({*source.provenance.interpolated} - known_series):
             yield (
                 f"{source.provider}/{source.provider}.toml, source {source.name}: "
-                f"provenance.interpolated names {', '.join(unknown)}, no row of seeds/series.csv. "
+                f"provenance.interpolated names {', '.join(names)}, no row of seeds/series.csv. "
                 f"{WAY_OUT}"
             )
 

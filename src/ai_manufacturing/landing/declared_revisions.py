@@ -124,7 +124,7 @@ def add(texts: Sequence[str], **others: str) -> list[Declaration]:
         except ValidationError as error:
             wrong += faults(error, row, where, way_out)
             continue
-        if declared[-1].series not in {ANY, *declarations.series()}:
+        if declared[-1].series not in {ANY, *declarations.read_series_names()}:
             known = "a series of series.csv (without @provider), or * for all"
             wrong.append(f"{where}: series is {declared[-1].series!r}, not {known}. {way_out}")
     if wrong:

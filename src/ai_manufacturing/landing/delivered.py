@@ -59,7 +59,7 @@ def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Tab
         in the log. Also if a source does not declare its provenance, the log does not reach
         `as_of`, or the path of the store is not UTF-8, which Parquet readers require.
     """
-    declared = declarations.by_name()
+    declared = declarations.read_sources_by_name()
     described = extract_set(settings.extracts_dir())
     _refuse_another(described.name, held)
     folder = settings.landing_dir()
@@ -172,8 +172,8 @@ def declared_sources() -> pa.Table:
     """Return declared sources and registers, with the columns of raw_declared_sources."""
     rows = [
         {"provider": source.provider, "source_name": source.name, "entity": source.entity}
-        | (source.in_sql if isinstance(source, Register) else {})
-        for source in declarations.read()
+        | (source.sql_columns if isinstance(source, Register) else {})
+        for source in declarations.read_sources()
     ]
     return pa.Table.from_pylist(rows, schema=contracts.schema("raw_declared_sources"))
 

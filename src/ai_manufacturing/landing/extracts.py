@@ -387,9 +387,11 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
     if archive is None:
         # A gzip file may be declared by the name of its content.
         names = [shown, shown.removesuffix(".gz")] if shown.endswith(".gz") else [shown]
-        claims = declarations.claiming(names, sources)
+        claims = declarations.find_matching_sources(names, sources)
         if not claims:
-            return [DeliveredFile(path, file_path, hint=declarations.nearest(shown, sources))]
+            return [
+                DeliveredFile(path, file_path, hint=declarations.suggest_source(shown, sources))
+            ]
         return [DeliveredFile(path, file_path, source, values) for source, values in claims]
     files: list[DeliveredFile] = []
     try:
@@ -401,10 +403,10 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
         if not is_no_delivery(name):
             # A member may be declared by its path in the archive, or as if it was unpacked.
             beside = (Path(shown).parent / name).as_posix()
-            claims = declarations.claiming([f"{shown}/{name}", beside], sources)
+            claims = declarations.find_matching_sources([f"{shown}/{name}", beside], sources)
             member_path, member = f"{file_path}/{name}", (archive, info)
             if not claims:
-                hint = declarations.nearest(beside, sources)
+                hint = declarations.suggest_source(beside, sources)
                 files.append(DeliveredFile(path, member_path, member=member, hint=hint))
             files += [
                 DeliveredFile(path, member_path, source, values, member)
@@ -413,4 +415,4 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
     if any(file.source for file in files):
         return files
     archive.close()
-    return [DeliveredFile(path, file_path, hint=declarations.nearest(shown, sources))]
+    return [DeliveredFile(path, file_path, hint=declarations.suggest_source(shown, sources))]

@@ -81,7 +81,7 @@ def land_again(years: range) -> list[str]:
         If files can no longer be read, with one line for each.
     """
     folder = settings.landing_dir()
-    files, faults = delivered_files(settings.extracts_dir(), declarations.read())
+    files, faults = delivered_files(settings.extracts_dir(), declarations.read_sources())
     again = []
     with store.lock(folder), closing_archives(files):
         expected = checksums.read_checksums(folder)

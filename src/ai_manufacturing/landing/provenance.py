@@ -70,7 +70,7 @@ class Provenance(Declared):
         }
 
     @model_validator(mode="after")
-    def _agrees(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.provenance_class == "republished" and not self.republished_by:
             raise ValueError("class is republished, nothing says by whom. Write republished_by")
         if self.republished_by and not self.source_address:

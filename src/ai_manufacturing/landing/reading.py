@@ -49,8 +49,8 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
         If no declaration names the entity, or a delivery differs from its recorded SHA-256. The
         reader raises if a delivery is missing from the store or landed under another declaration.
     """
-    declared = declarations.by_name()
-    columns = declarations.entity_columns(declared.values(), entity)
+    declared = declarations.read_sources_by_name()
+    columns = declarations.collect_entity_columns(declared.values(), entity)
     if not columns and settings.providers(entity) != []:
         known = ", ".join(sorted({source.entity for source in declared.values()})) or "none"
         raise LandingError(

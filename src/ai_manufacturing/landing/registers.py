@@ -105,7 +105,7 @@ def paths(files: pa.Table) -> pa.Table:
             "file_number": 0,
             "store_key": _without_rows(entity, folder),
         }
-        for entity in dict.fromkeys(register.entity for register in declarations.registers())
+        for entity in dict.fromkeys(register.entity for register in declarations.read_registers())
     ] + files.select(columns).to_pylist()
     checksums.verify_folders(folder, [row["store_key"] for row in listed])
     return pa.Table.from_pylist(
@@ -119,13 +119,13 @@ def paths(files: pa.Table) -> pa.Table:
 
 def _schema(entity: str) -> pa.Schema:
     """Return the Arrow schema of an entity's declared columns."""
-    columns = declarations.entity_columns(declarations.registers(), entity)
+    columns = declarations.collect_entity_columns(declarations.read_registers(), entity)
     return pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
 
 
 def _without_rows(entity: str, folder: Path) -> str:
     """Return the store key of an entity's empty file, which is written on first use."""
-    columns = declarations.entity_columns(declarations.registers(), entity)
+    columns = declarations.collect_entity_columns(declarations.read_registers(), entity)
     decides = [entity, *columns.items()]
     store_key = hashlib.sha256(json.dumps(decides, ensure_ascii=False).encode()).hexdigest()
     if not (folder / store_key).is_dir():
@@ -142,7 +142,7 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
     """
     folder = settings.landing_dir()
     rows = []
-    for entity in dict.fromkeys(register.entity for register in declarations.registers()):
+    for entity in dict.fromkeys(register.entity for register in declarations.read_registers()):
         declared = _schema(entity)
         keys = [row["store_key"] for row in deliveries.to_pylist() if row["entity"] == entity]
         for store_key in dict.fromkeys([None, *keys]):

@@ -83,7 +83,7 @@ def _places(delivered: set[tuple[str, str]]) -> list[tuple[Row, set[Series]]]:
     """Return the declared sources with a link but no delivered file, and the series they feed."""
     scopes = _scopes()
     places = []
-    for source in declarations.read():
+    for source in declarations.read_sources():
         origin = source.provenance
         if (source.provider, source.name) in delivered or not origin.source_link:
             continue
