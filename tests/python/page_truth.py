@@ -144,8 +144,8 @@ ROWS = {
                 concat_ws(
                     ' ',
                     sentence,
-                    'In simulations on the public delivery it fails, of the estimates found under'
-                    || ' each truth: ' || power_en || '.'
+                    'Share of the effects found that fail this check, in simulations on the public'
+                    || ' delivery, by simulated truth: ' || power_en || '.'
                 )
             from reports.rpt_credibility
             where specification_id = 'table_1_col_1'
@@ -197,7 +197,7 @@ SENTENCES = {
     """,
     "measure": """
         select distinct
-            format('with the fixed ratio the coefficient is {:.3f} [', fixed_ratio_estimate)
+            format('the coefficient with the fixed ratio is {:.3f} [', fixed_ratio_estimate)
         from reports.rpt_fixed_ratio_test
         where measure = 'ai_firms' and fixed_ratio_estimate is not null
     """,
@@ -314,7 +314,7 @@ def index(page: Page, build: Build) -> Iterator[str]:
     )
     for provider, source, count in [] if estimated else placed:
         said = page.text(f"#register-{provider}-{source}/p")
-        yield from differs("rows", f"Firms in its rows: {count:,};" in said, True)
+        yield from differs("rows", f"Firms in the register: {count:,};" in said, True)
 
 
 def causes(unjudged: list[str]) -> list[int]:
@@ -357,7 +357,7 @@ def quality(page: Page, build: Build) -> Iterator[str]:
         said[row[2]] += int(row[-1].replace(",", ""))
     yield from differs("rows", sorted(said.values()), sorted(totals.values()))
     lost = sum(count for name, count in totals.items() if name not in KEPT)
-    if "none was set aside" in page.text("//body"):
+    if "None of the landed rows was set aside" in page.text("//body"):
         yield from differs("rows set aside", lost, 0)
     gate = [*map(int, re.findall(r"\d+", page.text("#gate")))]
     kinds = ("passed", "failed-critical", "failed-warning", "unchecked")

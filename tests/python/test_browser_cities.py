@@ -116,7 +116,7 @@ def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
     expect(page).to_have_url(re.compile(address))
     page.locator("#series").select_option("firm_count")
     page.locator("#trace-year").select_option("2010")
-    expect(reason).to_have_text("duhe1123 delivers no city for 2010")
+    expect(reason).to_have_text("duhe1123 delivers no value of any city for 2010")
     # Rows are listed under the delivered city codes: a merged city has the rows of both parts, and
     # a correction reassigned the row of 2011 that named Jiamusi.
     for city, year, codes in (("370100", 2015, ["", "371200"]), ("230900", 2011, ["230800"])):

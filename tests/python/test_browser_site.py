@@ -112,7 +112,7 @@ def test_specifications_and_dictionary_fold_and_open_by_address_and_by_search(
     expect(trace).to_be_in_viewport()
 
     page = reader.open(sample_site, "use")
-    search = page.get_by_label("Show those that contain")
+    search = page.get_by_label("Show only rows that contain")
     search.fill("FDI panel")
     rows = page.locator("tr[data-filtered]:visible")
     expect(page.locator("#filter-count")).to_have_text(str(rows.count()))

@@ -195,7 +195,7 @@ def test_a_check_that_cannot_be_made_says_why(sample_build: Build, public_build:
             assert counted[3] == 0
     for table, method, reason in (
         ("est_sensitivity", "share_of_variation", "In logs the measure's ratio is a constant"),
-        ("est_sensitivity", "negative_weights", "The weights count an effect from a measure of"),
+        ("est_sensitivity", "negative_weights", "The weights measure an effect relative to a"),
     ):
         in_logs = sample_build.value(
             f"select distinct reason from estimates.{table} where specification_id ="
@@ -313,7 +313,7 @@ def test_on_two_years_a_permuted_difference_is_the_permuted_level(sample_build: 
         )
     assert np.ptp(medians[0].iloc[0]) > 0
     longer = joint(choices.assign(first_year=2018, last_year=2019, difference_years=3))
-    assert longer["reason"].str.startswith("No two years of a city with all of ln_gdp, ").all()
+    assert longer["reason"].str.startswith("No city has all of ln_gdp, ").all()
     assert longer["reason"].str.contains("are 3 apart in 2018-2019").all()
     np.testing.assert_allclose(medians[0], medians[1], rtol=1e-8)
 
@@ -442,7 +442,7 @@ def test_verdicts_on_the_public_set_follow_from_its_checks(public_build: Build) 
         assert len(void) == 3
         for passes, sentence in void.values():
             assert passes is None
-            assert sentence.startswith("Not made. The gate voids the years 2010, 2011,")
+            assert sentence.startswith("Not made. The gate rejects the years 2010, 2011,")
     assert public_build.rows(
         "select distinct verdict, cause from reports.rpt_verdicts where table_id = 'table_5' and"
         " column_number > 1"

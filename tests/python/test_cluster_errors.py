@@ -236,7 +236,7 @@ def test_a_cluster_that_alone_identifies_the_coefficient_has_no_jackknife_error(
         [[0, 1, 1], [1, 1, 0], [2, 1, 4], [0, 3, 1]],
     )
     reason = refusal(crv3, regression, 0, regression.entities)
-    assert reason.startswith("One of the 4 clusters alone identifies the coefficient")
+    assert reason.startswith("A single one of the 4 clusters identifies the coefficient")
     left = leave_out(regression, 0)
     assert left[2] == LeftOut(2, None, None, None)
     assert [one.estimate is None for one in left] == [False, False, True, False]
@@ -267,7 +267,9 @@ def test_what_clusters_cannot_tell_is_a_reason() -> None:
 
     for method in (crv1, crv3):
         reason = refusal(method, regression, 0, np.zeros_like(members))
-        assert reason == "Clustered errors need at least two clusters, and the sample has 1."
+        assert reason == (
+            "Clustered standard errors need at least two clusters, and the sample has 1."
+        )
     halves = leave_out_jackknifed(regression, 0, codes(data, "city_id") // 12)
     assert [(left.std_error, left.p_value) for left in halves] == [(None, None)] * 2
     same = crv3_of_difference(regression, regression, 0, members, np.arange(len(data)))
@@ -275,7 +277,7 @@ def test_what_clusters_cannot_tell_is_a_reason() -> None:
 
     # With two cities in the same years, each city's scores sum to zero whatever the data.
     pair = small([[0, 2, 5, 1], [1, 1, 0, 4]], [[0, 1, 4, 1], [3, 1, 0, 2]])
-    assert "by these 2 clusters its variance is zero" in refusal(crv1, pair, 0, pair.entities)
+    assert "with these 2 clusters its variance is zero" in refusal(crv1, pair, 0, pair.entities)
 
     for rows in (members >= 0, codes(data, "city_id") != 5):
         reason = refusal(without, regression, rows)

@@ -250,7 +250,7 @@ def test_more_instruments_than_cities_and_a_hansen_test_that_cannot_reject_are_n
         "weights are singular, and the Hansen test is void.",
         f"AR(1) does not reject at 5 % (p = {ours.tests['ar1_p_value']:.3f}): differenced errors "
         "are correlated wherever the model holds, and these are not.",
-        "Hansen p of 1.00: so many instruments that the test cannot reject.",
+        "Hansen p of 1.00: there are so many instruments that the test cannot reject.",
     )
 
 
@@ -261,7 +261,7 @@ def test_residuals_too_close_for_the_second_test_are_named() -> None:
     assert np.isnan([ours.tests["ar2_statistic"], ours.tests["ar2_p_value"]]).all()
     first, second = warnings_of(ours)
     assert first.startswith("AR(1) does not reject at 5 %")
-    assert second == "AR(2) cannot be tested: no differenced residuals lie two periods apart."
+    assert second == "AR(2) cannot be tested: no differenced residuals are two periods apart."
 
 
 def test_regressors_that_the_instruments_cannot_tell_apart_are_named() -> None:
@@ -272,8 +272,8 @@ def test_regressors_that_the_instruments_cannot_tell_apart_are_named() -> None:
         "regressors": ["L.y", "m", "twin", "x", "w"],
         "lag_limits": {**LIMITS, "twin": (2, 4)},
     }
-    [warning] = [text for text in warnings_of(fit(data, **model)) if "hardly tell" in text]
-    assert warning.startswith("The instruments hardly tell m and twin apart: the others inflate")
+    [warning] = [text for text in warnings_of(fit(data, **model)) if "hardly distinguish" in text]
+    assert warning.startswith("The instruments hardly distinguish m and twin: the other regressors")
     layout = moments(data, "y", **model, equation="system", collapse=True, controls="difference")
     scores = gmm_step(layout.zx, layout.zy, layout.independent, layout.terms, "").scores
     zx = layout.zx.sum(axis=0)
@@ -288,7 +288,7 @@ OF_LIMITS = "the first must be at least {}, and the second None or no less than 
 NO_PAIR = (
     "No city_id has two consecutive values of year with the outcome, the regressors and their lags."
 )
-TOO_FEW = "Robust errors need more values of city_id than terms; there are "
+TOO_FEW = "Robust standard errors need more values of city_id than terms; there are "
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("y = y / (city_id > 0)", {}, "Column y has 8 missing or non-finite values."),
     ("", {"lag_limits": {"y": (1, 3)}}, "Lag limits of y are 1 and 3: " + OF_LIMITS.format(2)),

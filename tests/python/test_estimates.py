@@ -131,7 +131,7 @@ def test_a_treated_handful_has_estimates_and_no_error_or_test(tables: Tables) ->
         .isna()
         .all(axis=None)
     )
-    warning = "Too few cities for an error or a test (largest 5)."
+    warning = "Too few cities for a standard error or a test (largest 5)."
     assert set(found["joint_test"]) == {warning}
     assert found["warnings"].str.contains(warning, regex=False).all()
 
@@ -195,12 +195,12 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
     base = [("440300", 2020)]
     outside = warned("firm_count", base, "table_1_col_1", last_year=2016)
     assert "0 of its " in outside
-    assert "and so have 1 outside its sample that give it a base year" in outside
+    assert "; 1 more, outside its sample, are used for a base year" in outside
     assert warned("unit_employment_10k", base, "table_1_col_1", last_year=2016) == ""
     # The first lag uses GDP of 2010, but not employment of that year.
     lags = [("440300", 2010)]
     lent = warned("gdp_100m_cny unit_employment_10k", lags, "table_4_col_4")
-    assert "and so have 1 outside its sample" in lent
+    assert "; 1 more, outside its sample" in lent
     assert "city-years" not in warned("unit_employment_10k", lags, "table_4_col_4")
     assert warned("gdp_100m_cny", [("999999", 2015)], "table_1_col_1") == ""
 
@@ -216,7 +216,7 @@ def test_a_series_that_fails_as_a_whole_warns_of_the_estimates_that_use_it(table
         " “odd”."
     )
     assert warnings.loc["table_1_col_1", "warnings"] == both
-    in_chinese = "gdp_100m_cny、unit_employment_10k整体不符合质量门的这一预期：“异常”。"
+    in_chinese = "gdp_100m_cny、unit_employment_10k整体未通过质量门的这项检验：“异常”。"
     assert warnings.loc["table_1_col_1", "warnings_zh"] == in_chinese
     assert "gdp_100m_cny" not in str(warnings.loc["controls_as_outcomes_1", "warnings"])
 
@@ -242,7 +242,7 @@ TWICE = "is listed twice among outcome, regressor and controls."
         (
             "table_5_col_1",
             {"regressor": "income_tercile"},
-            "income_tercile has 3 groups; a treatment needs two.",
+            "income_tercile has 3 groups, but a treatment requires two.",
         ),
         ("heterogeneity_region_east", {"subsample": "region=atlantis"}, "No city-year has all of "),
     ],

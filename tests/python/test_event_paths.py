@@ -45,5 +45,5 @@ def test_no_year_before_the_event_or_one_that_rejects_by_chance_finds_no_trend()
     late = refusal(trend_found, np.eye(2), [0, 1], 0.5, omitted_time=-1)
     assert late == "No pre-trend test: no year before the event has a term."
     reason = refusal(trend_found, np.eye(10), [*range(-11, -1)], 0.2, omitted_time=-1)
-    assert reason.startswith("No trend is found with probability 0.20: ")
+    assert reason.startswith("The trend that the pre-test finds with probability 0.20 is")
     assert "rejects with probability 0.40" in reason

@@ -97,13 +97,13 @@ def test_no_joint_test_says_why() -> None:
     names = "No joint test of before6, before5, before4, before3, before2: "
     assert [getattr(one.pre_trend, "en", "") for one in (few, exact, late)] == [
         names + "their covariance has rank 3 for 5 restrictions (3 degrees of freedom).",
-        names + "an error is zero because the outcome is fitted exactly.",
+        names + "the outcome is fitted exactly, so a standard error is zero.",
         "No pre-trend test: no year before the event has a term.",
     ]
     assert np.isfinite(few.std_errors).all()
 
 
-IS_7 = "Only city_id 0007 has {} cities; errors need two such clusters."
+IS_7 = "Only city_id 0007 has {} cities, but standard errors need two such clusters."
 CASES = [
     ("treated = 0", "The sample has no treated city."),
     ("treated = 1", "The sample has no untreated city."),
@@ -114,7 +114,7 @@ CASES = [
     ("treated == 1 or year != 2015", "The sample has no untreated city in 2015."),
     (
         "treated = 1 * (province == 3)",
-        "Only province 3 has treated cities; errors need two such clusters.",
+        "Only province 3 has treated cities, but standard errors need two such clusters.",
     ),
 ]
 

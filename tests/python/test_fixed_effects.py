@@ -163,13 +163,13 @@ TWO = {"regressors": ["x1", "x2"]}
 ABSORBED = "Regressor x2 does not vary once the city_id and year effects are removed."
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("x1 = x1 / (city_id > 1)", TWO, "Column x1 has 5 missing or non-finite values."),
-    ("x1 = '1,2O4'", TWO, "Column x1 holds values that are not numbers."),
+    ("x1 = '1,2O4'", TWO, "Column x1 contains values that are not numbers."),
     ("city_id = missing", TWO, "Column city_id has 15 missing values."),
     ("year < 0", TWO, "The sample has no observations."),
     (
         "province == 1 or (province == 2 and year == 2017 and city_id == 3)",
         {"cluster": "province"},
-        "Clustered errors need at least two clusters, and the sample has 1.",
+        "Clustered standard errors need at least two clusters, and the sample has 1.",
     ),
     (
         "year == 2016",
@@ -205,8 +205,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (
         "city_id < 3",
         {},
-        "The error of x1 cannot be estimated: its scores sum to zero in each of the 2 clusters"
-        " of city_id.",
+        "The standard error of x1 cannot be estimated: its scores sum to zero in each of the 2"
+        " clusters of city_id.",
     ),
 ]
 

@@ -144,7 +144,7 @@ def test_a_specification_without_a_year_of_the_period_says_so(sample_build: Buil
     rows = rows_of("table_1_col_1", first_year=2003, last_year=2009)
     (found,) = estimated(rows, read_tables(sample_build)).to_dict("records")
     assert found["reason"].startswith(
-        "The years 2003-2009 lie outside the period of this extract set, 2010-2020;"
+        "The years 2003-2009 are outside the period of this extract set, 2010-2020;"
     )
     assert found["reason_zh"].startswith("2003—2009年在本数据集的样本期（2010—2020）之外；")
 

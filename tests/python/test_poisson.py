@@ -109,7 +109,7 @@ def test_cities_and_years_without_a_count_and_singletons_are_dropped_until_none_
     dropped = len(data) - len(used) - 1
     assert ours.separated_dropped == dropped
     (warning,) = ours.warnings
-    assert warning.en.startswith(f"{dropped} rows are dropped: Poisson fits them by a count")
+    assert warning.en.startswith(f"{dropped} rows are dropped: Poisson fits them with a count")
 
 
 def test_a_block_that_only_zeros_link_to_the_rest_is_separated_by_effects() -> None:
@@ -128,13 +128,13 @@ def test_a_block_that_only_zeros_link_to_the_rest_is_separated_by_effects() -> N
     [
         (
             "x2 = 1 * (count == 0 and year > 2015)",
-            ("rows of count, all zero, and they tell nothing of the others", "Regressor x2 does"),
+            ("rows of count, all of them zero, so these rows contain no", "Regressor x2 does"),
         ),
-        ("count = -5", ("Column count holds -5: a count is not below zero.",)),
+        ("count = -5", ("Column count contains -5, but a count cannot be negative.",)),
         ("count = 0", ("Column count has no count above zero.",)),
         (
             "count = 1 * (city_id == 7 and year == 2012)",
-            ("A slope without end fits ", "Without them: No observations are left"),
+            ("An infinite slope fits ", "Without them: No observations are left"),
         ),
     ],
 )

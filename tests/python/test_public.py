@@ -534,8 +534,8 @@ def test_breaks_of_a_city_and_year_stand_beside_the_estimates_whose_sample_holds
     assert outside > 0
     assert (
         f"{cells} of its 2,228 city-years (cities: {cities}) have a value that fails this"
-        f" expectation of the quality gate, and so have {outside} outside its sample that give it a"
-        " base year, a grouping or a lag and that no check removes: “Every value is explained"
+        f" expectation of the quality gate; {outside} more, outside its sample, are used for a base"
+        " year, a grouping or a lag, and no check removes these: “Every value is explained"
     ) in warned[HEADLINE]
     assert (
         f"{copies} of its 2,228 city-years (cities: {of_copies}) have a value that fails this"
@@ -562,7 +562,7 @@ def test_the_gmm_of_the_public_set_fails_its_own_tests_and_explains_nothing(
         "_lag_of_measure": (
             "AR(1) does not reject at 5 % (p = 0.405)",
             "Difference-in-Hansen rejects at 5 % (p = 0.034)",
-            "The instruments hardly tell L.ai_firms and ai_firms apart",
+            "The instruments hardly distinguish L.ai_firms and ai_firms",
         ),
     }.items():
         for one in words:

@@ -71,7 +71,7 @@ def test_a_control_is_drawn_to_zero_by_no_more_than_is_said_and_by_that_where_it
         left = Effects(*AXES).removed_from(columns)
         lost.append(1 - np.linalg.lstsq(left[:, :2], left[:, 2])[0][0])
         shares.append(percentages(remark))
-        assert "drawn to zero" in remark.en
+        assert "biased towards zero" in remark.en
     every, smaller = np.mean(shares, axis=0)
     assert smaller > every or smaller == 1
     assert np.mean(lost) < every + 0.01
@@ -87,7 +87,7 @@ def test_noise_of_an_outcome_is_its_share_of_the_variance_within() -> None:
     columns = np.column_stack([np.log(whole), np.log(whole) - np.log(values)])
     printed, error = Effects(*AXES).removed_from(columns).T
     assert percentages(remark)[0] == pytest.approx(error.var() / printed.var(), abs=0.01)
-    assert "widens errors" in remark.en
+    assert "increases standard errors" in remark.en
     assert "bias" in remark.en
 
 

@@ -72,4 +72,4 @@ def test_without_a_degree_of_freedom_to_spare_there_is_no_robustness_value() -> 
     rows = grid(range(3), range(4)).iloc[:-2]
     rows[["y", *REGRESSORS]] = np.random.default_rng(4).normal(size=(len(rows), 4))
     few = regression_of(rows)
-    assert "no degree of freedom to spare" in refusal(robustness_value, few, 2.0)
+    assert "no degree of freedom left" in refusal(robustness_value, few, 2.0)

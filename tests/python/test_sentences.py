@@ -97,7 +97,7 @@ def test_a_wrong_sentence_is_an_error_of_the_program(
 def test_a_sentence_is_said_in_both_languages() -> None:
     reason = NotEstimable("no_city_year", names=["ln_gdp", "year"], first=2010, last=2020)
     assert str(reason) == reason.reason.en == "No city-year has all of ln_gdp, year in 2010-2020."
-    assert reason.reason.zh == "2010—2020年间没有城市年同时具备ln_gdp、年份。"
+    assert reason.reason.zh == "2010—2020年间没有城市—年份同时具备ln_gdp、年份。"
     nested = sentence(
         "constant_outcome",
         name="y",

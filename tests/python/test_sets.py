@@ -237,10 +237,10 @@ def test_the_public_set_of_more_years_goes_from_delivery_to_site(
     )
     assert (status, reached) == ("estimated", 2021)
     assert (
-        "The sample reaches from 2012 to 2021 only: no city-year of the other years of 2012-2022 "
+        "The sample covers only 2012 to 2021: in the other years of 2012-2022, no city-year has all"
         in remark
     )
-    assert "样本仅为2012—2021年：2012—2022年中其余年份" in remark_zh
+    assert "样本仅为2012—2021年：在2012—2022年的其余年份中" in remark_zh
     longest = done.rows(
         "select status, sample_first_year, sample_last_year "
         f"from {SHOWN} where term = regressor and specification_id = 'table_4_col_3_from_2003'"

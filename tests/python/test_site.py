@@ -128,7 +128,7 @@ def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -
         "L.ln_gdp & ai_firm_count (industry), ai_firm_count <2>",
         "L.ln_gdp与ai_firm_count (industry)",
     )
-    english = "log GDP, a year before &amp; AI firms (industry), firms by keyword † &lt;2&gt;"
+    english = "log GDP, previous year &amp; AI firms (industry), firms by keyword † &lt;2&gt;"
     assert english in sentence
     assert "上年生产总值与人工智能企业（工业）" in sentence
     assert text.said(None, None) == ""
@@ -295,7 +295,7 @@ def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(
     run = few.command("report", "--out", str(tmp_path / "site"), **named)
     assert run.returncode == 0, run.stderr
     page = Page((tmp_path / "site/use.html").read_text(encoding="utf-8"))
-    assert "Of a warehouse, not published" in page.text("//footer")
+    assert "Built from an unpublished warehouse" in page.text("//footer")
     assert "SYNTHETIC DATA." in page.text("#synthetic-mark")
 
 

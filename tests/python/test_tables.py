@@ -154,7 +154,7 @@ def test_every_language_has_its_words_and_the_mark(sample_tables: Tables) -> Non
         readings = [column.specification_id for column in table.columns]
         shown = table.chosen(readings, ALL, "zh")
         assert "合成数据" in shown.caption
-        assert shown.notes[0] == "数据集sample：合成数据，数字并非真实。"
+        assert shown.notes[0] == "数据集sample：合成数据，数字均为虚构。"
         texts = [
             shown.caption,
             *shown.headings,

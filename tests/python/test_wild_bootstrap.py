@@ -138,7 +138,7 @@ def test_too_few_clusters_or_draws_to_reject_leave_no_end_and_say_so() -> None:
     for found in (ours, fewer_draws):
         assert (found.conf_low, found.conf_high) == (-np.inf, np.inf)
     assert [warning.en for warning in ours.warnings] == [
-        "4 clusters have 8 vectors of signs with different t: p is a multiple of 0.125."
+        "4 clusters have only 8 sign vectors with different t, so p is a multiple of 0.125."
     ]
     assert not bootstrapped(panel(5, provinces=6)).warnings
 
@@ -147,11 +147,11 @@ def test_what_has_no_bootstrap_says_why() -> None:
     """Cases: an exact fit, and two cities whose scores are opposite in each year."""
     data = panel(9)
     exact = data.assign(y=2 * data["x1"] + data["city_id"])
-    assert refusal(bootstrapped, exact).startswith("No bootstrap: the outcome is fitted exactly")
+    assert refusal(bootstrapped, exact).startswith("No bootstrap: the regressors fit the outcome")
     pair = data[data["city_id"] < 2]
     regression = fixed_effects.partialled_out(pair, "y", ["x1"])
     reason = refusal(wild_bootstrap.test, regression, 0, clusters=regression.clusters)
-    assert "by these 2 clusters its variance is zero" in reason
+    assert "with these 2 clusters its variance is zero" in reason
 
 
 @pytest.mark.parametrize(
@@ -241,4 +241,4 @@ def test_the_same_hypothesis_twice_costs_nothing() -> None:
 def test_a_member_that_cannot_be_tested_is_refused() -> None:
     data = panel(33)
     reason = refusal(adjusted, data, data.assign(y=2 * data["x1"]))
-    assert reason.startswith("No bootstrap: the outcome is fitted exactly")
+    assert reason.startswith("No bootstrap: the regressors fit the outcome exactly")
