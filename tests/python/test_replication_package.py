@@ -158,7 +158,7 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
 
 def test_the_seed_of_a_program_is_the_value_of_its_constant(tmp_path: Path) -> None:
     (tmp_path / "code").symlink_to(PROJECT)
-    drawn = {row["program"]: row["seed"] for row in programs.drawing(tmp_path)}
+    drawn = {row["program"]: row["seed"] for row in programs.find_random_programs(tmp_path)}
     for program, seed in drawn.items():
         name = program.removeprefix("code/src/").removesuffix(".py").replace("/", ".")
         constant = getattr(importlib.import_module(name), "SEED", None)
@@ -247,10 +247,12 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
         package.with_name("published.duckdb"), unpacked.with_name("copied.duckdb"), RESTRICT
     )
     with duckdb_client.reading(release) as connection:
-        files = contents._raw_files(connection, few.extracts, with_restricted=False)
+        files = contents._list_raw_files(connection, few.extracts, with_restricted_files=False)
     (unpacked / contents.RELEASE).unlink()
     terms.write_public_copy(release, unpacked / contents.RELEASE)
-    contents.strip(contents.Package(unpacked, release, read_manifest(release), files, False, 0, []))
+    contents.remove_restricted_content(
+        contents.Package(unpacked, release, read_manifest(release), files, False, 0, [])
+    )
     assert raw_files_of(unpacked) == ["extract_set.yml"]
     assert not (unpacked / contents.PANEL).exists()
     assert [*rules._restricted(unpacked)] == []
@@ -402,9 +404,9 @@ def test_a_form_that_signs_nothing_is_refused(
     form = tmp_path / "form.yml"
     form.write_text(FORM.replace(*change), encoding="utf-8")
     with pytest.raises(ReplicationError, match=re.escape(message)):
-        rights.read(form, manifest)
+        rights.read_signature(form, manifest)
     form.write_text(FORM.replace("may_publish: yes", "may_publish: no"), encoding="utf-8")
-    signed = rights.read(form, manifest)
+    signed = rights.read_signature(form, manifest)
     assert (signed.name, str(signed.date)) == ("A Tester", "2026-11-28")
     assert (signed.may_use, signed.may_publish) == (True, False)
 
@@ -417,11 +419,11 @@ def test_other_files_than_those_of_the_release_are_not_packed(tmp_path: Path) ->
         Manifest,
         SimpleNamespace(release_id="000001", extract_set="sample", delivery_hashes=hashes),
     )
-    contents._require_the_deliveries(manifest, tmp_path)
+    contents._require_deliveries(manifest, tmp_path)
     (tmp_path / "yearbook.csv").write_text("1", encoding="utf-8")
     said = "not the files that release 000001 was made of; 1 differ, such as yearbook.csv"
     with pytest.raises(ReplicationError, match=said):
-        contents._require_the_deliveries(manifest, tmp_path)
+        contents._require_deliveries(manifest, tmp_path)
 
 
 def package_of(folder: Path, **files: bytes) -> Path:

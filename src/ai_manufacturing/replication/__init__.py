@@ -92,13 +92,13 @@ def write(
     with tempfile.TemporaryDirectory(prefix="replication-") as private:
         folder = Path(private).resolve() / "package"
         folder.mkdir()
-        package = contents.assemble(release, folder, with_restricted)
+        package = contents.assemble_package(release, folder, with_restricted)
         out = (
             out
             or Path("build")
             / f"replication_{package.manifest.extract_set}_{package.manifest.release_id}.zip"
         )
-        signature = rights.read(signed, package.manifest) if signed else None
+        signature = rights.read_signature(signed, package.manifest) if signed else None
         run_time, log = rules.NOT_RUN, None
         if not without_run:
             say("Running the package, to see that every number comes back.")
@@ -111,12 +111,12 @@ def write(
                 )
         shutil.rmtree(folder / rerun.RERUN, ignore_errors=True)
         shutil.rmtree(folder / "code/logs", ignore_errors=True)
-        contents.strip(package)
+        contents.remove_restricted_content(package)
         if log is not None:
             (folder / "logs").mkdir(exist_ok=True)
             text = log if with_restricted else withheld.without_rows(log)
             (folder / LOG).write_text(text, encoding="utf-8")
-            facts = contents.machine() | {"run time": run_time}
+            facts = contents.describe_machine() | {"run time": run_time}
             (folder / MACHINE).write_text(
                 "".join(f"{name}: {fact}\n" for name, fact in facts.items()), encoding="utf-8"
             )

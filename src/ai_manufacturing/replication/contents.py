@@ -30,7 +30,7 @@ from ai_manufacturing.tables import cells, exports
 
 SQL = load_statements(__file__)
 
-HERE = Path(__file__).parent
+TEMPLATE_FOLDER = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
 RAW_FILES = "data/raw_files.csv"
 OBSERVATIONS = "data/observations_by_year.csv"
@@ -39,7 +39,7 @@ PANEL = "data/panel.csv"
 CHECKS, CRATE = "CHECKS.csv", "ro-crate-metadata.json"
 CODE = programs.CODE
 LOCK = f"{CODE}/requirements/run.txt"
-NEEDED_BY_A_RUN = (".", ":!tests/python", ":!tests/fixtures", ":!tests/*.py", ":!benchmarks")
+RUN_PATHSPECS = (".", ":!tests/python", ":!tests/fixtures", ":!tests/*.py", ":!benchmarks")
 """Git pathspecs of the files that a run needs, including the data tests of dbt."""
 
 
@@ -48,7 +48,7 @@ class Exhibit(NamedTuple):
 
     name: str
     table: str
-    output: str
+    file_name: str
 
 
 RAW_COLUMNS = (
@@ -73,9 +73,9 @@ RAW_COLUMNS = (
 """Columns of data/raw_files.csv, which lists every delivered file, included or not."""
 
 # Columns that identify a source, and columns that are required to cite it.
-SOURCE = ("provider", "provenance_class", "publisher", "republished_by", "licence")
-CITED = ("citation_en", "citation_zh", "provenance_class", "address", "accessed")
-DECLARED = {*SOURCE, *CITED}
+SOURCE_COLUMNS = ("provider", "provenance_class", "publisher", "republished_by", "licence")
+CITATION_COLUMNS = ("citation_en", "citation_zh", "provenance_class", "address", "accessed")
+DECLARED_COLUMNS = {*SOURCE_COLUMNS, *CITATION_COLUMNS}
 OVERVIEW = {
     "README.md": "this file",
     "run.sh": "the master program",
@@ -109,9 +109,9 @@ OVERVIEW = {
 }
 """Files that a package may contain; its README lists those that it contains."""
 # Optional fields of a paper's citation.
-OPTIONAL = ("journal", "volume", "issue", "start", "end", "doi", "url")
+OPTIONAL_CITATION_FIELDS = ("journal", "volume", "issue", "start", "end", "doi", "url")
 # Files that do not exist yet when the README is written.
-WRITTEN_LAST = ("README.md", CHECKS, integrity.SUMS, CRATE)
+WRITTEN_AFTER_README = ("README.md", CHECKS, integrity.SUMS, CRATE)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Package:
         Manifest of that release.
     raw_files : list of dict
         All delivered files, with the keys RAW_COLUMNS.
-    with_restricted : bool
+    with_restricted_files : bool
         Whether to include restricted files, and the values that come from them.
     permutations : int
         Number of permutations of the specification curve.
@@ -142,13 +142,13 @@ class Package:
     release: Path
     manifest: Manifest
     raw_files: list[dict[str, Any]]
-    with_restricted: bool
+    with_restricted_files: bool
     permutations: int
     exhibits: list[Exhibit]
     allowed_keys: frozenset[str] = frozenset()
 
 
-def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
+def assemble_package(release: Path, folder: Path, with_restricted_files: bool) -> Package:
     """Write everything that a run needs into a folder.
 
     Restricted files are included until `strip` removes them.
@@ -165,65 +165,72 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         (folder / name).mkdir(parents=True)
     with reading(release, reaches=[folder]) as connection:
         manifest = manifest_of(connection)
-        _require_the_deliveries(manifest, extracts)
-        raw_files = _raw_files(connection, extracts, with_restricted)
+        _require_deliveries(manifest, extracts)
+        raw_files = _list_raw_files(connection, extracts, with_restricted_files)
         curve = "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
         ((draws,),) = connection.execute(curve).fetchall()
         connection.sql(SQL["observations"]).write_csv(str(folder / OBSERVATIONS))
         (folder / terms.DATA_LICENCE).write_text(
             terms.format_data_licence(connection), encoding="utf-8"
         )
-        allowed = _allowed_keys(connection, manifest)
+        allowed_keys = _find_allowed_keys(connection, manifest)
     _write_code(manifest, folder / CODE)
     # The tables and figures of a package must not show more than its release.
-    if with_restricted:
+    if with_restricted_files:
         shutil.copyfile(release, folder / RELEASE)
     else:
         terms.write_public_copy(release, folder / RELEASE)
     for file in raw_files:
-        _copy(extracts.parent / file["path"], folder / RAW / file["path"])
+        _copy_file(extracts.parent / file["path"], folder / RAW / file["path"])
     _write_log(manifest, folder / LANDING)
-    rows.write(folder / RAW_FILES, raw_files, RAW_COLUMNS)
+    rows.write_rows(folder / RAW_FILES, raw_files, RAW_COLUMNS)
     with reading(folder / RELEASE, reaches=[folder]) as connection:
-        shown = exhibits(connection)
-        for name, query in _queries(shown).items():
+        exhibits = list_exhibits(connection)
+        for name, query in _format_queries(exhibits).items():
             connection.sql(query).write_csv(str(folder / "output" / f"{name}.csv"))
     for _, figure in study.declared("FIGURES", {}).values():
         study.module(figure).write(folder / RELEASE, folder / f"output/{figure}.svg")
     for name, file_format in {"data": "csv", "output": "latex"}.items():
         exports.export(folder / RELEASE, folder / name, file_format)
-    for left in folder.glob("*/.export*"):
-        left.unlink()
+    for leftover in folder.glob("*/.export*"):
+        leftover.unlink()
     package = Package(
-        folder, release, manifest, raw_files, with_restricted, int(draws), shown, allowed
+        folder,
+        release,
+        manifest,
+        raw_files,
+        with_restricted_files,
+        int(draws),
+        exhibits,
+        allowed_keys,
     )
     _write_run(package, extracts.name)
     shutil.copyfile(folder / CODE / "LICENSE", folder / "LICENSE")
-    if not citation.read(folder / _project()).absence:
-        shutil.copyfile(folder / _project() / citation.FILE, folder / citation.FILE)
-    rows.write(folder / programs.PROGRAMS, programs.listed(folder), programs.COLUMNS)
+    if not citation.read(folder / _find_project_folder()).absence:
+        shutil.copyfile(folder / _find_project_folder() / citation.FILE, folder / citation.FILE)
+    rows.write_rows(folder / programs.PROGRAMS, programs.list_programs(folder), programs.COLUMNS)
     return package
 
 
-def strip(package: Package) -> None:
+def remove_restricted_content(package: Package) -> None:
     """Remove files and values that may not be passed on."""
     folder = package.folder
     for file in package.raw_files:
         if not file["is_included"]:
             (folder / RAW / file["path"]).unlink()
-    if not package.with_restricted:
+    if not package.with_restricted_files:
         with reading(folder / RELEASE) as connection:
-            held_back = withholding.read_withheld_rows(connection)
+            withheld_rows = withholding.read_withheld_rows(connection)
         # ignore the schema `release`, which a build does not have
-        lacking = {row["table_name"] for row in held_back}
+        tables = {row["table_name"] for row in withheld_rows}
         # City values are summarised; tables computed from them are compared in their public form.
-        if names := sorted(name for name in lacking if name.startswith("marts.")):
+        if names := sorted(name for name in tables if name.startswith("marts.")):
             (folder / PANEL).unlink(missing_ok=True)
             withheld.write(folder / WITHHELD, package.release, names)
         # remove the rows of replaced files, but keep their log, which contains no values
-        for replaced in (folder / LANDING).glob("*"):
-            if replaced.name not in {"log", *package.allowed_keys}:
-                shutil.rmtree(replaced)
+        for stored_folder in (folder / LANDING).glob("*"):
+            if stored_folder.name not in {"log", *package.allowed_keys}:
+                shutil.rmtree(stored_folder)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
@@ -232,33 +239,36 @@ def strip(package: Package) -> None:
 def write_readme(package: Package, run_time: str, signature: rights.Signature | None) -> None:
     """Write README.md in the template shared by the data editors of social-science journals."""
     folder, files = package.folder, package.raw_files
-    cited = citation.read(folder)
+    study_citation = citation.read(folder)
+    paper = study_citation.paper
     sources: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for file in files:
         if file["provider"]:
-            sources.setdefault(tuple(file[name] for name in SOURCE), []).append(file)
-    citations = {tuple(file[name] for name in CITED) for file in files if file["citation_en"]}
+            sources.setdefault(tuple(file[name] for name in SOURCE_COLUMNS), []).append(file)
+    citations = {
+        tuple(file[name] for name in CITATION_COLUMNS) for file in files if file["citation_en"]
+    }
     with (folder / OBSERVATIONS).open(encoding="utf-8", newline="") as counts:
         observations = list(csv.reader(counts))
-    text = _filled(
+    text = _render(
         "README.template.md",
-        title=cited.title or package.manifest.extract_set,
-        uncited=Catalogue.read().texts["use_uncited"][0] if cited.absence else "",
-        paper=cited.paper and dict.fromkeys(OPTIONAL, "") | dict(cited.paper),
-        missing=citation.missing(cited.paper) if cited.paper else [],
+        title=study_citation.title or package.manifest.extract_set,
+        uncited=Catalogue.read().texts["use_uncited"][0] if study_citation.absence else "",
+        paper=paper and dict.fromkeys(OPTIONAL_CITATION_FIELDS, "") | dict(paper),
+        missing=citation.missing(paper) if paper else [],
         own_licence=terms.ESTIMATES_LICENCE.sentence,
         manifest=package.manifest,
         is_synthetic=package.manifest.extract_set_kind == SYNTHETIC,
         run_time=run_time,
-        machine=machine(),
+        machine=describe_machine(),
         statements=rights.STATEMENTS,
         signature=signature,
         form=rights.FORM.format(manifest=package.manifest),
-        drawing=programs.drawing(folder),
+        drawing=programs.find_random_programs(folder),
         overview={
             name: text
             for name, text in OVERVIEW.items()
-            if name in WRITTEN_LAST or (folder / name).exists()
+            if name in WRITTEN_AFTER_README or (folder / name).exists()
         },
         files=files,
         absent=[file for file in files if not file["is_included"]],
@@ -273,7 +283,7 @@ def write_readme(package: Package, run_time: str, signature: rights.Signature | 
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def exhibits_of(release: Path) -> list[Exhibit]:
+def read_exhibits(release: Path) -> list[Exhibit]:
     """Return the tables and figures in a package of a release.
 
     Raises
@@ -282,23 +292,23 @@ def exhibits_of(release: Path) -> list[Exhibit]:
         If the file is not a release.
     """
     with reading(release) as connection:
-        return exhibits(connection)
+        return list_exhibits(connection)
 
 
-def exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
+def list_exhibits(connection: DuckDBPyConnection) -> list[Exhibit]:
     """Return the printed tables of an open release, the figures of the study, and the verdicts."""
-    printed = [
+    tables = [
         Exhibit(name, f"rpt_{table_id}", f"{table_id}.tex")
         for table_id, name in cells.names(connection).items()
     ]
-    drawn = [
+    figures = [
         Exhibit(name, table, f"{figure}.svg")
         for name, (table, figure) in study.declared("FIGURES", {}).items()
     ]
     return [
-        *printed,
-        *drawn,
-        *(Exhibit(*declared) for declared in study.declared("EXHIBITS", ())),
+        *tables,
+        *figures,
+        *(Exhibit(*entry) for entry in study.declared("EXHIBITS", ())),
         Exhibit(
             "Every printed number beside its estimate",
             "rpt_replication_scorecard",
@@ -340,20 +350,20 @@ def require_release(folder: Path) -> None:
     try:
         database = databases.read(folder / RELEASE)
     except databases.DatabaseError as error:
-        said = str(error).replace(f"{folder}/", "")
-        raise ReplicationError(f"{RELEASE}: not a release. {said}") from error
+        message = str(error).replace(f"{folder}/", "")
+        raise ReplicationError(f"{RELEASE}: not a release. {message}") from error
     if database.release_id is None:
         raise ReplicationError(f"{RELEASE}: not a release. It is no such package.")
 
 
 def read_raw_files(folder: Path) -> list[dict[str, str]]:
     """Return the rows of data/raw_files.csv in an unpacked package."""
-    return rows.read(folder / RAW_FILES)
+    return rows.read_rows(folder / RAW_FILES)
 
 
-def _queries(shown: list[Exhibit]) -> dict[str, str]:
+def _format_queries(exhibits: list[Exhibit]) -> dict[str, str]:
     """Return the query of each exhibit that is written as CSV, by the stem of its file."""
-    files = {Path(exhibit.output): exhibit.table for exhibit in shown}
+    files = {Path(exhibit.file_name): exhibit.table for exhibit in exhibits}
     return {
         path.stem: f"from reports.{table} order by all"
         for path, table in files.items()
@@ -361,19 +371,21 @@ def _queries(shown: list[Exhibit]) -> dict[str, str]:
     }
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy_file(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, target)
 
 
-def _require_the_deliveries(manifest: Manifest, extracts: Path) -> None:
-    found = fingerprint.delivery_hashes(extracts)
-    differ = sorted({name for name, _ in found.items() ^ manifest.delivery_hashes.items()})
-    if differ:
+def _require_deliveries(manifest: Manifest, extracts: Path) -> None:
+    hashes = fingerprint.delivery_hashes(extracts)
+    differing_paths = sorted(
+        {name for name, _ in hashes.items() ^ manifest.delivery_hashes.items()}
+    )
+    if differing_paths:
         raise ReplicationError(
             f"{extracts}: not the files that release {manifest.release_id} was made of;"
-            f" {len(differ)} differ, such as {differ[0]}. Set EXTRACTS_DIR to the folder of"
-            f" {manifest.extract_set}, or refresh and package that."
+            f" {len(differing_paths)} differ, such as {differing_paths[0]}. Set EXTRACTS_DIR to the"
+            f" folder of {manifest.extract_set}, or refresh and package that."
         )
 
 
@@ -382,11 +394,11 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
     root = settings.engine_root()
     folder.mkdir()
     git = ["git", "-C", str(root)]
-    others = [":!studies"] if root == settings.project_root() else []
-    needed = [*NEEDED_BY_A_RUN, *others]
+    excluded_paths = [":!studies"] if root == settings.project_root() else []
+    pathspecs = [*RUN_PATHSPECS, *excluded_paths]
     # a commit marked with + had local changes, and git cannot resolve it
-    of_commit = [*git, "archive", manifest.git_commit or "+", "--", *needed]
-    archive = subprocess.run(of_commit, capture_output=True, check=False)
+    archive_command = [*git, "archive", manifest.git_commit or "+", "--", *pathspecs]
+    archive = subprocess.run(archive_command, capture_output=True, check=False)
     if not archive.returncode:
         subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
         return
@@ -396,24 +408,25 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
             f" {manifest.git_commit or 'an unknown commit'}, which is not in this clone and differs"
             " from the code here. Check the commit out and install its locks, or refresh."
         )
-    files = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *needed]
-    listed = subprocess.run([*git, *files], capture_output=True, check=False)
-    if listed.returncode:
+    options = ["-z", "--cached", "--others", "--exclude-standard"]
+    list_command = [*git, "ls-files", *options, "--", *pathspecs]
+    listing = subprocess.run(list_command, capture_output=True, check=False)
+    if listing.returncode:
         raise ReplicationError(
             f"{root}: no clone of the project, from which the code could be packed."
         )
-    for name in listed.stdout.decode().split("\0"):
+    for name in listing.stdout.decode().split("\0"):
         if name and (root / name).is_file():
-            _copy(root / name, folder / name)
+            _copy_file(root / name, folder / name)
 
 
-def _project() -> Path:
+def _find_project_folder() -> Path:
     """Return the folder of the study's dbt_project.yml within a package."""
     return Path(CODE, os.path.relpath(settings.project_root(), settings.engine_root()))
 
 
-def _raw_files(
-    connection: DuckDBPyConnection, extracts: Path, with_restricted: bool
+def _list_raw_files(
+    connection: DuckDBPyConnection, extracts: Path, with_restricted_files: bool
 ) -> list[dict[str, Any]]:
     """Return the delivered files with the declarations of their providers."""
     deliveries = duckdb_client.rows(
@@ -425,16 +438,18 @@ def _raw_files(
         # the path of an archive member begins with the path of the archive
         parts = [row for row in deliveries if f"{row['file_path']}/".startswith(f"{path}/")]
         # The maker of the package wrote the description; undeclared files may not be passed on.
-        allowed = path == DESCRIPTION or (
+        may_be_passed_on = path == DESCRIPTION or (
             bool(parts) and all(row["may_be_passed_on"] for row in parts)
         )
-        file = dict.fromkeys(RAW_COLUMNS, "") | {key: parts[0][key] for key in DECLARED if parts}
-        whence = file["address"] or file["republished_by"] or file["publisher"] or "its provider"
-        obtain = ("in this package", "在本复现包内")
-        if not allowed:
-            obtain = (
-                f"from {whence}: the file with this SHA-256",
-                f"向{whence}获取：SHA-256与此相同的文件",
+        file = dict.fromkeys(RAW_COLUMNS, "") | {
+            key: parts[0][key] for key in DECLARED_COLUMNS if parts
+        }
+        holder = file["address"] or file["republished_by"] or file["publisher"] or "its provider"
+        how_to_obtain = ("in this package", "在本复现包内")
+        if not may_be_passed_on:
+            how_to_obtain = (
+                f"from {holder}: the file with this SHA-256",
+                f"向{holder}获取：SHA-256与此相同的文件",
             )
         files.append(
             {
@@ -444,10 +459,10 @@ def _raw_files(
                 "bytes": (extracts / path).stat().st_size,
                 "records": sum(row["records"] for row in parts),
                 "provenance_class": ", ".join(sorted({row["provenance_class"] for row in parts})),
-                "is_restricted": not allowed,
-                "is_included": allowed or with_restricted,
-                "how_to_obtain_en": obtain[0],
-                "how_to_obtain_zh": obtain[1],
+                "is_restricted": not may_be_passed_on,
+                "is_included": may_be_passed_on or with_restricted_files,
+                "how_to_obtain_en": how_to_obtain[0],
+                "how_to_obtain_zh": how_to_obtain[1],
             }
         )
     return files
@@ -462,18 +477,18 @@ def _write_log(manifest: Manifest, folder: Path) -> None:
     present = set(manifest.delivery_hashes.values())
     for event in events:
         if event["event"] == "delivered" and event["delivery_id"] not in present:
-            stored = landing / event["store_key"]
-            if stored.is_dir():
-                shutil.copytree(stored, folder / event["store_key"], dirs_exist_ok=True)
-    recorded = checksums.read_checksums(landing).items()
-    files = {name: digest for name, digest in recorded if (folder / name).is_file()}
+            stored_folder = landing / event["store_key"]
+            if stored_folder.is_dir():
+                shutil.copytree(stored_folder, folder / event["store_key"], dirs_exist_ok=True)
+    hashes = checksums.read_checksums(landing).items()
+    files = {name: digest for name, digest in hashes if (folder / name).is_file()}
     log.append_line(
         folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}}
     )
     declared_revisions.append(folder, declared_revisions.read(manifest.extract_set))
 
 
-def _allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozenset[str]:
+def _find_allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozenset[str]:
     """Return the folders of the landing store that may be passed on."""
     query = "select delivery_number from marts.fct_deliveries where may_be_passed_on"
     numbers = {number for (number,) in connection.execute(query).fetchall()}
@@ -487,30 +502,31 @@ def _allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozens
 
 def _write_run(package: Package, extracts: str) -> None:
     path = package.folder / "run.sh"
-    text = _filled(
+    text = _render(
         "run.sh",
-        project=shlex.quote(_project().as_posix()),
+        project=shlex.quote(_find_project_folder().as_posix()),
         folder=shlex.quote(extracts),
         permutations=package.permutations,
-        is_public=not package.with_restricted,
-        queries=_queries(package.exhibits),
+        is_public=not package.with_restricted_files,
+        queries=_format_queries(package.exhibits),
         figures=[figure for _, figure in study.declared("FIGURES", {}).values()],
     )
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
 
 
-def _filled(name: str, **values: Any) -> str:
+def _render(name: str, **values: Any) -> str:
     """Render a template."""
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
     environment.filters["names"] = citation.names
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    return environment.from_string((HERE / name).read_text(encoding="utf-8")).render(values)
+    template = (TEMPLATE_FOLDER / name).read_text(encoding="utf-8")
+    return environment.from_string(template).render(values)
 
 
-def machine() -> dict[str, str]:
+def describe_machine() -> dict[str, str]:
     """Return processor, threads, memory, system and Python of this machine, but not its name."""
     processor, info = platform.processor(), Path("/proc/cpuinfo")
     if info.exists():

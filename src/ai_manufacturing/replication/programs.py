@@ -19,19 +19,19 @@ BLOCK = re.compile(r"{% docs (\w+) %}(.*?){% enddocs %}", re.DOTALL)
 DOC = re.compile(r"{{ *doc\('(\w+)'\) *}}")
 
 
-def listed(folder: Path) -> list[dict[str, str]]:
+def list_programs(folder: Path) -> list[dict[str, str]]:
     """Return run.sh, the models and the modules of an unpacked package, with the keys COLUMNS.
 
     The descriptions come from the YAML files of the models and the docstrings of the modules.
     """
-    described = _descriptions(folder)
+    descriptions = _read_descriptions(folder)
     rows = [("run.sh", "rerun", "Runs all of the programs below, in order.")]
-    for path in models(folder):
+    for path in find_models(folder):
         rows.append(
             (
                 path.relative_to(folder).as_posix(),
                 f"table {path.stem}",
-                described.get(path.stem, ""),
+                descriptions.get(path.stem, ""),
             )
         )
     for path in sorted((folder / CODE / "src/ai_manufacturing").rglob("*.py")):
@@ -39,23 +39,23 @@ def listed(folder: Path) -> list[dict[str, str]]:
             (
                 path.relative_to(folder).as_posix(),
                 "a part of the models and commands",
-                _docstring(path),
+                _read_docstring(path),
             )
         )
     return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
 
-def models(folder: Path) -> list[Path]:
+def find_models(folder: Path) -> list[Path]:
     """Return the models of an unpacked package; each creates the table with its name."""
     return sorted(
         path
-        for models in _folders(folder)
+        for models in _list_model_folders(folder)
         for path in models.rglob("*")
         if path.suffix in (".sql", ".py")
     )
 
 
-def drawing(folder: Path) -> list[dict[str, Any]]:
+def find_random_programs(folder: Path) -> list[dict[str, Any]]:
     """Return the programs that draw random numbers, with seed and description.
 
     The seed is None if the program does not declare one. `ai-manufacturing synthetic` is excluded,
@@ -71,26 +71,26 @@ def drawing(folder: Path) -> list[dict[str, Any]]:
                 {
                     "program": name,
                     "seed": seed[1] if seed else None,
-                    "description": _docstring(path),
+                    "description": _read_docstring(path),
                 }
             )
     return rows
 
 
-def _folders(folder: Path) -> list[Path]:
+def _list_model_folders(folder: Path) -> list[Path]:
     """Return the model folders of the engine and of the studies in a package."""
     roots = [folder / CODE, *(folder / CODE / "studies").glob("*")]
     return [root / name for root in roots for name in MODELS]
 
 
-def _descriptions(folder: Path) -> dict[str, str]:
+def _read_descriptions(folder: Path) -> dict[str, str]:
     """Return the first paragraph of each model's description."""
     texts: dict[str, str] = {}
     blocks: dict[str, str] = {}
-    for models in _folders(folder):
+    for models in _list_model_folders(folder):
         for path in models.rglob("*.md"):
             blocks.update(BLOCK.findall(path.read_text(encoding="utf-8")))
-    for models in _folders(folder):
+    for models in _list_model_folders(folder):
         for path in models.rglob("*.yml"):
             for model in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", []):
                 text = DOC.sub(lambda block: blocks.get(block[1], ""), model.get("description", ""))
@@ -98,7 +98,7 @@ def _descriptions(folder: Path) -> dict[str, str]:
     return texts
 
 
-def _docstring(path: Path) -> str:
+def _read_docstring(path: Path) -> str:
     try:
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     except (SyntaxError, ValueError):  # invalid code in a package from elsewhere

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ValidationError
 
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.replication.errors import ReplicationError
-from ai_manufacturing.system.declared import Declared, Text, faults
+from ai_manufacturing.system.declared import Declared, Text, describe_errors
 
 # https://social-science-data-editors.github.io/template_README/, version 1.1
 STATEMENTS = {
@@ -47,7 +47,7 @@ class Signature(Declared):
     may_publish: bool
 
 
-def read(path: Path, manifest: Manifest) -> Signature:
+def read_signature(path: Path, manifest: Manifest) -> Signature:
     """Read the form that a person filled in for a release.
 
     Raises
@@ -67,11 +67,13 @@ def read(path: Path, manifest: Manifest) -> Signature:
     try:
         signature = Signature.model_validate(answers)
     except ValidationError as error:
-        raise ReplicationError("\n".join(faults(error, answers, str(path), form))) from error
-    signed, release = (signature.release, signature.extract_set), manifest.release_id
-    if signed != (release, manifest.extract_set):
         raise ReplicationError(
-            f"{path}: signed for release {' of '.join(signed)}, and this is release {release} of"
-            f" {manifest.extract_set}. Who signs, signs for each release."
+            "\n".join(describe_errors(error, answers, str(path), form))
+        ) from error
+    signed_release, release = (signature.release, signature.extract_set), manifest.release_id
+    if signed_release != (release, manifest.extract_set):
+        raise ReplicationError(
+            f"{path}: signed for release {' of '.join(signed_release)}, and this is release"
+            f" {release} of {manifest.extract_set}. Who signs, signs for each release."
         )
     return signature

@@ -173,7 +173,7 @@ def _readme(folder: Path) -> Iterator[str]:
 def _listed(folder: Path) -> Iterator[str]:
     text = _readme_text(folder)
     for name in dict.fromkeys(NAMED.findall(text)):
-        if name not in contents.WRITTEN_LAST and not any(folder.glob(name)):
+        if name not in contents.WRITTEN_AFTER_README and not any(folder.glob(name)):
             yield f"README.md names {name}, which is not here"
     overview = ROW.findall(text.partition("\n## Overview\n")[2].partition("\n## ")[0])
     for name in files(folder):
@@ -209,8 +209,8 @@ def _paper(folder: Path) -> Iterator[str]:
 def _programs(folder: Path) -> Iterator[str]:
     path, listed = folder / programs.PROGRAMS, {}
     if path.is_file():
-        listed = {row.get("program", ""): row.get("description") for row in rows.read(path)}
-    models = (model.relative_to(folder).as_posix() for model in programs.models(folder))
+        listed = {row.get("program", ""): row.get("description") for row in rows.read_rows(path)}
+    models = (model.relative_to(folder).as_posix() for model in programs.find_models(folder))
     for name in ("run.sh", *models):
         if not listed.get(name):
             yield f"{name} is in no row of {programs.PROGRAMS}, or without what it makes"
@@ -218,7 +218,7 @@ def _programs(folder: Path) -> Iterator[str]:
         if not (folder / name).is_file():
             yield f"{programs.PROGRAMS} lists {name}, which is not here"
     text = _readme_text(folder)
-    for row in programs.drawing(folder):
+    for row in programs.find_random_programs(folder):
         if row["seed"] is None or f"| `{row['program']}` | {row['seed']} |" not in text:
             yield f"README.md has no seed of {row['program']}"
 
@@ -255,7 +255,7 @@ def _cited(folder: Path) -> Iterator[str]:
         if not row["provider"]:
             continue
         path, address = row["path"], row["address"]
-        if not all(row[name] for name in contents.CITED[:3]):
+        if not all(row[name] for name in contents.CITATION_COLUMNS[:3]):
             yield f"{path}: no citation or no provenance class"
         if row["provenance_class"] != "generated":
             if not FIXED.fullmatch(address):
@@ -284,15 +284,15 @@ def _restricted(folder: Path) -> Iterator[str]:
 
 
 def _outputs(folder: Path) -> Iterator[str]:
-    models = {path.stem for path in programs.models(folder)}
+    models = {path.stem for path in programs.find_models(folder)}
     try:
-        shown = contents.exhibits_of(folder / contents.RELEASE)
+        shown = contents.read_exhibits(folder / contents.RELEASE)
     except duckdb.Error:
         yield f"{contents.RELEASE} has no printed tables"
         return
     for exhibit in shown:
-        if not (folder / f"output/{exhibit.output}").is_file():
-            yield f"{exhibit.name}: there is no output/{exhibit.output}"
+        if not (folder / f"output/{exhibit.file_name}").is_file():
+            yield f"{exhibit.name}: there is no output/{exhibit.file_name}"
         if exhibit.table not in models:
             yield f"{exhibit.name}: there is no model {exhibit.table}"
 

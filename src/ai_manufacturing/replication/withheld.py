@@ -10,7 +10,7 @@ from typing import Any
 
 from ai_manufacturing.replication import rows
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import identifier
+from ai_manufacturing.system.sql_text import quote_identifier
 
 # Failing rows of the gate in the log of a run.
 FAILING_ROWS = re.compile(r"(gate (?:critical|warning): [^\[\n]*)\[\{[^\n]*")
@@ -43,7 +43,7 @@ def summary(database: Path, names: list[str], landing: Sequence[Path] = ()) -> l
             described = connection.execute(f"describe built.{name}").fetchall()
             figures = []
             for column, data_type, *_ in described:
-                number = filled = identifier(column)
+                number = filled = quote_identifier(column)
                 if data_type not in ("DOUBLE", "BIGINT", "INTEGER"):
                     number = "null::double"
                 moments = ", ".join(
@@ -67,12 +67,12 @@ def without_rows(log: str) -> str:
 
 def write(path: Path, database: Path, names: list[str]) -> None:
     """Write the summary of the given tables to a CSV file."""
-    rows.write(path, summary(database, names), SUMMARY)
+    rows.write_rows(path, summary(database, names), SUMMARY)
 
 
 def read_summary(path: Path) -> list[dict[str, Any]]:
     """Read the summary of the withheld tables from a CSV file."""
-    summaries: list[dict[str, Any]] = [*rows.read(path)]
+    summaries: list[dict[str, Any]] = [*rows.read_rows(path)]
     for row in summaries:
         row |= {name: float(row[name]) if row[name] else None for name in SUMMARY[2:]}
     return summaries
