@@ -40,7 +40,7 @@ LAND = """
 import os
 from pathlib import Path
 from benchmarks import landing
-landing.build_rows(landing.landing.deliveries(), Path(os.environ["WAREHOUSE_PATH"]))
+landing.build_rows(landing.landing.land_deliveries(), Path(os.environ["WAREHOUSE_PATH"]))
 """
 FAILED_GATE = (
     "select description from gates.gate_results where severity = 'critical' and not success order"

@@ -57,7 +57,7 @@ def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
     with duckdb_client.connect(
         str(warehouse), config={"threads": 2, "memory_limit": LIMIT}
     ) as connection:
-        connection.register("landed", landing.rows("firm_survival", deliveries))
+        connection.register("landed", landing.read_rows("firm_survival", deliveries))
         connection.execute("create table raw_firm_survival as from landed")
         (count,) = connection.execute("select count(*) from raw_firm_survival").fetchone() or (0,)
     return int(count)
@@ -82,17 +82,17 @@ def measure(repeats: int, *, quick: bool) -> Section:
         os.environ["EXTRACTS_DIR"] = str(extracts)
         for number in range(repeats):
             os.environ["LANDING_DIR"] = str(folder / f"landing_{number}")
-            table = times.clock("first", landing.deliveries)
+            table = times.clock("first", landing.land_deliveries)
             landed = times.clock("rows", build_rows, table, folder / "warehouse.duckdb")
             # The peak is read before the peer runs in this process.
             peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             read = times.clock("duckdb", by_duckdb, extracts, folder / "plain.duckdb")
             assert landed == read == files * rows
             (folder / "warehouse.duckdb").unlink()
-            unchanged = times.clock("unchanged", landing.deliveries)
+            unchanged = times.clock("unchanged", landing.land_deliveries)
             assert unchanged == table
             write_file(extracts, 0, rows, first_count=number + 1)
-            corrected = times.clock("corrected", landing.deliveries)
+            corrected = times.clock("corrected", landing.land_deliveries)
             assert corrected.num_rows == files + 1
     times["landed"] = [sum(parts) for parts in zip(times["first"], times["rows"], strict=True)]
     beside = partial(

@@ -8,4 +8,6 @@ def model(dbt, session):
         "select 1 from duckdb_tables() where (database_name, schema_name, table_name) = (?, ?, ?)",
         [this.database, this.schema, this.identifier],
     ).fetchall()
-    return landing.same_extract_set(session.sql(f"from {this}").to_arrow_table() if held else None)
+    return landing.describe_extract_set(
+        session.sql(f"from {this}").to_arrow_table() if held else None
+    )

@@ -3,4 +3,4 @@ from ai_manufacturing import landing
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return landing.rows("firm_survival", dbt.ref("raw_deliveries").to_arrow_table())
+    return landing.read_rows("firm_survival", dbt.ref("raw_deliveries").to_arrow_table())

@@ -131,13 +131,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def fault() -> str:
     with pytest.raises(landing.LandingError) as raised:
-        landing.deliveries()
+        landing.land_deliveries()
     return str(raised.value)
 
 
 def landed(entity: str = "firms") -> list[dict[str, Any]]:
     """Return all rows of an entity, including rows that are no longer valid."""
-    return landing.rows(entity, landing.deliveries()).read_all().to_pylist()
+    return landing.read_rows(entity, landing.land_deliveries()).read_all().to_pylist()
 
 
 def firms() -> list[tuple[Any, ...]]:
@@ -147,7 +147,7 @@ def firms() -> list[tuple[Any, ...]]:
 
 def recorded(*columns: str) -> list[tuple[Any, ...]]:
     """Return columns of raw.deliveries, sorted by delivery number."""
-    deliveries = landing.deliveries().sort_by("delivery_number")
+    deliveries = landing.land_deliveries().sort_by("delivery_number")
     return [tuple(row[name] for name in columns) for row in deliveries.to_pylist()]
 
 
@@ -167,7 +167,7 @@ def rejected() -> list[str]:
                 row["reason"],
             )
         )
-        for row in landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+        for row in landing.read_rejected_rows(landing.land_deliveries()).read_all().to_pylist()
     ]
 
 

@@ -141,21 +141,21 @@ def land(delivered: tuple[bytes, int | None]) -> None:
         made = made_in(Path(folder), patched)
         made.declare(DECLARED)
         made.deliver("firms/good.csv", "城市代码,年份,企业数,产值\n110000,2000,1,1\n")
-        before = landing.rows("firms", landing.deliveries()).read_all()
+        before = landing.read_rows("firms", landing.land_deliveries()).read_all()
         assert before.num_rows == 1
 
         content, count = delivered
         made.deliver("firms/fuzzed", content)
         try:
-            table = landing.deliveries()
+            table = landing.land_deliveries()
         except landing.LandingError as error:
             (line,) = str(error).splitlines()
             assert line.startswith("firms/fuzzed"), line
             assert line.endswith((".", "it.")), line
-            assert landing.rows("firms", landing.deliveries(as_of=1)).read_all() == before
+            assert landing.read_rows("firms", landing.land_deliveries(as_of=1)).read_all() == before
             return
-        rejected = landing.rejected_rows(table).read_all()
-        landed = landing.rows("firms", table).read_all().flatten()["origin.delivery_number"]
+        rejected = landing.read_rejected_rows(table).read_all()
+        landed = landing.read_rows("firms", table).read_all().flatten()["origin.delivery_number"]
         rows, aside = (
             Counter(numbers.to_pylist()) for numbers in (landed, rejected["delivery_number"])
         )
@@ -167,7 +167,7 @@ def land(delivered: tuple[bytes, int | None]) -> None:
         if count is not None:
             assert sum(table["record_count"].to_pylist()) == before.num_rows + count
         assert all(rejected["reason"].to_pylist())
-        assert landing.deliveries() == table
+        assert landing.land_deliveries() == table
 
 
 QUIET = {

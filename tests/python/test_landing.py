@@ -58,8 +58,8 @@ RENAMED = """
 
 def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
     path = project.deliver_rows(GOOD, ("120000", "2020", "", ""), to="firms/2020.csv")
-    deliveries = landing.deliveries()
-    table = landing.rows("firms", deliveries).read_all()
+    deliveries = landing.land_deliveries()
+    table = landing.read_rows("firms", deliveries).read_all()
     source = {
         "provider": "vendor",
         "source_name": "firms",
@@ -158,17 +158,17 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(
         provider="another",
     )
     project.deliver_rows(GOOD)
-    deliveries = landing.deliveries()
-    table = landing.rows("firms", deliveries).read_all()
+    deliveries = landing.land_deliveries()
+    table = landing.read_rows("firms", deliveries).read_all()
     assert table.column_names == ["origin", "code", "产值", "城市代码", "年份", "企业数"]
     assert table["code"].to_pylist() == [None]
-    none = landing.rows("firms", deliveries.slice(0, 0)).read_all()
+    none = landing.read_rows("firms", deliveries.slice(0, 0)).read_all()
     assert (none.schema, none.num_rows) == (table.schema, 0)
     with pytest.raises(
         landing.LandingError,
         match='entity "patents": no declaration names this entity; declared are firms',
     ):
-        landing.rows("patents", deliveries)
+        landing.read_rows("patents", deliveries)
 
 
 def test_missing_markers_are_null(project: Project) -> None:
@@ -575,12 +575,12 @@ def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.deliver_rows(GOOD)
-    first = landing.deliveries()
+    first = landing.land_deliveries()
     before = {path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")}
     with monkeypatch.context() as patched:
         # Landed files must not be read again.
         patched.setattr(formats, "read", None)
-        assert landing.deliveries() == first
+        assert landing.land_deliveries() == first
     assert {
         path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")
     } == before
@@ -595,11 +595,11 @@ def test_another_declaration_lands_anew_and_earlier_deliveries_ask_for_a_build(
     project: Project,
 ) -> None:
     project.deliver_rows(GOOD)
-    before = landing.deliveries()
+    before = landing.land_deliveries()
     project.declare(FIRMS.replace('"企业数" = "integer"\n', ""))
-    assert landing.deliveries()["store_key"] != before["store_key"]
+    assert landing.land_deliveries()["store_key"] != before["store_key"]
     with pytest.raises(
         landing.LandingError,
         match=r"firms/a\.csv: landed under another declaration of vendor\.firms",
     ):
-        landing.rows("firms", before).read_all()
+        landing.read_rows("firms", before).read_all()

@@ -53,7 +53,7 @@ def test_a_name_that_is_not_utf_8_lands_escaped_and_answers_to_its_declaration(
     undeclared.rename(os.fsdecode(os.fsencode(undeclared.parent) + b"/\xff\xfe.csv"))
     project.deliver("firms/a\\b\n.csv", "x")
     escaped = "firms/\\xc6\\xf3\\xd2\\xb5_2020.csv"
-    table = {row["file_path"]: row for row in landing.deliveries().to_pylist()}
+    table = {row["file_path"]: row for row in landing.land_deliveries().to_pylist()}
     assert table[escaped]["record_count"] == 1
     assert table["register/\\xb5\\xc7\\xbc\\xc7.csv"]["record_count"] == 1
     assert table["firms/\\xff\\xfe.csv"]["source_name"] is None
@@ -81,13 +81,13 @@ def test_a_folder_replaced_by_a_link_to_its_files_is_the_same_delivery(
 ) -> None:
     project.deliver("firms/2019.csv", csv_text(GOOD))
     project.deliver("firms/2020.csv", csv_text(OTHER))
-    before = landing.deliveries()
+    before = landing.land_deliveries()
     (project.root / "extracts/firms").rename(tmp_path / "elsewhere")
     (project.root / "extracts/firms").symlink_to(tmp_path / "elsewhere")
-    assert landing.deliveries() == before
+    assert landing.land_deliveries() == before
     (project.root / "extracts").rename(tmp_path / "moved")
     (project.root / "extracts").symlink_to(tmp_path / "moved")
-    assert landing.extract_set(project.root / "extracts").name == "extracts"
+    assert landing.read_extract_set(project.root / "extracts").name == "extracts"
     assert numbers() == [(1, "firms/2019.csv", None), (2, "firms/2020.csv", None)]
 
 
@@ -184,13 +184,13 @@ def test_the_past_of_a_set_without_deliveries_names_the_others(
 ) -> None:
     project.deliver_rows(GOOD)
     project.deliver("extract_set.yml", "name: autumn")
-    landing.deliveries()
+    landing.land_deliveries()
     (project.root / "extracts").rename(project.root / "spring")
     monkeypatch.setenv("EXTRACTS_DIR", "spring")
     (project.root / "spring/extract_set.yml").unlink()
     unknown = "as_of_delivery 1: the store has no deliveries of spring, only of: autumn"
     with pytest.raises(landing.LandingError, match=unknown):
-        landing.deliveries(as_of=1)
+        landing.land_deliveries(as_of=1)
     assert recorded("extract_set") == [("spring",)]
     assert log.list_extract_sets(project.root / "landing") == ["autumn", "spring"]
 
@@ -209,7 +209,7 @@ KILLED = """
         return publish_folder(*_)
 
     publish_folder, store.publish_folder = store.publish_folder, stop
-    landing.deliveries()
+    landing.land_deliveries()
 """
 
 
@@ -248,7 +248,7 @@ def test_what_a_dead_run_left_goes_and_what_a_live_one_writes_stays(project: Pro
         # The live run was alone at first, and has removed the leftovers of the killed one.
         (draft,) = {*drafts(project)} - {".git"}
         assert draft != litter
-        landing.deliveries()
+        landing.land_deliveries()
         assert draft in drafts(project)
         live.communicate("\n")
     assert live.returncode == 0
@@ -280,7 +280,7 @@ def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Projec
     project.deliver("register/a.csv", "编号,经营范围\n1,人工智能\n")
     before = os.umask(0o077)
     try:
-        landing.deliveries()
+        landing.land_deliveries()
         landed = project.root / "landing"
         modes = {
             (path.is_dir(), stat.S_IMODE(path.stat().st_mode))
@@ -291,7 +291,7 @@ def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Projec
         landed.chmod(0o770)
         project.deliver_rows(OTHER, to="firms/b.csv")
         known = {*landed.rglob("*")}
-        landing.deliveries()
+        landing.land_deliveries()
         new = {*landed.rglob("*")} - known
         assert {stat.S_IMODE(path.stat().st_mode) for path in new} == {0o770, 0o660}
     finally:

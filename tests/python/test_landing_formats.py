@@ -279,7 +279,7 @@ def test_each_member_of_an_archive_is_a_file_of_its_own(project: Project) -> Non
     whole = csv_text(("110000", 2018, 2, 2))
     project.deliver("whole.zip", zipped(("firms/2018.csv", whole), ("notes.txt", "x")))
     project.deliver("pictures.zip", zipped(("a.png", "x")))
-    table = landing.deliveries().to_pylist()
+    table = landing.land_deliveries().to_pylist()
     assert [(row["file_path"], row["source_name"], row["record_count"]) for row in table] == [
         ("firms/autumn.zip/2019.csv", "firms", 1),
         # firms/* does not match files in subfolders.
@@ -289,7 +289,7 @@ def test_each_member_of_an_archive_is_a_file_of_its_own(project: Project) -> Non
         ("whole.zip/notes.txt", None, 0),
     ]
     assert [year for _, year, *_ in firms()] == [2019, 2018]
-    assert landing.deliveries().to_pylist() == table
+    assert landing.land_deliveries().to_pylist() == table
 
 
 def test_member_names_are_read_in_the_encoding_they_were_written_in(project: Project) -> None:

@@ -30,7 +30,7 @@ def validity(as_of: int | None = None) -> list[str]:
     rows = (
         f"{row['城市代码']} {row['年份']} {row['企业数']}: "
         f"{row['origin']['valid_from_delivery']}-{row['origin']['valid_until_delivery'] or ''}"
-        for row in landing.rows("firms", landing.deliveries(as_of)).read_all().to_pylist()
+        for row in landing.read_rows("firms", landing.land_deliveries(as_of)).read_all().to_pylist()
     )
     return sorted(rows, key=lambda row: row.split(":"))
 
@@ -49,23 +49,23 @@ def test_new_files_are_numbered_by_path_and_a_landing_without_change_adds_nothin
     deliver(project, "b", "b 2020 1")
     path = deliver(project, "a", "a 2020 1")
     os.utime(path, (1_500_000_000, 1_500_000_000))
-    first = landing.deliveries()
+    first = landing.land_deliveries()
     assert str(first["modified_at"][0]) == "2017-07-14 02:40:00"
     os.utime(path, (1_600_000_000, 1_600_000_000))
-    assert landing.deliveries() == first, (
+    assert landing.land_deliveries() == first, (
         "times are kept from the first landing, and decide nothing"
     )
     deliver(project, "0", "c 2020 1")
     named = recorded("delivery_number", "file_path")
     assert named == [(1, "firms/a.csv"), (2, "firms/b.csv"), (3, "firms/0.csv")]
-    assert landing.deliveries(as_of=2) == first
+    assert landing.land_deliveries(as_of=2) == first
     assert len(events(project)) == 3
 
 
 def test_a_correction_replaces_a_period_even_the_rows_it_leaves_out(project: Project) -> None:
     project.declare(BY_YEAR)
     deliver(project, "a", "a 2019 1", "a 2020 2", "b 2020 3")
-    landing.deliveries()
+    landing.land_deliveries()
     deliver(project, "a_corrected", "a 2020 20")
     assert validity() == ["a 2019 1: 1-", "a 2020 2: 1-2", "a 2020 20: 2-", "b 2020 3: 1-2"]
     assert recorded("valid_until_delivery", "superseded_periods") == [
@@ -81,7 +81,7 @@ def test_without_a_period_a_repeated_key_replaces_the_whole_delivery_of_its_sour
     project.declare(FIRMS.replace('"firms/*"', '"other/*"'), provider="another")
     project.deliver("other/a.csv", firms("a 2020 1"))
     deliver(project, "a", "a 2019 1", "a 2020 2")
-    landing.deliveries()
+    landing.land_deliveries()
     deliver(project, "b", "a 2020 20")
     assert current() == ["a 2020 1", "a 2020 20"]
     assert recorded("valid_until_delivery") == [(3,), (None,), (None,)]
@@ -91,7 +91,7 @@ def test_a_file_that_changed_or_went_takes_its_rows_with_it(project: Project) ->
     project.declare(BY_YEAR)
     deliver(project, "a", "a 2019 1", "a 2020 2")
     gone = deliver(project, "b", "b 2020 5")
-    landing.deliveries()
+    landing.land_deliveries()
     deliver(project, "a", "a 2020 20")
     gone.unlink()
     assert validity() == ["a 2019 1: 1-3", "a 2020 2: 1-3", "a 2020 20: 3-", "b 2020 5: 2-4"]
@@ -107,12 +107,12 @@ def test_a_file_that_changed_or_went_takes_its_rows_with_it(project: Project) ->
 def test_the_same_bytes_land_once_and_stay_as_long_as_any_copy_does(project: Project) -> None:
     rows = ("a 2020 1", "x y 1")
     first = deliver(project, "b", *rows)
-    landing.deliveries()
+    landing.land_deliveries()
     second = deliver(project, "a", *rows)
     assert recorded("file_path", "copy_of_delivery") == [("firms/b.csv", None), ("firms/a.csv", 1)]
     assert len(project.store_folders()) == 1
     assert validity() == ["a 2020 1: 1-"]
-    assert landing.rejected_rows(landing.deliveries()).read_all()[
+    assert landing.read_rejected_rows(landing.land_deliveries()).read_all()[
         "delivery_number"
     ].to_pylist() == [1]
     first.unlink()
@@ -135,7 +135,7 @@ def test_files_that_change_names_keep_their_order(project: Project, moves: dict[
     folder = project.root / "extracts/firms"
     for version, name in enumerate(moves, start=1):
         deliver(project, name, f"a 2020 {version}")
-        landing.deliveries()
+        landing.land_deliveries()
     before = validity()
     for name in moves:
         (folder / f"{name}.csv").rename(folder / f"{name}.moved")
@@ -151,7 +151,7 @@ def test_a_landing_is_recorded_whole_or_not_at_all_even_with_a_swap_in_it(
     project.declare(BY_YEAR)
     for name, row in (("a", "a 2020 1"), ("b", "a 2020 10")):
         deliver(project, name, row)
-        landing.deliveries()
+        landing.land_deliveries()
     before = validity()
     deliver(project, "b", "a 2020 1")
     deliver(project, "a", "a 2020 10")
@@ -162,7 +162,7 @@ def test_a_landing_is_recorded_whole_or_not_at_all_even_with_a_swap_in_it(
         with pytest.raises(
             landing.LandingError, match=r"the log of deliveries cannot be written \(No space left"
         ):
-            landing.deliveries()
+            landing.land_deliveries()
     # A full disk may have stored only half of the line.
     whole = written.read_bytes()
     assert whole.startswith(without_the_swap)
@@ -178,7 +178,7 @@ def test_a_landing_is_recorded_whole_or_not_at_all_even_with_a_swap_in_it(
 def test_the_old_bytes_delivered_again_in_place_count_again(project: Project) -> None:
     for count in (1, 10, 1):
         deliver(project, "a", f"a 2020 {count}")
-        landing.deliveries()
+        landing.land_deliveries()
     assert validity() == ["a 2020 1: 1-2", "a 2020 1: 3-", "a 2020 10: 2-3"]
     assert len(project.store_folders()) == 2
 
@@ -189,7 +189,7 @@ def test_versions_side_by_side_follow_their_order_and_come_back_when_a_later_one
     project.declare(BY_YEAR)
     for number in (1, 2, 3):
         latest = deliver(project, f"{4 - number}", f"a 2020 {number}")
-        landing.deliveries()
+        landing.land_deliveries()
     assert validity() == ["a 2020 1: 1-2", "a 2020 2: 2-3", "a 2020 3: 3-"]
     latest.unlink()
     assert validity() == ["a 2020 1: 1-2", "a 2020 2: 4-", "a 2020 3: 3-4"]
@@ -201,28 +201,28 @@ def test_a_faulty_file_leaves_the_log_as_it_was_and_a_delivery_that_never_was_is
     project: Project,
 ) -> None:
     deliver(project, "a", "a 2020 1")
-    landing.deliveries()
+    landing.land_deliveries()
     for as_of in (0, 2, -1):
         refused = f"as_of_delivery {as_of}: extracts has the deliveries 1 to 1"
         with pytest.raises(landing.LandingError, match=refused):
-            landing.deliveries(as_of)
+            landing.land_deliveries(as_of)
     deliver(project, "b", "b 2020 1")
     project.deliver("firms/c.csv", b"")
     with pytest.raises(landing.LandingError):
-        landing.deliveries()
+        landing.land_deliveries()
     assert len(events(project)) == 1
 
 
 def test_rows_of_files_that_are_gone_keep_the_columns_they_landed_with(project: Project) -> None:
     for count in (1, 10):
         path = deliver(project, "a", f"a 2020 {count}")
-        landing.deliveries()
+        landing.land_deliveries()
     project.declare(FIRMS + '    "备注" = "text"\n')
     path.write_text(
         firms("a 2020 100").replace("产值", "产值,备注").replace(",1\n", ",1,x\n"), encoding="utf-8"
     )
     with pytest.raises(landing.LandingError, match="Run the build once without as_of_delivery"):
-        landing.deliveries(as_of=2)
+        landing.land_deliveries(as_of=2)
     assert [(row["企业数"], row["备注"]) for row in landed()] == [(1, None), (10, None), (100, "x")]
     assert recorded("is_of_earlier_declaration") == [(True,), (True,), (False,)]
     assert current(as_of=1) == ["a 2020 1"]
@@ -231,12 +231,12 @@ def test_rows_of_files_that_are_gone_keep_the_columns_they_landed_with(project: 
 def test_a_key_that_was_of_another_type_is_still_the_same_key(project: Project) -> None:
     project.declare(BY_YEAR.replace('"年份" = "integer"', '"年份" = "text"'))
     first = deliver(project, "a", "a 2020 1")
-    landing.deliveries()
+    landing.land_deliveries()
     project.declare(BY_YEAR)
     deliver(project, "b", "a 2020 10")
-    landing.deliveries()
+    landing.land_deliveries()
     first.unlink()
-    landing.deliveries()
+    landing.land_deliveries()
     project.declare(BY_YEAR.replace('"企业数" = "integer"', '"企业数" = "number"'))
     deliver(project, "c", "a 2020 100")
     assert validity() == ["a 2020 1.0: 1-2", "a 2020 10.0: 2-4", "a 2020 100.0: 4-"]
@@ -255,7 +255,7 @@ def test_a_register_file_is_replaced_at_its_path_and_withdrawn_with_it(project: 
     project.declare(FIRMS + REGISTER)
     path = project.deliver("register/a.csv", "编号,经营范围\n1,五金\n")
     other = project.deliver("register/b.csv", "编号,经营范围\n1,五金\n2,五金\n")
-    at_first = landing.deliveries()
+    at_first = landing.land_deliveries()
     # An ID that occurs in two files does not count as a correction.
     assert recorded(*REGISTER_RECORD) == [
         (1, "register/a.csv", 1, None, None),
@@ -269,7 +269,7 @@ def test_a_register_file_is_replaced_at_its_path_and_withdrawn_with_it(project: 
         (3, "register/c.csv", 2, None, 2),
         (4, "register/a.csv", 1, None, None),
     ]
-    assert landing.deliveries(as_of=2) == at_first
+    assert landing.land_deliveries(as_of=2) == at_first
 
 
 def test_a_register_that_changes_while_it_is_read_is_told_and_not_kept(
@@ -288,7 +288,7 @@ def test_a_register_that_changes_while_it_is_read_is_told_and_not_kept(
         with pytest.raises(
             landing.LandingError, match=r"register/a\.csv: the file changed while it was read"
         ):
-            landing.deliveries()
+            landing.land_deliveries()
     assert project.store_folders() == []
     assert recorded("record_count") == [(2,)]
 
@@ -297,18 +297,18 @@ def test_files_of_some_years_are_read_again_and_the_log_stays(project: Project) 
     project.declare(BY_YEAR)
     for year in (2018, 2019, 2020):
         deliver(project, f"{year}", f"110000 {year} 10")
-    before = landing.deliveries()
+    before = landing.land_deliveries()
     *_, (damaged,) = recorded("store_key")
     written = project.root / "landing" / damaged / "delivery.json"
     written.write_text('{"record_count": 7}', encoding="utf-8")
     assert landing.land_again(range(2019, 2021)) == ["firms/2019.csv", "firms/2020.csv"]
-    assert landing.deliveries() == before
+    assert landing.land_deliveries() == before
 
 
 def test_two_landings_at_once_do_not_take_one_number(project: Project) -> None:
     for number in range(20):
         deliver(project, f"{number:02}", f"{number} 2020 1")
-    landing.deliveries()
+    landing.land_deliveries()
     present = [delivery.event for delivery in log.State(events(project)).by_place.values()]
     folder = project.root / "another"
     folder.mkdir()

@@ -115,7 +115,7 @@ def test_stray_marks_swallow_no_row(
     assert refused == (in_both if entity == "firms" else in_both | in_registers)
     for kind in refused:
         (project.root / f"extracts/{entity}/{kind}.csv").unlink()
-    aside = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+    aside = landing.read_rejected_rows(landing.land_deliveries()).read_all().to_pylist()
     assert all(row["value"] for row in aside)
     set_aside: dict[str, list[int]] = defaultdict(list)
     for row in aside:
@@ -153,7 +153,7 @@ def test_the_lines_set_aside_are_named(project: Project) -> None:
         " would be read as one record"
         for row, rows in records.items()
     ]
-    rows = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
+    rows = landing.read_rows("firms", landing.land_deliveries()).read_all().to_pylist()
     assert [(row["origin"]["row_number"], row["城市代码"]) for row in rows] == [
         (2, "110000"),
         (7, "150000"),

@@ -35,7 +35,7 @@ def test_a_set_names_its_period_and_takes_what_it_leaves_out_from_the_project(
     (project.root / "dbt_project.yml").write_text(DEFAULTS, encoding="utf-8")
     project.deliver("firms/a.csv", csv_text(GOOD))
     project.deliver("extract_set.yml", f"name: autumn\nperiod: {named}\n")
-    found = landing.extract_set(project.root / "extracts").period
+    found = landing.read_extract_set(project.root / "extracts").period
     assert (found.first_year, found.last_year, found.base_year) == period
 
 
@@ -60,7 +60,7 @@ def test_a_period_that_cannot_be_one_is_refused_in_one_line(
     project.deliver("firms/a.csv", csv_text(GOOD))
     project.deliver("extract_set.yml", f"period: {named}\n")
     with pytest.raises(landing.LandingError) as raised:
-        landing.deliveries()
+        landing.land_deliveries()
     assert str(raised.value).startswith(f"extract_set.yml: {message}")
     assert len(str(raised.value).splitlines()) == 1
 
@@ -73,7 +73,7 @@ def test_landing_leaves_the_period_for_engines_without_python(project: Project) 
         ("name: extracts", (None, None, None)),
     ):
         project.deliver("extract_set.yml", named)
-        landing.deliveries()
+        landing.land_deliveries()
         (written,) = (project.root / "landing/tables").glob("*/extract_set.parquet")
         assert pq.read_table(written).to_pylist() == [
             {

@@ -48,7 +48,7 @@ from ai_manufacturing.system import clock, duckdb_client, integrity, own_files, 
 from ai_manufacturing.system.dbt_plugin import Plugin
 from ai_manufacturing.system.disk import locked, private_folder
 from ai_manufacturing.system.duckdb_client import reading
-from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.system.sql_text import quote_literal
 from tests.python import dbt_process, killed, test_gate
 from tests.python.conftest import PROJECT, WAREHOUSE, Build
 from tests.python.histories import again, delivered, done, moved, replay
@@ -275,7 +275,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
 
     def warnings(*rows: dict[str, Any]) -> list[dict[str, Any]]:
         """Refresh with these failing rows, a second failing expectation, and an unknown file."""
-        failing = literal(json.dumps(rows))
+        failing = quote_literal(json.dumps(rows))
         refreshes.of(
             f"update gates.gate_results set success = false, failing_rows = {failing} where "
             "suite = 'panel_consistency' and description like 'GDP of a city grows%'",
@@ -1067,7 +1067,7 @@ def test_a_full_landing_store_is_told_and_lands_once_there_is_room(
     firms.unlink()
     register.unlink()
     project.deliver("firms/small.csv", csv_text(GOOD))
-    assert landing.deliveries().num_rows == 1
+    assert landing.land_deliveries().num_rows == 1
 
 
 def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(

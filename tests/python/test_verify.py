@@ -61,9 +61,9 @@ def files(folder: Path, *patterns: str) -> list[Path]:
 def read_landed() -> Numbers:
     """Read the sample's landed data as a build in a new process would."""
     checksums._verified_signatures.clear()
-    deliveries = landing.deliveries()
-    registers.paths(contracts.schema("raw_register_paths").empty_table())
-    return (deliveries, *(landing.rows(entity, deliveries).read_all() for entity in ENTITIES))
+    deliveries = landing.land_deliveries()
+    registers.paths(contracts.read_schema("raw_register_paths").empty_table())
+    return (deliveries, *(landing.read_rows(entity, deliveries).read_all() for entity in ENTITIES))
 
 
 @pytest.fixture(scope="session")
@@ -399,7 +399,7 @@ def refusal() -> str:
 def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project) -> None:
     for city in ("110000", "120000", "130000"):
         project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
-        landing.deliveries()
+        landing.land_deliveries()
     store = project.root / "landing"
     first, second, _ = (folder / "rows.parquet" for folder in project.store_folders())
     written, head = log.open_chain(store).path, log.open_chain(store).head
@@ -427,7 +427,7 @@ def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project)
         assert said in refusal()
         for kept_file, bytes_before in whole.items():
             kept_file.write_bytes(bytes_before)
-        landing.deliveries()
+        landing.land_deliveries()
     (first.parent / "more.parquet").touch()
     assert f"{first.parent / 'more.parquet'}: {written} does not name it" in refusal()
     shutil.rmtree(written.parent)
@@ -438,21 +438,21 @@ def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is
     project: Project,
 ) -> None:
     path = project.deliver("firms/a.csv", csv_text(GOOD))
-    before = landing.deliveries()
+    before = landing.land_deliveries()
     (folder,) = project.store_folders()
     flip(folder / "rows.parquet", random.Random(5))
     assert "delete this folder, and run the build again" in refusal()
     shutil.rmtree(folder)
-    assert landing.deliveries() == before
+    assert landing.land_deliveries() == before
     path.unlink()
     project.deliver("firms/b.csv", csv_text(("120000", 2020, 1, 1)))
-    landing.deliveries()
+    landing.land_deliveries()
     shutil.rmtree(folder)
     assert "firms/a.csv, delivery 1 of extracts, landed there" in "".join(verify.verify().damaged)
     with pytest.raises(
         landing.LandingError, match=r"delivery\.json: missing from the landing store"
     ):
-        landing.deliveries()
+        landing.land_deliveries()
 
 
 def test_a_copied_store_gives_identical_rows(delivery: Build) -> None:

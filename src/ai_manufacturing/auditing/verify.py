@@ -112,7 +112,7 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
                 events = log.read_events(folder, name)
                 outcome.count("events of deliveries", len(events))
                 for delivery in log.State(events).deliveries.values():
-                    key, _ = delivered.store_key_of(delivery, declared, False, folder)
+                    key, _ = delivered.find_store_key(delivery, declared, False, folder)
                     if not (folder / key).is_dir():
                         what = (
                             f"{delivery.event['file_path']}, delivery {delivery.number} of {name}"

@@ -125,7 +125,7 @@ def validate(
         "unexpected_index_column_names": key,
         "return_unexpected_index_query": False,  # it would query a temporary DataFrame
     }
-    extract_set = landing.extract_set(settings.extracts_dir()).name
+    extract_set = landing.read_extract_set(settings.extracts_dir()).name
 
     def ask(part: pd.DataFrame, asked: list[Declared]) -> list[tuple[Declared, Result, int]]:
         """Evaluate expectations on some rows; return each with its result and the row count."""
@@ -169,7 +169,7 @@ def validate(
         {"extract_set": extract_set, "suite": suite_name} | _row(declared, result, row_count)
         for declared, result, row_count in answered
     ]
-    return pa.Table.from_pylist(rows, schema=contracts.schema("gate_results"))
+    return pa.Table.from_pylist(rows, schema=contracts.read_schema("gate_results"))
 
 
 def _as_warning(declared: Declared, prefixes: tuple[str, str]) -> Declared:
@@ -259,7 +259,7 @@ def fingerprints(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
         dict(zip(("relation", "row_count", "content"), (name, *fingerprint(relation)), strict=True))
         for name, relation in relations.items()
     ]
-    return pa.Table.from_pylist(rows, schema=contracts.schema("judged_relations"))
+    return pa.Table.from_pylist(rows, schema=contracts.read_schema("judged_relations"))
 
 
 def require_order(stale: pd.DataFrame) -> None:

@@ -112,7 +112,7 @@ def count(
         f"Spark {master}, Java {java}: counting the registers of {settings.extracts_dir()} into"
         f" {counts}."
     )
-    landing.deliveries()
+    landing.land_deliveries()
     storage.mkdir(parents=True, exist_ok=True)
     _dbt(["build", "--target", "spark", *SELECTION], {"COUNTS_DIR": str(made)}, echo)
     for name in COUNTED:
@@ -269,7 +269,7 @@ def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str]
     """
     printed: list[str] = []
     waits = 0
-    with dbt_process.started(arguments, environment) as process:
+    with dbt_process.start_dbt(arguments, environment) as process:
         for line in process.stdout or ():
             if SPARK_WARNING.match(line) is None:
                 waits = 0

@@ -25,25 +25,25 @@ from ai_manufacturing.landing.extracts import (
     DESCRIPTION,
     ExtractSet,
     escaped,
-    extract_set,
     is_utf_8,
+    read_extract_set,
 )
 from ai_manufacturing.landing.land import land_folder
 from ai_manufacturing.landing.log import Delivery
 from ai_manufacturing.landing.provenance import GENERATED, NOT_DECLARED
 from ai_manufacturing.landing.readers import formats
-from ai_manufacturing.landing.reading import by_path
+from ai_manufacturing.landing.reading import sort_key
 from ai_manufacturing.system import contracts, settings
 
 
-def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Table:
+def land_deliveries(as_of: int | None = None, current_set: pa.Table | None = None) -> pa.Table:
     """Land new files of the extracts folder, and record all changes in the log.
 
     Parameters
     ----------
     as_of : int, optional
         Read the log only up to this delivery, and land nothing.
-    held : Table, optional
+    current_set : Table, optional
         The row of raw_extract_set; deliveries of another set raise an error.
 
     Returns
@@ -59,84 +59,90 @@ def deliveries(as_of: int | None = None, held: pa.Table | None = None) -> pa.Tab
         in the log. Also if a source does not declare its provenance, the log does not reach
         `as_of`, or the path of the store is not UTF-8, which Parquet readers require.
     """
-    declared = declarations.read_sources_by_name()
-    described = extract_set(settings.extracts_dir())
-    _refuse_another(described.name, held)
+    sources = declarations.read_sources_by_name()
+    extract_set = read_extract_set(settings.extracts_dir())
+    _refuse_other_set(extract_set.name, current_set)
     folder = settings.landing_dir()
     if not is_utf_8(str(folder)):
         raise LandingError(
             f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to"
             " another."
         )
-    with store.lock(folder) as removed:
-        for line in removed:
+    with store.lock(folder) as messages:
+        for line in messages:
             print(line, file=sys.stderr)
-        return _deliveries(declared, described, folder, as_of)
+        return _record_deliveries(sources, extract_set, folder, as_of)
 
 
-def _deliveries(
-    declared: dict[tuple[str, str], Source],
-    described: ExtractSet,
+def _record_deliveries(
+    sources: dict[tuple[str, str], Source],
+    extract_set: ExtractSet,
     folder: Path,
     as_of: int | None,
 ) -> pa.Table:
-    others: list[dict[str, Any]] = []
+    undeclared_files: list[dict[str, Any]] = []
     if as_of is None:
-        present, others = land_folder([*declared.values()], folder)
-        with _writing("the log of deliveries"):
-            events = log.record_changes(folder, described.name, present)
+        files, undeclared_files = land_folder([*sources.values()], folder)
+        with _convert_write_errors("the log of deliveries"):
+            events = log.record_changes(folder, extract_set.name, files)
     else:
-        events = log.read_events(folder, described.name)
+        events = log.read_events(folder, extract_set.name)
         if not 1 <= as_of <= len(events):
-            raise LandingError(_no_delivery(as_of, described.name, len(events), folder))
-    in_folder_now = {delivery.number for delivery in log.State(events).by_place.values()}
+            raise LandingError(
+                _describe_missing_delivery(as_of, extract_set.name, len(events), folder)
+            )
+    current_numbers = {delivery.number for delivery in log.State(events).by_place.values()}
     state = log.State(events[:as_of])
     keys = {
-        delivery.number: store_key_of(delivery, declared, delivery.number in in_folder_now, folder)
+        delivery.number: find_store_key(
+            delivery, sources, delivery.number in current_numbers, folder
+        )
         for delivery in state.deliveries.values()
     }
     checksums.verify_folders(folder, [store_key for store_key, _ in keys.values()])
     records = [
-        _recorded(delivery, *keys[delivery.number], folder)
+        _build_delivery_row(delivery, *keys[delivery.number], folder)
         for delivery in state.deliveries.values()
     ]
     for record in records:
-        is_drawn = record["synthetic"] or described.kind == "synthetic"
-        source = declared.get((record["provider"], record["source_name"]))
-        origin = GENERATED if is_drawn else source and source.provenance
+        is_synthetic = record["synthetic"] or extract_set.kind == "synthetic"
+        source = sources.get((record["provider"], record["source_name"]))
+        origin = GENERATED if is_synthetic else source and source.provenance
         record.update(origin.columns if origin else NOT_DECLARED)
-    validity.add(records, declared, folder)
+    validity.add(records, sources, folder)
     # A single synthetic file makes the whole set synthetic.
     synthetic = any(
-        record["synthetic"] for record in records + others if record["valid_until_delivery"] is None
+        record["synthetic"]
+        for record in records + undeclared_files
+        if record["valid_until_delivery"] is None
     )
     constants = {
-        "extract_set": described.name,
-        "extract_set_kind": "synthetic" if synthetic else described.kind,
+        "extract_set": extract_set.name,
+        "extract_set_kind": "synthetic" if synthetic else extract_set.kind,
     }
     table = pa.Table.from_pylist(
-        [record | constants for record in sorted(records + others, key=by_path)],
-        schema=contracts.schema("raw_deliveries"),
+        [record | constants for record in sorted(records + undeclared_files, key=sort_key)],
+        schema=contracts.read_schema("raw_deliveries"),
     )
     if as_of is None:
-        tables = settings.landed_tables_dir()
-        written = {
+        tables_folder = settings.landed_tables_dir()
+        tables = {
             "deliveries.parquet": table,
             "register_columns.parquet": registers.landed_columns(table),
-            "extract_set.parquet": _extract_set_table(described),
-            "declared_sources.parquet": declared_sources(),
+            "extract_set.parquet": _build_extract_set_table(extract_set),
+            "declared_sources.parquet": list_declared_sources(),
         }
-        with _writing("the tables of deliveries"):
-            store.replace_tables(tables, written, folder)
+        with _convert_write_errors("the tables of deliveries"):
+            store.replace_tables(tables_folder, tables, folder)
     return table
 
 
-def same_extract_set(held: pa.Table | None) -> pa.Table:
+def describe_extract_set(current_set: pa.Table | None) -> pa.Table:
     """Return the row of raw_extract_set: the set, its period and its declared revisions.
 
     Parameters
     ----------
-    held : Table, optional
+    current_set : Table, optional
         The row that the warehouse currently contains.
 
     Raises
@@ -144,13 +150,13 @@ def same_extract_set(held: pa.Table | None) -> pa.Table:
     LandingError
         If that row names another set: one warehouse must not mix tables and estimates of two sets.
     """
-    described = extract_set(settings.extracts_dir())
-    _refuse_another(described.name, held)
-    return _extract_set_table(described)
+    extract_set = read_extract_set(settings.extracts_dir())
+    _refuse_other_set(extract_set.name, current_set)
+    return _build_extract_set_table(extract_set)
 
 
-def _refuse_another(name: str, held: pa.Table | None) -> None:
-    for other in set(held["extract_set"].to_pylist() if held else []) - {name}:
+def _refuse_other_set(name: str, current_set: pa.Table | None) -> None:
+    for other in set(current_set["extract_set"].to_pylist() if current_set else []) - {name}:
         raise LandingError(
             f"{os.environ.get('WAREHOUSE_PATH') or 'build/warehouse.duckdb'} holds the extract set "
             f'"{other}", and EXTRACTS_DIR now holds "{name}". Nothing has landed. If these files'
@@ -161,39 +167,39 @@ def _refuse_another(name: str, held: pa.Table | None) -> None:
         )
 
 
-def _extract_set_table(described: ExtractSet) -> pa.Table:
-    period = described.period.model_dump() if described.period else {}
-    row = {"extract_set": described.name} | period
-    row["declared_revisions"] = declared_revisions.covered(described.name)
-    return pa.Table.from_pylist([row], schema=contracts.schema("raw_extract_set"))
+def _build_extract_set_table(extract_set: ExtractSet) -> pa.Table:
+    period = extract_set.period.model_dump() if extract_set.period else {}
+    row = {"extract_set": extract_set.name} | period
+    row["declared_revisions"] = declared_revisions.covered(extract_set.name)
+    return pa.Table.from_pylist([row], schema=contracts.read_schema("raw_extract_set"))
 
 
-def declared_sources() -> pa.Table:
+def list_declared_sources() -> pa.Table:
     """Return declared sources and registers, with the columns of raw_declared_sources."""
     rows = [
         {"provider": source.provider, "source_name": source.name, "entity": source.entity}
         | (source.sql_columns if isinstance(source, Register) else {})
         for source in declarations.read_sources()
     ]
-    return pa.Table.from_pylist(rows, schema=contracts.schema("raw_declared_sources"))
+    return pa.Table.from_pylist(rows, schema=contracts.read_schema("raw_declared_sources"))
 
 
-def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
+def _describe_missing_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
     if count:
         return f"as_of_delivery {as_of}: {name} has the deliveries 1 to {count}. Give one of them."
-    others = ", ".join(log.list_extract_sets(folder)) or "none"
+    names = ", ".join(log.list_extract_sets(folder)) or "none"
     return (
-        f"as_of_delivery {as_of}: the store has no deliveries of {name}, only of: {others}. Set"
+        f"as_of_delivery {as_of}: the store has no deliveries of {name}, only of: {names}. Set"
         " EXTRACTS_DIR to the folder of one of them, or LANDING_DIR to the store of this one."
     )
 
 
-def store_key_of(
-    delivery: Delivery, declared: dict[tuple[str, str], Source], is_in_folder: bool, folder: Path
+def find_store_key(
+    delivery: Delivery, sources: dict[tuple[str, str], Source], is_in_folder: bool, folder: Path
 ) -> tuple[str, bool]:
     """Return a delivery's store key, and whether it landed under an earlier declaration."""
     event = delivery.event
-    source = declared.get((event["provider"], event["source_name"]))
+    source = sources.get((event["provider"], event["source_name"]))
     if source:
         store_key = store.compute_key(event["delivery_id"], source, event["file_name_values"])
         if store.is_landed(folder, store_key):
@@ -206,7 +212,9 @@ def store_key_of(
     return event["store_key"], True
 
 
-def _recorded(delivery: Delivery, store_key: str, is_earlier: bool, folder: Path) -> dict[str, Any]:
+def _build_delivery_row(
+    delivery: Delivery, store_key: str, is_earlier: bool, folder: Path
+) -> dict[str, Any]:
     """Return the row of raw_deliveries for a delivery, from the log and the store."""
     event = delivery.event
     record = store.read_record(folder, store_key)
@@ -229,7 +237,7 @@ def _recorded(delivery: Delivery, store_key: str, is_earlier: bool, folder: Path
 
 
 @contextmanager
-def _writing(what: str) -> Iterator[None]:
+def _convert_write_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -22,7 +22,7 @@ from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.readers import containers, formats
 from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.declared import Declared, faults
+from ai_manufacturing.system.declared import Declared, describe_errors
 
 DESCRIPTION = "extract_set.yml"
 NAME_LIMIT = 255  # bytes in a file name, the usual limit of file systems
@@ -141,7 +141,7 @@ class DeliveredFile:
             yield from containers.chunks(content)
 
 
-def extract_set(folder: Path) -> ExtractSet:
+def read_extract_set(folder: Path) -> ExtractSet:
     """Return the extract set that a folder's extract_set.yml describes.
 
     Without that file, the set has the name of the folder and the kind "delivered".
@@ -174,7 +174,7 @@ def extract_set(folder: Path) -> ExtractSet:
     try:
         return ExtractSet.model_validate(values)
     except ValidationError as error:
-        lines = faults(error, values, DESCRIPTION, "Correct or delete the line.")
+        lines = describe_errors(error, values, DESCRIPTION, "Correct or delete the line.")
         raise LandingError(*lines) from error
 
 

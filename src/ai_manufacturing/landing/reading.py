@@ -11,7 +11,7 @@ from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.system import settings
 
-OF_DELIVERY = pa.schema(
+DELIVERY_COLUMNS = pa.schema(
     {
         name: pa.string()
         for name in ("provider", "source_name", "delivery_number", "delivery_id", "file_path")
@@ -21,11 +21,11 @@ OF_DELIVERY = pa.schema(
 """Columns that identify the delivery of a row."""
 VALIDITY = ("valid_from_delivery", "valid_until_delivery")
 PLACE = [("sheet_name", pa.string()), ("row_number", pa.int64())]
-ORIGIN = pa.struct([*OF_DELIVERY, *PLACE, *((name, pa.int64()) for name in VALIDITY)])
+ORIGIN = pa.struct([*DELIVERY_COLUMNS, *PLACE, *((name, pa.int64()) for name in VALIDITY)])
 """Type of the column `origin`: a row's delivery, place in the file, and validity."""
 
 
-def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
+def read_rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     """Read all landed rows of an entity, valid or not, one file at a time.
 
     Parameters
@@ -33,7 +33,7 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     entity : str
         Entity that a declaration names; its rows become `raw_<entity>`.
     deliveries : pa.Table
-        Result of `deliveries`.
+        Result of `land_deliveries`.
 
     Returns
     -------
@@ -49,12 +49,12 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
         If no declaration names the entity, or a delivery differs from its recorded SHA-256. The
         reader raises if a delivery is missing from the store or landed under another declaration.
     """
-    declared = declarations.read_sources_by_name()
-    columns = declarations.collect_entity_columns(declared.values(), entity)
+    sources = declarations.read_sources_by_name()
+    columns = declarations.collect_entity_columns(sources.values(), entity)
     if not columns and settings.providers(entity) != []:
-        known = ", ".join(sorted({source.entity for source in declared.values()})) or "none"
+        names = ", ".join(sorted({source.entity for source in sources.values()})) or "none"
         raise LandingError(
-            f'entity "{entity}": no declaration names this entity; declared are {known}. Declare'
+            f'entity "{entity}": no declaration names this entity; declared are {names}. Declare'
             " it, or correct the name."
         )
     schema = pa.schema(
@@ -63,61 +63,73 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
             *((column, records.ARROW_TYPES[kind]) for column, kind in columns.items()),
         ]
     )
-    of_entity = [delivery for delivery in _landed(deliveries) if delivery["entity"] == entity]
+    entity_deliveries = [
+        delivery for delivery in _list_landed_deliveries(deliveries) if delivery["entity"] == entity
+    ]
     checksums.verify_folders(
-        settings.landing_dir(), [delivery["store_key"] for delivery in of_entity]
+        settings.landing_dir(), [delivery["store_key"] for delivery in entity_deliveries]
     )
-    return pa.RecordBatchReader.from_batches(schema, _batches(of_entity, declared, schema))
+    return pa.RecordBatchReader.from_batches(
+        schema, _read_batches(entity_deliveries, sources, schema)
+    )
 
 
-def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
+def read_rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
     """Read the records that were set aside, one file at a time.
 
     Parameters
     ----------
     deliveries : pa.Table
-        Result of `deliveries`.
+        Result of `land_deliveries`.
 
     Returns
     -------
     pa.RecordBatchReader
-        OF_DELIVERY, then REJECTED_SCHEMA: place of the record, column at fault (null for a whole
-        row), value as delivered, and reason. One row per rejected record.
+        DELIVERY_COLUMNS, then REJECTED_SCHEMA: place of the record, column at fault (null for a
+        whole row), value as delivered, and reason. One row per rejected record.
     """
-    schema = pa.schema([*OF_DELIVERY, *records.REJECTED_SCHEMA])
+    schema = pa.schema([*DELIVERY_COLUMNS, *records.REJECTED_SCHEMA])
     folder = settings.landing_dir()
-    with_rejected = [delivery for delivery in _landed(deliveries) if delivery["rejected_row_count"]]
-    checksums.verify_folders(folder, [delivery["store_key"] for delivery in with_rejected])
+    deliveries_with_rejections = [
+        delivery
+        for delivery in _list_landed_deliveries(deliveries)
+        if delivery["rejected_row_count"]
+    ]
+    checksums.verify_folders(
+        folder, [delivery["store_key"] for delivery in deliveries_with_rejections]
+    )
     batches = (
         pa.RecordBatch.from_arrays(
-            [*_of_delivery(delivery, batch.num_rows).values(), *batch.columns], schema=schema
+            [*_repeat_delivery(delivery, batch.num_rows).values(), *batch.columns], schema=schema
         )
-        for delivery in with_rejected
+        for delivery in deliveries_with_rejections
         for batch in store.read_rows(folder, delivery["store_key"], "rejected")
     )
     return pa.RecordBatchReader.from_batches(schema, batches)
 
 
-def _batches(
-    deliveries: Iterable[dict[str, Any]], declared: dict[tuple[str, str], Source], schema: pa.Schema
+def _read_batches(
+    deliveries: Iterable[dict[str, Any]], sources: dict[tuple[str, str], Source], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of deliveries with their origin and validity."""
     folder = settings.landing_dir()
     for delivery in deliveries:
-        source = declared.get((delivery["provider"], delivery["source_name"]))
+        source = sources.get((delivery["provider"], delivery["source_name"]))
         for batch in store.read_rows(folder, delivery["store_key"], "rows"):
-            is_as_declared = source is not None and [*source.columns] == batch.schema.names[2:]
-            if not is_as_declared and not delivery["is_of_earlier_declaration"]:
+            matches_declaration = source is not None and [*source.columns] == batch.schema.names[2:]
+            if not matches_declaration and not delivery["is_of_earlier_declaration"]:
                 raise LandingError(
                     f"{delivery['file_path']}: landed under another declaration of"
                     f" {delivery['provider']}.{delivery['source_name']}. Run the build again from"
                     " raw_deliveries."
                 )
-            origin = _of_delivery(delivery, batch.num_rows) | _validity(batch, delivery, source)
-            yield _with_origin(batch, origin, schema)
+            origin = _repeat_delivery(delivery, batch.num_rows) | _compute_validity(
+                batch, delivery, source
+            )
+            yield _add_origin(batch, origin, schema)
 
 
-def _validity(
+def _compute_validity(
     batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | None
 ) -> dict[str, pa.Array]:
     """Return valid_from_delivery and valid_until_delivery for each row."""
@@ -130,39 +142,41 @@ def _validity(
         periods = pc.cast(batch[source.period], pa.string()).to_pylist()
     else:
         periods = [None] * batch.num_rows  # a source without periods has one period, None
-    of_rows = [spans.get(period, usual) for period in periods]
-    return {name: pa.array([span[name] for span in of_rows], pa.int64()) for name in VALIDITY}
+    row_spans = [spans.get(period, usual) for period in periods]
+    return {name: pa.array([span[name] for span in row_spans], pa.int64()) for name in VALIDITY}
 
 
-def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:
+def _list_landed_deliveries(deliveries: pa.Table) -> list[dict[str, Any]]:
     """Return the deliveries that have rows of their own, sorted by path and number.
 
     The table comes from a database, which does not preserve the order of rows.
     """
-    with_rows = [
+    rows = [
         row for row in deliveries.to_pylist() if row["store_key"] and not row["copy_of_delivery"]
     ]
-    return sorted(with_rows, key=by_path)
+    return sorted(rows, key=sort_key)
 
 
-def _of_delivery(delivery: dict[str, Any], count: int) -> dict[str, pa.Array]:
+def _repeat_delivery(delivery: dict[str, Any], count: int) -> dict[str, pa.Array]:
     return {
         field.name: pa.repeat(pa.scalar(delivery[field.name], field.type), count)
-        for field in OF_DELIVERY
+        for field in DELIVERY_COLUMNS
     }
 
 
-def _with_origin(
+def _add_origin(
     batch: pa.RecordBatch, origin: dict[str, pa.Array], schema: pa.Schema
 ) -> pa.RecordBatch:
     """Move a row's sheet and number into `origin`, with the facts about its delivery."""
-    delivered = dict(zip(batch.schema.names, batch.columns, strict=True))
-    nothing = {field.name: pa.nulls(batch.num_rows, field.type) for field in schema}
-    facts = [(delivered | origin)[field.name] for field in ORIGIN]
-    columns = nothing | delivered | {"origin": pa.StructArray.from_arrays(facts, fields=[*ORIGIN])}
+    delivered_columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    nulls = {field.name: pa.nulls(batch.num_rows, field.type) for field in schema}
+    facts = [(delivered_columns | origin)[field.name] for field in ORIGIN]
+    columns = (
+        nulls | delivered_columns | {"origin": pa.StructArray.from_arrays(facts, fields=[*ORIGIN])}
+    )
     return pa.RecordBatch.from_arrays([columns[field.name] for field in schema], schema=schema)
 
 
-def by_path(record: dict[str, Any]) -> tuple[str, int]:
+def sort_key(record: dict[str, Any]) -> tuple[str, int]:
     """Return the sort key of a delivery: its path, and its number (0 if it has none)."""
     return record["file_path"], record["delivery_number"] or 0

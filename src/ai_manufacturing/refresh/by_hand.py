@@ -187,7 +187,7 @@ def declare(
         try:
             declared = declared_revisions.add(
                 revisions,
-                extract_set=landing.extract_set(settings.extracts_dir()).name,
+                extract_set=landing.read_extract_set(settings.extracts_dir()).name,
                 after_release="" if published is None else published.manifest.release_id,
                 reason=reason,
                 declared_by=declared_by,

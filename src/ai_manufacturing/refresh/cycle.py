@@ -125,7 +125,7 @@ def refresh(
 
 
 def _extract_set() -> ExtractSet:
-    return landing.extract_set(settings.extracts_dir())
+    return landing.read_extract_set(settings.extracts_dir())
 
 
 def _declared() -> list[Declaration]:

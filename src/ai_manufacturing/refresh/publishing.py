@@ -128,7 +128,7 @@ def require_declared_set(store: Store, standing: Manifest | None, replaces: bool
     BadConfigurationError
         See require_same_set.
     """
-    declared = landing.extract_set(settings.extracts_dir())
+    declared = landing.read_extract_set(settings.extracts_dir())
     origin, what = Origin(declared.name, declared.kind), f"What lies in {extracts_in_words()}"
     # If the names match, the kind is checked after landing, which may find a synthetic file.
     if standing is None or origin.is_synthetic or origin.extract_set != standing.extract_set:

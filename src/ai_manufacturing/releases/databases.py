@@ -164,7 +164,7 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
             )
     if not named and os.environ.get("EXTRACTS_DIR"):
         try:
-            name = landing.extract_set(settings.extracts_dir()).name
+            name = landing.read_extract_set(settings.extracts_dir()).name
         except landing.LandingError as error:
             raise DatabaseError(str(error)) from error
         if name != database.origin.extract_set:

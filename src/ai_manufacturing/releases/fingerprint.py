@@ -122,7 +122,7 @@ def git_commit() -> str:
 
 def _extract_set(folder: Path) -> landing.ExtractSet:
     try:
-        return landing.extract_set(folder)
+        return landing.read_extract_set(folder)
     except landing.LandingError as error:
         raise BadConfigurationError(str(error)) from error
 

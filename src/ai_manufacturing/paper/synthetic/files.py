@@ -13,7 +13,7 @@ import yaml
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ai_manufacturing.landing import LandingError, extract_set
+from ai_manufacturing.landing import LandingError, read_extract_set
 from ai_manufacturing.paper.synthetic.counts import Flows, Patents, draw_flows
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.paper.synthetic.panel import CityYears, draw
@@ -110,7 +110,7 @@ YEARBOOK_HEADERS = {
 
 def refuse_delivered(out: Path) -> None:
     """Raise LandingError if a folder contains files and is not a synthetic extract set."""
-    if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
+    if out.is_dir() and any(out.iterdir()) and read_extract_set(out).kind != "synthetic":
         raise LandingError(
             f"{out} holds delivered files. Nothing was written; choose an empty folder."
         )
