@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
+from ai_manufacturing.estimators.columns import Codes, Floats, renumber
 from ai_manufacturing.estimators.fixed_effects import (
     CANCELLED,
     PartialledOut,
@@ -90,7 +90,7 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     Nielsen and Webb (2023), "Leverage, influence, and the jackknife in clustered regression
     models", Stata Journal 23(4).
     """
-    clusters = renumbered(clusters)
+    clusters = renumber(clusters)
     term = _term(regression, position)
     n, k = regression.design.shape
     factor = cluster_factor(n, int(clusters.max()) + 1, k, regression.time_count)
@@ -122,7 +122,7 @@ def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife and bootstrap methods for
     cluster-robust inference", Journal of Applied Econometrics 38(5): CRV3.
     """
-    clusters = renumbered(clusters)
+    clusters = renumber(clusters)
     term = _term(regression, position)
     return _inference(
         term, _jackknifed(_moves_without_each(regression, position, term, clusters)), clusters
@@ -168,7 +168,7 @@ def crv3_of_difference(
     NotEstimable
         For the same reasons as crv3, in either regression.
     """
-    clusters = renumbered(clusters)
+    clusters = renumber(clusters)
     whole, other = _term(regression, position), _term(rest, position)
     moves = -whole.unit * _moves_without_each(regression, position, whole, clusters)
     # Removing a cluster that has no rows in `rest` does not change the estimate of `rest`.
@@ -209,7 +209,7 @@ def crv3_of_ratio(
     NotEstimable
         For the same reasons as crv3, in either regression.
     """
-    clusters = renumbered(clusters)
+    clusters = renumber(clusters)
     above, below = (_term(regression, position) for regression in (numerator, denominator))
     without_each = [
         (term.slope + _moves_without_each(regression, position, term, clusters)) * term.unit

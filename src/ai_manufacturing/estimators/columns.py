@@ -10,23 +10,23 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 
-def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = False) -> Floats:
+def read_numbers(sample: pd.DataFrame, column: str, *, allow_missing: bool = False) -> Floats:
     """Return a column as floats, shape (n,), or raise NotEstimable with the column's name.
 
-    Values must be finite. Missing values become NaN if `may_be_missing`, and raise otherwise.
+    Values must be finite. Missing values become NaN if `allow_missing`, and raise otherwise.
     """
     try:
         values: Floats = sample[column].to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise NotEstimable("not_numbers", column=column) from error
-    is_allowed = np.isfinite(values) | (may_be_missing & np.isnan(values))
-    unusable = int((~is_allowed).sum())
+    is_usable = np.isfinite(values) | (allow_missing & np.isnan(values))
+    unusable = int((~is_usable).sum())
     if unusable:
         raise NotEstimable("not_finite", column=column, count=unusable)
     return values
 
 
-def groups_in(sample: pd.DataFrame, column: str) -> Codes:
+def encode_groups(sample: pd.DataFrame, column: str) -> Codes:
     """Encode the groups of a column as 0, 1, ... in sorted order, shape (n,).
 
     Raises NotEstimable if a row has no group.
@@ -38,11 +38,11 @@ def groups_in(sample: pd.DataFrame, column: str) -> Codes:
     return codes
 
 
-def renumbered(codes: Codes) -> Codes:
+def renumber(codes: Codes) -> Codes:
     """Renumber codes as 0, 1, ... without gaps, preserving their order; shape (n,)."""
     return np.unique(codes, return_inverse=True)[1]
 
 
-def sums_by(codes: Codes, columns: Floats) -> Floats:
+def sum_by(codes: Codes, columns: Floats) -> Floats:
     """Sum columns of shape (n, m) by code 0, 1, ...; the result has shape (codes, m)."""
     return np.column_stack([np.bincount(codes, weights=column) for column in columns.T])

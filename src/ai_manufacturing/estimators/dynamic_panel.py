@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
+from ai_manufacturing.estimators.columns import Codes, Floats, encode_groups, read_numbers
 from ai_manufacturing.estimators.fixed_effects import unit_columns
 from ai_manufacturing.estimators.inference import Fit, Inference, by_t, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
@@ -416,12 +416,12 @@ def _on_grid(
     The grid makes lags independent of row order and gaps. Returns a grid per column, shape (n, t),
     with NaN for missing rows, and the periods, shape (t,).
     """
-    entities, years = groups_in(sample, "city_id"), sample["year"].to_numpy()
+    entities, years = encode_groups(sample, "city_id"), sample["year"].to_numpy()
     periods = np.arange(years.min(), years.max() + 1)
     grids = {}
     for column in columns:
         grids[column] = np.full((int(entities.max()) + 1, len(periods)), np.nan)
-        values = numbers_in(sample, column, may_be_missing=True)
+        values = read_numbers(sample, column, allow_missing=True)
         grids[column][entities, years - periods[0]] = values
     return grids, periods
 

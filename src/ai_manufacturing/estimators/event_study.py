@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import groups_in
+from ai_manufacturing.estimators.columns import encode_groups
 from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence, sentence
@@ -245,7 +245,7 @@ def interacted(
         sample, event_times = sample[inside], event_times[inside]
     treated = sample["treated"].to_numpy(dtype=bool)
 
-    cities, years = (groups_in(sample, name) for name in ("city_id", "year"))
+    cities, years = (encode_groups(sample, name) for name in ("city_id", "year"))
     rows = fixed_effects.rows_without_singletons(cities, years)
     used = np.unique(event_times[rows])
     if OMITTED not in used:

@@ -13,10 +13,10 @@ from scipy import sparse
 from ai_manufacturing.estimators.columns import (
     Codes,
     Floats,
-    groups_in,
-    numbers_in,
-    renumbered,
-    sums_by,
+    encode_groups,
+    read_numbers,
+    renumber,
+    sum_by,
 )
 from ai_manufacturing.estimators.inference import Fit
 from ai_manufacturing.estimators.not_estimable import NotEstimable
@@ -374,7 +374,7 @@ def fit_partialled_out(
     n, k = regression.design.shape
     scores = regression.design * residuals[:, None]
     if covariance == "clustered":
-        scores = sums_by(regression.clusters, scores)
+        scores = sum_by(regression.clusters, scores)
         freedom, factor = regression.cluster_count - 1, regression.factor
     else:
         freedom = n - k - regression.effects.rank
@@ -421,8 +421,8 @@ def partialled_out(
     PartialledOut
         The regression net of effects, with rows in a fixed order and columns free of units.
     """
-    values = np.column_stack([numbers_in(sample, column) for column in (outcome, *regressors)])
-    labels = [groups_in(sample, column) for column in ("city_id", time, cluster)]
+    values = np.column_stack([read_numbers(sample, column) for column in (outcome, *regressors)])
+    labels = [encode_groups(sample, column) for column in ("city_id", time, cluster)]
     if len(sample) == 0:
         raise NotEstimable("no_observations")
     rows = rows_without_singletons(*labels[:2])
@@ -431,7 +431,7 @@ def partialled_out(
     # Sort the rows, so that the rounding of sums does not depend on the order in the delivery.
     rows = rows[np.lexsort((labels[1][rows], labels[0][rows]))]
     values = values[rows]
-    entities, times, clusters = (renumbered(codes[rows]) for codes in labels)
+    entities, times, clusters = (renumber(codes[rows]) for codes in labels)
     n, k = len(rows), len(regressors)
 
     # Scale by the largest value, so that squares cannot overflow, and centre to keep precision.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import Codes, Floats, sums_by
+from ai_manufacturing.estimators.columns import Codes, Floats, sum_by
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
@@ -139,7 +139,7 @@ def permutation_p_values(
         bread = np.linalg.pinv(design.T @ design, hermitian=True)
         slopes = bread @ (design.T @ regression.outcome)
         scores = design * (regression.outcome - design @ slopes)[:, None]
-        variances = np.square(sums_by(cities, scores) @ bread).sum(axis=0)
+        variances = np.square(sum_by(cities, scores) @ bread).sum(axis=0)
         variances[variances <= 0] = np.inf
         t: Floats = np.abs(slopes) / np.sqrt(variances)
         return t[: len(others)]

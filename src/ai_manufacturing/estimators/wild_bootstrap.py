@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import Codes, Floats, sums_by
+from ai_manufacturing.estimators.columns import Codes, Floats, sum_by
 from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import sentence
@@ -274,7 +274,7 @@ def _of_residuals(
         of_cells: Floats = np.bincount(cells, weights=column, minlength=shape[0] * shape[1]).astype(
             float
         )
-        return of_cells.reshape(shape), sums_by(clusters, basis * column[:, None])
+        return of_cells.reshape(shape), sum_by(clusters, basis * column[:, None])
 
     means, loadings = sums(influence)
     of_entities, of_basis = sums(column)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
-from ai_manufacturing.estimators.columns import Floats, numbers_in
+from ai_manufacturing.estimators.columns import Floats, read_numbers
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import NOTHING, Sentence, in_columns
 from ai_manufacturing.system import contracts
@@ -92,7 +92,7 @@ def nearest_neighbours(cities: pd.DataFrame) -> csr_array:
         If a coordinate is missing.
     """
     longitude, latitude = (
-        np.radians(numbers_in(cities, name)) for name in ("longitude", "latitude")
+        np.radians(read_numbers(cities, name)) for name in ("longitude", "latitude")
     )
     across = np.cos(latitude)
     # Straight-line distances through the sphere rank cities in the same order as great circles.
@@ -292,7 +292,7 @@ def _per_year(
     def estimated(cities: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
         if cities.empty:
             raise NotEstimable("not_delivered_in", series=f"{series} (industry)", year=year)
-        values = np.log1p(numbers_in(cities, "measure_count"))
+        values = np.log1p(read_numbers(cities, "measure_count"))
         _check(values)
         return rows(cities, values, nearest_neighbours(cities))
 
@@ -316,7 +316,7 @@ def _per_year(
                 "status": "estimated",
             }
             table += [in_columns({**estimate, **common}) for estimate in estimates]
-    return contracts.table(model, table)
+    return contracts.build_table(model, table)
 
 
 def _check(values: Floats) -> None:

@@ -15,7 +15,7 @@ from scipy import optimize, sparse
 from ai_manufacturing.estimation import tables
 from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators import event_study, fixed_effects
-from ai_manufacturing.estimators.columns import Floats, numbers_in, sums_by
+from ai_manufacturing.estimators.columns import Floats, read_numbers, sum_by
 from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut
 from ai_manufacturing.estimators.inference import Fit
 from ai_manufacturing.estimators.not_estimable import NotEstimable
@@ -111,7 +111,7 @@ def fit(
     88(4); on separation, Correia, Guimarães and Zylkin (2021), arXiv:1903.01633; on log(1 + x),
     Chen and Roth (2024), "Logs with zeros?", Quarterly Journal of Economics 139(2).
     """
-    counts = numbers_in(sample, outcome)
+    counts = read_numbers(sample, outcome)
     if (counts < 0).any():
         raise NotEstimable("negative_count", column=outcome, value=counts[counts < 0][0])
     if len(counts) and not counts.any():
@@ -129,7 +129,7 @@ def fit(
                 "separated", outcome=outcome, count=separated, finding=finding.reason
             ) from None
         rows = rows.loc[regression.index]
-        counts = numbers_in(rows, outcome)
+        counts = read_numbers(rows, outcome)
         columns = _columns(regression)
         is_separated = _separated(columns, counts)
         if not is_separated.any():
@@ -143,7 +143,7 @@ def fit(
         residuals = np.zeros_like(residuals)
     slope_count = len(regressors)
     influence = columns @ bread[:, :slope_count] * residuals[:, None]
-    lengths = np.linalg.norm(sums_by(regression.clusters, influence), axis=0)
+    lengths = np.linalg.norm(sum_by(regression.clusters, influence), axis=0)
     # regression.units includes the scale of the outcome, which Poisson slopes do not depend on.
     units = regression.units / np.abs(counts).max()
     return PoissonFit(

@@ -16,7 +16,7 @@ import pyarrow as pa
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.rows import Row, of_each
 from ai_manufacturing.estimation.specifications import Specification
-from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
+from ai_manufacturing.estimators.columns import Codes, Floats, renumber
 from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
@@ -138,7 +138,7 @@ class Permutations:
         return _checked(
             Permutations(
                 tuple(members),
-                renumbered(self.strata[is_member]),
+                renumber(self.strata[is_member]),
                 (np.cumsum(is_member) - 1)[donors],
                 self.is_enumerated,
             )
@@ -177,7 +177,7 @@ def permutations(
     codes = (
         np.zeros(len(cities), dtype=np.intp)
         if strata is None
-        else renumbered(np.asarray(strata)[order])
+        else renumber(np.asarray(strata)[order])
     )
     members = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
     is_enumerated = math.prod(math.factorial(len(member)) for member in members) <= draws

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.rows import answered, of_each, reason_row
 from ai_manufacturing.estimation.specifications import TRANSFORMS, Specification
-from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
+from ai_manufacturing.estimators.columns import Codes, Floats, renumber
 from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence
@@ -337,12 +337,12 @@ class Panel:
             donors = cities[permuted.among([self.cities[city] for city in cities]).donors]
         clusters = {
             "city": np.arange(len(cities)),
-            "province": renumbered(self._province_of_city[cities]),
+            "province": renumber(self._province_of_city[cities]),
         }
         effects = PanelEffects(
             entities,
             self._year_codes[at],
-            renumbered(self._blocks(first)[cities]),
+            renumber(self._blocks(first)[cities]),
             first["city_effects"].split(),
         )
 
