@@ -213,7 +213,7 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
 
 @pytest.mark.soak
 def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_folder: Path) -> None:
-    assert rerun.differences(unpacked) == []
+    assert rerun.find_differences(unpacked) == []
     with duckdb.connect(str(unpacked / contents.RELEASE)) as connection:
         connection.execute(
             "update reports.rpt_coefficients set std_error = std_error * 1.0001 "
@@ -229,7 +229,7 @@ def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_fol
     ):
         text = (unpacked / name).read_text(encoding="utf-8")
         (unpacked / name).write_text(re.sub(pattern, new, text, count=1), encoding="utf-8")
-    found = "\n".join(rerun.differences(unpacked))
+    found = "\n".join(rerun.find_differences(unpacked))
     for pattern in (
         r"reports\.rpt_coefficients +std_error +1 ",
         r"marts\.fct_city_year_panel +gdp_100m_cny +1 ",
@@ -255,7 +255,7 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     )
     assert raw_files_of(unpacked) == ["extract_set.yml"]
     assert not (unpacked / contents.PANEL).exists()
-    assert [*rules._restricted(unpacked)] == []
+    assert [*rules._check_restricted_files(unpacked)] == []
     assert read(unpacked / contents.RELEASE, "from marts.fct_delivered_values") == []
     # Estimates are not a source's data.
     estimates = "select count(*) from reports.rpt_coefficients"
@@ -279,7 +279,7 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     ):
         with duckdb.connect(str(warehouse)) as connection:
             connection.execute(statement)
-        assert [line.split(" is ")[0] for line in rerun.differences(unpacked)] == expected
+        assert [line.split(" is ")[0] for line in rerun.find_differences(unpacked)] == expected
 
 
 def test_the_log_of_a_public_package_names_no_value_of_a_city() -> None:
@@ -288,7 +288,7 @@ def test_the_log_of_a_public_package_names_no_value_of_a_city() -> None:
         ' [{"rule": "neighbours", "city_id": "320300", "factor": 1.6612501}, {"rule"\n'
         "00:47:22  gate critical: coverage: At least 250 cities. 12\n"
     )
-    assert withheld.without_rows(log) == (
+    assert withheld.remove_failing_rows(log) == (
         "00:47:21  gate warning: doubtful_values: Every value is explained by (x)."
         " rows withheld\n00:47:22  gate critical: coverage: At least 250 cities. 12\n"
     )
@@ -309,51 +309,101 @@ RULES = [
     # Each row has a rule, a file, its change and the expected fault. A change is a replacement of
     # text, the whole content, or None to remove the file. The test of the package's content covers
     # the faults that the package has without changes.
-    ("_signed", README, {"- [x] I certify": "- [ ] I certify"}, "not certified: "),
-    ("_signed", README, {"Signed: A Tester": "Signed: "}, "nobody has signed"),
-    ("_listed", README, {"`run.sh` |": "`do.sh` |"}, "run.sh is in no row of the overview"),
-    ("_listed", README, {"## References": "`data/x.csv`"}, "README.md names data/x.csv, which is"),
-    ("_programs", README, {"py` | 2020 |": "py` | 1 |"}, "README.md has no seed of code/src/"),
-    ("_programs", "PROGRAMS.csv", {"run.sh,": "do.sh,"}, "run.sh is in no row of PROGRAMS.csv"),
-    ("_programs", FIGURE, None, f"PROGRAMS.csv lists {FIGURE}"),
-    ("_machine", README, RUN, ""),
-    ("_machine", README, RUN | {"| processor |": "| maker |"}, "README.md has no processor"),
-    ("_paper", CITATION, PRINTED, ""),
-    ("_paper", CITATION, PRINTED | {"doi: 10.1/x": "doi:"}, "CITATION.cff: the paper has no doi"),
-    ("_paper", CITATION, {"references:": "references: ["}, "the paper has no volume, no start"),
-    # Papers published online first need an address and a date.
-    ("_paper", CITATION, {}, ""),
-    ("_paper", CITATION, {"date-published:": "date-accepted:"}, "url and date-published are"),
-    ("_cited", RAW_FILES, REPUBLISHED, f"{NO_ADDRESS}(none)"),
-    ("_cited", RAW_FILES, SOURCED, ""),
-    ("_cited", RAW_FILES, SOURCED | {"2026-11-28": "spring"}, ": no date of access"),
-    ("_cited", RAW_FILES, SOURCED | {"0" * 40: "main"}, NO_ADDRESS),
-    ("_data_licence", "LICENSE_DATA.md", {"| vendor |": "| other |"}, "does not name vendor"),
+    ("_check_signature", README, {"- [x] I certify": "- [ ] I certify"}, "not certified: "),
+    ("_check_signature", README, {"Signed: A Tester": "Signed: "}, "nobody has signed"),
+    ("_check_overview", README, {"`run.sh` |": "`do.sh` |"}, "run.sh is in no row of the overview"),
     (
-        "_data_licence",
+        "_check_overview",
+        README,
+        {"## References": "`data/x.csv`"},
+        "README.md names data/x.csv, which is",
+    ),
+    (
+        "_check_programs",
+        README,
+        {"py` | 2020 |": "py` | 1 |"},
+        "README.md has no seed of code/src/",
+    ),
+    (
+        "_check_programs",
+        "PROGRAMS.csv",
+        {"run.sh,": "do.sh,"},
+        "run.sh is in no row of PROGRAMS.csv",
+    ),
+    ("_check_programs", FIGURE, None, f"PROGRAMS.csv lists {FIGURE}"),
+    ("_check_machine", README, RUN, ""),
+    ("_check_machine", README, RUN | {"| processor |": "| maker |"}, "README.md has no processor"),
+    ("_check_paper", CITATION, PRINTED, ""),
+    (
+        "_check_paper",
+        CITATION,
+        PRINTED | {"doi: 10.1/x": "doi:"},
+        "CITATION.cff: the paper has no doi",
+    ),
+    (
+        "_check_paper",
+        CITATION,
+        {"references:": "references: ["},
+        "the paper has no volume, no start",
+    ),
+    # Papers published online first need an address and a date.
+    ("_check_paper", CITATION, {}, ""),
+    ("_check_paper", CITATION, {"date-published:": "date-accepted:"}, "url and date-published are"),
+    ("_check_citations", RAW_FILES, REPUBLISHED, f"{NO_ADDRESS}(none)"),
+    ("_check_citations", RAW_FILES, SOURCED, ""),
+    ("_check_citations", RAW_FILES, SOURCED | {"2026-11-28": "spring"}, ": no date of access"),
+    ("_check_citations", RAW_FILES, SOURCED | {"0" * 40: "main"}, NO_ADDRESS),
+    ("_check_data_licence", "LICENSE_DATA.md", {"| vendor |": "| other |"}, "does not name vendor"),
+    (
+        "_check_data_licence",
         contents.CRATE,
         {'"@id": "LICENSE_DATA.md"': '"@id": "LICENSE"'},
         DATA_LICENCE,
     ),
-    ("_outputs", "output/figure_1.svg", None, "Figure 1: there is no output/figure_1.svg"),
-    ("_restricted", RAW_FILES, {",False,True,": ",True,True,"}, ", which is restricted"),
-    ("_paths", "code/own.sql", "from '/home/zhu/x.csv'", "code/own.sql: /home/zhu"),
-    ("_paths", "logs/run.log", r"C:\Users\leng read", r"logs/run.log: C:\Users\leng"),
-    ("_personal", "data/notes.csv", "zhu@example.edu.cn", "data/notes.csv: zhu@example.edu.cn"),
-    ("_personal", "data/notes.csv", f"{IDENTITY}\n", f"data/notes.csv: {IDENTITY}"),
-    # This number has the form of an identity number, but a wrong check digit.
-    ("_personal", "data/notes.csv", f"{IDENTITY[:-1]}1\n", ""),
+    ("_check_exhibits", "output/figure_1.svg", None, "Figure 1: there is no output/figure_1.svg"),
     (
-        "_names",
+        "_check_restricted_files",
+        RAW_FILES,
+        {",False,True,": ",True,True,"},
+        ", which is restricted",
+    ),
+    ("_check_paths", "code/own.sql", "from '/home/zhu/x.csv'", "code/own.sql: /home/zhu"),
+    ("_check_paths", "logs/run.log", r"C:\Users\leng read", r"logs/run.log: C:\Users\leng"),
+    (
+        "_check_personal_data",
+        "data/notes.csv",
+        "zhu@example.edu.cn",
+        "data/notes.csv: zhu@example.edu.cn",
+    ),
+    ("_check_personal_data", "data/notes.csv", f"{IDENTITY}\n", f"data/notes.csv: {IDENTITY}"),
+    # This number has the form of an identity number, but a wrong check digit.
+    ("_check_personal_data", "data/notes.csv", f"{IDENTITY[:-1]}1\n", ""),
+    (
+        "_check_names",
         "output/表1.tex",
         "",
         "output/表1.tex: another character than A-Z, a-z, 0-9, ., _ and -",
     ),
-    ("_names", "output/Verdicts.csv", "", "output/verdicts.csv: another name differs only in"),
-    ("_versions", contents.LOCK, "duckdb==1 --hash=0\npandas\n", "pandas: no version or no hash"),
-    ("_readme", README, {"\n## References\n": ""}, "README.md has no section References"),
-    ("_licence", "LICENSE", None, "there is no LICENSE"),
-    ("_committed", README, {"at commit `": "at commit `x"}, "the code is not that of a commit (x"),
+    (
+        "_check_names",
+        "output/Verdicts.csv",
+        "",
+        "output/verdicts.csv: another name differs only in",
+    ),
+    (
+        "_check_versions",
+        contents.LOCK,
+        "duckdb==1 --hash=0\npandas\n",
+        "pandas: no version or no hash",
+    ),
+    ("_check_readme", README, {"\n## References\n": ""}, "README.md has no section References"),
+    ("_check_licence", "LICENSE", None, "there is no LICENSE"),
+    (
+        "_check_commit",
+        README,
+        {"at commit `": "at commit `x"},
+        "the code is not that of a commit (x",
+    ),
 ]
 
 
@@ -372,7 +422,7 @@ def test_each_rule_of_a_data_editor_can_fail(
         if change is not None:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        (judge,) = [one.faults for one in rules.RULES if one.faults.__name__ == rule]
+        (judge,) = [one.find_faults for one in rules.RULES if one.find_faults.__name__ == rule]
         faults = [*judge(package_folder)]
     finally:
         path.unlink(missing_ok=True)
@@ -543,13 +593,13 @@ def test_a_missing_signature_has_another_exit_code_than_a_difference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = [
-        rules.Checked(rule, ["it is missing"])
+        rules.RuleResult(rule, ["it is missing"])
         for rule in rules.RULES
-        if rule.is_signature or (without_licence and rule.faults is rules._licence)
+        if rule.is_signature or (without_licence and rule.find_faults is rules._check_licence)
     ]
-    monkeypatch.setattr(rules, "check", lambda folder: found)
-    monkeypatch.setattr(rerun, "run", lambda folder, new: rerun.Run("", "a test"))
-    monkeypatch.setattr(rerun, "differences", lambda folder: different)
+    monkeypatch.setattr(rules, "check_rules", lambda folder: found)
+    monkeypatch.setattr(rerun, "run_package", lambda folder, new: rerun.Run("", "a test"))
+    monkeypatch.setattr(rerun, "find_differences", lambda folder: different)
     archive = foreign(tmp_path, "true")
     command = ["replication-package", "--check", str(archive), "--yes"]
     ended = CliRunner().invoke(main, command)
@@ -581,7 +631,7 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
     lines = seen.read_text(encoding="utf-8").splitlines()
     variables = dict(line.split("=", 1) for line in lines if "=" in line)
     own = "HOME TMPDIR ENVIRONMENT PWD OLDPWD SHLVL _"
-    assert variables.keys() <= {*rerun.PASSED_DOWN, *own.split()}
+    assert variables.keys() <= {*rerun.INHERITED_VARIABLES, *own.split()}
     assert not Path(variables["HOME"]).exists()
     assert not [line for line in lines if line.startswith("home holds ")]
     with pytest.raises(

@@ -103,9 +103,9 @@ def write(
         if not without_run:
             say("Running the package, to see that every number comes back.")
             began = time.monotonic()
-            log = rerun.run(folder, new_environment=False).output
+            log = rerun.run_package(folder, new_environment=False).log
             run_time = f"{time.monotonic() - began:,.0f} seconds"
-            if found := rerun.differences(folder, release):
+            if found := rerun.find_differences(folder, release):
                 raise ReplicationError(
                     "\n".join(["The run gives other numbers than the release.", *found])
                 )
@@ -114,7 +114,7 @@ def write(
         contents.remove_restricted_content(package)
         if log is not None:
             (folder / "logs").mkdir(exist_ok=True)
-            text = log if with_restricted else withheld.without_rows(log)
+            text = log if with_restricted else withheld.remove_failing_rows(log)
             (folder / LOG).write_text(text, encoding="utf-8")
             facts = contents.describe_machine() | {"run time": run_time}
             (folder / MACHINE).write_text(
@@ -122,10 +122,10 @@ def write(
             )
         contents.write_readme(package, run_time, signature)
         # The rules check this file, and it is written again below to include their result.
-        ro_crate.write(folder, package.manifest)
-        checked = rules.check(folder)
-        rules.write(checked, folder / rules.CHECKS)
-        ro_crate.write(folder, package.manifest)
+        ro_crate.write_metadata(folder, package.manifest)
+        checked = rules.check_rules(folder)
+        rules.write_results(checked, folder / rules.CHECKS)
+        ro_crate.write_metadata(folder, package.manifest)
         integrity.record_folder(folder)
         out.parent.mkdir(parents=True, exist_ok=True)
         incoming = out.with_name(f".{out.name}.incoming")
@@ -193,17 +193,17 @@ def check(
         contents.require_release(folder)
         broken: list[str] = []
         unsigned: list[str] = []
-        for rule, faults in rules.check(folder):
+        for rule, faults in rules.check_rules(folder):
             lines = unsigned if rule.is_signature else broken
             lines += [f"{rule.name} {fault}" for fault in faults]
         say("Every file has its SHA-256. Running the package in an empty folder.")
         began = time.monotonic()
-        done = rerun.run(folder, new_environment)
+        done = rerun.run_package(folder, new_environment)
         say(
             f"The run took {time.monotonic() - began:,.0f} seconds; the environment is"
             f" {done.environment}."
         )
-        different = rerun.differences(folder)
+        different = rerun.find_differences(folder)
         if (broken or unsigned) and not different:
             say("The run gives every number of the package, which breaks these rules:")
         return Found(broken + different, unsigned)
@@ -247,7 +247,7 @@ def _zip(folder: Path, target: Path, published_at: str) -> None:
     """Write a zip whose bytes depend only on the files and on the release."""
     at = datetime.fromisoformat(published_at).timetuple()[:6]
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in rules.files(folder):
+        for name in rules.list_files(folder):
             entry = zipfile.ZipInfo(name, at)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = (stat.S_IFREG | (folder / name).stat().st_mode & 0o755) << 16

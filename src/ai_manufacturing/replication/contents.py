@@ -226,7 +226,7 @@ def remove_restricted_content(package: Package) -> None:
         # City values are summarised; tables computed from them are compared in their public form.
         if names := sorted(name for name in tables if name.startswith("marts.")):
             (folder / PANEL).unlink(missing_ok=True)
-            withheld.write(folder / WITHHELD, package.release, names)
+            withheld.write_summary(folder / WITHHELD, package.release, names)
         # remove the rows of replaced files, but keep their log, which contains no values
         for stored_folder in (folder / LANDING).glob("*"):
             if stored_folder.name not in {"log", *package.allowed_keys}:
@@ -485,7 +485,7 @@ def _write_log(manifest: Manifest, folder: Path) -> None:
     log.append_line(
         folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}}
     )
-    declared_revisions.append(folder, declared_revisions.read(manifest.extract_set))
+    declared_revisions.append_revisions(folder, declared_revisions.read_revisions(manifest.extract_set))
 
 
 def _find_allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozenset[str]:

@@ -22,10 +22,17 @@ RERUN = "rerun"
 COMMAND = ("sh", "run.sh")
 # Environment variables passed to run.sh. HOME and TMPDIR are empty folders, because the program may
 # come from a stranger.
-PASSED_DOWN = ("PATH", "LANG", "LC_ALL", "PYTHON", "WAREHOUSE_THREADS", "WAREHOUSE_MEMORY_LIMIT")
+INHERITED_VARIABLES = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "PYTHON",
+    "WAREHOUSE_THREADS",
+    "WAREHOUSE_MEMORY_LIMIT",
+)
 # A pinned requirement in a lock file.
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)")
-PRINTED_LINES = 30  # last lines of a failed run that are reported
+MAX_PRINTED_LINES = 30  # last lines of a failed run that are reported
 # Tolerance for summaries: the mean of a million numbers depends on the order of summation.
 SAME_SUMMARY = 1e-6
 
@@ -34,29 +41,29 @@ SAME_SUMMARY = 1e-6
 class Run:
     """Output of a run, and a description of its environment."""
 
-    output: str
+    log: str
     environment: str
 
 
-def pins(requirements: Path) -> dict[str, str]:
+def read_pins(requirements: Path) -> dict[str, str]:
     """Return the version of each package that a lock file pins."""
     lines = requirements.read_text(encoding="utf-8").splitlines()
-    return {found[1]: found[2] for line in lines if (found := PIN.match(line))}
+    return {match[1]: match[2] for line in lines if (match := PIN.match(line))}
 
 
-def installed_as_locked(folder: Path) -> bool:
+def has_locked_versions(folder: Path) -> bool:
     """Return whether this environment has every package in its locked version."""
-    locked = pins(folder / contents.LOCK)
+    versions = read_pins(folder / contents.LOCK)
     try:
-        return bool(locked) and all(
-            importlib.metadata.version(name) == wanted for name, wanted in locked.items()
+        return bool(versions) and all(
+            importlib.metadata.version(name) == version for name, version in versions.items()
         )
     except importlib.metadata.PackageNotFoundError:
         return False
 
 
-def run(folder: Path, new_environment: bool) -> Run:
-    """Run `run.sh` of a package with an empty HOME and only the variables in PASSED_DOWN.
+def run_package(folder: Path, new_environment: bool) -> Run:
+    """Run `run.sh` of a package with an empty HOME and only INHERITED_VARIABLES.
 
     Parameters
     ----------
@@ -70,16 +77,16 @@ def run(folder: Path, new_environment: bool) -> Run:
     ReplicationError
         If the run fails; the message ends with its last printed lines.
     """
-    variables = {name: os.environ[name] for name in PASSED_DOWN if name in os.environ}
+    variables = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     environment = "installed from code/requirements/run.txt"
-    if not new_environment and installed_as_locked(folder):
+    if not new_environment and has_locked_versions(folder):
         variables["ENVIRONMENT"] = sys.prefix
         environment = "that of the checker, whose versions are those of code/requirements/run.txt"
     with (
         tempfile.TemporaryDirectory(prefix="home-") as home,
         tempfile.TemporaryDirectory(prefix="tmp-") as tmp,
     ):
-        ended = subprocess.run(
+        process = subprocess.run(
             COMMAND,
             cwd=folder,
             env=variables | {"HOME": home, "TMPDIR": tmp},
@@ -92,14 +99,14 @@ def run(folder: Path, new_environment: bool) -> Run:
             check=False,
         )
     # remove local folders from the log
-    output = ended.stdout.replace(str(folder), ".").replace(sys.prefix, "$ENVIRONMENT")
-    if ended.returncode:
-        lines = "\n".join(output.splitlines()[-PRINTED_LINES:])
-        raise ReplicationError(f"run.sh failed with code {ended.returncode}:\n{lines}")
-    return Run(output, environment)
+    log = process.stdout.replace(str(folder), ".").replace(sys.prefix, "$ENVIRONMENT")
+    if process.returncode:
+        lines = "\n".join(log.splitlines()[-MAX_PRINTED_LINES:])
+        raise ReplicationError(f"run.sh failed with code {process.returncode}:\n{lines}")
+    return Run(log, environment)
 
 
-def differences(folder: Path, release: Path | None = None) -> list[str]:
+def find_differences(folder: Path, release: Path | None = None) -> list[str]:
     """Return the differences between a package and its run, one line each.
 
     Parameters
@@ -111,48 +118,50 @@ def differences(folder: Path, release: Path | None = None) -> list[str]:
         are compared by their summary.
     """
     warehouse = folder / RERUN / "warehouse.duckdb"
-    found = _tables(release or folder / contents.RELEASE, warehouse, folder / contents.WITHHELD)
+    differences = _compare_tables(
+        release or folder / contents.RELEASE, warehouse, folder / contents.WITHHELD
+    )
     for name in ("output", "data"):
         for path in sorted((folder / name).glob("*.*")):
-            again = folder / RERUN / name / path.name
-            if again.is_file():
-                found += _file(path, again, f"{name}/{path.name}")
+            rerun_path = folder / RERUN / name / path.name
+            if rerun_path.is_file():
+                differences += _compare_files(path, rerun_path, f"{name}/{path.name}")
             elif name == "output":
-                found.append(f"{name}/{path.name}: the run does not write it.")
-    return found
+                differences.append(f"{name}/{path.name}: the run does not write it.")
+    return differences
 
 
-def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
+def _compare_tables(release: Path, warehouse: Path, summary_path: Path) -> list[str]:
     try:
-        built = databases.read(warehouse)
+        warehouse_database = databases.read(warehouse)
     except databases.DatabaseError as error:
         raise ReplicationError(
             f"{RERUN}/{warehouse.name}: run.sh ended without a warehouse there."
         ) from error
     landing = warehouse.with_name("landing")  # landing store that run.sh uses
-    held_back = withheld.read_summary(summary) if summary.is_file() else []
-    names = list(dict.fromkeys(row["table"] for row in held_back))
+    withheld_summary = withheld.read_summary(summary_path) if summary_path.is_file() else []
+    names = list(dict.fromkeys(row["table"] for row in withheld_summary))
     with tempfile.TemporaryDirectory() as folder:
-        if held_back:
-            built = replace(built, path=Path(folder) / "public.duckdb")
-            terms.write_public_copy(warehouse, built.path, [landing])
-        compared = compare.compare(databases.read(release), built, landing)
-        found = compare.as_text(compared).splitlines()
-    summary_again = withheld.summary(warehouse, names, [landing])
-    for before, after in zip(held_back, summary_again, strict=True):
-        found += [
+        if withheld_summary:
+            warehouse_database = replace(warehouse_database, path=Path(folder) / "public.duckdb")
+            terms.write_public_copy(warehouse, warehouse_database.path, [landing])
+        sections = compare.compare(databases.read(release), warehouse_database, landing)
+        differences = compare.as_text(sections).splitlines()
+    rerun_summary = withheld.summarise_tables(warehouse, names, [landing])
+    for before, after in zip(withheld_summary, rerun_summary, strict=True):
+        differences += [
             f"{before['table']}, column {before['column']}: {figure} is {after[figure]} and not"
             f" {before[figure]}."
             for figure in withheld.SUMMARY[2:]
             if not _is_same(before[figure], after[figure], SAME_SUMMARY)
         ]
-    return found
+    return differences
 
 
-def _file(path: Path, again: Path, name: str) -> list[str]:
+def _compare_files(path: Path, rerun_path: Path, name: str) -> list[str]:
     """Return the differing lines of two texts, or the differing cells of two tables."""
     is_table = path.suffix == ".csv"
-    old, new = (_cells(one, is_table) for one in (path, again))
+    old, new = (_read_cells(file, is_table) for file in (path, rerun_path))
     if [len(row) for row in old] != [len(row) for row in new]:
         return [f"{name}: {len(old)} lines, and {len(new)} from the run, or other columns."]
     return [
@@ -164,7 +173,7 @@ def _file(path: Path, again: Path, name: str) -> list[str]:
     ]
 
 
-def _cells(path: Path, is_table: bool) -> list[list[str]]:
+def _read_cells(path: Path, is_table: bool) -> list[list[str]]:
     with path.open(encoding="utf-8-sig", newline="" if is_table else None) as file:
         return [*csv.reader(file)] if is_table else [[line] for line in file.read().splitlines()]
 

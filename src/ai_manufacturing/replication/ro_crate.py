@@ -27,32 +27,32 @@ TYPES = {
 }
 
 
-def write(folder: Path, manifest: Manifest) -> None:
+def write_metadata(folder: Path, manifest: Manifest) -> None:
     """Write ro-crate-metadata.json, which describes the package and each file outside the code."""
-    cited = citation.read(folder)
+    study_citation = citation.read(folder)
     makers = [
         {"@id": f"#maker_{number}", **maker}
-        for number, maker in enumerate(citation.makers(cited.authors), start=1)
+        for number, maker in enumerate(citation.makers(study_citation.authors), start=1)
     ]
     raw = {f"{contents.RAW}/{row['path']}": row for row in contents.read_raw_files(folder)}
     names = [
         name
-        for name in rules.files(folder)
+        for name in rules.list_files(folder)
         if not name.startswith(f"{contents.CODE}/") and name != NAME
     ]
     root = {
         "@id": "./",
         "@type": "Dataset",
-        "name": f"Replication package: {cited.title or manifest.extract_set}",
+        "name": f"Replication package: {study_citation.title or manifest.extract_set}",
         "description": f"Release {manifest.release_id} of extract set {manifest.extract_set} "
         f"({manifest.extract_set_kind}), from code at commit {manifest.git_commit or 'unknown'}.",
         "datePublished": manifest.published_at,
         "version": manifest.release_id,
         "license": {"@id": terms.DATA_LICENCE},
         **({"author": [{"@id": maker["@id"]} for maker in makers]} if makers else {}),
-        **({"keywords": list(cited.keywords)} if cited.keywords else {}),
-        **({"url": cited.url} if cited.url else {}),
-        **({"isBasedOn": {"@id": "#paper"}} if cited.paper else {}),
+        **({"keywords": list(study_citation.keywords)} if study_citation.keywords else {}),
+        **({"url": study_citation.url} if study_citation.url else {}),
+        **({"isBasedOn": {"@id": "#paper"}} if study_citation.paper else {}),
         "mainEntity": {"@id": "run.sh"},
         "hasPart": [{"@id": name} for name in [*names, f"{contents.CODE}/"]],
     }
@@ -70,20 +70,24 @@ def write(folder: Path, manifest: Manifest) -> None:
             "@type": "CreativeWork",
             "name": terms.ESTIMATES_LICENCE.title,
         },
-        *([{"@id": "#paper", **citation.article(cited.paper)}] if cited.paper else []),
+        *(
+            [{"@id": "#paper", **citation.article(study_citation.paper)}]
+            if study_citation.paper
+            else []
+        ),
         {
             "@id": f"{contents.CODE}/",
             "@type": "Dataset",
             "name": "All programs",
             "license": {"@id": "LICENSE"},
         },
-        *(_file(folder, name, raw.get(name)) for name in names),
+        *(_describe_file(folder, name, raw.get(name)) for name in names),
     ]
     content = {"@context": f"{SPECIFICATION}/context", "@graph": graph}
     (folder / NAME).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def _file(folder: Path, name: str, raw: dict[str, str] | None) -> dict[str, Any]:
+def _describe_file(folder: Path, name: str, raw: dict[str, str] | None) -> dict[str, Any]:
     path = folder / name
     node: dict[str, Any] = {
         "@id": name,

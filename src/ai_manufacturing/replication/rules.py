@@ -43,14 +43,14 @@ SECTIONS = (
     "References",
 )
 CHECKS = contents.CHECKS
-SHOWN = 5  # maximum faults listed per rule
+MAX_FAULTS = 5  # maximum faults listed per rule
 NOT_RUN = "not measured"
 # Names in a README that refer to files of the package: paths in its folders, or upper-case names.
-NAMED = re.compile(r"`((?:code|data|output|logs)(?:/[\w*-][\w.*-]*)*|[A-Z][A-Z_]+\.[a-z]+)`")
+NAMED_FILE = re.compile(r"`((?:code|data|output|logs)(?:/[\w*-][\w.*-]*)*|[A-Z][A-Z_]+\.[a-z]+)`")
 # First cell of a row in the README's overview.
 ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
 # Permanent address: outside GitHub, or a file of a GitHub repository at a commit.
-FIXED = re.compile(
+PERMANENT_ADDRESS = re.compile(
     r"https?://(?!github\.com/)\S+"
     r"|https://github\.com/[^/\s]+/[^/\s]+/(?:blob|tree|raw)/[0-9a-f]{40}/\S+"
 )
@@ -65,41 +65,41 @@ class Rule(NamedTuple):
 
     name: str
     published_by: str
-    faults: Callable[[Path], Iterator[str]]
+    find_faults: Callable[[Path], Iterator[str]]
     is_signature: bool = False
 
 
-class Checked(NamedTuple):
+class RuleResult(NamedTuple):
     """A rule and its violations in a package."""
 
     rule: Rule
     faults: list[str]
 
 
-def check(folder: Path) -> list[Checked]:
+def check_rules(folder: Path) -> list[RuleResult]:
     """Return the violations of each rule in an unpacked package."""
-    return [Checked(rule, list(rule.faults(folder))) for rule in RULES]
+    return [RuleResult(rule, list(rule.find_faults(folder))) for rule in RULES]
 
 
-def write(checked: list[Checked], path: Path) -> None:
+def write_results(results: list[RuleResult], path: Path) -> None:
     """Write the result of the check to a CSV file."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["rule", "published_by", "is_kept", "faults"])
-        for rule, faults in checked:
-            more = [f"{len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-            shown = "; ".join([*faults[:SHOWN], *more])
-            writer.writerow([rule.name, rule.published_by, not faults, shown])
+        for rule, faults in results:
+            more = [f"{len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
+            text = "; ".join([*faults[:MAX_FAULTS], *more])
+            writer.writerow([rule.name, rule.published_by, not faults, text])
 
 
-def files(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
     """Return the files of a package in order, without the output of a run."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in paths if path.parts[0] != rerun.RERUN)
 
 
-def _sizes(folder: Path) -> Iterator[str]:
-    sizes = {name: (folder / name).stat().st_size for name in files(folder)}
+def _check_sizes(folder: Path) -> Iterator[str]:
+    sizes = {name: (folder / name).stat().st_size for name in list_files(folder)}
     for name, size in sizes.items():
         if size > FILE_LIMIT:
             yield f"{name} has {size:,} bytes"
@@ -107,9 +107,9 @@ def _sizes(folder: Path) -> Iterator[str]:
         yield f"the package has {sum(sizes.values()):,} bytes"
 
 
-def _names(folder: Path) -> Iterator[str]:
-    names = files(folder)
-    folded = Counter(name.casefold() for name in names)
+def _check_names(folder: Path) -> Iterator[str]:
+    names = list_files(folder)
+    casefold_counts = Counter(name.casefold() for name in names)
     for name in names:
         # delivered files retain their provider's names
         if not name.startswith(contents.RAW) and not all(
@@ -118,24 +118,24 @@ def _names(folder: Path) -> Iterator[str]:
             yield f"{name}: another character than A-Z, a-z, 0-9, ., _ and -"
         if len(name) > PATH_LIMIT:
             yield f"{name}: {len(name)} characters"
-        if folded[name.casefold()] > 1:
+        if casefold_counts[name.casefold()] > 1:
             yield f"{name}: another name differs only in capitals"
 
 
-def _texts(folder: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for name in files(folder):
+def _read_texts(folder: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for name in list_files(folder):
         if Path(name).suffix in suffixes:
             yield name, (folder / name).read_text(encoding="utf-8", errors="ignore")
 
 
-def _paths(folder: Path) -> Iterator[str]:
-    for name, text in _texts(folder, (*PROGRAMS, ".log")):
-        yield from (f"{name}: {found}" for found in sorted({*HOME.findall(text)}))
+def _check_paths(folder: Path) -> Iterator[str]:
+    for name, text in _read_texts(folder, (*PROGRAMS, ".log")):
+        yield from (f"{name}: {match}" for match in sorted({*HOME.findall(text)}))
 
 
-def _versions(folder: Path) -> Iterator[str]:
+def _check_versions(folder: Path) -> Iterator[str]:
     lock = folder / contents.LOCK
-    if not lock.is_file() or not rerun.pins(lock):
+    if not lock.is_file() or not rerun.read_pins(lock):
         yield f"{contents.LOCK} names no version"
         return
     # each entry contains a requirement and its hashes
@@ -144,8 +144,8 @@ def _versions(folder: Path) -> Iterator[str]:
             yield f"{entry.split()[0]}: no version or no hash"
 
 
-def _personal(folder: Path) -> Iterator[str]:
-    for name, text in _texts(folder, TEXTS):
+def _check_personal_data(folder: Path) -> Iterator[str]:
+    for name, text in _read_texts(folder, TEXTS):
         if not name.startswith(f"{contents.CODE}/"):
             yield from (f"{name}: {address}" for address in sorted({*ADDRESS.findall(text)}))
         for number in sorted({*IDENTITY.findall(text)}):
@@ -158,31 +158,31 @@ def _is_identity(number: str) -> bool:
     return CHECK[total % len(CHECK)] == number[-1].upper()
 
 
-def _readme_text(folder: Path) -> str:
+def _read_readme(folder: Path) -> str:
     path = folder / "README.md"
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def _readme(folder: Path) -> Iterator[str]:
-    text = _readme_text(folder)
+def _check_readme(folder: Path) -> Iterator[str]:
+    text = _read_readme(folder)
     for section in SECTIONS:
         if f"\n## {section}\n" not in text:
             yield f"README.md has no section {section}"
 
 
-def _listed(folder: Path) -> Iterator[str]:
-    text = _readme_text(folder)
-    for name in dict.fromkeys(NAMED.findall(text)):
+def _check_overview(folder: Path) -> Iterator[str]:
+    text = _read_readme(folder)
+    for name in dict.fromkeys(NAMED_FILE.findall(text)):
         if name not in contents.WRITTEN_AFTER_README and not any(folder.glob(name)):
             yield f"README.md names {name}, which is not here"
     overview = ROW.findall(text.partition("\n## Overview\n")[2].partition("\n## ")[0])
-    for name in files(folder):
+    for name in list_files(folder):
         if not any(name == row or name.startswith(f"{row}/") for row in overview):
             yield f"{name} is in no row of the overview"
 
 
-def _signed(folder: Path) -> Iterator[str]:
-    text = _readme_text(folder)
+def _check_signature(folder: Path) -> Iterator[str]:
+    text = _read_readme(folder)
     for statement in rights.STATEMENTS.values():
         if f"- [x] {statement}" not in text:
             yield f'not certified: "{statement}"'
@@ -190,7 +190,7 @@ def _signed(folder: Path) -> Iterator[str]:
         yield "nobody has signed"
 
 
-def _paper(folder: Path) -> Iterator[str]:
+def _check_paper(folder: Path) -> Iterator[str]:
     path = folder / citation.FILE
     if not path.is_file():
         yield f"there is no {citation.FILE}"
@@ -206,29 +206,31 @@ def _paper(folder: Path) -> Iterator[str]:
         )
 
 
-def _programs(folder: Path) -> Iterator[str]:
-    path, listed = folder / programs.PROGRAMS, {}
+def _check_programs(folder: Path) -> Iterator[str]:
+    path, descriptions = folder / programs.PROGRAMS, {}
     if path.is_file():
-        listed = {row.get("program", ""): row.get("description") for row in rows.read_rows(path)}
+        descriptions = {
+            row.get("program", ""): row.get("description") for row in rows.read_rows(path)
+        }
     models = (model.relative_to(folder).as_posix() for model in programs.find_models(folder))
     for name in ("run.sh", *models):
-        if not listed.get(name):
+        if not descriptions.get(name):
             yield f"{name} is in no row of {programs.PROGRAMS}, or without what it makes"
-    for name in listed:
+    for name in descriptions:
         if not (folder / name).is_file():
             yield f"{programs.PROGRAMS} lists {name}, which is not here"
-    text = _readme_text(folder)
+    text = _read_readme(folder)
     for row in programs.find_random_programs(folder):
         if row["seed"] is None or f"| `{row['program']}` | {row['seed']} |" not in text:
             yield f"README.md has no seed of {row['program']}"
 
 
-def _machine(folder: Path) -> Iterator[str]:
-    rows = dict(re.findall(r"^\| ([A-Za-z ]+) \| (.+) \|$", _readme_text(folder), re.MULTILINE))
+def _check_machine(folder: Path) -> Iterator[str]:
+    rows = dict(re.findall(r"^\| ([A-Za-z ]+) \| (.+) \|$", _read_readme(folder), re.MULTILINE))
     yield from (f"README.md has no {name}" for name in FACTS if rows.get(name, NOT_RUN) == NOT_RUN)
 
 
-def _data_licence(folder: Path) -> Iterator[str]:
+def _check_data_licence(folder: Path) -> Iterator[str]:
     path = folder / terms.DATA_LICENCE
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     providers = sorted({row["provider"] for row in contents.read_raw_files(folder)} - {""})
@@ -244,13 +246,13 @@ def _data_licence(folder: Path) -> Iterator[str]:
         yield f"the licence of the whole in {contents.CRATE} is not {path.name}"
 
 
-def _licence(folder: Path) -> Iterator[str]:
+def _check_licence(folder: Path) -> Iterator[str]:
     for name in ("LICENSE", citation.FILE):
         if not (folder / name).is_file():
             yield f"there is no {name}"
 
 
-def _cited(folder: Path) -> Iterator[str]:
+def _check_citations(folder: Path) -> Iterator[str]:
     for row in contents.read_raw_files(folder):
         if not row["provider"]:
             continue
@@ -258,100 +260,116 @@ def _cited(folder: Path) -> Iterator[str]:
         if not all(row[name] for name in contents.CITATION_COLUMNS[:3]):
             yield f"{path}: no citation or no provenance class"
         if row["provenance_class"] != "generated":
-            if not FIXED.fullmatch(address):
+            if not PERMANENT_ADDRESS.fullmatch(address):
                 yield f"{path}: no address, or none with commit and path ({address or 'none'})"
             if not re.fullmatch(r"\d{4}-\d\d-\d\d", row["accessed"]):
                 yield f"{path}: no date of access"
 
 
-def _restricted(folder: Path) -> Iterator[str]:
+def _check_restricted_files(folder: Path) -> Iterator[str]:
     raw_files = contents.read_raw_files(folder)
-    closed = {row["sha256"]: row["path"] for row in raw_files if row["is_restricted"] == "True"}
-    if not closed:
+    restricted_paths = {
+        row["sha256"]: row["path"] for row in raw_files if row["is_restricted"] == "True"
+    }
+    if not restricted_paths:
         return
-    for name in files(folder):
-        if path := closed.get(integrity.sha256(folder / name)):
+    for name in list_files(folder):
+        if path := restricted_paths.get(integrity.sha256(folder / name)):
             yield f"{name} is {path}, which is restricted"
     if not (folder / contents.RELEASE).is_file():
         return
     with tempfile.TemporaryDirectory() as private:
         # a public copy lists the restricted values that it had to withhold
-        held = terms.write_public_copy(folder / contents.RELEASE, Path(private) / "public.duckdb")
-    for table in dict.fromkeys(row["table_name"] for row in held):
+        withheld_rows = terms.write_public_copy(
+            folder / contents.RELEASE, Path(private) / "public.duckdb"
+        )
+    for table in dict.fromkeys(row["table_name"] for row in withheld_rows):
         yield f"{contents.RELEASE} holds {table}, with values of restricted files"
-    if (held or (folder / contents.WITHHELD).is_file()) and (folder / contents.PANEL).is_file():
+    if (withheld_rows or (folder / contents.WITHHELD).is_file()) and (
+        folder / contents.PANEL
+    ).is_file():
         yield f"{contents.PANEL} has values of restricted files"
 
 
-def _outputs(folder: Path) -> Iterator[str]:
+def _check_exhibits(folder: Path) -> Iterator[str]:
     models = {path.stem for path in programs.find_models(folder)}
     try:
-        shown = contents.read_exhibits(folder / contents.RELEASE)
+        exhibits = contents.read_exhibits(folder / contents.RELEASE)
     except duckdb.Error:
         yield f"{contents.RELEASE} has no printed tables"
         return
-    for exhibit in shown:
+    for exhibit in exhibits:
         if not (folder / f"output/{exhibit.file_name}").is_file():
             yield f"{exhibit.name}: there is no output/{exhibit.file_name}"
         if exhibit.table not in models:
             yield f"{exhibit.name}: there is no model {exhibit.table}"
 
 
-def _committed(folder: Path) -> Iterator[str]:
-    text = _readme_text(folder)
+def _check_commit(folder: Path) -> Iterator[str]:
+    text = _read_readme(folder)
     commit = re.search(r"from code at commit `([^`]*)`", text)
     if not commit or not re.fullmatch(r"[0-9a-f]{40}", commit[1]):
         yield f"the code is not that of a commit ({commit[1] if commit else 'none named'})"
 
 
 RULES = (
-    Rule("No file has more than 2 GB, and the package no more than 30 GB.", "openICPSR", _sizes),
-    Rule("Names are portable, paths at most 200 characters.", "AEA Data Editor", _names),
     Rule(
-        "No program or log has an absolute path of a person's machine.", "AEA Data Editor", _paths
+        "No file has more than 2 GB, and the package no more than 30 GB.", "openICPSR", _check_sizes
     ),
-    Rule("Every package has a version, and a hash.", "AEA Data Editor", _versions),
+    Rule("Names are portable, paths at most 200 characters.", "AEA Data Editor", _check_names),
+    Rule(
+        "No program or log has an absolute path of a person's machine.",
+        "AEA Data Editor",
+        _check_paths,
+    ),
+    Rule("Every package has a version, and a hash.", "AEA Data Editor", _check_versions),
     Rule(
         "Texts hold no e-mail address outside the code, and no identity number.",
         "AEA, China Economic Review",
-        _personal,
+        _check_personal_data,
     ),
-    Rule("The README has the sections of the template.", "social-science data editors", _readme),
-    Rule("There is a licence, and a citation.", "AEA Data Editor", _licence),
-    Rule("The data have a licence of their own.", "AEA Data Editor", _data_licence),
+    Rule(
+        "The README has the sections of the template.", "social-science data editors", _check_readme
+    ),
+    Rule("There is a licence, and a citation.", "AEA Data Editor", _check_licence),
+    Rule("The data have a licence of their own.", "AEA Data Editor", _check_data_licence),
     Rule(
         "A person has signed both statements about rights.",
         "social-science data editors",
-        _signed,
+        _check_signature,
         is_signature=True,
     ),
-    Rule("The README lists what the package holds, and nothing else.", "AEA Data Editor", _listed),
+    Rule(
+        "The README lists what the package holds, and nothing else.",
+        "AEA Data Editor",
+        _check_overview,
+    ),
     Rule(
         "Every program says what it makes, and every draw has its seed.",
         "social-science data editors",
-        _programs,
+        _check_programs,
     ),
     Rule(
         "The README has processor, memory, system and run time.",
         "social-science data editors",
-        _machine,
+        _check_machine,
     ),
     Rule(
         "Every source has a provenance class, and a citation with address, version, path and date"
         " of access.",
         "AEA, China Economic Review",
-        _cited,
+        _check_citations,
     ),
     Rule(
         "The paper's citation has volume, pages and DOI, or online first its address and date.",
         "AEA Data Editor",
-        _paper,
+        _check_paper,
     ),
     Rule(
         "No restricted file, and no table with its values, is in the package.",
         "AEA Data Editor",
-        _restricted,
+        _check_restricted_files,
     ),
-    Rule("Every exhibit has a program and an output.", "AEA Data Editor", _outputs),
-    Rule("The code is that of a commit.", "this project", _committed),
+    Rule("Every exhibit has a program and an output.", "AEA Data Editor", _check_exhibits),
+    Rule("The code is that of a commit.", "this project", _check_commit),
 )

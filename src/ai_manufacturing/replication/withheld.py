@@ -14,12 +14,14 @@ from ai_manufacturing.system.sql_text import quote_identifier
 
 # Failing rows of the gate in the log of a run.
 FAILING_ROWS = re.compile(r"(gate (?:critical|warning): [^\[\n]*)\[\{[^\n]*")
-FEWEST = 30  # minimum values for a mean, because a mean of fewer could reveal one
+MIN_VALUES = 30  # minimum values for a mean, because a mean of fewer could reveal one
 DIGITS = 3  # significant digits of means and standard deviations
 SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
 
-def summary(database: Path, names: list[str], landing: Sequence[Path] = ()) -> list[dict[str, Any]]:
+def summarise_tables(
+    database: Path, names: list[str], landing: Sequence[Path] = ()
+) -> list[dict[str, Any]]:
     """Return a row of SUMMARY for each column of the given tables.
 
     Parameters
@@ -40,34 +42,34 @@ def summary(database: Path, names: list[str], landing: Sequence[Path] = ()) -> l
     spill = database.with_name("spill")
     with duckdb_client.attached(spill, {"built": database}, reaches=landing) as connection:
         for name in names:
-            described = connection.execute(f"describe built.{name}").fetchall()
+            columns = connection.execute(f"describe built.{name}").fetchall()
             figures = []
-            for column, data_type, *_ in described:
-                number = filled = quote_identifier(column)
+            for column, data_type, *_ in columns:
+                number = cell = quote_identifier(column)
                 if data_type not in ("DOUBLE", "BIGINT", "INTEGER"):
                     number = "null::double"
                 moments = ", ".join(
-                    f"case when count({filled}) >= {FEWEST}"
+                    f"case when count({cell}) >= {MIN_VALUES}"
                     f" then cast(format('{{:.{DIGITS}g}}', {moment}({number})) as double) end"
                     for moment in ("avg", "stddev_samp")
                 )
-                figures.append(f"row(count(*), count({filled}), {moments})")
+                figures.append(f"row(count(*), count({cell}), {moments})")
             # use a single statement, because the table may be a slow view
             query = f"select {', '.join(figures)} from built.{name}"
-            (of_columns,) = connection.execute(query).fetchall()
-            for (column, *_), values in zip(described, of_columns, strict=True):
+            (column_values,) = connection.execute(query).fetchall()
+            for (column, *_), values in zip(columns, column_values, strict=True):
                 summaries.append(dict(zip(SUMMARY, (name, column, *values), strict=True)))
     return summaries
 
 
-def without_rows(log: str) -> str:
+def remove_failing_rows(log: str) -> str:
     """Remove the failing rows of the gate, which contain city values, from the log of a run."""
     return FAILING_ROWS.sub(r"\1rows withheld", log)
 
 
-def write(path: Path, database: Path, names: list[str]) -> None:
+def write_summary(path: Path, database: Path, names: list[str]) -> None:
     """Write the summary of the given tables to a CSV file."""
-    rows.write_rows(path, summary(database, names), SUMMARY)
+    rows.write_rows(path, summarise_tables(database, names), SUMMARY)
 
 
 def read_summary(path: Path) -> list[dict[str, Any]]:
