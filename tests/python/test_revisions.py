@@ -44,7 +44,7 @@ from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.system import settings
 from ai_manufacturing.system.duckdb_client import attached, reading
 from ai_manufacturing.system.settings import period
-from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.system.sql_text import quote_literal
 from tests.lib import judged_samples
 from tests.python.conftest import PROJECT, Build
 from tests.python.histories import DRIFT, Act, again, delivered, done, moved, replay
@@ -88,8 +88,8 @@ def release_of(
     deliveries of one city's GDP.
     """
     with duckdb.connect() as connection:
-        connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
-        connection.execute(f"attach {literal(str(path))} as new")
+        connection.execute(f"attach {quote_literal(str(warehouse))} as built (read_only)")
+        connection.execute(f"attach {quote_literal(str(path))} as new")
         connection.execute("create schema new.release")
         connection.execute("create schema new.marts")
         revisions.write_series(connection)
@@ -141,7 +141,7 @@ def compared(
     warehouse = warehouse_of(place / "new.duckdb", new)
     files = {"old": release, "built": warehouse}
     with attached(place / "spill", files, reads_files=True) as connection:
-        declared_revisions.write(connection, declarations)
+        declared_revisions.create_declared_table(connection, declarations)
         found = revisions.compare(connection, declarations)
     assert found is not None
     return found
@@ -378,15 +378,15 @@ def test_what_is_no_revision_is_not_declared_and_a_changed_log_ends_a_refresh(
     ]
     without_reason = (declared(right, reason=""), BadConfigurationError, "reason is '', not a text")
     replay(refreshes, *refused, without_reason)
-    assert declared_revisions.read("sample") == []
+    assert declared_revisions.read_revisions("sample") == []
     replay(refreshes, (declared(right), None), (declared("vendor,*,*,2017"), None))
-    rows = declared_revisions.read("sample")
+    rows = declared_revisions.read_revisions("sample")
     assert [(row.series, row.last_year, row.declared_by) for row in rows] == [
         ("gdp_100m_cny", 2016, "me"),
         ("*", 2017, "me"),
     ]
-    assert declared_revisions.read("public") == []
-    written = declared_revisions.chain(settings.landing_dir()).path
+    assert declared_revisions.read_revisions("public") == []
+    written = declared_revisions.open_chain(settings.landing_dir()).path
     written.write_text(written.read_text().replace("2016", "2019"))
     damage = r"revisions\.jsonl, line 1: .* from one backup"
     replay(refreshes, (again(), RefreshError, damage))
@@ -913,8 +913,8 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
 def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
     """Write the parts of a release, up to a last year, that new years are compared with."""
     with duckdb.connect() as connection:
-        connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
-        connection.execute(f"attach {literal(str(path))} as new")
+        connection.execute(f"attach {quote_literal(str(warehouse))} as built (read_only)")
+        connection.execute(f"attach {quote_literal(str(path))} as new")
         connection.execute("create schema new.release")
         revisions.write_series(connection)
         connection.execute(f"delete from new.release.series_values where year > {last_year}")
@@ -924,7 +924,7 @@ def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
 def odd_years(release: Path, warehouse: Path) -> list[OddYear]:
     files = {"old": release, "built": warehouse}
     with attached(release.with_name("spill"), files, reads_files=True) as connection:
-        declared_revisions.write(connection, [])
+        declared_revisions.create_declared_table(connection, [])
         return new_years.odd(connection, [])
 
 

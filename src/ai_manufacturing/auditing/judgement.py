@@ -111,7 +111,7 @@ def compare(
     read_again : ReadAgain or None
         Years and files that the user asked to read again.
     """
-    declared_revisions.write(connection, declared)
+    declared_revisions.create_declared_table(connection, declared)
     rewritten = revisions.compare(connection, declared, read_again)
     return Comparison(rewritten, tuple(new_years.odd(connection, declared)))
 
@@ -163,7 +163,7 @@ def judge(
         if columns:
             why.append(f"{line}, and columns that rest on it move or appear: {', '.join(columns)}.")
             series = (year.provider, year.quantity, year.scope, (year.year, year.year))
-            to_declare.append(declared_revisions.in_words(*series))
+            to_declare.append(declared_revisions.format_revision(*series))
         else:
             notes.append(line)
     shown = anchors.shown_estimates(new)

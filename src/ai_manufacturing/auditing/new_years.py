@@ -55,7 +55,7 @@ def odd(
     ----------
     connection : DuckDBPyConnection
         Connection with a release attached as `old`, a warehouse of the same extract set as `built`,
-        and the temporary table `declared` (see declared_revisions.write).
+        and the temporary table `declared` (see declared_revisions.create_declared_table).
     declarations : sequence of Declaration
         Rows of that table, in order.
     """

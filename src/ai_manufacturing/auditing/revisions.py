@@ -14,7 +14,7 @@ from ai_manufacturing.auditing.wording import some_of, spans, spans_in_words
 from ai_manufacturing.landing import declared_revisions
 from ai_manufacturing.landing.declared_revisions import Declaration
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.sql_text import comments, load_statements
+from ai_manufacturing.system.sql_text import build_comments, load_statements
 
 SQL = load_statements(__file__)
 
@@ -253,7 +253,7 @@ class Revisions:
         for province in self.provinces:
             years[province.provider, province.quantity, province.scope].update(province.years)
         return [
-            declared_revisions.in_words(*series, span)
+            declared_revisions.format_revision(*series, span)
             for series, of_series in sorted(years.items())
             for span in spans(of_series)
         ]
@@ -296,7 +296,7 @@ def write_series(connection: DuckDBPyConnection) -> None:
         "One row per series, scope, city and year with a value: what the next release is compared"
         " with."
     )
-    connection.execute(comments("new.release.series_values", comment, COLUMNS))
+    connection.execute(build_comments("new.release.series_values", comment, COLUMNS))
 
 
 def compare(
@@ -310,7 +310,7 @@ def compare(
     ----------
     connection : DuckDBPyConnection
         Connection with the release attached as `old`, a warehouse of the same extract set as
-        `built`, and the temporary table `declared` (see declared_revisions.write).
+        `built`, and the temporary table `declared` (see declared_revisions.create_declared_table).
     declarations : sequence of Declaration
         Rows of that table, in order.
     read_again : ReadAgain, optional

@@ -104,7 +104,7 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
                 )
                 outcome.count("landed files")
         with outcome.damage():
-            revisions = declared_revisions.chain(folder).read().lines
+            revisions = declared_revisions.open_chain(folder).read().lines
             outcome.count("lines of declared revisions", len(revisions))
         declared = declarations.read_sources_by_name()
         for name in log.list_extract_sets(folder):

@@ -14,16 +14,16 @@ from pydantic import Field, ValidationError, model_validator
 from ai_manufacturing.landing import declarations
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.declared import Row, Text, faults
+from ai_manufacturing.system.declared import Row, Text, describe_errors
 from ai_manufacturing.system.disk import file_mode, make_folder
 from ai_manufacturing.system.integrity import Chain
-from ai_manufacturing.system.sql_text import insert, load_statements
+from ai_manufacturing.system.sql_text import build_insert, load_statements
 
 SQL = load_statements(__file__)
 
 NAME = "log/revisions.jsonl"
 ANY = "*"
-COVERS = ("provider", "series", "scope", "first_year", "last_year")
+COVERAGE_FIELDS = ("provider", "series", "scope", "first_year", "last_year")
 Year = Annotated[int, Field(ge=1000, le=9999)]
 
 
@@ -56,7 +56,7 @@ class Declaration(Row):
     declared_at: Text
 
     @model_validator(mode="after")
-    def _is_a_span(self) -> Self:
+    def _check_span(self) -> Self:
         if self.last_year < self.first_year:
             raise ValueError(f"last_year {self.last_year} is before first_year {self.first_year}")
         return self
@@ -72,17 +72,17 @@ class Declaration(Row):
 # ---------------------------------------------------------------- the log
 
 
-def chain(store: Path) -> Chain:
+def open_chain(store: Path) -> Chain:
     """Return the log of declared revisions; reading it raises LandingError if damaged."""
 
-    def damaged(text: str) -> LandingError:
+    def build_error(text: str) -> LandingError:
         way_out = "If there is none, delete both, and declare again what is not published yet."
         return LandingError(f"{text}. Restore it and its .head from one backup. {way_out}")
 
-    return Chain(store / NAME, file_mode(store), damaged)
+    return Chain(store / NAME, file_mode(store), build_error)
 
 
-def read(extract_set: str) -> list[Declaration]:
+def read_revisions(extract_set: str) -> list[Declaration]:
     """Return the revisions declared for an extract set, in order.
 
     Raises
@@ -91,18 +91,18 @@ def read(extract_set: str) -> list[Declaration]:
         If the log is damaged.
     """
     store = settings.landing_dir()
-    lines = chain(store).read().lines if store.is_dir() else []
+    lines = open_chain(store).read().lines if store.is_dir() else []
     rows = [Declaration(**row) for line in lines for row in line["revisions"]]
     return [row for row in rows if row.extract_set == extract_set]
 
 
-def add(texts: Sequence[str], **others: str) -> list[Declaration]:
+def add_revisions(texts: Sequence[str], **others: str) -> list[Declaration]:
     """Parse revisions, add either all of them or none to the log, and return them.
 
     Parameters
     ----------
     texts : sequence of str
-        Revisions in the format of `in_words`.
+        Revisions in the format of `format_revision`.
     **others : str
         The remaining attributes, which are the same for each revision.
 
@@ -113,54 +113,56 @@ def add(texts: Sequence[str], **others: str) -> list[Declaration]:
     OSError
         If the log cannot be written.
     """
-    declared, wrong = [], []
+    revisions, messages = [], []
     for text in texts:
         *series, years = text.split(",")
         first, _, last = years.partition(":")
-        row = dict(zip(COVERS, (*series, first, last or first), strict=False)) | others
-        where, way_out = f"--revision {text}", "Write provider,series,scope,first_year:last_year."
+        row = dict(zip(COVERAGE_FIELDS, (*series, first, last or first), strict=False)) | others
+        option, way_out = f"--revision {text}", "Write provider,series,scope,first_year:last_year."
         try:
-            declared.append(Declaration.model_validate(row))
+            revisions.append(Declaration.model_validate(row))
         except ValidationError as error:
-            wrong += faults(error, row, where, way_out)
+            messages += describe_errors(error, row, option, way_out)
             continue
-        if declared[-1].series not in {ANY, *declarations.read_series_names()}:
-            known = "a series of series.csv (without @provider), or * for all"
-            wrong.append(f"{where}: series is {declared[-1].series!r}, not {known}. {way_out}")
-    if wrong:
-        raise LandingError("\n".join(wrong))
-    append(settings.landing_dir(), declared)
-    return declared
+        if revisions[-1].series not in {ANY, *declarations.read_series_names()}:
+            expectation = "a series of series.csv (without @provider), or * for all"
+            messages.append(
+                f"{option}: series is {revisions[-1].series!r}, not {expectation}. {way_out}"
+            )
+    if messages:
+        raise LandingError("\n".join(messages))
+    append_revisions(settings.landing_dir(), revisions)
+    return revisions
 
 
-def append(store: Path, declared: Sequence[Declaration]) -> None:
+def append_revisions(store: Path, revisions: Sequence[Declaration]) -> None:
     """Append revisions to the log as one line; do nothing if there are none."""
-    if declared:
+    if revisions:
         make_folder((store / NAME).parent, store)
-        line = {"revisions": [row.model_dump() for row in declared]}
-        chain(store).append(lambda lines: line)
+        line = {"revisions": [row.model_dump() for row in revisions]}
+        open_chain(store).append(lambda lines: line)
 
 
-def in_words(provider: str, series: str, scope: str, years: tuple[int, int]) -> str:
+def format_revision(provider: str, series: str, scope: str, years: tuple[int, int]) -> str:
     """Return a revision in the format of the `--revision` option."""
     return f"{provider},{series},{scope},{years[0]}:{years[1]}"
 
 
-def covered(extract_set: str) -> list[dict[str, Any]]:
+def list_coverage(extract_set: str) -> list[dict[str, Any]]:
     """Return the series and years that a set's revisions cover, as in raw_extract_set."""
-    return [row.model_dump(include={*COVERS}) for row in read(extract_set)]
+    return [row.model_dump(include={*COVERAGE_FIELDS}) for row in read_revisions(extract_set)]
 
 
 # ---------------------------------------------------------------- in SQL
 
 
-def write(connection: DuckDBPyConnection, declared: Sequence[Declaration]) -> None:
+def create_declared_table(connection: DuckDBPyConnection, revisions: Sequence[Declaration]) -> None:
     """Create the temporary table `declared` and the macro `declared_by`.
 
     The macro returns the numbers of the revisions that cover a value.
     """
     connection.execute(SQL["declared"])
     connection.execute(SQL["declared_by"])
-    for number, row in enumerate(declared):
-        covers = [number, *(getattr(row, name) for name in COVERS)]
-        connection.execute(insert("declared", len(covers)), covers)
+    for number, row in enumerate(revisions):
+        values = [number, *(getattr(row, name) for name in COVERAGE_FIELDS)]
+        connection.execute(build_insert("declared", len(values)), values)

@@ -109,7 +109,7 @@ def _record_deliveries(
         source = sources.get((record["provider"], record["source_name"]))
         origin = GENERATED if is_synthetic else source and source.provenance
         record.update(origin.columns if origin else NOT_DECLARED)
-    validity.add(records, sources, folder)
+    validity.add_replaced_periods(records, sources, folder)
     # A single synthetic file makes the whole set synthetic.
     synthetic = any(
         record["synthetic"]
@@ -170,7 +170,7 @@ def _refuse_other_set(name: str, current_set: pa.Table | None) -> None:
 def _build_extract_set_table(extract_set: ExtractSet) -> pa.Table:
     period = extract_set.period.model_dump() if extract_set.period else {}
     row = {"extract_set": extract_set.name} | period
-    row["declared_revisions"] = declared_revisions.covered(extract_set.name)
+    row["declared_revisions"] = declared_revisions.list_coverage(extract_set.name)
     return pa.Table.from_pylist([row], schema=contracts.read_schema("raw_extract_set"))
 
 

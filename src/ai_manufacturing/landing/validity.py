@@ -12,7 +12,12 @@ import pyarrow.parquet as pq
 
 from ai_manufacturing.landing import store
 from ai_manufacturing.landing.declarations import Source
-from ai_manufacturing.system.sql_text import identifier, literal, load_statements, one_file
+from ai_manufacturing.system.sql_text import (
+    escape_globs,
+    load_statements,
+    quote_identifier,
+    quote_literal,
+)
 
 SQL = load_statements(__file__)
 
@@ -20,8 +25,8 @@ Span = dict[str, Any]
 """Period, valid_from_delivery and valid_until_delivery of the records in one period."""
 
 
-def add(
-    deliveries: list[dict[str, Any]], declared: dict[tuple[str, str], Source], folder: Path
+def add_replaced_periods(
+    deliveries: list[dict[str, Any]], sources: dict[tuple[str, str], Source], folder: Path
 ) -> None:
     """Add the replaced periods to each delivery, as `superseded_periods`.
 
@@ -31,39 +36,42 @@ def add(
     for delivery in deliveries:
         if not delivery["copy_of_delivery"]:
             by_source[delivery["provider"], delivery["source_name"]].append(delivery)
-    for name, of_source in by_source.items():
-        source = declared.get(name)
+    for name, source_deliveries in by_source.items():
+        source = sources.get(name)
         # A register has no key: only a new file at the same path replaces it.
-        if source is None or not source.key or len(of_source) < 2:
+        if source is None or not source.key or len(source_deliveries) < 2:
             continue
-        rows, of_one_type = {}, True
-        for delivery in of_source:
+        rows, has_same_declaration = {}, True
+        for delivery in source_deliveries:
             path = store.rows_path(folder, delivery["store_key"])
             if delivery["is_of_earlier_declaration"]:
                 # An earlier declaration may not have had the key columns.
                 if not {*source.key} <= {*pq.read_schema(path).names}:
                     continue
-                of_one_type = False
+                has_same_declaration = False
             rows[delivery["delivery_number"]] = path
         ends = {
-            delivery["delivery_number"]: delivery["valid_until_delivery"] for delivery in of_source
+            delivery["delivery_number"]: delivery["valid_until_delivery"]
+            for delivery in source_deliveries
         }
-        spans = superseded(source, rows, ends, folder, of_one_type=of_one_type)
-        for delivery in of_source:
-            replaced, is_whole = spans.get(delivery["delivery_number"], ([], False))
-            delivery["superseded_periods"] = replaced
-            untils = [span["valid_until_delivery"] for span in replaced]
-            if is_whole and None not in untils:
-                delivery["valid_until_delivery"] = max(untils)
+        spans = find_replaced_periods(
+            source, rows, ends, folder, has_same_declaration=has_same_declaration
+        )
+        for delivery in source_deliveries:
+            periods, is_whole = spans.get(delivery["delivery_number"], ([], False))
+            delivery["superseded_periods"] = periods
+            period_ends = [span["valid_until_delivery"] for span in periods]
+            if is_whole and None not in period_ends:
+                delivery["valid_until_delivery"] = max(period_ends)
 
 
-def superseded(
+def find_replaced_periods(
     source: Source,
     rows: dict[int, Path],
     ends: dict[int, int | None],
     scratch: Path,
     *,
-    of_one_type: bool = True,
+    has_same_declaration: bool = True,
 ) -> dict[int, tuple[list[Span], bool]]:
     """Return the periods of each delivery that later deliveries replaced.
 
@@ -79,7 +87,7 @@ def superseded(
         Event that removed each delivery from the folder, by the delivery's number.
     scratch : Path
         Folder for keys that do not fit into memory.
-    of_one_type : bool, default True
+    has_same_declaration : bool, default True
         Whether all landed under one declaration; if not, a key may have two types.
 
     Returns
@@ -93,46 +101,48 @@ def superseded(
     if len(rows) < 2:
         return {}
     with store.open_connection(scratch, threads=2) as connection:
-        repetitions = _repetitions(connection, source, rows, of_one_type)
-    later = defaultdict(list)
+        repetitions = _find_repetitions(connection, source, rows, has_same_declaration)
+    by_period = defaultdict(list)
     counts = {}
     for period, earlier, repeated_by, period_count in repetitions:
-        later[earlier, period].append((repeated_by, ends[repeated_by]))
+        by_period[earlier, period].append((repeated_by, ends[repeated_by]))
         counts[earlier] = period_count
     spans = defaultdict(list)
-    for (number, period), by in sorted(later.items(), key=lambda item: item[0][0]):
-        first, end = _last_valid(number, ends[number], by)
+    for (number, period), replacements in sorted(by_period.items(), key=lambda item: item[0][0]):
+        first, end = _find_last_valid(number, ends[number], replacements)
         spans[number].append(
             {"period": period, "valid_from_delivery": first, "valid_until_delivery": end}
         )
-    return {
-        number: (replaced, len(replaced) == counts[number]) for number, replaced in spans.items()
-    }
+    return {number: (periods, len(periods) == counts[number]) for number, periods in spans.items()}
 
 
-def _repetitions(
-    connection: duckdb.DuckDBPyConnection, source: Source, rows: dict[int, Path], of_one_type: bool
+def _find_repetitions(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    rows: dict[int, Path],
+    has_same_declaration: bool,
 ) -> list[tuple[str | None, int, int, int]]:
     """Return period, earlier delivery and later delivery wherever they share a key.
 
     The fourth value is the number of periods in the earlier delivery.
     """
-    keys = [f"cast({identifier(column)} as varchar)" for column in source.key]
+    keys = [f"cast({quote_identifier(column)} as varchar)" for column in source.key]
     period = (
-        f"cast({identifier(source.period)} as varchar)"
+        f"cast({quote_identifier(source.period)} as varchar)"
         if source.period
         else "cast(null as varchar)"
     )
+    paths = [quote_literal(escape_globs(path)) for path in rows.values()]
     # Use variables, because parsing thousands of paths in every statement is slow.
     connection.execute(f"""
         set variable numbers = {[*rows]};
-        set variable paths = [{", ".join(literal(one_file(path)) for path in rows.values())}];
+        set variable paths = [{", ".join(paths)}];
         create temp view delivered as
         select
             list_extract(getvariable('numbers'), file_index::bigint + 1) as delivery,
             {period} as period,
             row({", ".join(keys)}) as key
-        from read_parquet(getvariable('paths'), union_by_name = {not of_one_type});
+        from read_parquet(getvariable('paths'), union_by_name = {not has_same_declaration});
         create temp table repeated as
         select hash(key) as key_hash
         from delivered
@@ -143,13 +153,13 @@ def _repetitions(
     return connection.execute(SQL["repetitions"]).fetchall()
 
 
-def _last_valid(
-    number: int, end: int | None, by: list[tuple[int, int | None]]
+def _find_last_valid(
+    number: int, end: int | None, replacements: list[tuple[int, int | None]]
 ) -> tuple[int, int | None]:
     """Return the last part of a delivery's span that no later delivery covers."""
     valid_from = number
     spans: list[tuple[int, int | None]] = []
-    for start, stop in sorted(by, key=lambda span: span[0]):
+    for start, stop in sorted(replacements, key=lambda span: span[0]):
         if end is not None and start >= end:
             break
         if start > valid_from:

@@ -185,7 +185,7 @@ def declare(
     with publishing.at_work(store, on_event):
         published = basis.read(store)
         try:
-            declared = declared_revisions.add(
+            declared = declared_revisions.add_revisions(
                 revisions,
                 extract_set=landing.read_extract_set(settings.extracts_dir()).name,
                 after_release="" if published is None else published.manifest.release_id,

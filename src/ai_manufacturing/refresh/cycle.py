@@ -130,7 +130,7 @@ def _extract_set() -> ExtractSet:
 
 def _declared() -> list[Declaration]:
     try:
-        return declared_revisions.read(_extract_set().name)
+        return declared_revisions.read_revisions(_extract_set().name)
     except landing.LandingError as error:
         raise RefreshError(f"The published release is unchanged.\n{error}") from error
 

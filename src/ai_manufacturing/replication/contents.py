@@ -485,7 +485,9 @@ def _write_log(manifest: Manifest, folder: Path) -> None:
     log.append_line(
         folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}}
     )
-    declared_revisions.append_revisions(folder, declared_revisions.read_revisions(manifest.extract_set))
+    declared_revisions.append_revisions(
+        folder, declared_revisions.read_revisions(manifest.extract_set)
+    )
 
 
 def _find_allowed_keys(connection: DuckDBPyConnection, manifest: Manifest) -> frozenset[str]:
