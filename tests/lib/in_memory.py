@@ -80,7 +80,7 @@ def inputs(rows: pd.DataFrame, tables: Tables, **years: int) -> Inputs:
         for name in SEEDS:
             path = settings.project_root() / "seeds" / f"{name}.csv"
             connection.execute(
-                f"create table {name} as from read_csv({sql_text.literal(str(path))})"
+                f"create table {name} as from read_csv({sql_text.quote_literal(str(path))})"
             )
         for name, frame in (
             ("regression_specifications", rows),

@@ -10,7 +10,7 @@ import pandas as pd
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.paper.synthetic.paths import Floats
 from ai_manufacturing.paper.synthetic.truth import EVENT_TERMS, TRUTH, Truth
-from ai_manufacturing.system.great_circle import RADIUS_KM, angles
+from ai_manufacturing.system.great_circle import RADIUS_KM, compute_angles
 from ai_manufacturing.system.settings import project_root
 
 # Parameters for the effects of firms, patents and the event on outcomes and controls.
@@ -90,7 +90,7 @@ def distances_km() -> Floats:
     places = pd.read_csv(project_root() / "seeds" / "cities.csv", dtype={"city_id": str}).set_index(
         "city_id"
     )
-    return RADIUS_KM * angles(
+    return RADIUS_KM * compute_angles(
         places.loc[units()["city_id"], ["longitude", "latitude"]].to_numpy(float)
     )
 

@@ -7,7 +7,7 @@ import duckdb
 
 from ai_manufacturing.paper.synthetic import registers
 from ai_manufacturing.paper.synthetic.files import SYNTHETIC_MARK
-from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.system.sql_text import quote_literal
 
 VALUES = json.loads(
     (Path(__file__).parents[1] / "fixtures/awkward_registers.json").read_text(encoding="utf-8")
@@ -36,20 +36,21 @@ def write(folder: Path, firms: int, patents: int) -> None:
     with duckdb.connect() as connection:
         connection.execute(
             f"copy ({_firms(odd - texts, DATES, 'date')}) to"
-            f" {literal(folder / 'firm_register/odd.parquet')}"
+            f" {quote_literal(folder / 'firm_register/odd.parquet')}"
         )
         connection.execute(
             f"copy ({_firms(texts, DATE_TEXTS, 'varchar')}) to"
-            f" {literal(folder / 'firm_register/texts.csv')}"
+            f" {quote_literal(folder / 'firm_register/texts.csv')}"
         )
         connection.execute(
-            f"copy ({_patents(patents // 5)}) to {literal(folder / 'patent_register/odd.parquet')}"
+            f"copy ({_patents(patents // 5)}) to"
+            f" {quote_literal(folder / 'patent_register/odd.parquet')}"
         )
 
 
 def _one(values: list[str | None], part: int) -> str:
     """Return SQL that draws one of the values."""
-    written = ", ".join("null" if value is None else literal(value) for value in values)
+    written = ", ".join("null" if value is None else quote_literal(value) for value in values)
     return f"([{written}])[1 + (hash(i * 64 + {part}) % {len(values)})::integer]"
 
 

@@ -45,13 +45,13 @@ def _tables_of(warehouse: Path) -> Tables:
 
 def test_a_second_row_of_the_key_of_an_estimate_is_named() -> None:
     rows = [{"specification_id": name, "term": None} for name in ("first", "second", "second")]
-    assert contracts.table("est_coefficients", rows[:2]).num_rows == 2
+    assert contracts.build_table("est_coefficients", rows[:2]).num_rows == 2
     expected = (
         "est_coefficients has several rows of one key: specification_id second, term None,"
         " row_count 2"
     )
     with pytest.raises(ValueError, match=expected):
-        contracts.table("est_coefficients", rows)
+        contracts.build_table("est_coefficients", rows)
 
 
 @pytest.fixture(scope="module")

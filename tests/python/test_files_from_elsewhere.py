@@ -116,7 +116,7 @@ def test_dbt_records_a_warehouse_after_it_has_closed_it(
     connection.execute("create table t as select 1 as a")
     assert path.with_name("built.duckdb.wal").exists()
     monkeypatch.setattr(DuckDBConnectionManager, "_ENV", SimpleNamespace(close=connection.close))
-    dbt_plugin._record(path)
+    dbt_plugin._record_warehouse(path)
     assert not path.with_name("built.duckdb.wal").exists()
     assert own_files.landing_store(path) == settings.landing_dir()
 

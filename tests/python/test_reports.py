@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.system.sql_text import quote_literal
 from tests.lib import in_memory
 from tests.python.conftest import PROJECT, Build
 
@@ -313,7 +313,7 @@ def test_a_group_of_five_cities_has_no_error_and_a_p_value_of_permutations(
 def remade(build: Build, model: str, changes: list[str], *tables: str) -> duckdb.DuckDBPyConnection:
     """Recompute a report by its SQL, from copies of a build's tables after changes."""
     connection = duckdb.connect()
-    connection.execute(f"attach {literal(str(build.warehouse))} as built (read_only)")
+    connection.execute(f"attach {quote_literal(str(build.warehouse))} as built (read_only)")
     for table in tables:
         connection.execute(f"create table {table.partition('.')[2]} as from built.{table}")
     for change in changes:

@@ -55,7 +55,7 @@ def test_both_statistics_are_their_sums_over_pairs_and_z_counts_rearrangements()
 
 def test_neighbours_are_the_six_nearest_on_the_great_circle() -> None:
     cities = cities_of_the_seed().head(100)
-    angles = great_circle.angles(cities[["longitude", "latitude"]].to_numpy())
+    angles = great_circle.compute_angles(cities[["longitude", "latitude"]].to_numpy())
     np.fill_diagonal(angles, np.inf)
     expected = np.zeros((100, 100))
     np.put_along_axis(expected, np.argsort(angles, axis=1)[:, :6], 1 / 6, axis=1)

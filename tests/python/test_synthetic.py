@@ -153,7 +153,9 @@ def test_cities_of_a_province_share_half_of_their_noise_and_firms_none_with_gdp(
 
 def test_the_correlation_of_neighbours_falls_with_their_distance(cities: pd.DataFrame) -> None:
     root = truths.root(CommonShocks("neighbours", share=0.5, range_km=250))
-    km = great_circle.RADIUS_KM * great_circle.angles(cities[["longitude", "latitude"]].to_numpy())
+    km = great_circle.RADIUS_KM * great_circle.compute_angles(
+        cities[["longitude", "latitude"]].to_numpy()
+    )
     expected = 0.5 * np.exp(-km / 250)
     np.fill_diagonal(expected, 1)
     np.testing.assert_allclose(root @ root.T, expected, atol=1e-9)

@@ -21,7 +21,7 @@ import pytest
 
 from ai_manufacturing.refresh.build import RAISED
 from ai_manufacturing.system import workers
-from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.system.sql_text import quote_literal
 from tests.python.conftest import Build
 from tests.python.waiting import wait_for
 
@@ -132,7 +132,7 @@ def differing(one: Path, other: Path) -> list[str]:
     """Return the tables whose rows differ between two warehouses."""
     with duckdb.connect() as connection:
         for name, path in (("one", one), ("other", other)):
-            connection.execute(f"attach {literal(path)} as {name} (read_only)")
+            connection.execute(f"attach {quote_literal(path)} as {name} (read_only)")
         tables = connection.execute(
             "select concat(schema_name, '.', table_name) from duckdb_tables() where database_name ="
             " 'one' and table_name not in ('built_relations', 'register_paths')"

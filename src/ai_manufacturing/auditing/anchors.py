@@ -16,7 +16,7 @@ from ai_manufacturing.auditing.wording import some_of
 from ai_manufacturing.releases import headlines
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.system.sql_text import create_table, insert
+from ai_manufacturing.system.sql_text import build_create_table, build_insert
 
 ACCEPTED = "accepted"  # outcome that `accept` writes to the log of refreshes
 WARN_SHARE = 0.5  # share of the hold limit above which drift causes a warning
@@ -193,11 +193,11 @@ def write(release: DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None
     keys = [key for key in sorted(anchor.estimates) if key in shown]
     rows = [[*key, *anchor.estimates[key], drift.get(key)] for key in keys]
     for table, (comment, columns) in TABLES.items():
-        release.execute(create_table(f"release.{table}", columns, comment))
+        release.execute(build_create_table(f"release.{table}", columns, comment))
     row = [anchor.release_id, anchor.accepted_at, anchor.reason]
-    release.execute(insert("release.anchor", len(row)), row)
+    release.execute(build_insert("release.anchor", len(row)), row)
     if rows:
-        release.executemany(insert("release.anchor_estimates", len(rows[0])), rows)
+        release.executemany(build_insert("release.anchor_estimates", len(rows[0])), rows)
 
 
 def drifted(anchor: Anchor, new: Estimates, above: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import create_table, identifier, literal
+from ai_manufacturing.system.sql_text import build_create_table, quote_identifier, quote_literal
 
 PANEL = "marts.fct_city_year_panel"
 COEFFICIENTS = "reports.rpt_coefficients"
@@ -113,7 +113,7 @@ def write(connection: DuckDBPyConnection, *, follows: bool) -> None:
         "One row per change since the previous release: a city and year of the panel gained or"
         " lost, a cell of it changed, an estimate gained, lost or changed."
     )
-    connection.execute(create_table("new.release.changes", COLUMNS, comment))
+    connection.execute(build_create_table("new.release.changes", COLUMNS, comment))
     if follows:
         connection.execute(f"insert into new.release.changes {_changes(connection)}")
 
@@ -124,7 +124,7 @@ def between(old: Path, new: Path) -> Summary:
         tempfile.TemporaryDirectory() as spill,
         duckdb_client.attached(Path(spill) / "spill", {"old": old, "new": new}) as connection,
     ):
-        connection.execute(create_table("changes", COLUMNS, ""))
+        connection.execute(build_create_table("changes", COLUMNS, ""))
         connection.execute(f"insert into changes {_changes(connection)}")
         return _summary(connection)
 
@@ -195,15 +195,16 @@ def _changes(connection: DuckDBPyConnection) -> str:
 
     def present(database: str) -> str:
         """Select the city-years with at least one value, as the panel lists every city-year."""
-        any_value = ", ".join(identifier(name) for name in columns)
+        any_value = ", ".join(quote_identifier(name) for name in columns)
         return (
             f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not"
             " null)"
         )
 
     cells = ", ".join(
-        f"{{column_name: {literal(name)}, old_value: cast(o.{identifier(name)} as double), "
-        f"new_value: cast(n.{identifier(name)} as double)}}"
+        f"{{column_name: {quote_literal(name)},"
+        f" old_value: cast(o.{quote_identifier(name)} as double),"
+        f" new_value: cast(n.{quote_identifier(name)} as double)}}"
         for name in columns
     )
     nulls = "null, null, null, null, null, null"

@@ -13,7 +13,7 @@ from ai_manufacturing.auditing import changes
 from ai_manufacturing.releases.contents import SCHEMAS
 from ai_manufacturing.releases.databases import Database
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import identifier, literal, load_statements
+from ai_manufacturing.system.sql_text import load_statements, quote_identifier, quote_literal
 
 SQL = load_statements(__file__)
 
@@ -208,7 +208,9 @@ class _Compared:
         self._key = key if {*key} <= {*self._names} else ()
         self._values = [name for name in self._names if name not in self._key]
         matched = (
-            " and ".join(f"o.{c} is not distinct from n.{c}" for c in map(identifier, self._key))
+            " and ".join(
+                f"o.{c} is not distinct from n.{c}" for c in map(quote_identifier, self._key)
+            )
             or "false"
         )
         self._joined = (
@@ -223,11 +225,11 @@ class _Compared:
         """
         name = f"{database}.{self._table}"
         if not self._value(
-            f"select count(*) from duckdb_views() where database_name = {literal(database)} and"
-            f" schema_name || '.' || view_name = {literal(self._table)}"
+            f"select count(*) from duckdb_views() where database_name = {quote_literal(database)}"
+            f" and schema_name || '.' || view_name = {quote_literal(self._table)}"
         ):
             return name
-        copied = identifier(name)
+        copied = quote_identifier(name)
         self._connection.execute(f"create temp table {copied} as from {name}")
         return copied
 
@@ -253,7 +255,7 @@ class _Compared:
                 from {self._joined}
             """)
         else:
-            listed = ", ".join(map(identifier, self._names))
+            listed = ", ".join(map(quote_identifier, self._names))
             old, new = (f"select {listed} from {name}" for name in self._of.values())
             lost = self._value(f"select count(*) from ({old} except all {new})")
             gained = self._value(f"select count(*) from ({new} except all {old})")
@@ -280,7 +282,7 @@ class _Compared:
 
     def _change(self, name: str) -> str:
         """Return SQL for the number of changed cells in a column and for the largest change."""
-        column, key = identifier(name), [f"o.{identifier(part)}" for part in self._key]
+        column, key = quote_identifier(name), [f"o.{quote_identifier(part)}" for part in self._key]
         moved = "null::double"
         if self._is_number(name):
             moved = f"abs(n.{column} - o.{column}) / nullif(abs(o.{column}), 0)"
@@ -298,7 +300,7 @@ class _Compared:
         }}"""
 
     def _differs(self, name: str) -> str:
-        column = identifier(name)
+        column = quote_identifier(name)
         if self._old[name] == self._new[name] and self._is_number(name):
             return changes.differs(f"o.{column}", f"n.{column}")
         return f"o.{column} is distinct from n.{column}"

@@ -16,7 +16,12 @@ import duckdb
 
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.sql_text import create_table, identifier, insert, load_statements
+from ai_manufacturing.system.sql_text import (
+    build_create_table,
+    build_insert,
+    load_statements,
+    quote_identifier,
+)
 
 SQL = load_statements(__file__)
 
@@ -208,7 +213,7 @@ class PublishedNumbers:
                     " rule exact if no restricted value enters it, else the digits that readers"
                     " need. docs/decisions/disclosure.md says what they may tell."
                 )
-            precisions[column] = _combine_rows(identifier(column), type_, rows)
+            precisions[column] = _combine_rows(quote_identifier(column), type_, rows)
         return precisions
 
 
@@ -247,9 +252,11 @@ def require_short_numbers(connection: duckdb.DuckDBPyConnection, table: str) -> 
         If a text contains such a number.
     """
     texts = [name for name, type_, *_ in describe_columns(connection, table) if is_text(type_)]
-    examples = [f"any_value(regexp_extract({identifier(name)}, '{LONG_NUMBER}'))" for name in texts]
+    examples = [
+        f"any_value(regexp_extract({quote_identifier(name)}, '{LONG_NUMBER}'))" for name in texts
+    ]
     expressions = [
-        f"{example} filter (regexp_matches({identifier(name)}, '{LONG_NUMBER}'))"
+        f"{example} filter (regexp_matches({quote_identifier(name)}, '{LONG_NUMBER}'))"
         for example, name in zip(examples, texts, strict=True)
     ]
     if not texts:
@@ -296,7 +303,7 @@ def write_precisions(
     precisions : mapping
         How to show numbers, by table and column.
     """
-    connection.execute(create_table(f"new.release.{TABLE}", TABLE_COLUMNS, TABLE_COMMENT))
+    connection.execute(build_create_table(f"new.release.{TABLE}", TABLE_COLUMNS, TABLE_COMMENT))
     for table, columns in precisions.items():
         reported_columns = {
             name: precision
@@ -306,12 +313,12 @@ def write_precisions(
         if not reported_columns:
             continue
         count_expressions = ", ".join(
-            f"count(distinct {identifier(name)}) filter ({precision.has_own_numbers})"
+            f"count(distinct {quote_identifier(name)}) filter ({precision.has_own_numbers})"
             for name, precision in reported_columns.items()
         )
         (counts,) = connection.execute(f"select {count_expressions} from new.{table}").fetchall()
         connection.executemany(
-            insert(f"new.release.{TABLE}", len(TABLE_COLUMNS)),
+            build_insert(f"new.release.{TABLE}", len(TABLE_COLUMNS)),
             [
                 [table, name, precision.description, count]
                 for (name, precision), count in zip(reported_columns.items(), counts, strict=True)

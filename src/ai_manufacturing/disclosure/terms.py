@@ -19,11 +19,11 @@ from ai_manufacturing.disclosure.published_numbers import ColumnPrecision, Publi
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
 from ai_manufacturing.system import duckdb_client, own_files, study
 from ai_manufacturing.system.sql_text import (
-    create_table,
-    identifier,
-    insert,
-    literal,
+    build_create_table,
+    build_insert,
     load_statements,
+    quote_identifier,
+    quote_literal,
 )
 
 SQL = load_statements(__file__)
@@ -35,8 +35,8 @@ EVERY_SCHEMA = (*SCHEMAS, "release")  # "release" contains changed cells, and al
 OPEN_LICENCE = r"(CC0|CC[- ]BY([- ]SA)?|ODC-By|ODbL|PDDL|MIT|public domain)([- ]v?\d+(\.\d+)*)?"
 MAY_BE_PASSED_ON = (
     "coalesce(provenance_class in ('official', 'generated') or (republished_by is null and"
-    f" provenance_class <> 'republished' and regexp_full_match(licence, {literal(OPEN_LICENCE)},"
-    " 'i')), false)"
+    " provenance_class <> 'republished' and regexp_full_match(licence,"
+    f" {quote_literal(OPEN_LICENCE)}, 'i')), false)"
 )
 """SQL condition on raw.deliveries or marts.fct_deliveries; false for an undeclared file."""
 
@@ -305,7 +305,9 @@ class _Copy:
         precisions = self.precisions.get(name, {})
         expressions, withheld_conditions = {}, {}
         for column in dict.fromkeys([*conditions, *precisions]):
-            cell = precisions[column].expression if column in precisions else identifier(column)
+            cell = (
+                precisions[column].expression if column in precisions else quote_identifier(column)
+            )
             condition = conditions.get(column, "true")
             expressions[column] = f"case when {condition} then {cell} end"
             withheld_condition = (
@@ -313,7 +315,7 @@ class _Copy:
             )
             if condition != "true" or withheld_condition != "false":
                 withheld_conditions[column] = (
-                    f"{identifier(column)} is not null and"
+                    f"{quote_identifier(column)} is not null and"
                     f" (not ({condition}) or {withheld_condition})"
                 )
         self._create_table(name, expressions)
@@ -323,7 +325,8 @@ class _Copy:
         self, name: str, expressions: dict[str, str], condition: str = "true"
     ) -> None:
         replacements = ", ".join(
-            f"{expression} as {identifier(column)}" for column, expression in expressions.items()
+            f"{expression} as {quote_identifier(column)}"
+            for column, expression in expressions.items()
         )
         columns = f"* replace ({replacements})" if replacements else "*"
         self._connection.execute(
@@ -335,7 +338,7 @@ class _Copy:
 
     def _copy_panel(self, columns: list[str]) -> list[dict[str, Any]]:
         """Copy the panel with its keys and with the columns that have a value to show."""
-        count_expressions = ", ".join(f"count({identifier(column)})" for column in columns)
+        count_expressions = ", ".join(f"count({quote_identifier(column)})" for column in columns)
         (counts,) = self._connection.execute(
             f"select {count_expressions} from built.{PANEL}"
         ).fetchall()
@@ -343,7 +346,7 @@ class _Copy:
             name for (name,) in self._connection.execute("from open_variables").fetchall()
         } | {*self._key_columns[PANEL]}
         shown_columns = ", ".join(
-            identifier(column)
+            quote_identifier(column)
             for column, count in zip(columns, counts, strict=True)
             if column in self._key_columns[PANEL] or (count and column in open_columns)
         )
@@ -351,7 +354,7 @@ class _Copy:
             f"create table new.{PANEL} as select {shown_columns} from built.{PANEL} order by all"
         )
         withheld_conditions = {
-            column: f"{identifier(column)} is not null"
+            column: f"{quote_identifier(column)} is not null"
             for column in columns
             if column not in open_columns
         }
@@ -382,7 +385,7 @@ class _Copy:
             return []
         count_expressions = ", ".join(
             f"count(case when {condition} then 1 end),"
-            f" count({'*' if column is None else identifier(column)})"
+            f" count({'*' if column is None else quote_identifier(column)})"
             for column, condition in conditions.items()
         )
         (counts,) = self._connection.execute(
@@ -462,9 +465,9 @@ def _write_withheld_rows(connection: duckdb.DuckDBPyConnection, rows: list[dict[
     }
     comment = "One row per table or column whose values may not be passed on."
     table = f"new.{withholding.TABLE}"
-    connection.execute(create_table(table, columns, comment))
+    connection.execute(build_create_table(table, columns, comment))
     for row in rows:
-        connection.execute(insert(table, len(row)), [*row.values()])
+        connection.execute(build_insert(table, len(row)), [*row.values()])
     connection.execute(SQL["described_columns"], {"panel": PANEL})
     # the codebook shows this note beside each column, with provider, licence and citation
     connection.execute(SQL["withheld_columns"])

@@ -10,19 +10,19 @@ import pyarrow as pa
 
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.specifications import Specification
-from ai_manufacturing.estimators.not_estimable import attempted
-from ai_manufacturing.estimators.sentences import Sentence, in_columns, joined
+from ai_manufacturing.estimators.not_estimable import get_result_or_reason
+from ai_manufacturing.estimators.sentences import Sentence, join_sentences, split_sentences
 from ai_manufacturing.system import contracts
 
 Row = dict[str, Any]
 
 
-def of_each(
+def build_estimates_table(
     specifications: Iterable[Specification],
     inputs: Inputs,
     model: str,
-    rows_of: Callable[[Specification], Iterable[Row]],
-    instead: Callable[[Specification], Row] = lambda specification: {},
+    make_rows: Callable[[Specification], Iterable[Row]],
+    make_reason_columns: Callable[[Specification], Row] = lambda specification: {},
 ) -> pa.Table:
     """Collect the rows of all specifications into one table; all estimate tables use it.
 
@@ -33,18 +33,18 @@ def of_each(
         Tables that the specifications use.
     model : str
         dbt model of the table, which declares its columns and key.
-    rows_of : callable
+    make_rows : callable
         Takes a specification and returns its rows. A row may override the defaults
         specification_id, status ("estimated") and extract_set.
-    instead : callable
+    make_reason_columns : callable
         Takes a specification and returns the columns of its row, besides status and reason, if it
         cannot be estimated.
 
     Returns
     -------
     Table
-        If rows_of raises NotEstimable, the specification has one row with status not_estimable and
-        the reason. Undefined and infinite numbers become null, and sentences are in both languages.
+        If make_rows raises NotEstimable, the specification has one row with status not_estimable
+        and the reason. Undefined and infinite numbers become null, and sentences are in both languages.
     """
     table: list[Row] = []
     for specification in specifications:
@@ -53,28 +53,30 @@ def of_each(
             "status": "estimated",
             "extract_set": inputs.extract_set,
         }
-        for row in answered(partial(rows_of, specification), **instead(specification)):
+        for row in get_rows_or_reason(
+            partial(make_rows, specification), **make_reason_columns(specification)
+        ):
             warnings = row.get("warnings")
-            words = {"warnings": joined(warnings) if warnings else None}
+            words = {"warnings": join_sentences(warnings) if warnings else None}
             table.append(
                 {
-                    name: _finite(value)
-                    for name, value in in_columns({**common, **row, **words}).items()
+                    name: _replace_infinite(value)
+                    for name, value in split_sentences({**common, **row, **words}).items()
                 }
             )
-    return contracts.table(model, table)
+    return contracts.build_table(model, table)
 
 
-def answered(rows: Callable[[], Iterable[Row]], **instead: Any) -> list[Row]:
+def get_rows_or_reason(make_rows: Callable[[], Iterable[Row]], **columns: Any) -> list[Row]:
     """Return the rows, or a single row with the reason if they cannot be estimated."""
-    answer = attempted(lambda: [*rows()])
-    return [reason_row(answer, **instead)] if isinstance(answer, Sentence) else answer
+    answer = get_result_or_reason(lambda: [*make_rows()])
+    return [make_reason_row(answer, **columns)] if isinstance(answer, Sentence) else answer
 
 
-def reason_row(reason: Sentence, **instead: Any) -> Row:
+def make_reason_row(reason: Sentence, **columns: Any) -> Row:
     """Return a row with status not_estimable and the reason."""
-    return {**instead, "status": "not_estimable", "reason": reason}
+    return {**columns, "status": "not_estimable", "reason": reason}
 
 
-def _finite(value: Any) -> Any:
+def _replace_infinite(value: Any) -> Any:
     return None if isinstance(value, (float, np.floating)) and not math.isfinite(value) else value

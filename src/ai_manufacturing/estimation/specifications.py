@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError, model_val
 from ai_manufacturing.estimators.dynamic_panel import Controls
 from ai_manufacturing.estimators.event_study import Endpoints
 from ai_manufacturing.estimators.fixed_effects import Covariance
-from ai_manufacturing.system.declared import Row, faults, matching
+from ai_manufacturing.system.declared import Row, describe_errors, require_pattern
 
 # Column of fct_ai_measure for each transform of the measure.
 TRANSFORMS = {
@@ -106,7 +106,7 @@ class DynamicPanelOptions(Row):
 class InstrumentOptions(Row):
     """Options of estimator iv_fixed_effects: the instrument, as measure@provider."""
 
-    instrument: Annotated[str, matching(r"\w+@\w+", "measure@provider")]
+    instrument: Annotated[str, require_pattern(r"\w+@\w+", "measure@provider")]
 
 
 Options = FixedEffectsOptions | EventStudyOptions | DynamicPanelOptions | InstrumentOptions
@@ -233,4 +233,4 @@ def _specification(row: dict[str, Any]) -> Specification:
         options = ESTIMATORS[row["estimator"]].model_validate(pairs)
         return Specification.model_validate(values | {"options": options})
     except ValidationError as error:
-        raise SpecificationError(*faults(error, values, where, WAY_OUT)) from error
+        raise SpecificationError(*describe_errors(error, values, where, WAY_OUT)) from error

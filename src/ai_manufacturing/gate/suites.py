@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.declared import Declared, Many, Names, Text, in_words
+from ai_manufacturing.system.declared import Declared, Many, Names, Text, describe_error
 
 HEADLINE_YEARS = "headline_years"
 """Value in `critical_where` for the years that headline specifications use."""
@@ -156,7 +156,7 @@ def read(suite: str) -> Suite:
         ) from error
     except ValidationError as error:
         faults = [
-            (one["loc"], f"{in_words('.'.join(map(str, one['loc'])), one)}.")
+            (one["loc"], f"{describe_error('.'.join(map(str, one['loc'])), one)}.")
             for one in error.errors()
         ]
     if faults:

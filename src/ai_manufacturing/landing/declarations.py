@@ -16,7 +16,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.provenance import Provenance
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.declared import Declared, Many, Names, Text, faults, matching
+from ai_manufacturing.system.declared import (
+    Declared,
+    Many,
+    Names,
+    Text,
+    describe_errors,
+    require_pattern,
+)
 
 GUIDES = "docs/how_to/add_a_provider.md and add_a_register.md"
 WAY_OUT = f"Correct the declaration; {GUIDES} say what it holds."
@@ -46,7 +53,7 @@ class Source(Declared):
     provider: str
     name: Text
     entity: Text
-    files: Annotated[str, matching("[^/].*", "a pattern below the extracts folder")]
+    files: Annotated[str, require_pattern("[^/].*", "a pattern below the extracts folder")]
     columns: dict[str, str]
     key: Names
     file_name: re.Pattern[str] | None = None
@@ -238,7 +245,7 @@ def read_providers() -> dict[str, Provider]:
         try:
             providers[provider] = Provider.model_validate(document)
         except ValidationError as error:
-            messages += faults(error, document, file, WAY_OUT)
+            messages += describe_errors(error, document, file, WAY_OUT)
     messages += [
         *_find_type_conflicts(providers),
         *_find_register_contradictions(providers),

@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from ai_manufacturing.system.declared import Declared, Many, Text, matching
+from ai_manufacturing.system.declared import Declared, Many, Text, require_pattern
 
 Class = Literal["official", "commercial_vendor", "republished", "generated"]
-Address = Annotated[str, matching(r"https?://\S+", "one that begins with https://")]
-Commit = Annotated[str, matching("[0-9a-f]{40}", "40 hex digits")]
+Address = Annotated[str, require_pattern(r"https?://\S+", "one that begins with https://")]
+Commit = Annotated[str, require_pattern("[0-9a-f]{40}", "40 hex digits")]
 
 
 class Provenance(Declared):

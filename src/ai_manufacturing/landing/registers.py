@@ -26,7 +26,7 @@ from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
 from ai_manufacturing.landing.readers import containers, formats, quotation
 from ai_manufacturing.system import contracts, settings
 from ai_manufacturing.system.disk import version
-from ai_manufacturing.system.sql_text import identifier, literal, one_file
+from ai_manufacturing.system.sql_text import escape_globs, quote_identifier, quote_literal
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
 LANDED_COLUMNS = ("entity", "position", "column_name", "store_key", "landed_type")
@@ -110,10 +110,10 @@ def paths(files: pa.Table) -> pa.Table:
     checksums.verify_folders(folder, [row["store_key"] for row in listed])
     return pa.Table.from_pylist(
         [
-            row | {"rows_path": one_file(store.rows_path(folder, row["store_key"]))}
+            row | {"rows_path": escape_globs(store.rows_path(folder, row["store_key"]))}
             for row in listed
         ],
-        schema=contracts.schema("raw_register_paths"),
+        schema=contracts.read_schema("raw_register_paths"),
     )
 
 
@@ -252,13 +252,16 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
             # DuckDB also requires paths in UTF-8.
             beside.symlink_to(path.resolve())
             path = beside
-    columns = ", ".join(f"{literal(name)}: 'varchar'" for name in names)
+    columns = ", ".join(f"{quote_literal(name)}: 'varchar'" for name in names)
     holds_line_end = " or ".join(
-        f"contains({identifier(name)}, {end})" for name in names for end in ("chr(10)", "chr(13)")
+        f"contains({quote_identifier(name)}, {end})"
+        for name in names
+        for end in ("chr(10)", "chr(13)")
     )
     stored = [name for name in names if not register.personal or name in register.columns]
     texts = ", ".join(
-        f"nullif(trim({identifier(name)}, {literal(formats.BLANKS)}), '') as {identifier(name)}"
+        f"nullif(trim({quote_identifier(name)}, {quote_literal(formats.BLANKS)}), '')"
+        f" as {quote_identifier(name)}"
         for name in stored
     )
     doubted = 0
@@ -268,7 +271,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
         doubted += 1
         return True
 
-    first = f"coalesce({identifier(names[0])}, '')"
+    first = f"coalesce({quote_identifier(names[0])}, '')"
     is_one_line = f"not case when {holds_line_end} then is_doubtful({first}) else false end"
 
     with store.open_connection(settings.landing_dir(), threads=1) as connection:
@@ -278,13 +281,13 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
                 copy (
                     select {texts or "null"}
                     from read_csv(
-                        {literal(one_file(path))},
+                        {quote_literal(escape_globs(path))},
                         auto_detect = false, columns = {{{columns}}}, header = true,
-                        delim = {literal(mark)}, quote = '"', escape = '"',
+                        delim = {quote_literal(mark)}, quote = '"', escape = '"',
                         compression = 'none', store_rejects = true
                     )
                     where {"true" if register.multiline else is_one_line}
-                ) to {literal(target)} (format parquet, compression zstd)
+                ) to {quote_literal(target)} (format parquet, compression zstd)
                 """)
             rejected = target.with_name("rejected.parquet")
             _set_aside(connection, path, mark, doubted, rejected, register)
@@ -397,7 +400,7 @@ def _set_aside(
                 reason
             from numbered
             order by row_number
-        ) to {literal(target)} (format parquet, compression zstd)
+        ) to {quote_literal(target)} (format parquet, compression zstd)
         """)
 
 
@@ -420,7 +423,7 @@ def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, 
     FileFault
         If it is not a Parquet file, or lacks a declared column that is not optional.
     """
-    stored = f"read_parquet({literal(one_file(rows))})"
+    stored = f"read_parquet({quote_literal(escape_globs(rows))})"
     with store.open_connection(settings.landing_dir(), threads=1) as connection:
         try:
             names = connection.sql(f"from {stored}").columns
@@ -454,6 +457,6 @@ def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, 
 
 def _says_synthetic(connection: duckdb.DuckDBPyConnection, stored: str, name: str) -> bool:
     """Return whether a column contains "synthetic" in every row, as in the sample."""
-    is_marked = f"coalesce(contains({identifier(name)}, 'synthetic'), false)"
+    is_marked = f"coalesce(contains({quote_identifier(name)}, 'synthetic'), false)"
     others = f"from {stored} where not {is_marked} limit 1"
     return connection.execute(others).fetchone() is None

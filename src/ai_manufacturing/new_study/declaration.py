@@ -8,15 +8,17 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from ai_manufacturing.landing.provenance import Provenance
-from ai_manufacturing.system.declared import Declared, Many, Text, faults, matching
+from ai_manufacturing.system.declared import Declared, Many, Text, describe_errors, require_pattern
 
 NAME = "study.toml"
 WAY_OUT = "Correct the declaration; docs/how_to/another_study.md explains it."
 
-Identifier = Annotated[str, matching("[a-z][a-z0-9_]*", "a name of small letters, digits and _")]
+Identifier = Annotated[
+    str, require_pattern("[a-z][a-z0-9_]*", "a name of small letters, digits and _")
+]
 Bounds = Annotated[tuple[float, float], Field(strict=False)]
-Author = Annotated[Text, matching("[^,]+, [^,]+", "family name, given name")]
-Number = Annotated[str, matching(r"-?\d*\.?\d+", 'a number as printed, such as "0.20"')]
+Author = Annotated[Text, require_pattern("[^,]+, [^,]+", "family name, given name")]
+Number = Annotated[str, require_pattern(r"-?\d*\.?\d+", 'a number as printed, such as "0.20"')]
 
 
 class DeclarationError(Exception):
@@ -244,4 +246,6 @@ def read_declaration(folder: Path) -> Study:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{path} is no TOML: {error}. {WAY_OUT}") from error
     except ValidationError as error:
-        raise DeclarationError("\n".join(faults(error, declared, str(path), WAY_OUT))) from error
+        raise DeclarationError(
+            "\n".join(describe_errors(error, declared, str(path), WAY_OUT))
+        ) from error

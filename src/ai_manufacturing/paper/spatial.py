@@ -11,8 +11,8 @@ from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from ai_manufacturing.estimators.columns import Floats, read_numbers
-from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
-from ai_manufacturing.estimators.sentences import NOTHING, Sentence, in_columns
+from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_or_reason
+from ai_manufacturing.estimators.sentences import NOTHING, Sentence, split_sentences
 from ai_manufacturing.system import contracts
 
 MEASURES = (
@@ -306,16 +306,18 @@ def _per_year(
             "substitutions": substitution_of.get(series_of[measure], NOTHING),
             "extract_set": extract_set,
         }
-        estimates = attempted(partial(estimated, cities, series_of[measure], year))
+        estimates = get_result_or_reason(partial(estimated, cities, series_of[measure], year))
         if isinstance(estimates, Sentence):
-            table.append(in_columns({**common, "status": "not_estimable", "reason": estimates}))
+            table.append(
+                split_sentences({**common, "status": "not_estimable", "reason": estimates})
+            )
         else:
             common |= {
                 "permutation_count": PERMUTATIONS,
                 "neighbour_count": NEIGHBOURS,
                 "status": "estimated",
             }
-            table += [in_columns({**estimate, **common}) for estimate in estimates]
+            table += [split_sentences({**estimate, **common}) for estimate in estimates]
     return contracts.build_table(model, table)
 
 

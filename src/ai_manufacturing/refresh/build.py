@@ -66,7 +66,7 @@ def dbt(
         parsed.parent.mkdir()
         shutil.copyfile(kept, parsed)
     with (work / OUTPUT).open("w", encoding="utf-8") as output:
-        process = dbt_process.started(arguments, environment, output)
+        process = dbt_process.start_dbt(arguments, environment, output)
         if on_progress is None:
             exit_code = process.wait()
         else:

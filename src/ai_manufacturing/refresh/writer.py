@@ -29,11 +29,11 @@ from ai_manufacturing.releases.manifest import (
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import clock, disk, duckdb_client, own_files, settings
 from ai_manufacturing.system.sql_text import (
-    comments,
-    create_table,
-    identifier,
-    insert,
+    build_comments,
+    build_create_table,
+    build_insert,
     load_statements,
+    quote_identifier,
 )
 
 SQL = load_statements(__file__)
@@ -234,7 +234,7 @@ def _relations(connection: DuckDBPyConnection) -> list[tuple[str, str]]:
 
 def _copy(connection: DuckDBPyConnection, schema: str, table: str) -> int:
     """Copy a table, or the rows of a view, and return the number of rows."""
-    name = f"{identifier(schema)}.{identifier(table)}"
+    name = f"{quote_identifier(schema)}.{quote_identifier(table)}"
     ((count,),) = connection.execute(f"create table new.{name} as from built.{name}").fetchall()
     return int(count)
 
@@ -247,16 +247,16 @@ def _write_freshness(connection: DuckDBPyConnection) -> None:
         "newest_delivery_at": "When its newest delivery landed, UTC.",
     }
     comment = "One row per provider: when its newest delivery landed, UTC."
-    connection.execute(comments("new.release.freshness", comment, columns))
+    connection.execute(build_comments("new.release.freshness", comment, columns))
 
 
 def _write_questions(connection: DuckDBPyConnection) -> None:
     """Copy docs/questions.md, which lists the table or command that answers each question."""
     comment = "One row per question: which table, rows or command answers it."
-    connection.execute(create_table("new.release.questions", QUESTIONS, comment))
+    connection.execute(build_create_table("new.release.questions", QUESTIONS, comment))
     path = settings.project_root() / "docs" / "questions.md"
     for row in questions(path.read_text(encoding="utf-8")) if path.exists() else []:
-        connection.execute(insert("new.release.questions", len(row)), row)
+        connection.execute(build_insert("new.release.questions", len(row)), row)
 
 
 def questions(text: str) -> list[tuple[str, str]]:
@@ -287,9 +287,11 @@ def _write_manifest(connection: DuckDBPyConnection, manifest: Manifest) -> None:
     ]
     columns = {name: ("varchar", text) for name, text in MANIFEST_COMMENTS.items()}
     connection.execute(
-        create_table("new.release.manifest", columns, "One row: this file's identity and inputs.")
+        build_create_table(
+            "new.release.manifest", columns, "One row: this file's identity and inputs."
+        )
     )
-    connection.execute(insert("new.release.manifest", len(row)), row)
+    connection.execute(build_insert("new.release.manifest", len(row)), row)
 
 
 def _write_previous(connection: DuckDBPyConnection, before: Manifest | None) -> None:
@@ -301,10 +303,10 @@ def _write_previous(connection: DuckDBPyConnection, before: Manifest | None) -> 
         "One row: the release that was published before; none for the first. release.changes is"
         " empty if it is of another extract set or kind."
     )
-    connection.execute(create_table("new.release.previous", PREVIOUS, comment))
+    connection.execute(build_create_table("new.release.previous", PREVIOUS, comment))
     if before is not None:
         row = [getattr(before, name) for name in PREVIOUS]
-        connection.execute(insert("new.release.previous", len(row)), row)
+        connection.execute(build_insert("new.release.previous", len(row)), row)
 
 
 def _write_history(connection: DuckDBPyConnection, manifest: Manifest, *, follows: bool) -> None:
@@ -320,4 +322,4 @@ def _write_history(connection: DuckDBPyConnection, manifest: Manifest, *, follow
     if follows:
         connection.execute("insert into new.release.history by name from old.release.history")
     comment = "One row per release of this extract set, each followed by the next."
-    connection.execute(comments("new.release.history", comment, HISTORY_COMMENTS))
+    connection.execute(build_comments("new.release.history", comment, HISTORY_COMMENTS))

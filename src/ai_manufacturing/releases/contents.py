@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing.system.sql_text import identifier, literal, load_statements
+from ai_manufacturing.system.sql_text import load_statements, quote_identifier, quote_literal
 
 SQL = load_statements(__file__)
 
@@ -54,6 +54,6 @@ def copy_comments(
         note = (before or {}).get(f"{schema}.{table}", "") if column is None else ""
         if f"{schema}.{table}" not in tables or not (note or comment):
             continue
-        name = f"new.{identifier(schema)}.{identifier(table)}"
-        object_ = f"table {name}" if column is None else f"column {name}.{identifier(column)}"
-        connection.execute(f"comment on {object_} is {literal(note + (comment or ''))}")
+        name = f"new.{quote_identifier(schema)}.{quote_identifier(table)}"
+        object_ = f"table {name}" if column is None else f"column {name}.{quote_identifier(column)}"
+        connection.execute(f"comment on {object_} is {quote_literal(note + (comment or ''))}")

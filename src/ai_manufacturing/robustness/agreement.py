@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.not_estimable import attempted
-from ai_manufacturing.estimators.sentences import Sentence, in_columns
+from ai_manufacturing.estimators.not_estimable import get_result_or_reason
+from ai_manufacturing.estimators.sentences import Sentence, split_sentences
 from ai_manufacturing.system import contracts
 
 KEY = ["series", "scope", "first_provider", "second_provider", "grouping", "group_name"]
@@ -45,13 +45,13 @@ def within_city_and_year(grouped: pd.DataFrame) -> pa.Table:
             first, second = f"first_{transform}", f"second_{transform}"
             sample = cells[["city_id", "year", first, second]].dropna()
             rows.append({**common, "transform": transform, **_within(sample, first, second)})
-    return contracts.table("est_source_agreement", rows)
+    return contracts.build_table("est_source_agreement", rows)
 
 
 def _within(sample: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
-    fit = attempted(partial(fixed_effects.fit, sample, first, [second]))
+    fit = get_result_or_reason(partial(fixed_effects.fit, sample, first, [second]))
     if isinstance(fit, Sentence):
-        return in_columns({"reason": fit})
+        return split_sentences({"reason": fit})
     slope = float(fit.estimates[0])
     return {
         "observation_count": fit.observation_count,

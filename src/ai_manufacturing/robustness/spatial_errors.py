@@ -229,7 +229,7 @@ def _components(places: Places, average_correlation: float) -> SpatialComponents
         raise ValueError(
             f"An average correlation lies within {least} and {most}: {average_correlation}."
         )
-    angles = great_circle.angles(np.array(places))
+    angles = great_circle.compute_angles(np.array(places))
     locations = len(angles)
     if locations < FEWEST_LOCATIONS:
         raise NotEstimable("too_few_locations", count=locations, least=FEWEST_LOCATIONS)

@@ -58,7 +58,7 @@ def mean_of_neighbours(values: Floats, coordinates: Floats, within_km: float) ->
     ndarray, shape (years, m)
         Means without the city itself; NaN if no neighbour has a value.
     """
-    is_near = great_circle.RADIUS_KM * great_circle.angles(coordinates) <= within_km
+    is_near = great_circle.RADIUS_KM * great_circle.compute_angles(coordinates) <= within_km
     near = (is_near & ~np.eye(len(is_near), dtype=bool)).astype(float)
     has_value = np.isfinite(values)
     sums, counts = np.where(has_value, values, 0.0) @ near, has_value.astype(float) @ near

@@ -41,7 +41,7 @@ def write(database: Database, out: Path) -> None:
     """
     with tempfile.TemporaryDirectory() as target:
         arguments = ("docs", "generate", "--static", "--target-path", target)
-        with dbt_process.started(arguments, {"WAREHOUSE_PATH": str(database.path)}) as run:
+        with dbt_process.start_dbt(arguments, {"WAREHOUSE_PATH": str(database.path)}) as run:
             output, _ = run.communicate()
         if run.returncode:
             printed = "\n".join(output.splitlines()[-dbt_process.PRINTED_LINES :])

@@ -19,7 +19,7 @@ from ai_manufacturing.site.metadata import FOLDER as FOLDER
 from ai_manufacturing.site.metadata import Download, Table
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import duckdb_client, integrity, settings
-from ai_manufacturing.system.sql_text import literal, load_statements
+from ai_manufacturing.system.sql_text import load_statements, quote_literal
 from ai_manufacturing.system.text import Catalogue
 from ai_manufacturing.tables import exports
 from ai_manufacturing.tables.formats import latex_text
@@ -135,7 +135,8 @@ def _write_tables(release_path: Path, data: Path, tables: list[Table]) -> dict[s
                 (table.csv, "format csv, compression gzip"),
             ):
                 connection.execute(
-                    f"copy built.{table.schema}.{table.name} to {literal(data / name)} ({form})"
+                    f"copy built.{table.schema}.{table.name} to {quote_literal(data / name)}"
+                    f" ({form})"
                 )
     return {table.parquet: _described(data / table.parquet) for table in tables}
 

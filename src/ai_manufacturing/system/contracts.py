@@ -48,7 +48,7 @@ TYPES = {
 }
 
 
-def schema(model: str) -> pa.Schema:
+def read_schema(model: str) -> pa.Schema:
     """Return the declared columns of a model in python_models, or of a gate.
 
     Raises
@@ -56,11 +56,11 @@ def schema(model: str) -> pa.Schema:
     KeyError
         If no property file declares the model.
     """
-    columns = _models(settings.project_folders())[model]["columns"]
+    columns = _read_models(settings.project_folders())[model]["columns"]
     return pa.schema([(column["name"], TYPES[column["data_type"]]) for column in columns])
 
 
-def table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
+def build_table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
     """Convert rows to the table of a model, checking the key that it declares in `meta.key`.
 
     Raises
@@ -68,18 +68,20 @@ def table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
     ValueError
         If two rows have the same key; nulls count as equal.
     """
-    key = _models(settings.project_folders())[model]["config"]["meta"]["key"]
-    made = pa.Table.from_pylist(rows, schema=schema(model))
-    counted = made.group_by(key).aggregate([([], "count_all")]).rename_columns([*key, "row_count"])
-    for repeated in counted.filter(pc.field("row_count") > 1).slice(length=1).to_pylist():
-        words = ", ".join(f"{name} {value}" for name, value in repeated.items())
-        raise ValueError(f"{model} has several rows of one key: {words}")
-    return made
+    key = _read_models(settings.project_folders())[model]["config"]["meta"]["key"]
+    result = pa.Table.from_pylist(rows, schema=read_schema(model))
+    key_counts = (
+        result.group_by(key).aggregate([([], "count_all")]).rename_columns([*key, "row_count"])
+    )
+    for duplicate in key_counts.filter(pc.field("row_count") > 1).slice(length=1).to_pylist():
+        values = ", ".join(f"{name} {value}" for name, value in duplicate.items())
+        raise ValueError(f"{model} has several rows of one key: {values}")
+    return result
 
 
 @cache
-def _models(roots: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
+def _read_models(roots: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
     files = [path for root in roots for path in (root / "python_models").rglob("_*__models.yml")]
     # The C parser is ten times as fast as the Python one.
-    read = [yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) for path in files]
-    return {model["name"]: model for properties in read for model in properties["models"]}
+    contents = [yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) for path in files]
+    return {model["name"]: model for content in contents for model in content["models"]}

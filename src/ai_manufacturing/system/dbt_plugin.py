@@ -14,7 +14,7 @@ from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 
 from ai_manufacturing.system import duckdb_client, own_files, settings, workers
-from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.system.sql_text import quote_literal
 
 UNESCAPED = "'\";"  # characters that dbt-duckdb does not escape in a file name
 
@@ -44,9 +44,9 @@ class Plugin(BasePlugin):
             )
         # The profile contains the file name only, because dbt parses the whole project again if a
         # profile's path changes.
-        configured = Path(os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
+        default_path = Path(os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
         path = settings.project_root() / (
-            configured if creds.path == configured.name else creds.path
+            default_path if creds.path == default_path.name else creds.path
         )
         if set(path.name) & set(UNESCAPED):
             raise DbtRuntimeError(
@@ -68,23 +68,22 @@ class Plugin(BasePlugin):
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Attach the warehouse that target dev defers to, and start workers for a full run."""
-        deferred = os.environ.get("DEFER_TO")
+        defer_to = os.environ.get("DEFER_TO")
         # Attach the file here instead of in the profile, because dbt parses the whole project again
         # if the profile changes.
-        if deferred and self.creds and self.creds.schema == "dev":
-            conn.execute(
-                f"attach {literal(settings.project_root() / deferred)} as warehouse (read_only)"
-            )
+        if defer_to and self.creds and self.creds.schema == "dev":
+            path = settings.project_root() / defer_to
+            conn.execute(f"attach {quote_literal(path)} as warehouse (read_only)")
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
         if flags.WHICH in ("build", "run") and not flags.SELECT:
             workers.pool()
         if flags.WHICH in ("build", "run", "seed") and self.creds:
-            atexit.register(_record, Path(self.creds.path))
+            atexit.register(_record_warehouse, Path(self.creds.path))
         # Exclude the parsed project, which lives for the whole run, from garbage collection.
         gc.freeze()
 
 
-def _record(warehouse: Path) -> None:
+def _record_warehouse(warehouse: Path) -> None:
     """Close dbt's connection, which completes the warehouse file, and record it as trusted."""
     DuckDBConnectionManager.env().close()  # type: ignore[no-untyped-call]
     if warehouse.is_file():

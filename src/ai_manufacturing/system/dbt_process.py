@@ -15,7 +15,7 @@ PRINTED_LINES = 30  # lines of dbt's output to include in a message
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
-def started(
+def start_dbt(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     to: IO[str] | int = subprocess.PIPE,

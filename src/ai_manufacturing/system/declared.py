@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 # Phrases in pydantic's messages, and the project's replacements.
-WORDS = {
+REPLACED_PHRASES = {
     "Input should be": "not",
     "a valid boolean": "true or false",
     "a valid date": "a date such as 2026-11-26",
@@ -26,7 +26,7 @@ class Declared(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _known(cls, values: Any) -> Any:
+    def _reject_unknown_fields(cls, values: Any) -> Any:
         names = [field.alias or name for name, field in cls.model_fields.items()]
         for name in values if isinstance(values, Mapping) else ():
             if name not in names:
@@ -42,24 +42,26 @@ class Row(Declared):
     model_config = ConfigDict(strict=False)
 
 
-def matching(pattern: str, what: str) -> AfterValidator:
+def require_pattern(pattern: str, what: str) -> AfterValidator:
     """Return a validator for a regular expression, with the error message "not {what}"."""
 
-    def matched(text: str) -> str:
+    def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise ValueError(f"not {what}")
         return text
 
-    return AfterValidator(matched)
+    return AfterValidator(check)
 
 
-Text = Annotated[str, matching(r"(?s).*\S.*", "a text")]
+Text = Annotated[str, require_pattern(r"(?s).*\S.*", "a text")]
 Part = TypeVar("Part")
 Many = Annotated[tuple[Part, ...], Field(strict=False)]
 Names = Annotated[Many[Text], Field(min_length=1)]
 
 
-def faults(error: ValidationError, values: Mapping[str, Any], file: str, way_out: str) -> list[str]:
+def describe_errors(
+    error: ValidationError, values: Mapping[str, Any], file: str, way_out: str
+) -> list[str]:
     """Return one line per invalid table of a file, with location, value and remedy.
 
     Parameters
@@ -73,20 +75,25 @@ def faults(error: ValidationError, values: Mapping[str, Any], file: str, way_out
     way_out : str
         Sentence that explains the remedy.
     """
-    found: dict[str, list[str]] = {}
-    for one in error.errors():
-        place: list[Any] = [part for part in one["loc"] if part != "[key]"]
+    errors_by_place: dict[str, list[str]] = {}
+    for detail in error.errors():
+        place: list[Any] = [part for part in detail["loc"] if part != "[key]"]
         where = file
         entries = values.get(place[0]) if place[1:] else None
         # Identify a table within a list by its name.
         if isinstance(entries, list) and isinstance(entry := entries[place[1]], Mapping):
             where += f", {place[0].removesuffix('s')} {entry.get('name', '?')}"
             place = place[2:]
-        found.setdefault(where, []).append(in_words(".".join(map(str, place)), one))
-    return [f"{where}: {'; '.join(wrong)}. {way_out}" for where, wrong in found.items()]
+        errors_by_place.setdefault(where, []).append(
+            describe_error(".".join(map(str, place)), detail)
+        )
+    return [
+        f"{where}: {'; '.join(descriptions)}. {way_out}"
+        for where, descriptions in errors_by_place.items()
+    ]
 
 
-def in_words(place: str, fault: ErrorDetails) -> str:
+def describe_error(place: str, fault: ErrorDetails) -> str:
     """Describe a validation error at a place in a file, as part of a sentence."""
     value, what = fault["input"], fault["msg"]
     if fault["type"] == "missing":
@@ -95,6 +102,6 @@ def in_words(place: str, fault: ErrorDetails) -> str:
         what = str(fault["ctx"]["error"])
         if isinstance(value, Mapping):
             return f"{place}: {what}" if place else what
-    for of_pydantic, word in WORDS.items():
-        what = what.replace(of_pydantic, word)
+    for phrase, replacement in REPLACED_PHRASES.items():
+        what = what.replace(phrase, replacement)
     return f"{place} is {value!r}, {what}"

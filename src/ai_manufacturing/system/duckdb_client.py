@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.system import own_files
-from ai_manufacturing.system.sql_text import identifier, literal, load_statements
+from ai_manufacturing.system.sql_text import load_statements, quote_identifier, quote_literal
 
 SQL = load_statements(__file__)
 
@@ -161,13 +161,13 @@ def attach(
             _require_no_log(path)
     is_own = {path: reads_files or own_files.is_own(path) for path in databases.values()}
     for name, path in databases.items():
-        place = literal(path.absolute())
-        connection.execute(f"attach {place} as {identifier(name)} (type duckdb, read_only)")
+        place = quote_literal(path.absolute())
+        connection.execute(f"attach {place} as {quote_identifier(name)} (type duckdb, read_only)")
     if writes is not None:
-        connection.execute(f"attach {literal(writes)} as new {STORAGE}")
+        connection.execute(f"attach {quote_literal(writes)} as new {STORAGE}")
     if not reads_files:
         stores = map(own_files.landing_store, is_own) if all(is_own.values()) else ()
-        listed = ", ".join(map(literal, filter(None, [*reaches, *stores])))
+        listed = ", ".join(map(quote_literal, filter(None, [*reaches, *stores])))
         connection.execute(f"set allowed_directories = [{listed}]")
         _confine(connection)
     if not all(is_own.values()):
@@ -319,7 +319,7 @@ def require_views(
         [database, [*relations]],
     ).fetchall()
     for names in views:
-        view, relation = ".".join(names), ".".join(map(identifier, (database, *names)))
+        view, relation = ".".join(names), _qualify(database, *names)
         try:
             columns = connection.execute(f"describe {relation}").fetchall()
         except (duckdb.IOException, duckdb.PermissionException) as error:
@@ -362,8 +362,8 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     if own_files.is_own(path) or not tables:
         return
     segments = " union all ".join(
-        f"select {literal('.'.join(names))} as name, column_name, count, stats"
-        f" from pragma_storage_info({literal('.'.join(map(identifier, (READ, *names))))})"
+        f"select {quote_literal('.'.join(names))} as name, column_name, count, stats"
+        f" from pragma_storage_info({quote_literal(_qualify(READ, *names))})"
         for names in tables
     )
     found = connection.execute(
@@ -378,6 +378,11 @@ def require_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         else:
             what = f"a text of {length:,} characters, above the limit of {LONGEST_TEXT:,}"
         raise RefusedError(f"{path}: {name}, column {column}: {what}. Ask its maker for less.")
+
+
+def _qualify(*names: str) -> str:
+    """Return the quoted name of a relation, from its database, schema and name."""
+    return ".".join(map(quote_identifier, names))
 
 
 def reading(
@@ -428,7 +433,7 @@ def at(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyC
         Catalog name of the database.
     """
     cursor = connection.cursor()
-    cursor.execute(f"use {identifier(database)}")
+    cursor.execute(f"use {quote_identifier(database)}")
     cursor.execute("set enable_progress_bar = false")
     return cursor
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 RADIUS_KM = 6371.01  # mean radius
 
 
-def angles(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+def compute_angles(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the central angle between each pair of places in radians (haversine formula).
 
     Parameters

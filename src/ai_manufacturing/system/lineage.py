@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import identifier, literal
+from ai_manufacturing.system.sql_text import quote_identifier, quote_literal
 
 # Optimizers to leave enabled. Others may fold a column into a constant, or hide it in the filter of
 # a scan.
@@ -56,13 +56,13 @@ def planner(database: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConn
     with duckdb_client.connect() as empty:
         empty.execute(f"attach ':memory:' as {duckdb_client.READ}; use {duckdb_client.READ}")
         for names, described in groupby(columns, key=lambda column: column[:2]):
-            schema, table = map(identifier, names)
-            listed = ", ".join(f"{identifier(name)} {kind}" for *_, name, kind in described)
+            schema, table = map(quote_identifier, names)
+            listed = ", ".join(f"{quote_identifier(name)} {kind}" for *_, name, kind in described)
             empty.execute(f"create schema if not exists {schema}")
             empty.execute(f"create table {schema}.{table} ({listed})")
         known = [name for (name,) in empty.execute("from duckdb_optimizers()").fetchall()]
         disabled = ",".join(name for name in known if name not in PRUNING)
-        empty.execute(f"set disabled_optimizers = {literal(disabled)}")
+        empty.execute(f"set disabled_optimizers = {quote_literal(disabled)}")
         yield empty
 
 

@@ -9,26 +9,26 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def identifier(name: str) -> str:
+def quote_identifier(name: str) -> str:
     """Quote a name as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def literal(text: object) -> str:
+def quote_literal(text: object) -> str:
     """Quote the text of a value as a SQL string literal."""
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def comments(table: str, comment: str, columns: Mapping[str, str]) -> str:
+def build_comments(table: str, comment: str, columns: Mapping[str, str]) -> str:
     """Return statements that comment a table and its columns; the table name is already quoted."""
     on_columns = [
-        f"comment on column {table}.{identifier(name)} is {literal(text)}"
+        f"comment on column {table}.{quote_identifier(name)} is {quote_literal(text)}"
         for name, text in columns.items()
     ]
-    return "; ".join([f"comment on table {table} is {literal(comment)}", *on_columns])
+    return "; ".join([f"comment on table {table} is {quote_literal(comment)}", *on_columns])
 
 
-def create_table(table: str, columns: Mapping[str, tuple[str, str]], comment: str) -> str:
+def build_create_table(table: str, columns: Mapping[str, tuple[str, str]], comment: str) -> str:
     """Return statements that create a table with comments.
 
     Parameters
@@ -40,17 +40,17 @@ def create_table(table: str, columns: Mapping[str, tuple[str, str]], comment: st
     comment : str
         Comment on the table.
     """
-    types = ", ".join(f"{identifier(name)} {type_}" for name, (type_, _) in columns.items())
+    types = ", ".join(f"{quote_identifier(name)} {type_}" for name, (type_, _) in columns.items())
     on_columns = {name: text for name, (_, text) in columns.items()}
-    return f"create table {table} ({types}); {comments(table, comment, on_columns)}"
+    return f"create table {table} ({types}); {build_comments(table, comment, on_columns)}"
 
 
-def insert(table: str, count: int) -> str:
+def build_insert(table: str, count: int) -> str:
     """Return a statement that inserts rows of `count` parameters; the table name is quoted."""
     return f"insert into {table} values ({', '.join('?' * count)})"
 
 
-def one_file(path: Path) -> str:
+def escape_globs(path: Path) -> str:
     """Escape glob characters in a path, so that DuckDB reads it as a single file."""
     return re.sub(r"[*?\[]", r"[\g<0>]", str(path))
 

@@ -16,7 +16,7 @@ from ai_manufacturing.paper.synthetic.files import SYNTHETIC_MARK, describe, ref
 from ai_manufacturing.paper.synthetic.geography import units
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.settings import project_root
-from ai_manufacturing.system.sql_text import literal
+from ai_manufacturing.system.sql_text import quote_literal
 
 ROWS_PER_FILE = 5_000_000
 SLOTS = 4096  # rows of the lookup table that converts uniform draws into weighted draws
@@ -152,7 +152,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
     options = (
         "format parquet, compression zstd" if path.suffix == ".parquet" else "format csv, header"
     )
-    connection.execute(f"copy ({query}) to {literal(path)} ({options})")
+    connection.execute(f"copy ({query}) to {quote_literal(path)} ({options})")
 
 
 def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
