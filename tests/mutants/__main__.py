@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import subprocess
 import tempfile
 from pathlib import Path
 from time import monotonic
@@ -11,18 +12,21 @@ from scipy.stats import binomtest
 
 from tests.mutants.places import CYCLE, draws
 from tests.mutants.trial import Trial
+from tests.project_copy import PROJECT
 
 Entry = dict[str, Any]
 
 
 def run(seed: int, number: int, trial: Trial, log: Path) -> Entry:
     """Run mutants until one is not refused, and append each to the log."""
+    head = ("git", "rev-parse", "--short=8", "HEAD")
+    commit = subprocess.check_output(head, cwd=PROJECT, text=True).strip()
     for mutant in draws(seed, number):
         began = monotonic()
         outcome, finder = trial.outcome(mutant)
         seconds = round(monotonic() - began)
         result = {"outcome": outcome, "killed_by": finder, "seconds": seconds}
-        entry = {"seed": seed, "number": number, **vars(mutant), **result}
+        entry = {"seed": seed, "number": number, "commit": commit, **vars(mutant), **result}
         with log.open("a", encoding="utf-8") as file:
             print(json.dumps(entry, ensure_ascii=False), file=file)
         if outcome != "refused":
@@ -53,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--log", type=Path, default=Path("build/mutants.jsonl"))
+    parser.add_argument("--log", type=Path, default=Path("benchmarks/mutants.jsonl"))
     parser.add_argument("--list", action="store_true", help="print the first draws and run nothing")
     asked = parser.parse_args()
     if asked.list:
@@ -64,7 +68,7 @@ def main() -> None:
     entries = [one for one in map(json.loads, lines) if one["seed"] == asked.seed]
     done = {one["number"]: one for one in entries if one["outcome"] != "refused"}
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
-        trial = Trial(Path(folder), asked.log.with_suffix(".coverage"))
+        trial = Trial(Path(folder), PROJECT / "build/mutants.coverage")
         for number in sorted({*range(asked.count)} - done.keys()):
             done[number] = run(asked.seed, number, trial, asked.log)
     report([done[number] for number in range(asked.count)])
