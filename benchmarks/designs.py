@@ -32,11 +32,11 @@ from scipy import stats
 
 from ai_manufacturing.estimation import specifications, tables
 from ai_manufacturing.estimation.inputs import Inputs, Sample, of_warehouse
-from ai_manufacturing.estimation.rows import Row, of_each
+from ai_manufacturing.estimation.rows import Row, build_estimates_table
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.estimators import cluster_errors, fixed_effects
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.not_estimable import get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness.case import case_of
 from ai_manufacturing.system import duckdb_client
@@ -239,7 +239,7 @@ def real_design(warehouse: Path) -> RealDesign:
         if specification.reading != "default" or inputs.is_mechanical(specification):
             continue
         name = specification.table_id, specification.column_number
-        claim = attempted(partial(_claim, specification, counts[name], inputs))
+        claim = get_result_or_reason(partial(_claim, specification, counts[name], inputs))
         if not isinstance(claim, Sentence):
             claims[name] = claim
     is_estimable = [
@@ -324,7 +324,7 @@ def measures_alone(chosen: list[Specification], inputs: Inputs) -> pa.Table:
         for row in rows_of(specification):
             yield {**named, "term": specification.regressor, "term_order": 1, **row}
 
-    return of_each(chosen, inputs, "est_coefficients", row_of)
+    return build_estimates_table(chosen, inputs, "est_coefficients", row_of)
 
 
 DRAWN = """

@@ -14,8 +14,8 @@ from ai_manufacturing.estimators.sentences import (
     NOTHING,
     Sentence,
     SentenceError,
-    both,
-    joined,
+    join_names,
+    join_sentences,
     sentence,
 )
 from ai_manufacturing.system.text import Catalogue
@@ -101,17 +101,17 @@ def test_a_sentence_is_said_in_both_languages() -> None:
     nested = sentence(
         "constant_outcome",
         name="y",
-        removed=sentence("effects_removed", effects=both(["city_id", "year"])),
+        removed=sentence("effects_removed", effects=join_names(["city_id", "year"])),
     )
     assert nested == (
         "The outcome y does not vary once the city_id and year effects are removed.",
         "剔除城市与年份固定效应后，被解释变量y没有变异。",
     )
-    assert joined([nested, Sentence("left out", "略去"), Sentence("odd", "异常")]) == (
+    assert join_sentences([nested, Sentence("left out", "略去"), Sentence("odd", "异常")]) == (
         f"{nested.en} left out; odd",
         f"{nested.zh}略去；异常",
     )
-    assert joined([]) == NOTHING
+    assert join_sentences([]) == NOTHING
 
 
 @pytest.mark.parametrize(

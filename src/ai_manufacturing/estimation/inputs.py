@@ -21,7 +21,7 @@ from ai_manufacturing.estimation.specifications import (
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.heterogeneity import group_year
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, joined, sentence
+from ai_manufacturing.estimators.sentences import Sentence, join_sentences, sentence
 from ai_manufacturing.gate import result_tables, validation
 from ai_manufacturing.system import settings
 
@@ -162,7 +162,9 @@ class Inputs:
             )
             names = [*dict.fromkeys(absent)]
             if because:
-                raise NotEstimable("not_delivered_because", series=names, because=joined(because))
+                raise NotEstimable(
+                    "not_delivered_because", series=names, because=join_sentences(because)
+                )
             raise NotEstimable("not_delivered", series=names)
         variables = [specification.outcome, *specification.terms]
         repeated = [
@@ -293,7 +295,7 @@ class Inputs:
                 f" substitutions.csv has no row {text!r}. Add it, with its Chinese."
             )
         words = [self._substitutions[text] for text in texts]
-        return joined([*words, *self._years_substituted(specification)])
+        return join_sentences([*words, *self._years_substituted(specification)])
 
     def _years_substituted(self, specification: Specification) -> Iterator[Sentence]:
         years = specification.first_year, specification.last_year

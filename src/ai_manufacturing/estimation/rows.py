@@ -44,7 +44,8 @@ def build_estimates_table(
     -------
     Table
         If make_rows raises NotEstimable, the specification has one row with status not_estimable
-        and the reason. Undefined and infinite numbers become null, and sentences are in both languages.
+        and the reason. Undefined and infinite numbers become null, and sentences are in both
+        languages.
     """
     table: list[Row] = []
     for specification in specifications:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ai_manufacturing.estimation import rounding
 from ai_manufacturing.estimation.inputs import SECOND, Inputs, Sample
-from ai_manufacturing.estimation.rows import Row, of_each
+from ai_manufacturing.estimation.rows import Row, build_estimates_table
 from ai_manufacturing.estimation.specifications import (
     COVARIANCES,
     DynamicPanelOptions,
@@ -31,7 +31,7 @@ from ai_manufacturing.estimators import (
 from ai_manufacturing.estimators.event_study import WaldTest
 from ai_manufacturing.estimators.fixed_effects import Covariance
 from ai_manufacturing.estimators.inference import Fit, Inference, two_sided
-from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
+from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 # Statistics also reported with province clusters, as `<name>_province`.
@@ -122,7 +122,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         row: Row = {name: getattr(specification, name) for name in OF_SPECIFICATION}
         return {**row, "substitutions": inputs.substitutions(specification)}
 
-    def rows_of(specification: Specification) -> Iterator[Row]:
+    def make_rows(specification: Specification) -> Iterator[Row]:
         sample = inputs.sample(specification)
         status = {"status": "mechanical"} if inputs.is_mechanical(specification) else {}
         terms = _terms(specification, sample, inputs)
@@ -145,10 +145,12 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
                 **of_term,
             }
 
-    def instead(specification: Specification) -> Row:
+    def make_reason_columns(specification: Specification) -> Row:
         return {**common(specification), "term_order": 1, "term": specification.regressor}
 
-    return of_each(specifications, inputs, "est_coefficients", rows_of, instead)
+    return build_estimates_table(
+        specifications, inputs, "est_coefficients", make_rows, make_reason_columns
+    )
 
 
 def _on_overlap(specification: Specification, default: Specification, inputs: Inputs) -> Row:
@@ -158,7 +160,7 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
     """
     # A regression with group interactions has no single coefficient for all its cities.
     has_one_slope = default.grouping is None and isinstance(default.options, FixedEffectsOptions)
-    other = attempted(partial(inputs.sample, default))
+    other = get_result_or_reason(partial(inputs.sample, default))
     if (
         not has_one_slope
         or not isinstance(specification.options, FixedEffectsOptions)
@@ -184,7 +186,7 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
     row: Row = {"overlap_observation_count": len(kept)}
     readings = {"overlap": (specification, own_rows), "overlap_default": (default, other_rows)}
     for prefix, reading in readings.items():
-        found = attempted(partial(slope, *reading))
+        found = get_result_or_reason(partial(slope, *reading))
         if not isinstance(found, Sentence):
             row[f"{prefix}_estimate"] = found["estimate"]
             row[f"{prefix}_std_error_province"] = found.get("std_error_province")
@@ -353,7 +355,7 @@ def _with_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[R
 
 def _by_province(method: Callable[[], Inference]) -> Row:
     """Return the `_province` columns from an inference method; empty if it is not estimable."""
-    inference = attempted(method)
+    inference = get_result_or_reason(method)
     if isinstance(inference, Sentence):
         return {}
     return {f"{name}_province": getattr(inference, name) for name in BY_PROVINCE}

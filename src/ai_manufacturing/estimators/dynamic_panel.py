@@ -15,7 +15,7 @@ from ai_manufacturing.estimators.columns import Codes, Floats, encode_groups, re
 from ai_manufacturing.estimators.fixed_effects import unit_columns
 from ai_manufacturing.estimators.inference import Fit, Inference, by_t, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, both, sentence
+from ai_manufacturing.estimators.sentences import Sentence, join_names, sentence
 
 Flags = NDArray[np.bool_]
 Controls = Literal["difference", "both"]  # equations that use a regressor as its own instrument
@@ -612,7 +612,7 @@ def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentenc
     inflation = (vectors**2 / np.maximum(values, SINGULAR)).sum(axis=1)
     inflated = [*itertools.compress(regressors, inflation > INFLATED)]
     return (
-        (sentence("near_collinear", names=both(inflated), factor=float(inflation.max())),)
+        (sentence("near_collinear", names=join_names(inflated), factor=float(inflation.max())),)
         if inflated
         else ()
     )

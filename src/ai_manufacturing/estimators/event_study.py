@@ -12,7 +12,7 @@ from scipy import special
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import encode_groups
 from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit
-from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
+from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 Endpoints = Literal["kept", "binned", "dropped"]
@@ -198,7 +198,7 @@ def fit(
     before = [term(event_time) for event_time in data.event_times if event_time < 0]
     pre_trend: WaldTest | Sentence = sentence("no_pre_trend")
     if before:
-        pre_trend = attempted(partial(wald, estimated, before))
+        pre_trend = get_result_or_reason(partial(wald, estimated, before))
     return EventStudyFit(
         **vars(estimated),
         event_times=data.event_times,

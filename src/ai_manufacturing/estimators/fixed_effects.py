@@ -20,7 +20,7 @@ from ai_manufacturing.estimators.columns import (
 )
 from ai_manufacturing.estimators.inference import Fit
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, both, sentence
+from ai_manufacturing.estimators.sentences import Sentence, join_names, sentence
 
 Covariance = Literal["clustered", "iid", "robust"]
 
@@ -442,7 +442,7 @@ def partialled_out(
     effects = Effects(entities, times)
     if n <= k + effects.rank:
         raise NotEstimable("saturated", observations=n, slopes=k, effects=effects.rank, time=time)
-    removed = sentence("effects_removed", effects=both(["city_id", time]))
+    removed = sentence("effects_removed", effects=join_names(["city_id", time]))
     within = effects.removed_from(values)
     if _absorbed(within[:, :1], values[:, :1])[0]:
         raise NotEstimable("constant_outcome", name=outcome, removed=removed)
@@ -591,5 +591,7 @@ def unit_columns(
         before, column = design[:, :j], design[:, j]
         weights = np.linalg.lstsq(before, column, rcond=None)[0]
         others = [regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR]
-        raise NotEstimable("collinear", name=regressors[j], others=both(others), removed=removed)
+        raise NotEstimable(
+            "collinear", name=regressors[j], others=join_names(others), removed=removed
+        )
     return design, norms

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from ai_manufacturing.estimators.sentences import Sentence, Value, sentence
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an error of the program
@@ -30,9 +30,9 @@ class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an 
         super().__init__(self.reason.en)
 
 
-def attempted(answer: Callable[[], Answer]) -> Answer | Sentence:
+def get_result_or_reason(estimate: Callable[[], Result]) -> Result | Sentence:
     """Call a function, and return its result or the reason why it cannot be estimated."""
     try:
-        return answer()
+        return estimate()
     except NotEstimable as finding:
         return finding.reason

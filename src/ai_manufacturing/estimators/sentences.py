@@ -49,12 +49,12 @@ def sentence(key: str, **values: Value) -> Sentence:
             f" {sorted(values)}."
         )
     return Sentence(
-        english.format(**{name: _worded(value, "en") for name, value in values.items()}),
-        chinese.format(**{name: _worded(value, "zh") for name, value in values.items()}),
+        english.format(**{name: _format_value(value, "en") for name, value in values.items()}),
+        chinese.format(**{name: _format_value(value, "zh") for name, value in values.items()}),
     )
 
 
-def joined(sentences: Iterable[Sentence]) -> Sentence:
+def join_sentences(sentences: Iterable[Sentence]) -> Sentence:
     """Join sentences with semicolons, or with a space after a full stop."""
     english, chinese = list(zip(*sentences, strict=True)) or [(), ()]
     return Sentence(
@@ -62,12 +62,12 @@ def joined(sentences: Iterable[Sentence]) -> Sentence:
     )
 
 
-def both(names: Sequence[str]) -> Sentence:
+def join_names(names: Sequence[str]) -> Sentence:
     """Join names with "and", and with its Chinese equivalent."""
-    return Sentence(" and ".join(names), "与".join(_worded(name, "zh") for name in names))
+    return Sentence(" and ".join(names), "与".join(_format_value(name, "zh") for name in names))
 
 
-def in_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+def split_sentences(row: Mapping[str, Any]) -> dict[str, Any]:
     """Split each sentence of a row into two columns: `<name>` and, in Chinese, `<name>_zh`."""
     columns: dict[str, Any] = {}
     for name, value in row.items():
@@ -84,13 +84,13 @@ def _catalogue() -> dict[str, Any]:
     return content
 
 
-def _worded(value: Value, language: str) -> Any:
+def _format_value(value: Value, language: str) -> Any:
     if isinstance(value, Sentence):
         return getattr(value, language)
     if isinstance(value, str):
         return _catalogue()["names"].get(value, value) if language == "zh" else value
     return (
-        COMMAS[language].join(_worded(name, language) for name in value)
+        COMMAS[language].join(_format_value(name, language) for name in value)
         if isinstance(value, Sequence)
         else value
     )

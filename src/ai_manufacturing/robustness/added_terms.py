@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing.estimation.rows import Row, reason_row
+from ai_manufacturing.estimation.rows import Row, make_reason_row
 from ai_manufacturing.estimators import cluster_errors, fixed_effects
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
-from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.not_estimable import get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case, inference_row
 
@@ -41,10 +41,10 @@ def beside_the_measure(case: Case, added: Mapping[str, Floats]) -> Iterator[Row]
             "same_rows", count=count, all=len(case.regression.index), value=float(own)
         )
 
-    answer = attempted(fitted)
+    answer = get_result_or_reason(fitted)
     for term in (*added, specification.regressor):
         if isinstance(answer, Sentence):
-            yield reason_row(answer, term=term)
+            yield make_reason_row(answer, term=term)
             continue
         fit, same_rows = answer
         provinces = pd.factorize(sample.loc[fit.regression.index, "province_id"], sort=True)[0]

@@ -11,7 +11,7 @@ import pandas as pd
 from ai_manufacturing.estimation import tables
 from ai_manufacturing.estimation.findings import CityYear
 from ai_manufacturing.estimation.inputs import Inputs, Sample
-from ai_manufacturing.estimation.rows import Row, answered
+from ai_manufacturing.estimation.rows import Row, get_rows_or_reason
 from ai_manufacturing.estimation.specifications import (
     DynamicPanelOptions,
     EventStudyOptions,
@@ -184,7 +184,7 @@ def clustered(regression: PartialledOut, position: int, codes: Codes, cluster: s
 
 def inference_row(term: str, method: Callable[[], Inference]) -> list[Row]:
     """Return a term's row with the result of a method, or with the reason if it raises."""
-    return answered(lambda: [{"term": term, **vars(method())}], term=term)
+    return get_rows_or_reason(lambda: [{"term": term, **vars(method())}], term=term)
 
 
 def each_term(method: Callable[..., Inference]) -> Check:

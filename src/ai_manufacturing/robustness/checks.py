@@ -9,7 +9,12 @@ import pandas as pd
 import pyarrow as pa
 
 from ai_manufacturing.estimation.inputs import Inputs
-from ai_manufacturing.estimation.rows import Row, answered, of_each, reason_row
+from ai_manufacturing.estimation.rows import (
+    Row,
+    build_estimates_table,
+    get_rows_or_reason,
+    make_reason_row,
+)
 from ai_manufacturing.estimation.specifications import (
     DynamicPanelOptions,
     InstrumentOptions,
@@ -18,7 +23,7 @@ from ai_manufacturing.estimation.specifications import (
 )
 from ai_manufacturing.estimators import cluster_errors, wild_bootstrap
 from ai_manufacturing.estimators.inference import Inference
-from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
+from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness import (
     event_paths,
@@ -162,7 +167,7 @@ def checked(
 
     cities = cities.set_index("city_id")
     cases = {
-        specification: attempted(partial(case_of, specification, inputs, cities))
+        specification: get_result_or_reason(partial(case_of, specification, inputs, cities))
         for specification in specifications
         if specification.specification_id in settings
     }
@@ -179,27 +184,27 @@ def checked(
             and _in_family(setting, specification)
         ]
         rows: defaultdict[Case, list[Row]] = defaultdict(list)
-        for member, answer in FAMILIES[method](members):
-            rows[member].append(answer)
+        for member, row in FAMILIES[method](members):
+            rows[member].append(row)
         return rows
 
-    def rows_of(specification: Specification) -> Iterator[Row]:
+    def make_rows(specification: Specification) -> Iterator[Row]:
         own = cases[specification]
         for method, setting in settings[specification.specification_id]:
             if method in FAMILIES and not _in_family(setting, specification):
                 continue
             options = _options(method, setting, checks[method]) if method in checks else {}
             if isinstance(own, Sentence):
-                answers = [reason_row(own, term=specification.regressor)]
+                results = [make_reason_row(own, term=specification.regressor)]
             elif method in FAMILIES:
-                answers = family(method, setting, specification.reading)[own]
+                results = family(method, setting, specification.reading)[own]
             else:
                 term = REASON_TERMS.get(method) or own.first_term
-                answers = answered(partial(checks[method], own, **options), term=term)
+                results = get_rows_or_reason(partial(checks[method], own, **options), term=term)
             common = {"method": method, "setting": setting, "cluster": options.get("cluster")}
-            yield from ({**common, **answer} for answer in answers)
+            yield from ({**common, **result} for result in results)
 
-    return of_each(cases, inputs, f"est_{table}", rows_of)
+    return build_estimates_table(cases, inputs, f"est_{table}", make_rows)
 
 
 def _in_family(setting: str, specification: Specification) -> bool:

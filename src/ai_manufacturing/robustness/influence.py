@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing.estimation.rows import Row, answered
+from ai_manufacturing.estimation.rows import Row, get_rows_or_reason
 from ai_manufacturing.estimators import cluster_errors, fixed_effects
 from ai_manufacturing.estimators.cluster_errors import LeftOut
 from ai_manufacturing.estimators.columns import Codes
@@ -47,7 +47,9 @@ def leave_out(case: Case, unit: str) -> Iterator[Row]:
             }
 
     for term, position in case.terms.items():
-        yield from answered(partial(without_each, term, position), term=term, unit_kind=unit)
+        yield from get_rows_or_reason(
+            partial(without_each, term, position), term=term, unit_kind=unit
+        )
 
 
 def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:

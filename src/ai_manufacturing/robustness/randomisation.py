@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ai_manufacturing.estimation.inputs import Inputs
-from ai_manufacturing.estimation.rows import Row, of_each
+from ai_manufacturing.estimation.rows import Row, build_estimates_table
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.estimators.columns import Codes, Floats, renumber
 from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut
@@ -64,13 +64,13 @@ def permuted_weights(
     """
     cities = cities.set_index("city_id")
 
-    def rows_of(specification: Specification) -> Iterator[Row]:
+    def make_rows(specification: Specification) -> Iterator[Row]:
         permuted = _permuted_slopes(case_of(specification, inputs, cities))
         pairs = zip(permuted.slopes, permuted.statistics, strict=True)
         for number, (slope, statistic) in enumerate(pairs, start=1):
             yield {"permutation": number, "estimate": slope, "statistic": statistic}
 
-    return of_each(specifications, inputs, "est_permuted_weights", rows_of)
+    return build_estimates_table(specifications, inputs, "est_permuted_weights", make_rows)
 
 
 def _permuted_slopes(case: Case) -> "PermutedSlopes":

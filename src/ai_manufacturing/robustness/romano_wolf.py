@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_manufacturing.estimation.rows import Row, reason_row
+from ai_manufacturing.estimation.rows import Row, make_reason_row
 from ai_manufacturing.estimators import wild_bootstrap
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import EventStudyFit
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import Inference
-from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.not_estimable import get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness.case import AVERAGE, Case
 
@@ -22,16 +22,16 @@ def adjusted_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
     """Adjust the p-values of a family of claims, drawing one sign per province for all of them."""
     tested = []
     for case in cases:
-        claims = attempted(partial(_claims, case))
+        claims = get_result_or_reason(partial(_claims, case))
         if isinstance(claims, Sentence):
-            yield case, reason_row(claims, term=AVERAGE, cluster="province")
+            yield case, make_reason_row(claims, term=AVERAGE, cluster="province")
             continue
         for term, regression, position in claims:
-            reason = attempted(
+            reason = get_result_or_reason(
                 partial(wild_bootstrap.check, regression, position, case.codes("province"))
             )
             if isinstance(reason, Sentence):
-                yield case, reason_row(reason, term=term, cluster="province")
+                yield case, make_reason_row(reason, term=term, cluster="province")
             else:
                 tested.append((case, term, regression, position))
     if not tested:

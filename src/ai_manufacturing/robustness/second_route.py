@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ai_manufacturing.estimation.inputs import Inputs
-from ai_manufacturing.estimation.rows import Row, of_each
+from ai_manufacturing.estimation.rows import Row, build_estimates_table
 from ai_manufacturing.estimation.specifications import (
     COVARIANCES,
     EventStudyOptions,
@@ -46,7 +46,7 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         is_read = specification.reading == "default" or cluster == "province_id"
         return cluster is not None and is_read and bool(inputs.printed(specification))
 
-    def rows_of(specification: Specification) -> Iterator[Row]:
+    def make_rows(specification: Specification) -> Iterator[Row]:
         sample, terms = _with_dummies(specification, inputs)
         cluster = str(COVARIANCES[specification.covariance][1])
         try:
@@ -62,10 +62,12 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         for term, estimate, std_error in zip(terms, *numbers, strict=True):
             yield {"term": term, "estimate": float(estimate), "std_error": float(std_error)}
 
-    def instead(specification: Specification) -> Row:
+    def make_reason_columns(specification: Specification) -> Row:
         return {"term": specification.regressor}
 
-    return of_each(filter(is_asked, specifications), inputs, "est_second_route", rows_of, instead)
+    return build_estimates_table(
+        filter(is_asked, specifications), inputs, "est_second_route", make_rows, make_reason_columns
+    )
 
 
 def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:

@@ -11,11 +11,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ai_manufacturing.estimation.inputs import Inputs
-from ai_manufacturing.estimation.rows import answered, of_each, reason_row
+from ai_manufacturing.estimation.rows import (
+    build_estimates_table,
+    get_rows_or_reason,
+    make_reason_row,
+)
 from ai_manufacturing.estimation.specifications import TRANSFORMS, Specification
 from ai_manufacturing.estimators.columns import Codes, Floats, renumber
 from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
-from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
+from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness import joint_test, randomisation
 from ai_manufacturing.robustness.panel_regressions import (
@@ -86,7 +90,7 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
         can.
     """
 
-    def rows_of(specification: Specification) -> Iterator[Choice]:
+    def make_rows(specification: Specification) -> Iterator[Choice]:
         for fitted in _Combinations(specification, choices, inputs).fitted():
             for cluster in CLUSTERS:
                 row = {name: fitted.choice[name] for name in ("curve_id", *AXES, "is_dominated")}
@@ -98,7 +102,7 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
                     "city_count": fitted.city_count,
                 }
                 if isinstance(fitted.answer, Sentence):
-                    yield reason_row(fitted.answer, **row)
+                    yield make_reason_row(fitted.answer, **row)
                     continue
                 yield row | {
                     "estimate": fitted.answer.estimates[0],
@@ -108,7 +112,7 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
                     "degrees_of_freedom": fitted.answer.degrees_of_freedom[cluster],
                 }
 
-    return of_each(chosen, inputs, "est_specification_curve", rows_of)
+    return build_estimates_table(chosen, inputs, "est_specification_curve", make_rows)
 
 
 def joint(
@@ -137,7 +141,7 @@ def joint(
         permutations the status is not_estimable, with the reason.
     """
 
-    def rows_of(specification: Specification) -> Iterator[Choice]:
+    def make_rows(specification: Specification) -> Iterator[Choice]:
         rows: list[Choice] = []
         for fitted, looks in _rounds(specification, choices, inputs, draws):
             rows = [*_joint_rows(fitted, errors, looks)]
@@ -145,7 +149,7 @@ def joint(
                 break
         yield from rows
 
-    return of_each(chosen, inputs, "est_specification_curve_joint", rows_of)
+    return build_estimates_table(chosen, inputs, "est_specification_curve_joint", make_rows)
 
 
 def _rounds(
@@ -179,9 +183,9 @@ def _joint_rows(fitted: list[Fitted], errors: Sequence[str], looks: list[int]) -
         for cluster in clusters:
             common = {"choices": name, "errors": cluster}
             if reasons and not slopes:
-                yield reason_row(reasons[0], **common)
+                yield make_reason_row(reasons[0], **common)
                 continue
-            for row in answered(partial(_joint, slopes, cluster, looks), **common):
+            for row in get_rows_or_reason(partial(_joint, slopes, cluster, looks), **common):
                 yield {**common, **row}
 
 
@@ -201,12 +205,12 @@ class _Combinations:
     def __init__(self, specification: Specification, choices: pd.DataFrame, inputs: Inputs) -> None:
         self._refused: list[Fitted] = []
         samples: dict[tuple[Any, ...], list[Choice]] = {}
-        self._panel = attempted(partial(Panel, specification, inputs))
+        self._panel = get_result_or_reason(partial(Panel, specification, inputs))
         for choice in choices.to_dict("records"):
             if isinstance(self._panel, Sentence):
                 self._refused.append(Fitted(choice, self._panel))
                 continue
-            positions = attempted(partial(self._panel.sample, choice))
+            positions = get_result_or_reason(partial(self._panel.sample, choice))
             if isinstance(positions, Sentence):
                 self._refused.append(Fitted(choice, positions))
                 continue
@@ -358,7 +362,7 @@ class Panel:
         @cache
         def regressors(measure: Measure) -> Floats | Sentence:
             values = differenced(partial(self._own_and_permuted, measure, donors[:, entities]))
-            return attempted(partial(without_effects, effects, values))
+            return get_result_or_reason(partial(without_effects, effects, values))
 
         # Cached because combinations can be the same regression, for example if a combination
         # excludes only cities that have no rows.
@@ -369,7 +373,7 @@ class Panel:
                 return within_measures
             outcome, *controls = (columns[variable] for variable in variables)
             design = np.reshape(controls, (len(controls), len(outcome))).T
-            return attempted(
+            return get_result_or_reason(
                 lambda: slopes(
                     entities, outcome, design, within_measures, clusters, effects.period_count
                 )
