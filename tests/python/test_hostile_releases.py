@@ -352,4 +352,4 @@ def test_no_release_of_a_zip_is_opened_before_somebody_says_yes(
 
     monkeypatch.setattr(duckdb_client, "in_memory", opened)
     with pytest.raises(replication.ReplicationError, match="not run, so no number is compared"):
-        replication.check(zipped(database)(tmp_path), print, lambda _: False)
+        replication.check_package(zipped(database)(tmp_path), print, lambda _: False)

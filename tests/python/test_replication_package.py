@@ -69,7 +69,7 @@ def packed(build: Build, folder: Path, kind: str) -> Path:
         release, archive = folder / "published.duckdb", folder / "package.zip"
         writer.write(build.warehouse, release, manifest, None)
         signed = folder / "form.yml" if kind == "synthetic" else None
-        return replication.write(release, archive, print, without_run=True, signed=signed)
+        return replication.write_package(release, archive, print, without_run=True, form=signed)
 
 
 @pytest.fixture(scope="session")
@@ -205,7 +205,7 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
         assert read(folder / contents.RELEASE, count) == [(0,)]
         assert public_build.value(count) > 0
     with pytest.raises(ReplicationError) as error:
-        replication.check(archive, print, lambda _: True)
+        replication.check_package(archive, print, lambda _: True)
     for row in listed:
         named = f"{row['path']} (SHA-256 {row['sha256']})" in str(error.value)
         assert named == (row["is_restricted"] == "True")
@@ -503,7 +503,7 @@ def foreign(folder: Path, program: str, **more: bytes) -> Path:
                 "publisher varchar, republished_by varchar, licence varchar, citation_en varchar, "
                 "citation_zh varchar)"
             )
-    needed = {name: b"" for name in replication.NEEDED if name != integrity.SUMS}
+    needed = {name: b"" for name in replication.REQUIRED_FILES if name != integrity.SUMS}
     needed[contents.RELEASE] = release.read_bytes()
     needed[contents.RAW_FILES] = ",".join(contents.RAW_COLUMNS).encode()
     return package_of(folder, **{**needed, "run.sh": program.encode(), **more})
@@ -517,7 +517,7 @@ def checked(archive: Path, may_run: bool = True) -> tuple[list[str], list[str]]:
         asked.append(what)
         return may_run
 
-    return replication.check(archive, print, asks, archive.parent).faults, asked
+    return replication.check_package(archive, print, asks, archive.parent).faults, asked
 
 
 def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused(
@@ -620,7 +620,7 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
     assert not seen.exists()
     asked: list[str] = []
     with pytest.raises(ReplicationError, match=r"run\.sh failed with code 3"):
-        replication.check(archive, lambda _: None, lambda what: not asked.append(what))
+        replication.check_package(archive, lambda _: None, lambda what: not asked.append(what))
     for words in (
         "sh run.sh",
         str(archive),

@@ -220,24 +220,24 @@ def replication_package(
 
     with failing(OSError), failing(replication.ReplicationError, RefreshError, as_=UsageError):
         if archive is not None:
-            found = replication.check(
+            found = replication.check_package(
                 archive, click.echo, lambda what: _may_run(what, yes), extracts, new_environment
             )
             click.echo(
-                "\n".join([*found.faults, *found.unsigned])
+                "\n".join([*found.faults, *found.signature_faults])
                 or f"{archive}: the run gives every number of the package."
             )
             if found.faults:
                 raise SystemExit(ExitCode.FAILED)
-            raise SystemExit(ExitCode.UNSIGNED if found.unsigned else ExitCode.DONE)
+            raise SystemExit(ExitCode.UNSIGNED if found.signature_faults else ExitCode.DONE)
         release = read(path, databases.RELEASE)
-        written = replication.write(
+        written = replication.write_package(
             release.path,
             out,
             click.echo,
-            with_restricted=with_restricted,
+            with_restricted_files=with_restricted,
             without_run=without_run,
-            signed=signed,
+            form=signed,
         )
     click.echo(written)
 

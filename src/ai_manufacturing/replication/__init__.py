@@ -1,8 +1,8 @@
 """Replication packages: write a zip for a data editor, and check one.
 
-`write` packs the release, the delivered files that may be passed on, the code, the exhibits and a
-README. It runs the package first, and writes the zip only if every number is reproduced. `check`
-repeats this run for a zip, in an empty folder.
+`write_package` packs the release, the delivered files that may be passed on, the code, the
+exhibits and a README. It runs the package first, and writes the zip only if every number is
+reproduced. `check_package` repeats this run for a zip, in an empty folder.
 """
 
 import shutil
@@ -21,12 +21,12 @@ from ai_manufacturing.replication import contents, rerun, rights, ro_crate, rule
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import disk, integrity
 
-__all__ = ["Found", "ReplicationError", "check", "write"]
+__all__ = ["CheckResult", "ReplicationError", "check_package", "write_package"]
 
-Say = Callable[[str], None]
+OnMessage = Callable[[str], None]
 LOG, MACHINE = "logs/run.log", "logs/machine.txt"
 # Files that every package contains; data/withheld_tables.csv and restricted files are optional.
-NEEDED = (
+REQUIRED_FILES = (
     rerun.COMMAND[-1],
     integrity.SUMS,
     "README.md",
@@ -36,29 +36,29 @@ NEEDED = (
 )
 
 
-class Found(NamedTuple):
+class CheckResult(NamedTuple):
     """Result of a check, with one line per finding.
 
     Attributes
     ----------
     faults : list of str
         Damaged files, broken rules, and numbers that the run does not reproduce.
-    unsigned : list of str
+    signature_faults : list of str
         Missing parts of the signature.
     """
 
     faults: list[str]
-    unsigned: list[str]
+    signature_faults: list[str]
 
 
-def write(
+def write_package(
     release: Path,
     out: Path | None,
-    say: Say,
+    on_message: OnMessage,
     *,
-    with_restricted: bool = False,
+    with_restricted_files: bool = False,
     without_run: bool = False,
-    signed: Path | None = None,
+    form: Path | None = None,
 ) -> Path:
     """Write the replication package of a release.
 
@@ -68,13 +68,13 @@ def write(
         A release file. EXTRACTS_DIR must contain the files that it was built from.
     out : Path or None
         The zip to write; by default it is in build/ and named after the release.
-    say : callable
+    on_message : callable
         Receives a line of progress.
-    with_restricted : bool
+    with_restricted_files : bool
         Whether to include restricted files, and the tables with their values.
     without_run : bool
         Whether to skip the run that verifies the package, and its log.
-    signed : Path, optional
+    form : Path, optional
         Form rights.FORM that a person filled in for this release. Without it, the package is
         unsigned.
 
@@ -89,32 +89,32 @@ def write(
         If files or code do not belong to the release, the form is invalid, or the run gives other
         numbers. No zip is written then.
     """
-    with tempfile.TemporaryDirectory(prefix="replication-") as private:
-        folder = Path(private).resolve() / "package"
+    with tempfile.TemporaryDirectory(prefix="replication-") as scratch:
+        folder = Path(scratch).resolve() / "package"
         folder.mkdir()
-        package = contents.assemble_package(release, folder, with_restricted)
+        package = contents.assemble_package(release, folder, with_restricted_files)
         out = (
             out
             or Path("build")
             / f"replication_{package.manifest.extract_set}_{package.manifest.release_id}.zip"
         )
-        signature = rights.read_signature(signed, package.manifest) if signed else None
+        signature = rights.read_signature(form, package.manifest) if form else None
         run_time, log = rules.NOT_RUN, None
         if not without_run:
-            say("Running the package, to see that every number comes back.")
-            began = time.monotonic()
+            on_message("Running the package, to see that every number comes back.")
+            start = time.monotonic()
             log = rerun.run_package(folder, new_environment=False).log
-            run_time = f"{time.monotonic() - began:,.0f} seconds"
-            if found := rerun.find_differences(folder, release):
+            run_time = f"{time.monotonic() - start:,.0f} seconds"
+            if differences := rerun.find_differences(folder, release):
                 raise ReplicationError(
-                    "\n".join(["The run gives other numbers than the release.", *found])
+                    "\n".join(["The run gives other numbers than the release.", *differences])
                 )
         shutil.rmtree(folder / rerun.RERUN, ignore_errors=True)
         shutil.rmtree(folder / "code/logs", ignore_errors=True)
         contents.remove_restricted_content(package)
         if log is not None:
             (folder / "logs").mkdir(exist_ok=True)
-            text = log if with_restricted else withheld.remove_failing_rows(log)
+            text = log if with_restricted_files else withheld.remove_failing_rows(log)
             (folder / LOG).write_text(text, encoding="utf-8")
             facts = contents.describe_machine() | {"run time": run_time}
             (folder / MACHINE).write_text(
@@ -123,34 +123,34 @@ def write(
         contents.write_readme(package, run_time, signature)
         # The rules check this file, and it is written again below to include their result.
         ro_crate.write_metadata(folder, package.manifest)
-        checked = rules.check_rules(folder)
-        rules.write_results(checked, folder / rules.CHECKS)
+        results = rules.check_rules(folder)
+        rules.write_results(results, folder / rules.CHECKS)
         ro_crate.write_metadata(folder, package.manifest)
         integrity.record_folder(folder)
         out.parent.mkdir(parents=True, exist_ok=True)
         incoming = out.with_name(f".{out.name}.incoming")
-        _zip(folder, incoming, package.manifest.published_at)
+        _write_zip(folder, incoming, package.manifest.published_at)
         incoming.replace(out)
-    for rule, faults in checked:
+    for rule, faults in results:
         if faults:
-            say(f"Not kept: {rule.name} {faults[0]}.")
+            on_message(f"Not kept: {rule.name} {faults[0]}.")
     return out
 
 
-def check(
+def check_package(
     archive: Path,
-    say: Say,
+    on_message: OnMessage,
     may_run: Callable[[str], bool],
     extracts: Path | None = None,
     new_environment: bool = False,
-) -> Found:
+) -> CheckResult:
     """Unpack a package in an empty folder, run it, and compare every number.
 
     Parameters
     ----------
     archive : Path
-        A zip that `write` wrote.
-    say : callable
+        A zip that `write_package` wrote.
+    on_message : callable
         Receives a line of progress.
     may_run : callable
         Receives a description of the programs, and returns whether they may run. It is called once,
@@ -159,7 +159,7 @@ def check(
         Folder of restricted files that were obtained separately, at their paths in
         data/raw_files.csv, with or without the leading name of the extract set.
     new_environment : bool
-        See rerun.run.
+        See rerun.run_package.
 
     Returns
     -------
@@ -173,48 +173,48 @@ def check(
         If the file is not a package, restricted files are missing, the user does not allow the run,
         or the run fails.
     """
-    with tempfile.TemporaryDirectory(prefix="replication-") as private:
-        folder = Path(private).resolve() / "package"
+    with tempfile.TemporaryDirectory(prefix="replication-") as scratch:
+        folder = Path(scratch).resolve() / "package"
         folder.mkdir()
         _unpack(archive, folder)
-        if damaged := _damaged(folder):
-            return Found(damaged, [])
+        if damage := _find_damage(folder):
+            return CheckResult(damage, [])
         contents.require_raw_files(folder)
-        _complete(folder, extracts)
-        what = (
+        _add_restricted_files(folder, extracts)
+        description = (
             f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {integrity.sha256(archive)}), and"
             f" through it the programs in its folder {contents.CODE}. They are the work of whoever"
             " made the zip, and can do what you can do on this machine. Every file has the SHA-256"
             " that the zip names: so it is whole, which does not say from whom it is."
         )
-        if not may_run(what):
+        if not may_run(description):
             raise ReplicationError(f"{archive}: not run, so no number is compared.")
         # open no file of the zip as a database before the user agrees
         contents.require_release(folder)
-        broken: list[str] = []
-        unsigned: list[str] = []
+        broken_rules: list[str] = []
+        signature_faults: list[str] = []
         for rule, faults in rules.check_rules(folder):
-            lines = unsigned if rule.is_signature else broken
+            lines = signature_faults if rule.is_signature else broken_rules
             lines += [f"{rule.name} {fault}" for fault in faults]
-        say("Every file has its SHA-256. Running the package in an empty folder.")
-        began = time.monotonic()
-        done = rerun.run_package(folder, new_environment)
-        say(
-            f"The run took {time.monotonic() - began:,.0f} seconds; the environment is"
-            f" {done.environment}."
+        on_message("Every file has its SHA-256. Running the package in an empty folder.")
+        start = time.monotonic()
+        run = rerun.run_package(folder, new_environment)
+        on_message(
+            f"The run took {time.monotonic() - start:,.0f} seconds; the environment is"
+            f" {run.environment}."
         )
-        different = rerun.find_differences(folder)
-        if (broken or unsigned) and not different:
-            say("The run gives every number of the package, which breaks these rules:")
-        return Found(broken + different, unsigned)
+        differences = rerun.find_differences(folder)
+        if (broken_rules or signature_faults) and not differences:
+            on_message("The run gives every number of the package, which breaks these rules:")
+        return CheckResult(broken_rules + differences, signature_faults)
 
 
-def _damaged(folder: Path) -> list[str]:
+def _find_damage(folder: Path) -> list[str]:
     """Return the differences between the files of a package and its SHA256SUMS."""
     return [line.replace(f"{folder}/", "") for line in integrity.check_folder(folder)]
 
 
-def _complete(folder: Path, extracts: Path | None) -> None:
+def _add_restricted_files(folder: Path, extracts: Path | None) -> None:
     """Copy restricted files that were obtained separately into the package."""
     missing = []
     for row in contents.read_raw_files(folder):
@@ -236,26 +236,26 @@ def _complete(folder: Path, extracts: Path | None) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     if missing:
-        said = (
+        heading = (
             f"{len(missing)} restricted files are not in the package. Obtain them, put them into"
             " one folder, and name it with --extracts:"
         )
-        raise ReplicationError("\n".join([said, *missing]))
+        raise ReplicationError("\n".join([heading, *missing]))
 
 
-def _zip(folder: Path, target: Path, published_at: str) -> None:
+def _write_zip(folder: Path, target: Path, published_at: str) -> None:
     """Write a zip whose bytes depend only on the files and on the release."""
-    at = datetime.fromisoformat(published_at).timetuple()[:6]
+    timestamp = datetime.fromisoformat(published_at).timetuple()[:6]
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in rules.list_files(folder):
-            entry = zipfile.ZipInfo(name, at)
+            entry = zipfile.ZipInfo(name, timestamp)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = (stat.S_IFREG | (folder / name).stat().st_mode & 0o755) << 16
             with (
-                archive.open(entry, "w", force_zip64=True) as written,
-                (folder / name).open("rb") as read,
+                archive.open(entry, "w", force_zip64=True) as target_file,
+                (folder / name).open("rb") as source_file,
             ):
-                shutil.copyfileobj(read, written)
+                shutil.copyfileobj(source_file, target_file)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -270,15 +270,15 @@ def _unpack(archive: Path, folder: Path) -> None:
     if archive.exists() and not archive.is_file():
         raise ReplicationError(f"{archive}: not a regular file. Name a zip.")
     try:
-        opened = containers.archive(archive)
-        if opened is None:
+        zip_file = containers.open_archive(archive)
+        if zip_file is None:
             raise ReplicationError(
                 f"{archive}: not a zip. Name a zip that `ai-manufacturing replication-package`"
                 " wrote."
             )
-        with opened:
-            members = containers.members(opened)
-            if missing := [name for name in NEEDED if name not in members]:
+        with zip_file:
+            members = containers.list_members(zip_file)
+            if missing := [name for name in REQUIRED_FILES if name not in members]:
                 raise ReplicationError(
                     f"{archive}: not a replication package, as it holds no {', no '.join(missing)}."
                     " Name a zip that `ai-manufacturing replication-package` wrote."
@@ -287,7 +287,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as file:
-                    file.writelines(containers.stream_member(opened, entry))
+                    file.writelines(containers.stream_member(zip_file, entry))
                 target.chmod(entry.external_attr >> 16 & 0o755 | 0o600)
     except FileFault as error:
         raise ReplicationError(f"{archive}: {error}") from error
