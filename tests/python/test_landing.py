@@ -579,7 +579,7 @@ def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
     before = {path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")}
     with monkeypatch.context() as patched:
         # Landed files must not be read again.
-        patched.setattr(formats, "read", None)
+        patched.setattr(formats, "read_sheets", None)
         assert landing.land_deliveries() == first
     assert {
         path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")

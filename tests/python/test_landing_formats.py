@@ -435,9 +435,9 @@ def test_a_line_beyond_the_limit_is_named_by_its_row_before_it_is_in_memory(
     long = [b"a,b\r\n1,2\r\n3,", b"x" * 60, b"x" * 60, b"never read"]
     read = iter(long)
     with pytest.raises(FileFault, match="the line has more than 100 bytes") as fault:
-        list(formats.short_lines(read))
+        list(formats.check_line_lengths(read))
     assert (fault.value.row, list(read)) == (3, [b"never read"])
     short = [b"a,b\n1,", b"x" * 90, b"\n" + b"y" * 90, b"\n2,3\n", b"\r" + b"z" * 90, b"\r"]
-    assert [*formats.short_lines(short)] == short
+    assert [*formats.check_line_lengths(short)] == short
     with pytest.raises(FileFault, match="the line has more than 100 bytes"):
-        formats.read(gzip.compress(b"a,b\n" + b"x" * 200), {"a": "a", "b": "b"})
+        formats.read_sheets(gzip.compress(b"a,b\n" + b"x" * 200), {"a": "a", "b": "b"})

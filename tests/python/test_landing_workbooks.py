@@ -190,7 +190,7 @@ def test_a_damaged_excel_97_workbook_is_one_fault() -> None:
     header = dict(zip(HEADER, HEADER, strict=True))
     for size in range(512, 30_000, 1024):
         with pytest.raises(FileFault, match=r"not a complete xls file \("):
-            formats.read(content[:size], header)
+            formats.read_sheets(content[:size], header)
 
 
 def test_a_formula_without_a_saved_value_sets_its_row_aside(project: Project) -> None:

@@ -75,7 +75,7 @@ def read(path: Path) -> pd.DataFrame:
     wanted = dict.fromkeys(YEAR_HEADINGS, "year") | dict.fromkeys(CITY_HEADINGS, "city")
     try:
         containers.check_size(path.stat().st_size)
-        _, sheets = formats.read(path.read_bytes(), wanted)
+        _, sheets = formats.read_sheets(path.read_bytes(), wanted)
         sheet = max(sheets, key=lambda sheet: (not sheet.is_hidden, sheet.rows.num_rows))
     except (OSError, FileFault, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error).rstrip(".")

@@ -218,7 +218,7 @@ def _build_delivery_row(
     """Return the row of raw_deliveries for a delivery, from the log and the store."""
     event = delivery.event
     record = store.read_record(folder, store_key)
-    contradiction = formats.contradiction(event["file_path"], record["file_format"])
+    contradiction = formats.describe_contradiction(event["file_path"], record["file_format"])
     return (
         event
         | record

@@ -117,11 +117,11 @@ class DeliveredFile:
         """
         if self.member is None:
             containers.check_size(self.path.stat().st_size)
-            for _ in formats.short_lines(self.chunks()):
+            for _ in formats.check_line_lengths(self.chunks()):
                 pass
             return self.path.read_bytes()
-        content = b"".join(formats.short_lines(self.chunks()))
-        containers.refuse_nested(content, "the member")
+        content = b"".join(formats.check_line_lengths(self.chunks()))
+        containers.refuse_nested_archive(content, "the member")
         return content
 
     def digest(self) -> tuple[str, int]:
@@ -138,7 +138,7 @@ class DeliveredFile:
             yield from containers.stream_member(*self.member)
             return
         with self.path.open("rb") as content:
-            yield from containers.chunks(content)
+            yield from containers.read_chunks(content)
 
 
 def read_extract_set(folder: Path) -> ExtractSet:
@@ -236,7 +236,7 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
         try:
             if not path.is_dir():
                 files.extend(_delivered(path, file_path, sources))
-            elif containers.is_half_written(path, folder):
+            elif containers.is_unfinished_table(path, folder):
                 faults.append(
                     f"{file_path}: Spark did not finish writing this folder: it has no"
                     f" {SUCCESS_MARKER}. Ask for the whole folder, or delete it; if it is whole,"
@@ -380,7 +380,7 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
 
     An archive without declared members is returned as one file.
     """
-    archive = containers.archive(path)
+    archive = containers.open_archive(path)
     # Declarations are written for the readable path, not the escaped one.
     depth = file_path.count("/") + 1
     shown = "/".join(map(readable, path.parts[-depth:]))
@@ -395,7 +395,7 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
         return [DeliveredFile(path, file_path, source, values) for source, values in claims]
     files: list[DeliveredFile] = []
     try:
-        members = containers.members(archive)
+        members = containers.list_members(archive)
     except FileFault:
         archive.close()
         raise

@@ -139,7 +139,11 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
 def _contradiction(file_path: str, content: bytes) -> list[str]:
     """Return a hint, if any, that an unreadable file has the wrong ending for its content."""
     try:
-        hint = formats.contradiction(file_path, formats.detect(content)) if content else None
+        hint = (
+            formats.describe_contradiction(file_path, formats.detect_format(content))
+            if content
+            else None
+        )
     except FileFault:
         return []
     # The format inside a gzip file is unknown until it is unpacked.
@@ -162,7 +166,7 @@ def _land_content(
     delivery_id = hashlib.sha256(content).hexdigest()
     store_key = store.compute_key(delivery_id, source, file.file_name_values)
     if not store.is_landed(folder, store_key):
-        detected, sheets = formats.read(content, source.read_headings)
+        detected, sheets = formats.read_sheets(content, source.read_headings)
         rows, rejected, record = records.land(sheets, source, file.file_name_values)
         store.write_landed_file(folder, store_key, rows, rejected, asdict(detected) | record)
     return delivery_id, len(content), store_key

@@ -19,17 +19,17 @@ from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers.formats import (
     NOTE_BELOW,
     ZERO_WIDTH,
-    Rejected,
+    RejectedRow,
     Sheet,
-    clean,
+    clean_text,
     is_note,
-    row_text,
+    join_cells,
 )
-from ai_manufacturing.landing.readers.workbook_xml import UNSAVED
+from ai_manufacturing.landing.readers.workbook_xml import UNSAVED_REASON
 
 ARROW_TYPES = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64()}
 REJECTED_SCHEMA = pa.schema(
-    {name: pa.string() for name in Rejected._fields} | {"row_number": pa.int64()}
+    {name: pa.string() for name in RejectedRow._fields} | {"row_number": pa.int64()}
 )
 MISSING_MARKERS = {"", "-", "--", "—", "——", "…", "……", "...", "..", ".", "无", "na", "n/a", "nan"}
 """Lower-case cell texts that denote a missing value."""
@@ -89,7 +89,7 @@ def land(
         its declared type, or a column does not add up to its declared sum.
     """
     sheets, not_declared = _declared_sheets(sheets, source)
-    with_header = [sheet for sheet in sheets if not sheet.missing(source.read_columns)]
+    with_header = [sheet for sheet in sheets if not sheet.find_missing(source.read_columns)]
     if not with_header:
         raise _wrong_header(sheets, source)
     constants = {
@@ -97,13 +97,13 @@ def land(
     }
 
     landed: list[pa.Table] = []
-    rejected: list[Rejected] = []
+    rejected: list[RejectedRow] = []
     earlier: Earlier = defaultdict(list)
     not_read: dict[str, None] = {}
     notes: list[str] = []
     in_text: list[str] = []
     for sheet in sheets:
-        if sheet.missing(source.read_columns):
+        if sheet.find_missing(source.read_columns):
             rejected.extend(_whole_sheet([sheet], "prose sheet"))
             continue
         rows, set_aside, of_sheet = _land_sheet(sheet, source, earlier)
@@ -116,7 +116,9 @@ def land(
         notes += of_sheet
         in_text += _numbers_in_text(sheet, rows, source)
         landed.append(_with_constants(rows, sheet, source, constants))
-        rejected.extend(sorted([*sheet.set_aside, *set_aside], key=lambda entry: entry.row_number))
+        rejected.extend(
+            sorted([*sheet.rejected_rows, *set_aside], key=lambda entry: entry.row_number)
+        )
         not_read.update(dict.fromkeys(_columns_not_read(sheet, source)))
     rejected.extend(_whole_sheet(not_declared, "sheet not declared"))
     rows = pa.concat_tables(landed).combine_chunks()
@@ -146,7 +148,7 @@ def _remarks(
     """Yield notes for people about a file that landed."""
     if notes:
         yield f"{len(notes)} numbers have note marks, which were dropped: {notes[0]}."
-    if any(sheet.unformatted is not None for sheet in sheets):
+    if any(sheet.unformatted_cells is not None for sheet in sheets):
         yield UNFORMATTED
     if in_text:
         yield (
@@ -155,7 +157,7 @@ def _remarks(
         )
     names = json.dumps([sheet.name for sheet in with_header], ensure_ascii=False)
     for sheet in sheets:
-        if lacking := sheet.missing(source.read_columns):
+        if lacking := sheet.find_missing(source.read_columns):
             yield (
                 f"Sheet {sheet.name} lacks the declared header (no {' or '.join(lacking[:3])}), so"
                 f" its {sheet.rows.num_rows} rows are prose. If it is not to be read, name the"
@@ -189,7 +191,7 @@ def _repeated(
     for row, (key, values) in enumerate(_by_key(table, source)):
         if key not in earlier:
             continue
-        repeated[row] = row_text(map(str, key))
+        repeated[row] = join_cells(map(str, key))
         if sound[row] and values not in [others for others, _ in earlier[key]]:
             others, place = earlier[key][0]
             column = next(name for name in values if values[name] != others[name])
@@ -216,7 +218,7 @@ def _declared_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], 
 
     def is_declared(sheet: Sheet) -> bool:
         return any(
-            fnmatch.fnmatchcase(clean(sheet.name or ""), pattern) for pattern in source.sheets
+            fnmatch.fnmatchcase(clean_text(sheet.name or ""), pattern) for pattern in source.sheets
         )
 
     declared = [sheet for sheet in sheets if is_declared(sheet)]
@@ -244,7 +246,7 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
     if not sheets:
         return FileFault("all sheets are empty. Ask the provider for the file again.")
     wanted = source.read_columns
-    closest = min(sheets, key=lambda sheet: len(sheet.missing(wanted)))
+    closest = min(sheets, key=lambda sheet: len(sheet.find_missing(wanted)))
     # A stray quotation mark may turn the whole file into one heading.
     found = (
         ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in closest.headings if name)
@@ -252,7 +254,7 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
     )
     alike = [
         f"{heading} looks like {column}, but has {differences}."
-        for column in closest.missing(wanted)
+        for column in closest.find_missing(wanted)
         for heading in closest.headings
         if (differences := _differences(heading, column))
     ]
@@ -260,7 +262,7 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
         f"If the provider renamed columns, declare the new headings in {source.provider}.toml,"
         f" source {source.name}, [sources.headings]; otherwise ask for the file again."
     )
-    missing = f"wrong header: missing {', '.join(closest.missing(wanted))}; found {found}."
+    missing = f"wrong header: missing {', '.join(closest.find_missing(wanted))}; found {found}."
     return FileFault(
         " ".join(filter(None, [missing, *alike, renamed, closest.encoding])),
         sheet=closest.name,
@@ -307,7 +309,7 @@ def _file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
 
 def _land_sheet(
     sheet: Sheet, source: Source, earlier: Earlier
-) -> tuple[pa.Table, list[Rejected], list[str]]:
+) -> tuple[pa.Table, list[RejectedRow], list[str]]:
     """Return the typed rows, the records set aside, and the numbers that have a note mark."""
     for column in source.read_columns:
         if sheet.header.count(column) > 1:
@@ -324,19 +326,19 @@ def _land_sheet(
     texts = {column: _text(sheet, sheet.header.index(column)) for column in source.read_columns}
     typed = {column: _typed(text, source.columns[column]) for column, text in texts.items()}
     count = sheet.rows.num_rows
-    aside: dict[int, Rejected] = {}
+    aside: dict[int, RejectedRow] = {}
 
     def set_aside(row: int, column: str | None, value: str, reason: str) -> None:
         aside.setdefault(
-            row, Rejected(sheet.name, int(sheet.row_numbers[row]), column, value, reason)
+            row, RejectedRow(sheet.name, int(sheet.row_numbers[row]), column, value, reason)
         )
 
     positions = {number: row for row, number in enumerate(sheet.row_numbers.tolist())}
-    for number, position in sorted(sheet.unsaved):
+    for number, position in sorted(sheet.unsaved_formulas):
         column = sheet.header[position] if position < len(sheet.header) else ""
         if column in source.read_columns and number in positions:
             row = positions[number]
-            set_aside(row, sheet.heading(column), texts[column][row].as_py(), UNSAVED)
+            set_aside(row, sheet.find_heading(column), texts[column][row].as_py(), UNSAVED_REASON)
 
     # A key cell that cannot be parsed is not empty, so its row is not prose.
     no_key = np.ones(count, dtype=bool)
@@ -344,13 +346,13 @@ def _land_sheet(
         no_key &= _mask(pc.and_(pc.is_null(typed[column][0]), pc.is_null(typed[column][1])))
     for row in np.flatnonzero(no_key).tolist():
         cells = [cell.as_py() for cell in (column[row] for column in sheet.rows.columns)]
-        if any(map(clean, cells)):
-            set_aside(row, None, row_text(cells), "prose: no key")
+        if any(map(clean_text, cells)):
+            set_aside(row, None, join_cells(cells), "prose: no key")
 
     for row in np.flatnonzero(_lone_cells(sheet, typed)).tolist():
         cells = [cell.as_py() for cell in (column[row] for column in sheet.rows.columns)]
         if is_note(cells) or len(source.read_key) > 1:
-            set_aside(row, None, row_text(cells), NOTE_BELOW)
+            set_aside(row, None, join_cells(cells), NOTE_BELOW)
 
     table = pa.table({column: values for column, (values, _) in typed.items()})
     sound = np.ones(count, dtype=bool)
@@ -364,7 +366,9 @@ def _land_sheet(
     lands[list(aside)] = False
     for column, (_, reasons) in typed.items():
         for row in np.flatnonzero(_mask(pc.is_valid(reasons)) & lands).tolist():
-            set_aside(row, sheet.heading(column), texts[column][row].as_py(), reasons[row].as_py())
+            set_aside(
+                row, sheet.find_heading(column), texts[column][row].as_py(), reasons[row].as_py()
+            )
     lands[list(aside)] = False
     table = table.add_column(0, "row_number", pa.array(sheet.row_numbers, pa.int64()))
     notes = [
@@ -404,7 +408,7 @@ def _notes(
 
 def _numbers_in_text(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable[str]:
     """Yield the location and value of each number in a text cell of an XLS file."""
-    if not sheet.unformatted:
+    if not sheet.unformatted_cells:
         return
     for column in source.read_columns:
         if source.columns[column] == "text":
@@ -413,16 +417,16 @@ def _numbers_in_text(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable[s
         for number, value in zip(
             rows["row_number"].to_pylist(), rows[column].to_pylist(), strict=True
         ):
-            if value is not None and (number, position) in sheet.unformatted:
+            if value is not None and (number, position) in sheet.unformatted_cells:
                 yield f"sheet {sheet.name}, row {number}, column {column}, {value:.15g}"
 
 
-def _whole_sheet(sheets: list[Sheet], reason: str) -> Iterable[Rejected]:
+def _whole_sheet(sheets: list[Sheet], reason: str) -> Iterable[RejectedRow]:
     """Yield every row of these sheets as rejected, including rows above a header."""
     for sheet in sheets:
-        yield from (entry._replace(reason=reason) for entry in sheet.set_aside)
+        yield from (entry._replace(reason=reason) for entry in sheet.rejected_rows)
         for number, cells in zip(sheet.row_numbers.tolist(), sheet.rows.to_pylist(), strict=True):
-            yield Rejected(sheet.name, number, None, row_text(cells.values()), reason)
+            yield RejectedRow(sheet.name, number, None, join_cells(cells.values()), reason)
 
 
 def _with_constants(
@@ -499,7 +503,7 @@ def _typed(text: pa.Array, declared: str) -> tuple[pa.Array, pa.Array]:
 
 def _judge(value: str, integer: bool) -> tuple[float | int | None, str | None]:
     """Return the number in a text, or the reason why there is none; both are None if missing."""
-    text = clean(value).translate(_FULL_WIDTH)
+    text = clean_text(value).translate(_FULL_WIDTH)
     if text.lower() in MISSING_MARKERS:
         return None, None
     if text.startswith(("=", "@")):

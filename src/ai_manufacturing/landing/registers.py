@@ -25,7 +25,7 @@ from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
 from ai_manufacturing.landing.readers import containers, formats, quotation
 from ai_manufacturing.system import contracts, settings
-from ai_manufacturing.system.disk import version
+from ai_manufacturing.system.disk import file_signature
 from ai_manufacturing.system.sql_text import escape_globs, quote_identifier, quote_literal
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
@@ -66,13 +66,13 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, in
     FileFault
         If the file cannot be read as declared, or changes while it is read.
     """
-    before = version(file.path)
+    before = file_signature(file.path)
     delivery_id, size = file.digest()
     store_key = store.compute_key(delivery_id, register, {})
     if not store.is_landed(folder, store_key):
         with store.open_draft(folder, store_key) as draft:
             _write(file, register, draft)
-            if version(file.path) != before:
+            if file_signature(file.path) != before:
                 raise FileFault(
                     "the file changed while it was read. Build again when its delivery is complete."
                 )
@@ -171,7 +171,7 @@ def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
             "a register is not read from gzip, a workbook or a zip inside another. Deliver CSV or"
             " Parquet."
         )
-    file_format = formats.detect(head)
+    file_format = formats.detect_format(head)
     if file_format not in ("csv", "parquet"):
         raise FileFault(
             f"the content is {file_format.upper()}; a register is read from CSV and Parquet."
@@ -235,18 +235,18 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
         Encoding, delimiter, and names of the columns that were dropped.
     """
     with path.open("rb") as content:
-        for _ in formats.short_lines(containers.chunks(content)):
+        for _ in formats.check_line_lengths(containers.read_chunks(content)):
             pass
         content.seek(0)
-        encoding = formats.encoding_of(content)
-        top = next(formats.decoded(content, encoding))
-        mark = formats.delimiter_of(top, register.read_headings)
+        encoding = formats.detect_encoding(content)
+        top = next(formats.decode_text(content, encoding))
+        mark = formats.detect_delimiter(top, register.read_headings)
         names = _names(top, mark, register)
         beside = target.with_name("rows.csv")
         if encoding not in ("utf-8", "utf-8-sig"):
             # DuckDB reads UTF-8 only.
             with beside.open("w", encoding="utf-8", newline="") as recoded:
-                recoded.writelines(formats.decoded(content, encoding))
+                recoded.writelines(formats.decode_text(content, encoding))
             path = beside
         elif not is_utf_8(str(path)):
             # DuckDB also requires paths in UTF-8.
@@ -310,7 +310,7 @@ def _names(top: str, mark: str, register: Register) -> list[str]:
             row=1,
         )
     names: list[str] = []
-    for position, name in enumerate(map(formats.clean, header), start=1):
+    for position, name in enumerate(map(formats.clean_text, header), start=1):
         if name in register.columns and name in names:
             raise FileFault(
                 "two columns have this name. Ask the provider which one is meant.",
@@ -407,10 +407,10 @@ def _set_aside(
 def _doubtful_lines(path: Path, mark: str) -> Iterator[dict[str, Any]]:
     """Yield the lines of each record that spans several, with the columns of DOUBTFUL."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for record, (first, lines, _) in enumerate(quotation.records(file, mark), start=1):
-            doubtful = quotation.Doubtful(first, lines)
+        for record, (first, lines, _) in enumerate(quotation.read_records(file, mark), start=1):
+            doubtful = quotation.DoubtfulLines(first, lines)
             for row, line in enumerate(lines if len(lines) > 1 else [], first):
-                if formats.clean(line):
+                if formats.clean_text(line):
                     values = (record, row, line, doubtful.reason)
                     yield dict(zip(DOUBTFUL.names, values, strict=True))
 

@@ -292,7 +292,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     except FileFault as error:
         raise ReplicationError(f"{archive}: {error}") from error
     except OSError as error:
-        what, remedy = disk.refusal(error, folder)
+        what, remedy = disk.describe_failure(error, folder)
         raise ReplicationError(
             f"{archive}: cannot be unpacked ({what}). {remedy}, or name another."
         ) from error

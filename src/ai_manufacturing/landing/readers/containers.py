@@ -23,7 +23,7 @@ CHUNK = 2**20  # bytes
 SUCCESS_MARKER = "_SUCCESS"
 SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
 # Member names that lead out of the archive or contain control characters.
-OUTSIDE = re.compile(r"/|[A-Za-z]:|(?:.*/)?\.\.(?:/|$)|.*[\x00-\x1f\x7f-\x9f]", re.DOTALL)
+OUTSIDE_NAME = re.compile(r"/|[A-Za-z]:|(?:.*/)?\.\.(?:/|$)|.*[\x00-\x1f\x7f-\x9f]", re.DOTALL)
 UNPACKED = "Ask the provider for the files unpacked."
 
 
@@ -37,14 +37,14 @@ def is_gzip(head: bytes) -> bool:
     return head.startswith(GZIP_MAGIC)
 
 
-def ungzip(content: bytes, through: Callable[[Iterator[bytes]], Iterator[bytes]] = iter) -> bytes:
+def ungzip(content: bytes, check: Callable[[Iterator[bytes]], Iterator[bytes]] = iter) -> bytes:
     """Return the uncompressed content of a gzip file.
 
     Parameters
     ----------
     content : bytes
         The gzip file.
-    through : callable
+    check : callable
         Filter for the uncompressed chunks, which may raise if they must not be read.
 
     Raises
@@ -52,31 +52,31 @@ def ungzip(content: bytes, through: Callable[[Iterator[bytes]], Iterator[bytes]]
     FileFault
         If the file is damaged, expands beyond the limits, or contains another archive.
     """
-    parts, size = [], 0
+    chunks, size = [], 0
     try:
         with gzip.open(io.BytesIO(content)) as stream:
-            for part in through(chunks(stream)):
-                parts.append(part)
-                size += len(part)
+            for chunk in check(read_chunks(stream)):
+                chunks.append(chunk)
+                size += len(chunk)
                 check_expansion(size, len(content), "the gzip file")
     except (OSError, EOFError, zlib.error) as error:
         raise FileFault(
             f"not a complete gzip file ({error}). Ask the provider for the file again."
         ) from error
-    expanded = b"".join(parts)
-    refuse_nested(expanded, "the gzip file")
-    return expanded
+    result = b"".join(chunks)
+    refuse_nested_archive(result, "the gzip file")
+    return result
 
 
-def refuse_nested(content: bytes, holder: str) -> None:
+def refuse_nested_archive(content: bytes, holder: str) -> None:
     """Raise if the content of an archive is itself an archive."""
     if is_gzip(content[:4]) or (
-        is_zip(content[:4]) and not _is_document(_opened(io.BytesIO(content)))
+        is_zip(content[:4]) and not _is_document(_open_zip(io.BytesIO(content)))
     ):
         raise FileFault(f"{holder} holds another archive. {UNPACKED}")
 
 
-def archive(path: Path) -> zipfile.ZipFile | None:
+def open_archive(path: Path) -> zipfile.ZipFile | None:
     """Open a zip archive; return None for a workbook, which is a zip too, or any other file.
 
     Raises
@@ -87,16 +87,16 @@ def archive(path: Path) -> zipfile.ZipFile | None:
     with path.open("rb") as file:
         if not is_zip(file.read(4)):
             return None
-    opened = _opened(path)
-    if opened is None and path.suffix.lower() == ".zip":
+    archive = _open_zip(path)
+    if archive is None and path.suffix.lower() == ".zip":
         raise FileFault("not a complete zip archive. Ask the provider for the file again.")
-    if opened is None or _is_document(opened):
+    if archive is None or _is_document(archive):
         return None
-    _check_members(opened, path.stat().st_size, "the archive")
-    return opened
+    _check_members(archive, path.stat().st_size, "the archive")
+    return archive
 
 
-def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+def list_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an archive by name, after decoding their names.
 
     Raises
@@ -106,10 +106,10 @@ def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """
     files: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
-        name = _member_name(info)
+        name = _decode_member_name(info)
         if name.endswith("/"):
             continue
-        if OUTSIDE.match(name):
+        if OUTSIDE_NAME.match(name):
             raise FileFault(f"the member {name!r} points outside the archive. {UNPACKED}")
         if name in files:
             raise FileFault(f'the archive holds "{name}" twice. {UNPACKED}')
@@ -131,26 +131,26 @@ def stream_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[b
     """
     try:
         with archive.open(info) as stream:
-            yield from chunks(stream)
+            yield from read_chunks(stream)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
         raise FileFault(
-            f'the member "{_member_name(info)}" cannot be unpacked ({error}). {UNPACKED}'
+            f'the member "{_decode_member_name(info)}" cannot be unpacked ({error}). {UNPACKED}'
         ) from error
 
 
 def check_workbook(book: zipfile.ZipFile, size: int) -> None:
     """Raise if a workbook expands beyond the limits, or one of its parts is damaged."""
     _check_members(book, size, "the workbook")
-    if damaged := book.testzip():
-        raise zipfile.BadZipFile(f"{damaged} is damaged")
+    if bad_part := book.testzip():
+        raise zipfile.BadZipFile(f"{bad_part} is damaged")
 
 
-def _check_members(opened: zipfile.ZipFile, size: int, what: str) -> None:
+def _check_members(archive: zipfile.ZipFile, size: int, what: str) -> None:
     """Raise if the declared sizes of a zip's members exceed the limits.
 
     The declared sizes are sufficient, because zipfile never reads a member beyond its own.
     """
-    check_expansion(sum(info.file_size for info in opened.infolist()), size, what)
+    check_expansion(sum(info.file_size for info in archive.infolist()), size, what)
 
 
 def check_expansion(size: int, compressed_size: int, what: str) -> None:
@@ -172,25 +172,25 @@ def check_size(size: int) -> None:
         )
 
 
-def chunks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+def read_chunks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
     """Yield the content of a stream one megabyte at a time."""
     while chunk := stream.read(CHUNK):
         yield chunk
 
 
-def _opened(file: Path | BinaryIO) -> zipfile.ZipFile | None:
+def _open_zip(file: Path | BinaryIO) -> zipfile.ZipFile | None:
     try:
         return zipfile.ZipFile(file)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return None
 
 
-def _is_document(opened: zipfile.ZipFile | None) -> bool:
+def _is_document(archive: zipfile.ZipFile | None) -> bool:
     # Leave damaged files to the workbook reader, which reports the reason.
-    return opened is None or not {"[Content_Types].xml", "mimetype"}.isdisjoint(opened.namelist())
+    return archive is None or not {"[Content_Types].xml", "mimetype"}.isdisjoint(archive.namelist())
 
 
-def _member_name(info: zipfile.ZipInfo) -> str:
+def _decode_member_name(info: zipfile.ZipInfo) -> str:
     """Return the decoded name of a member.
 
     Archivers flag names in UTF-8, and otherwise use the encoding of the machine they run on.
@@ -207,13 +207,13 @@ def _member_name(info: zipfile.ZipInfo) -> str:
     return name.replace("\\", "/")
 
 
-def is_half_written(folder: Path, root: Path) -> bool:
+def is_unfinished_table(folder: Path, root: Path) -> bool:
     """Return whether a folder contains an unfinished Spark table, or part of one.
 
     Spark writes the success marker of a partitioned table to the table's top folder only.
     """
-    begun = (folder / "_temporary").exists() or any(
+    is_spark_table = (folder / "_temporary").exists() or any(
         SPARK_PART.fullmatch(path.name) for path in folder.glob("part-*")
     )
-    above = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
-    return begun and not any((parent / SUCCESS_MARKER).exists() for parent in above)
+    folders = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
+    return is_spark_table and not any((parent / SUCCESS_MARKER).exists() for parent in folders)

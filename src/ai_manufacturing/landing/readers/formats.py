@@ -68,13 +68,13 @@ _NOTE = re.compile(
 )
 # Big5 symbols and frequent characters; their second bytes are rare in GB18030.
 _BIG5 = re.compile(rb"(?:[\x00-\x7f]|[\xa1-\xc6][\x40-\x7e\xa1-\xfe])+")
-IN_UTF_8 = "Save it as UTF-8, or ask the provider for it in UTF-8."
+UTF_8_ADVICE = "Save it as UTF-8, or ask the provider for it in UTF-8."
 # Characters that are trimmed from register cells.
 BLANKS = ZERO_WIDTH + "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 _DROP_ZERO_WIDTH = dict.fromkeys(map(ord, ZERO_WIDTH))
 
 
-class Rejected(NamedTuple):
+class RejectedRow(NamedTuple):
     """A record that was set aside, with the reason."""
 
     sheet_name: str | None
@@ -94,27 +94,27 @@ class Sheet:
     header_row: int | None  # None if the format has no header row
     rows: pa.Table  # columns "0", "1", …: one for each name of the header
     row_numbers: np.ndarray
-    set_aside: list[Rejected] = field(default_factory=list)
+    rejected_rows: list[RejectedRow] = field(default_factory=list)
     # Formulas without a saved value, by row number and column position.
-    unsaved: set[tuple[int, int]] = field(default_factory=set)
+    unsaved_formulas: set[tuple[int, int]] = field(default_factory=set)
     # Text cells of an XLS file, by row number and column position; calamine does not return the
     # formats of their characters.
-    unformatted: set[tuple[int, int]] | None = None
+    unformatted_cells: set[tuple[int, int]] | None = None
     is_hidden: bool = False
     # How the encoding of a text file was determined, as sentences for an error message.
     encoding: str | None = None
 
-    def heading(self, column: str) -> str:
+    def find_heading(self, column: str) -> str:
         """Return the heading under which a declared column was delivered."""
         return self.headings[self.header.index(column)]
 
-    def missing(self, wanted: list[str]) -> list[str]:
+    def find_missing(self, columns: list[str]) -> list[str]:
         """Return the declared columns that the header lacks."""
-        return [column for column in wanted if column not in self.header]
+        return [column for column in columns if column not in self.header]
 
 
 @dataclass(frozen=True)
-class Detected:
+class FileProperties:
     """Format, compression, encoding and delimiter of a file, detected from its content.
 
     A property is None if the format does not have it.
@@ -126,20 +126,22 @@ class Detected:
     delimiter: str | None = None
 
 
-def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Sheet]]:
+def read_sheets(
+    content: bytes, column_by_heading: Mapping[str, str]
+) -> tuple[FileProperties, list[Sheet]]:
     """Detect the format of a file from its content, and read its sheets.
 
     Parameters
     ----------
     content : bytes
         The file.
-    wanted : mapping of str to str
+    column_by_heading : mapping of str to str
         Declared column for each heading that it may have, used to find the header row. A heading
         with "/" may be split over two rows.
 
     Returns
     -------
-    tuple of (Detected, list of Sheet)
+    tuple of (FileProperties, list of Sheet)
         Properties of the file, and its sheets. If a sheet lacks wanted columns, its header is the
         row with most of them, and `rows` contains all of its rows.
 
@@ -151,21 +153,29 @@ def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Shee
     """
     compression = "gzip" if containers.is_gzip(content) else None
     if compression:
-        content = containers.ungzip(content, through=short_lines)
+        content = containers.ungzip(content, check=check_line_lengths)
     if not content:
         raise FileFault(f"the file is empty. {AGAIN}")
-    file_format = detect(content)
+    file_format = detect_format(content)
     try:
         if file_format == "csv":
-            encoding, delimiter, sheet = _read_csv(content, wanted)
-            return Detected(file_format, compression, encoding, DELIMITERS[delimiter]), [sheet]
+            encoding, delimiter, sheet = _read_csv(content, column_by_heading)
+            return FileProperties(file_format, compression, encoding, DELIMITERS[delimiter]), [
+                sheet
+            ]
         if file_format in ("xlsx", "xls"):
-            return Detected(file_format, compression), _read_workbook(content, file_format, wanted)
+            return FileProperties(file_format, compression), _read_workbook(
+                content, file_format, column_by_heading
+            )
         if file_format == "dta":
             encoding, table = _read_stata(content)
-            return Detected(file_format, compression, encoding), [_observations(table, wanted)]
+            return FileProperties(file_format, compression, encoding), [
+                _build_table_sheet(table, column_by_heading)
+            ]
         table = _read_parquet(content)
-        return Detected(file_format, compression), [_observations(table, wanted)]
+        return FileProperties(file_format, compression), [
+            _build_table_sheet(table, column_by_heading)
+        ]
     except (FileFault, MemoryError):
         raise
     except BaseException as error:
@@ -177,16 +187,20 @@ def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Shee
         ) from error
 
 
-def contradiction(file_path: str, file_format: str) -> str | None:
+def describe_contradiction(file_path: str, file_format: str) -> str | None:
     """Return a sentence if a file's name promises another format than its content has."""
-    promised = ENDINGS.get(file_path.removesuffix(".gz").rsplit(".", 1)[-1].lower(), file_format)
-    if promised == file_format:
+    named_format = ENDINGS.get(
+        file_path.removesuffix(".gz").rsplit(".", 1)[-1].lower(), file_format
+    )
+    if named_format == file_format:
         return None
-    read = file_format.upper()
-    return f"The name says {promised.upper()}; the content is {read}, and was read as {read}."
+    return (
+        f"The name says {named_format.upper()}; the content is {file_format.upper()}, and was read"
+        f" as {file_format.upper()}."
+    )
 
 
-def detect(content: bytes) -> str:
+def detect_format(content: bytes) -> str:
     """Return the format that a file starts with, or "csv" if it does not start like any other.
 
     Raises
@@ -203,7 +217,7 @@ def detect(content: bytes) -> str:
     return next((name for name, magic in MAGIC.items() if magic.match(content)), "csv")
 
 
-def short_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def check_line_lengths(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the chunks of a file; raise if a line of a text file is longer than LINE_LIMIT.
 
     A CSV reader needs ten times the memory of a line. Each chunk must be shorter than the limit.
@@ -235,22 +249,22 @@ def short_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _is_text(head: bytes) -> bool:
     """Return whether a file does not start like any known format other than text."""
-    known = (*MAGIC.values(), *NOT_READ.values())
-    return not (containers.is_gzip(head) or any(magic.match(head) for magic in known))
+    patterns = (*MAGIC.values(), *NOT_READ.values())
+    return not (containers.is_gzip(head) or any(magic.match(head) for magic in patterns))
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """Return a text without zero-width characters and surrounding whitespace."""
     return text.translate(_DROP_ZERO_WIDTH).strip()
 
 
 def is_note(cells: Iterable[str]) -> bool:
     """Return whether a row is a note below a table: one filled cell that starts like a note."""
-    filled = [text for text in map(clean, cells) if text]
-    return len(filled) == 1 and _NOTE.match(filled[0]) is not None
+    texts = [text for text in map(clean_text, cells) if text]
+    return len(texts) == 1 and _NOTE.match(texts[0]) is not None
 
 
-def row_text(cells: Iterable[str]) -> str:
+def join_cells(cells: Iterable[str]) -> str:
     """Return the cells of a row as one text."""
     return "|".join(cells)
 
@@ -265,61 +279,63 @@ class _Header:
     column_count: int
 
 
-def _header(top: list[list[str]], wanted: Mapping[str, str]) -> _Header:
+def _find_header(top: list[list[str]], column_by_heading: Mapping[str, str]) -> _Header:
     """Return the row, or pair of rows, that names the most declared columns."""
-    rows = [list(map(clean, cells)) for cells in top]
+    rows = [list(map(clean_text, cells)) for cells in top]
     headers = [
-        _Header(index, index, names, _named_columns(names, wanted))
+        _Header(index, index, names, _count_columns(names, column_by_heading))
         for index, names in enumerate(rows)
     ]
-    if any("/" in name for name in wanted):
+    if any("/" in name for name in column_by_heading):
         for index, (upper, lower) in enumerate(itertools.pairwise(rows)):
-            names = _joined(upper, lower)
-            headers.append(_Header(index, index + 1, names, _named_columns(names, wanted)))
+            names = _join_headings(upper, lower)
+            headers.append(
+                _Header(index, index + 1, names, _count_columns(names, column_by_heading))
+            )
     return max(headers, key=lambda header: header.column_count, default=_Header(0, 0, [], 0))
 
 
-def _named_columns(names: list[str], wanted: Mapping[str, str]) -> int:
+def _count_columns(names: list[str], column_by_heading: Mapping[str, str]) -> int:
     """Return the number of declared columns that these headings name."""
-    return len({wanted[name] for name in names if name in wanted})
+    return len({column_by_heading[name] for name in names if name in column_by_heading})
 
 
-def _as_declared(headings: list[str], wanted: Mapping[str, str]) -> list[str]:
-    return [wanted.get(name, name) for name in headings]
+def _translate_headings(headings: list[str], column_by_heading: Mapping[str, str]) -> list[str]:
+    return [column_by_heading.get(name, name) for name in headings]
 
 
-def _joined(upper: list[str], lower: list[str]) -> list[str]:
+def _join_headings(upper: list[str], lower: list[str]) -> list[str]:
     """Join two header rows as "above/below"; a merged cell applies to all its columns."""
-    names, above = [], ""
+    names, group = [], ""
     for over, under in itertools.zip_longest(upper, lower, fillvalue=""):
-        above = over or above
-        names.append(f"{above}/{under}" if above and under else over or under)
+        group = over or group
+        names.append(f"{group}/{under}" if group and under else over or under)
     return names
 
 
-def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Sheet]:
-    encoding = encoding_of(io.BytesIO(content))
+def _read_csv(content: bytes, column_by_heading: Mapping[str, str]) -> tuple[str, str, Sheet]:
+    encoding = detect_encoding(io.BytesIO(content))
     text = content.decode(encoding)
     if not text.strip():
         raise FileFault(f"the file is empty. {AGAIN}")
-    delimiter, header = _dialect(text, wanted, HEADER_ROWS)
-    records, doubtful = quotation.sorted_out(text, delimiter)
+    delimiter, header = _detect_dialect(text, column_by_heading, HEADER_ROWS)
+    records, doubtful = quotation.split_doubtful(text, delimiter)
     header_row = header.last + 1
     if doubtful and doubtful[0].row <= header_row:
         raise FileFault(
             f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.",
             row=header_row,
         )
-    sheet = _sheet(None, records, wanted)
-    sheet.encoding = _encoding_in_words(encoding, content)
+    sheet = _build_sheet(None, records, column_by_heading)
+    sheet.encoding = _describe_encoding(encoding, content)
     for record in doubtful:
         for row, line in enumerate(record.lines, record.row):
-            if clean(line):
-                sheet.set_aside.append(Rejected(None, row, None, line, record.reason))
+            if clean_text(line):
+                sheet.rejected_rows.append(RejectedRow(None, row, None, line, record.reason))
     return encoding, delimiter, sheet
 
 
-def encoding_of(stream: BinaryIO) -> str:
+def detect_encoding(stream: BinaryIO) -> str:
     """Return the encoding of a text file.
 
     UTF-8, GB18030 and, if there is a byte order mark, UTF-16 are tried in turn on the whole file.
@@ -334,21 +350,21 @@ def encoding_of(stream: BinaryIO) -> str:
     utf_16 = ["utf-16"] if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else []
     for encoding in [utf_8, "gb18030", *utf_16]:
         try:
-            if not any("\0" in text for text in decoded(stream, encoding)):
+            if not any("\0" in text for text in decode_text(stream, encoding)):
                 return encoding
         except UnicodeDecodeError:
             continue
-    rows = {encoding: _undecodable_row(stream, encoding) for encoding in (utf_8, "gb18030")}
-    tried = [f"{encoding} (fails in row {row})" for encoding, row in rows.items()]
+    rows = {encoding: _find_undecodable_row(stream, encoding) for encoding in (utf_8, "gb18030")}
+    attempts = [f"{encoding} (fails in row {row})" for encoding, row in rows.items()]
     mark = "" if utf_16 else ", and there is no byte order mark of UTF-16"
     raise FileFault(
-        f"unreadable encoding: tried {', '.join([*tried, *utf_16])}{mark}.{_as_big5(stream)}"
-        f" {IN_UTF_8}",
+        f"unreadable encoding: tried {', '.join([*attempts, *utf_16])}{mark}."
+        f"{_show_as_big5(stream)} {UTF_8_ADVICE}",
         row=max(rows.values()),
     )
 
 
-def _undecodable_row(stream: BinaryIO, encoding: str) -> int:
+def _find_undecodable_row(stream: BinaryIO, encoding: str) -> int:
     """Return the first row that cannot be decoded or contains a zero byte."""
     stream.seek(0)
     row = 0
@@ -361,7 +377,7 @@ def _undecodable_row(stream: BinaryIO, encoding: str) -> int:
     return row
 
 
-def _as_big5(stream: BinaryIO) -> str:
+def _show_as_big5(stream: BinaryIO) -> str:
     """Return a sentence that shows the first line as Big5, if the text may be Big5."""
     stream.seek(0)
     line = next((line for line in stream.read(2**16).splitlines() if not line.isspace()), b"")
@@ -373,18 +389,18 @@ def _as_big5(stream: BinaryIO) -> str:
         return ""
 
 
-def _encoding_in_words(encoding: str, content: bytes) -> str:
+def _describe_encoding(encoding: str, content: bytes) -> str:
     """Return a sentence on the encoding of a text file, for errors in its header."""
     if encoding != "gb18030":
         return f"It was read as {encoding.upper()}."
     return (
         "It was read as GB18030, a guess: the file does not name its"
-        f" encoding.{_as_big5(io.BytesIO(content))} If its characters are wrong, it has another."
-        f" {IN_UTF_8}"
+        f" encoding.{_show_as_big5(io.BytesIO(content))} If its characters are wrong, it has"
+        f" another. {UTF_8_ADVICE}"
     )
 
 
-def decoded(stream: BinaryIO, encoding: str) -> Iterator[str]:
+def decode_text(stream: BinaryIO, encoding: str) -> Iterator[str]:
     """Yield the text of a file from its beginning, a million characters at a time."""
     stream.seek(0)
     text = io.TextIOWrapper(stream, encoding, newline="")
@@ -395,53 +411,61 @@ def decoded(stream: BinaryIO, encoding: str) -> Iterator[str]:
         text.detach()
 
 
-def delimiter_of(text: str, wanted: Mapping[str, str]) -> str:
+def detect_delimiter(text: str, column_by_heading: Mapping[str, str]) -> str:
     """Return the delimiter that yields the most wanted columns in the first row."""
-    return _dialect(text, wanted, 1)[0]
+    return _detect_dialect(text, column_by_heading, 1)[0]
 
 
-def _dialect(text: str, wanted: Mapping[str, str], row_count: int) -> tuple[str, _Header]:
+def _detect_dialect(
+    text: str, column_by_heading: Mapping[str, str], row_count: int
+) -> tuple[str, _Header]:
     """Return the delimiter that yields the most wanted columns, and the resulting header."""
     rows, headers = {}, {}
     for delimiter in DELIMITERS:
         # Search only the first million characters for the header.
         lines = csv.reader(io.StringIO(text[:1_000_000], newline=""), delimiter=delimiter)
         rows[delimiter] = list(itertools.islice(lines, row_count))
-        headers[delimiter] = _header(rows[delimiter], wanted)
+        headers[delimiter] = _find_header(rows[delimiter], column_by_heading)
     likeliest = max(DELIMITERS, key=lambda mark: (headers[mark].column_count, len(rows[mark][0])))
     return likeliest, headers[likeliest]
 
 
-def _read_workbook(content: bytes, file_format: str, wanted: Mapping[str, str]) -> list[Sheet]:
+def _read_workbook(
+    content: bytes, file_format: str, column_by_heading: Mapping[str, str]
+) -> list[Sheet]:
     """Return the sheets that are not empty, visible ones before hidden ones."""
     import python_calamine
 
-    more: dict[str, Cells] = {}
+    corrections_by_sheet: dict[str, Cells] = {}
     if file_format == "xlsx":
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             # Read every part, so that damage raises here instead of causing missing rows.
             containers.check_workbook(book, len(content))
-            more = workbook_xml.sheets(book)
+            corrections_by_sheet = workbook_xml.read_cells(book)
     sheets = []
     with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as workbook:
         visibility = python_calamine.SheetVisibleEnum
         order = [visibility.Visible, visibility.Hidden, visibility.VeryHidden]
-        for about in sorted(workbook.sheets_metadata, key=lambda sheet: order.index(sheet.visible)):
-            other = more.get(about.name, Cells())
-            cells = _cells(workbook.get_sheet_by_name(about.name))
-            texts = {place: _cell_text(cell) for place, cell in cells.items()} | other.texts
-            sheet = _sheet(about.name, _rows(texts), wanted)
+        for metadata in sorted(
+            workbook.sheets_metadata, key=lambda sheet: order.index(sheet.visible)
+        ):
+            corrections = corrections_by_sheet.get(metadata.name, Cells())
+            cells = _list_cells(workbook.get_sheet_by_name(metadata.name))
+            texts = {place: _format_cell(cell) for place, cell in cells.items()} | corrections.texts
+            sheet = _build_sheet(metadata.name, _group_rows(texts), column_by_heading)
             if sheet.header_row is None:
                 continue
-            sheet.unsaved = other.unsaved
+            sheet.unsaved_formulas = corrections.unsaved_formulas
             if file_format == "xls":
-                sheet.unformatted = {at for at, cell in cells.items() if isinstance(cell, str)}
-            sheet.is_hidden = about.visible != visibility.Visible
+                sheet.unformatted_cells = {
+                    place for place, cell in cells.items() if isinstance(cell, str)
+                }
+            sheet.is_hidden = metadata.visible != visibility.Visible
             sheets.append(sheet)
     return sheets
 
 
-def _cells(sheet: Any) -> dict[tuple[int, int], Any]:
+def _list_cells(sheet: Any) -> dict[tuple[int, int], Any]:
     """Return the filled cells of a sheet, by row (from 1) and column (from 0)."""
     cells: dict[tuple[int, int], Any] = {}
     if sheet.start is None:
@@ -454,7 +478,7 @@ def _cells(sheet: Any) -> dict[tuple[int, int], Any]:
     return cells
 
 
-def _rows(texts: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
+def _group_rows(texts: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
     """Return the rows that have a filled cell, with their numbers, all of equal width."""
     width = max((column + 1 for _, column in texts), default=0)
     rows: dict[int, list[str]] = {}
@@ -463,40 +487,42 @@ def _rows(texts: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
     return list(rows.items())
 
 
-def _sheet(name: str | None, rows: list[tuple[int, list[str]]], wanted: Mapping[str, str]) -> Sheet:
+def _build_sheet(
+    name: str | None, rows: list[tuple[int, list[str]]], column_by_heading: Mapping[str, str]
+) -> Sheet:
     """Return the records of numbered rows, without blank rows."""
-    rows = [(number, cells) for number, cells in rows if any(map(clean, cells))]
-    header = _header([cells for _, cells in rows[:HEADER_ROWS]], wanted)
-    is_complete = header.column_count == len(set(wanted.values()))
+    rows = [(number, cells) for number, cells in rows if any(map(clean_text, cells))]
+    header = _find_header([cells for _, cells in rows[:HEADER_ROWS]], column_by_heading)
+    is_complete = header.column_count == len(set(column_by_heading.values()))
     width = len(header.names)
-    set_aside = []
+    rejected_rows = []
     data = {}
-    for at, (number, cells) in enumerate(rows):
+    for position, (number, cells) in enumerate(rows):
         reason = None
-        if not is_complete or at > header.last:
-            if len(cells) != width and (len(cells) < width or any(map(clean, cells[width:]))):
+        if not is_complete or position > header.last:
+            if len(cells) != width and (len(cells) < width or any(map(clean_text, cells[width:]))):
                 reason = f"expected {width} fields, found {len(cells)}"
                 reason = NOTE_BELOW if is_note(cells) else reason
             else:
                 data[number] = cells[:width]
-        elif at < header.first:
+        elif position < header.first:
             reason = "prose above the header"
         if reason:
-            set_aside.append(Rejected(name, number, None, row_text(cells), reason))
+            rejected_rows.append(RejectedRow(name, number, None, join_cells(cells), reason))
     columns = list(zip(*data.values(), strict=True)) or [()] * width
     texts = [pa.array(column, pa.string()) for column in columns]
     return Sheet(
         name,
         header.names,
-        _as_declared(header.names, wanted),
+        _translate_headings(header.names, column_by_heading),
         rows[header.last][0] if rows else None,
         pa.table(texts, names=[str(position) for position in range(len(texts))]),
         np.array([*data], dtype=np.int64),
-        set_aside,
+        rejected_rows,
     )
 
 
-def _cell_text(cell: Any) -> str:
+def _format_cell(cell: Any) -> str:
     """Return a cell as displayed, so that codes stored as numbers lose their .0."""
     if cell is None:
         return ""
@@ -509,16 +535,18 @@ def _cell_text(cell: Any) -> str:
     return str(cell)
 
 
-def _observations(table: pa.Table, wanted: Mapping[str, str]) -> Sheet:
+def _build_table_sheet(table: pa.Table, column_by_heading: Mapping[str, str]) -> Sheet:
     """Return the sheet of a format that names its columns.
 
     Row numbers count observations, from 1.
     """
-    headings = [clean(name) for name in table.column_names]
+    headings = [clean_text(name) for name in table.column_names]
     names = [str(position) for position in range(table.num_columns)]
-    texts = pa.table([_as_text(column) for column in table.columns], names=names)
+    texts = pa.table([_to_text(column) for column in table.columns], names=names)
     numbers = np.arange(1, table.num_rows + 1)
-    return Sheet(None, headings, _as_declared(headings, wanted), None, texts, numbers)
+    return Sheet(
+        None, headings, _translate_headings(headings, column_by_heading), None, texts, numbers
+    )
 
 
 def _read_stata(content: bytes) -> tuple[str, pa.Table]:
@@ -557,11 +585,11 @@ def _read_parquet(content: bytes) -> pa.Table:
     return table
 
 
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _to_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type):
         return pa.chunked_array(
-            [pa.array([_cell_text(value) for value in column.to_pylist()], pa.string())]
+            [pa.array([_format_cell(value) for value in column.to_pylist()], pa.string())]
         )
     return column.cast(pa.string()).fill_null("")

@@ -16,7 +16,7 @@ from ai_manufacturing.landing.errors import FileFault
 
 
 @dataclass(frozen=True)
-class Doubtful:
+class DoubtfulLines:
     """Lines whose quotation marks break the rule, read as one record.
 
     `row` is the number of the first line in the file, from 1.
@@ -37,7 +37,7 @@ class Doubtful:
         )
 
 
-def records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str], list[str]]]:
+def read_records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str], list[str]]]:
     """Yield the first row number, the lines and the cells of each record of a text.
 
     Parameters
@@ -49,19 +49,21 @@ def records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str
     """
     lines: list[str] = []
 
-    def noted() -> Iterator[str]:
+    def record_lines() -> Iterator[str]:
         for line in text:
             lines.append(line.rstrip("\r\n"))
             yield line
 
     row = 1
-    for cells in csv.reader(noted(), delimiter=delimiter):
+    for cells in csv.reader(record_lines(), delimiter=delimiter):
         yield row, [*lines], cells
         row += len(lines)
         lines.clear()
 
 
-def sorted_out(text: str, delimiter: str) -> tuple[list[tuple[int, list[str]]], list[Doubtful]]:
+def split_doubtful(
+    text: str, delimiter: str
+) -> tuple[list[tuple[int, list[str]]], list[DoubtfulLines]]:
     """Return the records of one line each, as row number and cells, and the doubtful lines.
 
     Raises
@@ -69,21 +71,21 @@ def sorted_out(text: str, delimiter: str) -> tuple[list[tuple[int, list[str]]], 
     FileFault
         If a quotation mark is opened and never closed.
     """
-    opened = r'"(?:[^"]|"")*+'
-    cell = rf'(?:{opened}" *|(?!")[^{delimiter}]*+)'
+    open_cell = r'"(?:[^"]|"")*+'
+    cell = rf'(?:{open_cell}" *|(?!")[^{delimiter}]*+)'
     record = re.compile(rf"{cell}(?:{delimiter}{cell})*+")
-    never_closed = re.compile(rf"(?:{cell}{delimiter})*+{opened}")
+    unclosed_cell = re.compile(rf"(?:{cell}{delimiter})*+{open_cell}")
     rows: list[tuple[int, list[str]]] = []
-    doubtful: list[Doubtful] = []
-    for row, lines, cells in records(io.StringIO(text, newline=""), delimiter):
-        written = "\n".join(lines)
-        if len(lines) == 1 and ('"' not in written or record.fullmatch(written)):
+    doubtful: list[DoubtfulLines] = []
+    for row, lines, cells in read_records(io.StringIO(text, newline=""), delimiter):
+        raw_text = "\n".join(lines)
+        if len(lines) == 1 and ('"' not in raw_text or record.fullmatch(raw_text)):
             rows.append((row, cells))
-        elif never_closed.fullmatch(written):
+        elif unclosed_cell.fullmatch(raw_text):
             raise FileFault(
                 "a quotation mark is opened and never closed. Ask the provider for the file again.",
                 row=row,
             )
         else:
-            doubtful.append(Doubtful(row, lines))
+            doubtful.append(DoubtfulLines(row, lines))
     return rows, doubtful

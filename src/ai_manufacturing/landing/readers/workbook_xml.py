@@ -17,10 +17,12 @@ from ai_manufacturing.landing.readers import containers
 
 # Maximum number of cells in a sheet; calamine needs 32 bytes for each.
 SPAN_LIMIT = containers.EXPANDED_LIMIT // 32
-UNSAVED = "a formula without a saved value; open the file in Excel, save it, and deliver it again"
+UNSAVED_REASON = (
+    "a formula without a saved value; open the file in Excel, save it, and deliver it again"
+)
 # Plain-text notation for characters that are struck out, raised or lowered.
-STRUCK_OUT = "~{}~"
-MOVED = {"superscript": "^{}", "subscript": "_{}"}
+STRUCK_OUT_NOTATION = "~{}~"
+NOTATION_BY_ALIGNMENT = {"superscript": "^{}", "subscript": "_{}"}
 _NUMBER = re.compile(r"[\d.,．，+\-＋－\s]*\d[\d.,．，+\-＋－\s]*")
 _SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾")
 
@@ -29,14 +31,15 @@ _SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺
 class Cells:
     """Cells of a sheet by row (from 1) and column (from 0).
 
-    `texts` replace the values from calamine; `unsaved` locates formulas without a saved value.
+    `texts` replace the values from calamine; `unsaved_formulas` locates formulas without a saved
+    value.
     """
 
     texts: dict[tuple[int, int], str] = field(default_factory=dict)
-    unsaved: set[tuple[int, int]] = field(default_factory=set)
+    unsaved_formulas: set[tuple[int, int]] = field(default_factory=set)
 
 
-def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
+def read_cells(book: zipfile.ZipFile) -> dict[str, Cells]:
     """Return the cells that calamine does not return correctly, by sheet name.
 
     Raises
@@ -48,70 +51,76 @@ def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
     workbook = ET.fromstring(book.read("xl/workbook.xml"))
     calculation = workbook.find("{*}calcPr")
     # Programs that write formulas without results set this flag to request a calculation.
-    asks = calculation is not None and calculation.get("fullCalcOnLoad") in ("1", "true")
+    needs_calculation = calculation is not None and calculation.get("fullCalcOnLoad") in (
+        "1",
+        "true",
+    )
     links = ET.fromstring(book.read("xl/_rels/workbook.xml.rels"))
     targets = {link.get("Id"): posixpath.join("/xl", link.get("Target", "")) for link in links}
-    numbers = _marked_numbers(book)
+    numbers = _read_marked_numbers(book)
     cells = {}
     for sheet in workbook.iterfind("{*}sheets/{*}sheet"):
         link = next((value for key, value in sheet.items() if key.endswith("}id")), None)
         part = posixpath.normpath(targets.get(link, ""))[1:]
         if part in book.namelist():
             name = sheet.get("name", "")
-            cells[name] = _cells(
-                name, _elements(book, part, "row"), numbers, is_calculated=not asks
+            cells[name] = _read_sheet(
+                name,
+                _iterate_elements(book, part, "row"),
+                numbers,
+                has_results=not needs_calculation,
             )
     return cells
 
 
-def _cells(
-    name: str, rows: Iterator[ET.Element], numbers: list[str | None], *, is_calculated: bool
+def _read_sheet(
+    name: str, rows: Iterator[ET.Element], numbers: list[str | None], *, has_results: bool
 ) -> Cells:
     cells = Cells()
     corners: list[tuple[int, int]] = []
     for row in rows:
-        filled = [cell for cell in row if len(cell)]
-        corners += [_place(cell) for cell in (*filled[:1], *filled[-1:]) if cell.get("r")]
-        for cell in filled:
+        row_cells = [cell for cell in row if len(cell)]
+        corners += [_locate(cell) for cell in (*row_cells[:1], *row_cells[-1:]) if cell.get("r")]
+        for cell in row_cells:
             formula = cell.find("{*}f")
-            is_unsaved = formula is not None and not (is_calculated and _is_saved(cell))
-            text = _text(cell, numbers)
-            if formula is not None and is_unsaved:
+            lacks_result = formula is not None and not (has_results and _has_result(cell))
+            text = _correct_text(cell, numbers)
+            if formula is not None and lacks_result:
                 text = f"={formula.text or ''}"
             if text is not None:
-                cells.texts[_place(cell)] = text
-            if is_unsaved:
-                cells.unsaved.add(_place(cell))
+                cells.texts[_locate(cell)] = text
+            if lacks_result:
+                cells.unsaved_formulas.add(_locate(cell))
     _check_span(name, corners)
     return cells
 
 
-def _place(cell: ET.Element) -> tuple[int, int]:
+def _locate(cell: ET.Element) -> tuple[int, int]:
     row, column = xl_cell_to_rowcol(cell.attrib["r"])
     return row + 1, column
 
 
-def _is_saved(cell: ET.Element) -> bool:
+def _has_result(cell: ET.Element) -> bool:
     """Return whether a formula has a saved result, which may be an empty text."""
     value = cell.find("{*}v")
     return value is not None and bool(value.text or cell.get("t") == "str")
 
 
-def _text(cell: ET.Element, numbers: list[str | None]) -> str | None:
+def _correct_text(cell: ET.Element, numbers: list[str | None]) -> str | None:
     """Return the text of a cell that calamine returns differently, or None."""
     value = cell.findtext("{*}v")
     if cell.get("t") == "e":
         return value
-    return numbers[int(value)] if value and cell.get("t") == "s" else _marked_number(cell)
+    return numbers[int(value)] if value and cell.get("t") == "s" else _mark_number(cell)
 
 
-def _marked_numbers(book: zipfile.ZipFile) -> list[str | None]:
+def _read_marked_numbers(book: zipfile.ZipFile) -> list[str | None]:
     """Return the number in each shared string that has marked digits, or None."""
     parts = [part for part in book.namelist() if part.lower().endswith("sharedstrings.xml")]
-    return [_marked_number(text) for part in parts for text in _elements(book, part, "si")]
+    return [_mark_number(text) for part in parts for text in _iterate_elements(book, part, "si")]
 
 
-def _elements(book: zipfile.ZipFile, part: str, tag: str) -> Iterator[ET.Element]:
+def _iterate_elements(book: zipfile.ZipFile, part: str, tag: str) -> Iterator[ET.Element]:
     """Yield the elements of a workbook part one by one, to limit memory use."""
     with book.open(part) as xml:
         for _, element in ET.iterparse(xml):
@@ -120,34 +129,36 @@ def _elements(book: zipfile.ZipFile, part: str, tag: str) -> Iterator[ET.Element
                 element.clear()
 
 
-def _marked_number(text: ET.Element) -> str | None:
+def _mark_number(text: ET.Element) -> str | None:
     """Return a number with its formatted characters in plain-text notation, or None.
 
     146 with a raised 1 becomes 146¹ instead of 1461; with a lowered 1 it becomes 146_1, and with a
     struck-out 12 before it, ~12~146. Text is not changed, because a raised 2 is also used in km².
     """
-    marked, base, characters = "", "", ""
+    notation, base, characters = "", "", ""
     for run in text.iterfind(".//{*}r"):
-        written = run.findtext("{*}t", "")
-        mark = _mark(run)
-        characters += written
+        run_text = run.findtext("{*}t", "")
+        mark = _find_notation(run)
+        characters += run_text
         if mark is None:
-            base += written
-            marked += written
-        elif written.strip():
-            raised = written.strip().translate(_SUPERSCRIPTS)
-            is_raised = mark == MOVED["superscript"] and not raised.isascii()
-            marked += raised if is_raised else mark.format(written.strip())
-    return marked if marked != base and _NUMBER.fullmatch(base or characters) else None
+            base += run_text
+            notation += run_text
+        elif run_text.strip():
+            superscript = run_text.strip().translate(_SUPERSCRIPTS)
+            is_superscript = (
+                mark == NOTATION_BY_ALIGNMENT["superscript"] and not superscript.isascii()
+            )
+            notation += superscript if is_superscript else mark.format(run_text.strip())
+    return notation if notation != base and _NUMBER.fullmatch(base or characters) else None
 
 
-def _mark(run: ET.Element) -> str | None:
+def _find_notation(run: ET.Element) -> str | None:
     """Return the notation for struck-out, raised or lowered characters, or None."""
-    struck_out = run.find("{*}rPr/{*}strike")
-    if struck_out is not None and struck_out.get("val") not in ("0", "false"):
-        return STRUCK_OUT
-    moved = run.find("{*}rPr/{*}vertAlign")
-    return None if moved is None else MOVED.get(moved.get("val", ""))
+    strike = run.find("{*}rPr/{*}strike")
+    if strike is not None and strike.get("val") not in ("0", "false"):
+        return STRUCK_OUT_NOTATION
+    alignment = run.find("{*}rPr/{*}vertAlign")
+    return None if alignment is None else NOTATION_BY_ALIGNMENT.get(alignment.get("val", ""))
 
 
 def _check_span(name: str, corners: list[tuple[int, int]]) -> None:
