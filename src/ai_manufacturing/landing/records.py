@@ -45,9 +45,9 @@ _LOOKALIKES = {
     "a letter O?": str.maketrans("Oo", "00"),
     "a letter l or I?": str.maketrans("lI", "11"),
 }
-_NOTE = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscripts, and circled or bracketed characters
-_NOTES = re.compile(rf"\s*(?:{_NOTE}\s*)+$")
-UNFORMATTED = (
+_NOTE_MARK = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscripts, and circled or bracketed characters
+_TRAILING_NOTE_MARKS = re.compile(rf"\s*(?:{_NOTE_MARK}\s*)+$")
+XLS_ADVICE = (
     "XLS is read without character formats and formulas: a raised, lowered or struck-out digit is a"
     " digit, an error or a formula without a saved value is an empty cell. Deliver XLSX to have"
     " such cells set aside."
@@ -57,7 +57,7 @@ _POWER = re.compile(r"[+-]?10")  # before superscript digits, as in 10⁸
 
 Key = tuple[Any, ...]
 Values = dict[str, Any]
-Earlier = dict[Key, list[tuple[Values, str]]]
+EarlierRecords = dict[Key, list[tuple[Values, str]]]
 """Values and location of each record in the sheets read so far, by key."""
 
 
@@ -88,150 +88,152 @@ def land(
         each other, a record occurs in a hidden sheet only, a value in the file name does not have
         its declared type, or a column does not add up to its declared sum.
     """
-    sheets, not_declared = _declared_sheets(sheets, source)
-    with_header = [sheet for sheet in sheets if not sheet.find_missing(source.read_columns)]
-    if not with_header:
-        raise _wrong_header(sheets, source)
+    sheets, undeclared_sheets = _split_sheets(sheets, source)
+    sheets_with_header = [sheet for sheet in sheets if not sheet.find_missing(source.read_columns)]
+    if not sheets_with_header:
+        raise _wrong_header_fault(sheets, source)
     constants = {
-        column: _file_name_value(column, text, source) for column, text in file_name_values.items()
+        column: _parse_file_name_value(column, text, source)
+        for column, text in file_name_values.items()
     }
 
-    landed: list[pa.Table] = []
-    rejected: list[RejectedRow] = []
-    earlier: Earlier = defaultdict(list)
-    not_read: dict[str, None] = {}
+    tables: list[pa.Table] = []
+    rejected_rows: list[RejectedRow] = []
+    earlier: EarlierRecords = defaultdict(list)
+    unread_columns: dict[str, None] = {}
     notes: list[str] = []
-    in_text: list[str] = []
+    text_numbers: list[str] = []
     for sheet in sheets:
         if sheet.find_missing(source.read_columns):
-            rejected.extend(_whole_sheet([sheet], "prose sheet"))
+            rejected_rows.extend(_reject_sheets([sheet], "prose sheet"))
             continue
-        rows, set_aside, of_sheet = _land_sheet(sheet, source, earlier)
+        rows, sheet_rejected_rows, sheet_notes = _land_sheet(sheet, source, earlier)
         if sheet.is_hidden and rows.num_rows and not source.sheets:
-            raise _only_hidden(sheet, rows, source)
-        if len(with_header) > 1:
+            raise _hidden_sheet_fault(sheet, rows, source)
+        if len(sheets_with_header) > 1:
             numbers = rows["row_number"].to_pylist()
-            for number, (key, values) in zip(numbers, _by_key(rows, source), strict=True):
+            for number, (key, values) in zip(numbers, _split_keys(rows, source), strict=True):
                 earlier[key].append((values, f"sheet {sheet.name}, row {number}"))
-        notes += of_sheet
-        in_text += _numbers_in_text(sheet, rows, source)
-        landed.append(_with_constants(rows, sheet, source, constants))
-        rejected.extend(
-            sorted([*sheet.rejected_rows, *set_aside], key=lambda entry: entry.row_number)
+        notes += sheet_notes
+        text_numbers += _list_text_numbers(sheet, rows, source)
+        tables.append(_add_constants(rows, sheet, source, constants))
+        rejected_rows.extend(
+            sorted([*sheet.rejected_rows, *sheet_rejected_rows], key=lambda entry: entry.row_number)
         )
-        not_read.update(dict.fromkeys(_columns_not_read(sheet, source)))
-    rejected.extend(_whole_sheet(not_declared, "sheet not declared"))
-    rows = pa.concat_tables(landed).combine_chunks()
+        unread_columns.update(dict.fromkeys(_list_unread_columns(sheet, source)))
+    rejected_rows.extend(_reject_sheets(undeclared_sheets, "sheet not declared"))
+    rows = pa.concat_tables(tables).combine_chunks()
     _check_sums(rows, source)
     record = {
-        "record_count": rows.num_rows + len(rejected),
+        "record_count": rows.num_rows + len(rejected_rows),
         "landed_row_count": rows.num_rows,
-        "rejected_row_count": len(rejected),
-        "columns_not_read": ", ".join(not_read) or None,
+        "rejected_row_count": len(rejected_rows),
+        "columns_not_read": ", ".join(unread_columns) or None,
         "synthetic": _is_synthetic(rows, source),
-        "notes": " ".join(_remarks(sheets, with_header, notes, in_text, source)) or None,
+        "notes": " ".join(_compose_notes(sheets, sheets_with_header, notes, text_numbers, source))
+        or None,
     }
     return (
         rows,
-        pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA),
+        pa.Table.from_pylist([entry._asdict() for entry in rejected_rows], schema=REJECTED_SCHEMA),
         record,
     )
 
 
-def _remarks(
+def _compose_notes(
     sheets: list[Sheet],
-    with_header: list[Sheet],
+    sheets_with_header: list[Sheet],
     notes: list[str],
-    in_text: list[str],
+    text_numbers: list[str],
     source: Source,
 ) -> Iterable[str]:
     """Yield notes for people about a file that landed."""
     if notes:
         yield f"{len(notes)} numbers have note marks, which were dropped: {notes[0]}."
     if any(sheet.unformatted_cells is not None for sheet in sheets):
-        yield UNFORMATTED
-    if in_text:
+        yield XLS_ADVICE
+    if text_numbers:
         yield (
-            f"Compare {len(in_text)} numbers that stand as text, and may have such digits:"
-            f" {in_text[0]}."
+            f"Compare {len(text_numbers)} numbers that stand as text, and may have such digits:"
+            f" {text_numbers[0]}."
         )
-    names = json.dumps([sheet.name for sheet in with_header], ensure_ascii=False)
+    names = json.dumps([sheet.name for sheet in sheets_with_header], ensure_ascii=False)
     for sheet in sheets:
-        if lacking := sheet.find_missing(source.read_columns):
+        if missing := sheet.find_missing(source.read_columns):
             yield (
-                f"Sheet {sheet.name} lacks the declared header (no {' or '.join(lacking[:3])}), so"
+                f"Sheet {sheet.name} lacks the declared header (no {' or '.join(missing[:3])}), so"
                 f" its {sheet.rows.num_rows} rows are prose. If it is not to be read, name the"
                 f" others in {source.provider}.toml, source {source.name}: sheets = {names}. If it"
-                f" holds records, ask for them in the layout of sheet {with_header[0].name}."
+                f" holds records, ask for them in the layout of sheet {sheets_with_header[0].name}."
             )
 
 
-def _by_key(table: pa.Table, source: Source) -> Iterator[tuple[Key, Values]]:
+def _split_keys(table: pa.Table, source: Source) -> Iterator[tuple[Key, Values]]:
     """Yield the key of each row, and its other values by column."""
     for row in table.to_pylist():
         values = {name: row[name] for name in source.read_columns if name not in source.read_key}
         yield tuple(row[name] for name in source.read_key), values
 
 
-def _repeated(
-    sheet: Sheet, table: pa.Table, sound: np.ndarray, source: Source, earlier: Earlier
+def _find_repeated_keys(
+    sheet: Sheet, table: pa.Table, is_valid: np.ndarray, source: Source, earlier: EarlierRecords
 ) -> dict[int, str]:
     """Return the keys that also occur in an earlier sheet, by row position.
 
-    A row that is not sound is compared by its key only, because its values are unknown.
+    A row that is not valid is compared by its key only, because its values are unknown.
 
     Raises
     ------
     FileFault
         If a row contradicts all earlier rows with the same key.
     """
-    repeated: dict[int, str] = {}
+    key_texts: dict[int, str] = {}
     if not earlier:
-        return repeated
-    for row, (key, values) in enumerate(_by_key(table, source)):
+        return key_texts
+    for row, (key, values) in enumerate(_split_keys(table, source)):
         if key not in earlier:
             continue
-        repeated[row] = join_cells(map(str, key))
-        if sound[row] and values not in [others for others, _ in earlier[key]]:
+        key_texts[row] = join_cells(map(str, key))
+        if is_valid[row] and values not in [others for others, _ in earlier[key]]:
             others, place = earlier[key][0]
             column = next(name for name in values if values[name] != others[name])
             raise FileFault(
-                f"two sheets contradict each other: for {repeated[row]} the value is"
-                f" {_quoted(values[column])} here and {_quoted(others[column])} in {place}. Name"
+                f"two sheets contradict each other: for {key_texts[row]} the value is"
+                f" {_quote(values[column])} here and {_quote(others[column])} in {place}. Name"
                 f" the sheet to read in {source.provider}.toml, source {source.name}:"
                 ' sheets = ["…"]; or ask the provider which one is right.',
                 sheet=sheet.name,
                 row=int(sheet.row_numbers[row]),
                 column=column,
             )
-    return repeated
+    return key_texts
 
 
-def _quoted(value: object) -> str:
+def _quote(value: object) -> str:
     return "empty" if value is None else f'"{value}"'
 
 
-def _declared_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], list[Sheet]]:
+def _split_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], list[Sheet]]:
     """Split sheets into those to read and the others."""
     if not source.sheets or all(sheet.name is None for sheet in sheets):
         return sheets, []
 
-    def is_declared(sheet: Sheet) -> bool:
+    def matches(sheet: Sheet) -> bool:
         return any(
             fnmatch.fnmatchcase(clean_text(sheet.name or ""), pattern) for pattern in source.sheets
         )
 
-    declared = [sheet for sheet in sheets if is_declared(sheet)]
-    if not declared:
+    declared_sheets = [sheet for sheet in sheets if matches(sheet)]
+    if not declared_sheets:
         raise FileFault(
             f"no sheet is named {' or '.join(source.sheets)}; it has"
             f" {', '.join(str(sheet.name) for sheet in sheets)}. Correct sheets in"
             f" {source.provider}.toml, source {source.name}, or ask for the file again."
         )
-    return declared, [sheet for sheet in sheets if sheet not in declared]
+    return declared_sheets, [sheet for sheet in sheets if sheet not in declared_sheets]
 
 
-def _only_hidden(sheet: Sheet, rows: pa.Table, source: Source) -> FileFault:
+def _hidden_sheet_fault(sheet: Sheet, rows: pa.Table, source: Source) -> FileFault:
     return FileFault(
         f"the sheet is hidden, and no visible one has this record ({rows.num_rows} in all). Name"
         " the sheets to read in "
@@ -242,64 +244,67 @@ def _only_hidden(sheet: Sheet, rows: pa.Table, source: Source) -> FileFault:
     )
 
 
-def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
+def _wrong_header_fault(sheets: list[Sheet], source: Source) -> FileFault:
     if not sheets:
         return FileFault("all sheets are empty. Ask the provider for the file again.")
-    wanted = source.read_columns
-    closest = min(sheets, key=lambda sheet: len(sheet.find_missing(wanted)))
+    columns = source.read_columns
+    closest = min(sheets, key=lambda sheet: len(sheet.find_missing(columns)))
     # A stray quotation mark may turn the whole file into one heading.
-    found = (
+    headings = (
         ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in closest.headings if name)
         or "none"
     )
-    alike = [
+    lookalikes = [
         f"{heading} looks like {column}, but has {differences}."
-        for column in closest.find_missing(wanted)
+        for column in closest.find_missing(columns)
         for heading in closest.headings
-        if (differences := _differences(heading, column))
+        if (differences := _describe_differences(heading, column))
     ]
-    renamed = (
+    advice = (
         f"If the provider renamed columns, declare the new headings in {source.provider}.toml,"
         f" source {source.name}, [sources.headings]; otherwise ask for the file again."
     )
-    missing = f"wrong header: missing {', '.join(closest.find_missing(wanted))}; found {found}."
+    missing = f"wrong header: missing {', '.join(closest.find_missing(columns))}; found {headings}."
     return FileFault(
-        " ".join(filter(None, [missing, *alike, renamed, closest.encoding])),
+        " ".join(filter(None, [missing, *lookalikes, advice, closest.encoding])),
         sheet=closest.name,
         row=closest.header_row,
     )
 
 
-def _differences(heading: str, column: str) -> str:
+def _describe_differences(heading: str, column: str) -> str:
     """Return the characters that distinguish a heading from a look-alike declared heading.
 
     Full-width and half-width forms look the same, as do all kinds of spaces. The result is empty if
     the two headings are equal or do not look the same.
     """
-    pairs = [(_alike(heading), heading), (_alike(column), column)]
+    pairs = [(_normalize(heading), heading), (_normalize(column), column)]
     if heading == column or pairs[0][0] != pairs[1][0]:
         return ""
     marks = [
         (mark, other)
         for mark, other in zip(heading, column, strict=False)
-        if mark != other and _alike(mark) == _alike(other)
+        if mark != other and _normalize(mark) == _normalize(other)
     ]
     if len(heading) != len(column) or not marks:
         return "other spaces or characters of several letters"
-    return ", ".join(f"{_named(mark)} for {_named(other)}" for mark, other in dict.fromkeys(marks))
+    return ", ".join(
+        f"{_name_character(mark)} for {_name_character(other)}"
+        for mark, other in dict.fromkeys(marks)
+    )
 
 
-def _alike(text: str) -> str:
+def _normalize(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).split()).casefold()
 
 
-def _named(mark: str) -> str:
+def _name_character(mark: str) -> str:
     """Return a character with its name, such as （ (U+FF08 FULLWIDTH LEFT PARENTHESIS)."""
     return f"{mark} (U+{ord(mark):04X} {unicodedata.name(mark, 'without a name')})"
 
 
-def _file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
-    values, reasons = _typed(pa.array([text], pa.string()), source.columns[column])
+def _parse_file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
+    values, reasons = _parse_column(pa.array([text], pa.string()), source.columns[column])
     if reasons[0].is_valid:
         raise FileFault(
             f'the file\'s name gives "{text}": {reasons[0]}. Rename the file.', column=column
@@ -308,13 +313,13 @@ def _file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
 
 
 def _land_sheet(
-    sheet: Sheet, source: Source, earlier: Earlier
+    sheet: Sheet, source: Source, earlier: EarlierRecords
 ) -> tuple[pa.Table, list[RejectedRow], list[str]]:
     """Return the typed rows, the records set aside, and the numbers that have a note mark."""
     for column in source.read_columns:
         if sheet.header.count(column) > 1:
-            named = zip(sheet.header, sheet.headings, strict=True)
-            headings = dict.fromkeys(heading for name, heading in named if name == column)
+            pairs = zip(sheet.header, sheet.headings, strict=True)
+            headings = dict.fromkeys(heading for name, heading in pairs if name == column)
             raise FileFault(
                 f"{sheet.header.count(column)} columns have this name, headed"
                 f" {' and '.join(headings)}. Ask the provider which one is meant, or correct"
@@ -323,13 +328,15 @@ def _land_sheet(
                 row=sheet.header_row,
                 column=column,
             )
-    texts = {column: _text(sheet, sheet.header.index(column)) for column in source.read_columns}
-    typed = {column: _typed(text, source.columns[column]) for column, text in texts.items()}
+    texts = {column: _get_text(sheet, sheet.header.index(column)) for column in source.read_columns}
+    parsed_columns = {
+        column: _parse_column(text, source.columns[column]) for column, text in texts.items()
+    }
     count = sheet.rows.num_rows
-    aside: dict[int, RejectedRow] = {}
+    rejected_rows: dict[int, RejectedRow] = {}
 
-    def set_aside(row: int, column: str | None, value: str, reason: str) -> None:
-        aside.setdefault(
+    def reject(row: int, column: str | None, value: str, reason: str) -> None:
+        rejected_rows.setdefault(
             row, RejectedRow(sheet.name, int(sheet.row_numbers[row]), column, value, reason)
         )
 
@@ -338,75 +345,85 @@ def _land_sheet(
         column = sheet.header[position] if position < len(sheet.header) else ""
         if column in source.read_columns and number in positions:
             row = positions[number]
-            set_aside(row, sheet.find_heading(column), texts[column][row].as_py(), UNSAVED_REASON)
+            reject(row, sheet.find_heading(column), texts[column][row].as_py(), UNSAVED_REASON)
 
     # A key cell that cannot be parsed is not empty, so its row is not prose.
-    no_key = np.ones(count, dtype=bool)
+    lacks_key = np.ones(count, dtype=bool)
     for column in source.read_key:
-        no_key &= _mask(pc.and_(pc.is_null(typed[column][0]), pc.is_null(typed[column][1])))
-    for row in np.flatnonzero(no_key).tolist():
+        lacks_key &= _to_mask(
+            pc.and_(pc.is_null(parsed_columns[column][0]), pc.is_null(parsed_columns[column][1]))
+        )
+    for row in np.flatnonzero(lacks_key).tolist():
         cells = [cell.as_py() for cell in (column[row] for column in sheet.rows.columns)]
         if any(map(clean_text, cells)):
-            set_aside(row, None, join_cells(cells), "prose: no key")
+            reject(row, None, join_cells(cells), "prose: no key")
 
-    for row in np.flatnonzero(_lone_cells(sheet, typed)).tolist():
+    for row in np.flatnonzero(_flag_lone_cells(sheet, parsed_columns)).tolist():
         cells = [cell.as_py() for cell in (column[row] for column in sheet.rows.columns)]
         if is_note(cells) or len(source.read_key) > 1:
-            set_aside(row, None, join_cells(cells), NOTE_BELOW)
+            reject(row, None, join_cells(cells), NOTE_BELOW)
 
-    table = pa.table({column: values for column, (values, _) in typed.items()})
-    sound = np.ones(count, dtype=bool)
-    for _, reasons in typed.values():
-        sound &= _mask(pc.is_null(reasons))
-    sound[list(aside)] = False
-    for row, key in _repeated(sheet, table, sound, source, earlier).items():
-        set_aside(row, None, key, "repeated sheet")
+    table = pa.table({column: values for column, (values, _) in parsed_columns.items()})
+    is_valid = np.ones(count, dtype=bool)
+    for _, reasons in parsed_columns.values():
+        is_valid &= _to_mask(pc.is_null(reasons))
+    is_valid[list(rejected_rows)] = False
+    for row, key in _find_repeated_keys(sheet, table, is_valid, source, earlier).items():
+        reject(row, None, key, "repeated sheet")
 
-    lands = ~no_key
-    lands[list(aside)] = False
-    for column, (_, reasons) in typed.items():
-        for row in np.flatnonzero(_mask(pc.is_valid(reasons)) & lands).tolist():
-            set_aside(
+    lands = ~lacks_key
+    lands[list(rejected_rows)] = False
+    for column, (_, reasons) in parsed_columns.items():
+        for row in np.flatnonzero(_to_mask(pc.is_valid(reasons)) & lands).tolist():
+            reject(
                 row, sheet.find_heading(column), texts[column][row].as_py(), reasons[row].as_py()
             )
-    lands[list(aside)] = False
+    lands[list(rejected_rows)] = False
     table = table.add_column(0, "row_number", pa.array(sheet.row_numbers, pa.int64()))
     notes = [
         note
         for column, text in texts.items()
-        for note in _notes(sheet, column, text, source, lands)
+        for note in _list_note_marks(sheet, column, text, source, lands)
     ]
-    return table if lands.all() else table.filter(pa.array(lands)), list(aside.values()), notes
+    return (
+        table if lands.all() else table.filter(pa.array(lands)),
+        list(rejected_rows.values()),
+        notes,
+    )
 
 
-def _lone_cells(sheet: Sheet, typed: dict[str, tuple[pa.Array, pa.Array]]) -> NDArray[np.bool_]:
+def _flag_lone_cells(
+    sheet: Sheet, parsed_columns: dict[str, tuple[pa.Array, pa.Array]]
+) -> NDArray[np.bool_]:
     """Flag the rows whose only filled cell contains text, as in a note."""
     cell_count = np.zeros(sheet.rows.num_rows, dtype=np.int64)
     for position in range(sheet.rows.num_columns):
         cell_count += _is_filled(sheet, position)
     is_text = np.zeros(sheet.rows.num_rows, dtype=bool)
-    for values, reasons in typed.values():
-        is_text |= _mask(pc.is_valid(values if pa.types.is_string(values.type) else reasons))
+    for values, reasons in parsed_columns.values():
+        is_text |= _to_mask(pc.is_valid(values if pa.types.is_string(values.type) else reasons))
     is_lone: NDArray[np.bool_] = (cell_count == 1) & is_text
     return is_lone
 
 
 def _is_filled(sheet: Sheet, position: int) -> NDArray[np.bool_]:
-    return _mask(pc.not_equal(pc.utf8_trim_whitespace(_text(sheet, position)), ""))
+    return _to_mask(pc.not_equal(pc.utf8_trim_whitespace(_get_text(sheet, position)), ""))
 
 
-def _notes(
+def _list_note_marks(
     sheet: Sheet, column: str, text: pa.Array, source: Source, lands: np.ndarray
 ) -> Iterable[str]:
     """Yield the location and text of each number with a note mark."""
     if source.columns[column] == "text":
         return
-    at = f"sheet {sheet.name}, row" if sheet.name else "row"
-    for row in np.flatnonzero(_mask(pc.match_substring_regex(text, _NOTE)) & lands).tolist():
-        yield f"{at} {sheet.row_numbers[row]}, column {column}, {text[row].as_py()}"
+    place = f"sheet {sheet.name}, row" if sheet.name else "row"
+    for row in np.flatnonzero(
+        _to_mask(pc.match_substring_regex(text, _NOTE_MARK)) & lands
+    ).tolist():
+        yield f"{place} {sheet.row_numbers[row]}, column {column}, {text[row].as_py()}"
 
 
-def _numbers_in_text(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable[str]:
+def _list_text_numbers(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable[str]:
     """Yield the location and value of each number in a text cell of an XLS file."""
     if not sheet.unformatted_cells:
         return
@@ -421,7 +438,7 @@ def _numbers_in_text(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable[s
                 yield f"sheet {sheet.name}, row {number}, column {column}, {value:.15g}"
 
 
-def _whole_sheet(sheets: list[Sheet], reason: str) -> Iterable[RejectedRow]:
+def _reject_sheets(sheets: list[Sheet], reason: str) -> Iterable[RejectedRow]:
     """Yield every row of these sheets as rejected, including rows above a header."""
     for sheet in sheets:
         yield from (entry._replace(reason=reason) for entry in sheet.rejected_rows)
@@ -429,7 +446,7 @@ def _whole_sheet(sheets: list[Sheet], reason: str) -> Iterable[RejectedRow]:
             yield RejectedRow(sheet.name, number, None, join_cells(cells.values()), reason)
 
 
-def _with_constants(
+def _add_constants(
     rows: pa.Table, sheet: Sheet, source: Source, constants: dict[str, pa.Scalar]
 ) -> pa.Table:
     sheet_name = pa.scalar(sheet.name, pa.string())
@@ -441,7 +458,7 @@ def _with_constants(
     return pa.table(columns)
 
 
-def _columns_not_read(sheet: Sheet, source: Source) -> list[str]:
+def _list_unread_columns(sheet: Sheet, source: Source) -> list[str]:
     names = []
     for position, name in enumerate(sheet.header):
         if name and name not in source.columns:
@@ -454,8 +471,8 @@ def _columns_not_read(sheet: Sheet, source: Source) -> list[str]:
 def _check_sums(rows: pa.Table, source: Source) -> None:
     if source.column_sum is None:
         return
-    for column, declared in source.columns.items():
-        if declared != "number":
+    for column, column_type in source.columns.items():
+        if column_type != "number":
             continue
         total = pc.sum(rows[column]).as_py() or 0.0
         if not np.isclose(total, source.column_sum, rtol=_SUM_TOLERANCE):
@@ -469,53 +486,53 @@ def _check_sums(rows: pa.Table, source: Source) -> None:
 
 def _is_synthetic(rows: pa.Table, source: Source) -> bool:
     """Return whether a text column contains "synthetic" in every row, as in the sample."""
-    texts = [rows[name] for name, declared in source.columns.items() if declared == "text"]
+    texts = [rows[name] for name, column_type in source.columns.items() if column_type == "text"]
     marks = [pc.fill_null(pc.match_substring(text, "synthetic"), False) for text in texts]
     return rows.num_rows > 0 and any(pc.all(mark).as_py() for mark in marks)
 
 
-def _text(sheet: Sheet, position: int) -> pa.Array:
+def _get_text(sheet: Sheet, position: int) -> pa.Array:
     return sheet.rows.column(position).combine_chunks()
 
 
-def _mask(values: pa.Array) -> NDArray[np.bool_]:
+def _to_mask(values: pa.Array) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = values.to_numpy(zero_copy_only=False)
     return mask
 
 
-def _typed(text: pa.Array, declared: str) -> tuple[pa.Array, pa.Array]:
+def _parse_column(text: pa.Array, column_type: str) -> tuple[pa.Array, pa.Array]:
     """Return a column's typed values, and the reason for each value that cannot be parsed."""
-    if declared == "text":
+    if column_type == "text":
         text = pc.replace_substring_regex(text, f"[{ZERO_WIDTH}]", "")
         text = pc.utf8_trim_whitespace(text)
         return pc.if_else(pc.equal(text, ""), None, text), pa.nulls(len(text), pa.string())
     # Parse each distinct text that is not a plain number in Python.
-    plain = pc.match_substring_regex(text, _PLAIN[declared])
-    odd = pc.unique(text.filter(pc.invert(plain)))
-    judged = [_judge(value, declared == "integer") for value in odd.to_pylist()]
-    at = pc.index_in(text, odd)
+    is_plain = pc.match_substring_regex(text, _PLAIN[column_type])
+    odd_texts = pc.unique(text.filter(pc.invert(is_plain)))
+    results = [_parse_number(value, column_type == "integer") for value in odd_texts.to_pylist()]
+    positions = pc.index_in(text, odd_texts)
     values = pc.coalesce(
-        pc.cast(pc.if_else(plain, text, None), ARROW_TYPES[declared]),
-        pa.array([value for value, _ in judged], ARROW_TYPES[declared]).take(at),
+        pc.cast(pc.if_else(is_plain, text, None), ARROW_TYPES[column_type]),
+        pa.array([value for value, _ in results], ARROW_TYPES[column_type]).take(positions),
     )
-    return values, pa.array([reason for _, reason in judged], pa.string()).take(at)
+    return values, pa.array([reason for _, reason in results], pa.string()).take(positions)
 
 
-def _judge(value: str, integer: bool) -> tuple[float | int | None, str | None]:
+def _parse_number(value: str, is_integer: bool) -> tuple[float | int | None, str | None]:
     """Return the number in a text, or the reason why there is none; both are None if missing."""
     text = clean_text(value).translate(_FULL_WIDTH)
     if text.lower() in MISSING_MARKERS:
         return None, None
     if text.startswith(("=", "@")):
         return None, "not a number (a formula)"
-    noted = _NOTES.search(text)
-    if noted and noted.start():
-        text = text[: noted.start()]
+    note_marks = _TRAILING_NOTE_MARKS.search(text)
+    if note_marks and note_marks.start():
+        text = text[: note_marks.start()]
         if text.lower() in MISSING_MARKERS:
             return None, None
         if _POWER.fullmatch(text):
             return None, "not a number (a power of ten, or a note mark?)"
-    if re.search(_NOTE, text):
+    if re.search(_NOTE_MARK, text):
         return None, "not a number (a note mark before its end)"
     if not _NUMBER.fullmatch(text):
         for hint, letters in _LOOKALIKES.items():
@@ -523,7 +540,7 @@ def _judge(value: str, integer: bool) -> tuple[float | int | None, str | None]:
                 return None, f"not a number ({hint})"
         return None, "not a number"
     exact = Decimal(text.replace(",", ""))
-    if not integer:
+    if not is_integer:
         number = float(exact)
         return (number, None) if np.isfinite(number) else (None, "not a finite number")
     if exact.adjusted() > 18 or abs(exact) > 2**63 - 1:
