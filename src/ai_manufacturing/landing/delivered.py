@@ -24,7 +24,7 @@ from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import (
     DESCRIPTION,
     ExtractSet,
-    escaped,
+    escape_name,
     is_utf_8,
     read_extract_set,
 )
@@ -65,7 +65,7 @@ def land_deliveries(as_of: int | None = None, current_set: pa.Table | None = Non
     folder = settings.landing_dir()
     if not is_utf_8(str(folder)):
         raise LandingError(
-            f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to"
+            f"{escape_name(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to"
             " another."
         )
     with store.lock(folder) as messages:

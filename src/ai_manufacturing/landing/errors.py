@@ -14,18 +14,18 @@ class FileFault(Exception):  # noqa: N818
 
     def __init__(
         self,
-        what: str,
+        problem: str,
         *,
         sheet: str | None = None,
         row: int | None = None,
         column: str | None = None,
     ) -> None:
-        super().__init__(what)
-        self.what, self.sheet, self.row, self.column = what, sheet, row, column
+        super().__init__(problem)
+        self.problem, self.sheet, self.row, self.column = problem, sheet, row, column
 
-    def line(self, path: str) -> str:
+    def format_line(self, path: str) -> str:
         """Return the fault as one line of a LandingError."""
         places = {"sheet": self.sheet, "row": self.row, "column": self.column}
-        at = [f"{kind} {value}" for kind, value in places.items() if value is not None]
+        location = [f"{kind} {value}" for kind, value in places.items() if value is not None]
         # Headers and library messages may contain line breaks.
-        return " ".join(f"{', '.join([path, *at])}: {self.what}".split())
+        return " ".join(f"{', '.join([path, *location])}: {self.problem}".split())

@@ -26,7 +26,7 @@ from ai_manufacturing.system.declared import Declared, describe_errors
 
 DESCRIPTION = "extract_set.yml"
 NAME_LIMIT = 255  # bytes in a file name, the usual limit of file systems
-UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories of invisible characters
+INVISIBLE_CATEGORIES = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories of invisible characters
 
 
 class Period(Declared):
@@ -41,7 +41,7 @@ class Period(Declared):
     base_year: int
 
     @model_validator(mode="after")
-    def _is_plausible(self) -> Self:
+    def _check_years(self) -> Self:
         earliest, latest = settings.variables()["plausible_years"]
         if not (
             earliest <= self.first_year <= self.last_year <= latest
@@ -70,8 +70,10 @@ class ExtractSet(Declared):
 
     @field_validator("name")
     @classmethod
-    def _is_one_line(cls, name: str) -> str:
-        if not name.strip() or any(unicodedata.category(mark) in UNSEEN for mark in name):
+    def _check_name(cls, name: str) -> str:
+        if not name.strip() or any(
+            unicodedata.category(mark) in INVISIBLE_CATEGORIES for mark in name
+        ):
             raise ValueError("not a text of one line")
         if len(quote(name)) > NAME_LIMIT:
             raise ValueError(f"longer than {NAME_LIMIT} bytes as a folder's name")
@@ -79,11 +81,11 @@ class ExtractSet(Declared):
 
     @field_validator("period", mode="before")
     @classmethod
-    def _with_years_of_the_project(cls, declared: Any) -> Any:
-        if not isinstance(declared, dict) or not declared:
+    def _complete_period(cls, period: Any) -> Any:
+        if not isinstance(period, dict) or not period:
             raise ValueError("not a table of years, such as {first_year: 2010, last_year: 2022}")
-        of_project = settings.variables()
-        return {name: of_project[name] for name in Period.model_fields} | declared
+        variables = settings.variables()
+        return {name: variables[name] for name in Period.model_fields} | period
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,10 @@ class DeliveredFile:
     @property
     def modified_at(self) -> datetime.datetime:
         """Time of the last change to the file, or to its archive, in UTC."""
-        modified = datetime.datetime.fromtimestamp(self.path.stat().st_mtime, datetime.UTC)
-        return modified.replace(microsecond=0, tzinfo=None)
+        changed_at = datetime.datetime.fromtimestamp(self.path.stat().st_mtime, datetime.UTC)
+        return changed_at.replace(microsecond=0, tzinfo=None)
 
-    def read(self) -> bytes:
+    def read_content(self) -> bytes:
         """Return the content of the file.
 
         Raises
@@ -117,22 +119,22 @@ class DeliveredFile:
         """
         if self.member is None:
             containers.check_size(self.path.stat().st_size)
-            for _ in formats.check_line_lengths(self.chunks()):
+            for _ in formats.check_line_lengths(self.read_chunks()):
                 pass
             return self.path.read_bytes()
-        content = b"".join(formats.check_line_lengths(self.chunks()))
+        content = b"".join(formats.check_line_lengths(self.read_chunks()))
         containers.refuse_nested_archive(content, "the member")
         return content
 
-    def digest(self) -> tuple[str, int]:
+    def hash_content(self) -> tuple[str, int]:
         """Return the SHA-256 of the file, and its size in bytes."""
         digest, size = hashlib.sha256(), 0
-        for chunk in self.chunks():
+        for chunk in self.read_chunks():
             digest.update(chunk)
             size += len(chunk)
         return digest.hexdigest(), size
 
-    def chunks(self) -> Iterator[bytes]:
+    def read_chunks(self) -> Iterator[bytes]:
         """Yield the content one megabyte at a time, to limit memory use."""
         if self.member is not None:
             yield from containers.stream_member(*self.member)
@@ -168,9 +170,9 @@ def read_extract_set(folder: Path) -> ExtractSet:
             f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the"
             " synthetic sample."
         )
-    described = _description(folder / DESCRIPTION)
-    values = {"name": escaped(folder.name)}
-    values |= {name: described[name] for name in ExtractSet.model_fields if name in described}
+    description = _read_description(folder / DESCRIPTION)
+    values = {"name": escape_name(folder.name)}
+    values |= {name: description[name] for name in ExtractSet.model_fields if name in description}
     try:
         return ExtractSet.model_validate(values)
     except ValidationError as error:
@@ -178,14 +180,14 @@ def read_extract_set(folder: Path) -> ExtractSet:
         raise LandingError(*lines) from error
 
 
-def _description(path: Path) -> dict[str, Any]:
+def _read_description(path: Path) -> dict[str, Any]:
     """Return the content of extract_set.yml, or an empty dict if there is no such file."""
     if not path.is_file():
         return {}
     from ruamel.yaml.error import YAMLError
 
     try:
-        described = _parsed(path.read_bytes()) or {}
+        description = _parse_yaml(path.read_bytes()) or {}
     except OSError as error:
         raise LandingError(
             f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions."
@@ -195,21 +197,23 @@ def _description(path: Path) -> dict[str, Any]:
         raise LandingError(
             f"{DESCRIPTION}: not a YAML mapping ({reason}). Correct or delete it."
         ) from error
-    if not isinstance(described, dict):
+    if not isinstance(description, dict):
         raise LandingError(
             f"{DESCRIPTION}: not a YAML mapping. Write lines such as name: autumn, or delete it."
         )
-    return described
+    return description
 
 
 @lru_cache(maxsize=4)  # a command may call it repeatedly, and parsing takes 70 ms
-def _parsed(content: bytes) -> Any:
+def _parse_yaml(content: bytes) -> Any:
     from ruamel.yaml import YAML  # imported here, because most sets have no description
 
     return YAML(typ="safe", pure=True).load(content)
 
 
-def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[DeliveredFile], list[str]]:
+def find_delivered_files(
+    folder: Path, sources: list[Source]
+) -> tuple[list[DeliveredFile], list[str]]:
     """Find the delivered files and their declarations.
 
     Parameters
@@ -232,10 +236,10 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     """
     files: list[DeliveredFile] = []
     faults: list[str] = []
-    for path, file_path in walk(folder, faults):
+    for path, file_path in walk_folder(folder, faults):
         try:
             if not path.is_dir():
-                files.extend(_delivered(path, file_path, sources))
+                files.extend(_match_declarations(path, file_path, sources))
             elif containers.is_unfinished_table(path, folder):
                 faults.append(
                     f"{file_path}: Spark did not finish writing this folder: it has no"
@@ -243,7 +247,7 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
                     f" put an empty file {SUCCESS_MARKER} into it."
                 )
         except FileFault as fault:
-            faults.append(fault.line(file_path))
+            faults.append(fault.format_line(file_path))
         except OSError as error:
             faults.append(
                 f"{file_path}: cannot be read ({error.strerror}). Correct its permissions."
@@ -259,8 +263,8 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     return sorted(files, key=lambda file: file.file_path), faults
 
 
-def walk(
-    folder: Path, faults: list[str], below: str = "", above: tuple[tuple[int, int], ...] = ()
+def walk_folder(
+    folder: Path, faults: list[str], prefix: str = "", parents: tuple[tuple[int, int], ...] = ()
 ) -> Iterator[tuple[Path, str]]:
     """Yield the folders and files below a folder, sorted by name, following links.
 
@@ -272,9 +276,9 @@ def walk(
         The extracts folder, or a folder inside it.
     faults : list of str
         Receives one line for each folder or link that cannot be followed.
-    below : str
+    prefix : str
         Escaped path of the folder below the extracts folder, ending in "/".
-    above : tuple of tuple of (int, int)
+    parents : tuple of tuple of (int, int)
         Device and inode of each parent folder, which detect cycles of links.
 
     Yields
@@ -287,40 +291,40 @@ def walk(
         paths = sorted(folder.iterdir())
     except OSError as error:
         faults.append(
-            f"{below.removesuffix('/') or folder}: the folder cannot be read ({error.strerror})."
+            f"{prefix.removesuffix('/') or folder}: the folder cannot be read ({error.strerror})."
             " Correct its permissions, or take it out of the extracts folder."
         )
         return
-    if below:
-        yield folder, below.removesuffix("/")
-    above = (*above, (status.st_dev, status.st_ino))
+    if prefix:
+        yield folder, prefix.removesuffix("/")
+    parents = (*parents, (status.st_dev, status.st_ino))
     for path in paths:
-        file_path = below + escaped(path.name)
-        if is_no_delivery(f"{file_path}/any"):
+        file_path = prefix + escape_name(path.name)
+        if is_ignored(f"{file_path}/any"):
             continue
         try:
             target = path.stat()
         except OSError as error:
-            if not is_no_delivery(file_path):
+            if not is_ignored(file_path):
                 faults.append(
                     f"{file_path}: cannot be read ({error.strerror}). Correct its permissions;"
                     " restore the target of a link, or delete it."
                 )
             continue
         if stat.S_ISREG(target.st_mode):
-            if not is_no_delivery(file_path):
+            if not is_ignored(file_path):
                 yield path, file_path
         # Do not follow links to parent folders, which are being read already.
-        elif stat.S_ISDIR(target.st_mode) and (target.st_dev, target.st_ino) not in above:
-            yield from walk(path, faults, f"{file_path}/", above)
-        elif not stat.S_ISDIR(target.st_mode) and not is_no_delivery(file_path):
+        elif stat.S_ISDIR(target.st_mode) and (target.st_dev, target.st_ino) not in parents:
+            yield from walk_folder(path, faults, f"{file_path}/", parents)
+        elif not stat.S_ISDIR(target.st_mode) and not is_ignored(file_path):
             faults.append(
                 f"{file_path}: it is neither a file nor a folder. Deliver a regular file, or take"
                 " it out of the extracts folder."
             )
 
 
-def escaped(name: str) -> str:
+def escape_name(name: str) -> str:
     r"""Return a file name as printable text.
 
     Control characters are written as \xNN and, if the name is not UTF-8, so is each byte beyond
@@ -336,7 +340,7 @@ def escaped(name: str) -> str:
     )
 
 
-def readable(name: str) -> str:
+def decode_name(name: str) -> str:
     """Return a name as its author saw it.
 
     Older Chinese computers wrote names in GB18030, which is tried if the name is not UTF-8.
@@ -344,12 +348,12 @@ def readable(name: str) -> str:
     try:
         return name if is_utf_8(name) else os.fsencode(name).decode("gb18030")
     except UnicodeDecodeError:
-        return escaped(name)
+        return escape_name(name)
 
 
 @contextmanager
 def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
-    """Close the archives that `delivered_files` opened, at the end of the block."""
+    """Close the archives that `find_delivered_files` opened, at the end of the block."""
     try:
         yield
     finally:
@@ -363,7 +367,7 @@ def is_utf_8(name: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
-def is_no_delivery(file_path: str) -> bool:
+def is_ignored(file_path: str) -> bool:
     """Return whether to ignore a file: it is hidden, temporary or a description."""
     *_, name = parts = file_path.split("/")
     return (
@@ -375,7 +379,7 @@ def is_no_delivery(file_path: str) -> bool:
     )
 
 
-def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[DeliveredFile]:
+def _match_declarations(path: Path, file_path: str, sources: list[Source]) -> list[DeliveredFile]:
     """Return a file, or the members of an archive, once for each of their declarations.
 
     An archive without declared members is returned as one file.
@@ -383,16 +387,22 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
     archive = containers.open_archive(path)
     # Declarations are written for the readable path, not the escaped one.
     depth = file_path.count("/") + 1
-    shown = "/".join(map(readable, path.parts[-depth:]))
+    readable_path = "/".join(map(decode_name, path.parts[-depth:]))
     if archive is None:
         # A gzip file may be declared by the name of its content.
-        names = [shown, shown.removesuffix(".gz")] if shown.endswith(".gz") else [shown]
-        claims = declarations.find_matching_sources(names, sources)
-        if not claims:
+        names = (
+            [readable_path, readable_path.removesuffix(".gz")]
+            if readable_path.endswith(".gz")
+            else [readable_path]
+        )
+        matches = declarations.find_matching_sources(names, sources)
+        if not matches:
             return [
-                DeliveredFile(path, file_path, hint=declarations.suggest_source(shown, sources))
+                DeliveredFile(
+                    path, file_path, hint=declarations.suggest_source(readable_path, sources)
+                )
             ]
-        return [DeliveredFile(path, file_path, source, values) for source, values in claims]
+        return [DeliveredFile(path, file_path, source, values) for source, values in matches]
     files: list[DeliveredFile] = []
     try:
         members = containers.list_members(archive)
@@ -400,19 +410,23 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
         archive.close()
         raise
     for name, info in members.items():
-        if not is_no_delivery(name):
+        if not is_ignored(name):
             # A member may be declared by its path in the archive, or as if it was unpacked.
-            beside = (Path(shown).parent / name).as_posix()
-            claims = declarations.find_matching_sources([f"{shown}/{name}", beside], sources)
+            unpacked_path = (Path(readable_path).parent / name).as_posix()
+            matches = declarations.find_matching_sources(
+                [f"{readable_path}/{name}", unpacked_path], sources
+            )
             member_path, member = f"{file_path}/{name}", (archive, info)
-            if not claims:
-                hint = declarations.suggest_source(beside, sources)
+            if not matches:
+                hint = declarations.suggest_source(unpacked_path, sources)
                 files.append(DeliveredFile(path, member_path, member=member, hint=hint))
             files += [
                 DeliveredFile(path, member_path, source, values, member)
-                for source, values in claims
+                for source, values in matches
             ]
     if any(file.source for file in files):
         return files
     archive.close()
-    return [DeliveredFile(path, file_path, hint=declarations.suggest_source(shown, sources))]
+    return [
+        DeliveredFile(path, file_path, hint=declarations.suggest_source(readable_path, sources))
+    ]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from ai_manufacturing.landing import checksums, declarations, records, registers, store
 from ai_manufacturing.landing.declarations import Register, Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
-from ai_manufacturing.landing.extracts import DeliveredFile, closing_archives, delivered_files
+from ai_manufacturing.landing.extracts import DeliveredFile, closing_archives, find_delivered_files
 from ai_manufacturing.landing.readers import containers, formats
 from ai_manufacturing.system import settings
 
@@ -28,18 +28,18 @@ def land_folder(
     sources: list[Source], folder: Path
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Land new files; return the facts about declared files and about undeclared ones."""
-    files, faults = delivered_files(settings.extracts_dir(), sources)
-    declared: list[dict[str, Any]] = []
-    others: list[dict[str, Any]] = []
+    files, faults = find_delivered_files(settings.extracts_dir(), sources)
+    declared_files: list[dict[str, Any]] = []
+    undeclared_files: list[dict[str, Any]] = []
     with closing_archives(files), ThreadPoolExecutor(THREADS) as threads:
         for outcome in threads.map(_land, files, repeat(folder)):
             if isinstance(outcome, str):
                 faults.append(outcome)
             else:
-                (declared if "provider" in outcome else others).append(outcome)
+                (declared_files if "provider" in outcome else undeclared_files).append(outcome)
     if faults:
         raise LandingError(*sorted(faults))
-    return declared, others
+    return declared_files, undeclared_files
 
 
 def clean_up() -> list[str]:
@@ -55,8 +55,8 @@ def clean_up() -> list[str]:
     LandingError
         If the landing store cannot be opened, or its log is damaged.
     """
-    with store.lock(settings.landing_dir()) as removed:
-        return removed
+    with store.lock(settings.landing_dir()) as messages:
+        return messages
 
 
 def land_again(years: range) -> list[str]:
@@ -81,30 +81,30 @@ def land_again(years: range) -> list[str]:
         If files can no longer be read, with one line for each.
     """
     folder = settings.landing_dir()
-    files, faults = delivered_files(settings.extracts_dir(), declarations.read_sources())
-    again = []
+    files, faults = find_delivered_files(settings.extracts_dir(), declarations.read_sources())
+    paths = []
     with store.lock(folder), closing_archives(files):
-        expected = checksums.read_checksums(folder)
+        digests = checksums.read_checksums(folder)
         for file in files:
             if file.source is None:
                 continue
-            landed = _land(file, folder)
-            if isinstance(landed, dict):
-                key = landed["store_key"]
+            outcome = _land(file, folder)
+            if isinstance(outcome, dict):
+                key = outcome["store_key"]
                 # The years of a damaged file are unknown, so it is always read again.
-                is_damaged = key in expected and checksums.find_faults(folder, key, expected[key])
-                if is_damaged or _may_hold(years, file.source, store.rows_path(folder, key)):
+                is_damaged = key in digests and checksums.find_faults(folder, key, digests[key])
+                if is_damaged or _may_contain(years, file.source, store.rows_path(folder, key)):
                     store.remove_folder(folder, key)
-                    landed = _land(file, folder)
-                    again.append(file.file_path)
-            if isinstance(landed, str):
-                faults.append(landed)
+                    outcome = _land(file, folder)
+                    paths.append(file.file_path)
+            if isinstance(outcome, str):
+                faults.append(outcome)
     if faults:
         raise LandingError(*sorted(faults))
-    return [*dict.fromkeys(again)]  # a file is listed once per entity that it feeds
+    return [*dict.fromkeys(paths)]  # a file is listed once per entity that it feeds
 
 
-def _may_hold(years: range, source: Source, rows: Path) -> bool:
+def _may_contain(years: range, source: Source, rows: Path) -> bool:
     if source.period is None or source.columns[source.period] != "integer":
         return True
     column = pq.read_table(rows, columns=[source.period])[source.period]
@@ -116,13 +116,19 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
     content = b""
     try:
         if file.source is None:
-            return _unclaimed(file)
+            return _describe_undeclared_file(file)
         if isinstance(file.source, Register):
-            return _facts(file, file.source, *registers.land(file, file.source, folder))
-        content = file.read()
-        return _facts(file, file.source, *_land_content(file, file.source, content, folder))
+            return _describe_landed_file(
+                file, file.source, *registers.land(file, file.source, folder)
+            )
+        content = file.read_content()
+        return _describe_landed_file(
+            file, file.source, *_land_content(file, file.source, content, folder)
+        )
     except FileFault as fault:
-        return " ".join([fault.line(file.file_path), *_contradiction(file.file_path, content)])
+        return " ".join(
+            [fault.format_line(file.file_path), *_find_contradiction(file.file_path, content)]
+        )
     except OSError as error:
         return (
             f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror}). Make room"
@@ -136,7 +142,7 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
         )
 
 
-def _contradiction(file_path: str, content: bytes) -> list[str]:
+def _find_contradiction(file_path: str, content: bytes) -> list[str]:
     """Return a hint, if any, that an unreadable file has the wrong ending for its content."""
     try:
         hint = (
@@ -150,13 +156,13 @@ def _contradiction(file_path: str, content: bytes) -> list[str]:
     return [hint] if hint and not containers.is_gzip(content) else []
 
 
-def _unclaimed(file: DeliveredFile) -> dict[str, Any]:
+def _describe_undeclared_file(file: DeliveredFile) -> dict[str, Any]:
     """Return the facts recorded about a file that no declaration matches."""
-    delivery_id, size = file.digest()
+    delivery_id, size = file.hash_content()
     counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
-    nothing = dict.fromkeys(("delivery_number", "valid_until_delivery"))
-    delivered = {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size}
-    return delivered | counts | nothing | {"synthetic": False, "hint": file.hint}
+    nulls = dict.fromkeys(("delivery_number", "valid_until_delivery"))
+    facts = {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size}
+    return facts | counts | nulls | {"synthetic": False, "hint": file.hint}
 
 
 def _land_content(
@@ -166,13 +172,13 @@ def _land_content(
     delivery_id = hashlib.sha256(content).hexdigest()
     store_key = store.compute_key(delivery_id, source, file.file_name_values)
     if not store.is_landed(folder, store_key):
-        detected, sheets = formats.read_sheets(content, source.read_headings)
-        rows, rejected, record = records.land(sheets, source, file.file_name_values)
-        store.write_landed_file(folder, store_key, rows, rejected, asdict(detected) | record)
+        properties, sheets = formats.read_sheets(content, source.read_headings)
+        rows, rejected_rows, record = records.land(sheets, source, file.file_name_values)
+        store.write_landed_file(folder, store_key, rows, rejected_rows, asdict(properties) | record)
     return delivery_id, len(content), store_key
 
 
-def _facts(
+def _describe_landed_file(
     file: DeliveredFile, source: Source, delivery_id: str, size: int, store_key: str
 ) -> dict[str, Any]:
     """Return the log entry of a landed file."""

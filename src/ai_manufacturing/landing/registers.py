@@ -67,7 +67,7 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, in
         If the file cannot be read as declared, or changes while it is read.
     """
     before = file_signature(file.path)
-    delivery_id, size = file.digest()
+    delivery_id, size = file.hash_content()
     store_key = store.compute_key(delivery_id, register, {})
     if not store.is_landed(folder, store_key):
         with store.open_draft(folder, store_key) as draft:
@@ -163,7 +163,7 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
 
 def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
     """Write a register file as Parquet, together with the facts recorded about it."""
-    head = next(file.chunks(), b"")[: 2**10]
+    head = next(file.read_chunks(), b"")[: 2**10]
     if not head:
         raise FileFault("the file is empty. Ask the provider for the file again.")
     if containers.is_gzip(head) or containers.is_zip(head):
@@ -181,7 +181,7 @@ def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
     if file.member is not None:
         path = folder / "member"  # DuckDB cannot read inside an archive
         with path.open("wb") as unpacked:
-            unpacked.writelines(file.chunks())
+            unpacked.writelines(file.read_chunks())
     encoding = delimiter = None
     columns_left_out: list[str] = []
     if file_format == "csv":

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing.extracts import DESCRIPTION, walk
+from ai_manufacturing.landing.extracts import DESCRIPTION, walk_folder
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.system import settings
 from ai_manufacturing.system.integrity import sha256
@@ -51,7 +51,7 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
     """
     _extract_set(folder)
     faults: list[str] = []
-    paths = {file_path: path for path, file_path in walk(folder, faults) if path.is_file()}
+    paths = {file_path: path for path, file_path in walk_folder(folder, faults) if path.is_file()}
     if (folder / DESCRIPTION).is_file():
         paths[DESCRIPTION] = folder / DESCRIPTION
     hashes = {}
