@@ -116,18 +116,18 @@ def test_only_whole_counts_are_handed_over_and_they_replace_the_old_ones_in_one_
     counts_file.write_bytes(b"old")
     (to / part.name).write_bytes(b"of dbt alone")
     with pytest.raises(counts.CountsError, match="made: the counts are not in one complete file"):
-        counts.hand_over(made, to)
+        counts.copy_counts(made, to)
     (made / "_SUCCESS").touch()
     with monkeypatch.context() as dying:
         dying.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            counts.hand_over(made, to)
+            counts.copy_counts(made, to)
     assert counts_file.read_bytes() == b"old"
-    counts.hand_over(made, to)
+    counts.copy_counts(made, to)
     assert list(to.iterdir()) == [counts_file]
     assert pq.read_table(counts_file) == new
     pq.write_table(new.slice(1), part)
-    counts.hand_over(made, to)
+    counts.copy_counts(made, to)
     assert list(to.iterdir()) == [], "a delivery without a record would stop at the gate"
 
 

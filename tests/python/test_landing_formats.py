@@ -152,7 +152,7 @@ def test_a_name_that_looks_like_a_pattern_is_one_file(
         "file_number": 1,
         "store_key": store_key,
     }
-    *_, path = registers.paths(pa.Table.from_pylist([file]))["rows_path"].to_pylist()
+    *_, path = registers.list_paths(pa.Table.from_pylist([file]))["rows_path"].to_pylist()
     read = duckdb.execute("select 经营范围 from read_parquet($1)", [path]).fetchall()
     assert read == [("mine",)]
 

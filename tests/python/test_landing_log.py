@@ -171,7 +171,7 @@ def test_a_landing_is_recorded_whole_or_not_at_all_even_with_a_swap_in_it(
     assert validity() == before
     assert written.read_bytes().startswith(without_the_swap)
     # Clear the cache, so that the next line reads the file as another process would.
-    integrity._read.clear()
+    integrity._verified_logs.clear()
     assert [event["landing"] for event in events(project)] == [1, 2, 3, 3]
 
 
@@ -277,14 +277,14 @@ def test_a_register_that_changes_while_it_is_read_is_told_and_not_kept(
 ) -> None:
     project.declare(FIRMS + REGISTER)
     path = project.deliver("register/a.csv", "编号,经营范围\n1,五金\n")
-    describe = registers._describe
+    describe = registers._describe_rows
 
     def overwritten_meanwhile(*arguments: Any) -> dict[str, Any]:
         path.write_text("编号,经营范围\n1,五金\n2,五金\n", encoding="utf-8")
         return describe(*arguments)
 
     with monkeypatch.context() as overwriting:
-        overwriting.setattr(registers, "_describe", overwritten_meanwhile)
+        overwriting.setattr(registers, "_describe_rows", overwritten_meanwhile)
         with pytest.raises(
             landing.LandingError, match=r"register/a\.csv: the file changed while it was read"
         ):

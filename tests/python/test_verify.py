@@ -62,7 +62,7 @@ def read_landed() -> Numbers:
     """Read the sample's landed data as a build in a new process would."""
     checksums._verified_signatures.clear()
     deliveries = landing.land_deliveries()
-    registers.paths(contracts.read_schema("raw_register_paths").empty_table())
+    registers.list_paths(contracts.read_schema("raw_register_paths").empty_table())
     return (deliveries, *(landing.read_rows(entity, deliveries).read_all() for entity in ENTITIES))
 
 
@@ -183,7 +183,7 @@ def test_what_dead_runs_left_is_removed_and_a_live_refresh_is_not_disturbed(
         kept.work / "000009",
         tmp_path / ".site.123",
         kept.folder / f".refreshes.jsonl.{'c' * 32}",
-        integrity.beside(kept.past("000007")),
+        integrity.checksum_path(kept.past("000007")),
     ]
     for path in litter[:4]:
         path.mkdir()
@@ -223,7 +223,7 @@ def test_a_site_is_compared_but_for_the_catalogue(kept: Store, tmp_path: Path) -
 def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_read_and_mended(
     kept: Store,
 ) -> None:
-    sums = integrity.beside(kept.published)
+    sums = integrity.checksum_path(kept.published)
     sums.unlink()
     for read in (kept.current, lambda: databases.read(kept.published)):
         assert read().release_id == "000002"
@@ -252,7 +252,7 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     """All commands refuse it, and a rollback repairs the published release."""
     monkeypatch.delenv("WAREHOUSE_PATH", raising=False)
     past, published = kept.past("000001"), kept.published.read_bytes()
-    sums = integrity.beside(past)
+    sums = integrity.checksum_path(past)
     whole = {path: path.read_bytes() for path in (past, sums)}
 
     def is_refused(said: str) -> None:
@@ -271,11 +271,11 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(
     is_refused(f"{sums}: missing")
     times_ten(past)
     sums.unlink()
-    integrity.record(past, integrity.sha256(past))
+    integrity.record_checksum(past, integrity.sha256(past))
     is_refused(f"{kept.folder / 'refreshes.jsonl'} says ")
     # A publication that dies may leave the published file without a hash.
     times_ten(kept.published)
-    integrity.beside(kept.published).unlink()
+    integrity.checksum_path(kept.published).unlink()
     # The published file is not a link to the past release.
     by_hand.difference(kept, "000001", "000002")
     damage = f"{kept.published}: its SHA-256 is "
@@ -345,7 +345,7 @@ def test_releases_and_the_logs_are_compared_with_each_other(
     ]
     other = past / "000009.duckdb"
     shutil.copy(past / "000001.duckdb", other)
-    integrity.record(other, integrity.sha256(other))
+    integrity.record_checksum(other, integrity.sha256(other))
     for number in ("000001", "000004"):
         (past / f"{number}.duckdb").unlink()
     # Release 000004 is not reported, because its refresh died before any reader saw it.
@@ -371,7 +371,7 @@ def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path
         child = os.fork()
         if not child:
             try:
-                integrity._read.clear()
+                integrity._verified_logs.clear()
                 with killed.at_place(("/system/integrity", "/system/disk"), place):
                     written.append(lambda lines: {"number": place})  # noqa: B023
                 os._exit(0)

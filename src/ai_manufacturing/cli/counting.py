@@ -33,4 +33,4 @@ def counts(engine: str, registers: Path | None, out: Path | None) -> None:
     from ai_manufacturing.landing import counts as counting
 
     with failing(counting.CountsError, LandingError, OSError):
-        counting.count(engine, registers, out, click.echo)
+        counting.count_registers(engine, registers, out, click.echo)

@@ -52,7 +52,7 @@ Spark repeats the warning four times a minute, so the limit is five minutes, whi
 executors that start slowly on a busy machine.
 """
 SPARK_WARNING = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d WARN ")
-COUNTED = ("firm_counts", "patent_counts")
+COUNT_FOLDERS = ("firm_counts", "patent_counts")
 """Folders of counts that Spark writes and this command hands over to DuckDB."""
 
 
@@ -60,7 +60,7 @@ class CountsError(Exception):
     """Raised when registers cannot be counted; the message has the reason and a remedy."""
 
 
-def count(
+def count_registers(
     engine: str, registers: Path | None, out: Path | None, echo: Callable[[str], None]
 ) -> None:
     """Land the registers, and count their firms and patents by city and year.
@@ -92,15 +92,15 @@ def count(
                 "--registers and --out need --engine spark. DuckDB counts the registers in"
                 " EXTRACTS_DIR and keeps the counts in the warehouse."
             )
-        _dbt(["run", "--select", "raw_declared_sources", "+raw_deliveries"], {}, echo)
-        _dbt(["build", *SELECTION], {}, echo)
+        _run_dbt(["run", "--select", "raw_declared_sources", "+raw_deliveries"], {}, echo)
+        _run_dbt(["build", *SELECTION], {}, echo)
         return
-    read_by_duckdb = settings.extracts_dir() / "register_counts"
+    duckdb_folder = settings.extracts_dir() / "register_counts"
     counts = settings.project_root() / (
-        out.resolve() if out else os.environ.get("COUNTS_DIR") or read_by_duckdb
+        out.resolve() if out else os.environ.get("COUNTS_DIR") or duckdb_folder
     )
     storage = settings.spark_storage_dir()
-    made = storage / "register_counts"
+    spark_folder = storage / "register_counts"
     if registers:
         os.environ["EXTRACTS_DIR"] = str(registers.resolve())
     check_packages()
@@ -114,17 +114,17 @@ def count(
     )
     landing.land_deliveries()
     storage.mkdir(parents=True, exist_ok=True)
-    _dbt(["build", "--target", "spark", *SELECTION], {"COUNTS_DIR": str(made)}, echo)
-    for name in COUNTED:
-        hand_over(made / name, counts / name)
+    _run_dbt(["build", "--target", "spark", *SELECTION], {"COUNTS_DIR": str(spark_folder)}, echo)
+    for name in COUNT_FOLDERS:
+        copy_counts(spark_folder / name, counts / name)
     echo(f"{counts}: city-year counts.")
-    if counts == read_by_duckdb:
+    if counts == duckdb_folder:
         echo("The next build of the warehouse reads them with the other deliveries.")
     else:
-        echo(f"A build of the warehouse reads them once they are in {read_by_duckdb}.")
+        echo(f"A build of the warehouse reads them once they are in {duckdb_folder}.")
 
 
-def hand_over(made: Path, to: Path) -> None:
+def copy_counts(source: Path, target: Path) -> None:
     """Copy counts from Spark to the folder that DuckDB reads, replacing the old ones atomically.
 
     If there are none, because the register was not delivered, the old ones are removed.
@@ -134,24 +134,24 @@ def hand_over(made: Path, to: Path) -> None:
     CountsError
         If Spark has not finished writing the counts.
     """
-    parts = sorted(made.glob("part-*"))
-    if len(parts) > 1 or not (made / SUCCESS_MARKER).exists():
+    parts = sorted(source.glob("part-*"))
+    if len(parts) > 1 or not (source / SUCCESS_MARKER).exists():
         raise CountsError(
-            f"{made}: the counts are not in one complete file. Delete this folder, and run the"
+            f"{source}: the counts are not in one complete file. Delete this folder, and run the"
             " command again."
         )
-    to.mkdir(parents=True, exist_ok=True)
-    with private_folder(to / "counts.parquet") as folder:
+    target.mkdir(parents=True, exist_ok=True)
+    with private_folder(target / "counts.parquet") as folder:
         if parts and pq.read_metadata(parts[0]).num_rows:
-            written = Path(shutil.copyfile(parts[0], folder / "counts.parquet"))
-            sync(written)
-            written.replace(to / "counts.parquet")
+            copy = Path(shutil.copyfile(parts[0], folder / "counts.parquet"))
+            sync(copy)
+            copy.replace(target / "counts.parquet")
         else:
-            (to / "counts.parquet").unlink(missing_ok=True)
+            (target / "counts.parquet").unlink(missing_ok=True)
     # Remove files written by a direct run of dbt.
-    for part in to.glob("part-*"):
+    for part in target.glob("part-*"):
         part.unlink()
-    shutil.rmtree(to / "_temporary", ignore_errors=True)
+    shutil.rmtree(target / "_temporary", ignore_errors=True)
 
 
 def check_packages() -> None:
@@ -190,12 +190,14 @@ def check_java() -> str:
     path = shutil.which(java)
     if path is None:
         raise CountsError(f"Spark needs Java, and there is no {java}. {install}, or set JAVA_HOME.")
-    printed = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
+    version_text = subprocess.run(
+        [path, "-version"], capture_output=True, text=True, check=False
+    ).stderr
     # Java 8 reports its version as 1.8.
-    version = re.search(r'version "(?:1\.)?(\d+)', printed)
+    version = re.search(r'version "(?:1\.)?(\d+)', version_text)
     if version is None or int(version[1]) < OLDEST_JAVA:
         raise CountsError(
-            f"{path}: `java -version` printed {printed.strip()[:200]!r}, and Spark needs"
+            f"{path}: `java -version` printed {version_text.strip()[:200]!r}, and Spark needs"
             f" {OLDEST_JAVA} or later. {install}, or set JAVA_HOME."
         )
     return version[1]
@@ -235,8 +237,8 @@ def check_master(master: str) -> None:
         return
     driver = os.environ.get("SPARK_DRIVER_HOST") or "127.0.0.1"
     addresses = master.removeprefix("spark://").split(",")
-    here = ("127.", "localhost:", "[::1]")
-    if not all(address.startswith(here) for address in addresses) and driver.startswith(
+    local_prefixes = ("127.", "localhost:", "[::1]")
+    if not all(address.startswith(local_prefixes) for address in addresses) and driver.startswith(
         ("127.", "localhost")
     ):
         raise CountsError(
@@ -259,7 +261,9 @@ def check_master(master: str) -> None:
     )
 
 
-def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str], None]) -> None:
+def _run_dbt(
+    arguments: list[str], environment: dict[str, str], echo: Callable[[str], None]
+) -> None:
     """Run dbt, and print its output without Spark's warnings.
 
     Raises
@@ -267,35 +271,35 @@ def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str]
     CountsError
         If the run fails; the message includes advice on Spark errors that are known.
     """
-    printed: list[str] = []
-    waits = 0
+    lines: list[str] = []
+    warning_count = 0
     with dbt_process.start_dbt(arguments, environment) as process:
         for line in process.stdout or ():
             if SPARK_WARNING.match(line) is None:
-                waits = 0
-                printed.append(line)
+                warning_count = 0
+                lines.append(line)
                 echo(line.rstrip("\n"))
             elif WAITING in line:
-                waits += 1
-                if waits == 1:
+                warning_count += 1
+                if warning_count == 1:
                     echo("Spark waits for a worker with a free core and enough memory.")
-                if waits == LONGEST_WAIT:
-                    printed.append(line)
+                if warning_count == LONGEST_WAIT:
+                    lines.append(line)
                     process.terminate()
     if process.returncode:
-        output = "".join(printed)
+        output = "".join(lines)
         names = {
             "master": os.environ.get("SPARK_MASTER") or "local[*]",
             "storage": settings.spark_storage_dir(),
             "landing": settings.landing_dir(),
         }
-        meant = [
-            words.format(**names)
-            for pattern, words in KNOWN_FAULTS.items()
+        advice = [
+            text.format(**names)
+            for pattern, text in KNOWN_FAULTS.items()
             if re.search(pattern, output, re.I)
         ]
         raise CountsError(
             "\n".join(
-                [*meant, f"dbt ended with code {process.returncode}. No counts were delivered."]
+                [*advice, f"dbt ended with code {process.returncode}. No counts were delivered."]
             )
         )

@@ -128,7 +128,7 @@ def _record_deliveries(
         tables_folder = settings.landed_tables_dir()
         tables = {
             "deliveries.parquet": table,
-            "register_columns.parquet": registers.landed_columns(table),
+            "register_columns.parquet": registers.list_landed_columns(table),
             "extract_set.parquet": _build_extract_set_table(extract_set),
             "declared_sources.parquet": list_declared_sources(),
         }

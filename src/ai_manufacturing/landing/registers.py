@@ -28,12 +28,12 @@ from ai_manufacturing.system import contracts, settings
 from ai_manufacturing.system.disk import file_signature
 from ai_manufacturing.system.sql_text import escape_globs, quote_identifier, quote_literal
 
-TYPES = {"text": pa.string(), "date": pa.date32()}
+ARROW_TYPES = {"text": pa.string(), "date": pa.date32()}
 LANDED_COLUMNS = ("entity", "position", "column_name", "store_key", "landed_type")
 LANDED_COLUMNS_SCHEMA = pa.schema(
     {name: pa.string() for name in LANDED_COLUMNS} | {"position": pa.int64()}
 )
-DOUBTFUL = pa.schema(
+DOUBTFUL_SCHEMA = pa.schema(
     {
         "record": pa.int64(),
         "row_number": pa.int64(),
@@ -71,7 +71,7 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, in
     store_key = store.compute_key(delivery_id, register, {})
     if not store.is_landed(folder, store_key):
         with store.open_draft(folder, store_key) as draft:
-            _write(file, register, draft)
+            _write_register(file, register, draft)
             if file_signature(file.path) != before:
                 raise FileFault(
                     "the file changed while it was read. Build again when its delivery is complete."
@@ -79,7 +79,7 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> tuple[str, in
     return delivery_id, size, store_key
 
 
-def paths(files: pa.Table) -> pa.Table:
+def list_paths(files: pa.Table) -> pa.Table:
     """Return the Parquet files of each register, with the columns of raw_register_paths.
 
     File number 0 of each entity has all declared columns and no rows. SQL reads it first, so that
@@ -98,43 +98,43 @@ def paths(files: pa.Table) -> pa.Table:
     """
     folder = settings.landing_dir()
     columns = ["entity", "provider", "file_number", "store_key"]
-    listed = [
+    rows = [
         {
             "entity": entity,
             "provider": None,
             "file_number": 0,
-            "store_key": _without_rows(entity, folder),
+            "store_key": _ensure_empty_file(entity, folder),
         }
         for entity in dict.fromkeys(register.entity for register in declarations.read_registers())
     ] + files.select(columns).to_pylist()
-    checksums.verify_folders(folder, [row["store_key"] for row in listed])
+    checksums.verify_folders(folder, [row["store_key"] for row in rows])
     return pa.Table.from_pylist(
         [
             row | {"rows_path": escape_globs(store.rows_path(folder, row["store_key"]))}
-            for row in listed
+            for row in rows
         ],
         schema=contracts.read_schema("raw_register_paths"),
     )
 
 
-def _schema(entity: str) -> pa.Schema:
+def _build_schema(entity: str) -> pa.Schema:
     """Return the Arrow schema of an entity's declared columns."""
     columns = declarations.collect_entity_columns(declarations.read_registers(), entity)
-    return pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
+    return pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
 
 
-def _without_rows(entity: str, folder: Path) -> str:
+def _ensure_empty_file(entity: str, folder: Path) -> str:
     """Return the store key of an entity's empty file, which is written on first use."""
     columns = declarations.collect_entity_columns(declarations.read_registers(), entity)
-    decides = [entity, *columns.items()]
-    store_key = hashlib.sha256(json.dumps(decides, ensure_ascii=False).encode()).hexdigest()
+    inputs = [entity, *columns.items()]
+    store_key = hashlib.sha256(json.dumps(inputs, ensure_ascii=False).encode()).hexdigest()
     if not (folder / store_key).is_dir():
         with store.lock(folder):
-            store.write_rows_only(folder, store_key, _schema(entity).empty_table())
+            store.write_rows_only(folder, store_key, _build_schema(entity).empty_table())
     return store_key
 
 
-def landed_columns(deliveries: pa.Table) -> pa.Table:
+def list_landed_columns(deliveries: pa.Table) -> pa.Table:
     """Return one row per landed register file and declared column.
 
     `landed_type` is the column's type in the file, or null if the file lacks the column. Each
@@ -143,11 +143,13 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
     folder = settings.landing_dir()
     rows = []
     for entity in dict.fromkeys(register.entity for register in declarations.read_registers()):
-        declared = _schema(entity)
+        declared_schema = _build_schema(entity)
         keys = [row["store_key"] for row in deliveries.to_pylist() if row["entity"] == entity]
         for store_key in dict.fromkeys([None, *keys]):
-            schema = pq.read_schema(store.rows_path(folder, store_key)) if store_key else declared
-            types = dict(zip(schema.names, map(str, schema.types), strict=True))
+            landed_schema = (
+                pq.read_schema(store.rows_path(folder, store_key)) if store_key else declared_schema
+            )
+            types = dict(zip(landed_schema.names, map(str, landed_schema.types), strict=True))
             rows += [
                 {
                     "entity": entity,
@@ -156,12 +158,12 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
                     "store_key": store_key,
                     "landed_type": types.get(name),
                 }
-                for position, name in enumerate(declared.names)
+                for position, name in enumerate(declared_schema.names)
             ]
     return pa.Table.from_pylist(rows, schema=LANDED_COLUMNS_SCHEMA)
 
 
-def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
+def _write_register(file: DeliveredFile, register: Register, folder: Path) -> None:
     """Write a register file as Parquet, together with the facts recorded about it."""
     head = next(file.read_chunks(), b"")[: 2**10]
     if not head:
@@ -180,14 +182,14 @@ def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
     rows, path = folder / "rows.parquet", file.path
     if file.member is not None:
         path = folder / "member"  # DuckDB cannot read inside an archive
-        with path.open("wb") as unpacked:
-            unpacked.writelines(file.read_chunks())
+        with path.open("wb") as member_file:
+            member_file.writelines(file.read_chunks())
     encoding = delimiter = None
     columns_left_out: list[str] = []
     if file_format == "csv":
-        encoding, delimiter, columns_left_out = _convert(path, rows, register)
+        encoding, delimiter, columns_left_out = _convert_csv(path, rows, register)
     elif register.personal:
-        columns_left_out = _copy_declared(path, rows, register)
+        columns_left_out = _copy_declared_columns(path, rows, register)
     else:
         # Copy, do not link: later writes to the delivered file must not reach the store.
         shutil.copyfile(path, rows)
@@ -199,29 +201,29 @@ def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
         "encoding": encoding,
         "delimiter": delimiter,
     }
-    store.write_record(folder, record | _describe(rows, register, columns_left_out))
+    store.write_record(folder, record | _describe_rows(rows, register, columns_left_out))
 
 
-def _copy_declared(path: Path, target: Path, register: Register) -> list[str]:
+def _copy_declared_columns(path: Path, target: Path, register: Register) -> list[str]:
     """Copy the declared columns of a Parquet file; return the names of the others."""
     try:
-        with pq.ParquetFile(path) as delivered:
-            names = delivered.schema_arrow.names
-            declared = [name for name in names if name in register.columns]
-            schema = pa.schema([delivered.schema_arrow.field(name) for name in declared])
+        with pq.ParquetFile(path) as delivery:
+            names = delivery.schema_arrow.names
+            columns = [name for name in names if name in register.columns]
+            schema = pa.schema([delivery.schema_arrow.field(name) for name in columns])
             with pq.ParquetWriter(
                 target, schema, compression="zstd", write_page_checksum=True
-            ) as copied:
-                for batch in delivered.iter_batches(columns=declared):
-                    copied.write_batch(batch)
+            ) as writer:
+                for batch in delivery.iter_batches(columns=columns):
+                    writer.write_batch(batch)
     except pa.ArrowInvalid as error:
         raise FileFault(
             f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again."
         ) from error
-    return [name for name in names if name not in declared]
+    return [name for name in names if name not in columns]
 
 
-def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, list[str]]:
+def _convert_csv(path: Path, target: Path, register: Register) -> tuple[str, str, list[str]]:
     """Convert CSV to Parquet with all columns as text, and empty cells as null.
 
     Records with the wrong number of fields, and lines that quotation marks join into one record,
@@ -240,35 +242,36 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
         content.seek(0)
         encoding = formats.detect_encoding(content)
         top = next(formats.decode_text(content, encoding))
-        mark = formats.detect_delimiter(top, register.read_headings)
-        names = _names(top, mark, register)
-        beside = target.with_name("rows.csv")
+        delimiter = formats.detect_delimiter(top, register.read_headings)
+        names = _read_column_names(top, delimiter, register)
+        utf_8_path = target.with_name("rows.csv")
         if encoding not in ("utf-8", "utf-8-sig"):
             # DuckDB reads UTF-8 only.
-            with beside.open("w", encoding="utf-8", newline="") as recoded:
-                recoded.writelines(formats.decode_text(content, encoding))
-            path = beside
+            with utf_8_path.open("w", encoding="utf-8", newline="") as recoded_file:
+                recoded_file.writelines(formats.decode_text(content, encoding))
+            path = utf_8_path
         elif not is_utf_8(str(path)):
             # DuckDB also requires paths in UTF-8.
-            beside.symlink_to(path.resolve())
-            path = beside
+            utf_8_path.symlink_to(path.resolve())
+            path = utf_8_path
     columns = ", ".join(f"{quote_literal(name)}: 'varchar'" for name in names)
     holds_line_end = " or ".join(
         f"contains({quote_identifier(name)}, {end})"
         for name in names
         for end in ("chr(10)", "chr(13)")
     )
-    stored = [name for name in names if not register.personal or name in register.columns]
+    stored_columns = [name for name in names if not register.personal or name in register.columns]
     texts = ", ".join(
         f"nullif(trim({quote_identifier(name)}, {quote_literal(formats.BLANKS)}), '')"
         f" as {quote_identifier(name)}"
-        for name in stored
+        for name in stored_columns
     )
-    doubted = 0
+    doubtful_count = 0
 
     def is_doubtful(first_cell: str) -> bool:
-        nonlocal doubted  # count here: DuckDB does not report how many rows a condition drops
-        doubted += 1
+        # Count here, because DuckDB does not report how many rows a condition drops.
+        nonlocal doubtful_count
+        doubtful_count += 1
         return True
 
     first = f"coalesce({quote_identifier(names[0])}, '')"
@@ -283,26 +286,32 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
                     from read_csv(
                         {quote_literal(escape_globs(path))},
                         auto_detect = false, columns = {{{columns}}}, header = true,
-                        delim = {quote_literal(mark)}, quote = '"', escape = '"',
+                        delim = {quote_literal(delimiter)}, quote = '"', escape = '"',
                         compression = 'none', store_rejects = true
                     )
                     where {"true" if register.multiline else is_one_line}
                 ) to {quote_literal(target)} (format parquet, compression zstd)
                 """)
-            rejected = target.with_name("rejected.parquet")
-            _set_aside(connection, path, mark, doubted, rejected, register)
+            rejected_path = target.with_name("rejected.parquet")
+            _write_rejected_rows(
+                connection, path, delimiter, doubtful_count, rejected_path, register
+            )
         except duckdb.IOException as error:
             raise OSError(errno.EIO, str(error).splitlines()[0]) from error
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
             raise FileFault(f"not a CSV file ({first}). Correct it, or deliver Parquet.") from error
-    beside.unlink(missing_ok=True)
-    return encoding, formats.DELIMITERS[mark], [name for name in names if name not in stored]
+    utf_8_path.unlink(missing_ok=True)
+    return (
+        encoding,
+        formats.DELIMITERS[delimiter],
+        [name for name in names if name not in stored_columns],
+    )
 
 
-def _names(top: str, mark: str, register: Register) -> list[str]:
+def _read_column_names(top: str, delimiter: str, register: Register) -> list[str]:
     """Return unique column names; unnamed and repeated columns are named by position."""
-    header = next(csv.reader(io.StringIO(top, newline=""), delimiter=mark))
+    header = next(csv.reader(io.StringIO(top, newline=""), delimiter=delimiter))
     if any(re.search(r"[\r\n]", name) for name in header):
         raise FileFault(
             "a stray quotation mark, or a line end, in the header. Correct it, or ask for the file"
@@ -318,48 +327,56 @@ def _names(top: str, mark: str, register: Register) -> list[str]:
                 column=name,
             )
         # DuckDB's column names are case-insensitive.
-        taken = {other.casefold() for other in names}
+        used_names = {other.casefold() for other in names}
         names.append(
-            f"column {position} {name}".strip() if not name or name.casefold() in taken else name
+            f"column {position} {name}".strip()
+            if not name or name.casefold() in used_names
+            else name
         )
     return names
 
 
-def _set_aside(
+def _write_rejected_rows(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
-    mark: str,
-    doubted: int,
+    delimiter: str,
+    doubtful_count: int,
     target: Path,
     register: Register,
 ) -> None:
     """Write the records that DuckDB could not read, with the columns of REJECTED_SCHEMA."""
-    ragged = "error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS')"
+    ragged_condition = "error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS')"
     # After any other error, the records that follow may be missing too.
-    others = connection.execute(
-        f"select line, error_message from reject_errors where not {ragged} limit 1"
+    errors = connection.execute(
+        f"select line, error_message from reject_errors where not {ragged_condition} limit 1"
     ).fetchall()
-    if others:
-        ((row, message),) = others
+    if errors:
+        ((row, message),) = errors
         raise FileFault(
             f"not a CSV file ({message.splitlines()[0]}) Correct it, or deliver Parquet.", row=row
         )
     line = "trim(csv_line, chr(10) || chr(13))"
-    of_lines = f"select 1 from reject_errors where regexp_matches({line}, '[\\n\\r]') limit 1"
-    doubtful = []
-    if doubted or (not register.multiline and connection.execute(of_lines).fetchall()):
-        doubtful = list(_doubtful_lines(path, mark))
+    multiline_query = (
+        f"select 1 from reject_errors where regexp_matches({line}, '[\\n\\r]') limit 1"
+    )
+    doubtful_rows = []
+    if doubtful_count or (
+        not register.multiline and connection.execute(multiline_query).fetchall()
+    ):
+        doubtful_rows = list(_find_doubtful_lines(path, delimiter))
         ragged_rows = {
             row
             for (row,) in connection.execute("select distinct line from reject_errors").fetchall()
         }
-        if len({line["record"] for line in doubtful} - ragged_rows) != doubted:
+        if len({line["record"] for line in doubtful_rows} - ragged_rows) != doubtful_count:
             raise FileFault(
                 "its quotation marks can be read in two ways. Correct it, or deliver Parquet."
             )
     elif not connection.execute("select 1 from reject_errors limit 1").fetchall():
         return
-    connection.register("doubtful_lines", pa.Table.from_pylist(doubtful, schema=DOUBTFUL))
+    connection.register(
+        "doubtful_lines", pa.Table.from_pylist(doubtful_rows, schema=DOUBTFUL_SCHEMA)
+    )
     connection.execute(f"""
         copy (
             with ragged as (
@@ -404,18 +421,20 @@ def _set_aside(
         """)
 
 
-def _doubtful_lines(path: Path, mark: str) -> Iterator[dict[str, Any]]:
-    """Yield the lines of each record that spans several, with the columns of DOUBTFUL."""
+def _find_doubtful_lines(path: Path, delimiter: str) -> Iterator[dict[str, Any]]:
+    """Yield the lines of each record that spans several, with the columns of DOUBTFUL_SCHEMA."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for record, (first, lines, _) in enumerate(quotation.read_records(file, mark), start=1):
+        for record, (first, lines, _) in enumerate(
+            quotation.read_records(file, delimiter), start=1
+        ):
             doubtful = quotation.DoubtfulLines(first, lines)
             for row, line in enumerate(lines if len(lines) > 1 else [], first):
                 if formats.clean_text(line):
                     values = (record, row, line, doubtful.reason)
-                    yield dict(zip(DOUBTFUL.names, values, strict=True))
+                    yield dict(zip(DOUBTFUL_SCHEMA.names, values, strict=True))
 
 
-def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, Any]:
+def _describe_rows(rows: Path, register: Register, left_out: list[str]) -> dict[str, Any]:
     """Return the facts recorded about a stored register file.
 
     Raises
@@ -423,30 +442,30 @@ def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, 
     FileFault
         If it is not a Parquet file, or lacks a declared column that is not optional.
     """
-    stored = f"read_parquet({quote_literal(escape_globs(rows))})"
+    table = f"read_parquet({quote_literal(escape_globs(rows))})"
     with store.open_connection(settings.landing_dir(), threads=1) as connection:
         try:
-            names = connection.sql(f"from {stored}").columns
-            (count,) = connection.execute(f"select count(*) from {stored}").fetchone() or (0,)
+            names = connection.sql(f"from {table}").columns
+            (count,) = connection.execute(f"select count(*) from {table}").fetchone() or (0,)
             texts = [name for name in names if count and register.columns.get(name) == "text"]
-            marks = [name for name in texts if _says_synthetic(connection, stored, name)]
+            marks = [name for name in texts if _is_marked_synthetic(connection, table, name)]
         except duckdb.Error as error:
             raise FileFault(
                 f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again."
             ) from error
-    lacking = [
+    missing = [
         name for name in register.columns if name not in names and name not in register.optional
     ]
-    if lacking:
+    if missing:
         raise FileFault(
-            f"columns missing: {', '.join(lacking)}. It has: {', '.join(names)}. Ask for them."
+            f"columns missing: {', '.join(missing)}. It has: {', '.join(names)}. Ask for them."
         )
-    rejected = rows.with_name("rejected.parquet")
-    set_aside = pq.read_metadata(rejected).num_rows if rejected.is_file() else 0
+    rejected_path = rows.with_name("rejected.parquet")
+    rejected_count = pq.read_metadata(rejected_path).num_rows if rejected_path.is_file() else 0
     return {
-        "record_count": count + set_aside,
+        "record_count": count + rejected_count,
         "landed_row_count": count,
-        "rejected_row_count": set_aside,
+        "rejected_row_count": rejected_count,
         "columns_not_read": (
             ", ".join([*(name for name in names if name not in register.columns), *left_out])
             or None
@@ -455,8 +474,8 @@ def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, 
     }
 
 
-def _says_synthetic(connection: duckdb.DuckDBPyConnection, stored: str, name: str) -> bool:
+def _is_marked_synthetic(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> bool:
     """Return whether a column contains "synthetic" in every row, as in the sample."""
-    is_marked = f"coalesce(contains({quote_identifier(name)}, 'synthetic'), false)"
-    others = f"from {stored} where not {is_marked} limit 1"
-    return connection.execute(others).fetchone() is None
+    condition = f"coalesce(contains({quote_identifier(name)}, 'synthetic'), false)"
+    query = f"from {table} where not {condition} limit 1"
+    return connection.execute(query).fetchone() is None
