@@ -80,7 +80,7 @@ def test_half_of_the_city_years_of_the_public_headline_have_a_negative_weight(
         HEADLINE,
     )
     assert sentences["negative_weights"].startswith("A share of 0.516 of the city-years")
-    assert sentences["spillover"].endswith("the city's own has no effect that shows (p = 0.554).")
+    assert sentences["spillover"].endswith("has no detectable effect (p = 0.554).")
 
 
 def test_the_ai_content_of_the_public_headline_is_not_identified(public_build: Build) -> None:
@@ -428,7 +428,7 @@ def test_verdicts_on_the_public_set_follow_from_its_checks(public_build: Build) 
     )
     assert (
         checks_of_claim["by_province"]
-        == "The 95 % interval of CRV3 by province, -0.049 to 0.364, contains zero (p = 0.129)."
+        == "The 95 % interval with CRV3 by province, -0.049 to 0.364, contains zero (p = 0.129)."
     )
     # These checks are only made for estimates that are significant with province clusters.
     assert not checks_of_claim.keys() & {"without_a_province", "family"}
@@ -590,8 +590,9 @@ def test_the_public_set_moves_without_doubtful_values_as_a_referee_found(
     sentence = "select sentence from reports.rpt_credibility where check_id = 'without_flagged'"
     sentence += f" and specification_id = '{HEADLINE}'"
     assert public_build.value(sentence) == (
-        "Without the city-years that checks of the data flag, the estimate moves by 0.05 times the"
-        " printed value, and at 95 % by up to 0.19 times it (t -0.74, jackknife by province)."
+        "Without the city-years that checks of the data flag, the estimate changes by 0.05 times"
+        " the printed value, and with 95 % confidence by at most 0.19 times it (t -0.74, jackknife"
+        " by province)."
     )
 
 

@@ -28,7 +28,7 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     assert page.text("#claim") == (
         "In these data GDP rises with the paper's AI measure where cities are compared within their"
         " province. Where cities are compared across the country: cannot tell, too imprecise. AI"
-        " counts beside all counts add nothing that shows. †"
+        " counts add nothing detectable beyond total counts. †"
     )
     assert "在省内城市之间比较，GDP随论文的人工智能融合指标上升" in chinese.text("#claim")
     # Each design has a reason, and the date of its declaration, after the results were known.
@@ -41,12 +41,13 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     # The answer on AI has the estimate for AI counts, the detectable effect, and the estimate with
     # the second vendor's counts.
     for name, words in {
-        "ai": "Is it AI? Not as far as counts show: no effect as large as printed. Beside the"
-        " number of all firms, AI firms add 0.008 (CRV3 by province: error 0.021); an effect of"
-        " 0.060 would have been found, and the paper prints 0.125. With a second vendor's counts as"
-        " instrument it is -0.014 (CRV3 by province: error 0.026).",
+        "ai": "Is it AI? Not as far as the counts show: no effect as large as printed. With the"
+        " number of all firms held fixed, AI firms have a coefficient of 0.008 (standard error"
+        " 0.021, CRV3 by province). An effect of 0.060 would probably have been detected; the paper"
+        " prints 0.125. With a second vendor's counts as instrument the coefficient is -0.014"
+        " (standard error 0.026, CRV3 by province).",
         "cause": "Is it a cause? An association, not a causal effect:",
-        "doubtful": "Does it hang on doubtful values? No. Without the city-years that checks of",
+        "doubtful": "Does it depend on doubtful values? No. Without the city-years that checks of",
     }.items():
         assert text[name].startswith(words)
     # The colour of an answer depends on its meaning for the claim, not on its wording.

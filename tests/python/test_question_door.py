@@ -414,7 +414,7 @@ SOUGHT = {
     "effect of AI on GDP": ("verdict table_1_col_1: ", "column reports."),
     "What is the effect of AI firms on secondary value added?": ("verdict table_2_col_1: ", ""),
     "人工智能对GDP的影响": ("verdict table_1_col_1: ", "finding claim"),
-    "Does it hang on doubtful values?": ("finding doubtful", ""),
+    "Does it depend on doubtful values?": ("finding doubtful", ""),
     "the verdict of each design": ("question the designs of a claim, and the verdict of each", ""),
     "registered POPULATION": (
         "question In which table",

@@ -158,7 +158,7 @@ def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(
         number = estimate(sample_build, "table_4_col_4", "ai_firms", column)
         assert lines[label] == text.format(number)
     mechanical = sample_build.pairs("select label_en, column_3 from reports.rpt_table_4")
-    assert mechanical["The regressor holds the outcome"] == "yes"
+    assert mechanical["The regressor contains the outcome"] == "yes"
     # The p-value of a mechanical column tests nothing, so it has no stars anywhere.
     value = estimate(sample_build, "table_4_col_3", "ai_firms")
     assert estimate(sample_build, "table_4_col_3", "ai_firms", "p_value") < 0.01
@@ -177,7 +177,7 @@ def test_a_table_names_clusters_years_and_both_r2(sample_build: Build) -> None:
     )
     r2 = estimate(sample_build, "table_1_col_2", "ai_patent_applications", "r2_within")
     expected = {
-        "Errors clustered by": "city",
+        "Standard errors clustered by": "city",
         "Clusters": cities,
         "First year of the sample": first,
         "Last year of the sample": last,

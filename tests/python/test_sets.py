@@ -196,7 +196,7 @@ def test_a_period_that_ends_early_is_estimated_and_compared_with_nothing(
     verdicts = early.rows("select distinct verdict from reports.rpt_replication_scorecard")
     assert {*verdicts} <= {("not_comparable",), ("not_estimable",)}
     claim = early.value("select sentence from reports.rpt_findings where finding = 'claim'")
-    assert claim.startswith("These data have only part of the paper's years, so that")
+    assert claim.startswith("These data cover only part of the paper's years, so the")
     assert early.rows("select distinct reason from reports.rpt_published_facts") == [
         ("Not delivered: ai_firm_count (industry) in 2020.",)
     ]

@@ -145,7 +145,7 @@ def test_readings_stand_beside_or_instead_of_the_default(printed: Printed) -> No
     (error, *_), (patents, *_) = rows_of(printed, "std_error")[:2]
     assert error
     assert not patents
-    assert "Standard errors (1: iid errors): one variance, no clusters" in printed.notes
+    assert "Standard errors (1: iid errors): homoskedastic, no clusters" in printed.notes
     assert "SYNTHETIC" in printed.caption
 
 

@@ -231,8 +231,8 @@ def _explain(study: Study) -> dict[str, tuple[str, str]]:
             f"指标为逐年交付的{measure.zh}。",
         ),
         "how_coefficient": (
-            f"{{estimate}} means: with {of_measure} 10 % higher, {of_outcome} is about"
-            " {percent} % higher.",
-            f"{{estimate}}指{measure.zh}高10%时，{outcome.zh}约高{{percent}}%。",
+            f"A coefficient of {{estimate}} means: with {of_measure} 10 % higher, {of_outcome} is"
+            " about {percent} % higher.",
+            f"系数{{estimate}}表示：{measure.zh}高10%时，{outcome.zh}约高{{percent}}%。",
         ),
     }
