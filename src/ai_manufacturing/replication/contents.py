@@ -80,7 +80,7 @@ OVERVIEW = {
     "README.md": "this file",
     "run.sh": "the master program",
     CODE: "all programs; `code/README.md` and `code/docs` describe them",
-    programs.PROGRAMS: "each program, with what it makes",
+    programs.PROGRAMS: "each program, with its outputs",
     LOCK: "every package with its version and hash",
     RAW: "files as delivered",
     RAW_FILES: "each delivered file: SHA-256, provenance, citation in English and Chinese, how to"
@@ -103,9 +103,9 @@ OVERVIEW = {
     "LICENSE": "licence of code and text",
     terms.DATA_LICENCE: "licence of the data, by provider",
     citation.FILE: "how to cite the package, and the paper",
-    CHECKS: "rules of journals, and whether the package keeps them",
+    CHECKS: "rules of journals, and whether the package follows them",
     integrity.SUMS: "SHA-256 of every file; `sha256sum -c SHA256SUMS` verifies them",
-    CRATE: "the same in RO-Crate 1.1, for machines",
+    CRATE: "the same as RO-Crate 1.1, for programs",
 }
 """Files that a package may contain; its README lists those that it contains."""
 # Optional fields of a paper's citation.
