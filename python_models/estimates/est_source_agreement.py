@@ -8,7 +8,7 @@ def model(dbt, session):
 
     dbt.config(materialized="table")
     pairs = dbt.ref("int_source_pairs_grouped")
-    validation.require(
+    validation.check_gate(
         dbt.ref("gate_results").df(),
         dbt.ref("judged_relations").df(),
         int_source_pairs_grouped=pairs,

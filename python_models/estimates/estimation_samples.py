@@ -7,7 +7,7 @@ def model(dbt, session):
     dbt.config(materialized="table")
     sampled, samples = dbt.ref("int_specifications_sampled"), dbt.ref("int_specification_samples")
     results, judged = dbt.ref("gate_results").df(), dbt.ref("judged_relations").df()
-    validation.require(
+    validation.check_gate(
         results, judged, int_specifications_sampled=sampled, int_specification_samples=samples
     )
     specifications = sampled.project("specification_id, sample_id")

@@ -4,7 +4,7 @@ from ai_manufacturing.gate import validation
 def model(dbt, session):
     dbt.config(materialized="table")
     losses = dbt.ref("int_specification_losses")
-    validation.require(
+    validation.check_gate(
         dbt.ref("gate_results").df(),
         dbt.ref("judged_relations").df(),
         int_specification_losses=losses,

@@ -15,7 +15,7 @@ def model(dbt, session):
         "int_panel_consistency": dbt.ref("int_panel_consistency"),
     }
     judged = validation.judge(
-        tables, validation.headline_years(dbt.ref("dim_specification_series").df())
+        tables, validation.list_headline_years(dbt.ref("dim_specification_series").df())
     )
     return pa.concat_tables(
         [dbt.ref("gate_sources").to_arrow_table(), dbt.ref("gate_series").to_arrow_table(), judged]

@@ -20,5 +20,5 @@ def model(dbt, session):
         "int_year_definitions": dbt.ref("int_year_definitions"),
     }
     return validation.judge(
-        tables, validation.headline_years(dbt.ref("dim_specification_series").df())
+        tables, validation.list_headline_years(dbt.ref("dim_specification_series").df())
     )

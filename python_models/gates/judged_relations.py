@@ -7,8 +7,8 @@ def model(dbt, session):
 
     dbt.config(materialized="table")
     dbt.ref("gate_results")  # depends on the gate, which judged the inputs of these relations
-    validation.require_order(dbt.ref("int_stale_relations").filter("is_judged").df())
-    return validation.fingerprints(
+    validation.check_order(dbt.ref("int_stale_relations").filter("is_judged").df())
+    return validation.fingerprint_relations(
         dim_city_groups=dbt.ref("dim_city_groups"),
         dim_specification_series=dbt.ref("dim_specification_series"),
         fct_ai_measure=dbt.ref("fct_ai_measure"),

@@ -257,11 +257,13 @@ def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Rows in the form of gates.gate_results.
     """
-    years = validation.headline_years(used)
+    years = validation.list_headline_years(used)
     with duckdb_client.connect() as connection:
         results = pd.concat(
             validation.validate(
-                connection.from_df(table).filter(suites.read(suite).judges.where).df(), suite, years
+                connection.from_df(table).filter(suites.read_suite(suite).judges.where).df(),
+                suite,
+                years,
             ).to_pandas()
             for suite, table in found.items()
         )

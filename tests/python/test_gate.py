@@ -18,7 +18,7 @@ from ai_manufacturing.auditing import findings
 from ai_manufacturing.gate import result_tables, suites, validation
 from ai_manufacturing.site import quality
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system.duckdb_client import open_read_only
 from tests.python.conftest import PROJECT, Build
 
 SHENZHEN, CHANGSHA, HANGZHOU = "440300", "430100", "330100"
@@ -196,7 +196,7 @@ def test_the_gate_names_the_place_of_each_fault_and_no_estimate_is_made(delivery
         ]
         assert any(row.items() <= found.items() for found in failing_rows), (suite, failing_rows)
     # The unit slip is listed first, because it causes other failures.
-    with reading(delivery.warehouse) as warehouse:
+    with open_read_only(delivery.warehouse) as warehouse:
         assert findings.failed(warehouse, "critical")[0].suite == "units"
     assert {*run.failed} == {"no_critical_failure_gate_results_"}
     assert "gate_results" in run.ran
@@ -261,7 +261,7 @@ def test_a_judged_table_that_lost_its_rows_stops_the_estimates(
     sample_build: Build, tmp_path: Path
 ) -> None:
     """Each table that a suite checks is emptied in turn."""
-    judged = {suites.read(name).judges.table for name in SUITES} - {"int_judged_tables"}
+    judged = {suites.read_suite(name).judges.table for name in SUITES} - {"int_judged_tables"}
     sql = sample_build.compiled("int_judged_tables")
     found = []
     with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
@@ -400,7 +400,7 @@ def test_a_fault_of_a_suite_is_named_by_its_line(
     with pytest.raises(
         suites.SuiteError, match=rf"^expectations/odd\.json, line {line}: .*{message}"
     ):
-        suites.read("odd")
+        suites.read_suite("odd")
 
 
 def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(
@@ -415,7 +415,7 @@ def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(
         key=["city"],
     )
     with pytest.raises(suites.SuiteError) as refused:
-        suites.read("odd")
+        suites.read_suite("odd")
     argument, description = str(refused.value).splitlines()
     assert "line 4: expect_column_mean_to_be_between has no argument 'min_valu'" in argument
     assert "line 1: 2 expectations have the description 'd'" in description
@@ -428,13 +428,13 @@ def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(
     ):
         odd_suite(json.dumps(MEAN), **judges)
         with pytest.raises(suites.SuiteError, match=rf"^expectations/odd\.json, line 1: {message}"):
-            suites.read("odd")
+            suites.read_suite("odd")
     odd_suite('{"type" "expect_column_to_exist"}')
     with pytest.raises(
         suites.SuiteError,
-        match=r"^expectations/odd\.json, line 2: no JSON: Expecting ':' delimiter\.$",
+        match=r"^expectations/odd\.json, line 2: not valid JSON: Expecting ':' delimiter\.$",
     ):
-        suites.read("odd")
+        suites.read_suite("odd")
 
 
 ANSWERS = pd.DataFrame(
@@ -550,7 +550,7 @@ def test_an_expectation_without_a_value_to_check_is_not_evaluated(
     assert found["success"] is None
     # The missing result does not stop the estimates.
     results = pd.DataFrame([found | {"severity": "critical"}])
-    validation.require(results, pd.DataFrame({"relation": [], "row_count": [], "content": []}))
+    validation.check_gate(results, pd.DataFrame({"relation": [], "row_count": [], "content": []}))
 
 
 def test_what_cannot_be_evaluated_has_failed_with_the_reason(
@@ -586,12 +586,12 @@ def test_one_critical_failure_of_any_suite_holds_the_estimates(
         {"suite": SUITES, "severity": "critical", "success": True, "description": "d"}
     )
     judged = pd.DataFrame({"relation": [], "row_count": [], "content": []})
-    validation.require(results, judged)
+    validation.check_gate(results, judged)
     for suite in SUITES:
         failed = results.assign(success=results["suite"] != suite)
         with pytest.raises(validation.GateFailedError, match=f"\n{suite}: d$"):
-            validation.require(failed, judged)
-        validation.require(failed.assign(severity="warning"), judged)
+            validation.check_gate(failed, judged)
+        validation.check_gate(failed.assign(severity="warning"), judged)
 
 
 def test_a_key_that_a_failing_row_lacks_is_null(odd_suite: Callable[..., None]) -> None:
@@ -636,7 +636,7 @@ def test_a_studys_suite_replaces_the_engines_wherever_the_study_lies(
             (folder / "expectations").mkdir(parents=True, exist_ok=True)
             (folder / "expectations" / f"{name}.json").write_text("{}", encoding="utf-8")
     monkeypatch.setattr(settings, "project_folders", lambda: (engine, study))
-    assert suites.files() == {
+    assert suites.list_files() == {
         "patents": study / "expectations/patents.json",
         "units": engine / "expectations/units.json",
     }

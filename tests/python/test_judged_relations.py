@@ -25,16 +25,16 @@ PASSED = pd.DataFrame(
 def test_a_table_that_changed_since_it_was_judged_is_refused_with_the_way_out(change: str) -> None:
     with duckdb.connect() as connection:
         connection.execute("create table judged as from (values (1), (2)) as t (x)")
-        kept = validation.fingerprints(judged=connection.table("judged")).to_pandas()
+        kept = validation.fingerprint_relations(judged=connection.table("judged")).to_pandas()
         connection.execute("create or replace table judged as from (values (2), (1)) as t (x)")
-        validation.require(PASSED, kept, judged=connection.table("judged"))
+        validation.check_gate(PASSED, kept, judged=connection.table("judged"))
         connection.execute(change)
         refused = (
             r"^judged, other: not as the gate judged it.+Run dbt build, or dbt build --select"
             r" judged\+ other\+$"
         )
         with pytest.raises(validation.GateFailedError, match=refused):
-            validation.require(
+            validation.check_gate(
                 PASSED, kept, judged=connection.table("judged"), other=connection.table("judged")
             )
 
@@ -80,7 +80,7 @@ def test_what_is_older_than_its_inputs_is_named_and_not_judged(sample_build: Bui
         r"Run dbt build, or dbt build --select int_series_conformed\+$"
     )
     with pytest.raises(validation.GateFailedError, match=refused):
-        validation.require_order(stale[stale["is_judged"]])
+        validation.check_order(stale[stale["is_judged"]])
 
 
 def test_a_seed_whose_file_was_edited_since_it_was_loaded_is_in_the_command(
@@ -103,4 +103,4 @@ def test_a_seed_whose_file_was_edited_since_it_was_loaded_is_in_the_command(
         r"Run dbt build, or dbt build --select city_groupings\+$"
     )
     with pytest.raises(validation.GateFailedError, match=refused):
-        validation.require_order(stale[stale["is_judged"]])
+        validation.check_order(stale[stale["is_judged"]])

@@ -73,9 +73,9 @@ def columns_of(suite: suites.Suite) -> set[str]:
 
 
 def test_every_limit_has_a_value_on_each_side() -> None:
-    for name in suites.files():
+    for name in suites.list_files():
         listed = [(*asked_by(row), limit_of(row)) for row in LIMITS.get(name, [])]
-        assert sorted(listed) == sorted(numeric_limits(suites.read(name))), name
+        assert sorted(listed) == sorted(numeric_limits(suites.read_suite(name))), name
     rules = samples.seed_table("verdict_rules").set_index("check_id")
     declared = [(check, name) for name in OF_RULES for check in rules[name].dropna().index]
     assert sorted((row["check"], limit_of(row)) for row in RULES) == sorted(declared)
@@ -84,7 +84,7 @@ def test_every_limit_has_a_value_on_each_side() -> None:
 @pytest.mark.parametrize("name", LIMITS)
 def test_an_expectation_passes_inside_its_limit_and_fails_outside(name: str) -> None:
     """Each row has one value to judge; all other columns of the suite are missing."""
-    suite = suites.read(name)
+    suite = suites.read_suite(name)
     missing = dict.fromkeys(columns_of(suite)) | dict.fromkeys(suite.judges.critical_where, True)
     rows = []
     for number, row in enumerate(LIMITS[name]):

@@ -118,8 +118,8 @@ def test_the_headline_years_are_those_of_samples_and_of_fixed_shares() -> None:
             {"is_headline": False, "first_year": 2010, "last_year": 2022, "fixed_year": 2005},
         ]
     )
-    assert validation.headline_years(series) == {2010, 2011, 2012, 2020}
-    assert validation.headline_years(series.head(0)) == set()
+    assert validation.list_headline_years(series) == {2010, 2011, 2012, 2020}
+    assert validation.list_headline_years(series.head(0)) == set()
 
 
 def test_an_estimate_on_part_of_its_years_is_that_of_these_years_and_says_so(

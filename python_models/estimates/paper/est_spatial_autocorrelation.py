@@ -8,7 +8,7 @@ def model(dbt, session):
 
     dbt.config(materialized="table")
     measures = dbt.ref("fct_ai_measure")
-    validation.require(
+    validation.check_gate(
         dbt.ref("gate_results").df(), dbt.ref("judged_relations").df(), fct_ai_measure=measures
     )
     tables = spatial.Tables(

@@ -118,7 +118,7 @@ def failed(
         results = database.execute(
             f"""
             select suite, description, severity, observed_value, failing_rows
-            from {result_tables.all_results(database)}
+            from {result_tables.select_all_results(database)}
             where not success and severity = ?
             order by suite <> ?, columns(*)
             """,

@@ -61,7 +61,7 @@ class Finding:
         # Drop the prefix "... that no shown estimate uses: ", because an estimate with this warning
         # does use the series or year.
         words = (
-            validation.declared_description(text)
+            validation.remove_warning_prefix(text)
             for text in (failed.description, failed.description_zh)
         )
         return cls(Sentence(*words), city_years, years, whole)

@@ -96,7 +96,7 @@ class Inputs:
     losses : DataFrame
         intermediate.int_specification_losses.
     gate_results : DataFrame
-        gates.gate_results with at least the rows that result_tables.READ_BY_ESTIMATES selects.
+        gates.gate_results with at least the rows that result_tables.AFFECTS_ESTIMATES selects.
     published : DataFrame
         seeds.published_estimates.
     substitution_labels : DataFrame
@@ -636,12 +636,14 @@ def read_inputs(
         for name, relation in RELATIONS.items()
         if relation.startswith(("intermediate.", "marts."))
     }
-    validation.require(tables["gate_results"].df(), tables.pop("judged").df(), **judged)
+    validation.check_gate(tables["gate_results"].df(), tables.pop("judged").df(), **judged)
     tables["measures"] = tables["measures"].select(*OF_MEASURES)
     tables["specifications"] = tables["specifications"].project("* exclude (design)")
-    tables["gate_results"] = tables["gate_results"].filter(result_tables.READ_BY_ESTIMATES)
+    tables["gate_results"] = tables["gate_results"].filter(result_tables.AFFECTS_ESTIMATES)
     with _READING:
-        read = ((name, *validation.fingerprint(relation)) for name, relation in tables.items())
+        read = (
+            (name, *validation.compute_fingerprint(relation)) for name, relation in tables.items()
+        )
         content = (event_year, first, last, *read)
         if content not in _LAST_READ:
             frames = {name: relation.df() for name, relation in tables.items()}

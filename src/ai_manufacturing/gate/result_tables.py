@@ -4,14 +4,14 @@ from duckdb import DuckDBPyConnection
 
 RESULT_TABLES = ("gate_results", "gate_second_route")
 """Tables of the schema gates: results of the checks before and after estimation."""
-READ_BY_ESTIMATES = (
+AFFECTS_ESTIMATES = (
     "not success and (severity = 'critical' or series is not null"
     " or failing_rows like '%\"series\"%')"
 )
 """SQL condition for rows of gate_results that stop estimates or are shown with them."""
 
 
-def all_results(connection: DuckDBPyConnection) -> str:
+def select_all_results(connection: DuckDBPyConnection) -> str:
     """Return SQL for the results of all gates in a warehouse or release."""
     tables = connection.execute(
         "select table_name from duckdb_tables() where database_name = current_database() and"

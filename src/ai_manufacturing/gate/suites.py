@@ -93,7 +93,7 @@ class Suite:
     expectations: list[dict[str, Any]]
 
 
-def great_expectations() -> ModuleType:
+def import_great_expectations() -> ModuleType:
     """Import Great Expectations on first use, because importing it takes three seconds."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations
@@ -101,23 +101,24 @@ def great_expectations() -> ModuleType:
     return great_expectations
 
 
-def judging(tables: Collection[str]) -> list[Suite]:
+def select_suites(tables: Collection[str]) -> list[Suite]:
     """Return the suites that judge one of these models, sorted by name.
 
     Raises
     ------
     SuiteError
-        If one of these suites, or a suite whose table cannot be read, has a fault; see `read`.
+        If one of these suites, or a suite whose table cannot be read, has a fault; see
+        `read_suite`.
     """
     suites = [
-        read(name)
-        for name, path in files().items()
-        if _table(path.read_text(encoding="utf-8")) in {None, *tables}
+        read_suite(name)
+        for name, path in list_files().items()
+        if _find_table(path.read_text(encoding="utf-8")) in {None, *tables}
     ]
     return [suite for suite in suites if suite.judges.table in tables]
 
 
-def files() -> dict[str, Path]:
+def list_files() -> dict[str, Path]:
     """Return the paths of all suites by name."""
     folders = settings.project_folders()
     paths = [path for root in folders for path in (root / "expectations").glob("*.json")]
@@ -125,7 +126,7 @@ def files() -> dict[str, Path]:
     return dict(sorted({path.stem: path for path in paths}.items()))
 
 
-def _table(text: str) -> Any:
+def _find_table(text: str) -> Any:
     """Return the name of the model that a suite judges, or None if it cannot be read."""
     try:
         return json.loads(text)["meta"]["judges"]["table"]
@@ -133,7 +134,7 @@ def _table(text: str) -> Any:
         return None
 
 
-def read(suite: str) -> Suite:
+def read_suite(suite: str) -> Suite:
     """Read the suite expectations/<suite>.json.
 
     Raises
@@ -144,15 +145,15 @@ def read(suite: str) -> Suite:
         a database, a minimum above its maximum, a repeated description, series that are missing or
         not in series.csv, or a table that no gate reads.
     """
-    path = files()[suite]
+    path = list_files()[suite]
     text = path.read_text(encoding="utf-8")
     try:
-        declared = json.loads(text)
-        content = Content.model_validate(declared)
-        faults = [*_faults(suite, content)]
+        document = json.loads(text)
+        content = Content.model_validate(document)
+        faults = [*_find_faults(suite, content)]
     except json.JSONDecodeError as error:
         raise SuiteError(
-            f"expectations/{path.name}, line {error.lineno}: no JSON: {error.msg}."
+            f"expectations/{path.name}, line {error.lineno}: not valid JSON: {error.msg}."
         ) from error
     except ValidationError as error:
         faults = [
@@ -161,24 +162,24 @@ def read(suite: str) -> Suite:
         ]
     if faults:
         lines = [
-            f"expectations/{path.name}, line {_line(text, place)}: {message}"
+            f"expectations/{path.name}, line {_find_line(text, place)}: {message}"
             for place, message in faults
         ]
         raise SuiteError("\n".join(lines))
-    return Suite(suite, content.meta.judges, declared["expectations"])
+    return Suite(suite, content.meta.judges, document["expectations"])
 
 
-def _faults(suite: str, content: Content) -> Iterator[Fault]:
+def _find_faults(suite: str, content: Content) -> Iterator[Fault]:
     judges = content.meta.judges
     if content.name != suite:
         yield ("name",), f"the suite is named {content.name!r}, its file {suite!r}."
-    if judges.table not in (read_by_gates := _read_by_gates()):
-        near = _nearest(judges.table, read_by_gates)
+    if judges.table not in (gate_tables := _list_gate_tables()):
+        near = _suggest(judges.table, gate_tables)
         place = "name it in a model of python_models/gates"
         yield ("meta",), f"no gate reads the table {judges.table!r}: {place}.{near}"
     # Failing rows with such a key do not name their series.
     needs_series = {"city_id", "year"} <= {*judges.key} and "series" not in judges.key
-    known = _series()
+    series_names = _read_series_names()
     for number, expectation in enumerate(content.expectations):
         series = expectation.meta.series
         if needs_series and not series:
@@ -189,18 +190,18 @@ def _faults(suite: str, content: Content) -> Iterator[Fault]:
                 " carry its warning.",
             )
         for name in series:
-            if name not in known:
-                message = f"series.csv has no series {name!r}.{_nearest(name, known)}"
+            if name not in series_names:
+                message = f"series.csv has no series {name!r}.{_suggest(name, series_names)}"
                 yield ("expectations", number, "meta", "series"), message
-        for of_type, message in _faults_of_type(expectation.type, expectation.kwargs):
-            yield ("expectations", number, *of_type), message
+        for part, message in _find_type_faults(expectation.type, expectation.kwargs):
+            yield ("expectations", number, *part), message
     for description, count in Counter(one.description for one in content.expectations).items():
         if count > 1:
             message = f"{count} expectations have the description {description!r}, which names one."
             yield ("expectations",), message
 
 
-def _read_by_gates() -> list[str]:
+def _list_gate_tables() -> list[str]:
     """Return the models that the gates' Python models reference."""
     models = (settings.engine_root() / "python_models").glob("*/gate_*.py")
     return [
@@ -210,19 +211,19 @@ def _read_by_gates() -> list[str]:
     ]
 
 
-def _series() -> list[str]:
+def _read_series_names() -> list[str]:
     with (settings.project_root() / "seeds/series.csv").open(encoding="utf-8", newline="") as file:
         return [row["series"] for row in csv.DictReader(file)]
 
 
-def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
+def _find_type_faults(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
     import great_expectations.expectations as gxe
     from great_expectations.compatibility import pydantic
 
-    known = [one for one in vars(gxe).values() if getattr(one, "expectation_type", "")]
-    classes = {one.expectation_type: one for one in known}
+    expectations = [one for one in vars(gxe).values() if getattr(one, "expectation_type", "")]
+    classes = {one.expectation_type: one for one in expectations}
     if name not in classes:
-        yield ("type",), f"Great Expectations has no expectation {name!r}.{_nearest(name, classes)}"
+        yield ("type",), f"Great Expectations has no expectation {name!r}.{_suggest(name, classes)}"
         return
     fields = classes[name].__fields__
     if any(field.endswith("query") for field in fields):
@@ -230,24 +231,24 @@ def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
         yield ("type",), f"{name} asks a database, and the gate judges data frames: {way_out}."
         return
     if _is_code(arguments.get("row_condition")):
-        yield ("kwargs", "row_condition"), _refused_condition(name, arguments)
+        yield ("kwargs", "row_condition"), _describe_refused_condition(name, arguments)
         return
     low, high = arguments.get("min_value"), arguments.get("max_value")
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-        above = f"min_value {low} is above max_value {high}"
-        yield ("kwargs", "min_value"), f"{name}: {above}, so that nothing passes."
+        comparison = f"min_value {low} is above max_value {high}"
+        yield ("kwargs", "min_value"), f"{name}: {comparison}, so that nothing passes."
     try:
         classes[name](**arguments)
     except pydantic.ValidationError as error:
         # An argument that allows several types has one error per type; report the first only.
-        of_arguments = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}
-        for argument, fault in of_arguments.items():
+        error_by_argument = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}
+        for argument, fault in error_by_argument.items():
             if argument not in arguments:
                 message = f"{name} needs the argument {argument!r}."
             elif fault["type"] == "value_error.extra":
-                message = f"{name} has no argument {argument!r}.{_nearest(argument, fields)}"
+                message = f"{name} has no argument {argument!r}.{_suggest(argument, fields)}"
             elif argument == "row_condition":
-                message = _refused_condition(name, arguments)
+                message = _describe_refused_condition(name, arguments)
             else:
                 message = f"{name}, argument {argument!r}: {arguments[argument]!r}: {fault['msg']}."
             yield ("kwargs", argument), message
@@ -261,19 +262,19 @@ def _is_code(condition: Any) -> bool:
     return condition is not None
 
 
-def _refused_condition(name: str, arguments: dict[str, Any]) -> str:
+def _describe_refused_condition(name: str, arguments: dict[str, Any]) -> str:
     return (
         f"{name}, argument 'row_condition': {arguments['row_condition']!r} is no condition object"
         " of the type comparison, nullity, and, or. Pandas would run a text as code."
     )
 
 
-def _nearest(name: Any, known: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(str(name), known, n=1)
+def _suggest(name: Any, names: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(str(name), names, n=1)
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
-def _line(text: str, place: Place) -> int:
+def _find_line(text: str, place: Place) -> int:
     """Return the line number of a part of a suite, or of its parent if the part is missing.
 
     The JSON is parsed as YAML, because the YAML parser records line numbers.

@@ -22,7 +22,7 @@ OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用�
 OTHER_SERIES = ("Series or years that no shown estimate uses: ", "无所列估计使用的序列或年份：")
 """Prefixes, in English and Chinese, of critical expectations that only warn."""
 
-Declared = dict[str, Any]
+Expectation = dict[str, Any]
 """An expectation as declared in its suite."""
 Result = dict[str, Any]
 """Result of an expectation, as Great Expectations serialises it to JSON."""
@@ -32,7 +32,7 @@ class GateFailedError(Exception):
     """Raised when estimates are requested from tables that have not passed the gate."""
 
 
-def headline_years(specification_series: pd.DataFrame) -> set[int]:
+def list_headline_years(specification_series: pd.DataFrame) -> set[int]:
     """Return the years that headline specifications use.
 
     Parameters
@@ -42,10 +42,10 @@ def headline_years(specification_series: pd.DataFrame) -> set[int]:
     """
     headline = specification_series[specification_series["is_headline"].astype(bool)]
     spans = headline[["first_year", "last_year"]].dropna().drop_duplicates().astype(int)
-    sampled = {
+    years = {
         year for first, last in spans.itertuples(index=False) for year in range(first, last + 1)
     }
-    return sampled | set(headline["fixed_year"].dropna().astype(int))
+    return years | set(headline["fixed_year"].dropna().astype(int))
 
 
 def judge(
@@ -58,7 +58,7 @@ def judge(
     tables : mapping of str to DuckDBPyRelation
         Tables by model name.
     headline_years : collection of int
-        Result of the function `headline_years`.
+        Result of the function `list_headline_years`.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def judge(
         validate(
             tables[suite.judges.table].filter(suite.judges.where).df(), suite.name, headline_years
         )
-        for suite in suites.judging(tables)
+        for suite in suites.select_suites(tables)
     )
 
 
@@ -102,13 +102,13 @@ def validate(
     SuiteError
         If the suite has a fault.
     """
-    suite = suites.read(suite_name)
+    suite = suites.read_suite(suite_name)
     key, critical_where = [*suite.judges.key], suite.judges.critical_where
-    critical, others = (
+    critical, warnings = (
         [one for one in suite.expectations if (one["severity"] == "critical") == is_critical]
         for is_critical in (True, False)
     )
-    gx = suites.great_expectations()
+    gx = suites.import_great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     # This logger has its own level, and logs each temporary folder that it creates.
@@ -127,86 +127,102 @@ def validate(
     }
     extract_set = landing.read_extract_set(settings.extracts_dir()).name
 
-    def ask(part: pd.DataFrame, asked: list[Declared]) -> list[tuple[Declared, Result, int]]:
+    def evaluate(
+        part: pd.DataFrame, expectations: list[Expectation]
+    ) -> list[tuple[Expectation, Result, int]]:
         """Evaluate expectations on some rows; return each with its result and the row count."""
-        if not asked:
+        if not expectations:
             return []
         # Evaluate all expectations together, so that they share computed metrics.
         answers = batches.get_batch({"dataframe": part.reset_index(drop=True)}).validate(
-            gx.ExpectationSuite(name=suite_name, expectations=asked), result_format=result_format
+            gx.ExpectationSuite(name=suite_name, expectations=expectations),
+            result_format=result_format,
         )
         results = [
-            json.loads(json.dumps(answer.to_json_dict(), default=_plain))
+            json.loads(json.dumps(answer.to_json_dict(), default=_to_plain))
             for answer in answers.results
         ]
         # The results are in the order of evaluation, which may differ from the suite's order.
         by_description = {result["expectation_config"]["description"]: result for result in results}
         return [
-            (declared, by_description[declared["description"]], len(part)) for declared in asked
+            (expectation, by_description[expectation["description"]], len(part))
+            for expectation in expectations
         ]
 
     table = table.sort_values(key, ignore_index=True)
-    is_judged = pd.Series(True, index=table.index)
+    is_critical_row = pd.Series(True, index=table.index)
     for column in critical_where:
-        is_judged &= (
+        is_critical_row &= (
             table["year"].isin(headline_years)
             if column == HEADLINE_YEARS
             else table[column].astype(bool)
         )
-    if is_judged.all():
-        answered = ask(table, suite.expectations)
+    if is_critical_row.all():
+        outcomes = evaluate(table, suite.expectations)
     else:
-        answered = ask(table[is_judged], critical)
+        outcomes = evaluate(table[is_critical_row], critical)
         prefixes = OTHER_YEARS if {*critical_where} == {HEADLINE_YEARS} else OTHER_SERIES
-        by_row = [
-            declared
-            for declared, result, _ in answered
-            if _counts_rows(result) or _exception(result)
+        row_expectations = [
+            expectation
+            for expectation, result, _ in outcomes
+            if _counts_rows(result) or _find_exception(result)
         ]
-        answered += ask(table[~is_judged], [_as_warning(declared, prefixes) for declared in by_row])
-        answered += ask(table, others)
+        outcomes += evaluate(
+            table[~is_critical_row],
+            [_as_warning(expectation, prefixes) for expectation in row_expectations],
+        )
+        outcomes += evaluate(table, warnings)
     rows = [
-        {"extract_set": extract_set, "suite": suite_name} | _row(declared, result, row_count)
-        for declared, result, row_count in answered
+        {"extract_set": extract_set, "suite": suite_name}
+        | _build_row(expectation, result, row_count)
+        for expectation, result, row_count in outcomes
     ]
     return pa.Table.from_pylist(rows, schema=contracts.read_schema("gate_results"))
 
 
-def _as_warning(declared: Declared, prefixes: tuple[str, str]) -> Declared:
+def _as_warning(expectation: Expectation, prefixes: tuple[str, str]) -> Expectation:
     """Return a critical expectation as a warning, for the rows outside `critical_where`."""
     english, chinese = prefixes
-    meta = declared["meta"] | {"zh": chinese + declared["meta"]["zh"]}
-    return declared | {
+    meta = expectation["meta"] | {"zh": chinese + expectation["meta"]["zh"]}
+    return expectation | {
         "severity": "warning",
-        "description": english + declared["description"],
+        "description": english + expectation["description"],
         "meta": meta,
     }
 
 
-def _row(declared: Declared, result: Result, row_count: int) -> dict[str, Any]:
+def _build_row(expectation: Expectation, result: Result, row_count: int) -> dict[str, Any]:
     """Return an expectation's result as a row of gate_results."""
-    details, counts_rows, exception = result["result"], _counts_rows(result), _exception(result)
+    details, counts_rows, exception = (
+        result["result"],
+        _counts_rows(result),
+        _find_exception(result),
+    )
     failing = details.get("unexpected_index_list")
     # Missing values are not checked; element_count excludes rows outside the row condition.
-    checked = details["element_count"] - details.get("missing_count", 0) if counts_rows else None
-    is_evaluated = bool(row_count if checked is None else checked)
+    checked_count = (
+        details["element_count"] - details.get("missing_count", 0) if counts_rows else None
+    )
+    has_rows = bool(row_count if checked_count is None else checked_count)
     return {
-        "expectation": declared["type"],
-        "description": declared["description"],
-        "description_zh": declared["meta"]["zh"],
-        "arguments": _json(declared["kwargs"]),
-        "severity": declared["severity"],
+        "expectation": expectation["type"],
+        "description": expectation["description"],
+        "description_zh": expectation["meta"]["zh"],
+        "arguments": _to_json(expectation["kwargs"]),
+        "severity": expectation["severity"],
         # Great Expectations reports a success if there was nothing to evaluate.
-        "success": None if result["success"] and not is_evaluated else result["success"],
+        "success": None if result["success"] and not has_rows else result["success"],
         "observed_value": (
-            f"could not be evaluated: {exception}" if exception else _json(_observed(details))
+            f"could not be evaluated: {exception}"
+            if exception
+            else _to_json(_format_observed_value(details))
         ),
         "row_count": row_count,
-        "checked_count": checked,
+        "checked_count": checked_count,
         "failing_row_count": details["unexpected_count"] if counts_rows else None,
-        "failing_rows": _json(failing) if failing else None,
-        "series": " ".join(declared["meta"].get("series", ())) or None,
-        "validation_result": _json(result),
+        "failing_rows": _to_json(failing) if failing else None,
+        "series": " ".join(expectation["meta"].get("series", ())) or None,
+        "validation_result": _to_json(result),
     }
 
 
@@ -218,51 +234,57 @@ def _counts_rows(result: Result) -> bool:
     return "element_count" in result["result"]
 
 
-def _exception(result: Result) -> str | None:
+def _find_exception(result: Result) -> str | None:
     """Return the error message of an expectation that could not be evaluated, or None."""
     information = result["exception_info"]
     by_metric = [one for one in information.values() if isinstance(one, dict)] or [information]
     return next((one["exception_message"] for one in by_metric if one["raised_exception"]), None)
 
 
-def _observed(details: dict[str, Any]) -> Any:
+def _format_observed_value(details: dict[str, Any]) -> Any:
     """Return counts of rows, or the observed value with any details that were reported."""
     if "element_count" in details:
         counts = {"failing": "unexpected_count", "missing": "missing_count", "of": "element_count"}
         return {name: details.get(count, 0) for name, count in counts.items()}
-    reported = {name: value for name, value in details.items() if value not in (None, [], {})}
-    return reported if reported.keys() - {"observed_value"} else details.get("observed_value")
+    values = {name: value for name, value in details.items() if value not in (None, [], {})}
+    return values if values.keys() - {"observed_value"} else details.get("observed_value")
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     """Convert numpy scalars, which some results contain, to types that JSON supports."""
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
+def compute_fingerprint(relation: duckdb.DuckDBPyRelation) -> tuple[int, str]:
     """Return the number of rows of a table, and the sum of the row hashes."""
-    (counted,) = (
+    (totals,) = (
         relation.set_alias("counted")
         .aggregate("count(*), coalesce(sum(hash(counted)), 0)")
         .fetchall()
     )
-    return int(counted[0]), str(counted[1])
+    return int(totals[0]), str(totals[1])
 
 
-def fingerprints(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
+def fingerprint_relations(**relations: duckdb.DuckDBPyRelation) -> pa.Table:
     """Return the fingerprint of each relation, as rows of judged_relations."""
     rows = [
-        dict(zip(("relation", "row_count", "content"), (name, *fingerprint(relation)), strict=True))
+        dict(
+            zip(
+                ("relation", "row_count", "content"),
+                (name, *compute_fingerprint(relation)),
+                strict=True,
+            )
+        )
         for name, relation in relations.items()
     ]
     return pa.Table.from_pylist(rows, schema=contracts.read_schema("judged_relations"))
 
 
-def require_order(stale: pd.DataFrame) -> None:
+def check_order(stale: pd.DataFrame) -> None:
     """Raise if a relation is older than its inputs, so that the gate judged another state.
 
     Parameters
@@ -282,8 +304,8 @@ def require_order(stale: pd.DataFrame) -> None:
     raise GateFailedError("\n".join([*lines, f"Run dbt build, or dbt build --select {command}"]))
 
 
-def require(
-    results: pd.DataFrame, judged: pd.DataFrame, /, **relations: duckdb.DuckDBPyRelation
+def check_gate(
+    results: pd.DataFrame, judged_relations: pd.DataFrame, /, **relations: duckdb.DuckDBPyRelation
 ) -> None:
     """Raise unless the gate judged these relations and no critical expectation failed.
 
@@ -295,7 +317,7 @@ def require(
     ----------
     results : DataFrame
         Rows of gates.gate_results.
-    judged : DataFrame
+    judged_relations : DataFrame
         Rows of gates.judged_relations.
     **relations : DuckDBPyRelation
         Relations that the estimates read, by name.
@@ -306,25 +328,29 @@ def require(
         If critical expectations failed, or relations have changed since they were judged; the
         message names them.
     """
-    known = {row.relation: (row.row_count, row.content) for row in judged.itertuples()}
-    others = [
-        name for name, relation in relations.items() if fingerprint(relation) != known.get(name)
+    fingerprints = {
+        row.relation: (row.row_count, row.content) for row in judged_relations.itertuples()
+    }
+    changed_names = [
+        name
+        for name, relation in relations.items()
+        if compute_fingerprint(relation) != fingerprints.get(name)
     ]
-    if others:
-        command = " ".join(f"{name}+" for name in others)
+    if changed_names:
+        command = " ".join(f"{name}+" for name in changed_names)
         raise GateFailedError(
-            f"{', '.join(others)}: not as the gate judged it; it was rebuilt or changed since. No"
-            f" estimate is made of it. Run dbt build, or dbt build --select {command}"
+            f"{', '.join(changed_names)}: not as the gate judged it; it was rebuilt or changed"
+            f" since. No estimate is made of it. Run dbt build, or dbt build --select {command}"
         )
-    failed = results[(results["severity"] == "critical") & results["success"].eq(False)]
-    if len(failed) and not os.environ.get("ACCEPTED_GATE_FAILURES"):
-        expectations = "\n".join(f"{row.suite}: {row.description}" for row in failed.itertuples())
+    failures = results[(results["severity"] == "critical") & results["success"].eq(False)]
+    if len(failures) and not os.environ.get("ACCEPTED_GATE_FAILURES"):
+        expectations = "\n".join(f"{row.suite}: {row.description}" for row in failures.itertuples())
         raise GateFailedError(
             f"The gate holds these estimates back; see gates.gate_results.\n{expectations}"
         )
 
 
-def declared_description(description: str) -> str:
+def remove_warning_prefix(description: str) -> str:
     """Return the description of an expectation without its prefix as a warning, if any.
 
     Both English and Chinese descriptions are supported.

@@ -24,7 +24,7 @@ from ai_manufacturing.landing import checksums, log
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.disk import make_folder, share, sync
+from ai_manufacturing.system.disk import apply_store_permissions, make_folder, sync
 from ai_manufacturing.system.integrity import SUMS, check_folder, record_folder
 
 LANDING_VERSION = 7  # increase it if readers or row rules change the landed rows
@@ -170,7 +170,7 @@ def publish_folder(draft: Path, folder: Path) -> None:
     final name is always complete.
     """
     for path in (*draft.iterdir(), draft):
-        share(path, folder.parent)
+        apply_store_permissions(path, folder.parent)
         sync(path)
     checksums.record_checksums(draft, folder.parent, folder.name)
     draft.rename(folder)
@@ -196,10 +196,10 @@ def replace_tables(folder: Path, tables: dict[str, pa.Table], store: Path) -> No
         for name in changed_names:
             draft = folder / f".{name}.{uuid.uuid4().hex}"
             draft.write_bytes(contents[name])
-            share(draft, store)
+            apply_store_permissions(draft, store)
             draft.replace(folder / name)
         record_folder(folder)
-        share(folder / SUMS, store)
+        apply_store_permissions(folder / SUMS, store)
     finally:
         os.close(descriptor)
 
@@ -219,9 +219,9 @@ def remove_folder(store: Path, store_key: str) -> None:
 
     Call this only for a file that is still in the extracts folder.
     """
-    doomed = store / f".{store_key}.{uuid.uuid4().hex}"
-    (store / store_key).rename(doomed)
-    shutil.rmtree(doomed)
+    trash = store / f".{store_key}.{uuid.uuid4().hex}"
+    (store / store_key).rename(trash)
+    shutil.rmtree(trash)
 
 
 def read_rows(store: Path, store_key: str, name: str) -> Iterator[pa.RecordBatch]:
@@ -244,7 +244,7 @@ def open_connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConn
     make_folder(scratch, scratch)
     with (
         tempfile.TemporaryDirectory(prefix=".spill.", dir=scratch) as temporary,
-        duckdb_client.in_memory(Path(temporary)) as connection,
+        duckdb_client.open_in_memory(Path(temporary)) as connection,
     ):
         connection.execute(f"set threads = {threads}")
         yield connection

@@ -26,7 +26,7 @@ from ai_manufacturing.releases.errors import (
 )
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.system import settings
-from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system.duckdb_client import open_read_only
 
 NIGHTLY = "30 2 * * *"
 SEVERITIES = {"critical": dg.AssetCheckSeverity.ERROR, "warning": dg.AssetCheckSeverity.WARN}
@@ -49,7 +49,7 @@ def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
             description=expectation["description"],
             metadata={"expectation": expectation["type"], "severity": expectation["severity"]},
         )
-        for suite in map(suites.read, suites.files())
+        for suite in map(suites.read_suite, suites.list_files())
         for number, expectation in enumerate(suite.expectations, start=1)
     }
 
@@ -124,13 +124,13 @@ def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
 
     If two parts evaluate the same expectation, the worse result is reported.
     """
-    with reading(database) as connection:
+    with open_read_only(database) as connection:
         rows = connection.execute(
             "select suite, description, severity, success, observed_value, failing_rows from"
-            f" {result_tables.all_results(connection)} order by success desc nulls"
+            f" {result_tables.select_all_results(connection)} order by success desc nulls"
             " first, severity = 'critical'"
         ).fetchall()
-    worst = {(row[0], validation.declared_description(row[1])): row[2:] for row in rows}
+    worst = {(row[0], validation.remove_warning_prefix(row[1])): row[2:] for row in rows}
     for declared, (severity, success, observed, failing) in worst.items():
         spec = checks[declared]
         yield dg.AssetCheckResult(

@@ -113,13 +113,13 @@ def writing(
     RefusedError
         See duckdb_client.attach and require_views.
     """
-    with duckdb_client.in_memory(target.with_name("spill")) as connection:
+    with duckdb_client.open_in_memory(target.with_name("spill")) as connection:
         with _whole_or_nothing(connection, target):
             # Testing FSST compression is slow, and it is rarely chosen. Files are written faster
             # without it, and are not larger.
             connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
             databases = {"built": warehouse} | ({} if previous is None else {"old": previous})
-            duckdb_client.attach(connection, databases, writes=target, reads_files=reads_files)
+            duckdb_client.attach(connection, databases, new_file=target, reads_files=reads_files)
             written = _copied(connection, warehouse, manifest, has_previous=previous is not None)
         yield Written(target, written, connection)
         with _whole_or_nothing(connection, target):
@@ -148,7 +148,7 @@ def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
             "select count(*), count(case when not success and severity = 'critical' then 1 end), "
             "count(case when not success and severity = 'warning' then 1 end), "
             "count(case when success is null then 1 end) "
-            f"from {result_tables.all_results(warehouse)}"
+            f"from {result_tables.select_all_results(warehouse)}"
         ).fetchall()[0]
         names = ("expectations", "critical", "warnings", "not_evaluated")
         described["gate_summary"] = dict(zip(names, counts, strict=True))
@@ -157,7 +157,7 @@ def content(warehouse: DuckDBPyConnection) -> dict[str, Any]:
 
 def unpublished(warehouse: Path, target: Path) -> None:
     """Write a warehouse as an unpublished release for its pages; see `writing` for errors."""
-    with duckdb_client.reading(warehouse) as built:
+    with duckdb_client.open_read_only(warehouse) as built:
         described = content(built)
         hashes = dict(
             built.execute("select distinct file_path, delivery_id from raw.deliveries").fetchall()
@@ -185,11 +185,11 @@ def _whole_or_nothing(connection: DuckDBPyConnection, target: Path) -> Iterator[
         connection.close()
         for path in (target, target.with_name(target.name + ".wal")):
             path.unlink(missing_ok=True)
-        if isinstance(error, (duckdb_client.RefusedError, *duckdb_client.BEYOND_LIMITS)):
+        if isinstance(error, (duckdb_client.RefusedError, *duckdb_client.LIMIT_ERRORS)):
             raise
         what, remedy = str(error).splitlines()[0], "Make room"
         if isinstance(error, OSError):
-            what, remedy = disk.refusal(error, target)
+            what, remedy = disk.describe_failure(error, target)
         raise RefreshError(
             f"{target}: the release could not be written ({what}). The published release is"
             f" unchanged. {remedy}, or set RELEASE_DIR to another disk."
@@ -204,7 +204,7 @@ def _copied(
     has_previous: bool,
 ) -> Manifest:
     """Write all parts of a release except its anchor, and return its manifest."""
-    before = manifest_of(duckdb_client.at(connection, "old")) if has_previous else None
+    before = manifest_of(duckdb_client.open_cursor(connection, "old")) if has_previous else None
     connection.execute("begin")
     relations = _relations(connection)
     names = [f"{schema}.{table}" for schema, table in relations]

@@ -26,7 +26,7 @@ class Release:
 
     def __init__(self, path: Path) -> None:
         self.manifest = read_manifest(path)
-        self.connection = duckdb_client.reading(path)
+        self.connection = duckdb_client.open_read_only(path)
 
     def __enter__(self) -> "Release":
         return self
@@ -76,7 +76,7 @@ class Release:
 
     def gate_results(self) -> str:
         """Return SQL for the results of all gates."""
-        return result_tables.all_results(self.connection)
+        return result_tables.select_all_results(self.connection)
 
     def period(self) -> dict[str, Any]:
         """Return first_year, last_year and base_year of the measure in this release.
