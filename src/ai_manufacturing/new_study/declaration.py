@@ -25,7 +25,7 @@ class DeclarationError(Exception):
     """A study that cannot be written; the message names the file, the place and a remedy."""
 
 
-class Labelled(Declared):
+class Bilingual(Declared):
     """Base class for objects with an English and a Chinese name."""
 
     en: Text
@@ -40,7 +40,7 @@ class Paper(Declared):
     year: int
 
 
-class Series(Labelled):
+class Series(Bilingual):
     """A series, delivered as a column of a file.
 
     A delivered number is multiplied by `times` to convert it to `unit`.
@@ -77,13 +77,13 @@ class File(Declared):
         return [heading for heading in (self.region_code, self.region_name) if heading]
 
     @model_validator(mode="after")
-    def _identifies_regions(self) -> Self:
+    def _check_region(self) -> Self:
         if not self.region_headings:
             raise ValueError("region_code or region_name must name the heading of the region")
         return self
 
 
-class Ratio(Labelled):
+class Ratio(Bilingual):
     """Ratio of two series in the panel; `between` are its lower and upper limits."""
 
     name: Identifier
@@ -92,7 +92,7 @@ class Ratio(Labelled):
     between: Bounds | None = None
 
 
-class Measure(Labelled):
+class Measure(Bilingual):
     """The regressor: the logarithm of a series."""
 
     name: Identifier
@@ -110,7 +110,7 @@ class Printed(Declared):
     r_squared: Number | None = None
 
 
-class Column(Labelled):
+class Column(Bilingual):
     """A regression of the logged outcome on the measure and the logged controls."""
 
     outcome: Identifier
@@ -118,14 +118,14 @@ class Column(Labelled):
     printed: Printed | None = None
 
 
-class Table(Labelled):
+class Table(Bilingual):
     """A printed table of the paper."""
 
     name: Identifier
     columns: Many[Column]
 
 
-class Split(Labelled):
+class Split(Bilingual):
     """Groups of regions: two halves by a series in one year, or the classes of `region`.
 
     `region` is a column of cities.csv. The other groups are compared with the group `reference`: a
@@ -137,13 +137,13 @@ class Split(Labelled):
     reference: Text = "below"
 
     @model_validator(mode="after")
-    def _has_a_year(self) -> Self:
+    def _check_year(self) -> Self:
         if (self.by == "region") == (self.year is not None):
             raise ValueError("a split by a series has a year, and one by region has none")
         return self
 
 
-class Study(Labelled):
+class Study(Bilingual):
     """The complete declaration of a study."""
 
     question_en: Text
@@ -172,27 +172,27 @@ class Study(Labelled):
                 yield table, number, column
 
     @property
-    def claimed_outcome(self) -> Series:
+    def main_outcome(self) -> Series:
         """Outcome of the first column, which is the paper's main claim."""
         return self.series[self.tables[0].columns[0].outcome]
 
     @property
-    def logged(self) -> list[Series]:
+    def log_series(self) -> list[Series]:
         """Series that regressions use in logs: the outcomes, and then the controls."""
         names = [column.outcome for _, _, column in self.columns]
         names += [control for _, _, column in self.columns for control in column.controls]
         return [self.series[name] for name in dict.fromkeys(names)]
 
     @model_validator(mode="after")
-    def _agrees(self) -> Self:
+    def _check_consistency(self) -> Self:
         if not self.files or not all(file.series for file in self.files):
             raise ValueError("files must name one file at least, and each file a series")
         if not self.tables or not all(table.columns for table in self.tables):
             raise ValueError("tables must name one table at least, and each table a column")
         if self.first_year >= self.last_year:
             raise ValueError(f"first_year {self.first_year} is not before {self.last_year}")
-        self._require_series()
-        for series in self.logged:
+        self._check_series()
+        for series in self.log_series:
             if series.between[0] <= 0:
                 raise ValueError(
                     f"series {series.name} is taken in logs, so between must begin above zero;"
@@ -205,20 +205,23 @@ class Study(Labelled):
             )
         return self
 
-    def _require_series(self) -> None:
-        every = [series.name for file in self.files for series in file.series]
-        if twice := sorted({name for name in every if every.count(name) > 1}):
-            raise ValueError(f"series {', '.join(twice)} is declared twice")
-        named = {"measure.series": [self.measure.series]}
+    def _check_series(self) -> None:
+        all_names = [series.name for file in self.files for series in file.series]
+        if duplicates := sorted({name for name in all_names if all_names.count(name) > 1}):
+            raise ValueError(f"series {', '.join(duplicates)} is declared twice")
+        names_by_place = {"measure.series": [self.measure.series]}
         for table, number, column in self.columns:
-            named[f"tables {table.name}, column {number}"] = [column.outcome, *column.controls]
+            names_by_place[f"tables {table.name}, column {number}"] = [
+                column.outcome,
+                *column.controls,
+            ]
         for ratio in self.ratios:
-            named[f"ratio {ratio.name}"] = [ratio.of, ratio.over]
+            names_by_place[f"ratio {ratio.name}"] = [ratio.of, ratio.over]
         if self.split and self.split.by != "region":
-            named["split.by"] = [self.split.by]
-        for place, names in named.items():
-            if unknown := sorted({*names} - {*every}):
-                raise ValueError(f"{place} names {', '.join(unknown)}, which is no declared series")
+            names_by_place["split.by"] = [self.split.by]
+        for place, names in names_by_place.items():
+            if unknown_names := sorted({*names} - {*all_names}):
+                raise ValueError(f"{place} names {', '.join(unknown_names)}, not a declared series")
 
 
 def read_declaration(folder: Path) -> Study:
@@ -236,16 +239,16 @@ def read_declaration(folder: Path) -> Study:
     """
     path = folder / NAME
     try:
-        declared: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Study.model_validate(declared)
+        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Study.model_validate(document)
     except FileNotFoundError as error:
         raise DeclarationError(
             f"{path} is missing. Copy studies/robots/{NAME} there and change it; "
             "docs/how_to/another_study.md explains it."
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeclarationError(f"{path} is no TOML: {error}. {WAY_OUT}") from error
+        raise DeclarationError(f"{path} is not valid TOML: {error}. {WAY_OUT}") from error
     except ValidationError as error:
         raise DeclarationError(
-            "\n".join(describe_errors(error, declared, str(path), WAY_OUT))
+            "\n".join(describe_errors(error, document, str(path), WAY_OUT))
         ) from error

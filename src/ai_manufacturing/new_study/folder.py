@@ -16,7 +16,7 @@ from ai_manufacturing.new_study.declaration import (
     Study,
     read_declaration,
 )
-from ai_manufacturing.new_study.seeds import Row, list_rows, put_inside
+from ai_manufacturing.new_study.seeds import Row, list_rows, lower_initial
 from ai_manufacturing.system import clock, settings
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -47,7 +47,7 @@ def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
     root = settings.project_root()
     own_cities = folder / "seeds/cities.csv"
     has_cities = own_cities.exists()
-    kept = ENGINE_SEEDS if has_cities else ENGINE_SEEDS + CHINESE_CITIES
+    engine_seeds = ENGINE_SEEDS if has_cities else ENGINE_SEEDS + CHINESE_CITIES
     cities = own_cities if has_cities else root / "seeds/cities.csv"
     engine = Path(os.path.relpath(root, folder)).as_posix()
     provenance = study.provenance.model_dump(by_alias=True, exclude_none=True)
@@ -55,20 +55,22 @@ def write_study(folder: Path, *, replace: bool = False) -> list[Path]:
     files = {
         "dbt_project.yml": _write_project(study, root, engine),
         "selectors.yml": (root / "selectors.yml").read_text(encoding="utf-8"),
-        **_render_templates(study, engine=engine, kept=kept, provenance=provenance, today=today),
+        **_render_templates(
+            study, engine=engine, engine_seeds=engine_seeds, provenance=provenance, today=today
+        ),
     }
     labels = _read_csv(root / "seeds/labels.csv")
     rows = list_rows(study, [city["region"] for city in _read_csv(cities)], labels)
     for seed in sorted((root / "seeds").glob("*.csv")):
         name = f"seeds/{seed.name}"
-        is_kept = seed.stem not in rows and (folder / name).exists()
-        if name not in files and seed.stem not in {*kept, "cities"} and not is_kept:
+        is_own_seed = seed.stem not in rows and (folder / name).exists()
+        if name not in files and seed.stem not in {*engine_seeds, "cities"} and not is_own_seed:
             files[name] = _write_csv(seed, rows.get(seed.stem, []))
-    there = [name for name in files if (folder / name).exists()]
-    if there and not replace:
+    existing = [name for name in files if (folder / name).exists()]
+    if existing and not replace:
         raise DeclarationError(
-            f"{folder / there[0]} is there already, and {len(there) - 1} files more. --replace"
-            " writes them anew; what was changed by hand in them is lost."
+            f"{folder / existing[0]} and {len(existing) - 1} more files exist already. --replace"
+            " overwrites them; changes made by hand are lost."
         )
     for name, text in files.items():
         path = folder / name
@@ -121,7 +123,7 @@ def _render_templates(study: Study, **values: Any) -> dict[str, str]:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"json": _as_json, "cell": _as_cell, "inside": put_inside}
+    environment.filters |= {"json": _to_json, "cell": _to_csv_cell, "lower_initial": lower_initial}
     files = {}
     for name in sorted(environment.list_templates()):
         template = environment.get_template(name)
@@ -141,7 +143,7 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _write_csv(seed: Path, rows: list[Row]) -> str:
+def _write_csv(path: Path, rows: list[Row]) -> str:
     """Return a seed as CSV text, with the header of the engine's seed of that name.
 
     Raises
@@ -149,26 +151,27 @@ def _write_csv(seed: Path, rows: list[Row]) -> str:
     DeclarationError
         If a row has a column that the header lacks, such as an unknown limit.
     """
-    with seed.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         header = next(csv.reader(file))
     text = io.StringIO()
     writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        if unknown := sorted({*row} - {*header}):
+        if unknown_columns := sorted({*row} - {*header}):
             limits = [name for name in header if name.endswith(("_min", "_max"))]
             raise DeclarationError(
-                f"{NAME}: {', '.join(unknown)} is no limit of a series. Known: {', '.join(limits)}."
+                f"{NAME}: {', '.join(unknown_columns)} is not a limit of a series."
+                f" Known: {', '.join(limits)}."
             )
         writer.writerow(row)
     return text.getvalue()
 
 
-def _as_json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     """Return a value as JSON, which is also valid in YAML and TOML files."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def _as_cell(text: str) -> str:
+def _to_csv_cell(text: str) -> str:
     """Return a text as a quoted CSV cell."""
     return '"' + text.replace('"', '""') + '"'

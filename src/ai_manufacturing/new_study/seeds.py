@@ -16,7 +16,7 @@ USUAL_LIMITS = {
     "year_factor_max": 3,
     "agreeing_share_min": 0.9,
 }
-GROUPED = {"default": "city year", "year effects by group": "city group-year"}
+EFFECTS_BY_READING = {"default": "city year", "year effects by group": "city group-year"}
 """Fixed effects of the regressions that compare groups, by reading."""
 
 Row = dict[str, Any]
@@ -38,10 +38,10 @@ def list_rows(
     """
     groups = _list_groups(study, regions)
     source = {"series": "*", "scope": "total", "provider": study.provider}
-    delivered = {"delivered_scope": "total", "priority": 1, "boundaries": "current"}
+    scope_columns = {"delivered_scope": "total", "priority": 1, "boundaries": "current"}
     return {
         "series": [_describe_series(study, series) for series in study.series.values()],
-        "series_sources": [source | delivered | {"absent_row": "missing"}],
+        "series_sources": [source | scope_columns | {"absent_row": "missing"}],
         "industry_scopes": [{"scope": "industry", "section": "C"}],
         "measure_weightings": [
             {
@@ -53,13 +53,13 @@ def list_rows(
             }
         ],
         "regression_specifications": list(_specify_regressions(study, groups)),
-        "published_estimates": list(_list_published(study)),
-        "labels": list(_label(study, groups, labels)),
+        "published_estimates": list(_list_printed_estimates(study)),
+        "labels": list(_list_labels(study, groups, labels)),
         "city_groupings": list(_group_cities(study)),
     }
 
 
-def put_inside(label: str) -> str:
+def lower_initial(label: str) -> str:
     """Return a label for use inside a sentence, where only acronyms start with a capital."""
     return label if label[:2].isupper() else label[0].lower() + label[1:]
 
@@ -74,7 +74,7 @@ def _describe_series(study: Study, series: Series) -> Row:
         "median_max": high,
         "cell_min": low,
         "cell_max": high,
-        "log_variable": series.log_name if series in study.logged else "",
+        "log_variable": series.log_name if series in study.log_series else "",
         "label_en": series.en,
         "label_zh": series.zh,
         **USUAL_LIMITS,
@@ -118,7 +118,7 @@ def _compare_groups(claim: Row, by: str, groups: Iterable[str]) -> Iterator[Row]
     """Yield regressions that compare the claim between groups, and one within each group."""
     name = f"heterogeneity_{by}"
     whole = {"table_id": "heterogeneity", "column_number": 1, "is_headline": "false"}
-    for reading, effects in GROUPED.items():
+    for reading, effects in EFFECTS_BY_READING.items():
         yield (
             claim
             | whole
@@ -164,7 +164,7 @@ def _list_groups(study: Study, regions: Iterable[str]) -> list[str]:
     return [region for region in dict.fromkeys(regions) if region]
 
 
-def _list_published(study: Study) -> Iterator[Row]:
+def _list_printed_estimates(study: Study) -> Iterator[Row]:
     for table, number, column in study.columns:
         if printed := column.printed:
             yield {
@@ -181,45 +181,47 @@ def _list_published(study: Study) -> Iterator[Row]:
             }
 
 
-def _label(
-    study: Study, groups: Iterable[str], of_engine: Iterable[dict[str, str]]
+def _list_labels(
+    study: Study, groups: Iterable[str], engine_labels: Iterable[dict[str, str]]
 ) -> Iterator[Row]:
-    known = {(row["kind"], row["name"]): (row["label_en"], row["label_zh"]) for row in of_engine}
+    label_by_key = {
+        (row["kind"], row["name"]): (row["label_en"], row["label_zh"]) for row in engine_labels
+    }
     measure, split = study.measure, study.split
     labels: dict[tuple[str, str], tuple[str, str]] = {
         ("term", measure.name): (measure.en, measure.zh),
         ("measure", measure.name): (measure.en, measure.zh),
         ("text", "site_title"): (study.en, study.zh),
     }
-    labels |= {key: names for key, names in known.items() if key[0] == "error"}
-    taken = [("term", "city year"), ("term", measure.transform)]
-    labels |= {("text", name): texts for name, texts in _explain(study).items()}
+    labels |= {key: names for key, names in label_by_key.items() if key[0] == "error"}
+    shared_keys = [("term", "city year"), ("term", measure.transform)]
+    labels |= {("text", name): texts for name, texts in _write_explanations(study).items()}
     for table in study.tables:
         labels["table", table.name] = labels["text", f"title_{table.name}"] = (table.en, table.zh)
     if split:
         labels["group", split.by] = (split.en, split.zh)
         labels["text", "heterogeneity_lead"] = (
-            f"Does the coefficient differ by {put_inside(split.en)}?",
+            f"Does the coefficient differ by {lower_initial(split.en)}?",
             f"系数是否因{split.zh}而异？",
         )
-        taken += [
+        shared_keys += [
             ("term", "city group-year"),
             ("table", "heterogeneity"),
             ("reading", "year effects by group"),
         ]
         for group in groups:
             # The engine has no labels for regions that only this study uses.
-            en, zh = labels["group", group] = known.get(("group", group), (group, group))
+            en, zh = labels["group", group] = label_by_key.get(("group", group), (group, group))
             labels["reading", f"{group} only"] = (f"{en} only", f"仅{zh}")
-    labels |= {key: known[key] for key in taken}
+    labels |= {key: label_by_key[key] for key in shared_keys}
     for order, ((kind, name), (en, zh)) in enumerate(labels.items(), start=1):
         yield {"kind": kind, "name": name, "label_order": order, "label_en": en, "label_zh": zh}
 
 
-def _explain(study: Study) -> dict[str, tuple[str, str]]:
+def _write_explanations(study: Study) -> dict[str, tuple[str, str]]:
     """Return the texts of the first page that explain the estimate, in English and Chinese."""
-    measure, outcome = study.measure, study.claimed_outcome
-    of_measure, of_outcome = put_inside(measure.en), put_inside(outcome.en)
+    measure, outcome = study.measure, study.main_outcome
+    measure_name, outcome_name = lower_initial(measure.en), lower_initial(outcome.en)
     return {
         "findings_lead": (
             f"The claim of “{study.paper.title}”, {{first_year}}–{{last_year}}, re-estimated.",
@@ -227,12 +229,12 @@ def _explain(study: Study) -> dict[str, tuple[str, str]]:
         ),
         "designs_declared": ("They were declared on {day}.", "声明于{day}。"),
         "how_measure": (
-            f"The measure is {of_measure}, as delivered each year.",
+            f"The measure is {measure_name}, as delivered each year.",
             f"指标为逐年交付的{measure.zh}。",
         ),
         "how_coefficient": (
-            f"A coefficient of {{estimate}} means: with {of_measure} 10 % higher, {of_outcome} is"
-            " about {percent} % higher.",
+            f"A coefficient of {{estimate}} means: with {measure_name} 10 % higher, {outcome_name}"
+            " is about {percent} % higher.",
             f"系数{{estimate}}表示：{measure.zh}高10%时，{outcome.zh}约高{{percent}}%。",
         ),
     }
