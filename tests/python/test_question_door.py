@@ -56,7 +56,7 @@ def door(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Door:
 
 @pytest.fixture(scope="module")
 def opened(release: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb_client.reading(release) as connection:
+    with duckdb_client.open_read_only(release) as connection:
         yield connection
 
 
@@ -132,8 +132,8 @@ def test_a_column_rests_on_what_it_and_its_rows_are_made_of(
     query: str, opened: duckdb.DuckDBPyConnection
 ) -> None:
     opened.execute(query)
-    with lineage.planner(opened) as planner:
-        assert lineage.reads(planner, query).columns == RESTS_ON[query]
+    with lineage.open_planner(opened) as planner:
+        assert lineage.find_dependencies(planner, query).columns == RESTS_ON[query]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_column_rests_on_what_it_and_its_rows_are_made_of(
 def test_what_cannot_be_told_is_said_and_has_the_caveats_of_all(
     query: str, why: str, opened: duckdb.DuckDBPyConnection
 ) -> None:
-    found = answer.of_query(opened, query)
+    found = answer.run_query(opened, query)
     assert found["rows"]
     assert found["cannot_tell"].startswith(f"cannot tell which columns this rests on: {why}")
     assert "rests_on" not in found
@@ -168,7 +168,7 @@ def test_a_caveat_follows_a_column_through_expressions(
     expression: str, caveat: str, opened: duckdb.DuckDBPyConnection
 ) -> None:
     query = f"with p as (from {PANEL}) select name_en, {expression} as x from p limit 3"
-    found = answer.of_query(opened, query)
+    found = answer.run_query(opened, query)
     assert found["caveats"] == {caveat: ["x"]}
     assert "verdicts" not in found
 
@@ -185,7 +185,7 @@ def test_a_caveat_follows_a_column_through_expressions(
 def test_an_estimate_is_to_be_quoted_with_verdicts_that_stand_beside_it(
     expression: str, table: str, opened: duckdb.DuckDBPyConnection
 ) -> None:
-    found = answer.of_query(opened, f"select {expression} as x from {table}")
+    found = answer.run_query(opened, f"select {expression} as x from {table}")
     assert found["caveats"][caveats.ESTIMATE] == ["x"]
     assert any(text.startswith("† in some rows: ") for text in found["caveats"])
     made = opened.execute(
@@ -196,7 +196,7 @@ def test_an_estimate_is_to_be_quoted_with_verdicts_that_stand_beside_it(
 
 
 def test_verdicts_are_of_the_specifications_in_the_rows(opened: duckdb.DuckDBPyConnection) -> None:
-    found = answer.of_query(
+    found = answer.run_query(
         opened,
         f"select specification_id, estimate from {COEFFICIENTS} where specification_id in"
         " ('table_1_col_1', 'table_1_col_1_by_province', 'mechanism_gdp') and term = regressor",
@@ -214,7 +214,7 @@ def test_verdicts_are_of_the_specifications_in_the_rows(opened: duckdb.DuckDBPyC
 def test_a_series_by_its_name_in_a_row_may_be_a_substitute(
     opened: duckdb.DuckDBPyConnection,
 ) -> None:
-    found = answer.of_query(opened, "select variable, value from marts.fct_city_year_values")
+    found = answer.run_query(opened, "select variable, value from marts.fct_city_year_values")
     (caveat,) = found["caveats"]
     assert caveat.startswith("† in some rows: ")
     assert found["caveats"][caveat] == ["value"]
@@ -297,7 +297,7 @@ def public(restricted_sample: Restricted, shown: Path) -> Door:
 
 @pytest.fixture(scope="module")
 def copy(public: Door, shown: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb_client.reading(shown) as connection:
+    with duckdb_client.open_read_only(shown) as connection:
         yield connection
 
 
@@ -341,7 +341,7 @@ def test_a_withheld_table_is_refused_and_never_reads_as_empty(
     assert f"table {DOUBTFUL}: withheld, all {count:,} rows" in public.search("doubtful values")
     # DuckDB's own row counts are withheld too.
     sized = "select estimated_size from duckdb_tables() where table_name = 'fct_doubtful_values'"
-    assert extent in answer.of_query(copy, sized)["withheld"]
+    assert extent in answer.run_query(copy, sized)["withheld"]
 
 
 def test_a_column_that_is_withheld_is_named_beside_the_rest_and_refused_in_a_count(
@@ -354,17 +354,17 @@ def test_a_column_that_is_withheld_is_named_beside_the_rest_and_refused_in_a_cou
         (f"select max(gdp_100m_cny) from {PANEL}", "error", WHY),
         (f"from {PANEL}", "withheld", "ai_firm_count (all "),
     ):
-        found = answer.of_query(copy, query)
+        found = answer.run_query(copy, query)
         assert words in found[kind]
         assert found["rows"] if kind == "withheld" else [*found] == ["error"]
-    unfilled = answer.of_query(copy, f"select hansen_statistic from {COEFFICIENTS}")
+    unfilled = answer.run_query(copy, f"select hansen_statistic from {COEFFICIENTS}")
     assert {*unfilled["rows"]} == {(None,)}
-    assert "withheld" not in answer.of_query(copy, f"select year, name_en from {PANEL}")
+    assert "withheld" not in answer.run_query(copy, f"select year, name_en from {PANEL}")
     columns = {row["column"]: row for row in json.loads(public.describe(PANEL))["columns"]}
     assert columns[f"{PANEL}.gdp_100m_cny"]["withheld"].startswith("withheld, all ")
     assert "withheld" not in columns[f"{PANEL}.year"]
     with pytest.raises(duckdb.BinderException, match="gdp_100m_yuan"):
-        answer.of_query(copy, f"select gdp_100m_yuan from {PANEL}")
+        answer.run_query(copy, f"select gdp_100m_yuan from {PANEL}")
 
 
 CONTENT = {
@@ -382,7 +382,7 @@ def answered(door: Door, release: duckdb.DuckDBPyConnection, call: Call) -> dict
     """Return a tool's answer; queries run in this process, as starting one takes a second."""
     tool, arguments = call
     if tool == "query":
-        return answer.of_query(release, arguments["sql"])
+        return answer.run_query(release, arguments["sql"])
     found: dict[str, Any] = json.loads(getattr(door, tool)(**arguments))
     return found
 
@@ -440,7 +440,7 @@ def test_a_search_for_any_question_fits_in_five_kilobytes_and_says_how_to_see_mo
 ) -> None:
     book = query_book.entries((PROJECT / "docs/questions.md").read_text(encoding="utf-8"))
     for question in (words for entry in book for words in (entry.question, entry.question_zh)):
-        found = search.best_lines(copy, question, {})
+        found = search.find_best_lines(copy, question, {})
         assert found.lines, question
         assert len(json.dumps(found.lines, ensure_ascii=False).encode()) < 4_500, question
     text = public.search("AI firms")
@@ -458,7 +458,7 @@ def test_every_table_of_the_schema_release_can_be_asked(
     names = [name for (name,) in opened.execute(listed).fetchall()]
     assert {"manifest", "history", "questions", "changes"} <= {*names}
     for name in names:
-        found = answer.of_query(opened, f"select * from release.{name}")
+        found = answer.run_query(opened, f"select * from release.{name}")
         assert "cannot_tell" not in found
         assert found["rests_on"] == [[f"release.{name}.{column}"] for column in found["columns"]]
 
@@ -469,22 +469,22 @@ def test_a_process_that_fails_is_reported_with_its_error(
     door = Door(sample_release, tmp_path / "shown.duckdb")
     (tmp_path / "shown.duckdb").write_bytes(b"no database")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(door, "_answer", lambda **facts: json.dumps(facts))
+        patched.setattr(door, "_format_answer", lambda **facts: json.dumps(facts))
         error = json.loads(door.query("select 1"))["error"]
     assert "limit of memory" not in error
     assert error.endswith("Report it.")
 
 
 def test_rows_columns_and_characters_are_limited(opened: duckdb.DuckDBPyConnection) -> None:
-    found = answer.of_query(opened, "select x from range(1000000) as t(x)")
+    found = answer.run_query(opened, "select x from range(1000000) as t(x)")
     assert (found["rows"][0], found["rows"][-1], found["is_cut"]) == ((0,), (199,), True)
-    found = answer.of_query(opened, "select repeat('é', 3000) from range(9)")
+    found = answer.run_query(opened, "select repeat('é', 3000) from range(9)")
     assert (len(found["rows"]), found["is_cut"]) == (6, True)
-    found = answer.of_query(opened, "select repeat('x', 20001)")
+    found = answer.run_query(opened, "select repeat('x', 20001)")
     assert (found["rows"], found["is_cut"]) == ([], True)
     wide = "select " + ", ".join(map(str, range(201)))
-    assert answer.of_query(opened, wide) == {"error": "201 columns: name at most 200."}
-    assert answer.of_query(opened, "select 1")["is_cut"] is False
+    assert answer.run_query(opened, wide) == {"error": "201 columns: name at most 200."}
+    assert answer.run_query(opened, "select 1")["is_cut"] is False
 
 
 REFUSED = (
@@ -532,7 +532,7 @@ HUGE = (
 
 @pytest.mark.parametrize("query", REFUSED)
 def test_only_one_select_is_a_question(query: str, opened: duckdb.DuckDBPyConnection) -> None:
-    found = answer.of_query(opened, query.replace("{folder}", "/nowhere"))
+    found = answer.run_query(opened, query.replace("{folder}", "/nowhere"))
     assert found == {"error": "Ask one SELECT: this door reads, one statement at a time."}
 
 
@@ -542,7 +542,7 @@ def test_a_select_reaches_no_file_and_no_network(
 ) -> None:
     (tmp_path / "secret.csv").write_text(SECRET, encoding="utf-8")
     with pytest.raises(duckdb.Error) as raised:
-        answer.of_query(opened, query.replace("{folder}", str(tmp_path)))
+        answer.run_query(opened, query.replace("{folder}", str(tmp_path)))
     assert SECRET not in str(raised.value)
 
 
@@ -582,12 +582,12 @@ def test_no_answer_names_a_folder_of_this_machine(door: Door) -> None:
     assert found["file"] == "shown.duckdb"
     assert found["secret_directory"] == "/.duckdb/stored_secrets"
     refused = of(door.query("from duckdb_secrets()"))["error"]
-    for folder in (str(door._shown.parent), str(Path.home()), str(PROJECT)):
+    for folder in (str(door._copy_path.parent), str(Path.home()), str(PROJECT)):
         assert folder not in json.dumps(found) + refused
 
 
 def test_half_a_surrogate_pair_has_an_error_of_its_own(opened: duckdb.DuckDBPyConnection) -> None:
-    assert answer.of_query(opened, "select '\ud800'") == {
+    assert answer.run_query(opened, "select '\ud800'") == {
         "error": "Character 9 is U+D800, half of a surrogate pair, which is no text. Leave it out."
     }
 

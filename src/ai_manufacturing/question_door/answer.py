@@ -24,8 +24,8 @@ from ai_manufacturing.system.sql_text import load_statements
 SQL = load_statements(__file__)
 
 ROWS, COLUMNS, CHARACTERS = 200, 200, 20_000  # maximum size of a result
-SHOWN = 12  # maximum number of source columns listed per column of the result
-ADDRESSES = 3 * 2**30  # bytes of address space; DuckDB's own limit is MEMORY
+SOURCE_COLUMNS_LIMIT = 12  # maximum number of source columns listed per column of the result
+ADDRESS_SPACE = 3 * 2**30  # bytes of address space; DuckDB's own limit is MEMORY
 MEMORY = "1GB"
 PROCESSOR_LIMIT = 10  # seconds per query, without the start of its process
 
@@ -37,14 +37,14 @@ def main() -> None:
     """
     question = json.load(sys.stdin)
     os.environ["HOME"] = "/"  # DuckDB shows this path in its settings and errors
-    with duckdb_client.reading(Path(question["path"])) as release:
+    with duckdb_client.open_read_only(Path(question["path"])) as release:
         seconds = math.ceil(time.process_time()) + question["seconds"]
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         # At the soft limit, SIGXCPU ends the process, so the server knows that time ran out.
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         try:
-            answer = of_query(release, question["sql"])
+            answer = run_query(release, question["sql"])
         except (duckdb.Error, MemoryError) as error:
             answer = {"error": str(error)[:500] or "Out of memory. Ask for less."}
     text = json.dumps(answer, default=str, ensure_ascii=False)
@@ -53,7 +53,7 @@ def main() -> None:
     sys.stdout.buffer.write(text.replace(folder, "").encode())
 
 
-def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
+def run_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     """Return the rows of one SELECT, with the caveats that apply to each column."""
     try:
         sql.encode()
@@ -76,49 +76,59 @@ def of_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     names = [column[0] for column in cursor.description or []]
     if len(names) > COLUMNS:
         return {"error": f"{len(names)} columns: name at most {COLUMNS}."}
-    fetched = cursor.fetchmany(ROWS + 1)
-    texts = (json.dumps(row, default=str, ensure_ascii=False) for row in fetched[:ROWS])
-    rows = fetched[: sum(length <= CHARACTERS for length in accumulate(map(len, texts)))]
-    answer = {"columns": names, "rows": rows, "is_cut": len(rows) < len(fetched)}
-    described = duckdb_client.rows(release, caveats.SQL["described"], estimate=caveats.ESTIMATE)
-    known = {row["column"]: row["caveats"] for row in described}
-    touched = withheld
+    fetched_rows = cursor.fetchmany(ROWS + 1)
+    texts = (json.dumps(row, default=str, ensure_ascii=False) for row in fetched_rows[:ROWS])
+    rows = fetched_rows[: sum(length <= CHARACTERS for length in accumulate(map(len, texts)))]
+    answer = {"columns": names, "rows": rows, "is_cut": len(rows) < len(fetched_rows)}
+    columns_of_release = duckdb_client.fetch_rows(
+        release, caveats.SQL["described"], estimate=caveats.ESTIMATE
+    )
+    caveats_by_column = {row["column"]: row["caveats"] for row in columns_of_release}
+    withheld_inputs = withheld
     try:
-        with lineage.planner(release) as planner:
-            reads = lineage.reads(planner, sql)
-    except lineage.CannotTellError as error:
-        resting = [set(known)] * len(names)
+        with lineage.open_planner(release) as planner:
+            reads = lineage.find_dependencies(planner, sql)
+    except lineage.UnknownDependenciesError as error:
+        source_columns = [set(caveats_by_column)] * len(names)
         answer["cannot_tell"] = (
             f"cannot tell which columns this rests on: {error}. The caveats are those of all."
         )
     else:
-        touched, resting = withholding.find_withheld_inputs(withheld, reads), reads.columns
-        if withholding.is_misleading(touched, reads, fetched):
-            return {"error": withholding.describe_withheld_rows(touched)}
-        answer["rests_on"] = [sorted(columns)[:SHOWN] for columns in resting]
+        withheld_inputs, source_columns = (
+            withholding.find_withheld_inputs(withheld, reads),
+            reads.columns,
+        )
+        if withholding.is_misleading(withheld_inputs, reads, fetched_rows):
+            return {"error": withholding.describe_withheld_rows(withheld_inputs)}
+        answer["rests_on"] = [sorted(columns)[:SOURCE_COLUMNS_LIMIT] for columns in source_columns]
         if empty := reads.tables & withholding.find_empty_tables(release):
             answer["tables_without_rows"] = sorted(empty)
-    if touched:
-        answer["withheld"] = withholding.describe_withheld_rows(touched)
-    said: dict[str, list[str]] = {}
-    for name, columns in zip(names, resting, strict=True):
-        for text in sorted({text for column in columns for text in known[column]}):
-            said.setdefault(text, []).append(name)
-    answer["caveats"] = said
-    if caveats.ESTIMATE in said:
+    if withheld_inputs:
+        answer["withheld"] = withholding.describe_withheld_rows(withheld_inputs)
+    columns_by_caveat: dict[str, list[str]] = {}
+    for name, columns in zip(names, source_columns, strict=True):
+        for text in sorted({text for column in columns for text in caveats_by_column[column]}):
+            columns_by_caveat.setdefault(text, []).append(name)
+    answer["caveats"] = columns_by_caveat
+    if caveats.ESTIMATE in columns_by_caveat:
         key = "specification_id"
-        asked = {str(row[names.index(key)]) for row in rows} if key in names else None
-        answer["verdicts"] = verdicts(release, asked)
+        specification_ids = {str(row[names.index(key)]) for row in rows} if key in names else None
+        answer["verdicts"] = read_verdicts(release, specification_ids)
     return answer
 
 
-def verdicts(release: duckdb.DuckDBPyConnection, asked: set[str] | None = None) -> dict[str, str]:
+def read_verdicts(
+    release: duckdb.DuckDBPyConnection, specification_ids: set[str] | None = None
+) -> dict[str, str]:
     """Return the verdicts on these specifications, or on all printed columns by default."""
     rows = release.execute(SQL["verdicts"]).fetchall()
-    if asked is None:
+    if specification_ids is None:
         return {name: text for name, is_printed, text in rows if is_printed}
-    known = {name: text for name, _, text in rows}
-    return {name: known.get(name, "no verdict: of no printed column") for name in sorted(asked)}
+    verdict_by_id = {name: text for name, _, text in rows}
+    return {
+        name: verdict_by_id.get(name, "no verdict: of no printed column")
+        for name in sorted(specification_ids)
+    }
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ SQL = load_statements(__file__)
 
 # Maximum number of lines of each kind, in the order of display.
 LIMITS = {"verdict": 4, "finding": 3, "question": 4, "table": 6, "column": 10, "series": 6}
-LINE, ALL_LINES = 360, 4_200  # maximum bytes of a line, and of all lines
-CLOSE = 0.6  # minimum score, as a share of the best line's score
+LINE_LIMIT, TOTAL_LIMIT = 360, 4_200  # maximum bytes of a line, and of all lines
+SCORE_SHARE = 0.6  # minimum score, as a share of the best line's score
 # Stop words, which a search ignores.
-SMALL_WORDS = {
+STOP_WORDS = {
     *("a", "an", "and", "are", "as", "at", "by", "can", "did", "do", "does", "for", "from", "had"),
     *("has", "have", "how", "i", "in", "is", "it", "its", "many", "me", "much", "of", "on", "or"),
     *("that", "the", "their", "there", "these", "this", "to", "was", "were", "what", "when"),
@@ -34,18 +34,18 @@ class Matches(NamedTuple):
     more: int
 
 
-def words_of(text: str) -> set[str]:
+def split_words(text: str) -> set[str]:
     """Return a text's words: singular English words, and pairs of Chinese characters."""
-    found = set()
+    words = set()
     for word in WORD.findall(text.lower()):
         if CHINESE.match(word):
-            found |= {word[place : place + 2] for place in range(max(1, len(word) - 1))}
+            words |= {word[place : place + 2] for place in range(max(1, len(word) - 1))}
         else:
-            found.add(word.removesuffix("s") if len(word) > 3 else word)
-    return found
+            words.add(word.removesuffix("s") if len(word) > 3 else word)
+    return words
 
 
-def best_lines(
+def find_best_lines(
     release: duckdb.DuckDBPyConnection, text: str, withheld: Mapping[str, str]
 ) -> Matches:
     """Return the lines of a release that match a text nearly as well as the best one.
@@ -59,31 +59,33 @@ def best_lines(
     withheld : mapping of str to str
         Note on how much of a table or column is withheld, by its name (schema.table.column).
     """
-    asked, is_chinese = words_of(text) - SMALL_WORDS, CHINESE.search(text) is not None
+    question_words, is_chinese = split_words(text) - STOP_WORDS, CHINESE.search(text) is not None
     entries = release.execute(SQL["entries"]).fetchall()
-    known = {name for _, name, *_ in entries}
+    names = {name for _, name, *_ in entries}
     # Include withheld columns that are missing from a public copy.
-    entries += [("column", name, "", "", 0) for name in withheld if name not in known]
-    shared = [asked & words_of(f"{name} {en} {zh}") for _, name, en, zh, _ in entries]
-    found_in = Counter(word for words in shared for word in words)
+    entries += [("column", name, "", "", 0) for name in withheld if name not in names]
+    matching_words = [
+        question_words & split_words(f"{name} {en} {zh}") for _, name, en, zh, _ in entries
+    ]
+    word_counts = Counter(word for words in matching_words for word in words)
     # Rare words identify the subject of a question better than frequent ones.
-    weights = {word: math.log(1 + len(entries) / number) for word, number in found_in.items()}
-    scores = [math.fsum(weights[word] for word in words) for words in shared]
-    needed = CLOSE * max(scores)
+    weights = {word: math.log(1 + len(entries) / number) for word, number in word_counts.items()}
+    scores = [math.fsum(weights[word] for word in words) for words in matching_words]
+    threshold = SCORE_SHARE * max(scores)
     matches: defaultdict[str, list[tuple[float, int, int, str]]] = defaultdict(list)
     for (kind, name, en, zh, place), score in zip(entries, scores, strict=True):
-        if score and score >= needed:
+        if score and score >= threshold:
             line = ": ".join(filter(None, (name, withheld.get(name), zh if is_chinese else en)))
             matches[kind].append((-score, place, len(line), f"{kind} {line}"))
     lines: list[str] = []
     for kind, limit in LIMITS.items():
         for *_, line in sorted(matches[kind])[:limit]:
-            shortened = _shortened(line)
-            if len("".join([*lines, shortened]).encode()) <= ALL_LINES:
-                lines.append(shortened)
+            short_line = _shorten(line)
+            if len("".join([*lines, short_line]).encode()) <= TOTAL_LIMIT:
+                lines.append(short_line)
     return Matches(lines, sum(map(len, matches.values())) - len(lines))
 
 
-def _shortened(line: str) -> str:
-    kept = line.encode()[:LINE].decode(errors="ignore")
-    return kept if kept == line else f"{kept}…"
+def _shorten(line: str) -> str:
+    prefix = line.encode()[:LINE_LIMIT].decode(errors="ignore")
+    return prefix if prefix == line else f"{prefix}…"

@@ -24,14 +24,14 @@ OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Out of Memory")
 WAIT = 300  # seconds of real time per query, in case the machine is busy with other work
 
 
-def _reason(ended: subprocess.CompletedProcess[bytes]) -> str:
+def _explain_failure(process: subprocess.CompletedProcess[bytes]) -> str:
     """Return the reason why the process of a query ended without an answer."""
-    printed = ended.stderr.decode(errors="replace").strip().splitlines()
-    last = printed[-1] if printed else f"it ended with code {ended.returncode}"
-    if ended.returncode == -signal.SIGXCPU:
+    lines = process.stderr.decode(errors="replace").strip().splitlines()
+    last = lines[-1] if lines else f"it ended with code {process.returncode}"
+    if process.returncode == -signal.SIGXCPU:
         return f"Stopped after {answer.PROCESSOR_LIMIT} s of processor time. Ask for less."
     # At its memory limit, a signal ends the process, unless Python raises MemoryError first.
-    if ended.returncode < 0 or any(word in last for word in OUT_OF_MEMORY):
+    if process.returncode < 0 or any(word in last for word in OUT_OF_MEMORY):
         return "Ended by its limit of memory. Ask for less."
     return f"The query could not be answered, for a reason of this program: {last}. Report it."
 
@@ -39,53 +39,55 @@ def _reason(ended: subprocess.CompletedProcess[bytes]) -> str:
 class Door:
     """Tools that answer questions about a release.
 
-    They read a copy that is written to `shown`, which lacks restricted values by default; only
+    They read a copy that is written to `copy_path`, which lacks restricted values by default; only
     `trace` also reads the release.
     """
 
-    def __init__(self, release: Path, shown: Path, *, with_restricted: bool = False) -> None:
-        copy = shutil.copyfile if with_restricted else terms.write_public_copy
-        copy(release, shown)
-        self._release, self._shown = release, shown.resolve()
-        self._one_at_a_time = threading.Lock()
-        with duckdb_client.reading(shown) as connection:
+    def __init__(self, release: Path, copy_path: Path, *, with_restricted: bool = False) -> None:
+        write_copy = shutil.copyfile if with_restricted else terms.write_public_copy
+        write_copy(release, copy_path)
+        self._release, self._copy_path = release, copy_path.resolve()
+        self._query_lock = threading.Lock()
+        with duckdb_client.open_read_only(copy_path) as connection:
             origin = origin_of(connection)
             ((number,),) = connection.execute("select release_id from release.manifest").fetchall()
-            whose = ", ".join(
+            providers = ", ".join(
                 row["provider"] for row in terms.read_restricted_providers(connection)
             )
-            self._lacking = withholding.read_withheld_rows(connection)
-        self._withheld = "" if with_restricted else whose
+            self._withheld_rows = withholding.read_withheld_rows(connection)
+        self._withheld_providers = "" if with_restricted else providers
         rule = "not to be passed on" if with_restricted else "withheld (release.withheld)"
-        self._head = {
+        self._release_facts = {
             "release": number,
             "extract_set": str(origin),
             "is_synthetic": origin is not None and origin.is_synthetic,
-            "restriction": f"values of {whose}: {rule}" if whose else "none: marts.fct_deliveries",
+            "restriction": f"values of {providers}: {rule}"
+            if providers
+            else "none: marts.fct_deliveries",
         }
 
-    def _answer(self, **facts: Any) -> str:
+    def _format_answer(self, **facts: Any) -> str:
         """Return facts as JSON, preceded by the facts about the release."""
-        return json.dumps(self._head | facts, ensure_ascii=False, default=str)
+        return json.dumps(self._release_facts | facts, ensure_ascii=False, default=str)
 
-    def _rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
+    def _fetch_rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
         """Return the rows of a query, without null values."""
-        with duckdb_client.reading(self._shown) as connection:
-            rows = duckdb_client.rows(connection, sql, **values)
+        with duckdb_client.open_read_only(self._copy_path) as connection:
+            rows = duckdb_client.fetch_rows(connection, sql, **values)
         return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
-    def _extents(self) -> dict[str, str]:
+    def _describe_extents(self) -> dict[str, str]:
         """Return how much of each table or column is withheld, by its name."""
         return {
             withholding.format_name(row): f"withheld, {withholding.describe_extent(row)[0]}"
-            for row in self._lacking
+            for row in self._withheld_rows
         }
 
     def list_tables(self) -> str:
         """List the tables: number of rows, or that they are withheld, and the unit of a row."""
-        rows = self._rows(SQL["tables"])
-        extents = self._extents()
-        return self._answer(
+        rows = self._fetch_rows(SQL["tables"])
+        extents = self._describe_extents()
+        return self._format_answer(
             rows_one_per={
                 row["name"]: f"{extents.get(row['name'], row['row_count'])}: {row.get('what', '')}"
                 for row in rows
@@ -94,30 +96,30 @@ class Door:
 
     def describe(self, table: str) -> str:
         """Describe the columns of a table, such as marts.dim_city: unit, source, † and caveats."""
-        rows = [row for row in self._lacking if row["table_name"] == table]
+        rows = [row for row in self._withheld_rows if row["table_name"] == table]
         left_out = [{"column": withholding.format_name(row)} for row in rows if row["is_left_out"]]
-        every = [*self._rows(caveats.SQL["described"], estimate=caveats.ESTIMATE), *left_out]
+        every = [*self._fetch_rows(caveats.SQL["described"], estimate=caveats.ESTIMATE), *left_out]
         if columns := [row for row in every if row["column"].startswith(f"{table}.")]:
-            extents = self._extents()
+            extents = self._describe_extents()
             for row in columns:
                 if extent := extents.get(row["column"]):
                     row["withheld"] = extent
             withheld = {"withheld": withholding.describe_withheld_rows(rows)} if rows else {}
-            return self._answer(**withheld, columns=columns)
-        return self._answer(error=f"There is no table {table!r}; list_tables names all.")
+            return self._format_answer(**withheld, columns=columns)
+        return self._format_answer(error=f"There is no table {table!r}; list_tables names all.")
 
     def search(self, words: str) -> str:
         """Search by English or Chinese words for verdicts, questions, tables and columns.
 
         Each result is one line. Verdicts come first. A question includes the call that answers it.
         """
-        with duckdb_client.reading(self._shown) as connection:
-            matches = search.best_lines(connection, words, self._extents())
+        with duckdb_client.open_read_only(self._copy_path) as connection:
+            matches = search.find_best_lines(connection, words, self._describe_extents())
         more = (
             f"{matches.more} more. Add words, or describe a table, or query release.questions and"
             " marts.data_dictionary."
         )
-        return self._answer(found=matches.lines, **({"more": more} if matches.more else {}))
+        return self._format_answer(found=matches.lines, **({"more": more} if matches.more else {}))
 
     def query(self, sql: str) -> str:
         """Run one read-only SELECT (DuckDB): at most 200 rows, 20,000 characters, ten seconds.
@@ -125,30 +127,30 @@ class Door:
         The answer lists the release columns on which each result column depends, with their
         caveats, and the verdicts if it contains estimates.
         """
-        question = {"path": str(self._shown), "sql": sql, "seconds": answer.PROCESSOR_LIMIT}
-        own = {
-            "TMPDIR": str(self._shown.parent),
+        question = {"path": str(self._copy_path), "sql": sql, "seconds": answer.PROCESSOR_LIMIT}
+        extra_environment = {
+            "TMPDIR": str(self._copy_path.parent),
             "WAREHOUSE_MEMORY_LIMIT": answer.MEMORY,
             "WAREHOUSE_THREADS": "1",
         }
-        with self._one_at_a_time:
+        with self._query_lock:
             try:
-                ended = subprocess.run(
+                process = subprocess.run(
                     [sys.executable, "-m", answer.__name__],
                     input=json.dumps(question).encode(),
                     capture_output=True,
                     check=False,
                     timeout=WAIT,
-                    env=os.environ | own,
+                    env=os.environ | extra_environment,
                 )
             except subprocess.TimeoutExpired:
-                return self._answer(
+                return self._format_answer(
                     error=f"No answer within {WAIT} s: the machine is busy. Ask again later."
                 )
-        if ended.returncode:
-            return self._answer(error=_reason(ended))
+        if process.returncode:
+            return self._format_answer(error=_explain_failure(process))
         # NaN and infinity are not valid JSON.
-        return self._answer(**json.loads(ended.stdout, parse_constant=lambda _: None))
+        return self._format_answer(**json.loads(process.stdout, parse_constant=lambda _: None))
 
     def findings(self, language: Literal["en", "zh"] = "en") -> str:
         """Return findings on the paper's main claim, and verdicts on each column by design.
@@ -156,11 +158,11 @@ class Door:
         Standard errors and confidence intervals are CRV3 by province.
         """
         zh = "_zh" if language == "zh" else ""
-        findings = self._rows(
+        findings = self._fetch_rows(
             f"select finding, state, question_{language}, sentence{zh}, substitutions{zh}"
             " from reports.rpt_findings order by finding_order"
         )
-        verdicts = self._rows(
+        verdicts = self._fetch_rows(
             f"select v.specification_id, design_{language}, printed_value, estimate,"
             f" s.error_province_{language} as error, std_error, conf_low, conf_high, p_value,"
             f" detectable, verdict_{language}, meaning{zh}, failed{zh}, not_made{zh},"
@@ -169,26 +171,26 @@ class Door:
             " where cause is distinct from 'no_data'"
             " order by v.table_id, v.column_number, design_order"
         )
-        claims = self._rows(
+        claims = self._fetch_rows(
             f"select specification_id, association_{language}, cause, ai_{language}"
             " from reports.rpt_claims order by table_id, column_number"
         )
-        return self._answer(findings=findings, claims=claims, verdicts=verdicts)
+        return self._format_answer(findings=findings, claims=claims, verdicts=verdicts)
 
     def trace(self, specification: str, city: str | None = None, year: int | None = None) -> str:
         """Trace an estimate to its sample or, with city and year, a cell to file, row and SHA-256.
 
         A city is a six-digit code, or a Chinese or English name.
         """
-        if (city or year) and self._withheld:
-            return self._answer(
-                error=f"A cell shows values of {self._withheld}, which are withheld here. Trace the"
-                " specification alone, or start the server with --with-restricted."
+        if (city or year) and self._withheld_providers:
+            return self._format_answer(
+                error=f"A cell shows values of {self._withheld_providers}, which are withheld here."
+                " Trace the specification alone, or start the server with --with-restricted."
             )
         try:
-            lines = tracing.trace(self._release, specification, city, year, copy=self._shown)
+            lines = tracing.trace(self._release, specification, city, year, copy=self._copy_path)
         except tracing.TraceError as error:
-            return self._answer(error=str(error))
-        with duckdb_client.reading(self._shown) as connection:
-            verdicts = answer.verdicts(connection, {specification})
-        return self._answer(lines=lines, verdicts=verdicts)
+            return self._format_answer(error=str(error))
+        with duckdb_client.open_read_only(self._copy_path) as connection:
+            verdicts = answer.read_verdicts(connection, {specification})
+        return self._format_answer(lines=lines, verdicts=verdicts)
