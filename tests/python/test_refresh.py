@@ -46,8 +46,8 @@ from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import clock, duckdb_client, integrity, own_files, settings
 from ai_manufacturing.system.dbt_plugin import Plugin
-from ai_manufacturing.system.disk import locked, private_folder
-from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system.disk import lock_folder, private_folder
+from ai_manufacturing.system.duckdb_client import open_read_only
 from ai_manufacturing.system.sql_text import quote_literal
 from tests.python import dbt_process, killed, test_gate
 from tests.python.conftest import PROJECT, WAREHOUSE, Build
@@ -139,7 +139,7 @@ def test_changes_are_counted_in_their_units_and_kept_in_the_new_release(
     summary = changes.between(store.past("000001"), store.past("000002"))
     assert summary.counts == {"cell_changed": 5, "estimate_changed": 1, "estimate_lost": 1}
     assert summary.largest_move == moved
-    with reading(store.published) as published:
+    with open_read_only(store.published) as published:
         assert changes.recorded(published) == summary
     sizes = {line.split(":")[0]: line.split(", ")[-1] for line in summary.lines[:5]}
     assert sizes["fdi_1m_usd"] == "by at most 4"
@@ -215,7 +215,7 @@ def test_a_build_without_headline_estimates_is_held_and_never_becomes_the_anchor
     nothing = "none of the 2 headline specifications has an estimate; not delivered: gdp_100m_cny"
 
     def shown(_: Refreshes) -> None:
-        document, lines = status._published(refreshes.store, refreshes.store.current())
+        document, lines = status._describe_release(refreshes.store, refreshes.store.current())
         assert (f"headlines: {nothing}", "red") in lines
         assert ("drift: not measured, as no release has had a headline estimate", None) in lines
         assert document["anchor"]["release_id"] is None
@@ -418,7 +418,7 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
             [{"provider": "vendor", "source_name": source, "lost_count_records": 1.0}]
         )
         failure = findings.Finding(suite, "", "critical", None, rows, ())
-        with reading(warehouse) as connection:
+        with open_read_only(warehouse) as connection:
             return findings.lost_records(connection, [failure])
 
     lines = lost("landed_sources", "firm_survival")
@@ -457,7 +457,7 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     refreshes.run()
     (warning,) = refreshes.warnings
     assert "500 days ago, more than warn_after_days (400)" in warning
-    with reading(store.published) as published:
+    with open_read_only(store.published) as published:
         (vendor,) = freshness.of_release(published)
         (in_2020,) = freshness.of_release(published, now=datetime(2020, 1, 1, tzinfo=UTC))
     landed_at = read(warehouse, "select max(landed_at) from raw.deliveries")
@@ -469,7 +469,7 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     with pytest.raises(StaleError, match=stale):
         refreshes.run()
     assert store.current().release_id == "000002"
-    with reading(store.published) as published:
+    with open_read_only(store.published) as published:
         assert changes.recorded(published).lines == ()
     with pytest.raises(StaleError, match="Nothing new since release 000002") as raised:
         refreshes.run()
@@ -728,7 +728,7 @@ def test_files_that_cannot_be_landed_are_named_and_not_the_models_that_read_them
 
 def test_a_comparison_has_the_memory_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_MEMORY_LIMIT", "100MB")
-    with duckdb_client.in_memory(tmp_path / "spill") as connection:
+    with duckdb_client.open_in_memory(tmp_path / "spill") as connection:
         limit = connection.execute("select current_setting('memory_limit')").fetchall()
     assert limit == [("95.3 MiB",)]
 
@@ -737,7 +737,7 @@ def test_the_next_site_removes_the_folder_of_a_dead_one_and_no_other(tmp_path: P
     dead, alive = (tmp_path / f".site [1].{number}" for number in (1, 2))
     dead.mkdir()
     alive.mkdir()
-    with locked(alive), private_folder(tmp_path / "site [1]") as own:
+    with lock_folder(alive), private_folder(tmp_path / "site [1]") as own:
         assert {*tmp_path.iterdir()} == {alive, own}
     assert [*tmp_path.iterdir()] == [alive]
 
@@ -889,7 +889,7 @@ def test_death_at_forty_points(store: Store, small_build: Build) -> None:
         assert store.current() == check(store.published)
         seen.append(store.current().release_id)
         # A hash file belongs to its release, or to one that was never written.
-        assert all(integrity.check(path) for path in hashed(store) if path.exists())
+        assert all(integrity.check_file(path) for path in hashed(store) if path.exists())
 
     def is_in_order(printed: str) -> None:
         is_whole()
@@ -959,7 +959,7 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     summary = manifest.gate_summary
     assert (summary["critical"], summary["not_evaluated"]) == (0, 10)
     # Every cell of the panel and every estimate must equal the build of the tests.
-    with reading(store.published) as published:
+    with open_read_only(store.published) as published:
         assert changes.recorded(published).counts == {}
     counts = {
         name: sample_build.value(f"select count(*) from {name}") for name in manifest.row_counts

@@ -8,7 +8,7 @@ import os
 import click
 
 from ai_manufacturing.cli import counting, packages, releases, results, status, studies
-from ai_manufacturing.cli.console import Command, Commands, is_dumb
+from ai_manufacturing.cli.console import Command, Commands, lacks_escape_codes
 from ai_manufacturing.system import study
 
 
@@ -21,12 +21,12 @@ def main(context: click.Context) -> None:
     Run `ai-manufacturing COMMAND -h` for options and examples. Output to a terminal is coloured
     unless NO_COLOR is set.
     """
-    if os.environ.get("NO_COLOR") or is_dumb():
+    if os.environ.get("NO_COLOR") or lacks_escape_codes():
         context.color = False
 
 
-of_the_paper = [study.module(name) for name in study.declared("COMMANDS", ())]
-for module in (counting, results, packages, releases, status, studies, *of_the_paper):
+paper_commands = [study.module(name) for name in study.declared("COMMANDS", ())]
+for module in (counting, results, packages, releases, status, studies, *paper_commands):
     for entry in vars(module).values():
         if isinstance(entry, Command):
             main.add_command(entry)

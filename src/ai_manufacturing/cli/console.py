@@ -21,23 +21,21 @@ if TYPE_CHECKING:
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 COLOURS = {"Error": "red", "warning": "yellow", "published": "green"}  # by the first word of a line
-ANY_COMMAND = (ExitCode.DONE, ExitCode.FAILED, ExitCode.BAD_CONFIGURATION)
+DEFAULT_EXIT_CODES = (ExitCode.DONE, ExitCode.FAILED, ExitCode.BAD_CONFIGURATION)
 """Default exit codes of a command."""
 
 
-class Failed(click.ClickException):
+class CommandError(click.ClickException):
     """An error that ends a command; the message gives the reason."""
 
     exit_code = ExitCode.FAILED
 
     def show(self, file: Any = None) -> None:
         """Print the message to stderr."""
-        click.echo(
-            f"{_coloured('Error')}: {self.format_message()}", err=True, color=self.show_color
-        )
+        click.echo(f"{_colour('Error')}: {self.format_message()}", err=True, color=self.show_color)
 
 
-class UsageError(Failed):
+class UsageError(CommandError):
     """Wrong usage: a file that cannot be read, or an argument that matches nothing."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
@@ -50,15 +48,15 @@ class Command(click.Command):
         self,
         *arguments: Any,
         examples: Sequence[str] = (),
-        ends_with: Collection[ExitCode] = ANY_COMMAND,
-        done: str = "done",
-        failed: str = "the disk is full, or a file is damaged",
+        exit_codes: Collection[ExitCode] = DEFAULT_EXIT_CODES,
+        success: str = "done",
+        failure: str = "the disk is full, or a file is damaged",
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
         self.examples = examples
-        own = {ExitCode.DONE: done, ExitCode.FAILED: failed}
-        self.exit_codes = {code: own.get(code, code.meaning) for code in ends_with}
+        meanings = {ExitCode.DONE: success, ExitCode.FAILED: failure}
+        self.exit_codes = {code: meanings.get(code, code.meaning) for code in exit_codes}
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command; a DuckDB error is reported as a problem with the file."""
@@ -72,8 +70,8 @@ class Command(click.Command):
             if type(error).__name__ == "RefusedError":
                 raise UsageError(str(error)) from error
             first = str(error).splitlines()[0].rstrip(".!")
-            raise Failed(
-                f"The file cannot be read: {first}. {_way_out(type(error).__name__)}"
+            raise CommandError(
+                f"The file cannot be read: {first}. {_advise(type(error).__name__)}"
             ) from error
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -83,7 +81,7 @@ class Command(click.Command):
                 formatter.write(
                     "".join(f"  ai-manufacturing {example}\n" for example in self.examples)
                 )
-        _write_codes(formatter, self.exit_codes.items())
+        _write_exit_codes(formatter, self.exit_codes.items())
 
 
 class Commands(click.Group):
@@ -91,7 +89,7 @@ class Commands(click.Group):
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the exit codes below the commands."""
-        _write_codes(
+        _write_exit_codes(
             formatter,
             [(code, " - ".join(filter(None, (code.meaning, code.remedy)))) for code in ExitCode],
         )
@@ -100,7 +98,7 @@ class Commands(click.Group):
 command = partial(click.command, cls=Command)
 
 
-def _way_out(error: str) -> str:
+def _advise(error: str) -> str:
     """Return advice on a DuckDB error, by the name of its class."""
     if error == "InterruptException":
         return (
@@ -117,17 +115,19 @@ def _way_out(error: str) -> str:
     return "It is damaged, or was not built to the end. Name another with --database."
 
 
-def _write_codes(formatter: click.HelpFormatter, codes: Iterable[tuple[ExitCode, str]]) -> None:
+def _write_exit_codes(
+    formatter: click.HelpFormatter, codes: Iterable[tuple[ExitCode, str]]
+) -> None:
     with formatter.section("Exit codes"):
         formatter.write_dl([(str(int(code)), text) for code, text in codes])
 
 
 # ---------------------------------------------------------------- options
 
-JSON = click.option(
+JSON_OPTION = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md)."
 )
-REPLACES = click.option(
+REPLACE_OPTION = click.option(
     "--replace-extract-set",
     "replaces",
     is_flag=True,
@@ -197,31 +197,35 @@ def parse_names(
 # ---------------------------------------------------------------- input, errors and output
 
 
-def read(path: Path | None, *kinds: str, is_printed: bool = True, err: bool = False) -> "Database":
+def choose_database(
+    path: Path | None, *kinds: str, print_description: bool = True, err: bool = False
+) -> "Database":
     """Choose the file that a command reads, and print its description.
 
     With `err`, the description goes to stderr, because the command writes data to stdout.
     """
     from ai_manufacturing.releases import databases
 
-    with failing(databases.DatabaseError, as_=UsageError):
+    with convert_errors(databases.DatabaseError, to=UsageError):
         database = databases.chosen(path, kinds or (databases.RELEASE, databases.WAREHOUSE))
-    if is_printed:
+    if print_description:
         click.secho(str(database), fg="yellow" if database.origin.is_synthetic else None, err=err)
     return database
 
 
 @contextmanager
-def failing(*errors: type[Exception], as_: type[Failed] = Failed) -> Iterator[None]:
+def convert_errors(
+    *errors: type[Exception], to: type[CommandError] = CommandError
+) -> Iterator[None]:
     """Convert these errors to a command error with the same message."""
     try:
         yield
     except errors as error:
-        raise as_(str(error)) from error
+        raise to(str(error)) from error
 
 
 @contextmanager
-def refresh_errors(on_event: Callable[[str, dict[str, Any]], None]) -> Iterator[None]:
+def exit_on_refresh_error(on_event: Callable[[str, dict[str, Any]], None]) -> Iterator[None]:
     """Report a refresh error as an event, and exit with the error's code."""
     from ai_manufacturing.releases.errors import RefreshError
 
@@ -253,17 +257,17 @@ def log_event(event: str, facts: dict[str, Any]) -> None:
 def print_event(event: str, facts: dict[str, Any]) -> None:
     """Print an event as text; errors go to stderr, as in click."""
     if event.endswith("Error"):
-        click.echo(f"{_coloured('Error')}: {facts['message']}", err=True)
+        click.echo(f"{_colour('Error')}: {facts['message']}", err=True)
         return
     lines = facts.get("lines") or [
         facts.get("message") or ", ".join(f"{name} {value}" for name, value in facts.items())
     ]
-    click.echo(f"{_coloured(event)}: " + "\n  ".join(lines))
+    click.echo(f"{_colour(event)}: " + "\n  ".join(lines))
 
 
 def progress_line() -> "OnProgress | None":
     """Return a callback that shows dbt's progress in one line; None without a terminal."""
-    if not sys.stderr.isatty() or is_dumb():
+    if not sys.stderr.isatty() or lacks_escape_codes():
         return None
 
     def show(progress: str | None) -> None:
@@ -273,10 +277,10 @@ def progress_line() -> "OnProgress | None":
     return show
 
 
-def is_dumb() -> bool:
+def lacks_escape_codes() -> bool:
     """Return whether the terminal does not support escape codes."""
     return os.environ.get("TERM") == "dumb"
 
 
-def _coloured(word: str) -> str:
+def _colour(word: str) -> str:
     return click.style(word, fg=COLOURS[word], bold=True) if word in COLOURS else word

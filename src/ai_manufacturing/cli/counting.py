@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ai_manufacturing.cli.console import FOLDER, command, failing
+from ai_manufacturing.cli.console import FOLDER, command, convert_errors
 
 
 @command(examples=["counts", "counts --engine spark"])
@@ -32,5 +32,5 @@ def counts(engine: str, registers: Path | None, out: Path | None) -> None:
     from ai_manufacturing.landing import LandingError
     from ai_manufacturing.landing import counts as counting
 
-    with failing(counting.CountsError, LandingError, OSError):
+    with convert_errors(counting.CountsError, LandingError, OSError):
         counting.count_registers(engine, registers, out, click.echo)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from ai_manufacturing.cli.console import (
-    ANY_COMMAND,
+    DEFAULT_EXIT_CODES,
     FILE,
     FOLDER,
-    Failed,
+    CommandError,
     UsageError,
+    choose_database,
     command,
+    convert_errors,
     database_option,
-    failing,
+    exit_on_refresh_error,
     print_event,
-    read,
-    refresh_errors,
 )
 from ai_manufacturing.system.exit_codes import ExitCode
 
@@ -40,15 +40,15 @@ def queries(path: Path | None, out: Path | None) -> None:
     from ai_manufacturing.site import query_book
     from ai_manufacturing.system import disk, settings
 
-    database = read(path)
+    database = choose_database(path)
     book = settings.project_root() / "docs/questions.md"
     if out is None and not database.origin.is_synthetic:
         raise click.UsageError(
-            f"{book} holds the answers on the synthetic sample. Give --out for those of this set."
+            f"{book} contains the answers for the synthetic sample. Give --out for other sets."
         )
-    with failing(duckdb.Error, OSError):
-        answered = query_book.answered(book.read_text(encoding="utf-8"), database.path)
-        disk.replace_bytes(out or book, answered.encode())
+    with convert_errors(duckdb.Error, OSError):
+        text = query_book.answered(book.read_text(encoding="utf-8"), database.path)
+        disk.replace_bytes(out or book, text.encode())
     click.echo(out or book)
 
 
@@ -66,8 +66,8 @@ def catalogue(path: Path | None, out: Path) -> None:
     from ai_manufacturing.releases import databases
     from ai_manufacturing.site import catalogue as catalogues
 
-    database = read(path, databases.WAREHOUSE)
-    with failing(catalogues.CatalogueError, OSError):
+    database = choose_database(path, databases.WAREHOUSE)
+    with convert_errors(catalogues.CatalogueError, OSError):
         catalogues.write(database, out)
     click.echo(out)
 
@@ -90,35 +90,41 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
     try:
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
-        raise Failed(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
+        raise CommandError(
+            f"{error.name} is not installed. `make .venv/.site` installs it."
+        ) from error
     from ai_manufacturing.releases import citation
     from ai_manufacturing.site import catalogue as catalogues
     from ai_manufacturing.system import settings
 
-    database = read(path)
-    beside = out / catalogues.NAME
-    attached = catalogue or (beside if beside.is_file() else None)
-    left_out = "Without dbt's catalogue: `make catalogue` writes it."
+    database = choose_database(path)
+    present_page = out / catalogues.NAME
+    included_page = catalogue or (present_page if present_page.is_file() else None)
+    note = "Without dbt's catalogue: `make catalogue` writes it."
     try:
-        if attached is not None:
-            catalogues.require(attached, database.origin)
+        if included_page is not None:
+            catalogues.require(included_page, database.origin)
     except catalogues.CatalogueError as error:
         if catalogue is not None:
             raise UsageError(str(error)) from error
-        attached, left_out = None, f"Without dbt's catalogue. {error}"
-    with failing(site.SiteError), refresh_errors(print_event), TemporaryDirectory() as folder:
-        release = _release_of(database, Path(folder))
-        pages = site.build(release, out, attached, with_restricted=with_restricted)
+        included_page, note = None, f"Without dbt's catalogue. {error}"
+    with (
+        convert_errors(site.SiteError),
+        exit_on_refresh_error(print_event),
+        TemporaryDirectory() as folder,
+    ):
+        release = _prepare_release(database, Path(folder))
+        pages = site.build(release, out, included_page, with_restricted=with_restricted)
     click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
-    if attached is None:
-        click.echo(left_out)
+    if included_page is None:
+        click.echo(note)
     if "query" not in pages:
         click.echo("Without the query page: `make query-page` bundles it with npm.")
     if absence := citation.read(settings.project_root()).absence:
         click.echo(f"Without a citation. {absence}")
 
 
-def _release_of(database: "Database", folder: Path) -> Path:
+def _prepare_release(database: "Database", folder: Path) -> Path:
     """Return the path of a release; for a warehouse, write an unpublished release first."""
     from ai_manufacturing.refresh import writer
 
@@ -144,14 +150,14 @@ def mcp(path: Path | None, with_restricted: bool) -> None:
     try:
         from ai_manufacturing.question_door import server, tools
     except ModuleNotFoundError as error:
-        raise Failed(
+        raise CommandError(
             f"{error.name} is not installed. `python -m pip install -e '.[mcp]'` installs it."
         ) from error
-    database = read(path, err=True)
-    with refresh_errors(print_event), TemporaryDirectory() as folder:
-        release = _release_of(database, Path(folder))
-        shown = Path(folder) / "shown.duckdb"
-        server.serve(tools.Door(release, shown, with_restricted=with_restricted))
+    database = choose_database(path, err=True)
+    with exit_on_refresh_error(print_event), TemporaryDirectory() as folder:
+        release = _prepare_release(database, Path(folder))
+        copy_path = Path(folder) / "shown.duckdb"
+        server.serve(tools.Door(release, copy_path, with_restricted=with_restricted))
 
 
 @command(
@@ -160,9 +166,9 @@ def mcp(path: Path | None, with_restricted: bool) -> None:
         "replication-package",
         "replication-package --check build/replication_sample_000001.zip --yes",
     ],
-    ends_with=(*ANY_COMMAND, ExitCode.UNSIGNED),
-    done="the package is written, or --check found no difference",
-    failed="the disk is full, or --check found a difference or a broken rule",
+    exit_codes=(*DEFAULT_EXIT_CODES, ExitCode.UNSIGNED),
+    success="the package is written, or --check found no difference",
+    failure="the disk is full, or --check found a difference or a broken rule",
 )
 @database_option("A release")
 @click.option(
@@ -218,20 +224,23 @@ def replication_package(
     from ai_manufacturing.releases import databases
     from ai_manufacturing.releases.errors import RefreshError
 
-    with failing(OSError), failing(replication.ReplicationError, RefreshError, as_=UsageError):
+    with (
+        convert_errors(OSError),
+        convert_errors(replication.ReplicationError, RefreshError, to=UsageError),
+    ):
         if archive is not None:
-            found = replication.check_package(
-                archive, click.echo, lambda what: _may_run(what, yes), extracts, new_environment
+            result = replication.check_package(
+                archive, click.echo, lambda what: _confirm_run(what, yes), extracts, new_environment
             )
             click.echo(
-                "\n".join([*found.faults, *found.signature_faults])
+                "\n".join([*result.faults, *result.signature_faults])
                 or f"{archive}: the run gives every number of the package."
             )
-            if found.faults:
+            if result.faults:
                 raise SystemExit(ExitCode.FAILED)
-            raise SystemExit(ExitCode.UNSIGNED if found.signature_faults else ExitCode.DONE)
-        release = read(path, databases.RELEASE)
-        written = replication.write_package(
+            raise SystemExit(ExitCode.UNSIGNED if result.signature_faults else ExitCode.DONE)
+        release = choose_database(path, databases.RELEASE)
+        archive_path = replication.write_package(
             release.path,
             out,
             click.echo,
@@ -239,10 +248,10 @@ def replication_package(
             without_run=without_run,
             form=signed,
         )
-    click.echo(written)
+    click.echo(archive_path)
 
 
-def _may_run(what: str, yes: bool) -> bool:
+def _confirm_run(what: str, yes: bool) -> bool:
     """Announce the code that will run, and ask for confirmation unless --yes was given."""
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(

@@ -7,32 +7,32 @@ from dataclasses import asdict
 import click
 
 from ai_manufacturing.cli.console import (
-    ANY_COMMAND,
-    JSON,
-    REPLACES,
+    DEFAULT_EXIT_CODES,
+    JSON_OPTION,
+    REPLACE_OPTION,
     command,
-    failing,
+    convert_errors,
+    exit_on_refresh_error,
     log_event,
     parse_years,
     print_event,
     print_json,
     progress_line,
-    refresh_errors,
 )
-from ai_manufacturing.cli.status import release_record
+from ai_manufacturing.cli.status import build_release_record
 from ai_manufacturing.system.exit_codes import ExitCode
 
 
 @command(
     examples=["refresh", "refresh --years 2018:2020"],
-    ends_with=[code for code in ExitCode if code != ExitCode.UNSIGNED],
+    exit_codes=[code for code in ExitCode if code != ExitCode.UNSIGNED],
 )
 @click.option(
     "--years",
     callback=parse_years,
     help="Read the files of these years (such as 2018:2020) again, and publish.",
 )
-@REPLACES
+@REPLACE_OPTION
 @click.option(
     "--without-estimates",
     is_flag=True,
@@ -44,7 +44,7 @@ def refresh(years: range | None, replaces: bool, without_estimates: bool) -> Non
     from ai_manufacturing.releases import configured, refresh_log
     from ai_manufacturing.system import settings
 
-    with refresh_errors(log_event), refresh_log.attempt(settings.release_dir()):
+    with exit_on_refresh_error(log_event), refresh_log.attempt(settings.release_dir()):
         manifest = cycle.refresh(
             configured.store(),
             configured.limits(),
@@ -60,17 +60,17 @@ def refresh(years: range | None, replaces: bool, without_estimates: bool) -> Non
 
 @command(
     examples=["publish 000013 --reason 'the revision of 2024'"],
-    ends_with=(*ANY_COMMAND, ExitCode.BUILD_FAILED, ExitCode.LOCKED),
+    exit_codes=(*DEFAULT_EXIT_CODES, ExitCode.BUILD_FAILED, ExitCode.LOCKED),
 )
 @click.argument("release_id")
 @click.option("--reason", required=True, help="Why you publish it; the manifest keeps it.")
-@REPLACES
+@REPLACE_OPTION
 def publish(release_id: str, reason: str, replaces: bool) -> None:
     """Publish a held build by hand."""
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
-    with refresh_errors(log_event):
+    with exit_on_refresh_error(log_event):
         by_hand.publish_held(configured.store(), release_id, reason, log_event, replaces)
 
 
@@ -79,7 +79,7 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
         "accept 000012 --reason 'compared with the yearbook'",
         "accept --revision 'vendor,*,total,2018:2019' --reason 'economic census'",
     ],
-    ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
+    exit_codes=(*DEFAULT_EXIT_CODES, ExitCode.LOCKED),
 )
 @click.argument("release_id", required=False)
 @click.option(
@@ -101,7 +101,7 @@ def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: 
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
-    with refresh_errors(print_event):
+    with exit_on_refresh_error(print_event):
         if release_id and not revisions:
             by_hand.accept(configured.store(), release_id, reason, print_event)
         elif revisions and not release_id:
@@ -110,23 +110,23 @@ def accept(release_id: str | None, revisions: tuple[str, ...], by: str, reason: 
             raise click.UsageError("Give the number of a release, or --revision.")
 
 
-@command(examples=["rollback 000012"], ends_with=(*ANY_COMMAND, ExitCode.LOCKED))
+@command(examples=["rollback 000012"], exit_codes=(*DEFAULT_EXIT_CODES, ExitCode.LOCKED))
 @click.argument("release_id")
-@REPLACES
+@REPLACE_OPTION
 def rollback(release_id: str, replaces: bool) -> None:
     """Publish a past release again."""
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
-    with refresh_errors(print_event):
+    with exit_on_refresh_error(print_event):
         by_hand.rollback(configured.store(), release_id, print_event, replaces)
         click.echo(f"Release {release_id} is published.")
 
 
 @command(
-    examples=["releases", "releases --json"], failed="there is no release, or a file is damaged"
+    examples=["releases", "releases --json"], failure="there is no release, or a file is damaged"
 )
-@JSON
+@JSON_OPTION
 def releases(as_json: bool) -> None:
     """List the retained releases, and mark the published one and the anchor of drift."""
     from ai_manufacturing.auditing import anchors
@@ -134,20 +134,22 @@ def releases(as_json: bool) -> None:
     from ai_manufacturing.releases.errors import RefreshError
     from ai_manufacturing.releases.origin import Origin
 
-    with refresh_errors(print_event):
+    with exit_on_refresh_error(print_event):
         store = configured.store()
-        published = anchor = None
-        listed, damaged = store.listed()
+        published_id = anchor_id = None
+        stored_releases, errors = store.listed()
         try:
             if store.published.exists():
-                with store.opened(store.published) as (current, opened):
-                    published, anchor = (
+                with store.opened(store.published) as (current, release_file):
+                    published_id, anchor_id = (
                         current.release_id,
-                        anchors.of(store, opened, current).release_id,
+                        anchors.of(store, release_file, current).release_id,
                     )
         except RefreshError as error:  # raised after listing releases that can replace it
-            damaged.insert(0, error)
-        records = [release_record(release, published, anchor) for release in listed]
+            errors.insert(0, error)
+        records = [
+            build_release_record(release, published_id, anchor_id) for release in stored_releases
+        ]
         if as_json:
             print_json({"releases": records})
         for release in [] if as_json else records:
@@ -159,9 +161,9 @@ def releases(as_json: bool) -> None:
                 f" {release['reason']}{'  (anchor)' * release['is_anchor']}"
             )
             click.secho(line.rstrip(), fg="green" if is_published else None)
-        if damaged:
-            raise damaged[0]
-        if not listed:
+        if errors:
+            raise errors[0]
+        if not stored_releases:
             raise RefreshError(
                 f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one."
             )
@@ -170,13 +172,13 @@ def releases(as_json: bool) -> None:
 @command(examples=["diff 000011 000012", "diff 000011 000012 --json"])
 @click.argument("old")
 @click.argument("new")
-@JSON
+@JSON_OPTION
 def diff(old: str, new: str, as_json: bool) -> None:
     """Print the changes between two releases of one extract set."""
     from ai_manufacturing.refresh import by_hand
     from ai_manufacturing.releases import configured
 
-    with refresh_errors(print_event):
+    with exit_on_refresh_error(print_event):
         summary = by_hand.difference(configured.store(), old, new)
     if as_json:
         print_json({"old": old, "new": new, **asdict(summary)})
@@ -186,11 +188,11 @@ def diff(old: str, new: str, as_json: bool) -> None:
 
 @command(
     examples=["verify"],
-    ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
-    done="all files are intact",
-    failed="a file differs from its SHA-256",
+    exit_codes=(*DEFAULT_EXIT_CODES, ExitCode.LOCKED),
+    success="all files are intact",
+    failure="a file differs from its SHA-256",
 )
-@JSON
+@JSON_OPTION
 def verify(as_json: bool) -> None:
     """Compare landing store, logs, releases, held builds and site with their SHA-256.
 
@@ -200,7 +202,7 @@ def verify(as_json: bool) -> None:
     from ai_manufacturing.auditing import verify as verifying
     from ai_manufacturing.landing import LandingError
 
-    with refresh_errors(print_event), failing(LandingError, OSError):
+    with exit_on_refresh_error(print_event), convert_errors(LandingError, OSError):
         outcome = verifying.verify()
     if as_json:
         print_json(asdict(outcome))

@@ -7,16 +7,16 @@ import click
 from ai_manufacturing.cli.console import (
     FILE,
     FOLDER,
-    JSON,
-    Failed,
+    JSON_OPTION,
+    CommandError,
     FormatChoice,
     UsageError,
+    choose_database,
     command,
+    convert_errors,
     database_option,
-    failing,
     parse_names,
     print_json,
-    read,
 )
 from ai_manufacturing.system import study
 from ai_manufacturing.system.exit_codes import ExitCode
@@ -35,8 +35,11 @@ def trace(specification: str, city: str | None, year: int | None, path: Path | N
     """Trace an estimate to its city-years, or one cell to its file, row and corrections."""
     from ai_manufacturing.auditing import trace as tracing
 
-    database = read(path)
-    with failing(tracing.TraceError), failing(tracing.NoSuchThingError, as_=UsageError):
+    database = choose_database(path)
+    with (
+        convert_errors(tracing.TraceError),
+        convert_errors(tracing.NoSuchThingError, to=UsageError),
+    ):
         lines = tracing.trace(database.path, specification, city, year)
     click.echo("\n".join(lines))
 
@@ -59,11 +62,11 @@ def export(file_format: str, out: Path, path: Path | None) -> None:
     """
     from ai_manufacturing.tables import exports, formats
 
-    database = read(path)
-    with failing(exports.ExportError, OSError):
-        written = exports.export(database.path, out, file_format)
+    database = choose_database(path)
+    with convert_errors(exports.ExportError, OSError):
+        paths = exports.export(database.path, out, file_format)
         restriction = exports.restriction(database.path)
-    click.echo("\n".join(map(str, written)))
+    click.echo("\n".join(map(str, paths)))
     if restriction and file_format in formats.named("rows", "book"):
         click.echo(restriction, err=True)
 
@@ -93,16 +96,16 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     stdout = click.get_binary_stream("stdout")
     if file_format is None:
         file_format = out.suffix.lower().removeprefix(".") if out else ""
-        if file_format not in (known := formats.named("rows", "book")):
+        if file_format not in (panel_formats := formats.named("rows", "book")):
             raise click.UsageError(
-                f"Name a format with --format, or a file that ends in .{', .'.join(known)}."
+                f"Name a format with --format, or a file that ends in .{', .'.join(panel_formats)}."
             )
     if out is None and file_format != "csv" and stdout.isatty():
         raise click.UsageError(
-            f"{file_format} is no text for a terminal. Name a file with --out, or redirect."
+            f"{file_format} is not a text format. Name a file with --out, or redirect the output."
         )
-    database = read(path, err=True)
-    with failing(exports.ExportError):
+    database = choose_database(path, err=True)
+    with convert_errors(exports.ExportError):
         content = exports.panel(database.path, file_format)
         restriction = exports.restriction(database.path)
     if restriction:
@@ -111,18 +114,18 @@ def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
         stdout.write(content)
         stdout.flush()
         return
-    _write(out, content)
+    _write_output(out, content)
 
 
-def _write(out: Path, content: bytes) -> None:
+def _write_output(out: Path, content: bytes) -> None:
     """Write the file of --out, and print its path."""
     from ai_manufacturing.system import disk
 
     try:
         disk.replace_bytes(out, content)
     except OSError as error:
-        what, remedy = disk.refusal(error, out)
-        raise Failed(f"{what}. {remedy}, or name another file with --out.") from error
+        what, remedy = disk.describe_failure(error, out)
+        raise CommandError(f"{what}. {remedy}, or name another file with --out.") from error
     click.echo(out)
 
 
@@ -173,20 +176,20 @@ def table(
     """Write one printed table, with a choice of readings and standard errors."""
     from ai_manufacturing.tables import NO_ERRORS, TableError, exports
 
-    database = read(path)
+    database = choose_database(path)
     choices = {
         "readings": readings,
         "errors": [] if errors == [NO_ERRORS] else errors,
         "language": language,
         "decimals": decimals,
     }
-    with failing(exports.ExportError), failing(TableError, as_=UsageError):
+    with convert_errors(exports.ExportError), convert_errors(TableError, to=UsageError):
         click.echo(exports.export_table(database.path, name, file_format, out, siunitx, **choices))
 
 
 @command(examples=["sources", "sources --json"])
 @database_option("A release or a built warehouse")
-@JSON
+@JSON_OPTION
 def sources(path: Path | None, as_json: bool) -> None:
     """List delivered data and missing data, with sources and the estimates they allow."""
     import duckdb
@@ -195,39 +198,43 @@ def sources(path: Path | None, as_json: bool) -> None:
     from ai_manufacturing.releases import sources as known_sources
     from ai_manufacturing.system import duckdb_client
 
-    database = read(path, is_printed=not as_json)
+    database = choose_database(path, print_description=not as_json)
     try:
-        with failing(LandingError), duckdb_client.reading(database.path) as release:
-            known = known_sources.known(release)
+        with convert_errors(LandingError), duckdb_client.open_read_only(database.path) as release:
+            overview = known_sources.known(release)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
-        raise Failed(
+        raise CommandError(
             f"{database.path}: made by earlier code, or not built to the end"
             f" ({str(error).splitlines()[0]}). Build or refresh it, or name another file with"
             " --database."
         ) from error
     if as_json:
-        print_json(known)
+        print_json(overview)
         return
     click.echo("Delivered:")
-    for row in known["delivered"]:
+    for row in overview["delivered"]:
         click.echo(
             f"  {row['provider']}.{row['source_name']} ({row['provenance_class']},"
             f" {row['licence']})"
         )
         if row["link"]:
             click.echo(f"    {row['link']}, looked up {row['looked_up_on']}")
-    if not known["is_judged"]:
+    if not overview["is_judged"]:
         click.echo(
             "Nothing is estimable yet: no estimate was made. If the gate failed, see"
             " gates.gate_results."
         )
     click.echo("Not delivered:")
-    for row in known["absent"]:
-        named = f"{row['series']} ({row['scope']}): {row['label_en']}"
-        waiting = len(row["specifications"])
+    for row in overview["absent"]:
+        series = f"{row['series']} ({row['scope']}): {row['label_en']}"
+        specification_count = len(row["specifications"])
         click.echo(
-            f"  {named}, "
-            + (f"for {waiting} specifications" if waiting else "for which no specification waits")
+            f"  {series}, "
+            + (
+                f"for {specification_count} specifications"
+                if specification_count
+                else "for which no specification waits"
+            )
         )
         if row["last_missing_of"]:
             click.echo(f"    the last missing series of {', '.join(row['last_missing_of'])}")
@@ -251,13 +258,13 @@ def sources(path: Path | None, as_json: bool) -> None:
         "compare build/releases/past/000011.duckdb build/warehouse.duckdb",
         "compare OLD NEW --markdown",
     ],
-    done="nothing differs",
-    failed="something differs, or a file is damaged",
+    success="nothing differs",
+    failure="something differs, or a file is damaged",
 )
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
 @click.option("--markdown", is_flag=True, help="Print Markdown tables, for a review.")
-@JSON
+@JSON_OPTION
 def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     """Compare all tables of two release or warehouse files of one extract set.
 
@@ -269,8 +276,8 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
 
     if markdown and as_json:
         raise click.UsageError("--markdown and --json are two formats; give one.")
-    before, after = (read(path, is_printed=not as_json) for path in (old, new))
-    with failing(comparing.CompareError, as_=UsageError):
+    before, after = (choose_database(path, print_description=not as_json) for path in (old, new))
+    with convert_errors(comparing.CompareError, to=UsageError):
         sections = comparing.compare(before, after, settings.landing_dir())
     if as_json:
         print_json({"old": before.record(), "new": after.record()} | comparing.as_records(sections))
@@ -283,14 +290,14 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
 
 @command(
     examples=["judge panel.csv", "judge panel.dta --year yr --out cells.xlsx"],
-    done="no column needs attention",
-    failed="too many cells of a column are unexplained, or a value of the warehouse jumps",
+    success="no column needs attention",
+    failure="too many cells of a column are unexplained, or a value of the warehouse jumps",
 )
 @click.argument("panel", type=FILE)
 @click.option("--city", help="Column with codes or names of cities. Default: recognised.")
 @click.option("--year", help="Column with years. Default: recognised.")
 @click.option(
-    "--column", "told", multiple=True, metavar="COLUMN=SERIES", help="Compare these only."
+    "--column", "column_options", multiple=True, metavar="COLUMN=SERIES", help="Compare these only."
 )
 @click.option("--out", type=FILE, help="Write a row per cell, as .csv or .xlsx.")
 @database_option("A release or a built warehouse")
@@ -298,7 +305,7 @@ def judge(
     panel: Path,
     city: str | None,
     year: str | None,
-    told: tuple[str, ...],
+    column_options: tuple[str, ...],
     out: Path | None,
     path: Path | None,
 ) -> None:
@@ -311,16 +318,16 @@ def judge(
     from ai_manufacturing.auditing import panel_columns, panels
     from ai_manufacturing.tables import exports
 
-    pairs = dict(pair.rpartition("=")[::2] for pair in told)
+    pairs = dict(pair.rpartition("=")[::2] for pair in column_options)
     if not all(map(all, pairs.items())) or (out and out.suffix not in (".csv", ".xlsx")):
         raise click.UsageError("Give --column as COLUMN=SERIES, and --out as .csv or .xlsx.")
-    database = read(path)
-    with failing(panel_columns.PanelError, as_=UsageError):
+    database = choose_database(path)
+    with convert_errors(panel_columns.PanelError, to=UsageError):
         judgement = panels.judge(database.path, panel, city, year, pairs)
     click.echo("\n".join(judgement.lines))
     if out:
-        with failing(exports.ExportError):
+        with convert_errors(exports.ExportError):
             restriction = exports.restriction(database.path)
-        _write(out, panels.as_file(judgement.cells, out.suffix == ".xlsx"))
+        _write_output(out, panels.as_file(judgement.cells, out.suffix == ".xlsx"))
         click.echo(restriction, err=True)
     raise SystemExit(ExitCode.DONE if judgement.is_fine else ExitCode.FAILED)

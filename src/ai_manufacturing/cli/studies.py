@@ -15,9 +15,7 @@ def new_study(folder: Path, replace: bool) -> None:
     from ai_manufacturing.new_study import DeclarationError, write_study
 
     try:
-        written = write_study(folder, replace=replace)
+        paths = write_study(folder, replace=replace)
     except DeclarationError as error:
         raise UsageError(str(error)) from error
-    click.echo(
-        f"{folder}: {len(written)} files written. Next: cd {folder}; ai-manufacturing refresh"
-    )
+    click.echo(f"{folder}: {len(paths)} files written. Next: cd {folder}; ai-manufacturing refresh")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ai_manufacturing.cli.console import FOLDER, command, failing, parse_years
+from ai_manufacturing.cli.console import FOLDER, command, convert_errors, parse_years
 
 COUNT = click.IntRange(min=0)
 SEED = click.option("--seed", type=int, default=2020, show_default=True, help="Random seed.")
@@ -29,7 +29,7 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
         raise click.BadParameter(
             "the draw is anchored in 2015; name years that hold it.", param_hint="--years"
         )
-    with failing(LandingError, OSError):
+    with convert_errors(LandingError, OSError):
         write(out, seed, years)
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are not real.")
 
@@ -51,6 +51,6 @@ def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) 
     from ai_manufacturing.landing import LandingError
     from ai_manufacturing.paper.synthetic.registers import write
 
-    with failing(LandingError, OSError):
+    with convert_errors(LandingError, OSError):
         write(out, firms, patents, seed, file_format)
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")
