@@ -25,7 +25,7 @@ from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import catalogue
 from ai_manufacturing.system import integrity, settings
-from ai_manufacturing.system.disk import locked, remove_left
+from ai_manufacturing.system.disk import lock_folder, remove_stale_folders
 
 BUILD_AGAIN = "Run the build again, which writes it anew."
 SITE_AGAIN = "Run `ai-manufacturing report` again."
@@ -118,7 +118,7 @@ def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -
                             f"{delivery.event['file_path']}, delivery {delivery.number} of {name}"
                         )
                         missing = f"{folder / key}: missing, and {what}, landed there"
-                        outcome.damaged.append(f"{missing}. {checksums.LAND_AGAIN}")
+                        outcome.damaged.append(f"{missing}. {checksums.REPAIR_ADVICE}")
                 outcome.damaged += _not_delivered(events, name, manifests)
         _tables(folder, outcome)
 
@@ -147,7 +147,7 @@ def _tables(folder: Path, outcome: Verified) -> None:
     """Check the folders of tables that every build rewrites."""
     for tables in sorted(folder.glob("tables/*")):
         # a locked folder is being written
-        with outcome.damage(), suppress(BlockingIOError), locked(tables):
+        with outcome.damage(), suppress(BlockingIOError), lock_folder(tables):
             if (tables / integrity.SUMS).exists():
                 wrong = integrity.check_folder(tables)
                 outcome.damaged += [f"{line}. {BUILD_AGAIN}" for line in wrong]
@@ -180,7 +180,9 @@ def _releases(releases: Store, outcome: Verified) -> dict[Path, Manifest]:
 
 
 def _site(folder: Path, outcome: Verified) -> None:
-    outcome.mended += [f"{path}: left by a dead run; removed." for path in remove_left(folder)]
+    outcome.mended += [
+        f"{path}: left by a dead run; removed." for path in remove_stale_folders(folder)
+    ]
     if not (folder / "assets" / "site.js").exists():
         return
     wrong = integrity.check_folder(folder, (catalogue.NAME,))

@@ -265,16 +265,16 @@ def print_event(event: str, facts: dict[str, Any]) -> None:
     click.echo(f"{_colour(event)}: " + "\n  ".join(lines))
 
 
-def progress_line() -> "OnProgress | None":
+def create_progress_callback() -> "OnProgress | None":
     """Return a callback that shows dbt's progress in one line; None without a terminal."""
     if not sys.stderr.isatty() or lacks_escape_codes():
         return None
 
-    def show(progress: str | None) -> None:
+    def show_progress(progress: str | None) -> None:
         line = f"building: {progress}"[: shutil.get_terminal_size().columns - 1] if progress else ""
         click.echo(f"\r\x1b[K{line}", nl=False, err=True, color=True)  # color keeps the escapes
 
-    return show
+    return show_progress
 
 
 def lacks_escape_codes() -> bool:

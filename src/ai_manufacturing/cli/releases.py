@@ -12,12 +12,12 @@ from ai_manufacturing.cli.console import (
     REPLACE_OPTION,
     command,
     convert_errors,
+    create_progress_callback,
     exit_on_refresh_error,
     log_event,
     parse_years,
     print_event,
     print_json,
-    progress_line,
 )
 from ai_manufacturing.cli.status import build_release_record
 from ai_manufacturing.system.exit_codes import ExitCode
@@ -52,7 +52,7 @@ def refresh(years: range | None, replaces: bool, without_estimates: bool) -> Non
             years,
             replaces,
             without_estimates,
-            progress_line(),
+            create_progress_callback(),
         )
         if sys.stdout.isatty():
             click.echo(f"Release {manifest.release_id} is published.")

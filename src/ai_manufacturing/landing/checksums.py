@@ -13,11 +13,11 @@ from typing import Any
 from ai_manufacturing.landing import log
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.system import integrity
-from ai_manufacturing.system.disk import version
+from ai_manufacturing.system.disk import file_signature
 
 THREADS = 2
 """Number of folders that are hashed in parallel."""
-LAND_AGAIN = (
+REPAIR_ADVICE = (
     "Restore its folder from a backup; or, if the extracts folder still has the delivered file,"
     " delete this folder, and run the build again; the file then lands again."
 )
@@ -72,8 +72,8 @@ def find_faults(store: Path, store_key: str, digests: dict[str, str]) -> list[st
         Recorded SHA-256 by path, as `read_checksums` returns it for this folder.
     """
     present = sorted(f"{store_key}/{path.name}" for path in (store / store_key).iterdir())
-    wrong = integrity.differences(store, digests, present, log.open_chain(store).path)
-    return [f"{line}. {LAND_AGAIN}" for line in wrong]
+    wrong = integrity.compare_checksums(store, digests, present, log.open_chain(store).path)
+    return [f"{line}. {REPAIR_ADVICE}" for line in wrong]
 
 
 def verify_folders(store: Path, store_keys: Iterable[str]) -> None:
@@ -107,4 +107,4 @@ def verify_folders(store: Path, store_keys: Iterable[str]) -> None:
 
 
 def _read_signature(folder: Path) -> tuple[Any, ...]:
-    return tuple((path.name, version(path)) for path in sorted(folder.glob("*")))
+    return tuple((path.name, file_signature(path)) for path in sorted(folder.glob("*")))

@@ -112,7 +112,7 @@ class Source(Declared):
         column_by_heading = {column: column for column in self.columns}
         for column, others in self.headings.items():
             if column not in self.read_columns:
-                raise ValueError(f"headings: {column} is no column that a file holds")
+                raise ValueError(f"headings: {column} is not a column that is read from the file")
             for other in others:
                 if other in column_by_heading:
                     owner = column_by_heading[other]
@@ -347,7 +347,7 @@ def suggest_source(file_path: str, sources: list[Source]) -> str | None:
 
     folder, stem = split_path(file_path)
 
-    def rate(source: Source) -> float:
+    def rate_similarity(source: Source) -> float:
         pattern_folder, pattern = split_path(source.files)
         if pattern != "*" and fnmatch.fnmatchcase(stem, pattern):
             return 2
@@ -355,8 +355,8 @@ def suggest_source(file_path: str, sources: list[Source]) -> str | None:
             difflib.SequenceMatcher(None, stem, pattern).ratio() if pattern_folder == folder else -1
         )
 
-    source = max(sources, key=rate, default=None)
-    if source is None or rate(source) < 0:
+    source = max(sources, key=rate_similarity, default=None)
+    if source is None or rate_similarity(source) < 0:
         return None
     return (
         f"No declaration claims this name; {source.provider}.{source.name} reads {source.files}. "

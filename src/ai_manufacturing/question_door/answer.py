@@ -23,7 +23,7 @@ from ai_manufacturing.system.sql_text import load_statements
 
 SQL = load_statements(__file__)
 
-ROWS, COLUMNS, CHARACTERS = 200, 200, 20_000  # maximum size of a result
+ROW_LIMIT, COLUMN_LIMIT, CHARACTER_LIMIT = 200, 200, 20_000  # maximum size of a result
 SOURCE_COLUMNS_LIMIT = 12  # maximum number of source columns listed per column of the result
 ADDRESS_SPACE = 3 * 2**30  # bytes of address space; DuckDB's own limit is MEMORY
 MEMORY = "1GB"
@@ -74,11 +74,11 @@ def run_query(release: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
             return {"error": withholding.describe_withheld_rows(missing)}
         raise
     names = [column[0] for column in cursor.description or []]
-    if len(names) > COLUMNS:
-        return {"error": f"{len(names)} columns: name at most {COLUMNS}."}
-    fetched_rows = cursor.fetchmany(ROWS + 1)
-    texts = (json.dumps(row, default=str, ensure_ascii=False) for row in fetched_rows[:ROWS])
-    rows = fetched_rows[: sum(length <= CHARACTERS for length in accumulate(map(len, texts)))]
+    if len(names) > COLUMN_LIMIT:
+        return {"error": f"{len(names)} columns: name at most {COLUMN_LIMIT}."}
+    fetched_rows = cursor.fetchmany(ROW_LIMIT + 1)
+    texts = (json.dumps(row, default=str, ensure_ascii=False) for row in fetched_rows[:ROW_LIMIT])
+    rows = fetched_rows[: sum(length <= CHARACTER_LIMIT for length in accumulate(map(len, texts)))]
     answer = {"columns": names, "rows": rows, "is_cut": len(rows) < len(fetched_rows)}
     columns_of_release = duckdb_client.fetch_rows(
         release, caveats.SQL["described"], estimate=caveats.ESTIMATE

@@ -24,7 +24,7 @@ SUCCESS_MARKER = "_SUCCESS"
 SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
 # Member names that lead out of the archive or contain control characters.
 OUTSIDE_NAME = re.compile(r"/|[A-Za-z]:|(?:.*/)?\.\.(?:/|$)|.*[\x00-\x1f\x7f-\x9f]", re.DOTALL)
-UNPACKED = "Ask the provider for the files unpacked."
+ASK_UNPACKED = "Ask the provider for the files unpacked."
 
 
 def is_zip(head: bytes) -> bool:
@@ -73,7 +73,7 @@ def refuse_nested_archive(content: bytes, holder: str) -> None:
     if is_gzip(content[:4]) or (
         is_zip(content[:4]) and not _is_document(_open_zip(io.BytesIO(content)))
     ):
-        raise FileFault(f"{holder} holds another archive. {UNPACKED}")
+        raise FileFault(f"{holder} holds another archive. {ASK_UNPACKED}")
 
 
 def open_archive(path: Path) -> zipfile.ZipFile | None:
@@ -110,9 +110,9 @@ def list_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if name.endswith("/"):
             continue
         if OUTSIDE_NAME.match(name):
-            raise FileFault(f"the member {name!r} points outside the archive. {UNPACKED}")
+            raise FileFault(f"the member {name!r} points outside the archive. {ASK_UNPACKED}")
         if name in files:
-            raise FileFault(f'the archive holds "{name}" twice. {UNPACKED}')
+            raise FileFault(f'the archive holds "{name}" twice. {ASK_UNPACKED}')
         if info.flag_bits & 1:
             raise FileFault(
                 f'the member "{name}" is encrypted. Ask the provider for it without a password.'
@@ -134,7 +134,7 @@ def stream_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[b
             yield from read_chunks(stream)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
         raise FileFault(
-            f'the member "{_decode_member_name(info)}" cannot be unpacked ({error}). {UNPACKED}'
+            f'the member "{_decode_member_name(info)}" cannot be unpacked ({error}). {ASK_UNPACKED}'
         ) from error
 
 

@@ -58,7 +58,7 @@ LINE_LIMIT = 2**24  # bytes in a line of a text file
 NOTE_BELOW = "prose: note"
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
-AGAIN = "Ask the provider for the file again."
+ASK_AGAIN = "Ask the provider for the file again."
 # A business scope may be longer than the csv module's default of 131,072 characters.
 csv.field_size_limit(2**31 - 1)
 # Beginning of a note below a table.
@@ -155,7 +155,7 @@ def read_sheets(
     if compression:
         content = containers.ungzip(content, check=check_line_lengths)
     if not content:
-        raise FileFault(f"the file is empty. {AGAIN}")
+        raise FileFault(f"the file is empty. {ASK_AGAIN}")
     file_format = detect_format(content)
     try:
         if file_format == "csv":
@@ -183,7 +183,7 @@ def read_sheets(
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise FileFault(
-            f"not a complete {file_format} file ({type(error).__name__}: {error}). {AGAIN}"
+            f"not a complete {file_format} file ({type(error).__name__}: {error}). {ASK_AGAIN}"
         ) from error
 
 
@@ -317,7 +317,7 @@ def _read_csv(content: bytes, column_by_heading: Mapping[str, str]) -> tuple[str
     encoding = detect_encoding(io.BytesIO(content))
     text = content.decode(encoding)
     if not text.strip():
-        raise FileFault(f"the file is empty. {AGAIN}")
+        raise FileFault(f"the file is empty. {ASK_AGAIN}")
     delimiter, header = _detect_dialect(text, column_by_heading, HEADER_ROWS)
     records, doubtful = quotation.split_doubtful(text, delimiter)
     header_row = header.last + 1
@@ -557,14 +557,14 @@ def _read_stata(content: bytes) -> tuple[str, pa.Table]:
     """
     import pandas as pd  # imported here, because it is slow and often not needed
 
-    def gb18030(value: Any) -> Any:
+    def decode_gb18030(value: Any) -> Any:
         return value.encode("latin-1").decode("gb18030") if isinstance(value, str) else value
 
     frame = pd.read_stata(io.BytesIO(content), convert_dates=False, convert_categoricals=False)
     encoding = "utf-8"
     if not STATA_IN_UTF_8.match(content):
         try:
-            frame, encoding = frame.rename(columns=gb18030).map(gb18030), "gb18030"
+            frame, encoding = frame.rename(columns=decode_gb18030).map(decode_gb18030), "gb18030"
         except UnicodeError:
             encoding = "latin-1"
     return encoding, pa.Table.from_pandas(frame, preserve_index=False)
@@ -581,7 +581,7 @@ def _read_parquet(content: bytes) -> pa.Table:
     try:
         table.validate(full=True)  # writers may store any bytes as text
     except pa.ArrowInvalid as error:
-        raise FileFault(f"its text is not UTF-8 ({error}). {AGAIN}") from error
+        raise FileFault(f"its text is not UTF-8 ({error}). {ASK_AGAIN}") from error
     return table
 
 

@@ -111,13 +111,17 @@ def _correct_text(cell: ET.Element, numbers: list[str | None]) -> str | None:
     value = cell.findtext("{*}v")
     if cell.get("t") == "e":
         return value
-    return numbers[int(value)] if value and cell.get("t") == "s" else _mark_number(cell)
+    return numbers[int(value)] if value and cell.get("t") == "s" else _format_marked_number(cell)
 
 
 def _read_marked_numbers(book: zipfile.ZipFile) -> list[str | None]:
     """Return the number in each shared string that has marked digits, or None."""
     parts = [part for part in book.namelist() if part.lower().endswith("sharedstrings.xml")]
-    return [_mark_number(text) for part in parts for text in _iterate_elements(book, part, "si")]
+    return [
+        _format_marked_number(text)
+        for part in parts
+        for text in _iterate_elements(book, part, "si")
+    ]
 
 
 def _iterate_elements(book: zipfile.ZipFile, part: str, tag: str) -> Iterator[ET.Element]:
@@ -129,7 +133,7 @@ def _iterate_elements(book: zipfile.ZipFile, part: str, tag: str) -> Iterator[ET
                 element.clear()
 
 
-def _mark_number(text: ET.Element) -> str | None:
+def _format_marked_number(text: ET.Element) -> str | None:
     """Return a number with its formatted characters in plain-text notation, or None.
 
     146 with a raised 1 becomes 146¹ instead of 1461; with a lowered 1 it becomes 146_1, and with a
