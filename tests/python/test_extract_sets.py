@@ -262,7 +262,7 @@ def test_a_command_says_first_which_set_it_reads_and_overwrites_no_answers_of_an
         first, *_ = run(0, *arguments).stdout.splitlines()
         assert first == f"{SAMPLE}, warehouse, {light_build.warehouse}"
     said = run(2, "queries", "--database", of_public).stderr
-    assert "holds the answers on the synthetic sample. Give --out for those of this set" in said
+    assert "contains the answers for the synthetic sample. Give --out for other sets" in said
     assert book.read_bytes() == answers
 
 

@@ -22,7 +22,7 @@ FAULTS = {
     "an outcome without a series": (
         'outcome = "worker_count"',
         'outcome = "workers"',
-        "tables jobs, column 1 names workers, which is no declared series",
+        "tables jobs, column 1 names workers, not a declared series",
     ),
     "a series declared twice": (
         'name = "robot_count"\nheading',
@@ -57,7 +57,7 @@ FAULTS = {
     "an unknown limit": (
         "growth_factor_max = 3",
         "growth_max = 3",
-        "growth_max is no limit of a series. Known: median_min, median_max,",
+        "growth_max is not a limit of a series. Known: median_min, median_max,",
     ),
     "an unknown transform": (
         'series = "robot_count"',
@@ -70,7 +70,7 @@ FAULTS = {
         'by = "region"\nyear = 2005',
         "a split by a series has a year, and one by region has none",
     ),
-    "no TOML": ("last_year = 2014", "last_year = ", "study.toml is no TOML: Invalid value"),
+    "no TOML": ("last_year = 2014", "last_year = ", "study.toml is not valid TOML: Invalid value"),
 }
 
 
@@ -109,7 +109,7 @@ def test_a_file_that_is_there_is_only_replaced_when_asked(tmp_path: Path) -> Non
     series, corrections = (folder / f"seeds/{name}.csv" for name in ("series", "corrections"))
     for seed in (series, corrections):
         seed.write_text(seed.read_text(encoding="utf-8") + "mine\n", encoding="utf-8")
-    with pytest.raises(DeclarationError, match="is there already, and"):
+    with pytest.raises(DeclarationError, match="more files exist already"):
         write_study(folder)
     assert series.read_text(encoding="utf-8").endswith("\nmine\n")
     write_study(folder, replace=True)

@@ -307,7 +307,7 @@ def run(build: Build, *arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["table_7"], "'table_7' is no printed table. Choose from table_1"),
+        (["table_7"], "'table_7' is not a printed table. Choose from table_1"),
         (["table_1", "--siunitx"], "siunitx is of LaTeX, not of html."),
     ],
 )
@@ -324,8 +324,8 @@ def test_the_command_ends_with_two_and_writes_nothing_where_a_choice_does_not_ex
     [
         ({"readings": [PLAIN, PLAIN]}, f"'{PLAIN}' is named twice"),
         ({"readings": []}, "No reading of table_1 is named. Its readings: table_1_col_1, "),
-        ({"readings": ["table_2_col_1"]}, "'table_2_col_1' is no reading of table_1. Its readings"),
-        ({"errors": ["hc3"]}, "'hc3' is no error. Choose from city, province, wild, or none."),
+        ({"readings": ["table_2_col_1"]}, "'table_2_col_1' is not a reading of table_1. Its "),
+        ({"errors": ["hc3"]}, "'hc3' is not a kind of error. Choose from city, province, wild, or"),
     ],
 )
 def test_a_choice_that_does_not_exist_is_named_with_those_that_do(

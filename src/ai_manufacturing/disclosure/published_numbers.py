@@ -174,7 +174,7 @@ class PublishedNumbers:
         for row in rows:
             if row.rule not in RULES:
                 raise UndeclaredNumberError(
-                    f"{SEED}, table {row.table_name}, columns {row.columns!r}: there is no rule"
+                    f"{SEED}, table {row.table_name}, columns {row.columns!r}: unknown rule"
                     f" {row.rule!r}. The rules are {', '.join(RULES)}."
                 )
             for column in row.columns.split():
@@ -208,10 +208,10 @@ class PublishedNumbers:
             rows = own_rows or self._by_column.get((EVERY_TABLE, column))
             if not rows:
                 raise UndeclaredNumberError(
-                    f"{table}, column {column}: a public copy cannot be made, because nobody has"
-                    f" declared how exactly it may show these numbers. Add the column to {SEED}:"
-                    " rule exact if no restricted value enters it, else the digits that readers"
-                    " need. docs/decisions/disclosure.md says what they may tell."
+                    f"{table}, column {column}: a public copy cannot be made, because no"
+                    f" precision is declared for these numbers. Add the column to {SEED}, with rule"
+                    " exact if no restricted value enters it, otherwise with the digits that"
+                    " readers need. docs/decisions/disclosure.md explains which digits are safe."
                 )
             precisions[column] = _combine_rows(quote_identifier(column), type_, rows)
         return precisions

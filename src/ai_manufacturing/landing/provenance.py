@@ -72,11 +72,11 @@ class Provenance(Declared):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if self.provenance_class == "republished" and not self.republished_by:
-            raise ValueError("class is republished, nothing says by whom. Write republished_by")
+            raise ValueError("class is republished, but republished_by is missing. Write it")
         if self.republished_by and not self.source_address:
-            raise ValueError("republished_by does not say where. Write address")
+            raise ValueError("republished_by has no address. Write address")
         if self.source_address and not self.looked_up_on:
-            raise ValueError("address has no day. Write looked_up, as 2026-11-28")
+            raise ValueError("address has no date. Write looked_up, such as 2026-11-28")
         return self
 
 

@@ -146,7 +146,7 @@ def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Man
             estimated = headlines.read(release)
         if not estimated.estimated_count:
             raise BadConfigurationError(
-                f"Release {release_id} cannot be the anchor from which drift is measured:"
+                f"Release {release_id} cannot be the anchor for measuring drift:"
                 f" {estimated}. Accept a release with headline estimates."
             )
         store.record(
@@ -260,8 +260,8 @@ def difference(store: Store, old: str, new: str) -> changes.Summary:
     if origins[0] != origins[1]:
         raise BadConfigurationError(
             f"Release {old} is of {origins[0]}, release {new} of {origins[1]}: numbers of different"
-            " extract sets are not compared. `ai-manufacturing releases` says of which set each"
-            " release is."
+            " extract sets are not compared. `ai-manufacturing releases` lists the set of each"
+            " release."
         )
     try:
         return changes.between(*paths)

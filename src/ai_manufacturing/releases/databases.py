@@ -93,7 +93,7 @@ def read(path: Path) -> Database:
                 found = connection.execute("select release_id from release.manifest").fetchall()
                 if len(found) != 1:
                     raise DatabaseError(
-                        f"{path}: release.manifest has {len(found)} rows, and that of a release has"
+                        f"{path}: release.manifest has {len(found)} rows, but a release has exactly"
                         " one. Name another file with --database."
                     )
                 ((release_id,),) = found

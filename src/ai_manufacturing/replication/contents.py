@@ -413,7 +413,7 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
     listing = subprocess.run(list_command, capture_output=True, check=False)
     if listing.returncode:
         raise ReplicationError(
-            f"{root}: no clone of the project, from which the code could be packed."
+            f"{root}: not a git clone of the project, so its code cannot be packed."
         )
     for name in listing.stdout.decode().split("\0"):
         if name and (root / name).is_file():

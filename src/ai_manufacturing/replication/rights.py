@@ -74,6 +74,6 @@ def read_signature(path: Path, manifest: Manifest) -> Signature:
     if signed_release != (release, manifest.extract_set):
         raise ReplicationError(
             f"{path}: signed for release {' of '.join(signed_release)}, and this is release"
-            f" {release} of {manifest.extract_set}. Who signs, signs for each release."
+            f" {release} of {manifest.extract_set}. Every release needs its own signature."
         )
     return signature

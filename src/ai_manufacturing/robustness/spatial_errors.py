@@ -227,7 +227,7 @@ def _components(places: Places, average_correlation: float) -> SpatialComponents
     least, most = min(floor for floor, _ in MOST_COMPONENTS), 0.99
     if not least <= average_correlation <= most:
         raise ValueError(
-            f"An average correlation lies within {least} and {most}: {average_correlation}."
+            f"The average correlation is {average_correlation}, not between {least} and {most}."
         )
     angles = great_circle.compute_angles(np.array(places))
     locations = len(angles)

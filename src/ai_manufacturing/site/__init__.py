@@ -121,7 +121,7 @@ def build(
             put_in_place(incoming, out)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise SiteError(
-            f"{release_path}: made by earlier code, it lacks what the pages read"
+            f"{release_path}: made by earlier code, it lacks data that the pages read"
             f" ({str(error).splitlines()[0]}). Refresh, or name a newer release with --database."
         ) from error
     except (OSError, duckdb.IOException, exports.ExportError) as error:

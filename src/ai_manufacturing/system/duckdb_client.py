@@ -266,8 +266,8 @@ def _require_no_log(path: Path) -> None:
         log = path.with_name(path.name + ending)
         if log.is_file() and log.stat().st_size:
             raise RefusedError(
-                f"{log}: a log that is not part of the file yet. Whoever wrote {path.name} ends it"
-                " by `checkpoint` in DuckDB; then name it again."
+                f"{log}: a log that is not part of the file yet. Run `checkpoint` on {path.name} in"
+                " DuckDB, which merges it; then name the file again."
             )
 
 

@@ -200,7 +200,8 @@ class PaperTable:
         """
         if unknown := [error for error in errors if error not in ERRORS]:
             raise TableError(
-                f"{unknown[0]!r} is no error. Choose from {', '.join(ERRORS)}, or {NO_ERRORS}."
+                f"{unknown[0]!r} is not a kind of error. Choose from {', '.join(ERRORS)}, or"
+                f" {NO_ERRORS}."
             )
         columns = self._columns(readings)
         place = LANGUAGES.index(language)
@@ -235,7 +236,7 @@ class PaperTable:
         for name in readings:
             if name not in known:
                 raise TableError(
-                    f"{name!r} is no reading of {self.table_id}. Its readings"
+                    f"{name!r} is not a reading of {self.table_id}. Its readings"
                     f" (regression_specifications.csv): {', '.join(known)}."
                 )
             if readings.count(name) > 1:

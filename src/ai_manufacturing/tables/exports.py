@@ -194,7 +194,7 @@ def export_table(
     except duckdb.Error as error:
         raise _incomplete(database, error) from error
     if name not in tables:
-        raise TableError(f"{name!r} is no printed table. Choose from {', '.join(tables)}.")
+        raise TableError(f"{name!r} is not a printed table. Choose from {', '.join(tables)}.")
     table, form = tables[name].chosen(**choices), formats.FORMATS[file_format]
     content = formats.latex(table, siunitx=True) if siunitx else form.printed(table)
     path = out or FOLDER / f"{name}.{form.ending}"
