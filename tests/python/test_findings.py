@@ -41,11 +41,10 @@ def test_a_reader_of_the_first_page_alone_answers_five_questions(
     # The answer on AI has the estimate for AI counts, the detectable effect, and the estimate with
     # the second vendor's counts.
     for name, words in {
-        "ai": "Is it AI? Not as far as the counts show: no effect as large as printed. With the"
-        " number of all firms held fixed, AI firms have a coefficient of 0.008 (standard error"
-        " 0.021, CRV3 by province). An effect of 0.060 would probably have been detected; the paper"
-        " prints 0.125. With a second vendor's counts as instrument the coefficient is -0.014"
-        " (standard error 0.026, CRV3 by province).",
+        "ai": "Is it AI? The counts show no effect as large as printed. Controlling for all firms,"
+        " the coefficient of AI firms is 0.008 (standard error 0.021, CRV3 by province). An effect"
+        " of 0.060 would probably have been detected; the paper prints 0.125. With a second"
+        " vendor's counts as instrument it is -0.014 (standard error 0.026, CRV3 by province).",
         "cause": "Is it a cause? An association, not a causal effect:",
         "doubtful": "Does it depend on doubtful values? No. Without the city-years that checks of",
     }.items():
