@@ -249,7 +249,7 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     for remark, figure, specification, column in (
         (1, "slope of log M_AI", "table_1_col_1_ln", "estimate"),
         (8, "firms alone, same city-years", "table_1_col_1_common", "estimate"),
-        (10, "error, CRV1 by province", "table_1_col_1_province", "std_error"),
+        (10, "standard error, CRV1 by province", "table_1_col_1_province", "std_error"),
     ):
         expected = estimate(sample_build, specification, "ai_firms", column)
         assert figures(remark)[figure] == expected
