@@ -182,7 +182,7 @@ def test_errors_of_slopes_differences_and_ratios_are_made_of_refits(time: str) -
         other = method(theirs, 1, provinces[theirs.index])
         assert ours.estimate == approx(other.estimate, rel=1e-9)
         assert ours.std_error == approx(other.std_error, rel=1e-9)
-    whole = fit(data, "y", REGRESSORS, time=time, cluster="province").inference(0)
+    whole = fit(data, "y", REGRESSORS, time=time, cluster="province").infer(0)
     for name, value in vars(whole).items():
         assert not value or getattr(crv1(regression, 0, provinces), name) == approx(value), name
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.inference import minimum_detectable_effect
+from ai_manufacturing.estimators.inference import compute_minimum_detectable_effect
 from ai_manufacturing.robustness import second_route
 from ai_manufacturing.robustness.sensitivity import (
     effect_weights,
@@ -47,7 +47,7 @@ def test_the_robustness_value_of_sensemakr_is_matched() -> None:
 def test_the_minimum_detectable_effect_is_found_four_times_in_five(
     degrees_of_freedom: float,
 ) -> None:
-    effect = minimum_detectable_effect(0.5, degrees_of_freedom)
+    effect = compute_minimum_detectable_effect(0.5, degrees_of_freedom)
     t = stats.t(degrees_of_freedom)
     assert t.sf(t.ppf(0.975) - effect / 0.5) == approx(0.8)
 

@@ -30,7 +30,7 @@ from ai_manufacturing.estimators import (
 )
 from ai_manufacturing.estimators.event_study import WaldTest
 from ai_manufacturing.estimators.fixed_effects import Covariance
-from ai_manufacturing.estimators.inference import Fit, Inference, two_sided
+from ai_manufacturing.estimators.inference import Fit, Inference, two_sided_p_values
 from ai_manufacturing.estimators.not_estimable import NotEstimable, get_result_or_reason
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 
@@ -239,7 +239,9 @@ def _p_value_of(row: Row, value: float | None) -> float | None:
     error = row.get("std_error_province")
     if value is None or not error:
         return None
-    return float(two_sided((row["estimate"] - value) / error, row["degrees_of_freedom_province"]))
+    return float(
+        two_sided_p_values((row["estimate"] - value) / error, row["degrees_of_freedom_province"])
+    )
 
 
 def fit_fixed_effects(

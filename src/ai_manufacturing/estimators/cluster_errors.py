@@ -17,7 +17,7 @@ from ai_manufacturing.estimators.fixed_effects import (
     partialled_out,
     rows_without_singletons,
 )
-from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t, two_sided
+from ai_manufacturing.estimators.inference import LEVEL, Inference, infer_by_t, two_sided_p_values
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 # A direction of the basis vanishes with a cluster if less than this share of it remains.
@@ -178,7 +178,7 @@ def crv3_of_difference(
     error = float(np.sqrt(_jackknifed(moves)))
     if error <= CANCELLED * whole.unclustered_error * whole.unit:
         return Inference(estimate=difference)
-    return by_t(difference, error, len(moves) - 1, cluster_count=len(moves))
+    return infer_by_t(difference, error, len(moves) - 1, cluster_count=len(moves))
 
 
 def crv3_of_ratio(
@@ -218,7 +218,7 @@ def crv3_of_ratio(
     ratio = above.slope * above.unit / (below.slope * below.unit)
     moves = without_each[0] / without_each[1] - ratio
     count = len(moves)
-    return by_t(ratio, float(np.sqrt(_jackknifed(moves))), count - 1, cluster_count=count)
+    return infer_by_t(ratio, float(np.sqrt(_jackknifed(moves))), count - 1, cluster_count=count)
 
 
 def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledOut:
@@ -301,7 +301,7 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
         if freedom < 1 or np.isnan(error) or error <= CANCELLED * term.unclustered_error:
             answers.append(LeftOut(int(label), estimate, None, None))
             continue
-        p_value = float(two_sided(slope / error, freedom))
+        p_value = float(two_sided_p_values(slope / error, freedom))
         answers.append(LeftOut(int(label), estimate, error * term.unit, p_value))
     return answers
 
@@ -480,7 +480,7 @@ def _inference(term: _Term, variance: float, clusters: Codes) -> Inference:
     count = len(leverages)
     if variance <= (CANCELLED * term.unclustered_error) ** 2:
         raise NotEstimable("no_cluster_variance", count=count)
-    return by_t(
+    return infer_by_t(
         term.slope * term.unit,
         float(np.sqrt(variance)) * term.unit,
         count - 1,
@@ -604,7 +604,7 @@ def _rest(
     if cities < 2 or n <= k + years or error <= CANCELLED * term.unclustered_error:
         return _Rest(x, residuals, None, None)
     error *= float(np.sqrt(cluster_factor(n, cities, k, years)))
-    return _Rest(x, residuals, error, float(two_sided(slope / error, cities - 1)))
+    return _Rest(x, residuals, error, float(two_sided_p_values(slope / error, cities - 1)))
 
 
 def _rows_of(groups: Codes) -> list[Codes]:

@@ -13,7 +13,7 @@ from scipy import special
 
 from ai_manufacturing.estimators.columns import Codes, Floats, encode_groups, read_numbers
 from ai_manufacturing.estimators.fixed_effects import unit_columns
-from ai_manufacturing.estimators.inference import Fit, Inference, by_t, two_sided
+from ai_manufacturing.estimators.inference import Fit, Inference, infer_by_t, two_sided_p_values
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, join_names, sentence
 
@@ -244,7 +244,7 @@ def fit(
     for order in (1, 2):
         z = _serial_correlation(dy - dx @ final.estimates, dx, final, covariance, order)
         tests[f"ar{order}_statistic"] = z
-        tests[f"ar{order}_p_value"] = float(two_sided(z, np.inf))
+        tests[f"ar{order}_p_value"] = float(two_sided_p_values(z, np.inf))
     return DynamicPanelFit(
         terms=terms,
         estimates=final.estimates * units,
@@ -384,7 +384,7 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
         raise NotEstimable("too_few_clusters", count=count)
     summed = np.bincount(clusters, weights=fit.influence[:, position])
     error = float(np.sqrt(count / (count - 1) * (summed @ summed)))
-    return by_t(float(fit.estimates[position]), error, count - 1, cluster_count=count)
+    return infer_by_t(float(fit.estimates[position]), error, count - 1, cluster_count=count)
 
 
 class GmmStep(NamedTuple):

@@ -72,10 +72,12 @@ class Inference:
         """The minimum detectable effect at 80 % power; None without a standard error."""
         if self.std_error is None or self.degrees_of_freedom is None:
             return None
-        return minimum_detectable_effect(self.std_error, self.degrees_of_freedom)
+        return compute_minimum_detectable_effect(self.std_error, self.degrees_of_freedom)
 
 
-def by_t(estimate: float, std_error: float, degrees_of_freedom: float, **rest: Any) -> Inference:
+def infer_by_t(
+    estimate: float, std_error: float, degrees_of_freedom: float, **attributes: Any
+) -> Inference:
     """Test an estimate against zero and compute its 95 % interval with the t distribution.
 
     Parameters
@@ -83,7 +85,7 @@ def by_t(estimate: float, std_error: float, degrees_of_freedom: float, **rest: A
     estimate, std_error : float
     degrees_of_freedom : float
         Infinite for the normal distribution.
-    **rest
+    **attributes
         Further attributes of Inference.
 
     Returns
@@ -92,20 +94,20 @@ def by_t(estimate: float, std_error: float, degrees_of_freedom: float, **rest: A
         Statistic and p-value are NaN if the standard error is zero.
     """
     statistic = estimate / std_error if std_error > 0 else np.nan
-    half_width = quantile(degrees_of_freedom) * std_error
+    half_width = critical_value(degrees_of_freedom) * std_error
     return Inference(
         estimate=estimate,
         std_error=std_error,
         statistic=statistic,
         degrees_of_freedom=float(degrees_of_freedom),
-        p_value=float(two_sided(statistic, degrees_of_freedom)),
+        p_value=float(two_sided_p_values(statistic, degrees_of_freedom)),
         conf_low=estimate - half_width,
         conf_high=estimate + half_width,
-        **rest,
+        **attributes,
     )
 
 
-def two_sided(statistics: Any, degrees_of_freedom: float) -> Any:
+def two_sided_p_values(statistics: Any, degrees_of_freedom: float) -> Any:
     """Return two-sided p-values of t statistics (z if the degrees of freedom are infinite)."""
     tails = -np.abs(statistics)
     return 2 * (
@@ -115,7 +117,7 @@ def two_sided(statistics: Any, degrees_of_freedom: float) -> Any:
     )
 
 
-def quantile(degrees_of_freedom: float, level: float = LEVEL) -> float:
+def critical_value(degrees_of_freedom: float, level: float = LEVEL) -> float:
     """Return the two-sided critical value of t (of z if the degrees of freedom are infinite)."""
     share = 1 - level / 2
     return float(
@@ -125,7 +127,7 @@ def quantile(degrees_of_freedom: float, level: float = LEVEL) -> float:
     )
 
 
-def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> float:
+def compute_minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> float:
     """Return the smallest true effect that a 5 % test detects with 80 % power.
 
     It is (t.975 + t.8) times the standard error.
@@ -147,11 +149,12 @@ def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> fl
     ----------
     Bloom (1995), "Minimum detectable effects", Evaluation Review 19(5).
     """
-    both = quantile(degrees_of_freedom) + quantile(degrees_of_freedom, level=2 * (1 - POWER))
-    return both * std_error
+    significance = critical_value(degrees_of_freedom)
+    power = critical_value(degrees_of_freedom, level=2 * (1 - POWER))
+    return (significance + power) * std_error
 
 
-def ratios(estimates: Floats, std_errors: Floats) -> Floats:
+def divide_by_errors(estimates: Floats, std_errors: Floats) -> Floats:
     """Divide estimates by their standard errors; NaN if a standard error is zero."""
     statistics = np.full(len(estimates), np.nan)
     np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
@@ -189,27 +192,31 @@ class Fit:
     @property
     def statistics(self) -> Floats:
         """T statistics, shape (k,); NaN if the standard error is zero."""
-        return ratios(self.estimates, self.std_errors)
+        return divide_by_errors(self.estimates, self.std_errors)
 
     @property
     def p_values(self) -> Floats:
         """Two-sided p-values for the hypothesis that each coefficient is zero, shape (k,)."""
-        p_values: Floats = two_sided(self.statistics, self.degrees_of_freedom)
+        p_values: Floats = two_sided_p_values(self.statistics, self.degrees_of_freedom)
         return p_values
 
     @property
     def conf_low(self) -> Floats:
         """Lower bounds of the 95 % confidence intervals, shape (k,)."""
-        return self.estimates - quantile(self.degrees_of_freedom) * self.std_errors
+        return self.estimates - critical_value(self.degrees_of_freedom) * self.std_errors
 
     @property
     def conf_high(self) -> Floats:
         """Upper bounds of the 95 % confidence intervals, shape (k,)."""
-        return self.estimates + quantile(self.degrees_of_freedom) * self.std_errors
+        return self.estimates + critical_value(self.degrees_of_freedom) * self.std_errors
 
-    def inference(self, position: int, **rest: Any) -> Inference:
+    def infer(self, position: int, **attributes: Any) -> Inference:
         """Return the test and interval of the coefficient at a position in `terms`."""
         estimate, std_error = float(self.estimates[position]), float(self.std_errors[position])
-        return by_t(
-            estimate, std_error, self.degrees_of_freedom, cluster_count=self.cluster_count, **rest
+        return infer_by_t(
+            estimate,
+            std_error,
+            self.degrees_of_freedom,
+            cluster_count=self.cluster_count,
+            **attributes,
         )

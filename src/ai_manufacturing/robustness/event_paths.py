@@ -11,7 +11,7 @@ from scipy.stats import qmc
 from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import SINGULAR
-from ai_manufacturing.estimators.inference import quantile
+from ai_manufacturing.estimators.inference import critical_value
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
 
@@ -88,7 +88,7 @@ def trend_found(
     correlations = correlations_of(covariance[np.ix_(before, before)])
     errors = np.sqrt(np.diag(covariance)[before])
     drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / errors
-    threshold = quantile(degrees_of_freedom)
+    threshold = critical_value(degrees_of_freedom)
 
     def probability(slope: float) -> float:
         means = slope * drift

@@ -43,7 +43,7 @@ def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
         data.sample, "counted", [*data.terms, *specification.controls], cluster=f"{cluster}_id"
     )
     for j, term in enumerate(study.terms[: len(study.event_times)]):
-        yield {"term": term, **vars(estimated.inference(j, warnings=estimated.warnings))}
+        yield {"term": term, **vars(estimated.infer(j, warnings=estimated.warnings))}
 
 
 @dataclass(frozen=True, eq=False)
